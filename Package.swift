@@ -1,0 +1,137 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target is compiled with: warnings are errors, and imports are private unless said otherwise.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// Kernels are optimised in debug builds too (the last -O wins). No -ffast-math: NaN checks must stay. Contraction off, so that
+/// a fused multiply-add is there only where the code asks for one.
+let kernelFlags: [CSetting] = [
+    .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"])
+]
+let shimFlags: [CSetting] = [.unsafeFlags(["-O2", "-Wall", "-Wextra", "-Werror"])]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "patchloom",
+    products: [
+        .executable(name: "patchloom", targets: ["patchloom"]),
+        .executable(name: "patchloom-bench", targets: ["patchloom-bench"]),
+        .executable(name: "goldencheck", targets: ["goldencheck"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // C: system libraries behind one module each, and our own kernels.
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .target(name: "COneDNN", cSettings: shimFlags, linkerSettings: [.linkedLibrary("dnnl")]),
+        .target(name: "CPNG", cSettings: shimFlags, linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
+        .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
+        .target(
+            name: "CEmbeddedModel", exclude: ["model"],
+            cSettings: [.unsafeFlags(["-Wno-c23-extensions", "-Wall", "-Wextra", "-Werror"])]),
+
+        // Leaves.
+        library("StrictJSON"),
+        library("ContentHash", ["COpenSSL"]),
+        library("RandomStreams"),
+        library("Cluster"),
+        library("Acceleration"),
+        library("EmbeddedModel", ["CEmbeddedModel"]),
+
+        // Computing.
+        library("TensorCore", ["CKernels", "COneDNN", "COpenBLAS", "CSystem"]),
+        library("Weights", ["TensorCore", "StrictJSON", "ContentHash", "CSystem"]),
+        library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
+        library("Samplers", ["StrictJSON"]),
+        library("PatchGeometry", ["RandomStreams"]),
+        library("Tokenizing", ["StrictJSON"]),
+        library(
+            "Rendering",
+            [
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Samplers",
+                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+            ]),
+
+        // Moving bytes.
+        library("Messages", ["CSystem", "StrictJSON"]),
+        library("ZMQSockets", ["CZeroMQ"]),
+        library("ImageFiles", ["CPNG", "CSystem"]),
+        library(
+            "Runtime",
+            [
+                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights",
+                "ZMQSockets",
+            ]),
+
+        // Programs.
+        library(
+            "GoldenCases",
+            [
+                "Acceleration", "DiffusionModels", "PatchGeometry", "RandomStreams", "Rendering", "Samplers", "StrictJSON",
+                "TensorCore", "Tokenizing", "Weights",
+            ]),
+        .executableTarget(
+            name: "patchloom",
+            dependencies: [
+                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "Rendering", "Runtime", "StrictJSON", "TensorCore", "Weights",
+                argumentParser,
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "patchloom-bench",
+            dependencies: ["Acceleration", "DiffusionModels", "StrictJSON", "TensorCore", "Weights", argumentParser],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser], swiftSettings: strict),
+
+        // Tests.
+        .target(
+            name: "TestSupport", dependencies: ["TensorCore", "StrictJSON", "Weights"], path: "Tests/TestSupport",
+            resources: [.copy("Fixtures")], swiftSettings: strict),
+        tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
+        tests("RandomStreamsTests", ["RandomStreams", "TestSupport"]),
+        tests("ContentHashTests", ["ContentHash"]),
+        tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
+        tests("WeightsTests", ["Weights", "TensorCore", "StrictJSON", "TestSupport"]),
+        tests("TokenizingTests", ["Tokenizing", "StrictJSON", "TestSupport"]),
+        tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
+        tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "TestSupport"]),
+        tests("AccelerationTests", ["Acceleration", "TestSupport"]),
+        tests(
+            "DiffusionModelsTests",
+            ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+        tests(
+            "RenderingTests",
+            ["Rendering", "PatchGeometry", "Samplers", "RandomStreams", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+        tests("ClusterTests", ["Cluster", "TestSupport"]),
+        tests("MessagesTests", ["Messages", "StrictJSON", "TestSupport"]),
+        tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
+        tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
+        tests(
+            "RuntimeTests",
+            ["Runtime", "Cluster", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", "TestSupport"]),
+        tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
+        tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
+        tests("RepositoryTests", ["TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,16 @@
+// The embedded model's files, compiled into the program, so that it is found wherever the program is.
+#ifndef CEMBEDDEDMODEL_H
+#define CEMBEDDEDMODEL_H
+
+#include <stddef.h>
+
+typedef struct {
+    const char *path;  // relative to the model's folder, '/' between names
+    const unsigned char *bytes;  // 64-byte aligned, lives as long as the program
+    size_t count;
+} cembedded_file;
+
+// The table of files; *count receives its length.
+const cembedded_file *cembedded_model_files(size_t *count);
+
+#endif

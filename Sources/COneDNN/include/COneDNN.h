@@ -1,0 +1,3 @@
+#ifndef CONEDNN_H
+#define CONEDNN_H
+#endif

@@ -1,0 +1,20 @@
+import CEmbeddedModel
+
+/// The model that Patchloom carries inside its program: OpenMoji-24, a small text-to-image model with the structure of Stable
+/// Diffusion 1.x. What it draws is in its card, `MODEL_CARD.md`.
+public enum EmbeddedModel {
+    /// The name under which programs and messages speak of it.
+    public static let name = "openmoji-24"
+
+    /// Files by path below the model's folder. The bytes are read-only pages of the program and live as long as it does.
+    public static var files: [String: UnsafeRawBufferPointer] {
+        var count = 0
+        guard let table = cembedded_model_files(&count) else { return [:] }
+        var files: [String: UnsafeRawBufferPointer] = [:]
+        for index in 0..<count {
+            let file = table[index]
+            files[String(cString: file.path)] = UnsafeRawBufferPointer(start: file.bytes, count: file.count)
+        }
+        return files
+    }
+}

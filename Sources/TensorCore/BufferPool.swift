@@ -1,0 +1,37 @@
+/// Keeps freed activation buffers for the next request of the same size. One thread uses it: the one that computes.
+final class BufferPool {
+    private var free: [Int: [UnsafeMutableRawPointer]] = [:]
+    /// Bytes handed out and not yet given back.
+    private(set) var liveBytes = 0
+    /// The largest `liveBytes` so far.
+    private(set) var peakLiveBytes = 0
+
+    func allocate(byteCount: Int) -> TensorStorage {
+        // Sizes are rounded to an eighth of their power of two, so that nearly equal requests share buffers.
+        let capacity = BufferPool.roundedCapacity(byteCount)
+        liveBytes += capacity
+        peakLiveBytes = max(peakLiveBytes, liveBytes)
+        if let base = free[capacity]?.popLast() { return TensorStorage(base: base, byteCapacity: capacity, pool: self) }
+        let base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+        return TensorStorage(base: base, byteCapacity: capacity, pool: self)
+    }
+
+    func recycle(_ base: UnsafeMutableRawPointer, byteCapacity: Int) {
+        liveBytes -= byteCapacity
+        free[byteCapacity, default: []].append(base)
+    }
+
+    /// Gives idle buffers back to the system.
+    func trim() {
+        for (_, buffers) in free { for base in buffers { base.deallocate() } }
+        free.removeAll()
+    }
+
+    static func roundedCapacity(_ byteCount: Int) -> Int {
+        guard byteCount > 4096 else { return max(64, (byteCount + 63) & ~63) }
+        let step = max(64, (1 << (Int.bitWidth - 1 - byteCount.leadingZeroBitCount)) / 8)
+        return (byteCount + step - 1) / step * step
+    }
+
+    deinit { trim() }
+}

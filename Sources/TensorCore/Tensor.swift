@@ -1,0 +1,124 @@
+/// Element types a tensor can hold. Arithmetic is f32 today; the others are what weights are stored in.
+public enum ElementType: UInt8, Sendable, CaseIterable {
+    case f32 = 0
+    case f16 = 1
+    case bf16 = 2
+
+    /// Bytes of one element.
+    public var byteCount: Int { self == .f32 ? 4 : 2 }
+}
+
+/// Memory of one tensor: 64-byte aligned, given back to its pool when the last tensor that looks at it is gone.
+final class TensorStorage {
+    let base: UnsafeMutableRawPointer
+    let byteCapacity: Int
+    private let pool: BufferPool?
+
+    init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool?) {
+        self.base = base
+        self.byteCapacity = byteCapacity
+        self.pool = pool
+    }
+
+    /// Memory of its own, outside any pool.
+    convenience init(byteCount: Int) {
+        let capacity = max(64, (byteCount + 63) & ~63)
+        self.init(
+            base: UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64), byteCapacity: capacity, pool: nil)
+    }
+
+    deinit {
+        if let pool { pool.recycle(base, byteCapacity: byteCapacity) } else { base.deallocate() }
+    }
+}
+
+/// A dense, row-major array of numbers.
+///
+/// An image is `(n, h, w, c)`: channels last, so that the same memory is the token matrix `(n·h·w, c)`. A tensor is a reference to
+/// its memory: copies and reshaped tensors share it. It belongs to the thread that computes and is not `Sendable`; values cross
+/// threads as `[Float]`.
+public struct Tensor {
+    /// Extents, outermost first. All positive.
+    public let shape: [Int]
+    public let elementType: ElementType
+    let storage: TensorStorage
+
+    init(shape: [Int], elementType: ElementType = .f32, storage: TensorStorage) {
+        self.shape = shape
+        self.elementType = elementType
+        self.storage = storage
+    }
+
+    /// An uninitialised f32 tensor with memory of its own.
+    public init(uninitialized shape: [Int]) {
+        self.init(shape: shape, storage: TensorStorage(byteCount: Tensor.elementCount(shape) * 4))
+    }
+
+    /// An f32 tensor of `shape` with the given values, row-major.
+    public init(_ values: [Float], shape: [Int]) {
+        precondition(
+            Tensor.elementCount(shape) == values.count, "\(values.count) values do not fill a tensor of shape \(shape)")
+        self.init(uninitialized: shape)
+        values.withUnsafeBytes { storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count) }
+    }
+
+    /// An f32 tensor of `shape`, every element `value`.
+    public init(repeating value: Float, shape: [Int]) {
+        self.init(uninitialized: shape)
+        floats.update(repeating: value)
+    }
+
+    /// The number of elements.
+    public var count: Int { Tensor.elementCount(shape) }
+
+    /// The extent of dimension `index`; negative counts from the end.
+    public func dimension(_ index: Int) -> Int { shape[index < 0 ? shape.count + index : index] }
+
+    /// The elements in memory order. The buffer is valid while a tensor that shares the memory lives.
+    public var floats: UnsafeMutableBufferPointer<Float> {
+        precondition(elementType == .f32, "a tensor of \(elementType) was read as f32")
+        return UnsafeMutableBufferPointer(start: storage.base.assumingMemoryBound(to: Float.self), count: count)
+    }
+
+    /// The elements in memory order, copied.
+    public var array: [Float] { Array(floats) }
+
+    /// The same memory seen with another shape of as many elements.
+    public func reshaped(_ newShape: [Int]) -> Tensor {
+        precondition(Tensor.elementCount(newShape) == count, "a tensor of shape \(shape) cannot be seen as \(newShape)")
+        return Tensor(shape: newShape, elementType: elementType, storage: storage)
+    }
+
+    /// The product of the extents.
+    public static func elementCount(_ shape: [Int]) -> Int { shape.reduce(1, *) }
+}
+
+extension Tensor {
+    /// A channels-last tensor `(n, h, w, c)` from planar values `(n, c, h, w)`, the order PyTorch and the wire use.
+    public init(planar values: [Float], n: Int, c: Int, h: Int, w: Int) {
+        precondition(values.count == n * c * h * w, "\(values.count) values are not \(n)x\(c)x\(h)x\(w)")
+        self.init(uninitialized: [n, h, w, c])
+        let out = floats
+        for i in 0..<n {
+            for k in 0..<c {
+                let plane = (i * c + k) * h * w
+                for p in 0..<(h * w) { out[(i * h * w + p) * c + k] = values[plane + p] }
+            }
+        }
+    }
+
+    /// The values of a channels-last tensor `(n, h, w, c)` in planar order `(n, c, h, w)`.
+    public var planarArray: [Float] {
+        precondition(shape.count == 4, "planar order needs four dimensions, not \(shape)")
+        let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3])
+        let source = floats
+        var values = [Float](repeating: 0, count: count)
+        for i in 0..<n {
+            for k in 0..<c {
+                let plane = (i * c + k) * h * w
+                for p in 0..<(h * w) { values[plane + p] = source[(i * h * w + p) * c + k] }
+            }
+        }
+        return values
+    }
+}
