@@ -1,0 +1,4 @@
+#ifndef CSYSTEM_EVENTS_H
+#define CSYSTEM_EVENTS_H
+
+#endif

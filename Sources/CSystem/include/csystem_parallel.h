@@ -1,0 +1,4 @@
+#ifndef CSYSTEM_PARALLEL_H
+#define CSYSTEM_PARALLEL_H
+
+#endif

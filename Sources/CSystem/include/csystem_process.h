@@ -1,0 +1,4 @@
+#ifndef CSYSTEM_PROCESS_H
+#define CSYSTEM_PROCESS_H
+
+#endif
