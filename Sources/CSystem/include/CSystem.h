@@ -3,6 +3,7 @@
 #define CSYSTEM_H
 
 #include "csystem_events.h"
+#include "csystem_files.h"
 #include "csystem_parallel.h"
 #include "csystem_process.h"
 

@@ -1,0 +1,25 @@
+// libpng's error and warning hooks, shared by the reader and the writer.
+#ifndef CPNG_MESSAGE_H
+#define CPNG_MESSAGE_H
+
+#include <png.h>
+#include <stdio.h>
+
+#include "CPNG.h"
+
+static inline void cpng_set_message(char *message, const char *text) { snprintf(message, CPNG_MESSAGE_SIZE, "%s", text); }
+
+/// The error pointer of every png_struct here is the caller's message buffer.
+static inline void cpng_fail(png_structp png, png_const_charp text) {
+    char *message = png_get_error_ptr(png);
+    if (message) cpng_set_message(message, text);
+    png_longjmp(png, 1);
+}
+
+/// Warnings are about chunks that are not used here.
+static inline void cpng_ignore_warning(png_structp png, png_const_charp text) {
+    (void)png;
+    (void)text;
+}
+
+#endif

@@ -1,0 +1,140 @@
+#include "CPNG.h"
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpng_message.h"
+
+struct cpng_reader {
+    png_structp png;
+    png_infop info;
+    const uint8_t *bytes;
+    size_t size;
+    size_t offset;
+    char message[CPNG_MESSAGE_SIZE];
+};
+
+static void supply(png_structp png, png_bytep out, png_size_t count) {
+    cpng_reader *reader = png_get_io_ptr(png);
+    if (count > reader->size - reader->offset) png_error(png, "the file ends too early");
+    memcpy(out, reader->bytes + reader->offset, count);
+    reader->offset += count;
+}
+
+/// Ancillary chunks that are skipped unread: all that libpng knows, but for transparency and text.
+static const png_byte skipped_chunks[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
+
+static void set_limits(png_structp png, cpng_limits limits) {
+    png_set_user_limits(png, limits.max_side, limits.max_side);
+    png_set_chunk_cache_max(png, limits.max_chunks);
+    png_set_chunk_malloc_max(png, limits.max_chunk_memory);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped_chunks, sizeof(skipped_chunks) / 5);
+}
+
+/// The transformations are the same for every file; each does nothing where it does not apply.
+static void set_transformations(png_structp png, png_infop info) {
+    png_set_expand(png);       // palette to RGB, 1/2/4-bit grey to 8, tRNS to alpha
+    png_set_scale_16(png);     // 16 bits to 8, rounded
+    png_set_gray_to_rgb(png);  // 1 or 2 channels to 3 or 4
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+}
+
+static void read_header(cpng_reader *reader, cpng_limits limits) {
+    set_limits(reader->png, limits);
+    png_set_read_fn(reader->png, reader, supply);
+    png_read_info(reader->png, reader->info);
+    set_transformations(reader->png, reader->info);
+    uint32_t channels = png_get_channels(reader->png, reader->info);
+    if (channels != 3 && channels != 4) png_error(reader->png, "its colour type cannot be made RGB");
+    if (png_get_bit_depth(reader->png, reader->info) != 8) png_error(reader->png, "its samples cannot be made 8 bits");
+}
+
+cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]) {
+    message[0] = 0;
+    if (size < 8 || png_sig_cmp(bytes, 0, 8) != 0) {
+        cpng_set_message(message, "it does not start as a PNG file does");
+        return NULL;
+    }
+    cpng_reader *reader = calloc(1, sizeof(cpng_reader));
+    if (!reader) {
+        cpng_set_message(message, "out of memory");
+        return NULL;
+    }
+    reader->bytes = bytes;
+    reader->size = size;
+    reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader->message, cpng_fail, cpng_ignore_warning);
+    reader->info = reader->png ? png_create_info_struct(reader->png) : NULL;
+    if (!reader->info) {
+        cpng_set_message(message, "out of memory");
+        cpng_reader_close(reader);
+        return NULL;
+    }
+    if (setjmp(png_jmpbuf(reader->png))) {
+        cpng_set_message(message, reader->message);
+        cpng_reader_close(reader);
+        return NULL;
+    }
+    read_header(reader, limits);
+    return reader;
+}
+
+uint32_t cpng_reader_width(const cpng_reader *reader) { return png_get_image_width(reader->png, reader->info); }
+
+uint32_t cpng_reader_height(const cpng_reader *reader) { return png_get_image_height(reader->png, reader->info); }
+
+uint32_t cpng_reader_channels(const cpng_reader *reader) { return png_get_channels(reader->png, reader->info); }
+
+int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]) {
+    message[0] = 0;
+    size_t height = cpng_reader_height(reader);
+    size_t row_bytes = png_get_rowbytes(reader->png, reader->info);
+    if (row_bytes != (size_t)cpng_reader_width(reader) * cpng_reader_channels(reader) || size / height != row_bytes ||
+        size % height != 0) {
+        cpng_set_message(message, "the pixel buffer has another size than the picture");
+        return -1;
+    }
+    // An interlaced picture is read in several passes over all rows, so libpng gets all row pointers at once.
+    png_bytepp rows = malloc(height * sizeof(png_bytep));
+    if (!rows) {
+        cpng_set_message(message, "out of memory");
+        return -1;
+    }
+    for (size_t row = 0; row < height; row++) rows[row] = pixels + row * row_bytes;
+    int failed = setjmp(png_jmpbuf(reader->png));
+    if (!failed) {
+        png_read_image(reader->png, rows);
+        png_read_end(reader->png, reader->info);
+    }
+    free(rows);
+    if (failed) cpng_set_message(message, reader->message);
+    return failed ? -1 : 0;
+}
+
+size_t cpng_reader_text_count(const cpng_reader *reader) {
+    int count = 0;
+    png_textp texts = NULL;
+    png_get_text(reader->png, reader->info, &texts, &count);
+    return count > 0 ? (size_t)count : 0;
+}
+
+void cpng_reader_text(const cpng_reader *reader, size_t index, const char **keyword, const char **value, size_t *length,
+                      int *is_utf8) {
+    int count = 0;
+    png_textp texts = NULL;
+    png_get_text(reader->png, reader->info, &texts, &count);
+    const png_text *text = &texts[index];
+    *keyword = text->key;
+    *value = text->text ? text->text : "";
+    *is_utf8 = text->compression >= PNG_ITXT_COMPRESSION_NONE;
+    *length = *is_utf8 ? text->itxt_length : text->text_length;
+}
+
+void cpng_reader_close(cpng_reader *reader) {
+    if (!reader) return;
+    if (reader->png) png_destroy_read_struct(&reader->png, reader->info ? &reader->info : NULL, NULL);
+    free(reader);
+}

@@ -1,0 +1,34 @@
+/// Why a picture could not be read or a file not be written.
+public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kind of failure, for choosing an exit code.
+    public enum Code: Sendable, Equatable {
+        /// The caller's pixels, size or text do not fit the format.
+        case invalidArgument
+        /// The file is not a PNG, is damaged, or is cut short.
+        case damaged
+        /// The picture is larger than the limits allow.
+        case tooLarge
+        /// A file or folder that is to be read does not exist.
+        case notFound
+        /// A file exists but cannot be read.
+        case cannotRead
+        /// The output cannot be written where it was asked for.
+        case cannotWrite
+        /// The output exists and must not be replaced.
+        case exists
+    }
+
+    public let code: Code
+    /// One sentence that names the file and the remedy.
+    public let message: String
+    /// The system's error number where a system call failed.
+    public let systemError: Int32?
+
+    public init(_ code: Code, _ message: String, systemError: Int32? = nil) {
+        self.code = code
+        self.message = message
+        self.systemError = systemError
+    }
+
+    public var description: String { message }
+}

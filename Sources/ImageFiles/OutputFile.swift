@@ -1,0 +1,121 @@
+import CSystem
+import Glibc
+
+/// A place for a file that is either written whole or not at all.
+///
+/// Made before the work starts, it finds out whether the file can be written at all; `write` then puts the bytes into a temporary file
+/// of the same folder, brings them to the disk and renames it. Nothing is left behind when any of this fails.
+public struct OutputFile: Sendable, Equatable {
+    /// As the user gave it.
+    public let path: String
+    /// Whether an existing file may be replaced.
+    public let replacesExisting: Bool
+    /// Where the bytes go: `path` with a symbolic link at its end followed.
+    private let target: String
+
+    /// Checks the place by making and removing a temporary file in its folder.
+    ///
+    /// - Throws: `cannotWrite` when the folder is missing or not writable or `path` is a folder or device, `exists` when a file is
+    ///   there and `replacesExisting` is false.
+    public init(path: String, replacesExisting: Bool = true) throws(ImageFileError) {
+        guard !path.isEmpty, !path.utf8.contains(0) else {
+            throw ImageFileError(.cannotWrite, "The output path is empty or contains a zero character; give a file name.")
+        }
+        guard !path.hasSuffix("/") else { throw ImageFileError(.cannotWrite, "\(path) is a folder; give a file name.") }
+        self.path = path
+        self.replacesExisting = replacesExisting
+        target = try Self.resolve(path, replacesExisting: replacesExisting)
+        let (probe, descriptor) = try makeTemporary()
+        close(descriptor)
+        unlink(probe)
+    }
+
+    /// Writes the bytes and puts the file in place in one step.
+    public func write(_ bytes: [UInt8]) throws(ImageFileError) {
+        let (temporary, descriptor) = try makeTemporary()
+        var number = Self.writeAll(bytes, to: descriptor)
+        if close(descriptor) != 0 && number == 0 { number = errno }
+        if number == 0 { number = commit(temporary) }
+        if number != 0 {
+            unlink(temporary)
+            if number == EEXIST && !replacesExisting { throw Self.existsError(path) }
+            throw failure(number)
+        }
+        syncFolder()
+    }
+
+    private static func resolve(_ path: String, replacesExisting: Bool) throws(ImageFileError) -> String {
+        var status = stat()
+        guard lstat(path, &status) == 0 else {
+            // Nothing there yet. A missing folder is reported by the probe.
+            return path
+        }
+        guard replacesExisting else { throw existsError(path) }
+        guard stat(path, &status) == 0, let real = realpath(path, nil) else {
+            throw ImageFileError(
+                .cannotWrite, "\(path) is a symbolic link that leads nowhere; remove it or give another name.",
+                systemError: errno)
+        }
+        defer { free(real) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return String(cString: real)
+        case S_IFDIR: throw ImageFileError(.cannotWrite, "\(path) is a folder; give a file name.", systemError: EISDIR)
+        default: throw ImageFileError(.cannotWrite, "\(path) is not a regular file; give another name.")
+        }
+    }
+
+    /// A new, empty file beside the target, with the permissions that a new file of this user gets.
+    private func makeTemporary() throws(ImageFileError) -> (path: String, descriptor: Int32) {
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<16 {
+            let name = "\(folder)/.patchloom-\(String(generator.next(), radix: 36)).tmp"
+            let descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
+            if descriptor >= 0 { return (name, descriptor) }
+            if errno != EEXIST && errno != EINTR { throw failure(errno) }
+        }
+        throw failure(EEXIST)
+    }
+
+    private var folder: String {
+        guard let slash = target.lastIndex(of: "/") else { return "." }
+        return slash == target.startIndex ? "" : String(target[..<slash])
+    }
+
+    /// 0 or the error number.
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return count < 0 ? errno : EIO }
+            written += count
+        }
+        return fsync(descriptor) == 0 ? 0 : errno
+    }
+
+    private func commit(_ temporary: String) -> Int32 {
+        if !replacesExisting { return csystem_rename_without_replacing(temporary, target) }
+        return rename(temporary, target) == 0 ? 0 : errno
+    }
+
+    /// Brings the new name to the disk. A file system that cannot do this for folders has still got the file.
+    private func syncFolder() {
+        let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+
+    private func failure(_ number: Int32) -> ImageFileError {
+        let reason = String(cString: strerror(number))
+        return ImageFileError(
+            .cannotWrite, "\(path) cannot be written: \(reason); give a file name in a folder that you can write to.",
+            systemError: number)
+    }
+
+    private static func existsError(_ path: String) -> ImageFileError {
+        ImageFileError(.exists, "\(path) exists already; give another name or leave out --no-clobber.", systemError: EEXIST)
+    }
+}
