@@ -1,0 +1,94 @@
+import COpenSSL
+
+/// The SHA-256 of some content (FIPS 180-4): its name wherever files, models and pictures are compared.
+public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
+    /// 32 bytes, most significant first.
+    public let bytes: [UInt8]
+
+    /// A digest received as bytes; nil unless there are 32.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 32 else { return nil }
+        self.bytes = Array(bytes)
+    }
+
+    /// A digest written as 64 hexadecimal digits, lower case; nil for everything else.
+    public init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count == 64 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: 64, by: 2) {
+            guard let high = SHA256Digest.value(of: digits[index]), let low = SHA256Digest.value(of: digits[index + 1]) else {
+                return nil
+            }
+            bytes.append(high << 4 | low)
+        }
+        self.bytes = bytes
+    }
+
+    /// The digest of `content`.
+    public init(of content: UnsafeRawBufferPointer) {
+        let hasher = SHA256Hasher()
+        hasher.update(content)
+        self = hasher.finalize()
+    }
+
+    /// The digest of `content`.
+    public init(of content: [UInt8]) {
+        self = content.withUnsafeBytes { SHA256Digest(of: $0) }
+    }
+
+    fileprivate init(checked bytes: [UInt8]) { self.bytes = bytes }
+
+    /// 64 hexadecimal digits, lower case.
+    public var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    public var description: String { hex }
+
+    private static func value(of digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        default: nil
+        }
+    }
+}
+
+/// SHA-256 of content that comes in pieces, by libcrypto, which uses the processor's SHA instructions where there are any.
+///
+/// Not `Sendable`: one thread makes, feeds and finishes it.
+public final class SHA256Hasher {
+    private let context: OpaquePointer
+    private var isFinished = false
+
+    public init() {
+        // libcrypto fails here only when memory is exhausted or the library is broken; nothing can go on then.
+        guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto gave no digest context") }
+        self.context = context
+        precondition(EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1, "libcrypto has no SHA-256")
+    }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    /// Adds the next bytes.
+    public func update(_ content: UnsafeRawBufferPointer) {
+        precondition(!isFinished, "a finished digest takes no more bytes")
+        guard !content.isEmpty else { return }
+        precondition(EVP_DigestUpdate(context, content.baseAddress, content.count) == 1, "libcrypto's SHA-256 failed")
+    }
+
+    /// Adds the next bytes.
+    public func update(_ content: [UInt8]) { content.withUnsafeBytes { update($0) } }
+
+    /// The digest of all bytes added. The hasher cannot be used afterwards.
+    public func finalize() -> SHA256Digest {
+        precondition(!isFinished, "a digest is finished once")
+        isFinished = true
+        var bytes = [UInt8](repeating: 0, count: 32)
+        var count: UInt32 = 0
+        precondition(EVP_DigestFinal_ex(context, &bytes, &count) == 1 && count == 32, "libcrypto's SHA-256 failed")
+        return SHA256Digest(checked: bytes)
+    }
+}

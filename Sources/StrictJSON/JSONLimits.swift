@@ -1,0 +1,58 @@
+/// How much a JSON text may ask of its reader. Everything beyond is refused before memory is taken for it.
+public struct JSONLimits: Sendable, Equatable {
+    /// The longest text in bytes.
+    public var maxBytes: Int
+    /// The deepest nesting of arrays and objects; `[]` has depth 1. At most 128, because the reader calls itself.
+    public var maxDepth: Int
+    /// The most values of any kind in the whole text, the outermost included.
+    public var maxElements: Int
+
+    public init(maxBytes: Int, maxDepth: Int, maxElements: Int) {
+        precondition((0...128).contains(maxDepth), "the reader nests at most 128 deep")
+        self.maxBytes = maxBytes
+        self.maxDepth = maxDepth
+        self.maxElements = maxElements
+    }
+
+    /// Configuration files, vocabularies and shard indexes: 16 MiB, depth 32, a million values.
+    public static let config = JSONLimits(maxBytes: 16 << 20, maxDepth: 32, maxElements: 1 << 20)
+    /// Message heads: 64 KiB, depth 8.
+    public static let wire = JSONLimits(maxBytes: 64 << 10, maxDepth: 8, maxElements: 8192)
+    /// The head of a safetensors file: 8 MiB, depth 4, room for 65,536 tensors of rank 8.
+    public static let safetensorsHeader = JSONLimits(maxBytes: 8 << 20, maxDepth: 4, maxElements: 65_536 * 16)
+}
+
+/// Why a JSON text was refused.
+public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Sendable, Equatable {
+        /// A limit of `JSONLimits` is exceeded.
+        case tooLarge, tooDeep, tooManyElements
+        /// The text ends inside a value.
+        case unexpectedEnd
+        /// A byte that cannot stand where it stands.
+        case unexpectedByte
+        /// Something follows the value.
+        case trailingBytes
+        case duplicateKey
+        case invalidUTF8
+        /// A control character, an unknown escape or half a surrogate pair.
+        case invalidString
+        case invalidNumber
+        /// `NaN`, `Infinity` or a number beyond the doubles.
+        case notFinite
+    }
+
+    public var code: Code
+    /// Where, in bytes from the start of the text.
+    public var offset: Int
+    /// One sentence with the offset and what is wrong there.
+    public var message: String
+
+    init(_ code: Code, at offset: Int, _ what: String) {
+        self.code = code
+        self.offset = offset
+        message = "JSON is refused at byte \(offset): \(what)."
+    }
+
+    public var description: String { message }
+}

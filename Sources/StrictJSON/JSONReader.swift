@@ -1,0 +1,163 @@
+extension JSONValue {
+    /// Reads one JSON text (RFC 8259): exactly one value, white space around it, nothing else. Byte order marks, comments, duplicate
+    /// keys, invalid UTF-8, lone surrogates and the names `NaN` and `Infinity`, which Python's writer emits, are refused.
+    ///
+    /// Time and memory are linear in the length of the text.
+    public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
+        guard bytes.count <= limits.maxBytes else {
+            throw JSONError(
+                .tooLarge, at: limits.maxBytes, "the text has \(bytes.count) bytes, more than the limit of \(limits.maxBytes)")
+        }
+        var reader = JSONReader(bytes: bytes, limits: limits)
+        self = try reader.readDocument()
+    }
+
+    /// Reads one JSON text held in an array; the same rules as for a buffer.
+    public init(parsing bytes: [UInt8], limits: JSONLimits) throws(JSONError) {
+        // The closure returns a result because `withUnsafeBytes` does not carry the type of what is thrown.
+        let result = bytes.withUnsafeBytes { buffer in
+            Result { () throws(JSONError) in try JSONValue(parsing: buffer, limits: limits) }
+        }
+        self = try result.get()
+    }
+}
+
+/// Position in a text that is being read. Never looks beyond the buffer.
+struct JSONReader {
+    let bytes: UnsafeRawBufferPointer
+    let limits: JSONLimits
+    var offset = 0
+    private var elements = 0
+
+    init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) {
+        self.bytes = bytes
+        self.limits = limits
+    }
+
+    /// The byte at the position, nil at the end.
+    var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
+
+    mutating func readDocument() throws(JSONError) -> JSONValue {
+        if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF {
+            throw JSONError(.unexpectedByte, at: 0, "a byte order mark is not part of JSON")
+        }
+        skipWhitespace()
+        let value = try readValue(depth: 0)
+        skipWhitespace()
+        if let byte = next {
+            throw JSONError(.trailingBytes, at: offset, "the text goes on with \(JSONReader.name(byte)) after its value")
+        }
+        return value
+    }
+
+    private mutating func readValue(depth: Int) throws(JSONError) -> JSONValue {
+        elements += 1
+        guard elements <= limits.maxElements else {
+            throw JSONError(.tooManyElements, at: offset, "there are more than \(limits.maxElements) values")
+        }
+        guard let byte = next else { throw JSONError(.unexpectedEnd, at: offset, "the text ends where a value is expected") }
+        switch byte {
+        case UInt8(ascii: "{"): return .object(try readObject(depth: depth + 1))
+        case UInt8(ascii: "["): return .array(try readArray(depth: depth + 1))
+        case UInt8(ascii: "\""): return .string(try readString())
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try readNumber()
+        default: return try readWord()
+        }
+    }
+
+    private func check(depth: Int) throws(JSONError) {
+        guard depth <= limits.maxDepth else {
+            throw JSONError(.tooDeep, at: offset, "values are nested deeper than \(limits.maxDepth)")
+        }
+    }
+
+    private mutating func readObject(depth: Int) throws(JSONError) -> JSONObject {
+        try check(depth: depth)
+        var object = JSONObject()
+        offset += 1
+        skipWhitespace()
+        if take("}") { return object }
+        while true {
+            let keyOffset = offset
+            try expect("\"", "a key in quotation marks")
+            offset = keyOffset
+            let key = try readString()
+            skipWhitespace()
+            try expect(":", "a colon after a key")
+            skipWhitespace()
+            let value = try readValue(depth: depth)
+            guard object.append(key, value) else {
+                throw JSONError(
+                    .duplicateKey, at: keyOffset, "the key \"\(JSONReader.shortened(key))\" occurs twice in one object")
+            }
+            skipWhitespace()
+            if take("}") { return object }
+            try expect(",", "a comma or the end of an object")
+            skipWhitespace()
+        }
+    }
+
+    private mutating func readArray(depth: Int) throws(JSONError) -> [JSONValue] {
+        try check(depth: depth)
+        var array: [JSONValue] = []
+        offset += 1
+        skipWhitespace()
+        if take("]") { return array }
+        while true {
+            array.append(try readValue(depth: depth))
+            skipWhitespace()
+            if take("]") { return array }
+            try expect(",", "a comma or the end of an array")
+            skipWhitespace()
+        }
+    }
+
+    /// `true`, `false`, `null`; and the words other writers use that JSON does not have, refused by name.
+    private mutating func readWord() throws(JSONError) -> JSONValue {
+        let words: [(StaticString, JSONValue)] = [("true", .bool(true)), ("false", .bool(false)), ("null", .null)]
+        for (word, value) in words where takeWord(word) { return value }
+        for word: StaticString in ["NaN", "Infinity"] where takeWord(word) {
+            throw JSONError(.notFinite, at: offset - word.utf8CodeUnitCount, "\(word) is not a JSON number")
+        }
+        throw unexpected("a value")
+    }
+
+    private mutating func skipWhitespace() {
+        while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { offset += 1 }
+    }
+
+    private mutating func take(_ character: Unicode.Scalar) -> Bool {
+        guard next == UInt8(ascii: character) else { return false }
+        offset += 1
+        return true
+    }
+
+    private mutating func expect(_ character: Unicode.Scalar, _ what: String) throws(JSONError) {
+        guard take(character) else { throw unexpected(what) }
+    }
+
+    mutating func takeWord(_ word: StaticString) -> Bool {
+        let length = word.utf8CodeUnitCount
+        guard bytes.count - offset >= length else { return false }
+        for index in 0..<length where bytes[offset + index] != word.utf8Start[index] { return false }
+        offset += length
+        return true
+    }
+
+    func unexpected(_ what: String) -> JSONError {
+        guard let byte = next else { return JSONError(.unexpectedEnd, at: offset, "the text ends where \(what) is expected") }
+        return JSONError(.unexpectedByte, at: offset, "\(JSONReader.name(byte)) stands where \(what) is expected")
+    }
+
+    /// A byte for a message: itself where it is printable ASCII, its number otherwise.
+    static func name(_ byte: UInt8) -> String {
+        (0x21...0x7E).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x" + String(byte, radix: 16)
+    }
+
+    /// Text from the outside for a message: at most 64 characters, control characters made visible.
+    static func shortened(_ text: String) -> String {
+        let scalars = text.unicodeScalars
+        let head = scalars.prefix(64).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }.joined()
+        return scalars.dropFirst(64).isEmpty ? head : head + "…"
+    }
+}
