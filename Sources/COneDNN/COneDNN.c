@@ -1,1 +1,270 @@
 #include "COneDNN.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if DNNL_VERSION_MAJOR != 2
+#error "Patchloom is written for oneDNN 2.x, as Debian 12 has it (libdnnl-dev); version 3 has another C API"
+#endif
+
+struct conednn_engine {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+};
+
+struct conednn_format {
+    dnnl_memory_desc_t desc;
+};
+
+struct conednn_operation {
+    dnnl_primitive_desc_t description;
+    dnnl_primitive_t primitive;
+    conednn_format weight_format;
+    dnnl_memory_t x, weights, bias, residual, y;
+    int residual_argument;
+    const char *implementation;
+};
+
+int conednn_engine_create(conednn_engine **out) {
+    conednn_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) return dnnl_out_of_memory;
+    dnnl_status_t status = dnnl_engine_create(&engine->engine, dnnl_cpu, 0);
+    if (status == dnnl_success) status = dnnl_stream_create(&engine->stream, engine->engine, dnnl_stream_default_flags);
+    if (status != dnnl_success) {
+        conednn_engine_destroy(engine);
+        return status;
+    }
+    *out = engine;
+    return 0;
+}
+
+void conednn_engine_destroy(conednn_engine *engine) {
+    if (!engine) return;
+    if (engine->stream) dnnl_stream_destroy(engine->stream);
+    if (engine->engine) dnnl_engine_destroy(engine->engine);
+    free(engine);
+}
+
+void conednn_version(int *major, int *minor, int *patch) {
+    const dnnl_version_t *version = dnnl_version();
+    *major = version->major;
+    *minor = version->minor;
+    *patch = version->patch;
+}
+
+const char *conednn_instruction_set(void) {
+    switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41: return "sse41";
+    case dnnl_cpu_isa_avx: return "avx";
+    case dnnl_cpu_isa_avx2: return "avx2";
+    case dnnl_cpu_isa_avx2_vnni: return "avx2_vnni";
+    case dnnl_cpu_isa_avx512_core: return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
+    default: return "other";
+    }
+}
+
+const char *conednn_status_text(int status) {
+    switch (status) {
+    case dnnl_success: return "success";
+    case dnnl_out_of_memory: return "out of memory";
+    case dnnl_invalid_arguments: return "invalid arguments";
+    case dnnl_unimplemented: return "not implemented";
+    case dnnl_iterator_ends: return "no implementation left";
+    case dnnl_runtime_error: return "runtime error";
+    case dnnl_not_required: return "not required";
+    default: return "unknown status";
+    }
+}
+
+// Post-operations: an activation, then the residual. Returns the index of the residual's post-operation or -1.
+static dnnl_status_t make_attributes(
+    int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes, int *residual_index
+) {
+    dnnl_post_ops_t operations = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+    if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
+    if (status == dnnl_success && activation == conednn_silu)
+        status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_swish, 1, 0);
+    if (status == dnnl_success && activation == conednn_gelu)
+        status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_erf, 0, 0);
+    if (status == dnnl_success && activation == conednn_quick_gelu)
+        status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_swish, 1.702f, 0);
+    *residual_index = -1;
+    if (status == dnnl_success && residual) {
+        *residual_index = dnnl_post_ops_len(operations);
+        status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, residual);
+    }
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
+    if (operations) dnnl_post_ops_destroy(operations);
+    return status;
+}
+
+static dnnl_status_t make_memory(conednn_engine *engine, const dnnl_memory_desc_t *desc, dnnl_memory_t *memory) {
+    return dnnl_memory_create(memory, desc, engine->engine, DNNL_MEMORY_NONE);
+}
+
+// Builds the primitive of a description and the memory objects of its arguments.
+static dnnl_status_t finish(
+    conednn_engine *engine, const_dnnl_op_desc_t description, dnnl_primitive_attr_t attributes, int residual_index,
+    const dnnl_memory_desc_t *x, const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *y, conednn_operation **out
+) {
+    conednn_operation *operation = calloc(1, sizeof *operation);
+    if (!operation) return dnnl_out_of_memory;
+    dnnl_status_t status =
+        dnnl_primitive_desc_create(&operation->description, description, attributes, engine->engine, NULL);
+    if (status == dnnl_success) {
+        operation->weight_format.desc = *dnnl_primitive_desc_query_md(operation->description, dnnl_query_weights_md, 0);
+        dnnl_primitive_desc_query(operation->description, dnnl_query_impl_info_str, 0, &operation->implementation);
+        status = dnnl_primitive_create(&operation->primitive, operation->description);
+    }
+    if (status == dnnl_success) status = make_memory(engine, x, &operation->x);
+    if (status == dnnl_success) status = make_memory(engine, &operation->weight_format.desc, &operation->weights);
+    if (status == dnnl_success && bias) status = make_memory(engine, bias, &operation->bias);
+    if (status == dnnl_success && residual_index >= 0) {
+        status = make_memory(engine, y, &operation->residual);
+        operation->residual_argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(residual_index) | DNNL_ARG_SRC_1;
+    }
+    if (status == dnnl_success) status = make_memory(engine, y, &operation->y);
+    if (status != dnnl_success) {
+        conednn_operation_destroy(operation);
+        return status;
+    }
+    *out = operation;
+    return dnnl_success;
+}
+
+int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *shape, conednn_operation **operation) {
+    dnnl_dims_t x_dims = {shape->rows, shape->in}, weight_dims = {shape->in, shape->out}, bias_dims = {1, shape->out};
+    dnnl_dims_t y_dims = {shape->rows, shape->out};
+    dnnl_memory_desc_t x, weights, bias, y;
+    dnnl_memory_desc_init_by_tag(&x, 2, x_dims, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&weights, 2, weight_dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&bias, 2, bias_dims, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&y, 2, y_dims, dnnl_f32, dnnl_ab);
+    dnnl_primitive_attr_t attributes = NULL;
+    int residual_index = -1;
+    dnnl_status_t status = make_attributes(shape->activation, shape->has_residual ? &y : NULL, &attributes, &residual_index);
+    dnnl_matmul_desc_t description;
+    if (status == dnnl_success) status = dnnl_matmul_desc_init(&description, &x, &weights, shape->has_bias ? &bias : NULL, &y);
+    if (status == dnnl_success)
+        status = finish(engine, &description, attributes, residual_index, &x, shape->has_bias ? &bias : NULL, &y, operation);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *s, conednn_operation **operation) {
+    dnnl_dims_t x_dims = {s->n, s->in, s->h, s->w}, weight_dims = {s->out, s->in, s->kernel_h, s->kernel_w};
+    dnnl_dims_t bias_dims = {s->out}, y_dims = {s->n, s->out, s->out_h, s->out_w};
+    dnnl_dims_t strides = {s->stride, s->stride}, dilates = {s->dilation - 1, s->dilation - 1};
+    dnnl_dims_t before = {s->pad_top, s->pad_left}, after = {s->pad_bottom, s->pad_right};
+    dnnl_memory_desc_t x, weights, bias, y;
+    dnnl_memory_desc_init_by_tag(&x, 4, x_dims, dnnl_f32, dnnl_nhwc);
+    dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_a);
+    dnnl_memory_desc_init_by_tag(&y, 4, y_dims, dnnl_f32, dnnl_nhwc);
+    dnnl_primitive_attr_t attributes = NULL;
+    int residual_index = -1;
+    dnnl_status_t status = make_attributes(conednn_none, s->has_residual ? &y : NULL, &attributes, &residual_index);
+    dnnl_convolution_desc_t description;
+    if (status == dnnl_success)
+        status = dnnl_dilated_convolution_forward_desc_init(
+            &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, s->has_bias ? &bias : NULL, &y, strides,
+            dilates, before, after);
+    if (status == dnnl_success)
+        status = finish(engine, &description, attributes, residual_index, &x, s->has_bias ? &bias : NULL, &y, operation);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+void conednn_operation_destroy(conednn_operation *operation) {
+    if (!operation) return;
+    dnnl_memory_t memories[] = {operation->x, operation->weights, operation->bias, operation->residual, operation->y};
+    for (size_t i = 0; i < sizeof memories / sizeof memories[0]; i++)
+        if (memories[i]) dnnl_memory_destroy(memories[i]);
+    if (operation->primitive) dnnl_primitive_destroy(operation->primitive);
+    if (operation->description) dnnl_primitive_desc_destroy(operation->description);
+    free(operation);
+}
+
+const char *conednn_operation_implementation(const conednn_operation *operation) { return operation->implementation; }
+
+const conednn_format *conednn_operation_format(const conednn_operation *operation) { return &operation->weight_format; }
+
+size_t conednn_format_bytes(const conednn_format *format) { return dnnl_memory_desc_get_size(&format->desc); }
+
+int conednn_format_equal(const conednn_format *a, const conednn_format *b) { return dnnl_memory_desc_equal(&a->desc, &b->desc); }
+
+conednn_format *conednn_format_copy(const conednn_format *format) {
+    conednn_format *copy = malloc(sizeof *copy);
+    if (copy) memcpy(copy, format, sizeof *copy);
+    return copy;
+}
+
+void conednn_format_destroy(conednn_format *format) { free(format); }
+
+int conednn_format_plain_linear(int64_t in, int64_t out, conednn_format **format) {
+    dnnl_dims_t dims = {in, out};
+    conednn_format *plain = calloc(1, sizeof *plain);
+    if (!plain) return dnnl_out_of_memory;
+    *format = plain;
+    return dnnl_memory_desc_init_by_tag(&plain->desc, 2, dims, dnnl_f32, dnnl_ba);
+}
+
+int conednn_format_plain_convolution(int64_t in, int64_t out, int64_t kernel_h, int64_t kernel_w, conednn_format **format) {
+    dnnl_dims_t dims = {out, in, kernel_h, kernel_w};
+    conednn_format *plain = calloc(1, sizeof *plain);
+    if (!plain) return dnnl_out_of_memory;
+    *format = plain;
+    return dnnl_memory_desc_init_by_tag(&plain->desc, 4, dims, dnnl_f32, dnnl_abcd);
+}
+
+int conednn_repack(
+    conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination
+) {
+    dnnl_memory_t in = NULL, out = NULL;
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_primitive_t reorder = NULL;
+    dnnl_status_t status =
+        dnnl_reorder_primitive_desc_create(&description, &from->desc, engine->engine, &to->desc, engine->engine, NULL);
+    if (status == dnnl_success) status = dnnl_primitive_create(&reorder, description);
+    if (status == dnnl_success) status = dnnl_memory_create(&in, &from->desc, engine->engine, (void *)source);
+    if (status == dnnl_success) status = dnnl_memory_create(&out, &to->desc, engine->engine, destination);
+    if (status == dnnl_success) {
+        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}};
+        status = dnnl_primitive_execute(reorder, engine->stream, 2, arguments);
+    }
+    if (status == dnnl_success) status = dnnl_stream_wait(engine->stream);
+    if (in) dnnl_memory_destroy(in);
+    if (out) dnnl_memory_destroy(out);
+    if (reorder) dnnl_primitive_destroy(reorder);
+    if (description) dnnl_primitive_desc_destroy(description);
+    return status;
+}
+
+int conednn_execute(
+    conednn_engine *engine, conednn_operation *operation, const float *x, const void *weights, const float *bias,
+    const float *residual, float *y
+) {
+    dnnl_exec_arg_t arguments[5];
+    int count = 0;
+    dnnl_memory_set_data_handle(operation->x, (void *)x);
+    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_SRC, operation->x};
+    dnnl_memory_set_data_handle(operation->weights, (void *)weights);
+    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, operation->weights};
+    if (operation->bias) {
+        dnnl_memory_set_data_handle(operation->bias, (void *)bias);
+        arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, operation->bias};
+    }
+    if (operation->residual) {
+        dnnl_memory_set_data_handle(operation->residual, (void *)residual);
+        arguments[count++] = (dnnl_exec_arg_t){operation->residual_argument, operation->residual};
+    }
+    dnnl_memory_set_data_handle(operation->y, y);
+    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_DST, operation->y};
+    dnnl_status_t status = dnnl_primitive_execute(operation->primitive, engine->stream, count, arguments);
+    return status == dnnl_success ? dnnl_stream_wait(engine->stream) : status;
+}

@@ -59,7 +59,9 @@ public struct Tensor {
         precondition(
             Tensor.elementCount(shape) == values.count, "\(values.count) values do not fill a tensor of shape \(shape)")
         self.init(uninitialized: shape)
-        values.withUnsafeBytes { storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count) }
+        values.withUnsafeBytes {
+            storage.base.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.base), byteCount: $0.count)
+        }
     }
 
     /// An f32 tensor of `shape`, every element `value`.

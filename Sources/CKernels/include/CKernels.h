@@ -1,3 +1,101 @@
+// Loops that the compute libraries do not have. The caller owns all memory and divides the work: each function does one part of it,
+// so that any number of threads gives the same bits. Tensors are f32, dense and channels last.
+//
+//   n images, h x w pixels, p = h*w pixels of one image, c channels, d channels of one attention head, t tokens
+//
+// Every function exists for several instruction sets behind one table, and as a plain version ck_ref_... that tests compare with.
 #ifndef CKERNELS_H
 #define CKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Geometry of one attention call. Row i of a matrix starts at base + i * row_stride (in floats).
+typedef struct {
+    size_t query_tokens, key_tokens;
+    size_t head_width;          // d
+    size_t row_stride_query, row_stride_key, row_stride_out;
+    float scale;                // what scores are multiplied with, usually 1/sqrt(d)
+    int causal;                 // 1: query i sees keys 0...i only
+} ck_attention_shape;
+
+// One resampling along one axis: destination i reads taps source positions.
+typedef struct {
+    int32_t index[4];
+    float weight[4];
+} ck_bicubic_tap;
+
+typedef struct {
+    const char *name;           // "avx512", "avx2", "baseline"
+    size_t vector_floats;
+
+    // Attention of one head. Keys are first packed (ck_attention_pack), then each block of query rows is independent.
+    size_t (*attention_packed_key_floats)(size_t key_tokens, size_t head_width);
+    size_t (*attention_packed_value_floats)(size_t key_tokens, size_t head_width);
+    size_t (*attention_scratch_floats)(size_t head_width);
+    size_t attention_query_block;
+    void (*attention_pack)(
+        const ck_attention_shape *shape, const float *keys, const float *values, float *packed_keys, float *packed_values);
+    // Rows first_query ..< first_query + attention_query_block (or the end) of one head.
+    void (*attention_block)(
+        const ck_attention_shape *shape, const float *queries, const float *packed_keys, const float *packed_values,
+        size_t first_query, float *out, float *scratch);
+
+    // GroupNorm in two passes. First pass over pixels first ..< first + count of one image: per channel, the sum and the sum of
+    // squares of (x - pivot). Second pass: y = x * gain + bias per channel, then SiLU if asked for.
+    void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum, float *square);
+    void (*channel_affine)(
+        const float *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, float *y);
+
+    // LayerNorm of rows of c values.
+    void (*layer_norm)(
+        const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
+
+    // x: rows of 2c (value, gate) -> y: rows of c, value * gelu(gate), gelu with the error function.
+    void (*geglu)(const float *x, size_t rows, size_t c, float *y);
+    void (*silu)(const float *x, size_t count, float *y);
+    void (*add)(const float *a, const float *b, size_t count, float *y);
+    // In place: y = activation(y + bias) + residual; bias per column or NULL, residual or NULL.
+    // activation: 0 none, 1 silu, 2 gelu, 3 x * sigmoid(1.702 x)
+    void (*epilogue)(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
+    // One output row of a bicubic resize: source (h, w, c), taps of that row, taps of all columns.
+    void (*bicubic_row)(
+        const float *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w, float *out);
+    // One output row of a 2x2 average pool with ceil mode; rows is 1 or 2.
+    void (*average_pool_row)(const float *source, size_t rows, size_t w, size_t c, float *out);
+    int (*all_finite)(const float *x, size_t count);
+} ck_kernels;
+
+// The fastest table that this CPU can run.
+const ck_kernels *ck_kernels_best(void);
+// The table at index 0 ..., slowest first; NULL past the end. Tables that this CPU cannot run are left out.
+const ck_kernels *ck_kernels_at(size_t index);
+
+// Plain versions.
+void ck_ref_attention(
+    const ck_attention_shape *shape, const float *queries, const float *keys, size_t row_stride_value, const float *values, float *out);
+void ck_ref_group_norm(
+    const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon, const float *addend,
+    int silu, float *y);
+void ck_ref_layer_norm(const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
+void ck_ref_geglu(const float *x, size_t rows, size_t c, float *y);
+void ck_ref_silu(const float *x, size_t count, float *y);
+void ck_ref_epilogue(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
+void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
+void ck_ref_nearest(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
+void ck_ref_average_pool(const float *x, size_t h, size_t w, size_t c, float *y);
+// y[oy,ox,o] of a convolution with weights (o, i, kh, kw).
+typedef struct {
+    size_t h, w, in_channels, out_channels, kernel_h, kernel_w, stride, dilation, pad_top, pad_left, out_h, out_w;
+} ck_convolution_shape;
+void ck_ref_convolution(const ck_convolution_shape *s, const float *x, const float *weights, const float *bias, float *y);
+void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const float *weights, const float *bias, float *y);
+
+// Gathers output pixels first ..< first + count of one image into rows of kernel_h*kernel_w*in_channels values, zero outside.
+void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
+// Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
+void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
+// Source positions of a nearest resize: floor(i * in/out) with the ratio in f32 (PyTorch's "nearest").
+void ck_nearest_positions(size_t in, size_t out, int32_t *positions);
+
 #endif

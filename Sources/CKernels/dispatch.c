@@ -1,0 +1,20 @@
+// Which tables this CPU can run.
+#include "kernel_tables.h"
+
+const ck_kernels *ck_kernels_at(size_t index) {
+    if (index == 0) return &ck_table_baseline;
+#if defined(__x86_64__)
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    if (index == 1 && avx2) return &ck_table_avx2;
+    if (index == 2 && avx512) return &ck_table_avx512;
+#endif
+    return NULL;
+}
+
+const ck_kernels *ck_kernels_best(void) {
+    const ck_kernels *best = ck_kernels_at(0);
+    for (size_t index = 1; ck_kernels_at(index); index++) best = ck_kernels_at(index);
+    return best;
+}

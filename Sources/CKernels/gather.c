@@ -1,0 +1,46 @@
+// What only moves numbers, and the tables that say from where.
+#include "CKernels.h"
+
+#include <math.h>
+#include <string.h>
+
+void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows) {
+    const size_t c = s->in_channels;
+    for (size_t p = first; p < first + count; p++) {
+        for (size_t u = 0; u < s->kernel_h; u++) {
+            ptrdiff_t iy = (ptrdiff_t)(p / s->out_w * s->stride + u * s->dilation) - (ptrdiff_t)s->pad_top;
+            for (size_t v = 0; v < s->kernel_w; v++, rows += c) {
+                ptrdiff_t ix = (ptrdiff_t)(p % s->out_w * s->stride + v * s->dilation) - (ptrdiff_t)s->pad_left;
+                if (iy < 0 || ix < 0 || iy >= (ptrdiff_t)s->h || ix >= (ptrdiff_t)s->w)
+                    memset(rows, 0, c * sizeof(float));
+                else
+                    memcpy(rows, x + ((size_t)iy * s->w + (size_t)ix) * c, c * sizeof(float));
+            }
+        }
+    }
+}
+
+void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps) {
+    const float a = -0.75f, ratio = (float)in / (float)out;
+    for (size_t i = 0; i < out; i++) {
+        float source = ratio * ((float)i + 0.5f) - 0.5f;
+        float whole = floorf(source), t = source - whole;
+        for (int j = 0; j < 4; j++) {
+            int64_t index = (int64_t)whole - 1 + j;
+            if (index < 0) index = 0;
+            if (index > (int64_t)in - 1) index = (int64_t)in - 1;
+            taps[i].index[j] = (int32_t)index;
+            float distance = fabsf((float)(j - 1) - t);
+            taps[i].weight[j] = distance <= 1 ? ((a + 2) * distance - (a + 3)) * distance * distance + 1
+                                              : ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a;
+        }
+    }
+}
+
+void ck_nearest_positions(size_t in, size_t out, int32_t *positions) {
+    const float ratio = (float)in / (float)out;
+    for (size_t i = 0; i < out; i++) {
+        int64_t position = (int64_t)floorf((float)i * ratio);
+        positions[i] = (int32_t)(position < (int64_t)in ? position : (int64_t)in - 1);
+    }
+}

@@ -1,0 +1,21 @@
+// The table of one instruction set. Included last, after elementwise.h and attention.h.
+const ck_kernels NAME(ck_table) = {
+    .name = SET_NAME,
+    .vector_floats = VL,
+    .attention_packed_key_floats = NAME(packed_key_floats),
+    .attention_packed_value_floats = NAME(packed_value_floats),
+    .attention_scratch_floats = NAME(scratch_floats),
+    .attention_query_block = QUERY_BLOCK,
+    .attention_pack = NAME(attention_pack),
+    .attention_block = NAME(attention_block),
+    .channel_moments = NAME(channel_moments),
+    .channel_affine = NAME(channel_affine),
+    .layer_norm = NAME(layer_norm),
+    .geglu = NAME(geglu),
+    .silu = NAME(silu),
+    .add = NAME(add),
+    .epilogue = NAME(epilogue),
+    .bicubic_row = NAME(bicubic_row),
+    .average_pool_row = NAME(average_pool_row),
+    .all_finite = NAME(all_finite),
+};

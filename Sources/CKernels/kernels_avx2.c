@@ -1,0 +1,21 @@
+// The kernels for AVX2 with FMA: 16 registers of 8 floats, tiles of 4 x 3 vectors.
+#include "CKernels.h"
+#include "kernel_tables.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define VL 8
+#define HAS_FMA 1
+#define MR 4
+#define PANEL_VECTORS 3
+#define NAME(x) x##_avx2
+#define SET_NAME "avx2"
+#include "vector_math.h"
+#include "elementwise.h"
+#include "attention.h"
+#include "kernel_table.h"
+
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,21 @@
+// The kernels for AVX-512: 32 registers of 16 floats, tiles of 8 x 3 vectors.
+#include "CKernels.h"
+#include "kernel_tables.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))), apply_to = function)
+#define VL 16
+#define HAS_FMA 1
+#define MR 8
+#define PANEL_VECTORS 3
+#define NAME(x) x##_avx512
+#define SET_NAME "avx512"
+#include "vector_math.h"
+#include "elementwise.h"
+#include "attention.h"
+#include "kernel_table.h"
+
+#pragma clang attribute pop
+#endif

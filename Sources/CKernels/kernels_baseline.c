@@ -1,0 +1,22 @@
+// The kernels for any CPU: vectors of four floats (SSE2, NEON).
+#include "CKernels.h"
+#include "kernel_tables.h"
+
+#include <string.h>
+
+
+#define VL 4
+#if defined(__aarch64__)
+#define HAS_FMA 1
+#else
+#define HAS_FMA 0
+#endif
+#define MR 4
+#define PANEL_VECTORS 2
+#define NAME(x) x##_baseline
+#define SET_NAME "baseline"
+#include "vector_math.h"
+#include "elementwise.h"
+#include "attention.h"
+#include "kernel_table.h"
+

@@ -1,0 +1,110 @@
+/// Which library multiplies matrices and convolves.
+public enum BackendChoice: String, Sendable, CaseIterable {
+    /// oneDNN where it has fast kernels (x86-64), OpenBLAS elsewhere.
+    case auto
+    case onednn
+    case openblas
+
+    /// The backend that `auto` means on this machine.
+    public var resolved: BackendChoice {
+        guard self == .auto else { return self }
+        #if arch(x86_64)
+            return .onednn
+        #else
+            return .openblas
+        #endif
+    }
+}
+
+/// What is applied to a matrix product before it is stored.
+public enum Activation: Int32, Sendable {
+    case none = 0
+    /// x · sigmoid(x)
+    case silu = 1
+    /// x · Φ(x), with the error function
+    case gelu = 2
+    /// x · sigmoid(1.702 x), CLIP's approximation of gelu
+    case quickGELU = 3
+}
+
+/// Zeros around an image, in pixels.
+public struct Padding: Sendable, Hashable {
+    public var top: Int
+    public var left: Int
+    public var bottom: Int
+    public var right: Int
+
+    public init(top: Int, left: Int, bottom: Int, right: Int) {
+        (self.top, self.left, self.bottom, self.right) = (top, left, bottom, right)
+    }
+
+    /// The same on all sides.
+    public init(_ all: Int) { self.init(top: all, left: all, bottom: all, right: all) }
+
+    /// One pixel on all sides: a 3×3 convolution of stride 1 keeps its size.
+    public static let same = Padding(1)
+    public static let none = Padding(0)
+}
+
+/// The geometry of one convolution call.
+struct ConvolutionShape: Hashable {
+    var n: Int, h: Int, w: Int
+    var inChannels: Int, outChannels: Int
+    var kernelHeight: Int, kernelWidth: Int
+    var stride: Int, dilation: Int
+    var padding: Padding
+
+    var outHeight: Int { (h + padding.top + padding.bottom - dilation * (kernelHeight - 1) - 1) / stride + 1 }
+    var outWidth: Int { (w + padding.left + padding.right - dilation * (kernelWidth - 1) - 1) / stride + 1 }
+}
+
+/// Parameters of `y = x·Wᵀ + b`, in the backend's own order.
+public final class LinearParameters {
+    public let inFeatures: Int
+    public let outFeatures: Int
+    let bias: Tensor?
+    let weights: any PackedWeights
+
+    init(inFeatures: Int, outFeatures: Int, bias: Tensor?, weights: any PackedWeights) {
+        (self.inFeatures, self.outFeatures, self.bias, self.weights) = (inFeatures, outFeatures, bias, weights)
+    }
+}
+
+/// Parameters of a two-dimensional convolution, in the backend's own order.
+public final class ConvolutionParameters {
+    public let inChannels: Int
+    public let outChannels: Int
+    public let kernelHeight: Int
+    public let kernelWidth: Int
+    let bias: Tensor?
+    let weights: any PackedWeights
+
+    init(weightShape: [Int], bias: Tensor?, weights: any PackedWeights) {
+        (outChannels, inChannels, kernelHeight, kernelWidth) = (weightShape[0], weightShape[1], weightShape[2], weightShape[3])
+        (self.bias, self.weights) = (bias, weights)
+    }
+}
+
+/// Weights as one backend keeps them.
+protocol PackedWeights: AnyObject {}
+
+/// What differs between compute libraries. All tensors are f32 and channels last.
+protocol ComputeBackend: AnyObject {
+    var name: String { get }
+    /// Library, version and instruction set, as the numerics class names them.
+    var identity: String { get }
+
+    /// `weight`: (out, in).
+    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
+    /// `weight`: (out, in, kernelHeight, kernelWidth).
+    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
+
+    /// y(rows, out) = activation(x(rows, in)·Wᵀ + b) + residual
+    func linear(
+        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError)
+    /// y = x ∗ W + b + residual
+    func convolution(
+        _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError)
+}

@@ -1,0 +1,81 @@
+import CKernels
+import CSystem
+
+/// Computes on tensors with one backend and a fixed number of threads.
+///
+/// One thread uses a context: it is not `Sendable`, and its tensors share its memory pool. Results are the same bits for any number
+/// of threads.
+public final class ComputeContext {
+    public let threads: Int
+    let backend: any ComputeBackend
+    let pool: ParallelPool
+    let kernels: UnsafePointer<ck_kernels>
+    let scratch: ThreadScratch
+    let memory = BufferPool()
+
+    /// The most threads a context accepts.
+    public static let threadLimit = 1024
+
+    /// - Parameters:
+    ///   - backend: the compute library; `auto` chooses by what the CPU is.
+    ///   - threads: how many threads compute, this one included; at least 1.
+    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` is the best that the CPU
+    ///     runs.
+    /// - Throws: `ComputeError` for a thread count out of range, a library that does not start or an unknown kernel set.
+    public init(backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil) throws(ComputeError) {
+        guard (1...ComputeContext.threadLimit).contains(threads) else {
+            throw ComputeError("\(threads) threads are not possible: choose 1 to \(ComputeContext.threadLimit)")
+        }
+        self.threads = threads
+        pool = ParallelPool(threads: threads)
+        scratch = ThreadScratch(threads: threads)
+        kernels = try ComputeContext.kernels(named: kernelSet)
+        switch choice.resolved {
+        case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
+        default: backend = try OneDNNBackend(threads: threads)
+        }
+    }
+
+    /// `onednn` or `openblas`.
+    public var backendName: String { backend.name }
+
+    /// What decides the last bits of a result: architecture, instruction sets, precision and library versions. Machines of equal
+    /// class compute equal bytes.
+    public var numericsClass: String {
+        #if arch(x86_64)
+            let architecture = "x86_64"
+        #elseif arch(arm64)
+            let architecture = "arm64"
+        #else
+            let architecture = "other"
+        #endif
+        return "\(architecture)-\(String(cString: kernels.pointee.name))-f32-\(backend.identity)"
+    }
+
+    /// The most bytes of activations that were in use at once so far.
+    public var peakActivationBytes: Int { memory.peakLiveBytes }
+
+    /// Gives idle activation buffers back to the system.
+    public func trimMemory() { memory.trim() }
+
+    /// The instruction sets of our own kernels that this CPU runs, slowest first.
+    public static var kernelSets: [String] {
+        var names: [String] = []
+        while let table = ck_kernels_at(names.count) { names.append(String(cString: table.pointee.name)) }
+        return names
+    }
+
+    /// An uninitialised f32 tensor from the context's memory.
+    public func empty(_ shape: [Int]) -> Tensor {
+        Tensor(shape: shape, storage: memory.allocate(byteCount: Tensor.elementCount(shape) * 4))
+    }
+
+    private static func kernels(named name: String?) throws(ComputeError) -> UnsafePointer<ck_kernels> {
+        guard let name else { return ck_kernels_best() }
+        guard let index = kernelSets.firstIndex(of: name), let table = ck_kernels_at(index) else {
+            throw ComputeError(
+                "The kernel set '\(name)' is not one this CPU runs: choose one of \(kernelSets.joined(separator: ", "))")
+        }
+        return table
+    }
+}

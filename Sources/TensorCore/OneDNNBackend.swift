@@ -1,0 +1,153 @@
+import COneDNN
+import CSystem
+
+/// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
+///
+/// An operation is made once for each shape and kept. The format that an operation wants its weights in can differ between shapes
+/// (rarely); weights are kept in each format that was asked for.
+final class OneDNNBackend: ComputeBackend {
+    let name = "onednn"
+    let identity: String
+    private let engine: OpaquePointer
+    private let threads: Int32
+    private var operations: [OperationKey: Operation] = [:]
+
+    private enum OperationKey: Hashable {
+        case linear(rows: Int, in: Int, out: Int, bias: Bool, residual: Bool, activation: Activation)
+        case convolution(ConvolutionShape, bias: Bool, residual: Bool)
+    }
+
+    init(threads: Int) throws(ComputeError) {
+        self.threads = Int32(threads)
+        csystem_set_openmp_threads(Int32(threads))
+        var engine: OpaquePointer?
+        try check(conednn_engine_create(&engine), "starting oneDNN")
+        self.engine = engine!
+        var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
+        conednn_version(&major, &minor, &patch)
+        identity = "onednn\(major).\(minor).\(patch)-\(String(cString: conednn_instruction_set()))"
+    }
+
+    deinit {
+        operations.removeAll()
+        conednn_engine_destroy(engine)
+    }
+
+    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+        var format: OpaquePointer?
+        try check(conednn_format_plain_linear(Int64(weight.shape[1]), Int64(weight.shape[0]), &format), "describing weights")
+        return Packed(engine: engine, first: weight, format: format!)
+    }
+
+    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+        let s = weight.shape.map { Int64($0) }
+        var format: OpaquePointer?
+        try check(conednn_format_plain_convolution(s[1], s[0], s[2], s[3], &format), "describing weights")
+        return Packed(engine: engine, first: weight, format: format!)
+    }
+
+    func linear(
+        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        let key = OperationKey.linear(
+            rows: rows, in: parameters.inFeatures, out: parameters.outFeatures, bias: parameters.bias != nil,
+            residual: residual != nil, activation: activation)
+        let operation = try operation(key) { (out: inout OpaquePointer?) in
+            var shape = conednn_linear_shape(
+                rows: Int64(rows), in: Int64(parameters.inFeatures), out: Int64(parameters.outFeatures),
+                has_bias: parameters.bias == nil ? 0 : 1, has_residual: residual == nil ? 0 : 1, activation: activation.rawValue
+            )
+            return conednn_linear_create(engine, &shape, &out)
+        }
+        try execute(operation, x, parameters.weights, parameters.bias, residual, y)
+    }
+
+    func convolution(
+        _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        let key = OperationKey.convolution(shape, bias: parameters.bias != nil, residual: residual != nil)
+        let operation = try operation(key) { (out: inout OpaquePointer?) in
+            var s = conednn_convolution_shape()
+            (s.n, s.h, s.w) = (Int64(shape.n), Int64(shape.h), Int64(shape.w))
+            (s.in, s.out) = (Int64(shape.inChannels), Int64(shape.outChannels))
+            (s.kernel_h, s.kernel_w) = (Int64(shape.kernelHeight), Int64(shape.kernelWidth))
+            (s.out_h, s.out_w) = (Int64(shape.outHeight), Int64(shape.outWidth))
+            (s.stride, s.dilation) = (Int64(shape.stride), Int64(shape.dilation))
+            (s.pad_top, s.pad_left) = (Int64(shape.padding.top), Int64(shape.padding.left))
+            (s.pad_bottom, s.pad_right) = (Int64(shape.padding.bottom), Int64(shape.padding.right))
+            (s.has_bias, s.has_residual) = (parameters.bias == nil ? 0 : 1, residual == nil ? 0 : 1)
+            return conednn_convolution_create(engine, &s, &out)
+        }
+        try execute(operation, x, parameters.weights, parameters.bias, residual, y)
+    }
+
+    private func operation(
+        _ key: OperationKey, create: (inout OpaquePointer?) -> Int32
+    ) throws(ComputeError) -> Operation {
+        // The setting belongs to the calling thread; a context may have been made on another one.
+        csystem_set_openmp_threads(threads)
+        if let known = operations[key] { return known }
+        var raw: OpaquePointer?
+        try check(create(&raw), "preparing \(key)")
+        let operation = Operation(raw!)
+        operations[key] = operation
+        return operation
+    }
+
+    private func execute(
+        _ operation: Operation, _ x: Tensor, _ weights: any PackedWeights, _ bias: Tensor?, _ residual: Tensor?, _ y: Tensor
+    ) throws(ComputeError) {
+        guard let packed = weights as? Packed else { preconditionFailure("weights were packed by another backend") }
+        let status = conednn_execute(
+            engine, operation.raw, x.floats.baseAddress, try packed.bytes(in: operation), bias?.floats.baseAddress,
+            residual?.floats.baseAddress, y.floats.baseAddress)
+        try check(status, "computing with \(String(cString: conednn_operation_implementation(operation.raw)))")
+    }
+}
+
+private func check(_ status: Int32, _ what: @autoclosure () -> String) throws(ComputeError) {
+    guard status != 0 else { return }
+    throw ComputeError("oneDNN failed while \(what()): \(String(cString: conednn_status_text(status)))")
+}
+
+/// Owns one oneDNN operation.
+private final class Operation {
+    let raw: OpaquePointer
+    init(_ raw: OpaquePointer) { self.raw = raw }
+    deinit { conednn_operation_destroy(raw) }
+}
+
+/// Weights in one or more of oneDNN's formats. The plain order is given up as soon as another is there.
+private final class Packed: PackedWeights {
+    private let engine: OpaquePointer
+    private var variants: [(format: OpaquePointer, tensor: Tensor)]
+    private var firstIsPlain = true
+
+    init(engine: OpaquePointer, first: Tensor, format: OpaquePointer) {
+        self.engine = engine
+        variants = [(format, first)]
+    }
+
+    deinit { for variant in variants { conednn_format_destroy(variant.format) } }
+
+    func bytes(in operation: Operation) throws(ComputeError) -> UnsafeRawPointer {
+        let wanted = conednn_operation_format(operation.raw)!
+        for variant in variants where conednn_format_equal(variant.format, wanted) != 0 {
+            return UnsafeRawPointer(variant.tensor.storage.base)
+        }
+        let source = variants[0]
+        let floats = (conednn_format_bytes(wanted) + 3) / 4
+        let repacked = Tensor(uninitialized: [max(1, floats)])
+        try check(
+            conednn_repack(engine, source.format, source.tensor.storage.base, wanted, repacked.storage.base), "packing weights")
+        guard let format = conednn_format_copy(wanted) else { throw ComputeError("There is no memory left for packed weights") }
+        if firstIsPlain {
+            firstIsPlain = false
+            conednn_format_destroy(source.format)
+            variants[0] = (format, repacked)
+        } else {
+            variants.append((format, repacked))
+        }
+        return UnsafeRawPointer(repacked.storage.base)
+    }
+}

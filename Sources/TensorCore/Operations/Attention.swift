@@ -1,0 +1,53 @@
+import CKernels
+
+extension ComputeContext {
+    /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v for each head, without ever holding the score matrix: memory grows with the
+    /// number of tokens, not with its square (online softmax; Dao et al. 2022, arXiv 2205.14135).
+    ///
+    /// - Parameters:
+    ///   - query: (b, tq, heads·d)
+    ///   - key: (b, tk, heads·d)
+    ///   - value: (b, tk, heads·d)
+    ///   - causal: query i sees keys 0…i only.
+    /// - Returns: (b, tq, heads·d)
+    public func attention(query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false) -> Tensor {
+        let (batch, width) = (query.shape[0], query.dimension(-1))
+        precondition(width % heads == 0, "\(width) channels do not divide into \(heads) heads")
+        precondition(
+            key.shape == value.shape && key.shape[0] == batch && key.dimension(-1) == width, "\(query.shape) meets \(key.shape)"
+        )
+        let d = width / heads
+        let y = empty(query.shape)
+        var shape = ck_attention_shape(
+            query_tokens: query.shape[1], key_tokens: key.shape[1], head_width: d, row_stride_query: width,
+            row_stride_key: width,
+            row_stride_out: width, scale: 1 / Float(d).squareRoot(), causal: causal ? 1 : 0)
+        let table = kernels.pointee
+        let keyFloats = table.attention_packed_key_floats(shape.key_tokens, d)
+        let valueFloats = table.attention_packed_value_floats(shape.key_tokens, d)
+        let packedKeys = empty([batch * heads, keyFloats])
+        let packedValues = empty([batch * heads, valueFloats])
+        scratch.reserve(floats: table.attention_scratch_floats(d))
+
+        let (q, k, v, out) = (
+            query.floats.baseAddress!, key.floats.baseAddress!, value.floats.baseAddress!, y.floats.baseAddress!
+        )
+        let (pk, pv) = (packedKeys.floats.baseAddress!, packedValues.floats.baseAddress!)
+        let (queryImage, keyImage) = (shape.query_tokens * width, shape.key_tokens * width)
+        withUnsafePointer(to: &shape) { shape in
+            pool.run(batch * heads) { index, _ in
+                let offset = index / heads * keyImage + index % heads * d
+                table.attention_pack(shape, k + offset, v + offset, pk + index * keyFloats, pv + index * valueFloats)
+            }
+            let blocks = (shape.pointee.query_tokens + table.attention_query_block - 1) / table.attention_query_block
+            pool.run(batch * heads * blocks) { index, thread in
+                let (head, block) = (index / blocks, index % blocks)
+                let offset = head / heads * queryImage + head % heads * d
+                table.attention_block(
+                    shape, q + offset, pk + head * keyFloats, pv + head * valueFloats, block * table.attention_query_block,
+                    out + offset, scratch.buffer(thread))
+            }
+        }
+        return y
+    }
+}

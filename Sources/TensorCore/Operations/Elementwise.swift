@@ -1,0 +1,58 @@
+import CKernels
+
+extension ComputeContext {
+    /// The gated activation of transformer blocks, value · gelu(gate) (Shazeer 2020, arXiv 2002.05202).
+    ///
+    /// - Parameter x: (…, 2c), values in the first half, gates in the second.
+    /// - Returns: (…, c)
+    public func geglu(_ x: Tensor) -> Tensor {
+        let c = x.dimension(-1) / 2
+        precondition(x.dimension(-1) == 2 * c, "an odd width of \(x.dimension(-1)) cannot be halved")
+        let y = empty(x.shape.dropLast() + [c])
+        let table = kernels.pointee
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(total: y.count / c, chunk: max(1, 16384 / c)) { first, count, _ in
+            table.geglu(input + first * 2 * c, count, c, output + first * c)
+        }
+        return y
+    }
+
+    /// x · sigmoid(x), elementwise.
+    public func silu(_ x: Tensor) -> Tensor {
+        let y = empty(x.shape)
+        let table = kernels.pointee
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(total: x.count, chunk: 32768) { first, count, _ in table.silu(input + first, count, output + first) }
+        return y
+    }
+
+    /// The sum of two tensors of equal shape.
+    public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
+        precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) cannot be added")
+        let y = empty(a.shape)
+        let table = kernels.pointee
+        let (left, right, output) = (a.floats.baseAddress!, b.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(total: a.count, chunk: 65536) { first, count, _ in
+            table.add(left + first, right + first, count, output + first)
+        }
+        return y
+    }
+
+    /// Joins two images along their channels: (n, h, w, a) and (n, h, w, b) become (n, h, w, a + b).
+    public func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
+        precondition(a.shape.dropLast() == b.shape.dropLast(), "\(a.shape) and \(b.shape) are images of different sizes")
+        let (ca, cb) = (a.dimension(-1), b.dimension(-1))
+        let y = empty(a.shape.dropLast() + [ca + cb])
+        let (left, right, output) = (a.floats.baseAddress!, b.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(total: a.count / ca, chunk: max(1, 32768 / (ca + cb))) { first, count, _ in
+            for pixel in first..<(first + count) {
+                (output + pixel * (ca + cb)).update(from: left + pixel * ca, count: ca)
+                (output + pixel * (ca + cb) + ca).update(from: right + pixel * cb, count: cb)
+            }
+        }
+        return y
+    }
+
+    /// Whether no element is NaN or infinite.
+    public func isFinite(_ x: Tensor) -> Bool { kernels.pointee.all_finite(x.floats.baseAddress, x.count) != 0 }
+}

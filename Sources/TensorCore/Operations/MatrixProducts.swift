@@ -1,0 +1,90 @@
+import CKernels
+
+extension ComputeContext {
+    /// Packs the parameters of a linear layer.
+    ///
+    /// - Parameters:
+    ///   - weight: (out, in), PyTorch's order. The context may keep or reorder it; do not write to it afterwards.
+    ///   - bias: (out) or `nil`.
+    public func packLinear(weight: Tensor, bias: Tensor?) throws(ComputeError) -> LinearParameters {
+        precondition(weight.shape.count == 2, "weights of a linear layer have two dimensions, not \(weight.shape)")
+        precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
+        return LinearParameters(
+            inFeatures: weight.shape[1], outFeatures: weight.shape[0], bias: bias, weights: try backend.packLinear(weight))
+    }
+
+    /// Packs the parameters of a convolution.
+    ///
+    /// - Parameters:
+    ///   - weight: (out, in, kernelHeight, kernelWidth), PyTorch's order; as for `packLinear`.
+    ///   - bias: (out) or `nil`.
+    public func packConvolution(weight: Tensor, bias: Tensor?) throws(ComputeError) -> ConvolutionParameters {
+        precondition(weight.shape.count == 4, "weights of a convolution have four dimensions, not \(weight.shape)")
+        precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
+        // A 1×1 convolution is a matrix product of pixels.
+        let packed =
+            weight.shape[2] * weight.shape[3] == 1
+            ? try backend.packLinear(weight.reshaped([weight.shape[0], weight.shape[1]])) : try backend.packConvolution(weight)
+        return ConvolutionParameters(weightShape: weight.shape, bias: bias, weights: packed)
+    }
+
+    /// y = activation(x·Wᵀ + b) + residual.
+    ///
+    /// - Parameters:
+    ///   - x: (…, in)
+    ///   - residual: (…, out), added after the activation.
+    /// - Returns: (…, out)
+    public func linear(
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation = .none, residual: Tensor? = nil
+    ) throws(ComputeError) -> Tensor {
+        precondition(
+            x.dimension(-1) == parameters.inFeatures, "rows of \(x.dimension(-1)) meet weights of \(parameters.inFeatures)")
+        let y = empty(x.shape.dropLast() + [parameters.outFeatures])
+        precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the product")
+        try backend.linear(
+            x, rows: x.count / parameters.inFeatures, parameters, activation: activation, residual: residual, into: y)
+        return y
+    }
+
+    /// A convolution with zeros outside the image: y = x ∗ W + b + residual.
+    ///
+    /// - Parameters:
+    ///   - x: (n, h, w, in)
+    ///   - padding: zeros added on each side.
+    ///   - residual: of the result's shape, added to it.
+    /// - Returns: (n, h', w', out) with h' = (h + top + bottom − dilation·(kernel − 1) − 1) / stride + 1.
+    public func convolution(
+        _ x: Tensor, _ parameters: ConvolutionParameters, stride: Int = 1, padding: Padding = .same, dilation: Int = 1,
+        residual: Tensor? = nil
+    ) throws(ComputeError) -> Tensor {
+        precondition(
+            x.shape.count == 4 && x.shape[3] == parameters.inChannels, "\(x.shape) meets \(parameters.inChannels) channels")
+        let shape = ConvolutionShape(
+            n: x.shape[0], h: x.shape[1], w: x.shape[2], inChannels: parameters.inChannels, outChannels: parameters.outChannels,
+            kernelHeight: parameters.kernelHeight, kernelWidth: parameters.kernelWidth, stride: stride, dilation: dilation,
+            padding: padding)
+        precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(x.shape) is smaller than the kernel")
+        let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels])
+        precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the result")
+        if shape.kernelHeight * shape.kernelWidth == 1 {
+            precondition(stride == 1 && padding == .none, "a 1×1 convolution has stride 1 and no padding here")
+            let linear = LinearParameters(
+                inFeatures: shape.inChannels, outFeatures: shape.outChannels, bias: parameters.bias, weights: parameters.weights
+            )
+            try backend.linear(
+                x, rows: shape.n * shape.h * shape.w, linear, activation: .none, residual: residual, into: y)
+        } else {
+            try backend.convolution(x, shape, parameters, residual: residual, into: y)
+        }
+        return y
+    }
+}
+
+extension ConvolutionShape {
+    /// The same for the C kernels, of one image.
+    var kernelShape: ck_convolution_shape {
+        ck_convolution_shape(
+            h: h, w: w, in_channels: inChannels, out_channels: outChannels, kernel_h: kernelHeight, kernel_w: kernelWidth,
+            stride: stride, dilation: dilation, pad_top: padding.top, pad_left: padding.left, out_h: outHeight, out_w: outWidth)
+    }
+}

@@ -1,0 +1,135 @@
+import CKernels
+
+extension ComputeContext {
+    /// Nearest-neighbour resize as PyTorch's `interpolate(mode="nearest")`: source index floor(i · in/out), the ratio in f32.
+    ///
+    /// - Parameter x: (n, h, w, c)
+    /// - Returns: (n, height, width, c)
+    public func resizeNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
+        let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        let y = empty([n, height, width, c])
+        var rows = [Int32](repeating: 0, count: height)
+        var columns = [Int32](repeating: 0, count: width)
+        ck_nearest_positions(h, height, &rows)
+        ck_nearest_positions(w, width, &columns)
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(n * height) { index, _ in
+            let source = input + (index / height * h + Int(rows[index % height])) * w * c
+            for column in 0..<width {
+                (output + (index * width + column) * c).update(from: source + Int(columns[column]) * c, count: c)
+            }
+        }
+        return y
+    }
+
+    /// Bicubic resize as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = −0.75, no antialiasing, border clamped.
+    ///
+    /// - Parameter x: (n, h, w, c)
+    /// - Returns: (n, height, width, c)
+    public func resizeBicubic(_ x: Tensor, height: Int, width: Int) -> Tensor {
+        let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        let y = empty([n, height, width, c])
+        var rows = [ck_bicubic_tap](repeating: ck_bicubic_tap(), count: height)
+        var columns = [ck_bicubic_tap](repeating: ck_bicubic_tap(), count: width)
+        ck_bicubic_taps(h, height, &rows)
+        ck_bicubic_taps(w, width, &columns)
+        let table = kernels.pointee
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        rows.withUnsafeBufferPointer { rows in
+            columns.withUnsafeBufferPointer { columns in
+                pool.run(n * height) { index, _ in
+                    table.bicubic_row(
+                        input + index / height * h * w * c, w, c, rows.baseAddress! + index % height, columns.baseAddress!,
+                        width,
+                        output + index * width * c)
+                }
+            }
+        }
+        return y
+    }
+
+    /// The mean of 2×2 pixels with stride 2; an odd last row or column is averaged over what is there (PyTorch's
+    /// `avg_pool2d(2, 2, ceil_mode=True)`).
+    ///
+    /// - Parameter x: (n, h, w, c)
+    /// - Returns: (n, ⌈h/2⌉, ⌈w/2⌉, c)
+    public func averagePool2x2(_ x: Tensor) -> Tensor {
+        let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        let (height, width) = ((h + 1) / 2, (w + 1) / 2)
+        let y = empty([n, height, width, c])
+        let table = kernels.pointee
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(n * height) { index, _ in
+            let row = index % height * 2
+            table.average_pool_row(
+                input + (index / height * h + row) * w * c, min(2, h - row), w, c, output + index * width * c)
+        }
+        return y
+    }
+
+    /// Cuts each image into 2×2 windows of half its sides, after rolling it cyclically by (−shiftRows, −shiftColumns).
+    ///
+    /// - Parameter x: (b, h, w, c) with even h and w.
+    /// - Returns: (4b, h/2·w/2, c); window 4·b + 2·I + J holds rows I·h/2 … and columns J·w/2 ….
+    public func splitWindows(_ x: Tensor, shiftRows: Int, shiftColumns: Int) -> Tensor {
+        let (b, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        let windows = WindowGrid(height: h, width: w, shiftRows: shiftRows, shiftColumns: shiftColumns)
+        let y = empty([4 * b, h / 2 * (w / 2), c])
+        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(b * h) { index, _ in
+            for column in 0..<w {
+                let token = windows.token(image: index / h, row: index % h, column: column)
+                let pixel = windows.pixel(image: index / h, row: index % h, column: column)
+                (output + token * c).update(from: input + pixel * c, count: c)
+            }
+        }
+        return y
+    }
+
+    /// The inverse of `splitWindows`.
+    ///
+    /// - Parameter windows: (4·batch, height/2·width/2, c)
+    /// - Returns: (batch, height, width, c)
+    public func mergeWindows(
+        _ windows: Tensor, batch: Int, height: Int, width: Int, shiftRows: Int, shiftColumns: Int
+    ) -> Tensor {
+        let c = windows.dimension(-1)
+        precondition(
+            windows.count == batch * height * width * c, "\(windows.shape) does not fill \(batch) of \(height)×\(width)")
+        let grid = WindowGrid(height: height, width: width, shiftRows: shiftRows, shiftColumns: shiftColumns)
+        let y = empty([batch, height, width, c])
+        let (input, output) = (windows.floats.baseAddress!, y.floats.baseAddress!)
+        pool.run(batch * height) { index, _ in
+            for column in 0..<width {
+                let token = grid.token(image: index / height, row: index % height, column: column)
+                let pixel = grid.pixel(image: index / height, row: index % height, column: column)
+                (output + pixel * c).update(from: input + token * c, count: c)
+            }
+        }
+        return y
+    }
+}
+
+/// Where a place of the rolled image lies in its window, and where it came from.
+private struct WindowGrid {
+    let height: Int
+    let width: Int
+    let shiftRows: Int
+    let shiftColumns: Int
+
+    init(height: Int, width: Int, shiftRows: Int, shiftColumns: Int) {
+        precondition(height % 2 == 0 && width % 2 == 0, "\(height)×\(width) does not halve into windows")
+        precondition(shiftRows >= 0 && shiftColumns >= 0, "window shifts are not negative")
+        (self.height, self.width, self.shiftRows, self.shiftColumns) = (height, width, shiftRows, shiftColumns)
+    }
+
+    func token(image: Int, row: Int, column: Int) -> Int {
+        let (h, w) = (height / 2, width / 2)
+        let window = image * 4 + row / h * 2 + column / w
+        return (window * h + row % h) * w + column % w
+    }
+
+    func pixel(image: Int, row: Int, column: Int) -> Int {
+        (image * height + (row + shiftRows) % height) * width + (column + shiftColumns) % width
+    }
+}
