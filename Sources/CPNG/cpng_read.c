@@ -24,7 +24,8 @@ static void supply(png_structp png, png_bytep out, png_size_t count) {
 }
 
 /// Ancillary chunks that are skipped unread: all that libpng knows, but for transparency and text.
-static const png_byte skipped_chunks[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
+static const png_byte skipped_chunks[] =
+    "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
 
 static void set_limits(png_structp png, cpng_limits limits) {
     png_set_user_limits(png, limits.max_side, limits.max_side);

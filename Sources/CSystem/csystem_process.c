@@ -1,1 +1,124 @@
+#define _GNU_SOURCE
 #include "csystem_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Copies of the caller's descriptors are made above the numbers they take in the child, so that no dup2 overwrites one that is
+// still to be copied.
+static int copies_open(const int *descriptors, size_t count, int *copies) {
+    for (size_t i = 0; i < count; i++) copies[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        if (descriptors[i] < 0) {
+            int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+            if (null < 0) return errno;
+            copies[i] = fcntl(null, F_DUPFD_CLOEXEC, (int)count);
+            close(null);
+        } else {
+            copies[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, (int)count);
+        }
+        if (copies[i] < 0) return errno;
+    }
+    return 0;
+}
+
+static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, const int *copies, size_t count) {
+    int failed = 0;
+    for (size_t i = 0; i < count && !failed; i++) failed = posix_spawn_file_actions_adddup2(actions, copies[i], (int)i);
+    if (!failed) failed = posix_spawn_file_actions_addclosefrom_np(actions, (int)count);
+    sigset_t every, none;
+    sigfillset(&every);
+    sigemptyset(&none);
+    if (!failed) failed = posix_spawnattr_setpgroup(attributes, 0);
+    if (!failed) failed = posix_spawnattr_setsigdefault(attributes, &every);
+    if (!failed) failed = posix_spawnattr_setsigmask(attributes, &none);
+    if (!failed) {
+        failed = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    }
+    return failed;
+}
+
+int csystem_spawn(const char *path, char *const *arguments, char *const *environment, const int *descriptors,
+                  size_t descriptor_count, pid_t *pid) {
+    if (descriptor_count < 3 || descriptor_count > 64) return EINVAL;
+    int copies[64];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed) return failed;
+    failed = posix_spawnattr_init(&attributes);
+    if (failed) {
+        posix_spawn_file_actions_destroy(&actions);
+        return failed;
+    }
+    failed = copies_open(descriptors, descriptor_count, copies);
+    if (!failed) failed = prepare(&actions, &attributes, copies, descriptor_count);
+    if (!failed) failed = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
+    for (size_t i = 0; i < descriptor_count; i++) {
+        if (copies[i] >= 0) close(copies[i]);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+int csystem_reap(pid_t pid, int may_block, int *exit_code, int *signal) {
+    int status = 0;
+    pid_t got;
+    do {
+        got = waitpid(pid, &status, may_block ? 0 : WNOHANG);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) return -errno;
+    if (got == 0) return 0;
+    *signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    *exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return 1;
+}
+
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int number) {
+    int saved = errno;
+    unsigned char byte = (unsigned char)number;
+    // A full pipe means that nobody has listened for 64 thousand signals; this one adds nothing.
+    ssize_t written = write(signal_pipe[1], &byte, 1);
+    (void)written;
+    errno = saved;
+}
+
+int csystem_signals_open(const int *signals, size_t count) {
+    if (signal_pipe[0] >= 0) return -EBUSY;
+    if (pipe2(signal_pipe, O_CLOEXEC) != 0) return -errno;
+    if (fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK) != 0) return -errno;
+    struct sigaction action = {0};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < count; i++) {
+        if (sigaction(signals[i], &action, NULL) != 0) return -errno;
+    }
+    return signal_pipe[0];
+}
+
+int csystem_terminal_columns(int descriptor) {
+    struct winsize size = {0};
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+int csystem_is_terminal(int descriptor) { return isatty(descriptor); }
+
+int csystem_available_processors(void) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    // More than 1,024 processors do not fit this mask; the call then fails and the configured count stands in.
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+    long configured = sysconf(_SC_NPROCESSORS_ONLN);
+    return configured > 0 ? (int)configured : 1;
+}

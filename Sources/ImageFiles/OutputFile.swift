@@ -3,8 +3,8 @@ import Glibc
 
 /// A place for a file that is either written whole or not at all.
 ///
-/// Made before the work starts, it finds out whether the file can be written at all; `write` then puts the bytes into a temporary file
-/// of the same folder, brings them to the disk and renames it. Nothing is left behind when any of this fails.
+/// Made before the work starts, it finds out whether the file can be written at all; `write` then puts the bytes into a
+/// temporary file of the same folder, brings them to the disk and renames it. Nothing is left behind when any of this fails.
 public struct OutputFile: Sendable, Equatable {
     /// As the user gave it.
     public let path: String
@@ -15,8 +15,8 @@ public struct OutputFile: Sendable, Equatable {
 
     /// Checks the place by making and removing a temporary file in its folder.
     ///
-    /// - Throws: `cannotWrite` when the folder is missing or not writable or `path` is a folder or device, `exists` when a file is
-    ///   there and `replacesExisting` is false.
+    /// - Throws: `cannotWrite` when the folder is missing or not writable or `path` is a folder or device, `exists` when a file
+    ///   is there and `replacesExisting` is false.
     public init(path: String, replacesExisting: Bool = true) throws(ImageFileError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw ImageFileError(.cannotWrite, "The output path is empty or contains a zero character; give a file name.")

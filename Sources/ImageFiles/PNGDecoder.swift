@@ -46,8 +46,8 @@ public struct DecodedImage: Sendable, Equatable {
 public enum PNGDecoder {
     /// Reads the picture in a file.
     ///
-    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `tooLarge` beyond the limits, `damaged`
-    ///   when it is no whole PNG.
+    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `tooLarge` beyond the limits,
+    ///   `damaged` when it is no whole PNG.
     public static func decode(file path: String, limits: PNGLimits = .standard) throws(ImageFileError) -> DecodedImage {
         let bytes = try InputFile.read(path, bytesMax: limits.fileBytesMax)
         return try decode(bytes, name: path, limits: limits)

@@ -13,8 +13,8 @@ public enum PNGEncoder {
     /// - Parameters:
     ///   - rgb: `height` rows of `width` pixels of 3 bytes, from the top left.
     ///   - text: keywords may repeat.
-    /// - Throws: `invalidArgument` for a size that is empty, beyond `sideMax`, or not the size of `rgb`, and for text that a PNG
-    ///   cannot hold.
+    /// - Throws: `invalidArgument` for a size that is empty, beyond `sideMax`, or not the size of `rgb`, and for text that a
+    ///   PNG cannot hold.
     public static func encode(rgb: [UInt8], width: Int, height: Int, text: [PNGText] = []) throws(ImageFileError) -> [UInt8] {
         guard (1...sideMax).contains(width), (1...sideMax).contains(height) else {
             throw ImageFileError(

@@ -34,9 +34,9 @@ final class TensorStorage {
 
 /// A dense, row-major array of numbers.
 ///
-/// An image is `(n, h, w, c)`: channels last, so that the same memory is the token matrix `(n·h·w, c)`. A tensor is a reference to
-/// its memory: copies and reshaped tensors share it. It belongs to the thread that computes and is not `Sendable`; values cross
-/// threads as `[Float]`.
+/// An image is `(n, h, w, c)`: channels last, so that the same memory is the token matrix `(n·h·w, c)`. A tensor is a reference
+/// to its memory: copies and reshaped tensors share it. It belongs to the thread that computes and is not `Sendable`; values
+/// cross threads as `[Float]`.
 public struct Tensor {
     /// Extents, outermost first. All positive.
     public let shape: [Int]

@@ -18,8 +18,8 @@ typedef struct {
     int is_utf8;          // 0 writes tEXt, 1 writes iTXt, both uncompressed
 } cpng_text;
 
-/// Encodes 8-bit RGB pixels (height rows of width * 3 bytes) into memory. The same input gives the same bytes: no time chunk, fixed
-/// filters and compression. Returns 0 and hands over `*out` (free it with cpng_free), or -1 with a message.
+/// Encodes 8-bit RGB pixels (height rows of width * 3 bytes) into memory. The same input gives the same bytes: no time chunk,
+/// fixed filters and compression. Returns 0 and hands over `*out` (free it with cpng_free), or -1 with a message.
 int cpng_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const cpng_text *texts, size_t text_count, uint8_t **out,
                 size_t *out_size, char message[CPNG_MESSAGE_SIZE]);
 
@@ -34,8 +34,8 @@ typedef struct {
     size_t max_chunk_memory;  // bytes of one ancillary chunk, also after decompression
 } cpng_limits;
 
-/// Reads the header of the PNG in `bytes` (not copied: must outlive the reader). Returns NULL with a message when it is no PNG, is
-/// broken or is beyond the limits.
+/// Reads the header of the PNG in `bytes` (not copied: must outlive the reader). Returns NULL with a message when it is no PNG,
+/// is broken or is beyond the limits.
 cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]);
 
 uint32_t cpng_reader_width(const cpng_reader *reader);
@@ -44,8 +44,8 @@ uint32_t cpng_reader_height(const cpng_reader *reader);
 /// 3 (RGB) or 4 (RGBA): what cpng_reader_pixels writes, whatever the file's own colour type is.
 uint32_t cpng_reader_channels(const cpng_reader *reader);
 
-/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes, and reads the file to its end. Returns 0, or
-/// -1 with a message. To be called once.
+/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes, and reads the file to its end. Returns 0,
+/// or -1 with a message. To be called once.
 int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]);
 
 /// Text chunks found; complete after cpng_reader_pixels.

@@ -1,8 +1,8 @@
 #ifndef CSYSTEM_FILES_H
 #define CSYSTEM_FILES_H
 
-/// Renames `from` to `to` in one step, only when `to` does not exist (RENAME_NOREPLACE). Returns 0 or the error number; EEXIST when
-/// `to` exists, EINVAL where the file system cannot do it.
+/// Renames `from` to `to` in one step, only when `to` does not exist (RENAME_NOREPLACE). Returns 0 or the error number; EEXIST
+/// when `to` exists, EINVAL where the file system cannot do it.
 int csystem_rename_without_replacing(const char *from, const char *to);
 
 #endif

@@ -1,0 +1,63 @@
+import Foundation
+import Testing
+
+/// What lies where.
+@Suite struct LayoutTests {
+    @Test func topLevelHoldsOnlyWhatTheDesignNames() throws {
+        let allowed: Set<String> = ["Package.swift", "Sources", "Tests", "deploy", "README.md", "LICENSE", "NOTICE"]
+        let present = try FileManager.default.contentsOfDirectory(atPath: SourceTree.root.path)
+        let strangers = present.filter { !$0.hasPrefix(".") && !allowed.contains($0) && !SourceTree.ignoredAtTop.contains($0) }
+        #expect(strangers.isEmpty, "move these below Sources, Tests or deploy: \(strangers.sorted())")
+        #expect(Set(present).isSuperset(of: ["Package.swift", "Sources", "Tests", "deploy", "README.md", "LICENSE"]))
+    }
+
+    @Test func everyFolderOfSourcesAndTestsIsATarget() throws {
+        let manifest = try SourceTree.File(path: "Package.swift").text()
+        for parent in ["Sources", "Tests"] {
+            for name in try FileManager.default.contentsOfDirectory(atPath: SourceTree.root.appendingPathComponent(parent).path)
+            {
+                #expect(manifest.contains("\"\(name)\""), "\(parent)/\(name) is no target of Package.swift")
+            }
+        }
+    }
+
+    /// A file this large is a decision, so it is named here.
+    @Test func largeFilesAreNamed() throws {
+        let bytesMax = 256 * 1024
+        let named: Set<String> = [
+            "Sources/CEmbeddedModel/model/text_encoder/model.safetensors",
+            "Sources/CEmbeddedModel/model/unet/diffusion_pytorch_model.safetensors",
+            "Sources/CEmbeddedModel/model/vae/diffusion_pytorch_model.safetensors",
+            "Sources/CEmbeddedModel/model/examples.png",
+        ]
+        let large = try SourceTree.everyFile().filter {
+            try $0.url.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0 > bytesMax && !named.contains($0.path)
+        }
+        #expect(large.isEmpty, "over \(bytesMax) bytes and not named in this test: \(large.map(\.path))")
+    }
+
+    @Test func scriptsStopAtTheFirstErrorAndCanBeRun() throws {
+        let scripts = try (SourceTree.files(below: "deploy") + SourceTree.files(below: ".ci")).filter {
+            try $0.text().hasPrefix("#!")
+        }
+        #expect(scripts.map(\.path).sorted() == [".ci/run", "deploy/quickstart.sh", "deploy/test.sh"])
+        for script in scripts {
+            #expect(FileManager.default.isExecutableFile(atPath: script.url.path), "chmod +x \(script.path)")
+            #expect(try script.text().contains("\nset -euo pipefail\n"), "\(script.path) goes on after errors")
+        }
+    }
+
+    @Test func readMeStartsWithTheTwoCommandsAndItsLinksLead() throws {
+        let text = try SourceTree.File(path: "README.md").text()
+        let commands = text.split(separator: "\n").filter { $0.hasPrefix("    ") || $0.hasPrefix("deploy/") }
+            .map { $0.trimmingCharacters(in: .whitespaces) }.filter { $0.hasPrefix("deploy/") }
+        #expect(commands.first?.hasPrefix("deploy/quickstart.sh") == true)
+        #expect(commands.dropFirst().first?.hasPrefix("deploy/test.sh") == true)
+        for match in text.matches(of: /\]\(([^)#:]+)\)/) {
+            let path = String(match.output.1)
+            #expect(
+                FileManager.default.fileExists(atPath: SourceTree.root.appendingPathComponent(path).path),
+                "README links to \(path)")
+        }
+    }
+}

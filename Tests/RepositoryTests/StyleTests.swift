@@ -1,0 +1,83 @@
+import Testing
+
+/// Sizes and words that the tools do not check.
+@Suite struct StyleTests {
+    static let fileLinesMax = 500
+    static let functionLinesMax = 60
+    static let parametersMax = 5
+    static let columnsMax = 128
+
+    @Test func filesCanBeReadInOneSitting() throws {
+        for file in try SourceTree.code() {
+            let lines = try file.text().split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.count - 1 <= Self.fileLinesMax, "\(file.path) has \(lines.count - 1) lines; split it")
+            for (index, line) in lines.enumerated() where line.count > Self.columnsMax {
+                Issue.record("\(file.path):\(index + 1) has \(line.count) columns, more than \(Self.columnsMax)")
+            }
+        }
+    }
+
+    @Test func functionsAreShort() throws {
+        var count = 0
+        for file in try SourceTree.swiftSources() {
+            for function in MeasuredFunction.all(in: SwiftText(try file.text())) {
+                count += 1
+                let place = "\(file.path):\(function.line) \(function.name)"
+                #expect(function.lineCount <= Self.functionLinesMax, "\(place) has \(function.lineCount) lines")
+                // Initialisers fill structs; their parameters are the struct's fields.
+                if function.name != "init" {
+                    #expect(function.parameterCount <= Self.parametersMax, "\(place) has \(function.parameterCount) parameters")
+                }
+            }
+        }
+        #expect(count > 20, "the functions were not found at all")
+    }
+
+    @Test func sourcesHaveNoTrapsAndNothingUnfinished() throws {
+        let traps = ["try!", "fatalError(", "as! ", "unowned(unsafe)", "@testable"]
+        let unfinished = ["TO" + "DO", "FIX" + "ME", "XX" + "X:", "HA" + "CK"]
+        for file in try SourceTree.swiftSources() {
+            let text = try file.text()
+            for (index, line) in SwiftText(text).lines.enumerated() {
+                let found = traps.filter { line.contains($0) }
+                #expect(found.isEmpty, "\(file.path):\(index + 1) has \(found)")
+            }
+        }
+        for file in try SourceTree.code() {
+            let text = try file.text()
+            let found = unfinished.filter { text.contains($0) }
+            #expect(found.isEmpty, "\(file.path) has \(found)")
+        }
+    }
+
+    /// What the compiler cannot check about threads is explained where it is claimed, and is rare.
+    @Test func uncheckedClaimsNameTheirGuard() throws {
+        let claimsMax = 12
+        var claims: [String] = []
+        for file in try SourceTree.swiftSources() {
+            let text = try file.text()
+            let source = text.split(separator: "\n", omittingEmptySubsequences: false)
+            for (index, line) in SwiftText(text).lines.enumerated()
+            where line.contains("@unchecked Sendable") || line.contains("nonisolated(unsafe)") {
+                let place = "\(file.path):\(index + 1)"
+                claims.append(place)
+                let above = source[max(0, index - 3)...index]
+                #expect(above.contains { $0.contains("//") }, "\(place): say in a comment above what guards it")
+            }
+        }
+        #expect(claims.count <= claimsMax, "\(claims.count) unchecked claims: \(claims)")
+    }
+
+    @Test func publicTypesAndFunctionsAreDocumented() throws {
+        for file in try SourceTree.swiftSources() where !["patchloom", "patchloom-bench", "goldencheck"].contains(file.target) {
+            let lines = try file.text().split(separator: "\n", omittingEmptySubsequences: false)
+                .map { $0.drop { $0 == " " } }
+            for (index, line) in lines.enumerated()
+            where line.starts(with: #/public (static |final |mutating |indirect )*(func|struct|class|enum|protocol) /#) {
+                let above = lines[..<index].last { !$0.hasPrefix("@") }
+                let isOperator = line.contains("func ==") || line.contains("func hash(into")
+                #expect(isOperator || above?.hasPrefix("///") == true, "\(file.path):\(index + 1) needs a doc comment: \(line)")
+            }
+        }
+    }
+}

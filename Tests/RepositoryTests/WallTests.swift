@@ -1,0 +1,66 @@
+import Testing
+
+/// Which target may import what (the walls between the targets). Undeclared imports are the build's business; these rules are
+/// about imports that could be declared but must not be.
+@Suite struct WallTests {
+    struct Import: Sendable {
+        let module: String
+        let target: String
+        let place: String
+    }
+
+    static func imports() throws -> [Import] {
+        try SourceTree.code().filter { $0.path.hasSuffix(".swift") }.flatMap { file in
+            SwiftText(try file.text()).lines.enumerated().compactMap { index, line in
+                let words = line.split(separator: " ")
+                guard let keyword = words.firstIndex(of: "import"), words[..<keyword].allSatisfy({ isModifier($0) }) else {
+                    return nil
+                }
+                let kinds: Set<Substring> = ["func", "struct", "class", "enum", "protocol", "typealias", "var", "let"]
+                guard let name = words[(keyword + 1)...].first(where: { !kinds.contains($0) }) else { return nil }
+                let module = String(name.prefix { $0 != "." })
+                return Import(module: module, target: file.target, place: "\(file.path):\(index + 1)")
+            }
+        }
+    }
+
+    static func isModifier(_ word: Substring) -> Bool {
+        ["public", "package", "internal", "private", "fileprivate"].contains(word) || word.hasPrefix("@")
+    }
+
+    @Test(arguments: [
+        ("COneDNN", ["TensorCore"]), ("COpenBLAS", ["TensorCore"]), ("CKernels", ["TensorCore", "TensorCoreTests"]),
+        ("CZeroMQ", ["ZMQSockets"]), ("CPNG", ["ImageFiles"]), ("COpenSSL", ["ContentHash"]),
+        ("CEmbeddedModel", ["EmbeddedModel"]),
+        ("ArgumentParser", ["patchloom", "patchloom-bench", "goldencheck"]),
+        ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),
+        ("Dispatch", []), ("XCTest", []),
+    ])
+    func onlyTheNamedTargetsImport(_ module: String, _ targets: [String]) throws {
+        let all = try Self.imports()
+        #expect(all.count > 15, "the imports were not found at all")
+        let intruders = all.filter { $0.module == module && !targets.contains($0.target) }
+        #expect(intruders.isEmpty, "\(module) is imported at \(intruders.map(\.place))")
+    }
+
+    /// The two state machines decide without sockets, threads, files or a clock.
+    @Test(arguments: [
+        ("Cluster", ["Foundation", "FoundationEssentials", "Glibc", "Synchronization", "TensorCore", "Rendering"]),
+        ("Rendering", ["Foundation", "Glibc", "Synchronization", "Cluster"]),
+    ])
+    func stateMachinesArePure(_ target: String, _ forbidden: [String]) throws {
+        let walls = forbidden + ["CSystem", "Messages", "Runtime", "ImageFiles", "ZMQSockets"]
+        let intruders = try Self.imports().filter { $0.target == target && walls.contains($0.module) }
+        #expect(intruders.isEmpty, "\(intruders.map { "\($0.place) imports \($0.module)" })")
+        let words = [
+            "ContinuousClock", "SuspendingClock", "Date()", "UUID()", ".random(", "SystemRandomNumberGenerator", "Task {",
+            "await ",
+        ]
+        for file in try SourceTree.files(below: "Sources/\(target)") where file.path.hasSuffix(".swift") {
+            for (index, line) in SwiftText(try file.text()).lines.enumerated() {
+                let found = words.filter { line.contains($0) }
+                #expect(found.isEmpty, "\(file.path):\(index + 1) uses \(found)")
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+# Shared by the scripts of this folder: what a machine needs before Patchloom can be built. Source it, do not run it.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The libraries that Patchloom links, and what the Swift toolchain itself needs of the system. A * stands for any version.
+library_packages=(libzmq3-dev libopenblas-dev libpng-dev libdnnl-dev libssl-dev pkg-config)
+toolchain_packages=(git ca-certificates binutils libc6-dev 'libgcc-*-dev' 'libstdc++-*-dev' zlib1g-dev libcurl4 libxml2
+    libsqlite3-0 libncurses6 libuuid1 tzdata)
+
+swift_minimum=6.2
+
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+    exit 1
+}
+
+step() {
+    printf '\n== %s\n' "$1"
+}
+
+package_installed() {
+    dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# The packages that are not installed yet, one a line; `libgcc-*-dev` becomes the version of Debian 12.
+missing_packages() {
+    local package
+    for package in "${library_packages[@]}" "${toolchain_packages[@]}"; do
+        package_installed "$package" || printf '%s\n' "${package/-\*-/-12-}"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Installs what is missing. Calls apt only when something is, so that a machine that has all needs no network and no rights.
+require_packages() {
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        if pkg-config --exists libzmq openblas libpng16 libcrypto 2>/dev/null; then return; fi
+        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, oneDNN and OpenSSL with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
+    fi
+    local missing
+    mapfile -t missing < <(missing_packages)
+    if [ "${#missing[@]}" -eq 0 ]; then return; fi
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        fail "these packages are missing and need root: run 'apt-get install ${missing[*]}' as root, then this script again."
+    fi
+    step "installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q \
+        || fail "'apt-get update' failed; see above, and run this script again when the package sources answer."
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
+        || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN, x86-64 and arm64 in Debian), it must be built from source."
+}
+
+# Prints the version of the Swift on the path, such as 6.3.1; nothing when there is none or it does not start.
+swift_version() {
+    swift --version 2>/dev/null </dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1 || true
+}
+
+# Fails in one line when there is no Swift or one that is too old.
+require_swift() {
+    # sudo cuts the path down; look where toolchains usually are, too.
+    PATH="$PATH:/opt/swift/usr/bin:/usr/local/swift/usr/bin:/usr/share/swift/usr/bin:$HOME/.local/share/swiftly/bin"
+    local found
+    found=$(swift_version)
+    if [ -z "$found" ] && command -v swift >/dev/null && [ "${1:-}" = may-lack-libraries ]; then return; fi
+    if [ -z "$found" ] || [ "$(printf '%s\n%s\n' "$swift_minimum" "$found" | sort -V | head -n 1)" != "$swift_minimum" ]; then
+        fail "Patchloom needs Swift $swift_minimum or newer (found: ${found:-none}); get it with 'curl -LO https://download.swift.org/swiftly/linux/swiftly-$(uname -m).tar.gz && tar xzf swiftly-$(uname -m).tar.gz && ./swiftly init', or see https://www.swift.org/install/linux."
+    fi
+}
+
+# Swift is asked for first, so that nothing is installed on a machine that cannot build; and again after its libraries are there.
+prepare_machine() {
+    require_swift may-lack-libraries
+    require_packages
+    require_swift
+}
+
+# Seconds since the given value of $SECONDS, as minutes and seconds.
+elapsed_since() {
+    local seconds=$((SECONDS - $1))
+    if [ "$seconds" -ge 60 ]; then printf '%d min %d s' $((seconds / 60)) $((seconds % 60)); else printf '%d s' "$seconds"; fi
+}

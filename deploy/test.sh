@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Checks the format, builds without warnings and runs all tests, in debug and in release.
+# Usage: deploy/test.sh [--quick]    --quick leaves the release build out.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+configurations=(debug release)
+case "${1:-}" in
+"") ;;
+--quick) configurations=(debug) ;;
+-h | --help)
+    sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+*) fail "'$1' is no option; use --quick or nothing." ;;
+esac
+
+start=$SECONDS
+prepare_machine
+cd "$root"
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+step "format"
+swift format lint --strict --recursive Package.swift Sources Tests </dev/null
+for script in deploy/*.sh .ci/run; do bash -n "$script"; done
+printf 'clean\n'
+
+for configuration in "${configurations[@]}"; do
+    step "$configuration: build (an undeclared import is an error)"
+    swift build -c "$configuration" --build-tests --explicit-target-dependency-import-check error </dev/null
+    step "$configuration: tests"
+    swift test -c "$configuration" --skip-build --explicit-target-dependency-import-check error </dev/null 2>&1 \
+        | tee "$logs/$configuration"
+done
+
+step "result"
+for configuration in "${configurations[@]}"; do
+    # The runner's own closing lines. None means that nothing ran, which is a failure.
+    printf '%s:\n' "$configuration"
+    grep -E 'Test run with [0-9]+ tests' "$logs/$configuration" | sed 's/^/  /' || fail "$configuration: no test ran."
+    grep -E 'Test run with 0 tests' "$logs/$configuration" && fail "$configuration: no test ran."
+    skipped=$(grep -cE ' skipped' "$logs/$configuration" || true)
+    printf '  %s skipped\n' "$skipped"
+done
+printf 'all passed in %s\n' "$(elapsed_since "$start")"
