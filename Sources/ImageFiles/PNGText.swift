@@ -36,7 +36,7 @@ struct EncodedPNGText {
         guard value.count <= Self.valueBytesMax else {
             throw ImageFileError(
                 .invalidArgument,
-                "The PNG text '\(text.keyword)' has \(value.count) bytes, more than the \(Self.valueBytesMax) allowed; shorten it."
+                "The PNG text '\(text.keyword)' is \(value.count) bytes long; at most \(Self.valueBytesMax) are allowed."
             )
         }
     }

@@ -1,7 +1,7 @@
 extension JSONValue {
-    /// The canonical UTF-8 text of the value: no white space, members sorted by the bytes of their keys, only `"`, `\` and control
-    /// characters escaped, numbers as the shortest text that reads back as the same double and as the same kind (`1.0` stays a
-    /// `.number`). Equal values give equal bytes, so the bytes can be hashed.
+    /// The canonical UTF-8 text of the value: no white space, members sorted by the bytes of their keys, only `"`, `\` and
+    /// control characters escaped, numbers as the shortest text that reads back as the same double and as the same kind (`1.0`
+    /// stays a `.number`). Equal values give equal bytes, so the bytes can be hashed.
     ///
     /// Numbers must be finite: JSON has no others, and a NaN here is a mistake of the program, which stops it.
     public func canonicalBytes() -> [UInt8] {
