@@ -1,4 +1,9 @@
+import ArgumentParser
+
+/// Measures parts of Patchloom. Numbers that must hold are asserted by tests, on counts; this program only reports seconds.
 @main
-struct Main {
-    static func main() {}
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "patchloom-bench", abstract: "Measures parts of Patchloom on this machine.",
+        subcommands: [OperationsBench.self])
 }
