@@ -4,10 +4,10 @@
 // rows times one panel, held in registers. Values are copied to rows padded to whole vectors. A block of query rows walks over the
 // panels with the running maximum and sum of the online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so what is stored
 // of the scores is QUERY_BLOCK x STRIP floats whatever the number of tokens.
-// MR: query rows of a register tile. PANEL_VECTORS: vectors across a panel.
+// MR: query rows of a register tile, which divides QUERY_BLOCK. PANEL_VECTORS: vectors across a panel of scores. VALUE_VECTORS:
+// vectors across a tile of values, at most 3.
 
 #define PANEL (PANEL_VECTORS * VL)
-#define QUERY_BLOCK 64
 #define STRIP (2 * PANEL)
 #define ROUND_UP(x, m) (((x) + (m) - 1) / (m) * (m))
 
@@ -89,15 +89,15 @@ VALUE_TILE(2)
 VALUE_TILE(3)
 
 INLINE void NAME(accumulate_values)(const float *weights, size_t columns, const float *values, size_t wide, float *out) {
-    size_t vectors = wide / VL;
-    for (size_t j = 0; j < vectors;) {
-        size_t left = vectors - j, take = left >= 5 || left == 3 ? 3 : (left >= 2 ? 2 : 1);
+    // As many tiles as are needed, of nearly equal width: 4 vectors are 2 + 2, not 3 + 1.
+    const size_t vectors = wide / VL, tiles = (vectors + VALUE_VECTORS - 1) / VALUE_VECTORS;
+    for (size_t tile = 0; tile < tiles; tile++) {
+        const size_t j = vectors * tile / tiles, take = vectors * (tile + 1) / tiles - j;
         switch (take) {
         case 3: NAME(value_tile_3)(weights, columns, values + j * VL, wide, out + j * VL); break;
         case 2: NAME(value_tile_2)(weights, columns, values + j * VL, wide, out + j * VL); break;
         default: NAME(value_tile_1)(weights, columns, values + j * VL, wide, out + j * VL); break;
         }
-        j += take;
     }
 }
 

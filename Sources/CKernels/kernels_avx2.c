@@ -1,4 +1,4 @@
-// The kernels for AVX2 with FMA: 16 registers of 8 floats, tiles of 4 x 3 vectors.
+// The kernels for AVX2 with FMA: 16 registers of 8 floats, tiles of 6 x 2 vectors.
 #include "CKernels.h"
 #include "kernel_tables.h"
 
@@ -8,8 +8,10 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define VL 8
 #define HAS_FMA 1
-#define MR 4
-#define PANEL_VECTORS 3
+#define MR 6
+#define PANEL_VECTORS 2
+#define VALUE_VECTORS 2
+#define QUERY_BLOCK 60
 #define NAME(x) x##_avx2
 #define SET_NAME "avx2"
 #include "vector_math.h"

@@ -10,6 +10,8 @@
 #define HAS_FMA 1
 #define MR 8
 #define PANEL_VECTORS 3
+#define VALUE_VECTORS 3
+#define QUERY_BLOCK 64
 #define NAME(x) x##_avx512
 #define SET_NAME "avx512"
 #include "vector_math.h"

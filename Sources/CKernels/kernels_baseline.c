@@ -1,4 +1,4 @@
-// The kernels for any CPU: vectors of four floats (SSE2, NEON).
+// The kernels for any CPU: vectors of four floats (SSE2, NEON), tiles of 4 x 2 vectors.
 #include "CKernels.h"
 #include "kernel_tables.h"
 
@@ -13,6 +13,8 @@
 #endif
 #define MR 4
 #define PANEL_VECTORS 2
+#define VALUE_VECTORS 2
+#define QUERY_BLOCK 64
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
 #include "vector_math.h"

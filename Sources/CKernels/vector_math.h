@@ -8,7 +8,8 @@ typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4)));
 
 INLINE vf vf_load(const float *p) { return *(const vf *)p; }
 INLINE void vf_store(float *p, vf v) { *(vf *)p = v; }
-INLINE vf vf_set(float x) { return (vf){} + x; }
+// x - 0 is x for every x, -0 too, so the compiler makes a broadcast of it; 0 + x would stay an addition.
+INLINE vf vf_set(float x) { return x - (vf){}; }
 INLINE vi vi_set(int32_t x) { return (vi){} + x; }
 
 // The first `count` floats of p, zeros after them.

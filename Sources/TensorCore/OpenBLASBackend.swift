@@ -47,13 +47,14 @@ final class OpenBLASBackend: ComputeBackend {
         let product = Product(
             weights: plain(parameters.weights), inner: parameters.inFeatures, columns: parameters.outFeatures,
             bias: parameters.bias, activation: activation)
+        let grid = TileGrid(rows: rows, inner: product.inner, columns: product.columns)
         let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
         let residualRows = residual?.floats.baseAddress
-        let strip = Product.stripRows(rows: rows, inner: product.inner, columns: product.columns)
-        pool.run(total: rows, chunk: strip) { first, count, _ in
+        pool.run(grid.rowStrips * grid.columnStrips) { index, _ in
+            let tile = grid.tile(row: index / grid.columnStrips, column: index % grid.columnStrips)
             product.compute(
-                input + first * product.inner, rows: count, into: output + first * product.columns,
-                residual: residualRows.map { $0 + first * product.columns }, kernels)
+                input + tile.firstRow * product.inner, tile, into: output + tile.firstRow * product.columns,
+                residual: residualRows.map { $0 + tile.firstRow * product.columns }, kernels)
         }
     }
 
@@ -66,26 +67,19 @@ final class OpenBLASBackend: ComputeBackend {
             activation: .none)
         let geometry = shape.kernelShape
         let pixels = shape.outHeight * shape.outWidth
-        let strip = Product.stripRows(rows: pixels, inner: inner, columns: shape.outChannels)
-        let stripsPerImage = (pixels + strip - 1) / strip
+        let grid = TileGrid(rows: pixels, inner: inner, columns: shape.outChannels)
         let imageFloats = shape.h * shape.w * shape.inChannels
         let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
         let residualRows = residual?.floats.baseAddress
-        let gather = inner != shape.inChannels || shape.stride != 1 || shape.padding != .none
-        if gather { scratch.reserve(floats: strip * inner) }
-        pool.run(shape.n * stripsPerImage) { index, thread in
-            let (image, first) = (index / stripsPerImage, index % stripsPerImage * strip)
-            let count = min(strip, pixels - first)
-            let source = input + image * imageFloats
-            var rows = UnsafePointer(source + first * shape.inChannels)
-            if gather {
-                var geometry = geometry
-                let buffer = scratch.buffer(thread)
-                ck_gather_patches(&geometry, source, first, count, buffer)
-                rows = UnsafePointer(buffer)
-            }
-            let offset = (image * pixels + first) * product.columns
-            product.compute(rows, rows: count, into: output + offset, residual: residualRows.map { $0 + offset }, kernels)
+        scratch.reserve(floats: grid.stripRows * inner)
+        pool.run(shape.n * grid.rowStrips * grid.columnStrips) { index, thread in
+            let (image, part) = (index / (grid.rowStrips * grid.columnStrips), index % (grid.rowStrips * grid.columnStrips))
+            let tile = grid.tile(row: part / grid.columnStrips, column: part % grid.columnStrips)
+            var geometry = geometry
+            let rows = scratch.buffer(thread)
+            ck_gather_patches(&geometry, input + image * imageFloats, tile.firstRow, tile.rows, rows)
+            let offset = (image * pixels + tile.firstRow) * product.columns
+            product.compute(rows, tile, into: output + offset, residual: residualRows.map { $0 + offset }, kernels)
         }
     }
 
@@ -95,7 +89,41 @@ final class OpenBLASBackend: ComputeBackend {
     }
 }
 
-/// y = activation(x·Wᵀ + b) + residual for one strip of rows.
+/// How a product of (rows × inner) and (inner × columns) is cut, by its shape alone: into at least eight parts where that leaves parts
+/// of 32 rows or columns, and into strips whose gathered pixels (at most 4 MiB) stay in the cache.
+private struct TileGrid {
+    struct Tile {
+        var firstRow: Int
+        var rows: Int
+        var firstColumn: Int
+        var columns: Int
+    }
+
+    let rows: Int
+    let columns: Int
+    let stripRows: Int
+    let stripColumns: Int
+    var rowStrips: Int { (rows + stripRows - 1) / stripRows }
+    var columnStrips: Int { (columns + stripColumns - 1) / stripColumns }
+
+    init(rows: Int, inner: Int, columns: Int) {
+        (self.rows, self.columns) = (rows, columns)
+        // Strips of rows first: each strip packs the weights anew, each strip of columns would gather the pixels anew.
+        let byCount = max(128, (rows + 7) / 8)
+        stripRows = min(rows, byCount, max(64, (1 << 20) / max(1, inner)))
+        let wanted = max(1, 8 / ((rows + stripRows - 1) / stripRows))
+        stripColumns = max(min(32, columns), (columns + wanted - 1) / wanted)
+    }
+
+    func tile(row: Int, column: Int) -> Tile {
+        let (firstRow, firstColumn) = (row * stripRows, column * stripColumns)
+        return Tile(
+            firstRow: firstRow, rows: min(stripRows, rows - firstRow), firstColumn: firstColumn,
+            columns: min(stripColumns, columns - firstColumn))
+    }
+}
+
+/// y = activation(x·Wᵀ + b) + residual for one tile.
 private struct Product {
     let weights: Tensor
     let inner: Int
@@ -103,22 +131,21 @@ private struct Product {
     let bias: Tensor?
     let activation: Activation
 
-    /// Rows of one strip, by the shape alone: enough of them to keep a few cores busy, not so few that packing the weights for
-    /// each strip costs more than multiplying, and few enough that gathered pixels (at most 4 MiB) stay in the cache.
-    static func stripRows(rows: Int, inner: Int, columns: Int) -> Int {
-        let byCache = max(64, (1 << 20) / max(1, inner))
-        let byCount = (rows + 7) / 8
-        return max(16, min(byCache, max(64, byCount)))
-    }
-
+    /// - Parameters:
+    ///   - x: the tile's rows, dense.
+    ///   - y: the tile's first row in the result, `columns` wide; likewise `residual`.
     func compute(
-        _ x: UnsafePointer<Float>, rows: Int, into y: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?,
+        _ x: UnsafePointer<Float>, _ tile: TileGrid.Tile, into y: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?,
         _ kernels: UnsafePointer<ck_kernels>
     ) {
         cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(columns), Int32(inner), 1, x, Int32(inner),
-            weights.floats.baseAddress, Int32(inner), 0, y, Int32(columns))
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tile.rows), Int32(tile.columns), Int32(inner), 1, x, Int32(inner),
+            weights.floats.baseAddress! + tile.firstColumn * inner, Int32(inner), 0, y + tile.firstColumn, Int32(columns))
         guard bias != nil || activation != .none || residual != nil else { return }
-        kernels.pointee.epilogue(y, rows, columns, bias?.floats.baseAddress, activation.rawValue, residual)
+        let biasPart = bias.map { $0.floats.baseAddress! + tile.firstColumn }
+        for row in 0..<tile.rows {
+            let offset = row * columns + tile.firstColumn
+            kernels.pointee.epilogue(y + offset, 1, tile.columns, biasPart, activation.rawValue, residual.map { $0 + offset })
+        }
     }
 }

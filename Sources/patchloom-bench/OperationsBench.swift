@@ -11,7 +11,8 @@ struct OperationsBench: ParsableCommand {
     @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
     @Option(help: "Threads that compute.") var threads = 2
     @Option(help: "Timed runs of each operation; the best is printed.") var runs = 5
-    @Option(name: .customLong("kernels"), help: "Instruction set of our own kernels; the best by default.") var kernelSet: String?
+    @Option(name: .customLong("kernels"), help: "Instruction set of our own kernels; the best by default.") var kernelSet:
+        String?
 
     func run() throws {
         let context = try ComputeContext(backend: backend, threads: threads, kernelSet: kernelSet)
@@ -25,7 +26,9 @@ struct OperationsBench: ParsableCommand {
                 best = min(best, Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18)
             }
             let rate = operations > 0 ? operations / best * 1e-9 : 0
-            print(column(name, 44), column(decimal(best * 1e3, 3), 10, right: true), "ms", column(decimal(rate, 1), 8, right: true), "GFLOP/s")
+            print(
+                column(name, 44), column(decimal(best * 1e3, 3), 10, right: true), "ms",
+                column(decimal(rate, 1), 8, right: true), "GFLOP/s")
         }
         for (side, c) in [(64, 320), (32, 640), (16, 1280), (8, 1280)] {
             let x = filled([1, side, side, c])
@@ -33,13 +36,23 @@ struct OperationsBench: ParsableCommand {
             let one = Tensor(repeating: 1, shape: [c])
             let pixels = Double(side * side)
             let convolution = try context.packConvolution(weight: filled([c, c, 3, 3]), bias: one)
-            try measure("convolution 3×3 \(side)² \(c)→\(c)", pixels * Double(18 * c * c)) { _ = try context.convolution(x, convolution) }
-            try measure("  with residual", pixels * Double(18 * c * c)) { _ = try context.convolution(x, convolution, residual: x) }
+            try measure("convolution 3×3 \(side)² \(c)→\(c)", pixels * Double(18 * c * c)) {
+                _ = try context.convolution(x, convolution)
+            }
+            try measure("  with residual", pixels * Double(18 * c * c)) {
+                _ = try context.convolution(x, convolution, residual: x)
+            }
             let square = try context.packLinear(weight: filled([c, c]), bias: one)
-            try measure("linear \(side * side)×\(c)→\(c)", pixels * Double(2 * c * c)) { _ = try context.linear(tokens, square) }
-            try measure("  with residual", pixels * Double(2 * c * c)) { _ = try context.linear(tokens, square, residual: tokens) }
+            try measure("linear \(side * side)×\(c)→\(c)", pixels * Double(2 * c * c)) {
+                _ = try context.linear(tokens, square)
+            }
+            try measure("  with residual", pixels * Double(2 * c * c)) {
+                _ = try context.linear(tokens, square, residual: tokens)
+            }
             let wide = try context.packLinear(weight: filled([8 * c, c]), bias: Tensor(repeating: 0, shape: [8 * c]))
-            try measure("linear \(side * side)×\(c)→\(8 * c)", pixels * Double(16 * c * c)) { _ = try context.linear(tokens, wide) }
+            try measure("linear \(side * side)×\(c)→\(8 * c)", pixels * Double(16 * c * c)) {
+                _ = try context.linear(tokens, wide)
+            }
             let gated = filled([1, side * side, 8 * c])
             measure("GEGLU \(side * side)×\(8 * c)", 0) { _ = context.geglu(gated) }
             measure("self-attention \(side * side) tokens, 8 heads of \(c / 8)", pixels * pixels * Double(4 * c)) {
@@ -52,7 +65,9 @@ struct OperationsBench: ParsableCommand {
             measure("GroupNorm + SiLU \(side)² \(c)", 0) {
                 _ = context.groupNorm(x, groups: 32, scale: one, offset: one, epsilon: 1e-5, silu: true)
             }
-            measure("LayerNorm \(side * side)×\(c)", 0) { _ = context.layerNorm(tokens, scale: one, offset: one, epsilon: 1e-5) }
+            measure("LayerNorm \(side * side)×\(c)", 0) {
+                _ = context.layerNorm(tokens, scale: one, offset: one, epsilon: 1e-5)
+            }
         }
     }
 
