@@ -1,0 +1,91 @@
+public import TensorCore
+
+/// A safetensors file, mapped and fully checked. Cheap to copy; the mapping lives as long as a copy.
+///
+/// The values of tensors are not looked at: NaN and infinity pass, and show up as non-finite results where they are used.
+public struct SafetensorsFile: Sendable {
+    /// The file in messages: its path, or its name inside the program.
+    public let name: String
+    /// All tensors by name.
+    public let tensors: [String: StoredTensor]
+    /// The free text of the file, `__metadata__`.
+    public let metadata: [String: String]
+    private let content: FileBytes
+
+    /// Maps and checks the file at `path`.
+    ///
+    /// Throws `.notFound`, `.unreadable`, `.unsupportedFormat` (pickles by name and by content), `.malformed`, `.tooLarge` and
+    /// `.unsupportedElementType`.
+    public init(path: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
+        try self.init(content: FileBytes(mapping: path), name: path, limits: limits)
+    }
+
+    /// Checks a file whose bytes live as long as the program.
+    public init(
+        permanent bytes: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits = SafetensorsLimits()
+    ) throws(WeightsError) {
+        try self.init(content: FileBytes(permanent: bytes), name: name, limits: limits)
+    }
+
+    init(content: FileBytes, name: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
+        if let foreign = ForeignFormat.recognise(name: name) { throw foreign.refusal(name) }
+        let header = try SafetensorsHeader(file: content.bytes, name: name, limits: limits)
+        self.name = name
+        self.content = content
+        tensors = header.tensors
+        metadata = header.metadata
+    }
+
+    /// The bytes of a tensor, valid inside `body`.
+    public func withBytes<Value, Failure: Error>(
+        of name: String, _ body: (UnsafeRawBufferPointer, StoredTensor) throws(Failure) -> Value
+    ) throws(Failure) -> Value? {
+        guard let tensor = tensors[name] else { return nil }
+        return try body(UnsafeRawBufferPointer(rebasing: content.bytes[tensor.byteRange]), tensor)
+    }
+
+    /// A floating-point tensor widened or rounded to f32, in its stored shape. f16 and bf16 are exact; f64 rounds to nearest.
+    ///
+    /// Throws `.missingTensor`, `.unsupportedElementType` for whole numbers, `.misshapenTensor` for tensors without elements.
+    public func tensor(_ name: String) throws(WeightsError) -> Tensor {
+        let stored = try stored(name)
+        guard stored.elementType.isFloatingPoint else {
+            throw WeightsError(
+                .unsupportedElementType,
+                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), floating-point numbers are needed.")
+        }
+        guard stored.count > 0 else {
+            throw WeightsError(
+                .misshapenTensor, "\(self.name): tensor \(quoted(name)) of shape \(stored.shape) has no elements.")
+        }
+        let tensor = Tensor(uninitialized: stored.shape)
+        convert(UnsafeRawBufferPointer(rebasing: content.bytes[stored.byteRange]), stored.elementType, to: tensor.floats)
+        return tensor
+    }
+
+    /// The elements of a tensor of whole numbers or truth values, in memory order.
+    ///
+    /// Throws `.missingTensor`, and `.unsupportedElementType` for floating-point numbers.
+    public func integers(_ name: String) throws(WeightsError) -> [Int] {
+        let stored = try stored(name)
+        let bytes = UnsafeRawBufferPointer(rebasing: content.bytes[stored.byteRange])
+        switch stored.elementType {
+        case .i64: return loadIntegers(bytes, as: Int64.self)
+        case .i32: return loadIntegers(bytes, as: Int32.self)
+        case .i16: return loadIntegers(bytes, as: Int16.self)
+        case .i8: return loadIntegers(bytes, as: Int8.self)
+        case .u8, .bool: return loadIntegers(bytes, as: UInt8.self)
+        case .f64, .f32, .f16, .bf16:
+            throw WeightsError(
+                .unsupportedElementType,
+                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), whole numbers are needed.")
+        }
+    }
+
+    private func stored(_ name: String) throws(WeightsError) -> StoredTensor {
+        guard let stored = tensors[name] else {
+            throw WeightsError(.missingTensor, "\(self.name) has no tensor \(quoted(name)).")
+        }
+        return stored
+    }
+}

@@ -1,0 +1,43 @@
+/// Why a model, or a file of it, cannot be used.
+public struct WeightsError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Sendable, Equatable {
+        /// A file or folder is not there.
+        case notFound
+        /// It is there and cannot be opened or mapped, or is no regular file.
+        case unreadable
+        /// A path that leaves the model's folder, or a shard name that is none.
+        case badPath
+        /// A file type that Patchloom does not read: pickles, GGUF, Git LFS pointers.
+        case unsupportedFormat
+        /// A file larger than its limit.
+        case tooLarge
+        /// The bytes break the rules of their format.
+        case malformed
+        /// A tensor's element type is unknown or not of the kind asked for.
+        case unsupportedElementType
+        /// A tensor that the model needs is not there.
+        case missingTensor
+        /// A tensor has another shape than the model needs.
+        case misshapenTensor
+        /// The file holds tensors that the model does not know.
+        case unusedTensors
+    }
+
+    public var code: Code
+    /// One sentence that names the file or tensor and what to do.
+    public var message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}
+
+/// Text from a file for a message: at most 128 characters, control characters made visible.
+func quoted(_ text: String) -> String {
+    let scalars = text.unicodeScalars
+    let head = scalars.prefix(128).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }.joined()
+    return "\"" + head + (scalars.dropFirst(128).isEmpty ? "" : "…") + "\""
+}

@@ -1,0 +1,199 @@
+import TestSupport
+import Testing
+import Weights
+
+/// The rules for hostile files, one by one.
+@Suite struct SafetensorsHeaderTests {
+    private static let valid = #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#
+
+    @Test func aValidFileIsRead() throws {
+        let header =
+            #"{"__metadata__":{"format":"pt"},"b":{"data_offsets":[8,14],"shape":[3,1],"dtype":"BF16"},"#
+            + #""a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"s":{"dtype":"U8","shape":[],"data_offsets":[14,15]},"#
+            + #""e":{"dtype":"I64","shape":[4,0],"data_offsets":[8,8]}}  "#
+        try withFile(file(header, data: 15)) { file throws in
+            #expect(file.metadata == ["format": "pt"])
+            #expect(file.tensors.count == 4)
+            #expect(file.tensors["a"]?.shape == [2])
+            #expect(file.tensors["a"]?.byteRange == (8 + header.utf8.count)..<(16 + header.utf8.count))
+            #expect(file.tensors["b"]?.elementType == .bf16)
+            #expect(file.tensors["b"]?.count == 3)
+            #expect(file.tensors["s"]?.count == 1)
+            #expect(file.tensors["e"]?.count == 0)
+        }
+        try withFile(file("{}", data: 0)) { #expect($0.tensors.isEmpty) }
+    }
+
+    @Test(arguments: 0..<10) func aFileOfFewBytesIsRefused(count: Int) {
+        #expect(refusal([UInt8](repeating: 0, count: count))?.code == .malformed)
+    }
+
+    @Test func theHeaderLengthIsCheckedAgainstTheFile() {
+        var bytes = file(Self.valid, data: 8)
+        for length in [UInt64(Self.valid.utf8.count) + 9, UInt64.max, UInt64.max - 7, UInt64(Int64.max), 1 << 63, 0] {
+            withUnsafeBytes(of: length.littleEndian) { bytes.replaceSubrange(0..<8, with: $0) }
+            #expect(refusal(bytes)?.code == .malformed, "length \(length)")
+        }
+    }
+
+    @Test func theHeaderHasALimitOfItsOwn() throws {
+        let padded = file(Self.valid + String(repeating: " ", count: 1000), data: 8)
+        #expect(refusal(padded, limits: SafetensorsLimits(maxHeaderBytes: 1000))?.code == .tooLarge)
+        #expect(refusal(padded, limits: SafetensorsLimits(maxHeaderBytes: 1000 + Self.valid.utf8.count)) == nil)
+        #expect(refusal(file(Self.valid + String(repeating: " ", count: 8 << 20), data: 8))?.code == .tooLarge)
+        #expect(SafetensorsLimits(maxHeaderBytes: .max).maxHeaderBytes == 100_000_000)
+    }
+
+    @Test(arguments: [
+        " {}", "[]", "\"a\"", "{", "{}x", "{}\n", "{}\t", "{} \0", "{}{}", "{\"a\":}", "{\"__metadata__\":{}}]", "{'a':1}",
+        #"{"__metadata__":{"a":{"b":{"c":{}}}}}"#,
+    ])
+    func theHeaderIsOneStrictObjectPaddedWithSpaces(header: String) {
+        #expect(refusal(file(header, data: 0))?.code == .malformed)
+    }
+
+    @Test func invalidUTF8IsRefused() {
+        #expect(
+            refusal(file(Array(#"{"__metadata__":{"a":""#.utf8) + [0xC3] + Array("\"}}".utf8), data: []))?.code == .malformed)
+        #expect(refusal(file(Array("{".utf8) + [0xFF] + Array("}".utf8), data: []))?.code == .malformed)
+    }
+
+    @Test func duplicateKeysAreRefused() {
+        let entry = #""a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#
+        #expect(refusal(file("{\(entry),\(entry)}", data: 8))?.message.contains("twice") == true)
+        #expect(
+            refusal(file(#"{"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: 8))?.code == .malformed
+        )
+        // Different bytes, equal to Unicode.
+        let names = safetensors([f32("\u{E9}", [1], shape: [1]), f32("e\u{301}", [1], shape: [1])])
+        #expect(refusal(names)?.message.contains("two tensors are named") == true)
+    }
+
+    @Test func theNumberOfTensorsIsLimited() throws {
+        func many(_ count: Int) -> [UInt8] {
+            let entries = (0..<count).map { #""\#($0)":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"# }
+            return file("{\"__metadata__\":{},\(entries.joined(separator: ","))}", data: 0)
+        }
+        try withFile(many(65_536)) { #expect($0.tensors.count == 65_536) }
+        #expect(refusal(many(65_537))?.message.contains("more than 65536 tensors") == true)
+    }
+
+    @Test func namesHaveOneTo512BytesAndNoNul() {
+        func named(_ name: String) -> [UInt8] { safetensors([f32(name, [1], shape: [1])]) }
+        #expect(refusal(named(String(repeating: "n", count: 512))) == nil)
+        #expect(refusal(named(String(repeating: "n", count: 513)))?.code == .malformed)
+        #expect(refusal(named(String(repeating: "é", count: 257)))?.code == .malformed)
+        #expect(refusal(named(""))?.code == .malformed)
+        #expect(refusal(named("a\0b"))?.code == .malformed)
+    }
+
+    @Test(arguments: [
+        #"{}"#, #"[]"#, #"1"#, #"null"#, #"{"dtype":"F32","shape":[2]}"#, #"{"dtype":"F32","data_offsets":[0,8]}"#,
+        #"{"shape":[2],"data_offsets":[0,8]}"#, #"{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":0}"#,
+        #"{"dtype":"F32","shape":[2],"offsets":[0,8]}"#, #"{"dtype":1,"shape":[2],"data_offsets":[0,8]}"#,
+        #"{"dtype":"F32","shape":2,"data_offsets":[0,8]}"#, #"{"dtype":"F32","shape":{"0":2},"data_offsets":[0,8]}"#,
+        #"{"dtype":"F32","shape":[2],"data_offsets":8}"#,
+    ])
+    func entriesHaveExactlyThreeMembers(entry: String) {
+        #expect(refusal(file("{\"a\":\(entry)}", data: 8))?.code == .malformed)
+    }
+
+    @Test(arguments: [#"[]"#, #""x""#, #"{"a":1}"#, #"{"a":null}"#, #"{"a":{}}"#])
+    func metadataIsStringsByString(metadata: String) {
+        #expect(refusal(file("{\"__metadata__\":\(metadata)}", data: 0))?.code == .malformed)
+    }
+
+    @Test func metadataHasALimit() {
+        func metadata(_ count: Int) -> [UInt8] {
+            file("{\"__metadata__\":{\"k\":\"\(String(repeating: "m", count: count))\"}}", data: 0)
+        }
+        #expect(refusal(metadata((1 << 20) - 1)) == nil)
+        #expect(refusal(metadata(1 << 20))?.message.contains("__metadata__ is larger") == true)
+    }
+
+    @Test(arguments: ["F8_E4M3", "F8_E5M2", "U16", "U32", "U64", "F4", "C64", "f32", "", "Q4_K"])
+    func otherElementTypesAreRefusedByName(type: String) throws {
+        let error = try #require(refusal(file("{\"a\":{\"dtype\":\"\(type)\",\"shape\":[2],\"data_offsets\":[0,2]}}", data: 2)))
+        #expect(error.code == .unsupportedElementType)
+        #expect(error.message.contains("\"\(type)\"") && error.message.contains("\"a\""))
+    }
+
+    @Test(arguments: StoredElementType.allCases) func everyListedElementTypeIsRead(type: StoredElementType) throws {
+        try withFile(safetensors([("a", type.rawValue, [3], [UInt8](repeating: 0, count: 3 * type.byteCount))])) {
+            #expect($0.tensors["a"]?.elementType == type)
+        }
+    }
+
+    @Test(arguments: ["-1", "-0", "1.0", "1e0", "\"2\"", "null", "true", "[2]", "281474976710656", "18446744073709551616"])
+    func extentsArePlainWholeNumbers(extent: String) {
+        let header = "{\"a\":{\"dtype\":\"U8\",\"shape\":[\(extent)],\"data_offsets\":[0,0]}}"
+        #expect(refusal(file(header, data: 0))?.code == .malformed)
+    }
+
+    @Test func rankIsAtMostEight() {
+        func rank(_ count: Int) -> [UInt8] { safetensors([f32("a", [1], shape: [Int](repeating: 1, count: count))]) }
+        #expect(refusal(rank(8)) == nil)
+        #expect(refusal(rank(9))?.message.contains("9 dimensions") == true)
+    }
+
+    /// Among them `[2^32, 2^32]`, whose product wraps to the 0 bytes that the offsets say.
+    @Test(arguments: [
+        "[4294967296,4294967296]", "[281474976710655,281474976710655]", "[281474976710655,281474976710655,0]",
+        "[0,281474976710655,281474976710655]", "[2147483648,2147483648,2]",
+    ])
+    func overflowingSizesAreRefused(shape: String) {
+        let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[0,0]}}"
+        let error = refusal(file(header, data: 0))
+        #expect(error?.code == .malformed || shape.hasPrefix("[0"))
+        // A product that begins with 0 cannot overflow and has no elements: it is an empty tensor.
+        if shape.hasPrefix("[0") { #expect(error == nil) }
+    }
+
+    @Test(arguments: [
+        "[0]", "[0,8,8]", "[]", "[0,8.0]", "[-0,8]", "[-8,0]", "[8,0]", "[\"0\",8]", "[0,7]", "[0,9]", "[1,9]", "[0,1e1]",
+        "[0,9223372036854775807]", "[9223372036854775800,9223372036854775807]", "[0,18446744073709551616]", "[null,8]",
+    ])
+    func offsetsAreTwoWholeNumbersThatFitShapeAndFile(offsets: String) {
+        let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":\(offsets)}}"
+        #expect(refusal(file(header, data: 8))?.code == .malformed)
+    }
+
+    @Test func anEmptyTensorMayNotPointElsewhere() {
+        let entry = { (offsets: String) in "{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":\(offsets)}}" }
+        #expect(refusal(file(entry("[0,0]"), data: 0)) == nil)
+        #expect(refusal(file(entry("[4,4]"), data: 0))?.code == .malformed)
+        #expect(refusal(file(entry("[0,4]"), data: 4))?.code == .malformed)
+    }
+
+    @Test(arguments: [
+        ("[0,8]", "[4,12]", 12, "overlaps"), ("[0,8]", "[0,8]", 8, "overlaps"), ("[0,8]", "[12,20]", 20, "hole"),
+        ("[4,12]", "[12,20]", 20, "hole"), ("[0,8]", "[8,16]", 20, "follow its last"), ("[0,8]", "[8,16]", 15, "cut short"),
+        ("[8,16]", "[0,8]", 16, ""),
+    ])
+    func tensorsCoverTheDataExactly(first: String, second: String, data: Int, reason: String) {
+        let header =
+            "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":\(first)},"
+            + "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":\(second)}}"
+        let error = refusal(file(header, data: data))
+        if reason.isEmpty { #expect(error == nil) } else { #expect(error?.message.contains(reason) == true) }
+    }
+
+    @Test func otherFormatsAreRecognised() {
+        let zip: [UInt8] = [0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 40)
+        #expect(refusal(zip)?.message.contains("safe_serialization=True") == true)
+        for version in UInt8(2)...5 {
+            let pickle: [UInt8] = [0x80, version] + Array("}qXstate_dict".utf8)
+            #expect(refusal(pickle)?.code == .unsupportedFormat)
+            #expect(refusal([0x80, version])?.code == .unsupportedFormat)
+        }
+        #expect(refusal(Array("GGUF\u{3}\0\0\0 and so on".utf8))?.code == .unsupportedFormat)
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+        #expect(refusal(Array(pointer.utf8))?.message.contains("git lfs pull") == true)
+    }
+
+    /// The length 0x0280 begins with the bytes of a pickle.
+    @Test func aGoodFileThatBeginsLikeAPickleIsRead() {
+        let padding = String(repeating: " ", count: 0x0280 - Self.valid.utf8.count)
+        #expect(refusal(file(Self.valid + padding, data: 8)) == nil)
+    }
+}
