@@ -2,12 +2,12 @@ import Glibc
 
 /// The bytes of one file: mapped from disk, or part of the program.
 ///
-/// A mapping is private and read-only, so all processes that map a file share one copy of it in the page cache. The file is opened
-/// without `O_NOFOLLOW`, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads to must be a
-/// regular file. Size, hash and content all come from the one descriptor that was checked.
+/// A mapping is private and read-only, so all processes that map a file share one copy of it in the page cache. The file is
+/// opened without `O_NOFOLLOW`, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads
+/// to must be a regular file. Size, hash and content all come from the one descriptor that was checked.
 ///
-/// A file that is cut short by somebody **after** it was opened makes later reads end the process with SIGBUS: no reader of mapped
-/// files can prevent that. Replace model files by renaming, never by writing into them.
+/// A file that is cut short by somebody **after** it was opened makes later reads end the process with SIGBUS: no reader of
+/// mapped files can prevent that. Replace model files by renaming, never by writing into them.
 ///
 /// `@unchecked Sendable`: the pointer is set once in `init`, and the memory behind it is never written.
 final class FileBytes: @unchecked Sendable {

@@ -30,8 +30,8 @@ enum ForeignFormat {
         case .pickle:
             WeightsError(
                 .unsupportedFormat,
-                "\(name) is a pickle, which can run programs when it is opened; load it elsewhere with diffusers and write it with "
-                    + "save_pretrained(..., safe_serialization=True), then use the .safetensors files.")
+                "\(name) is a pickle, which can run programs when it is opened; load it elsewhere with diffusers and write it "
+                    + "with save_pretrained(..., safe_serialization=True), then use the .safetensors files.")
         case .gguf:
             WeightsError(
                 .unsupportedFormat, "\(name) is a GGUF file, which is not supported; use the model's .safetensors files.")

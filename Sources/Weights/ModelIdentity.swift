@@ -4,15 +4,16 @@ import StrictJSON
 /// The name of a model by its content.
 ///
 /// **The files.** `model_index.json`, and for each component that it names as a pair of strings, `["library", "Class"]`:
-/// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)` opens, which
-///   are one `.safetensors` file, or an index and the shards it names;
-/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json` and `special_tokens_map.json` where they are;
+/// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
+///   opens, which are one `.safetensors` file, or an index and the shards it names;
+/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json` and `special_tokens_map.json`
+///   where they are;
 /// - `scheduler`: `scheduler_config.json`.
 ///
 /// Nothing else counts: cards, pictures, licences, safety checkers, other variants (`*.fp16.safetensors`), other formats.
 ///
-/// **The hash.** SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path below the model's
-/// folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits, `\n`.
+/// **The hash.** SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path below the
+/// model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits, `\n`.
 enum ModelIdentity {
     static let weightComponents = ["text_encoder", "text_encoder_2", "unet", "vae"]
     static let tokenizers = ["tokenizer", "tokenizer_2"]

@@ -13,10 +13,11 @@ extension ModelSource {
     /// Names under which diffusers and transformers store weights.
     private static let stems = ["diffusion_pytorch_model", "model"]
 
-    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files opened and checked, no value read.
+    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files opened and checked, no value
+    /// read.
     ///
-    /// Looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with `.index.json` for shards;
-    /// exactly one of the four must be there. Each call gives a scope of its own that knows what was taken from it.
+    /// Looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with `.index.json` for
+    /// shards; exactly one of the four must be there. Each call gives a scope of its own that knows what was taken from it.
     ///
     /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
     public func weights(component: String) throws(WeightsError) -> WeightScope {
@@ -70,7 +71,8 @@ extension ModelSource {
         }
         return WeightsError(
             .notFound,
-            "\(folder) has no weights: neither diffusion_pytorch_model.safetensors nor model.safetensors nor an index of shards is there."
+            "\(folder) has no weights: neither diffusion_pytorch_model.safetensors nor model.safetensors nor an index of "
+                + "shards is there."
         )
     }
 }

@@ -62,8 +62,8 @@ public struct ModelSource: Sendable {
         return text
     }
 
-    /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded model
-    /// with the same files. `ModelIdentity` has the definition. Reads every weight once; later calls are free.
+    /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
+    /// model with the same files. `ModelIdentity` has the definition. Reads every weight once; later calls are free.
     public func identity() throws(WeightsError) -> SHA256Digest {
         try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
     }

@@ -2,20 +2,22 @@ public import TensorCore
 
 /// Weights made in memory for benchmarks: any tensor that is asked for, of any shape.
 ///
-/// Tensors of two or more dimensions get uniform values with a standard deviation of 1/√(product of all extents but the first), so that
-/// activations keep their size; vectors named `weight` are 1, as norms begin; other vectors are 0, as biases do. The values of a
-/// tensor depend on the seed and its path only.
+/// Tensors of two or more dimensions get uniform values with a standard deviation of 1/√(product of all extents but the
+/// first), so that activations keep their size; vectors named `weight` are 1, as norms begin; other vectors are 0, as biases
+/// do. The values of a tensor depend on the seed and its path only.
 public struct RandomWeightSource: WeightSource {
     public let name = "random weights"
     private let seed: UInt64
     private let knows: @Sendable (String) -> Bool
 
-    /// - Parameter contains: what `contains` answers; networks ask it only for names that some checkpoints have and others do not.
+    /// - Parameter contains: what `contains` answers; networks ask it only for names that some checkpoints have and others do
+    ///   not.
     public init(seed: UInt64, contains: @escaping @Sendable (String) -> Bool = { _ in false }) {
         self.seed = seed
         knows = contains
     }
 
+    /// The answer of the function given at the start.
     public func contains(_ path: String) -> Bool { knows(path) }
 
     /// Nil: nothing is stored.

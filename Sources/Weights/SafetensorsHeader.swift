@@ -64,8 +64,8 @@ public struct SafetensorsLimits: Sendable, Equatable {
     }
 }
 
-/// The head of a safetensors file, read by the rules of the format's reference reader (`safetensors/src/tensor.rs`) and stricter
-/// limits of our own. Nothing of the file but its head is touched, and nothing is allocated by a number found in it.
+/// The head of a safetensors file, read by the rules of the format's reference reader (`safetensors/src/tensor.rs`) and
+/// stricter limits of our own. Nothing of the file but its head is touched, and nothing is allocated by a number found in it.
 struct SafetensorsHeader {
     var tensors: [String: StoredTensor] = [:]
     var metadata: [String: String] = [:]
@@ -224,8 +224,8 @@ private struct EntryReader {
         }
         guard 0 <= begin, begin <= end, end <= dataCount else {
             throw malformed(
-                "tensor \(quoted(key)) lies at bytes \(begin) to \(end) of data that has \(dataCount); the file may be cut short, "
-                    + "download it again")
+                "tensor \(quoted(key)) lies at bytes \(begin) to \(end) of data that has \(dataCount); the file may be cut "
+                    + "short, download it again")
         }
         return begin..<end
     }

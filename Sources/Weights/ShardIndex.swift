@@ -1,6 +1,7 @@
 import StrictJSON
 
-/// The index of a model whose weights are spread over several files, `*.safetensors.index.json`: which tensor lies in which file.
+/// The index of a model whose weights are spread over several files, `*.safetensors.index.json`: which tensor lies in which
+/// file.
 ///
 /// `metadata.total_size` is not used; the shards say their sizes themselves.
 struct ShardIndex: Equatable {

@@ -16,7 +16,8 @@ public protocol WeightSource: Sendable {
 }
 
 /// A place in the tree of a network's tensors: `weights["down_blocks"][0]["resnets"][1]["conv1"]` is the prefix
-/// `down_blocks.0.resnets.1.conv1`. A network is built from its checkpoint by walking down, so names in the code are names in the file.
+/// `down_blocks.0.resnets.1.conv1`. A network is built from its checkpoint by walking down, so names in the code are names in
+/// the file.
 public struct WeightScope: Sendable {
     private let source: any WeightSource
     /// The path of this place, without a dot at its end; empty at the top.
@@ -59,8 +60,9 @@ public struct WeightScope: Sendable {
 
     /// Throws `.unusedTensors` with their names when tensors at or below this place were never taken.
     ///
-    /// - Parameter ignoring: names that may be left over. One with a dot at its end stands for everything below that path of this
-    ///   place (`"encoder."`), any other for tensors so named at any depth (`"position_ids"`, a constant that old text encoders hold).
+    /// - Parameter ignoring: names that may be left over. One with a dot at its end stands for everything below that path of
+    ///   this place (`"encoder."`), any other for tensors so named at any depth (`"position_ids"`, a constant that old text
+    ///   encoders hold).
     public func requireAllConsumed(ignoring: [String] = ["position_ids"]) throws(WeightsError) {
         let left = source.unusedPaths().filter { candidate in
             guard let relative = self.relative(candidate) else { return false }
@@ -73,8 +75,8 @@ public struct WeightScope: Sendable {
         let more = left.count > 5 ? " and \(left.count - 5) more" : ""
         throw WeightsError(
             .unusedTensors,
-            "\(source.name) holds \(left.count) tensors that the model does not know: \(names)\(more); its configuration does not "
-                + "belong to these weights.")
+            "\(source.name) holds \(left.count) tensors that the model does not know: \(names)\(more); its configuration does "
+                + "not belong to these weights.")
     }
 
     private func fullPath(_ name: String) -> String { path.isEmpty ? name : path + "." + name }

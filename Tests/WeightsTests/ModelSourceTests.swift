@@ -12,7 +12,7 @@ private let smallModel: [String: [UInt8]] = [
         #"{"_class_name":"StableDiffusionPipeline","unet":["diffusers","U"],"vae":["diffusers","V"],"text_encoder":["t","C"],"#
             .utf8)
         + Array(
-            #""tokenizer":["t","T"],"scheduler":["diffusers","S"],"safety_checker":[null,null],"requires_safety_checker":false}"#
+            #""tokenizer":["t","T"],"scheduler":["diffusers","S"],"safety_checker":[null,null],"requires":false}"#
                 .utf8),
     "unet/config.json": Array("{}".utf8),
     "unet/diffusion_pytorch_model.safetensors": safetensors([
