@@ -1,4 +1,38 @@
+// Wake-ups between threads, clocks, thread facts and CRC-32C: what the message layer needs from the machine.
 #ifndef CSYSTEM_EVENTS_H
 #define CSYSTEM_EVENTS_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A non-blocking, close-on-exec eventfd. Returns the descriptor, or -errno.
+int csystem_eventfd_create(void);
+// Adds one to the counter, which makes the descriptor readable. Safe from any thread. Returns 0 or -errno.
+int csystem_eventfd_signal(int fd);
+// Sets the counter back to zero. Returns 0 (also when it was zero already) or -errno.
+int csystem_eventfd_drain(int fd);
+
+// CLOCK_MONOTONIC in nanoseconds: does not run while the machine sleeps, never jumps.
+int64_t csystem_monotonic_nanoseconds(void);
+// Milliseconds since 1970. For display and for names, never for deadlines.
+int64_t csystem_realtime_milliseconds(void);
+
+// The kernel's id of the calling thread.
+int csystem_thread_id(void);
+// CPU time used by a thread of this process in nanoseconds, or -1 when there is no such thread.
+int64_t csystem_thread_cpu_nanoseconds(int thread_id);
+// Ids of this process's threads whose name starts with `prefix`; at most `capacity` are stored. Returns how many were stored.
+int csystem_threads_named(const char *prefix, int *thread_ids, int capacity);
+// Names a thread for debuggers and `top`; the kernel keeps the first 15 bytes. Returns 0 or -errno.
+int csystem_thread_set_name(pthread_t thread, const char *name);
+
+// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) of `size` bytes, continuing from `crc`; start with 0.
+// Uses the CPU's own instruction where there is one.
+uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t size);
+// The same by table, on every CPU: the reference the fast one is tested against.
+uint32_t csystem_crc32c_portable(uint32_t crc, const void *bytes, size_t size);
+// 1 when csystem_crc32c runs on the CPU's own instruction.
+int csystem_crc32c_is_accelerated(void);
 
 #endif

@@ -1,0 +1,118 @@
+internal import StrictJSON
+
+/// Metadata that writes itself as a JSON object and reads itself strictly.
+protocol MetadataCodable {
+    init(_ fields: FieldReader) throws(MessageError)
+    func write(to object: inout JSONObject)
+}
+
+/// Everything that peers say to each other.
+public enum Message: Sendable, Equatable {
+    case hello(Hello)
+    case welcome(Welcome)
+    case refuse(Refuse)
+    case ping
+    case pong
+    case credit(Credit)
+    case jobOpen(JobOpen)
+    case jobReady(ContextNote)
+    case needJob(ContextNote)
+    case lease(LeaseGrant)
+    case accept(LeaseList)
+    case progress(Progress)
+    case result(TaskResult)
+    case resultAck(ResultAcks)
+    case fail(Failure)
+    case cancel(LeaseList)
+    case cancelled(LeaseList)
+    case drain(Drain)
+    case bye(Bye)
+    case reset
+    case jobClose(ContextNote)
+    case submit(Submit)
+    case submitted(Submitted)
+    case jobEvent(JobNote)
+    case jobResult(ResultChunk)
+    case jobCancel
+
+    public var type: MessageType {
+        switch self {
+        case .hello: .hello
+        case .welcome: .welcome
+        case .refuse: .refuse
+        case .ping: .ping
+        case .pong: .pong
+        case .credit: .credit
+        case .jobOpen: .jobOpen
+        case .jobReady: .jobReady
+        case .needJob: .needJob
+        case .lease: .lease
+        case .accept: .accept
+        case .progress: .progress
+        case .result: .result
+        case .resultAck: .resultAck
+        case .fail: .fail
+        case .cancel: .cancel
+        case .cancelled: .cancelled
+        case .drain: .drain
+        case .bye: .bye
+        case .reset: .reset
+        case .jobClose: .jobClose
+        case .submit: .submit
+        case .submitted: .submitted
+        case .jobEvent: .jobEvent
+        case .jobResult: .jobResult
+        case .jobCancel: .jobCancel
+        }
+    }
+}
+
+/// One message with its address: what goes over the wire as three frames (header, metadata, payload).
+public struct Packet: Sendable, Equatable {
+    public var address: Header.Address
+    public var message: Message
+
+    public init(_ message: Message, _ address: Header.Address = Header.Address()) {
+        self.message = message
+        self.address = address
+    }
+
+    /// The three frames.
+    /// - Throws: `MessageError` with code `length` when the metadata or the payload passes its limit: such a message must not be
+    ///   sent, because the other end's socket would drop the connection without a word.
+    public func frames() throws(MessageError) -> [[UInt8]] {
+        let metadata = message.metadataBytes
+        let payload = message.payload
+        guard metadata.count <= WireLimits.metadataBytes else {
+            throw MessageError(.length, "\(message.type): \(metadata.count) bytes of metadata, at most \(WireLimits.metadataBytes)")
+        }
+        guard payload.count <= WireLimits.payloadBytes else {
+            throw MessageError(.length, "\(message.type): \(payload.count) bytes of payload, at most \(WireLimits.payloadBytes)")
+        }
+        let header = Header(
+            type: message.type, address: address, metadataBytes: UInt32(metadata.count), payloadBytes: UInt64(payload.count),
+            metadataChecksum: crc32c(metadata), payloadChecksum: crc32c(payload))
+        return [header.encoded(), metadata, payload]
+    }
+
+    /// Reads a message from hostile hands: nothing is allocated by a length it names, and nothing is read before its checksum holds.
+    /// - Parameter frameCount: how many frames arrived, which may be more than were kept.
+    /// - Throws: `MessageError`.
+    public init(frames: [[UInt8]], frameCount: Int) throws(MessageError) {
+        guard frameCount == WireLimits.frameCount, frames.count == WireLimits.frameCount else {
+            throw MessageError(.frameCount, "the message has \(frameCount) frames instead of \(WireLimits.frameCount)")
+        }
+        let header = try Header(decoding: frames[0])
+        guard header.metadataBytes <= WireLimits.metadataBytes, Int(header.metadataBytes) == frames[1].count else {
+            throw MessageError(.length, "\(header.type): the metadata's length is wrong")
+        }
+        guard header.payloadBytes <= UInt64(WireLimits.payloadBytes), Int(header.payloadBytes) == frames[2].count else {
+            throw MessageError(.length, "\(header.type): the payload's length is wrong")
+        }
+        guard crc32c(frames[1]) == header.metadataChecksum, crc32c(frames[2]) == header.payloadChecksum else {
+            throw MessageError(.checksum, "\(header.type): a checksum does not match")
+        }
+        address = header.address
+        message = try Message(header.type, metadata: frames[1], payload: frames[2])
+    }
+}

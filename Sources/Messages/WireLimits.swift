@@ -1,0 +1,37 @@
+/// Every size the protocol allows, in one place. Both ends check them: the sender before it encodes, the receiver before it reads.
+public enum WireLimits {
+    /// Bytes of frame 0.
+    public static let headerBytes = 128
+    /// Frames of a message.
+    public static let frameCount = 3
+    /// Bytes of frame 1.
+    public static let metadataBytes = 64 << 10
+    /// Bytes of frame 2: an 8-bit picture must fit.
+    public static let payloadBytes = 64 << 20
+    /// What a socket lets through: the largest payload, and room for what encryption adds to a frame.
+    public static let socketFrameBytes = Int64(payloadBytes + (64 << 10))
+    /// Bytes of one piece of a finished picture.
+    public static let resultChunkBytes = 8 << 20
+    /// Pieces of one finished picture.
+    public static let resultChunks = payloadBytes / resultChunkBytes
+    /// Workers and clients connected at once.
+    public static let sessions = 4096
+    /// Tasks of one barrier.
+    public static let tasksPerBarrier = 16_384
+    /// Jobs that wait or run.
+    public static let jobs = 1000
+    /// Leases named in one list.
+    public static let leasesPerList = 256
+    /// Models a worker may offer.
+    public static let models = 64
+    /// Bytes of an explaining text.
+    public static let textBytes = 1 << 10
+    /// Bytes of a name: host, class, build.
+    public static let nameBytes = 256
+    /// Compute slots of one worker.
+    public static let slots = 256
+    /// Control messages kept for a peer whose queue is full, before its session is dropped.
+    public static let queuedControlMessages = 64
+    /// Violations of the protocol within a minute after which a session is dropped.
+    public static let strikesPerMinute = 10
+}

@@ -1,0 +1,35 @@
+internal import CZeroMQ
+
+/// Waits for one socket and a few plain descriptors at once.
+public struct Poller: ~Copyable {
+    private var items: [zmq_pollitem_t]
+
+    /// What a wait ended with.
+    public struct Readiness: Sendable, Equatable {
+        public var canReceive = false
+        public var canSend = false
+        /// For each descriptor, whether it can be read or its other end has gone.
+        public var descriptors: [Bool]
+    }
+
+    /// - Parameter descriptors: file descriptors to watch beside the socket, for instance an eventfd. They stay the caller's.
+    public init(descriptors: [Int32]) {
+        items = [zmq_pollitem_t(socket: nil, fd: 0, events: 0, revents: 0)]
+        items += descriptors.map { zmq_pollitem_t(socket: nil, fd: $0, events: Int16(ZMQ_POLLIN), revents: 0) }
+    }
+
+    /// Waits until something is ready, at most `milliseconds`.
+    /// - Parameter toSend: also wake up when the socket can take a message.
+    public mutating func wait(
+        for socket: borrowing Socket, toSend: Bool = false, milliseconds: Int
+    ) throws(ZMQError) -> Readiness {
+        items[0].socket = socket.raw
+        items[0].events = Int16(toSend ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN)
+        let count = Int32(items.count)
+        _ = try zmqCall("zmq_poll") { zmq_poll(&items, count, max(0, milliseconds)) }
+        let events = Int32(items[0].revents)
+        return Readiness(
+            canReceive: events & ZMQ_POLLIN != 0, canSend: events & ZMQ_POLLOUT != 0,
+            descriptors: items.dropFirst().map { $0.revents != 0 })
+    }
+}

@@ -1,0 +1,135 @@
+internal import CZeroMQ
+internal import Glibc
+
+/// A ZeroMQ socket: made, used and closed on one thread, which neither copying nor sending can get around. No call ever waits.
+public struct Socket: ~Copyable {
+    public enum Kind: Sendable {
+        case router, dealer
+
+        var number: Int32 { self == .router ? ZMQ_ROUTER : ZMQ_DEALER }
+    }
+
+    /// What became of a message that was to be sent.
+    public enum Delivery: Sendable, Equatable {
+        /// It is in the queue of a living connection.
+        case queued
+        /// The queue is full, or (dealer) there is no connection.
+        case wouldBlock
+        /// (router) No connection has this routing id any more.
+        case unreachable
+    }
+
+    /// A message as it arrived.
+    public struct Received: Sendable {
+        /// The frames kept, in order.
+        public var frames: [[UInt8]]
+        /// How many frames the message had; more than `frames.count` when it had too many.
+        public var frameCount: Int
+    }
+
+    let raw: UnsafeMutableRawPointer
+
+    /// - Throws: `ZMQError` when the option table cannot be applied or no descriptor is left.
+    public init(_ context: Context, _ kind: Kind, options: SocketOptions, for endpoint: Endpoint) throws(ZMQError) {
+        guard let socket = zmq_socket(context.raw, kind.number) else { throw .last("zmq_socket") }
+        do throws(ZMQError) {
+            for option in options.integers(for: kind, usesIPv6: endpoint.usesIPv6) {
+                try Socket.set(socket, option.name, option.option, option.value)
+            }
+            try Socket.set(socket, "ZMQ_MAXMSGSIZE", ZMQ_MAXMSGSIZE, options.maxFrameBytes)
+        } catch {
+            zmq_close(socket)
+            throw error
+        }
+        raw = socket
+    }
+
+    deinit { zmq_close(raw) }
+
+    private static func set<Value: BitwiseCopyable>(
+        _ socket: UnsafeMutableRawPointer, _ name: String, _ option: Int32, _ value: Value
+    ) throws(ZMQError) {
+        var value = value
+        _ = try zmqCall("zmq_setsockopt", name) { zmq_setsockopt(socket, option, &value, MemoryLayout<Value>.size) }
+    }
+
+    /// Listens on `endpoint`.
+    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it.
+    public borrowing func bind(_ endpoint: Endpoint) throws(ZMQError) {
+        if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isAnswered(path) {
+            // libzmq would unlink the file and take the name from the process that answers there.
+            throw ZMQError(
+                code: .addressInUse, errno: EADDRINUSE, call: "connect",
+                message: "\(endpoint) is in use by another process; choose another path or stop that process")
+        }
+        _ = try zmqCall("zmq_bind", endpoint.description) { zmq_bind(raw, endpoint.bindText) }
+    }
+
+    /// Connects in the background, again and again while the peer is not there.
+    public borrowing func connect(_ endpoint: Endpoint) throws(ZMQError) {
+        _ = try zmqCall("zmq_connect", endpoint.description) { zmq_connect(raw, endpoint.description) }
+    }
+
+    /// How long closing may still send what is queued, milliseconds. 0 from the start: only an orderly end asks for more.
+    public borrowing func setLinger(milliseconds: Int32) throws(ZMQError) {
+        try Socket.set(raw, "ZMQ_LINGER", ZMQ_LINGER, milliseconds)
+    }
+
+    /// Sends one message of one or more frames, whole or not at all.
+    public borrowing func send(_ frames: [[UInt8]]) throws(ZMQError) -> Delivery {
+        precondition(!frames.isEmpty, "a message has at least one frame")
+        for (index, frame) in frames.enumerated() {
+            let flags = ZMQ_DONTWAIT | (index + 1 < frames.count ? ZMQ_SNDMORE : 0)
+            let sent = frame.withUnsafeBytes { bytes -> Int32 in
+                while true {
+                    let result = zmq_send(raw, bytes.baseAddress, bytes.count, flags)
+                    if result >= 0 || zmq_errno() != EINTR { return result }
+                }
+            }
+            if sent >= 0 { continue }
+            switch zmq_errno() {
+            // libzmq decides on the first frame; the others of a message it has begun to take never fail this way.
+            case EAGAIN where index == 0: return .wouldBlock
+            case EHOSTUNREACH where index == 0: return .unreachable
+            default: throw ZMQError.last("zmq_send")
+            }
+        }
+        return .queued
+    }
+
+    /// The next message, nil when none is waiting. Frames beyond `keeping` are read, counted and thrown away.
+    public borrowing func receive(keeping: Int) throws(ZMQError) -> Received? {
+        var message = Received(frames: [], frameCount: 0)
+        var part = zmq_msg_t()
+        repeat {
+            zmq_msg_init(&part)
+            defer { zmq_msg_close(&part) }
+            let flags = ZMQ_DONTWAIT
+            guard try zmqCall("zmq_msg_recv", "", { zmq_msg_recv(&part, raw, flags) }) != nil else { return nil }
+            message.frameCount += 1
+            if message.frames.count < keeping {
+                let size = zmq_msg_size(&part)
+                message.frames.append([UInt8](UnsafeRawBufferPointer(start: zmq_msg_data(&part), count: size)))
+            }
+            if zmq_msg_more(&part) == 0 { return message }
+        } while true
+    }
+}
+
+/// Asks whether a process listens on a local socket's path.
+private enum LocalSocketProbe {
+    static func isAnswered(_ path: String) -> Bool {
+        let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes.prefix($0.count - 1)) }
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+internal import CZeroMQ
+internal import Glibc
+
+/// Why a call of libzmq, or the text of an endpoint, was refused.
+public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: String, Sendable {
+        /// Another process holds the address that was to be bound.
+        case addressInUse
+        /// The address to be bound is not one of this machine, or binding it is not allowed.
+        case addressUnavailable
+        /// The text is not an endpoint this program accepts.
+        case invalidEndpoint
+        /// The context was shut down while the call ran: stop using the socket.
+        case contextTerminated
+        /// Anything else: see `errno` and `call`.
+        case system
+    }
+
+    public let code: Code
+    /// The error number libzmq left, 0 when no call was made.
+    public let errno: Int32
+    /// The name of the call that failed, empty when no call was made.
+    public let call: String
+    /// One sentence for people.
+    public let message: String
+
+    public var description: String { message }
+
+    static func invalidEndpoint(_ message: String) -> ZMQError {
+        ZMQError(code: .invalidEndpoint, errno: 0, call: "", message: message)
+    }
+
+    /// The error of the call that has just failed on this thread. Must run before any other call of libzmq.
+    static func last(_ call: String, _ subject: String = "") -> ZMQError {
+        let number = zmq_errno()
+        let code: Code =
+            switch number {
+            case EADDRINUSE: .addressInUse
+            case EADDRNOTAVAIL, ENODEV, EACCES: .addressUnavailable
+            case czmq_eterm: .contextTerminated
+            default: .system
+            }
+        let reason = String(cString: zmq_strerror(number))
+        let place = subject.isEmpty ? "" : " for \(subject)"
+        let message =
+            switch code {
+            case .addressInUse: "\(subject) is in use by another process; choose another port or stop that process"
+            case .addressUnavailable: "\(subject) cannot be bound here (\(reason)); use an address of this machine"
+            default: "\(call)\(place) failed: \(reason) (errno \(number))"
+            }
+        return ZMQError(code: code, errno: number, call: call, message: message)
+    }
+}
+
+/// The one way through which libzmq is called: repeats the call when a signal interrupted it, returns nil where the call would
+/// have to wait, and throws everything else with the call's name and error number.
+func zmqCall(_ name: String, _ subject: String = "", _ body: () -> Int32) throws(ZMQError) -> Int32? {
+    while true {
+        let result = body()
+        if result >= 0 { return result }
+        switch zmq_errno() {
+        case EINTR: continue
+        case EAGAIN: return nil
+        default: throw ZMQError.last(name, subject)
+        }
+    }
+}
