@@ -90,7 +90,8 @@ extension JobNote: MetadataCodable {
         case .waiting: self = .waiting(try fields.string("text", maxBytes: WireLimits.textBytes))
         case .failed:
             self = .failed(
-                exitCode: try fields.integer("exit_code", 1...255), text: try fields.string("text", maxBytes: WireLimits.textBytes))
+                exitCode: try fields.integer("exit_code", 1...255),
+                text: try fields.string("text", maxBytes: WireLimits.textBytes))
         }
     }
 

@@ -59,7 +59,8 @@ public struct Hello: Sendable, Equatable {
 
     public var role: PeerRole { worker == nil ? .client : .worker }
 
-    public init(build: String, instance: UniqueID, host: String, name: String, joinToken: String? = nil, worker: Worker? = nil) {
+    public init(build: String, instance: UniqueID, host: String, name: String, joinToken: String? = nil, worker: Worker? = nil)
+    {
         minorVersions = Int(Header.minorVersion)...Int(Header.minorVersion)
         self.build = build
         self.instance = instance
@@ -151,7 +152,9 @@ public struct Welcome: Sendable, Equatable {
     /// Of the leases and results named in HELLO, those to keep; the others are dropped.
     public var keep: [UInt64]
 
-    public init(minor: Int, heartbeat: Int, silence: Int, lease: Int, progress: Int, acceptDelay: Int, resend: Int, keep: [UInt64]) {
+    public init(
+        minor: Int, heartbeat: Int, silence: Int, lease: Int, progress: Int, acceptDelay: Int, resend: Int, keep: [UInt64]
+    ) {
         self.minor = minor
         self.heartbeat = heartbeat
         self.silence = silence

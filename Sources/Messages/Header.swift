@@ -71,6 +71,16 @@ public struct Header: Sendable, Equatable {
     public var metadataChecksum: UInt32
     public var payloadChecksum: UInt32
 
+    /// The header of a message with these two frames behind it.
+    init(type: MessageType, address: Address, metadata: [UInt8], payload: [UInt8]) {
+        self.type = type
+        self.address = address
+        metadataBytes = UInt32(metadata.count)
+        payloadBytes = UInt64(payload.count)
+        metadataChecksum = crc32c(metadata)
+        payloadChecksum = crc32c(payload)
+    }
+
     /// The header in its 128 bytes.
     func encoded() -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: WireLimits.headerBytes)
@@ -137,8 +147,10 @@ public struct Header: Sendable, Equatable {
 
     private static func address(in frame: [UInt8]) -> Address {
         var address = Address(
-            epoch: frame.little(at: 32), session: frame.little(at: 40), sequence: frame.little(at: 48), lease: frame.little(at: 56),
-            job: UniqueID(high: frame.little(UInt64.self, at: 64).byteSwapped, low: frame.little(UInt64.self, at: 72).byteSwapped))
+            epoch: frame.little(at: 32), session: frame.little(at: 40), sequence: frame.little(at: 48),
+            lease: frame.little(at: 56),
+            job: UniqueID(
+                high: frame.little(UInt64.self, at: 64).byteSwapped, low: frame.little(UInt64.self, at: 72).byteSwapped))
         address.step = frame.little(at: 80)
         address.taskIndex = frame.little(at: 84)
         address.attempt = frame.little(at: 88)

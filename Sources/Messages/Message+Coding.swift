@@ -119,7 +119,8 @@ extension Message {
         let fields = try FieldReader(metadata, of: type)
         switch type {
         case .jobOpen:
-            return .jobOpen(JobOpen(context: try fields.digest("context"), content: try fields.object("content"), payload: payload))
+            return .jobOpen(
+                JobOpen(context: try fields.digest("context"), content: try fields.object("content"), payload: payload))
         case .lease:
             return .lease(
                 LeaseGrant(

@@ -84,14 +84,14 @@ public struct Packet: Sendable, Equatable {
         let metadata = message.metadataBytes
         let payload = message.payload
         guard metadata.count <= WireLimits.metadataBytes else {
-            throw MessageError(.length, "\(message.type): \(metadata.count) bytes of metadata, at most \(WireLimits.metadataBytes)")
+            throw MessageError(
+                .length, "\(message.type): \(metadata.count) bytes of metadata, at most \(WireLimits.metadataBytes)")
         }
         guard payload.count <= WireLimits.payloadBytes else {
-            throw MessageError(.length, "\(message.type): \(payload.count) bytes of payload, at most \(WireLimits.payloadBytes)")
+            throw MessageError(
+                .length, "\(message.type): \(payload.count) bytes of payload, at most \(WireLimits.payloadBytes)")
         }
-        let header = Header(
-            type: message.type, address: address, metadataBytes: UInt32(metadata.count), payloadBytes: UInt64(payload.count),
-            metadataChecksum: crc32c(metadata), payloadChecksum: crc32c(payload))
+        let header = Header(type: message.type, address: address, metadata: metadata, payload: payload)
         return [header.encoded(), metadata, payload]
     }
 

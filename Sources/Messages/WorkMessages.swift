@@ -143,7 +143,9 @@ public struct ResultAcks: Sendable, Equatable {
     init(payload: [UInt8]) throws(MessageError) {
         guard !payload.isEmpty, payload.count % ResultAcks.entryBytes == 0,
             payload.count / ResultAcks.entryBytes <= WireLimits.leasesPerList
-        else { throw MessageError(.length, "resultAck: the payload has \(payload.count) bytes, not a list of acknowledgements") }
+        else {
+            throw MessageError(.length, "resultAck: the payload has \(payload.count) bytes, not a list of acknowledgements")
+        }
         entries = []
         for offset in stride(from: 0, to: payload.count, by: ResultAcks.entryBytes) {
             guard let verdict = ResultVerdict(rawValue: payload[offset + 8]) else {

@@ -48,8 +48,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         if host.hasPrefix("["), host.hasSuffix("]") {
             let inner = host.dropFirst().dropLast()
             return inner.utf8.contains(UInt8(ascii: ":"))
-                && inner.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".")
-                    || $0 == UInt8(ascii: "%")
+                && inner.utf8.allSatisfy {
+                    isAlphanumeric($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".")
+                        || $0 == UInt8(ascii: "%")
                 }
         }
         return host.utf8.allSatisfy {

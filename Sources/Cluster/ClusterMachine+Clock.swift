@@ -1,0 +1,211 @@
+/// What happens because time passes.
+extension ClusterMachine {
+    /// The longest time between two ticks that does not mean this process itself was stopped.
+    static let longestGap = Interval.seconds(2)
+
+    mutating func tick(_ now: Instant) {
+        forgiveOwnAbsence(now)
+        for id in sessions.keys {
+            checkLife(of: id, now)
+            checkLeases(of: id, now)
+            checkContexts(of: id, now)
+        }
+        for id in jobs.keys { checkStarvation(of: id, now) }
+    }
+
+    /// When the coordinator itself was frozen, nobody else is to blame for the silence: every clock is moved on by the gap.
+    private mutating func forgiveOwnAbsence(_ now: Instant) {
+        defer { lastTick = now }
+        guard let lastTick, now.since(lastTick) > ClusterMachine.longestGap else { return }
+        let gap = now.since(lastTick)
+        for id in sessions.keys {
+            sessions.update(id) { session in
+                session.lastHeard = min(now, session.lastHeard + gap)
+                if case .lost(let until) = session.state { session.state = .lost(until: until + gap) }
+                for position in session.outstanding.indices {
+                    session.outstanding[position].expires = session.outstanding[position].expires.map { $0 + gap }
+                }
+            }
+        }
+    }
+
+    private mutating func checkLife(of id: SessionID, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        if case .lost(let until) = session.state {
+            if until <= now { drop(id, .lost, now) }
+            return
+        }
+        if now.since(session.lastHeard) >= parameters.silence {
+            drop(id, .silent, now)
+        } else if let due = probeTime(session), due <= now {
+            sessions.update(id) { $0.lastProbe = now }
+            actions.append(.probe(id))
+        }
+    }
+
+    /// When a session that owes something is to be asked for a sign of life.
+    private func probeTime(_ session: Session) -> Instant? {
+        let owes = !session.outstanding.isEmpty || session.contexts.keys.contains { session.contexts[$0]?.isOpening == true }
+        return owes ? max(session.lastHeard, session.lastProbe) + parameters.probe : nil
+    }
+
+    private mutating func checkLeases(of id: SessionID, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        if case .lost = session.state { return }
+        for entry in session.outstanding {
+            if !entry.isAccepted, !entry.isCancelled, entry.sent + parameters.acceptTimeout(bytes: entry.bytes) <= now {
+                // Lost in transit: nobody's fault. The worker is told to drop it should it turn up.
+                sessions.update(id) { $0.outstanding.removeAll { $0.lease == entry.lease } }
+                actions.append(.cancel(id, [entry.lease]))
+                release(entry.lease, .transport, "", now)
+            } else if let forgotten = forgetTime(entry), forgotten <= now {
+                sessions.update(id) { $0.outstanding.removeAll { $0.lease == entry.lease } }
+            } else if let expires = entry.expires, expires <= now {
+                expire(id, now)
+                return
+            }
+        }
+    }
+
+    /// When a cancelled lease that never arrived stops using up credit.
+    private func forgetTime(_ entry: Session.Outstanding) -> Instant? {
+        guard entry.isCancelled, !entry.isAccepted, entry.expires == nil else { return nil }
+        return entry.sent + parameters.acceptTimeout(bytes: entry.bytes) + parameters.lease
+    }
+
+    /// A worker answers but its work does not move. Everything it has goes to others; the second time in a row it is sent away.
+    private mutating func expire(_ id: SessionID, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        if session.expiriesInARow >= 1 {
+            drop(id, .wedged, now)
+            return
+        }
+        sessions.update(id) { session in
+            session.expiriesInARow += 1
+            if session.state == .ready { session.state = .suspect }
+            for position in session.outstanding.indices {
+                session.outstanding[position].isCancelled = true
+                session.outstanding[position].expires = now + parameters.lease
+            }
+        }
+        let fresh = session.outstanding.filter { !$0.isCancelled }.map(\.lease)
+        if !fresh.isEmpty { actions.append(.cancel(id, fresh)) }
+        for lease in fresh { release(lease, .transport, "", now) }
+    }
+
+    private mutating func checkContexts(of id: SessionID, _ now: Instant) {
+        guard let session = sessions[id], session.state == .ready else { return }
+        for context in session.contexts.keys {
+            guard case .opening(let since, let asked) = session.contexts[context] else { continue }
+            if now.since(since) >= parameters.contextBudget {
+                contextFailures[context] =
+                    "a worker did not load the model within \(parameters.contextBudget.milliseconds / 1000) s"
+                sessions.update(id) { $0.contexts[context] = .failed }
+            } else if now.since(asked) >= parameters.contextResend {
+                sessions.update(id) { $0.contexts[context] = .opening(since: since, asked: now) }
+                actions.append(.openContext(id, context))
+            }
+        }
+    }
+
+    // MARK: Starvation
+
+    /// A job without a worker that could take it says so soon, and after `starvation` it fails where nobody can come any more.
+    private mutating func checkStarvation(of id: JobID, _ now: Instant) {
+        guard var job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return }
+        let workers = sessions.keys.compactMap { sessions[$0] }.filter { $0.state != .draining }
+        if !job.hasResults, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
+        if workers.contains(where: { fits($0, job) }) {
+            job.starvedSince = nil
+            if job.saidWaiting { actions.append(.waiting(id, nil)) }
+            job.saidWaiting = false
+            jobs[id] = job
+            return
+        }
+        let since = job.starvedSince ?? now
+        job.starvedSince = since
+        let reason = starvationReason(job, workers)
+        if now.since(since) >= parameters.starvation, parameters.failsStarvedJobs || isClassLost(job, workers) {
+            failJob(id, .starved(reason))
+            return
+        }
+        if !job.saidWaiting, now.since(since) >= min(.seconds(2), parameters.starvation) {
+            job.saidWaiting = true
+            actions.append(.waiting(id, reason))
+        }
+        jobs[id] = job
+    }
+
+    /// The job's results so far are of a numerics class that is gone, while other workers would be ready: it cannot go on with the
+    /// promise of equal bytes, and waiting would hide that a new submission could run at once.
+    private func isClassLost(_ job: Job, _ workers: [Session]) -> Bool {
+        job.numericsClass != nil && workers.contains { $0.profile.models.contains(job.model) }
+    }
+
+    private func starvationReason(_ job: Job, _ workers: [Session]) -> String {
+        if workers.isEmpty { return "no worker is connected" }
+        if let numericsClass = job.numericsClass, isClassLost(job, workers) {
+            return
+                "the workers of numerics class \(numericsClass), which began the job, are gone; start one, or submit the job again"
+        }
+        return "none of the \(workers.count) connected workers has the job's model"
+    }
+
+    // MARK: Deadlines
+
+    /// When the next tick is due, nil when nothing waits for time.
+    public func nextDeadline() -> Instant? {
+        var next: Instant?
+        func consider(_ instant: Instant?) {
+            guard let instant else { return }
+            next = next.map { min($0, instant) } ?? instant
+        }
+        for id in sessions.keys {
+            guard let session = sessions[id] else { continue }
+            if case .lost(let until) = session.state {
+                consider(until)
+                continue
+            }
+            consider(session.lastHeard + parameters.silence)
+            consider(probeTime(session))
+            for entry in session.outstanding {
+                if !entry.isAccepted, !entry.isCancelled { consider(entry.sent + parameters.acceptTimeout(bytes: entry.bytes)) }
+                consider(entry.expires)
+                consider(forgetTime(entry))
+            }
+            for context in session.contexts.keys where session.state == .ready {
+                if case .opening(_, let asked) = session.contexts[context] { consider(asked + parameters.contextResend) }
+            }
+        }
+        // What is overdue for a job waits for a worker, not for time.
+        for id in jobs.keys { consider(jobDeadline(id, after: lastTick)) }
+        return next
+    }
+
+    private func jobDeadline(_ id: JobID, after past: Instant?) -> Instant? {
+        guard let job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return nil }
+        var next: Instant?
+        func consider(_ instant: Instant?) {
+            guard let instant, past.map({ instant > $0 }) ?? true else { return }
+            next = next.map { min($0, instant) } ?? instant
+        }
+        for index in barrier.queue.suffix(8) { consider(barrier.tasks[index].notBefore) }
+        if let since = job.starvedSince {
+            if !job.saidWaiting { consider(since + min(.seconds(2), parameters.starvation)) }
+            if parameters.failsStarvedJobs || job.numericsClass != nil { consider(since + parameters.starvation) }
+        }
+        if let threshold = stragglerAge(barrier) {
+            for record in barrier.tasks where record.status == .leased && record.leases.count == 1 && record.failures == 0 {
+                consider(stragglerStart(record).map { $0 + threshold })
+            }
+        }
+        return next
+    }
+}
+
+extension Session.ContextState {
+    var isOpening: Bool {
+        if case .opening = self { return true }
+        return false
+    }
+}

@@ -1,0 +1,155 @@
+/// Which worker gets which task.
+extension ClusterMachine {
+    private enum Choice {
+        case session(SessionID)
+        /// Nobody now, but somebody later.
+        case wait
+        case fail(JobFailure)
+    }
+
+    /// Hands out what can be handed out: jobs in the order of submission, so that a later job fills the gaps of an earlier one.
+    mutating func dispatch(_ now: Instant) {
+        for id in jobs.keys {
+            guard let barrier = jobs[id]?.barrier, !barrier.isCollected else { continue }
+            if !barrier.queue.isEmpty { place(id, now) }
+            if jobs[id]?.barrier?.queue.isEmpty == true { speculate(id, now) }
+        }
+    }
+
+    private mutating func place(_ id: JobID, _ now: Instant) {
+        var position = (jobs[id]?.barrier?.queue.count ?? 0) - 1
+        while position >= 0 {
+            guard let job = jobs[id], let barrier = job.barrier, position < barrier.queue.count else { return }
+            let key = TaskKey(job: id, barrier: barrier.serial, index: barrier.queue[position])
+            let record = barrier.tasks[key.index]
+            if let notBefore = record.notBefore, notBefore > now {
+                position -= 1
+                continue
+            }
+            switch choose(for: key, record, job, now) {
+            case .session(let session):
+                jobs.update(id) { _ = $0.barrier?.queue.remove(at: position) }
+                grant(key, record, to: session, isSpeculative: false, now)
+            case .wait:
+                // Tasks that nobody has failed are alike: where one must wait, so must the rest.
+                if record.failedWorkers.isEmpty { return }
+            case .fail(let failure):
+                failJob(id, failure)
+                return
+            }
+            position -= 1
+        }
+    }
+
+    /// The worker that would finish the task first, if it has credit. An idle worker takes it too, unless a busy one is expected to be
+    /// done in half the time.
+    private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
+        var fitting = 0
+        var untried = 0
+        var contextsFailed = 0
+        var best: (id: SessionID, finish: Double, isIdle: Bool)?
+        var earliest = Double.infinity
+        let usual = usualSpeed
+        for id in sessions.keys {
+            guard let session = sessions[id], session.state != .draining, fits(session, job) else { continue }
+            fitting += 1
+            if record.failedWorkers.contains(session.profile.worker) { continue }
+            untried += 1
+            switch session.contexts[record.task.context] {
+            case .failed: contextsFailed += 1
+            case nil: if session.state == .ready { open(record.task.context, on: id, now) }
+            case .opening: break
+            case .ready:
+                guard session.state == .ready else { continue }
+                let finish = (session.outstandingCost + record.task.cost) / (session.speed ?? usual)
+                earliest = min(earliest, finish)
+                guard session.freeCredit > 0, takesBytes(session, record.task.byteCount) else { continue }
+                if best == nil || finish < best!.finish { best = (id, finish, session.isIdle) }
+            }
+        }
+        if fitting > 0 && untried == 0 { return .fail(exhausted(key, record)) }
+        if untried > 0 && contextsFailed == untried {
+            return .fail(.context(contextFailures[record.task.context] ?? "the workers refused the job's context"))
+        }
+        guard let best else { return .wait }
+        return best.finish <= earliest * (best.isIdle ? 2 : 1) ? .session(best.id) : .wait
+    }
+
+    /// What a worker that has computed nothing yet is taken for: the mean of the others.
+    private var usualSpeed: Double {
+        let speeds = sessions.keys.compactMap { sessions[$0]?.speed }
+        return speeds.isEmpty ? 1 : speeds.reduce(0, +) / Double(speeds.count)
+    }
+
+    private func takesBytes(_ session: Session, _ bytes: Int) -> Bool {
+        session.outstanding.isEmpty || session.outstandingBytes + bytes <= parameters.bytesPerWorker
+    }
+
+    private mutating func grant(
+        _ key: TaskKey, _ record: TaskRecord, to id: SessionID, isSpeculative: Bool, _ now: Instant
+    ) {
+        guard let profile = sessions[id]?.profile else { return }
+        let lease = newLease()
+        leases[lease] = Lease(
+            task: key, instance: profile.instance, worker: profile.worker, session: id, attempt: record.attempts, sent: now,
+            isSpeculative: isSpeculative)
+        leasesOfJob[key.job, default: []].append(lease)
+        sessions.update(id) {
+            $0.outstanding.append(
+                Session.Outstanding(lease: lease, cost: record.task.cost, bytes: record.task.byteCount, sent: now))
+        }
+        jobs.update(key.job) { job in
+            if job.numericsClass == nil { job.numericsClass = profile.numericsClass }
+            job.barrier?.tasks[key.index].status = .leased
+            job.barrier?.tasks[key.index].attempts += 1
+            job.barrier?.tasks[key.index].leases.append(lease)
+            if isSpeculative { job.barrier?.speculativeCount += 1 }
+        }
+        actions.append(.lease(id, lease, key, attempt: record.attempts))
+    }
+
+    // MARK: Stragglers
+
+    /// Tries a task a second time when three quarters of its siblings are done and it is much older than they were. The first result
+    /// counts, the other try is cancelled; tasks that failed before are never doubled.
+    private mutating func speculate(_ id: JobID, _ now: Instant) {
+        guard let job = jobs[id], let barrier = job.barrier, let threshold = stragglerAge(barrier) else { return }
+        var allowance = max(1, barrier.tasks.count / 10) - barrier.speculativeCount
+        for (index, record) in barrier.tasks.enumerated() where allowance > 0 && isStraggling(record, threshold, now) {
+            guard let lease = record.leases.first.flatMap({ leases[$0] }) else { continue }
+            let idle = sessions.keys.first { id in
+                guard let session = sessions[id], session.state == .ready, session.isIdle, session.freeCredit > 0 else {
+                    return false
+                }
+                return fits(session, job) && session.profile.worker != lease.worker
+                    && session.contexts[record.task.context] == .ready && takesBytes(session, record.task.byteCount)
+            }
+            guard let idle else { return }
+            let key = TaskKey(job: id, barrier: barrier.serial, index: index)
+            grant(key, record, to: idle, isSpeculative: true, now)
+            allowance -= 1
+        }
+    }
+
+    /// The age from which a task is a straggler, nil while too few are done to know.
+    func stragglerAge(_ barrier: BarrierRecord) -> Interval? {
+        guard !barrier.isCollected, barrier.queue.isEmpty, barrier.tasks.count >= 2,
+            barrier.doneCount * 4 >= barrier.tasks.count * 3,
+            !barrier.durations.isEmpty
+        else { return nil }
+        let median = barrier.durations[barrier.durations.count / 2]
+        let late = barrier.durations[barrier.durations.count * 95 / 100]
+        let scaled = median / 100 &* Int64(parameters.stragglerPercentOfMedian)
+        return max(Interval(nanoseconds: max(scaled, late)), parameters.stragglerMinimumAge)
+    }
+
+    func isStraggling(_ record: TaskRecord, _ threshold: Interval, _ now: Instant) -> Bool {
+        guard record.status == .leased, record.leases.count == 1, record.failures == 0 else { return false }
+        return stragglerStart(record).map { now.since($0) >= threshold } ?? false
+    }
+
+    /// Since when the one try of a task runs.
+    func stragglerStart(_ record: TaskRecord) -> Instant? {
+        record.leases.first.flatMap { leases[$0]?.sent }
+    }
+}

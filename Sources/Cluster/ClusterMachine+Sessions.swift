@@ -1,0 +1,197 @@
+/// Workers coming, going, and answering for their leases.
+extension ClusterMachine {
+    mutating func join(_ id: SessionID, _ profile: WorkerProfile, _ held: [LeaseID], _ now: Instant) {
+        guard sessions[id] == nil else { return }
+        var session = Session(profile: profile, lastHeard: now, lastProbe: now)
+        var returned: [LeaseID] = []
+        let earlier = sessions.keys.filter { sessions[$0]?.profile.instance == profile.instance }
+        for oldID in earlier {
+            guard let old = sessions[oldID] else { continue }
+            session.speed = old.speed
+            for var entry in old.outstanding {
+                guard held.contains(entry.lease), !entry.isCancelled else {
+                    returned.append(entry.lease)
+                    continue
+                }
+                entry.isAccepted = true
+                entry.active = nil
+                entry.expires = nil
+                session.outstanding.append(entry)
+                leases[entry.lease]?.session = id
+            }
+            sessions[oldID] = nil
+            actions.append(.endSession(oldID, .superseded))
+        }
+        sessions[id] = session
+        actions.append(.welcome(id, keep: session.outstanding.map(\.lease)))
+        for lease in returned { release(lease, .transport, "", now) }
+        startClocks(of: id, now)
+        for job in jobs.keys { openContexts(of: job, on: id, now) }
+    }
+
+    mutating func accept(_ id: SessionID, _ accepted: [LeaseID], _ now: Instant) {
+        sessions.update(id) { session in
+            for position in session.outstanding.indices where accepted.contains(session.outstanding[position].lease) {
+                session.outstanding[position].isAccepted = true
+            }
+        }
+        startClocks(of: id, now)
+    }
+
+    /// The lease clock of a task runs from when the worker can have begun with it, not while it waits behind another.
+    mutating func startClocks(of id: SessionID, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        for position in session.outstanding.indices.prefix(session.profile.slots) {
+            let entry = session.outstanding[position]
+            guard entry.isAccepted, entry.active == nil else { continue }
+            let time = leaseTime(of: entry.lease)
+            sessions.update(id) {
+                $0.outstanding[position].active = now
+                $0.outstanding[position].expires = now + time
+            }
+        }
+    }
+
+    /// The configured time, or four times what nearly all tasks of the barrier took.
+    private func leaseTime(of lease: LeaseID) -> Interval {
+        guard let key = leases[lease]?.task, let barrier = jobs[key.job]?.barrier, !barrier.durations.isEmpty else {
+            return parameters.lease
+        }
+        let slow = barrier.durations[(barrier.durations.count * 95) / 100]
+        return max(parameters.lease, Interval(nanoseconds: slow &* 4))
+    }
+
+    mutating func renew(_ id: SessionID, _ lease: LeaseID, _ now: Instant) {
+        let time = leaseTime(of: lease)
+        sessions.update(id) { session in
+            guard let position = session.outstanding.firstIndex(where: { $0.lease == lease }) else { return }
+            session.outstanding[position].isAccepted = true
+            if session.outstanding[position].active == nil { session.outstanding[position].active = now }
+            session.outstanding[position].expires = now + time
+            if session.state == .suspect { session.state = .ready }
+        }
+    }
+
+    mutating func result(_ id: SessionID, _ leaseID: LeaseID, _ time: Interval, _ now: Instant) {
+        let entry = settle(leaseID, on: id, now)
+        guard let lease = leases[leaseID] else {
+            actions.append(.acknowledge(id, leaseID, .stale))
+            return
+        }
+        guard lease.instance == sessions[id]?.profile.instance else {
+            strike(id, now)
+            return
+        }
+        if let entry { sessions.update(id) { $0.learnSpeed(cost: entry.cost, time: time) } }
+        guard let barrier = jobs[lease.task.job]?.barrier, barrier.serial == lease.task.barrier else {
+            actions.append(.acknowledge(id, leaseID, .stale))
+            return
+        }
+        guard barrier.tasks[lease.task.index].status != .done else {
+            actions.append(.acknowledge(id, leaseID, .duplicate))
+            return
+        }
+        take(leaseID, lease, from: id, time, now)
+    }
+
+    private mutating func take(_ leaseID: LeaseID, _ lease: Lease, from id: SessionID, _ time: Interval, _ now: Instant) {
+        let key = lease.task
+        actions.append(.take(key, id))
+        actions.append(.acknowledge(id, leaseID, .accepted))
+        let age = time.nanoseconds > 0 ? time : now.since(lease.sent)
+        var others: [LeaseID] = []
+        var isCollected = false
+        jobs.update(key.job) { job in
+            job.hasResults = true
+            job.barrier?.finish(key.index, by: lease.worker, after: age)
+            others = job.barrier?.tasks[key.index].leases ?? []
+            job.barrier?.tasks[key.index].leases = []
+            isCollected = job.barrier?.isCollected ?? false
+        }
+        for other in others where other != leaseID {
+            leases[other]?.isLive = false
+            if let holder = leases[other]?.session { cancel(other, on: holder) }
+        }
+        leases[leaseID]?.isLive = false
+        if isCollected { actions.append(.collected(key.job, serial: key.barrier)) }
+    }
+
+    /// A worker gave a lease back.
+    mutating func fail(_ id: SessionID, _ leaseID: LeaseID, _ failure: FailureClass, _ text: String, _ now: Instant) {
+        let entry = settle(leaseID, on: id, now)
+        guard let lease = leases[leaseID] else { return }
+        guard lease.instance == sessions[id]?.profile.instance else {
+            strike(id, now)
+            return
+        }
+        if entry != nil { release(leaseID, failure, text, now) }
+    }
+
+    /// The worker has answered for a lease: it no longer uses its credit.
+    private mutating func settle(_ lease: LeaseID, on id: SessionID, _ now: Instant) -> Session.Outstanding? {
+        var settled: Session.Outstanding?
+        sessions.update(id) { session in
+            guard let position = session.outstanding.firstIndex(where: { $0.lease == lease }) else { return }
+            settled = session.outstanding.remove(at: position)
+            session.expiriesInARow = 0
+            if session.state == .suspect { session.state = .ready }
+        }
+        startClocks(of: id, now)
+        return settled
+    }
+
+    mutating func disconnect(_ id: SessionID, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        if case .lost = session.state { return }
+        // A worker that has nothing of ours, or that nobody waits for, is forgotten at once.
+        if session.outstanding.isEmpty || parameters.reconnectGrace.nanoseconds <= 0 {
+            drop(id, .lost, now)
+        } else {
+            sessions.update(id) { $0.state = .lost(until: now + parameters.reconnectGrace) }
+        }
+    }
+
+    mutating func strike(_ id: SessionID, _ now: Instant) {
+        var count = 0
+        sessions.update(id) { session in
+            session.strikes.removeAll { now.since($0) > .seconds(60) }
+            session.strikes.append(now)
+            count = session.strikes.count
+        }
+        if count >= parameters.strikesPerMinute { drop(id, .strikes, now) }
+    }
+
+    /// Forgets a session; its tasks are open again.
+    mutating func drop(_ id: SessionID, _ end: SessionEnd, _ now: Instant) {
+        guard let session = sessions[id] else { return }
+        sessions[id] = nil
+        actions.append(.endSession(id, end))
+        for entry in session.outstanding {
+            switch end {
+            case .lost where entry.active != nil && !entry.isCancelled:
+                release(entry.lease, .unknown, "a worker died on it", now)
+            case .wedged where entry.active != nil: chargeHang(entry.lease, now)
+            case .orderly: release(entry.lease, .cancelled, "", now)
+            default: release(entry.lease, .transport, "", now)
+            }
+        }
+    }
+}
+
+extension BarrierRecord {
+    /// Marks a task done.
+    mutating func finish(_ index: Int, by worker: PeerID, after age: Interval) {
+        if tasks[index].status == .open { queue.removeAll { $0 == index } }
+        tasks[index].status = .done
+        tasks[index].takenFrom = worker
+        doneCount += 1
+        isCollected = doneCount == tasks.count
+        var low = 0
+        var high = durations.count
+        while low < high {
+            let middle = (low + high) / 2
+            if durations[middle] < age.nanoseconds { low = middle + 1 } else { high = middle }
+        }
+        durations.insert(age.nanoseconds, at: low)
+    }
+}

@@ -1,0 +1,208 @@
+/// Who computes what, and what happens when they die: the coordinator's side of the cluster as a value. Events go in, actions come
+/// out; it has no clock, no randomness, no sockets and no hash order, so a run can be repeated from its events.
+///
+/// It promises at-least-once execution and exactly-once merging: a task may be tried many times, `take` comes once per task.
+public struct ClusterMachine: Sendable {
+    public let parameters: ClusterParameters
+    var sessions = OrderedTable<SessionID, Session>()
+    /// In the order of submission, which is their priority.
+    var jobs = OrderedTable<JobID, Job>()
+    /// Looked up, never walked: every try of the open barriers, also those that nobody waits for.
+    var leases: [LeaseID: Lease] = [:]
+    /// Leases by barrier, so that they can be forgotten with it.
+    var leasesOfJob: [JobID: [LeaseID]] = [:]
+    var contextFailures: [ContextID: String] = [:]
+    var deaths: [DeathRecord] = []
+    var lastTick: Instant?
+    private var nextLease: UInt64 = 1
+    var actions: [ClusterAction] = []
+
+    public init(parameters: ClusterParameters = ClusterParameters()) { self.parameters = parameters }
+
+    /// Takes one event and says what to do, in order.
+    public mutating func handle(_ event: ClusterEvent, now: Instant) -> [ClusterAction] {
+        actions.removeAll(keepingCapacity: true)
+        switch event {
+        case .submitted(let id, let model): if jobs[id] == nil { jobs[id] = Job(model: model) }
+        case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks)
+        case .rejected(let key, let failure, let text): reject(key, failure, text, now)
+        case .ended(let id): endJob(id)
+        case .tick: tick(now)
+        case .joined(let id, let profile, let held): join(id, profile, held, now)
+        default: handleSession(event, now)
+        }
+        dispatch(now)
+        return actions
+    }
+
+    private mutating func handleSession(_ event: ClusterEvent, _ now: Instant) {
+        guard let id = event.session, sessions[id] != nil else { return }
+        if case .disconnected = event {} else { sessions.update(id) { $0.lastHeard = now } }
+        switch event {
+        case .credit(_, let credit): sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) }
+        case .contextReady(_, let context): contextReady(id, context)
+        case .contextMissing(_, let context): contextMissing(id, context, now)
+        case .contextFailed(_, let context, _, let text):
+            contextFailures[context] = text
+            sessions.update(id) { $0.contexts[context] = .failed }
+        case .accepted(_, let leases): accept(id, leases, now)
+        case .progressed(_, let lease): renew(id, lease, now)
+        case .result(_, let lease, let time): result(id, lease, time, now)
+        case .failed(_, let lease, let failure, let text): fail(id, lease, failure, text, now)
+        case .cancelled(_, let leases): for lease in leases { fail(id, lease, .cancelled, "", now) }
+        case .draining: sessions.update(id) { if $0.state == .ready { $0.state = .draining } }
+        case .left: drop(id, .orderly, now)
+        case .disconnected: disconnect(id, now)
+        case .strike: strike(id, now)
+        default: break
+        }
+    }
+
+    // MARK: Jobs
+
+    private mutating func openBarrier(_ id: JobID, _ serial: Int, _ tasks: [ClusterTask]) {
+        guard jobs[id] != nil else { return }
+        forgetLeases(of: id)
+        // The next task is the last of the queue: the most expensive first, then the lowest index.
+        let queue = tasks.indices.sorted { (tasks[$1].cost, $0) > (tasks[$0].cost, $1) }
+        jobs.update(id) {
+            $0.barrier = BarrierRecord(serial: serial, tasks: tasks.map { TaskRecord(task: $0) }, queue: queue)
+            if tasks.isEmpty { $0.barrier?.isCollected = true }
+        }
+        if tasks.isEmpty { actions.append(.collected(id, serial: serial)) }
+        closeUnusedContexts()
+        for session in sessions.keys { openContexts(of: id, on: session, nil) }
+    }
+
+    mutating func endJob(_ id: JobID) {
+        guard jobs[id] != nil else { return }
+        forgetLeases(of: id)
+        jobs[id] = nil
+        closeUnusedContexts()
+    }
+
+    mutating func failJob(_ id: JobID, _ failure: JobFailure) {
+        guard jobs[id] != nil else { return }
+        endJob(id)
+        actions.append(.jobFailed(id, failure))
+    }
+
+    /// Cancels what is still out for a job's barrier and forgets its leases: later results of them are stale.
+    private mutating func forgetLeases(of id: JobID) {
+        let all = leasesOfJob.removeValue(forKey: id) ?? []
+        for lease in all {
+            guard let record = leases.removeValue(forKey: lease) else { continue }
+            cancel(lease, on: record.session)
+        }
+    }
+
+    /// Tells the holder of a lease that nobody waits for it any more.
+    mutating func cancel(_ lease: LeaseID, on session: SessionID) {
+        var told = false
+        sessions.update(session) { session in
+            guard let position = session.outstanding.firstIndex(where: { $0.lease == lease }),
+                !session.outstanding[position].isCancelled
+            else { return }
+            session.outstanding[position].isCancelled = true
+            told = true
+        }
+        if told { actions.append(.cancel(session, [lease])) }
+    }
+
+    mutating func newLease() -> LeaseID {
+        defer { nextLease += 1 }
+        return LeaseID(nextLease)
+    }
+
+    // MARK: Contexts
+
+    /// Asks a session to open what a job's barrier needs, before the first task is sent.
+    mutating func openContexts(of job: JobID, on id: SessionID, _ now: Instant?) {
+        guard let job = jobs[job], let barrier = job.barrier, !barrier.isCollected, let session = sessions[id],
+            session.state == .ready, fits(session, job)
+        else { return }
+        var last: ContextID?
+        for record in barrier.tasks where record.task.context != last {
+            last = record.task.context
+            open(record.task.context, on: id, now ?? session.lastHeard)
+        }
+    }
+
+    mutating func open(_ context: ContextID, on id: SessionID, _ now: Instant) {
+        guard let session = sessions[id], session.contexts[context] == nil else { return }
+        sessions.update(id) { $0.contexts[context] = .opening(since: now, asked: now) }
+        actions.append(.openContext(id, context))
+    }
+
+    private mutating func contextReady(_ id: SessionID, _ context: ContextID) {
+        sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } }
+    }
+
+    private mutating func contextMissing(_ id: SessionID, _ context: ContextID, _ now: Instant) {
+        guard sessions[id]?.contexts[context] != nil else { return }
+        sessions.update(id) { $0.contexts[context] = nil }
+        open(context, on: id, now)
+    }
+
+    private mutating func closeUnusedContexts() {
+        var used: Set<ContextID> = []
+        for id in jobs.keys {
+            guard let barrier = jobs[id]?.barrier else { continue }
+            for record in barrier.tasks { used.insert(record.task.context) }
+        }
+        for id in sessions.keys {
+            for context in sessions[id]?.contexts.keys ?? [] where !used.contains(context) {
+                sessions.update(id) { $0.contexts[context] = nil }
+                actions.append(.closeContext(id, context))
+            }
+        }
+        contextFailures = contextFailures.filter { used.contains($0.key) }
+    }
+
+    /// Whether a worker may run a job's tasks at all.
+    func fits(_ session: Session, _ job: Job) -> Bool {
+        session.profile.models.contains(job.model)
+            && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
+    }
+
+    // MARK: What others may ask
+
+    /// Workers that take leases, or finish what they have.
+    public var workerCount: Int {
+        sessions.keys.count { id in
+            if case .lost = sessions[id]?.state { return false }
+            return true
+        }
+    }
+
+    /// The numerics class a job is bound to, nil while no task of it has been leased.
+    public func numericsClass(of job: JobID) -> String? { jobs[job]?.numericsClass }
+
+    /// Open, leased and done tasks of a job's barrier.
+    public func taskCounts(of job: JobID) -> (open: Int, leased: Int, done: Int)? {
+        guard let barrier = jobs[job]?.barrier else { return nil }
+        var counts = (open: 0, leased: 0, done: 0)
+        for record in barrier.tasks {
+            switch record.status {
+            case .open: counts.open += 1
+            case .leased: counts.leased += 1
+            case .done: counts.done += 1
+            }
+        }
+        return counts
+    }
+}
+
+extension ClusterEvent {
+    /// The session an event comes from.
+    var session: SessionID? {
+        switch self {
+        case .heard(let id), .credit(let id, _), .contextReady(let id, _), .contextMissing(let id, _),
+            .contextFailed(let id, _, _, _), .accepted(let id, _), .progressed(let id, _), .result(let id, _, _),
+            .failed(let id, _, _, _), .cancelled(let id, _), .draining(let id), .left(let id), .disconnected(let id),
+            .strike(let id):
+            id
+        case .joined, .submitted, .barrier, .rejected, .ended, .tick: nil
+        }
+    }
+}

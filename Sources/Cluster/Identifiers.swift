@@ -1,0 +1,117 @@
+/// 128 bits that name a worker or a process.
+public struct PeerID: Sendable, Hashable {
+    public var high: UInt64
+    public var low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+}
+
+/// One conversation between the coordinator and a worker: from WELCOME until either end gives it up.
+public struct SessionID: Sendable, Hashable {
+    public var rawValue: UInt64
+
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// The fencing number of one try at a task; grows, and is never used twice by one coordinator.
+public struct LeaseID: Sendable, Hashable, Comparable {
+    public var rawValue: UInt64
+
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static func < (left: LeaseID, right: LeaseID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A job, numbered in the order of submission.
+public struct JobID: Sendable, Hashable, Comparable {
+    public var rawValue: UInt64
+
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static func < (left: JobID, right: JobID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// What the tasks of a barrier share and a worker must hold before it runs them. Numbered by the owner of the machine; equal
+/// content may have equal numbers.
+public struct ContextID: Sendable, Hashable {
+    public var rawValue: UInt64
+
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// A task: its job, the barrier's number within the job, and its place in the barrier.
+public struct TaskKey: Sendable, Hashable {
+    public var job: JobID
+    public var barrier: Int
+    public var index: Int
+
+    public init(job: JobID, barrier: Int, index: Int) {
+        self.job = job
+        self.barrier = barrier
+        self.index = index
+    }
+}
+
+/// A point on a monotonic clock, nanoseconds. The machines never read a clock: they are told.
+public struct Instant: Sendable, Hashable, Comparable {
+    public var nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    public static func + (instant: Instant, interval: Interval) -> Instant {
+        Instant(nanoseconds: instant.nanoseconds &+ interval.nanoseconds)
+    }
+
+    /// How long after `earlier` this is.
+    public func since(_ earlier: Instant) -> Interval { Interval(nanoseconds: nanoseconds &- earlier.nanoseconds) }
+}
+
+/// A length of time, nanoseconds.
+public struct Interval: Sendable, Hashable, Comparable {
+    public var nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    public static func milliseconds(_ count: Int) -> Interval {
+        let product = Int64(count).multipliedReportingOverflow(by: 1_000_000)
+        return Interval(nanoseconds: product.overflow ? Int64.max / 4 : product.partialValue)
+    }
+
+    public static func seconds(_ count: Int) -> Interval { .milliseconds(count &* 1000) }
+
+    public var milliseconds: Int { Int(nanoseconds / 1_000_000) }
+
+    public static func < (left: Interval, right: Interval) -> Bool { left.nanoseconds < right.nanoseconds }
+}
+
+/// A table that remembers the order in which keys came, so that nothing depends on the order of a hash table, which differs from
+/// process to process.
+struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private(set) var keys: [Key] = []
+    private var values: [Key: Value] = [:]
+
+    var count: Int { keys.count }
+    var isEmpty: Bool { keys.isEmpty }
+
+    subscript(key: Key) -> Value? {
+        get { values[key] }
+        set {
+            if let newValue {
+                if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
+            } else if values.removeValue(forKey: key) != nil, let position = keys.firstIndex(of: key) {
+                keys.remove(at: position)
+            }
+        }
+    }
+
+    /// Changes a value in place; nothing happens when the key is unknown.
+    mutating func update(_ key: Key, _ body: (inout Value) -> Void) {
+        guard let index = values.index(forKey: key) else { return }
+        body(&values.values[index])
+    }
+}

@@ -1,0 +1,152 @@
+/// What a worker does with its leases.
+extension WorkerMachine {
+    mutating func take(_ lease: LeaseID, _ context: ContextID, _ now: Instant) {
+        guard isJoined else {
+            actions.append(.forget(lease))
+            return
+        }
+        if outbox[lease] != nil || held[lease] != nil { return }
+        guard contexts.contains(context) else {
+            actions.append(.forget(lease))
+            say(.sendNeed(context), now)
+            say(.sendCancelled([lease]), now)
+            return
+        }
+        if isDraining {
+            actions.append(.forget(lease))
+            say(.sendCancelled([lease]), now)
+            return
+        }
+        contexts.removeAll { $0 == context }
+        contexts.append(context)
+        held[lease] = Held(context: context, confirmed: false, arrived: now)
+    }
+
+    mutating func startComputing() {
+        guard isJoined, outbox.count < parameters.outboxLimit else { return }
+        for lease in held.keys where computing.count < parameters.slots && !computing.contains(lease) {
+            computing.append(lease)
+            actions.append(.compute(lease))
+        }
+    }
+
+    mutating func computed(_ lease: LeaseID, _ now: Instant) {
+        computing.removeAll { $0 == lease }
+        held[lease] = nil
+        outbox[lease] = Outcome(sent: nil)
+        if isJoined { sendOutcome(lease, now) }
+    }
+
+    mutating func sendOutcome(_ lease: LeaseID, _ now: Instant) {
+        outbox.update(lease) { $0.sent = now }
+        say(.sendOutcome(lease), now)
+    }
+
+    mutating func progressed(_ lease: LeaseID, _ now: Instant) {
+        guard isJoined, computing.contains(lease), lastProgressSent.map({ now.since($0) >= terms.progress }) ?? true else {
+            return
+        }
+        lastProgressSent = now
+        say(.sendProgress(lease), now)
+    }
+
+    mutating func acknowledge(_ leases: [LeaseID]) {
+        for lease in leases where outbox[lease] != nil {
+            outbox[lease] = nil
+            actions.append(.forget(lease))
+        }
+    }
+
+    /// Waiting leases go at once; what is being computed cannot be stopped, and its outcome settles it.
+    mutating func cancel(_ leases: [LeaseID], _ now: Instant) {
+        var gone: [LeaseID] = []
+        for lease in leases where !computing.contains(lease) && outbox[lease] == nil {
+            if held[lease] != nil {
+                held[lease] = nil
+                actions.append(.forget(lease))
+            }
+            gone.append(lease)
+        }
+        if !gone.isEmpty && isJoined { say(.sendCancelled(gone), now) }
+    }
+
+    // MARK: The end
+
+    mutating func drain(_ now: Instant) {
+        guard !isDraining else { return }
+        drainDeadline = now + parameters.drainGrace
+        let waiting = held.keys.filter { !computing.contains($0) }
+        for lease in waiting {
+            held[lease] = nil
+            actions.append(.forget(lease))
+        }
+        guard isJoined else { return }
+        say(.sendDrain, now)
+        if !waiting.isEmpty { say(.sendCancelled(waiting), now) }
+    }
+
+    /// Ends when nothing is owed any more, or when the time for it is over.
+    mutating func finishDrain(_ now: Instant) {
+        guard let drainDeadline, link != .ended else { return }
+        let isOver = drainDeadline <= now
+        let owesNothing = held.isEmpty && outbox.isEmpty
+        guard owesNothing || isOver || !isJoined else { return }
+        if isJoined {
+            let unfinished = held.keys
+            if !unfinished.isEmpty { say(.sendCancelled(unfinished), now) }
+            say(.sendBye, now)
+        }
+        finish(.drained)
+    }
+
+    // MARK: Time
+
+    mutating func tick(_ now: Instant) {
+        guard isJoined else {
+            sayHelloIfDue(now)
+            return
+        }
+        if now.since(lastHeard) >= terms.silence {
+            // The connection does not answer: make a new one, keep the results.
+            actions.append(.reconnect)
+            lastHeard = now
+            link = .joining(nextHello: now)
+            helloWait = parameters.helloFirst
+            sayHelloIfDue(now)
+            return
+        }
+        confirmWaiting(now)
+        for lease in outbox.keys {
+            if let sent = outbox[lease]?.sent, now.since(sent) >= terms.resend { sendOutcome(lease, now) }
+        }
+        if now.since(lastSent) >= terms.heartbeat { say(.sendPing, now) }
+    }
+
+    /// ACCEPT for leases that have been here for a moment. A result that comes sooner has confirmed its lease by itself.
+    private mutating func confirmWaiting(_ now: Instant) {
+        let due = held.keys.filter { lease in
+            guard let record = held[lease] else { return false }
+            return !record.confirmed && now.since(record.arrived) >= terms.acceptDelay
+        }
+        guard !due.isEmpty else { return }
+        for lease in due { held.update(lease) { $0.confirmed = true } }
+        say(.sendAccept(due), now)
+    }
+
+    /// When the next tick is due.
+    public func nextDeadline() -> Instant? {
+        switch link {
+        case .ended: return nil
+        case .joining(let due): return drainDeadline.map { min($0, due) } ?? due
+        case .joined: break
+        }
+        var next = min(lastHeard + terms.silence, lastSent + terms.heartbeat)
+        for lease in held.keys {
+            if let record = held[lease], !record.confirmed { next = min(next, record.arrived + terms.acceptDelay) }
+        }
+        for lease in outbox.keys {
+            if let sent = outbox[lease]?.sent { next = min(next, sent + terms.resend) }
+        }
+        return drainDeadline.map { min($0, next) } ?? next
+    }
+}

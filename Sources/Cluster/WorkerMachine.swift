@@ -1,0 +1,272 @@
+/// What a worker is told by its coordinator at WELCOME, besides its session.
+public struct WorkerTerms: Sendable, Equatable {
+    public var heartbeat: Interval
+    public var silence: Interval
+    public var progress: Interval
+    public var acceptDelay: Interval
+    public var resend: Interval
+
+    public init(_ parameters: ClusterParameters) {
+        heartbeat = parameters.heartbeat
+        silence = parameters.silence
+        progress = parameters.progress
+        acceptDelay = parameters.acceptDelay
+        resend = parameters.resend
+    }
+
+    public init(heartbeat: Interval, silence: Interval, progress: Interval, acceptDelay: Interval, resend: Interval) {
+        self.heartbeat = heartbeat
+        self.silence = silence
+        self.progress = progress
+        self.acceptDelay = acceptDelay
+        self.resend = resend
+    }
+}
+
+/// The numbers a worker lives by before any coordinator has told it others.
+public struct WorkerParameters: Sendable, Equatable {
+    /// Tasks computed at once.
+    public var slots = 1
+    /// Waits between HELLOs without an answer: the first, doubled up to the last.
+    public var helloFirst = Interval.milliseconds(500)
+    public var helloLast = Interval.seconds(30)
+    /// Results nobody has acknowledged; with more, no new task is begun.
+    public var outboxLimit = 64
+    /// Contexts kept loaded; the one used longest ago goes first.
+    public var contextLimit = 16
+    /// Time to finish the current task when asked to drain.
+    public var drainGrace = Interval.seconds(25)
+
+    public init() {}
+}
+
+/// Everything that happens to a worker.
+public enum WorkerEvent: Sendable, Equatable {
+    // From the coordinator.
+    case welcomed(WorkerTerms, keep: [LeaseID])
+    /// No; whether trying again can help, and when.
+    case refused(isFinal: Bool, retryAfter: Interval)
+    case reset
+    case pinged
+    /// Any other sign of life.
+    case heard
+    case openContext(ContextID)
+    case closeContext(ContextID)
+    case leased(LeaseID, ContextID)
+    case acknowledged([LeaseID])
+    case cancelled([LeaseID])
+    case drainRequested
+    /// The coordinator ends the session; whether the worker should look for it again.
+    case dismissed(comesBack: Bool)
+    // From the compute thread.
+    case contextOpened(ContextID, ok: Bool)
+    case computed(LeaseID, ok: Bool)
+    case progressed(LeaseID)
+    // From the process.
+    case terminate
+    case tick
+}
+
+/// Why a worker ends.
+public enum WorkerEnd: Sendable, Equatable {
+    /// Asked to, and everything is delivered or given back.
+    case drained
+    /// A final refusal.
+    case refused
+    /// The coordinator sent it away.
+    case dismissed
+}
+
+/// Everything a worker wants done.
+public enum WorkerAction: Sendable, Equatable {
+    /// Close the socket and make a new one: the old connection does not answer.
+    case reconnect
+    case sendHello(held: [LeaseID], unacked: [LeaseID])
+    case sendPing
+    case sendPong
+    case sendReady(ContextID)
+    case sendNeed(ContextID)
+    case sendContextFailed(ContextID)
+    case sendAccept([LeaseID])
+    case sendProgress(LeaseID)
+    /// The stored outcome of a lease: RESULT or FAIL.
+    case sendOutcome(LeaseID)
+    case sendCancelled([LeaseID])
+    case sendDrain
+    case sendBye
+    /// For the compute thread, in order.
+    case open(ContextID)
+    case close(ContextID)
+    case compute(LeaseID)
+    /// The task or outcome of a lease is not needed any more.
+    case forget(LeaseID)
+    case end(WorkerEnd)
+}
+
+/// A worker's side of the cluster as a value: what it holds, what it owes, and when it speaks.
+public struct WorkerMachine: Sendable {
+    enum Link: Sendable, Equatable {
+        /// No session; HELLO goes out at the given time.
+        case joining(nextHello: Instant)
+        case joined
+        case ended
+    }
+
+    struct Held: Sendable {
+        let context: ContextID
+        var confirmed: Bool
+        let arrived: Instant
+    }
+
+    struct Outcome: Sendable {
+        var sent: Instant?
+    }
+
+    public let parameters: WorkerParameters
+    var terms = WorkerTerms(ClusterParameters())
+    var link: Link
+    var helloWait: Interval
+    var lastHeard: Instant
+    var lastSent: Instant
+    var contexts: [ContextID] = []
+    var openingContexts: [ContextID] = []
+    /// Leases not finished, in order of arrival; the first `computing.count` of them are with the compute thread.
+    var held = OrderedTable<LeaseID, Held>()
+    var computing: [LeaseID] = []
+    /// Finished and not acknowledged.
+    var outbox = OrderedTable<LeaseID, Outcome>()
+    var lastProgressSent: Instant?
+    var drainDeadline: Instant?
+    var isDraining: Bool { drainDeadline != nil }
+    var actions: [WorkerAction] = []
+
+    public init(parameters: WorkerParameters = WorkerParameters(), now: Instant) {
+        self.parameters = parameters
+        link = .joining(nextHello: now)
+        helloWait = parameters.helloFirst
+        lastHeard = now
+        lastSent = now
+    }
+
+    public var isJoined: Bool { link == .joined }
+
+    /// Takes one event and says what to do, in order.
+    public mutating func handle(_ event: WorkerEvent, now: Instant) -> [WorkerAction] {
+        actions.removeAll(keepingCapacity: true)
+        guard link != .ended else { return actions }
+        switch event {
+        case .contextOpened, .computed, .progressed, .terminate, .tick: break
+        default: lastHeard = now
+        }
+        switch event {
+        case .welcomed(let terms, let keep): welcome(terms, keep, now)
+        case .refused(let isFinal, let retryAfter): refuse(isFinal, retryAfter, now)
+        case .reset: rejoin(now)
+        case .pinged: if isJoined { say(.sendPong, now) }
+        case .heard: break
+        case .openContext(let context): openContext(context, now)
+        case .closeContext(let context): closeContext(context)
+        case .leased(let lease, let context): take(lease, context, now)
+        case .acknowledged(let leases): acknowledge(leases)
+        case .cancelled(let leases): cancel(leases, now)
+        case .drainRequested, .terminate: drain(now)
+        case .dismissed(let comesBack): dismiss(comesBack, now)
+        case .contextOpened(let context, let ok): contextOpened(context, ok, now)
+        case .computed(let lease, _): computed(lease, now)
+        case .progressed(let lease): progressed(lease, now)
+        case .tick: tick(now)
+        }
+        startComputing()
+        finishDrain(now)
+        return actions
+    }
+
+    mutating func say(_ action: WorkerAction, _ now: Instant) {
+        lastSent = now
+        actions.append(action)
+    }
+
+    mutating func finish(_ end: WorkerEnd) {
+        link = .ended
+        actions.append(.end(end))
+    }
+
+    // MARK: The session
+
+    private mutating func welcome(_ terms: WorkerTerms, _ keep: [LeaseID], _ now: Instant) {
+        guard !isJoined else { return }
+        self.terms = terms
+        link = .joined
+        helloWait = parameters.helloFirst
+        for lease in held.keys where !keep.contains(lease) {
+            if computing.contains(lease) {
+                // Cannot be stopped; its outcome will be told and found stale.
+                continue
+            }
+            held[lease] = nil
+            actions.append(.forget(lease))
+        }
+        for lease in outbox.keys { sendOutcome(lease, now) }
+        if isDraining { say(.sendDrain, now) }
+    }
+
+    private mutating func refuse(_ isFinal: Bool, _ retryAfter: Interval, _ now: Instant) {
+        guard !isFinal else {
+            finish(.refused)
+            return
+        }
+        link = .joining(nextHello: now + max(retryAfter, helloWait))
+    }
+
+    /// The coordinator does not know the session: say HELLO again on the same socket and keep the results.
+    private mutating func rejoin(_ now: Instant) {
+        guard isJoined else { return }
+        link = .joining(nextHello: now)
+        helloWait = parameters.helloFirst
+        sayHelloIfDue(now)
+    }
+
+    private mutating func dismiss(_ comesBack: Bool, _ now: Instant) {
+        guard comesBack, !isDraining else {
+            finish(isDraining ? .drained : .dismissed)
+            return
+        }
+        link = .joining(nextHello: now + helloWait)
+    }
+
+    mutating func sayHelloIfDue(_ now: Instant) {
+        guard case .joining(let due) = link, due <= now else { return }
+        link = .joining(nextHello: now + helloWait)
+        helloWait = min(Interval(nanoseconds: helloWait.nanoseconds &* 2), parameters.helloLast)
+        say(.sendHello(held: held.keys, unacked: outbox.keys), now)
+    }
+
+    // MARK: Contexts
+
+    private mutating func openContext(_ context: ContextID, _ now: Instant) {
+        if contexts.contains(context) {
+            say(.sendReady(context), now)
+        } else if !openingContexts.contains(context) {
+            openingContexts.append(context)
+            actions.append(.open(context))
+        }
+    }
+
+    private mutating func contextOpened(_ context: ContextID, _ ok: Bool, _ now: Instant) {
+        openingContexts.removeAll { $0 == context }
+        guard ok else {
+            if isJoined { say(.sendContextFailed(context), now) }
+            return
+        }
+        contexts.removeAll { $0 == context }
+        contexts.append(context)
+        if contexts.count > parameters.contextLimit { actions.append(.close(contexts.removeFirst())) }
+        if isJoined { say(.sendReady(context), now) }
+    }
+
+    private mutating func closeContext(_ context: ContextID) {
+        guard contexts.contains(context) else { return }
+        contexts.removeAll { $0 == context }
+        actions.append(.close(context))
+    }
+}

@@ -1,0 +1,54 @@
+import Cluster
+import Testing
+
+@Suite("Simulated clusters")
+struct SimulationTests {
+    static let batches = Array(0..<UInt64(20))
+
+    /// Runs 20 seeds of one kind of world and demands that every job ends with every result in its place.
+    func run(_ batch: UInt64, workers: Int, _ weather: Weather, classes: [String] = ["a"]) {
+        for seed in batch * 20..<batch * 20 + 20 {
+            var simulation = Simulation(seed: seed, workers: workers, weather: weather, classes: classes)
+            simulation.submit(JobID(1), barriers: [1, 7, 9, 4])
+            simulation.submit(JobID(2), barriers: [3, 5])
+            simulation.run(seconds: 3600)
+            #expect(simulation.broken.isEmpty, "seed \(seed): \(simulation.broken)")
+            #expect(simulation.failed.isEmpty, "seed \(seed): \(simulation.failed)")
+            #expect(simulation.finished == [JobID(1), JobID(2)], "seed \(seed) did not end")
+        }
+    }
+
+    @Test("calm", arguments: batches)
+    func calm(_ batch: UInt64) { run(batch, workers: 3, Weather()) }
+
+    @Test("lost, doubled and late messages", arguments: batches)
+    func rain(_ batch: UInt64) {
+        run(batch, workers: 3, Weather(dropPercent: 5, duplicatePercent: 5, reorderPercent: 20))
+    }
+
+    @Test("crashes", arguments: batches)
+    func crashes(_ batch: UInt64) { run(batch, workers: 4, Weather(crashes: 6)) }
+
+    @Test("stopped links", arguments: batches)
+    func clogs(_ batch: UInt64) { run(batch, workers: 3, Weather(clogs: 8)) }
+
+    @Test("everything at once", arguments: batches)
+    func storm(_ batch: UInt64) {
+        run(
+            batch, workers: 5,
+            Weather(dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 4, clogs: 4, failPercent: 3))
+    }
+
+    @Test("a calm world needs one lease a task, and the same events give the same leases")
+    func economy() {
+        var counts: [Int] = []
+        for _ in 0..<2 {
+            var simulation = Simulation(seed: 7, workers: 2, weather: Weather())
+            simulation.submit(JobID(1), barriers: [9, 9, 9])
+            simulation.run(seconds: 60)
+            #expect(simulation.finished == [JobID(1)])
+            counts.append(simulation.leasesGranted)
+        }
+        #expect(counts == [27, 27])
+    }
+}

@@ -1,0 +1,152 @@
+import Messages
+import StrictJSON
+import Testing
+
+@Suite("Packets")
+struct PacketTests {
+    @Test("every type comes back as it was, with its address", arguments: SampleMessages.all)
+    func roundTrip(_ message: Message) throws {
+        let packet = Packet(message, SampleMessages.address)
+        let frames = try packet.frames()
+        #expect(frames.count == 3)
+        #expect(frames[0].count == 128)
+        #expect(try Packet(frames: frames, frameCount: 3) == packet)
+    }
+
+    @Test("the samples cover every type")
+    func samplesCoverTypes() {
+        let types = Set(SampleMessages.all.map(\.type))
+        #expect(types == Set(MessageType.allCases))
+    }
+
+    @Test("any single damaged byte is noticed")
+    func damage() throws {
+        let packet = Packet(SampleMessages.all[10], SampleMessages.address)
+        let frames = try packet.frames()
+        for frame in 0..<3 {
+            for position in frames[frame].indices {
+                var damaged = frames
+                damaged[frame][position] ^= 0x10
+                #expect(throws: MessageError.self) { try Packet(frames: damaged, frameCount: 3) }
+            }
+        }
+    }
+
+    @Test("each refusal carries its code")
+    func refusals() throws {
+        let frames = try Packet(.ping).frames()
+        func code(_ change: (inout [[UInt8]]) -> Void, count: Int? = nil) -> MessageError.Code? {
+            var changed = frames
+            change(&changed)
+            do throws(MessageError) {
+                _ = try Packet(frames: changed, frameCount: count ?? changed.count)
+                return nil
+            } catch { return error.code }
+        }
+        #expect(code({ $0.removeLast() }) == .frameCount)
+        #expect(code({ $0.append([]) }) == .frameCount)
+        #expect(code({ _ in }, count: 400) == .frameCount)
+        #expect(code({ $0[0].removeLast() }) == .length)
+        #expect(code({ $0[0][0] = 0 }) == .magic)
+        #expect(code({ $0[0][4] = 2 }) == .version)
+        #expect(code({ $0[0][40] = 1 }) == .checksum)
+        #expect(code({ $0[1] = [0x7B, 0x7D] }) == .length)
+        #expect(code({ $0[2] = [0] }) == .length)
+    }
+
+    @Test("header fields that no checksum catches are refused by themselves")
+    func resealedHeaders() throws {
+        let frames = try Packet(.ping).frames()
+        func code(at offset: Int, _ value: UInt8) -> MessageError.Code? {
+            var changed = frames
+            changed[0][offset] = value
+            HeaderSeal.seal(&changed[0])
+            do throws(MessageError) {
+                _ = try Packet(frames: changed, frameCount: 3)
+                return nil
+            } catch { return error.code }
+        }
+        #expect(code(at: 6, 63) == .type)
+        #expect(code(at: 7, 2) == .field)
+        #expect(code(at: 92, 1) == .field)
+        #expect(code(at: 15, 0x7F) == .length)
+        #expect(code(at: 23, 0xFF) == .length)
+        var ignorable = frames
+        ignorable[0][6] = 63
+        ignorable[0][7] = 1
+        HeaderSeal.seal(&ignorable[0])
+        #expect(throws: MessageError(.ignorable, "message type 63 is unknown")) { try Packet(frames: ignorable, frameCount: 3) }
+    }
+
+    @Test("what passes a limit is not sent")
+    func limitsWhenSending() {
+        let long = JSONValue.string(String(repeating: "x", count: WireLimits.metadataBytes))
+        #expect(throws: MessageError.self) { try Packet(.submit(Submit(request: ["p": long], model: nil))).frames() }
+        let payload = [UInt8](repeating: 0, count: WireLimits.payloadBytes + 1)
+        #expect(throws: MessageError.self) {
+            try Packet(.jobOpen(JobOpen(context: SampleMessages.digest, content: [:], payload: payload))).frames()
+        }
+    }
+
+    @Test(
+        "metadata is read strictly",
+        arguments: [
+            "[]", "{}", "{\"code\":\"busy\",\"text\":\"x\"}", "{\"code\":\"nonsense\",\"text\":\"x\",\"retry_after_ms\":0}",
+            "{\"code\":\"busy\",\"text\":7,\"retry_after_ms\":0}", "{\"code\":\"busy\",\"text\":\"x\",\"retry_after_ms\":-1}",
+            "{\"code\":\"busy\",\"text\":\"x\",\"retry_after_ms\":1e99}",
+            "{\"code\":\"busy\",\"code\":\"busy\",\"text\":\"x\",\"retry_after_ms\":0}",
+        ])
+    func strictMetadata(_ text: String) throws {
+        #expect(throws: MessageError.self) {
+            try Packet(frames: HeaderSeal.frames(.refuse, metadata: Array(text.utf8)), frameCount: 3)
+        }
+    }
+
+    @Test("unknown metadata keys are skipped, for newer minor versions")
+    func unknownKeys() throws {
+        let text = "{\"code\":\"busy\",\"retry_after_ms\":0,\"text\":\"x\",\"tomorrow\":[1]}"
+        let packet = try Packet(frames: HeaderSeal.frames(.refuse, metadata: Array(text.utf8)), frameCount: 3)
+        #expect(packet.message == .refuse(Refuse(.busy, "x")))
+    }
+
+    @Test("seeded damage never traps the decoder", arguments: 0..<40)
+    func fuzz(_ seed: UInt64) throws {
+        var random = SplitMix(seed: seed)
+        let samples = SampleMessages.all
+        for _ in 0..<250 {
+            let message = samples[Int(random.next() % UInt64(samples.count))]
+            var frames = try Packet(message, SampleMessages.address).frames()
+            for _ in 0...(random.next() % 4) {
+                let frame = Int(random.next() % 3)
+                switch random.next() % 4 {
+                case 0: frames[frame] = Array(frames[frame].prefix(Int(random.next() % 160)))
+                case 1: frames[frame].append(UInt8(truncatingIfNeeded: random.next()))
+                default:
+                    guard !frames[frame].isEmpty else { continue }
+                    let position = Int(random.next() % UInt64(frames[frame].count))
+                    frames[frame][position] = UInt8(truncatingIfNeeded: random.next())
+                }
+            }
+            // Half of the damaged messages get honest checksums, so that the damage reaches the inner decoders.
+            if random.next() % 2 == 0 { HeaderSeal.reseal(&frames) }
+            if let packet = try? Packet(frames: frames, frameCount: 3) {
+                #expect(try Packet(frames: packet.frames(), frameCount: 3) == packet)
+            }
+        }
+    }
+}
+
+/// A small seeded generator for tests.
+struct SplitMix: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

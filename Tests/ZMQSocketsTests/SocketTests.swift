@@ -1,0 +1,149 @@
+import Foundation
+import Testing
+import ZMQSockets
+
+@Suite("Sockets")
+struct SocketTests {
+    let options = SocketOptions(maxFrameBytes: 1 << 20)
+
+    static func endpoint() throws -> Endpoint { try Endpoint(parsing: "ipc://@patchloom-test-\(UUID().uuidString)") }
+
+    /// Waits for a message on a socket, at most five seconds.
+    func next(_ socket: borrowing Socket) throws -> Socket.Received? {
+        var poller = Poller(descriptors: [])
+        for _ in 0..<50 {
+            if let message = try socket.receive(keeping: 5) { return message }
+            _ = try poller.wait(for: socket, milliseconds: 100)
+        }
+        return nil
+    }
+
+    func send(_ frames: [[UInt8]], on socket: borrowing Socket) throws -> Socket.Delivery {
+        var poller = Poller(descriptors: [])
+        for _ in 0..<50 {
+            let delivery = try socket.send(frames)
+            if delivery != .wouldBlock { return delivery }
+            _ = try poller.wait(for: socket, toSend: true, milliseconds: 100)
+        }
+        return .wouldBlock
+    }
+
+    @Test("frames go from dealer to router and back")
+    func roundTrip() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            try dealer.connect(endpoint)
+            #expect(try send([[1], [], [2, 3]], on: dealer) == .queued)
+            let received = try #require(try next(router))
+            #expect(received.frameCount == 4)
+            #expect(Array(received.frames.dropFirst()) == [[1], [], [2, 3]])
+            #expect(try router.send([received.frames[0], [9]]) == .queued)
+            #expect(try next(dealer)?.frames == [[9]])
+        }
+        context.terminate()
+    }
+
+    @Test("frames beyond the limit are counted and thrown away")
+    func tooManyFrames() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            try dealer.connect(endpoint)
+            #expect(try send([[UInt8]](repeating: [7], count: 40), on: dealer) == .queued)
+            let received = try #require(try next(router))
+            #expect(received.frameCount == 41)
+            #expect(received.frames.count == 5)
+        }
+        context.terminate()
+    }
+
+    @Test("a router says that a peer is not there")
+    func unreachable() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            #expect(try router.send([[0, 1, 2, 3, 4], [9]]) == .unreachable)
+        }
+        context.terminate()
+    }
+
+    @Test("a dealer without a coordinator keeps nothing for later")
+    func nothingQueued() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            try dealer.connect(endpoint)
+            #expect(try dealer.send([[1]]) == .wouldBlock)
+        }
+        context.terminate()
+    }
+
+    @Test("an address in use is an error of its own", arguments: ["ipc-abstract", "ipc-file", "tcp"])
+    func addressInUse(_ transport: String) throws {
+        let context = try Context()
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        do {
+            let endpoint =
+                switch transport {
+                case "ipc-abstract": try SocketTests.endpoint()
+                case "ipc-file": try Endpoint(parsing: "ipc://\(folder.path)/s")
+                default: try Endpoint(parsing: "tcp://127.0.0.1:\(Int.random(in: 20_000..<32_000))")
+                }
+            let first = try Socket(context, .router, options: options, for: endpoint)
+            try first.bind(endpoint)
+            let second = try Socket(context, .router, options: options, for: endpoint)
+            let error = #expect(throws: ZMQError.self) { try second.bind(endpoint) }
+            #expect(error?.code == .addressInUse)
+            #expect(error?.message.contains(endpoint.description) == true)
+        }
+        context.terminate()
+    }
+
+    @Test("an address of another machine cannot be bound")
+    func addressUnavailable() throws {
+        let context = try Context()
+        do {
+            let endpoint = try Endpoint(parsing: "tcp://192.0.2.1:5570")
+            let socket = try Socket(context, .router, options: options, for: endpoint)
+            let error = #expect(throws: ZMQError.self) { try socket.bind(endpoint) }
+            #expect(error?.code == .addressUnavailable)
+            #expect(error?.call == "zmq_bind")
+            #expect(error?.errno != 0)
+        }
+        context.terminate()
+    }
+
+    @Test("an oversized frame never reaches the application")
+    func oversized() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            try dealer.connect(endpoint)
+            #expect(try send([[UInt8](repeating: 0, count: 1 << 21)], on: dealer) == .queued)
+            // The connection is dropped and made anew; the next message is the first that arrives.
+            #expect(try send([[5]], on: dealer) == .queued)
+            var message = try next(router)
+            if message == nil {
+                #expect(try send([[5]], on: dealer) == .queued)
+                message = try next(router)
+            }
+            #expect(message?.frames.last == [5])
+        }
+        context.terminate()
+    }
+}
