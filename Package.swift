@@ -112,7 +112,7 @@ let package = Package(
         tests("ContentHashTests", ["ContentHash"]),
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "TensorCore", "StrictJSON", "TestSupport"]),
-        tests("TokenizingTests", ["Tokenizing", "StrictJSON", "TestSupport"]),
+        tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "TestSupport"]),
         tests("AccelerationTests", ["Acceleration", "TestSupport"]),

@@ -1,0 +1,160 @@
+import StrictJSON
+
+/// Byte-pair encoding with a mark at the end of words (Sennrich, Haddow and Birch, "Neural machine translation of rare words
+/// with subword units", 2016), over bytes as GPT-2 and CLIP use it.
+struct BytePairEncoder: Sendable {
+    /// Id of every token by its text.
+    let ids: [String: Int32]
+    /// By two neighbouring ids: the rank of their merge (lower first) and the id of what they become.
+    private let merges: [UInt64: (rank: UInt32, id: Int32)]
+    /// Ids of single bytes, inside a word and at its end; nil where the vocabulary lacks them.
+    private let inner: [Int32?]
+    private let final: [Int32?]
+
+    static let endOfWord = "</w>"
+    static let maxTokens = 1 << 20
+
+    /// - Parameters:
+    ///   - vocabulary: an object of ids by token, which are 0, 1, 2 … in any order.
+    ///   - merges: a version line that begins with `#version`, then on each line two tokens and a space between, best first.
+    init(vocabulary: JSONValue, merges: String) throws(TokenizingError) {
+        let ids = try BytePairEncoder.readVocabulary(vocabulary)
+        self.ids = ids
+        self.merges = try BytePairEncoder.readMerges(merges, ids)
+        let symbols = BytePairEncoder.byteSymbols
+        inner = symbols.map { ids[$0] }
+        final = symbols.map { ids[$0 + BytePairEncoder.endOfWord] }
+    }
+
+    /// The ids of one word, given as UTF-8. A byte that the vocabulary lacks becomes `unknown`.
+    ///
+    /// Of all neighbours the pair of lowest rank is merged, the leftmost of equals, until none is left; with a heap, so that
+    /// time grows with n·log(n) in the length of the word.
+    func encode(_ word: [UInt8], unknown: Int32) -> [Int32] {
+        var symbols = word.map { inner[Int($0)] ?? unknown }
+        guard let lastByte = word.last else { return [] }
+        symbols[word.count - 1] = final[Int(lastByte)] ?? unknown
+        guard symbols.count > 1 else { return symbols }
+        // A chain of the symbols that are left: `next` leads to the following one, `symbols.count` is beyond the end.
+        var next = Array(1...symbols.count)
+        var previous = Array(-1..<(symbols.count - 1))
+        var isMerged = [Bool](repeating: false, count: symbols.count)
+        var heap = MinimumHeap()
+
+        func push(_ position: Int) {
+            guard position >= 0, next[position] < symbols.count else { return }
+            if let merge = merges[BytePairEncoder.key(symbols[position], symbols[next[position]])] {
+                heap.push(UInt64(merge.rank) << 32 | UInt64(position))
+            }
+        }
+        for position in symbols.indices { push(position) }
+        while let entry = heap.pop() {
+            let position = Int(entry & 0xFFFF_FFFF)
+            // The symbols may have changed since the entry was made.
+            guard !isMerged[position], next[position] < symbols.count else { continue }
+            let right = next[position]
+            guard let merge = merges[BytePairEncoder.key(symbols[position], symbols[right])], UInt64(merge.rank) == entry >> 32
+            else { continue }
+            symbols[position] = merge.id
+            isMerged[right] = true
+            next[position] = next[right]
+            if next[right] < symbols.count { previous[next[right]] = position }
+            push(previous[position])
+            push(position)
+        }
+        return symbols.indices.compactMap { isMerged[$0] ? nil : symbols[$0] }
+    }
+
+    private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+        UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+    }
+
+    /// The character that stands for each byte in vocabularies: printable Latin-1 for itself, all others from U+0100 on.
+    static let byteSymbols: [String] = {
+        var next: UInt32 = 0x100
+        return (UInt32(0)...255).map { byte in
+            if (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte) {
+                return String(Character(Unicode.Scalar(UInt8(byte))))
+            }
+            defer { next += 1 }
+            return Unicode.Scalar(next).map { String(Character($0)) } ?? ""
+        }
+    }()
+
+    private static func readVocabulary(_ json: JSONValue) throws(TokenizingError) -> [String: Int32] {
+        guard let object = json.objectValue, !object.isEmpty, object.count <= maxTokens else {
+            throw TokenizingError(
+                .malformedVocabulary, "vocab.json is not an object of 1 to \(maxTokens) tokens; download it again.")
+        }
+        var ids: [String: Int32] = [:]
+        var isUsed = [Bool](repeating: false, count: object.count)
+        for (token, value) in object {
+            guard let id = value.intValue, isUsed.indices.contains(id) else {
+                throw TokenizingError(
+                    .malformedVocabulary,
+                    "vocab.json: the id of token \(quoted(token)) is not a whole number from 0 to \(object.count - 1).")
+            }
+            guard !isUsed[id], ids.updateValue(Int32(id), forKey: token) == nil else {
+                throw TokenizingError(.malformedVocabulary, "vocab.json: token \(quoted(token)) or its id \(id) occurs twice.")
+            }
+            isUsed[id] = true
+        }
+        return ids
+    }
+
+    private static func readMerges(
+        _ text: String, _ ids: [String: Int32]
+    ) throws(TokenizingError) -> [UInt64: (rank: UInt32, id: Int32)] {
+        var lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        var merges: [UInt64: (rank: UInt32, id: Int32)] = [:]
+        for (index, line) in lines.enumerated() {
+            if index == 0, line.starts(with: "#version".utf8) { continue }
+            func malformed(_ what: String) -> TokenizingError {
+                TokenizingError(
+                    .malformedMerges, "merges.txt, line \(index + 1): \(what); vocabulary and merges must belong together.")
+            }
+            let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { String(Substring($0)) }
+            guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+                throw malformed("\(quoted(String(Substring(line)))) is not two tokens with a space between")
+            }
+            guard let left = ids[parts[0]], let right = ids[parts[1]], let merged = ids[parts[0] + parts[1]] else {
+                let missing = parts.first { ids[$0] == nil } ?? parts[0] + parts[1]
+                throw malformed("the vocabulary has no token \(quoted(missing))")
+            }
+            guard merges.updateValue((UInt32(merges.count), merged), forKey: key(left, right)) == nil else {
+                throw malformed("the pair \(quoted(parts[0])) \(quoted(parts[1])) occurs twice")
+            }
+        }
+        return merges
+    }
+}
+
+/// A binary heap that gives the smallest element first.
+private struct MinimumHeap {
+    private var elements: [UInt64] = []
+
+    mutating func push(_ element: UInt64) {
+        elements.append(element)
+        var child = elements.count - 1
+        while child > 0, elements[(child - 1) / 2] > elements[child] {
+            elements.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func pop() -> UInt64? {
+        guard let smallest = elements.first, let last = elements.popLast() else { return nil }
+        guard !elements.isEmpty else { return smallest }
+        elements[0] = last
+        var parent = 0
+        while 2 * parent + 1 < elements.count {
+            var child = 2 * parent + 1
+            if child + 1 < elements.count, elements[child + 1] < elements[child] { child += 1 }
+            guard elements[child] < elements[parent] else { break }
+            elements.swapAt(child, parent)
+            parent = child
+        }
+        return smallest
+    }
+}

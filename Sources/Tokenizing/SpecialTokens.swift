@@ -1,0 +1,158 @@
+import StrictJSON
+
+/// Tokens that are found in a text as they stand, before words are split: start, end, padding, and what training added.
+struct SpecialTokens: Sendable {
+    struct Token: Sendable, Equatable {
+        let content: String
+        let id: Int32
+        /// Looked for in normalised text, in any case; else in the text as it was written.
+        let isNormalized: Bool
+    }
+
+    private(set) var tokens: [Token] = []
+    let start: Int32
+    let end: Int32
+    let unknown: Int32
+    let padding: Int32
+
+    private static let roles = ["bos_token", "eos_token", "unk_token", "pad_token"]
+    private static let maxAdded = 1024
+    private static let maxContentBytes = 512
+
+    /// Resolves the roles as transformers 5 does: `special_tokens_map.json` wins over `tokenizer_config.json`, unless that
+    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token described several times looks as
+    /// the last of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it
+    /// was written.
+    init(_ files: CLIPTokenizerFiles, vocabulary: [String: Int32]) throws(TokenizingError) {
+        var table = AddedTokenTable(vocabulary: vocabulary)
+        let decoder = files.configuration?["added_tokens_decoder"]
+        if let decoder { try SpecialTokens.readDecoder(decoder, into: &table) }
+        if let added = files.addedTokens { try SpecialTokens.readAdded(added, into: &table) }
+        let known = Set(table.order)
+
+        var contents: [String] = []
+        for role in SpecialTokens.roles {
+            let fallback: JSONValue = role == "bos_token" ? "<|startoftext|>" : "<|endoftext|>"
+            let map = decoder == nil ? files.specialTokens?[role] : nil
+            let token = try AddedToken(map ?? files.configuration?[role] ?? fallback, name: role)
+            contents.append(token.content)
+            if decoder == nil || !known.contains(token.content) { table.set(token) }
+        }
+        for key in ["additional_special_tokens", "extra_special_tokens"] {
+            let list = (decoder == nil ? files.specialTokens?[key] : nil) ?? files.configuration?[key]
+            for value in list?.arrayValue ?? [] {
+                let token = try AddedToken(value, name: key)
+                if !known.contains(token.content) { table.set(token) }
+            }
+        }
+        guard table.order.count <= SpecialTokens.maxAdded else {
+            throw TokenizingError(
+                .malformedConfiguration, "The tokenizer has more than \(SpecialTokens.maxAdded) added tokens.")
+        }
+        tokens = try table.resolved()
+        var ids: [Int32] = []
+        for content in contents { ids.append(try table.id(of: content)) }
+        (start, end, unknown, padding) = (ids[0], ids[1], ids[2], ids[3])
+    }
+
+    /// `added_tokens_decoder`: descriptions by id.
+    private static func readDecoder(_ json: JSONValue, into table: inout AddedTokenTable) throws(TokenizingError) {
+        guard let object = json.objectValue else {
+            throw TokenizingError(.malformedConfiguration, "tokenizer_config.json: added_tokens_decoder is not an object.")
+        }
+        for (key, value) in object {
+            guard let id = Int32(key), id >= 0 else {
+                throw TokenizingError(
+                    .malformedConfiguration, "tokenizer_config.json: \(quoted(key)) is not the id of a token.")
+            }
+            table.set(try AddedToken(value, name: "added_tokens_decoder"), id: id)
+        }
+    }
+
+    /// `added_tokens.json`, which older releases wrote: ids by token.
+    private static func readAdded(_ json: JSONValue, into table: inout AddedTokenTable) throws(TokenizingError) {
+        guard let object = json.objectValue else {
+            throw TokenizingError(.malformedConfiguration, "added_tokens.json is not an object.")
+        }
+        for (content, value) in object {
+            guard let id = value.intValue.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+                throw TokenizingError(
+                    .malformedConfiguration, "added_tokens.json: the id of \(quoted(content)) is not a whole number.")
+            }
+            if !table.order.contains(content) { table.set(try AddedToken(content: content, isNormalized: true), id: id) }
+        }
+    }
+
+    /// The description of one token: its text, or an object with the text in `content`.
+    struct AddedToken {
+        let content: String
+        let isNormalized: Bool
+
+        init(content: String, isNormalized: Bool) throws(TokenizingError) {
+            guard (1...SpecialTokens.maxContentBytes).contains(content.utf8.count) else {
+                throw TokenizingError(
+                    .malformedConfiguration, "The added token \(quoted(content)) is empty or longer than 512 bytes.")
+            }
+            self.content = content
+            self.isNormalized = isNormalized
+        }
+
+        init(_ json: JSONValue, name: String) throws(TokenizingError) {
+            if let content = json.stringValue {
+                try self.init(content: content, isNormalized: false)
+                return
+            }
+            guard let content = json["content"]?.stringValue else {
+                throw TokenizingError(
+                    .malformedConfiguration, "The tokenizer's \(name) is \(json.kindName) and does not name a token.")
+            }
+            for property in ["lstrip", "rstrip", "single_word"] where json[property]?.boolValue == true {
+                throw TokenizingError(
+                    .unsupported,
+                    "The token \(quoted(content)) has the property \(property), which is not supported; set it to false.")
+            }
+            try self.init(content: content, isNormalized: json["normalized"]?.boolValue ?? false)
+        }
+    }
+}
+
+/// Added tokens by text, in the order they were first named.
+struct AddedTokenTable {
+    let vocabulary: [String: Int32]
+    private(set) var order: [String] = []
+    private var isNormalized: [String: Bool] = [:]
+    private var statedIDs: [String: Int32] = [:]
+
+    init(vocabulary: [String: Int32]) { self.vocabulary = vocabulary }
+
+    mutating func set(_ token: SpecialTokens.AddedToken, id: Int32? = nil) {
+        if isNormalized.updateValue(token.isNormalized, forKey: token.content) == nil { order.append(token.content) }
+        if let id { statedIDs[token.content] = id }
+    }
+
+    func id(of content: String) throws(TokenizingError) -> Int32 {
+        guard let id = vocabulary[content] ?? statedIDs[content] else {
+            throw TokenizingError(
+                .malformedConfiguration, "The vocabulary has no token \(quoted(content)), which the tokenizer names.")
+        }
+        return id
+    }
+
+    /// All tokens with their ids: those of the vocabulary, and new ones directly behind it.
+    func resolved() throws(TokenizingError) -> [SpecialTokens.Token] {
+        let newCount = order.count { vocabulary[$0] == nil }
+        var used: Set<Int32> = []
+        var tokens: [SpecialTokens.Token] = []
+        for content in order {
+            let id = try id(of: content)
+            let isKnown = vocabulary[content] != nil
+            let isPlaced = isKnown || (vocabulary.count..<(vocabulary.count + newCount)).contains(Int(id))
+            guard isPlaced, statedIDs[content] ?? id == id, used.insert(id).inserted else {
+                throw TokenizingError(
+                    .malformedConfiguration, "The added token \(quoted(content)) has an id that does not fit the vocabulary.")
+            }
+            tokens.append(SpecialTokens.Token(content: content, id: id, isNormalized: isNormalized[content] ?? false))
+        }
+        return tokens
+    }
+}

@@ -1,0 +1,36 @@
+import Foundation
+import StrictJSON
+import TestSupport
+import Testing
+import Tokenizing
+
+@Suite struct GoldenTests {
+    @Test func theTinyModelsPromptsAreEncodedAsTheReferenceDoes() throws {
+        let folder = Fixtures.folder.appendingPathComponent("tokenizing")
+        let tokenizer = try CLIPTokenizer(tokenizerFiles(folder.appendingPathComponent("tokenizer")))
+        #expect(tokenizer.startID == 2512 && tokenizer.endID == 2513 && tokenizer.vocabularySize == 2514)
+        #expect(try checkGoldenCase(folder, tokenizer: tokenizer) == 40)
+    }
+
+    /// All cases of the full set, among them CLIP's whole vocabulary, where they are at hand.
+    @Test(.enabled(if: Fixtures.sharedGolden != nil)) func allReferenceCasesAgree() throws {
+        let golden = try #require(Fixtures.sharedGolden)
+        let cases = golden.appendingPathComponent("cases/tokenizer")
+        let names = try FileManager.default.contentsOfDirectory(atPath: cases.path).sorted()
+        var prompts = 0
+        for name in names {
+            let folder = cases.appendingPathComponent(name)
+            let text = [UInt8](try Data(contentsOf: folder.appendingPathComponent("case.json")))
+            let json = try JSONValue(parsing: text, limits: .config)
+            let files: CLIPTokenizerFiles
+            if let model = json["model"]?.stringValue {
+                let part = try #require(json["params"]?["part"]?.stringValue)
+                files = try tokenizerFiles(golden.appendingPathComponent("\(model)/\(part)"))
+            } else {
+                files = try tokenizerFiles(golden.deletingLastPathComponent().appendingPathComponent("data/clip-bpe"))
+            }
+            prompts += try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files))
+        }
+        #expect(names.count >= 4 && prompts >= 190)
+    }
+}
