@@ -1,0 +1,143 @@
+import StrictJSON
+
+/// Reads a configuration file: a value is of the right kind and in range, or the error names the key, the value and the file.
+///
+/// A key that is absent takes the default its library documents. A key that is `null` is not absent.
+struct ConfigurationReader {
+    let file: String
+    private let object: JSONObject
+
+    /// No network has more channels, layers or tokens than this, so that products of a few extents never overflow.
+    static let largestExtent = 1 << 20
+
+    init(_ json: JSONValue, file: String) throws(ModelError) {
+        guard let object = json.objectValue else {
+            throw ModelError(.configuration, "\(file) must be a JSON object, not \(json.kindName).")
+        }
+        self.object = object
+        self.file = file
+    }
+
+    func value(_ key: String) -> JSONValue? { object[key] }
+
+    /// A fault of the value at `key`.
+    func fault(_ key: String, _ what: String) -> ModelError {
+        let value = object[key].map { String($0.canonicalText.prefix(80)) } ?? "absent"
+        return ModelError(.configuration, "\(file): \"\(key)\" is \(value); \(what).")
+    }
+
+    func integer(_ key: String, default fallback: Int, in range: ClosedRange<Int>? = nil) throws(ModelError) -> Int {
+        let range = range ?? 1...ConfigurationReader.largestExtent
+        guard let value = object[key] else { return fallback }
+        guard let number = value.intValue, range.contains(number) else {
+            throw fault(key, "it must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    /// A whole number, or nil when the key is absent or `null`.
+    func optionalInteger(_ key: String) throws(ModelError) -> Int? {
+        guard let value = object[key], !value.isNull else { return nil }
+        return try integer(key, default: value.intValue ?? 0)
+    }
+
+    /// A list of whole numbers.
+    func integers(_ key: String, default fallback: [Int]) throws(ModelError) -> [Int] {
+        guard let value = object[key] else { return fallback }
+        guard let numbers = value.arrayValue?.map({ $0.intValue ?? 0 }), (1...64).contains(numbers.count),
+            numbers.allSatisfy({ (1...ConfigurationReader.largestExtent).contains($0) })
+        else { throw fault(key, "it must be a list of 1 to 64 whole numbers above zero") }
+        return numbers
+    }
+
+    /// One whole number for all of `count` levels, or a list with one for each.
+    func integerPerLevel(_ key: String, default fallback: Int, count: Int) throws(ModelError) -> [Int] {
+        guard object[key]?.arrayValue != nil else {
+            return Array(repeating: try integer(key, default: fallback), count: count)
+        }
+        let list = try integers(key, default: [])
+        guard list.count == count else { throw fault(key, "it must have one number for each of the \(count) blocks") }
+        return list
+    }
+
+    /// A number above zero.
+    func positiveNumber(_ key: String, default fallback: Double) throws(ModelError) -> Double {
+        guard let value = object[key] else { return fallback }
+        guard let number = value.doubleValue, number > 0, number.isFinite else {
+            throw fault(key, "it must be a number above 0")
+        }
+        return number
+    }
+
+    func number(_ key: String, default fallback: Double) throws(ModelError) -> Double {
+        guard let value = object[key] else { return fallback }
+        guard let number = value.doubleValue, number.isFinite else { throw fault(key, "it must be a number") }
+        return number
+    }
+
+    /// A list of `count` numbers, or nil when the key is absent or `null`.
+    func optionalNumbers(_ key: String, count: Int) throws(ModelError) -> [Double]? {
+        guard let value = object[key], !value.isNull else { return nil }
+        let numbers = value.arrayValue?.compactMap(\.doubleValue) ?? []
+        guard numbers.count == count, value.arrayValue?.count == count, numbers.allSatisfy(\.isFinite) else {
+            throw fault(key, "it must be null or a list of \(count) numbers")
+        }
+        return numbers
+    }
+
+    func flag(_ key: String, default fallback: Bool) throws(ModelError) -> Bool {
+        guard let value = object[key] else { return fallback }
+        guard let flag = value.boolValue else { throw fault(key, "it must be true or false") }
+        return flag
+    }
+
+    /// A list of names, each one of a closed set.
+    func choices<Choice: RawRepresentable & CaseIterable>(
+        _ key: String, default fallback: [Choice]
+    ) throws(ModelError) -> [Choice] where Choice.RawValue == String {
+        guard let value = object[key] else { return fallback }
+        let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let list = value.arrayValue, (1...64).contains(list.count) else {
+            throw fault(key, "it must be a list of block types, known are \(known)")
+        }
+        var choices: [Choice] = []
+        for element in list {
+            guard let name = element.stringValue, let choice = Choice(rawValue: name) else {
+                throw fault(key, "supported are only \(known)")
+            }
+            choices.append(choice)
+        }
+        return choices
+    }
+
+    /// A name of a closed set.
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ key: String, default fallback: Choice
+    ) throws(ModelError) -> Choice where Choice.RawValue == String {
+        guard let value = object[key] else { return fallback }
+        guard let name = value.stringValue, let choice = Choice(rawValue: name) else {
+            throw fault(key, "supported is only \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return choice
+    }
+
+    /// The key must be absent or have one of these values: the option behind it is not supported.
+    func require(_ key: String, _ allowed: JSONValue...) throws(ModelError) {
+        guard let value = object[key] else { return }
+        let same = allowed.contains { candidate in
+            if let a = candidate.doubleValue, let b = value.doubleValue { return a == b }
+            return candidate == value
+        }
+        guard same else {
+            throw fault(key, "supported is only \(allowed.map(\.canonicalText).joined(separator: " or "))")
+        }
+    }
+
+    /// Refuses keys that nobody reads, for they may change results. Names that begin with an underscore are the library's notes.
+    func refuseKeys(otherThan known: Set<String>) throws(ModelError) {
+        for key in object.keys where !known.contains(key) && !key.hasPrefix("_") {
+            guard object[key]?.isNull == false else { continue }
+            throw fault(key, "this option is not known, and leaving it out could change the picture")
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import TensorCore
+import Weights
+
+/// Why a network cannot be built or run.
+public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Sendable, Equatable {
+        /// A configuration file has a wrong value, or asks for something Patchloom does not have.
+        case configuration
+        /// The weights do not fit the configuration.
+        case weights
+        /// A call with tensors or settings the network does not take.
+        case input
+        /// The compute library refused.
+        case compute
+        /// A result holds NaN or infinity.
+        case nonFinite
+    }
+
+    public var code: Code
+    /// One sentence that names the thing and the remedy.
+    public var message: String
+    public var description: String { message }
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}
+
+extension ModelError {
+    init(_ error: WeightsError) { self.init(.weights, error.message) }
+
+    /// - Parameter stage: what was being computed: "the U-Net", "the VAE decoder".
+    init(_ error: ComputeError, in stage: String) { self.init(.compute, "\(stage): \(error.message)") }
+
+    /// Runs a forward pass and says in which stage the compute library refused.
+    static func computing<Value>(
+        _ stage: String, _ body: () throws(ComputeError) -> Value
+    ) throws(ModelError) -> Value {
+        do { return try body() } catch { throw ModelError(error, in: stage) }
+    }
+}
+
+extension ComputeContext {
+    /// Throws `.nonFinite` that names the stage when `x` holds NaN or infinity.
+    func requireFinite(_ x: Tensor, _ stage: String) throws(ModelError) {
+        guard isFinite(x) else {
+            throw ModelError(
+                .nonFinite,
+                "\(stage) holds numbers that are not finite; the weights or the inputs are damaged or out of range.")
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import TensorCore
+
+/// norm, SiLU, convolution, twice, around which the input is added: the building block of the U-Net and the VAE.
+///
+/// The time embedding, where there is one, is added between the two convolutions (Ho et al. 2020, arXiv 2006.11239).
+struct ResidualBlock {
+    private let norm1: GroupNorm
+    private let conv1: ConvolutionParameters
+    private let timeProjection: LinearParameters?
+    private let norm2: GroupNorm
+    private let conv2: ConvolutionParameters
+    private let shortcut: LinearParameters?
+
+    struct Shape {
+        var inputs: Int
+        var outputs: Int
+        /// Width of the time embedding; nil without one.
+        var timeWidth: Int?
+        var groups: Int
+        var epsilon: Float
+    }
+
+    init(_ scope: LayerScope, _ shape: Shape) throws(ModelError) {
+        norm1 = try GroupNorm(scope, "norm1", channels: shape.inputs, groups: shape.groups, epsilon: shape.epsilon)
+        conv1 = try scope.convolution("conv1", from: shape.inputs, to: shape.outputs)
+        if let timeWidth = shape.timeWidth {
+            timeProjection = try scope.linear("time_emb_proj", from: timeWidth, to: shape.outputs)
+        } else {
+            timeProjection = nil
+        }
+        norm2 = try GroupNorm(scope, "norm2", channels: shape.outputs, groups: shape.groups, epsilon: shape.epsilon)
+        conv2 = try scope.convolution("conv2", from: shape.outputs, to: shape.outputs)
+        shortcut =
+            shape.inputs == shape.outputs
+            ? nil : try scope.linear("conv_shortcut", from: shape.inputs, to: shape.outputs, storage: .convolution)
+    }
+
+    /// - Parameters:
+    ///   - x: (n, h, w, inputs)
+    ///   - time: SiLU of the time embedding, (n, timeWidth) or (1, timeWidth).
+    /// - Returns: (n, h, w, outputs)
+    func callAsFunction(_ x: Tensor, time: Tensor? = nil, _ context: ComputeContext) throws(ComputeError) -> Tensor {
+        var hidden = try context.convolution(norm1(x, silu: true, context), conv1)
+        var addend: Tensor?
+        if let timeProjection, let time { addend = try context.linear(time, timeProjection) }
+        hidden = norm2(hidden, silu: true, addend: addend, context)
+        let identity: Tensor
+        if let shortcut { identity = try context.linear(x, shortcut) } else { identity = x }
+        return try context.convolution(hidden, conv2, residual: identity)
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import TensorCore
+
+/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as diffusers' `get_timestep_embedding`).
+struct SinusoidalEmbedding {
+    /// Numbers of one embedding, even.
+    let width: Int
+    /// Cosines first.
+    let flipSinToCos: Bool
+    let frequencyShift: Double
+
+    private static let maxPeriod = 10000.0
+
+    /// - Returns: (values.count, width), computed in f32 as the reference does: at a timestep near 1000 the rounding of the
+    ///   frequencies shows.
+    func callAsFunction(_ values: [Float], _ context: ComputeContext) -> Tensor {
+        let half = width / 2
+        let result = context.empty([values.count, width])
+        let out = result.floats
+        let scale = Float(-log(SinusoidalEmbedding.maxPeriod))
+        for k in 0..<half {
+            let exponent = scale * Float(k) / Float(Double(half) - frequencyShift)
+            let frequency = Float(exp(Double(exponent)))
+            for (row, value) in values.enumerated() {
+                let angle = Double(value * frequency)
+                let (sine, cosine) = (Float(sin(angle)), Float(cos(angle)))
+                out[row * width + k] = flipSinToCos ? cosine : sine
+                out[row * width + half + k] = flipSinToCos ? sine : cosine
+            }
+        }
+        return result
+    }
+}
+
+/// Two linear layers with SiLU between them: what makes a vector out of the sinusoidal embedding.
+struct EmbeddingProjection {
+    private let linear1: LinearParameters
+    private let linear2: LinearParameters
+
+    init(_ scope: LayerScope, from inputs: Int, to outputs: Int) throws(ModelError) {
+        linear1 = try scope.linear("linear_1", from: inputs, to: outputs)
+        linear2 = try scope.linear("linear_2", from: outputs, to: outputs)
+    }
+
+    func callAsFunction(_ x: Tensor, residual: Tensor? = nil, _ context: ComputeContext) throws(ComputeError) -> Tensor {
+        try context.linear(context.linear(x, linear1, activation: .silu), linear2, residual: residual)
+    }
+}

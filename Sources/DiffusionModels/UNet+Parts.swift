@@ -1,0 +1,63 @@
+public import TensorCore
+
+extension UNet {
+    /// Runs one transformer block by itself, to compare it with a reference.
+    ///
+    /// - Parameters:
+    ///   - path: its name in checkpoints, `down_blocks.0.attentions.1.transformer_blocks.0`.
+    ///   - tokens: (n, height·width, channels of its level)
+    ///   - text: (n, tokens, textWidth)
+    ///   - windowShift: self-attention in windows shifted by 0 to 3 quarters; nil attends globally.
+    /// - Returns: as `tokens`.
+    /// - Throws: `.input` for a block that is not there, or has no windows, or other shapes.
+    public func runTransformerBlock(
+        _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, windowShift: UInt8?
+    ) throws(ModelError) -> Tensor {
+        guard let (block, level) = transformerBlock(path) else {
+            throw ModelError(.input, "This U-Net has no transformer block \(path).")
+        }
+        guard windowShift.map({ $0 < 4 && block.windowIndex != nil }) ?? true else {
+            throw ModelError(.input, "The transformer block \(path) has no windows, or the shift is not 0, 1, 2 or 3.")
+        }
+        let n = tokens.shape[0]
+        let (area, overflow) = size.height.multipliedReportingOverflow(by: size.width)
+        guard size.height > 0, size.width > 0, !overflow, tokens.shape == [n, area, configuration.channels[level]],
+            text.shape.count == 3, text.shape[0] == n, text.shape[2] == configuration.textWidth
+        else {
+            throw ModelError(
+                .input, "The transformer block \(path) does not take tokens of \(tokens.shape) with text of \(text.shape).")
+        }
+        let call = UNetCall(
+            context: context, time: text, text: text,
+            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, probe: nil)
+        return try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
+            try block(tokens, size: size, call)
+        }
+    }
+
+    /// The block and its level.
+    private func transformerBlock(_ path: String) -> (TransformerBlock, level: Int)? {
+        let parts = path.split(separator: ".", omittingEmptySubsequences: false)
+        let levels = configuration.levels
+        let transformers: [SpatialTransformer]
+        let level: Int
+        var rest = parts.dropFirst(2)
+        switch parts.first {
+        case "down_blocks":
+            guard let index = Int(parts.dropFirst().first ?? ""), downBlocks.indices.contains(index) else { return nil }
+            (transformers, level) = (downBlocks[index].transformers, index)
+        case "up_blocks":
+            guard let index = Int(parts.dropFirst().first ?? ""), upBlocks.indices.contains(index) else { return nil }
+            (transformers, level) = (upBlocks[index].transformers, levels - 1 - index)
+        case "mid_block":
+            (transformers, level, rest) = ([midBlock.transformer], levels - 1, parts.dropFirst())
+        default: return nil
+        }
+        let names = Array(rest)
+        guard names.count == 4, names[0] == "attentions", names[2] == "transformer_blocks", let attention = Int(names[1]),
+            transformers.indices.contains(attention), let block = Int(names[3]),
+            transformers[attention].blocks.indices.contains(block)
+        else { return nil }
+        return (transformers[attention].blocks[block], level)
+    }
+}

@@ -1,0 +1,197 @@
+public import Acceleration
+public import TensorCore
+public import Weights
+
+/// The input of one U-Net call.
+public struct UNetInput {
+    /// (n, h, w, inChannels), already scaled as the sampler asks. Any h and w of at least 1.
+    public var sample: Tensor
+    /// One timestep for all rows, or one a row.
+    public var timesteps: [Float]
+    /// (n, tokens, textWidth)
+    public var text: Tensor
+    /// SDXL: the pooled text, (n, width).
+    public var textEmbeds: Tensor?
+    /// SDXL: original height and width, crop top and left, target height and width in pixels, (n, 6).
+    public var timeIDs: Tensor?
+
+    public init(
+        sample: Tensor, timesteps: [Float], text: Tensor, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil
+    ) {
+        self.sample = sample
+        self.timesteps = timesteps
+        self.text = text
+        self.textEmbeds = textEmbeds
+        self.timeIDs = timeIDs
+    }
+}
+
+/// The denoising network of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv
+/// 2307.01952), with HiDiffusion as part of each call.
+public final class UNet {
+    public let configuration: UNetConfiguration
+    /// How many shifts a plan with window attention must have; 0 when the blocks are not arranged as HiDiffusion knows them.
+    public let windowBlockCount: Int
+    let context: ComputeContext
+    private let layout: HiDiffusionLayout?
+    private let timeEmbedding: EmbeddingProjection
+    private let addedEmbedding: EmbeddingProjection?
+    private let convolutionIn: ConvolutionParameters
+    let downBlocks: [UNetDownBlock]
+    let midBlock: UNetMidBlock
+    let upBlocks: [UNetUpBlock]
+    private let normOut: GroupNorm
+    private let convolutionOut: ConvolutionParameters
+
+    /// - Throws: `.weights` for tensors that are missing, misshapen or left over.
+    public init(_ weights: WeightScope, configuration: UNetConfiguration, context: ComputeContext) throws(ModelError) {
+        self.configuration = configuration
+        self.context = context
+        layout = HiDiffusionLayout(configuration)
+        let scope = LayerScope(weights, context)
+        let (width, timeWidth) = (configuration.channels[0], configuration.timeWidth)
+        timeEmbedding = try EmbeddingProjection(scope["time_embedding"], from: width, to: timeWidth)
+        if let added = configuration.added {
+            addedEmbedding = try EmbeddingProjection(
+                scope["add_embedding"],
+                from: added.textWidth + added.timeWidth * UNetConfiguration.AddedConditioning.timeIDCount,
+                to: timeWidth)
+        } else {
+            addedEmbedding = nil
+        }
+        convolutionIn = try scope.convolution("conv_in", from: configuration.inChannels, to: width)
+        var builder = UNetBuilder(configuration: configuration, layout: layout)
+        var downBlocks: [UNetDownBlock] = []
+        for level in 0..<configuration.levels {
+            downBlocks.append(try UNetDownBlock(scope["down_blocks"][level], level: level, &builder))
+        }
+        self.downBlocks = downBlocks
+        midBlock = try UNetMidBlock(scope["mid_block"], &builder)
+        var upBlocks: [UNetUpBlock] = []
+        for index in 0..<configuration.levels {
+            upBlocks.append(try UNetUpBlock(scope["up_blocks"][index], level: configuration.levels - 1 - index, &builder))
+        }
+        self.upBlocks = upBlocks
+        windowBlockCount = builder.windows.count
+        normOut = try GroupNorm(
+            scope, "conv_norm_out", channels: width, groups: configuration.normGroups, epsilon: Float(configuration.normEpsilon)
+        )
+        convolutionOut = try scope.convolution("conv_out", from: width, to: configuration.outChannels)
+        do { try weights.requireAllConsumed() } catch { throw ModelError(error) }
+    }
+
+    /// Predicts the noise, or the velocity, of a latent.
+    ///
+    /// A pure function of its arguments: nothing is remembered between calls.
+    ///
+    /// - Parameters:
+    ///   - plan: what HiDiffusion does in this call, `.plain` for nothing.
+    ///   - probe: told the size of each feature map, for tests and plans.
+    /// - Returns: (n, h, w, outChannels)
+    /// - Throws: `.input` for shapes and plans that do not fit; `.nonFinite`.
+    public func forward(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
+        try check(input)
+        try check(plan)
+        let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
+            try run(input, plan: plan, probe: probe)
+        }
+        try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
+        return output
+    }
+
+    private func run(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe?) throws(ComputeError) -> Tensor {
+        let call = UNetCall(
+            context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts, probe: probe)
+        var x = try context.convolution(input.sample, convolutionIn)
+        var skips = [x]
+        var fullSize: (height: Int, width: Int)?
+        for (level, block) in downBlocks.enumerated() {
+            let pooled: (height: Int, width: Int)?
+            (x, pooled) = try block(
+                x, skips: &skips, pool: plan.pool && level == layout?.pooledLevel,
+                dilated: plan.rad && level == layout?.dilatedLevel, call)
+            fullSize = pooled ?? fullSize
+        }
+        x = try midBlock(x, call)
+        for (index, block) in upBlocks.enumerated() {
+            let level = configuration.levels - 1 - index
+            x = try block(x, skips: &skips, fullSize: level == layout?.pooledLevel ? fullSize : nil, call)
+        }
+        return try context.convolution(normOut(x, silu: true, context), convolutionOut)
+    }
+
+    /// SiLU of the time embedding, (n, timeWidth): every block applies it before its own projection.
+    private func embedTime(_ input: UNetInput) throws(ComputeError) -> Tensor {
+        let rows = input.sample.shape[0]
+        let timesteps =
+            input.timesteps.count == rows ? input.timesteps : Array(repeating: input.timesteps[0], count: rows)
+        let sinusoids = SinusoidalEmbedding(
+            width: configuration.channels[0], flipSinToCos: configuration.flipSinToCos,
+            frequencyShift: configuration.frequencyShift)
+        var embedding = try timeEmbedding(sinusoids(timesteps, context), context)
+        if let addedEmbedding, let added = configuration.added, let textEmbeds = input.textEmbeds, let timeIDs = input.timeIDs {
+            let numbers = SinusoidalEmbedding(
+                width: added.timeWidth, flipSinToCos: configuration.flipSinToCos,
+                frequencyShift: configuration.frequencyShift)
+            let width = added.timeWidth * UNetConfiguration.AddedConditioning.timeIDCount
+            let times = numbers(timeIDs.array, context).reshaped([rows, width])
+            embedding = try addedEmbedding(context.concatenateChannels(textEmbeds, times), residual: embedding, context)
+        }
+        return context.silu(embedding)
+    }
+}
+
+extension UNet {
+    private func check(_ input: UNetInput) throws(ModelError) {
+        let shape = input.sample.shape
+        guard shape.count == 4, shape[3] == configuration.inChannels else {
+            throw ModelError(
+                .input, "The U-Net takes samples of \(configuration.inChannels) channels, channels last, not \(shape).")
+        }
+        guard input.timesteps.count == shape[0] || input.timesteps.count == 1 else {
+            throw ModelError(.input, "\(input.timesteps.count) timesteps do not fit \(shape[0]) samples.")
+        }
+        let text = input.text.shape
+        guard text.count == 3, text[0] == shape[0], text[2] == configuration.textWidth else {
+            throw ModelError(
+                .input, "The U-Net takes text of shape (\(shape[0]), tokens, \(configuration.textWidth)), not \(text).")
+        }
+        guard let added = configuration.added else {
+            guard input.textEmbeds == nil, input.timeIDs == nil else {
+                throw ModelError(.input, "This U-Net takes no pooled text and no time ids; they belong to SDXL.")
+            }
+            return
+        }
+        let ids = UNetConfiguration.AddedConditioning.timeIDCount
+        guard input.textEmbeds?.shape == [shape[0], added.textWidth], input.timeIDs?.shape == [shape[0], ids] else {
+            throw ModelError(
+                .input,
+                "This U-Net needs pooled text of shape (\(shape[0]), \(added.textWidth)) and time ids (\(shape[0]), \(ids)).")
+        }
+    }
+
+    private func check(_ plan: UNetPlan) throws(ModelError) {
+        guard plan != .plain else { return }
+        guard layout != nil else {
+            throw ModelError(
+                .input, "HiDiffusion knows the blocks of Stable Diffusion 1.x, 2.x and XL; this U-Net's are arranged otherwise."
+            )
+        }
+        guard let shifts = plan.windowShifts else { return }
+        guard shifts.count == windowBlockCount else {
+            throw ModelError(
+                .input, "This U-Net has \(windowBlockCount) window blocks; the plan has \(shifts.count) shifts.")
+        }
+        guard shifts.allSatisfy({ $0 < 4 }) else { throw ModelError(.input, "Window shifts are 0, 1, 2 or 3, not \(shifts).") }
+    }
+}
+
+/// Writes down the sizes of feature maps as a forward pass goes.
+public final class UNetProbe {
+    /// Name of a place and (height, width) there, in the order of computing.
+    public private(set) var sizes: [(name: String, height: Int, width: Int)] = []
+
+    public init() {}
+
+    func record(_ name: String, _ x: Tensor) { sizes.append((name, x.shape[1], x.shape[2])) }
+}

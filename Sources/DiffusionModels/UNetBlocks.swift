@@ -1,0 +1,177 @@
+import TensorCore
+
+/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of window blocks.
+struct UNetBuilder {
+    let configuration: UNetConfiguration
+    let layout: HiDiffusionLayout?
+    var windows = WindowCounter()
+
+    func residual(_ scope: LayerScope, from inputs: Int, to outputs: Int) throws(ModelError) -> ResidualBlock {
+        try ResidualBlock(
+            scope,
+            ResidualBlock.Shape(
+                inputs: inputs, outputs: outputs, timeWidth: configuration.timeWidth, groups: configuration.normGroups,
+                epsilon: Float(configuration.normEpsilon)))
+    }
+
+    mutating func transformer(_ scope: LayerScope, level: Int, layers: Int, windowed: Bool) throws(ModelError)
+        -> SpatialTransformer
+    {
+        try SpatialTransformer(
+            scope,
+            SpatialTransformer.Shape(
+                channels: configuration.channels[level], heads: configuration.heads[level], layers: layers,
+                textWidth: configuration.textWidth, groups: configuration.normGroups,
+                linearProjection: configuration.usesLinearProjection,
+                windowedBlocks: windowed && layout?.windowLevel == level ? layout?.windowedBlocks ?? 0 : 0),
+            windows: &windows)
+    }
+}
+
+/// One level on the way down: residual blocks, each followed by a transformer where the level has attention, then a halving
+/// convolution.
+struct UNetDownBlock {
+    private let place: String
+    private let residuals: [ResidualBlock]
+    let transformers: [SpatialTransformer]
+    private let downsampler: ConvolutionParameters?
+
+    init(_ scope: LayerScope, level: Int, _ builder: inout UNetBuilder) throws(ModelError) {
+        let configuration = builder.configuration
+        let width = configuration.channels[level]
+        var inputs = configuration.channels[max(0, level - 1)]
+        var residuals: [ResidualBlock] = []
+        var transformers: [SpatialTransformer] = []
+        for index in 0..<configuration.layersPerBlock[level] {
+            residuals.append(try builder.residual(scope["resnets"][index], from: inputs, to: width))
+            if configuration.downBlocks[level] == .crossAttention {
+                transformers.append(
+                    try builder.transformer(
+                        scope["attentions"][index], level: level, layers: configuration.transformerLayers[level],
+                        windowed: true))
+            }
+            inputs = width
+        }
+        place = "down_blocks.\(level)"
+        self.residuals = residuals
+        self.transformers = transformers
+        let isLast = level == configuration.levels - 1
+        downsampler = isLast ? nil : try scope.convolution("downsamplers.0.conv", from: width, to: width)
+    }
+
+    /// - Parameters:
+    ///   - x: (n, h, w, channels of the level above)
+    ///   - skips: receives what the way up will need.
+    ///   - pool: average-pool 2×2 behind the first layer (HiDiffusion).
+    ///   - dilated: downsample by a dilated convolution of stride 4 (HiDiffusion).
+    /// - Returns: the result, and the size before pooling when it was pooled.
+    func callAsFunction(
+        _ x: Tensor, skips: inout [Tensor], pool: Bool, dilated: Bool, _ call: UNetCall
+    ) throws(ComputeError) -> (Tensor, fullSize: (height: Int, width: Int)?) {
+        var x = x
+        var fullSize: (height: Int, width: Int)?
+        for (index, residual) in residuals.enumerated() {
+            x = try residual(x, time: call.time, call.context)
+            call.probe?.record("\(place).resnets.\(index)", x)
+            if !transformers.isEmpty { x = try transformers[index](x, call) }
+            if pool && index == 0 {
+                fullSize = (x.shape[1], x.shape[2])
+                x = call.context.averagePool2x2(x)
+            }
+            skips.append(x)
+        }
+        if let downsampler {
+            x =
+                dilated
+                ? try call.context.convolution(x, downsampler, stride: 4, padding: Padding(2), dilation: 2)
+                : try call.context.convolution(x, downsampler, stride: 2)
+            call.probe?.record("\(place).downsamplers.0", x)
+            skips.append(x)
+        }
+        return (x, fullSize)
+    }
+}
+
+/// The bottom: a transformer between two residual blocks.
+struct UNetMidBlock {
+    private let before: ResidualBlock
+    let transformer: SpatialTransformer
+    private let after: ResidualBlock
+
+    init(_ scope: LayerScope, _ builder: inout UNetBuilder) throws(ModelError) {
+        let level = builder.configuration.levels - 1
+        let width = builder.configuration.channels[level]
+        before = try builder.residual(scope["resnets.0"], from: width, to: width)
+        transformer = try builder.transformer(
+            scope["attentions.0"], level: level, layers: builder.configuration.transformerLayers[level], windowed: false)
+        after = try builder.residual(scope["resnets.1"], from: width, to: width)
+    }
+
+    func callAsFunction(_ x: Tensor, _ call: UNetCall) throws(ComputeError) -> Tensor {
+        var x = try before(x, time: call.time, call.context)
+        call.probe?.record("mid_block.resnets.0", x)
+        x = try after(transformer(x, call), time: call.time, call.context)
+        call.probe?.record("mid_block.resnets.1", x)
+        return x
+    }
+}
+
+/// One level on the way up: residual blocks that take what the way down left, each followed by a transformer where the level has
+/// attention, then an enlarging convolution.
+struct UNetUpBlock {
+    private let place: String
+    private let residuals: [ResidualBlock]
+    let transformers: [SpatialTransformer]
+    private let upsampler: ConvolutionParameters?
+
+    init(_ scope: LayerScope, level: Int, _ builder: inout UNetBuilder) throws(ModelError) {
+        let configuration = builder.configuration
+        let levels = configuration.levels
+        let width = configuration.channels[level]
+        let hasAttention = configuration.upBlocks[levels - 1 - level] == .crossAttention
+        let count = configuration.layersPerBlock[level] + 1
+        var inputs = configuration.channels[min(levels - 1, level + 1)]
+        var residuals: [ResidualBlock] = []
+        var transformers: [SpatialTransformer] = []
+        for index in 0..<count {
+            // The last skip of a level came from the level above, or from the first convolution.
+            let skip = index == count - 1 ? configuration.channels[max(0, level - 1)] : width
+            residuals.append(try builder.residual(scope["resnets"][index], from: inputs + skip, to: width))
+            if hasAttention {
+                transformers.append(
+                    try builder.transformer(
+                        scope["attentions"][index], level: level, layers: configuration.upTransformerLayers[level],
+                        windowed: true))
+            }
+            inputs = width
+        }
+        place = "up_blocks.\(levels - 1 - level)"
+        self.residuals = residuals
+        self.transformers = transformers
+        upsampler = level == 0 ? nil : try scope.convolution("upsamplers.0.conv", from: width, to: width)
+    }
+
+    /// - Parameters:
+    ///   - skips: the last of them are taken.
+    ///   - fullSize: resize to this behind the second layer, bicubically (HiDiffusion); nil does not.
+    /// - Returns: the level's result at the size of the skip that the next level takes first.
+    func callAsFunction(
+        _ x: Tensor, skips: inout [Tensor], fullSize: (height: Int, width: Int)?, _ call: UNetCall
+    ) throws(ComputeError) -> Tensor {
+        var x = x
+        for (index, residual) in residuals.enumerated() {
+            x = try residual(call.context.concatenateChannels(x, skips.removeLast()), time: call.time, call.context)
+            call.probe?.record("\(place).resnets.\(index)", x)
+            if !transformers.isEmpty { x = try transformers[index](x, call) }
+            if let fullSize, index == 1 {
+                x = call.context.resizeBicubic(x, height: fullSize.height, width: fullSize.width)
+            }
+        }
+        guard let upsampler, let next = skips.last else { return x }
+        // Going to the skip's own size, not to twice this one, is what makes every latent size work.
+        x = call.context.resizeNearest(x, height: next.shape[1], width: next.shape[2])
+        x = try call.context.convolution(x, upsampler)
+        call.probe?.record("\(place).upsamplers.0", x)
+        return x
+    }
+}

@@ -1,0 +1,99 @@
+public import StrictJSON
+
+/// The numbers of a variational autoencoder, from the `config.json` of diffusers' `AutoencoderKL`.
+public struct VAEConfiguration: Sendable, Equatable {
+    private enum EncoderBlockType: String, CaseIterable { case down = "DownEncoderBlock2D" }
+    private enum DecoderBlockType: String, CaseIterable { case up = "UpDecoderBlock2D" }
+
+    public let imageChannels: Int
+    public let outChannels: Int
+    public let latentChannels: Int
+    /// Channels of each level, image to latent.
+    public let channels: [Int]
+    public let layersPerBlock: Int
+    public let normGroups: Int
+    public let usesQuantConvolution: Bool
+    public let usesPostQuantConvolution: Bool
+    public let hasMidAttention: Bool
+    /// What the U-Net's latents are the autoencoder's times.
+    public let scalingFactor: Double
+    /// Mean of each latent channel; nil in most models.
+    public let latentsMean: [Double]?
+    /// Standard deviation of each latent channel; nil in most models.
+    public let latentsDeviation: [Double]?
+
+    /// - Parameters:
+    ///   - json: the content of `config.json`.
+    ///   - file: its path, for messages.
+    /// - Throws: `.configuration` that names the key, the value and the file.
+    public init(json: JSONValue, file: String = "vae/config.json") throws(ModelError) {
+        let reader = try ConfigurationReader(json, file: file)
+        try VAEConfiguration.refuseUnsupported(reader)
+        imageChannels = try reader.integer("in_channels", default: 3)
+        outChannels = try reader.integer("out_channels", default: 3)
+        latentChannels = try reader.integer("latent_channels", default: 4)
+        channels = try reader.integers("block_out_channels", default: [64])
+        layersPerBlock = try reader.integer("layers_per_block", default: 1, in: 1...64)
+        normGroups = try reader.integer("norm_num_groups", default: 32)
+        usesQuantConvolution = try reader.flag("use_quant_conv", default: true)
+        usesPostQuantConvolution = try reader.flag("use_post_quant_conv", default: true)
+        hasMidAttention = try reader.flag("mid_block_add_attention", default: true)
+        scalingFactor = try reader.positiveNumber("scaling_factor", default: 0.18215)
+        latentsMean = try reader.optionalNumbers("latents_mean", count: latentChannels)
+        latentsDeviation = try reader.optionalNumbers("latents_std", count: latentChannels)
+        let down: [EncoderBlockType] = try reader.choices("down_block_types", default: [.down])
+        let up: [DecoderBlockType] = try reader.choices("up_block_types", default: [.up])
+        for (key, count) in [("down_block_types", down.count), ("up_block_types", up.count)] where count != channels.count {
+            throw reader.fault(key, "it must have one block for each of the \(channels.count) block_out_channels")
+        }
+        for width in channels where width % normGroups != 0 {
+            throw reader.fault("norm_num_groups", "it must divide the \(width) channels of a block")
+        }
+        guard (latentsMean == nil) == (latentsDeviation == nil) else {
+            throw reader.fault("latents_mean", "latents_mean and latents_std go together")
+        }
+        guard latentsDeviation?.allSatisfy({ $0 > 0 }) ?? true else {
+            throw reader.fault("latents_std", "standard deviations are above 0")
+        }
+    }
+
+    /// How many pixels a latent's side stands for: 8 in Stable Diffusion.
+    public var scale: Int { 1 << (channels.count - 1) }
+
+    private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
+        try reader.require("_class_name", "AutoencoderKL")
+        try reader.require("act_fn", "silu", "swish")
+        try reader.require("shift_factor", nil, 0)
+        // `sample_size` and `force_upcast` decide about tiling and half precision, neither of which is used here.
+        try reader.refuseKeys(otherThan: [
+            "act_fn", "block_out_channels", "down_block_types", "force_upcast", "in_channels", "latent_channels",
+            "latents_mean",
+            "latents_std", "layers_per_block", "mid_block_add_attention", "norm_num_groups", "out_channels", "sample_size",
+            "scaling_factor", "shift_factor", "up_block_types", "use_post_quant_conv", "use_quant_conv",
+        ])
+    }
+}
+
+extension VAEConfiguration {
+    /// A sampler's latent, planar (n, c, h, w), as the decoder takes it: divided by the scaling factor, or, where the model has
+    /// means and deviations, z · σ / scaling + μ by channel.
+    public func decoderInput(_ latent: [Float], height: Int, width: Int) -> [Float] {
+        mapChannels(latent, plane: height * width) { z, channel in
+            guard let mean = latentsMean, let deviation = latentsDeviation else { return z / Float(scalingFactor) }
+            return z * Float(deviation[channel]) / Float(scalingFactor) + Float(mean[channel])
+        }
+    }
+
+    /// The inverse of `decoderInput`: an encoder's latent as a sampler takes it.
+    public func samplerLatent(_ latent: [Float], height: Int, width: Int) -> [Float] {
+        mapChannels(latent, plane: height * width) { z, channel in
+            guard let mean = latentsMean, let deviation = latentsDeviation else { return z * Float(scalingFactor) }
+            return (z - Float(mean[channel])) * Float(scalingFactor) / Float(deviation[channel])
+        }
+    }
+
+    private func mapChannels(_ latent: [Float], plane: Int, _ transform: (Float, Int) -> Float) -> [Float] {
+        precondition(plane > 0 && latent.count % (plane * latentChannels) == 0, "\(latent.count) values are no whole latent")
+        return latent.indices.map { transform(latent[$0], $0 / plane % latentChannels) }
+    }
+}
