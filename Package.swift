@@ -111,7 +111,7 @@ let package = Package(
         tests("RandomStreamsTests", ["RandomStreams", "TestSupport"]),
         tests("ContentHashTests", ["ContentHash"]),
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
-        tests("WeightsTests", ["Weights", "ContentHash", "TensorCore", "StrictJSON", "TestSupport"]),
+        tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "TestSupport"]),

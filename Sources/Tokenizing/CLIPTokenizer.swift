@@ -23,6 +23,23 @@ public struct CLIPTokenizerFiles: Sendable {
         self.specialTokens = specialTokens
         self.addedTokens = addedTokens
     }
+
+    /// The files of a folder, got from whatever holds the model: `vocab.json` and `merges.txt` must be there, the others may.
+    ///
+    ///     CLIPTokenizerFiles(folder: "tokenizer", exists: source.exists, json: source.json, text: source.text)
+    public init<Failure: Error>(
+        folder: String, exists: (String) -> Bool, json: (String) throws(Failure) -> JSONValue,
+        text: (String) throws(Failure) -> String
+    ) throws(Failure) {
+        func optional(_ name: String) throws(Failure) -> JSONValue? {
+            let path = "\(folder)/\(name)"
+            return exists(path) ? try json(path) : nil
+        }
+        self.init(
+            vocabulary: try json("\(folder)/vocab.json"), merges: try text("\(folder)/merges.txt"),
+            configuration: try optional("tokenizer_config.json"), specialTokens: try optional("special_tokens_map.json"),
+            addedTokens: try optional("added_tokens.json"))
+    }
 }
 
 /// CLIP's byte-pair tokenizer, with the ids that `CLIPTokenizer` of transformers 5 gives: special tokens are cut out of the

@@ -6,8 +6,8 @@ import StrictJSON
 /// **The files.** `model_index.json`, and for each component that it names as a pair of strings, `["library", "Class"]`:
 /// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
 ///   opens, which are one `.safetensors` file, or an index and the shards it names;
-/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json` and `special_tokens_map.json`
-///   where they are;
+/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json`, `special_tokens_map.json` and
+///   `added_tokens.json` where they are;
 /// - `scheduler`: `scheduler_config.json`.
 ///
 /// Nothing else counts: cards, pictures, licences, safety checkers, other variants (`*.fp16.safetensors`), other formats.
@@ -49,8 +49,8 @@ enum ModelIdentity {
         }
         for tokenizer in tokenizers where has(tokenizer) {
             paths += [tokenizer + "/vocab.json", tokenizer + "/merges.txt"]
-            let optional = [tokenizer + "/tokenizer_config.json", tokenizer + "/special_tokens_map.json"]
-            paths += optional.filter { source.exists($0) }
+            let optional = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+            paths += optional.map { tokenizer + "/" + $0 }.filter { source.exists($0) }
         }
         if has("scheduler") { paths.append("scheduler/scheduler_config.json") }
         return paths

@@ -15,7 +15,7 @@ func refusal(_ bytes: [UInt8], limits: JSONLimits = .config) -> JSONError? {
 @Suite struct ReaderTests {
     @Test func everyKindIsRead() throws {
         let value = try parse(" {\"a\": [null, true, false, -12, 1.5, \"x\"],\t\"b\": {}, \"c\":[]}\r\n")
-        #expect(value == ["a": [nil, true, false, -12, 1.5, "x"], "b": [:], "c": []])
+        #expect(value == ["a": [.null, true, false, -12, 1.5, "x"], "b": [:], "c": []])
         #expect(value["a"]?.arrayValue?.count == 6)
         #expect(value["a"]?.arrayValue?[3].intValue == -12)
         #expect(value["a"]?.arrayValue?[4].doubleValue == 1.5)

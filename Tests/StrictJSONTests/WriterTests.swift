@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct WriterTests {
     @Test func theCanonicalTextIsSortedAndCompact() {
-        let value: JSONValue = ["b": [1, 2.5, nil], "a": true, "é": "x", "Z": [:], "aa": []]
+        let value: JSONValue = ["b": [1, 2.5, .null], "a": true, "é": "x", "Z": [:], "aa": []]
         #expect(value.canonicalText == #"{"Z":{},"a":true,"aa":[],"b":[1,2.5,null],"é":"x"}"#)
     }
 
@@ -36,8 +36,8 @@ import Testing
         var object = JSONObject()
         for index in 0..<20 { object["k\(index)"] = .integer(Int64(index)) }
         object["k3"] = "three"
-        object["k4"] = .some(.null)
-        for index in 5..<20 { object["k\(index)"] = Optional<JSONValue>.none }
+        object["k4"] = .null
+        for index in 5..<20 { object["k\(index)"] = nil }
         #expect(object.append("k0", 5) == false)
         #expect(JSONValue.object(object).canonicalText == #"{"k0":0,"k1":1,"k2":2,"k3":"three","k4":null}"#)
     }

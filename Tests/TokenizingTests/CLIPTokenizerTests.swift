@@ -176,7 +176,7 @@ import Tokenizing
 
     @Test(
         arguments: [
-            ["pad_token": nil], ["pad_token": 1], ["pad_token": ""], ["bos_token": "<none>"], ["eos_token": ["text": "x"]],
+            ["pad_token": .null], ["pad_token": 1], ["pad_token": ""], ["bos_token": "<none>"], ["eos_token": ["text": "x"]],
             ["model_max_length": 1], ["model_max_length": -77], ["model_max_length": 77.5], ["model_max_length": "77"],
             ["model_max_length": 65_537], ["added_tokens_decoder": []], ["added_tokens_decoder": ["x": "<a>"]],
             ["added_tokens_decoder": ["-1": "<a>"]], ["added_tokens_decoder": ["600": "<a>"]],
@@ -198,6 +198,40 @@ import Tokenizing
     }
 }
 
+@Suite struct TokenizerFolderTests {
+    /// Files that are there are read, those that are not are not asked for, and errors of the reader come through.
+    @Test func filesComeFromTheFolder() throws {
+        let vocabulary = smallVocabulary()
+        var folder: [String: JSONValue] = ["t/vocab.json": vocabulary.json, "t/added_tokens.json": ["<dog>": 514]]
+        func read(_ path: String) throws(TokenizingError) -> JSONValue {
+            guard let json = folder[path] else { return try JSONValue.integer(0).refused(path) }
+            return json
+        }
+        func files() throws(TokenizingError) -> CLIPTokenizerFiles {
+            try CLIPTokenizerFiles(
+                folder: "t", exists: { folder[$0] != nil }, json: read,
+                text: { (path: String) throws(TokenizingError) in path == "t/merges.txt" ? vocabulary.merges : path })
+        }
+        let plain = try CLIPTokenizer(files())
+        #expect(try plain.ids("<dog>") == [514])
+        #expect(plain.maxLength == 77)
+        folder["t/tokenizer_config.json"] = ["model_max_length": 9]
+        folder["t/special_tokens_map.json"] = ["pad_token": "!"]
+        let configured = try CLIPTokenizer(files())
+        #expect(configured.maxLength == 9 && configured.paddingID == 0)
+        folder["t/vocab.json"] = nil
+        #expect(tokenizingError { _ = try files() } != nil)
+    }
+}
+
+extension JSONValue {
+    /// Stands for a reader that refuses: fails as a vocabulary of this value does.
+    fileprivate func refused(_ path: String) throws(TokenizingError) -> JSONValue {
+        _ = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: self, merges: path))
+        return self
+    }
+}
+
 @Suite struct HostileVocabularyTests {
     private func refusal(vocabulary: JSONValue? = nil, merges: String = "") -> TokenizingError? {
         tokenizingError {
@@ -207,7 +241,7 @@ import Tokenizing
 
     @Test(
         arguments: [
-            nil, 1, "x", [], [:], ["a": 1], ["a": -1], ["a": 0.0], ["a": "0"], ["a": nil], ["a": 0, "b": 0], ["a": 0, "b": 2],
+            .null, 1, "x", [], [:], ["a": 1], ["a": -1], ["a": 0.0], ["a": "0"], ["a": .null], ["a": 0, "b": 0], ["a": 0, "b": 2],
             ["a": 4_294_967_296], ["a": 9_223_372_036_854_775_807], ["a": 1e30], ["\u{E9}": 0, "e\u{301}": 1],
         ] as [JSONValue])
     func idsAreZeroToCount(vocabulary: JSONValue) {

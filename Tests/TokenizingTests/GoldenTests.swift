@@ -3,6 +3,7 @@ import StrictJSON
 import TestSupport
 import Testing
 import Tokenizing
+import Weights
 
 @Suite struct GoldenTests {
     @Test func theTinyModelsPromptsAreEncodedAsTheReferenceDoes() throws {
@@ -25,7 +26,8 @@ import Tokenizing
             let files: CLIPTokenizerFiles
             if let model = json["model"]?.stringValue {
                 let part = try #require(json["params"]?["part"]?.stringValue)
-                files = try tokenizerFiles(golden.appendingPathComponent("\(model)/\(part)"))
+                let source = try ModelSource.folder(golden.appendingPathComponent(model).path)
+                files = try CLIPTokenizerFiles(folder: part, exists: source.exists, json: source.json, text: source.text)
             } else {
                 files = try tokenizerFiles(golden.deletingLastPathComponent().appendingPathComponent("data/clip-bpe"))
             }

@@ -1,4 +1,5 @@
 import ContentHash
+import EmbeddedModel
 import Foundation
 import StrictJSON
 import TensorCore
@@ -145,6 +146,24 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         }
     }
 
+    /// The model inside the program and the files it was made of.
+    @Test func theEmbeddedModelIsItsFolder() throws {
+        let embedded = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let folder = try ModelSource.folder(root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
+        #expect(try embedded.identity() == folder.identity())
+        for component in ["unet", "vae", "text_encoder"] {
+            let (a, b) = (try embedded.weights(component: component), try folder.weights(component: component))
+            let left = weightsError { try a.requireAllConsumed() }
+            #expect(left?.code == .unusedTensors)
+            #expect(
+                left?.message.replacing(EmbeddedModel.name, with: "")
+                    == weightsError { try b.requireAllConsumed() }?.message
+                    .replacing(folder.name, with: ""))
+        }
+    }
+
     /// The definition, spelt out once more.
     @Test func theHashIsAsDefined() throws {
         var text = "patchloom-model-1\n"
@@ -176,7 +195,9 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         }
         identities.insert(try identity { $0["model_index.json"]?.append(0x20) })
         identities.insert(try identity { $0["tokenizer/special_tokens_map.json"] = [1] })
-        #expect(identities.count == smallModel.count + 2)
+        identities.insert(try identity { $0["tokenizer/tokenizer_config.json"] = [1] })
+        identities.insert(try identity { $0["tokenizer/added_tokens.json"] = [1] })
+        #expect(identities.count == smallModel.count + 4)
     }
 
     @Test func missingFilesAndBadIndexesAreErrors() throws {
