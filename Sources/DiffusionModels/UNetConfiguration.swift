@@ -140,7 +140,7 @@ extension UNetConfiguration {
     }
 
     private static func addedConditioning(_ reader: ConfigurationReader) throws(ModelError) -> AddedConditioning? {
-        try reader.require("addition_embed_type", nil, "text_time")
+        try reader.require("addition_embed_type", .null, "text_time")
         guard reader.value("addition_embed_type")?.stringValue == "text_time" else { return nil }
         guard let timeWidth = try reader.optionalInteger("addition_time_embed_dim"), timeWidth % 2 == 0 else {
             throw reader.fault("addition_time_embed_dim", "text_time needs an even number here")
@@ -162,7 +162,7 @@ extension UNetConfiguration {
             "class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_dim",
             "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "num_attention_heads", "cross_attention_norm",
         ] {
-            try reader.require(key, nil)
+            try reader.require(key, .null)
         }
         for key in [
             "center_input_sample", "class_embeddings_concat", "dual_cross_attention", "resnet_skip_time_act",
@@ -172,7 +172,7 @@ extension UNetConfiguration {
         }
         for key in ["mid_block_scale_factor", "resnet_out_scale_factor", "downsample_padding"] { try reader.require(key, 1) }
         for key in ["conv_in_kernel", "conv_out_kernel"] { try reader.require(key, 3) }
-        try reader.require("mid_block_only_cross_attention", nil, false)
+        try reader.require("mid_block_only_cross_attention", .null, false)
         try reader.require("mid_block_type", "UNetMidBlock2DCrossAttn")
         try reader.require("time_embedding_type", "positional")
         try reader.require("resnet_time_scale_shift", "default")

@@ -63,7 +63,7 @@ public struct VAEConfiguration: Sendable, Equatable {
     private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
         try reader.require("_class_name", "AutoencoderKL")
         try reader.require("act_fn", "silu", "swish")
-        try reader.require("shift_factor", nil, 0)
+        try reader.require("shift_factor", .null, 0)
         // `sample_size` and `force_upcast` decide about tiling and half precision, neither of which is used here.
         try reader.refuseKeys(otherThan: [
             "act_fn", "block_out_channels", "down_block_types", "force_upcast", "in_channels", "latent_channels",

@@ -241,7 +241,8 @@ extension JSONValue {
 
     @Test(
         arguments: [
-            .null, 1, "x", [], [:], ["a": 1], ["a": -1], ["a": 0.0], ["a": "0"], ["a": .null], ["a": 0, "b": 0], ["a": 0, "b": 2],
+            .null, 1, "x", [], [:], ["a": 1], ["a": -1], ["a": 0.0], ["a": "0"], ["a": .null], ["a": 0, "b": 0],
+            ["a": 0, "b": 2],
             ["a": 4_294_967_296], ["a": 9_223_372_036_854_775_807], ["a": 1e30], ["\u{E9}": 0, "e\u{301}": 1],
         ] as [JSONValue])
     func idsAreZeroToCount(vocabulary: JSONValue) {
