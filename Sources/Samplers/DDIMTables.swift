@@ -1,0 +1,81 @@
+/// DDIM (Song et al. 2020, equation 12) with diffusers' tables.
+struct DDIMTables: Sendable, Equatable {
+    /// What one step needs, all in 32-bit floats as diffusers computes them.
+    private struct Coefficients: Sendable, Equatable {
+        /// Signal share now and after the step.
+        var now: Float
+        var after: Float
+        /// Standard deviation of the fresh noise.
+        var deviation: Float
+    }
+
+    let timesteps: [Int]
+    private let prediction: PredictionType
+    private let clip: Float?
+    private let coefficients: [Coefficients]
+
+    init(
+        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+    ) throws(SamplerError) {
+        if configuration.thresholds {
+            throw SamplerError(.unsupported, "scheduler_config.json: thresholding is not supported; set it to false.")
+        }
+        let trainSteps = configuration.trainSteps
+        timesteps = Self.timesteps(configuration, steps: steps)
+        guard let highest = timesteps.first, highest < trainSteps else {
+            throw SamplerError(
+                .badRequest,
+                "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: take fewer steps."
+            )
+        }
+        prediction = configuration.predictionType
+        clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil
+        let final = configuration.setsAlphaToOne ?? true ? 1 : schedule.alphasCumprod[0]
+        let stride = trainSteps / steps
+        coefficients = timesteps.map { timestep in
+            let now = schedule.alphasCumprod[timestep]
+            let after = timestep >= stride ? schedule.alphasCumprod[timestep - stride] : final
+            let variance = ((1 - after) / (1 - now)) * (1 - now / after)
+            return Coefficients(now: now, after: after, deviation: Float(eta) * max(variance, 0).squareRoot())
+        }
+        if prediction == .epsilon, coefficients[0].now == 0 {
+            throw SamplerError(
+                .unsupported, "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
+        }
+    }
+
+    func step(modelOutput: [Float], step: Int, sample: [Float], noise: [Float]? = nil) -> [Float] {
+        let c = coefficients[step]
+        let (signal, spread) = (c.now.squareRoot(), (1 - c.now).squareRoot())
+        let nextSignal = c.after.squareRoot()
+        let direction = max(1 - c.after - c.deviation * c.deviation, 0).squareRoot()
+        var result = sample
+        for index in sample.indices {
+            let (x, output) = (sample[index], modelOutput[index])
+            var original: Float
+            let epsilon: Float
+            switch prediction {
+            case .epsilon: (original, epsilon) = ((x - spread * output) / signal, output)
+            case .sample: (original, epsilon) = (output, (x - signal * output) / spread)
+            case .velocity: (original, epsilon) = (signal * x - spread * output, signal * output + spread * x)
+            }
+            // Not min and max: they would turn a NaN into a number, and it has to be seen.
+            if let clip, abs(original) > clip { original = original < 0 ? -clip : clip }
+            result[index] = nextSignal * original + direction * epsilon
+        }
+        guard let noise else { return result }
+        for index in result.indices { result[index] += c.deviation * noise[index] }
+        return result
+    }
+
+    private static func timesteps(_ configuration: SchedulerConfiguration, steps: Int) -> [Int] {
+        let trainSteps = configuration.trainSteps
+        switch configuration.timestepSpacing ?? .leading {
+        case .leading:
+            return TimestepTable.leading(trainSteps: trainSteps, steps: steps, offset: configuration.stepsOffset).map { Int($0) }
+        case .trailing: return TimestepTable.trailing(trainSteps: trainSteps, steps: steps).map { Int($0) }
+        case .linspace:
+            return TimestepTable.linspace(trainSteps: trainSteps, steps: steps).map { Int($0.rounded(.toNearestOrEven)) }
+        }
+    }
+}
