@@ -40,7 +40,8 @@ struct DDIMTables: Sendable, Equatable {
         }
         if prediction == .epsilon, coefficients[0].now == 0 {
             throw SamplerError(
-                .unsupported, "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
+                .unsupported,
+                "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
         }
     }
 
@@ -72,7 +73,9 @@ struct DDIMTables: Sendable, Equatable {
         let trainSteps = configuration.trainSteps
         switch configuration.timestepSpacing ?? .leading {
         case .leading:
-            return TimestepTable.leading(trainSteps: trainSteps, steps: steps, offset: configuration.stepsOffset).map { Int($0) }
+            return TimestepTable.leading(trainSteps: trainSteps, steps: steps, offset: configuration.stepsOffset).map {
+                Int($0)
+            }
         case .trailing: return TimestepTable.trailing(trainSteps: trainSteps, steps: steps).map { Int($0) }
         case .linspace:
             return TimestepTable.linspace(trainSteps: trainSteps, steps: steps).map { Int($0.rounded(.toNearestOrEven)) }

@@ -10,7 +10,8 @@ struct EulerTables: Sendable, Equatable {
 
     init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         if let option = configuration.unsupportedEulerOptions.first {
-            throw SamplerError(.unsupported, "scheduler_config.json: \(option) is not supported by the Euler sampler; choose ddim.")
+            throw SamplerError(
+                .unsupported, "scheduler_config.json: \(option) is not supported by the Euler sampler; choose ddim.")
         }
         let trained = schedule.sigmas
         let spacing = configuration.timestepSpacing ?? .linspace
@@ -88,14 +89,16 @@ struct EulerTables: Sendable, Equatable {
     ) -> (@Sendable (_ largest: Double, _ smallest: Double, _ count: Int) -> [Double])? {
         switch spacing {
         case .interpolated, .logLinear: nil
-        case .karras: { largest, smallest, count in
-            let (from, to) = (pow(largest, 1 / 7), pow(smallest, 1 / 7))
-            return ramp(count).map { pow(from + $0 * (to - from), 7) }
-        }
-        case .exponential: { largest, smallest, count in
-            let (from, to) = (log(largest), log(smallest))
-            return ramp(count).map { exp($0 == 1 ? to : from + $0 * (to - from)) }
-        }
+        case .karras:
+            { largest, smallest, count in
+                let (from, to) = (pow(largest, 1 / 7), pow(smallest, 1 / 7))
+                return ramp(count).map { pow(from + $0 * (to - from), 7) }
+            }
+        case .exponential:
+            { largest, smallest, count in
+                let (from, to) = (log(largest), log(smallest))
+                return ramp(count).map { exp($0 == 1 ? to : from + $0 * (to - from)) }
+            }
         }
     }
 

@@ -56,7 +56,8 @@ public struct NoiseSchedule: Sendable, Equatable {
         var roots = runningProducts(betas).map { $0.squareRoot() }
         let (first, last) = (roots[0], roots[roots.count - 1])
         guard first > last else {
-            throw SamplerError(.badConfiguration, "scheduler_config.json: rescale_betas_zero_snr needs two or more training steps.")
+            throw SamplerError(
+                .badConfiguration, "scheduler_config.json: rescale_betas_zero_snr needs two or more training steps.")
         }
         let scale = first / (first - last)
         roots = roots.map { ($0 - last) * scale }

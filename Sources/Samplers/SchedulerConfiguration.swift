@@ -71,7 +71,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         }
         guard Self.knownClasses.contains(name) else {
             throw SamplerError(
-                .unsupported, "The scheduler \(name) is not supported: the model needs one that DDIM or Euler can stand in for.")
+                .unsupported, "The scheduler \(name) is not supported: the model needs one that DDIM or Euler can stand in for."
+            )
         }
         className = name
         trainSteps = try reader.integer("num_train_timesteps", default: 1000, in: 1...100_000)
@@ -95,7 +96,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         let exponential = try reader.flag("use_exponential_sigmas") ?? false
         if karras && exponential {
             throw SamplerError(
-                .badConfiguration, "scheduler_config.json sets use_karras_sigmas and use_exponential_sigmas; only one may be true.")
+                .badConfiguration,
+                "scheduler_config.json sets use_karras_sigmas and use_exponential_sigmas; only one may be true.")
         }
         let interpolation = try reader.text("interpolation_type") ?? "linear"
         switch interpolation {
@@ -121,7 +123,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// diffusers classes that share one family of configurations, so that any of them can be rebuilt as DDIM or Euler.
     static let knownClasses: Set<String> = [
         "DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler", "DDPMScheduler", "LMSDiscreteScheduler",
-        "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler",
+        "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler",
+        "DPMSolverSinglestepScheduler",
         "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
         "DPMSolverSDEScheduler", "LCMScheduler",
     ]

@@ -1,0 +1,28 @@
+/// Which steps of a run belong to which CutDiffusion phase.
+///
+/// Steps before `structureSteps` are structure steps; the patches are relocated once, at the start of step `structureSteps`; that
+/// step and all later ones are detail steps. The reference compares `i` with `N · p` and breaks where that is no whole number;
+/// rounding up is our extension and agrees with it elsewhere.
+public struct PhaseSchedule: Sendable, Equatable {
+    /// All steps of the run, N.
+    public let steps: Int
+    /// Structure steps, Ts.
+    public let structureSteps: Int
+
+    /// The schedule of `steps` steps. Throws unless both phases get a step.
+    public init(steps: Int, fraction: StructureFraction) throws(GeometryError) {
+        guard (2...1_000_000).contains(steps) else {
+            throw GeometryError("\(steps) steps cannot be split into a structure and a detail phase: take 2 or more.")
+        }
+        let structure = fraction.structureSteps(of: steps)
+        guard structure >= 1, structure <= steps - 1 else {
+            throw GeometryError(
+                "A structure fraction of \(fraction) leaves no detail step of \(steps): take more steps or a smaller fraction.")
+        }
+        self.steps = steps
+        structureSteps = structure
+    }
+
+    /// Detail steps.
+    public var detailSteps: Int { steps - structureSteps }
+}
