@@ -92,7 +92,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "Rendering", "Runtime", "StrictJSON", "TensorCore", "Weights",
+                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime", "Samplers",
+                "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
             swiftSettings: strict),

@@ -34,3 +34,12 @@ struct WindowCounter {
         return count
     }
 }
+
+extension UNetConfiguration {
+    /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
+    public var windowBlockCount: Int? {
+        guard let layout = HiDiffusionLayout(self) else { return nil }
+        // Two attentions on the way down and three on the way up.
+        return (2 * layersPerBlock[layout.windowLevel] + 1) * layout.windowedBlocks
+    }
+}

@@ -1,0 +1,155 @@
+public import ContentHash
+import DiffusionModels
+import EmbeddedModel
+public import PatchGeometry
+import Samplers
+import StrictJSON
+import Tokenizing
+public import Weights
+
+/// Settings that suit a model better than the general defaults.
+public struct RecommendedSettings: Sendable, Equatable {
+    public var steps = 25
+    public var guidanceScale: Float = 7.5
+    public var structureFraction = StructureFraction.half
+
+    /// What diffusion models in general are used with; the structure fraction is CutDiffusion's.
+    public static let general = RecommendedSettings()
+}
+
+/// What the coordinator must know of a model: its configurations, its tokenizer and its identity. Weights stay closed.
+public struct ModelDescription: Sendable {
+    /// The folder's path or the embedded model's name, for messages and the picture's parameters.
+    public let name: String
+    /// SHA-256 over all files that decide results.
+    public let identity: SHA256Digest
+    public let recommended: RecommendedSettings
+    /// Native side of a picture in pixels.
+    public var nativeSize: Int { sampleSize * scaleFactor }
+
+    /// Native latent side.
+    let sampleSize: Int
+    /// Pixels of one latent side.
+    let scaleFactor: Int
+    let latentChannels: Int
+    let textPositions: Int
+    let scheduler: SchedulerConfiguration
+    let tokenizer: CLIPTokenizer
+    /// nil when HiDiffusion has no place in the U-Net.
+    let windowBlockCount: Int?
+
+    /// Reads configurations and tokenizer and computes the identity.
+    ///
+    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or describe a
+    ///   model that is not supported.
+    public init(source: ModelSource) throws(RenderError) {
+        let parts = try ModelParts(source)
+        try parts.checkFamily(source)
+        guard let side = parts.unet.sampleHeight, side == parts.unet.sampleWidth else {
+            throw RenderError(
+                .badModel, "\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
+        }
+        name = source.name
+        sampleSize = side
+        scaleFactor = parts.vae.scale
+        latentChannels = parts.vae.latentChannels
+        textPositions = parts.text.maxPositions
+        scheduler = try RenderError.model(source) {
+            try SchedulerConfiguration(json: source.json("scheduler/scheduler_config.json"))
+        }
+        tokenizer = try RenderError.model(source) {
+            try CLIPTokenizer(
+                CLIPTokenizerFiles(folder: "tokenizer", exists: source.exists, json: source.json, text: source.text))
+        }
+        windowBlockCount = parts.unet.windowBlockCount
+        identity = try RenderError.model(source) { try source.identity() }
+        recommended = source.name == EmbeddedModel.name ? .embedded : .general
+        guard scaleFactor == 8 else {
+            throw RenderError(.badModel, "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only 8.")
+        }
+        guard tokenizer.vocabularySize <= parts.text.vocabularySize else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(parts.text.vocabularySize); "
+                    + "they belong to different models.")
+        }
+    }
+}
+
+extension RecommendedSettings {
+    /// Chosen by eye on pictures of 256 and 512 px of the embedded model: see its card.
+    static let embedded: RecommendedSettings = {
+        var settings = RecommendedSettings()
+        settings.guidanceScale = 5
+        settings.structureFraction = StructureFraction("0.4") ?? .half
+        return settings
+    }()
+}
+
+extension ModelSource {
+    /// The model that the program carries.
+    public static var embeddedModel: ModelSource { .embedded(name: EmbeddedModel.name, files: EmbeddedModel.files) }
+}
+
+/// The configurations of a model's networks.
+struct ModelParts {
+    let unet: UNetConfiguration
+    let vae: VAEConfiguration
+    let text: CLIPTextConfiguration
+
+    init(_ source: ModelSource) throws(RenderError) {
+        unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
+        vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
+        text = try RenderError.model(source) { try CLIPTextConfiguration(json: source.json("text_encoder/config.json")) }
+    }
+
+    /// Refuses what the text-to-image path cannot run, by name.
+    func checkFamily(_ source: ModelSource) throws(RenderError) {
+        if source.exists("model_index.json") {
+            let index = try RenderError.model(source) { try source.json("model_index.json") }
+            if let name = index["_class_name"]?.stringValue, !Self.pipelines.contains(name) {
+                throw RenderError(
+                    .badModel,
+                    "\(source.name) is a \(name.prefix(80)); Patchloom renders Stable Diffusion 1.x and 2.x models so far.")
+            }
+        }
+        if unet.added != nil {
+            throw RenderError(.badModel, "\(source.name) is an SDXL model; rendering with SDXL is not supported yet.")
+        }
+        guard unet.inChannels == vae.latentChannels, unet.outChannels == vae.latentChannels else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the U-Net takes \(unet.inChannels) channels and the autoencoder has \(vae.latentChannels); a model that "
+                    + "takes more is one for inpainting, which is not supported yet.")
+        }
+        guard unet.textWidth == text.hiddenSize else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the U-Net takes text of width \(unet.textWidth), the text encoder gives \(text.hiddenSize); they "
+                    + "belong to different models.")
+        }
+        guard vae.outChannels == 3 else {
+            throw RenderError(
+                .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
+        }
+    }
+
+    private static let pipelines: Set<String> = [
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "LatentConsistencyModelPipeline",
+    ]
+}
+
+extension RenderError {
+    /// Runs what reads a model's files and says of its errors which model they concern.
+    static func model<T>(_ source: ModelSource, _ body: () throws -> T) throws(RenderError) -> T {
+        do {
+            return try body()
+        } catch let error as RenderError {
+            throw error
+        } catch let error as WeightsError {
+            throw RenderError(error.code == .notFound ? .notFound : .badModel, error.message)
+        } catch {
+            throw RenderError(.badModel, "\(source.name): \(error)")
+        }
+    }
+}

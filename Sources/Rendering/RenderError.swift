@@ -1,0 +1,26 @@
+/// A picture cannot be rendered as asked, or a task cannot be done.
+public struct RenderError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: String, Sendable, CaseIterable {
+        /// A setting is out of range, or the method cannot do what was asked.
+        case invalidRequest
+        /// A file or folder of the model is not there.
+        case notFound
+        /// The model's files are broken, do not fit each other, or are of a kind that is not supported.
+        case badModel
+        /// A task, an output or a context that came over the wire does not hold what it must.
+        case malformed
+        /// A worker was handed a task whose context it does not hold.
+        case missingContext
+        /// A result holds NaN or infinity.
+        case nonFinite
+        /// A compute library failed.
+        case compute
+    }
+
+    public var code: Code
+    /// One sentence that names the thing and the remedy.
+    public var message: String
+    public var description: String { message }
+
+    public init(_ code: Code, _ message: String) { (self.code, self.message) = (code, message) }
+}

@@ -1,0 +1,126 @@
+import Acceleration
+import PatchGeometry
+public import Samplers
+public import StrictJSON
+
+/// Every decision of a render, made once from the request and the model: what will be computed, in which sizes, how often.
+public struct RenderPlan: Sendable, Equatable {
+    /// How CutDiffusion cuts the latent. Sides in latents.
+    public struct Cut: Sendable, Equatable {
+        /// Rows and columns of patches in the structure phase.
+        public var gridRows: Int
+        public var gridColumns: Int
+        /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our extension).
+        public var patchHeight: Int
+        public var patchWidth: Int
+        /// Sides of one view in the detail phase, and the distance of neighbours.
+        public var viewHeight: Int
+        public var viewWidth: Int
+        public var stride: Int
+        public var viewsPerStep: Int
+        public var structureSteps: Int
+
+        public var patches: Int { gridRows * gridColumns }
+    }
+
+    /// Sides of the picture in pixels.
+    public let width: Int
+    public let height: Int
+    /// Sides of its latent.
+    public let latentWidth: Int
+    public let latentHeight: Int
+    public let latentChannels: Int
+    public let steps: Int
+    public let guidanceScale: Float
+    public let seed: UInt64
+    public let eta: Float
+    /// Resolved: never `auto`.
+    public let method: RenderMethod
+    public let samplingMethod: SamplingMethod
+    /// nil for `direct`.
+    public let cut: Cut?
+    /// Whether HiDiffusion changes the U-Net, by the phase's input size.
+    public let hiDiffusionInStructure: Bool
+    public let hiDiffusionInDetail: Bool
+    /// What the user should know: a stand-in scheduler, an extension of the method.
+    public let notes: [String]
+
+    /// Tasks of each phase, in order.
+    public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
+        guard let cut else { return [(.encode, 1), (.denoise, steps), (.decode, 1)] }
+        return [
+            (.encode, 1), (.structure, cut.structureSteps * cut.patches),
+            (.detail, (steps - cut.structureSteps) * cut.viewsPerStep), (.decode, 1),
+        ]
+    }
+
+    public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }
+
+    /// U-Net evaluations of single images: each task with guidance makes two.
+    public var evaluations: Int {
+        let tasks = tasksPerPhase.reduce(0) { $0 + ($1.phase == .encode || $1.phase == .decode ? 0 : $1.tasks) }
+        return tasks * (guidanceScale > 1 ? 2 : 1)
+    }
+
+    /// The plan in lines for people.
+    public var summaryLines: [String] {
+        var lines = [
+            "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
+        ]
+        if let cut {
+            lines.append(
+                "cut: \(cut.structureSteps) structure steps of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
+                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(steps - cut.structureSteps) detail steps of "
+                    + "\(cut.viewsPerStep) views of \(cut.viewWidth * 8)×\(cut.viewHeight * 8) px, stride \(cut.stride * 8) px")
+        } else {
+            lines.append("direct: \(steps) steps of the whole latent")
+        }
+        lines.append(hiDiffusionLine)
+        lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
+        return lines + notes
+    }
+
+    private var hiDiffusionLine: String {
+        switch (hiDiffusionInStructure, hiDiffusionInDetail) {
+        case (false, false): "HiDiffusion off"
+        case (true, true): "HiDiffusion on"
+        case (true, false): "HiDiffusion on in the structure phase, off in the detail phase"
+        case (false, true): "HiDiffusion off in the structure phase, on in the detail phase"
+        }
+    }
+
+    /// The plan for programs.
+    public var json: JSONValue {
+        var object = JSONObject()
+        object["width"] = .integer(Int64(width))
+        object["height"] = .integer(Int64(height))
+        object["latent_width"] = .integer(Int64(latentWidth))
+        object["latent_height"] = .integer(Int64(latentHeight))
+        object["steps"] = .integer(Int64(steps))
+        object["cfg_scale"] = .number(Double(guidanceScale))
+        object["seed"] = .string(String(seed))
+        object["method"] = .string(method.rawValue)
+        object["sampling_method"] = .string(samplingMethod.rawValue)
+        object["eta"] = .number(Double(eta))
+        object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
+        object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
+        object["tasks"] = .integer(Int64(totalTasks))
+        object["unet_evaluations"] = .integer(Int64(evaluations))
+        object["cut"] = cut.map { .object($0.json) }
+        object["notes"] = .array(notes.map { .string($0) })
+        return .object(object)
+    }
+}
+
+extension RenderPlan.Cut {
+    var json: JSONObject {
+        var object = JSONObject()
+        let values = [
+            ("grid_rows", gridRows), ("grid_columns", gridColumns), ("patch_height", patchHeight), ("patch_width", patchWidth),
+            ("view_height", viewHeight), ("view_width", viewWidth), ("stride", stride), ("views_per_step", viewsPerStep),
+            ("structure_steps", structureSteps),
+        ]
+        for (key, value) in values { object[key] = .integer(Int64(value)) }
+        return object
+    }
+}

@@ -1,0 +1,79 @@
+import PatchGeometry
+import Samplers
+public import StrictJSON
+
+extension RenderRequest {
+    /// The request as it travels: one object, absent keys where a value is nil.
+    public var json: JSONValue {
+        var object = JSONObject()
+        object["prompt"] = .string(prompt)
+        object["negative_prompt"] = .string(negativePrompt)
+        object["width"] = .integer(Int64(width))
+        object["height"] = .integer(Int64(height))
+        object["steps"] = steps.map { .integer(Int64($0)) }
+        object["cfg_scale"] = guidanceScale.map { .number(Double($0)) }
+        // A string: a seed may need all 64 bits.
+        object["seed"] = .string(String(seed))
+        object["method"] = .string(method.rawValue)
+        object["hidiffusion"] = .string(hiDiffusion.rawValue)
+        object["patch"] = patch.map { .integer(Int64($0)) }
+        object["stride"] = stride.map { .integer(Int64($0)) }
+        object["structure_fraction"] = structureFraction.map { .string($0.description) }
+        object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
+        object["eta"] = .number(Double(eta))
+        return .object(object)
+    }
+
+    private static let keys: Set<String> = [
+        "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "method", "hidiffusion", "patch",
+        "stride",
+        "structure_fraction", "sampling_method", "eta",
+    ]
+
+    /// Reads a request and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it does not know.
+    public init(json: JSONValue) throws(RenderError) {
+        self.init()
+        guard let object = json.objectValue else {
+            throw RenderError(.invalidRequest, "A request must be a JSON object, not \(json.kindName).")
+        }
+        if let unknown = object.keys.first(where: { !Self.keys.contains($0) }) {
+            throw RenderError(.invalidRequest, "A request has no setting \"\(unknown.prefix(60))\".")
+        }
+        let fields = RequestFields(object: object)
+        prompt = try fields.value("prompt", "a string", \.stringValue) ?? prompt
+        negativePrompt = try fields.value("negative_prompt", "a string", \.stringValue) ?? negativePrompt
+        width = try fields.value("width", "a whole number", \.intValue) ?? width
+        height = try fields.value("height", "a whole number", \.intValue) ?? height
+        steps = try fields.value("steps", "a whole number", \.intValue)
+        guidanceScale = try fields.value("cfg_scale", "a number", \.doubleValue).map { Float($0) }
+        seed = try fields.value("seed", "a whole number in a string") { $0.stringValue.flatMap { UInt64($0) } } ?? seed
+        method =
+            try fields.value("method", "auto, direct or cut") { $0.stringValue.flatMap { RenderMethod(rawValue: $0) } }
+            ?? method
+        hiDiffusion =
+            try fields.value("hidiffusion", "auto, on or off") { $0.stringValue.flatMap { HiDiffusionChoice(rawValue: $0) } }
+            ?? hiDiffusion
+        patch = try fields.value("patch", "a whole number", \.intValue)
+        stride = try fields.value("stride", "a whole number", \.intValue)
+        structureFraction = try fields.value("structure_fraction", "a decimal fraction in a string") {
+            $0.stringValue.flatMap { StructureFraction($0) }
+        }
+        samplingMethod = try fields.value("sampling_method", "ddim or euler") {
+            $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
+        }
+        eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
+        try validated()
+    }
+}
+
+/// Typed access to the members of a request.
+private struct RequestFields {
+    let object: JSONObject
+
+    /// The member `key` as `read` gives it; nil when it is absent.
+    func value<T>(_ key: String, _ kind: String, _ read: (JSONValue) -> T?) throws(RenderError) -> T? {
+        guard let value = object[key] else { return nil }
+        guard let result = read(value) else { throw RenderError(.invalidRequest, "The request's \"\(key)\" must be \(kind).") }
+        return result
+    }
+}

@@ -1,0 +1,99 @@
+public import PatchGeometry
+public import Samplers
+
+/// How a picture beyond the model's native size is made.
+public enum RenderMethod: String, Sendable, CaseIterable {
+    /// `direct` up to the native size, `cut` beyond it.
+    case auto
+    /// The whole latent at once.
+    case direct
+    /// CutDiffusion: patches that share their pixels, then overlapping views (arXiv 2404.15141).
+    case cut
+}
+
+/// Whether HiDiffusion changes the U-Net (arXiv 2311.17528).
+public enum HiDiffusionChoice: String, Sendable, CaseIterable {
+    /// Where the U-Net's input is large enough for it.
+    case auto
+    case on
+    case off
+}
+
+/// What a user asks for. Sizes are in pixels of the picture. What is nil is chosen by the model's recommendation or the method.
+public struct RenderRequest: Sendable, Equatable {
+    public var prompt = ""
+    public var negativePrompt = ""
+    /// Multiples of 8.
+    public var width = 512
+    public var height = 512
+    public var steps: Int?
+    /// Classifier-free guidance; 1 and less means no negative prompt and half the work.
+    public var guidanceScale: Float?
+    /// Means what it means in diffusers with a CPU generator.
+    public var seed: UInt64 = 42
+    public var method = RenderMethod.auto
+    public var hiDiffusion = HiDiffusionChoice.auto
+    /// Side of a patch; nil is the model's native size.
+    public var patch: Int?
+    /// Distance of neighbouring views in the detail phase; nil is half a patch.
+    public var stride: Int?
+    /// Share of the steps in CutDiffusion's structure phase.
+    public var structureFraction: StructureFraction?
+    /// nil is the model's own scheduler where that is DDIM or Euler, else DDIM.
+    public var samplingMethod: SamplingMethod?
+    /// DDIM's share of fresh noise, 0 to 1.
+    public var eta: Float = 0
+
+    public init() {}
+
+    /// The largest side of a picture, in pixels.
+    public static let sideLimit = 16384
+    /// The most steps of one picture.
+    public static let stepLimit = 1000
+    /// The most bytes of a prompt.
+    public static let promptLimit = 8192
+
+    /// Checks everything that needs no model. Throws `.invalidRequest`.
+    public func validated() throws(RenderError) {
+        try check(prompt: prompt, "prompt")
+        try check(prompt: negativePrompt, "negative prompt")
+        try check(side: width, "width", 64...Self.sideLimit)
+        try check(side: height, "height", 64...Self.sideLimit)
+        if let steps, !(1...Self.stepLimit).contains(steps) {
+            throw RenderError(.invalidRequest, "\(steps) steps are not possible: choose 1 to \(Self.stepLimit).")
+        }
+        if let guidanceScale, !(0...50).contains(guidanceScale) {
+            throw RenderError(.invalidRequest, "A guidance scale of \(guidanceScale) is not possible: choose 0 to 50.")
+        }
+        guard (0...1).contains(eta) else {
+            throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
+        }
+        if let patch { try check(side: patch, "patch", 64...Self.sideLimit) }
+        if let stride { try check(side: stride, "stride", 8...Self.sideLimit) }
+        if let patch, let stride, stride > patch {
+            throw RenderError(
+                .invalidRequest,
+                "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
+            )
+        }
+    }
+
+    private func check(prompt text: String, _ name: String) throws(RenderError) {
+        guard text.utf8.count <= Self.promptLimit else {
+            throw RenderError(
+                .invalidRequest, "The \(name) has \(text.utf8.count) bytes: shorten it to at most \(Self.promptLimit).")
+        }
+    }
+
+    private func check(side: Int, _ name: String, _ range: ClosedRange<Int>) throws(RenderError) {
+        guard range.contains(side) else {
+            throw RenderError(
+                .invalidRequest, "A \(name) of \(side) px is not possible: choose \(range.lowerBound) to \(range.upperBound).")
+        }
+        guard side % 8 == 0 else {
+            let below = max(range.lowerBound, side / 8 * 8)
+            throw RenderError(
+                .invalidRequest, "A \(name) of \(side) px is not a multiple of 8: choose \(below) or \(side / 8 * 8 + 8).")
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import Acceleration
+public import ContentHash
+public import StrictJSON
+
+/// The parts of a render, in the order in which they come.
+public enum RenderPhase: String, Sendable, CaseIterable {
+    /// Prompts become embeddings.
+    case encode
+    /// The whole latent, one task a step.
+    case denoise
+    /// CutDiffusion's patches that share their pixels.
+    case structure
+    /// CutDiffusion's overlapping views.
+    case detail
+    /// Latents become pixels.
+    case decode
+}
+
+/// Planar values (channels, height, width), the order of PyTorch and of the wire.
+public struct Latent: Sendable, Equatable {
+    public var channels: Int
+    public var height: Int
+    public var width: Int
+    public var values: [Float]
+
+    public init(channels: Int, height: Int, width: Int, values: [Float]) {
+        precondition(
+            values.count == channels * height * width, "\(values.count) values are no \(channels)×\(height)×\(width) latent")
+        (self.channels, self.height, self.width, self.values) = (channels, height, width, values)
+    }
+}
+
+/// One U-Net evaluation with guidance.
+struct DenoiseWork: Sendable, Equatable {
+    /// Already scaled as the sampler asks.
+    var latent: Latent
+    var timestep: Float
+    /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
+    var guidance: Float
+    var plan: UNetPlan
+}
+
+/// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any number
+/// of times.
+public struct RenderTask: Sendable, Equatable {
+    enum Work: Sendable, Equatable {
+        /// Rows of token ids of equal length.
+        case encode(ids: [[Int32]])
+        case denoise(DenoiseWork)
+        /// A latent in the U-Net's scale.
+        case decode(Latent)
+    }
+
+    public var phase: RenderPhase
+    /// Zero-based, over the whole render.
+    public var step: Int
+    /// Its place in the barrier.
+    public var index: Int
+    /// The `hash` of the context that it needs.
+    public var contextHash: SHA256Digest
+    var work: Work
+
+    /// How long it takes in relation to other tasks of the render: pixels of the latent, more for decoding.
+    public var cost: Double {
+        switch work {
+        case .encode: 1
+        case .denoise(let work): Double(work.latent.height * work.latent.width) * (work.guidance > 1 ? 2 : 1)
+        case .decode(let latent): Double(latent.height * latent.width) * 4
+        }
+    }
+
+    /// How error messages call it.
+    var title: String { "\(phase.rawValue) step \(step), patch \(index)" }
+}
+
+/// What a task gave.
+public enum TaskOutput: Sendable, Equatable {
+    /// (rows, tokens, width)
+    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float])
+    /// What the U-Net predicts, after guidance.
+    case prediction(Latent)
+    /// Row-major, three bytes a pixel.
+    case pixels(width: Int, height: Int, rgb: [UInt8])
+}
+
+/// The tasks between two merges.
+public struct Barrier: Sendable, Equatable {
+    public var phase: RenderPhase
+    /// Zero-based within the phase, and how many steps the phase has.
+    public var step: Int
+    public var stepCount: Int
+    public var tasks: [RenderTask]
+    /// What a worker must hold before it runs any of them.
+    public var context: JobContext
+}
+
+/// What the tasks of a job share: the model, and from the first denoising step on the embedded prompts. It goes to each worker once.
+public struct JobContext: Sendable, Equatable {
+    /// The embedded prompts: one row, or the negative prompt's and the prompt's.
+    struct Conditioning: Sendable, Equatable {
+        var rows: Int
+        var tokens: Int
+        var width: Int
+        var values: [Float]
+    }
+
+    public let modelIdentity: SHA256Digest
+    let conditioning: Conditioning?
+    /// SHA-256 of the encoded context.
+    public let hash: SHA256Digest
+
+    init(modelIdentity: SHA256Digest, conditioning: Conditioning?) {
+        (self.modelIdentity, self.conditioning) = (modelIdentity, conditioning)
+        let encoded = JobContext.encode(modelIdentity, conditioning)
+        let hasher = SHA256Hasher()
+        hasher.update(encoded.metadata.canonicalBytes())
+        hasher.update(encoded.payload)
+        hash = hasher.finalize()
+    }
+
+    /// The context as it travels.
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { JobContext.encode(modelIdentity, conditioning) }
+
+    private static func encode(
+        _ model: SHA256Digest, _ conditioning: Conditioning?
+    ) -> (metadata: JSONValue, payload: [UInt8]) {
+        var object = JSONObject()
+        object["model"] = .string(model.hex)
+        guard let conditioning else { return (.object(object), []) }
+        object["rows"] = .integer(Int64(conditioning.rows))
+        object["tokens"] = .integer(Int64(conditioning.tokens))
+        object["width"] = .integer(Int64(conditioning.width))
+        return (.object(object), TensorBytes.encode(conditioning.values))
+    }
+
+    /// Throws `.malformed` for anything but an encoded context.
+    public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
+        let fields = WireFields(metadata, "A job's context")
+        guard let model = SHA256Digest(hex: try fields.string("model")) else {
+            throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
+        }
+        guard fields.has("rows") else {
+            guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
+            self.init(modelIdentity: model, conditioning: nil)
+            return
+        }
+        let rows = try fields.integer("rows", 1...2)
+        let tokens = try fields.integer("tokens", 1...8192)
+        let width = try fields.integer("width", 1...65536)
+        let values = try TensorBytes.decode(payload, count: rows * tokens * width, "A job's conditioning")
+        guard values.allSatisfy(\.isFinite) else {
+            throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
+        }
+        self.init(
+            modelIdentity: model, conditioning: Conditioning(rows: rows, tokens: tokens, width: width, values: values))
+    }
+}

@@ -1,0 +1,160 @@
+import Acceleration
+import ContentHash
+public import StrictJSON
+
+/// Limits of what travels, checked by both ends.
+enum TaskLimits {
+    static let channels = 1...64
+    static let latentSide = 1...2048
+    static let tokens = 8192
+    static let windowBlocks = 1024
+}
+
+extension RenderTask {
+    /// The task as it travels: canonical metadata and raw f32 numbers.
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
+        var object = JSONObject()
+        object["phase"] = .string(phase.rawValue)
+        object["step"] = .integer(Int64(step))
+        object["index"] = .integer(Int64(index))
+        object["context"] = .string(contextHash.hex)
+        switch work {
+        case .encode(let ids):
+            object["ids"] = .array(ids.map { row in .array(row.map { .integer(Int64($0)) }) })
+            return (.object(object), [])
+        case .denoise(let work):
+            object.setShape(of: work.latent)
+            object["timestep"] = .number(Double(work.timestep))
+            object["guidance"] = .number(Double(work.guidance))
+            object["rad"] = .bool(work.plan.rad)
+            object["pool"] = .bool(work.plan.pool)
+            object["shifts"] = work.plan.windowShifts.map { .array($0.map { .integer(Int64($0)) }) }
+            return (.object(object), TensorBytes.encode(work.latent.values))
+        case .decode(let latent):
+            object.setShape(of: latent)
+            return (.object(object), TensorBytes.encode(latent.values))
+        }
+    }
+
+    /// Throws `.malformed` for anything but an encoded task, `.nonFinite` for NaN or infinity in its numbers.
+    public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
+        let fields = WireFields(metadata, "A task")
+        guard let phase = RenderPhase(rawValue: try fields.string("phase")) else {
+            throw RenderError(.malformed, "A task names a phase that does not exist.")
+        }
+        guard let hash = SHA256Digest(hex: try fields.string("context")) else {
+            throw RenderError(.malformed, "A task names no context by its SHA-256.")
+        }
+        self.phase = phase
+        step = try fields.integer("step", 0...1_000_000)
+        index = try fields.integer("index", 0...1_000_000)
+        contextHash = hash
+        switch phase {
+        case .encode:
+            guard payload.isEmpty else {
+                throw RenderError(.malformed, "A task that encodes text has numbers it does not need.")
+            }
+            work = .encode(ids: try Self.ids(metadata))
+        case .decode:
+            work = .decode(try Latent(fields, payload))
+        case .denoise, .structure, .detail:
+            let shifts = try fields.integers("shifts", 0...3, limit: TaskLimits.windowBlocks)
+            work = .denoise(
+                DenoiseWork(
+                    latent: try Latent(fields, payload), timestep: try fields.number("timestep"),
+                    guidance: try fields.number("guidance"),
+                    plan: UNetPlan(
+                        rad: try fields.flag("rad"), pool: try fields.flag("pool"),
+                        windowShifts: shifts.map { $0.map { UInt8($0) } })))
+        }
+    }
+
+    private static func ids(_ metadata: JSONValue) throws(RenderError) -> [[Int32]] {
+        guard let rows = metadata["ids"]?.arrayValue, (1...2).contains(rows.count) else {
+            throw RenderError(.malformed, "A task that encodes text has one or two rows of token ids.")
+        }
+        var ids: [[Int32]] = []
+        for row in rows {
+            guard let elements = row.arrayValue, (1...TaskLimits.tokens).contains(elements.count) else {
+                throw RenderError(.malformed, "A row of token ids has 1 to \(TaskLimits.tokens) numbers.")
+            }
+            var numbers: [Int32] = []
+            for element in elements {
+                guard let number = element.intValue.flatMap({ Int32(exactly: $0) }), number >= 0 else {
+                    throw RenderError(.malformed, "A token id is a whole number from 0.")
+                }
+                numbers.append(number)
+            }
+            ids.append(numbers)
+        }
+        return ids
+    }
+}
+
+extension Latent {
+    fileprivate init(_ fields: WireFields, _ payload: [UInt8]) throws(RenderError) {
+        let channels = try fields.integer("channels", TaskLimits.channels)
+        let height = try fields.integer("height", TaskLimits.latentSide)
+        let width = try fields.integer("width", TaskLimits.latentSide)
+        let values = try TensorBytes.decode(payload, count: channels * height * width, "A latent")
+        guard values.allSatisfy(\.isFinite) else { throw RenderError(.nonFinite, "A latent holds NaN or infinity.") }
+        self.init(channels: channels, height: height, width: width, values: values)
+    }
+}
+
+extension JSONObject {
+    fileprivate mutating func setShape(of latent: Latent) {
+        self["channels"] = .integer(Int64(latent.channels))
+        self["height"] = .integer(Int64(latent.height))
+        self["width"] = .integer(Int64(latent.width))
+    }
+}
+
+extension TaskOutput {
+    /// The output as it travels.
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
+        var object = JSONObject()
+        switch self {
+        case .embeddings(let rows, let tokens, let width, let values):
+            object["kind"] = "embeddings"
+            object["rows"] = .integer(Int64(rows))
+            object["tokens"] = .integer(Int64(tokens))
+            object["width"] = .integer(Int64(width))
+            return (.object(object), TensorBytes.encode(values))
+        case .prediction(let latent):
+            object["kind"] = "prediction"
+            object.setShape(of: latent)
+            return (.object(object), TensorBytes.encode(latent.values))
+        case .pixels(let width, let height, let rgb):
+            object["kind"] = "pixels"
+            object["width"] = .integer(Int64(width))
+            object["height"] = .integer(Int64(height))
+            return (.object(object), rgb)
+        }
+    }
+
+    /// Throws `.malformed` for anything but an encoded output, `.nonFinite` for NaN or infinity in its numbers.
+    public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
+        let fields = WireFields(metadata, "A task's output")
+        switch try fields.string("kind") {
+        case "embeddings":
+            let rows = try fields.integer("rows", 1...2)
+            let tokens = try fields.integer("tokens", 1...TaskLimits.tokens)
+            let width = try fields.integer("width", 1...65536)
+            let values = try TensorBytes.decode(payload, count: rows * tokens * width, "An embedding")
+            guard values.allSatisfy(\.isFinite) else { throw RenderError(.nonFinite, "An embedding holds NaN or infinity.") }
+            self = .embeddings(rows: rows, tokens: tokens, width: width, values: values)
+        case "prediction":
+            self = .prediction(try Latent(fields, payload))
+        case "pixels":
+            let width = try fields.integer("width", 1...RenderRequest.sideLimit)
+            let height = try fields.integer("height", 1...RenderRequest.sideLimit)
+            guard payload.count == width * height * 3 else {
+                throw RenderError(.malformed, "A picture has \(payload.count) bytes instead of \(width * height * 3).")
+            }
+            self = .pixels(width: width, height: height, rgb: payload)
+        default:
+            throw RenderError(.malformed, "A task's output is of a kind that does not exist.")
+        }
+    }
+}

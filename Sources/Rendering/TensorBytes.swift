@@ -1,0 +1,27 @@
+/// Numbers as they travel: f32, little endian.
+enum TensorBytes {
+    static func encode(_ values: [Float]) -> [UInt8] {
+        #if _endian(little)
+            return values.withUnsafeBytes { Array($0) }
+        #else
+            return values.flatMap { value in withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) } }
+        #endif
+    }
+
+    /// - Parameter count: how many numbers there must be.
+    /// - Throws: `.malformed` for another length.
+    static func decode(_ bytes: [UInt8], count: Int, _ what: String) throws(RenderError) -> [Float] {
+        guard bytes.count == count * 4 else {
+            throw RenderError(.malformed, "\(what) has \(bytes.count) bytes instead of \(count * 4).")
+        }
+        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+            bytes.withUnsafeBytes { source in
+                for index in 0..<count {
+                    buffer[index] = Float(
+                        bitPattern: UInt32(littleEndian: source.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
+                }
+            }
+            initialized = count
+        }
+    }
+}
