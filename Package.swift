@@ -54,7 +54,7 @@ let package = Package(
         library("ContentHash", ["COpenSSL"]),
         library("RandomStreams"),
         library("Cluster"),
-        library("Acceleration"),
+        library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
         // Computing.
@@ -109,14 +109,14 @@ let package = Package(
             name: "TestSupport", dependencies: ["TensorCore", "StrictJSON", "Weights"], path: "Tests/TestSupport",
             resources: [.copy("Fixtures")], swiftSettings: strict),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
-        tests("RandomStreamsTests", ["RandomStreams", "TestSupport"]),
+        tests("RandomStreamsTests", ["RandomStreams", "StrictJSON", "TestSupport"]),
         tests("ContentHashTests", ["ContentHash"]),
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
-        tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "TestSupport"]),
-        tests("AccelerationTests", ["Acceleration", "TestSupport"]),
+        tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
+        tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
             ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),

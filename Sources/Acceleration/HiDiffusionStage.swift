@@ -1,0 +1,72 @@
+/// Which of HiDiffusion's recipes a model follows. Always said, never guessed from a path.
+public enum HiDiffusionFamily: String, Sendable, CaseIterable {
+    /// Stable Diffusion 1.x and 2.x.
+    case sd15
+    /// SDXL and its fine-tunes.
+    case sdxl
+    /// SDXL inpainting: never the aggressive schedule.
+    case sdxlInpainting = "sdxl_inpainting"
+    /// Playground v2: never the aggressive schedule.
+    case sdxlPlayground = "sdxl_playground"
+    /// SDXL-Turbo.
+    case sdxlTurbo = "sdxl_turbo"
+
+    /// Transformer blocks with window attention in this family's U-Net.
+    public var windowBlockCount: Int { self == .sd15 ? 5 : 10 }
+}
+
+/// What of RAU-Net is on in one U-Net call.
+///
+/// A pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py` of 0.1.10).
+/// The reference counts calls instead, which goes wrong as soon as a step is more than one call.
+public struct HiDiffusionStage: Sendable, Equatable {
+    /// The dilated down-sampling with stride 4.
+    public let rad: Bool
+    /// Pooling on the way down, bicubic resizing on the way up.
+    public let pool: Bool
+
+    /// Nothing on.
+    public static let plain = HiDiffusionStage(rad: false, pool: false)
+
+    /// A stage from its two switches.
+    public init(rad: Bool, pool: Bool) {
+        self.rad = rad
+        self.pool = pool
+    }
+
+    /// The stage of step `step` (from 0) of `steps` for a U-Net input of `height × width` latent points.
+    ///
+    /// There is no lower size limit, as in the reference; see `HiDiffusionGuard`.
+    public init(family: HiDiffusionFamily, height: Int, width: Int, steps: Int, step: Int) {
+        func before(_ ratio: Double) -> Bool { step < Self.threshold(steps, ratio) }
+        switch family {
+        case .sd15:
+            let isLarge = height >= 256 && width >= 256
+            self.init(rad: before(isLarge ? 0.7 : 0.4), pool: before(isLarge ? 0.3 : 0))
+        case .sdxlTurbo:
+            self.init(rad: false, pool: before(0.5))
+        case .sdxl, .sdxlInpainting, .sdxlPlayground:
+            if height >= 512 && width >= 512 {
+                self.init(rad: before(0.3), pool: before(0.7))
+            } else if family == .sdxl {
+                // Aggressive: first the dilated convolution alone, then pooling alone.
+                let rad = before(8.0 / 50.0)
+                self.init(rad: rad, pool: !rad && before(0.4))
+            } else {
+                self.init(rad: false, pool: before(0.4))
+            }
+        }
+    }
+
+    /// `Int(Double(steps) · ratio)`: multiplied as doubles, then cut off. Exact arithmetic gives one more for 0.7 of 90 steps.
+    static func threshold(_ steps: Int, _ ratio: Double) -> Int { Int(Double(steps) * ratio) }
+}
+
+/// Keeps HiDiffusion away from inputs near the native size, where it halves the features the model was trained on.
+public enum HiDiffusionGuard {
+    /// Whether an input of `height × width` latent points is 1.5 times `native` or more on its shorter side. Our rule; the reference
+    /// has none.
+    public static func allows(height: Int, width: Int, native: Int) -> Bool {
+        2 * min(height, width) >= 3 * native
+    }
+}

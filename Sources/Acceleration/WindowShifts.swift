@@ -1,0 +1,34 @@
+public import RandomStreams
+
+/// Shift ids of window attention: how far the feature map is rolled before it is cut into windows, `0...3` for each window block.
+public enum WindowShifts {
+    /// The shifts of one step of the product, one for each window block in execution order, equal for all patches of the step:
+    /// views that are averaged have seen the same windows. Each is a hash of its own.
+    public static func ids(seed: UInt64, step: Int, blocks: Int) -> [UInt8] {
+        (0..<blocks).map { block in
+            var stream = HashStream(seed: seed, purpose: .windowShift, step: step, index: block)
+            return UInt8(stream.integer(below: 4))
+        }
+    }
+
+    /// The next `count` shifts the reference draws from PyTorch's default generator, one `rand(1)` each; a draw of exactly a quarter
+    /// belongs to the lower id.
+    public static func referenceIDs(_ generator: inout TorchCPUGenerator, count: Int) -> [UInt8] {
+        (0..<count).map { _ in
+            let draw = generator.uniform()
+            return draw <= 0.25 ? 0 : draw <= 0.5 ? 1 : draw <= 0.75 ? 2 : 3
+        }
+    }
+}
+
+extension UNetPlan {
+    /// HiDiffusion at one step: the stage of the input's size and this step's window shifts.
+    ///
+    /// `height` and `width` are the U-Net input in latent points, `windowBlocks` how many blocks of the model have windows.
+    public static func hiDiffusion(
+        family: HiDiffusionFamily, height: Int, width: Int, progress: (step: Int, of: Int), shifts: [UInt8]?
+    ) -> UNetPlan {
+        let stage = HiDiffusionStage(family: family, height: height, width: width, steps: progress.of, step: progress.step)
+        return UNetPlan(rad: stage.rad, pool: stage.pool, windowShifts: shifts)
+    }
+}

@@ -1,0 +1,64 @@
+/// How a canvas is dealt out to patches in the structure phase: patch `(a, b)` holds the canvas points `(a + rows·y, b + columns·x)`.
+///
+/// Lengths are in latent points. Where the canvas is a multiple of the patch, as the reference demands, patches have the patch's
+/// size and cover the canvas exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all of one size, which
+/// is a multiple of eight or the patch's own; relocation crops what lies beyond the canvas, at the right and at the bottom. A side
+/// shorter than the patch has one patch as short as the side itself.
+public struct PatchGrid: Sendable, Equatable {
+    /// Size of the canvas.
+    public let height: Int
+    public let width: Int
+    /// Patches down and across.
+    public let rows: Int
+    public let columns: Int
+    /// Size of every patch.
+    public let patchHeight: Int
+    public let patchWidth: Int
+
+    /// Patch sizes that do not come from the model itself are multiples of this, so that a U-Net with three halvings takes them.
+    public static let alignment = 8
+
+    /// The grid of a canvas of `height × width` for patches of about `patch × patch`. All three must be positive.
+    public init(height: Int, width: Int, patch: Int) throws(GeometryError) {
+        guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(patch) else {
+            throw GeometryError("A canvas of \(height)x\(width) latent points cannot be cut into patches of \(patch).")
+        }
+        self.height = height
+        self.width = width
+        (rows, patchHeight) = Self.axis(height, patch)
+        (columns, patchWidth) = Self.axis(width, patch)
+    }
+
+    /// The number of patches, K; patch `a · columns + b` has the offset `(a, b)`.
+    public var count: Int { rows * columns }
+
+    /// Whether the patches cover the canvas exactly, as in the reference.
+    public var isExact: Bool { rows * patchHeight == height && columns * patchWidth == width }
+
+    private static func axis(_ length: Int, _ patch: Int) -> (count: Int, size: Int) {
+        let count = (length + patch - 1) / patch
+        if length % patch == 0 { return (count, patch) }
+        let least = (length + count - 1) / count
+        if count == 1 { return (1, least) }
+        return (count, min(patch, (least + alignment - 1) / alignment * alignment))
+    }
+
+    /// Deals patches into one canvas: `canvas[c][Y][X] = patches[(Y % rows) · columns + X % columns][c][Y / rows][X / columns]`.
+    ///
+    /// Patches and canvas are planar, `(channels, height, width)`. Nothing is scaled or filtered.
+    public func relocate(_ patches: [[Float]], channels: Int) -> [Float] {
+        let plane = patchHeight * patchWidth
+        precondition(patches.count == count && patches.allSatisfy { $0.count == channels * plane })
+        var canvas = [Float](repeating: 0, count: channels * height * width)
+        for channel in 0..<channels {
+            for y in 0..<height {
+                let source = channel * plane + (y / rows) * patchWidth
+                let target = (channel * height + y) * width
+                for x in 0..<width {
+                    canvas[target + x] = patches[(y % rows) * columns + x % columns][source + x / columns]
+                }
+            }
+        }
+        return canvas
+    }
+}

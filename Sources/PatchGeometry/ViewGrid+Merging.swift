@@ -1,0 +1,70 @@
+extension ViewGrid {
+    /// What the windows see of a planar canvas `(channels, height, width)`: crops of the canvas with zeros around it.
+    public func crops(of canvas: [Float], channels: Int, views: [PatchView]) -> [[Float]] {
+        precondition(canvas.count == channels * height * width)
+        return views.map { view in
+            checkInside(view)
+            var crop = [Float](repeating: 0, count: channels * view.height * view.width)
+            forEachRow(of: view, channels: channels) { source, target, length in
+                for x in 0..<length { crop[target + x] = canvas[source + x] }
+            }
+            return crop
+        }
+    }
+
+    /// The mean of all windows at every canvas point, each with weight 1.
+    ///
+    /// Sums are taken in the order of the views, whatever order they were computed in, and divided last, so the result is the same
+    /// bit for bit. What lies in the padding is dropped. Every point must be covered, which `jitteredViews` sees to.
+    public func average(_ patches: [[Float]], channels: Int, views: [PatchView]) -> [Float] {
+        precondition(patches.count == views.count)
+        var sums = [Float](repeating: 0, count: channels * height * width)
+        for (patch, view) in zip(patches, views) {
+            checkInside(view)
+            precondition(patch.count == channels * view.height * view.width)
+            forEachRow(of: view, channels: channels) { target, source, length in
+                for x in 0..<length { sums[target + x] += patch[source + x] }
+            }
+        }
+        let counts = coverage(of: views)
+        for channel in 0..<channels {
+            let plane = channel * height * width
+            for index in counts.indices {
+                precondition(counts[index] > 0, "a canvas point that no view covers")
+                sums[plane + index] /= Float(counts[index])
+            }
+        }
+        return sums
+    }
+
+    /// How many windows cover each canvas point, in row-major order.
+    public func coverage(of views: [PatchView]) -> [Int] {
+        var counts = [Int](repeating: 0, count: height * width)
+        for view in views {
+            forEachRow(of: view, channels: 1) { target, _, length in
+                for x in 0..<length { counts[target + x] += 1 }
+            }
+        }
+        return counts
+    }
+
+    /// Calls `body` with the canvas index, the patch index and the length of every part of a row that lies inside the canvas.
+    private func forEachRow(of view: PatchView, channels: Int, _ body: (_ canvas: Int, _ patch: Int, _ length: Int) -> Void) {
+        let (top, left) = (view.top - jitterRadius, view.left - jitterRadius)
+        let (firstRow, lastRow) = (max(0, -top), min(view.height, height - top))
+        let (firstColumn, lastColumn) = (max(0, -left), min(view.width, width - left))
+        guard firstRow < lastRow, firstColumn < lastColumn else { return }
+        for channel in 0..<channels {
+            for row in firstRow..<lastRow {
+                let canvas = (channel * height + top + row) * width + left + firstColumn
+                let patch = (channel * view.height + row) * view.width + firstColumn
+                body(canvas, patch, lastColumn - firstColumn)
+            }
+        }
+    }
+
+    private func checkInside(_ view: PatchView) {
+        precondition(view.top >= 0 && view.top + view.height <= height + 2 * jitterRadius)
+        precondition(view.left >= 0 && view.left + view.width <= width + 2 * jitterRadius)
+    }
+}

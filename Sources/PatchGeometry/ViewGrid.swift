@@ -1,0 +1,109 @@
+public import RandomStreams
+
+/// One window of the detail phase, in the coordinates of the canvas padded by the jitter radius on all sides.
+public struct PatchView: Sendable, Hashable {
+    public let top: Int
+    public let left: Int
+    public let height: Int
+    public let width: Int
+
+    /// A window from its corner and size.
+    public init(top: Int, left: Int, height: Int, width: Int) {
+        self.top = top
+        self.left = left
+        self.height = height
+        self.width = width
+    }
+}
+
+/// The overlapping windows of the detail phase (MultiDiffusion with DemoFusion's jitter, as CutDiffusion uses them).
+///
+/// Lengths are in latent points. On an axis of length L with window P and stride s there is one window if L ≤ P and
+/// `⌈(L - P) / s⌉ + 1` otherwise; the last is pulled back to end at L. A window is never longer than its axis.
+public struct ViewGrid: Sendable, Equatable {
+    /// Size of the canvas.
+    public let height: Int
+    public let width: Int
+    /// Size of every window.
+    public let windowHeight: Int
+    public let windowWidth: Int
+    /// Distance of neighbouring windows before the last is pulled back.
+    public let stride: Int
+    /// How far a window may be moved, J = (P - s) / 4; the canvas is padded by it.
+    public let jitterRadius: Int
+    private let tops: [Int]
+    private let lefts: [Int]
+
+    /// The windows of a canvas of `height × width`. Throws unless `1 ≤ stride ≤ window`.
+    public init(height: Int, width: Int, window: Int, stride: Int) throws(GeometryError) {
+        guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(window) else {
+            throw GeometryError("A canvas of \(height)x\(width) latent points cannot be viewed through windows of \(window).")
+        }
+        guard stride >= 1, stride <= window else {
+            throw GeometryError(
+                "A stride of \(stride) latent points does not fit windows of \(window): it must be from 1 to \(window).")
+        }
+        self.height = height
+        self.width = width
+        self.stride = stride
+        windowHeight = min(window, height)
+        windowWidth = min(window, width)
+        jitterRadius = (window - stride) / 4
+        tops = Self.starts(length: height, window: window, stride: stride)
+        lefts = Self.starts(length: width, window: window, stride: stride)
+    }
+
+    /// The number of windows; window `row · columns + column` has the order of its position.
+    public var count: Int { tops.count * lefts.count }
+    /// Windows down and across.
+    public var rows: Int { tops.count }
+    public var columns: Int { lefts.count }
+
+    /// The windows where they belong, without jitter and in the coordinates of the unpadded canvas.
+    public var plainViews: [PatchView] {
+        tops.flatMap { top in
+            lefts.map { PatchView(top: top, left: $0, height: windowHeight, width: windowWidth) }
+        }
+    }
+
+    /// The windows of one detail step of the product: each is moved by draws from its own hash.
+    public func jitteredViews(seed: UInt64, step: Int) -> [PatchView] {
+        jitteredViews { index in
+            var stream = HashStream(seed: seed, purpose: .jitter, step: step, index: index)
+            return { stream.integer(in: $0) }
+        }
+    }
+
+    /// The windows the reference draws from Python's `random`: windows in order, for each the column first, then the row.
+    public func jitteredViews(using random: inout PythonRandom) -> [PatchView] {
+        var stream = random
+        let views = jitteredViews { _ in { stream.integer(in: $0) } }
+        random = stream
+        return views
+    }
+
+    /// Moves every window. On each axis an inner window moves by -J...J, the first by -J...0, the last by 0...J, and one that spans
+    /// the axis not at all and without a draw.
+    private func jitteredViews(draw: (_ index: Int) -> (ClosedRange<Int>) -> Int) -> [PatchView] {
+        plainViews.enumerated().map { index, view in
+            let draw = draw(index)
+            let across = move(start: view.left, length: width, window: windowWidth).map(draw) ?? 0
+            let down = move(start: view.top, length: height, window: windowHeight).map(draw) ?? 0
+            return PatchView(
+                top: view.top + down + jitterRadius, left: view.left + across + jitterRadius, height: view.height,
+                width: view.width)
+        }
+    }
+
+    private func move(start: Int, length: Int, window: Int) -> ClosedRange<Int>? {
+        let (isFirst, isLast) = (start == 0, start + window == length)
+        if isFirst && isLast { return nil }
+        return (isLast ? 0 : -jitterRadius)...(isFirst ? 0 : jitterRadius)
+    }
+
+    private static func starts(length: Int, window: Int, stride: Int) -> [Int] {
+        guard length > window else { return [0] }
+        let count = (length - window + stride - 1) / stride + 1
+        return (0..<count).map { min($0 * stride, length - window) }
+    }
+}
