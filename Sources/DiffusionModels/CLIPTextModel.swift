@@ -48,6 +48,9 @@ public final class CLIPTextModel {
         do { try weights.requireAllConsumed() } catch { throw ModelError(error) }
     }
 
+    /// Whether `pooled` has gone through a projection.
+    public var hasProjection: Bool { projection != nil }
+
     /// Encodes rows of token ids of equal length.
     ///
     /// The pooled vector is taken at the first place of the end token; when the configuration's end token is 2, as in files from

@@ -1,4 +1,92 @@
+public import ArgumentParser
+import GoldenCases
+import StrictJSON
+public import TensorCore
+
+extension BackendChoice: ExpressibleByArgument {}
+
+/// `goldencheck DIR…`: computes reference cases again and compares.
 @main
-struct Main {
-    static func main() {}
+struct GoldenCheck: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "goldencheck",
+        abstract: "Computes the golden cases below folders with Patchloom's own modules and compares the results.",
+        discussion: """
+            One line a case: PASS, FAIL or UNSUPPORTED (known and not implemented). The last line counts. The exit code is 1 when \
+            a case failed or none was found.
+            """)
+
+    @Argument(help: ArgumentHelp("Folders with cases, searched to any depth.", valueName: "dir")) var folders: [String]
+    @Option(help: "Only kinds that match this regular expression, from the first to the last character.") var kind: String?
+    @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
+    @Option(help: "Threads that compute.") var threads = 2
+    @Flag(help: "Print one JSON object a case, and one with the counts at the end.") var json = false
+
+    func run() throws {
+        let kinds = try kindExpression()
+        let runner = try GoldenRunner(backend: backend, threads: threads)
+        var count = (passed: 0, failed: 0, unsupported: 0)
+        for folder in folders {
+            for path in try GoldenRunner.caseFolders(below: folder) {
+                // A case that does not say its kind is not left out: it fails.
+                let kindName = GoldenRunner.kind(of: path)
+                if let kinds, !kindName.isEmpty, try kinds.wholeMatch(in: kindName) == nil { continue }
+                let result = runner.run(path)
+                switch result.outcome {
+                case .passed: count.passed += 1
+                case .failed: count.failed += 1
+                case .unsupported: count.unsupported += 1
+                }
+                print(json ? jsonLine(result) : textLine(result))
+            }
+        }
+        report(count)
+        if count.failed > 0 || count.passed + count.unsupported == 0 { throw ExitCode(1) }
+    }
+
+    private func kindExpression() throws -> Regex<AnyRegexOutput>? {
+        guard let kind else { return nil }
+        do { return try Regex(kind) } catch { throw ValidationError("--kind \(kind) is not a regular expression: \(error)") }
+    }
+
+    private func textLine(_ result: GoldenResult) -> String {
+        let name = result.folder.split(separator: "/").suffix(2).joined(separator: "/")
+        switch result.outcome {
+        case .passed(let error, let tensors): return "PASS \(name): largest error \(error) over \(tensors) tensors"
+        case .failed(let reason): return "FAIL \(name): \(reason)"
+        case .unsupported(let reason): return "UNSUPPORTED \(name): \(reason)"
+        }
+    }
+
+    private func jsonLine(_ result: GoldenResult) -> String {
+        var line = JSONObject()
+        line["case"] = .string(result.folder)
+        line["kind"] = .string(result.kind)
+        switch result.outcome {
+        case .passed(let error, let tensors):
+            line["outcome"] = "passed"
+            line["largest_error"] = .number(error)
+            line["tensors"] = .integer(Int64(tensors))
+        case .failed(let reason):
+            line["outcome"] = "failed"
+            line["reason"] = .string(reason)
+        case .unsupported(let reason):
+            line["outcome"] = "unsupported"
+            line["reason"] = .string(reason)
+        }
+        return JSONValue.object(line).canonicalText
+    }
+
+    private func report(_ count: (passed: Int, failed: Int, unsupported: Int)) {
+        if json {
+            var line = JSONObject()
+            line["passed"] = .integer(Int64(count.passed))
+            line["failed"] = .integer(Int64(count.failed))
+            line["unsupported"] = .integer(Int64(count.unsupported))
+            print(JSONValue.object(line).canonicalText)
+        } else {
+            let unsupported = count.unsupported > 0 ? ", \(count.unsupported) unsupported" : ""
+            print("\(count.passed) passed, \(count.failed) failed\(unsupported)")
+        }
+    }
 }

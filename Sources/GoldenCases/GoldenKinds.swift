@@ -1,0 +1,40 @@
+/// Which kinds of cases there are, and what computes them.
+enum GoldenKinds {
+    /// Kinds that are computed.
+    static let computed: [String: @Sendable (CaseRun) throws -> Void] = [
+        "text_encode": NetworkCases.encodeText,
+        "unet_forward": NetworkCases.runUNet,
+        "vae_decode": NetworkCases.decode,
+        "vae_encode": NetworkCases.encode,
+        "tokenizer": TokenizerCases.tokenize,
+        "file_refusal": FileCases.refuse,
+        "hidiffusion_ops": HiDiffusionCases.operators,
+        "hidiffusion_block": HiDiffusionCases.block,
+        "hidiffusion_unet": HiDiffusionCases.unet,
+    ]
+
+    /// Kinds that are known and wait for their part of the program.
+    static let notYet: [String: String] = [
+        "hidiffusion_todo": "token downsampling inside HiDiffusion's windows",
+        "img2img": "pictures as a start",
+        "inpaint": "inpainting",
+        "lora": "LoRA files",
+        "scheduler_add_noise": "noising a given latent",
+        "single_file": "single-file and half-precision checkpoints",
+        "todo_block": "token downsampling",
+        "todo_indices": "token downsampling",
+        "todo_unet": "token downsampling",
+        "tome_block": "token merging",
+        "tome_plan": "token merging",
+        "tome_unet": "token merging",
+        "vae_decode_tiled": "diffusers' inexact tiling of the VAE decoder",
+        "vae_encode_tiled": "diffusers' inexact tiling of the VAE encoder",
+    ]
+
+    static func compute(_ run: CaseRun) throws {
+        let kind = run.golden.kind
+        if let compute = computed[kind] { return try compute(run) }
+        if let what = notYet[kind] { throw GoldenError.unsupported("kind \(kind): \(what) is not implemented") }
+        throw GoldenError.failed("the kind \"\(kind)\" is not known")
+    }
+}

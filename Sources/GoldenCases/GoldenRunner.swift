@@ -1,0 +1,80 @@
+import FoundationEssentials
+import StrictJSON
+public import TensorCore
+
+/// How one case came out.
+public enum GoldenOutcome: Sendable, Equatable {
+    /// The largest absolute error over all tensors, and how many tensors were compared.
+    case passed(largestError: Double, tensors: Int)
+    case failed(String)
+    /// Known and not implemented; the sentence names what.
+    case unsupported(String)
+}
+
+/// One case and how it came out.
+public struct GoldenResult: Sendable, Equatable {
+    /// The case's folder.
+    public let folder: String
+    /// `kind` of its case file; empty when that cannot be read.
+    public let kind: String
+    public let outcome: GoldenOutcome
+}
+
+/// Runs golden cases: inputs and results of reference implementations, computed again with the program's own modules.
+///
+/// The case format is that of `golden/README.md`: a folder with `case.json`, input tensors and expected tensors.
+public final class GoldenRunner {
+    private let bench: ModelBench
+
+    /// - Throws: when the compute library does not start.
+    public init(backend: BackendChoice, threads: Int) throws(ComputeError) {
+        bench = ModelBench(try ComputeContext(backend: backend, threads: threads))
+    }
+
+    /// The compute library in use.
+    public var backendName: String { bench.context.backendName }
+
+    /// The folders at or below `folder` that have a `case.json`, sorted by path.
+    ///
+    /// - Throws: `.failed` when there is no such folder.
+    public static func caseFolders(below folder: String) throws(GoldenError) -> [String] {
+        var path = folder
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        if !path.hasPrefix("/") { path = FileManager.default.currentDirectoryPath + "/" + path }
+        var isFolder = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder else {
+            throw .failed("\(folder) is not a folder")
+        }
+        if FileManager.default.fileExists(atPath: path + "/case.json") { return [path] }
+        let names: [String]
+        do { names = try FileManager.default.subpathsOfDirectory(atPath: path) } catch {
+            throw .failed("\(folder) cannot be listed: \(error)")
+        }
+        return names.filter { $0.hasSuffix("/case.json") }.map { path + "/" + $0.dropLast("/case.json".count) }.sorted()
+    }
+
+    /// The kind that the case in `folder` says it is; empty when its file cannot be read.
+    public static func kind(of folder: String) -> String {
+        guard let data = FileManager.default.contents(atPath: folder + "/case.json"),
+            let json = try? JSONValue(parsing: [UInt8](data), limits: .config)
+        else { return "" }
+        return json["kind"]?.stringValue ?? ""
+    }
+
+    /// Runs the case in `folder`. Nothing that the folder holds makes this stop: what is wrong with it is the outcome.
+    public func run(_ folder: String) -> GoldenResult {
+        var kind = ""
+        do {
+            let golden = try GoldenCase(folder: folder)
+            kind = golden.kind
+            let run = CaseRun(golden, bench: bench)
+            try GoldenKinds.compute(run)
+            let (error, tensors) = try run.compare()
+            return GoldenResult(folder: folder, kind: kind, outcome: .passed(largestError: error, tensors: tensors))
+        } catch let error as GoldenError where error.code == .unsupported {
+            return GoldenResult(folder: folder, kind: kind, outcome: .unsupported(error.message))
+        } catch {
+            return GoldenResult(folder: folder, kind: kind, outcome: .failed("\(error)"))
+        }
+    }
+}

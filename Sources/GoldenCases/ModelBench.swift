@@ -1,0 +1,82 @@
+import DiffusionModels
+import StrictJSON
+import TensorCore
+import Tokenizing
+import Weights
+
+/// Keeps the compute context and the networks that cases share.
+final class ModelBench {
+    let context: ComputeContext
+    private var models: [String: LoadedModel] = [:]
+
+    init(_ context: ComputeContext) { self.context = context }
+
+    func model(at path: String) throws(GoldenError) -> LoadedModel {
+        if let known = models[path] { return known }
+        let model = try LoadedModel(path: path, context: context)
+        models[path] = model
+        return model
+    }
+}
+
+/// A model folder whose parts are loaded when they are first asked for.
+final class LoadedModel {
+    let source: ModelSource
+    private let context: ComputeContext
+    private var loadedUNet: UNet?
+    private var loadedDecoder: VAEDecoder?
+    private var loadedEncoder: VAEEncoder?
+    private var loadedText: [String: CLIPTextModel] = [:]
+    private var loadedTokenizers: [String: CLIPTokenizer] = [:]
+
+    init(path: String, context: ComputeContext) throws(GoldenError) {
+        self.context = context
+        do { source = try ModelSource.folder(path) } catch { throw .failed("\(error)") }
+    }
+
+    /// Whether the model has two text encoders.
+    var isXL: Bool { source.exists("text_encoder_2/config.json") }
+
+    func unet() throws -> UNet {
+        if let loadedUNet { return loadedUNet }
+        let configuration = try UNetConfiguration(json: source.json("unet/config.json"))
+        let unet = try UNet(source.weights(component: "unet"), configuration: configuration, context: context)
+        loadedUNet = unet
+        return unet
+    }
+
+    func vaeConfiguration() throws -> VAEConfiguration { try VAEConfiguration(json: source.json("vae/config.json")) }
+
+    func decoder() throws -> VAEDecoder {
+        if let loadedDecoder { return loadedDecoder }
+        let decoder = try VAEDecoder(source.weights(component: "vae"), configuration: vaeConfiguration(), context: context)
+        loadedDecoder = decoder
+        return decoder
+    }
+
+    func encoder() throws -> VAEEncoder {
+        if let loadedEncoder { return loadedEncoder }
+        let encoder = try VAEEncoder(source.weights(component: "vae"), configuration: vaeConfiguration(), context: context)
+        loadedEncoder = encoder
+        return encoder
+    }
+
+    /// - Parameter part: `text_encoder` or `text_encoder_2`.
+    func textEncoder(_ part: String) throws -> CLIPTextModel {
+        if let known = loadedText[part] { return known }
+        let file = part + "/config.json"
+        let configuration = try CLIPTextConfiguration(json: source.json(file), file: file)
+        let model = try CLIPTextModel(source.weights(component: part), configuration: configuration, context: context)
+        loadedText[part] = model
+        return model
+    }
+
+    /// - Parameter part: `tokenizer` or `tokenizer_2`.
+    func tokenizer(_ part: String) throws -> CLIPTokenizer {
+        if let known = loadedTokenizers[part] { return known }
+        let files = try CLIPTokenizerFiles(folder: part, exists: source.exists, json: source.json, text: source.text)
+        let tokenizer = try CLIPTokenizer(files)
+        loadedTokenizers[part] = tokenizer
+        return tokenizer
+    }
+}

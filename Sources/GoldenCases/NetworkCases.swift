@@ -1,0 +1,64 @@
+import Acceleration
+import DiffusionModels
+import TensorCore
+
+/// One call of one network.
+enum NetworkCases {
+    static func encodeText(_ run: CaseRun) throws {
+        let model = try run.model().textEncoder(run.parameters.string("part"))
+        let (ids, shape) = try run.integers("input_ids", [nil, nil])
+        let output = try model.encode(ids: rows(ids, length: shape[1]))
+        run.produce(plain: "last_hidden_state", output.lastHiddenState)
+        run.produce(plain: "penultimate", try model.state(output, clipSkip: 1))
+        run.produce(plain: "hidden_states_0", output.hiddenStates[0])
+        run.produce(plain: "clip_skip_1", try model.normedState(output, clipSkip: 1))
+        run.produce(plain: "clip_skip_2", try model.normedState(output, clipSkip: 2))
+        run.produce(plain: model.hasProjection ? "text_embeds" : "pooler_output", output.pooled)
+    }
+
+    /// Rows of ids of one length. Ids beyond 32 bits become −1, which no vocabulary has.
+    static func rows(_ ids: [Int], length: Int) -> [[Int32]] {
+        stride(from: 0, to: ids.count, by: length).map { start in
+            ids[start..<(start + length)].map { Int32(exactly: $0) ?? -1 }
+        }
+    }
+
+    static func runUNet(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        run.produce(image: "sample", try unet.forward(unetInput(run, unet), plan: .plain))
+    }
+
+    /// The U-Net call that a case's inputs describe.
+    static func unetInput(_ run: CaseRun, _ unet: UNet) throws -> UNetInput {
+        let configuration = unet.configuration
+        let sample = try run.image("sample", channels: configuration.inChannels)
+        let rows = sample.shape[0]
+        let added = configuration.added
+        return UNetInput(
+            sample: sample, timesteps: try run.input("timestep", [nil]).floats,
+            text: try run.tensor("encoder_hidden_states", [rows, nil, configuration.textWidth]),
+            textEmbeds: try added.map { try run.tensor("text_embeds", [rows, $0.textWidth]) },
+            timeIDs: try added.map { _ in try run.tensor("time_ids", [rows, UNetConfiguration.AddedConditioning.timeIDCount]) })
+    }
+
+    static func decode(_ run: CaseRun) throws {
+        let decoder = try run.model().decoder()
+        let latent = try run.input("latents", [nil, decoder.configuration.latentChannels, nil, nil])
+        run.produce(image: "sample", try decode(latent.floats, shape: latent.shape, decoder))
+    }
+
+    /// - Parameters:
+    ///   - latent: planar, in the U-Net's scale.
+    ///   - shape: (n, c, h, w)
+    static func decode(_ latent: [Float], shape: [Int], _ decoder: VAEDecoder) throws -> Tensor {
+        let unscaled = decoder.configuration.decoderInput(latent, height: shape[2], width: shape[3])
+        return try decoder.decode(Tensor(planar: unscaled, n: shape[0], c: shape[1], h: shape[2], w: shape[3]))
+    }
+
+    static func encode(_ run: CaseRun) throws {
+        let encoder = try run.model().encoder()
+        let distribution = try encoder.encode(run.image("sample", channels: encoder.configuration.imageChannels))
+        run.produce(image: "mean", distribution.mean)
+        run.produce(image: "logvar", distribution.logVariance)
+    }
+}
