@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -114,11 +115,38 @@ int csystem_terminal_columns(int descriptor) {
 
 int csystem_is_terminal(int descriptor) { return isatty(descriptor); }
 
+// More than 1,024 processors do not fit this mask; the call then fails and the configured count stands in.
+static int affinity(cpu_set_t *set) {
+    CPU_ZERO(set);
+    return sched_getaffinity(0, sizeof(*set), set) == 0 && CPU_COUNT(set) > 0;
+}
+
 int csystem_available_processors(void) {
     cpu_set_t set;
-    CPU_ZERO(&set);
-    // More than 1,024 processors do not fit this mask; the call then fails and the configured count stands in.
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+    if (affinity(&set)) return CPU_COUNT(&set);
     long configured = sysconf(_SC_NPROCESSORS_ONLN);
     return configured > 0 ? (int)configured : 1;
+}
+
+// The lowest number among the processors that share this one's core; its own where the kernel does not say.
+static int first_sibling(int processor) {
+    char path[96];
+    snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", processor);
+    FILE *file = fopen(path, "re");
+    int first = processor;
+    if (file) {
+        if (fscanf(file, "%d", &first) != 1 || first < 0 || first >= CPU_SETSIZE) first = processor;
+        fclose(file);
+    }
+    return first;
+}
+
+int csystem_available_cores(void) {
+    cpu_set_t set, cores;
+    if (!affinity(&set)) return csystem_available_processors();
+    CPU_ZERO(&cores);
+    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+        if (CPU_ISSET(processor, &set)) CPU_SET(first_sibling(processor), &cores);
+    }
+    return CPU_COUNT(&cores);
 }

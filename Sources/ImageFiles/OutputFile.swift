@@ -33,6 +33,7 @@ public struct OutputFile: Sendable, Equatable {
     /// Writes the bytes and puts the file in place in one step.
     public func write(_ bytes: [UInt8]) throws(ImageFileError) {
         let (temporary, descriptor) = try makeTemporary()
+        keepPermissions(descriptor)
         var number = Self.writeAll(bytes, to: descriptor)
         if close(descriptor) != 0 && number == 0 { number = errno }
         if number == 0 { number = commit(temporary) }
@@ -74,6 +75,13 @@ public struct OutputFile: Sendable, Equatable {
             if errno != EEXIST && errno != EINTR { throw failure(errno) }
         }
         throw failure(EEXIST)
+    }
+
+    /// A file that is replaced keeps its permissions, as if it had been written over. Where the file system has none, there are
+    /// none to keep.
+    private func keepPermissions(_ descriptor: Int32) {
+        var status = stat()
+        if replacesExisting, stat(target, &status) == 0 { fchmod(descriptor, status.st_mode & 0o777) }
     }
 
     private var folder: String {

@@ -38,6 +38,9 @@ import Testing
             let mask = umask(0)
             umask(mask)
             #expect(mode == 0o666 & ~Int(mask))
+            try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: path)
+            try output.write([7])
+            #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o640)
         }
     }
 

@@ -5,6 +5,8 @@ import Testing
     static let fileLinesMax = 500
     static let functionLinesMax = 60
     static let parametersMax = 5
+    /// An operation's operands are its parameters.
+    static let operandsMax = 7
     static let columnsMax = 128
 
     @Test func filesCanBeReadInOneSitting() throws {
@@ -25,8 +27,9 @@ import Testing
                 let place = "\(file.path):\(function.line) \(function.name)"
                 #expect(function.lineCount <= Self.functionLinesMax, "\(place) has \(function.lineCount) lines")
                 // Initialisers fill structs; their parameters are the struct's fields.
+                let limit = file.target == "TensorCore" ? Self.operandsMax : Self.parametersMax
                 if function.name != "init" {
-                    #expect(function.parameterCount <= Self.parametersMax, "\(place) has \(function.parameterCount) parameters")
+                    #expect(function.parameterCount <= limit, "\(place) has \(function.parameterCount) parameters")
                 }
             }
         }

@@ -29,4 +29,7 @@ int csystem_is_terminal(int descriptor);
 /// Processors this process may run on (its affinity mask), at least 1.
 int csystem_available_processors(void);
 
+/// Physical cores among them: processors that share a core count once. At least 1.
+int csystem_available_cores(void);
+
 #endif
