@@ -1,3 +1,4 @@
+import Acceleration
 public import ContentHash
 import DiffusionModels
 import EmbeddedModel
@@ -37,6 +38,8 @@ public struct ModelDescription: Sendable {
     let tokenizer: CLIPTokenizer
     /// nil when HiDiffusion has no place in the U-Net.
     let windowBlockCount: Int?
+    /// HiDiffusion's thresholds for this kind of model. SD 1.x and 2.x are all that is rendered so far.
+    var hiDiffusionFamily: HiDiffusionFamily? { windowBlockCount == HiDiffusionFamily.sd15.windowBlockCount ? .sd15 : nil }
 
     /// Reads configurations and tokenizer and computes the identity.
     ///

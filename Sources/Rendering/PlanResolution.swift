@@ -1,0 +1,157 @@
+import Acceleration
+import PatchGeometry
+import Samplers
+
+/// A plan with what is needed to carry it out.
+struct ResolvedPlan: Sendable {
+    let plan: RenderPlan
+    let sampler: Sampler
+    /// nil for `direct`.
+    let cut: CutGeometry?
+    /// How many shift ids window attention takes; nil when HiDiffusion is off throughout.
+    let windowBlocks: Int?
+}
+
+/// CutDiffusion's two ways to cut the canvas.
+struct CutGeometry: Sendable {
+    let grid: PatchGrid
+    let views: ViewGrid
+    let phases: PhaseSchedule
+}
+
+/// Makes the decisions that a request leaves open. Every refusal is one sentence with the remedy.
+struct PlanResolution {
+    let request: RenderRequest
+    let model: ModelDescription
+
+    private var native: Int { model.sampleSize }
+    private var latentWidth: Int { request.width / model.scaleFactor }
+    private var latentHeight: Int { request.height / model.scaleFactor }
+
+    func resolve() throws(RenderError) -> ResolvedPlan {
+        try request.validated()
+        let steps = request.steps ?? model.recommended.steps
+        let sampler: Sampler
+        do {
+            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: Double(request.eta))
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
+        let method = resolvedMethod
+        let cut = method == .cut ? try cutGeometry(steps: steps) : nil
+        if method == .direct, request.patch != nil || request.stride != nil || request.structureFraction != nil {
+            throw RenderError(
+                .invalidRequest,
+                "Patch, stride and structure fraction belong to the method cut, but this picture is rendered directly: leave them out "
+                    + "or choose the method cut.")
+        }
+        let structure = try hiDiffusion(
+            height: cut?.grid.patchHeight ?? latentHeight, width: cut?.grid.patchWidth ?? latentWidth)
+        let detail =
+            try cut.map { geometry throws(RenderError) in
+                try hiDiffusion(height: geometry.views.windowHeight, width: geometry.views.windowWidth)
+            } ?? structure
+        try checkHiDiffusionIsUsed(structure || detail, cut)
+        let plan = RenderPlan(
+            width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
+            latentChannels: model.latentChannels, steps: steps,
+            guidanceScale: request.guidanceScale ?? model.recommended.guidanceScale, seed: request.seed, eta: request.eta,
+            method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut), hiDiffusionInStructure: structure,
+            hiDiffusionInDetail: detail, notes: notes(sampler, cut))
+        return ResolvedPlan(
+            plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
+    }
+
+    /// Up to the native size the model is used as it was trained.
+    private var resolvedMethod: RenderMethod {
+        guard request.method == .auto else { return request.method }
+        return max(latentWidth, latentHeight) <= native ? .direct : .cut
+    }
+
+    private func cutGeometry(steps: Int) throws(RenderError) -> CutGeometry {
+        let patch = (request.patch ?? native * model.scaleFactor) / model.scaleFactor
+        let stride = request.stride.map { $0 / model.scaleFactor } ?? max(1, patch / 2)
+        guard patch <= max(latentWidth, latentHeight) else {
+            throw RenderError(
+                .invalidRequest,
+                "A patch of \(patch * model.scaleFactor) px is larger than the picture of \(request.width)×\(request.height): choose a "
+                    + "smaller patch, a larger picture or the method direct.")
+        }
+        guard stride <= patch else {
+            throw RenderError(
+                .invalidRequest,
+                "A stride of \(stride * model.scaleFactor) px would leave gaps between patches of \(patch * model.scaleFactor) px: choose "
+                    + "a stride of at most \(patch * model.scaleFactor).")
+        }
+        let fraction = request.structureFraction ?? model.recommended.structureFraction
+        do {
+            let grid = try PatchGrid(height: latentHeight, width: latentWidth, patch: patch)
+            let views = try ViewGrid(height: latentHeight, width: latentWidth, window: patch, stride: stride)
+            try Self.checkCounts(grid, views)
+            return CutGeometry(grid: grid, views: views, phases: try PhaseSchedule(steps: steps, fraction: fraction))
+        } catch let error as GeometryError {
+            throw RenderError(.invalidRequest, error.message)
+        } catch let error as RenderError {
+            throw error
+        } catch {
+            throw RenderError(.invalidRequest, "\(error)")
+        }
+    }
+
+    /// The most patches or views of one step.
+    private static let patchLimit = 16384
+
+    private static func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
+        guard max(grid.count, views.count) <= patchLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture would be cut into \(max(grid.count, views.count)) patches: choose a larger patch or stride for at most \(patchLimit)."
+            )
+        }
+    }
+
+    /// Whether HiDiffusion is on for a U-Net input of this size.
+    private func hiDiffusion(height: Int, width: Int) throws(RenderError) -> Bool {
+        guard request.hiDiffusion != .off, model.windowBlockCount != nil else { return false }
+        return HiDiffusionGuard.allows(height: height, width: width, native: native)
+    }
+
+    /// `on` must not be ignored in silence.
+    private func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
+        guard request.hiDiffusion == .on, !used else { return }
+        guard model.windowBlockCount != nil else {
+            throw RenderError(
+                .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
+        }
+        let needed = (3 * model.nativeSize + 1) / 2
+        let side =
+            model.scaleFactor * (cut.map { min($0.views.windowHeight, $0.views.windowWidth) } ?? min(latentHeight, latentWidth))
+        throw RenderError(
+            .invalidRequest,
+            "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
+                + (cut == nil ? "choose a larger picture" : "choose a larger patch or the method direct")
+                + ", or --hidiffusion off.")
+    }
+
+    private func notes(_ sampler: Sampler, _ cut: CutGeometry?) -> [String] {
+        var notes: [String] = []
+        if request.samplingMethod == nil, model.scheduler.ownMethod == nil {
+            notes.append(
+                "the model's own scheduler \(model.scheduler.className) is not supported yet; \(sampler.method.rawValue) stands in"
+            )
+        }
+        if let cut, !cut.grid.isExact {
+            notes.append(
+                "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
+        }
+        return notes
+    }
+
+    private static func planCut(_ geometry: CutGeometry) -> RenderPlan.Cut {
+        RenderPlan.Cut(
+            gridRows: geometry.grid.rows, gridColumns: geometry.grid.columns, patchHeight: geometry.grid.patchHeight,
+            patchWidth: geometry.grid.patchWidth, viewHeight: geometry.views.windowHeight,
+            viewWidth: geometry.views.windowWidth,
+            stride: geometry.views.stride, viewsPerStep: geometry.views.count, structureSteps: geometry.phases.structureSteps)
+    }
+}

@@ -1,0 +1,270 @@
+import Acceleration
+import PatchGeometry
+import RandomStreams
+import Samplers
+import Tokenizing
+
+/// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
+///
+/// A value: no clock, no I/O, no randomness but what the seed gives. Outputs are merged in task order, so the picture does not depend
+/// on who computed what and when.
+public struct RenderMachine: Sendable {
+    /// What follows a merge.
+    public enum Outcome: Sendable {
+        case barrier(Barrier)
+        case finished(RenderedImage)
+    }
+
+    /// Where the render stands: which outputs the current barrier waits for.
+    private enum Stage: Sendable {
+        case encoding
+        /// Step `step` of the whole latent.
+        case denoising(step: Int)
+        /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
+        case structure(step: Int, PixelInteraction)
+        /// CutDiffusion's detail phase: crops of the canvas by view.
+        case detail(step: Int, views: [PatchView], crops: [[Float]])
+        case decoding
+        case finished
+    }
+
+    public let plan: RenderPlan
+    private let request: RenderRequest
+    private let model: ModelDescription
+    private let resolved: ResolvedPlan
+    private var stage = Stage.encoding
+    private var context: JobContext
+    /// The planar latents: one canvas, or the patches of the structure phase.
+    private var latents: [[Float]] = []
+    private var generator: TorchCPUGenerator
+    private var expectedTasks = 0
+
+    /// Resolves the request for a model.
+    ///
+    /// - Throws: `.invalidRequest` for what the method cannot do, in one sentence with the remedy.
+    public init(request: RenderRequest, model: ModelDescription) throws(RenderError) {
+        resolved = try PlanResolution(request: request, model: model).resolve()
+        plan = resolved.plan
+        (self.request, self.model) = (request, model)
+        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        generator = TorchCPUGenerator(seed: request.seed)
+        // A prompt that cannot be tokenised is refused now, not by a worker.
+        tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
+    }
+
+    private let tokenIDs: [[Int32]]
+
+    /// The first barrier: the prompts, as token ids.
+    public mutating func start() -> Barrier {
+        stage = .encoding
+        return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
+    }
+
+    /// Merges the outputs of the last barrier, in task order.
+    ///
+    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in a merged latent, naming
+    ///   phase and step. After an error the machine is as it was.
+    public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
+        guard outputs.count == expectedTasks else {
+            throw RenderError(.malformed, "A step of \(expectedTasks) tasks got \(outputs.count) outputs.")
+        }
+        switch stage {
+        case .encoding:
+            context = JobContext(modelIdentity: model.identity, conditioning: try conditioning(outputs[0]))
+            drawInitialNoise()
+            return .barrier(firstDenoisingBarrier())
+        case .denoising(let step):
+            try completeDenoising(step, outputs)
+            return .barrier(step + 1 < plan.steps ? denoisingBarrier(step + 1) : decodingBarrier())
+        case .structure(let step, let interaction):
+            return .barrier(try completeStructure(step, interaction, outputs))
+        case .detail(let step, let views, let crops):
+            return .barrier(try completeDetail(step, views, crops, outputs))
+        case .decoding:
+            let image = try finish(outputs[0])
+            stage = .finished
+            return .finished(image)
+        case .finished:
+            throw RenderError(.malformed, "The picture is finished; nothing is left to merge.")
+        }
+    }
+}
+
+// MARK: - Barriers
+
+extension RenderMachine {
+    private mutating func barrier(_ phase: RenderPhase, step: Int, of count: Int, _ works: [RenderTask.Work]) -> Barrier {
+        let overall = phase == .detail ? step + (plan.cut?.structureSteps ?? 0) : step
+        expectedTasks = works.count
+        return Barrier(
+            phase: phase, step: step, stepCount: count,
+            tasks: works.enumerated().map { index, work in
+                RenderTask(phase: phase, step: overall, index: index, contextHash: context.hash, work: work)
+            }, context: context)
+    }
+
+    private mutating func firstDenoisingBarrier() -> Barrier {
+        plan.cut == nil ? denoisingBarrier(0) : structureBarrier(0)
+    }
+
+    private mutating func denoisingBarrier(_ step: Int) -> Barrier {
+        stage = .denoising(step: step)
+        let work = denoise(latents[0], height: plan.latentHeight, width: plan.latentWidth, step, plan.hiDiffusionInStructure)
+        return barrier(.denoise, step: step, of: plan.steps, [work])
+    }
+
+    private mutating func structureBarrier(_ step: Int) -> Barrier {
+        guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
+        let interaction = PixelInteraction(
+            patchCount: cut.grid.count, positionCount: latents[0].count, seed: plan.seed, step: step)
+        stage = .structure(step: step, interaction)
+        let works = interaction.shuffle(latents).map {
+            denoise($0, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step, plan.hiDiffusionInStructure)
+        }
+        return barrier(.structure, step: step, of: cut.phases.structureSteps, works)
+    }
+
+    private mutating func detailBarrier(_ step: Int) -> Barrier {
+        guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
+        let views = cut.views.jitteredViews(seed: plan.seed, step: step)
+        let crops = cut.views.crops(of: latents[0], channels: plan.latentChannels, views: views)
+        stage = .detail(step: step, views: views, crops: crops)
+        let works = crops.map {
+            denoise($0, height: cut.views.windowHeight, width: cut.views.windowWidth, step, plan.hiDiffusionInDetail)
+        }
+        return barrier(.detail, step: step - cut.phases.structureSteps, of: cut.phases.detailSteps, works)
+    }
+
+    private mutating func decodingBarrier() -> Barrier {
+        stage = .decoding
+        return barrier(.decode, step: 0, of: 1, [.decode(canvas)])
+    }
+
+    private var canvas: Latent {
+        Latent(channels: plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth, values: latents[0])
+    }
+
+    /// One U-Net evaluation of an unscaled latent.
+    private func denoise(_ values: [Float], height: Int, width: Int, _ step: Int, _ hiDiffusion: Bool) -> RenderTask.Work {
+        var unetPlan = UNetPlan.plain
+        if hiDiffusion, let blocks = resolved.windowBlocks, let family = model.hiDiffusionFamily {
+            unetPlan = .hiDiffusion(
+                family: family, height: height, width: width, progress: (step, plan.steps),
+                shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
+        }
+        return .denoise(
+            DenoiseWork(
+                latent: Latent(
+                    channels: plan.latentChannels, height: height, width: width,
+                    values: resolved.sampler.scaleInput(values, step: step)),
+                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidanceScale, plan: unetPlan))
+    }
+}
+
+// MARK: - Merging
+
+extension RenderMachine {
+    private static func tokenIDs(
+        _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
+    ) throws(RenderError) -> [[Int32]] {
+        do {
+            let length = min(model.tokenizer.maxLength, model.textPositions)
+            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: length)
+            guard plan.guidanceScale > 1 else { return [prompt] }
+            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: length), prompt]
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
+    }
+
+    private func conditioning(_ output: TaskOutput) throws(RenderError) -> JobContext.Conditioning {
+        guard case .embeddings(let rows, let tokens, let width, let values) = output, rows == tokenIDs.count,
+            tokens == tokenIDs[0].count
+        else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
+        return JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
+    }
+
+    /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
+    private mutating func drawInitialNoise() {
+        let (count, points) =
+            resolved.cut.map { ($0.grid.count, $0.grid.patchHeight * $0.grid.patchWidth) }
+            ?? (1, plan.latentHeight * plan.latentWidth)
+        let scale = resolved.sampler.initialNoiseScale
+        latents = (0..<count).map { _ in
+            generator.normals(count: plan.latentChannels * points).map { $0 * scale }
+        }
+    }
+
+    /// The predictions of all tasks, each checked to have its input's size.
+    private func predictions(_ outputs: [TaskOutput], _ inputs: [[Float]]) throws(RenderError) -> [[Float]] {
+        var predictions: [[Float]] = []
+        for (index, output) in outputs.enumerated() {
+            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels,
+                latent.values.count == inputs[index].count
+            else { throw RenderError(.malformed, "The output of task \(index) is no prediction of its task's size.") }
+            predictions.append(latent.values)
+        }
+        return predictions
+    }
+
+    private func stepped(
+        _ sample: [Float], by prediction: [Float], _ step: Int, _ phase: RenderPhase, noise: [Float]?
+    ) throws(RenderError) -> [Float] {
+        let next = resolved.sampler.step(modelOutput: prediction, step: step, sample: sample, noise: noise)
+        guard next.allSatisfy(\.isFinite) else {
+            throw RenderError(
+                .nonFinite, "The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
+        }
+        return next
+    }
+
+    private mutating func completeDenoising(_ step: Int, _ outputs: [TaskOutput]) throws(RenderError) {
+        var stream = generator
+        let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: latents[0].count) : nil
+        latents[0] = try stepped(latents[0], by: try predictions(outputs, latents)[0], step, .denoise, noise: noise)
+        generator = stream
+    }
+
+    private mutating func completeStructure(
+        _ step: Int, _ interaction: PixelInteraction, _ outputs: [TaskOutput]
+    ) throws(RenderError) -> Barrier {
+        guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
+        let restored = interaction.restore(try predictions(outputs, latents))
+        var (next, stream) = (latents, generator)
+        for patch in next.indices {
+            let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: next[patch].count) : nil
+            next[patch] = try stepped(next[patch], by: restored[patch], step, .structure, noise: noise)
+        }
+        (latents, generator) = (next, stream)
+        guard step + 1 == cut.phases.structureSteps else { return structureBarrier(step + 1) }
+        latents = [cut.grid.relocate(latents, channels: plan.latentChannels)]
+        return detailBarrier(step + 1)
+    }
+
+    private mutating func completeDetail(
+        _ step: Int, _ views: [PatchView], _ crops: [[Float]], _ outputs: [TaskOutput]
+    ) throws(RenderError) -> Barrier {
+        guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
+        let predictions = try predictions(outputs, crops)
+        var stream = generator
+        // One map of noise for the whole canvas: views agree where they overlap.
+        let noises =
+            resolved.sampler.needsNoise(step: step)
+            ? cut.views.crops(of: stream.normals(count: latents[0].count), channels: plan.latentChannels, views: views) : nil
+        var next: [[Float]] = []
+        for index in crops.indices {
+            next.append(try stepped(crops[index], by: predictions[index], step, .detail, noise: noises?[index]))
+        }
+        generator = stream
+        latents = [cut.views.average(next, channels: plan.latentChannels, views: views)]
+        return step + 1 < plan.steps ? detailBarrier(step + 1) : decodingBarrier()
+    }
+
+    private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {
+        guard case .pixels(let width, let height, let rgb) = output, width == plan.width, height == plan.height else {
+            throw RenderError(.malformed, "The decoded picture does not have \(plan.width)×\(plan.height) pixels.")
+        }
+        let parameters = GenerationParameters(request: request, plan: plan, model: model)
+        return RenderedImage(width: width, height: height, rgb: rgb, parameters: parameters.text, details: parameters.details)
+    }
+}

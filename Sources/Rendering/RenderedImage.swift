@@ -1,0 +1,81 @@
+import ContentHash
+import Samplers
+public import StrictJSON
+
+/// A finished picture.
+public struct RenderedImage: Sendable, Equatable {
+    public var width: Int
+    public var height: Int
+    /// Row-major, three bytes a pixel: red, green, blue.
+    public var rgb: [UInt8]
+    /// What made it, in the text form that A1111's web UI reads (keyword `parameters`).
+    public var parameters: String
+    /// What made it, complete.
+    public var details: JSONValue
+}
+
+/// The text of generation parameters: prompt, negative prompt and a line of `Key: value` pairs, as A1111's web UI writes and reads it.
+struct GenerationParameters {
+    let request: RenderRequest
+    let plan: RenderPlan
+    let model: ModelDescription
+
+    var text: String {
+        var lines = [request.prompt]
+        if !request.negativePrompt.isEmpty { lines.append("Negative prompt: \(request.negativePrompt)") }
+        lines.append(pairs.map { "\($0.0): \(Self.quoted($0.1))" }.joined(separator: ", "))
+        return lines.joined(separator: "\n")
+    }
+
+    private var pairs: [(String, String)] {
+        var pairs = [
+            ("Steps", String(plan.steps)), ("Sampler", plan.samplingMethod == .ddim ? "DDIM" : "Euler"),
+            ("CFG scale", Self.short(plan.guidanceScale)), ("Seed", String(plan.seed)),
+            ("Size", "\(plan.width)x\(plan.height)"),
+            ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
+        ]
+        if plan.eta > 0 { pairs.append(("Eta", Self.short(plan.eta))) }
+        // Readers take a missing RNG for the graphics card's.
+        pairs.append(("RNG", "CPU"))
+        pairs.append(("Method", plan.method.rawValue))
+        if let cut = plan.cut {
+            pairs.append(("Patch", "\(cut.patchWidth * 8)x\(cut.patchHeight * 8)"))
+            pairs.append(("Stride", String(cut.stride * 8)))
+            pairs.append(("Structure steps", String(cut.structureSteps)))
+        }
+        pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        pairs.append(("Version", "patchloom"))
+        return pairs
+    }
+
+    /// Values that hold a separator are written as JSON strings, as the readers expect.
+    static func quoted(_ value: String) -> String {
+        guard value.contains(where: { ",:\n".contains($0) }) else { return value }
+        return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
+    }
+
+    private static func short(_ value: Float) -> String {
+        value == value.rounded() && abs(value) < 1e6 ? String(Int(value)) : String(value)
+    }
+
+    /// Everything again, for programs.
+    var details: JSONValue {
+        var object = JSONObject()
+        object["program"] = "patchloom"
+        object["request"] = request.json
+        object["plan"] = plan.json
+        object["model"] = .object(
+            {
+                var model = JSONObject()
+                model["name"] = .string(self.model.shortName)
+                model["sha256"] = .string(self.model.identity.hex)
+                return model
+            }())
+        return .object(object)
+    }
+}
+
+extension ModelDescription {
+    /// The last part of the model's path.
+    var shortName: String { name.split(separator: "/").last.map(String.init) ?? name }
+}
