@@ -1,0 +1,58 @@
+import Samplers
+import StrictJSON
+import TestSupport
+import Testing
+
+@Suite struct GoldenSamplerTests {
+    private static func own(_ kind: String) -> [GoldenFiles] {
+        GoldenFiles.cases(kind).filter {
+            ["DDIMScheduler", "EulerDiscreteScheduler"].contains($0.params["scheduler"]?["_class_name"]?.stringValue)
+        }
+    }
+
+    private func sampler(_ golden: GoldenFiles, steps: Int) throws -> Sampler {
+        let configuration = try SchedulerConfiguration(json: try #require(golden.params["scheduler"]))
+        return try Sampler(configuration, steps: steps, eta: golden.params["eta"]?.doubleValue ?? 0)
+    }
+
+    @Test(arguments: own("scheduler")) func trajectories(_ golden: GoldenFiles) throws {
+        let steps = try #require(golden.params["num_inference_steps"]?.intValue)
+        let sampler = try sampler(golden, steps: steps)
+        #expect(sampler.steps == golden.params["calls"]?.intValue)
+        #expect(golden.mismatch("timesteps", sampler.timesteps.map { Float($0) }) == nil)
+        #expect(golden.mismatch("alphas_cumprod", sampler.schedule.alphasCumprod) == nil)
+        #expect(golden.mismatch("init_noise_sigma", [sampler.initialNoiseScale]) == nil)
+        if golden.expected.contains("sigmas") { #expect(golden.mismatch("sigmas", sampler.sigmas) == nil) }
+        var sample = golden.inputs.floats("initial_noise").map { $0 * sampler.initialNoiseScale }
+        var (shown, samples): ([Float], [Float]) = ([], [])
+        for (step, output) in golden.inputs.rows("model_outputs").enumerated() {
+            shown += sampler.scaleInput(sample, step: step)
+            let noise = sampler.needsNoise(step: step) ? golden.inputs.rows("noises")[step] : nil
+            sample = sampler.step(modelOutput: output, step: step, sample: sample, noise: noise)
+            samples += sample
+        }
+        #expect(golden.mismatch("model_inputs", shown) == nil)
+        #expect(golden.mismatch("samples", samples) == nil)
+    }
+
+    @Test(arguments: own("scheduler_table")) func tables(_ golden: GoldenFiles) throws {
+        let counts = try #require(golden.params["num_inference_steps"]?.arrayValue)
+        for steps in try counts.map({ try #require($0.intValue) }) {
+            let sampler = try sampler(golden, steps: steps)
+            #expect(golden.mismatch("n\(steps).timesteps", sampler.timesteps.map { Float($0) }) == nil)
+            #expect(golden.mismatch("n\(steps).init_noise_sigma", [sampler.initialNoiseScale]) == nil)
+            if golden.expected.contains("n\(steps).sigmas") {
+                #expect(golden.mismatch("n\(steps).sigmas", sampler.sigmas) == nil)
+            }
+        }
+    }
+
+    @Test(arguments: own("scheduler_add_noise")) func addedNoise(_ golden: GoldenFiles) throws {
+        let steps = try #require(golden.params["num_inference_steps"]?.intValue)
+        let sampler = try sampler(golden, steps: steps)
+        let indices = try #require(golden.params["timestep_indices"]?.arrayValue).map { try #require($0.intValue) }
+        let (original, noise) = (golden.inputs.floats("original"), golden.inputs.floats("noise"))
+        let noisy = indices.flatMap { sampler.addNoise(to: original, noise: noise, step: $0) }
+        #expect(golden.mismatch("noisy", noisy) == nil)
+    }
+}
