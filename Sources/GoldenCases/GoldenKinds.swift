@@ -10,7 +10,19 @@ enum GoldenKinds {
         "file_refusal": FileCases.refuse,
         "hidiffusion_ops": HiDiffusionCases.operators,
         "hidiffusion_block": HiDiffusionCases.block,
+        "hidiffusion_stages": HiDiffusionCases.stages,
         "hidiffusion_unet": HiDiffusionCases.unet,
+        "hidiffusion_pipeline": PipelineCases.hiDiffusion,
+        "txt2img": PipelineCases.textToImage,
+        "rng": RandomCases.draw,
+        "scheduler": SchedulerCases.run,
+        "scheduler_table": SchedulerCases.tables,
+        "scheduler_add_noise": SchedulerCases.addNoise,
+        "cutdiffusion_views": CutDiffusionCases.views,
+        "cutdiffusion_interaction": CutDiffusionCases.interaction,
+        "cutdiffusion_relocation": CutDiffusionCases.relocation,
+        "cutdiffusion_detail": CutDiffusionCases.detail,
+        "cutdiffusion_pipeline": CutDiffusionPipeline.run,
     ]
 
     /// Kinds that are known and wait for their part of the program.
@@ -19,7 +31,6 @@ enum GoldenKinds {
         "img2img": "pictures as a start",
         "inpaint": "inpainting",
         "lora": "LoRA files",
-        "scheduler_add_noise": "noising a given latent",
         "single_file": "single-file and half-precision checkpoints",
         "todo_block": "token downsampling",
         "todo_indices": "token downsampling",

@@ -1,5 +1,6 @@
 import Acceleration
 import DiffusionModels
+import RandomStreams
 import StrictJSON
 import TensorCore
 
@@ -11,6 +12,11 @@ enum HiDiffusionCases {
         case "avg_pool_2x2_ceil": run.produce(image: "y", run.context.averagePool2x2(try run.image("x")))
         case "rad_conv": try dilatedConvolution(run)
         case "resize": try resize(run)
+        case "shift_ids":
+            var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+            let count = run.golden.expected.tensors["ids"]?.count ?? 0
+            let ids = WindowShifts.referenceIDs(&generator, count: count)
+            run.produce("ids", GoldenTensor(integers: ids.map(Int.init), shape: [count]))
         default: throw GoldenError.failed("the operator \"\(name)\" is not known")
         }
     }
@@ -68,9 +74,52 @@ enum HiDiffusionCases {
                 windowShift: UInt8(shift)))
     }
 
+    /// Which of RAD and pooling is active at every step, for many sizes.
+    static func stages(_ run: CaseRun) throws {
+        let family = try family(run.parameters)
+        let rows = try run.parameters.value("size_and_steps").arrayValue ?? []
+        for row in rows {
+            let numbers = row.arrayValue?.compactMap(\.intValue) ?? []
+            guard numbers.count == 3, numbers.allSatisfy({ (1...100_000).contains($0) }) else {
+                throw GoldenError.failed("\"size_and_steps\" holds rows of height, width and steps")
+            }
+            let (height, width, steps) = (numbers[0], numbers[1], numbers[2])
+            let stages = (0..<steps).map {
+                HiDiffusionStage(family: family, height: height, width: width, steps: steps, step: $0)
+            }
+            let key = "\(height)x\(width)-n\(steps)"
+            run.produce(key + ".rad", GoldenTensor(integers: stages.map { $0.rad ? 1 : 0 }, shape: [steps]))
+            run.produce(key + ".pool", GoldenTensor(integers: stages.map { $0.pool ? 1 : 0 }, shape: [steps]))
+        }
+    }
+
+    static func family(_ parameters: Parameters) throws -> HiDiffusionFamily {
+        let name = try parameters.string("family")
+        guard let family = HiDiffusionFamily(rawValue: name) else {
+            throw GoldenError.failed("the family \"\(name)\" is not known")
+        }
+        return family
+    }
+
+    /// What the program itself would switch on must be what the reference had on.
+    private static func checkStage(_ parameters: Parameters) throws {
+        let size = try parameters.integers("size_seen_by_reference")
+        let steps = try parameters.integer("N", in: 1...100_000)
+        guard size.count == 2, size.allSatisfy({ $0 > 0 }) else { throw GoldenError.failed("a size has height and width") }
+        var stage = HiDiffusionStage(
+            family: try family(parameters), height: size[0], width: size[1], steps: steps,
+            step: try parameters.integer("t", in: 0...(steps - 1)))
+        if try !parameters.flag("raunet") { stage = .plain }
+        let (rad, pool) = (try parameters.flag("rad"), try parameters.flag("pool"))
+        guard stage == HiDiffusionStage(rad: rad, pool: pool) else {
+            throw GoldenError.failed("the stage is \(stage), the reference had rad \(rad) and pool \(pool)")
+        }
+    }
+
     static func unet(_ run: CaseRun) throws {
         let unet = try run.model().unet()
         let parameters = run.parameters
+        try checkStage(parameters)
         let shifts = try parameters.integers("shifts")
         guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
         let plan = UNetPlan(

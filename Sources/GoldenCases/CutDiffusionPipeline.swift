@@ -1,0 +1,143 @@
+import Acceleration
+import DiffusionModels
+import PatchGeometry
+import Samplers
+import StrictJSON
+import TensorCore
+import Weights
+
+/// A whole CutDiffusion run with given noise, permutations and views.
+struct CutDiffusionPipeline {
+    private let run: CaseRun
+    private let grid: PatchGrid
+    private let phases: PhaseSchedule
+    private let sampler: Sampler
+    private let channels: Int
+    private var denoiser: Denoiser
+
+    static func run(_ run: CaseRun) throws {
+        if try run.parameters.flag("quirk_q1") {
+            throw GoldenError.unsupported("quirk_q1: the reference's slip of sigma in later view batches is not repeated")
+        }
+        var pipeline = try CutDiffusionPipeline(run)
+        let patches = try pipeline.structure()
+        let canvas = pipeline.grid.relocate(patches, channels: pipeline.channels)
+        run.produce("relocated", GoldenTensor(canvas, shape: pipeline.canvasShape))
+        let result = try pipeline.detail(canvas)
+        if run.expects("image") { try PipelineCases.produceImage(run, result, shape: pipeline.canvasShape) }
+    }
+
+    private init(_ run: CaseRun) throws {
+        self.run = run
+        let parameters = run.parameters
+        let unet = try run.model().unet()
+        channels = unet.configuration.outChannels
+        grid = try PatchGrid(
+            height: parameters.integer("h", in: 1...4096), width: parameters.integer("w", in: 1...4096),
+            patch: parameters.integer("native_patch", in: 1...4096))
+        let steps = try parameters.integer("steps", in: 2...10_000)
+        guard let fraction = StructureFraction(try parameters.value("proportion").canonicalText) else {
+            throw GoldenError.failed("\"proportion\" must be a decimal between 0 and 1")
+        }
+        phases = try PhaseSchedule(steps: steps, fraction: fraction)
+        guard try parameters.integer("structure_steps", in: 1...steps) == phases.structureSteps,
+            try parameters.integer("patches", in: 1...4096) == grid.count
+        else { throw GoldenError.failed("the run has \(phases.structureSteps) structure steps and \(grid.count) patches") }
+        sampler = try SchedulerCases.sampler(run.model().source.json("scheduler/scheduler_config.json"), steps: steps)
+        guard sampler.method == .euler else { throw GoldenError.unsupported("this kind is implemented for Euler only") }
+        denoiser = try CutDiffusionPipeline.denoiser(run, unet)
+        run.produce("timesteps", GoldenTensor(shape: [steps], values: .reals(sampler.timesteps)))
+        run.produce("sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
+    }
+
+    private static func denoiser(_ run: CaseRun, _ unet: UNet) throws -> Denoiser {
+        guard let added = unet.configuration.added else { throw GoldenError.failed("the model is not of SDXL's kind") }
+        func conditioning(_ prefix: String) throws -> Conditioning {
+            Conditioning(
+                text: try run.tensor(prefix + "prompt_embeds", [1, nil, unet.configuration.textWidth]),
+                pooled: try run.tensor(prefix + "pooled_prompt_embeds", [1, added.textWidth]))
+        }
+        let guidance = try run.parameters.number("guidance")
+        return Denoiser(
+            context: run.context, unet: unet, negative: guidance > 1 ? try conditioning("negative_") : nil,
+            positive: try conditioning(""), guidance: Float(guidance),
+            rescale: Float(try run.parameters.number("guidance_rescale", default: 0)))
+    }
+
+    private var canvasShape: [Int] { [1, channels, grid.height, grid.width] }
+
+    private func timeIDs(top: Int, left: Int) -> [Float] {
+        [grid.height * 8, grid.width * 8, top * 8, left * 8, grid.height * 8, grid.width * 8].map { Float($0) }
+    }
+
+    /// One guided prediction for one patch.
+    private mutating func predict(_ patch: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
+        denoiser.positive.timeIDs = MicroConditioning.tensor(ids, rows: 1)
+        denoiser.negative?.timeIDs = MicroConditioning.tensor(ids, rows: 1)
+        return try denoiser(
+            sampler.scaleInput(patch, step: step), shape: shape, timestep: sampler.timesteps[step], plan: .plain)
+    }
+
+    private mutating func structure() throws -> [[Float]] {
+        let shape = [1, channels, grid.patchHeight, grid.patchWidth]
+        let noise = try run.input("initial_noise", [grid.count] + shape.dropFirst())
+        let mixings = try mixings()
+        var patches = noise.slices.map { $0.map { $0 * sampler.initialNoiseScale } }
+        var latents: [Float] = []
+        for step in 0..<phases.structureSteps {
+            let seen = mixings?[step].shuffle(patches) ?? patches
+            var predictions: [[Float]] = []
+            for patch in seen {
+                predictions.append(try predict(patch, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
+            }
+            let owned = mixings?[step].restore(predictions) ?? predictions
+            patches = zip(owned, patches).map { sampler.step(modelOutput: $0, step: step, sample: $1) }
+            latents += patches.flatMap(\.self)
+        }
+        run.produce("structure_latents", GoldenTensor(latents, shape: [phases.structureSteps] + noise.shape))
+        return patches
+    }
+
+    /// The permutations of each structure step; nil without interaction.
+    private func mixings() throws -> [PixelInteraction]? {
+        guard try run.parameters.flag("shuffle"), grid.count > 1 else { return nil }
+        let shape = [phases.structureSteps, channels, grid.patchHeight, grid.patchWidth, grid.count]
+        let (values, _) = try run.integers("permutations", shape)
+        let size = values.count / phases.structureSteps
+        return try (0..<phases.structureSteps).map {
+            try CutDiffusionCases.interaction(values[($0 * size)..<(($0 + 1) * size)], patchCount: grid.count)
+        }
+    }
+
+    private mutating func detail(_ start: [Float]) throws -> [Float] {
+        denoiser.guidance = Float(try run.parameters.number("detail_guidance"))
+        let side = try run.parameters.integer("native_patch", in: 1...4096)
+        let views = try ViewGrid(
+            height: grid.height, width: grid.width, window: side, stride: run.parameters.integer("stride", in: 1...4096))
+        let (corners, shape) = try run.integers("views", [phases.detailSteps, views.count, 4])
+        var canvas = start
+        var (latents, allIDs): ([Float], [Float]) = ([], [])
+        for detailStep in 0..<phases.detailSteps {
+            let step = phases.structureSteps + detailStep
+            let range = (detailStep * shape[1] * 4)..<((detailStep + 1) * shape[1] * 4)
+            let boxes = try CutDiffusionCases.views(Array(corners[range]), views)
+            guard views.coverage(of: boxes).allSatisfy({ $0 > 0 }) else {
+                throw GoldenError.failed("the views of step \(step) do not cover the canvas")
+            }
+            var stepped: [[Float]] = []
+            for (crop, box) in zip(views.crops(of: canvas, channels: channels, views: boxes), boxes) {
+                let ids = timeIDs(top: box.top, left: box.left)
+                // One row for each guidance half, as the reference hands them to its U-Net.
+                allIDs += denoiser.negative == nil ? ids : ids + ids
+                let output = try predict(crop, shape: [1, channels, box.height, box.width], step: step, ids: ids)
+                stepped.append(sampler.step(modelOutput: output, step: step, sample: crop))
+            }
+            canvas = views.average(stepped, channels: channels, views: boxes)
+            latents += canvas
+        }
+        run.produce("detail_latents", GoldenTensor(latents, shape: [phases.detailSteps] + canvasShape))
+        run.produce(
+            "detail_time_ids", GoldenTensor(allIDs, shape: [phases.detailSteps, allIDs.count / (6 * phases.detailSteps), 6]))
+        return canvas
+    }
+}

@@ -1,0 +1,139 @@
+import Acceleration
+import DiffusionModels
+import Samplers
+import StrictJSON
+import TensorCore
+
+/// Whole runs from prompt to picture.
+enum PipelineCases {
+    static func textToImage(_ run: CaseRun) throws {
+        try refuse(run.parameters, ["strength", "denoising_end"])
+        let sampler = try sampler(run)
+        try PromptEncoder(run).produceIDs()
+        try denoise(run, sampler, noise: { try stepNoise(run, $0) }, plan: { _ in .plain })
+    }
+
+    static func hiDiffusion(_ run: CaseRun) throws {
+        let parameters = run.parameters
+        if parameters.has("task") {
+            throw GoldenError.unsupported("the task \(try parameters.string("task")) is not implemented")
+        }
+        let sampler = try sampler(run)
+        let family = try HiDiffusionCases.family(parameters)
+        let sides = try latentSize(run)
+        let blocks = try run.model().unet().windowBlockCount
+        let (shifts, _) = try run.integers("shifts", [sampler.steps, blocks])
+        guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
+        let plans = (0..<sampler.steps).map { step in
+            UNetPlan.hiDiffusion(
+                family: family, height: sides.height, width: sides.width, progress: (step, sampler.steps),
+                shifts: shifts[(step * blocks)..<((step + 1) * blocks)].map { UInt8($0) })
+        }
+        let stages = plans.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
+        guard try parameters.value("rad_pool_per_step") == .array(stages) else {
+            throw GoldenError.failed("the stages of the steps are not those of the reference")
+        }
+        try denoise(run, sampler, noise: { step in try run.input("draw_\(step)", nil4).floats }, plan: { plans[$0] })
+    }
+
+    private static let nil4: [Int?] = [nil, nil, nil, nil]
+
+    private static func refuse(_ parameters: Parameters, _ options: [String]) throws {
+        for option in options where parameters.has(option) {
+            throw GoldenError.unsupported("the option \(option) is not implemented")
+        }
+    }
+
+    private static func sampler(_ run: CaseRun) throws -> Sampler {
+        try SchedulerCases.sampler(
+            run.parameters.value("scheduler_config"), steps: run.parameters.integer("steps", in: 1...10_000),
+            eta: run.parameters.number("eta", default: 0))
+    }
+
+    private static func stepNoise(_ run: CaseRun, _ step: Int) throws -> [Float] {
+        let noises = try run.input("step_noises", [nil, nil, nil, nil, nil])
+        guard step < noises.shape[0] else { throw GoldenError.failed("step_noises has no noise for step \(step)") }
+        return noises.slice(step)
+    }
+
+    private static func latentSize(_ run: CaseRun) throws -> (height: Int, width: Int) {
+        (try run.parameters.integer("h", in: 1...4096), try run.parameters.integer("w", in: 1...4096))
+    }
+
+    /// Encodes the prompts, denoises and decodes; produces embeddings, timesteps, the latent after every step and the picture.
+    private static func denoise(
+        _ run: CaseRun, _ sampler: Sampler, noise: (Int) throws -> [Float], plan: (Int) -> UNetPlan
+    ) throws {
+        let parameters = run.parameters
+        let guidance = try parameters.number("guidance")
+        let size = try latentSize(run)
+        var (positive, negative) = try PromptEncoder(run).encode(guided: guidance > 1)
+        let unet = try run.model().unet()
+        let rows = positive.text.shape[0]
+        if unet.configuration.added != nil {
+            let ids = try MicroConditioning(parameters, height: size.height, width: size.width)
+            positive.timeIDs = MicroConditioning.tensor(ids.positive, rows: rows)
+            negative?.timeIDs = MicroConditioning.tensor(ids.negative, rows: rows)
+        }
+        let denoiser = Denoiser(
+            context: run.context, unet: unet, negative: negative, positive: positive, guidance: Float(guidance),
+            rescale: Float(try parameters.number("guidance_rescale", default: 0)))
+        let start = try run.input("latents", [rows, unet.configuration.outChannels, size.height, size.width])
+        var latent = start.floats.map { $0 * sampler.initialNoiseScale }
+        var steps: [Float] = []
+        for step in 0..<sampler.steps {
+            let output = try denoiser(
+                sampler.scaleInput(latent, step: step), shape: start.shape, timestep: sampler.timesteps[step], plan: plan(step))
+            let fresh = try sampler.needsNoise(step: step) ? noise(step) : nil
+            guard fresh.map({ $0.count == latent.count }) ?? true else {
+                throw GoldenError.failed("the noise of step \(step) has not the size of the latent")
+            }
+            latent = sampler.step(modelOutput: output, step: step, sample: latent, noise: fresh)
+            steps += latent
+        }
+        run.produce("latents_steps", GoldenTensor(steps, shape: [sampler.steps] + start.shape))
+        run.produce("timesteps", GoldenTensor(shape: [sampler.steps], values: .reals(sampler.timesteps)))
+        if run.expects("image") { try produceImage(run, latent, shape: start.shape) }
+    }
+
+    /// Decodes to (n, 3, h, w) in 0…1, clamped.
+    static func produceImage(_ run: CaseRun, _ latent: [Float], shape: [Int]) throws {
+        var image = GoldenTensor(image: try NetworkCases.decode(latent, shape: shape, run.model().decoder()))
+        image.values = .reals(image.floats.map { Double(min(1, max(0, $0 / 2 + 0.5))) })
+        run.produce("image", image)
+    }
+}
+
+/// SDXL's six numbers: original height and width, crop top and left, target height and width.
+struct MicroConditioning {
+    let positive: [Float]
+    let negative: [Float]
+
+    /// - Parameters:
+    ///   - height: of the latent; sizes that are not given are the picture's.
+    init(_ parameters: Parameters, height: Int, width: Int) throws {
+        func pair(_ key: String, _ fallback: [Int]) throws -> [Int] {
+            guard parameters.has(key) else { return fallback }
+            let pair = try parameters.integers(key)
+            guard pair.count == 2 else { throw GoldenError.failed("\"\(key)\" has two numbers") }
+            return pair
+        }
+        let picture = [height * 8, width * 8]
+        let numbers =
+            try pair("original_size", picture) + pair("crops_coords_top_left", [0, 0]) + pair("target_size", picture)
+        positive = numbers.map { Float($0) }
+        // The reference takes the negative sizes only when both are given.
+        if parameters.has("negative_original_size"), parameters.has("negative_target_size") {
+            let other =
+                try pair("negative_original_size", picture) + pair("negative_crops_coords_top_left", [0, 0])
+                + pair("negative_target_size", picture)
+            negative = other.map { Float($0) }
+        } else {
+            negative = positive
+        }
+    }
+
+    static func tensor(_ numbers: [Float], rows: Int) -> Tensor {
+        Tensor((0..<rows).flatMap { _ in numbers }, shape: [rows, numbers.count])
+    }
+}

@@ -1,0 +1,89 @@
+import Samplers
+import StrictJSON
+
+/// Samplers: tables, trajectories, noising.
+enum SchedulerCases {
+    /// The sampler that a configuration of diffusers asks for. Another one never stands in: a class or option that is not
+    /// implemented is unsupported.
+    static func sampler(_ json: JSONValue, steps: Int, eta: Double = 0) throws -> Sampler {
+        do {
+            let configuration = try SchedulerConfiguration(json: json)
+            guard let method = configuration.ownMethod else {
+                throw GoldenError.unsupported("the scheduler \(configuration.className) is not implemented")
+            }
+            return try Sampler(configuration, method: method, steps: steps, eta: eta)
+        } catch let error as SamplerError where error.code == .unsupported {
+            throw GoldenError.unsupported(error.message)
+        }
+    }
+
+    static func run(_ run: CaseRun) throws {
+        let parameters = run.parameters
+        let steps = try parameters.integer("num_inference_steps", in: 1...100_000)
+        let sampler = try sampler(
+            parameters.value("scheduler"), steps: steps, eta: parameters.number("eta", default: 0))
+        let first = try run.input("initial_noise", [nil, nil, nil, nil])
+        let outputs = try run.input("model_outputs", [sampler.steps] + first.shape)
+        let noises = try sampler.needsNoise(step: 0) ? run.input("noises", [sampler.steps] + first.shape) : nil
+        var sample = first.floats.map { $0 * sampler.initialNoiseScale }
+        var modelInputs: [Float] = []
+        var samples: [Float] = []
+        for step in 0..<sampler.steps {
+            modelInputs += sampler.scaleInput(sample, step: step)
+            sample = sampler.step(
+                modelOutput: outputs.slice(step), step: step, sample: sample, noise: noises?.slice(step))
+            samples += sample
+        }
+        run.produce("model_inputs", GoldenTensor(modelInputs, shape: [sampler.steps] + first.shape))
+        run.produce("samples", GoldenTensor(samples, shape: [sampler.steps] + first.shape))
+        run.produce(
+            "alphas_cumprod",
+            GoldenTensor(sampler.schedule.alphasCumprod, shape: [sampler.schedule.alphasCumprod.count]))
+        produceTables(run, sampler, prefix: "")
+    }
+
+    private static func produceTables(_ run: CaseRun, _ sampler: Sampler, prefix: String) {
+        run.produce(prefix + "timesteps", GoldenTensor(shape: [sampler.steps], values: .reals(sampler.timesteps)))
+        run.produce(prefix + "init_noise_sigma", GoldenTensor([sampler.initialNoiseScale], shape: [1]))
+        if sampler.method == .euler {
+            run.produce(prefix + "sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
+        }
+    }
+
+    static func tables(_ run: CaseRun) throws {
+        for steps in try run.parameters.integers("num_inference_steps") {
+            let sampler = try sampler(run.parameters.value("scheduler"), steps: steps)
+            produceTables(run, sampler, prefix: "n\(steps).")
+        }
+    }
+
+    static func addNoise(_ run: CaseRun) throws {
+        let steps = try run.parameters.integer("num_inference_steps", in: 1...100_000)
+        let sampler = try sampler(run.parameters.value("scheduler"), steps: steps)
+        let original = try run.input("original", [nil, nil, nil, nil])
+        let noise = try run.input("noise", original.shape)
+        let indices = try run.parameters.integers("timestep_indices")
+        guard indices.allSatisfy({ (0..<sampler.steps).contains($0) }) else {
+            throw GoldenError.failed("\"timestep_indices\" go beyond the \(sampler.steps) steps")
+        }
+        let noisy = indices.flatMap { sampler.addNoise(to: original.floats, noise: noise.floats, step: $0) }
+        run.produce("noisy", GoldenTensor(noisy, shape: [indices.count] + original.shape))
+        run.produce(
+            "timesteps", GoldenTensor(shape: [indices.count], values: .reals(indices.map { sampler.timesteps[$0] })))
+    }
+}
+
+extension GoldenTensor {
+    /// Element `index` of the outermost dimension, as f32.
+    func slice(_ index: Int) -> [Float] {
+        let size = shape.dropFirst().reduce(1, *)
+        let range = (index * size)..<((index + 1) * size)
+        switch values {
+        case .reals(let list): return list[range].map { Float($0) }
+        case .integers(let list): return list[range].map { Float($0) }
+        }
+    }
+
+    /// All elements of the outermost dimension, as f32.
+    var slices: [[Float]] { (0..<shape[0]).map(slice) }
+}
