@@ -150,6 +150,9 @@ public struct WorkerMachine: Sendable {
 
     public var isJoined: Bool { link == .joined }
 
+    /// Whether the compute thread has something to do.
+    public var isBusy: Bool { !computing.isEmpty || !openingContexts.isEmpty }
+
     /// Takes one event and says what to do, in order.
     public mutating func handle(_ event: WorkerEvent, now: Instant) -> [WorkerAction] {
         actions.removeAll(keepingCapacity: true)

@@ -60,11 +60,17 @@ public final class TaskRunner {
         if contexts.count > Self.contextLimit { contexts.removeFirst() }
     }
 
-    /// Computes one task.
+    /// Computes one task. `advanced` is called again and again while the computation moves on, also within the task.
     ///
     /// - Throws: `.missingContext` when its context was not opened, `.malformed` for a task that does not fit the model, `.nonFinite`
     ///   for NaN or infinity in the result, naming phase, step and patch, `.compute` from the backend.
-    public func run(_ task: RenderTask) throws(RenderError) -> TaskOutput {
+    public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
+        context.whenAdvancing = advanced
+        defer { context.whenAdvancing = nil }
+        return try compute(task)
+    }
+
+    private func compute(_ task: RenderTask) throws(RenderError) -> TaskOutput {
         guard let place = contexts.firstIndex(where: { $0.hash == task.contextHash }) else {
             throw RenderError(
                 .missingContext, "\(task.title): this worker does not hold the job's context \(task.contextHash.hex).")

@@ -12,6 +12,8 @@ public final class ComputeContext {
     let kernels: UnsafePointer<ck_kernels>
     let scratch: ThreadScratch
     let memory = BufferPool()
+    /// Called before each operation, on the thread that uses the context: how a long computation shows that it moves.
+    public var whenAdvancing: (() -> Void)?
 
     /// The most threads a context accepts.
     public static let threadLimit = 1024
@@ -67,7 +69,8 @@ public final class ComputeContext {
 
     /// An uninitialised f32 tensor from the context's memory.
     public func empty(_ shape: [Int]) -> Tensor {
-        Tensor(shape: shape, storage: memory.allocate(byteCount: Tensor.elementCount(shape) * 4))
+        whenAdvancing?()
+        return Tensor(shape: shape, storage: memory.allocate(byteCount: Tensor.elementCount(shape) * 4))
     }
 
     private static func kernels(named name: String?) throws(ComputeError) -> UnsafePointer<ck_kernels> {

@@ -1,0 +1,95 @@
+internal import Cluster
+internal import Messages
+
+/// The worker's compute thread: makes the engine, opens contexts, runs tasks, one after another.
+final class ComputeThread: Sendable {
+    enum Command: Sendable {
+        case open(hash: String, EncodedPart)
+        case run(LeaseID, EncodedPart)
+        case stop
+    }
+
+    /// What the engine can do, for HELLO.
+    struct Abilities: Sendable {
+        var numericsClass: String
+        var models: [String]
+    }
+
+    enum Report: Sendable {
+        case ready(Abilities)
+        case unusable(RuntimeError)
+        case opened(hash: String, TaskError?)
+        case computed(LeaseID, Result<EncodedPart, TaskError>, microseconds: Int64)
+        /// The work on a lease moves.
+        case advanced(LeaseID)
+    }
+
+    let mailbox: Mailbox<Command>
+    private let thread: OSThread
+
+    /// - Parameters:
+    ///   - makeEngine: called on the thread, because engines stay on the thread that made them.
+    ///   - report: called on the thread.
+    init(
+        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine, report: @escaping @Sendable (Report) -> Void
+    ) throws(RuntimeError) {
+        let mailbox = try Mailbox<Command>()
+        self.mailbox = mailbox
+        thread = try OSThread(named: "pl-compute", stackBytes: 64 << 20) {
+            let engine: any TaskEngine
+            do throws(RuntimeError) { engine = try makeEngine() } catch {
+                report(.unusable(error))
+                return
+            }
+            report(.ready(Abilities(numericsClass: engine.numericsClass, models: engine.models)))
+            while ComputeThread.obey(mailbox.wait(), engine, report) {}
+        }
+    }
+
+    private static func obey(
+        _ commands: [Command], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
+    ) -> Bool {
+        for command in commands {
+            switch command {
+            case .open(let hash, let part):
+                do throws(TaskError) {
+                    try engine.open(part)
+                    report(.opened(hash: hash, nil))
+                } catch {
+                    report(.opened(hash: hash, error))
+                }
+            case .run(let lease, let task): run(lease, task, engine, report)
+            case .stop: return false
+            }
+        }
+        return true
+    }
+
+    private static func run(
+        _ lease: LeaseID, _ task: EncodedPart, _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
+    ) {
+        let start = monotonicNow()
+        var lastReport = start
+        let outcome: Result<EncodedPart, TaskError>
+        do throws(TaskError) {
+            let output = try engine.run(
+                task,
+                advanced: {
+                    let now = monotonicNow()
+                    guard now.since(lastReport) >= .milliseconds(200) else { return }
+                    lastReport = now
+                    report(.advanced(lease))
+                })
+            outcome = .success(output)
+        } catch {
+            outcome = .failure(error)
+        }
+        report(.computed(lease, outcome, microseconds: monotonicNow().since(start).nanoseconds / 1000))
+    }
+
+    /// Ends the thread after what it is doing, and waits for that.
+    func stop() {
+        mailbox.post(.stop)
+        thread.join()
+    }
+}

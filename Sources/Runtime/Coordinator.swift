@@ -1,0 +1,84 @@
+internal import Cluster
+internal import Messages
+internal import Synchronization
+internal import ZMQSockets
+
+/// A coordinator in this process: plans jobs, hands their tasks to workers, merges what comes back.
+///
+/// Two threads: one owns the sockets and the cluster's state, the other plans and merges. Workers and clients of other processes
+/// connect to the same endpoint.
+public final class Coordinator: Sendable {
+    private let mailbox: Mailbox<CoordinatorCommand>
+    private let thread: OSThread
+    let factory: any JobEngineFactory
+    private let workers: SharedCount
+
+    package static func start(
+        _ options: CoordinatorOptions, factory: any JobEngineFactory
+    ) throws(RuntimeError) -> Coordinator {
+        try Coordinator(options, factory)
+    }
+
+    private init(_ options: CoordinatorOptions, _ factory: any JobEngineFactory) throws(RuntimeError) {
+        self.factory = factory
+        let mailbox = try Mailbox<CoordinatorCommand>()
+        let workers = SharedCount()
+        let started = try Mailbox<Result<Void, RuntimeError>>()
+        self.mailbox = mailbox
+        self.workers = workers
+        thread = try OSThread(named: "pl-coordinator") {
+            do throws(RuntimeError) {
+                // The loop, and with it the socket, is gone when the function returns; only then may the context go.
+                try CoordinatorLoop.main(options, factory, mailbox, workers) { started.post(.success(())) }.terminate()
+            } catch {
+                mailbox.closeForPosting()
+                started.post(.failure(error))
+            }
+        }
+        if case .failure(let error) = started.wait()[0] {
+            thread.join()
+            throw error
+        }
+    }
+
+    package func submit(_ engine: any JobEngine) throws(RuntimeError) -> RenderJob {
+        let id = UniqueID.random()
+        // Progress may be lost when nobody reads it; the newest events, and so the last one, are always kept.
+        let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
+        guard mailbox.post(.submit(id, engine, continuation)) else {
+            throw RuntimeError(.temporary, "The coordinator has stopped or is overloaded; try again later.")
+        }
+        let mailbox = self.mailbox
+        return RenderJob(id: id, events: stream) { mailbox.post(.cancel(id)) }
+    }
+
+    /// Workers that are connected and take work.
+    public var workerCount: Int { workers.value }
+
+    /// Ends all jobs, says goodbye to workers and clients, and waits until that is done. Workers that belong to this program end;
+    /// others go on looking for a coordinator at the address. May be called more than once.
+    public func shutdown() {
+        mailbox.post(.shutdown)
+        thread.join()
+    }
+
+    deinit { shutdown() }
+}
+
+/// A number one thread writes and others read.
+final class SharedCount: Sendable {
+    private let count = Atomic<Int>(0)
+
+    var value: Int {
+        get { count.load(ordering: .relaxed) }
+        set { count.store(newValue, ordering: .relaxed) }
+    }
+}
+
+/// What other threads ask of the coordinator's I/O thread.
+enum CoordinatorCommand: Sendable {
+    case submit(UniqueID, any JobEngine, AsyncStream<JobEvent>.Continuation)
+    case cancel(UniqueID)
+    case job(JobThread.Report)
+    case shutdown
+}

@@ -1,0 +1,299 @@
+internal import Cluster
+internal import Messages
+internal import StrictJSON
+
+/// Jobs: from submission to the picture.
+extension CoordinatorLoop {
+    // MARK: Beginning
+
+    func submit(_ uuid: UniqueID, _ engine: any JobEngine, _ continuation: AsyncStream<JobEvent>.Continuation) {
+        guard let id = admit(uuid, .local(continuation)) else {
+            continuation.yield(.failed(RuntimeError(.temporary, "The queue is full: \(WireLimits.jobs) jobs wait.")))
+            continuation.finish()
+            return
+        }
+        jobThread.mailbox.post(.begin(id, engine))
+    }
+
+    private func admit(_ uuid: UniqueID, _ owner: JobOwner) -> JobID? {
+        guard jobs.count < WireLimits.jobs else { return nil }
+        let id = JobID(nextJob)
+        nextJob += 1
+        let position = jobOrder.count
+        jobs[id] = JobState(uuid: uuid, owner: owner, submitted: monotonicNow(), wireAtSubmission: wireClock.nanoseconds)
+        jobOrder.append(id)
+        publish(.queued(position: position), of: id)
+        return id
+    }
+
+    func receive(_ packet: Packet, fromClient route: Route, _ now: Instant) {
+        switch packet.message {
+        case .submit(let submit):
+            let uuid = packet.address.job
+            guard uuid != .none, !jobs.values.contains(where: { $0.uuid == uuid }), let id = admit(uuid, .client(route)) else {
+                send(.refuse(Refuse(.busy, "the queue is full, or the job's name is taken", retryAfter: 10_000)), along: route)
+                return
+            }
+            send(.submitted(Submitted(position: jobOrder.count - 1)), along: route) { $0.job = uuid }
+            jobThread.mailbox.post(.create(id, request: submit.request, model: submit.model))
+        case .jobCancel:
+            if let id = ownedJob(packet.address.job, by: route) {
+                endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
+            }
+        case .ping: send(.pong, along: route)
+        case .bye: clientLeft(route)
+        default: break
+        }
+    }
+
+    private func ownedJob(_ uuid: UniqueID, by route: Route) -> JobID? {
+        jobOrder.first { id in
+            guard let job = jobs[id], job.uuid == uuid, case .client(route) = job.owner else { return false }
+            return true
+        }
+    }
+
+    /// Nobody could fetch the pictures of a client that is gone.
+    func clientLeft(_ route: Route) {
+        for id in jobOrder {
+            if case .client(route) = jobs[id]?.owner {
+                endJob(id, .failed(RuntimeError(.cancelled, "The client is gone.")))
+            }
+        }
+    }
+
+    func cancelJob(_ uuid: UniqueID) {
+        guard let id = jobOrder.first(where: { jobs[$0]?.uuid == uuid }) else { return }
+        endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
+    }
+
+    // MARK: Barriers
+
+    func handle(_ report: JobThread.Report) {
+        switch report {
+        case .planned(let id, let plan, let model):
+            guard jobs[id] != nil else { return }
+            jobs[id]?.plan = plan
+            publish(.started(plan), of: id)
+            tell(.submitted(id, model: model))
+        case .barrier(let id, let serial, let barrier, let cpu): open(barrier, serial, of: id, cpu)
+        case .rejected(let id, let serial, let index, let failure, let text, let cpu):
+            reject(TaskKey(job: id, barrier: serial, index: index), failure, text, cpu)
+        case .finished(let id, let picture, let cpu): finish(id, picture, cpu)
+        case .failed(let id, let error), .refused(let id, let error): endJob(id, .failed(error))
+        }
+    }
+
+    private func open(_ barrier: EngineBarrier, _ serial: Int, of id: JobID, _ cpu: Int64) {
+        guard var job = jobs[id] else { return }
+        let old = job.context
+        let context = contexts.retain(barrier.contextHash, barrier.context)
+        job.timings.merge += .nanoseconds(cpu)
+        job.barrier = barrier
+        job.serial = serial
+        job.context = context
+        job.outputs = [EncodedPart?](repeating: nil, count: barrier.tasks.count)
+        job.doneInBarrier = 0
+        jobs[id] = job
+        let tasks = barrier.tasks.map {
+            ClusterTask(context: context, cost: $0.cost, byteCount: $0.part.payload.count + WireLimits.headerBytes)
+        }
+        tell(.barrier(id, serial: serial, tasks))
+        // Only now: the machine has closed what nobody uses any more, by its number.
+        if let old { contexts.release(old) }
+        publishProgress(of: id, force: false)
+    }
+
+    func openContext(_ context: ContextID, on id: SessionID) {
+        guard let hash = contexts.hash(of: context), let part = contexts.part(of: context) else { return }
+        send(.jobOpen(JobOpen(context: hash, content: part.metadata, payload: part.payload)), to: id) { address in
+            address.job = self.jobOrder.lazy.compactMap { self.jobs[$0] }.first { $0.context == context }?.uuid ?? .none
+        }
+    }
+
+    func sendLease(_ lease: LeaseID, _ key: TaskKey, _ attempt: Int, to id: SessionID, _ now: Instant) {
+        guard let job = jobs[key.job], let barrier = job.barrier, job.serial == key.barrier else { return }
+        if job.firstLease == nil {
+            jobs[key.job]?.firstLease = now
+            jobs[key.job]?.timings.startUp = now.since(job.submitted).duration
+        }
+        let part = barrier.tasks[key.index].part
+        let grant = LeaseGrant(
+            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, task: part.metadata,
+            payload: part.payload)
+        send(.lease(grant), to: id) { address in
+            address.lease = lease.rawValue
+            address.job = job.uuid
+            address.step = UInt32(clamping: barrier.step)
+            address.taskIndex = UInt32(clamping: key.index)
+            address.attempt = UInt16(clamping: attempt)
+            address.phase = barrier.phaseNumber
+        }
+    }
+
+    // MARK: Results
+
+    func receive(_ result: TaskResult, _ lease: LeaseID, from id: SessionID, on route: Route, _ now: Instant) {
+        let microseconds = Int64(clamping: result.computeMicroseconds)
+        resultInHand = ResultInHand(computeMicroseconds: microseconds, wireMicroseconds: wireShare(result, route))
+        let part = EncodedPart(metadata: result.output, payload: result.payload)
+        let time = Interval(nanoseconds: min(microseconds, Int64.max / 4000) * 1000)
+        tell(.result(id, lease, computeTime: time), now, inHand: part)
+    }
+
+    /// The worker's CPU time on the wire since its last result.
+    private func wireShare(_ result: TaskResult, _ route: Route) -> Int64 {
+        let before = peers[route]?.wireMicroseconds ?? 0
+        peers[route]?.wireMicroseconds = result.wireMicroseconds
+        return Int64(clamping: max(0, result.wireMicroseconds &- before))
+    }
+
+    func take(_ key: TaskKey, _ part: EncodedPart?, _ now: Instant) {
+        guard var job = jobs.removeValue(forKey: key.job) else { return }
+        if let part, job.serial == key.barrier {
+            job.outputs[key.index] = part
+            job.tasksDone += 1
+            job.doneInBarrier += 1
+            job.count(compute: .microseconds(min(resultInHand.computeMicroseconds, 1 << 50)))
+            job.workerWire += min(resultInHand.wireMicroseconds, 1 << 50) * 1000
+        }
+        jobs[key.job] = job
+        publishProgress(of: key.job, force: false)
+    }
+
+    func collected(_ id: JobID, _ serial: Int, _ now: Instant) {
+        guard let job = jobs[id], job.serial == serial else { return }
+        let numericsClass = machine.numericsClass(of: id) ?? ""
+        jobThread.mailbox.post(.complete(id, serial: serial, job.outputs.compactMap { $0 }, numericsClass: numericsClass))
+    }
+
+    private func reject(_ key: TaskKey, _ failure: FailureClass, _ text: String, _ cpu: Int64) {
+        guard let job = jobs[key.job], job.serial == key.barrier else { return }
+        log("a result was refused: \(text)")
+        jobs[key.job]?.timings.merge += .nanoseconds(cpu)
+        jobs[key.job]?.outputs[key.index] = nil
+        jobs[key.job]?.tasksDone -= 1
+        jobs[key.job]?.doneInBarrier -= 1
+        tell(.rejected(key, failure, text))
+    }
+
+    // MARK: Ending
+
+    private func finish(_ id: JobID, _ picture: JobThread.FinishedPicture, _ cpu: Int64) {
+        guard let job = jobs[id] else { return }
+        var timings = job.timings
+        timings.merge += .nanoseconds(cpu)
+        timings.png = .nanoseconds(picture.encoding)
+        timings.wire = .nanoseconds(wireClock.nanoseconds - job.wireAtSubmission + job.workerWire)
+        timings.wall = monotonicNow().since(job.submitted).duration
+        publishProgress(of: id, force: true)
+        endJob(
+            id,
+            .finished(
+                RenderResult(
+                    png: picture.png, width: picture.width, height: picture.height, parameters: picture.parameters,
+                    timings: timings)))
+    }
+
+    /// Ends a job with its last event. The machine cancels what is out; a job it has forgotten already is no matter.
+    func endJob(_ id: JobID, _ event: JobEvent) {
+        guard let job = jobs[id] else { return }
+        publish(event, of: id)
+        jobs[id] = nil
+        jobOrder.removeAll { $0 == id }
+        jobThread.mailbox.post(.drop(id))
+        pendingEvents.append(.ended(id))
+        if let context = job.context { endedContexts.append(context) }
+        if case .local(let continuation) = job.owner { continuation.finish() }
+    }
+
+    func describe(_ failure: JobFailure, of id: JobID) -> RuntimeError {
+        func place(_ key: TaskKey) -> String {
+            guard let barrier = jobs[id]?.barrier else { return "a task" }
+            return "task \(key.index) of the \(barrier.phase) phase, step \(barrier.step)"
+        }
+        switch failure {
+        case .poisoned(let key, let text):
+            return RuntimeError(.jobFailed, "\(place(key)) failed on every worker tried: \(text)")
+        case .numeric(let key, let text): return RuntimeError(.jobFailed, "\(place(key)) gives no finite result: \(text)")
+        case .context(let text): return RuntimeError(.jobFailed, "No worker can prepare the job: \(text)")
+        case .starved(let text): return RuntimeError(.temporary, "The job cannot go on: \(text).")
+        }
+    }
+
+    // MARK: Telling
+
+    private static let publishEvery = Interval.milliseconds(100)
+
+    private func publishProgress(of id: JobID, force: Bool) {
+        guard let job = jobs[id], let barrier = job.barrier, let plan = job.plan else { return }
+        let now = monotonicNow()
+        if !force, let last = job.lastPublished, now.since(last) < CoordinatorLoop.publishEvery { return }
+        jobs[id]?.lastPublished = now
+        let elapsed = now.since(job.submitted)
+        var remaining: Duration?
+        if let first = job.firstLease, job.tasksDone > 0, plan.taskCount >= job.tasksDone {
+            let seconds = Double(now.since(first).nanoseconds) / 1e9
+            remaining = .seconds(seconds * Double(plan.taskCount - job.tasksDone) / Double(job.tasksDone))
+        }
+        publish(
+            .progress(
+                JobProgress(
+                    phase: barrier.phase, step: barrier.step, stepCount: barrier.stepCount, tasksDone: job.tasksDone,
+                    tasksTotal: plan.taskCount, workers: machine.workerCount, elapsed: elapsed.duration,
+                    estimatedRemaining: remaining)), of: id)
+    }
+
+    func publish(_ event: JobEvent, of id: JobID) {
+        guard let job = jobs[id] else { return }
+        switch job.owner {
+        case .local(let continuation): continuation.yield(event)
+        case .client(let route): send(event, of: job.uuid, along: route)
+        }
+    }
+
+    private func send(_ event: JobEvent, of job: UniqueID, along route: Route) {
+        func note(_ note: JobNote) { send(.jobEvent(note), along: route) { $0.job = job } }
+        switch event {
+        case .queued(let position): note(.queued(position: position))
+        case .started(let plan): note(.started(summary: plan.summaryLines, taskCount: plan.taskCount))
+        case .progress(let progress): note(.progress(JobNote.Progress(progress)))
+        case .waiting(let reason): note(.waiting(reason))
+        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.message))
+        case .finished(let result): send(result, of: job, along: route)
+        }
+    }
+
+    private func send(_ result: RenderResult, of job: UniqueID, along route: Route) {
+        let count = ResultChunk.count(forBytes: result.png.count)
+        guard count <= WireLimits.resultChunks else {
+            let text = "The picture file has \(result.png.count) bytes; at most \(WireLimits.payloadBytes) can be sent."
+            send(.jobEvent(.failed(exitCode: 1, text: text)), along: route) { $0.job = job }
+            return
+        }
+        for index in 0..<count {
+            let start = index * WireLimits.resultChunkBytes
+            let piece = result.png[start..<min(result.png.count, start + WireLimits.resultChunkBytes)]
+            let chunk = ResultChunk(
+                index: index, count: count, totalBytes: result.png.count, details: index == 0 ? result.details : nil,
+                payload: Array(piece))
+            send(.jobResult(chunk), along: route) { $0.job = job }
+        }
+    }
+}
+
+/// Times that came with the result being handled.
+struct ResultInHand {
+    var computeMicroseconds: Int64 = 0
+    var wireMicroseconds: Int64 = 0
+}
+
+extension JobNote.Progress {
+    init(_ progress: JobProgress) {
+        self.init(
+            phase: progress.phase, step: progress.step, stepCount: progress.stepCount, tasksDone: progress.tasksDone,
+            tasksTotal: progress.tasksTotal, workers: progress.workers)
+        elapsedSeconds = progress.elapsed / .seconds(1)
+        remainingSeconds = progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) }
+    }
+}

@@ -1,0 +1,315 @@
+internal import Cluster
+internal import Messages
+internal import ZMQSockets
+
+/// Connections: reading what arrives, knowing who it is from, and sending.
+extension CoordinatorLoop {
+    // MARK: Reading
+
+    func receive(_ received: Socket.Received) {
+        let now = monotonicNow()
+        let route = received.frames[0]
+        let packet: Packet
+        do throws(MessageError) {
+            packet = try Packet(frames: Array(received.frames.dropFirst()), frameCount: received.frameCount - 1)
+        } catch {
+            refuseUnreadable(error, from: route, now)
+            return
+        }
+        if case .hello(let hello) = packet.message {
+            greet(hello, on: route, now)
+            return
+        }
+        guard let peer = peers[route] else {
+            sendLoose(.reset, along: route)
+            return
+        }
+        guard packet.address.epoch == epoch, packet.address.session == peer.session.rawValue else {
+            strike(route, now)
+            return
+        }
+        peers[route]?.lastHeard = now
+        switch peer.role {
+        case .worker: receive(packet, fromWorker: peer.session, on: route, now)
+        case .client: receive(packet, fromClient: route, now)
+        }
+    }
+
+    private func refuseUnreadable(_ error: MessageError, from route: Route, _ now: Instant) {
+        switch error.code {
+        case .ignorable: break
+        case .version: sendLoose(.refuse(Refuse(.version, error.message)), along: route)
+        default:
+            log("a message could not be read: \(error.message)")
+            sendLoose(.refuse(Refuse(.frame, error.message)), along: route)
+            strike(route, now)
+        }
+    }
+
+    /// Counts a violation of the protocol.
+    private func strike(_ route: Route, _ now: Instant) {
+        guard let peer = peers[route], peer.role == .worker else { return }
+        tell(.strike(peer.session), now)
+    }
+
+    private func receive(_ packet: Packet, fromWorker id: SessionID, on route: Route, _ now: Instant) {
+        let lease = LeaseID(packet.address.lease)
+        switch packet.message {
+        case .ping:
+            send(.pong, along: route)
+            tell(.heard(id), now)
+        case .pong: tell(.heard(id), now)
+        case .credit(let credit): tell(.credit(id, credit.leases), now)
+        case .jobReady(let note): if let context = contexts.id(of: note.context) { tell(.contextReady(id, context), now) }
+        case .needJob(let note): if let context = contexts.id(of: note.context) { tell(.contextMissing(id, context), now) }
+        case .accept(let list): tell(.accepted(id, list.leases.map(LeaseID.init)), now)
+        case .progress: tell(.progressed(id, lease), now)
+        case .result(let result): receive(result, lease, from: id, on: route, now)
+        case .fail(let failure): receive(failure, lease, from: id, now)
+        case .cancelled(let list): tell(.cancelled(id, list.leases.map(LeaseID.init)), now)
+        case .drain: tell(.draining(id), now)
+        case .bye: tell(.left(id), now)
+        default: strike(route, now)
+        }
+    }
+
+    private func receive(_ failure: Failure, _ lease: LeaseID, from id: SessionID, _ now: Instant) {
+        let failureClass = FailureClass(failure.failureClass)
+        if let hash = failure.context, lease.rawValue == 0 {
+            log("worker \(name(of: id)) cannot open a job: \(failure.text)")
+            if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failureClass, failure.text), now) }
+        } else {
+            if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text)") }
+            tell(.failed(id, lease, failureClass, failure.text), now)
+            // FAIL is acknowledged like a result: the worker keeps it until then.
+            acknowledge(id, lease, .accepted)
+        }
+    }
+
+    func name(of id: SessionID) -> String { routes[id].flatMap { peers[$0]?.name } ?? "of an ended session" }
+
+    // MARK: HELLO
+
+    private func greet(_ hello: Hello, on route: Route, _ now: Instant) {
+        if let refusal = refusal(of: hello, on: route) {
+            log("\(hello.name) on \(hello.host) was refused: \(refusal.text)")
+            sendLoose(.refuse(refusal), along: route)
+            return
+        }
+        // A connection that says HELLO again gets a new session; the machine moves its leases over when it is the same process.
+        let earlier = peers[route]
+        forget(route)
+        let id = SessionID(.random(in: 1...UInt64.max))
+        peers[route] = Peer(role: hello.worker == nil ? .client : .worker, session: id, name: hello.name, lastHeard: now)
+        routes[id] = route
+        if let worker = hello.worker {
+            log("worker \(hello.name) on \(hello.host) joined (\(worker.numericsClass))")
+            var profile = WorkerProfile(
+                worker: PeerID(worker.worker), instance: PeerID(hello.instance), host: hello.host, slots: worker.slots,
+                numericsClass: worker.numericsClass, models: worker.models)
+            profile.credit = min(worker.credit, worker.slots + 1)
+            tell(.joined(id, profile, held: (worker.heldLeases + worker.unackedResults).map(LeaseID.init)), now)
+            workers.value = machine.workerCount
+        } else {
+            welcome(id, [])
+        }
+        // Does nothing when the machine has moved the session's leases to the new one.
+        if let earlier, earlier.role == .worker { tell(.disconnected(earlier.session), now) }
+    }
+
+    private func refusal(of hello: Hello, on route: Route) -> Refuse? {
+        if let token = options.joinToken, !isSameSecret(token, hello.joinToken ?? "") {
+            return Refuse(.auth, "the join token is missing or wrong")
+        }
+        guard hello.minorVersions.contains(Int(Header.minorVersion)) else {
+            return Refuse(.version, "this coordinator speaks protocol \(Header.majorVersion).\(Header.minorVersion)")
+        }
+        if peers[route] == nil && peers.count >= WireLimits.sessions {
+            return Refuse(.busy, "\(WireLimits.sessions) peers are connected already", retryAfter: 10_000)
+        }
+        return nil
+    }
+
+    /// Compares in a time that does not tell how much was right.
+    private func isSameSecret(_ a: String, _ b: String) -> Bool {
+        let left = Array(a.utf8)
+        let right = Array(b.utf8)
+        guard left.count == right.count else { return false }
+        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+
+    func welcome(_ id: SessionID, _ keep: [LeaseID]) {
+        let welcome = Welcome(
+            minor: Int(Header.minorVersion), heartbeat: parameters.heartbeat.milliseconds,
+            silence: parameters.silence.milliseconds,
+            lease: parameters.lease.milliseconds, progress: parameters.progress.milliseconds,
+            acceptDelay: parameters.acceptDelay.milliseconds, resend: parameters.resend.milliseconds, keep: keep.map(\.rawValue)
+        )
+        send(.welcome(welcome), to: id)
+    }
+
+    // MARK: Sending
+
+    func send(_ message: Message, to id: SessionID, _ fill: (inout Header.Address) -> Void = { _ in }) {
+        guard let route = routes[id] else { return }
+        send(message, along: route, fill)
+    }
+
+    /// Sends within a session. What does not fit waits; who does not take it for too long is disconnected.
+    func send(_ message: Message, along route: Route, _ fill: (inout Header.Address) -> Void = { _ in }) {
+        guard var peer = peers[route] else { return }
+        peer.sequence += 1
+        peers[route]?.sequence = peer.sequence
+        var address = Header.Address(epoch: epoch, session: peer.session.rawValue, sequence: peer.sequence)
+        fill(&address)
+        let frames: [[UInt8]]
+        do throws(MessageError) { frames = try Packet(message, address).frames() } catch {
+            tooLarge(error, message, address, route)
+            return
+        }
+        if peer.waiting.isEmpty && transmit(frames, along: route) { return }
+        guard peers[route] != nil else { return }
+        guard peer.waiting.count < WireLimits.queuedControlMessages else {
+            log("\(peer.name) takes no messages any more")
+            disconnected(route)
+            return
+        }
+        peers[route]?.waiting.append(frames)
+        if !busyRoutes.contains(route) { busyRoutes.append(route) }
+    }
+
+    /// True when the message is on its way, or the peer is gone.
+    private func transmit(_ frames: [[UInt8]], along route: Route) -> Bool {
+        do throws(ZMQError) {
+            switch try socket.send([route] + frames) {
+            case .queued: return true
+            case .wouldBlock: return false
+            case .unreachable:
+                disconnected(route)
+                return true
+            }
+        } catch {
+            stop(because: RuntimeError(error))
+            return true
+        }
+    }
+
+    /// A task or a context that passes the limits can never be sent to anybody.
+    private func tooLarge(_ error: MessageError, _ message: Message, _ address: Header.Address, _ route: Route) {
+        log("a message is too large: \(error.message)")
+        guard let id = jobs.first(where: { $0.value.uuid == address.job })?.key else { return }
+        endJob(id, .failed(RuntimeError(.jobFailed, "The job cannot be sent to workers: \(error.message).")))
+    }
+
+    /// An answer to somebody without a session. Lost when it cannot go at once.
+    func sendLoose(_ message: Message, along route: Route) {
+        do {
+            _ = try socket.send([route] + Packet(message, Header.Address(epoch: epoch)).frames())
+        } catch {
+            log("an answer could not be sent: \(error)")
+        }
+    }
+
+    func acknowledge(_ id: SessionID, _ lease: LeaseID, _ verdict: Verdict) {
+        guard let route = routes[id] else { return }
+        peers[route]?.acks.append(ResultAcks.Entry(lease: lease.rawValue, verdict: ResultVerdict(verdict)))
+        if !busyRoutes.contains(route) { busyRoutes.append(route) }
+    }
+
+    /// Sends what was collected in this turn, and tries again what did not fit before.
+    func flush() {
+        let routes = busyRoutes
+        busyRoutes.removeAll(keepingCapacity: true)
+        for route in routes {
+            if let acks = peers[route]?.acks, !acks.isEmpty {
+                peers[route]?.acks.removeAll(keepingCapacity: true)
+                for start in stride(from: 0, to: acks.count, by: WireLimits.leasesPerList) {
+                    let end = min(acks.count, start + WireLimits.leasesPerList)
+                    send(.resultAck(ResultAcks(Array(acks[start..<end]))), along: route)
+                }
+            }
+            while let frames = peers[route]?.waiting.first, transmit(frames, along: route) {
+                peers[route]?.waiting.removeFirst()
+            }
+            if peers[route]?.waiting.isEmpty == false, !busyRoutes.contains(route) { busyRoutes.append(route) }
+        }
+        settle()
+    }
+
+    private func settle() {
+        while !pendingEvents.isEmpty { tell(pendingEvents.removeFirst()) }
+    }
+
+    // MARK: Ends of connections
+
+    /// The socket says that a connection is gone, or its peer takes nothing.
+    private func disconnected(_ route: Route) {
+        guard let peer = peers[route] else { return }
+        forget(route)
+        switch peer.role {
+        case .worker:
+            log("the connection of worker \(peer.name) is gone")
+            pendingEvents.append(.disconnected(peer.session))
+        case .client: clientLeft(route)
+        }
+    }
+
+    private func forget(_ route: Route) {
+        guard let peer = peers.removeValue(forKey: route) else { return }
+        routes[peer.session] = nil
+    }
+
+    func endSession(_ id: SessionID, _ end: SessionEnd) {
+        switch end {
+        case .wedged: send(.bye(Bye(.wedged)), to: id)
+        case .strikes: send(.bye(Bye(.strikes)), to: id)
+        case .silent, .lost, .orderly, .superseded: break
+        }
+        if end != .superseded && end != .orderly { log("worker \(name(of: id)) was given up: \(end)") }
+        if let route = routes[id] { forget(route) }
+        workers.value = machine.workerCount
+    }
+
+    /// Clients speak seldom; those whose connection broke are found by sending to them, those that hang by their silence.
+    func checkClients(_ now: Instant) {
+        let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.silence }.map(\.key)
+        for route in silent { disconnected(route) }
+        settle()
+    }
+}
+
+extension PeerID {
+    init(_ id: UniqueID) { self.init(high: id.high, low: id.low) }
+}
+
+extension FailureClass {
+    init(_ failure: Failure.Class) {
+        switch failure {
+        case .worker: self = .worker
+        case .payload: self = .payload
+        case .nonFinite: self = .nonFinite
+        case .transport: self = .transport
+        case .cancelled: self = .cancelled
+        }
+    }
+}
+
+extension ResultVerdict {
+    init(_ verdict: Verdict) {
+        switch verdict {
+        case .accepted: self = .accepted
+        case .duplicate: self = .duplicate
+        case .stale: self = .stale
+        }
+    }
+}
+
+extension RuntimeError {
+    init(_ error: ZMQError) {
+        switch error.code {
+        case .addressInUse, .addressUnavailable: self.init(.unavailable, error.message)
+        case .invalidEndpoint: self.init(.usage, error.message)
+        case .contextTerminated, .system: self.init(.internalFault, error.message)
+        }
+    }
+}

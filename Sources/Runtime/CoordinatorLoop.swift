@@ -1,0 +1,209 @@
+internal import CSystem
+internal import Cluster
+internal import Messages
+internal import ZMQSockets
+
+/// The coordinator's I/O thread: owns the ROUTER socket and the cluster's state machine, and never computes.
+final class CoordinatorLoop {
+    /// libzmq's name for a connection.
+    typealias Route = [UInt8]
+
+    enum Role: Equatable { case worker, client }
+
+    /// Who is at the other end of a connection.
+    struct Peer {
+        let role: Role
+        let session: SessionID
+        let name: String
+        var sequence: UInt64 = 0
+        var lastHeard: Instant
+        /// Messages that did not fit into the connection's queue.
+        var waiting: [[[UInt8]]] = []
+        /// CPU time the worker has told of so far, for the share of each job.
+        var wireMicroseconds = 0
+        /// Results to acknowledge at the end of this turn.
+        var acks: [ResultAcks.Entry] = []
+    }
+
+    let options: CoordinatorOptions
+    let parameters: ClusterParameters
+    let mailbox: Mailbox<CoordinatorCommand>
+    let workers: SharedCount
+    let jobThread: JobThread
+    let context: Context
+    let socket: Socket
+    let wireClock: WireClock
+    /// Names this life of the coordinator. Grows from life to life on one host; a store will keep it some day.
+    let epoch: UInt64
+
+    var machine: ClusterMachine
+    var peers: [Route: Peer] = [:]
+    var routes: [SessionID: Route] = [:]
+    /// Routes with acknowledgements or waiting messages, in order of appearance.
+    var busyRoutes: [Route] = []
+    var jobs: [JobID: JobState] = [:]
+    var jobOrder: [JobID] = []
+    var nextJob: UInt64 = 1
+    var contexts = ContextRegistry()
+    /// What is still to be told to the machine, in order: its actions can cause events.
+    var pendingEvents: [ClusterEvent] = []
+    /// Contexts of ended jobs, to be released once the machine has closed them.
+    var endedContexts: [ContextID] = []
+    var resultInHand = ResultInHand()
+    var isStopping = false
+    private var nextTick: Instant
+    private var lastTick: Instant
+
+    init(
+        _ options: CoordinatorOptions, factory: any JobEngineFactory, mailbox: Mailbox<CoordinatorCommand>, workers: SharedCount
+    ) throws(RuntimeError) {
+        self.options = options
+        self.mailbox = mailbox
+        self.workers = workers
+        parameters = options.clusterParameters
+        machine = ClusterMachine(parameters: parameters)
+        epoch = UInt64(max(1, csystem_realtime_milliseconds()))
+        nextTick = monotonicNow()
+        lastTick = nextTick
+        do throws(ZMQError) {
+            let endpoint = try Endpoint(parsing: options.endpoint)
+            let context = try Context()
+            self.context = context
+            do throws(ZMQError) {
+                let router = try Socket(
+                    context, .router, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
+                try router.bind(endpoint)
+                socket = router
+            } catch {
+                context.terminate()
+                throw error
+            }
+        } catch {
+            throw RuntimeError(error)
+        }
+        wireClock = WireClock()
+        jobThread = try JobThread(factory: factory) { report in mailbox.post(.job(report)) }
+    }
+
+    /// A coordinator's whole life on the calling thread. Gives back the context, to be terminated.
+    static func main(
+        _ options: CoordinatorOptions, _ factory: any JobEngineFactory, _ mailbox: Mailbox<CoordinatorCommand>,
+        _ workers: SharedCount, whenStarted: () -> Void
+    ) throws(RuntimeError) -> Context {
+        let loop = try CoordinatorLoop(options, factory: factory, mailbox: mailbox, workers: workers)
+        whenStarted()
+        loop.run()
+        return loop.context
+    }
+
+    /// Works until it is told to stop.
+    private func run() {
+        var poller = Poller(descriptors: [mailbox.descriptor])
+        while !isStopping {
+            do throws(ZMQError) {
+                let readiness = try poller.wait(for: socket, milliseconds: pollMilliseconds())
+                if readiness.canReceive { try receiveAll() }
+                if readiness.descriptors[0] { for command in mailbox.drain() { handle(command) } }
+                let now = monotonicNow()
+                if now >= nextTick {
+                    lastTick = now
+                    tell(.tick, now)
+                    checkClients(now)
+                }
+                flush()
+                scheduleTick(now)
+            } catch {
+                stop(because: RuntimeError(error))
+            }
+        }
+        farewell()
+    }
+
+    private func pollMilliseconds() -> Int {
+        // A full queue of a connection frees up without any event that could be waited for.
+        if !busyRoutes.isEmpty { return 5 }
+        let wait = nextTick.since(monotonicNow()).nanoseconds
+        return wait <= 0 ? 1 : min(500, Int((wait + 999_999) / 1_000_000))
+    }
+
+    private func scheduleTick(_ now: Instant) {
+        // Counted from the last tick: messages must not put it off for ever.
+        let latest = lastTick + .milliseconds(500)
+        nextTick = max(now + .milliseconds(1), min(machine.nextDeadline() ?? latest, latest))
+    }
+
+    private func receiveAll() throws(ZMQError) {
+        // Bounded, so that a flood of messages cannot keep ticks and commands waiting.
+        for _ in 0..<256 {
+            guard let received = try socket.receive(keeping: WireLimits.frameCount + 1) else { return }
+            receive(received)
+        }
+    }
+
+    private func handle(_ command: CoordinatorCommand) {
+        switch command {
+        case .submit(let id, let engine, let continuation): submit(id, engine, continuation)
+        case .cancel(let id): cancelJob(id)
+        case .job(let report): handle(report)
+        case .shutdown: stop(because: RuntimeError(.cancelled, "The coordinator was stopped."))
+        }
+    }
+
+    // MARK: The machine
+
+    /// Tells the machine what happened, does what it says, and goes on until nothing follows from it.
+    func tell(_ event: ClusterEvent, _ now: Instant = monotonicNow(), inHand: EncodedPart? = nil) {
+        perform(machine.handle(event, now: now), now, inHand)
+        while !pendingEvents.isEmpty {
+            let next = pendingEvents.removeFirst()
+            perform(machine.handle(next, now: now), now, nil)
+        }
+        for context in endedContexts { contexts.release(context) }
+        endedContexts.removeAll(keepingCapacity: true)
+    }
+
+    private func perform(_ actions: [ClusterAction], _ now: Instant, _ inHand: EncodedPart?) {
+        for action in actions {
+            switch action {
+            case .welcome(let id, let keep): welcome(id, keep)
+            case .openContext(let id, let context): openContext(context, on: id)
+            case .closeContext(let id, let context):
+                if let hash = contexts.hash(of: context) { send(.jobClose(ContextNote(hash)), to: id) }
+            case .lease(let id, let lease, let key, let attempt): sendLease(lease, key, attempt, to: id, now)
+            case .cancel(let id, let leases): send(.cancel(LeaseList(leases.map(\.rawValue))), to: id)
+            case .acknowledge(let id, let lease, let verdict): acknowledge(id, lease, verdict)
+            case .probe(let id): send(.ping, to: id)
+            case .take(let key, _): take(key, inHand, now)
+            case .collected(let id, let serial): collected(id, serial, now)
+            case .waiting(let id, let reason):
+                if let reason { publish(.waiting(reason), of: id) }
+            case .jobFailed(let id, let failure): endJob(id, .failed(describe(failure, of: id)))
+            case .endSession(let id, let end): endSession(id, end)
+            }
+        }
+    }
+
+    // MARK: The end
+
+    func stop(because error: RuntimeError) {
+        guard !isStopping else { return }
+        isStopping = true
+        mailbox.closeForPosting()
+        for id in jobOrder { endJob(id, .failed(error)) }
+        for command in mailbox.drain() {
+            if case .submit(_, _, let continuation) = command {
+                continuation.yield(.failed(error))
+                continuation.finish()
+            }
+        }
+        for route in peers.keys { send(.bye(Bye(.shutdown)), along: route) }
+        flush()
+    }
+
+    private func farewell() {
+        jobThread.stop()
+        do throws(ZMQError) { try socket.setLinger(milliseconds: 500) } catch { log(error.message) }
+    }
+
+    func log(_ line: String) { options.log?(line) }
+}

@@ -1,0 +1,88 @@
+internal import Cluster
+internal import Messages
+
+/// Who asked for a job.
+enum JobOwner {
+    case local(AsyncStream<JobEvent>.Continuation)
+    case client(CoordinatorLoop.Route)
+}
+
+/// A job as the I/O thread knows it.
+struct JobState {
+    let uuid: UniqueID
+    let owner: JobOwner
+    let submitted: Instant
+    /// CPU time of the coordinator's wire threads at submission.
+    let wireAtSubmission: Int64
+    var plan: JobPlan?
+    var barrier: EngineBarrier?
+    var serial = -1
+    var context: ContextID?
+    var outputs: [EncodedPart?] = []
+    var tasksDone = 0
+    var doneInBarrier = 0
+    var firstLease: Instant?
+    var lastPublished: Instant?
+    var timings = RenderTimings()
+    /// CPU time on the wire of the job's workers.
+    var workerWire: Int64 = 0
+
+    init(uuid: UniqueID, owner: JobOwner, submitted: Instant, wireAtSubmission: Int64) {
+        self.uuid = uuid
+        self.owner = owner
+        self.submitted = submitted
+        self.wireAtSubmission = wireAtSubmission
+    }
+
+    mutating func count(compute: Duration) {
+        guard let phase = barrier?.phase else { return }
+        if let position = timings.phases.firstIndex(where: { $0.name == phase }) {
+            timings.phases[position].compute += compute
+            timings.phases[position].tasks += 1
+        } else {
+            timings.phases.append(RenderTimings.Phase(name: phase, compute: compute, tasks: 1))
+        }
+    }
+}
+
+/// Contexts by number, which the cluster uses, and by content hash, which the wire uses. Jobs with equal content share them.
+struct ContextRegistry {
+    private struct Entry {
+        let hash: String
+        let part: EncodedPart
+        var users: Int
+    }
+
+    private var entries: [ContextID: Entry] = [:]
+    private var ids: [String: ContextID] = [:]
+    private var next: UInt64 = 1
+
+    /// Counts one more user of a context and gives its number.
+    mutating func retain(_ hash: String, _ part: EncodedPart) -> ContextID {
+        if let id = ids[hash] {
+            entries[id]?.users += 1
+            return id
+        }
+        let id = ContextID(next)
+        next += 1
+        ids[hash] = id
+        entries[id] = Entry(hash: hash, part: part, users: 1)
+        return id
+    }
+
+    /// One user less; the content goes with the last one, the names stay until `sweep`.
+    mutating func release(_ id: ContextID) {
+        guard var entry = entries[id] else { return }
+        entry.users -= 1
+        if entry.users > 0 {
+            entries[id] = entry
+        } else {
+            entries[id] = nil
+            ids[entry.hash] = nil
+        }
+    }
+
+    func hash(of id: ContextID) -> String? { entries[id]?.hash }
+    func id(of hash: String) -> ContextID? { ids[hash] }
+    func part(of id: ContextID) -> EncodedPart? { entries[id]?.part }
+}

@@ -1,0 +1,200 @@
+internal import ContentHash
+internal import Messages
+internal import Rendering
+internal import StrictJSON
+internal import TensorCore
+internal import Weights
+
+// Rendering behind the seam that the cluster carries.
+
+/// Makes jobs from requests, for the models a coordinator knows.
+struct RenderEngineFactory: JobEngineFactory {
+    private let models: [ModelDescription]
+
+    /// Reads the models' configurations; no weights.
+    init(models: [ModelSource]) throws(RuntimeError) {
+        var descriptions: [ModelDescription] = []
+        for source in models {
+            do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
+                throw RuntimeError(error)
+            }
+        }
+        self.models = descriptions
+    }
+
+    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine {
+        do throws(RenderError) {
+            return try makeEngine(try RenderRequest(json: request), model: model)
+        } catch {
+            throw RuntimeError(error)
+        }
+    }
+
+    func makeEngine(_ request: RenderRequest, model identity: String?) throws(RenderError) -> RenderEngine {
+        let model = identity.map { identity in models.first { $0.identity.hex == identity } } ?? models.first
+        guard let model else {
+            throw RenderError(
+                .notFound, "The coordinator does not have the model \(identity ?? "of any name"); start it with -m.")
+        }
+        return RenderEngine(machine: try RenderMachine(request: request, model: model), model: model.identity.hex)
+    }
+}
+
+/// One picture being made.
+struct RenderEngine: JobEngine {
+    private var machine: RenderMachine
+    let model: String
+    /// What the outputs of the current barrier must look like.
+    private var expected: [ExpectedOutput] = []
+
+    init(machine: RenderMachine, model: String) {
+        self.machine = machine
+        self.model = model
+    }
+
+    var plan: JobPlan { JobPlan(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
+
+    mutating func start() throws(EngineError) -> EngineBarrier { encode(machine.start()) }
+
+    mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
+        var decoded: [TaskOutput] = []
+        decoded.reserveCapacity(outputs.count)
+        for (index, part) in outputs.enumerated() {
+            do throws(RenderError) {
+                let output = try TaskOutput(metadata: part.metadata, payload: part.payload)
+                try expected[index].check(output)
+                decoded.append(output)
+            } catch {
+                throw .rejected(index: index, error.code == .nonFinite ? .nonFinite : .payload, error.message)
+            }
+        }
+        do throws(RenderError) {
+            switch try machine.complete(decoded) {
+            case .barrier(let barrier): return .barrier(encode(barrier))
+            case .finished(let image):
+                return .finished(
+                    EnginePicture(
+                        width: image.width, height: image.height, rgb: image.rgb, parameters: image.parameters,
+                        details: image.details))
+            }
+        } catch {
+            throw .failed(RuntimeError(error))
+        }
+    }
+
+    private mutating func encode(_ barrier: Barrier) -> EngineBarrier {
+        let context = barrier.context.encoded()
+        var tasks: [EngineTask] = []
+        tasks.reserveCapacity(barrier.tasks.count)
+        expected.removeAll(keepingCapacity: true)
+        for task in barrier.tasks {
+            let part = task.encoded()
+            expected.append(ExpectedOutput(task.phase, part.metadata, machine.plan))
+            tasks.append(EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost))
+        }
+        return EngineBarrier(
+            phase: barrier.phase.rawValue, phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
+            step: barrier.step, stepCount: barrier.stepCount, tasks: tasks, contextHash: barrier.context.hash.hex,
+            context: EncodedPart(metadata: context.metadata, payload: context.payload))
+    }
+}
+
+/// The shape a task's output must have, so that a wrong one is charged to the worker that sent it and not to the job.
+private struct ExpectedOutput: Sendable {
+    private enum Shape: Equatable {
+        case embeddings(rows: Int)
+        case prediction(channels: Int, height: Int, width: Int)
+        case pixels(width: Int, height: Int)
+    }
+
+    private let shape: Shape
+
+    init(_ phase: RenderPhase, _ metadata: JSONValue, _ plan: RenderPlan) {
+        switch phase {
+        case .encode: shape = .embeddings(rows: metadata["ids"]?.arrayValue?.count ?? 0)
+        case .decode: shape = .pixels(width: plan.width, height: plan.height)
+        case .denoise, .structure, .detail:
+            shape = .prediction(
+                channels: metadata["channels"]?.intValue ?? 0, height: metadata["height"]?.intValue ?? 0,
+                width: metadata["width"]?.intValue ?? 0)
+        }
+    }
+
+    func check(_ output: TaskOutput) throws(RenderError) {
+        let actual: Shape =
+            switch output {
+            case .embeddings(let rows, _, _, _): .embeddings(rows: rows)
+            case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
+            case .pixels(let width, let height, _): .pixels(width: width, height: height)
+            }
+        guard actual == shape else {
+            throw RenderError(.malformed, "A worker's output has the shape \(actual) instead of \(shape).")
+        }
+    }
+}
+
+/// Tasks on a worker's networks.
+struct RenderTaskEngine: TaskEngine {
+    private let runner: TaskRunner
+    let models: [String]
+
+    /// - Throws: what is wrong with a model, or with the compute library.
+    init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RuntimeError) {
+        do throws(RenderError) { runner = try TaskRunner(models: models, backend: backend, threads: threads) } catch {
+            throw RuntimeError(error)
+        }
+        self.models = runner.modelIdentities.map(\.hex)
+    }
+
+    var numericsClass: String { runner.numericsClass }
+
+    func open(_ context: EncodedPart) throws(TaskError) {
+        do throws(RenderError) {
+            try runner.open(try JobContext(metadata: context.metadata, payload: context.payload))
+        } catch {
+            throw TaskError(error)
+        }
+    }
+
+    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
+        do throws(RenderError) {
+            let task = try RenderTask(metadata: task.metadata, payload: task.payload)
+            let output = try runner.run(task, advanced: advanced).encoded()
+            return EncodedPart(metadata: output.metadata, payload: output.payload)
+        } catch {
+            throw TaskError(error)
+        }
+    }
+}
+
+extension TaskError {
+    /// Who is at fault: a task that cannot be done anywhere, or this worker's files, memory and libraries.
+    init(_ error: RenderError) {
+        switch error.code {
+        case .nonFinite: self.init(.nonFinite, error.message)
+        case .malformed, .invalidRequest: self.init(.payload, error.message)
+        case .notFound, .badModel, .missingContext, .compute: self.init(.worker, error.message)
+        }
+    }
+}
+
+extension RuntimeError {
+    init(_ error: RenderError) {
+        switch error.code {
+        case .invalidRequest: self.init(.usage, error.message)
+        case .notFound: self.init(.notFound, error.message)
+        case .badModel: self.init(.badInput, error.message)
+        case .nonFinite: self.init(.jobFailed, error.message)
+        case .malformed, .missingContext, .compute: self.init(.internalFault, error.message)
+        }
+    }
+}
+
+extension InProcessWorker {
+    /// A worker that renders with the options' models.
+    package convenience init(rendering options: WorkerOptions) throws(RuntimeError) {
+        try self.init(options) { () throws(RuntimeError) -> any TaskEngine in
+            try RenderTaskEngine(models: options.models, backend: options.backend, threads: options.threads)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/// Why a coordinator, a worker or a job could not do what it was asked to.
+public struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Int32, Sendable, CaseIterable {
+        /// The job ran and failed.
+        case jobFailed = 1
+        /// The request cannot be done as it is written.
+        case usage = 64
+        /// A checkpoint or a picture cannot be used.
+        case badInput = 65
+        case notFound = 66
+        /// No coordinator answers, or the address cannot be had.
+        case unavailable = 69
+        /// A fault of this program.
+        case internalFault = 70
+        /// Trying again later may help: no workers, a full queue.
+        case temporary = 75
+        /// The coordinator does not take this peer.
+        case refused = 77
+        /// Versions or settings of two programs do not go together.
+        case configuration = 78
+        /// Whoever asked for the job stopped it.
+        case cancelled = 130
+    }
+
+    public let code: Code
+    /// One sentence that names the thing and the remedy.
+    public let message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// The exit code of a program that ends because of this.
+    public var exitCode: Int32 { code.rawValue }
+
+    public var description: String { message }
+}

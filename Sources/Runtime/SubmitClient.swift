@@ -1,0 +1,228 @@
+internal import Cluster
+internal import Messages
+package import StrictJSON
+internal import ZMQSockets
+
+/// A job given to a coordinator of another process.
+public enum SubmitClient {
+    /// What is asked for, and of whom.
+    package struct Order: Sendable {
+        package var coordinator: String
+        package var request: JSONValue
+        package var model: String?
+        package var joinToken: String?
+        /// How long to look for the coordinator.
+        package var connectTimeout: Duration = .seconds(5)
+
+        package init(coordinator: String, request: JSONValue) {
+            self.coordinator = coordinator
+            self.request = request
+        }
+    }
+
+    /// Submits, waits, and gives the picture. Blocks the calling thread, which must not be one of Swift's own pool.
+    package static func run(
+        _ order: Order, onEvent: (JobEvent) -> Void, isCancelled: () -> Bool
+    ) throws(RuntimeError) -> RenderResult {
+        let outcome: Result<RenderResult, RuntimeError>
+        let context: Context
+        do throws(ZMQError) { context = try Context() } catch { throw RuntimeError(error) }
+        do throws(RuntimeError) {
+            let conversation = try ClientConversation(order, context)
+            outcome = .success(try conversation.run(onEvent: onEvent, isCancelled: isCancelled))
+        } catch {
+            outcome = .failure(error)
+        }
+        context.terminate()
+        return try outcome.get()
+    }
+}
+
+/// One client's conversation with its coordinator, on one thread.
+private final class ClientConversation {
+    private enum Stage {
+        /// HELLO is to be sent (again) at the given time.
+        case greeting(next: Instant)
+        case submitting
+        case following
+    }
+
+    private let order: SubmitClient.Order
+    private let socket: Socket
+    private let uuid = UniqueID.random()
+    private let instance = UniqueID.random()
+    private let start = monotonicNow()
+    private var stage: Stage
+    private var address = Header.Address()
+    private var lastHeard: Instant
+    private var lastSent: Instant
+    private var heartbeat = Interval.seconds(2)
+    private var silence = Interval.seconds(10)
+    private var cancelDeadline: Instant?
+    private var png: [UInt8] = []
+    private var details: JSONValue?
+    private var nextChunk = 0
+
+    init(_ order: SubmitClient.Order, _ context: Context) throws(RuntimeError) {
+        self.order = order
+        stage = .greeting(next: start)
+        lastHeard = start
+        lastSent = start
+        do throws(ZMQError) {
+            let endpoint = try Endpoint(parsing: order.coordinator)
+            let dealer = try Socket(
+                context, .dealer, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
+            try dealer.connect(endpoint)
+            socket = dealer
+        } catch {
+            throw RuntimeError(error)
+        }
+    }
+
+    func run(onEvent: (JobEvent) -> Void, isCancelled: () -> Bool) throws(RuntimeError) -> RenderResult {
+        var poller = Poller(descriptors: [])
+        do {
+            while true {
+                // Short enough for a cancellation to be noticed, and for a greeting that could not go yet to be tried again.
+                let ready = try poller.wait(for: socket, milliseconds: 50)
+                if ready.canReceive {
+                    while let received = try socket.receive(keeping: WireLimits.frameCount + 1) {
+                        let packet = try Packet(frames: received.frames, frameCount: received.frameCount)
+                        if let result = try receive(packet, onEvent) {
+                            try say(.bye(Bye(.shutdown)))
+                            try socket.setLinger(milliseconds: 500)
+                            return result
+                        }
+                    }
+                }
+                try keepAlive(monotonicNow())
+                if try hasGivenUp(isCancelled(), monotonicNow()) {
+                    throw RuntimeError(.cancelled, "The job was cancelled.")
+                }
+            }
+        } catch let error as RuntimeError {
+            throw error
+        } catch let error as ZMQError {
+            throw RuntimeError(error)
+        } catch {
+            throw RuntimeError(
+                .internalFault, "The coordinator at \(order.coordinator) sent a message that cannot be read: \(error)")
+        }
+    }
+
+    // MARK: Saying
+
+    @discardableResult
+    private func say(_ message: Message) throws -> Bool {
+        address.sequence += 1
+        address.job = uuid
+        lastSent = monotonicNow()
+        return try socket.send(Packet(message, address).frames()) == .queued
+    }
+
+    private func keepAlive(_ now: Instant) throws {
+        switch stage {
+        case .greeting(let next):
+            if now.since(start).duration >= order.connectTimeout {
+                throw RuntimeError(
+                    .unavailable, "No coordinator answers at \(order.coordinator); start one there, or check the address.")
+            }
+            guard next <= now else { return }
+            let hello = Hello(
+                build: PeerFacts.build, instance: instance, host: PeerFacts.host, name: "submit", joinToken: order.joinToken)
+            // Until the connection stands nothing can be sent; once it was, the answer gets half a second.
+            let isSent = try say(.hello(hello))
+            stage = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
+        case .submitting, .following:
+            if now.since(lastHeard) >= silence { throw lost("it has been silent for \(silence.milliseconds / 1000) s") }
+            if now.since(lastSent) >= heartbeat { try say(.ping) }
+        }
+    }
+
+    /// Whether the caller's wish to stop has been passed on, and answered or waited for long enough.
+    private func hasGivenUp(_ isCancelled: Bool, _ now: Instant) throws -> Bool {
+        guard isCancelled else { return false }
+        if case .greeting = stage { return true }
+        if cancelDeadline == nil {
+            try say(.jobCancel)
+            cancelDeadline = now + .seconds(2)
+        }
+        return cancelDeadline.map { $0 <= now } ?? false
+    }
+
+    private func lost(_ reason: String) -> RuntimeError {
+        RuntimeError(.unavailable, "The coordinator at \(order.coordinator) was lost: \(reason); submit the job again.")
+    }
+
+    // MARK: Hearing
+
+    private func receive(_ packet: Packet, _ onEvent: (JobEvent) -> Void) throws -> RenderResult? {
+        lastHeard = monotonicNow()
+        switch packet.message {
+        case .welcome(let welcome): try join(packet.address, welcome)
+        case .refuse(let refuse): throw refused(refuse)
+        case .reset:
+            if case .greeting = stage { return nil }
+            throw lost("it was started anew")
+        case .bye: throw lost("it was stopped")
+        case .submitted: stage = .following
+        case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
+        case .jobResult(let chunk) where packet.address.job == uuid: return try assemble(chunk, onEvent)
+        default: break
+        }
+        return nil
+    }
+
+    private func join(_ address: Header.Address, _ welcome: Welcome) throws {
+        guard case .greeting = stage else { return }
+        self.address.epoch = address.epoch
+        self.address.session = address.session
+        heartbeat = .milliseconds(max(10, welcome.heartbeat))
+        silence = .milliseconds(max(100, welcome.silence))
+        stage = .submitting
+        try say(.submit(Submit(request: order.request, model: order.model)))
+    }
+
+    private func refused(_ refuse: Refuse) -> RuntimeError {
+        let code: RuntimeError.Code =
+            switch refuse.code {
+            case .auth: .refused
+            case .version, .config: .configuration
+            case .busy, .starting: .temporary
+            case .frame: .internalFault
+            }
+        return RuntimeError(code, "The coordinator at \(order.coordinator) refused: \(refuse.text).")
+    }
+
+    private func report(_ note: JobNote, _ onEvent: (JobEvent) -> Void) throws {
+        switch note {
+        case .queued(let position): onEvent(.queued(position: position))
+        case .started(let summary, let taskCount): onEvent(.started(JobPlan(summaryLines: summary, taskCount: taskCount)))
+        case .progress(let progress): onEvent(.progress(JobProgress(progress)))
+        case .waiting(let reason): onEvent(.waiting(reason))
+        case .failed(let exitCode, let text):
+            throw RuntimeError(RuntimeError.Code(rawValue: Int32(clamping: exitCode)) ?? .jobFailed, text)
+        }
+    }
+
+    private func assemble(_ chunk: ResultChunk, _ onEvent: (JobEvent) -> Void) throws -> RenderResult? {
+        guard chunk.index == nextChunk else { throw lost("a piece of the picture is missing") }
+        nextChunk += 1
+        if chunk.index == 0 { details = chunk.details }
+        png += chunk.payload
+        guard chunk.index == chunk.count - 1, let details else { return nil }
+        let result = try RenderResult(png: png, details: details)
+        onEvent(.finished(result))
+        return result
+    }
+}
+
+extension JobProgress {
+    init(_ note: JobNote.Progress) {
+        self.init(
+            phase: note.phase, step: note.step, stepCount: note.stepCount, tasksDone: note.tasksDone,
+            tasksTotal: note.tasksTotal,
+            workers: note.workers, elapsed: .seconds(note.elapsedSeconds),
+            estimatedRemaining: note.remainingSeconds.map { .seconds($0) })
+    }
+}

@@ -1,0 +1,193 @@
+internal import CSystem
+internal import Cluster
+internal import Glibc
+internal import Messages
+internal import ZMQSockets
+
+/// What the worker hears and says.
+extension WorkerLoop {
+    // MARK: Hearing
+
+    func receive(_ packet: Packet, _ now: Instant) {
+        switch packet.message {
+        case .welcome(let welcome): join(packet.address, welcome, now)
+        case .refuse(let refuse): refused(refuse, now)
+        case .reset: drive(.reset, now)
+        default:
+            // Everything else belongs to a session; what is left of an earlier one means nothing any more.
+            guard packet.address.session == session, packet.address.epoch == epoch else { return }
+            receiveInSession(packet, now)
+        }
+    }
+
+    private func receiveInSession(_ packet: Packet, _ now: Instant) {
+        switch packet.message {
+        case .ping: drive(.pinged, now)
+        case .jobOpen(let open):
+            let context = number(of: open.context)
+            contextParts[context] = EncodedPart(metadata: open.content, payload: open.payload)
+            drive(.openContext(context), now)
+            contextParts[context] = nil
+        case .jobClose(let note):
+            if let context = contextIDs[note.context] { drive(.closeContext(context), now) }
+        case .lease(let grant):
+            let lease = LeaseID(packet.address.lease)
+            if tasks[lease] == nil && outcomes[lease] == nil {
+                tasks[lease] = (EncodedPart(metadata: grant.task, payload: grant.payload), packet.address.job)
+            }
+            drive(.leased(lease, number(of: grant.context)), now)
+        case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
+        case .cancel(let list): drive(.cancelled(list.leases.map(LeaseID.init)), now)
+        case .drain: drive(.drainRequested, now)
+        case .bye(let bye): dismissed(bye, now)
+        default: drive(.heard, now)
+        }
+    }
+
+    private func join(_ address: Header.Address, _ welcome: Welcome, _ now: Instant) {
+        epoch = address.epoch
+        session = address.session
+        sequence = 0
+        log("joined \(options.endpoint)")
+        let terms = WorkerTerms(
+            heartbeat: .milliseconds(welcome.heartbeat), silence: .milliseconds(welcome.silence),
+            progress: .milliseconds(welcome.progress), acceptDelay: .milliseconds(welcome.acceptDelay),
+            resend: .milliseconds(welcome.resend))
+        drive(.welcomed(terms, keep: welcome.keep.map(LeaseID.init)), now)
+    }
+
+    private func refused(_ refuse: Refuse, _ now: Instant) {
+        let code: RuntimeError.Code =
+            switch refuse.code {
+            case .auth: .refused
+            case .version, .config: .configuration
+            case .busy, .starting, .frame: .temporary
+            }
+        log("refused: \(refuse.text)")
+        refusal = RuntimeError(code, "The coordinator at \(options.endpoint) refused this worker: \(refuse.text).")
+        // An unreadable message does not end a session; everything else says that there is none.
+        if refuse.code != .frame {
+            drive(.refused(isFinal: refuse.code.isFinal, retryAfter: .milliseconds(refuse.retryAfter)), now)
+        }
+    }
+
+    private func dismissed(_ bye: Bye, _ now: Instant) {
+        log("the coordinator said goodbye: \(bye.reason.rawValue)")
+        switch bye.reason {
+        case .wedged:
+            refusal = RuntimeError(.temporary, "The worker hung on a task and was sent away; start it again.")
+            drive(.dismissed(comesBack: false), now)
+        case .strikes:
+            refusal = RuntimeError(.configuration, "The coordinator could not read this worker's messages; update it.")
+            drive(.dismissed(comesBack: false), now)
+        case .shutdown, .drained:
+            refusal = nil
+            drive(.dismissed(comesBack: options.lifelineFD == nil), now)
+        }
+    }
+
+    private func number(of hash: String) -> ContextID {
+        if let id = contextIDs[hash] { return id }
+        let id = ContextID(nextContext)
+        nextContext += 1
+        contextIDs[hash] = id
+        contextHashes[id] = hash
+        return id
+    }
+
+    // MARK: Saying
+
+    func sendHello(_ held: [LeaseID], _ unacked: [LeaseID]) {
+        guard let abilities else { return }
+        var worker = Hello.Worker(
+            worker: workerID, slots: options.parameters.slots, credit: options.parameters.slots + 1,
+            numericsClass: abilities.numericsClass, models: abilities.models)
+        worker.cores = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        worker.memoryBytes = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))))
+        worker.heldLeases = held.prefix(WireLimits.leasesPerList).map(\.rawValue)
+        worker.unackedResults = unacked.prefix(WireLimits.leasesPerList).map(\.rawValue)
+        let hello = Hello(
+            build: PeerFacts.build, instance: instance, host: PeerFacts.host, name: options.name, joinToken: options.joinToken,
+            worker: worker)
+        epoch = 0
+        session = 0
+        waiting.removeAll { $0.type == .hello }
+        send(.hello(hello))
+    }
+
+    func sendNote(_ context: ContextID, _ message: (ContextNote) -> Message) {
+        if let hash = contextHashes[context] { send(message(ContextNote(hash))) }
+    }
+
+    func sendContextFailure(_ context: ContextID) {
+        guard let hash = contextHashes[context] else { return }
+        let error = contextErrors[context] ?? TaskError(.worker, "the context could not be opened")
+        log("a job could not be opened: \(error.message)")
+        send(.fail(Failure(error.failureClass, error.message, context: hash)))
+    }
+
+    func sendOutcome(_ lease: LeaseID) {
+        guard var outcome = outcomes[lease] else { return }
+        if case .result(var result) = outcome {
+            result.wireMicroseconds = Int(wireClock.nanoseconds / 1000)
+            outcome = .result(result)
+        }
+        send(outcome, lease: lease)
+    }
+
+    func send(_ message: Message, lease: LeaseID? = nil) {
+        sequence += 1
+        var address = Header.Address(epoch: epoch, session: session, sequence: sequence)
+        if let lease {
+            address.lease = lease.rawValue
+            address.job = tasks[lease]?.job ?? .none
+        }
+        let frames: [[UInt8]]
+        do throws(MessageError) { frames = try Packet(message, address).frames() } catch {
+            giveUp(error, lease)
+            return
+        }
+        // A sign of life that cannot go at once is worth nothing later.
+        let isPerishable = message.type == .ping || message.type == .pong
+        if waiting.isEmpty, transmit(frames) || isPerishable { return }
+        if isPerishable { return }
+        if waiting.count >= WireLimits.queuedControlMessages { waiting.removeFirst() }
+        waiting.append((message.type, frames))
+    }
+
+    /// An outcome that passes the limits can never be delivered: the task has failed.
+    private func giveUp(_ error: MessageError, _ lease: LeaseID?) {
+        log("a message is too large: \(error.message)")
+        guard let lease else { return }
+        let failure = Message.fail(Failure(.payload, error.message))
+        guard outcomes[lease] != failure else { return }
+        outcomes[lease] = failure
+        send(failure, lease: lease)
+    }
+
+    private func transmit(_ frames: [[UInt8]]) -> Bool {
+        do throws(ZMQError) { return try socket.send(frames) == .queued } catch {
+            ending = .failed(RuntimeError(error))
+            return true
+        }
+    }
+
+    /// Sends what waits, as far as the connection takes it.
+    func flush() throws(ZMQError) {
+        while let next = waiting.first {
+            guard try socket.send(next.frames) == .queued else { return }
+            waiting.removeFirst()
+        }
+    }
+}
+
+/// What this process says of itself.
+enum PeerFacts {
+    static let build = "patchloom"
+
+    static var host: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "unknown" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,247 @@
+internal import CSystem
+internal import Cluster
+internal import Messages
+internal import StrictJSON
+internal import ZMQSockets
+
+/// The worker's I/O thread: owns the DEALER socket and the worker's state machine, and says a sign of life however long a task takes.
+final class WorkerLoop {
+    /// How a worker ended.
+    enum Ending: Equatable {
+        /// In order.
+        case drained
+        /// With this error.
+        case failed(RuntimeError)
+        /// The process that holds the other end of the lifeline is gone.
+        case orphaned
+    }
+
+    let options: WorkerOptions
+    let endpoint: Endpoint
+    let context: Context
+    var socket: Socket
+    let compute: ComputeThread
+    let mailbox: Mailbox<WorkerCommand>
+    var wireClock: WireClock
+    let instance = UniqueID.random()
+    let workerID = UniqueID.random()
+    var machine: WorkerMachine
+    var abilities: ComputeThread.Abilities?
+    var epoch: UInt64 = 0
+    var session: UInt64 = 0
+    var sequence: UInt64 = 0
+    /// Content hashes as the machine's numbers, and back.
+    var contextIDs: [String: ContextID] = [:]
+    var contextHashes: [ContextID: String] = [:]
+    var contextParts: [ContextID: EncodedPart] = [:]
+    var contextErrors: [ContextID: TaskError] = [:]
+    var nextContext: UInt64 = 1
+    var tasks: [LeaseID: (part: EncodedPart, job: UniqueID)] = [:]
+    var outcomes: [LeaseID: Message] = [:]
+    /// Messages that wait for the connection, the newest HELLO among them.
+    var waiting: [(type: MessageType, frames: [[UInt8]])] = []
+    var refusal: RuntimeError?
+    var ending: Ending?
+
+    init(
+        _ options: WorkerOptions, mailbox: Mailbox<WorkerCommand>,
+        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+    ) throws(RuntimeError) {
+        self.options = options
+        self.mailbox = mailbox
+        machine = WorkerMachine(parameters: options.parameters, now: monotonicNow())
+        do throws(ZMQError) {
+            let endpoint = try Endpoint(parsing: options.endpoint)
+            self.endpoint = endpoint
+            let context = try Context()
+            self.context = context
+            do throws(ZMQError) { socket = try WorkerLoop.connect(context, endpoint) } catch {
+                context.terminate()
+                throw error
+            }
+        } catch {
+            throw RuntimeError(error)
+        }
+        wireClock = WireClock()
+        compute = try ComputeThread(makeEngine: makeEngine) { report in mailbox.post(.compute(report)) }
+    }
+
+    private static func connect(_ context: Context, _ endpoint: Endpoint) throws(ZMQError) -> Socket {
+        let socket = try Socket(
+            context, .dealer, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
+        try socket.connect(endpoint)
+        return socket
+    }
+
+    /// What is left of a worker when its loop has ended.
+    struct Life {
+        let ending: Ending
+        let compute: ComputeThread
+        /// Whether the compute thread is in the middle of something that cannot be stopped.
+        let isComputing: Bool
+    }
+
+    /// A worker's whole life on the calling thread.
+    static func main(
+        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>,
+        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+    ) throws(RuntimeError) -> Life {
+        // The loop, and with it the socket, is gone when `live` returns; only then may the context go.
+        let (life, context) = try live(options, mailbox, makeEngine)
+        if life.ending != .orphaned { context.terminate() }
+        return life
+    }
+
+    private static func live(
+        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>,
+        _ makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+    ) throws(RuntimeError) -> (Life, Context) {
+        let loop = try WorkerLoop(options, mailbox: mailbox, makeEngine: makeEngine)
+        let ending = loop.run()
+        let isComputing = loop.abilities == nil || loop.machine.isBusy
+        return (Life(ending: ending, compute: loop.compute, isComputing: isComputing), loop.context)
+    }
+
+    /// Works until it ends. A lifeline's hang-up is answered at once, also in the middle of a task.
+    private func run() -> Ending {
+        let descriptors = [mailbox.descriptor] + (options.lifelineFD.map { [$0] } ?? [])
+        var poller = Poller(descriptors: descriptors)
+        while ending == nil {
+            do throws(ZMQError) {
+                let readiness = try poller.wait(for: socket, toSend: !waiting.isEmpty, milliseconds: pollMilliseconds())
+                if descriptors.count > 1, readiness.descriptors[1] { return .orphaned }
+                if readiness.descriptors[0] { for command in mailbox.drain() { handle(command) } }
+                if readiness.canReceive { try receiveAll() }
+                try flush()
+                let now = monotonicNow()
+                if abilities != nil, let due = machine.nextDeadline(), due <= now { drive(.tick, now) }
+            } catch {
+                ending = .failed(RuntimeError(error))
+            }
+        }
+        return farewell()
+    }
+
+    private func farewell() -> Ending {
+        do throws(ZMQError) {
+            try flush()
+            try socket.setLinger(milliseconds: 2000)
+        } catch {
+            log(error.message)
+        }
+        return ending ?? .drained
+    }
+
+    private func pollMilliseconds() -> Int {
+        guard abilities != nil, let due = machine.nextDeadline() else { return 500 }
+        let wait = due.since(monotonicNow()).nanoseconds
+        return wait <= 0 ? 0 : min(500, Int((wait + 999_999) / 1_000_000))
+    }
+
+    private func receiveAll() throws(ZMQError) {
+        for _ in 0..<64 {
+            guard let received = try socket.receive(keeping: WireLimits.frameCount + 1) else { return }
+            do throws(MessageError) {
+                receive(try Packet(frames: received.frames, frameCount: received.frameCount), monotonicNow())
+            } catch {
+                if error.code != .ignorable { log("a message of the coordinator could not be read: \(error.message)") }
+            }
+        }
+    }
+
+    private func handle(_ command: WorkerCommand) {
+        let now = monotonicNow()
+        switch command {
+        case .terminate: if abilities == nil { ending = .drained } else { drive(.terminate, now) }
+        case .compute(.ready(let abilities)):
+            self.abilities = abilities
+            log("ready: \(abilities.numericsClass)")
+            drive(.tick, now)
+        case .compute(.unusable(let error)): ending = .failed(error)
+        case .compute(.opened(let hash, let error)):
+            guard let context = contextIDs[hash] else { return }
+            contextErrors[context] = error
+            drive(.contextOpened(context, ok: error == nil), now)
+        case .compute(.computed(let lease, let outcome, let microseconds)):
+            store(outcome, of: lease, microseconds)
+            drive(.computed(lease, ok: true), now)
+        case .compute(.advanced(let lease)): drive(.progressed(lease), now)
+        }
+    }
+
+    private func store(_ outcome: Result<EncodedPart, TaskError>, of lease: LeaseID, _ microseconds: Int64) {
+        switch outcome {
+        case .success(let part):
+            let result = TaskResult(
+                computeMicroseconds: Int(microseconds), wireMicroseconds: 0, output: part.metadata, payload: part.payload)
+            outcomes[lease] = .result(result)
+        case .failure(let error):
+            log("a task failed: \(error.message)")
+            outcomes[lease] = .fail(Failure(error.failureClass, error.message))
+        }
+    }
+
+    // MARK: The machine
+
+    func drive(_ event: WorkerEvent, _ now: Instant) {
+        for action in machine.handle(event, now: now) {
+            switch action {
+            case .reconnect: reconnect()
+            case .sendHello(let held, let unacked): sendHello(held, unacked)
+            case .sendPing: send(.ping)
+            case .sendPong: send(.pong)
+            case .sendReady(let context): sendNote(context, Message.jobReady)
+            case .sendNeed(let context): sendNote(context, Message.needJob)
+            case .sendContextFailed(let context): sendContextFailure(context)
+            case .sendAccept(let leases): send(.accept(LeaseList(leases.map(\.rawValue))))
+            case .sendProgress(let lease): send(.progress(Progress(done: 1, total: 0)), lease: lease)
+            case .sendOutcome(let lease): sendOutcome(lease)
+            case .sendCancelled(let leases): send(.cancelled(LeaseList(leases.map(\.rawValue))))
+            case .sendDrain: send(.drain(Drain(deadlineMilliseconds: options.parameters.drainGrace.milliseconds)))
+            case .sendBye: send(.bye(Bye(.drained)))
+            case .open(let context):
+                if let hash = contextHashes[context], let part = contextParts.removeValue(forKey: context) {
+                    compute.mailbox.post(.open(hash: hash, part))
+                }
+            case .close(let context): forget(context)
+            case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part)) }
+            case .forget(let lease):
+                tasks[lease] = nil
+                outcomes[lease] = nil
+            case .end(let end): finish(end)
+            }
+        }
+    }
+
+    private func forget(_ context: ContextID) {
+        if let hash = contextHashes.removeValue(forKey: context) { contextIDs[hash] = nil }
+        contextParts[context] = nil
+        contextErrors[context] = nil
+    }
+
+    private func finish(_ end: WorkerEnd) {
+        switch end {
+        case .drained: ending = .drained
+        case .refused: ending = .failed(refusal ?? RuntimeError(.refused, "The coordinator refused this worker."))
+        case .dismissed: ending = refusal.map { .failed($0) } ?? .drained
+        }
+    }
+
+    /// A fresh socket: the old connection does not answer.
+    private func reconnect() {
+        log("the coordinator does not answer; connecting anew")
+        waiting = []
+        do throws(ZMQError) { socket = try WorkerLoop.connect(context, endpoint) } catch {
+            ending = .failed(RuntimeError(error))
+        }
+    }
+
+    func log(_ line: String) { options.log?(line) }
+}
+
+/// What other threads tell the worker's I/O thread.
+enum WorkerCommand: Sendable {
+    /// Finish and end.
+    case terminate
+    case compute(ComputeThread.Report)
+}

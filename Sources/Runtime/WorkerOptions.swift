@@ -1,0 +1,38 @@
+package import Cluster
+public import TensorCore
+public import Weights
+
+/// How a worker is set up.
+public struct WorkerOptions: Sendable {
+    /// The coordinator's address.
+    public var endpoint: String
+    /// The models it can run.
+    public var models: [ModelSource]
+    public var backend: BackendChoice
+    /// Threads to compute with.
+    public var threads: Int
+    /// The coordinator's secret, where it has one.
+    public var joinToken: String?
+    /// A descriptor whose hang-up ends the process at once: how a parent leaves no worker behind, however it dies. A worker with a
+    /// lifeline also ends when its coordinator says goodbye; others look for it again.
+    public var lifelineFD: Int32?
+    /// A name for people.
+    public var name: String
+    /// One line for each thing an operator may want to know. Called on the worker's I/O thread.
+    public var log: (@Sendable (String) -> Void)?
+    package var parameters = WorkerParameters()
+
+    public init(
+        endpoint: String, models: [ModelSource], backend: BackendChoice = .auto, threads: Int, joinToken: String? = nil,
+        lifelineFD: Int32? = nil, name: String, log: (@Sendable (String) -> Void)? = nil
+    ) {
+        self.endpoint = endpoint
+        self.models = models
+        self.backend = backend
+        self.threads = threads
+        self.joinToken = joinToken
+        self.lifelineFD = lifelineFD
+        self.name = name
+        self.log = log
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import ImageFiles
+import Messages
+import Runtime
+import StrictJSON
+import Synchronization
+
+/// A job in exact integer arithmetic: at each barrier every task mixes its index with the state, and the state becomes a mix of all
+/// results in task order. The "picture" is made of the final state, so equal bytes mean that every result was merged once, in order.
+struct FakeJob: JobEngine {
+    var barriers: [Int]
+    var seed: UInt64
+    var cost = 1
+    private var serial = -1
+    private var state: UInt64
+
+    init(barriers: [Int], seed: UInt64) {
+        self.barriers = barriers
+        self.seed = seed
+        state = seed
+    }
+
+    static let modelIdentity = String(repeating: "ab", count: 32)
+
+    var plan: JobPlan { JobPlan(summaryLines: ["\(barriers.count) barriers"], taskCount: barriers.reduce(0, +)) }
+    var model: String { FakeJob.modelIdentity }
+
+    static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {
+        var z = (a ^ b &* 0x9E37_79B9_7F4A_7C15) &+ 0x2545_F491_4F6C_DD1D
+        z = (z ^ (z >> 29)) &* 0xBF58_476D_1CE4_E5B9
+        return z ^ (z >> 32)
+    }
+
+    static func bytes(_ value: UInt64) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+
+    static func number(_ bytes: [UInt8]) -> UInt64? {
+        guard bytes.count >= 8 else { return nil }
+        return bytes.prefix(8).enumerated().reduce(0) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) }
+    }
+
+    /// Bytes beside the number in each task and result, to give messages a realistic size.
+    static let padding = [UInt8](repeating: 7, count: 4096)
+
+    mutating func start() throws(EngineError) -> EngineBarrier { next() }
+
+    private mutating func next() -> EngineBarrier {
+        serial += 1
+        let state = self.state
+        let tasks = (0..<barriers[serial]).map { index in
+            EngineTask(
+                part: EncodedPart(
+                    metadata: [
+                        "index": .integer(Int64(index)), "serial": .integer(Int64(serial)), "seed": .integer(Int64(seed)),
+                    ],
+                    payload: FakeJob.bytes(FakeJob.mix(state, UInt64(index))) + FakeJob.padding),
+                cost: 1)
+        }
+        let hash = String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32)
+        return EngineBarrier(
+            phase: serial % 2 == 0 ? "structure" : "detail", phaseNumber: UInt8(serial % 2), step: serial,
+            stepCount: barriers.count,
+            tasks: tasks, contextHash: hash, context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]))
+    }
+
+    mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
+        for (index, output) in outputs.enumerated() where output.metadata["index"]?.intValue != index {
+            throw .rejected(index: index, .payload, "output \(index) is of another task")
+        }
+        for output in outputs { state = FakeJob.mix(state, FakeJob.number(output.payload) ?? 0) }
+        if serial + 1 < barriers.count { return .barrier(next()) }
+        let rgb = FakeJob.bytes(state) + FakeJob.bytes(seed) + FakeJob.bytes(state)
+        return .finished(EnginePicture(width: 8, height: 1, rgb: rgb, parameters: "state \(state)", details: [:]))
+    }
+
+    /// What the picture must be: the whole job computed here, one task after another.
+    static func expectedParameters(barriers: [Int], seed: UInt64) -> String {
+        var state = seed
+        for count in barriers {
+            let results = (0..<count).map { FakeTasks.compute(mix(state, UInt64($0))) }
+            for result in results { state = mix(state, result) }
+        }
+        return "state \(state)"
+    }
+}
+
+struct FakeFactory: JobEngineFactory {
+    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine {
+        guard let barriers = request["barriers"]?.arrayValue?.compactMap(\.intValue), let seed = request["seed"]?.intValue
+        else {
+            throw RuntimeError(.usage, "The request has no barriers.")
+        }
+        return FakeJob(barriers: barriers, seed: UInt64(seed))
+    }
+}
+
+/// What a fake worker does beside computing.
+struct FakeBehaviour: Sendable {
+    var numericsClass = "fake"
+    var models = [FakeJob.modelIdentity]
+    var taskMilliseconds: UInt32 = 0
+    /// Called before each task, with the task's serial and index.
+    var beforeTask: @Sendable (Int, Int) throws(TaskError) -> Void = { (_, _) throws(TaskError) in }
+    var beforeOpen: @Sendable () throws(TaskError) -> Void = { () throws(TaskError) in }
+    /// Whether results claim to be of another task.
+    var lies = false
+}
+
+struct FakeTasks: TaskEngine {
+    let behaviour: FakeBehaviour
+
+    var numericsClass: String { behaviour.numericsClass }
+    var models: [String] { behaviour.models }
+
+    static func compute(_ value: UInt64) -> UInt64 { FakeJob.mix(value, 0xDEAD_BEEF) }
+
+    func open(_ context: EncodedPart) throws(TaskError) { try behaviour.beforeOpen() }
+
+    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
+        guard let index = task.metadata["index"]?.intValue, let serial = task.metadata["serial"]?.intValue,
+            let value = FakeJob.number(task.payload)
+        else { throw TaskError(.payload, "the task is not one of ours") }
+        try behaviour.beforeTask(serial, index)
+        if behaviour.taskMilliseconds > 0 { usleep(behaviour.taskMilliseconds * 1000) }
+        return EncodedPart(
+            metadata: ["index": .integer(Int64(behaviour.lies ? index + 1 : index))],
+            payload: FakeJob.bytes(FakeTasks.compute(value)) + FakeJob.padding)
+    }
+}

@@ -1,0 +1,127 @@
+import Foundation
+import ImageFiles
+import Runtime
+import Synchronization
+import Testing
+
+@Suite("Jobs on a farm")
+struct JobTests {
+    @Test("the picture does not depend on how many workers there are", arguments: [1, 2, 3])
+    func workerCount(_ count: Int) async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        for _ in 0..<count { try farm.addWorker() }
+        let outcome = try await farm.run([1, 9, 9, 16, 1], seed: 5)
+        #expect(outcome.last.parameters == FakeJob.expectedParameters(barriers: [1, 9, 9, 16, 1], seed: 5))
+    }
+
+    @Test("workers may be there first or come later")
+    func bothOrders() async throws {
+        let endpoint = TestFarm.uniqueEndpoint()
+        let early = try TestWorker(endpoint: endpoint)
+        try await Task.sleep(for: .milliseconds(100))
+        let farm = try TestFarm(endpoint: endpoint)
+        defer { farm.stop() }
+        #expect(try await farm.run([3], seed: 2).last.parameters == FakeJob.expectedParameters(barriers: [3], seed: 2))
+        #expect(early.stop() == .drained)
+        let job = try farm.coordinator.submit(FakeJob(barriers: [4], seed: 3))
+        try await Task.sleep(for: .milliseconds(100))
+        try farm.addWorker()
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [4], seed: 3))
+    }
+
+    @Test("events come in order, with a plan, progress, and timings that add up")
+    func events() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker(FakeBehaviour(taskMilliseconds: 20))
+        let (last, all) = try await farm.run([4, 12], seed: 1)
+        #expect(all.first == .queued(position: 0))
+        #expect(all.contains(.started(JobPlan(summaryLines: ["2 barriers"], taskCount: 16))))
+        let progress = all.compactMap { event -> JobProgress? in
+            if case .progress(let progress) = event { return progress }
+            return nil
+        }
+        #expect(progress.map(\.tasksDone) == progress.map(\.tasksDone).sorted())
+        #expect(progress.last?.tasksDone == 16)
+        #expect(progress.last?.workers == 1)
+        guard case .finished(let result) = last else {
+            Issue.record("the job ended with \(last)")
+            return
+        }
+        #expect(result.timings.phases.map(\.name) == ["structure", "detail"])
+        #expect(result.timings.phases.map(\.tasks) == [4, 12])
+        #expect(result.timings.compute >= .milliseconds(16 * 20))
+        #expect(result.timings.wall >= result.timings.compute)
+        #expect(result.timings.wire > .zero)
+        #expect(result.timings.merge > .zero)
+        let image = try PNGDecoder.decode(result.png)
+        #expect(image.width == 8 && image.height == 1)
+        #expect(image.text("parameters") == result.parameters)
+    }
+
+    @Test("several jobs at once each get their own results")
+    func severalJobs() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        for _ in 0..<2 { try farm.addWorker(FakeBehaviour(taskMilliseconds: 1)) }
+        let jobs = try (1...5).map { try farm.coordinator.submit(FakeJob(barriers: [2, 7, 5], seed: UInt64($0))) }
+        for (index, job) in jobs.enumerated() {
+            let expected = FakeJob.expectedParameters(barriers: [2, 7, 5], seed: UInt64(index + 1))
+            #expect(await TestFarm.follow(job).last.parameters == expected)
+        }
+    }
+
+    @Test("a cancelled job ends at once, and the farm goes on")
+    func cancel() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker(FakeBehaviour(taskMilliseconds: 50))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [500], seed: 1))
+        try await Task.sleep(for: .milliseconds(200))
+        job.cancel()
+        #expect(await TestFarm.follow(job).last.error?.code == .cancelled)
+        #expect(try await farm.run([2], seed: 4).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 4))
+    }
+
+    @Test("stopping the coordinator fails what runs and what comes later")
+    func shutdown() async throws {
+        let farm = try TestFarm()
+        let worker = try farm.addWorker(FakeBehaviour(taskMilliseconds: 50))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [500], seed: 1))
+        try await Task.sleep(for: .milliseconds(150))
+        farm.coordinator.shutdown()
+        #expect(await TestFarm.follow(job).last.error?.code == .cancelled)
+        #expect(throws: RuntimeError.self) { try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
+        #expect(worker.stop() == .drained)
+        farm.stop()
+    }
+
+    @Test("an address in use is said in one sentence")
+    func addressInUse() throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let error = #expect(throws: RuntimeError.self) { _ = try TestFarm(endpoint: farm.endpoint) }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains(farm.endpoint) == true)
+    }
+
+    @Test("a job without workers says what it waits for")
+    func waits() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [2], seed: 6))
+        var waited = false
+        for await event in job.events {
+            if case .waiting(let reason) = event {
+                waited = true
+                #expect(reason == "no worker is connected")
+                try farm.addWorker()
+            }
+            if case .finished(let result) = event {
+                #expect(result.parameters == FakeJob.expectedParameters(barriers: [2], seed: 6))
+            }
+        }
+        #expect(waited)
+    }
+}

@@ -1,0 +1,95 @@
+import Foundation
+import ImageFiles
+import Rendering
+import Runtime
+import StrictJSON
+import Testing
+import Weights
+
+/// Pictures of the embedded model through coordinator, sockets and workers.
+@Suite("Rendering on a farm", .serialized)
+struct RenderOnFarmTests {
+    func request() -> RenderRequest {
+        var request = RenderRequest()
+        request.prompt = "a red apple on a blue background"
+        request.width = 256
+        request.height = 256
+        request.steps = 4
+        request.seed = 11
+        request.method = .cut
+        return request
+    }
+
+    func options(_ endpoint: String, threads: Int = 1) -> WorkerOptions {
+        WorkerOptions(endpoint: endpoint, models: [.embeddedModel], threads: threads, name: "test")
+    }
+
+    /// Renders with so many workers of this process and gives the result.
+    func render(workers: Int, threads: Int = 1) async throws -> RenderResult {
+        let endpoint = TestFarm.uniqueEndpoint()
+        let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
+        let farm = try (0..<workers).map { _ in try InProcessWorker(rendering: options(endpoint, threads: threads)) }
+        defer {
+            for worker in farm { worker.terminate() }
+            coordinator.shutdown()
+        }
+        for await event in try coordinator.submit(request()).events {
+            if case .finished(let result) = event { return result }
+            if case .failed(let error) = event { throw error }
+        }
+        throw RuntimeError(.internalFault, "The job ended without a result.")
+    }
+
+    @Test("the same pixels from one, two and three workers, and from one and two threads")
+    func sameBytes() async throws {
+        let first = try await render(workers: 1)
+        let pixels = try PNGDecoder.decode(first.png)
+        #expect(pixels.width == 256 && pixels.height == 256)
+        #expect(Set(pixels.pixels).count > 16, "the picture is nearly one colour")
+        for (workers, threads) in [(2, 1), (3, 1), (1, 2)] {
+            let other = try await render(workers: workers, threads: threads)
+            #expect(try PNGDecoder.decode(other.png).pixels == pixels.pixels)
+        }
+        #expect(first.timings.phases.map(\.name) == ["encode", "structure", "detail", "decode"])
+        #expect(pixels.text("parameters") == first.parameters)
+        let details = try JSONValue(parsing: Array((pixels.text("patchloom") ?? "").utf8), limits: .config)
+        #expect(details["numerics_class"]?.stringValue?.isEmpty == false)
+    }
+
+    @Test("a client of another process gets the same picture, with events")
+    func submit() async throws {
+        let endpoint = TestFarm.uniqueEndpoint()
+        let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
+        let worker = try InProcessWorker(rendering: options(endpoint))
+        defer {
+            worker.terminate()
+            coordinator.shutdown()
+        }
+        let request = request()
+        let (result, events) = try await Blocking.run { () throws(RuntimeError) -> (RenderResult, [JobEvent]) in
+            var events: [JobEvent] = []
+            let result = try SubmitClient.render(coordinator: endpoint, request: request, onEvent: { events.append($0) })
+            return (result, events)
+        }
+        #expect(events.first == .queued(position: 0))
+        #expect(events.last == .finished(result))
+        #expect(try await PNGDecoder.decode(render(workers: 1).png).pixels == PNGDecoder.decode(result.png).pixels)
+    }
+
+    @Test("a request that the method cannot do is refused in one sentence")
+    func refused() async throws {
+        let endpoint = TestFarm.uniqueEndpoint()
+        let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
+        defer { coordinator.shutdown() }
+        var bad = request()
+        bad.width = 100
+        let local = #expect(throws: RuntimeError.self) { try coordinator.submit(bad) }
+        #expect(local?.code == .usage)
+        let request = bad
+        let error = await #expect(throws: RuntimeError.self) {
+            try await Blocking.run { () throws(RuntimeError) in try SubmitClient.render(coordinator: endpoint, request: request)
+            }
+        }
+        #expect(error == local)
+    }
+}
