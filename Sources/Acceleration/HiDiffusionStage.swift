@@ -17,8 +17,8 @@ public enum HiDiffusionFamily: String, Sendable, CaseIterable {
 
 /// What of RAU-Net is on in one U-Net call.
 ///
-/// A pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py` of 0.1.10).
-/// The reference counts calls instead, which goes wrong as soon as a step is more than one call.
+/// A pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py` of
+/// 0.1.10). The reference counts calls instead, which goes wrong as soon as a step is more than one call.
 public struct HiDiffusionStage: Sendable, Equatable {
     /// The dilated down-sampling with stride 4.
     public let rad: Bool
@@ -64,8 +64,8 @@ public struct HiDiffusionStage: Sendable, Equatable {
 
 /// Keeps HiDiffusion away from inputs near the native size, where it halves the features the model was trained on.
 public enum HiDiffusionGuard {
-    /// Whether an input of `height × width` latent points is 1.5 times `native` or more on its shorter side. Our rule; the reference
-    /// has none.
+    /// Whether an input of `height × width` latent points is 1.5 times `native` or more on its shorter side. Our rule; the
+    /// reference has none.
     public static func allows(height: Int, width: Int, native: Int) -> Bool {
         2 * min(height, width) >= 3 * native
     }

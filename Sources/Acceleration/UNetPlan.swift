@@ -9,8 +9,9 @@ public struct UNetPlan: Sendable, Equatable {
     public var pool: Bool
     /// Window attention (MSW-MSA): one shift id `0...3` for each window block in execution order; `nil` switches it off.
     ///
-    /// Id `k` rolls a feature map with windows of `w0 × w1` by `((w0/4)·k, (w1/4)·k)` (integer divisions) before the windows are
-    /// cut, where `w0` and `w1` are half the map's sides, rounded up. The map is rolled only if the row shift is above zero.
+    /// Id `k` rolls a feature map with windows of `w0 × w1` by `((w0/4)·k, (w1/4)·k)` (integer divisions) before the windows
+    /// are cut, where `w0` and `w1` are half the map's sides, rounded up. The map is rolled only if the row shift is above
+    /// zero.
     public var windowShifts: [UInt8]?
 
     /// A plan from its three decisions.

@@ -1,6 +1,7 @@
 public import RandomStreams
 
-/// Shift ids of window attention: how far the feature map is rolled before it is cut into windows, `0...3` for each window block.
+/// Shift ids of window attention: how far the feature map is rolled before it is cut into windows, `0...3` for each window
+/// block.
 public enum WindowShifts {
     /// The shifts of one step of the product, one for each window block in execution order, equal for all patches of the step:
     /// views that are averaged have seen the same windows. Each is a hash of its own.
@@ -11,8 +12,8 @@ public enum WindowShifts {
         }
     }
 
-    /// The next `count` shifts the reference draws from PyTorch's default generator, one `rand(1)` each; a draw of exactly a quarter
-    /// belongs to the lower id.
+    /// The next `count` shifts the reference draws from PyTorch's default generator, one `rand(1)` each; a draw of exactly a
+    /// quarter belongs to the lower id.
     public static func referenceIDs(_ generator: inout TorchCPUGenerator, count: Int) -> [UInt8] {
         (0..<count).map { _ in
             let draw = generator.uniform()

@@ -1,9 +1,10 @@
-/// How a canvas is dealt out to patches in the structure phase: patch `(a, b)` holds the canvas points `(a + rows·y, b + columns·x)`.
+/// How a canvas is dealt out to patches in the structure phase: patch `(a, b)` holds the canvas points
+/// `(a + rows·y, b + columns·x)`.
 ///
-/// Lengths are in latent points. Where the canvas is a multiple of the patch, as the reference demands, patches have the patch's
-/// size and cover the canvas exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all of one size, which
-/// is a multiple of eight or the patch's own; relocation crops what lies beyond the canvas, at the right and at the bottom. A side
-/// shorter than the patch has one patch as short as the side itself.
+/// Lengths are in latent points. Where the canvas is a multiple of the patch, as the reference demands, patches have the
+/// patch's size and cover the canvas exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all
+/// of one size, which is a multiple of eight or the patch's own; relocation crops what lies beyond the canvas, at the right
+/// and at the bottom. A side shorter than the patch has one patch as short as the side itself.
 public struct PatchGrid: Sendable, Equatable {
     /// Size of the canvas.
     public let height: Int
@@ -15,7 +16,8 @@ public struct PatchGrid: Sendable, Equatable {
     public let patchHeight: Int
     public let patchWidth: Int
 
-    /// Patch sizes that do not come from the model itself are multiples of this, so that a U-Net with three halvings takes them.
+    /// Patch sizes that do not come from the model itself are multiples of this, so that a U-Net with three halvings takes
+    /// them.
     public static let alignment = 8
 
     /// The grid of a canvas of `height × width` for patches of about `patch × patch`. All three must be positive.
@@ -43,7 +45,8 @@ public struct PatchGrid: Sendable, Equatable {
         return (count, min(patch, (least + alignment - 1) / alignment * alignment))
     }
 
-    /// Deals patches into one canvas: `canvas[c][Y][X] = patches[(Y % rows) · columns + X % columns][c][Y / rows][X / columns]`.
+    /// Deals patches into one canvas:
+    /// `canvas[c][Y][X] = patches[(Y % rows) · columns + X % columns][c][Y / rows][X / columns]`.
     ///
     /// Patches and canvas are planar, `(channels, height, width)`. Nothing is scaled or filtered.
     public func relocate(_ patches: [[Float]], channels: Int) -> [Float] {

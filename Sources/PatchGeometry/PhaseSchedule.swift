@@ -1,8 +1,8 @@
 /// Which steps of a run belong to which CutDiffusion phase.
 ///
-/// Steps before `structureSteps` are structure steps; the patches are relocated once, at the start of step `structureSteps`; that
-/// step and all later ones are detail steps. The reference compares `i` with `N · p` and breaks where that is no whole number;
-/// rounding up is our extension and agrees with it elsewhere.
+/// Steps before `structureSteps` are structure steps; the patches are relocated once, at the start of step `structureSteps`;
+/// that step and all later ones are detail steps. The reference compares `i` with `N · p` and breaks where that is no whole
+/// number; rounding up is our extension and agrees with it elsewhere.
 public struct PhaseSchedule: Sendable, Equatable {
     /// All steps of the run, N.
     public let steps: Int

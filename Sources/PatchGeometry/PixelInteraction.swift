@@ -1,7 +1,7 @@
 public import RandomStreams
 
-/// CutDiffusion's pixel interaction: at every channel, row and column the K patches exchange their values, so that the U-Net sees
-/// patches that are mixed all over. The predictions go back to their owners; the patches themselves are never permuted.
+/// CutDiffusion's pixel interaction: at every channel, row and column the K patches exchange their values, so that the U-Net
+/// sees patches that are mixed all over. The predictions go back to their owners; the patches themselves are never permuted.
 ///
 /// A permutation for each channel as well as each point, as in the reference.
 public struct PixelInteraction: Sendable, Equatable {
@@ -20,7 +20,8 @@ public struct PixelInteraction: Sendable, Equatable {
         }
     }
 
-    /// The permutations the reference draws from PyTorch's default generator, positions in row-major order of (channel, row, column).
+    /// The permutations the reference draws from PyTorch's default generator, positions in row-major order of (channel, row,
+    /// column).
     public init(patchCount: Int, positionCount: Int, generator: inout TorchCPUGenerator) {
         var stream = generator
         self.init(patchCount: patchCount, positionCount: positionCount) { _ in stream.permutation(count: patchCount) }

@@ -19,8 +19,8 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
         self.billionths = billionths
     }
 
-    /// A fraction from decimal text like `0.4`; nil unless it has digits only, up to nine after the point, and is strictly between
-    /// 0 and 1.
+    /// A fraction from decimal text like `0.4`; nil unless it has digits only, up to nine after the point, and is strictly
+    /// between 0 and 1.
     public init?(_ text: some StringProtocol) {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0].count <= 1, parts[0].allSatisfy({ $0 == UInt8(ascii: "0") }) else { return nil }

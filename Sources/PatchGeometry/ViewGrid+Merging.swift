@@ -14,8 +14,8 @@ extension ViewGrid {
 
     /// The mean of all windows at every canvas point, each with weight 1.
     ///
-    /// Sums are taken in the order of the views, whatever order they were computed in, and divided last, so the result is the same
-    /// bit for bit. What lies in the padding is dropped. Every point must be covered, which `jitteredViews` sees to.
+    /// Sums are taken in the order of the views, whatever order they were computed in, and divided last, so the result is the
+    /// same bit for bit. What lies in the padding is dropped. Every point must be covered, which `jitteredViews` sees to.
     public func average(_ patches: [[Float]], channels: Int, views: [PatchView]) -> [Float] {
         precondition(patches.count == views.count)
         var sums = [Float](repeating: 0, count: channels * height * width)

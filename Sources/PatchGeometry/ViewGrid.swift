@@ -82,8 +82,8 @@ public struct ViewGrid: Sendable, Equatable {
         return views
     }
 
-    /// Moves every window. On each axis an inner window moves by -J...J, the first by -J...0, the last by 0...J, and one that spans
-    /// the axis not at all and without a draw.
+    /// Moves every window. On each axis an inner window moves by -J...J, the first by -J...0, the last by 0...J, and one that
+    /// spans the axis not at all and without a draw.
     private func jitteredViews(draw: (_ index: Int) -> (ClosedRange<Int>) -> Int) -> [PatchView] {
         plainViews.enumerated().map { index, view in
             let draw = draw(index)

@@ -19,7 +19,8 @@ public struct PythonRandom: Sendable, Equatable {
         return (high * 67_108_864 + low) * 0x1p-53
     }
 
-    /// `random.randint(range.lowerBound, range.upperBound)`: words are drawn until one fits, so even a range of one value draws.
+    /// `random.randint(range.lowerBound, range.upperBound)`: words are drawn until one fits, so even a range of one value
+    /// draws.
     ///
     /// The range must hold fewer than 2^32 values.
     public mutating func integer(in range: ClosedRange<Int>) -> Int {

@@ -5,7 +5,8 @@ import Foundation
 /// Integers, permutations and uniforms are equal bit for bit. Normals are not fixed by PyTorch itself: its vector kernels
 /// (AVX2, AVX-512) and its scalar ones use different logarithms and sines. Here they are evaluated in double precision and
 /// rounded to `Float` after each step of the Box-Muller transform, which depends on no vector library. Of 100,000 normals of
-/// PyTorch 2.13's AVX-512 kernel 83 in 100 are equal bit for bit and none is further away than 4e-7 (3 units in the last place).
+/// PyTorch 2.13's AVX-512 kernel 83 in 100 are equal bit for bit and none is further away than 4e-7 (3 units in the last
+/// place).
 public struct TorchCPUGenerator: Sendable, Equatable {
     private var twister: MersenneTwister
     /// The second value of the last scalar Box-Muller pair. PyTorch keeps it across calls, and vector calls do not touch it.
@@ -61,8 +62,8 @@ public struct TorchCPUGenerator: Sendable, Equatable {
         return UInt64(twister.nextWord()) % bound
     }
 
-    /// `torch.randperm(count)`: a Fisher-Yates shuffle from the front. It draws `count - 1` times, 32 bits each, 64 bits each from
-    /// 214,748,364 elements (2^32 / 20) on.
+    /// `torch.randperm(count)`: a Fisher-Yates shuffle from the front. It draws `count - 1` times, 32 bits each, 64 bits each
+    /// from 214,748,364 elements (2^32 / 20) on.
     public mutating func permutation(count: Int) -> [Int] {
         precondition(count >= 0)
         var order = Array(0..<count)

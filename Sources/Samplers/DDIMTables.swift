@@ -25,7 +25,8 @@ struct DDIMTables: Sendable, Equatable {
         guard let highest = timesteps.first, highest < trainSteps else {
             throw SamplerError(
                 .badRequest,
-                "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: take fewer steps."
+                "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: "
+                    + "take fewer steps."
             )
         }
         prediction = configuration.predictionType

@@ -13,7 +13,8 @@ public struct NoiseSchedule: Sendable, Equatable {
         guard betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
             throw SamplerError(
                 .badConfiguration,
-                "scheduler_config.json: beta_start \(configuration.betaStart) and beta_end \(configuration.betaEnd) give betas that are not between 0 and 1."
+                "scheduler_config.json: beta_start \(configuration.betaStart) and beta_end \(configuration.betaEnd) give betas "
+                    + "that are not between 0 and 1."
             )
         }
         if configuration.rescalesToZeroSNR { betas = try Self.zeroTerminal(betas) }

@@ -6,7 +6,8 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
     case euler
 }
 
-/// A sampler for a fixed number of steps: the tables of diffusers' DDIMScheduler or EulerDiscreteScheduler and one step of them.
+/// A sampler for a fixed number of steps: the tables of diffusers' DDIMScheduler or EulerDiscreteScheduler and one step of
+/// them.
 ///
 /// A value without history: any step may be computed at any time, in any order. Arrays are planar latents of any shape.
 public struct Sampler: Sendable, Equatable {

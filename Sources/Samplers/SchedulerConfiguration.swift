@@ -59,8 +59,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
 
     /// Reads `scheduler_config.json`.
     ///
-    /// Errors: a class that neither is nor can stand for DDIM or Euler, and every option whose value is of the wrong kind, out of
-    /// range or unknown, are named.
+    /// Errors: a class that neither is nor can stand for DDIM or Euler, and every option whose value is of the wrong kind,
+    /// out of range or unknown, are named.
     public init(json: JSONValue) throws(SamplerError) {
         let reader = OptionReader(json)
         guard let object = json.objectValue else {

@@ -10,8 +10,8 @@ enum TimestepTable {
 
     /// Trailing spacing: from the last training step down.
     ///
-    /// NumPy's `arange` counts by the difference of its first two values, which is rounded; for the same timesteps it is done so
-    /// here. Its length can also come out one too long, which would add a step at timestep -1; here it is always `steps`.
+    /// NumPy's `arange` counts by the difference of its first two values, which is rounded; for the same timesteps it is done
+    /// so here. Its length can also come out one too long, which would add a step at timestep -1; here it is always `steps`.
     static func trailing(trainSteps: Int, steps: Int) -> [Double] {
         let start = Double(trainSteps)
         let difference = (start - start / Double(steps)) - start

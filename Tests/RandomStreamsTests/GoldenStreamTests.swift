@@ -40,7 +40,8 @@ import Testing
         }
     }
 
-    /// Seven, twenty and three normals from one generator: the scalar calls share a spare value that the block call leaves alone.
+    /// Seven, twenty and three normals from one generator: the scalar calls share a spare value that the block call leaves
+    /// alone.
     private func checkMixed(_ golden: GoldenFiles, _ seed: UInt64) throws {
         var generator = TorchCPUGenerator(seed: seed)
         for (name, count) in [("randn_mixed_a7", 7), ("randn_mixed_b20", 20), ("randn_mixed_c3", 3)] {

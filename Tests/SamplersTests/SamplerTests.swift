@@ -35,7 +35,8 @@ import Testing
         #expect(abs(sampler.scaleInput([1], step: 0)[0] - 0.075997) < 1e-6)
     }
 
-    /// The chosen method keeps the model's betas, spacing and offset; what its configuration leaves out is the method's own default.
+    /// The chosen method keeps the model's betas, spacing and offset; what its configuration leaves out is the method's own
+    /// default.
     @Test func rebuildingKeepsTheModelsOwnSchedule() throws {
         let configuration = try SchedulerConfiguration(json: Self.sdxl)
         let ddim = try Sampler(configuration, method: .ddim, steps: 50)
@@ -53,7 +54,8 @@ import Testing
         #expect(try Sampler(configuration, steps: 10).method == .ddim)
     }
 
-    /// The deterministic steps are linear, so the mean of stepped samples is the step of the mean: what makes averaging views right.
+    /// The deterministic steps are linear, so the mean of stepped samples is the step of the mean: what makes averaging views
+    /// right.
     @Test(arguments: SamplingMethod.allCases) func stepsAreLinear(_ method: SamplingMethod) throws {
         let sampler = try Sampler(SchedulerConfiguration(json: Self.sdxl), method: method, steps: 7)
         let (x, a, b): ([Float], [Float], [Float]) = ([0.5, -2, 3], [1, 0.25, -1], [-3, 0.75, 2])

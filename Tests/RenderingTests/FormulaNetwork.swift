@@ -1,0 +1,95 @@
+import Rendering
+import StrictJSON
+import Testing
+
+/// A worker whose networks are formulas, so that whole renders can be followed by hand. It sees what a real worker sees:
+/// tasks in their wire form.
+struct FormulaNetwork {
+    /// What the U-Net stand-in predicts: `(0.3 + t/2000)·x + 0.05·(sum of x in the 3×3 neighbourhood, zeros outside)`.
+    static func prediction(_ x: [Float], channels: Int, height: Int, width: Int, timestep: Float) -> [Float] {
+        var result = x
+        for channel in 0..<channels {
+            for row in 0..<height {
+                for column in 0..<width {
+                    var sum: Float = 0
+                    for r in max(0, row - 1)...min(height - 1, row + 1) {
+                        for k in max(0, column - 1)...min(width - 1, column + 1) {
+                            sum += x[(channel * height + r) * width + k]
+                        }
+                    }
+                    let index = (channel * height + row) * width + column
+                    result[index] = (0.3 + timestep / 2000) * x[index] + 0.05 * sum
+                }
+            }
+        }
+        return result
+    }
+
+    /// The latent that a task carries.
+    static func latent(_ task: RenderTask) throws -> Latent {
+        let (metadata, payload) = task.encoded()
+        let sides = try ["channels", "height", "width"].map { try #require(metadata[$0]?.intValue) }
+        let values = payload.withUnsafeBytes { bytes in
+            (0..<(payload.count / 4)).map {
+                Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+            }
+        }
+        return Latent(channels: sides[0], height: sides[1], width: sides[2], values: values)
+    }
+
+    /// The output of a task.
+    static func run(_ task: RenderTask) throws -> TaskOutput {
+        let metadata = task.encoded().metadata
+        switch task.phase {
+        case .encode:
+            let rows = try #require(metadata["ids"]?.arrayValue)
+            let tokens = try #require(rows.first?.arrayValue).count
+            return .embeddings(
+                rows: rows.count, tokens: tokens, width: 2, values: [Float](repeating: 0.5, count: rows.count * tokens * 2))
+        case .denoise, .structure, .detail:
+            let latent = try latent(task)
+            let timestep = Float(try #require(metadata["timestep"]?.doubleValue))
+            return .prediction(
+                Latent(
+                    channels: latent.channels, height: latent.height, width: latent.width,
+                    values: prediction(
+                        latent.values, channels: latent.channels, height: latent.height, width: latent.width, timestep: timestep
+                    )))
+        case .decode:
+            let latent = try latent(task)
+            let (width, height) = (latent.width * 8, latent.height * 8)
+            return .pixels(width: width, height: height, rgb: [UInt8](repeating: 7, count: width * height * 3))
+        }
+    }
+
+    /// Runs a machine to its end and gives every barrier and the picture.
+    static func render(_ machine: RenderMachine) throws -> (barriers: [Barrier], image: RenderedImage) {
+        var machine = machine
+        var barriers = [machine.start()]
+        while true {
+            switch try machine.complete(barriers[barriers.count - 1].tasks.map(run)) {
+            case .barrier(let next): barriers.append(next)
+            case .finished(let image): return (barriers, image)
+            }
+        }
+    }
+}
+
+extension RenderRequest {
+    /// A request for the embedded model, whose native size is 128.
+    static func square(_ side: Int, steps: Int = 5, _ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
+        var request = RenderRequest()
+        request.prompt = "a red apple"
+        (request.width, request.height, request.steps) = (side, side, steps)
+        change(&request)
+        return request
+    }
+}
+
+/// The error that `body` throws; nil when it throws none.
+func renderError(_ body: () throws -> Void) -> RenderError? {
+    do {
+        try body()
+        return nil
+    } catch { return error as? RenderError }
+}

@@ -1,0 +1,119 @@
+import PatchGeometry
+import Rendering
+import Samplers
+import StrictJSON
+import Testing
+
+@Suite struct PlanTests {
+    private func plan(_ request: RenderRequest) throws -> RenderPlan {
+        try RenderMachine(request: request, model: try #require(MachineTests.model)).plan
+    }
+
+    private func refusal(_ request: RenderRequest) -> RenderError? { renderError { _ = try plan(request) } }
+
+    @Test func autoIsDirectUpToTheNativeSize() throws {
+        #expect(try plan(.square(128)).method == .direct)
+        #expect(try plan(.square(64)).method == .direct)
+        #expect(try plan(.square(136)).method == .cut)
+        #expect(try plan(.square(128) { $0.width = 256 }).method == .cut)
+        #expect(try plan(.square(256) { $0.method = .direct }).method == .direct)
+    }
+
+    @Test func patchesAreNativeAndStridesHalf() throws {
+        let cut = try #require(try plan(.square(512, steps: 25)).cut)
+        #expect((cut.gridRows, cut.gridColumns, cut.patchHeight, cut.patchWidth) == (4, 4, 16, 16))
+        #expect((cut.viewHeight, cut.viewWidth, cut.stride, cut.viewsPerStep) == (16, 16, 8, 49))
+        #expect(cut.structureSteps == 10, "0.4 of 25, the embedded model's recommendation")
+        let own = try #require(
+            try plan(
+                .square(512, steps: 25) { ($0.patch, $0.stride, $0.structureFraction) = (256, 64, StructureFraction("0.3")) }
+            ).cut)
+        #expect((own.gridRows, own.patchWidth, own.stride, own.structureSteps) == (2, 32, 8, 8))
+    }
+
+    @Test func otherSizesAreSaidToBeAnExtension() throws {
+        #expect(try plan(.square(256)).notes.isEmpty)
+        #expect(try plan(.square(200)).notes.contains { $0.contains("extension") })
+    }
+
+    @Test func hiDiffusionIsOnWhereTheInputIsLargeEnough() throws {
+        #expect(try !plan(.square(256)).hiDiffusionInStructure)
+        #expect(try plan(.square(256) { $0.method = .direct }).hiDiffusionInStructure)
+        #expect(try !plan(.square(184) { $0.method = .direct }).hiDiffusionInStructure)
+        #expect(try plan(.square(192) { $0.method = .direct }).hiDiffusionInStructure)
+        #expect(try !plan(.square(256) { ($0.method, $0.height) = (.direct, 128) }).hiDiffusionInStructure)
+        #expect(try !plan(.square(256) { ($0.method, $0.hiDiffusion) = (.direct, .off) }).hiDiffusionInStructure)
+        #expect(refusal(.square(128) { $0.hiDiffusion = .on })?.message.contains("HiDiffusion") == true)
+        #expect(refusal(.square(512) { $0.hiDiffusion = .on })?.message.contains("patch") == true)
+        #expect(refusal(.square(512) { ($0.hiDiffusion, $0.patch) = (.on, 256) }) == nil)
+    }
+
+    @Test func whatTheMethodCannotDoIsOneSentence() {
+        let wrong: [(RenderRequest, String)] = [
+            (.square(128) { $0.patch = 64 }, "Patch"), (.square(256) { ($0.method, $0.stride) = (.direct, 64) }, "stride"),
+            (.square(256) { $0.patch = 512 }, "patch"), (.square(256) { $0.stride = 136 }, "stride"),
+            (.square(256, steps: 1), "steps"),
+            (.square(256, steps: 2) { $0.structureFraction = StructureFraction("0.9") }, "fraction"),
+            (.square(256) { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }, "eta"),
+            (.square(8192) { ($0.patch, $0.stride) = (64, 8) }, "patches"),
+        ]
+        for (request, word) in wrong {
+            let error = refusal(request)
+            #expect(
+                error?.code == .invalidRequest && error?.message.contains(word) == true, "\(word): \(error?.message ?? "none")")
+            #expect(error?.message.hasSuffix(".") == true && error?.message.contains("\n") == false)
+        }
+    }
+
+    @Test func settingsOutOfRangeAreNamed() {
+        let wrong: [(RenderRequest, String)] = [
+            (.square(56), "56"), (.square(16392), "16392"), (.square(100), "8"), (.square(128) { $0.width = -8 }, "width"),
+            (.square(128, steps: 0), "steps"), (.square(128, steps: 100_000), "steps"),
+            (.square(128) { $0.guidanceScale = -1 }, "guidance"),
+            (.square(128) { $0.guidanceScale = .nan }, "guidance"), (.square(128) { $0.guidanceScale = 51 }, "guidance"),
+            (.square(128) { $0.eta = 1.5 }, "eta"), (.square(128) { $0.eta = .nan }, "eta"),
+            (.square(256) { $0.patch = 60 }, "patch"),
+            (.square(256) { $0.patch = 100 }, "patch"), (.square(256) { $0.stride = 0 }, "stride"),
+            (.square(256) { ($0.patch, $0.stride) = (64, 72) }, "stride"),
+            (.square(128) { $0.prompt = String(repeating: "x", count: 100_000) }, "prompt"),
+        ]
+        for (request, word) in wrong {
+            let error = renderError { try request.validated() }
+            #expect(
+                error?.code == .invalidRequest && error?.message.contains(word) == true, "\(word): \(error?.message ?? "none")")
+        }
+        #expect(renderError { try RenderRequest.square(16384).validated() } == nil)
+    }
+
+    @Test func requestsSurviveJSON() throws {
+        var request = RenderRequest.square(512)
+        #expect(try RenderRequest(json: request.json) == request)
+        (request.patch, request.stride, request.structureFraction) = (128, 64, StructureFraction("0.37"))
+        (request.seed, request.samplingMethod, request.eta) = (.max, .euler, 0.25)
+        (request.method, request.hiDiffusion, request.negativePrompt) = (.cut, .off, "blurry \"ünï\"\n")
+        request.guidanceScale = 7.5
+        let bytes = request.json.canonicalBytes()
+        #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
+        for (key, value) in [
+            ("width", "wide" as JSONValue), ("seed", -1), ("unknown", 1), ("method", "magic"), ("eta", "much"),
+        ] {
+            guard case .object(var object) = request.json else { return }
+            object[key] = value
+            #expect(renderError { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest, "\(key)")
+        }
+        #expect(renderError { _ = try RenderRequest(json: .array([])) }?.code == .invalidRequest)
+    }
+
+    /// The last line must have the pairs that A1111's reader looks for, and commas in values must not break it.
+    @Test func parametersAreInfotext() throws {
+        let machine = try RenderMachine(
+            request: .square(256, steps: 4) { ($0.prompt, $0.negativePrompt, $0.seed) = ("a fox, a cat", "blurry", 9) },
+            model: try #require(MachineTests.model))
+        let image = try FormulaNetwork.render(machine).image
+        let lines = image.parameters.split(separator: "\n").map(String.init)
+        #expect(lines.count == 3 && lines[0] == "a fox, a cat" && lines[1] == "Negative prompt: blurry")
+        #expect(lines[2].hasPrefix("Steps: 4, Sampler: DDIM, CFG scale: 5, Seed: 9, Size: 256x256, Model hash: "))
+        #expect(lines[2].contains(", RNG: CPU,"))
+        #expect(image.details["request"]?["seed"]?.stringValue == "9" && image.details["plan"]?["method"]?.stringValue == "cut")
+    }
+}
