@@ -1,0 +1,105 @@
+import CSystem
+
+/// How far a job is, as the progress display needs it.
+struct ProgressSnapshot: Sendable, Equatable {
+    var phase: String
+    /// Counted from 1 within the phase.
+    var step: Int
+    var stepCount: Int
+    var patchesDone: Int
+    var patchCount: Int
+    var workers: Int
+    var secondsLeft: Double?
+}
+
+/// Shows progress on standard error: a bar that redraws itself on a terminal, at most one plain line a step elsewhere.
+struct ProgressView {
+    enum Style: Equatable {
+        case bar(columns: Int)
+        case lines
+        case none
+    }
+
+    private let style: Style
+    private let write: (String) -> Void
+    private var lastLine = ""
+    private var barIsShown = false
+
+    init(style: Style, write: @escaping (String) -> Void = ProgressView.writeToStandardError) {
+        self.style = style
+        self.write = write
+    }
+
+    /// A bar on a terminal that is wide enough, lines elsewhere.
+    static func suitable(quiet: Bool) -> ProgressView {
+        if quiet { return ProgressView(style: .none) }
+        let columns = csystem_is_terminal(2) == 1 ? Int(csystem_terminal_columns(2)) : 0
+        return ProgressView(style: columns >= 40 ? .bar(columns: columns) : .lines)
+    }
+
+    mutating func show(_ snapshot: ProgressSnapshot) {
+        switch style {
+        case .none: return
+        case .bar(let columns):
+            write("\r\u{1B}[K" + Self.bar(snapshot, columns: columns))
+            barIsShown = true
+        case .lines:
+            guard snapshot.patchesDone == snapshot.patchCount else { return }
+            let line = Self.line(snapshot)
+            if line != lastLine { write(line + "\n") }
+            lastLine = line
+        }
+    }
+
+    /// A plain line that stays, above the bar where there is one.
+    mutating func note(_ text: String) {
+        guard style != .none else { return }
+        clear()
+        write(text + "\n")
+    }
+
+    /// Takes the bar off the screen.
+    mutating func clear() {
+        if barIsShown { write("\r\u{1B}[K") }
+        barIsShown = false
+    }
+
+    /// `structure step 3 of 12, 16 of 16 patches, 2 workers, 0:12 left`. The workers are left out of the comparison of lines by
+    /// being the same within a step as a rule; a change shows as another line.
+    static func line(_ snapshot: ProgressSnapshot) -> String {
+        var parts = ["\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"]
+        parts.append("\(snapshot.patchesDone) of \(snapshot.patchCount) patches")
+        parts.append(snapshot.workers == 1 ? "1 worker" : "\(snapshot.workers) workers")
+        if let left = snapshot.secondsLeft { parts.append("\(clock(left)) left") }
+        return parts.joined(separator: ", ")
+    }
+
+    static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
+        let left = snapshot.secondsLeft.map { "  \(clock($0)) left" } ?? ""
+        let head = "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
+        let tail = " patch \(snapshot.patchesDone)/\(snapshot.patchCount)  \(snapshot.workers)w\(left)"
+        // One column stays free: a full line wraps on some terminals.
+        let room = columns - 1 - head.count - tail.count - 2
+        guard room >= 6 else { return String((head + tail).prefix(columns - 1)) }
+        let width = min(room, 40)
+        let done = Double(snapshot.step - 1) + Double(snapshot.patchesDone) / Double(max(1, snapshot.patchCount))
+        let filled = min(width, max(0, Int(Double(width) * done / Double(max(1, snapshot.stepCount)))))
+        return head + "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "]" + tail
+    }
+
+    /// Minutes and seconds, with hours from the first on.
+    static func clock(_ seconds: Double) -> String {
+        guard seconds.isFinite, seconds >= 0, seconds < 1e7 else { return "?" }
+        let total = Int(seconds.rounded())
+        let rest = "\(twoDigits(total / 60 % 60)):\(twoDigits(total % 60))"
+        return total >= 3600 ? "\(total / 3600):\(rest)" : "\(total / 60):\(twoDigits(total % 60))"
+    }
+
+    private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+
+    private static func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+
+    static func writeToStandardError(_ text: String) { writeAll(Array(text.utf8), to: 2) }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+
+/// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
+struct RequestOptions: ParsableArguments {
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "What the picture shows.")
+    var prompt: String
+
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
+    var negativePrompt = ""
+
+    @Option(name: [.customShort("W"), .long], help: "Width in pixels.")
+    var width = 512
+
+    @Option(name: [.customShort("H"), .long], help: "Height in pixels.")
+    var height = 512
+
+    @Option(help: "Denoising steps.")
+    var steps = 25
+
+    @Option(help: "Guidance: how strictly the prompt is followed; 1 and less do without the negative prompt.")
+    var cfgScale: Float = 5
+
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: "Seed of the noise; negative: a random one, printed and kept in the picture.")
+    var seed: Int64 = 42
+
+    @Option(help: ArgumentHelp("auto, direct (the whole picture at once) or cut (CutDiffusion).", valueName: "method"))
+    var method = "auto"
+
+    @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
+    var hidiffusion = "auto"
+
+    @Option(help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
+    var patch: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Distance of neighbouring patches in the detail phase, in pixels (default: half a patch).", valueName: "pixels"))
+    var stride: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Share of the steps in the structure phase, 0 to 1: high gives blocky edges, low stray repetitions.",
+            valueName: "fraction"))
+    var structureFraction = "0.5"
+
+    @Option(help: ArgumentHelp("ddim or euler (default: what the model's scheduler asks for).", valueName: "sampler"))
+    var samplingMethod: String?
+
+    @Option(help: "DDIM's share of fresh noise, 0 to 1.")
+    var eta: Float = 0
+}
+
+/// Where the picture goes and how much is said on the way.
+struct OutputOptions: ParsableArguments {
+    @Option(name: .shortAndLong, help: ArgumentHelp("The PNG file to write; an existing one is replaced.", valueName: "file"))
+    var output: String
+
+    @Flag(help: "Refuse to replace an existing file.")
+    var noClobber = false
+
+    @Flag(help: "Print where the time went.")
+    var timings = false
+
+    @Flag(help: "Print a summary of the result as JSON to standard output.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "No progress, only errors.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Show what the workers say.")
+    var verbose = false
+}
+
+/// Which checkpoint.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "A model folder as Hugging Face lays it out (default: the small model inside this program).", valueName: "folder"))
+    var model: String?
+}

@@ -1,0 +1,55 @@
+import Foundation
+import ImageFiles
+import StrictJSON
+import Testing
+
+/// A rendered file, and how tests ask for one.
+struct Picture {
+    let image: DecodedImage
+
+    init(_ path: String) throws { image = try PNGDecoder.decode(file: path) }
+
+    /// The prompt and settings of all runs that are compared: small and short, with both phases of CutDiffusion.
+    static let request = [
+        "-p", "a red apple on a blue background", "-W", "256", "-H", "256", "--steps", "6", "--cfg-scale", "5", "-s", "7",
+        "--method", "cut", "--structure-fraction", "0.5",
+    ]
+
+    /// Steps of the two phases of `request`.
+    static let structureSteps = 3
+    static let detailSteps = 3
+
+    /// Renders `request` on this host and gives back the picture, after looking that nothing else was left.
+    static func render(_ options: [String], in folder: Folder, name: String = "picture.png") async throws -> Picture {
+        let program = try Program(["render"] + request + options + ["-o", folder.file(name)], in: folder)
+        defer { program.end() }
+        let ending = try await program.wait()
+        try #require(ending.code == 0, "\(program.errorLines)")
+        try await Program.waitUntilNone(marked: folder.mark)
+        return try Picture(folder.file(name))
+    }
+
+    /// Whether the picture has content at all: an all-equal or black one would be equal to its like for ever.
+    func expectContent(sourceLocation: SourceLocation = #_sourceLocation) {
+        #expect(image.channels == 3, sourceLocation: sourceLocation)
+        #expect(Set(image.pixels).count > 30, "the picture is flat", sourceLocation: sourceLocation)
+    }
+}
+
+/// One picture that all comparisons are made with, rendered by the first test that asks for it.
+actor ReferencePicture {
+    static let shared = ReferencePicture()
+    private var task: Task<[UInt8], any Error>?
+
+    func pixels() async throws -> [UInt8] {
+        if let task { return try await task.value }
+        let task = Task {
+            let folder = try Folder()
+            let picture = try await Picture.render(["--workers", "1", "--threads-per-worker", "1"], in: folder)
+            picture.expectContent()
+            return picture.image.pixels
+        }
+        self.task = task
+        return try await task.value
+    }
+}
