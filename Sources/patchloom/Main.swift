@@ -35,7 +35,8 @@ struct Main {
             writeFailure("\(error)")
             return ExitStatus.internalFault.rawValue
         }
-        let message = Patchloom.message(for: error).split(separator: "\n").first.map(String.init) ?? "The command line is wrong."
+        let message =
+            Patchloom.message(for: error).split(separator: "\n").first.map(String.init) ?? "The command line is wrong."
         let sentence = message.hasSuffix(".") || message.hasSuffix("?") ? message : message + "."
         writeFailure("\(sentence) See 'patchloom help'.")
         return ExitStatus.usage.rawValue

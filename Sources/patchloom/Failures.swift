@@ -1,0 +1,44 @@
+import ImageFiles
+import Rendering
+import Runtime
+import Weights
+
+// Which exit code each module's errors have.
+
+extension CommandFailure {
+    init(_ error: ImageFileError) {
+        let status: ExitStatus =
+            switch error.code {
+            case .notFound: .notFound
+            case .damaged, .tooLarge, .cannotRead: .badInput
+            case .cannotWrite, .exists: .cannotWrite
+            case .invalidArgument: .internalFault
+            }
+        self.init(status, error.message)
+    }
+
+    init(_ error: WeightsError) {
+        self.init(error.code == .notFound ? .notFound : .badInput, error.message)
+    }
+
+    init(_ error: RenderError) {
+        let status: ExitStatus =
+            switch error.code {
+            case .invalidRequest: .usage
+            case .notFound: .notFound
+            case .badModel: .badInput
+            case .other: .jobFailed
+            }
+        self.init(status, error.message)
+    }
+
+    init(_ error: RuntimeError) {
+        let status: ExitStatus =
+            switch error.code {
+            case .addressInUse, .unreachable: .unavailable
+            case .refused: .refused
+            case .other: .jobFailed
+            }
+        self.init(status, error.message)
+    }
+}

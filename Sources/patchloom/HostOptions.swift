@@ -1,0 +1,60 @@
+import ArgumentParser
+import CSystem
+import TensorCore
+
+/// How `render` uses this host.
+struct HostOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Worker processes (default: one a core, at most \(HostOptions.defaultWorkersMax)).", valueName: "count"))
+    var workers: Int?
+
+    @Option(help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
+    var threadsPerWorker: Int?
+
+    @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
+    var backend = "auto"
+
+    /// Every worker holds the weights in the form its library wants them, so more workers cost memory; above this, more threads
+    /// are the better use of cores unless the user knows otherwise.
+    static let defaultWorkersMax = 8
+    /// Far above any host; stops a mistyped number before it starts processes.
+    static let workersMax = 256
+    static let threadsMax = 1024
+
+    struct Layout: Equatable {
+        let workers: Int
+        let threads: Int
+        let backend: BackendChoice
+        /// What the user should know about it.
+        let warning: String?
+    }
+
+    func layout() throws(CommandFailure) -> Layout {
+        let cores = Int(csystem_available_cores())
+        let workers = self.workers ?? min(cores, Self.defaultWorkersMax)
+        guard (1...Self.workersMax).contains(workers) else {
+            throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
+        }
+        let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
+        let processors = Int(csystem_available_processors())
+        let warning =
+            workers * threads > processors
+            ? "\(workers) workers with \(threads) threads each are more than the \(processors) processors here; this is slower than fewer."
+            : nil
+        return Layout(
+            workers: workers, threads: threads, backend: try RequestOptions.choice(backend, "backend"), warning: warning)
+    }
+
+    /// What a worker that is started by hand computes with: all cores of the host unless told otherwise.
+    static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
+        try checked(asked ?? Int(csystem_available_cores()), "threads")
+    }
+
+    private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {
+        guard (1...threadsMax).contains(threads) else {
+            throw CommandFailure(.usage, "--\(option) must be from 1 to \(threadsMax), not \(threads).")
+        }
+        return threads
+    }
+}

@@ -1,0 +1,24 @@
+import ArgumentParser
+import Rendering
+import StrictJSON
+
+/// `patchloom plan`: what `render` would do.
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Print what rendering a picture would take, without rendering it.")
+
+    @OptionGroup(title: "Picture") var picture: RequestOptions
+    @OptionGroup(title: "Model") var checkpoint: ModelOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let plan = try plan(try picture.request(), try describe(try checkpoint.source()))
+        if json {
+            print(String(decoding: plan.json.canonicalBytes(), as: UTF8.self))
+        } else {
+            for line in plan.summaryLines { print(line) }
+        }
+    }
+}

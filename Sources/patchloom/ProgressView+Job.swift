@@ -1,0 +1,25 @@
+import Rendering
+import Runtime
+
+extension ProgressView {
+    /// Shows one event of a job. Gives back the result when there is one and throws when the job failed.
+    mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
+        switch event {
+        case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
+        case .started(let plan): for line in plan.summaryLines { note(line) }
+        case .progress(let progress): show(ProgressSnapshot(progress))
+        case .finished(let result): return result
+        case .failed(let error): throw CommandFailure(error)
+        }
+        return nil
+    }
+}
+
+extension ProgressSnapshot {
+    init(_ progress: JobProgress) {
+        self.init(
+            phase: progress.phase.rawValue, step: progress.step, stepCount: progress.stepCount, patchesDone: progress.tasksDone,
+            patchCount: progress.tasksTotal, workers: progress.workers,
+            secondsLeft: progress.estimatedRemaining.map { $0 / .seconds(1) })
+    }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+import Foundation
+import ImageFiles
+import Rendering
+import Weights
+
+/// `patchloom render`: a picture on this host, from one command.
+struct RenderCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "render", abstract: "Render a picture with worker processes on this host.")
+
+    @OptionGroup(title: "Picture") var picture: RequestOptions
+    @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "This host") var host: HostOptions
+    @OptionGroup(title: "Output") var output: OutputOptions
+
+    func run() throws {
+        // Everything that can be wrong is found before a process is started.
+        let request = try picture.request()
+        let layout = try host.layout()
+        let place = try output.place()
+        let source = try checkpoint.source()
+        let model = try describe(source)
+        _ = try plan(request, model)
+
+        var view = ProgressView.suitable(quiet: output.quiet)
+        if picture.seed < 0 { view.note("seed \(request.seed)") }
+        if let warning = layout.warning { view.note("warning: \(warning)") }
+        let session = try RenderSession(source: source, modelPath: checkpoint.model, layout: layout, verbose: output.verbose)
+        let result = try session.run(request, view: &view, place: place)
+        try Report(request: request, output: output, result: result).print(view: &view)
+    }
+}
+
+/// Reads a model's configuration and tokenizer.
+func describe(_ source: ModelSource) throws(CommandFailure) -> ModelDescription {
+    do { return try ModelDescription(source: source) } catch { throw CommandFailure(error) }
+}
+
+/// What rendering the request with the model takes.
+func plan(_ request: RenderRequest, _ model: ModelDescription) throws(CommandFailure) -> RenderPlan {
+    do { return try RenderMachine(request: request, model: model).plan } catch { throw CommandFailure(error) }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import ImageFiles
+import Rendering
+import Runtime
+import TensorCore
+import Weights
+
+/// One `render`: a coordinator in this process, workers as its children, and one thread that hears of everything.
+final class RenderSession {
+    private enum Event: Sendable {
+        case job(JobEvent)
+        /// The job's events ended.
+        case jobEnded
+        case worker(WorkerPool.Report)
+        case signal(Int32)
+    }
+
+    /// The name of the environment variable that carries the join token to workers.
+    static let tokenVariable = "PATCHLOOM_JOIN_TOKEN"
+    /// How long workers may take to leave. They are not asked to finish a patch: the picture is done or given up.
+    private static let graceMilliseconds = 2000
+
+    private let events: EventQueue<Event>
+    private let coordinator: Coordinator
+    private let pool: WorkerPool
+    private let verbose: Bool
+
+    /// Starts the coordinator; no worker yet.
+    init(source: ModelSource, modelPath: String?, layout: HostOptions.Layout, verbose: Bool) throws(CommandFailure) {
+        let events = try EventQueue<Event>()
+        self.events = events
+        self.verbose = verbose
+        // A name in the abstract namespace: no port, no file that could stay behind. The token keeps other users out.
+        let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
+        let token = Self.randomHex(32)
+        do {
+            coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [source], joinToken: token))
+        } catch {
+            throw CommandFailure(error)
+        }
+        var arguments = [
+            "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
+        ]
+        arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
+        if let modelPath { arguments += ["--model", modelPath] }
+        pool = try WorkerPool(count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]) {
+            events.post(.worker($0))
+        }
+    }
+
+    /// Renders and writes the picture. However it returns, no worker is left.
+    func run(_ request: RenderRequest, view: inout ProgressView, place: OutputFile) throws(CommandFailure) -> RenderResult {
+        defer {
+            coordinator.shutdown()
+            pool.stop(graceMilliseconds: Self.graceMilliseconds)
+            view.clear()
+        }
+        try SignalListener.start([SIGINT, SIGTERM]) { [events] in events.post(.signal($0)) }
+        try pool.start()
+        let job: RenderJob
+        do { job = try coordinator.submit(request, model: nil) } catch { throw CommandFailure(error) }
+        forward(job)
+        let result = try follow(job, view: &view)
+        do { try place.write(result.png) } catch { throw CommandFailure(error) }
+        return result
+    }
+
+    private func forward(_ job: RenderJob) {
+        let events = self.events
+        Task {
+            for await event in job.events { events.post(.job(event)) }
+            events.post(.jobEnded)
+        }
+    }
+
+    private func follow(_ job: RenderJob, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
+        while true {
+            switch events.next() {
+            case .job(let event):
+                if let result = try view.show(event) { return result }
+            case .jobEnded: throw CommandFailure(.internalFault, "The job ended without a result.")
+            case .worker(let report): try heard(report, view: &view)
+            case .signal(let signal):
+                job.cancel()
+                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; nothing was written.")
+            case nil: continue
+            }
+        }
+    }
+
+    private func heard(_ report: WorkerPool.Report, view: inout ProgressView) throws(CommandFailure) {
+        switch report {
+        case .line(let worker, let text): if verbose { view.note("worker \(worker): \(TerminalText.printable(text))") }
+        case .replaced(let worker, let ending):
+            let how = ending.signal == 0 ? "ended with code \(ending.code)" : "was killed by signal \(ending.signal)"
+            view.note("worker \(worker) was lost (it \(how)); another takes its place")
+        case .failed(let failure): throw failure
+        }
+    }
+
+    private static func randomHex(_ bytes: Int) -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<bytes).map { _ in
+            let byte = UInt8.random(in: 0...255, using: &generator)
+            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+    }
+}

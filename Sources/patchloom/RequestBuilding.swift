@@ -1,0 +1,59 @@
+import EmbeddedModel
+import ImageFiles
+import Rendering
+import Weights
+
+extension RequestOptions {
+    /// The request in the words of `Rendering`, checked as far as it can be without a model.
+    ///
+    /// A negative seed becomes a random one here, once, so that every later part sees the number that is used.
+    func request() throws(CommandFailure) -> RenderRequest {
+        var request = RenderRequest()
+        request.prompt = prompt
+        request.negativePrompt = negativePrompt
+        request.width = width
+        request.height = height
+        request.steps = steps
+        request.guidanceScale = cfgScale
+        // 32 bits are what other programs take, so that the number can be used there too.
+        request.seed = seed < 0 ? UInt64(UInt32.random(in: 0...UInt32.max)) : UInt64(seed)
+        request.method = try Self.choice(method, "method")
+        request.hiDiffusion = try Self.choice(hidiffusion, "hidiffusion")
+        request.patch = patch
+        request.stride = stride
+        guard let fraction = StructureFraction(structureFraction) else {
+            throw CommandFailure(.usage, "--structure-fraction must be a number from 0 to 1, not '\(structureFraction)'.")
+        }
+        request.structureFraction = fraction
+        if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
+        request.eta = eta
+        do { try request.validated() } catch { throw CommandFailure(error) }
+        return request
+    }
+
+    /// The case of a closed set of words, or a sentence that lists them.
+    static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ word: String, _ option: String
+    ) throws(CommandFailure) -> Choice {
+        guard let choice = Choice(rawValue: word) else {
+            let words = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CommandFailure(.usage, "--\(option) must be one of \(words), not '\(word)'.")
+        }
+        return choice
+    }
+}
+
+extension OutputOptions {
+    /// The place of the picture, found writable.
+    func place() throws(CommandFailure) -> OutputFile {
+        do { return try OutputFile(path: output, replacesExisting: !noClobber) } catch { throw CommandFailure(error) }
+    }
+}
+
+extension ModelOptions {
+    /// The checkpoint that was named, or the embedded one.
+    func source() throws(CommandFailure) -> ModelSource {
+        guard let model else { return .embedded(name: EmbeddedModel.name, files: EmbeddedModel.files) }
+        do { return try .folder(model) } catch { throw CommandFailure(error) }
+    }
+}

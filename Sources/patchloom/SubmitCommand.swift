@@ -1,0 +1,82 @@
+import ArgumentParser
+import Foundation
+import ImageFiles
+import Rendering
+import Runtime
+import Synchronization
+
+/// `patchloom submit`: has a coordinator elsewhere render a picture.
+struct SubmitCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "submit", abstract: "Have a coordinator render a picture.")
+
+    @Option(help: ArgumentHelp("The coordinator: tcp://HOST:PORT or ipc://PATH.", valueName: "address"))
+    var coordinator = "tcp://127.0.0.1:5570"
+
+    @OptionGroup(title: "Picture") var picture: RequestOptions
+    @OptionGroup(title: "Output") var output: OutputOptions
+    @OptionGroup(title: "Access") var access: AccessOptions
+
+    func run() throws {
+        let request = try picture.request()
+        let place = try output.place()
+        var view = ProgressView.suitable(quiet: output.quiet)
+        if picture.seed < 0 { view.note("seed \(request.seed)") }
+        let session = try SubmitSession(coordinator: coordinator, token: try access.token())
+        let result = try session.run(request, view: &view)
+        view.clear()
+        do { try place.write(result.png) } catch { throw CommandFailure(error) }
+        try Report(request: request, output: output, result: result).print(view: &view)
+    }
+}
+
+/// One `submit`: the client's blocking call on a thread of its own, signals and progress here.
+private final class SubmitSession: Sendable {
+    private enum Event: Sendable {
+        case job(JobEvent)
+        case ended(Result<RenderResult, RuntimeError>)
+        case signal(Int32)
+    }
+
+    private let coordinator: String
+    private let token: String?
+    private let events: EventQueue<Event>
+    private let isCancelled = Atomic(false)
+
+    init(coordinator: String, token: String?) throws(CommandFailure) {
+        self.coordinator = coordinator
+        self.token = token
+        events = try EventQueue()
+    }
+
+    func run(_ request: RenderRequest, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
+        try SignalListener.start([SIGINT, SIGTERM]) { [self] signal in
+            isCancelled.store(true, ordering: .relaxed)
+            events.post(.signal(signal))
+        }
+        Thread.detachNewThread { [self] in events.post(.ended(rendered(request))) }
+        var stoppedBy: Int32?
+        while true {
+            switch events.next() {
+            case .job(let event): _ = try view.show(event)
+            case .signal(let signal): stoppedBy = stoppedBy ?? signal
+            case .ended(let result):
+                if let stoppedBy {
+                    throw CommandFailure(SignalListener.status(stoppedBy), "Stopped by a signal; nothing was written.")
+                }
+                do { return try result.get() } catch { throw CommandFailure(error) }
+            case nil: continue
+            }
+        }
+    }
+
+    private func rendered(_ request: RenderRequest) -> Result<RenderResult, RuntimeError> {
+        do {
+            return .success(
+                try SubmitClient.render(
+                    coordinator: coordinator, request: request, model: nil, onEvent: { events.post(.job($0)) },
+                    isCancelled: { [self] in isCancelled.load(ordering: .relaxed) }))
+        } catch {
+            return .failure(error)
+        }
+    }
+}

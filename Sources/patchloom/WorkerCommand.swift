@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+import Runtime
+import TensorCore
+
+/// `patchloom worker`: computes patches for a coordinator.
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Compute patches for a coordinator, until stopped by SIGTERM or Ctrl-C.")
+
+    @Option(help: ArgumentHelp("The coordinator: tcp://HOST:PORT or ipc://PATH.", valueName: "address"))
+    var connect: String
+
+    @OptionGroup(title: "Model") var checkpoint: ModelOptions
+
+    @Option(help: ArgumentHelp("Threads to compute with (default: one a core).", valueName: "count"))
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
+    var backend = "auto"
+
+    @Option(
+        help: ArgumentHelp(
+            "How the coordinator's log calls this worker (default: host name and process number).", valueName: "name"))
+    var name: String?
+
+    @OptionGroup(title: "Access") var access: AccessOptions
+
+    @Option(help: ArgumentHelp("A descriptor whose hang-up ends the worker.", valueName: "descriptor", visibility: .hidden))
+    var lifeline: Int32?
+
+    func run() throws {
+        let options = WorkerOptions(
+            endpoint: connect, models: [try checkpoint.source()], backend: try RequestOptions.choice(backend, "backend"),
+            threads: try HostOptions.threads(threads), joinToken: try access.token(), lifelineFD: lifeline,
+            name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())")
+        let code = WorkerProcess.run(options)
+        if code != 0 { throw ExitCode(code) }
+    }
+}
+
+/// The secret that lets workers and clients join a coordinator.
+struct AccessOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A file with the secret that coordinator, workers and clients share (or set \(RenderSession.tokenVariable)).",
+            valueName: "file"))
+    var joinTokenFile: String?
+
+    /// The shared secret, or nil when none is used. It is never on the command line, which others can read.
+    func token() throws(CommandFailure) -> String? {
+        guard let joinTokenFile else { return ProcessInfo.processInfo.environment[RenderSession.tokenVariable] }
+        guard let bytes = FileManager.default.contents(atPath: joinTokenFile), bytes.count <= 4096 else {
+            throw CommandFailure(.notFound, "\(joinTokenFile) cannot be read; --join-token-file names a small text file.")
+        }
+        let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !token.isEmpty else { throw CommandFailure(.usage, "\(joinTokenFile) is empty; put the secret into it.") }
+        return token
+    }
+}
