@@ -1,139 +1,143 @@
 import Foundation
 import Testing
 
-/// Everything a user can get wrong gives one sentence, the documented exit code, and leaves nothing behind.
-@Suite(.serialized) struct BadInputTests {
-    /// The embedded model as a folder on disk.
-    static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
+extension EndToEnd {
+    /// Everything a user can get wrong gives one sentence, the documented exit code, and leaves nothing behind.
+    @Suite struct BadInputTests {
+        /// The embedded model as a folder on disk.
+        static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
 
-    /// Runs the program and looks that it fails as it should.
-    static func expectFailure(
-        _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) async throws {
-        let program = try Program(arguments, in: folder)
-        defer { program.end() }
-        let ending = try await program.wait(seconds: 40, sourceLocation: sourceLocation)
-        let lines = program.errorLines
-        #expect(ending == Program.Ending(code: code, signal: 0), "\(lines)", sourceLocation: sourceLocation)
-        #expect(lines.count == 1, "one sentence, not \(lines)", sourceLocation: sourceLocation)
-        let line = lines.last ?? ""
-        #expect(line.hasPrefix("patchloom: ") && line.contains(mentions), "\(lines)", sourceLocation: sourceLocation)
-        #expect(program.outputLines.isEmpty, sourceLocation: sourceLocation)
-        try await Program.waitUntilNone(marked: folder.mark)
-        #expect(folder.names == leaves.sorted(), sourceLocation: sourceLocation)
-    }
-
-    static func render(_ options: [String], _ folder: Folder, output: String? = nil) -> [String] {
-        ["render", "-p", "a red apple", "-W", "256", "-H", "256", "--steps", "2"] + options
-            + ["-o", output ?? folder.file("a.png")]
-    }
-
-    @Test(arguments: [
-        (["--workers", "0"], "workers"), (["--workers", "-1"], "workers"), (["--workers", "100000"], "workers"),
-        (["--threads-per-worker", "0"], "threads"), (["-W", "250"], "250"), (["-W", "0"], "0"), (["-H", "-8"], "-8"),
-        (["-W", "99999999999999999999"], "width"), (["-H", "1000000000"], "1000000000"), (["--steps", "0"], "steps"),
-        (["--steps", "x"], "steps"), (["--cfg-scale", "nan"], "guidance"), (["--method", "magic"], "magic"),
-        (["--hidiffusion", "maybe"], "maybe"), (["--sampling-method", "magic"], "magic"),
-        (["--structure-fraction", "1.5"], "1.5"),
-        (["--structure-fraction", "half"], "half"), (["--stride", "0"], "stride"), (["--patch", "7"], "patch"),
-        (["--backend", "abacus"], "abacus"), (["--nonsense"], "--nonsense"), (["stray"], "stray"), (["--eta", "-1"], "eta"),
-    ])
-    func commandLinesThatCannotBeRun(_ options: [String], _ mentions: String) async throws {
-        let folder = try Folder()
-        try await Self.expectFailure(Self.render(options, folder), code: 64, mentions: mentions, in: folder)
-    }
-
-    @Test func missingOptions() async throws {
-        let folder = try Folder()
-        try await Self.expectFailure(["render", "-o", folder.file("a.png")], code: 64, mentions: "--prompt", in: folder)
-        try await Self.expectFailure(["render", "-p", "x"], code: 64, mentions: "--output", in: folder)
-        try await Self.expectFailure(["dance"], code: 64, mentions: "dance", in: folder)
-    }
-
-    @Test func outputsThatCannotBeWritten() async throws {
-        let folder = try Folder()
-        for output in [folder.file("missing/a.png"), folder.path, "/proc/a.png", "/dev/null"] {
-            try await Self.expectFailure(Self.render([], folder, output: output), code: 73, mentions: output, in: folder)
+        /// Runs the program and looks that it fails as it should.
+        static func expectFailure(
+            _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) async throws {
+            let program = try Program(arguments, in: folder)
+            defer { program.end() }
+            let ending = try await program.wait(seconds: 40, sourceLocation: sourceLocation)
+            let lines = program.errorLines
+            #expect(ending == Program.Ending(code: code, signal: 0), "\(lines)", sourceLocation: sourceLocation)
+            #expect(lines.count == 1, "one sentence, not \(lines)", sourceLocation: sourceLocation)
+            let line = lines.last ?? ""
+            #expect(line.hasPrefix("patchloom: ") && line.contains(mentions), "\(lines)", sourceLocation: sourceLocation)
+            #expect(program.outputLines.isEmpty, sourceLocation: sourceLocation)
+            try await Program.waitUntilNone(marked: folder.mark)
+            #expect(folder.names == leaves.sorted(), sourceLocation: sourceLocation)
         }
-        try Data([1]).write(to: URL(fileURLWithPath: folder.file("a.png")))
-        try await Self.expectFailure(
-            Self.render(["--no-clobber"], folder), code: 73, mentions: "exists", in: folder, leaves: ["a.png"])
-        #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) == Data([1]))
-    }
 
-    @Test func modelsThatAreNotThere() async throws {
-        let folder = try Folder()
-        try await Self.expectFailure(
-            Self.render(["-m", folder.file("nothing")], folder), code: 66, mentions: folder.file("nothing"), in: folder)
-    }
+        static func render(_ options: [String], _ folder: Folder, output: String? = nil) -> [String] {
+            ["render", "-p", "a red apple", "-W", "256", "-H", "256", "--steps", "2"] + options
+                + ["-o", output ?? folder.file("a.png")]
+        }
 
-    /// A model folder that is complete but for one file.
-    static func damagedModel(_ folder: Folder, _ file: String, _ damage: (inout Data) -> Void) throws -> String {
-        let copy = folder.file("model")
-        try FileManager.default.copyItem(atPath: model, toPath: copy)
-        let url = URL(fileURLWithPath: copy + "/" + file)
-        var data = try Data(contentsOf: url)
-        damage(&data)
-        try data.write(to: url)
-        return copy
-    }
-
-    @Test(arguments: [
-        "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
-    ])
-    func truncatedWeights(_ file: String) async throws {
-        let folder = try Folder()
-        let model = try Self.damagedModel(folder, file) { $0.removeLast(1000) }
-        try await Self.expectFailure(
-            Self.render(["-m", model], folder), code: 65, mentions: file, in: folder, leaves: ["model"])
-    }
-
-    @Test func mangledWeightsAndConfiguration() async throws {
-        for (file, damage) in [
-            ("unet/diffusion_pytorch_model.safetensors", { (data: inout Data) in data[9] = 0xFF }),
-            (
-                "unet/diffusion_pytorch_model.safetensors",
-                { data in data.replaceSubrange(0..<8, with: Data(repeating: 0xFF, count: 8)) }
-            ),
-            ("unet/config.json", { data in data.removeLast(20) }),
-            ("scheduler/scheduler_config.json", { data in data = Data("[]".utf8) }),
-            ("tokenizer/vocab.json", { data in data = Data("{\"a\": -1}".utf8) }),
-        ] as [(String, (inout Data) -> Void)] {
+        @Test(arguments: [
+            (["--workers", "0"], "workers"), (["--workers", "-1"], "workers"), (["--workers", "100000"], "workers"),
+            (["--threads-per-worker", "0"], "threads"), (["-W", "250"], "250"), (["-W", "0"], "0"), (["-H", "-8"], "-8"),
+            (["-W", "99999999999999999999"], "width"), (["-H", "1000000000"], "1000000000"), (["--steps", "0"], "steps"),
+            (["--steps", "x"], "steps"), (["--cfg-scale", "nan"], "guidance"), (["--method", "magic"], "magic"),
+            (["--hidiffusion", "maybe"], "maybe"), (["--sampling-method", "magic"], "magic"),
+            (["--structure-fraction", "1.5"], "1.5"),
+            (["--structure-fraction", "half"], "half"), (["--stride", "0"], "stride"), (["--patch", "7"], "patch"),
+            (["--backend", "abacus"], "abacus"), (["--nonsense"], "--nonsense"), (["stray"], "stray"),
+            (["--eta", "-1"], "eta"),
+        ])
+        func commandLinesThatCannotBeRun(_ options: [String], _ mentions: String) async throws {
             let folder = try Folder()
-            let model = try Self.damagedModel(folder, file, damage)
-            let name = String(file.split(separator: "/").last ?? "")
-            try await Self.expectFailure(
-                Self.render(["-m", model], folder), code: 65, mentions: name, in: folder, leaves: ["model"])
+            try await Self.expectFailure(Self.render(options, folder), code: 64, mentions: mentions, in: folder)
         }
-    }
 
-    @Test func aPortInUse() async throws {
-        let folder = try Folder()
-        let port = try freePort()
-        let listener = try ListeningSocket(port: port)
-        defer { listener.close() }
-        try await Self.expectFailure(
-            ["coordinator", "--listen", "tcp://127.0.0.1:\(port)"], code: 69, mentions: "\(port)", in: folder)
-    }
+        @Test func missingOptions() async throws {
+            let folder = try Folder()
+            try await Self.expectFailure(["render", "-o", folder.file("a.png")], code: 64, mentions: "--prompt", in: folder)
+            try await Self.expectFailure(["render", "-p", "x"], code: 64, mentions: "--output", in: folder)
+            try await Self.expectFailure(["dance"], code: 64, mentions: "dance", in: folder)
+        }
 
-    @Test func aCoordinatorThatIsNotThere() async throws {
-        let folder = try Folder()
-        let endpoint = "tcp://127.0.0.1:\(try freePort())"
-        try await Self.expectFailure(
-            ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")], code: 69, mentions: endpoint,
-            in: folder)
-    }
+        @Test func outputsThatCannotBeWritten() async throws {
+            let folder = try Folder()
+            for output in [folder.file("missing/a.png"), folder.path, "/proc/a.png", "/dev/null"] {
+                try await Self.expectFailure(Self.render([], folder, output: output), code: 73, mentions: output, in: folder)
+            }
+            try Data([1]).write(to: URL(fileURLWithPath: folder.file("a.png")))
+            try await Self.expectFailure(
+                Self.render(["--no-clobber"], folder), code: 73, mentions: "exists", in: folder, leaves: ["a.png"])
+            #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) == Data([1]))
+        }
 
-    @Test(arguments: ["nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999", "tcp://127.0.0.1", "ipc://"])
-    func addressesThatAreNone(_ endpoint: String) async throws {
-        let folder = try Folder()
-        for arguments in [
-            ["coordinator", "--listen", endpoint], ["worker", "--connect", endpoint],
-            ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")],
-        ] {
-            try await Self.expectFailure(arguments, code: 64, mentions: endpoint, in: folder)
+        @Test func modelsThatAreNotThere() async throws {
+            let folder = try Folder()
+            try await Self.expectFailure(
+                Self.render(["-m", folder.file("nothing")], folder), code: 66, mentions: folder.file("nothing"), in: folder)
+        }
+
+        /// A model folder that is complete but for one file.
+        static func damagedModel(_ folder: Folder, _ file: String, _ damage: (inout Data) -> Void) throws -> String {
+            let copy = folder.file("model")
+            try FileManager.default.copyItem(atPath: model, toPath: copy)
+            let url = URL(fileURLWithPath: copy + "/" + file)
+            var data = try Data(contentsOf: url)
+            damage(&data)
+            try data.write(to: url)
+            return copy
+        }
+
+        @Test(arguments: [
+            "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
+            "text_encoder/model.safetensors",
+        ])
+        func truncatedWeights(_ file: String) async throws {
+            let folder = try Folder()
+            let model = try Self.damagedModel(folder, file) { $0.removeLast(1000) }
+            try await Self.expectFailure(
+                Self.render(["-m", model], folder), code: 65, mentions: file, in: folder, leaves: ["model"])
+        }
+
+        @Test func mangledWeightsAndConfiguration() async throws {
+            for (file, damage) in [
+                ("unet/diffusion_pytorch_model.safetensors", { (data: inout Data) in data[9] = 0xFF }),
+                (
+                    "unet/diffusion_pytorch_model.safetensors",
+                    { data in data.replaceSubrange(0..<8, with: Data(repeating: 0xFF, count: 8)) }
+                ),
+                ("unet/config.json", { data in data.removeLast(20) }),
+                ("scheduler/scheduler_config.json", { data in data = Data("[]".utf8) }),
+                ("tokenizer/vocab.json", { data in data = Data("{\"a\": -1}".utf8) }),
+            ] as [(String, (inout Data) -> Void)] {
+                let folder = try Folder()
+                let model = try Self.damagedModel(folder, file, damage)
+                let name = String(file.split(separator: "/").last ?? "")
+                try await Self.expectFailure(
+                    Self.render(["-m", model], folder), code: 65, mentions: name, in: folder, leaves: ["model"])
+            }
+        }
+
+        @Test func aPortInUse() async throws {
+            let folder = try Folder()
+            let port = try freePort()
+            let listener = try ListeningSocket(port: port)
+            defer { listener.close() }
+            try await Self.expectFailure(
+                ["coordinator", "--listen", "tcp://127.0.0.1:\(port)"], code: 69, mentions: "\(port)", in: folder)
+        }
+
+        @Test func aCoordinatorThatIsNotThere() async throws {
+            let folder = try Folder()
+            let endpoint = "tcp://127.0.0.1:\(try freePort())"
+            try await Self.expectFailure(
+                ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")], code: 69, mentions: endpoint,
+                in: folder)
+        }
+
+        @Test(arguments: ["nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999", "tcp://127.0.0.1", "ipc://"])
+        func addressesThatAreNone(_ endpoint: String) async throws {
+            let folder = try Folder()
+            for arguments in [
+                ["coordinator", "--listen", endpoint], ["worker", "--connect", endpoint],
+                ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")],
+            ] {
+                try await Self.expectFailure(arguments, code: 64, mentions: endpoint, in: folder)
+            }
         }
     }
 }

@@ -3,125 +3,129 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-/// What the commands print and what a picture says about itself.
-@Suite(.serialized) struct CommandTests {
-    static func run(_ arguments: [String], in folder: Folder) async throws -> Program {
-        let program = try Program(arguments, in: folder)
-        defer { program.end() }
-        _ = try await program.wait()
-        return program
-    }
+extension EndToEnd {
+    /// What the commands print and what a picture says about itself.
+    @Suite struct CommandTests {
+        static func run(_ arguments: [String], in folder: Folder) async throws -> Program {
+            let program = try Program(arguments, in: folder)
+            defer { program.end() }
+            _ = try await program.wait()
+            return program
+        }
 
-    static func json(_ program: Program) throws -> JSONObject {
-        let bytes = Array(program.outputLines.joined(separator: "\n").utf8)
-        return try #require(try JSONValue(parsing: bytes, limits: .config).objectValue)
-    }
+        static func json(_ program: Program) throws -> JSONObject {
+            let bytes = Array(program.outputLines.joined(separator: "\n").utf8)
+            return try #require(try JSONValue(parsing: bytes, limits: .config).objectValue)
+        }
 
-    @Test func helpAndVersion() async throws {
-        let folder = try Folder()
-        for arguments in [[], ["--help"], ["help"]] {
-            let program = try await Self.run(arguments, in: folder)
-            #expect(program.ending?.code == 0)
-            for command in ["render", "coordinator", "worker", "submit", "plan"] {
-                #expect(program.outputLines.contains { $0.contains(command) }, "\(command) is not in the help")
+        @Test func helpAndVersion() async throws {
+            let folder = try Folder()
+            for arguments in [[], ["--help"], ["help"]] {
+                let program = try await Self.run(arguments, in: folder)
+                #expect(program.ending?.code == 0)
+                for command in ["render", "coordinator", "worker", "submit", "plan"] {
+                    #expect(program.outputLines.contains { $0.contains(command) }, "\(command) is not in the help")
+                }
+            }
+            let render = try await Self.run(["render", "--help"], in: folder)
+            #expect(render.ending?.code == 0)
+            for option in [
+                "--prompt", "--negative-prompt", "--width", "--height", "--steps", "--cfg-scale", "--seed", "--output",
+                "--model", "--method", "--hidiffusion", "--patch", "--stride", "--structure-fraction", "--sampling-method",
+                "--workers",
+                "--threads-per-worker", "--backend", "--timings", "--json", "--quiet", "--no-clobber",
+            ] {
+                #expect(render.outputLines.contains { $0.contains(option) }, "\(option) is not in the help")
+            }
+            let version = try await Self.run(["--version"], in: folder)
+            #expect(version.ending?.code == 0)
+            #expect(version.outputLines.count == 1)
+            #expect(version.outputLines.first?.contains(where: \.isNumber) == true)
+        }
+
+        @Test func planTellsWithoutRendering() async throws {
+            let folder = try Folder()
+            let plan = try await Self.run(["plan"] + Picture.request, in: folder)
+            #expect(plan.ending?.code == 0, "\(plan.errorLines)")
+            #expect(plan.outputLines.contains { $0.contains("256") })
+            #expect(plan.outputLines.contains { $0.contains("structure") })
+            let json = try await Self.run(["plan", "--json"] + Picture.request, in: folder)
+            #expect(json.ending?.code == 0, "\(json.errorLines)")
+            #expect(try Self.json(json)["method"]?.stringValue == "cut")
+            #expect(folder.names.isEmpty)
+        }
+
+        @Test func underscoresAreHyphensInLongOptions() async throws {
+            let folder = try Folder()
+            let plain = try await Self.run(["plan"] + Picture.request, in: folder)
+            let underscored = try await Self.run(
+                ["plan"]
+                    + Picture.request.map {
+                        $0.hasPrefix("--")
+                            ? $0.replacingOccurrences(of: "-", with: "_").replacingOccurrences(
+                                of: "__", with: "--", options: .anchored) : $0
+                    },
+                in: folder)
+            #expect(underscored.ending?.code == 0, "\(underscored.errorLines)")
+            #expect(plain.outputLines == underscored.outputLines)
+        }
+
+        /// The text that A1111's readers expect, our own JSON, the printed summary and the progress lines.
+        @Test func thePictureAndTheSummaryTellHowItWasMade() async throws {
+            let folder = try Folder()
+            let prompt = "a red apple, \"日本\""
+            let program = try await Self.run(
+                [
+                    "render", "-p", prompt, "-n", "blur", "-W", "128", "-H", "128", "--steps", "2", "--cfg_scale=3", "-s", "-1",
+                    "--workers", "1", "--timings", "--json", "-o", folder.file("a.png"),
+                ], in: folder)
+            #expect(program.ending?.code == 0, "\(program.errorLines)")
+            let image = try PNGDecoder.decode(file: folder.file("a.png"))
+            #expect(image.width == 128 && image.height == 128)
+
+            let summary = try Self.json(program)
+            #expect(summary["output"]?.stringValue == folder.file("a.png"))
+            let seed = try #require(summary["seed"]?.intValue)
+            #expect(seed >= 0)
+            #expect(
+                program.errorLines.contains { $0.contains("\(seed)") }, "the random seed is not told: \(program.errorLines)")
+
+            let parameters = try #require(image.text("parameters"))
+            let lines = parameters.split(separator: "\n")
+            #expect(lines.first.map(String.init) == prompt)
+            #expect(lines.contains { $0 == "Negative prompt: blur" })
+            let last = try #require(lines.last)
+            for entry in ["Steps: 2", "CFG scale: 3", "Seed: \(seed)", "Size: 128x128", "RNG: CPU"] {
+                #expect(last.contains(entry), "\(entry) is missing in '\(last)'")
+            }
+            let details = try #require(image.text("patchloom"))
+            #expect(try JSONValue(parsing: Array(details.utf8), limits: .config).objectValue != nil)
+            for word in ["start-up", "denoise", "merge", "wire", "decode", "total"] {
+                #expect(
+                    program.errorLines.contains { $0.contains(word) }, "\(word) is not in the timings: \(program.errorLines)")
             }
         }
-        let render = try await Self.run(["render", "--help"], in: folder)
-        #expect(render.ending?.code == 0)
-        for option in [
-            "--prompt", "--negative-prompt", "--width", "--height", "--steps", "--cfg-scale", "--seed", "--output",
-            "--model", "--method", "--hidiffusion", "--patch", "--stride", "--structure-fraction", "--sampling-method",
-            "--workers",
-            "--threads-per-worker", "--backend", "--timings", "--json", "--quiet", "--no-clobber",
-        ] {
-            #expect(render.outputLines.contains { $0.contains(option) }, "\(option) is not in the help")
-        }
-        let version = try await Self.run(["--version"], in: folder)
-        #expect(version.ending?.code == 0)
-        #expect(version.outputLines.count == 1)
-        #expect(version.outputLines.first?.contains(where: \.isNumber) == true)
-    }
 
-    @Test func planTellsWithoutRendering() async throws {
-        let folder = try Folder()
-        let plan = try await Self.run(["plan"] + Picture.request, in: folder)
-        #expect(plan.ending?.code == 0, "\(plan.errorLines)")
-        #expect(plan.outputLines.contains { $0.contains("256") })
-        #expect(plan.outputLines.contains { $0.contains("structure") })
-        let json = try await Self.run(["plan", "--json"] + Picture.request, in: folder)
-        #expect(json.ending?.code == 0, "\(json.errorLines)")
-        #expect(try Self.json(json)["method"]?.stringValue == "cut")
-        #expect(folder.names.isEmpty)
-    }
-
-    @Test func underscoresAreHyphensInLongOptions() async throws {
-        let folder = try Folder()
-        let plain = try await Self.run(["plan"] + Picture.request, in: folder)
-        let underscored = try await Self.run(
-            ["plan"]
-                + Picture.request.map {
-                    $0.hasPrefix("--")
-                        ? $0.replacingOccurrences(of: "-", with: "_").replacingOccurrences(
-                            of: "__", with: "--", options: .anchored) : $0
-                },
-            in: folder)
-        #expect(underscored.ending?.code == 0, "\(underscored.errorLines)")
-        #expect(plain.outputLines == underscored.outputLines)
-    }
-
-    /// The text that A1111's readers expect, our own JSON, the printed summary and the progress lines.
-    @Test func thePictureAndTheSummaryTellHowItWasMade() async throws {
-        let folder = try Folder()
-        let prompt = "a red apple, \"日本\""
-        let program = try await Self.run(
-            [
-                "render", "-p", prompt, "-n", "blur", "-W", "128", "-H", "128", "--steps", "2", "--cfg_scale=3", "-s", "-1",
-                "--workers", "1", "--timings", "--json", "-o", folder.file("a.png"),
-            ], in: folder)
-        #expect(program.ending?.code == 0, "\(program.errorLines)")
-        let image = try PNGDecoder.decode(file: folder.file("a.png"))
-        #expect(image.width == 128 && image.height == 128)
-
-        let summary = try Self.json(program)
-        #expect(summary["output"]?.stringValue == folder.file("a.png"))
-        let seed = try #require(summary["seed"]?.intValue)
-        #expect(seed >= 0)
-        #expect(program.errorLines.contains { $0.contains("\(seed)") }, "the random seed is not told: \(program.errorLines)")
-
-        let parameters = try #require(image.text("parameters"))
-        let lines = parameters.split(separator: "\n")
-        #expect(lines.first.map(String.init) == prompt)
-        #expect(lines.contains { $0 == "Negative prompt: blur" })
-        let last = try #require(lines.last)
-        for entry in ["Steps: 2", "CFG scale: 3", "Seed: \(seed)", "Size: 128x128", "RNG: CPU"] {
-            #expect(last.contains(entry), "\(entry) is missing in '\(last)'")
-        }
-        let details = try #require(image.text("patchloom"))
-        #expect(try JSONValue(parsing: Array(details.utf8), limits: .config).objectValue != nil)
-        for word in ["start-up", "denoise", "merge", "wire", "decode", "total"] {
-            #expect(program.errorLines.contains { $0.contains(word) }, "\(word) is not in the timings: \(program.errorLines)")
-        }
-    }
-
-    @Test func quietIsQuietAndProgressIsSparing() async throws {
-        let folder = try Folder()
-        let quiet = try await Self.run(
-            ["render"] + Picture.request + ["--workers", "2", "--quiet", "-o", folder.file("a.png")], in: folder)
-        #expect(quiet.ending?.code == 0)
-        #expect(quiet.errorLines.isEmpty && quiet.outputLines.isEmpty, "\(quiet.errorLines)")
-        // Run again over the same file: it is replaced.
-        let before = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
-        let plain = try await Self.run(
-            ["render"] + Picture.request + ["--workers", "2", "-s", "8", "-o", folder.file("a.png")], in: folder)
-        #expect(plain.ending?.code == 0)
-        #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) != before)
-        for (phase, steps) in [("structure", Picture.structureSteps), ("detail", Picture.detailSteps)] {
-            for step in 1...steps {
-                let lines = plain.errorLines.filter { $0.hasPrefix("\(phase) step \(step) of \(steps)") }
-                #expect(lines.count == 1, "\(plain.errorLines)")
+        @Test func quietIsQuietAndProgressIsSparing() async throws {
+            let folder = try Folder()
+            let quiet = try await Self.run(
+                ["render"] + Picture.request + ["--workers", "2", "--quiet", "-o", folder.file("a.png")], in: folder)
+            #expect(quiet.ending?.code == 0)
+            #expect(quiet.errorLines.isEmpty && quiet.outputLines.isEmpty, "\(quiet.errorLines)")
+            // Run again over the same file: it is replaced.
+            let before = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
+            let plain = try await Self.run(
+                ["render"] + Picture.request + ["--workers", "2", "-s", "8", "-o", folder.file("a.png")], in: folder)
+            #expect(plain.ending?.code == 0)
+            #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) != before)
+            for (phase, steps) in [("structure", Picture.structureSteps), ("detail", Picture.detailSteps)] {
+                for step in 1...steps {
+                    let lines = plain.errorLines.filter { $0.hasPrefix("\(phase) step \(step) of \(steps)") }
+                    #expect(lines.count == 1, "\(plain.errorLines)")
+                }
             }
+            #expect(!plain.errorLines.contains { $0.contains("\u{1B}") || $0.contains("\r") })
+            #expect(plain.errorLines.last?.contains(folder.file("a.png")) == true)
         }
-        #expect(!plain.errorLines.contains { $0.contains("\u{1B}") || $0.contains("\r") })
-        #expect(plain.errorLines.last?.contains(folder.file("a.png")) == true)
     }
 }

@@ -3,6 +3,9 @@ import Foundation
 import Synchronization
 import Testing
 
+/// All tests with the real program, one after the other: each takes all the cores there are.
+@Suite(.serialized) enum EndToEnd {}
+
 /// One run of the real program, with its output collected line by line.
 ///
 /// Every process carries a mark of its test in the environment, which its own children inherit; `Program.processes(marked:)`

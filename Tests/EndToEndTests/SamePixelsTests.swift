@@ -2,75 +2,80 @@ import Foundation
 import ImageFiles
 import Testing
 
-/// The picture is the same for every number of workers and threads, and whoever dies on the way.
-@Suite(.serialized) struct SamePixelsTests {
-    @Test(arguments: [
-        ["--workers", "2", "--threads-per-worker", "1"], ["--workers", "3", "--threads-per-worker", "1"],
-        ["--workers", "1", "--threads-per-worker", "2"], ["--workers", "2", "--threads-per-worker", "2"],
-    ])
-    func workersAndThreadsDoNotMatter(_ options: [String]) async throws {
-        let picture = try await Picture.render(options, in: try Folder())
-        #expect(picture.image.width == 256)
-        #expect(picture.image.height == 256)
-        #expect(try await picture.image.pixels == ReferencePicture.shared.pixels())
-    }
-
-    @Test func theSeedMatters() async throws {
-        let picture = try await Picture.render(["--workers", "2", "-s", "8"], in: try Folder())
-        picture.expectContent()
-        #expect(try await picture.image.pixels != ReferencePicture.shared.pixels())
-    }
-
-    /// One worker is killed in the structure phase, another in the detail phase. With one worker, the one there is.
-    @Test(arguments: [1, 3]) func killedWorkersDoNotMatter(_ workers: Int) async throws {
-        let folder = try Folder()
-        let program = try Program(
-            ["render"] + Picture.request + [
-                "--workers", "\(workers)", "--threads-per-worker", "1", "-o", folder.file("a.png"),
-            ],
-            in: folder)
-        defer { program.end() }
-        var killed: Set<Int32> = []
-        for phase in ["structure", "detail"] {
-            try await program.waitForLine(containing: "\(phase) step 1 of 3")
-            let victim = try #require(Program.processes(marked: folder.mark).first { $0.isWorker && !killed.contains($0.pid) })
-            kill(victim.pid, SIGKILL)
-            killed.insert(victim.pid)
+extension EndToEnd {
+    /// The picture is the same for every number of workers and threads, and whoever dies on the way.
+    @Suite struct SamePixelsTests {
+        @Test(arguments: [
+            ["--workers", "2", "--threads-per-worker", "1"], ["--workers", "3", "--threads-per-worker", "1"],
+            ["--workers", "1", "--threads-per-worker", "2"], ["--workers", "2", "--threads-per-worker", "2"],
+        ])
+        func workersAndThreadsDoNotMatter(_ options: [String]) async throws {
+            let picture = try await Picture.render(options, in: try Folder())
+            #expect(picture.image.width == 256)
+            #expect(picture.image.height == 256)
+            #expect(try await picture.image.pixels == ReferencePicture.shared.pixels())
         }
-        #expect(killed.count == 2)
-        #expect(try await program.wait().code == 0, "\(program.errorLines)")
-        #expect(program.errorLines.contains { $0.contains("was lost") }, "\(program.errorLines)")
-        try await Program.waitUntilNone(marked: folder.mark)
-        #expect(folder.names == ["a.png"])
-        #expect(try await Picture(folder.file("a.png")).image.pixels == ReferencePicture.shared.pixels())
-    }
 
-    /// `coordinator`, `worker` and `submit` make the same picture as `render`, whichever starts first.
-    @Test(arguments: [["coordinator", "worker"], ["worker", "coordinator"]])
-    func theOrderOfStartingDoesNotMatter(_ order: [String]) async throws {
-        let folder = try Folder()
-        let endpoint = "tcp://127.0.0.1:\(try freePort())"
-        var cluster: [Program] = []
-        defer { for program in cluster { program.end() } }
-        for role in order {
-            if role == "coordinator" {
-                cluster.append(try Program(["coordinator", "--listen", endpoint], in: folder))
-            } else {
-                for _ in 0..<2 { cluster.append(try Program(["worker", "--connect", endpoint, "--threads", "1"], in: folder)) }
+        @Test func theSeedMatters() async throws {
+            let picture = try await Picture.render(["--workers", "2", "-s", "8"], in: try Folder())
+            picture.expectContent()
+            #expect(try await picture.image.pixels != ReferencePicture.shared.pixels())
+        }
+
+        /// One worker is killed in the structure phase, another in the detail phase. With one worker, the one there is.
+        @Test(arguments: [1, 3]) func killedWorkersDoNotMatter(_ workers: Int) async throws {
+            let folder = try Folder()
+            let program = try Program(
+                ["render"] + Picture.request + [
+                    "--workers", "\(workers)", "--threads-per-worker", "1", "-o", folder.file("a.png"),
+                ],
+                in: folder)
+            defer { program.end() }
+            var killed: Set<Int32> = []
+            for phase in ["structure", "detail"] {
+                try await program.waitForLine(containing: "\(phase) step 1 of 3")
+                let victim = try #require(
+                    Program.processes(marked: folder.mark).first { $0.isWorker && !killed.contains($0.pid) })
+                kill(victim.pid, SIGKILL)
+                killed.insert(victim.pid)
             }
-            try await Task.sleep(for: .milliseconds(300))
+            #expect(killed.count == 2)
+            #expect(try await program.wait().code == 0, "\(program.errorLines)")
+            #expect(program.errorLines.contains { $0.contains("was lost") }, "\(program.errorLines)")
+            try await Program.waitUntilNone(marked: folder.mark)
+            #expect(folder.names == ["a.png"])
+            #expect(try await Picture(folder.file("a.png")).image.pixels == ReferencePicture.shared.pixels())
         }
-        let submit = try Program(
-            ["submit", "--coordinator", endpoint] + Picture.request + ["-o", folder.file("a.png")], in: folder)
-        #expect(try await submit.wait().code == 0, "\(submit.errorLines)")
-        #expect(try await Picture(folder.file("a.png")).image.pixels == ReferencePicture.shared.pixels())
-        for program in cluster {
-            program.send(SIGTERM)
-            let ending = try await program.wait(seconds: 40)
-            #expect(ending.signal == 0, "\(program.errorLines)")
-            #expect([0, 143].contains(ending.code), "\(ending.code): \(program.errorLines)")
+
+        /// `coordinator`, `worker` and `submit` make the same picture as `render`, whichever starts first.
+        @Test(arguments: [["coordinator", "worker"], ["worker", "coordinator"]])
+        func theOrderOfStartingDoesNotMatter(_ order: [String]) async throws {
+            let folder = try Folder()
+            let endpoint = "tcp://127.0.0.1:\(try freePort())"
+            var cluster: [Program] = []
+            defer { for program in cluster { program.end() } }
+            for role in order {
+                if role == "coordinator" {
+                    cluster.append(try Program(["coordinator", "--listen", endpoint], in: folder))
+                } else {
+                    for _ in 0..<2 {
+                        cluster.append(try Program(["worker", "--connect", endpoint, "--threads", "1"], in: folder))
+                    }
+                }
+                try await Task.sleep(for: .milliseconds(300))
+            }
+            let submit = try Program(
+                ["submit", "--coordinator", endpoint] + Picture.request + ["-o", folder.file("a.png")], in: folder)
+            #expect(try await submit.wait().code == 0, "\(submit.errorLines)")
+            #expect(try await Picture(folder.file("a.png")).image.pixels == ReferencePicture.shared.pixels())
+            for program in cluster {
+                program.send(SIGTERM)
+                let ending = try await program.wait(seconds: 40)
+                #expect(ending.signal == 0, "\(program.errorLines)")
+                #expect([0, 143].contains(ending.code), "\(ending.code): \(program.errorLines)")
+            }
+            try await Program.waitUntilNone(marked: folder.mark)
+            #expect(folder.names == ["a.png"])
         }
-        try await Program.waitUntilNone(marked: folder.mark)
-        #expect(folder.names == ["a.png"])
     }
 }
