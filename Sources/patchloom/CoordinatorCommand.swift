@@ -21,7 +21,8 @@ struct CoordinatorCommand: ParsableCommand {
         try SignalListener.start([SIGINT, SIGTERM]) { signals.post($0) }
         let coordinator: Coordinator
         do {
-            coordinator = try Coordinator.start(CoordinatorOptions(endpoint: listen, models: [source], joinToken: token))
+            coordinator = try Coordinator.start(
+                CoordinatorOptions(endpoint: listen, models: [source], joinToken: token, log: logLine))
         } catch {
             throw CommandFailure(error)
         }

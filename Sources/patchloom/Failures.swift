@@ -32,13 +32,8 @@ extension CommandFailure {
         self.init(status, error.message)
     }
 
+    /// `Runtime` numbers its errors as this program's exit codes.
     init(_ error: RuntimeError) {
-        let status: ExitStatus =
-            switch error.code {
-            case .addressInUse, .unreachable: .unavailable
-            case .refused: .refused
-            case .other: .jobFailed
-            }
-        self.init(status, error.message)
+        self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
     }
 }

@@ -5,11 +5,14 @@ import TensorCore
 /// How `render` uses this host.
 struct HostOptions: ParsableArguments {
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Worker processes (default: one a core, at most \(HostOptions.defaultWorkersMax)).", valueName: "count"))
     var workers: Int?
 
-    @Option(help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
     var threadsPerWorker: Int?
 
     @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))

@@ -1,4 +1,3 @@
-import Rendering
 import Runtime
 
 extension ProgressView {
@@ -8,6 +7,7 @@ extension ProgressView {
         case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
         case .started(let plan): for line in plan.summaryLines { note(line) }
         case .progress(let progress): show(ProgressSnapshot(progress))
+        case .waiting(let reason): note("waiting: \(TerminalText.printable(reason))")
         case .finished(let result): return result
         case .failed(let error): throw CommandFailure(error)
         }
@@ -18,8 +18,8 @@ extension ProgressView {
 extension ProgressSnapshot {
     init(_ progress: JobProgress) {
         self.init(
-            phase: progress.phase.rawValue, step: progress.step, stepCount: progress.stepCount, patchesDone: progress.tasksDone,
-            patchCount: progress.tasksTotal, workers: progress.workers,
+            phase: TerminalText.printable(progress.phase), step: progress.step + 1, stepCount: progress.stepCount,
+            patchesDone: progress.tasksDone, patchCount: progress.tasksTotal, workers: progress.workers,
             secondsLeft: progress.estimatedRemaining.map { $0 / .seconds(1) })
     }
 }

@@ -6,6 +6,7 @@ struct ProgressSnapshot: Sendable, Equatable {
     /// Counted from 1 within the phase.
     var step: Int
     var stepCount: Int
+    /// Of the whole job, as is the number below.
     var patchesDone: Int
     var patchCount: Int
     var workers: Int
@@ -22,7 +23,8 @@ struct ProgressView {
 
     private let style: Style
     private let write: (String) -> Void
-    private var lastLine = ""
+    /// The phase and step of the last plain line.
+    private var lastStep = ""
     private var barIsShown = false
 
     init(style: Style, write: @escaping (String) -> Void = ProgressView.writeToStandardError) {
@@ -44,10 +46,9 @@ struct ProgressView {
             write("\r\u{1B}[K" + Self.bar(snapshot, columns: columns))
             barIsShown = true
         case .lines:
-            guard snapshot.patchesDone == snapshot.patchCount else { return }
-            let line = Self.line(snapshot)
-            if line != lastLine { write(line + "\n") }
-            lastLine = line
+            let step = "\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"
+            if step != lastStep { write("\(step), \(Self.details(snapshot))\n") }
+            lastStep = step
         }
     }
 
@@ -64,26 +65,24 @@ struct ProgressView {
         barIsShown = false
     }
 
-    /// `structure step 3 of 12, 16 of 16 patches, 2 workers, 0:12 left`. The workers are left out of the comparison of lines by
-    /// being the same within a step as a rule; a change shows as another line.
-    static func line(_ snapshot: ProgressSnapshot) -> String {
-        var parts = ["\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"]
-        parts.append("\(snapshot.patchesDone) of \(snapshot.patchCount) patches")
+    /// `16 of 40 patches, 2 workers, 0:12 left`.
+    static func details(_ snapshot: ProgressSnapshot) -> String {
+        var parts = ["\(snapshot.patchesDone) of \(snapshot.patchCount) patches"]
         parts.append(snapshot.workers == 1 ? "1 worker" : "\(snapshot.workers) workers")
         if let left = snapshot.secondsLeft { parts.append("\(clock(left)) left") }
         return parts.joined(separator: ", ")
     }
 
+    /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job.
     static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
-        let left = snapshot.secondsLeft.map { "  \(clock($0)) left" } ?? ""
         let head = "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
-        let tail = " patch \(snapshot.patchesDone)/\(snapshot.patchCount)  \(snapshot.workers)w\(left)"
+        let tail = " " + details(snapshot)
         // One column stays free: a full line wraps on some terminals.
         let room = columns - 1 - head.count - tail.count - 2
         guard room >= 6 else { return String((head + tail).prefix(columns - 1)) }
         let width = min(room, 40)
-        let done = Double(snapshot.step - 1) + Double(snapshot.patchesDone) / Double(max(1, snapshot.patchCount))
-        let filled = min(width, max(0, Int(Double(width) * done / Double(max(1, snapshot.stepCount)))))
+        let done = Double(snapshot.patchesDone) / Double(max(1, snapshot.patchCount))
+        let filled = min(width, max(0, Int(Double(width) * done)))
         return head + "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "]" + tail
     }
 

@@ -22,13 +22,14 @@ struct RenderCommand: ParsableCommand {
         let source = try checkpoint.source()
         let model = try describe(source)
         _ = try plan(request, model)
+        try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(source: source, modelPath: checkpoint.model, layout: layout, verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
-        try Report(request: request, output: output, result: result).print(view: &view)
+        Report(request: request, output: output, result: result).print(view: &view)
     }
 }
 
@@ -40,4 +41,12 @@ func describe(_ source: ModelSource) throws(CommandFailure) -> ModelDescription 
 /// What rendering the request with the model takes.
 func plan(_ request: RenderRequest, _ model: ModelDescription) throws(CommandFailure) -> RenderPlan {
     do { return try RenderMachine(request: request, model: model).plan } catch { throw CommandFailure(error) }
+}
+
+/// Looks into the weight files of every component, without reading the weights, so that a file that is cut short or mangled is
+/// found before processes are started.
+func checkWeights(_ source: ModelSource) throws(CommandFailure) {
+    for component in ["text_encoder", "unet", "vae"] {
+        do { _ = try source.weights(component: component) } catch { throw CommandFailure(error) }
+    }
 }

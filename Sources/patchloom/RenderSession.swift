@@ -34,7 +34,8 @@ final class RenderSession {
         let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
         let token = Self.randomHex(32)
         do {
-            coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [source], joinToken: token))
+            coordinator = try Coordinator.start(
+                CoordinatorOptions(endpoint: endpoint, models: [source], joinToken: token, ownsItsWorkers: true))
         } catch {
             throw CommandFailure(error)
         }
@@ -51,6 +52,8 @@ final class RenderSession {
     /// Renders and writes the picture. However it returns, no worker is left.
     func run(_ request: RenderRequest, view: inout ProgressView, place: OutputFile) throws(CommandFailure) -> RenderResult {
         defer {
+            // Workers end when their coordinator says goodbye; they are not to be replaced then.
+            pool.expectEndings()
             coordinator.shutdown()
             pool.stop(graceMilliseconds: Self.graceMilliseconds)
             view.clear()

@@ -8,16 +8,18 @@ struct RequestOptions: ParsableArguments {
     @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
     var negativePrompt = ""
 
-    @Option(name: [.customShort("W"), .long], help: "Width in pixels.")
+    @Option(name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels.")
     var width = 512
 
-    @Option(name: [.customShort("H"), .long], help: "Height in pixels.")
+    @Option(name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels.")
     var height = 512
 
-    @Option(help: "Denoising steps.")
+    @Option(parsing: .unconditional, help: "Denoising steps.")
     var steps = 25
 
-    @Option(help: "Guidance: how strictly the prompt is followed; 1 and less do without the negative prompt.")
+    @Option(
+        parsing: .unconditional,
+        help: "Guidance: how strictly the prompt is followed; 1 and less do without the negative prompt.")
     var cfgScale: Float = 5
 
     @Option(
@@ -31,15 +33,19 @@ struct RequestOptions: ParsableArguments {
     @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
     var hidiffusion = "auto"
 
-    @Option(help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
     var patch: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Distance of neighbouring patches in the detail phase, in pixels (default: half a patch).", valueName: "pixels"))
     var stride: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Share of the steps in the structure phase, 0 to 1: high gives blocky edges, low stray repetitions.",
             valueName: "fraction"))
@@ -48,7 +54,7 @@ struct RequestOptions: ParsableArguments {
     @Option(help: ArgumentHelp("ddim or euler (default: what the model's scheduler asks for).", valueName: "sampler"))
     var samplingMethod: String?
 
-    @Option(help: "DDIM's share of fresh noise, 0 to 1.")
+    @Option(parsing: .unconditional, help: "DDIM's share of fresh noise, 0 to 1.")
     var eta: Float = 0
 }
 

@@ -25,7 +25,7 @@ struct SubmitCommand: ParsableCommand {
         let result = try session.run(request, view: &view)
         view.clear()
         do { try place.write(result.png) } catch { throw CommandFailure(error) }
-        try Report(request: request, output: output, result: result).print(view: &view)
+        Report(request: request, output: output, result: result).print(view: &view)
     }
 }
 

@@ -13,7 +13,7 @@ struct WorkerCommand: ParsableCommand {
 
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
 
-    @Option(help: ArgumentHelp("Threads to compute with (default: one a core).", valueName: "count"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with (default: one a core).", valueName: "count"))
     var threads: Int?
 
     @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
@@ -33,7 +33,7 @@ struct WorkerCommand: ParsableCommand {
         let options = WorkerOptions(
             endpoint: connect, models: [try checkpoint.source()], backend: try RequestOptions.choice(backend, "backend"),
             threads: try HostOptions.threads(threads), joinToken: try access.token(), lifelineFD: lifeline,
-            name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())")
+            name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }
     }
@@ -58,3 +58,6 @@ struct AccessOptions: ParsableArguments {
         return token
     }
 }
+
+/// A line of a coordinator's or worker's log on standard error.
+@Sendable func logLine(_ line: String) { writeAll(Array("\(TerminalText.printable(line))\n".utf8), to: 2) }

@@ -106,20 +106,20 @@ final class WorkerPool: Sendable {
         return CommandFailure(.internalFault, "Worker processes end again and again (last with code \(ending.code)): \(said).")
     }
 
+    /// From now on a worker that ends is neither replaced nor reported.
+    func expectEndings() { state.withLock { $0.isStopping = true } }
+
     /// Asks all workers to leave, waits, and kills those that stay. When it returns no worker process exists.
     func stop(graceMilliseconds: Int) {
-        let living = state.withLock { state in
-            state.isStopping = true
-            return state.living
-        }
-        for child in living.values { child.send(SIGTERM) }
+        expectEndings()
+        for child in state.withLock({ Array($0.living.values) }) { child.send(SIGTERM) }
         let deadline = ContinuousClock.now + .milliseconds(graceMilliseconds)
         var wasKilled = false
         while state.withLock({ !$0.living.isEmpty || $0.starting > 0 }) {
             let left = ContinuousClock.now.duration(to: deadline) / .milliseconds(1)
             let timeout = wasKilled ? 100 : Int32(max(0, left.rounded(.up)))
             if endings.next(withinMilliseconds: timeout) == nil {
-                for child in state.withLock({ $0.living.values.map { $0 } }) { child.send(SIGKILL) }
+                for child in state.withLock({ Array($0.living.values) }) { child.send(SIGKILL) }
                 wasKilled = true
             }
         }

@@ -20,7 +20,7 @@ extension EndToEnd {
             #expect(ending == Program.Ending(code: code, signal: 0), "\(lines)", sourceLocation: sourceLocation)
             #expect(lines.count == 1, "one sentence, not \(lines)", sourceLocation: sourceLocation)
             let line = lines.last ?? ""
-            #expect(line.hasPrefix("patchloom: ") && line.contains(mentions), "\(lines)", sourceLocation: sourceLocation)
+            #expect(line.hasPrefix("patchloom") && line.contains(mentions), "\(lines)", sourceLocation: sourceLocation)
             #expect(program.outputLines.isEmpty, sourceLocation: sourceLocation)
             try await Program.waitUntilNone(marked: folder.mark)
             #expect(folder.names == leaves.sorted(), sourceLocation: sourceLocation)
