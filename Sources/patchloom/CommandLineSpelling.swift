@@ -1,7 +1,7 @@
 /// Users of other programs write `--cfg_scale` as well as `--cfg-scale`.
 enum CommandLineSpelling {
-    /// The arguments with `_` in the names of long options replaced by `-`. Values, also after `=`, and everything behind a lone
-    /// `--` stay as they are.
+    /// The arguments with `_` in the names of long options replaced by `-`. Values, also after `=`, and everything behind a
+    /// lone `--` stay as they are.
     static func normalized(_ arguments: [String]) -> [String] {
         var isPastTerminator = false
         return arguments.map { argument in

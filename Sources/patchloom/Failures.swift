@@ -27,7 +27,7 @@ extension CommandFailure {
             case .invalidRequest: .usage
             case .notFound: .notFound
             case .badModel: .badInput
-            case .other: .jobFailed
+            case .malformed, .missingContext, .nonFinite, .compute: .jobFailed
             }
         self.init(status, error.message)
     }

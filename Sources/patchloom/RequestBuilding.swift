@@ -1,6 +1,7 @@
-import EmbeddedModel
 import ImageFiles
+import PatchGeometry
 import Rendering
+import Samplers
 import Weights
 
 extension RequestOptions {
@@ -21,10 +22,13 @@ extension RequestOptions {
         request.hiDiffusion = try Self.choice(hidiffusion, "hidiffusion")
         request.patch = patch
         request.stride = stride
-        guard let fraction = StructureFraction(structureFraction) else {
-            throw CommandFailure(.usage, "--structure-fraction must be a number from 0 to 1, not '\(structureFraction)'.")
+        if let structureFraction {
+            guard let fraction = StructureFraction(structureFraction) else {
+                throw CommandFailure(
+                    .usage, "--structure-fraction must be a decimal between 0 and 1, such as 0.4, not '\(structureFraction)'.")
+            }
+            request.structureFraction = fraction
         }
-        request.structureFraction = fraction
         if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
         request.eta = eta
         do { try request.validated() } catch { throw CommandFailure(error) }
@@ -53,7 +57,7 @@ extension OutputOptions {
 extension ModelOptions {
     /// The checkpoint that was named, or the embedded one.
     func source() throws(CommandFailure) -> ModelSource {
-        guard let model else { return .embedded(name: EmbeddedModel.name, files: EmbeddedModel.files) }
+        guard let model else { return .embeddedModel }
         do { return try .folder(model) } catch { throw CommandFailure(error) }
     }
 }

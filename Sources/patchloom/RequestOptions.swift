@@ -14,13 +14,13 @@ struct RequestOptions: ParsableArguments {
     @Option(name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels.")
     var height = 512
 
-    @Option(parsing: .unconditional, help: "Denoising steps.")
-    var steps = 25
+    @Option(parsing: .unconditional, help: "Denoising steps (default: what suits the model, as a rule 25).")
+    var steps: Int?
 
     @Option(
         parsing: .unconditional,
-        help: "Guidance: how strictly the prompt is followed; 1 and less do without the negative prompt.")
-    var cfgScale: Float = 5
+        help: "Guidance: how strictly the prompt is followed (default: what suits the model); up to 1 without negative prompt.")
+    var cfgScale: Float?
 
     @Option(
         name: .shortAndLong, parsing: .unconditional,
@@ -47,9 +47,9 @@ struct RequestOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Share of the steps in the structure phase, 0 to 1: high gives blocky edges, low stray repetitions.",
+            "Share of the steps in the structure phase, such as 0.4 (default: what suits the model); high gives blocky edges, low stray repetitions.",
             valueName: "fraction"))
-    var structureFraction = "0.5"
+    var structureFraction: String?
 
     @Option(help: ArgumentHelp("ddim or euler (default: what the model's scheduler asks for).", valueName: "sampler"))
     var samplingMethod: String?

@@ -73,7 +73,8 @@ private final class SubmitSession: Sendable {
         do {
             return .success(
                 try SubmitClient.render(
-                    coordinator: coordinator, request: request, model: nil, onEvent: { events.post(.job($0)) },
+                    coordinator: coordinator, request: request, model: nil, joinToken: token,
+                    onEvent: { events.post(.job($0)) },
                     isCancelled: { [self] in isCancelled.load(ordering: .relaxed) }))
         } catch {
             return .failure(error)
