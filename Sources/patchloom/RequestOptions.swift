@@ -47,7 +47,8 @@ struct RequestOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Share of the steps in the structure phase, such as 0.4 (default: what suits the model); high gives blocky edges, low stray repetitions.",
+            "Share of the steps in the structure phase, such as 0.4: high gives blocky edges, low stray repetitions "
+                + "(default: what suits the model).",
             valueName: "fraction"))
     var structureFraction: String?
 
