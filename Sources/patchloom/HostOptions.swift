@@ -43,7 +43,7 @@ struct HostOptions: ParsableArguments {
         let processors = Int(csystem_available_processors())
         let warning =
             workers * threads > processors
-            ? "\(workers) workers with \(threads) threads each are more than the \(processors) processors here; fewer are faster."
+            ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
             : nil
         return Layout(
             workers: workers, threads: threads, backend: try RequestOptions.choice(backend, "backend"), warning: warning)
