@@ -7,7 +7,8 @@ struct HostOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Worker processes (default: one a core, at most \(HostOptions.defaultWorkersMax)).", valueName: "count"))
+            "Worker processes (default: one a core, at most \(HostOptions.defaultWorkersMax), fewer where memory is short).",
+            valueName: "count"))
     var workers: Int?
 
     @Option(
@@ -33,9 +34,10 @@ struct HostOptions: ParsableArguments {
         let warning: String?
     }
 
-    func layout() throws(CommandFailure) -> Layout {
+    /// - Parameter modelFolder: nil for the embedded model, which is small.
+    func layout(modelFolder: String?) throws(CommandFailure) -> Layout {
         let cores = Int(csystem_available_cores())
-        let workers = self.workers ?? min(cores, Self.defaultWorkersMax)
+        let workers = self.workers ?? Self.defaultWorkers(cores: cores, modelFolder: modelFolder)
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
@@ -47,6 +49,11 @@ struct HostOptions: ParsableArguments {
             : nil
         return Layout(
             workers: workers, threads: threads, backend: try RequestOptions.choice(backend, "backend"), warning: warning)
+    }
+
+    private static func defaultWorkers(cores: Int, modelFolder: String?) -> Int {
+        let weightBytes = modelFolder.map(HostMemory.weightBytes(folder:)) ?? 0
+        return min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes))
     }
 
     /// What a worker that is started by hand computes with: all cores of the host unless told otherwise.

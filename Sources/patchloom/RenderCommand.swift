@@ -17,7 +17,7 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // Everything that can be wrong is found before a process is started.
         let request = try picture.request()
-        let layout = try host.layout()
+        let layout = try host.layout(modelFolder: checkpoint.model)
         let place = try output.place()
         let source = try checkpoint.source()
         let model = try describe(source)
