@@ -26,6 +26,8 @@ struct Main {
             writeFailure(failure.message)
             return failure.status.rawValue
         }
+        // Thrown by commands whose failure has been told already.
+        if let exit = error as? ExitCode { return exit.rawValue }
         let code = Patchloom.exitCode(for: error)
         if code == .success {
             print(Patchloom.fullMessage(for: error))

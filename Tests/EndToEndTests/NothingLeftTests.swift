@@ -8,7 +8,7 @@ extension EndToEnd {
         static func startedRender(_ folder: Folder) async throws -> Program {
             let program = try Program(
                 ["render"] + Picture.request + ["--steps", "200", "--workers", "2", "-o", folder.file("a.png")], in: folder)
-            try await program.waitForLine(containing: "structure step 1 of")
+            try await program.waitForLine(containing: "structure step ")
             #expect(Program.processes(marked: folder.mark).count { $0.isWorker } == 2)
             return program
         }
@@ -44,7 +44,7 @@ extension EndToEnd {
             let program = try Program(
                 ["render"] + Picture.request + ["--workers", "2", "-o", inner + "/a.png"], in: folder)
             defer { program.end() }
-            try await program.waitForLine(containing: "structure step 1 of")
+            try await program.waitForLine(containing: "structure step ")
             try FileManager.default.removeItem(atPath: inner)
             #expect(try await program.wait().code == 73, "\(program.errorLines)")
             #expect(program.errorLines.last?.contains(inner) == true, "\(program.errorLines)")

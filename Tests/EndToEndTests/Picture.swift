@@ -15,10 +15,6 @@ struct Picture {
         "--method", "cut", "--structure-fraction", "0.5",
     ]
 
-    /// Steps of the two phases of `request`.
-    static let structureSteps = 3
-    static let detailSteps = 3
-
     /// Renders `request` on this host and gives back the picture, after looking that nothing else was left.
     static func render(_ options: [String], in folder: Folder, name: String = "picture.png") async throws -> Picture {
         let program = try Program(["render"] + request + options + ["-o", folder.file(name)], in: folder)

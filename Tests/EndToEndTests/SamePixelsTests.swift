@@ -33,7 +33,7 @@ extension EndToEnd {
             defer { program.end() }
             var killed: Set<Int32> = []
             for phase in ["structure", "detail"] {
-                try await program.waitForLine(containing: "\(phase) step 1 of 3")
+                try await program.waitForLine(containing: "\(phase) step ")
                 let victim = try #require(
                     Program.processes(marked: folder.mark).first { $0.isWorker && !killed.contains($0.pid) })
                 kill(victim.pid, SIGKILL)
