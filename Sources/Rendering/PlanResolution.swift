@@ -30,6 +30,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
+        try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
         do {
@@ -60,6 +61,17 @@ struct PlanResolution {
             hiDiffusionInDetail: detail, notes: notes(sampler, cut))
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
+    }
+
+    /// The decoded picture comes back from a worker as one message. Said now, not after hours of denoising.
+    private func checkPictureFitsAMessage() throws(RenderError) {
+        let bytes = request.width * request.height * 3
+        guard bytes <= TaskLimits.pictureBytes else {
+            throw RenderError(
+                .invalidRequest,
+                "A picture of \(request.width)×\(request.height) px has \(bytes >> 20) MiB of pixels, and at most "
+                    + "\(TaskLimits.pictureBytes >> 20) MiB can be decoded: choose a smaller picture.")
+        }
     }
 
     /// Up to the native size the model is used as it was trained.

@@ -8,6 +8,8 @@ enum TaskLimits {
     static let latentSide = 1...2048
     static let tokens = 8192
     static let windowBlocks = 1024
+    /// 8-bit pixels of a whole picture: what one message carries.
+    static let pictureBytes = 64 << 20
 }
 
 extension RenderTask {

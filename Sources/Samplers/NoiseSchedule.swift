@@ -74,12 +74,14 @@ public struct NoiseSchedule: Sendable, Equatable {
         }
     }
 
-    /// `torch.linspace` in 32-bit floats: counted up in the first half and down in the second.
+    /// `torch.linspace` in 32-bit floats: counted up in the first half and down in the second, with fused multiply-adds as
+    /// PyTorch's vector kernels have them, which makes it equal bit for bit.
     static func linspace(_ start: Float, _ end: Float, count: Int) -> [Float] {
         if count == 1 { return [start] }
         let step = (end - start) / Float(count - 1)
         return (0..<count).map { index in
-            index < count / 2 ? start + step * Float(index) : end - step * Float(count - index - 1)
+            index < count / 2
+                ? start.addingProduct(step, Float(index)) : end.addingProduct(-step, Float(count - index - 1))
         }
     }
 }

@@ -55,7 +55,7 @@ import Testing
             (.square(256, steps: 1), "steps"),
             (.square(256, steps: 2) { $0.structureFraction = StructureFraction("0.9") }, "fraction"),
             (.square(256) { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }, "eta"),
-            (.square(8192) { ($0.patch, $0.stride) = (64, 8) }, "patches"),
+            (.square(4096) { ($0.patch, $0.stride) = (64, 8) }, "patches"), (.square(8192), "MiB"),
         ]
         for (request, word) in wrong {
             let error = refusal(request)

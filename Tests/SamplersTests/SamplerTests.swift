@@ -35,6 +35,13 @@ import Testing
         #expect(abs(sampler.scaleInput([1], step: 0)[0] - 0.075997) < 1e-6)
     }
 
+    /// The first and last alphas of Stable Diffusion's schedule as PyTorch 2.13 computes them, bit for bit.
+    @Test func alphasAreEqualBitForBit() throws {
+        let alphas = try Sampler(SchedulerConfiguration(json: Self.sdxl), steps: 50).schedule.alphasCumprod
+        #expect(alphas.count == 1000)
+        #expect(alphas.reduce(UInt32(0)) { $0 &* 31 &+ $1.bitPattern } == 1_726_158_735)
+    }
+
     /// The chosen method keeps the model's betas, spacing and offset; what its configuration leaves out is the method's own
     /// default.
     @Test func rebuildingKeepsTheModelsOwnSchedule() throws {
