@@ -78,8 +78,8 @@ let package = Package(
         library(
             "Runtime",
             [
-                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights",
-                "ZMQSockets",
+                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore",
+                "Weights", "ZMQSockets",
             ]),
 
         // Programs.
@@ -102,7 +102,8 @@ let package = Package(
             dependencies: ["Acceleration", "DiffusionModels", "StrictJSON", "TensorCore", "Weights", argumentParser],
             swiftSettings: strict),
         .executableTarget(
-            name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser], swiftSettings: strict),
+            name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser],
+            swiftSettings: strict),
 
         // Tests.
         .target(

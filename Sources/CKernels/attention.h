@@ -1,11 +1,11 @@
 // Attention without a score matrix. Included once per instruction set after vector_math.h.
 //
 // Keys are packed into panels of PANEL columns, transposed: packed_keys[panel][k][column], so that a tile of scores is MR query
-// rows times one panel, held in registers. Values are copied to rows padded to whole vectors. A block of query rows walks over the
-// panels with the running maximum and sum of the online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so what is stored
-// of the scores is QUERY_BLOCK x STRIP floats whatever the number of tokens.
-// MR: query rows of a register tile, which divides QUERY_BLOCK. PANEL_VECTORS: vectors across a panel of scores. VALUE_VECTORS:
-// vectors across a tile of values, at most 3.
+// rows times one panel, held in registers. Values are copied to rows padded to whole vectors. A block of query rows walks over
+// the panels with the running maximum and sum of the online softmax (Milakov and Gimelshein 2018; Dao et al. 2022), so what is
+// stored of the scores is QUERY_BLOCK x STRIP floats whatever the number of tokens. MR: query rows of a register tile, which
+// divides QUERY_BLOCK. PANEL_VECTORS: vectors across a panel of scores. VALUE_VECTORS: vectors across a tile of values, at most
+// 3.
 
 #define PANEL (PANEL_VECTORS * VL)
 #define STRIP (2 * PANEL)
@@ -63,26 +63,26 @@ INLINE void NAME(score_tile)(const float *queries, const float *panel, size_t d,
 }
 
 // out[MR][COUNT vectors] += weights[MR][columns] * values[columns][COUNT vectors]
-#define VALUE_TILE(COUNT)                                                                                                            \
-    INLINE void NAME(value_tile_##COUNT)(                                                                                            \
-        const float *weights, size_t columns, const float *values, size_t wide, float *out                                           \
-    ) {                                                                                                                              \
-        vf sum[MR][COUNT];                                                                                                           \
-        _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++)                                                              \
-            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                       \
-                sum[r][j] = vf_load(out + (size_t)r * wide + (size_t)j * VL);                                                        \
-        for (size_t t = 0; t < columns; t++) {                                                                                       \
-            vf b[COUNT];                                                                                                             \
-            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                       \
-                b[j] = vf_load(values + t * wide + (size_t)j * VL);                                                                  \
-            _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++) {                                                        \
-                vf a = vf_set(weights[(size_t)r * STRIP + t]);                                                                       \
-                _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) sum[r][j] = vf_fma(a, b[j], sum[r][j]);           \
-            }                                                                                                                        \
-        }                                                                                                                            \
-        _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++)                                                              \
-            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                       \
-                vf_store(out + (size_t)r * wide + (size_t)j * VL, sum[r][j]);                                                        \
+#define VALUE_TILE(COUNT)                                                                                                      \
+    INLINE void NAME(value_tile_##COUNT)(                                                                                      \
+        const float *weights, size_t columns, const float *values, size_t wide, float *out                                     \
+    ) {                                                                                                                        \
+        vf sum[MR][COUNT];                                                                                                     \
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++)                                                        \
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                 \
+                sum[r][j] = vf_load(out + (size_t)r * wide + (size_t)j * VL);                                                  \
+        for (size_t t = 0; t < columns; t++) {                                                                                 \
+            vf b[COUNT];                                                                                                       \
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                 \
+                b[j] = vf_load(values + t * wide + (size_t)j * VL);                                                            \
+            _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++) {                                                  \
+                vf a = vf_set(weights[(size_t)r * STRIP + t]);                                                                 \
+                _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) sum[r][j] = vf_fma(a, b[j], sum[r][j]);     \
+            }                                                                                                                  \
+        }                                                                                                                      \
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < MR; r++)                                                        \
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++)                                                 \
+                vf_store(out + (size_t)r * wide + (size_t)j * VL, sum[r][j]);                                                  \
     }
 VALUE_TILE(1)
 VALUE_TILE(2)

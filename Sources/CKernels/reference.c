@@ -4,7 +4,8 @@
 #include <math.h>
 
 void ck_ref_attention(
-    const ck_attention_shape *s, const float *queries, const float *keys, size_t row_stride_value, const float *values, float *out
+    const ck_attention_shape *s, const float *queries, const float *keys, size_t row_stride_value, const float *values,
+    float *out
 ) {
     for (size_t i = 0; i < s->query_tokens; i++) {
         size_t end = s->causal && i + 1 < s->key_tokens ? i + 1 : s->key_tokens;
@@ -37,7 +38,8 @@ static double silu(double x) { return x / (1 + exp(-x)); }
 static double gelu(double x) { return 0.5 * x * (1 + erf(x * M_SQRT1_2)); }
 
 void ck_ref_group_norm(
-    const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon, const float *addend,
+    const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon,
+    const float *addend,
     int apply_silu, float *y
 ) {
     size_t width = c / groups;
@@ -60,7 +62,9 @@ void ck_ref_group_norm(
     }
 }
 
-void ck_ref_layer_norm(const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y) {
+void ck_ref_layer_norm(
+    const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y
+) {
     for (size_t r = 0; r < rows; r++) {
         double sum = 0, square = 0;
         for (size_t k = 0; k < c; k++) sum += x[r * c + k];
@@ -95,7 +99,8 @@ void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, 
     for (size_t oy = 0; oy < out_h; oy++)
         for (size_t ox = 0; ox < out_w; ox++) {
             // Positions are in f32, as PyTorch has them: at a side of 100 they are off by 4e-6.
-            double sy = (float)h / (float)out_h * ((float)oy + 0.5f) - 0.5f, sx = (float)w / (float)out_w * ((float)ox + 0.5f) - 0.5f;
+            double sy = (float)h / (float)out_h * ((float)oy + 0.5f) - 0.5f,
+                   sx = (float)w / (float)out_w * ((float)ox + 0.5f) - 0.5f;
             for (size_t k = 0; k < c; k++) {
                 double value = 0;
                 for (int i = -1; i <= 2; i++)
@@ -116,7 +121,8 @@ void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, 
 void ck_ref_nearest(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y) {
     for (size_t oy = 0; oy < out_h; oy++)
         for (size_t ox = 0; ox < out_w; ox++) {
-            size_t sy = (size_t)floorf((float)oy * ((float)h / (float)out_h)), sx = (size_t)floorf((float)ox * ((float)w / (float)out_w));
+            size_t sy = (size_t)floorf((float)oy * ((float)h / (float)out_h)),
+                   sx = (size_t)floorf((float)ox * ((float)w / (float)out_w));
             sy = sy < h ? sy : h - 1;
             sx = sx < w ? sx : w - 1;
             for (size_t k = 0; k < c; k++) y[(oy * out_w + ox) * c + k] = x[(sy * w + sx) * c + k];

@@ -1,5 +1,5 @@
-// Vectors of VL floats and the functions on them. Included once per instruction set, between the target attribute's push and pop.
-// VL: floats in a vector. HAS_FMA: 1 where a fused multiply-add is one instruction.
+// Vectors of VL floats and the functions on them. Included once per instruction set, between the target attribute's push and
+// pop. VL: floats in a vector. HAS_FMA: 1 where a fused multiply-add is one instruction.
 
 typedef float vf __attribute__((vector_size(VL * 4), aligned(4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4), aligned(4)));
@@ -49,7 +49,8 @@ INLINE float vf_largest(vf v) {
 }
 
 // 2^x. x is split into the nearest integer n and a rest in [-0.5, 0.5], whose power is a polynomial (relative error 2e-9 before
-// rounding, a weighted least-squares fit brought near the minimax). Below -126 the result is 0, above 127.5 it is infinite; NaN stays.
+// rounding, a weighted least-squares fit brought near the minimax). Below -126 the result is 0, above 127.5 it is infinite; NaN
+// stays.
 INLINE vf vf_exp2(vf x) {
     const vf magic = vf_set(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer that lies in the low bits
     vf clamped = vf_min(vf_max(x, vf_set(-127.0f)), vf_set(127.5f));

@@ -172,7 +172,8 @@ int conednn_convolution_create(conednn_engine *engine, const conednn_convolution
     dnnl_convolution_desc_t description;
     if (status == dnnl_success)
         status = dnnl_dilated_convolution_forward_desc_init(
-            &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, s->has_bias ? &bias : NULL, &y, strides,
+            &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, s->has_bias ? &bias : NULL, &y,
+            strides,
             dilates, before, after);
     if (status == dnnl_success)
         status = finish(engine, &description, attributes, residual_index, &x, s->has_bias ? &bias : NULL, &y, operation);
@@ -196,7 +197,9 @@ const conednn_format *conednn_operation_format(const conednn_operation *operatio
 
 size_t conednn_format_bytes(const conednn_format *format) { return dnnl_memory_desc_get_size(&format->desc); }
 
-int conednn_format_equal(const conednn_format *a, const conednn_format *b) { return dnnl_memory_desc_equal(&a->desc, &b->desc); }
+int conednn_format_equal(const conednn_format *a, const conednn_format *b) {
+    return dnnl_memory_desc_equal(&a->desc, &b->desc);
+}
 
 conednn_format *conednn_format_copy(const conednn_format *format) {
     conednn_format *copy = malloc(sizeof *copy);

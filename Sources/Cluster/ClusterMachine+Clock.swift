@@ -136,8 +136,8 @@ extension ClusterMachine {
         jobs[id] = job
     }
 
-    /// The job's results so far are of a numerics class that is gone, while other workers would be ready: it cannot go on with the
-    /// promise of equal bytes, and waiting would hide that a new submission could run at once.
+    /// The job's results so far are of a numerics class that is gone, while other workers would be ready: it cannot go on with
+    /// the promise of equal bytes, and waiting would hide that a new submission could run at once.
     private func isClassLost(_ job: Job, _ workers: [Session]) -> Bool {
         job.numericsClass != nil && workers.contains { $0.profile.models.contains(job.model) }
     }

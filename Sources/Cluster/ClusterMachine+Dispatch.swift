@@ -41,8 +41,8 @@ extension ClusterMachine {
         }
     }
 
-    /// The worker that would finish the task first, if it has credit. An idle worker takes it too, unless a busy one is expected to be
-    /// done in half the time.
+    /// The worker that would finish the task first, if it has credit. An idle worker takes it too, unless a busy one is
+    /// expected to be done in half the time.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
         var fitting = 0
         var untried = 0
@@ -110,8 +110,8 @@ extension ClusterMachine {
 
     // MARK: Stragglers
 
-    /// Tries a task a second time when three quarters of its siblings are done and it is much older than they were. The first result
-    /// counts, the other try is cancelled; tasks that failed before are never doubled.
+    /// Tries a task a second time when three quarters of its siblings are done and it is much older than they were. The first
+    /// result counts, the other try is cancelled; tasks that failed before are never doubled.
     private mutating func speculate(_ id: JobID, _ now: Instant) {
         guard let job = jobs[id], let barrier = job.barrier, let threshold = stragglerAge(barrier) else { return }
         var allowance = max(1, barrier.tasks.count / 10) - barrier.speculativeCount

@@ -48,8 +48,8 @@ extension ClusterMachine {
         }
     }
 
-    /// Whether a worker's death speaks against the task. Deaths on different tasks within a short time speak against the machines:
-    /// then none of them counts.
+    /// Whether a worker's death speaks against the task. Deaths on different tasks within a short time speak against the
+    /// machines: then none of them counts.
     private mutating func countsDeath(_ key: TaskKey, _ worker: PeerID, _ now: Instant) -> Bool {
         deaths.removeAll { now.since($0.time) > parameters.massDeathWindow }
         let others = deaths.filter { $0.task != key && $0.worker != worker }

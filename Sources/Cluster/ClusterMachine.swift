@@ -1,5 +1,5 @@
-/// Who computes what, and what happens when they die: the coordinator's side of the cluster as a value. Events go in, actions come
-/// out; it has no clock, no randomness, no sockets and no hash order, so a run can be repeated from its events.
+/// Who computes what, and what happens when they die: the coordinator's side of the cluster as a value. Events go in, actions
+/// come out; it has no clock, no randomness, no sockets and no hash order, so a run can be repeated from its events.
 ///
 /// It promises at-least-once execution and exactly-once merging: a task may be tried many times, `take` comes once per task.
 public struct ClusterMachine: Sendable {

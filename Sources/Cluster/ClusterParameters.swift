@@ -4,8 +4,8 @@ public struct ClusterParameters: Sendable, Equatable {
     public var heartbeat = Interval.seconds(2)
     /// Silence after which a peer counts as dead: five missed heartbeats.
     public var silence = Interval.seconds(10)
-    /// A session with leases that has been silent this long is asked for a sign of life, which also shows whether its connection
-    /// still exists.
+    /// A session with leases that has been silent this long is asked for a sign of life, which also shows whether its
+    /// connection still exists.
     public var probe = Interval.milliseconds(500)
     /// How long the leases of a lost connection wait for their worker to come back.
     public var reconnectGrace = Interval.seconds(3)
@@ -25,7 +25,8 @@ public struct ClusterParameters: Sendable, Equatable {
     public var contextResend = Interval.seconds(5)
     /// How long loading a context (and the weights) may take at all.
     public var contextBudget = Interval.seconds(600)
-    /// Waits before a failed task is tried again, from the second failure on; the first retry is at once, because a barrier waits.
+    /// Waits before a failed task is tried again, from the second failure on; the first retry is at once, because a barrier
+    /// waits.
     public var retryDelays: [Interval] = [.milliseconds(0), .seconds(1), .seconds(4), .seconds(15)]
     /// Distinct workers that must fail a task before the task is at fault.
     public var poisonWorkers = 3

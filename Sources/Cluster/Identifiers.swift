@@ -63,6 +63,7 @@ public struct Instant: Sendable, Hashable, Comparable {
 
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
+    /// The moment so much later; wraps instead of trapping.
     public static func + (instant: Instant, interval: Interval) -> Instant {
         Instant(nanoseconds: instant.nanoseconds &+ interval.nanoseconds)
     }
@@ -77,11 +78,13 @@ public struct Interval: Sendable, Hashable, Comparable {
 
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
+    /// So many milliseconds; a very long time where the number is too large.
     public static func milliseconds(_ count: Int) -> Interval {
         let product = Int64(count).multipliedReportingOverflow(by: 1_000_000)
         return Interval(nanoseconds: product.overflow ? Int64.max / 4 : product.partialValue)
     }
 
+    /// So many seconds.
     public static func seconds(_ count: Int) -> Interval { .milliseconds(count &* 1000) }
 
     public var milliseconds: Int { Int(nanoseconds / 1_000_000) }
@@ -89,8 +92,8 @@ public struct Interval: Sendable, Hashable, Comparable {
     public static func < (left: Interval, right: Interval) -> Bool { left.nanoseconds < right.nanoseconds }
 }
 
-/// A table that remembers the order in which keys came, so that nothing depends on the order of a hash table, which differs from
-/// process to process.
+/// A table that remembers the order in which keys came, so that nothing depends on the order of a hash table, which differs
+/// from process to process.
 struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private(set) var keys: [Key] = []
     private var values: [Key: Value] = [:]

@@ -1,6 +1,7 @@
 public import StrictJSON
 
-/// The numbers of a CLIP text encoder, from the `config.json` of transformers' `CLIPTextModel` or `CLIPTextModelWithProjection`.
+/// The numbers of a CLIP text encoder, from the `config.json` of transformers' `CLIPTextModel` or
+/// `CLIPTextModelWithProjection`.
 public struct CLIPTextConfiguration: Sendable, Equatable {
     /// The feed-forward activation.
     public enum HiddenActivation: String, Sendable, CaseIterable {

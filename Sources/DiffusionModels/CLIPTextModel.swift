@@ -53,8 +53,8 @@ public final class CLIPTextModel {
 
     /// Encodes rows of token ids of equal length.
     ///
-    /// The pooled vector is taken at the first place of the end token; when the configuration's end token is 2, as in files from
-    /// before transformers 4.30, at the first place of the row's largest id, which is what those models were trained with.
+    /// The pooled vector is taken at the first place of the end token; when the configuration's end token is 2, as in files
+    /// from before transformers 4.30, at the first place of the row's largest id, which is what those models were trained with.
     ///
     /// - Throws: `.input` for rows of unequal or wrong length and ids outside the vocabulary; `.nonFinite`.
     public func encode(ids: [[Int32]]) throws(ModelError) -> CLIPTextOutput {

@@ -133,7 +133,8 @@ struct ConfigurationReader {
         }
     }
 
-    /// Refuses keys that nobody reads, for they may change results. Names that begin with an underscore are the library's notes.
+    /// Refuses keys that nobody reads, for they may change results. Names that begin with an underscore are the library's
+    /// notes.
     func refuseKeys(otherThan known: Set<String>) throws(ModelError) {
         for key in object.keys where !known.contains(key) && !key.hasPrefix("_") {
             guard object[key]?.isNull == false else { continue }

@@ -1,7 +1,8 @@
 import Foundation
 import TensorCore
 
-/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as diffusers' `get_timestep_embedding`).
+/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as diffusers'
+/// `get_timestep_embedding`).
 struct SinusoidalEmbedding {
     /// Numbers of one embedding, even.
     let width: Int

@@ -1,6 +1,7 @@
 import TensorCore
 
-/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of window blocks.
+/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of window
+/// blocks.
 struct UNetBuilder {
     let configuration: UNetConfiguration
     let layout: HiDiffusionLayout?
@@ -116,8 +117,8 @@ struct UNetMidBlock {
     }
 }
 
-/// One level on the way up: residual blocks that take what the way down left, each followed by a transformer where the level has
-/// attention, then an enlarging convolution.
+/// One level on the way up: residual blocks that take what the way down left, each followed by a transformer where the level
+/// has attention, then an enlarging convolution.
 struct UNetUpBlock {
     private let place: String
     private let residuals: [ResidualBlock]

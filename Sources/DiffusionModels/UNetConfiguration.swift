@@ -181,8 +181,8 @@ extension UNetConfiguration {
         try reader.refuseKeys(otherThan: knownKeys)
     }
 
-    /// What is read or required above, and what means nothing here: dropout acts in training only, `upcast_attention` asks for the
-    /// f32 that everything has, `addition_embed_type_num_heads` belongs to an embedding that is refused.
+    /// What is read or required above, and what means nothing here: dropout acts in training only, `upcast_attention` asks for
+    /// the f32 that everything has, `addition_embed_type_num_heads` belongs to an embedding that is refused.
     private static let knownKeys: Set<String> = [
         "act_fn", "addition_embed_type", "addition_embed_type_num_heads", "addition_time_embed_dim", "attention_head_dim",
         "attention_type", "block_out_channels", "center_input_sample", "class_embed_type", "class_embeddings_concat",

@@ -1,7 +1,7 @@
 public import TensorCore
 
-/// The windows of HiDiffusion's self-attention (MSW-MSA, Zhang et al. 2023, arXiv 2311.17528): the feature map is rolled by some
-/// quarters of a window and cut into 2×2 windows of half its sides.
+/// The windows of HiDiffusion's self-attention (MSW-MSA, Zhang et al. 2023, arXiv 2311.17528): the feature map is rolled by
+/// some quarters of a window and cut into 2×2 windows of half its sides.
 ///
 /// A map with an odd side is resized to even sides first and back afterwards, bicubically, as the reference package does.
 public struct WindowGeometry: Sendable, Equatable {

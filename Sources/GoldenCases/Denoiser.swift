@@ -2,7 +2,8 @@ import Acceleration
 import DiffusionModels
 import TensorCore
 
-/// U-Net calls with classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): both halves in one batch, negative first.
+/// U-Net calls with classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): both halves in one batch, negative
+/// first.
 struct Denoiser {
     let context: ComputeContext
     let unet: UNet

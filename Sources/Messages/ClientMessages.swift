@@ -51,6 +51,7 @@ public enum JobNote: Sendable, Equatable {
     /// It ended without a picture: the exit code a program should end with, and why.
     case failed(exitCode: Int, text: String)
 
+    /// How far the job is: the phase by name, the step within it, tasks of the whole job.
     public struct Progress: Sendable, Equatable {
         public var phase: String
         public var step: Int

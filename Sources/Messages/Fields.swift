@@ -1,7 +1,7 @@
 internal import StrictJSON
 
-/// Reads a metadata object strictly: a missing, mistyped or out-of-range field is an error naming it. Unknown fields are skipped,
-/// so that a newer minor version can add some.
+/// Reads a metadata object strictly: a missing, mistyped or out-of-range field is an error naming it. Unknown fields are
+/// skipped, so that a newer minor version can add some.
 struct FieldReader {
     private let object: JSONObject
     private let type: MessageType

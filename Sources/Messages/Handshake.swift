@@ -132,8 +132,8 @@ extension Hello.Worker {
     }
 }
 
-/// WELCOME: the session (in the header) and the numbers the peer keeps to, in milliseconds. The coordinator's numbers hold for both
-/// ends, so that heartbeats cannot disagree.
+/// WELCOME: the session (in the header) and the numbers the peer keeps to, in milliseconds. The coordinator's numbers hold for
+/// both ends, so that heartbeats cannot disagree.
 public struct Welcome: Sendable, Equatable {
     public var minor: Int
     /// An idle peer says something this often.

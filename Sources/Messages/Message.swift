@@ -78,8 +78,8 @@ public struct Packet: Sendable, Equatable {
     }
 
     /// The three frames.
-    /// - Throws: `MessageError` with code `length` when the metadata or the payload passes its limit: such a message must not be
-    ///   sent, because the other end's socket would drop the connection without a word.
+    /// - Throws: `MessageError` with code `length` when the metadata or the payload passes its limit: such a message must not
+    ///   be sent, because the other end's socket would drop the connection without a word.
     public func frames() throws(MessageError) -> [[UInt8]] {
         let metadata = message.metadataBytes
         let payload = message.payload
@@ -95,7 +95,8 @@ public struct Packet: Sendable, Equatable {
         return [header.encoded(), metadata, payload]
     }
 
-    /// Reads a message from hostile hands: nothing is allocated by a length it names, and nothing is read before its checksum holds.
+    /// Reads a message from hostile hands: nothing is allocated by a length it names, and nothing is read before its checksum
+    /// holds.
     /// - Parameter frameCount: how many frames arrived, which may be more than were kept.
     /// - Throws: `MessageError`.
     public init(frames: [[UInt8]], frameCount: Int) throws(MessageError) {

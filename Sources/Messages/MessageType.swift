@@ -1,5 +1,5 @@
-/// What a message means. Numbers below 64 are spoken between workers and the coordinator, numbers from 64 on between clients and
-/// the coordinator.
+/// What a message means. Numbers below 64 are spoken between workers and the coordinator, numbers from 64 on between clients
+/// and the coordinator.
 public enum MessageType: UInt8, Sendable, CaseIterable {
     /// Peer → coordinator: who I am and what I can do.
     case hello = 1

@@ -1,4 +1,5 @@
-/// Every size the protocol allows, in one place. Both ends check them: the sender before it encodes, the receiver before it reads.
+/// Every size the protocol allows, in one place. Both ends check them: the sender before it encodes, the receiver before it
+/// reads.
 public enum WireLimits {
     /// Bytes of frame 0.
     public static let headerBytes = 128

@@ -124,6 +124,7 @@ public enum ResultVerdict: UInt8, Sendable, CaseIterable {
 
 /// RESULT_ACK: results that arrived; nine bytes each in the payload (lease, verdict).
 public struct ResultAcks: Sendable, Equatable {
+    /// One result, by its lease, and what became of it.
     public struct Entry: Sendable, Equatable {
         public var lease: UInt64
         public var verdict: ResultVerdict
@@ -193,6 +194,7 @@ public struct LeaseList: Sendable, Equatable {
 
 /// FAIL: a task (its lease is in the header) or, with lease 0, a context could not be done.
 public struct Failure: Sendable, Equatable {
+    /// Who is at fault, which decides about retries.
     public enum Class: String, Sendable, CaseIterable {
         /// The worker is at fault: memory, weights, a wedged thread.
         case worker
@@ -247,6 +249,7 @@ extension Drain: MetadataCodable {
 
 /// BYE: the orderly end of a session.
 public struct Bye: Sendable, Equatable {
+    /// Why a session ends.
     public enum Reason: String, Sendable, CaseIterable {
         /// The sender ends as it was asked to.
         case shutdown

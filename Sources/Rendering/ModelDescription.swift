@@ -43,8 +43,8 @@ public struct ModelDescription: Sendable {
 
     /// Reads configurations and tokenizer and computes the identity.
     ///
-    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or describe a
-    ///   model that is not supported.
+    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or
+    ///   describe a model that is not supported.
     public init(source: ModelSource) throws(RenderError) {
         let parts = try ModelParts(source)
         try parts.checkFamily(source)

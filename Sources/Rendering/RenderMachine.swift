@@ -6,8 +6,8 @@ import Tokenizing
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
-/// A value: no clock, no I/O, no randomness but what the seed gives. Outputs are merged in task order, so the picture does not depend
-/// on who computed what and when.
+/// A value: no clock, no I/O, no randomness but what the seed gives. Outputs are merged in task order, so the picture does not
+/// depend on who computed what and when.
 public struct RenderMachine: Sendable {
     /// What follows a merge.
     public enum Outcome: Sendable {
@@ -62,8 +62,8 @@ public struct RenderMachine: Sendable {
 
     /// Merges the outputs of the last barrier, in task order.
     ///
-    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in a merged latent, naming
-    ///   phase and step. After an error the machine is as it was.
+    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in a merged latent,
+    ///   naming phase and step. After an error the machine is as it was.
     public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
         guard outputs.count == expectedTasks else {
             throw RenderError(.malformed, "A step of \(expectedTasks) tasks got \(outputs.count) outputs.")

@@ -10,7 +10,8 @@ public struct RenderPlan: Sendable, Equatable {
         /// Rows and columns of patches in the structure phase.
         public var gridRows: Int
         public var gridColumns: Int
-        /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our extension).
+        /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our
+        /// extension).
         public var patchHeight: Int
         public var patchWidth: Int
         /// Sides of one view in the detail phase, and the distance of neighbours.

@@ -40,8 +40,8 @@ struct DenoiseWork: Sendable, Equatable {
     var plan: UNetPlan
 }
 
-/// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any number
-/// of times.
+/// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
+/// number of times.
 public struct RenderTask: Sendable, Equatable {
     enum Work: Sendable, Equatable {
         /// Rows of token ids of equal length.
@@ -94,7 +94,8 @@ public struct Barrier: Sendable, Equatable {
     public var context: JobContext
 }
 
-/// What the tasks of a job share: the model, and from the first denoising step on the embedded prompts. It goes to each worker once.
+/// What the tasks of a job share: the model, and from the first denoising step on the embedded prompts. It goes to each worker
+/// once.
 public struct JobContext: Sendable, Equatable {
     /// The embedded prompts: one row, or the negative prompt's and the prompt's.
     struct Conditioning: Sendable, Equatable {

@@ -14,7 +14,8 @@ public struct RenderedImage: Sendable, Equatable {
     public var details: JSONValue
 }
 
-/// The text of generation parameters: prompt, negative prompt and a line of `Key: value` pairs, as A1111's web UI writes and reads it.
+/// The text of generation parameters: prompt, negative prompt and a line of `Key: value` pairs, as A1111's web UI writes and
+/// reads it.
 struct GenerationParameters {
     let request: RenderRequest
     let plan: RenderPlan

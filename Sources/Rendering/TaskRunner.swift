@@ -62,8 +62,8 @@ public final class TaskRunner {
 
     /// Computes one task. `advanced` is called again and again while the computation moves on, also within the task.
     ///
-    /// - Throws: `.missingContext` when its context was not opened, `.malformed` for a task that does not fit the model, `.nonFinite`
-    ///   for NaN or infinity in the result, naming phase, step and patch, `.compute` from the backend.
+    /// - Throws: `.missingContext` when its context was not opened, `.malformed` for a task that does not fit the model,
+    ///   `.nonFinite` for NaN or infinity in the result, naming phase, step and patch, `.compute` from the backend.
     public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
         context.whenAdvancing = advanced
         defer { context.whenAdvancing = nil }

@@ -3,8 +3,8 @@ public import Rendering
 
 extension Coordinator {
     /// Binds the endpoint and starts.
-    /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address, and
-    ///   what is wrong with a model.
+    /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
+    ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
         try start(options, factory: RenderEngineFactory(models: options.models))
     }
@@ -18,8 +18,8 @@ extension Coordinator {
 }
 
 extension SubmitClient {
-    /// Submits a request to the coordinator at an address, waits, and gives the picture. Blocks the calling thread, which must not be
-    /// one of Swift's own pool.
+    /// Submits a request to the coordinator at an address, waits, and gives the picture. Blocks the calling thread, which must
+    /// not be one of Swift's own pool.
     ///
     /// - Parameters:
     ///   - model: the identity of the model, nil for the coordinator's first.

@@ -5,8 +5,8 @@ internal import ZMQSockets
 
 /// A coordinator in this process: plans jobs, hands their tasks to workers, merges what comes back.
 ///
-/// Two threads: one owns the sockets and the cluster's state, the other plans and merges. Workers and clients of other processes
-/// connect to the same endpoint.
+/// Two threads: one owns the sockets and the cluster's state, the other plans and merges. Workers and clients of other
+/// processes connect to the same endpoint.
 public final class Coordinator: Sendable {
     private let mailbox: Mailbox<CoordinatorCommand>
     private let thread: OSThread
@@ -55,8 +55,8 @@ public final class Coordinator: Sendable {
     /// Workers that are connected and take work.
     public var workerCount: Int { workers.value }
 
-    /// Ends all jobs, says goodbye to workers and clients, and waits until that is done. Workers that belong to this program end;
-    /// others go on looking for a coordinator at the address. May be called more than once.
+    /// Ends all jobs, says goodbye to workers and clients, and waits until that is done. Workers that belong to this program
+    /// end; others go on looking for a coordinator at the address. May be called more than once.
     public func shutdown() {
         mailbox.post(.shutdown)
         thread.join()

@@ -9,8 +9,8 @@ public struct CoordinatorOptions: Sendable {
     public var models: [ModelSource]
     /// A secret that workers and clients must know, nil to take everybody who reaches the address.
     public var joinToken: String?
-    /// Whether the coordinator and its workers are one program: then a lost connection is a dead worker (nobody waits for it to come
-    /// back), and a job that no worker can take for a minute fails.
+    /// Whether the coordinator and its workers are one program: then a lost connection is a dead worker (nobody waits for it to
+    /// come back), and a job that no worker can take for a minute fails.
     public var ownsItsWorkers: Bool
     /// One line for each thing an operator may want to know. Called on the coordinator's thread.
     public var log: (@Sendable (String) -> Void)?

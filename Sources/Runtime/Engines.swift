@@ -1,8 +1,8 @@
 package import Messages
 package import StrictJSON
 
-// What the cluster carries, without knowing it: the seam between moving bytes and making pictures. Rendering stands behind it in
-// the program, exact integer arithmetic in the tests.
+// What the cluster carries, without knowing it: the seam between moving bytes and making pictures. Rendering stands behind it
+// in the program, exact integer arithmetic in the tests.
 
 /// A value in the form it travels in.
 package struct EncodedPart: Sendable, Equatable {

@@ -42,6 +42,7 @@ public struct RenderResult: Sendable, Equatable {
 
 /// Where the time of a job went.
 public struct RenderTimings: Sendable, Equatable {
+    /// The share of one phase.
     public struct Phase: Sendable, Equatable {
         public var name: String
         /// Time on the compute threads of all workers, summed.

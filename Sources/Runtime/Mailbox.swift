@@ -2,8 +2,8 @@ internal import CSystem
 internal import Glibc
 internal import Synchronization
 
-/// Commands for one thread: any thread posts, the owner drains, and a descriptor becomes readable while something waits, so that the
-/// owner can wait for it and for sockets at once.
+/// Commands for one thread: any thread posts, the owner drains, and a descriptor becomes readable while something waits, so
+/// that the owner can wait for it and for sockets at once.
 final class Mailbox<Command: Sendable>: Sendable {
     private struct State {
         var commands: [Command] = []
@@ -42,7 +42,8 @@ final class Mailbox<Command: Sendable>: Sendable {
 
     /// Takes everything that waits.
     func drain() -> [Command] {
-        // The wake-up is cleared before the commands are taken: one posted in between causes a needless wake-up, never a lost one.
+        // The wake-up is cleared before the commands are taken: one posted in between causes a needless wake-up, never a lost
+        // one.
         csystem_eventfd_drain(descriptor)
         return state.withLock { state in
             let commands = state.commands

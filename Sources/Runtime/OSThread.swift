@@ -4,7 +4,8 @@ internal import Synchronization
 
 /// A thread of the operating system with a name. The only place where threads are made.
 ///
-/// Computing and waiting for sockets happen on such threads, never on Swift's own pool, which has one thread a core and would stall.
+/// Computing and waiting for sockets happen on such threads, never on Swift's own pool, which has one thread a core and would
+/// stall.
 final class OSThread: Sendable {
     private final class Body: Sendable {
         let run: @Sendable () -> Void

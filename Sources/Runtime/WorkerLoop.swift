@@ -4,7 +4,8 @@ internal import Messages
 internal import StrictJSON
 internal import ZMQSockets
 
-/// The worker's I/O thread: owns the DEALER socket and the worker's state machine, and says a sign of life however long a task takes.
+/// The worker's I/O thread: owns the DEALER socket and the worker's state machine, and says a sign of life however long a task
+/// takes.
 final class WorkerLoop {
     /// How a worker ended.
     enum Ending: Equatable {

@@ -5,10 +5,10 @@ internal import Glibc
 public enum WorkerProcess {
     /// Works for a coordinator until told to stop, and gives the exit code to end with.
     ///
-    /// A coordinator that is not there is looked for again and again, with waits that grow from half a second to thirty. SIGTERM and
-    /// SIGINT drain: the current task is finished (up to 25 s), waiting ones are given back, and the code is 0; a second signal ends
-    /// the process at once. When the lifeline hangs up the process ends at once, without returning.
-    /// Errors are written to standard error as one line. To be called once in the life of a process.
+    /// A coordinator that is not there is looked for again and again, with waits that grow from half a second to thirty.
+    /// SIGTERM and SIGINT drain: the current task is finished (up to 25 s), waiting ones are given back, and the code is 0; a
+    /// second signal ends the process at once. When the lifeline hangs up the process ends at once, without returning. Errors
+    /// are written to standard error as one line. To be called once in the life of a process.
     public static func run(_ options: WorkerOptions) -> Int32 {
         do throws(RuntimeError) {
             let signals = [SIGTERM, SIGINT]

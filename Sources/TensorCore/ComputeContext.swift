@@ -3,8 +3,8 @@ import CSystem
 
 /// Computes on tensors with one backend and a fixed number of threads.
 ///
-/// One thread uses a context: it is not `Sendable`, and its tensors share its memory pool. Results are the same bits for any number
-/// of threads.
+/// One thread uses a context: it is not `Sendable`, and its tensors share its memory pool. Results are the same bits for any
+/// number of threads.
 public final class ComputeContext {
     public let threads: Int
     let backend: any ComputeBackend
@@ -21,8 +21,8 @@ public final class ComputeContext {
     /// - Parameters:
     ///   - backend: the compute library; `auto` chooses by what the CPU is.
     ///   - threads: how many threads compute, this one included; at least 1.
-    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` is the best that the CPU
-    ///     runs.
+    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` is the best that the
+    ///     CPU runs.
     /// - Throws: `ComputeError` for a thread count out of range, a library that does not start or an unknown kernel set.
     public init(backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil) throws(ComputeError) {
         guard (1...ComputeContext.threadLimit).contains(threads) else {
@@ -41,8 +41,8 @@ public final class ComputeContext {
     /// `onednn` or `openblas`.
     public var backendName: String { backend.name }
 
-    /// What decides the last bits of a result: architecture, instruction sets, precision and library versions. Machines of equal
-    /// class compute equal bytes.
+    /// What decides the last bits of a result: architecture, instruction sets, precision and library versions. Machines of
+    /// equal class compute equal bytes.
     public var numericsClass: String {
         #if arch(x86_64)
             let architecture = "x86_64"

@@ -3,8 +3,8 @@ import CSystem
 
 /// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
 ///
-/// An operation is made once for each shape and kept. The format that an operation wants its weights in can differ between shapes
-/// (rarely); weights are kept in each format that was asked for.
+/// An operation is made once for each shape and kept. The format that an operation wants its weights in can differ between
+/// shapes (rarely); weights are kept in each format that was asked for.
 final class OneDNNBackend: ComputeBackend {
     let name = "onednn"
     let identity: String

@@ -3,8 +3,8 @@ import COpenBLAS
 
 /// OpenBLAS: the portable backend and the cross-check.
 ///
-/// OpenBLAS's own threads change its results with their number, so it is called single-threaded on strips whose extents depend on
-/// the shape only; our pool runs the strips. A convolution is a matrix product over gathered pixels.
+/// OpenBLAS's own threads change its results with their number, so it is called single-threaded on strips whose extents depend
+/// on the shape only; our pool runs the strips. A convolution is a matrix product over gathered pixels.
 final class OpenBLASBackend: ComputeBackend {
     let name = "openblas"
     let identity: String
@@ -89,8 +89,8 @@ final class OpenBLASBackend: ComputeBackend {
     }
 }
 
-/// How a product of (rows × inner) and (inner × columns) is cut, by its shape alone: into at least eight parts where that leaves parts
-/// of 32 rows or columns, and into strips whose gathered pixels (at most 4 MiB) stay in the cache.
+/// How a product of (rows × inner) and (inner × columns) is cut, by its shape alone: into at least eight parts where that
+/// leaves parts of 32 rows or columns, and into strips whose gathered pixels (at most 4 MiB) stay in the cache.
 private struct TileGrid {
     struct Tile {
         var firstRow: Int

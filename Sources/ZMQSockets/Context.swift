@@ -19,8 +19,8 @@ public final class Context: @unchecked Sendable {
         raw = context
     }
 
-    /// Waits until every closed socket has sent what its linger time allows, then frees the context. All sockets must be closed, and
-    /// the context must not be used afterwards. Call it exactly once.
+    /// Waits until every closed socket has sent what its linger time allows, then frees the context. All sockets must be
+    /// closed, and the context must not be used afterwards. Call it exactly once.
     public func terminate() {
         while zmq_ctx_term(raw) != 0 && zmq_errno() == EINTR {}
     }

@@ -1,6 +1,8 @@
 /// An address to bind or to connect to: `tcp://HOST:PORT` or `ipc://PATH` (`ipc://@NAME` is Linux's abstract namespace, which
-/// leaves no file). No other transport of libzmq is accepted, because Debian's build also carries ones that were never hardened.
+/// leaves no file). No other transport of libzmq is accepted, because Debian's build also carries ones that were never
+/// hardened.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+    /// The way bytes go, with what it needs.
     public enum Transport: Sendable, Hashable {
         case tcp(host: String, port: Int)
         case ipc(path: String)

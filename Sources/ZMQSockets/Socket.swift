@@ -3,6 +3,7 @@ internal import Glibc
 
 /// A ZeroMQ socket: made, used and closed on one thread, which neither copying nor sending can get around. No call ever waits.
 public struct Socket: ~Copyable {
+    /// The two ends of the protocol: the coordinator routes, workers and clients deal.
     public enum Kind: Sendable {
         case router, dealer
 

@@ -2,8 +2,8 @@ import ArgumentParser
 import DiffusionModels
 import TensorCore
 
-/// The published architectures that can be timed. The configurations are those of the checkpoints' `unet/config.json`, as far as they
-/// differ from the defaults of diffusers' `UNet2DConditionModel`.
+/// The published architectures that can be timed. The configurations are those of the checkpoints' `unet/config.json`, as far
+/// as they differ from the defaults of diffusers' `UNet2DConditionModel`.
 enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
     case sd15, sd21, sdxl
 

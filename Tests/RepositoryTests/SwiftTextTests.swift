@@ -43,7 +43,7 @@ import Testing
             MeasuredFunction.all(in: SwiftText(source)) == [
                 MeasuredFunction(name: "init", line: 6, lineCount: 6, parameterCount: 3),
                 MeasuredFunction(name: "one", line: 12, lineCount: 1, parameterCount: 0),
-                MeasuredFunction(name: "two", line: 13, lineCount: 4, parameterCount: 1),
+                MeasuredFunction(name: "two", line: 13, lineCount: 4, parameterCount: 0),
                 MeasuredFunction(name: "inner", line: 14, lineCount: 2, parameterCount: 1),
             ])
     }

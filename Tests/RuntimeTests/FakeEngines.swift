@@ -5,8 +5,9 @@ import Runtime
 import StrictJSON
 import Synchronization
 
-/// A job in exact integer arithmetic: at each barrier every task mixes its index with the state, and the state becomes a mix of all
-/// results in task order. The "picture" is made of the final state, so equal bytes mean that every result was merged once, in order.
+/// A job in exact integer arithmetic: at each barrier every task mixes its index with the state, and the state becomes a mix of
+/// all results in task order. The "picture" is made of the final state, so equal bytes mean that every result was merged once,
+/// in order.
 struct FakeJob: JobEngine {
     var barriers: [Int]
     var seed: UInt64

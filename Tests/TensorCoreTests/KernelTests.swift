@@ -4,8 +4,8 @@ import Testing
 
 @testable import TensorCore
 
-/// Every kernel of every instruction set that this CPU runs, against its plain version. Widths are chosen to meet whole vectors,
-/// parts of one and several.
+/// Every kernel of every instruction set that this CPU runs, against its plain version. Widths are chosen to meet whole
+/// vectors, parts of one and several.
 @Suite struct KernelTests {
     static let widths = [1, 3, 4, 8, 15, 16, 17, 40, 48, 80]
 

@@ -1,9 +1,10 @@
-// Loops that the compute libraries do not have. The caller owns all memory and divides the work: each function does one part of it,
-// so that any number of threads gives the same bits. Tensors are f32, dense and channels last.
+// Loops that the compute libraries do not have. The caller owns all memory and divides the work: each function does one part of
+// it, so that any number of threads gives the same bits. Tensors are f32, dense and channels last.
 //
 //   n images, h x w pixels, p = h*w pixels of one image, c channels, d channels of one attention head, t tokens
 //
-// Every function exists for several instruction sets behind one table, and as a plain version ck_ref_... that tests compare with.
+// Every function exists for several instruction sets behind one table, and as a plain version ck_ref_... that tests compare
+// with.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -43,7 +44,8 @@ typedef struct {
 
     // GroupNorm in two passes. First pass over pixels first ..< first + count of one image: per channel, the sum and the sum of
     // squares of (x - pivot). Second pass: y = x * gain + bias per channel, then SiLU if asked for.
-    void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum, float *square);
+    void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum,
+                            float *square);
     void (*channel_affine)(
         const float *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, float *y);
 
@@ -60,7 +62,8 @@ typedef struct {
     void (*epilogue)(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
     // One output row of a bicubic resize: source (h, w, c), taps of that row, taps of all columns.
     void (*bicubic_row)(
-        const float *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w, float *out);
+        const float *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w,
+        float *out);
     // One output row of a 2x2 average pool with ceil mode; rows is 1 or 2.
     void (*average_pool_row)(const float *source, size_t rows, size_t w, size_t c, float *out);
     int (*all_finite)(const float *x, size_t count);
@@ -73,9 +76,11 @@ const ck_kernels *ck_kernels_at(size_t index);
 
 // Plain versions.
 void ck_ref_attention(
-    const ck_attention_shape *shape, const float *queries, const float *keys, size_t row_stride_value, const float *values, float *out);
+    const ck_attention_shape *shape, const float *queries, const float *keys, size_t row_stride_value, const float *values,
+    float *out);
 void ck_ref_group_norm(
-    const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon, const float *addend,
+    const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon,
+    const float *addend,
     int silu, float *y);
 void ck_ref_layer_norm(const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
 void ck_ref_geglu(const float *x, size_t rows, size_t c, float *y);

@@ -1,8 +1,8 @@
 import CKernels
 
 extension ComputeContext {
-    /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v for each head, without ever holding the score matrix: memory grows with the
-    /// number of tokens, not with its square (online softmax; Dao et al. 2022, arXiv 2205.14135).
+    /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v for each head, without ever holding the score matrix: memory grows with
+    /// the number of tokens, not with its square (online softmax; Dao et al. 2022, arXiv 2205.14135).
     ///
     /// - Parameters:
     ///   - query: (b, tq, heads·d)

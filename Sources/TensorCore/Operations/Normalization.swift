@@ -1,10 +1,11 @@
 import CKernels
 
 extension ComputeContext {
-    /// Group normalisation (Wu and He 2018) over the pixels and the channels of each group, then scale and offset per channel, then
-    /// SiLU if asked for.
+    /// Group normalisation (Wu and He 2018) over the pixels and the channels of each group, then scale and offset per channel,
+    /// then SiLU if asked for.
     ///
-    /// Moments are taken around the first pixel's values in runs of pixels and joined in double precision, in the order of the runs.
+    /// Moments are taken around the first pixel's values in runs of pixels and joined in double precision, in the order of the
+    /// runs.
     ///
     /// - Parameters:
     ///   - x: (n, h, w, c) or (n, tokens, c)

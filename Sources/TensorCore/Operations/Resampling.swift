@@ -22,7 +22,8 @@ extension ComputeContext {
         return y
     }
 
-    /// Bicubic resize as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = −0.75, no antialiasing, border clamped.
+    /// Bicubic resize as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = −0.75, no antialiasing, border
+    /// clamped.
     ///
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, height, width, c)
