@@ -12,8 +12,8 @@ struct GoldenCheck: ParsableCommand {
         commandName: "goldencheck",
         abstract: "Computes the golden cases below folders with Patchloom's own modules and compares the results.",
         discussion: """
-            One line a case: PASS, FAIL or UNSUPPORTED (known and not implemented). The last line counts. The exit code is 1 when \
-            a case failed or none was found.
+            One line a case: PASS, FAIL or UNSUPPORTED (known and not implemented). The last line counts. The exit code is 1 \
+            when a case failed or none was found.
             """)
 
     @Argument(help: ArgumentHelp("Folders with cases, searched to any depth.", valueName: "dir")) var folders: [String]

@@ -12,11 +12,12 @@ import Testing
 
     @Test func filesCanBeReadInOneSitting() throws {
         for file in try SourceTree.code() {
-            let lines = try file.text().split(separator: "\n", omittingEmptySubsequences: false)
+            let lines = try file.text().utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             #expect(lines.count - 1 <= Self.fileLinesMax, "\(file.path) has \(lines.count - 1) lines; split it")
             // The formatter leaves a long string literal in one piece, and so does this rule.
-            for (index, line) in lines.enumerated() where line.count > Self.columnsMax && !line.contains("\"") {
-                Issue.record("\(file.path):\(index + 1) has \(line.count) columns, more than \(Self.columnsMax)")
+            for (index, line) in lines.enumerated() where line.count > Self.columnsMax && !line.contains(UInt8(ascii: "\"")) {
+                let columns = String(Substring(line)).count
+                #expect(columns <= Self.columnsMax, "\(file.path):\(index + 1) has \(columns) columns")
             }
         }
     }

@@ -132,6 +132,7 @@ struct MeasuredFunction: Equatable {
     }
 
     private static func name(at position: Int, in code: [UInt8]) -> String? {
+        guard code[position] == UInt8(ascii: "f") || code[position] == UInt8(ascii: "i") else { return nil }
         guard position == 0 || (!isWord(code[position - 1]) && code[position - 1] != UInt8(ascii: ".")) else { return nil }
         for (keyword, isNamed) in [("func ", true), ("init(", false), ("init<", false), ("init?(", false)] {
             guard code[position...].starts(with: keyword.utf8) else { continue }
