@@ -86,8 +86,8 @@ let package = Package(
         library(
             "GoldenCases",
             [
-                "Acceleration", "DiffusionModels", "PatchGeometry", "RandomStreams", "Rendering", "Samplers", "StrictJSON",
-                "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
+                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
         .executableTarget(
             name: "patchloom",

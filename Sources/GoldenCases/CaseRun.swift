@@ -1,3 +1,4 @@
+import EmbeddedModel
 import TensorCore
 
 /// A case while it is computed: hands out its inputs and takes the results.
@@ -18,7 +19,7 @@ final class CaseRun {
     /// The folder of the case's model.
     func model() throws(GoldenError) -> LoadedModel {
         guard let model = golden.model else { throw .failed("\"model\" is null, this kind needs one") }
-        return try bench.model(at: golden.resolve(model))
+        return try model == EmbeddedModel.name ? bench.embeddedModel() : bench.model(at: golden.resolve(model))
     }
 
     // MARK: Inputs
@@ -80,8 +81,8 @@ final class CaseRun {
 
     /// Compares all that was computed with all that is expected, each way.
     ///
-    /// - Returns: the largest error, and the number of tensors compared.
-    func compare() throws(GoldenError) -> (largestError: Double, tensors: Int) {
+    /// - Returns: the largest error, the number of tensors compared, and the smallest PSNR where there are pictures.
+    func compare() throws(GoldenError) -> (largestError: Double, tensors: Int, decibels: Double?) {
         let unread = Set(golden.inputs?.tensors.keys ?? [:].keys).subtracting(readNames).sorted()
         guard unread.isEmpty else { throw .failed("nothing uses the input tensors \(unread.joined(separator: ", "))") }
         let expected = golden.expected.tensors
@@ -90,11 +91,18 @@ final class CaseRun {
         let extra = Set(computed.keys).subtracting(expected.keys).sorted()
         guard extra.isEmpty else { throw .failed("the expected tensors \(extra.joined(separator: ", ")) are missing") }
         var largest = 0.0
+        var decibels: Double?
         for (name, wanted) in expected.sorted(by: { $0.key < $1.key }) {
             guard let actual = computed[name] else { continue }
             let rule = exactNames.contains(name) ? .exact : golden.toleranceByTensor[name] ?? golden.tolerance
-            largest = max(largest, try Comparison.check(name, actual: actual, expected: wanted, tolerance: rule))
+            let error = try Comparison.check(name, actual: actual, expected: wanted, tolerance: rule)
+            // A picture's steps of 1/255 are no error of the numbers behind it.
+            guard rule.decibels != nil, case .integers(let a) = actual.values, case .integers(let b) = wanted.values else {
+                largest = max(largest, error)
+                continue
+            }
+            decibels = min(decibels ?? .infinity, Comparison.decibels(a, b))
         }
-        return (largest, expected.count)
+        return (largest, expected.count, decibels)
     }
 }

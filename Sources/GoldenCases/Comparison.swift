@@ -1,7 +1,11 @@
+import Foundation
+
 /// How far a computed tensor may be from the expected one: |actual − expected| ≤ absolute + relative · |expected| everywhere.
 struct Tolerance: Equatable {
     var absolute: Double
     var relative: Double
+    /// For pictures of whole numbers 0…255 instead: the peak signal-to-noise ratio that must be reached.
+    var decibels: Double?
 
     static let exact = Tolerance(absolute: 0, relative: 0)
 }
@@ -19,6 +23,12 @@ enum Comparison {
         }
         switch (actual.values, expected.values) {
         case (.integers(let a), .integers(let b)):
+            if let wanted = tolerance.decibels {
+                let reached = decibels(a, b)
+                // The measure of such a tensor is its largest difference, as of any other.
+                guard reached >= wanted else { throw .failed("\(name): a PSNR of \(reached) dB where \(wanted) is needed") }
+                return Double(zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) })
+            }
             guard let index = a.indices.first(where: { a[$0] != b[$0] }) else { return 0 }
             let wrong = a.indices.count { a[$0] != b[$0] }
             throw .failed(
@@ -28,6 +38,12 @@ enum Comparison {
         default:
             throw .failed("\(name): whole numbers were compared with real numbers")
         }
+    }
+
+    /// The peak signal-to-noise ratio of 8-bit pictures; infinite for equal ones.
+    static func decibels(_ a: [Int], _ b: [Int]) -> Double {
+        let squares = zip(a, b).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        return squares == 0 ? .infinity : 10 * log10(255 * 255 * Double(a.count) / squares)
     }
 
     private static func checkReals(

@@ -42,6 +42,7 @@ struct GoldenCase {
     }
 
     private static func tolerance(_ rule: Parameters) throws(GoldenError) -> Tolerance {
+        if rule.has("psnr") { return Tolerance(absolute: 0, relative: 0, decibels: try rule.number("psnr")) }
         let (absolute, relative) = (try rule.number("atol"), try rule.number("rtol"))
         guard absolute >= 0, relative >= 0 else { throw .failed("\(rule.place): tolerances are not negative") }
         return Tolerance(absolute: absolute, relative: relative)

@@ -5,7 +5,9 @@ public import TensorCore
 /// How one case came out.
 public enum GoldenOutcome: Sendable, Equatable {
     /// The largest absolute error over all tensors, and how many tensors were compared.
-    case passed(largestError: Double, tensors: Int)
+    ///
+    /// `decibels` is the smallest PSNR of 8-bit pictures, infinite when they are equal, nil without pictures.
+    case passed(largestError: Double, tensors: Int, decibels: Double?)
     case failed(String)
     /// Known and not implemented; the sentence names what.
     case unsupported(String)
@@ -69,8 +71,9 @@ public final class GoldenRunner {
             kind = golden.kind
             let run = CaseRun(golden, bench: bench)
             try GoldenKinds.compute(run)
-            let (error, tensors) = try run.compare()
-            return GoldenResult(folder: folder, kind: kind, outcome: .passed(largestError: error, tensors: tensors))
+            let (error, tensors, decibels) = try run.compare()
+            return GoldenResult(
+                folder: folder, kind: kind, outcome: .passed(largestError: error, tensors: tensors, decibels: decibels))
         } catch let error as GoldenError where error.code == .unsupported {
             return GoldenResult(folder: folder, kind: kind, outcome: .unsupported(error.message))
         } catch {

@@ -1,4 +1,5 @@
 import DiffusionModels
+import EmbeddedModel
 import StrictJSON
 import TensorCore
 import Tokenizing
@@ -7,14 +8,26 @@ import Weights
 /// Keeps the compute context and the networks that cases share.
 final class ModelBench {
     let context: ComputeContext
+    /// By path; the empty path is the model inside the program.
     private var models: [String: LoadedModel] = [:]
 
     init(_ context: ComputeContext) { self.context = context }
 
     func model(at path: String) throws(GoldenError) -> LoadedModel {
         if let known = models[path] { return known }
-        let model = try LoadedModel(path: path, context: context)
+        let source: ModelSource
+        do { source = try ModelSource.folder(path) } catch { throw .failed("\(error)") }
+        let model = LoadedModel(source, context: context)
         models[path] = model
+        return model
+    }
+
+    /// The model inside the program.
+    func embeddedModel() -> LoadedModel {
+        if let known = models[""] { return known }
+        let source = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
+        let model = LoadedModel(source, context: context)
+        models[""] = model
         return model
     }
 }
@@ -29,9 +42,9 @@ final class LoadedModel {
     private var loadedText: [String: CLIPTextModel] = [:]
     private var loadedTokenizers: [String: CLIPTokenizer] = [:]
 
-    init(path: String, context: ComputeContext) throws(GoldenError) {
+    init(_ source: ModelSource, context: ComputeContext) {
+        self.source = source
         self.context = context
-        do { source = try ModelSource.folder(path) } catch { throw .failed("\(error)") }
     }
 
     /// Whether the model has two text encoders.

@@ -61,4 +61,23 @@ enum NetworkCases {
         run.produce(image: "mean", distribution.mean)
         run.produce(image: "logvar", distribution.logVariance)
     }
+
+    /// One call of each network of a checkpoint; of those that lie in shards, for single files are not read.
+    static func checkpoint(_ run: CaseRun) throws {
+        guard run.parameters.has("sharded"), try run.parameters.flag("sharded") else {
+            throw GoldenError.unsupported("single-file checkpoints are not implemented")
+        }
+        let unet = try run.model().unet()
+        run.produce(image: "unet", try unet.forward(unetInput(run, unet), plan: .plain))
+        let text = try run.model().textEncoder("text_encoder")
+        let (ids, shape) = try run.integers("input_ids", [nil, nil])
+        let output = try text.encode(ids: rows(ids, length: shape[1]))
+        run.produce(plain: "text_last_hidden", output.lastHiddenState)
+        run.produce(plain: "text_penultimate", try text.state(output, clipSkip: 1))
+        let (decoder, encoder) = (try run.model().decoder(), try run.model().encoder())
+        let latent = try run.image("vae_latents_unscaled", channels: decoder.configuration.latentChannels)
+        run.produce(image: "vae_decode", try decoder.decode(latent))
+        let picture = try run.image("vae_image", channels: encoder.configuration.imageChannels)
+        run.produce(image: "vae_encode_mean", try encoder.encode(picture).mean)
+    }
 }

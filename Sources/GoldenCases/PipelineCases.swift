@@ -1,5 +1,6 @@
 import Acceleration
 import DiffusionModels
+import RandomStreams
 import Samplers
 import StrictJSON
 import TensorCore
@@ -10,7 +11,7 @@ enum PipelineCases {
         try refuse(run.parameters, ["strength", "denoising_end"])
         let sampler = try sampler(run)
         try PromptEncoder(run).produceIDs()
-        try denoise(run, sampler, noise: { try stepNoise(run, $0) }, plan: { _ in .plain })
+        try denoise(run, sampler, stepNoise: { try stepNoise(run, $0) }, plan: { _ in .plain })
     }
 
     static func hiDiffusion(_ run: CaseRun) throws {
@@ -33,7 +34,7 @@ enum PipelineCases {
         guard try parameters.value("rad_pool_per_step") == .array(stages) else {
             throw GoldenError.failed("the stages of the steps are not those of the reference")
         }
-        try denoise(run, sampler, noise: { step in try run.input("draw_\(step)", nil4).floats }, plan: { plans[$0] })
+        try denoise(run, sampler, stepNoise: { step in try run.input("draw_\(step)", nil4).floats }, plan: { plans[$0] })
     }
 
     private static let nil4: [Int?] = [nil, nil, nil, nil]
@@ -62,7 +63,7 @@ enum PipelineCases {
 
     /// Encodes the prompts, denoises and decodes; produces embeddings, timesteps, the latent after every step and the picture.
     private static func denoise(
-        _ run: CaseRun, _ sampler: Sampler, noise: (Int) throws -> [Float], plan: (Int) -> UNetPlan
+        _ run: CaseRun, _ sampler: Sampler, stepNoise: (Int) throws -> [Float], plan: (Int) -> UNetPlan
     ) throws {
         let parameters = run.parameters
         let guidance = try parameters.number("guidance")
@@ -78,13 +79,13 @@ enum PipelineCases {
         let denoiser = Denoiser(
             context: run.context, unet: unet, negative: negative, positive: positive, guidance: Float(guidance),
             rescale: Float(try parameters.number("guidance_rescale", default: 0)))
-        let start = try run.input("latents", [rows, unet.configuration.outChannels, size.height, size.width])
+        let start = try noise(run, shape: [rows, unet.configuration.outChannels, size.height, size.width])
         var latent = start.floats.map { $0 * sampler.initialNoiseScale }
         var steps: [Float] = []
         for step in 0..<sampler.steps {
             let output = try denoiser(
                 sampler.scaleInput(latent, step: step), shape: start.shape, timestep: sampler.timesteps[step], plan: plan(step))
-            let fresh = try sampler.needsNoise(step: step) ? noise(step) : nil
+            let fresh = try sampler.needsNoise(step: step) ? stepNoise(step) : nil
             guard fresh.map({ $0.count == latent.count }) ?? true else {
                 throw GoldenError.failed("the noise of step \(step) has not the size of the latent")
             }
@@ -93,14 +94,24 @@ enum PipelineCases {
         }
         run.produce("latents_steps", GoldenTensor(steps, shape: [sampler.steps] + start.shape))
         run.produce("timesteps", GoldenTensor(shape: [sampler.steps], values: .reals(sampler.timesteps)))
-        if run.expects("image") { try produceImage(run, latent, shape: start.shape) }
+        if run.expects("image") || run.expects("image_u8") { try produceImage(run, latent, shape: start.shape) }
     }
 
-    /// Decodes to (n, 3, h, w) in 0…1, clamped.
+    /// Unit noise: given, or drawn as PyTorch draws it on the CPU.
+    private static func noise(_ run: CaseRun, shape: [Int]) throws -> GoldenTensor {
+        guard run.parameters.has("seed"), !run.hasInput("latents") else { return try run.input("latents", shape.map { $0 }) }
+        var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+        return GoldenTensor(generator.normals(count: shape.reduce(1, *)), shape: shape)
+    }
+
+    /// Decodes to (n, 3, h, w) in 0…1, clamped, and to 8 bits where the case has them.
     static func produceImage(_ run: CaseRun, _ latent: [Float], shape: [Int]) throws {
-        var image = GoldenTensor(image: try NetworkCases.decode(latent, shape: shape, run.model().decoder()))
-        image.values = .reals(image.floats.map { Double(min(1, max(0, $0 / 2 + 0.5))) })
-        run.produce("image", image)
+        let image = GoldenTensor(image: try NetworkCases.decode(latent, shape: shape, run.model().decoder()))
+        let values = image.floats.map { min(1, max(0, $0 / 2 + 0.5)) }
+        if run.expects("image") { run.produce("image", GoldenTensor(values, shape: image.shape)) }
+        guard run.expects("image_u8") else { return }
+        let bytes = values.map { Int(($0 * 255).rounded(.toNearestOrEven)) }
+        run.produce("image_u8", GoldenTensor(integers: bytes, shape: image.shape))
     }
 }
 

@@ -52,7 +52,9 @@ struct GoldenCheck: ParsableCommand {
     private func textLine(_ result: GoldenResult) -> String {
         let name = result.folder.split(separator: "/").suffix(2).joined(separator: "/")
         switch result.outcome {
-        case .passed(let error, let tensors): return "PASS \(name): largest error \(error) over \(tensors) tensors"
+        case .passed(let error, let tensors, let decibels):
+            let picture = decibels.map { ", PSNR \($0) dB" } ?? ""
+            return "PASS \(name): largest error \(error) over \(tensors) tensors\(picture)"
         case .failed(let reason): return "FAIL \(name): \(reason)"
         case .unsupported(let reason): return "UNSUPPORTED \(name): \(reason)"
         }
@@ -63,10 +65,12 @@ struct GoldenCheck: ParsableCommand {
         line["case"] = .string(result.folder)
         line["kind"] = .string(result.kind)
         switch result.outcome {
-        case .passed(let error, let tensors):
+        case .passed(let error, let tensors, let decibels):
             line["outcome"] = "passed"
             line["largest_error"] = .number(error)
             line["tensors"] = .integer(Int64(tensors))
+            // Equal pictures have no finite ratio, and JSON no infinity.
+            line["psnr_db"] = decibels.map { $0.isFinite ? .number($0) : .string("equal") }
         case .failed(let reason):
             line["outcome"] = "failed"
             line["reason"] = .string(reason)
