@@ -26,8 +26,18 @@ struct CoordinatorCommand: ParsableCommand {
         } catch {
             throw CommandFailure(error)
         }
+        logLine("listening on \(listen)")
+        if token == nil && !isLocal {
+            logLine("warning: whoever reaches \(listen) can join; share a secret by --join-token-file")
+        }
         var signal: Int32?
         while signal == nil { signal = signals.next() }
+        logLine("stopping")
         coordinator.shutdown()
+    }
+
+    /// Whether only this host can connect.
+    private var isLocal: Bool {
+        listen.hasPrefix("ipc://") || ["tcp://127.", "tcp://localhost:", "tcp://[::1]:"].contains { listen.hasPrefix($0) }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSystem
 import Foundation
 import Runtime
 import TensorCore
@@ -30,9 +31,14 @@ struct WorkerCommand: ParsableCommand {
     var lifeline: Int32?
 
     func run() throws {
+        let threads = try HostOptions.threads(threads)
+        let processors = Int(csystem_available_processors())
+        if threads > processors {
+            logLine("warning: \(threads) threads exceed the \(processors) processors here; fewer are faster")
+        }
         let options = WorkerOptions(
             endpoint: connect, models: [try checkpoint.source()], backend: try RequestOptions.choice(backend, "backend"),
-            threads: try HostOptions.threads(threads), joinToken: try access.token(), lifelineFD: lifeline,
+            threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }

@@ -1,3 +1,4 @@
+import CSystem
 import Foundation
 import ImageFiles
 import StrictJSON
@@ -129,6 +130,31 @@ extension EndToEnd {
             }
             #expect(!plain.errorLines.contains { $0.contains("\u{1B}") || $0.contains("\r") })
             #expect(plain.errorLines.last?.contains(folder.file("a.png")) == true)
+        }
+
+        @Test func aCoordinatorAndAWorkerTellWhatHappens() async throws {
+            let folder = try Folder()
+            let endpoint = "ipc://\(folder.file("socket"))"
+            let token = ["PATCHLOOM_JOIN_TOKEN": "a secret of this test"]
+            let coordinator = try Program(["coordinator", "--listen", endpoint], in: folder, environment: token)
+            defer { coordinator.end() }
+            try await coordinator.waitForLine(containing: "listening on \(endpoint)")
+            let threads = Int(csystem_available_processors()) + 1
+            let worker = try Program(
+                ["worker", "--connect", endpoint, "--name", "wanda", "--threads", "\(threads)"], in: folder, environment: token)
+            try await worker.waitForLine(containing: "warning: \(threads) threads")
+            try await worker.waitForLine(containing: "joined")
+            try await coordinator.waitForLine(containing: "wanda")
+            // Without the secret nobody gets in.
+            let elsewhere = try Folder()
+            let stranger = try await Self.run(
+                ["submit", "--coordinator", endpoint, "-p", "x", "-o", elsewhere.file("a.png")], in: elsewhere)
+            #expect(stranger.ending?.code == 77, "\(stranger.errorLines)")
+            for program in [worker, coordinator] {
+                program.send(SIGTERM)
+                #expect(try await program.wait(seconds: 40).code == 0, "\(program.errorLines)")
+            }
+            #expect(folder.names.filter { $0 != "socket" }.isEmpty)
         }
     }
 }

@@ -130,7 +130,7 @@ final class Program: Sendable {
         if ending == nil { kill(pid, signal) }
     }
 
-    /// Kills what is left of it and of all processes of its test.
+    /// Kills what is left of it and of all other processes that were started with the same folder.
     func end() {
         send(SIGKILL)
         for process in Program.processes(marked: mark) { kill(process.pid, SIGKILL) }

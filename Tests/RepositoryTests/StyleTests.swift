@@ -41,7 +41,7 @@ import Testing
 
     @Test func sourcesHaveNoTrapsAndNothingUnfinished() throws {
         let traps = ["try!", "fatalError(", "as! ", "unowned(unsafe)", "@testable"]
-        let unfinished = ["TO" + "DO", "FIX" + "ME", "XX" + "X:", "HA" + "CK"]
+        let unfinished = ["Placeholder " + "until", "TO" + "DO", "FIX" + "ME", "XX" + "X:", "HA" + "CK"]
         for file in try SourceTree.swiftSources() {
             let text = try file.text()
             for (index, line) in SwiftText(text).lines.enumerated() {
