@@ -216,7 +216,7 @@ extension CoordinatorLoop {
         case .poisoned(let key, let text):
             return RuntimeError(.jobFailed, "\(place(key)) failed on every worker tried: \(text)")
         case .numeric(let key, let text): return RuntimeError(.jobFailed, "\(place(key)) gives no finite result: \(text)")
-        case .context(let text): return RuntimeError(.jobFailed, "No worker can prepare the job: \(text)")
+        case .context(let text): return RuntimeError(.badInput, "No worker can prepare the job: \(text)")
         case .starved(let text): return RuntimeError(.temporary, "The job cannot go on: \(text).")
         }
     }

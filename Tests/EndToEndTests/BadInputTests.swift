@@ -112,6 +112,18 @@ extension EndToEnd {
             }
         }
 
+        /// Whole files that do not belong together: only a worker, which builds the networks, finds out.
+        @Test func weightsThatDoNotFitTheConfiguration() async throws {
+            let folder = try Folder()
+            let model = try Self.damagedModel(folder, "unet/config.json") { data in
+                let text = String(decoding: data, as: UTF8.self)
+                data = Data(text.replacingOccurrences(of: "\"layers_per_block\": 2", with: "\"layers_per_block\": 1").utf8)
+            }
+            try await Self.expectFailure(
+                Self.render(["-m", model, "--workers", "2", "--quiet"], folder), code: 65, mentions: "up_blocks", in: folder,
+                leaves: ["model"])
+        }
+
         @Test func aPortInUse() async throws {
             let folder = try Folder()
             let port = try freePort()
