@@ -125,7 +125,7 @@ let package = Package(
             "RenderingTests",
             ["Rendering", "PatchGeometry", "Samplers", "RandomStreams", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
-        tests("MessagesTests", ["Messages", "StrictJSON", "TestSupport"]),
+        tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests(

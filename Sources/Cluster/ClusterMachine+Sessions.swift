@@ -166,10 +166,11 @@ extension ClusterMachine {
         guard let session = sessions[id] else { return }
         sessions[id] = nil
         actions.append(.endSession(id, end))
+        // What a dead worker was computing: it takes its leases in order. It need not have said so before it died.
+        let computed = session.outstanding.prefix(session.profile.slots).map(\.lease)
         for entry in session.outstanding {
             switch end {
-            case .lost where entry.active != nil && !entry.isCancelled:
-                release(entry.lease, .unknown, "a worker died on it", now)
+            case .lost where computed.contains(entry.lease): release(entry.lease, .unknown, "a worker died on it", now)
             case .wedged where entry.active != nil: chargeHang(entry.lease, now)
             case .orderly: release(entry.lease, .cancelled, "", now)
             default: release(entry.lease, .transport, "", now)

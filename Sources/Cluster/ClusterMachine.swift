@@ -14,10 +14,15 @@ public struct ClusterMachine: Sendable {
     var contextFailures: [ContextID: String] = [:]
     var deaths: [DeathRecord] = []
     var lastTick: Instant?
-    private var nextLease: UInt64 = 1
+    private var nextLease: UInt64
     var actions: [ClusterAction] = []
 
-    public init(parameters: ClusterParameters = ClusterParameters()) { self.parameters = parameters }
+    /// - Parameter firstLease: where lease numbers begin. Different lives of a coordinator must use different numbers, or a result
+    ///   for an earlier one could pass for a result of this one.
+    public init(parameters: ClusterParameters = ClusterParameters(), firstLease: UInt64 = 1) {
+        self.parameters = parameters
+        nextLease = firstLease
+    }
 
     /// Takes one event and says what to do, in order.
     public mutating func handle(_ event: ClusterEvent, now: Instant) -> [ClusterAction] {

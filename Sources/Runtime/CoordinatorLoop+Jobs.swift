@@ -41,7 +41,7 @@ extension CoordinatorLoop {
                 endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
             }
         case .ping: send(.pong, along: route)
-        case .bye: clientLeft(route)
+        case .bye: disconnected(route)
         default: break
         }
     }

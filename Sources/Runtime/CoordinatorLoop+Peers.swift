@@ -243,7 +243,7 @@ extension CoordinatorLoop {
     // MARK: Ends of connections
 
     /// The socket says that a connection is gone, or its peer takes nothing.
-    private func disconnected(_ route: Route) {
+    func disconnected(_ route: Route) {
         guard let peer = peers[route] else { return }
         forget(route)
         switch peer.role {

@@ -61,8 +61,9 @@ final class CoordinatorLoop {
         self.mailbox = mailbox
         self.workers = workers
         parameters = options.clusterParameters
-        machine = ClusterMachine(parameters: parameters)
         epoch = UInt64(max(1, csystem_realtime_milliseconds()))
+        // A million leases a millisecond are never granted, so no two lives share a number.
+        machine = ClusterMachine(parameters: parameters, firstLease: epoch << 20 | 1)
         nextTick = monotonicNow()
         lastTick = nextTick
         do throws(ZMQError) {
@@ -145,7 +146,7 @@ final class CoordinatorLoop {
         case .submit(let id, let engine, let continuation): submit(id, engine, continuation)
         case .cancel(let id): cancelJob(id)
         case .job(let report): handle(report)
-        case .shutdown: stop(because: RuntimeError(.cancelled, "The coordinator was stopped."))
+        case .shutdown: stop(because: RuntimeError(.unavailable, "The coordinator was stopped; submit the job again."))
         }
     }
 

@@ -1,0 +1,116 @@
+import Foundation
+import Runtime
+import StrictJSON
+import Synchronization
+import Testing
+
+@Suite("Clients")
+struct ClientTests {
+    func order(_ endpoint: String, _ barriers: [Int], seed: Int = 5) -> SubmitClient.Order {
+        SubmitClient.Order(
+            coordinator: endpoint,
+            request: ["barriers": .array(barriers.map { .integer(Int64($0)) }), "seed": .integer(Int64(seed))])
+    }
+
+    func submit(_ order: SubmitClient.Order, isCancelled: @escaping @Sendable () -> Bool = { false }) async throws
+        -> RenderResult
+    {
+        try await Blocking.run { () throws(RuntimeError) -> RenderResult in
+            try SubmitClient.run(order, onEvent: { _ in }, isCancelled: isCancelled)
+        }
+    }
+
+    @Test("a picture comes back over the wire, over TCP too", arguments: [false, true])
+    func picture(_ tcp: Bool) async throws {
+        let endpoint = tcp ? "tcp://127.0.0.1:\(Int.random(in: 20_000..<32_000))" : TestFarm.uniqueEndpoint()
+        let farm = try TestFarm(endpoint: endpoint)
+        defer { farm.stop() }
+        try farm.addWorker()
+        let result = try await submit(order(endpoint, [3, 4]))
+        #expect(result.parameters == FakeJob.expectedParameters(barriers: [3, 4], seed: 5))
+        #expect(result.timings.phases.map(\.tasks) == [3, 4])
+    }
+
+    @Test("no coordinator is one clear sentence, in time")
+    func nobodyThere() async throws {
+        var order = order(TestFarm.uniqueEndpoint(), [1])
+        order.connectTimeout = .milliseconds(300)
+        let nowhere = order
+        let start = ContinuousClock.now
+        let error = await #expect(throws: RuntimeError.self) { try await submit(nowhere) }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.hasPrefix("No coordinator answers at \(order.coordinator)") == true)
+        #expect(ContinuousClock.now - start < .seconds(5))
+    }
+
+    @Test("an address that is none is refused")
+    func badAddress() async throws {
+        let nowhere = order("localhost:5570", [1])
+        let error = await #expect(throws: RuntimeError.self) { try await submit(nowhere) }
+        #expect(error?.code == .usage)
+    }
+
+    @Test("a coordinator that ends in the middle of a job is an error of the client")
+    func coordinatorEnds() async throws {
+        let farm = try TestFarm()
+        try farm.addWorker(FakeBehaviour(taskMilliseconds: 20))
+        let order = order(farm.endpoint, [500])
+        async let outcome = Result(catchingAsync: { try await submit(order) })
+        try await Task.sleep(for: .milliseconds(400))
+        farm.stop()
+        guard case .failure(let error as RuntimeError) = await outcome else {
+            Issue.record("the client got a picture")
+            return
+        }
+        #expect(error.code == .unavailable)
+    }
+
+    @Test("a client can cancel, and one that vanishes cancels by that")
+    func cancel() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker(FakeBehaviour(taskMilliseconds: 20))
+        let order = order(farm.endpoint, [500])
+        let isCancelled = Atomic(false)
+        let flag = { @Sendable in isCancelled.load(ordering: .relaxed) }
+        async let outcome = Result(catchingAsync: { try await submit(order, isCancelled: flag) })
+        try await Task.sleep(for: .milliseconds(300))
+        isCancelled.store(true, ordering: .relaxed)
+        guard case .failure(let error as RuntimeError) = await outcome else {
+            Issue.record("the client got a picture")
+            return
+        }
+        #expect(error.code == .cancelled)
+        // The farm is free again at once.
+        #expect(try await farm.run([2], seed: 4).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 4))
+    }
+
+    @Test("a request that cannot be done is refused with its reason")
+    func badRequest() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let bad = SubmitClient.Order(coordinator: farm.endpoint, request: ["seed": 1])
+        let error = await #expect(throws: RuntimeError.self) { try await submit(bad) }
+        #expect(error == RuntimeError(.usage, "The request has no barriers."))
+    }
+
+    @Test("a client without the token is refused")
+    func token() async throws {
+        let farm = try TestFarm(joinToken: "secret")
+        defer { farm.stop() }
+        try farm.addWorker(joinToken: "secret")
+        var order = order(farm.endpoint, [1])
+        let without = order
+        let error = await #expect(throws: RuntimeError.self) { try await submit(without) }
+        #expect(error?.code == .refused)
+        order.joinToken = "secret"
+        #expect(try await submit(order).parameters == FakeJob.expectedParameters(barriers: [1], seed: 5))
+    }
+}
+
+extension Result where Failure == any Error {
+    /// What an async call gave or threw.
+    init(catchingAsync body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
+    }
+}

@@ -1,0 +1,196 @@
+import Foundation
+import Messages
+import Runtime
+import StrictJSON
+import Testing
+
+@Suite("Hostile peers")
+struct HostileTests {
+    /// Runs a body against a farm's address away from the shared threads, then a job that must succeed.
+    func onFarm(_ body: @escaping @Sendable (TestFarm) throws -> Void) async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try await Blocking.run { try body(farm) }
+        try farm.addWorker()
+        #expect(try await farm.run([3, 4], seed: 3).last.parameters == FakeJob.expectedParameters(barriers: [3, 4], seed: 3))
+    }
+
+    @Test("wrong frames are refused, whoever sends them")
+    func badFrames() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            for frames in [[[1]], [[1], [2]], [[1], [2], [3]], [[UInt8]](repeating: [0], count: 60), [[], [], []]] {
+                try peer.send(frames: frames)
+                guard let packet = try peer.hear(), case .refuse(let refuse) = packet.message else {
+                    Issue.record("\(frames.count) frames were not refused")
+                    return
+                }
+                #expect(refuse.code == .frame)
+            }
+        }
+    }
+
+    @Test("another major version is told so, finally")
+    func wrongVersion() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            var frames = try Packet(.ping).frames()
+            frames[0][4] = 9
+            try peer.send(frames: frames)
+            guard let packet = try peer.hear(), case .refuse(let refuse) = packet.message else {
+                Issue.record("version 9 was not refused")
+                return
+            }
+            #expect(refuse.code == .version && refuse.code.isFinal)
+        }
+    }
+
+    @Test("whoever speaks before HELLO is asked to say it")
+    func noHello() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.say(.ping, session: 77, epoch: 5)
+            #expect(try peer.hear()?.message == .reset)
+        }
+    }
+
+    @Test("an oversized frame cuts its connection, and nothing else")
+    func oversized() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            try peer.send(frames: [[UInt8](repeating: 0, count: Int(WireLimits.socketFrameBytes) + 1), [], []])
+        }
+    }
+
+    @Test("a session that breaks the protocol again and again is ended")
+    func strikes() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            for _ in 0..<10 { try peer.say(.ping, session: peer.session &+ 1) }
+            guard let packet = try peer.hear(.bye), case .bye(let bye) = packet.message else {
+                Issue.record("no BYE came")
+                return
+            }
+            #expect(bye.reason == .strikes)
+        }
+    }
+
+    @Test("a result counts once, however often it is sent; a stranger's claim to a lease does not count")
+    func duplicatesAndForgery() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [2, 1], seed: 12))
+        try await Blocking.run {
+            let owner = try HostilePeer(farm.endpoint)
+            try owner.join()
+            try owner.open()
+            guard let first = try owner.hear(.lease), let answer = HostilePeer.answer(first) else {
+                Issue.record("no LEASE came")
+                return
+            }
+            let thief = try HostilePeer(farm.endpoint)
+            try thief.join()
+            guard case .result(var forged) = answer else { return }
+            forged.payload[0] ^= 1
+            try thief.say(.result(forged), lease: first.address.lease)
+            #expect(try thief.hear(.resultAck, milliseconds: 300) == nil)
+            thief.vanish()
+
+            let expected: [ResultVerdict] = [.accepted, .duplicate, .duplicate]
+            for verdict in expected {
+                try owner.say(answer, lease: first.address.lease)
+                guard let ack = try owner.hear(.resultAck), case .resultAck(let acks) = ack.message else {
+                    Issue.record("no RESULT_ACK came")
+                    return
+                }
+                #expect(acks.entries == [.init(lease: first.address.lease, verdict: verdict)])
+            }
+            // A divergent duplicate changes nothing either.
+            try owner.say(.result(forged), lease: first.address.lease)
+            guard let ack = try owner.hear(.resultAck), case .resultAck(let acks) = ack.message else { return }
+            #expect(acks.entries.map(\.verdict) == [.duplicate])
+            try owner.say(answer, lease: 3)
+            guard let stale = try owner.hear(.resultAck), case .resultAck(let staleAcks) = stale.message else { return }
+            #expect(staleAcks.entries.map(\.verdict) == [.stale])
+            owner.vanish()
+        }
+        try farm.addWorker()
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [2, 1], seed: 12))
+    }
+
+    @Test("a worker that vanishes, and one that falls silent, lose their tasks to others", arguments: [true, false])
+    func vanishing(_ closesConnection: Bool) async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [3], seed: 12))
+        let peer = try await Blocking.run { () throws -> SendablePeer in
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            try peer.open()
+            #expect(try peer.hear(.lease) != nil)
+            if closesConnection { peer.vanish() }
+            return SendablePeer(peer)
+        }
+        try farm.addWorker()
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [3], seed: 12))
+        _ = peer
+    }
+
+    @Test("a lease that is never confirmed goes to another worker, though its holder lives")
+    func unconfirmed() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [2], seed: 12))
+        async let hostile: Bool = Blocking.run {
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            try peer.open()
+            // Answers every PING, and nothing else; hears in the end that its leases are not wanted any more.
+            return try peer.hear(.cancel, milliseconds: 4000) != nil
+        }
+        try await Task.sleep(for: .milliseconds(300))
+        try farm.addWorker()
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 12))
+        #expect(try await hostile)
+    }
+
+    @Test("damaged client messages leave the coordinator standing", arguments: 0..<4)
+    func fuzz(_ seed: UInt64) async throws {
+        try await onFarm { farm in
+            var state = seed &* 977 &+ 13
+            func random(_ bound: Int) -> Int {
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return Int(state >> 33) % bound
+            }
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            let samples: [Message] = [
+                .ping, .credit(Credit(leases: 2, bytes: 0)), .accept(LeaseList([1, 2])), .drain(Drain(deadlineMilliseconds: 1)),
+                .progress(Progress(done: 1, total: 2)), .needJob(ContextNote(FakeJob.modelIdentity)),
+                .submit(Submit(request: ["barriers": [1]], model: nil)), .jobCancel, .submitted(Submitted(position: 1)),
+            ]
+            for _ in 0..<200 {
+                var frames = try Packet(
+                    samples[random(samples.count)], Header.Address(epoch: peer.epoch, session: peer.session)
+                ).frames()
+                for _ in 0..<random(3) {
+                    let frame = random(3)
+                    guard !frames[frame].isEmpty else { continue }
+                    frames[frame][random(frames[frame].count)] = UInt8(random(256))
+                }
+                try peer.send(frames: frames)
+                while try peer.hear(milliseconds: 1) != nil {}
+            }
+        }
+    }
+}
+
+/// Carries a peer out of the thread that used it; nobody uses it afterwards.
+final class SendablePeer: @unchecked Sendable {
+    // Guard: only its deinit touches the peer, after every other use.
+    private let peer: HostilePeer
+
+    init(_ peer: HostilePeer) { self.peer = peer }
+}
