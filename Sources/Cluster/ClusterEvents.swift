@@ -80,8 +80,8 @@ public enum ClusterEvent: Sendable, Equatable {
     case draining(SessionID)
     /// The worker ended in order.
     case left(SessionID)
-    /// The connection is gone.
-    case disconnected(SessionID)
+    /// The connection is gone; these leases were granted, but could not be sent any more.
+    case disconnected(SessionID, undelivered: [LeaseID])
     /// The session broke the protocol.
     case strike(SessionID)
 

@@ -47,6 +47,7 @@ extension ClusterMachine {
         var fitting = 0
         var untried = 0
         var contextsFailed = 0
+        var opening = 0
         var best: (id: SessionID, finish: Double, isIdle: Bool)?
         var earliest = Double.infinity
         let usual = usualSpeed
@@ -57,8 +58,10 @@ extension ClusterMachine {
             untried += 1
             switch session.contexts[record.task.context] {
             case .failed: contextsFailed += 1
-            case nil: if session.state == .ready { open(record.task.context, on: id, now) }
-            case .opening: break
+            case nil:
+                if session.state == .ready { open(record.task.context, on: id, now) }
+                opening += 1
+            case .opening: opening += 1
             case .ready:
                 guard session.state == .ready else { continue }
                 let finish = (session.outstandingCost + record.task.cost) / (session.speed ?? usual)
@@ -72,6 +75,8 @@ extension ClusterMachine {
             return .fail(.context(contextFailures[record.task.context] ?? "the workers refused the job's context"))
         }
         guard let best else { return .wait }
+        // The last tasks are not queued behind others while workers are about to be ready for them.
+        if !best.isIdle, (job.barrier?.queue.count ?? 0) <= opening { return .wait }
         return best.finish <= earliest * (best.isIdle ? 2 : 1) ? .session(best.id) : .wait
     }
 

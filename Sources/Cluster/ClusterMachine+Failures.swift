@@ -8,7 +8,8 @@ extension ClusterMachine {
         guard let barrier = jobs[key.job]?.barrier, barrier.serial == key.barrier else { return }
         jobs.update(key.job) { $0.barrier?.tasks[key.index].leases.removeAll { $0 == leaseID } }
         guard barrier.tasks[key.index].status == .leased else { return }
-        charge(key, lease.worker, failure, text, now)
+        // A process that died is counted by itself: its successor on the same machine may try again.
+        charge(key, failure == .unknown ? lease.instance : lease.worker, failure, text, now)
         reopen(key, now)
     }
 
@@ -37,12 +38,15 @@ extension ClusterMachine {
             case .worker:
                 record.failures += 1
                 record.failedWorkers.append(worker)
-            case .payload, .nonFinite, .unknown:
-                guard counts else { break }
+            case .payload, .nonFinite:
                 record.failures += 1
                 record.failedWorkers.append(worker)
                 if !record.blame.contains(worker) { record.blame.append(worker) }
                 if failure == .nonFinite { record.nonFiniteCount += 1 }
+            case .unknown:
+                guard counts else { break }
+                record.failures += 1
+                if !record.blame.contains(worker) { record.blame.append(worker) }
             }
             job.barrier?.tasks[key.index] = record
         }
@@ -58,7 +62,6 @@ extension ClusterMachine {
             guard jobs[other.task.job]?.barrier?.serial == other.task.barrier else { continue }
             jobs.update(other.task.job) { job in
                 job.barrier?.tasks[other.task.index].blame.removeAll { $0 == other.worker }
-                job.barrier?.tasks[other.task.index].failedWorkers.removeAll { $0 == other.worker }
             }
         }
         return others.isEmpty
@@ -69,7 +72,7 @@ extension ClusterMachine {
         guard let lease = leases[leaseID], let barrier = jobs[lease.task.job]?.barrier, barrier.serial == lease.task.barrier,
             barrier.tasks[lease.task.index].status != .done
         else { return }
-        charge(lease.task, lease.worker, .unknown, "a worker hung on it", now)
+        charge(lease.task, lease.instance, .unknown, "a worker hung on it", now)
         _ = failsJob(lease.task)
     }
 

@@ -140,15 +140,19 @@ extension ClusterMachine {
         return settled
     }
 
-    mutating func disconnect(_ id: SessionID, _ now: Instant) {
+    mutating func disconnect(_ id: SessionID, _ undelivered: [LeaseID], _ now: Instant) {
+        sessions.update(id) { session in session.outstanding.removeAll { undelivered.contains($0.lease) } }
         guard let session = sessions[id] else { return }
-        if case .lost = session.state { return }
-        // A worker that has nothing of ours, or that nobody waits for, is forgotten at once.
-        if session.outstanding.isEmpty || parameters.reconnectGrace.nanoseconds <= 0 {
+        if case .lost = session.state {
+            // Known already.
+        } else if session.outstanding.isEmpty || parameters.reconnectGrace.nanoseconds <= 0 {
+            // A worker that has nothing of ours, or that nobody waits for, is forgotten at once.
             drop(id, .lost, now)
         } else {
             sessions.update(id) { $0.state = .lost(until: now + parameters.reconnectGrace) }
         }
+        // It did not die of a task it never got.
+        for lease in undelivered { release(lease, .transport, "", now) }
     }
 
     mutating func strike(_ id: SessionID, _ now: Instant) {

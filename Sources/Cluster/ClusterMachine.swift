@@ -57,7 +57,7 @@ public struct ClusterMachine: Sendable {
         case .cancelled(_, let leases): for lease in leases { fail(id, lease, .cancelled, "", now) }
         case .draining: sessions.update(id) { if $0.state == .ready { $0.state = .draining } }
         case .left: drop(id, .orderly, now)
-        case .disconnected: disconnect(id, now)
+        case .disconnected(_, let undelivered): disconnect(id, undelivered, now)
         case .strike: strike(id, now)
         default: break
         }
@@ -204,7 +204,7 @@ extension ClusterEvent {
         switch self {
         case .heard(let id), .credit(let id, _), .contextReady(let id, _), .contextMissing(let id, _),
             .contextFailed(let id, _, _, _), .accepted(let id, _), .progressed(let id, _), .result(let id, _, _),
-            .failed(let id, _, _, _), .cancelled(let id, _), .draining(let id), .left(let id), .disconnected(let id),
+            .failed(let id, _, _, _), .cancelled(let id, _), .draining(let id), .left(let id), .disconnected(let id, _),
             .strike(let id):
             id
         case .joined, .submitted, .barrier, .rejected, .ended, .tick: nil

@@ -129,6 +129,8 @@ extension CoordinatorLoop {
             address.attempt = UInt16(clamping: attempt)
             address.phase = barrier.phaseNumber
         }
+        // The connection was gone already: the worker did not die of a task it never got.
+        if routes[id] == nil { undelivered[id, default: []].append(lease) }
     }
 
     // MARK: Results

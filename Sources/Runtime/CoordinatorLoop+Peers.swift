@@ -114,7 +114,7 @@ extension CoordinatorLoop {
             welcome(id, [])
         }
         // Does nothing when the machine has moved the session's leases to the new one.
-        if let earlier, earlier.role == .worker { tell(.disconnected(earlier.session), now) }
+        if let earlier, earlier.role == .worker { tell(.disconnected(earlier.session, undelivered: []), now) }
     }
 
     private func refusal(of hello: Hello, on route: Route) -> Refuse? {
@@ -249,7 +249,7 @@ extension CoordinatorLoop {
         switch peer.role {
         case .worker:
             log("the connection of worker \(peer.name) is gone")
-            pendingEvents.append(.disconnected(peer.session))
+            pendingEvents.append(.disconnected(peer.session, undelivered: []))
         case .client: clientLeft(route)
         }
     }

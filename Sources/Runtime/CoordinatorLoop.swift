@@ -50,6 +50,8 @@ final class CoordinatorLoop {
     /// Contexts of ended jobs, to be released once the machine has closed them.
     var endedContexts: [ContextID] = []
     var resultInHand = ResultInHand()
+    /// Leases that found their connection gone.
+    var undelivered: [SessionID: [LeaseID]] = [:]
     var isStopping = false
     private var nextTick: Instant
     private var lastTick: Instant
@@ -156,7 +158,10 @@ final class CoordinatorLoop {
     func tell(_ event: ClusterEvent, _ now: Instant = monotonicNow(), inHand: EncodedPart? = nil) {
         perform(machine.handle(event, now: now), now, inHand)
         while !pendingEvents.isEmpty {
-            let next = pendingEvents.removeFirst()
+            var next = pendingEvents.removeFirst()
+            if case .disconnected(let id, _) = next {
+                next = .disconnected(id, undelivered: undelivered.removeValue(forKey: id) ?? [])
+            }
             perform(machine.handle(next, now: now), now, nil)
         }
         for context in endedContexts { contexts.release(context) }

@@ -1,7 +1,7 @@
 import Cluster
 
 /// A small seeded generator.
-struct SeededRandom: RandomNumberGenerator {
+struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 0x1234_5678_9ABC_DEF1 }
@@ -17,7 +17,7 @@ struct SeededRandom: RandomNumberGenerator {
 }
 
 /// How bad the simulated world is.
-struct Weather {
+struct Weather: Sendable {
     var dropPercent = 0
     var duplicatePercent = 0
     var reorderPercent = 0
@@ -30,12 +30,12 @@ struct Weather {
 }
 
 /// Messages as the machines mean them; the wire format is tested elsewhere.
-enum ToWorker {
+enum ToWorker: Sendable {
     case welcome(SessionID, [LeaseID]), reset, openContext(ContextID), closeContext(ContextID)
     case lease(LeaseID, TaskKey), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
 }
 
-enum ToCoordinator {
+enum ToCoordinator: Sendable {
     case hello(WorkerProfile, [LeaseID])
     case ready(ContextID), need(ContextID), accept([LeaseID]), progress(LeaseID)
     case result(LeaseID, Int), fail(LeaseID), cancelled([LeaseID]), drain, bye, ping
@@ -45,8 +45,8 @@ enum ToCoordinator {
 ///
 /// A result is a number that only its task determines, so "every task's result entered once, and is right" can be checked at
 /// the end.
-struct Simulation {
-    struct Node {
+struct Simulation: Sendable {
+    struct Node: Sendable {
         var machine: WorkerMachine
         var profile: WorkerProfile
         var isAlive = true
@@ -59,13 +59,13 @@ struct Simulation {
         var connection = 0
     }
 
-    struct Pending {
+    struct Pending: Sendable {
         let due: Instant
         let order: Int
         let action: Action
     }
 
-    enum Action {
+    enum Action: Sendable {
         case toWorker(Int, connection: Int, ToWorker)
         case toCoordinator(Int, connection: Int, SessionID?, ToCoordinator)
         case opened(Int, connection: Int, ContextID)
@@ -89,7 +89,8 @@ struct Simulation {
     var failed: [JobID: JobFailure] = [:]
     var broken: [String] = []
     var leasesGranted = 0
-    var log: [String] = []
+    /// Leases that found their connection gone.
+    var undelivered: [SessionID: [LeaseID]] = [:]
 
     init(seed: UInt64, workers: Int, weather: Weather, classes: [String] = ["a"]) {
         random = SeededRandom(seed: seed)
@@ -248,7 +249,12 @@ struct Simulation {
             case .lease(let id, let lease, let key, _):
                 leasesGranted += 1
                 if failed[key.job] != nil || finished.contains(key.job) { broken.append("lease for the ended job \(key)") }
-                send(.lease(lease, key), to: id)
+                if let owner = sessionOwner[id], nodes[owner.node].connection != owner.connection {
+                    // The router socket refuses a message for a connection that is gone.
+                    undelivered[id, default: []].append(lease)
+                } else {
+                    send(.lease(lease, key), to: id)
+                }
             case .cancel(let id, let leases): send(.cancel(leases), to: id)
             case .acknowledge(let id, let lease, _): send(.acknowledge([lease]), to: id)
             case .probe(let id): probe(id)
@@ -261,6 +267,10 @@ struct Simulation {
                 sessionOwner[id] = nil
             }
         }
+        while let (id, leases) = undelivered.min(by: { $0.key.rawValue < $1.key.rawValue }) {
+            undelivered[id] = nil
+            perform(cluster.handle(.disconnected(id, undelivered: leases), now: now), inHand: nil)
+        }
     }
 
     mutating func send(_ message: ToWorker, to id: SessionID) {
@@ -272,7 +282,7 @@ struct Simulation {
     mutating func probe(_ id: SessionID) {
         guard let owner = sessionOwner[id] else { return }
         if nodes[owner.node].connection != owner.connection {
-            perform(cluster.handle(.disconnected(id), now: now), inHand: nil)
+            perform(cluster.handle(.disconnected(id, undelivered: []), now: now), inHand: nil)
         } else {
             send(.ping, to: id)
         }

@@ -121,7 +121,7 @@ struct FaultTests {
         let endpoint = TestFarm.uniqueEndpoint()
         let worker = try TestWorker(endpoint: endpoint, behaviour: FakeBehaviour(taskMilliseconds: 30))
         let first = try TestFarm(endpoint: endpoint)
-        let lost = try first.coordinator.submit(FakeJob(barriers: [100], seed: 1))
+        let lost = try first.coordinator.submit(FakeJob(barriers: [16_000], seed: 1))
         try await Task.sleep(for: .milliseconds(200))
         first.stop()
         #expect(await TestFarm.follow(lost).last.error != nil)
@@ -154,7 +154,7 @@ struct FaultTests {
         let farm = try TestFarm()
         defer { farm.stop() }
         let first = try farm.addWorker(FakeBehaviour(numericsClass: "a", taskMilliseconds: 5))
-        let job = try farm.coordinator.submit(FakeJob(barriers: [2, 400], seed: 2))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [2, 16_000], seed: 2))
         try await Task.sleep(for: .milliseconds(200))
         try farm.addWorker(FakeBehaviour(numericsClass: "b"))
         #expect(first.stop() == .drained)
@@ -171,7 +171,7 @@ struct FaultTests {
         #expect(pipe(&ends) == 0)
         let worker = try TestWorker(
             endpoint: farm.endpoint, behaviour: FakeBehaviour(taskMilliseconds: 200), lifelineFD: ends[0])
-        let job = try farm.coordinator.submit(FakeJob(barriers: [100], seed: 2))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [16_000], seed: 2))
         try await Task.sleep(for: .milliseconds(150))
         close(ends[1])
         #expect(worker.wait() == .orphaned)

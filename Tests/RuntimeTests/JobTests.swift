@@ -77,7 +77,7 @@ struct JobTests {
         let farm = try TestFarm()
         defer { farm.stop() }
         try farm.addWorker(FakeBehaviour(taskMilliseconds: 50))
-        let job = try farm.coordinator.submit(FakeJob(barriers: [500], seed: 1))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [16_000], seed: 1))
         try await Task.sleep(for: .milliseconds(200))
         job.cancel()
         #expect(await TestFarm.follow(job).last.error?.code == .cancelled)
@@ -88,7 +88,7 @@ struct JobTests {
     func shutdown() async throws {
         let farm = try TestFarm()
         let worker = try farm.addWorker(FakeBehaviour(taskMilliseconds: 50))
-        let job = try farm.coordinator.submit(FakeJob(barriers: [500], seed: 1))
+        let job = try farm.coordinator.submit(FakeJob(barriers: [16_000], seed: 1))
         try await Task.sleep(for: .milliseconds(150))
         farm.coordinator.shutdown()
         #expect(await TestFarm.follow(job).last.error?.code == .unavailable)

@@ -1,0 +1,160 @@
+import Cluster
+import Testing
+
+@Suite("Dispatch")
+struct DispatchTests {
+    @Test("a worker never holds more than its credit, and gets the expensive tasks first")
+    func creditAndCost() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1, 5, 3, 9])
+        #expect(bench.takeLeases().map(\.key.index) == [3, 1])
+        bench.tell(.credit(worker, 3))
+        #expect(bench.takeLeases().map(\.key.index) == [2])
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("nothing is leased before the context is open")
+    func contextFirst() {
+        var bench = Bench()
+        _ = bench.join(1)
+        bench.tell(.submitted(JobID(1), model: "m"))
+        let opening = bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(4))]))
+        #expect(opening == [.openContext(SessionID(1), ContextID(4))])
+        #expect(bench.pass(4500).contains(.openContext(SessionID(1), ContextID(4))) == false)
+        #expect(bench.takeLeases().isEmpty)
+        // Lost on the way: asked again in time, and now answered.
+        #expect(bench.pass(500).contains(.openContext(SessionID(1), ContextID(4))))
+        #expect(bench.takeLeases().count == 1)
+    }
+
+    @Test("work is spread before anybody gets a second task")
+    func spread() {
+        var bench = Bench()
+        for number in 1...3 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1, 1, 1])
+        #expect(Set(bench.takeLeases().map(\.session)).count == 3)
+    }
+
+    @Test("a slow worker gets fewer tasks")
+    func speeds() {
+        var bench = Bench()
+        let fast = bench.join(1)
+        _ = bench.join(2)
+        _ = bench.submit(costs: [Double](repeating: 1, count: 40))
+        var counts: [SessionID: Int] = [:]
+        // Whoever is due first finishes next: the second worker takes ten times as long.
+        var running: [(due: Int, lease: (session: SessionID, lease: LeaseID, key: TaskKey))] = []
+        var free: [SessionID: Int] = [:]
+        while true {
+            for lease in bench.takeLeases() {
+                let time = lease.session == fast ? 10 : 100
+                let start = max(free[lease.session] ?? 0, Int(bench.now.nanoseconds / 1_000_000))
+                free[lease.session] = start + time
+                running.append((start + time, lease))
+            }
+            guard let next = running.indices.min(by: { running[$0].due < running[$1].due }) else { break }
+            let (due, lease) = running.remove(at: next)
+            bench.now = max(bench.now, Instant(nanoseconds: Int64(due) * 1_000_000))
+            counts[lease.session, default: 0] += 1
+            bench.finish(lease, milliseconds: lease.session == fast ? 10 : 100)
+        }
+        #expect(counts.values.reduce(0, +) >= 40)
+        #expect((counts[fast] ?? 0) >= 32)
+    }
+
+    @Test("jobs run in the order of submission, and a later one fills the gaps of an earlier one")
+    func order() {
+        var bench = Bench()
+        _ = bench.join(1)
+        let first = bench.submit(1, costs: [1])
+        let second = bench.submit(2, costs: [1, 1])
+        let leases = bench.takeLeases()
+        #expect(leases.map(\.key.job) == [first, second])
+        // The first job is between barriers: the second goes on.
+        bench.finish(leases[0])
+        let gap = bench.takeLeases()
+        #expect(gap.map(\.key.job) == [second])
+        bench.openAll(
+            bench.tell(.barrier(first, serial: 1, [ClusterTask(context: ContextID(1)), ClusterTask(context: ContextID(1))])))
+        bench.finish(leases[1])
+        #expect(bench.takeLeases().map(\.key.job) == [first])
+    }
+
+    @Test("workers without the model get nothing of the job")
+    func models() {
+        var bench = Bench()
+        _ = bench.join(1, models: ["other"])
+        _ = bench.submit(costs: [1])
+        #expect(bench.takeLeases().isEmpty)
+        _ = bench.join(2)
+        #expect(bench.takeLeases().map(\.session) == [SessionID(2)])
+    }
+
+    @Test("a job stays with the numerics class that began it")
+    func numericsClass() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a")
+        _ = bench.join(2, numericsClass: "b")
+        let job = bench.submit(costs: [1, 1, 1, 1])
+        #expect(Set(bench.takeLeases().map(\.session)) == [first])
+        #expect(bench.machine.numericsClass(of: job) == "a")
+    }
+
+    @Test("a class that went before any result came does not bind the job")
+    func classWithoutResults() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a")
+        let job = bench.submit(costs: [1])
+        #expect(bench.takeLeases().count == 1)
+        bench.tell(.left(first))
+        _ = bench.join(2, numericsClass: "b")
+        _ = bench.pass(500)
+        #expect(bench.takeLeases().map(\.session) == [SessionID(2)])
+        #expect(bench.machine.numericsClass(of: job) == "b")
+    }
+
+    @Test("a job whose class is gone for good fails where others wait, and waits where nobody does")
+    func classLost() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a")
+        _ = bench.submit(costs: [1, 1])
+        bench.finish(bench.takeLeases()[0])
+        bench.tell(.left(first))
+        #expect(bench.pass(120_000).failures.isEmpty)
+        _ = bench.join(2, numericsClass: "b")
+        #expect(bench.pass(61_000).failures.count == 1)
+    }
+
+    @Test("a straggler is tried a second time, the first result counts, the other try is cancelled")
+    func straggler() {
+        var bench = Bench()
+        for number in 1...4 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1, 1, 1, 1])
+        let leases = bench.takeLeases()
+        for lease in leases.dropFirst() { bench.finish(lease) }
+        bench.tell(.accepted(leases[0].session, [leases[0].lease]))
+        _ = bench.pass(400)
+        #expect(bench.takeLeases().isEmpty)
+        _ = bench.pass(200)
+        let copies = bench.takeLeases()
+        #expect(copies.map(\.key) == [leases[0].key])
+        #expect(copies.first?.session != leases[0].session)
+        let won = bench.finish(copies[0])
+        #expect(won.taken == [leases[0].key.index])
+        #expect(won.contains(.cancel(leases[0].session, [leases[0].lease])))
+        #expect(bench.finish(leases[0]).verdicts == [.duplicate])
+    }
+
+    @Test("cancelled tasks are told to their workers, and their results are stale")
+    func ended() {
+        var bench = Bench()
+        _ = bench.join(1)
+        let job = bench.submit(costs: [1, 1, 1])
+        let leases = bench.takeLeases()
+        let told = bench.tell(.ended(job))
+        #expect(told.contains(.cancel(SessionID(1), [leases[0].lease])))
+        #expect(bench.finish(leases[0]).verdicts == [.stale])
+        #expect(bench.pass(60_000).contains { if case .lease = $0 { true } else { false } } == false)
+    }
+}

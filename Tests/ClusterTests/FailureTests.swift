@@ -1,0 +1,135 @@
+import Cluster
+import Testing
+
+@Suite("Failures")
+struct FailureTests {
+    @Test("a task is at fault when three distinct workers failed it")
+    func poison() {
+        var bench = Bench()
+        for number in 1...5 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1])
+        var workers: Set<SessionID> = []
+        for round in 1...3 {
+            guard let lease = bench.takeLeases().first else {
+                Issue.record("no lease in round \(round)")
+                return
+            }
+            workers.insert(lease.session)
+            let actions = bench.tell(.failed(lease.session, lease.lease, .payload, "because"))
+            #expect(actions.failures == (round == 3 ? [.poisoned(lease.key, "because")] : []))
+        }
+        #expect(workers.count == 3)
+    }
+
+    @Test("with fewer workers the task is at fault when each has failed it")
+    func poisonWithTwo() {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.join(2)
+        _ = bench.submit(costs: [1])
+        for round in 1...2 {
+            let lease = bench.takeLeases()[0]
+            let failed = bench.tell(.failed(lease.session, lease.lease, .worker, "no memory")).failures
+            #expect(failed.count == round - 1)
+        }
+    }
+
+    @Test("lost and returned leases cost nobody anything", arguments: [FailureClass.transport, .cancelled])
+    func blameless(_ failure: FailureClass) {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.submit(costs: [1])
+        for _ in 0..<20 {
+            let lease = bench.takeLeases()[0]
+            #expect(bench.tell(.failed(lease.session, lease.lease, failure, "")).failures.isEmpty)
+        }
+    }
+
+    @Test("twice not finite fails the job as numeric")
+    func numeric() {
+        var bench = Bench()
+        for number in 1...3 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1])
+        let first = bench.takeLeases()[0]
+        #expect(bench.tell(.failed(first.session, first.lease, .nonFinite, "NaN")).failures.isEmpty)
+        let second = bench.takeLeases()[0]
+        #expect(second.session != first.session)
+        #expect(bench.tell(.failed(second.session, second.lease, .nonFinite, "NaN")).failures == [.numeric(first.key, "NaN")])
+    }
+
+    @Test("a context that every worker refuses fails the job")
+    func context() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
+        #expect(bench.tell(.contextFailed(worker, ContextID(1), .worker, "torn")).failures == [.context("torn")])
+    }
+
+    @Test("a worker that dies on a task is counted against it; deaths on different tasks at once are not")
+    func deaths() {
+        var bench = Bench { $0.reconnectGrace = .milliseconds(0) }
+        for number in 1...3 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1])
+        for round in 1...3 {
+            let lease = bench.takeLeases()[0]
+            #expect(bench.tell(.disconnected(lease.session, undelivered: [])).failures.count == (round == 3 ? 1 : 0))
+        }
+
+        var farm = Bench { $0.reconnectGrace = .milliseconds(0) }
+        _ = farm.submit(costs: [1, 1])
+        for round in 0..<6 {
+            _ = farm.join(UInt64(2 * round + 1))
+            _ = farm.join(UInt64(2 * round + 2))
+            let leases = farm.takeLeases()
+            #expect(leases.count == 2, "round \(round)")
+            for lease in leases { #expect(farm.tell(.disconnected(lease.session, undelivered: [])).failures.isEmpty) }
+        }
+
+        // Nobody dies of a task that never arrived.
+        var late = Bench { $0.reconnectGrace = .milliseconds(0) }
+        _ = late.submit(costs: [1])
+        for round: UInt64 in 1...6 {
+            _ = late.join(round)
+            let lease = late.takeLeases()[0]
+            #expect(late.tell(.disconnected(lease.session, undelivered: [lease.lease])).failures.isEmpty)
+        }
+    }
+
+    @Test("a rejected result is charged to its worker and computed by another")
+    func rejected() {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.join(2)
+        let job = bench.submit(costs: [1, 1])
+        let leases = bench.takeLeases()
+        bench.finish(leases[0])
+        #expect(bench.finish(leases[1]).contains(.collected(job, serial: 0)))
+        bench.tell(.rejected(leases[0].key, .payload, "nonsense"))
+        let again = bench.takeLeases()
+        #expect(again.map(\.key) == [leases[0].key])
+        #expect(again[0].session != leases[0].session)
+        #expect(bench.finish(again[0]).contains(.collected(job, serial: 0)))
+    }
+
+    @Test("retries wait longer and longer")
+    func retryDelays() {
+        var bench = Bench {
+            $0.retryDelays = [.milliseconds(0), .seconds(1), .seconds(4)]
+            $0.poisonWorkers = 10
+        }
+        for number in 1...5 { _ = bench.join(UInt64(number)) }
+        _ = bench.submit(costs: [1])
+        for delay in [0, 1000, 4000, 4000] {
+            let lease = bench.takeLeases()[0]
+            bench.tell(.failed(lease.session, lease.lease, .payload, ""))
+            if delay > 0 {
+                _ = bench.pass(delay - 100)
+                for number in 1...5 { bench.tell(.heard(SessionID(UInt64(number)))) }
+                #expect(bench.machine.taskCounts(of: JobID(1))?.open == 1)
+                _ = bench.pass(100)
+            }
+            #expect(bench.machine.taskCounts(of: JobID(1))?.leased == 1)
+        }
+    }
+}

@@ -1,0 +1,166 @@
+import Cluster
+import Testing
+
+@Suite("Sessions")
+struct SessionTests {
+    @Test("a lease nobody confirms goes out again, blameless; one that is confirmed stays")
+    func acceptTimeout() {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.join(2)
+        _ = bench.submit(costs: [1])
+        let first = bench.takeLeases()[0]
+        for _ in 0..<5 {
+            _ = bench.pass(1000)
+            for number: UInt64 in 1...2 { bench.tell(.heard(SessionID(number))) }
+        }
+        _ = bench.pass(500)
+        let again = bench.takeLeases()
+        #expect(again.map(\.key) == [first.key])
+        // The late result of the first try still counts.
+        #expect(bench.finish(first).taken == [0])
+        #expect(bench.finish(again[0]).verdicts == [.duplicate])
+    }
+
+    @Test("progress renews a lease; without it the lease ends, and the second time in a row the worker is sent away")
+    func progress() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1, 1])
+        let leases = bench.takeLeases()
+        bench.tell(.accepted(worker, leases.map(\.lease)))
+        for _ in 0..<20 {
+            #expect(bench.pass(5000).ends.isEmpty)
+            bench.tell(.progressed(worker, leases[0].lease))
+        }
+        var actions: [ClusterAction] = []
+        for _ in 0..<7 {
+            actions += bench.pass(5000)
+            bench.tell(.heard(worker))
+        }
+        #expect(actions.contains(.cancel(worker, leases.map(\.lease))))
+        #expect(bench.machine.taskCounts(of: JobID(1))?.open == 2)
+        for _ in 0..<7 {
+            actions += bench.pass(5000)
+            bench.tell(.heard(worker))
+        }
+        #expect(actions.ends == [.wedged])
+    }
+
+    @Test("a silent worker is probed, then given up; its result still counts when it comes back")
+    func silence() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1])
+        let lease = bench.takeLeases()[0]
+        #expect(bench.pass(1000).contains(.probe(worker)))
+        #expect(bench.pass(9500).ends == [.silent])
+        let back = bench.join(1, session: 9, held: [lease.lease])
+        bench.actions.removeAll()
+        #expect(bench.tell(.result(back, lease.lease, computeTime: .milliseconds(1))).taken == [0])
+    }
+
+    @Test("a worker that reconnects within the grace goes on with its leases")
+    func reconnect() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1, 1])
+        let leases = bench.takeLeases()
+        bench.tell(.disconnected(worker, undelivered: []))
+        _ = bench.pass(1000)
+        bench.actions.removeAll()
+        _ = bench.join(1, session: 5, held: [leases[0].lease])
+        #expect(bench.actions.contains(.welcome(SessionID(5), keep: [leases[0].lease])))
+        // What it does not hold any more is leased again, to it.
+        #expect(bench.takeLeases().map(\.key) == [leases[1].key])
+        #expect(bench.finish((SessionID(5), leases[0].lease, leases[0].key)).taken == [leases[0].key.index])
+    }
+
+    @Test("a lease belongs to its process: another one's result for it is a violation, ten of them end the session")
+    func forgery() {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.submit(costs: [1])
+        let lease = bench.takeLeases()[0]
+        let thief = bench.join(2)
+        for _ in 0..<9 {
+            let actions = bench.tell(.result(thief, lease.lease, computeTime: .milliseconds(1)))
+            #expect(actions.taken.isEmpty && actions.ends.isEmpty)
+        }
+        #expect(bench.tell(.result(thief, lease.lease, computeTime: .milliseconds(1))).ends == [.strikes])
+        #expect(bench.finish(lease).taken == [0])
+    }
+
+    @Test("a draining worker gets nothing new")
+    func drain() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1, 1, 1])
+        let leases = bench.takeLeases()
+        bench.tell(.draining(worker))
+        bench.finish(leases[0])
+        bench.tell(.cancelled(worker, [leases[1].lease]))
+        #expect(bench.takeLeases().isEmpty)
+        #expect(bench.tell(.left(worker)).ends == [.orderly])
+        #expect(bench.machine.taskCounts(of: JobID(1))?.open == 2)
+    }
+
+    @Test("a coordinator that was frozen blames nobody for the silence")
+    func frozen() {
+        var bench = Bench()
+        let worker = bench.join(1)
+        _ = bench.submit(costs: [1])
+        let lease = bench.takeLeases()[0]
+        bench.tell(.accepted(worker, [lease.lease]))
+        _ = bench.pass(500)
+        bench.now = bench.now + .seconds(40)
+        #expect(bench.tell(.tick).ends.isEmpty)
+        #expect(bench.finish(lease).taken == [0])
+    }
+
+    @Test("a job without workers says why, goes on when one comes, and fails in time where none can come")
+    func starvation() {
+        var bench = Bench()
+        let job = bench.submit(costs: [1])
+        #expect(bench.pass(3000).contains(.waiting(job, "no worker is connected")))
+        #expect(bench.pass(300_000).failures.isEmpty)
+        _ = bench.join(1)
+        #expect(bench.pass(500).contains(.waiting(job, nil)))
+
+        var own = Bench { $0.failsStarvedJobs = true }
+        _ = own.submit(costs: [1])
+        #expect(own.pass(59_000).failures.isEmpty)
+        #expect(own.pass(2000).failures == [.starved("no worker is connected")])
+    }
+
+    @Test("a worker's machine gives everything back when it is told to end")
+    func workerDrains() {
+        var worker = WorkerMachine(now: Instant(nanoseconds: 0))
+        let now = Instant(nanoseconds: 1_000_000)
+        _ = worker.handle(.tick, now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
+        #expect(worker.handle(.leased(LeaseID(1), ContextID(1)), now: now) == [.compute(LeaseID(1))])
+        #expect(worker.handle(.leased(LeaseID(2), ContextID(1)), now: now) == [])
+        #expect(worker.handle(.terminate, now: now) == [.forget(LeaseID(2)), .sendDrain, .sendCancelled([LeaseID(2)])])
+        #expect(worker.handle(.computed(LeaseID(1), ok: true), now: now) == [.sendOutcome(LeaseID(1))])
+        #expect(worker.handle(.acknowledged([LeaseID(1)]), now: now) == [.forget(LeaseID(1)), .sendBye, .end(.drained)])
+    }
+
+    @Test("a worker sends an unacknowledged result again, and keeps it over a new connection")
+    func workerResends() {
+        var worker = WorkerMachine(now: Instant(nanoseconds: 0))
+        var now = Instant(nanoseconds: 1_000_000)
+        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
+        _ = worker.handle(.leased(LeaseID(1), ContextID(1)), now: now)
+        _ = worker.handle(.computed(LeaseID(1), ok: true), now: now)
+        now = now + .seconds(6)
+        #expect(worker.handle(.tick, now: now).contains(.sendOutcome(LeaseID(1))))
+        now = now + .seconds(11)
+        let lost = worker.handle(.tick, now: now)
+        #expect(lost == [.reconnect, .sendHello(held: [], unacked: [LeaseID(1)])])
+        let back = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        #expect(back == [.sendOutcome(LeaseID(1))])
+    }
+}
