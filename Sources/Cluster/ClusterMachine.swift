@@ -17,8 +17,8 @@ public struct ClusterMachine: Sendable {
     private var nextLease: UInt64
     var actions: [ClusterAction] = []
 
-    /// - Parameter firstLease: where lease numbers begin. Different lives of a coordinator must use different numbers, or a result
-    ///   for an earlier one could pass for a result of this one.
+    /// - Parameter firstLease: where lease numbers begin. Different lives of a coordinator must use different numbers, or a
+    ///   result for an earlier one could pass for a result of this one.
     public init(parameters: ClusterParameters = ClusterParameters(), firstLease: UInt64 = 1) {
         self.parameters = parameters
         nextLease = firstLease

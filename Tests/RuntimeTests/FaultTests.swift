@@ -20,6 +20,8 @@ struct FaultTests {
         }
         try farm.addWorker(flaky)
         try farm.addWorker()
+        // Alone, the first would be every worker there is.
+        while farm.coordinator.workerCount < 2 { try await Task.sleep(for: .milliseconds(5)) }
         let barriers = [9, 9, 9, 9]
         #expect(
             try await farm.run(barriers, seed: 9).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 9))

@@ -14,7 +14,7 @@ struct RenderOnFarmTests {
         request.prompt = "a red apple on a blue background"
         request.width = 256
         request.height = 256
-        request.steps = 4
+        request.steps = 2
         request.seed = 11
         request.method = .cut
         return request
