@@ -8,7 +8,7 @@ import Testing
     private typealias Size = (Int, Int)
 
     private func trace(_ text: String, _ height: Int, _ width: Int, _ plan: UNetPlan) throws -> [String: [Int]] {
-        let unet = try TestConfiguration.unet(text, ComputeContext(threads: 2))
+        let unet = try TestConfiguration.unet(text, ComputeContext(threads: 1))
         let probe = UNetProbe()
         let output = try unet.forward(testInput(unet, height: height, width: width), plan: plan, probe: probe)
         #expect(output.shape == [1, height, width, 4])

@@ -9,7 +9,7 @@ import Testing
 
     @Test(arguments: [BackendChoice.onednn, .openblas])
     func everyCommittedCasePasses(backend: BackendChoice) throws {
-        let runner = try GoldenRunner(backend: backend, threads: 2)
+        let runner = try GoldenRunner(backend: backend, threads: 1)
         #expect(runner.backendName == backend.rawValue)
         let folders = try GoldenRunner.caseFolders(below: Self.golden.path)
         var tensors = 0
@@ -37,7 +37,7 @@ import Testing
     /// From the seed, with our own noise, to the 8-bit picture that diffusers makes.
     @Test(arguments: [BackendChoice.onednn, .openblas])
     func theModelInsideTheProgramDrawsTheReferencePicture(backend: BackendChoice) throws {
-        let runner = try GoldenRunner(backend: backend, threads: 2)
+        let runner = try GoldenRunner(backend: backend, threads: 1)
         let folder = Self.golden.appendingPathComponent("cases/txt2img/openmoji-24-red-apple")
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         #expect(Set(names) == ["case.json", "expected.safetensors"], "no stored latent may stand in for the seed")
@@ -53,7 +53,7 @@ import Testing
     /// The full set of reference cases, where it is at hand.
     @Test(.enabled(if: Fixtures.sharedGolden != nil)) func everyReferenceCasePassesOrIsNamedAsUnsupported() throws {
         let golden = try #require(Fixtures.sharedGolden)
-        let runner = try GoldenRunner(backend: .auto, threads: 2)
+        let runner = try GoldenRunner(backend: .auto, threads: 1)
         var count = (passed: 0, unsupported: 0)
         let mustPass: Set<String> = [
             "cutdiffusion_detail", "cutdiffusion_interaction", "cutdiffusion_relocation", "cutdiffusion_views", "file_refusal",
