@@ -123,7 +123,10 @@ let package = Package(
             ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
         tests(
             "RenderingTests",
-            ["Rendering", "PatchGeometry", "Samplers", "RandomStreams", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+            [
+                "Acceleration", "ContentHash", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
+                "StrictJSON", "TensorCore", "TestSupport", "Weights",
+            ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),

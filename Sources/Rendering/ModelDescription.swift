@@ -33,7 +33,10 @@ public struct ModelDescription: Sendable {
     /// Pixels of one latent side.
     let scaleFactor: Int
     let latentChannels: Int
-    let textPositions: Int
+    /// Tokens of an encoded prompt, start and end among them.
+    let textTokens: Int
+    /// Width of a token's vector.
+    let textWidth: Int
     let scheduler: SchedulerConfiguration
     let tokenizer: CLIPTokenizer
     /// nil when HiDiffusion has no place in the U-Net.
@@ -41,13 +44,12 @@ public struct ModelDescription: Sendable {
     /// HiDiffusion's thresholds for this kind of model. SD 1.x and 2.x are all that is rendered so far.
     var hiDiffusionFamily: HiDiffusionFamily? { windowBlockCount == HiDiffusionFamily.sd15.windowBlockCount ? .sd15 : nil }
 
-    /// Reads configurations and tokenizer and computes the identity.
+    /// Reads configurations, tokenizer and the heads of the weight files, and computes the identity.
     ///
     /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or
     ///   describe a model that is not supported.
     public init(source: ModelSource) throws(RenderError) {
         let parts = try ModelParts(source)
-        try parts.checkFamily(source)
         guard let side = parts.unet.sampleHeight, side == parts.unet.sampleWidth else {
             throw RenderError(
                 .badModel, "\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
@@ -56,7 +58,7 @@ public struct ModelDescription: Sendable {
         sampleSize = side
         scaleFactor = parts.vae.scale
         latentChannels = parts.vae.latentChannels
-        textPositions = parts.text.maxPositions
+        textWidth = parts.text.hiddenSize
         scheduler = try RenderError.model(source) {
             try SchedulerConfiguration(json: source.json("scheduler/scheduler_config.json"))
         }
@@ -64,11 +66,16 @@ public struct ModelDescription: Sendable {
             try CLIPTokenizer(
                 CLIPTokenizerFiles(folder: "tokenizer", exists: source.exists, json: source.json, text: source.text))
         }
+        textTokens = min(tokenizer.maxLength, parts.text.maxPositions)
         windowBlockCount = parts.unet.windowBlockCount
         identity = try RenderError.model(source) { try source.identity() }
         recommended = source.name == EmbeddedModel.name ? .embedded : .general
         guard scaleFactor == 8 else {
             throw RenderError(.badModel, "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only 8.")
+        }
+        guard (2...TaskLimits.tokens).contains(textTokens) else {
+            throw RenderError(
+                .badModel, "\(source.name): prompts of \(textTokens) tokens are not supported, only 2 to \(TaskLimits.tokens).")
         }
         guard tokenizer.vocabularySize <= parts.text.vocabularySize else {
             throw RenderError(
@@ -76,6 +83,13 @@ public struct ModelDescription: Sendable {
                 "\(source.name): the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(parts.text.vocabularySize); "
                     + "they belong to different models.")
         }
+    }
+}
+
+extension ModelDescription {
+    /// Tokens of a text, without start and end.
+    func tokenCount(_ text: String) throws(RenderError) -> Int {
+        do { return try tokenizer.ids(text).count } catch { throw RenderError(.invalidRequest, error.message) }
     }
 }
 
@@ -100,22 +114,33 @@ struct ModelParts {
     let vae: VAEConfiguration
     let text: CLIPTextConfiguration
 
+    /// Reads and checks what a model says of itself. No weight is read.
     init(_ source: ModelSource) throws(RenderError) {
+        try ModelParts.checkPipeline(source)
         unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
         vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
         text = try RenderError.model(source) { try CLIPTextConfiguration(json: source.json("text_encoder/config.json")) }
+        try checkNetworks(source)
+        // A file that is cut short is found here, from its head, and not after hours of work.
+        for component in ["text_encoder", "unet", "vae"] {
+            _ = try RenderError.model(source) { try source.weights(component: component) }
+        }
     }
 
-    /// Refuses what the text-to-image path cannot run, by name.
-    func checkFamily(_ source: ModelSource) throws(RenderError) {
+    /// Refuses pipelines that the text-to-image path cannot run, by name, before their other files are read.
+    private static func checkPipeline(_ source: ModelSource) throws(RenderError) {
         if source.exists("model_index.json") {
             let index = try RenderError.model(source) { try source.json("model_index.json") }
-            if let name = index["_class_name"]?.stringValue, !Self.pipelines.contains(name) {
+            if let name = index["_class_name"]?.stringValue, !pipelines.contains(name) {
                 throw RenderError(
                     .badModel,
                     "\(source.name) is a \(name.prefix(80)); Patchloom renders Stable Diffusion 1.x and 2.x models so far.")
             }
         }
+    }
+
+    /// Refuses networks that the text-to-image path cannot run or that do not fit each other.
+    private func checkNetworks(_ source: ModelSource) throws(RenderError) {
         if unet.added != nil {
             throw RenderError(.badModel, "\(source.name) is an SDXL model; rendering with SDXL is not supported yet.")
         }
@@ -131,6 +156,12 @@ struct ModelParts {
                 "\(source.name): the U-Net takes text of width \(unet.textWidth), the text encoder gives \(text.hiddenSize); they "
                     + "belong to different models.")
         }
+        guard TaskLimits.channels.contains(vae.latentChannels) else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): latents of \(vae.latentChannels) channels are not supported, only 1 to \(TaskLimits.channels.upperBound)."
+            )
+        }
         guard vae.outChannels == 3 else {
             throw RenderError(
                 .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
@@ -138,7 +169,7 @@ struct ModelParts {
     }
 
     private static let pipelines: Set<String> = [
-        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "LatentConsistencyModelPipeline",
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
     ]
 }
 

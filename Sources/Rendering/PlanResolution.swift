@@ -36,7 +36,7 @@ struct PlanResolution {
         do {
             sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: Double(request.eta))
         } catch {
-            throw RenderError(.invalidRequest, error.message)
+            throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
         let method = resolvedMethod
         let cut = method == .cut ? try cutGeometry(steps: steps) : nil
@@ -46,19 +46,17 @@ struct PlanResolution {
                 "Patch, stride and structure fraction belong to the method cut, but this picture is rendered directly: leave them out "
                     + "or choose the method cut.")
         }
-        let structure = try hiDiffusion(
+        let structure = usesHiDiffusion(
             height: cut?.grid.patchHeight ?? latentHeight, width: cut?.grid.patchWidth ?? latentWidth)
         let detail =
-            try cut.map { geometry throws(RenderError) in
-                try hiDiffusion(height: geometry.views.windowHeight, width: geometry.views.windowWidth)
-            } ?? structure
+            cut.map { usesHiDiffusion(height: $0.views.windowHeight, width: $0.views.windowWidth) } ?? structure
         try checkHiDiffusionIsUsed(structure || detail, cut)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps,
             guidanceScale: request.guidanceScale ?? model.recommended.guidanceScale, seed: request.seed, eta: request.eta,
             method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut), hiDiffusionInStructure: structure,
-            hiDiffusionInDetail: detail, notes: notes(sampler, cut))
+            hiDiffusionInDetail: detail, notes: notes(sampler, cut) + (try promptNotes()))
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
     }
@@ -99,7 +97,7 @@ struct PlanResolution {
         do {
             let grid = try PatchGrid(height: latentHeight, width: latentWidth, patch: patch)
             let views = try ViewGrid(height: latentHeight, width: latentWidth, window: patch, stride: stride)
-            try Self.checkCounts(grid, views)
+            try checkCounts(grid, views)
             return CutGeometry(grid: grid, views: views, phases: try PhaseSchedule(steps: steps, fraction: fraction))
         } catch let error as GeometryError {
             throw RenderError(.invalidRequest, error.message)
@@ -113,29 +111,40 @@ struct PlanResolution {
     /// The most patches or views of one step.
     private static let patchLimit = 16384
 
-    private static func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
-        guard max(grid.count, views.count) <= patchLimit else {
+    /// The most bytes of all views of one step, which the coordinator holds at once.
+    private static let viewBytesLimit = 512 << 20
+
+    private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
+        let count = max(grid.count, views.count)
+        guard count <= Self.patchLimit else {
             throw RenderError(
                 .invalidRequest,
-                "The picture would be cut into \(max(grid.count, views.count)) patches: choose a larger patch or stride for at most \(patchLimit)."
+                "The picture would be cut into \(count) patches: choose a larger patch or stride for at most \(Self.patchLimit)."
             )
+        }
+        let bytes = views.count * views.windowHeight * views.windowWidth * model.latentChannels * 4
+        guard bytes <= Self.viewBytesLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): choose a "
+                    + "larger stride.")
         }
     }
 
     /// Whether HiDiffusion is on for a U-Net input of this size.
-    private func hiDiffusion(height: Int, width: Int) throws(RenderError) -> Bool {
-        guard request.hiDiffusion != .off, model.windowBlockCount != nil else { return false }
+    private func usesHiDiffusion(height: Int, width: Int) -> Bool {
+        guard request.hiDiffusion != .off, model.hiDiffusionFamily != nil else { return false }
         return HiDiffusionGuard.allows(height: height, width: width, native: native)
     }
 
     /// `on` must not be ignored in silence.
     private func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
         guard request.hiDiffusion == .on, !used else { return }
-        guard model.windowBlockCount != nil else {
+        guard model.hiDiffusionFamily != nil else {
             throw RenderError(
                 .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
         }
-        let needed = (3 * model.nativeSize + 1) / 2
+        let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side =
             model.scaleFactor * (cut.map { min($0.views.windowHeight, $0.views.windowWidth) } ?? min(latentHeight, latentWidth))
         throw RenderError(
@@ -155,6 +164,22 @@ struct PlanResolution {
         if let cut, !cut.grid.isExact {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
+        }
+        return notes
+    }
+
+    /// What of the prompts has no effect.
+    private func promptNotes() throws(RenderError) -> [String] {
+        var notes: [String] = []
+        let room = model.textTokens - 2
+        let isGuided = (request.guidanceScale ?? model.recommended.guidanceScale) > 1
+        let negative = isGuided ? request.negativePrompt : ""
+        for (name, text) in [("prompt", request.prompt), ("negative prompt", negative)] {
+            let count = try model.tokenCount(text)
+            if count > room { notes.append("the \(name) has \(count) tokens, of which the model reads the first \(room)") }
+        }
+        if !isGuided, !request.negativePrompt.isEmpty {
+            notes.append("the negative prompt has no effect without guidance above 1")
         }
         return notes
     }

@@ -17,6 +17,7 @@ public struct RenderMachine: Sendable {
 
     /// Where the render stands: which outputs the current barrier waits for.
     private enum Stage: Sendable {
+        case notStarted
         case encoding
         /// Step `step` of the whole latent.
         case denoising(step: Int)
@@ -32,8 +33,9 @@ public struct RenderMachine: Sendable {
     private let request: RenderRequest
     private let model: ModelDescription
     private let resolved: ResolvedPlan
-    private var stage = Stage.encoding
+    private var stage = Stage.notStarted
     private var context: JobContext
+    private let tokenIDs: [[Int32]]
     /// The planar latents: one canvas, or the patches of the structure phase.
     private var latents: [[Float]] = []
     private var generator: TorchCPUGenerator
@@ -52,10 +54,11 @@ public struct RenderMachine: Sendable {
         tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
     }
 
-    private let tokenIDs: [[Int32]]
-
-    /// The first barrier: the prompts, as token ids.
+    /// The first barrier: the prompts, as token ids. Called again, it begins anew.
     public mutating func start() -> Barrier {
+        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        generator = TorchCPUGenerator(seed: plan.seed)
+        latents = []
         stage = .encoding
         return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
     }
@@ -84,6 +87,8 @@ public struct RenderMachine: Sendable {
             let image = try finish(outputs[0])
             stage = .finished
             return .finished(image)
+        case .notStarted:
+            throw RenderError(.malformed, "The render has not begun; nothing is there to merge.")
         case .finished:
             throw RenderError(.malformed, "The picture is finished; nothing is left to merge.")
         }
@@ -168,10 +173,9 @@ extension RenderMachine {
         _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
     ) throws(RenderError) -> [[Int32]] {
         do {
-            let length = min(model.tokenizer.maxLength, model.textPositions)
-            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: length)
+            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: model.textTokens)
             guard plan.guidanceScale > 1 else { return [prompt] }
-            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: length), prompt]
+            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: model.textTokens), prompt]
         } catch {
             throw RenderError(.invalidRequest, error.message)
         }
@@ -179,8 +183,11 @@ extension RenderMachine {
 
     private func conditioning(_ output: TaskOutput) throws(RenderError) -> JobContext.Conditioning {
         guard case .embeddings(let rows, let tokens, let width, let values) = output, rows == tokenIDs.count,
-            tokens == tokenIDs[0].count
+            tokens == model.textTokens, width == model.textWidth, values.count == rows * tokens * width
         else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
+        guard values.allSatisfy({ $0.isFinite }) else {
+            throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
+        }
         return JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
     }
 
@@ -195,12 +202,13 @@ extension RenderMachine {
         }
     }
 
-    /// The predictions of all tasks, each checked to have its input's size.
-    private func predictions(_ outputs: [TaskOutput], _ inputs: [[Float]]) throws(RenderError) -> [[Float]] {
+    /// The predictions of all tasks, each checked to have its input's shape.
+    private func predictions(_ outputs: [TaskOutput], height: Int, width: Int) throws(RenderError) -> [[Float]] {
         var predictions: [[Float]] = []
+        predictions.reserveCapacity(outputs.count)
         for (index, output) in outputs.enumerated() {
-            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels,
-                latent.values.count == inputs[index].count
+            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels, latent.height == height,
+                latent.width == width, latent.values.count == latent.channels * height * width
             else { throw RenderError(.malformed, "The output of task \(index) is no prediction of its task's size.") }
             predictions.append(latent.values)
         }
@@ -211,7 +219,7 @@ extension RenderMachine {
         _ sample: [Float], by prediction: [Float], _ step: Int, _ phase: RenderPhase, noise: [Float]?
     ) throws(RenderError) -> [Float] {
         let next = resolved.sampler.step(modelOutput: prediction, step: step, sample: sample, noise: noise)
-        guard next.allSatisfy(\.isFinite) else {
+        guard next.allSatisfy({ $0.isFinite }) else {
             throw RenderError(
                 .nonFinite, "The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
         }
@@ -221,7 +229,8 @@ extension RenderMachine {
     private mutating func completeDenoising(_ step: Int, _ outputs: [TaskOutput]) throws(RenderError) {
         var stream = generator
         let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: latents[0].count) : nil
-        latents[0] = try stepped(latents[0], by: try predictions(outputs, latents)[0], step, .denoise, noise: noise)
+        let prediction = try predictions(outputs, height: plan.latentHeight, width: plan.latentWidth)[0]
+        latents[0] = try stepped(latents[0], by: prediction, step, .denoise, noise: noise)
         generator = stream
     }
 
@@ -229,7 +238,8 @@ extension RenderMachine {
         _ step: Int, _ interaction: PixelInteraction, _ outputs: [TaskOutput]
     ) throws(RenderError) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
-        let restored = interaction.restore(try predictions(outputs, latents))
+        let restored = interaction.restore(
+            try predictions(outputs, height: cut.grid.patchHeight, width: cut.grid.patchWidth))
         var (next, stream) = (latents, generator)
         for patch in next.indices {
             let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: next[patch].count) : nil
@@ -245,7 +255,7 @@ extension RenderMachine {
         _ step: Int, _ views: [PatchView], _ crops: [[Float]], _ outputs: [TaskOutput]
     ) throws(RenderError) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
-        let predictions = try predictions(outputs, crops)
+        let predictions = try predictions(outputs, height: cut.views.windowHeight, width: cut.views.windowWidth)
         var stream = generator
         // One map of noise for the whole canvas: views agree where they overlap.
         let noises =
@@ -261,7 +271,9 @@ extension RenderMachine {
     }
 
     private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {
-        guard case .pixels(let width, let height, let rgb) = output, width == plan.width, height == plan.height else {
+        guard case .pixels(let width, let height, let rgb) = output, width == plan.width, height == plan.height,
+            rgb.count == width * height * 3
+        else {
             throw RenderError(.malformed, "The decoded picture does not have \(plan.width)×\(plan.height) pixels.")
         }
         let parameters = GenerationParameters(request: request, plan: plan, model: model)

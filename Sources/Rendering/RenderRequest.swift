@@ -83,6 +83,13 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(
                 .invalidRequest, "The \(name) has \(text.utf8.count) bytes: shorten it to at most \(Self.promptLimit).")
         }
+        // The text goes into the picture's metadata, which ends at a NUL and has no room for the others.
+        if let control = text.utf8.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
+            throw RenderError(
+                .invalidRequest,
+                "The \(name) holds the control character U+00\(control < 16 ? "0" : "")\(String(control, radix: 16, uppercase: true)): take it out."
+            )
+        }
     }
 
     private func check(side: Int, _ name: String, _ range: ClosedRange<Int>) throws(RenderError) {

@@ -137,19 +137,21 @@ public struct JobContext: Sendable, Equatable {
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
+        try fields.only(["model", "rows", "tokens", "width"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
         guard fields.has("rows") else {
+            try fields.only(["model"])
             guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
             self.init(modelIdentity: model, conditioning: nil)
             return
         }
         let rows = try fields.integer("rows", 1...2)
-        let tokens = try fields.integer("tokens", 1...8192)
-        let width = try fields.integer("width", 1...65536)
+        let tokens = try fields.integer("tokens", 1...TaskLimits.tokens)
+        let width = try fields.integer("width", TaskLimits.textWidth)
         let values = try TensorBytes.decode(payload, count: rows * tokens * width, "A job's conditioning")
-        guard values.allSatisfy(\.isFinite) else {
+        guard values.allSatisfy({ $0.isFinite }) else {
             throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
         }
         self.init(

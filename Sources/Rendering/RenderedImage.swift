@@ -35,7 +35,7 @@ struct GenerationParameters {
             ("Size", "\(plan.width)x\(plan.height)"),
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
         ]
-        if plan.eta > 0 { pairs.append(("Eta", Self.short(plan.eta))) }
+        if plan.eta > 0 { pairs.append(("Eta DDIM", Self.short(plan.eta))) }
         // Readers take a missing RNG for the graphics card's.
         pairs.append(("RNG", "CPU"))
         pairs.append(("Method", plan.method.rawValue))
@@ -49,9 +49,13 @@ struct GenerationParameters {
         return pairs
     }
 
-    /// Values that hold a separator are written as JSON strings, as the readers expect.
+    /// Values that hold a separator, or could be taken for a quoted one, are written as JSON strings, as the readers expect. Bytes are
+    /// looked at: a separator with an accent on it is one character to Swift, and another one.
     static func quoted(_ value: String) -> String {
-        guard value.contains(where: { ",:\n".contains($0) }) else { return value }
+        let first = value.utf8.first
+        guard value.utf8.contains(where: { ",:".utf8.contains($0) || $0 < 0x20 }) || first == 0x22 || first == 0x20 else {
+            return value
+        }
         return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
     }
 

@@ -6,7 +6,9 @@ public import StrictJSON
 enum TaskLimits {
     static let channels = 1...64
     static let latentSide = 1...2048
-    static let tokens = 8192
+    /// Token ids travel in the metadata, which has 64 KiB at most.
+    static let tokens = 1024
+    static let textWidth = 1...65536
     static let windowBlocks = 1024
     /// 8-bit pixels of a whole picture: what one message carries.
     static let pictureBytes = 64 << 20
@@ -53,13 +55,16 @@ extension RenderTask {
         contextHash = hash
         switch phase {
         case .encode:
+            try fields.only(Self.commonKeys + ["ids"])
             guard payload.isEmpty else {
                 throw RenderError(.malformed, "A task that encodes text has numbers it does not need.")
             }
             work = .encode(ids: try Self.ids(metadata))
         case .decode:
+            try fields.only(Self.commonKeys + Latent.keys)
             work = .decode(try Latent(fields, payload))
         case .denoise, .structure, .detail:
+            try fields.only(Self.commonKeys + Latent.keys + ["timestep", "guidance", "rad", "pool", "shifts"])
             let shifts = try fields.integers("shifts", 0...3, limit: TaskLimits.windowBlocks)
             work = .denoise(
                 DenoiseWork(
@@ -70,6 +75,8 @@ extension RenderTask {
                         windowShifts: shifts.map { $0.map { UInt8($0) } })))
         }
     }
+
+    private static let commonKeys = ["phase", "step", "index", "context"]
 
     private static func ids(_ metadata: JSONValue) throws(RenderError) -> [[Int32]] {
         guard let rows = metadata["ids"]?.arrayValue, (1...2).contains(rows.count) else {
@@ -89,17 +96,22 @@ extension RenderTask {
             }
             ids.append(numbers)
         }
+        guard ids.allSatisfy({ $0.count == ids[0].count }) else {
+            throw RenderError(.malformed, "The rows of token ids have different lengths.")
+        }
         return ids
     }
 }
 
 extension Latent {
+    fileprivate static let keys = ["channels", "height", "width"]
+
     fileprivate init(_ fields: WireFields, _ payload: [UInt8]) throws(RenderError) {
         let channels = try fields.integer("channels", TaskLimits.channels)
         let height = try fields.integer("height", TaskLimits.latentSide)
         let width = try fields.integer("width", TaskLimits.latentSide)
         let values = try TensorBytes.decode(payload, count: channels * height * width, "A latent")
-        guard values.allSatisfy(\.isFinite) else { throw RenderError(.nonFinite, "A latent holds NaN or infinity.") }
+        guard values.allSatisfy({ $0.isFinite }) else { throw RenderError(.nonFinite, "A latent holds NaN or infinity.") }
         self.init(channels: channels, height: height, width: width, values: values)
     }
 }
@@ -140,15 +152,20 @@ extension TaskOutput {
         let fields = WireFields(metadata, "A task's output")
         switch try fields.string("kind") {
         case "embeddings":
+            try fields.only(["kind", "rows", "tokens", "width"])
             let rows = try fields.integer("rows", 1...2)
             let tokens = try fields.integer("tokens", 1...TaskLimits.tokens)
-            let width = try fields.integer("width", 1...65536)
+            let width = try fields.integer("width", TaskLimits.textWidth)
             let values = try TensorBytes.decode(payload, count: rows * tokens * width, "An embedding")
-            guard values.allSatisfy(\.isFinite) else { throw RenderError(.nonFinite, "An embedding holds NaN or infinity.") }
+            guard values.allSatisfy({ $0.isFinite }) else {
+                throw RenderError(.nonFinite, "An embedding holds NaN or infinity.")
+            }
             self = .embeddings(rows: rows, tokens: tokens, width: width, values: values)
         case "prediction":
+            try fields.only(["kind"] + Latent.keys)
             self = .prediction(try Latent(fields, payload))
         case "pixels":
+            try fields.only(["kind", "width", "height"])
             let width = try fields.integer("width", 1...RenderRequest.sideLimit)
             let height = try fields.integer("height", 1...RenderRequest.sideLimit)
             guard payload.count == width * height * 3 else {

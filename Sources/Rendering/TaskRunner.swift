@@ -41,16 +41,27 @@ public final class TaskRunner {
         modelIdentities = identities
     }
 
-    /// Takes a job's context and builds the networks that its tasks will need.
+    /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
+    /// should not come out when the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built.
+    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.malformed` for prompts that do not fit it.
     public func open(_ job: JobContext) throws(RenderError) {
-        guard !contexts.contains(where: { $0.hash == job.hash }) else { return }
+        if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
+            contexts.append(contexts.remove(at: place))
+            return
+        }
         guard let model = networks[job.modelIdentity] else {
             throw RenderError(
                 .badModel, "This worker has no model \(job.modelIdentity.hex): start it with the folder of that model (-m).")
         }
+        _ = try model.decoder()
         if let conditioning = job.conditioning {
+            guard conditioning.width == model.parts.unet.textWidth else {
+                throw RenderError(
+                    .malformed,
+                    "A job's conditioning has the width \(conditioning.width), but the U-Net of \(model.name) takes "
+                        + "\(model.parts.unet.textWidth).")
+            }
             _ = try model.unet()
             contexts.append((job.hash, OpenedContext(model: model, text: conditioning)))
         } else {
@@ -86,7 +97,7 @@ public final class TaskRunner {
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {
-            throw RenderError(error.code == .nonFinite ? .nonFinite : .malformed, "\(task.title): \(error.message)")
+            throw RenderError(RenderError.Code(error.code), "\(task.title): \(error.message)")
         } catch {
             throw RenderError(.compute, "\(task.title): \(error)")
         }
@@ -119,10 +130,15 @@ public final class TaskRunner {
 
     private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
         let decoder = try opened.model.decoder()
+        guard latent.channels == decoder.configuration.latentChannels else {
+            throw ModelError(
+                .input,
+                "the autoencoder takes latents of \(decoder.configuration.latentChannels) channels, not \(latent.channels).")
+        }
         let input = decoder.configuration.decoderInput(latent.values, height: latent.height, width: latent.width)
         let image = try decoder.decode(
             Tensor(planar: input, n: 1, c: latent.channels, h: latent.height, w: latent.width))
-        return .pixels(width: image.shape[2], height: image.shape[1], rgb: image.floats.map(Self.byte))
+        return .pixels(width: image.shape[2], height: image.shape[1], rgb: image.array.map(Self.byte))
     }
 
     /// −1…1 to 0…255 as diffusers does: halved and shifted, clamped, scaled, rounded half to even.
@@ -142,9 +158,9 @@ private struct OpenedContext {
     }
 
     /// The embedded prompts: two rows with guidance, one without.
-    func text(guided: Bool) throws(RenderError) -> Tensor {
+    func text(guided: Bool) throws(ModelError) -> Tensor {
         guard let rows, rows.shape[0] == (guided ? 2 : 1) else {
-            throw RenderError(.malformed, "A task's guidance does not fit the number of prompts in its context.")
+            throw ModelError(.input, "its guidance does not fit the number of prompts in its context.")
         }
         return rows
     }
@@ -154,7 +170,7 @@ private struct OpenedContext {
 private final class ModelNetworks {
     private let source: ModelSource
     private let context: ComputeContext
-    private let parts: ModelParts
+    let parts: ModelParts
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
     private var builtTextEncoder: CLIPTextModel?
@@ -162,8 +178,9 @@ private final class ModelNetworks {
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
         (self.source, self.context) = (source, context)
         parts = try ModelParts(source)
-        try parts.checkFamily(source)
     }
+
+    var name: String { source.name }
 
     func unet() throws(RenderError) -> UNet {
         if let builtUNet { return builtUNet }
@@ -190,5 +207,18 @@ private final class ModelNetworks {
         }
         builtTextEncoder = encoder
         return encoder
+    }
+}
+
+extension RenderError.Code {
+    /// What a network's refusal means for the task that ran on it.
+    fileprivate init(_ code: ModelError.Code) {
+        self =
+            switch code {
+            case .configuration, .weights: .badModel
+            case .input: .malformed
+            case .compute: .compute
+            case .nonFinite: .nonFinite
+            }
     }
 }

@@ -15,12 +15,10 @@ enum TensorBytes {
             throw RenderError(.malformed, "\(what) has \(bytes.count) bytes instead of \(count * 4).")
         }
         return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            bytes.withUnsafeBytes { source in
-                for index in 0..<count {
-                    buffer[index] = Float(
-                        bitPattern: UInt32(littleEndian: source.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self)))
-                }
-            }
+            bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
+            #if _endian(big)
+                for index in 0..<count { buffer[index] = Float(bitPattern: buffer[index].bitPattern.byteSwapped) }
+            #endif
             initialized = count
         }
     }

@@ -11,6 +11,12 @@ struct WireFields {
         self.what = what
     }
 
+    /// Refuses members that are not known: what another version put there must not be ignored.
+    func only(_ keys: [String]) throws(RenderError) {
+        guard let unknown = object?.keys.first(where: { !keys.contains($0) }) else { return }
+        throw RenderError(.malformed, "\(what) has a member \"\(unknown.prefix(60))\" that does not belong there.")
+    }
+
     func has(_ key: String) -> Bool { object?[key] != nil }
 
     func integer(_ key: String, _ range: ClosedRange<Int>) throws(RenderError) -> Int {

@@ -1,0 +1,210 @@
+import Acceleration
+import ContentHash
+import StrictJSON
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// Tasks, outputs and contexts in their wire form.
+@Suite struct CodecTests {
+    private static let hash = SHA256Digest(of: Array("context".utf8))
+
+    private static func latent(_ seed: UInt64, _ channels: Int = 4, _ height: Int = 3, _ width: Int = 5) -> Latent {
+        var numbers = TestNumbers(seed: seed)
+        var values = numbers.floats(channels * height * width, scale: 3)
+        // What a careless conversion would lose.
+        values[0] = -0.0
+        values[1] = .leastNonzeroMagnitude
+        values[2] = .greatestFiniteMagnitude
+        values[3] = 1 + .ulpOfOne
+        return Latent(channels: channels, height: height, width: width, values: values)
+    }
+
+    private static func task(_ phase: RenderPhase, _ work: RenderTask.Work) -> RenderTask {
+        RenderTask(phase: phase, step: 24, index: 840, contextHash: hash, work: work)
+    }
+
+    private static func denoise(_ plan: UNetPlan) -> RenderTask.Work {
+        .denoise(DenoiseWork(latent: latent(7), timestep: 0.1, guidance: 7.3, plan: plan))
+    }
+
+    static let tasks: [RenderTask] = [
+        task(.encode, .encode(ids: [[0, 1, 2558, 49407]])),
+        task(.encode, .encode(ids: [[1, 2, 3], [4, 5, .max]])),
+        task(.denoise, denoise(.plain)),
+        task(.structure, denoise(UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
+        task(.detail, denoise(UNetPlan(rad: false, pool: true, windowShifts: []))),
+        task(.decode, .decode(latent(8, 16, 2, 2))),
+    ]
+
+    static let outputs: [TaskOutput] = [
+        .embeddings(rows: 2, tokens: 3, width: 4, values: latent(1, 4, 2, 3).values),
+        .prediction(latent(2)),
+        .pixels(width: 3, height: 2, rgb: (0..<18).map { UInt8($0 * 14) }),
+    ]
+
+    static let contexts: [JobContext] = [
+        JobContext(modelIdentity: hash, conditioning: nil),
+        JobContext(
+            modelIdentity: hash,
+            conditioning: JobContext.Conditioning(rows: 1, tokens: 2, width: 6, values: latent(3, 4, 1, 3).values)),
+    ]
+
+    private static func parsed(_ metadata: JSONValue) throws -> JSONValue {
+        try JSONValue(parsing: metadata.canonicalBytes(), limits: .wire)
+    }
+
+    private func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
+
+    @Test(arguments: tasks) func aTaskComesBackBitForBit(_ task: RenderTask) throws {
+        let encoded = task.encoded()
+        let back = try RenderTask(metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
+        #expect(back == task)
+        if case .denoise(let sent) = task.work, case .denoise(let received) = back.work {
+            #expect(bits(sent.latent.values) == bits(received.latent.values))
+            #expect(bits([sent.timestep, sent.guidance]) == bits([received.timestep, received.guidance]))
+        }
+        let again = back.encoded()
+        #expect(again.payload == encoded.payload && again.metadata.canonicalBytes() == encoded.metadata.canonicalBytes())
+    }
+
+    @Test(arguments: outputs) func anOutputComesBackBitForBit(_ output: TaskOutput) throws {
+        let encoded = output.encoded()
+        let back = try TaskOutput(metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
+        #expect(back == output)
+        #expect(back.encoded().payload == encoded.payload)
+    }
+
+    @Test(arguments: contexts) func aContextComesBackWithItsHash(_ context: JobContext) throws {
+        let encoded = context.encoded()
+        let back = try JobContext(metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
+        #expect(back == context && back.hash == context.hash)
+    }
+
+    @Test func theHashTellsContextsApart() {
+        func context(_ rows: Int, _ tokens: Int, _ width: Int, first: Float) -> SHA256Digest {
+            var values = [Float](repeating: 1, count: rows * tokens * width)
+            values[0] = first
+            return JobContext(
+                modelIdentity: Self.hash,
+                conditioning: JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
+            ).hash
+        }
+        let hashes = [
+            context(1, 4, 6, first: 1), context(2, 2, 6, first: 1), context(1, 6, 4, first: 1), context(1, 4, 6, first: 2),
+            Self.contexts[0].hash,
+        ]
+        #expect(Set(hashes).count == hashes.count)
+    }
+
+    /// Numbers are f32, little endian, in planar order: what any other program would write.
+    @Test func payloadsAreLittleEndianFloats() {
+        let work = RenderTask.Work.decode(Latent(channels: 1, height: 1, width: 2, values: [1, -2.5]))
+        #expect(Self.task(.decode, work).encoded().payload == [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0])
+    }
+
+    @Test func wrongMembersAreRefused() {
+        let cases: [(task: Int, key: String, value: JSONValue?)] = [
+            (0, "phase", "encode "), (0, "phase", nil), (0, "phase", "decode"), (2, "phase", "encode"), (0, "step", -1),
+            (0, "step", .number(1)), (0, "index", 1_000_001), (0, "index", "0"), (0, "context", "ab"), (0, "context", .null),
+            (0, "ids", []), (0, "ids", [[]]), (0, "ids", [[1], [1], [1]]), (0, "ids", [[-1]]), (0, "ids", [[2_147_483_648]]),
+            (0, "ids", [["1"]]), (0, "ids", [[1, 2], [1]]), (0, "ids", nil), (0, "channels", 4), (2, "channels", 0),
+            (2, "channels", 65), (2, "channels", 8), (2, "height", .integer(.max)), (2, "height", 2049), (2, "width", -5),
+            (2, "width", nil), (2, "timestep", nil), (2, "timestep", .number(1e300)), (2, "guidance", "7"),
+            (2, "rad", 1), (2, "pool", nil), (3, "shifts", [4]), (3, "shifts", [-1]), (3, "shifts", "0123"),
+            (3, "shifts", .null), (3, "shifts", .array([JSONValue](repeating: 0, count: 1025))), (2, "surprise", 1),
+            (5, "timestep", 1), (5, "ids", [[1]]),
+        ]
+        for (index, key, value) in cases {
+            let encoded = Self.tasks[index].encoded()
+            var object = encoded.metadata.objectValue ?? JSONObject()
+            object[key] = value
+            let error = refusal { _ = try RenderTask(metadata: .object(object), payload: encoded.payload) }
+            #expect(error?.code == .malformed && error?.isSentence == true, "\(index) \(key) \(String(describing: error))")
+        }
+    }
+
+    @Test func wrongOutputsAndContextsAreRefused() {
+        let cases: [(metadata: JSONValue, bytes: Int)] = [
+            ([:], 0), (.null, 0), (["kind": "picture"], 0), (["kind": "pixels", "width": 2, "height": 2], 11),
+            (["kind": "pixels", "width": 16385, "height": 1], 3), (["kind": "pixels", "width": 0, "height": 1], 0),
+            (["kind": "pixels", "width": 1, "height": 1, "depth": 1], 3),
+            (["kind": "embeddings", "rows": 3, "tokens": 1, "width": 1], 12),
+            (["kind": "embeddings", "rows": 2, "tokens": 1025, "width": 1], 8200),
+            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": .integer(.max)], 4),
+            (["kind": "prediction", "channels": 64, "height": 2048, "width": 2048], 4),
+        ]
+        for (metadata, bytes) in cases {
+            let payload = [UInt8](repeating: 0, count: bytes)
+            #expect(refusal { _ = try TaskOutput(metadata: metadata, payload: payload) }?.code == .malformed, "\(metadata)")
+        }
+        let model = JSONValue.string(Self.hash.hex)
+        let contexts: [(metadata: JSONValue, bytes: Int)] = [
+            ([:], 0), (["model": "12"], 0), (["model": model], 4), (["model": model, "tokens": 1], 0),
+            (["model": model, "rows": 1], 0), (["model": model, "rows": 3, "tokens": 1, "width": 1], 12),
+            (["model": model, "rows": 1, "tokens": 1, "width": 1], 8),
+            (["model": model, "rows": 2, "tokens": 1024, "width": 65537], 4),
+            (["model": model, "rows": 1, "tokens": 1, "width": 1, "clip_skip": 2], 4),
+        ]
+        for (metadata, bytes) in contexts {
+            let payload = [UInt8](repeating: 0, count: bytes)
+            #expect(refusal { _ = try JobContext(metadata: metadata, payload: payload) }?.code == .malformed, "\(metadata)")
+        }
+    }
+
+    @Test func numbersThatAreNoneAreRefused() {
+        for bad in [Float.nan, .infinity, -.infinity, Float(bitPattern: 0x7F80_0001)] {
+            let payload = [1, bad].flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> ($0 * 8)) } }
+            let shape: JSONValue = ["kind": "prediction", "channels": 1, "height": 1, "width": 2]
+            #expect(refusal { _ = try TaskOutput(metadata: shape, payload: payload) }?.code == .nonFinite)
+            let text: JSONValue = ["kind": "embeddings", "rows": 1, "tokens": 1, "width": 2]
+            #expect(refusal { _ = try TaskOutput(metadata: text, payload: payload) }?.code == .nonFinite)
+            let context: JSONValue = ["model": .string(Self.hash.hex), "rows": 1, "tokens": 1, "width": 2]
+            #expect(refusal { _ = try JobContext(metadata: context, payload: payload) }?.code == .nonFinite)
+        }
+    }
+
+    /// Damaged metadata and payloads are refused, or are something that travels as well as what was sent. Nothing traps.
+    @Test(arguments: 0..<4) func damageNeverTraps(_ seed: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(seed))
+        let parts =
+            Self.tasks.map { $0.encoded() } + Self.outputs.map { $0.encoded() } + Self.contexts.map { $0.encoded() }
+        var (refused, accepted) = (0, 0)
+        for round in 0..<1500 {
+            let part = parts[round % parts.count]
+            var text = part.metadata.canonicalBytes()
+            var payload = part.payload
+            if round % 3 != 0 { text = Mutation.mutate(text, using: &generator) }
+            if round % 3 != 1 { payload = Mutation.mutate(payload, using: &generator) }
+            guard let metadata = try? JSONValue(parsing: text, limits: .wire) else {
+                refused += 1
+                continue
+            }
+            let results: [Bool] = [
+                try survives { try RenderTask(metadata: metadata, payload: payload).encoded() },
+                try survives { try TaskOutput(metadata: metadata, payload: payload).encoded() },
+                try survives { try JobContext(metadata: metadata, payload: payload).encoded() },
+            ]
+            if results.contains(true) { accepted += 1 } else { refused += 1 }
+            // Whatever was accepted holds the very payload that came.
+            for body in [
+                { try RenderTask(metadata: metadata, payload: payload).encoded().payload },
+                { try TaskOutput(metadata: metadata, payload: payload).encoded().payload },
+            ] where (try? body()) != nil { #expect(try body() == payload) }
+        }
+        #expect(refused > 500 && accepted > 50, "\(refused) refused, \(accepted) accepted")
+    }
+
+    /// Whether the damaged message was accepted; errors of another kind than the module's own come through.
+    private func survives(_ body: () throws -> (metadata: JSONValue, payload: [UInt8])) throws -> Bool {
+        do {
+            let encoded = try body()
+            _ = encoded.metadata.canonicalBytes()
+            return true
+        } catch let error as RenderError {
+            #expect([.malformed, .nonFinite].contains(error.code) && error.isSentence, "\(error)")
+            return false
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import Rendering
+import TensorCore
+import Weights
+
+/// A whole render in one thread: every barrier's tasks go through their wire form and a task runner.
+struct LocalRender {
+    let runner: TaskRunner
+    let model: ModelDescription
+
+    init(_ source: ModelSource = .embeddedModel, backend: BackendChoice = .auto, threads: Int = 2) throws {
+        runner = try TaskRunner(models: [source], backend: backend, threads: threads)
+        model = try ModelDescription(source: source)
+    }
+
+    /// - Parameter order: the order in which a barrier's tasks are computed, by their number; a task may be computed again.
+    func image(_ request: RenderRequest, order: (Int) -> [Int] = { Array(0..<$0) }) throws -> RenderedImage {
+        var render = try OngoingRender(request, model)
+        while render.image == nil { try render.advance(runner, order: order) }
+        return try render.finished
+    }
+}
+
+/// A render that is carried on barrier by barrier.
+struct OngoingRender {
+    private var machine: RenderMachine
+    private(set) var barrier: Barrier
+    private(set) var image: RenderedImage?
+
+    init(_ request: RenderRequest, _ model: ModelDescription) throws {
+        machine = try RenderMachine(request: request, model: model)
+        barrier = machine.start()
+    }
+
+    var finished: RenderedImage {
+        get throws {
+            guard let image else { throw RenderError(.malformed, "The render is not finished.") }
+            return image
+        }
+    }
+
+    /// Computes and merges one barrier.
+    mutating func advance(_ runner: TaskRunner, order: (Int) -> [Int] = { Array(0..<$0) }) throws {
+        let context = barrier.context.encoded()
+        try runner.open(JobContext(metadata: context.metadata, payload: context.payload))
+        var outputs = [TaskOutput?](repeating: nil, count: barrier.tasks.count)
+        for index in order(barrier.tasks.count) {
+            let task = barrier.tasks[index].encoded()
+            let output = try runner.run(RenderTask(metadata: task.metadata, payload: task.payload)).encoded()
+            outputs[index] = try TaskOutput(metadata: output.metadata, payload: output.payload)
+        }
+        switch try machine.complete(outputs.compactMap { $0 }) {
+        case .barrier(let next): barrier = next
+        case .finished(let image): self.image = image
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import ContentHash
+import EmbeddedModel
+import PatchGeometry
+import StrictJSON
+import TensorCore
+import TestSupport
+import Testing
+import Weights
+
+@testable import Rendering
+
+/// Models that cannot be rendered with are refused before any work is done.
+@Suite struct ModelTests {
+    private static let unetWeights = "unet/diffusion_pytorch_model.safetensors"
+    private static let vaeWeights = "vae/diffusion_pytorch_model.safetensors"
+
+    /// Coordinator and worker refuse alike.
+    private func expectRefusal(
+        _ code: RenderError.Code, _ part: String, _ source: ModelSource, _ location: SourceLocation = #_sourceLocation
+    ) {
+        let described = refusal { _ = try ModelDescription(source: source) }
+        let worked = refusal { _ = try TaskRunner(models: [source], backend: .auto, threads: 1) }
+        #expect(
+            described?.code == code && described?.isSentence == true, "\(String(describing: described))",
+            sourceLocation: location)
+        #expect(described?.message.contains(part) == true, "\(described?.message ?? "accepted")", sourceLocation: location)
+        #expect(
+            worked?.code == code && worked?.message.contains(part) == true, "\(worked?.message ?? "accepted")",
+            sourceLocation: location)
+    }
+
+    @Test func whatIsMissingIsNamed() {
+        for path in [
+            "unet/config.json", "vae/config.json", "text_encoder/config.json", Self.unetWeights, Self.vaeWeights,
+            "text_encoder/model.safetensors",
+        ] {
+            let part = path.hasSuffix(".json") ? path : path.split(separator: "/")[0] + " has no weights"
+            expectRefusal(.notFound, "variant/\(part)", ModelVariant.source([path: nil]))
+        }
+        for path in ["scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/vocab.json"] {
+            let error = refusal { _ = try ModelDescription(source: ModelVariant.source([path: nil])) }
+            #expect(error?.code == .notFound && error?.message.contains(path) == true, "\(path): \(String(describing: error))")
+        }
+        do {
+            _ = try ModelSource.folder("/there/is/no/such/model")
+            Issue.record("a folder that is missing was accepted")
+        } catch { #expect(error.code == .notFound && error.message.contains("/there/is/no/such/model")) }
+    }
+
+    @Test func otherPipelinesAreRefusedByName() throws {
+        for name in [
+            "StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "FluxPipeline", "LatentConsistencyModelPipeline",
+        ] {
+            expectRefusal(
+                .badModel, "is a \(name)", try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
+            )
+        }
+        let sdxl: [String: JSONValue] = [
+            "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 56,
+        ]
+        expectRefusal(.badModel, "is an SDXL model", try ModelVariant.source(changing: "unet/config.json", sdxl))
+        expectRefusal(
+            .badModel, "one for inpainting", try ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
+    }
+
+    @Test func filesThatDoNotFitEachOtherAreRefused() throws {
+        let cases: [(part: String, path: String, members: [String: JSONValue])] = [
+            ("text of width 96", "unet/config.json", ["cross_attention_dim": 96]),
+            ("\"sample_size\"", "unet/config.json", ["sample_size": [16, 24]]),
+            (
+                "autoencoder of scale 4", "vae/config.json",
+                [
+                    "block_out_channels": [16, 32, 64],
+                    "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+                    "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
+                ]
+            ),
+            ("1 colour channels", "vae/config.json", ["out_channels": 1]),
+            ("knows 2560 tokens, the text encoder 2000", "text_encoder/config.json", ["vocab_size": 2000]),
+            ("prompts of 1 tokens", "text_encoder/config.json", ["max_position_embeddings": 1]),
+        ]
+        for (part, path, members) in cases {
+            let error = refusal { _ = try ModelDescription(source: ModelVariant.source(changing: path, members)) }
+            #expect(error?.code == .badModel && error?.isSentence == true, "\(part): \(String(describing: error))")
+            #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+        }
+    }
+
+    @Test func weightsThatAreCutShortAreFoundAtTheStart() {
+        for path in [Self.unetWeights, Self.vaeWeights, "text_encoder/model.safetensors"] {
+            let whole = ModelVariant.bytes(path)
+            for content in [Array(whole.dropLast(1)), Array(whole.prefix(whole.count / 2)), Array(whole.prefix(7)), []] {
+                expectRefusal(.badModel, "variant/\(path)", ModelVariant.source([path: content]))
+            }
+        }
+    }
+
+    @Test func configurationsThatAreBrokenAreNamed() {
+        for path in ["unet/config.json", "vae/config.json", "text_encoder/config.json", "model_index.json"] {
+            for content in ["", "{", "[]", "{\"a\":1,\"a\":2}"] {
+                let error = refusal { _ = try ModelDescription(source: ModelVariant.source([path: Array(content.utf8)])) }
+                if path == "model_index.json", content == "[]" { continue }
+                #expect(
+                    error?.code == .badModel && error?.isSentence == true, "\(path) \(content): \(String(describing: error))")
+            }
+        }
+    }
+
+    /// Weights that do not fit the configuration are refused when a job is opened, the decoder's as well: not when the picture is
+    /// nearly done.
+    @Test func weightsThatDoNotFitAreRefusedWhenAJobIsOpened() throws {
+        let cases: [(path: String, members: [String: JSONValue])] = [
+            ("vae/config.json", ["layers_per_block": 2]), ("text_encoder/config.json", ["num_hidden_layers": 4]),
+        ]
+        for (path, members) in cases {
+            let source = try ModelVariant.source(changing: path, members)
+            let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)
+            let error = refusal {
+                try runner.open(JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil))
+            }
+            #expect(error?.code == .badModel && error?.isSentence == true, "\(path): \(String(describing: error))")
+        }
+    }
+
+    @Test func theEmbeddedModelIsDescribed() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        #expect(model.name == EmbeddedModel.name && model.nativeSize == 128)
+        #expect(model.recommended.guidanceScale == 5 && model.recommended.structureFraction.description == "0.4")
+        #expect(model.textTokens == 77 && model.textWidth == 128)
+        let copy = try ModelDescription(source: ModelVariant.source(name: "copy", [:]))
+        #expect(copy.identity == model.identity && copy.recommended == .general)
+        let other = try ModelVariant.predicting("epsilon")
+        #expect(other.identity != model.identity)
+    }
+}

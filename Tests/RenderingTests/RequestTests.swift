@@ -1,0 +1,86 @@
+import PatchGeometry
+import Rendering
+import Samplers
+import StrictJSON
+import Testing
+
+@Suite struct RequestTests {
+    private static let full = request {
+        $0.prompt = "a red apple, \"ripe\"\n: 🍎"
+        $0.negativePrompt = "blurry\ttext"
+        ($0.width, $0.height) = (1024, 520)
+        $0.steps = 17
+        $0.guidanceScale = 6.25
+        $0.seed = .max
+        $0.method = .cut
+        $0.hiDiffusion = .off
+        ($0.patch, $0.stride) = (256, 96)
+        $0.structureFraction = StructureFraction("0.35")
+        $0.samplingMethod = .ddim
+        $0.eta = 0.1
+    }
+
+    @Test(arguments: [RenderRequest(), full])
+    func roundTrip(_ request: RenderRequest) throws {
+        let bytes = request.json.canonicalBytes()
+        #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
+    }
+
+    @Test func absentKeysAreTheDefaults() throws {
+        #expect(try RenderRequest(json: [:]) == RenderRequest())
+    }
+
+    @Test func everySettingOutOfRangeIsRefusedWithASentenceThatNamesIt() {
+        let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
+            ("prompt has 8193 bytes", { $0.prompt = String(repeating: "a", count: 8193) }),
+            ("negative prompt has 8196 bytes", { $0.negativePrompt = String(repeating: "🍎", count: 2049) }),
+            ("prompt holds the control character U+0000", { $0.prompt = "a\0b" }),
+            ("negative prompt holds the control character U+001B", { $0.negativePrompt = "\u{1B}[31m" }),
+            ("width of 56 px is not possible", { $0.width = 56 }),
+            ("height of -8 px is not possible", { $0.height = -8 }),
+            ("width of 16392 px is not possible", { $0.width = 16392 }),
+            ("width of 9223372036854775807 px", { $0.width = .max }),
+            ("height of 517 px is not a multiple of 8: choose 512 or 520", { $0.height = 517 }),
+            ("0 steps", { $0.steps = 0 }), ("1001 steps", { $0.steps = 1001 }),
+            ("guidance scale of -1", { $0.guidanceScale = -1 }), ("guidance scale of 51", { $0.guidanceScale = 51 }),
+            ("guidance scale of nan", { $0.guidanceScale = .nan }), ("guidance scale of inf", { $0.guidanceScale = .infinity }),
+            ("eta of 1.5", { $0.eta = 1.5 }), ("eta of nan", { $0.eta = .nan }),
+            ("patch of 32 px", { $0.patch = 32 }), ("patch of 100 px", { $0.patch = 100 }),
+            ("stride of 0 px", { $0.stride = 0 }), ("stride of 4 px", { $0.stride = 4 }),
+            ("stride of 136 px would leave gaps", { ($0.patch, $0.stride) = (128, 136) }),
+        ]
+        for (part, change) in cases {
+            let error = refusal { try request(change).validated() }
+            #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
+            #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+        }
+    }
+
+    @Test func jsonOfTheWrongKindIsRefusedByKey() throws {
+        let cases: [(key: String, value: JSONValue)] = [
+            ("prompt", 1), ("negative_prompt", .null), ("width", "512"), ("width", .number(512.5)), ("height", .bool(true)),
+            ("steps", .number(1e300)), ("cfg_scale", "7"), ("seed", 42), ("seed", "-1"), ("seed", "18446744073709551616"),
+            ("method", "auto "), ("method", 1), ("hidiffusion", "yes"), ("patch", .null), ("stride", []),
+            ("structure_fraction", .number(0.5)), ("structure_fraction", "1.0"), ("structure_fraction", "0"),
+            ("sampling_method", "euler_a"), ("eta", "0"), ("surprise", 1), ("", .null),
+        ]
+        for (key, value) in cases {
+            var object = JSONObject()
+            object[key] = value
+            let error = refusal { _ = try RenderRequest(json: .object(object)) }
+            #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(key)")
+            #expect(error?.message.contains("\"\(key)\"") == true, "\(key): \(error?.message ?? "accepted")")
+        }
+        for json: JSONValue in [.null, [], "request", 7] {
+            #expect(refusal { _ = try RenderRequest(json: json) }?.code == .invalidRequest)
+        }
+    }
+
+    @Test func numbersBeyondAFloatAreRefused() {
+        for key in ["cfg_scale", "eta"] {
+            var object = JSONObject()
+            object[key] = .number(1e300)
+            #expect(refusal { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest)
+        }
+    }
+}

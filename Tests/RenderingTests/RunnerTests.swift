@@ -1,0 +1,162 @@
+import Acceleration
+import ContentHash
+import StrictJSON
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// The worker's side with the embedded model.
+@Suite struct RunnerTests {
+    private static let hash = SHA256Digest(of: Array("no context".utf8))
+
+    private static func denoise(
+        _ context: JobContext, channels: Int = 4, height: Int = 8, width: Int = 8, guidance: Float = 5,
+        timestep: Float = 500, plan: UNetPlan = .plain, seed: UInt64 = 1
+    ) -> RenderTask {
+        var numbers = TestNumbers(seed: seed)
+        let latent = Latent(
+            channels: channels, height: height, width: width, values: numbers.floats(channels * height * width))
+        return RenderTask(
+            phase: .detail, step: 3, index: 7, contextHash: context.hash,
+            work: .denoise(DenoiseWork(latent: latent, timestep: timestep, guidance: guidance, plan: plan)))
+    }
+
+    private static func context(_ runner: TaskRunner, rows: Int = 2, tokens: Int = 77, width: Int = 128, seed: UInt64 = 1)
+        -> JobContext
+    {
+        var numbers = TestNumbers(seed: seed)
+        return JobContext(
+            modelIdentity: runner.modelIdentities[0],
+            conditioning: JobContext.Conditioning(
+                rows: rows, tokens: tokens, width: width, values: numbers.floats(rows * tokens * width)))
+    }
+
+    private func runner() throws -> TaskRunner { try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1) }
+
+    @Test func aTaskThatDoesNotFitIsRefusedByName() throws {
+        let runner = try runner()
+        let (guided, alone) = (Self.context(runner), Self.context(runner, rows: 1, tokens: 5))
+        let prompts = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
+        for context in [guided, alone, prompts] { try runner.open(context) }
+        func encode(_ ids: [[Int32]]) -> RenderTask {
+            RenderTask(phase: .encode, step: 0, index: 0, contextHash: prompts.hash, work: .encode(ids: ids))
+        }
+        func decode(_ channels: Int) -> RenderTask {
+            let latent = Latent(channels: channels, height: 2, width: 2, values: [Float](repeating: 0, count: channels * 4))
+            return RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: .decode(latent))
+        }
+        let cases: [(part: String, task: RenderTask)] = [
+            ("samples of 4 channels", Self.denoise(guided, channels: 3)),
+            ("samples of 4 channels", Self.denoise(guided, channels: 8)),
+            ("guidance does not fit", Self.denoise(guided, guidance: 1)),
+            ("guidance does not fit", Self.denoise(alone, guidance: 5)),
+            ("guidance does not fit", Self.denoise(prompts)),
+            ("5 window blocks", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3]))),
+            ("5 window blocks", Self.denoise(guided, plan: UNetPlan(windowShifts: []))),
+            ("Window shifts are 0, 1, 2 or 3", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3, 4]))),
+            ("vocabulary of 2560", encode([[2558, 2560]])), ("vocabulary of 2560", encode([[.max]])),
+            ("1 to 77 tokens", encode([[Int32](repeating: 1, count: 78)])), ("1 to 77 tokens", encode([[]])),
+            ("latents of 4 channels", decode(3)), ("latents of 4 channels", decode(8)), ("latents of 4 channels", decode(1)),
+        ]
+        for (part, task) in cases {
+            let error = refusal { _ = try runner.run(task) }
+            #expect(error?.code == .malformed && error?.isSentence == true, "\(part): \(String(describing: error))")
+            #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+            #expect(error?.message.hasPrefix(task.title) == true, "\(error?.message ?? "")")
+        }
+        // The runner is none the worse for it.
+        guard case .prediction(let latent) = try runner.run(Self.denoise(guided)) else {
+            Issue.record("a denoising task gives a prediction")
+            return
+        }
+        #expect(latent.values.allSatisfy { $0.isFinite })
+    }
+
+    /// Every size is computed, also those at which the network's levels have single points, with all that HiDiffusion does.
+    @Test func theSmallestLatentsAreComputed() throws {
+        let runner = try runner()
+        let context = Self.context(runner)
+        try runner.open(context)
+        let plans = [
+            UNetPlan.plain, UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 0]), UNetPlan(rad: true),
+            UNetPlan(pool: true), UNetPlan(windowShifts: [3, 3, 3, 3, 3]),
+        ]
+        for (height, width) in [(1, 1), (1, 2), (3, 1), (5, 7)] {
+            for plan in plans {
+                let output = try runner.run(Self.denoise(context, height: height, width: width, plan: plan))
+                guard case .prediction(let latent) = output else {
+                    Issue.record("a denoising task gives a prediction")
+                    return
+                }
+                #expect((latent.height, latent.width) == (height, width))
+            }
+            let latent = Latent(
+                channels: 4, height: height, width: width, values: [Float](repeating: 0.1, count: 4 * height * width))
+            let output = try runner.run(
+                RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: .decode(latent)))
+            guard case .pixels(width * 8, height * 8, let rgb) = output else {
+                Issue.record("\(output) for \(height)×\(width)")
+                continue
+            }
+            #expect(rgb.count == height * width * 192)
+        }
+    }
+
+    @Test func numbersOutOfRangeAreReportedNotReturned() throws {
+        let runner = try runner()
+        let context = Self.context(runner)
+        try runner.open(context)
+        var huge = Self.denoise(context)
+        if case .denoise(var work) = huge.work {
+            work.latent.values = work.latent.values.map { $0 < 0 ? -.greatestFiniteMagnitude : .greatestFiniteMagnitude }
+            huge.work = .denoise(work)
+        }
+        let error = refusal { _ = try runner.run(huge) }
+        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, patch 7: ") == true)
+        // An absurd timestep is only a number to the network.
+        for timestep: Float in [-1e30, 1e30, .greatestFiniteMagnitude] {
+            let error = refusal { _ = try runner.run(Self.denoise(context, timestep: timestep)) }
+            #expect(error == nil || error?.code == .nonFinite, "\(timestep): \(String(describing: error))")
+        }
+    }
+
+    @Test func contextsAreNeededAndKeptUpToTheLimit() throws {
+        let runner = try runner()
+        let first = Self.context(runner, tokens: 2, seed: 1000)
+        let task = Self.denoise(first, height: 2, width: 2)
+        let missing = refusal { _ = try runner.run(task) }
+        #expect(missing?.code == .missingContext && missing?.message.contains(first.hash.hex) == true)
+        try runner.open(first)
+        let output = try runner.run(task)
+        // Opened again or used, a context is the newest.
+        for seed in 1..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(seed))) }
+        try runner.open(first)
+        try runner.open(Self.context(runner, tokens: 2, seed: 2000))
+        #expect(try runner.run(task) == output)
+        for seed in 0..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(3000 + seed))) }
+        #expect(refusal { _ = try runner.run(task) }?.code == .missingContext)
+        try runner.open(first)
+        #expect(try runner.run(task) == output)
+    }
+
+    @Test func contextsThatDoNotFitAreRefused() throws {
+        let runner = try runner()
+        let stranger = JobContext(modelIdentity: Self.hash, conditioning: nil)
+        let unknown = refusal { try runner.open(stranger) }
+        #expect(unknown?.code == .badModel && unknown?.message.contains(Self.hash.hex) == true)
+        let wide = refusal { try runner.open(Self.context(runner, tokens: 2, width: 768)) }
+        #expect(wide?.code == .malformed && wide?.message.contains("width 768") == true && wide?.isSentence == true)
+        #expect(refusal { _ = try runner.run(Self.denoise(stranger)) }?.code == .missingContext)
+    }
+
+    @Test func aModelIsListedOnceHoweverOftenItIsGiven() throws {
+        let copy = ModelVariant.source(name: "copy", [:])
+        let other = try ModelVariant.source(changing: "scheduler/scheduler_config.json", ["prediction_type": "epsilon"])
+        let runner = try TaskRunner(models: [.embeddedModel, copy, other], backend: .auto, threads: 1)
+        #expect(runner.modelIdentities.count == 2)
+        #expect(try runner.modelIdentities[0] == ModelVariant.embedded.get().identity)
+        #expect(try TaskRunner(models: [], backend: .auto, threads: 1).modelIdentities.isEmpty)
+    }
+}
