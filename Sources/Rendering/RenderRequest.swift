@@ -85,9 +85,9 @@ public struct RenderRequest: Sendable, Equatable {
         }
         // The text goes into the picture's metadata, which ends at a NUL and has no room for the others.
         if let control = text.utf8.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
+            let digits = String(UInt32(control) + 0x10000, radix: 16, uppercase: true).dropFirst()
             throw RenderError(
-                .invalidRequest,
-                "The \(name) holds the control character U+00\(control < 16 ? "0" : "")\(String(control, radix: 16, uppercase: true)): take it out."
+                .invalidRequest, "The \(name) holds the control character U+\(digits): take it out."
             )
         }
     }

@@ -49,8 +49,8 @@ struct GenerationParameters {
         return pairs
     }
 
-    /// Values that hold a separator, or could be taken for a quoted one, are written as JSON strings, as the readers expect. Bytes are
-    /// looked at: a separator with an accent on it is one character to Swift, and another one.
+    /// Values that hold a separator, or could be taken for a quoted one, are written as JSON strings, as the readers expect.
+    /// Bytes are looked at: a separator with an accent on it is one character to Swift, and another one.
     static func quoted(_ value: String) -> String {
         let first = value.utf8.first
         guard value.utf8.contains(where: { ",:".utf8.contains($0) || $0 < 0x20 }) || first == 0x22 || first == 0x20 else {

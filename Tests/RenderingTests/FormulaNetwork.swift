@@ -45,7 +45,7 @@ struct FormulaNetwork {
             let rows = try #require(metadata["ids"]?.arrayValue)
             let tokens = try #require(rows.first?.arrayValue).count
             return .embeddings(
-                rows: rows.count, tokens: tokens, width: 2, values: [Float](repeating: 0.5, count: rows.count * tokens * 2))
+                rows: rows.count, tokens: tokens, width: 128, values: [Float](repeating: 0.5, count: rows.count * tokens * 128))
         case .denoise, .structure, .detail:
             let latent = try latent(task)
             let timestep = Float(try #require(metadata["timestep"]?.doubleValue))

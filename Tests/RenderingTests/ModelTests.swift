@@ -106,8 +106,8 @@ import Weights
         }
     }
 
-    /// Weights that do not fit the configuration are refused when a job is opened, the decoder's as well: not when the picture is
-    /// nearly done.
+    /// Weights that do not fit the configuration are refused when a job is opened, the decoder's as well: not when the picture
+    /// is nearly done.
     @Test func weightsThatDoNotFitAreRefusedWhenAJobIsOpened() throws {
         let cases: [(path: String, members: [String: JSONValue])] = [
             ("vae/config.json", ["layers_per_block": 2]), ("text_encoder/config.json", ["num_hidden_layers": 4]),

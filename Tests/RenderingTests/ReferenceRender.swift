@@ -3,7 +3,7 @@ import RandomStreams
 
 @testable import Rendering
 
-/// The network of these tests: what it predicts is a · x + b · the mean of the four neighbours, zeros outside; time is ignored.
+/// The network of these tests: what it predicts is a · x + b · the mean of the four neighbours, zeros outside; it ignores time.
 enum StubNetwork {
     static func predict(_ x: [Double], _ channels: Int, _ height: Int, _ width: Int) -> [Double] {
         var result = x

@@ -57,7 +57,7 @@ import Testing
         Run(size: (128, 128), method: .cut),
     ]
 
-    /// What the network is shown at every task of every step, and the latent in the end, are what the specification's loop gives.
+    /// What the network is shown at every task of every step, and the latent in the end, are those of the specification's loop.
     @Test(arguments: runs) func everyStepIsTheSpecifications(_ run: Run) throws {
         let model =
             run.prediction == "v_prediction" ? try ModelVariant.embedded.get() : try ModelVariant.predicting(run.prediction)
