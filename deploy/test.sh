@@ -34,21 +34,38 @@ options_of() {
     if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing --scratch-path .build-release-tests; fi
 }
 
+# Tests that live by the clock (sockets, processes) run apart from those that take all the processors.
+groups=("unit and parity" "runtime" "end to end")
+group_options() {
+    case "$1" in
+    "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' ;;
+    "runtime") printf '%s\n' --filter '^RuntimeTests[.]' ;;
+    "end to end") printf '%s\n' --filter '^EndToEndTests[.]' ;;
+    esac
+}
+
 for configuration in "${configurations[@]}"; do
     mapfile -t options < <(options_of "$configuration")
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
-    step "$configuration: tests"
-    swift test "${options[@]}" --skip-build </dev/null 2>&1 | tee "$logs/$configuration"
+    for group in "${groups[@]}"; do
+        mapfile -t selection < <(group_options "$group")
+        step "$configuration: $group tests"
+        swift test "${options[@]}" --skip-build "${selection[@]}" </dev/null 2>&1 | tee "$logs/$configuration $group"
+    done
 done
 
+# The runner's own closing lines. A group in which nothing ran is a failure.
 step "result"
+total=0
 for configuration in "${configurations[@]}"; do
-    # The runner's own closing lines. None means that nothing ran, which is a failure.
-    printf '%s:\n' "$configuration"
-    grep -E 'Test run with [0-9]+ tests' "$logs/$configuration" | sed 's/^/  /' || fail "$configuration: no test ran."
-    grep -E 'Test run with 0 tests' "$logs/$configuration" && fail "$configuration: no test ran."
-    skipped=$(grep -cE ' skipped' "$logs/$configuration" || true)
-    printf '  %s skipped\n' "$skipped"
+    for group in "${groups[@]}"; do
+        closing=$(grep -oE 'Test run with [0-9]+ tests?.*' "$logs/$configuration $group" | tail -n 1 || true)
+        count=$(sed -nE 's/Test run with ([0-9]+) tests?.*/\1/p' <<<"$closing")
+        if [ "${count:-0}" -eq 0 ]; then fail "$configuration, $group: no test ran."; fi
+        skipped=$(grep -cE '^➜ Test .* skipped' "$logs/$configuration $group" || true)
+        printf '%-8s %-16s %s (%s skipped)\n' "$configuration" "$group" "$closing" "$skipped"
+        total=$((total + count))
+    done
 done
-printf 'all passed in %s\n' "$(elapsed_since "$start")"
+printf '%s tests ran, all passed, in %s\n' "$total" "$(elapsed_since "$start")"
