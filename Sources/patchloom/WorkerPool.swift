@@ -28,8 +28,9 @@ final class WorkerPool: Sendable {
         var isStopping = false
     }
 
-    /// How long libgomp's threads spin for the next piece of work before they sleep. Its own default is some milliseconds, which
-    /// on a host that is busy otherwise (other workers are) takes the cores from those who have work. What the user sets, counts.
+    /// How long libgomp's threads spin for the next piece of work before they sleep. Its own default is some milliseconds,
+    /// which on a host that is busy otherwise (other workers are) takes the cores from those who have work. What the user sets,
+    /// counts.
     private static let waitingPolicy = ["GOMP_SPINCOUNT": "20000"]
 
     private let state = Mutex(State())
