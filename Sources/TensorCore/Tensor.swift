@@ -13,11 +13,22 @@ final class TensorStorage {
     let base: UnsafeMutableRawPointer
     let byteCapacity: Int
     private let pool: BufferPool?
+    /// The memory that this one is a part of; nil for memory of its own.
+    private let whole: TensorStorage?
 
     init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool?) {
         self.base = base
         self.byteCapacity = byteCapacity
         self.pool = pool
+        whole = nil
+    }
+
+    /// A part of other memory, which it keeps alive.
+    init(partOf whole: TensorStorage, byteOffset: Int) {
+        base = whole.base + byteOffset
+        byteCapacity = whole.byteCapacity - byteOffset
+        pool = nil
+        self.whole = whole
     }
 
     /// Memory of its own, outside any pool.
@@ -28,6 +39,7 @@ final class TensorStorage {
     }
 
     deinit {
+        guard whole == nil else { return }
         if let pool { pool.recycle(base, byteCapacity: byteCapacity) } else { base.deallocate() }
     }
 }
@@ -89,6 +101,15 @@ public struct Tensor {
     public func reshaped(_ newShape: [Int]) -> Tensor {
         precondition(Tensor.elementCount(newShape) == count, "a tensor of shape \(shape) cannot be seen as \(newShape)")
         return Tensor(shape: newShape, elementType: elementType, storage: storage)
+    }
+
+    /// The part that begins at element `offset`, seen with another shape. Shares the memory.
+    func part(at offset: Int, shape: [Int]) -> Tensor {
+        precondition(
+            offset >= 0 && offset + Tensor.elementCount(shape) <= count, "a part of \(shape) at \(offset) exceeds \(self.shape)"
+        )
+        let bytes = offset * elementType.byteCount
+        return Tensor(shape: shape, elementType: elementType, storage: TensorStorage(partOf: storage, byteOffset: bytes))
     }
 
     /// The product of the extents.

@@ -131,6 +131,49 @@ import Testing
         #expect(results.allSatisfy { $0 == results[0] })
     }
 
+    @Test(arguments: backends, convolutions)
+    func longConvolutionsAreCutIntoSlices(backend: BackendChoice, test: ConvolutionCase) throws {
+        let context = try ComputeContext(backend: backend, threads: 2)
+        var numbers = TestNumbers(seed: UInt64(test.h + test.w))
+        let x = Tensor(numbers.floats(test.n * test.h * test.w * test.input), shape: [test.n, test.h, test.w, test.input])
+        let weight = Tensor(
+            numbers.floats(test.output * test.input * test.kernel * test.kernel, scale: 0.2),
+            shape: [test.output, test.input, test.kernel, test.kernel])
+        let parameters = try context.packConvolution(
+            weight: weight, bias: Tensor(numbers.floats(test.output), shape: [test.output]))
+        func run(_ residual: Tensor?) throws -> Tensor {
+            try context.convolution(
+                x, parameters, stride: test.stride, padding: test.padding, dilation: test.dilation, residual: residual)
+        }
+        let whole = try run(nil)
+        let residual = Tensor(numbers.floats(whole.count), shape: whole.shape)
+        let added = try run(residual)
+        var signs = 0
+        context.whenAdvancing = { signs += 1 }
+        for rows in [1, 2, 5] {
+            // As many operations as so many rows of the result take.
+            context.operationsPerSlice = 2 * rows * whole.shape[2] * whole.shape[3] * test.input * test.kernel * test.kernel
+            signs = 0
+            let sliced = Closeness(try run(nil).array, whole.array)
+            #expect(sliced.within(largest: 5e-5), "\(test) in slices of \(rows) rows: \(sliced)")
+            let slicedSum = Closeness(try run(residual).array, added.array)
+            #expect(slicedSum.within(largest: 5e-5), "\(test) with residual in slices of \(rows) rows: \(slicedSum)")
+            if whole.shape[1] > rows { #expect(signs > 2) }
+        }
+    }
+
+    @Test func longAttentionGivesSignsAndTheSameBits() throws {
+        let context = try ComputeContext(backend: .openblas, threads: 2)
+        var numbers = TestNumbers(seed: 4)
+        let q = Tensor(numbers.floats(2 * 300 * 24), shape: [2, 300, 24])
+        let whole = context.attention(query: q, key: q, value: q, heads: 3)
+        var signs = 0
+        context.whenAdvancing = { signs += 1 }
+        context.operationsPerSlice = 1
+        #expect(context.attention(query: q, key: q, value: q, heads: 3).array == whole.array)
+        #expect(signs >= 6 * 5)
+    }
+
     @Test(arguments: 0...3) func windowsComeBack(shift: Int) throws {
         let context = try ComputeContext(backend: .openblas, threads: 2)
         var numbers = TestNumbers(seed: 3)

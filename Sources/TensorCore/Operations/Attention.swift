@@ -40,12 +40,17 @@ extension ComputeContext {
                 table.attention_pack(shape, k + offset, v + offset, pk + index * keyFloats, pv + index * valueFloats)
             }
             let blocks = (shape.pointee.query_tokens + table.attention_query_block - 1) / table.attention_query_block
-            pool.run(batch * heads * blocks) { index, thread in
-                let (head, block) = (index / blocks, index % blocks)
-                let offset = head / heads * queryImage + head % heads * d
-                table.attention_block(
-                    shape, q + offset, pk + head * keyFloats, pv + head * valueFloats, block * table.attention_query_block,
-                    out + offset, scratch.buffer(thread))
+            let operationsOfBlock = 4 * shape.pointee.key_tokens * d * table.attention_query_block
+            let slice = max(1, operationsPerSlice / max(1, operationsOfBlock))
+            for start in stride(from: 0, to: batch * heads * blocks, by: slice) {
+                whenAdvancing?()
+                pool.run(min(slice, batch * heads * blocks - start)) { part, thread in
+                    let (head, block) = ((start + part) / blocks, (start + part) % blocks)
+                    let offset = head / heads * queryImage + head % heads * d
+                    table.attention_block(
+                        shape, q + offset, pk + head * keyFloats, pv + head * valueFloats, block * table.attention_query_block,
+                        out + offset, scratch.buffer(thread))
+                }
             }
         }
         return y

@@ -41,8 +41,7 @@ extension ComputeContext {
             x.dimension(-1) == parameters.inFeatures, "rows of \(x.dimension(-1)) meet weights of \(parameters.inFeatures)")
         let y = empty(x.shape.dropLast() + [parameters.outFeatures])
         precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the product")
-        try backend.linear(
-            x, rows: x.count / parameters.inFeatures, parameters, activation: activation, residual: residual, into: y)
+        try product(x, parameters, activation: activation, residual: residual, into: y)
         return y
     }
 
@@ -71,16 +70,74 @@ extension ComputeContext {
             let linear = LinearParameters(
                 inFeatures: shape.inChannels, outFeatures: shape.outChannels, bias: parameters.bias, weights: parameters.weights
             )
-            try backend.linear(
-                x, rows: shape.n * shape.h * shape.w, linear, activation: .none, residual: residual, into: y)
+            try product(x, linear, activation: .none, residual: residual, into: y)
         } else {
-            try backend.convolution(x, shape, parameters, residual: residual, into: y)
+            try convolve(x, shape, parameters, residual: residual, into: y)
         }
         return y
+    }
+
+    /// A matrix product, cut into slices of rows where it is long.
+    private func product(
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        let (input, output) = (parameters.inFeatures, parameters.outFeatures)
+        let rows = x.count / input
+        let slice = max(1, operationsPerSlice / (2 * input * output))
+        guard rows > slice else {
+            try backend.linear(x, rows: rows, parameters, activation: activation, residual: residual, into: y)
+            return
+        }
+        for first in Swift.stride(from: 0, to: rows, by: slice) {
+            whenAdvancing?()
+            let count = min(slice, rows - first)
+            try backend.linear(
+                x.part(at: first * input, shape: [count, input]), rows: count, parameters, activation: activation,
+                residual: residual?.part(at: first * output, shape: [count, output]),
+                into: y.part(at: first * output, shape: [count, output]))
+        }
+    }
+
+    /// A convolution, cut into slices of rows of one image where it is long.
+    private func convolve(
+        _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        let operationsOfRow =
+            2 * shape.outWidth * shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth
+        let slice = max(1, operationsPerSlice / operationsOfRow)
+        guard shape.n * shape.outHeight > slice else {
+            try backend.convolution(x, shape, parameters, residual: residual, into: y)
+            return
+        }
+        let (inRow, outRow) = (shape.w * shape.inChannels, shape.outWidth * shape.outChannels)
+        for image in 0..<shape.n {
+            for first in Swift.stride(from: 0, to: shape.outHeight, by: slice) {
+                whenAdvancing?()
+                let rows = first..<min(first + slice, shape.outHeight)
+                let (part, top) = shape.slice(ofRows: rows)
+                let (source, target) = ((image * shape.h + top) * inRow, (image * shape.outHeight + first) * outRow)
+                let outShape = [1, rows.count, shape.outWidth, shape.outChannels]
+                try backend.convolution(
+                    x.part(at: source, shape: [1, part.h, shape.w, shape.inChannels]), part, parameters,
+                    residual: residual?.part(at: target, shape: outShape), into: y.part(at: target, shape: outShape))
+            }
+        }
     }
 }
 
 extension ConvolutionShape {
+    /// The convolution that gives only `rows` of one image's result, and the first input row that it reads.
+    func slice(ofRows rows: Range<Int>) -> (shape: ConvolutionShape, top: Int) {
+        let begin = rows.lowerBound * stride - padding.top
+        let end = (rows.upperBound - 1) * stride + dilation * (kernelHeight - 1) - padding.top + 1
+        var part = self
+        part.n = 1
+        part.padding.top = max(0, -begin)
+        part.padding.bottom = max(0, end - h)
+        part.h = min(h, end) - max(0, begin)
+        return (part, max(0, begin))
+    }
+
     /// The same for the C kernels, of one image.
     var kernelShape: ck_convolution_shape {
         ck_convolution_shape(
