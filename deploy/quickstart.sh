@@ -26,5 +26,5 @@ printf 'built in %s\n' "$(elapsed_since "$start")"
 step "rendering \"$prompt\" at 512x512 with 2 workers"
 program="$(swift build --package-path "$root" -c release --show-bin-path </dev/null)/patchloom"
 start=$SECONDS
-"$program" render -p "$prompt" -W 512 -H 512 --steps 25 --cfg-scale 5 -s 7 --workers 2 --timings -o "$picture" </dev/null
+"$program" render -p "$prompt" -W 512 -H 512 --steps 25 --cfg-scale 5 -s 3 --workers 2 --timings -o "$picture" </dev/null
 printf '\nThe picture is %s (rendered in %s).\n' "$picture" "$(elapsed_since "$start")"
