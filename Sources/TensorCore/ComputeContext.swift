@@ -67,8 +67,8 @@ public final class ComputeContext {
         return names
     }
 
-    /// Multiplications and additions after which a sign of progress is due: longer operations are cut into slices. A slow core does
-    /// this many in a few seconds.
+    /// Multiplications and additions after which a sign of progress is due: longer operations are cut into slices. A slow core
+    /// does this many in a few seconds.
     var operationsPerSlice = 200_000_000_000
 
     /// An uninitialised f32 tensor from the context's memory.
