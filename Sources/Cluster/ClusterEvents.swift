@@ -1,6 +1,6 @@
 /// What the cluster knows of a worker.
 public struct WorkerProfile: Sendable, Equatable {
-    /// Stable for one worker slot of a host: failures are counted against it.
+    /// What failures are counted against. Today each process takes a random one, so a worker that is started again begins anew.
     public var worker: PeerID
     /// New at each start of the process: leases belong to it.
     public var instance: PeerID

@@ -114,7 +114,8 @@ extension ClusterMachine {
     private mutating func checkStarvation(of id: JobID, _ now: Instant) {
         guard var job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return }
         let workers = sessions.keys.compactMap { sessions[$0] }.filter { $0.state != .draining }
-        if !job.hasResults, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
+        // A try that is still out may yet give a result of the class, so the class stays as long as there is one.
+        if !job.hasResults, !barrier.hasLiveLeases, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
         if workers.contains(where: { fits($0, job) }) {
             job.starvedSince = nil
             if job.saidWaiting { actions.append(.waiting(id, nil)) }

@@ -91,7 +91,23 @@ extension ClusterMachine {
             actions.append(.acknowledge(id, leaseID, .duplicate))
             return
         }
+        guard bind(lease.task.job, toClassOf: id) else {
+            // Computed by another class than the job's other results: the task is left to workers of that class.
+            actions.append(.acknowledge(id, leaseID, .stale))
+            release(leaseID, .transport, "", now)
+            return
+        }
         take(leaseID, lease, from: id, time, now)
+    }
+
+    /// Whether a worker's result may enter a job: only those of one numerics class give the same bytes together.
+    private mutating func bind(_ job: JobID, toClassOf id: SessionID) -> Bool {
+        guard let numericsClass = sessions[id]?.profile.numericsClass else { return false }
+        jobs.update(job) { job in
+            // Free while no try is out and nothing was merged: then a late result binds the job as a lease would.
+            if job.numericsClass == nil { job.numericsClass = numericsClass }
+        }
+        return jobs[job]?.numericsClass == numericsClass
     }
 
     private mutating func take(_ leaseID: LeaseID, _ lease: Lease, from id: SessionID, _ time: Interval, _ now: Instant) {

@@ -99,6 +99,9 @@ struct BarrierRecord: Sendable {
     /// Ages at which tasks were done, for the straggler rule.
     var durations: [Int64] = []
     var speculativeCount = 0
+
+    /// Whether any worker may still answer for one of its tasks.
+    var hasLiveLeases: Bool { tasks.contains { !$0.leases.isEmpty } }
 }
 
 struct Job: Sendable {

@@ -7,7 +7,8 @@ public enum PeerRole: String, Sendable, CaseIterable { case worker, client }
 public struct Hello: Sendable, Equatable {
     /// What only a worker says.
     public struct Worker: Sendable, Equatable {
-        /// Stable for one worker slot of a host.
+        /// What the coordinator counts failures against. Today each process takes a random one, so it is no longer-lived than
+        /// `Hello.instance`.
         public var worker: UniqueID
         /// Tasks it computes at once, and leases it takes at once.
         public var slots: Int

@@ -114,6 +114,64 @@ struct DispatchTests {
         #expect(bench.machine.numericsClass(of: job) == "b")
     }
 
+    @Test("a draining worker whose results are still to come keeps the job for its class")
+    func classOfDrainingWorker() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a")
+        _ = bench.join(2, numericsClass: "b")
+        let job = bench.submit(costs: [1, 1, 1, 1])
+        let leases = bench.takeLeases()
+        #expect(leases.map(\.session) == [first, first])
+        bench.tell(.accepted(first, leases.map(\.lease)))
+        bench.tell(.draining(first))
+        _ = bench.pass(2000)
+        #expect(bench.takeLeases().isEmpty)
+        #expect(bench.finish(leases[0]).taken == [leases[0].key.index])
+        bench.tell(.cancelled(first, [leases[1].lease]))
+        bench.tell(.left(first))
+        _ = bench.pass(2000)
+        #expect(bench.takeLeases().isEmpty)
+        #expect(bench.machine.numericsClass(of: job) == "a")
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("a lost worker that returns with a result cannot mix it into what another class took over")
+    func classOfReturningWorker() {
+        var bench = Bench()
+        _ = bench.join(1, numericsClass: "a")
+        let job = bench.submit(costs: [1])
+        let lost = bench.takeLeases()[0]
+        bench.tell(.accepted(lost.session, [lost.lease]))
+        #expect(bench.pass(11_000).ends == [.silent])
+        _ = bench.join(2, numericsClass: "b")
+        _ = bench.pass(500)
+        let taken = bench.takeLeases()
+        #expect(taken.map(\.session) == [SessionID(2)])
+        let back = bench.join(1, session: 9, numericsClass: "a", held: [lost.lease])
+        let late = bench.tell(.result(back, lost.lease, computeTime: .milliseconds(1)))
+        #expect(late.taken.isEmpty)
+        #expect(late.verdicts == [.stale])
+        #expect(bench.finish(taken[0]).taken == [0])
+        #expect(bench.machine.numericsClass(of: job) == "b")
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("a worker that changes its class in mid-task loses the task")
+    func classChanged() {
+        var bench = Bench()
+        _ = bench.join(1, numericsClass: "a")
+        _ = bench.submit(costs: [1])
+        let lease = bench.takeLeases()[0]
+        _ = bench.join(2, numericsClass: "a")
+        let changed = bench.join(1, session: 9, numericsClass: "b", held: [lease.lease])
+        bench.actions.removeAll()
+        #expect(bench.tell(.result(changed, lease.lease, computeTime: .milliseconds(1))).verdicts == [.stale])
+        let again = bench.takeLeases()
+        #expect(again.map(\.session) == [SessionID(2)])
+        #expect(bench.finish(again[0]).taken == [0])
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
     @Test("a job whose class is gone for good fails where others wait, and waits where nobody does")
     func classLost() {
         var bench = Bench()

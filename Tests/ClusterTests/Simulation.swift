@@ -27,6 +27,8 @@ struct Weather: Sendable {
     var clogs = 0
     /// Of all tries, how many fail with a failure of the worker.
     var failPercent = 0
+    /// Times a random worker is told to drain; each comes back later as a new process.
+    var drains = 0
 }
 
 /// Messages as the machines mean them; the wire format is tested elsewhere.
@@ -71,7 +73,7 @@ struct Simulation: Sendable {
         case opened(Int, connection: Int, ContextID)
         case computed(Int, connection: Int, LeaseID, ok: Bool)
         case merged(JobID, serial: Int)
-        case crash, restart(Int), clog
+        case crash, restart(Int), clog, drain
     }
 
     var random: SeededRandom
@@ -89,6 +91,8 @@ struct Simulation: Sendable {
     var failed: [JobID: JobFailure] = [:]
     var broken: [String] = []
     var leasesGranted = 0
+    /// The numerics classes whose results entered each job.
+    var classesTaken: [JobID: Set<String>] = [:]
     /// Leases that found their connection gone.
     var undelivered: [SessionID: [LeaseID]] = [:]
 
@@ -106,6 +110,7 @@ struct Simulation: Sendable {
             nodes.append(Node(machine: WorkerMachine(now: now), profile: profile))
         }
         for _ in 0..<weather.crashes { schedule(.crash, after: Int.random(in: 0...3000, using: &random)) }
+        for _ in 0..<weather.drains { schedule(.drain, after: Int.random(in: 0...1500, using: &random)) }
         for _ in 0..<weather.clogs { schedule(.clog, after: Int.random(in: 0...3000, using: &random)) }
     }
 
@@ -186,6 +191,9 @@ struct Simulation: Sendable {
             }
         case .crash: crash()
         case .restart(let node): restart(node)
+        case .drain:
+            let node = Int.random(in: 0..<nodes.count, using: &random)
+            if nodes[node].isAlive { drive(node, .terminate) }
         case .clog:
             let node = Int.random(in: 0..<nodes.count, using: &random)
             nodes[node].cloggedUntil = now + .milliseconds(Int.random(in: 100...15_000, using: &random))
@@ -258,7 +266,9 @@ struct Simulation: Sendable {
             case .cancel(let id, let leases): send(.cancel(leases), to: id)
             case .acknowledge(let id, let lease, _): send(.acknowledge([lease]), to: id)
             case .probe(let id): probe(id)
-            case .take(let key, _): store(key, inHand)
+            case .take(let key, let session):
+                noteClass(of: session, for: key.job)
+                store(key, inHand)
             case .collected(let id, let serial): collected(id, serial)
             case .waiting: break
             case .jobFailed(let id, let failure): failed[id] = failure
@@ -286,6 +296,12 @@ struct Simulation: Sendable {
         } else {
             send(.ping, to: id)
         }
+    }
+
+    mutating func noteClass(of session: SessionID, for job: JobID) {
+        guard let owner = sessionOwner[session] else { return broken.append("take from nobody") }
+        classesTaken[job, default: []].insert(nodes[owner.node].profile.numericsClass)
+        if classesTaken[job]?.count != 1 { broken.append("\(job) is mixed of \(classesTaken[job] ?? [])") }
     }
 
     mutating func store(_ key: TaskKey, _ value: Int?) {
@@ -329,7 +345,11 @@ struct Simulation: Sendable {
             case .sendPing, .sendPong: post(node, .ping)
             case .sendReady(let context): post(node, .ready(context))
             case .sendNeed(let context): post(node, .need(context))
-            case .sendContextFailed, .close, .end: break
+            case .sendContextFailed, .close: break
+            case .end:
+                nodes[node].isAlive = false
+                nodes[node].connection += 1
+                schedule(.restart(node), after: Int.random(in: 10...5000, using: &random))
             case .sendAccept(let leases): post(node, .accept(leases))
             case .sendProgress(let lease): post(node, .progress(lease))
             case .sendOutcome(let lease):

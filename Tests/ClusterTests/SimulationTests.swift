@@ -46,6 +46,32 @@ struct SimulationTests {
             Weather(dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 4, clogs: 4, failPercent: 3))
     }
 
+    @Test("workers of two classes that drain, crash and come back never mix in one job", arguments: batches)
+    func classes(_ batch: UInt64) async {
+        for seed in batch * 10..<batch * 10 + 10 {
+            let simulation = await withCheckedContinuation { continuation in
+                Thread.detachNewThread {
+                    var simulation = Simulation(
+                        seed: seed, workers: 4, weather: Weather(dropPercent: 3, crashes: 2, clogs: 2, drains: 8),
+                        classes: ["a", "b"])
+                    simulation.submit(JobID(1), barriers: [6, 9, 4])
+                    simulation.submit(JobID(2), barriers: [3, 5])
+                    simulation.run(seconds: 3600)
+                    continuation.resume(returning: simulation)
+                }
+            }
+            #expect(simulation.broken.isEmpty, "seed \(seed): \(simulation.broken)")
+            #expect(simulation.finished.count + simulation.failed.count == 2, "seed \(seed) did not end")
+            // A job may say that the class which began it is gone, and nothing else.
+            for failure in simulation.failed.values {
+                guard case .starved = failure else {
+                    Issue.record("seed \(seed): \(failure)")
+                    continue
+                }
+            }
+        }
+    }
+
     @Test("a calm world needs one lease a task, and the same events give the same leases")
     func economy() {
         var counts: [Int] = []
