@@ -136,18 +136,18 @@ extension CoordinatorLoop {
     // MARK: Results
 
     func receive(_ result: TaskResult, _ lease: LeaseID, from id: SessionID, on route: Route, _ now: Instant) {
-        let microseconds = Int64(clamping: result.computeMicroseconds)
+        let microseconds = ResultInHand.believable(result.computeMicroseconds)
         resultInHand = ResultInHand(computeMicroseconds: microseconds, wireMicroseconds: wireShare(result, route))
         let part = EncodedPart(metadata: result.output, payload: result.payload)
-        let time = Interval(nanoseconds: min(microseconds, Int64.max / 4000) * 1000)
-        tell(.result(id, lease, computeTime: time), now, inHand: part)
+        tell(.result(id, lease, computeTime: Interval(nanoseconds: microseconds * 1000)), now, inHand: part)
     }
 
     /// The worker's CPU time on the wire since its last result.
     private func wireShare(_ result: TaskResult, _ route: Route) -> Int64 {
         let before = peers[route]?.wireMicroseconds ?? 0
         peers[route]?.wireMicroseconds = result.wireMicroseconds
-        return Int64(clamping: max(0, result.wireMicroseconds &- before))
+        // Both are non-negative, as the message's reader sees to.
+        return ResultInHand.believable(result.wireMicroseconds - before)
     }
 
     func take(_ key: TaskKey, _ part: EncodedPart?, _ now: Instant) {
@@ -156,8 +156,8 @@ extension CoordinatorLoop {
             job.outputs[key.index] = part
             job.tasksDone += 1
             job.doneInBarrier += 1
-            job.count(compute: .microseconds(min(resultInHand.computeMicroseconds, 1 << 50)))
-            job.workerWire += min(resultInHand.wireMicroseconds, 1 << 50) * 1000
+            job.count(compute: .microseconds(resultInHand.computeMicroseconds))
+            job.workerWire = job.workerWire.addingSaturating(resultInHand.wireMicroseconds * 1000)
         }
         jobs[key.job] = job
         publishProgress(of: key.job, force: false)
@@ -186,7 +186,8 @@ extension CoordinatorLoop {
         var timings = job.timings
         timings.merge += .nanoseconds(cpu)
         timings.png = .nanoseconds(picture.encoding)
-        timings.wire = .nanoseconds(wireClock.nanoseconds - job.wireAtSubmission + job.workerWire)
+        timings.wire = .nanoseconds(
+            (wireClock.nanoseconds - job.wireAtSubmission).addingSaturating(job.workerWire))
         timings.wall = monotonicNow().since(job.submitted).duration
         publishProgress(of: id, force: true)
         endJob(
@@ -288,6 +289,20 @@ extension CoordinatorLoop {
 struct ResultInHand {
     var computeMicroseconds: Int64 = 0
     var wireMicroseconds: Int64 = 0
+
+    /// Nineteen hours, longer than any task: what a worker says beyond it is wrong or a lie.
+    static let mostMicroseconds = 1 << 36
+
+    /// A worker's word for a time, in the range that sums can bear.
+    static func believable(_ microseconds: Int) -> Int64 { Int64(max(0, min(microseconds, mostMicroseconds))) }
+}
+
+extension Int64 {
+    /// The sum, or the nearest number there is.
+    func addingSaturating(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
 }
 
 extension JobNote.Progress {

@@ -120,6 +120,37 @@ struct HostileTests {
         #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [2, 1], seed: 12))
     }
 
+    @Test("times no clock can show break no sum")
+    func endlessTimes() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [3, 2], seed: 12))
+        async let outcome = TestFarm.follow(job)
+        try await Blocking.run {
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            var answered: Set<UInt64> = []
+            while answered.count < 5, let packet = try peer.hear() {
+                switch packet.message {
+                case .ping: try peer.say(.pong)
+                case .jobOpen(let open): try peer.say(.jobReady(ContextNote(open.context)))
+                case .lease:
+                    guard case .result(var result) = HostilePeer.answer(packet) else { continue }
+                    result.computeMicroseconds = Int.max
+                    // Up and down, so that every second step is as wide as numbers go.
+                    result.wireMicroseconds = answered.count % 2 == 0 ? Int.max : 0
+                    try peer.say(.result(result), lease: packet.address.lease)
+                    answered.insert(packet.address.lease)
+                default: continue
+                }
+            }
+            #expect(answered.count == 5)
+            _ = try peer.hear(.resultAck, milliseconds: 500)
+        }
+        let last = await outcome.last
+        #expect(last.parameters == FakeJob.expectedParameters(barriers: [3, 2], seed: 12))
+    }
+
     @Test("a worker that vanishes, and one that falls silent, lose their tasks to others", arguments: [true, false])
     func vanishing(_ closesConnection: Bool) async throws {
         let farm = try TestFarm()
