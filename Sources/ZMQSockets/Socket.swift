@@ -55,8 +55,15 @@ public struct Socket: ~Copyable {
     }
 
     /// Listens on `endpoint`.
-    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it.
+    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it, `addressUnavailable` when the path of a local
+    ///   socket names a file that is none.
     public borrowing func bind(_ endpoint: Endpoint) throws(ZMQError) {
+        if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isOtherFile(path) {
+            // libzmq would unlink it, whatever it is.
+            throw ZMQError(
+                code: .addressUnavailable, errno: EEXIST, call: "lstat",
+                message: "\(endpoint) cannot be bound: a file that is no socket has this path; choose another path")
+        }
         if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isAnswered(path) {
             // libzmq would unlink the file and take the name from the process that answers there.
             throw ZMQError(
@@ -67,7 +74,11 @@ public struct Socket: ~Copyable {
     }
 
     /// Connects in the background, again and again while the peer is not there.
+    /// - Throws: `ZMQError`, with code `invalidEndpoint` for the host `*`, which only a listener can have.
     public borrowing func connect(_ endpoint: Endpoint) throws(ZMQError) {
+        if case .tcp("*", let port) = endpoint.transport {
+            throw .invalidEndpoint("'\(endpoint)' is an address to listen on; to connect, write tcp://HOST:\(port)")
+        }
         _ = try zmqCall("zmq_connect", endpoint.description) { zmq_connect(raw, endpoint.description) }
     }
 
@@ -119,6 +130,12 @@ public struct Socket: ~Copyable {
 
 /// Asks whether a process listens on a local socket's path.
 private enum LocalSocketProbe {
+    /// Whether the path names something that is no socket, a link included.
+    static func isOtherFile(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFSOCK
+    }
+
     static func isAnswered(_ path: String) -> Bool {
         let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return false }

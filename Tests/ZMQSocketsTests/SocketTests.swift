@@ -111,6 +111,46 @@ struct SocketTests {
         context.terminate()
     }
 
+    @Test("a file that is no socket survives an attempt to listen at its path", arguments: ["file", "link", "folder"])
+    func fileAtPath(_ kind: String) throws {
+        let context = try Context()
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.path + "/s"
+        switch kind {
+        case "file": try Data([1, 2, 3]).write(to: URL(fileURLWithPath: path))
+        case "link": try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/null")
+        default: try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        }
+        let before = try FileManager.default.attributesOfItem(atPath: path)
+        do {
+            let endpoint = try Endpoint(parsing: "ipc://\(path)")
+            let socket = try Socket(context, .router, options: options, for: endpoint)
+            let error = #expect(throws: ZMQError.self) { try socket.bind(endpoint) }
+            #expect(error?.code == .addressUnavailable)
+            #expect(error?.message.contains(path) == true)
+        }
+        context.terminate()
+        let after = try FileManager.default.attributesOfItem(atPath: path)
+        #expect(before[.systemFileNumber] as? Int == after[.systemFileNumber] as? Int)
+        #expect(after[.type] as? FileAttributeType == before[.type] as? FileAttributeType)
+        #expect(after[.systemFileNumber] is Int)
+    }
+
+    @Test("the host * is for listening only")
+    func connectToEverything() throws {
+        let context = try Context()
+        do {
+            let endpoint = try Endpoint(parsing: "tcp://*:5570")
+            let socket = try Socket(context, .dealer, options: options, for: endpoint)
+            let error = #expect(throws: ZMQError.self) { try socket.connect(endpoint) }
+            #expect(error?.code == .invalidEndpoint)
+            #expect(error?.message.contains("tcp://*:5570") == true)
+        }
+        context.terminate()
+    }
+
     @Test("an address of another machine cannot be bound")
     func addressUnavailable() throws {
         let context = try Context()
