@@ -55,8 +55,8 @@ public struct Socket: ~Copyable {
     }
 
     /// Listens on `endpoint`.
-    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it, `addressUnavailable` when the path of a local
-    ///   socket names a file that is none.
+    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it, and `addressUnavailable` when the path of a
+    ///   local socket names a file that is none.
     public borrowing func bind(_ endpoint: Endpoint) throws(ZMQError) {
         if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isOtherFile(path) {
             // libzmq would unlink it, whatever it is.
