@@ -21,6 +21,13 @@ public struct WorkerTerms: Sendable, Equatable {
         self.acceptDelay = acceptDelay
         self.resend = resend
     }
+
+    /// The same without waits so short that a worker would do nothing but talk, whatever a coordinator says.
+    var bearable: WorkerTerms {
+        WorkerTerms(
+            heartbeat: max(heartbeat, .milliseconds(10)), silence: max(silence, .milliseconds(100)),
+            progress: max(progress, .milliseconds(10)), acceptDelay: acceptDelay, resend: max(resend, .milliseconds(100)))
+    }
 }
 
 /// The numbers a worker lives by before any coordinator has told it others.
@@ -198,7 +205,7 @@ public struct WorkerMachine: Sendable {
 
     private mutating func welcome(_ terms: WorkerTerms, _ keep: [LeaseID], _ now: Instant) {
         guard !isJoined else { return }
-        self.terms = terms
+        self.terms = terms.bearable
         link = .joined
         helloWait = parameters.helloFirst
         for lease in held.keys where !keep.contains(lease) {

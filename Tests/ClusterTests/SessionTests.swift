@@ -147,6 +147,28 @@ struct SessionTests {
         #expect(worker.handle(.acknowledged([LeaseID(1)]), now: now) == [.forget(LeaseID(1)), .sendBye, .end(.drained)])
     }
 
+    @Test("a coordinator that asks for no waits at all makes no worker busy")
+    func noWaits() throws {
+        let zero = Interval.milliseconds(0)
+        let start = Instant(nanoseconds: 1_000_000)
+        var now = start
+        var worker = WorkerMachine(now: now)
+        let terms = WorkerTerms(heartbeat: zero, silence: zero, progress: zero, acceptDelay: zero, resend: zero)
+        _ = worker.handle(.welcomed(terms, keep: []), now: now)
+        _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
+        _ = worker.handle(.leased(LeaseID(1), ContextID(1)), now: now)
+        _ = worker.handle(.computed(LeaseID(1), ok: true), now: now)
+        var turns = 0
+        while now.since(start) < .seconds(1), turns < 1000 {
+            now = max(now, try #require(worker.nextDeadline()))
+            _ = worker.handle(.tick, now: now)
+            _ = worker.handle(.heard, now: now)
+            turns += 1
+        }
+        #expect(turns <= 300)
+        #expect(now.since(start) >= .seconds(1))
+    }
+
     @Test("a worker sends an unacknowledged result again, and keeps it over a new connection")
     func workerResends() {
         var worker = WorkerMachine(now: Instant(nanoseconds: 0))
