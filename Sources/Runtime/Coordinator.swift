@@ -20,6 +20,7 @@ public final class Coordinator: Sendable {
     }
 
     private init(_ options: CoordinatorOptions, _ factory: any JobEngineFactory) throws(RuntimeError) {
+        try PeerTexts.check(joinToken: options.joinToken)
         self.factory = factory
         let mailbox = try Mailbox<CoordinatorCommand>()
         let workers = SharedCount()
@@ -45,7 +46,7 @@ public final class Coordinator: Sendable {
         let id = UniqueID.random()
         // Progress may be lost when nobody reads it; the newest events, and so the last one, are always kept.
         let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
-        guard mailbox.post(.submit(id, engine, continuation)) else {
+        guard mailbox.offer(.submit(id, engine, continuation)) else {
             throw RuntimeError(.temporary, "The coordinator has stopped or is overloaded; try again later.")
         }
         let mailbox = self.mailbox
@@ -61,6 +62,9 @@ public final class Coordinator: Sendable {
         mailbox.post(.shutdown)
         thread.join()
     }
+
+    /// Ends it as a broken socket would. For tests.
+    package func breakDown(_ error: RuntimeError) { mailbox.post(.fail(error)) }
 
     deinit { shutdown() }
 }
@@ -80,5 +84,6 @@ enum CoordinatorCommand: Sendable {
     case submit(UniqueID, any JobEngine, AsyncStream<JobEvent>.Continuation)
     case cancel(UniqueID)
     case job(JobThread.Report)
+    case fail(RuntimeError)
     case shutdown
 }

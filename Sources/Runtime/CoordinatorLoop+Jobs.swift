@@ -30,7 +30,10 @@ extension CoordinatorLoop {
         switch packet.message {
         case .submit(let submit):
             let uuid = packet.address.job
-            guard uuid != .none, !jobs.values.contains(where: { $0.uuid == uuid }), let id = admit(uuid, .client(route)) else {
+            // Each job taken in may have commands of its own for the job thread; those are never refused.
+            guard uuid != .none, jobThread.mailbox.hasRoom, !jobs.values.contains(where: { $0.uuid == uuid }),
+                let id = admit(uuid, .client(route))
+            else {
                 send(.refuse(Refuse(.busy, "the queue is full, or the job's name is taken", retryAfter: 10_000)), along: route)
                 return
             }

@@ -40,7 +40,7 @@ extension CoordinatorLoop {
         case .ignorable: break
         case .version: sendLoose(.refuse(Refuse(.version, error.message)), along: route)
         default:
-            log("a message could not be read: \(error.message)")
+            logStranger("a message could not be read: \(error.message)", now)
             sendLoose(.refuse(Refuse(.frame, error.message)), along: route)
             strike(route, now)
         }
@@ -92,7 +92,7 @@ extension CoordinatorLoop {
 
     private func greet(_ hello: Hello, on route: Route, _ now: Instant) {
         if let refusal = refusal(of: hello, on: route) {
-            log("\(hello.name) on \(hello.host) was refused: \(refusal.text)")
+            logStranger("\(hello.name) on \(hello.host) was refused: \(refusal.text)", now)
             sendLoose(.refuse(refusal), along: route)
             return
         }
@@ -189,7 +189,7 @@ extension CoordinatorLoop {
                 return true
             }
         } catch {
-            stop(because: RuntimeError(error))
+            fail(RuntimeError(error))
             return true
         }
     }
@@ -206,7 +206,7 @@ extension CoordinatorLoop {
         do {
             _ = try socket.send([route] + Packet(message, Header.Address(epoch: epoch)).frames())
         } catch {
-            log("an answer could not be sent: \(error)")
+            logStranger("an answer could not be sent: \(error)", monotonicNow())
         }
     }
 

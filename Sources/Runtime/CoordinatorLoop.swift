@@ -53,6 +53,9 @@ final class CoordinatorLoop {
     /// Leases that found their connection gone.
     var undelivered: [SessionID: [LeaseID]] = [:]
     var isStopping = false
+    /// Why it ends without having been asked to.
+    private var failure: RuntimeError?
+    private var strangersLog = LogThrottle()
     private var nextTick: Instant
     private var lastTick: Instant
 
@@ -112,14 +115,16 @@ final class CoordinatorLoop {
                     lastTick = now
                     tell(.tick, now)
                     checkClients(now)
+                    logLeftOut(now)
                 }
                 flush()
                 scheduleTick(now)
             } catch {
-                stop(because: RuntimeError(error))
+                fail(RuntimeError(error))
             }
         }
         farewell()
+        if let failure { options.onFailure?(failure) }
     }
 
     private func pollMilliseconds() -> Int {
@@ -148,6 +153,7 @@ final class CoordinatorLoop {
         case .submit(let id, let engine, let continuation): submit(id, engine, continuation)
         case .cancel(let id): cancelJob(id)
         case .job(let report): handle(report)
+        case .fail(let error): fail(error)
         case .shutdown: stop(because: RuntimeError(.unavailable, "The coordinator was stopped; submit the job again."))
         }
     }
@@ -191,6 +197,14 @@ final class CoordinatorLoop {
 
     // MARK: The end
 
+    /// Ends because it cannot go on.
+    func fail(_ error: RuntimeError) {
+        guard !isStopping else { return }
+        failure = error
+        log("the coordinator cannot go on: \(error.message)")
+        stop(because: error)
+    }
+
     func stop(because error: RuntimeError) {
         guard !isStopping else { return }
         isStopping = true
@@ -212,4 +226,15 @@ final class CoordinatorLoop {
     }
 
     func log(_ line: String) { options.log?(line) }
+
+    /// Logs what anybody who reaches the address can cause as often as he likes.
+    func logStranger(_ line: String, _ now: Instant) {
+        logLeftOut(now)
+        if strangersLog.admits(now) { log(line) }
+    }
+
+    private func logLeftOut(_ now: Instant) {
+        let count = strangersLog.takeLeftOut(now)
+        if count > 0 { log("\(count) more such messages were not logged") }
+    }
 }

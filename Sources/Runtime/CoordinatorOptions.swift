@@ -14,6 +14,9 @@ public struct CoordinatorOptions: Sendable {
     public var ownsItsWorkers: Bool
     /// One line for each thing an operator may want to know. Called on the coordinator's thread.
     public var log: (@Sendable (String) -> Void)?
+    /// Called once, on the coordinator's thread, when it has ended by itself because its socket broke; its jobs have failed
+    /// with the same error.
+    public var onFailure: (@Sendable (RuntimeError) -> Void)?
     /// Overrides of the cluster's numbers, for tests.
     package var parameters: ClusterParameters?
 

@@ -27,11 +27,20 @@ final class Mailbox<Command: Sendable>: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Adds a command. False when the mailbox is full or its owner has gone: the caller slows down or gives up.
-    @discardableResult
-    func post(_ command: Command) -> Bool {
+    /// Adds a command of this program's own threads. Their number follows from what was taken in, so none may be lost, and
+    /// none is while the owner lives.
+    func post(_ command: Command) { _ = add(command, atMost: .max) }
+
+    /// Adds a command that somebody outside can cause as often as he likes. False when the mailbox is full or its owner has
+    /// gone: the caller refuses.
+    func offer(_ command: Command) -> Bool { add(command, atMost: capacity) }
+
+    /// Whether an offer would find room.
+    var hasRoom: Bool { state.withLock { !$0.isClosed && $0.commands.count < capacity } }
+
+    private func add(_ command: Command, atMost limit: Int) -> Bool {
         let (isAccepted, wakes) = state.withLock { state -> (Bool, Bool) in
-            guard !state.isClosed, state.commands.count < capacity else { return (false, false) }
+            guard !state.isClosed, state.commands.count < limit else { return (false, false) }
             state.commands.append(command)
             // The owner takes all at once, so only the first of a batch needs to wake it.
             return (true, state.commands.count == 1)

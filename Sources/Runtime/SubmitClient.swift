@@ -24,6 +24,7 @@ public enum SubmitClient {
     package static func run(
         _ order: Order, onEvent: (JobEvent) -> Void, isCancelled: () -> Bool
     ) throws(RuntimeError) -> RenderResult {
+        try PeerTexts.check(joinToken: order.joinToken)
         let outcome: Result<RenderResult, RuntimeError>
         let context: Context
         do throws(ZMQError) { context = try Context() } catch { throw RuntimeError(error) }

@@ -48,6 +48,8 @@ final class WorkerLoop {
         _ options: WorkerOptions, mailbox: Mailbox<WorkerCommand>,
         makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
     ) throws(RuntimeError) {
+        try PeerTexts.check(joinToken: options.joinToken)
+        try PeerTexts.check(name: options.name)
         self.options = options
         self.mailbox = mailbox
         machine = WorkerMachine(parameters: options.parameters, now: monotonicNow())
@@ -202,7 +204,7 @@ final class WorkerLoop {
             case .sendBye: send(.bye(Bye(.drained)))
             case .open(let context):
                 if let hash = contextHashes[context], let part = contextParts.removeValue(forKey: context) {
-                    compute.mailbox.post(.open(hash: hash, part))
+                    open(context, hash, part, now)
                 }
             case .close(let context): forget(context)
             case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part)) }
@@ -212,6 +214,12 @@ final class WorkerLoop {
             case .end(let end): finish(end)
             }
         }
+    }
+
+    private func open(_ context: ContextID, _ hash: String, _ part: EncodedPart, _ now: Instant) {
+        guard !compute.mailbox.offer(.open(hash: hash, part)) else { return }
+        contextErrors[context] = TaskError(.worker, "too many jobs wait to be opened")
+        drive(.contextOpened(context, ok: false), now)
     }
 
     private func forget(_ context: ContextID) {

@@ -17,12 +17,13 @@ struct CoordinatorCommand: ParsableCommand {
     func run() throws {
         let source = try checkpoint.source()
         let token = try access.token()
-        let signals = try EventQueue<Int32>()
-        try SignalListener.start([SIGINT, SIGTERM]) { signals.post($0) }
+        let events = try EventQueue<Event>()
+        try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
+        var options = CoordinatorOptions(endpoint: listen, models: [source], joinToken: token, log: logLine)
+        options.onFailure = { events.post(.failed($0)) }
         let coordinator: Coordinator
         do {
-            coordinator = try Coordinator.start(
-                CoordinatorOptions(endpoint: listen, models: [source], joinToken: token, log: logLine))
+            coordinator = try Coordinator.start(options)
         } catch {
             throw CommandFailure(error)
         }
@@ -30,10 +31,22 @@ struct CoordinatorCommand: ParsableCommand {
         if token == nil && !isLocal {
             logLine("warning: whoever reaches \(listen) can join; share a secret by --join-token-file")
         }
-        var signal: Int32?
-        while signal == nil { signal = signals.next() }
-        logLine("stopping")
-        coordinator.shutdown()
+        defer { coordinator.shutdown() }
+        while true {
+            switch events.next() {
+            case .signal:
+                logLine("stopping")
+                return
+            case .failed(let error): throw CommandFailure(error)
+            case nil: continue
+            }
+        }
+    }
+
+    private enum Event: Sendable {
+        case signal
+        /// The coordinator has ended by itself.
+        case failed(RuntimeError)
     }
 
     /// Whether only this host can connect.

@@ -55,7 +55,13 @@ struct AccessOptions: ParsableArguments {
 
     /// The shared secret, or nil when none is used. It is never on the command line, which others can read.
     func token() throws(CommandFailure) -> String? {
-        guard let joinTokenFile else { return ProcessInfo.processInfo.environment[RenderSession.tokenVariable] }
+        guard let joinTokenFile else {
+            let token = ProcessInfo.processInfo.environment[RenderSession.tokenVariable]
+            guard token?.isEmpty != true else {
+                throw CommandFailure(.usage, "\(RenderSession.tokenVariable) is empty; put the secret into it, or unset it.")
+            }
+            return token
+        }
         guard let bytes = FileManager.default.contents(atPath: joinTokenFile), bytes.count <= 4096 else {
             throw CommandFailure(.notFound, "\(joinTokenFile) cannot be read; --join-token-file names a small text file.")
         }

@@ -11,9 +11,9 @@ extension EndToEnd {
         /// Runs the program and looks that it fails as it should.
         static func expectFailure(
             _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
-            sourceLocation: SourceLocation = #_sourceLocation
+            environment: [String: String] = [:], sourceLocation: SourceLocation = #_sourceLocation
         ) async throws {
-            let program = try Program(arguments, in: folder)
+            let program = try Program(arguments, in: folder, environment: environment)
             defer { program.end() }
             let ending = try await program.wait(seconds: 40, sourceLocation: sourceLocation)
             let lines = program.errorLines
@@ -139,6 +139,37 @@ extension EndToEnd {
             try await Self.expectFailure(
                 ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")], code: 69, mentions: endpoint,
                 in: folder)
+        }
+
+        @Test func everyHostIsNoneToConnectTo() async throws {
+            let folder = try Folder()
+            let endpoint = "tcp://*:5570"
+            for arguments in [
+                ["worker", "--connect", endpoint],
+                ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")],
+            ] {
+                try await Self.expectFailure(arguments, code: 64, mentions: endpoint, in: folder)
+            }
+        }
+
+        @Test(arguments: [("", "PATCHLOOM_JOIN_TOKEN"), (String(repeating: "x", count: 257), "257")])
+        func tokensThatAreNone(_ token: String, _ mentions: String) async throws {
+            let folder = try Folder()
+            let endpoint = "ipc://\(folder.file("s"))"
+            for arguments in [
+                ["coordinator", "--listen", endpoint], ["worker", "--connect", endpoint],
+                ["submit", "--coordinator", endpoint, "-p", "x", "-o", folder.file("a.png")],
+            ] {
+                try await Self.expectFailure(
+                    arguments, code: 64, mentions: mentions, in: folder, environment: ["PATCHLOOM_JOIN_TOKEN": token])
+            }
+        }
+
+        @Test func aNameThatIsTooLong() async throws {
+            let folder = try Folder()
+            let name = String(repeating: "n", count: 257)
+            try await Self.expectFailure(
+                ["worker", "--connect", "ipc://\(folder.file("s"))", "--name", name], code: 64, mentions: "257", in: folder)
         }
 
         @Test(arguments: ["nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999", "tcp://127.0.0.1", "ipc://"])

@@ -22,7 +22,7 @@ struct ClientTests {
 
     @Test("a picture comes back over the wire, over TCP too", arguments: [false, true])
     func picture(_ tcp: Bool) async throws {
-        let endpoint = tcp ? "tcp://127.0.0.1:\(Int.random(in: 20_000..<32_000))" : TestFarm.uniqueEndpoint()
+        let endpoint = tcp ? "tcp://127.0.0.1:\(try TestFarm.freePort())" : TestFarm.uniqueEndpoint()
         let farm = try TestFarm(endpoint: endpoint)
         defer { farm.stop() }
         try farm.addWorker()

@@ -12,6 +12,8 @@ struct FakeJob: JobEngine {
     var barriers: [Int]
     var seed: UInt64
     var cost = 1
+    /// Called on the job thread before the first barrier.
+    var beforeStart: @Sendable () -> Void = {}
     private var serial = -1
     private var state: UInt64
 
@@ -42,7 +44,10 @@ struct FakeJob: JobEngine {
     /// Bytes beside the number in each task and result, to give messages a realistic size.
     static let padding = [UInt8](repeating: 7, count: 4096)
 
-    mutating func start() throws(EngineError) -> EngineBarrier { next() }
+    mutating func start() throws(EngineError) -> EngineBarrier {
+        beforeStart()
+        return next()
+    }
 
     private mutating func next() -> EngineBarrier {
         serial += 1

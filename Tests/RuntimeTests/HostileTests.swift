@@ -2,6 +2,7 @@ import Foundation
 import Messages
 import Runtime
 import StrictJSON
+import Synchronization
 import Testing
 
 @Suite("Hostile peers")
@@ -28,6 +29,30 @@ struct HostileTests {
                 #expect(refuse.code == .frame)
             }
         }
+    }
+
+    @Test("a stranger cannot flood the log")
+    func flood() async throws {
+        let lines = Mutex<[String]>([])
+        let farm = try TestFarm { options in options.log = { line in lines.withLock { $0.append(line) } } }
+        defer { farm.stop() }
+        try await Blocking.run {
+            let peer = try HostilePeer(farm.endpoint)
+            for _ in 0..<200 {
+                try peer.send(frames: [[1]])
+                // One at a time: what fills a queue is not lost, and so all of it can be counted.
+                #expect(try peer.hear() != nil)
+            }
+        }
+        func counts() -> (told: Int, leftOut: Int) {
+            let all = lines.withLock { $0 }
+            let told = all.count { $0.hasPrefix("a message could not be read") }
+            let others = all.filter { $0.hasSuffix("more such messages were not logged") }
+            return (told, others.compactMap { $0.split(separator: " ").first.flatMap { Int($0) } }.reduce(0, +))
+        }
+        for _ in 0..<100 where counts().told + counts().leftOut < 200 { try await Task.sleep(for: .milliseconds(50)) }
+        #expect(counts().told + counts().leftOut == 200)
+        #expect(counts().leftOut > 0)
     }
 
     @Test("another major version is told so, finally")

@@ -97,6 +97,59 @@ struct JobTests {
         farm.stop()
     }
 
+    @Test("a coordinator that breaks down says so, and fails its jobs")
+    func breaksDown() async throws {
+        let failures = Mutex<[RuntimeError]>([])
+        let lines = Mutex<[String]>([])
+        let farm = try TestFarm { options in
+            options.onFailure = { error in failures.withLock { $0.append(error) } }
+            options.log = { line in lines.withLock { $0.append(line) } }
+        }
+        let job = try farm.coordinator.submit(FakeJob(barriers: [2], seed: 1))
+        let error = RuntimeError(.internalFault, "The socket broke.")
+        farm.coordinator.breakDown(error)
+        #expect(await TestFarm.follow(job).last.error == error)
+        farm.stop()
+        #expect(failures.withLock { $0 } == [error])
+        #expect(lines.withLock { $0 }.contains { $0.contains("The socket broke.") })
+        #expect(throws: RuntimeError.self) { try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
+    }
+
+    @Test("thousands of jobs that come and go while the planner is busy cost no other job a command", .timeLimit(.minutes(2)))
+    func manyJobs() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker()
+        let isHeld = Atomic(true)
+        defer { isHeld.store(false, ordering: .relaxed) }
+        var slow = FakeJob(barriers: [1], seed: 1)
+        slow.beforeStart = { while isHeld.load(ordering: .relaxed) { usleep(1000) } }
+        let first = try farm.coordinator.submit(slow)
+        for _ in 0..<5 {
+            let jobs = try (0..<900).map { _ in try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
+            for job in jobs { job.cancel() }
+            for job in jobs { #expect(await TestFarm.follow(job).last.error?.code == .cancelled) }
+        }
+        let last = try farm.coordinator.submit(FakeJob(barriers: [2], seed: 3))
+        isHeld.store(false, ordering: .relaxed)
+        #expect(await TestFarm.follow(first).last.parameters == FakeJob.expectedParameters(barriers: [1], seed: 1))
+        #expect(await TestFarm.follow(last).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 3))
+    }
+
+    @Test(
+        "secrets and names that no message can carry are refused at the start",
+        arguments: ["", String(repeating: "x", count: 257)])
+    func texts(_ token: String) throws {
+        let error = #expect(throws: RuntimeError.self) { _ = try TestFarm(joinToken: token) }
+        #expect(error?.code == .usage)
+        let worker = try TestWorker(endpoint: TestFarm.uniqueEndpoint(), joinToken: token)
+        guard case .failed(let refusal) = worker.wait() else {
+            Issue.record("the worker took the token")
+            return
+        }
+        #expect(refusal == error)
+    }
+
     @Test("an address in use is said in one sentence")
     func addressInUse() throws {
         let farm = try TestFarm()

@@ -32,7 +32,7 @@ final class TestFarm: Sendable {
 
     init(
         endpoint: String = TestFarm.uniqueEndpoint(), joinToken: String? = nil,
-        parameters: ClusterParameters = TestFarm.quickParameters
+        parameters: ClusterParameters = TestFarm.quickParameters, change: (inout CoordinatorOptions) -> Void = { _ in }
     ) throws {
         self.endpoint = endpoint
         var options = CoordinatorOptions(endpoint: endpoint, models: [], joinToken: joinToken)
@@ -40,7 +40,29 @@ final class TestFarm: Sendable {
         if ProcessInfo.processInfo.environment["PATCHLOOM_TEST_LOG"] != nil {
             options.log = { FileHandle.standardError.write(Data("coordinator: \($0)\n".utf8)) }
         }
+        change(&options)
         coordinator = try Coordinator.start(options, factory: FakeFactory())
+    }
+
+    /// A port of this machine that nobody has.
+    static func freePort() throws -> Int {
+        for _ in 0..<100 {
+            let port = Int.random(in: 20_000..<32_000)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else { continue }
+            defer { close(descriptor) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let isFree = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+                }
+            }
+            if isFree { return port }
+        }
+        throw RuntimeError(.unavailable, "No port is free.")
     }
 
     @discardableResult

@@ -1,0 +1,33 @@
+internal import Cluster
+
+/// Counts lines of a log that strangers can cause: so many a second are let through, the others are counted.
+struct LogThrottle {
+    static let linesPerSecond = 10
+
+    private var start: Instant?
+    private var lines = 0
+    private var leftOut = 0
+
+    /// Whether one more line may be written now.
+    mutating func admits(_ now: Instant) -> Bool {
+        if isOver(now) {
+            start = now
+            lines = 0
+        }
+        guard lines < LogThrottle.linesPerSecond else {
+            leftOut += 1
+            return false
+        }
+        lines += 1
+        return true
+    }
+
+    /// How many lines were left out and not told of yet; 0 until their second is over.
+    mutating func takeLeftOut(_ now: Instant) -> Int {
+        guard isOver(now) else { return 0 }
+        defer { leftOut = 0 }
+        return leftOut
+    }
+
+    private func isOver(_ now: Instant) -> Bool { start.map { now.since($0) >= .seconds(1) } ?? true }
+}
