@@ -38,7 +38,7 @@ as_root() {
 require_packages() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         if pkg-config --exists libzmq openblas libpng16 libcrypto 2>/dev/null; then return; fi
-        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, oneDNN and OpenSSL with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
+        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, oneDNN 2.x and OpenSSL with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
     fi
     local missing
     mapfile -t missing < <(missing_packages)
@@ -50,7 +50,7 @@ require_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q \
         || fail "'apt-get update' failed; see above, and run this script again when the package sources answer."
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
-        || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN, x86-64 and arm64 in Debian), it must be built from source."
+        || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN 2.x, x86-64 and arm64 in Debian), it must be built from source."
 }
 
 # Prints the version of the Swift on the path, such as 6.3.1; nothing when there is none or it does not start.
@@ -61,12 +61,12 @@ swift_version() {
 # Fails in one line when there is no Swift or one that is too old.
 require_swift() {
     # sudo cuts the path down; look where toolchains usually are, too.
-    PATH="$PATH:/opt/swift/usr/bin:/usr/local/swift/usr/bin:/usr/share/swift/usr/bin:$HOME/.local/share/swiftly/bin"
+    PATH="$PATH:/opt/swift/usr/bin:/usr/local/swift/usr/bin:/usr/share/swift/usr/bin:${HOME:-/nonexistent}/.local/share/swiftly/bin"
     local found
     found=$(swift_version)
     if [ -z "$found" ] && command -v swift >/dev/null && [ "${1:-}" = may-lack-libraries ]; then return; fi
     if [ -z "$found" ] || [ "$(printf '%s\n%s\n' "$swift_minimum" "$found" | sort -V | head -n 1)" != "$swift_minimum" ]; then
-        fail "Patchloom needs Swift $swift_minimum or newer (found: ${found:-none}); get it with 'curl -LO https://download.swift.org/swiftly/linux/swiftly-$(uname -m).tar.gz && tar xzf swiftly-$(uname -m).tar.gz && ./swiftly init', or see https://www.swift.org/install/linux."
+        fail "Patchloom needs Swift $swift_minimum or newer (found: ${found:-none}); get it as https://www.swift.org/install/linux says; where curl is installed: 'curl -LO https://download.swift.org/swiftly/linux/swiftly-$(uname -m).tar.gz && tar xzf swiftly-$(uname -m).tar.gz && ./swiftly init'."
     fi
 }
 
@@ -75,6 +75,20 @@ prepare_machine() {
     require_swift may-lack-libraries
     require_packages
     require_swift
+}
+
+# Fails in one line when the build cannot write where it must, before minutes are spent on it.
+require_build_folder() {
+    local build="$root/.build"
+    if [ -e "$build" ]; then
+        if [ ! -d "$build" ] || [ ! -w "$build" ] || [ ! -x "$build" ]; then
+            fail "'$build' belongs to $(stat -c %U "$build") and $(id -un 2>/dev/null || id -u) cannot write to it: remove it, or run this script as $(stat -c %U "$build")."
+        elif [ "$(id -u)" -ne 0 ] && [ ! -O "$build" ]; then
+            fail "'$build' belongs to $(stat -c %U "$build"), and what that user built cannot be replaced: remove it, or run this script as $(stat -c %U "$build")."
+        fi
+    elif [ ! -w "$root" ]; then
+        fail "'$root' is not writable, and the build needs a folder there: copy it to a place of your own."
+    fi
 }
 
 # Seconds since the given value of $SECONDS, as minutes and seconds.

@@ -16,6 +16,10 @@ esac
 prompt="a red apple on a blue background"
 picture="$PWD/patchloom-demo.png"
 
+if [ ! -w . ] || { [ -e "$picture" ] && [ ! -w "$picture" ]; } || [ -d "$picture" ]; then
+    fail "'$picture' cannot be written: run this script from a folder where you may write."
+fi
+require_build_folder
 prepare_machine
 
 step "building (the first time takes some minutes)"
