@@ -42,7 +42,13 @@ struct GoldenCase {
     }
 
     private static func tolerance(_ rule: Parameters) throws(GoldenError) -> Tolerance {
-        if rule.has("psnr") { return Tolerance(absolute: 0, relative: 0, decibels: try rule.number("psnr")) }
+        if rule.has("psnr") {
+            let decibels = try rule.number("psnr")
+            guard decibels > 0 else {
+                throw .failed("\(rule.place): a PSNR of \(decibels) dB tells nothing, it must be positive")
+            }
+            return Tolerance(absolute: 0, relative: 0, decibels: decibels)
+        }
         let (absolute, relative) = (try rule.number("atol"), try rule.number("rtol"))
         guard absolute >= 0, relative >= 0 else { throw .failed("\(rule.place): tolerances are not negative") }
         return Tolerance(absolute: absolute, relative: relative)

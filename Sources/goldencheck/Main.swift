@@ -13,7 +13,7 @@ struct GoldenCheck: ParsableCommand {
         abstract: "Computes the golden cases below folders with Patchloom's own modules and compares the results.",
         discussion: """
             One line a case: PASS, FAIL or UNSUPPORTED (known and not implemented). The last line counts. The exit code is 1 \
-            when a case failed or none was found.
+            when a case failed or none passed.
             """)
 
     @Argument(help: ArgumentHelp("Folders with cases, searched to any depth.", valueName: "dir")) var folders: [String]
@@ -25,23 +25,19 @@ struct GoldenCheck: ParsableCommand {
     func run() throws {
         let kinds = try kindExpression()
         let runner = try GoldenRunner(backend: backend, threads: threads)
-        var count = (passed: 0, failed: 0, unsupported: 0)
+        var count = GoldenCounts()
         for folder in folders {
             for path in try GoldenRunner.caseFolders(below: folder) {
                 // A case that does not say its kind is not left out: it fails.
                 let kindName = GoldenRunner.kind(of: path)
                 if let kinds, !kindName.isEmpty, try kinds.wholeMatch(in: kindName) == nil { continue }
                 let result = runner.run(path)
-                switch result.outcome {
-                case .passed: count.passed += 1
-                case .failed: count.failed += 1
-                case .unsupported: count.unsupported += 1
-                }
+                count.add(result.outcome)
                 print(json ? jsonLine(result) : textLine(result))
             }
         }
         report(count)
-        if count.failed > 0 || count.passed + count.unsupported == 0 { throw ExitCode(1) }
+        if !count.isSuccess { throw ExitCode(1) }
     }
 
     private func kindExpression() throws -> Regex<AnyRegexOutput>? {
@@ -81,7 +77,7 @@ struct GoldenCheck: ParsableCommand {
         return JSONValue.object(line).canonicalText
     }
 
-    private func report(_ count: (passed: Int, failed: Int, unsupported: Int)) {
+    private func report(_ count: GoldenCounts) {
         if json {
             var line = JSONObject()
             line["passed"] = .integer(Int64(count.passed))

@@ -25,6 +25,20 @@ import Testing
         #expect(try outcome { try $0.writePooling() } == .passed(largestError: 0, tensors: 1, decibels: nil))
     }
 
+    @Test func aRunThatPassesNothingIsNoSuccess() {
+        let passed = GoldenOutcome.passed(largestError: 0, tensors: 1, decibels: nil)
+        let runs: [(outcomes: [GoldenOutcome], isSuccess: Bool)] = [
+            ([], false), ([.unsupported("a")], false), ([passed], true), ([passed, .unsupported("a")], true),
+            ([passed, .failed("b")], false), ([.failed("b")], false),
+        ]
+        for run in runs {
+            var counts = GoldenCounts()
+            for outcome in run.outcomes { counts.add(outcome) }
+            #expect(counts.isSuccess == run.isSuccess, "\(run.outcomes)")
+            #expect(counts.passed + counts.failed + counts.unsupported == run.outcomes.count)
+        }
+    }
+
     @Test func numbersOutOfToleranceFail() throws {
         let close: Float = 2.5 + 0x1p-20
         guard case .passed = try outcome({ try $0.writePooling(expected: [.floats("y", [1, 1, 1, 1], [close])]) }) else {
@@ -71,6 +85,9 @@ import Testing
                 json: #"{"kind": "rng", "expected": "../out of/here.safetensors", "tolerance": {"atol": 0, "rtol": 0}}"#)
         }
         try expectFailure("not negative") { try $0.writePooling(tolerance: #"{"atol": -1, "rtol": 0}"#) }
+        for decibels in ["0", "-3", "-1e30"] {
+            try expectFailure("must be positive") { try $0.writePooling(tolerance: "{\"psnr\": \(decibels)}") }
+        }
         try expectFailure("\"rtol\" is missing") { try $0.writePooling(tolerance: #"{"atol": 1}"#) }
         try expectFailure("kind \"quantum\" is not known") { folder in
             try folder.writePooling()
