@@ -71,6 +71,42 @@ extension EndToEnd {
             #expect(plain.outputLines == underscored.outputLines)
         }
 
+        /// A value may look like an option; its underscores belong to the user.
+        @Test func valuesThatLookLikeOptionsStay() async throws {
+            let folder = try Folder()
+            let program = try await Self.run(
+                [
+                    "render", "-p", "--snow_white", "--negative_prompt", "--cfg_scale", "-W", "64", "-H", "64", "--steps", "1",
+                    "--no_clobber", "--cfg_scale", "3", "-q", "--sampling_method", "euler", "-o", folder.file("a_b.png"),
+                ], in: folder)
+            #expect(program.ending?.code == 0, "\(program.errorLines)")
+            let text = try #require(try Picture(folder.file("a_b.png")).image.text.first { $0.keyword == "parameters" }?.value)
+            #expect(text.hasPrefix("--snow_white\nNegative prompt: --cfg_scale\n"), "\(text)")
+        }
+
+        /// After an option that takes no value, the next word is an option again.
+        @Test func optionsWithoutValuesAreAllKnown() async throws {
+            let folder = try Folder()
+            var flags = 0
+            let required = [
+                "render": ["-p", "a", "-o", "a.png"], "submit": ["-p", "a", "-o", "a.png"], "plan": ["-p", "a"],
+                "worker": ["--connect", "tcp://127.0.0.1:9"], "coordinator": [],
+            ]
+            for (command, needed) in required {
+                let help = try await Self.run([command, "--help"], in: folder).outputLines
+                for line in help where line.hasPrefix("  -") && !line.contains("<") && !line.contains("--help") {
+                    let names = line.split(separator: " ").prefix { $0.hasPrefix("-") }.map { $0.filter { $0 != "," } }
+                    for name in names where name != "--version" {
+                        let program = try await Self.run([command] + needed + [name, "--such_option"], in: folder)
+                        #expect(program.ending?.code == 64)
+                        #expect(program.errorLines.contains { $0.contains("--such-option") }, "\(name): \(program.errorLines)")
+                        flags += 1
+                    }
+                }
+            }
+            #expect(flags >= 8)
+        }
+
         /// The text that A1111's readers expect, our own JSON, the printed summary and the progress lines.
         @Test func thePictureAndTheSummaryTellHowItWasMade() async throws {
             let folder = try Folder()
