@@ -69,7 +69,7 @@ public struct ModelDescription: Sendable {
         textTokens = min(tokenizer.maxLength, parts.text.maxPositions)
         windowBlockCount = parts.unet.windowBlockCount
         identity = try RenderError.model(source) { try source.identity() }
-        recommended = source.name == EmbeddedModel.name ? .embedded : .general
+        recommended = identity == (try ModelSource.embeddedIdentity.get()) ? .embedded : .general
         guard scaleFactor == 8 else {
             throw RenderError(.badModel, "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only 8.")
         }
@@ -106,6 +106,12 @@ extension RecommendedSettings {
 extension ModelSource {
     /// The model that the program carries.
     public static var embeddedModel: ModelSource { .embedded(name: EmbeddedModel.name, files: EmbeddedModel.files) }
+
+    /// Its identity: the same files in a folder are the same model, whatever they are called.
+    static let embeddedIdentity = Result { () throws(RenderError) in
+        let source = ModelSource.embeddedModel
+        return try RenderError.model(source) { try source.identity() }
+    }
 }
 
 /// The configurations of a model's networks.

@@ -128,8 +128,12 @@ import Weights
         #expect(model.recommended.guidanceScale == 5 && model.recommended.structureFraction.description == "0.4")
         #expect(model.textTokens == 77 && model.textWidth == 128)
         let copy = try ModelDescription(source: ModelVariant.source(name: "copy", [:]))
-        #expect(copy.identity == model.identity && copy.recommended == .general)
+        #expect(copy.name == "copy" && copy.identity == model.identity && copy.recommended == model.recommended)
         let other = try ModelVariant.predicting("epsilon")
-        #expect(other.identity != model.identity)
+        #expect(other.identity != model.identity && other.recommended == .general)
+        // The name alone makes no model the embedded one.
+        let path = "scheduler/scheduler_config.json"
+        let namesake = ModelVariant.source(name: EmbeddedModel.name, [path: ModelVariant.bytes(path) + [10]])
+        #expect(try ModelDescription(source: namesake).recommended == .general)
     }
 }
