@@ -15,6 +15,9 @@ public final class TaskRunner {
     /// The most bytes of activations in use at once so far.
     public var peakActivationBytes: Int { context.peakActivationBytes }
 
+    /// Bytes kept for the activations of later tasks.
+    var idleActivationBytes: Int { context.idleActivationBytes }
+
     private let context: ComputeContext
     private var networks: [SHA256Digest: ModelNetworks] = [:]
     /// Contexts by hash, the one used last at the end.
@@ -69,7 +72,10 @@ public final class TaskRunner {
             _ = try model.textEncoder()
             contexts.append((job.hash, OpenedContext(model: model, text: nil)))
         }
-        if contexts.count > Self.contextLimit { contexts.removeFirst() }
+        if contexts.count > Self.contextLimit {
+            contexts.removeFirst()
+            context.trimMemory()
+        }
     }
 
     /// Computes one task. `advanced` is called again and again while the computation moves on, also within the task.
@@ -78,7 +84,11 @@ public final class TaskRunner {
     ///   `.nonFinite` for NaN or infinity in the result, naming phase, step and patch, `.compute` from the backend.
     public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
         context.whenAdvancing = advanced
-        defer { context.whenAdvancing = nil }
+        defer {
+            context.whenAdvancing = nil
+            // Decoding a large picture takes far more memory than all else, and is the last task of its job.
+            if case .decode = task.work { context.trimMemory() }
+        }
         return try compute(task)
     }
 

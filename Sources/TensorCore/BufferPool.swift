@@ -6,6 +6,9 @@ final class BufferPool {
     /// The largest `liveBytes` so far.
     private(set) var peakLiveBytes = 0
 
+    /// Bytes kept for later requests.
+    var idleBytes: Int { free.reduce(0) { $0 + $1.key * $1.value.count } }
+
     func allocate(byteCount: Int) -> TensorStorage {
         // Sizes are rounded to an eighth of their power of two, so that nearly equal requests share buffers.
         let capacity = BufferPool.roundedCapacity(byteCount)

@@ -57,6 +57,9 @@ public final class ComputeContext {
     /// The most bytes of activations that were in use at once so far.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
+    /// Bytes of buffers that are kept for later activations.
+    public var idleActivationBytes: Int { memory.idleBytes }
+
     /// Gives idle activation buffers back to the system.
     public func trimMemory() { memory.trim() }
 

@@ -3,21 +3,30 @@ import CSystem
 
 /// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
 ///
-/// An operation is made once for each shape and kept. The format that an operation wants its weights in can differ between
-/// shapes (rarely); weights are kept in each format that was asked for.
+/// An operation is made once for each shape and kept; when there are too many, those unused for longest are given up, so that a
+/// worker that lives through jobs of many sizes does not grow for ever. The format that an operation wants its weights in can
+/// differ between shapes (rarely); weights are kept in each format that was asked for.
 final class OneDNNBackend: ComputeBackend {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
+    private let operationLimit: Int
+    /// Counts uses of operations, to tell which was used last.
+    private var useCount: UInt64 = 0
+    /// Operations that are kept now.
+    var operationCount: Int { operations.count }
 
     private enum OperationKey: Hashable {
         case linear(rows: Int, in: Int, out: Int, bias: Bool, residual: Bool, activation: Activation)
         case convolution(ConvolutionShape, bias: Bool, residual: Bool)
     }
 
-    init(threads: Int) throws(ComputeError) {
+    /// - Parameter operationLimit: operations kept at once, at least 2; one picture takes one to three hundred.
+    init(threads: Int, operationLimit: Int = 1024) throws(ComputeError) {
+        precondition(operationLimit >= 2)
+        self.operationLimit = operationLimit
         self.threads = Int32(threads)
         csystem_set_openmp_threads(Int32(threads))
         var engine: OpaquePointer?
@@ -86,12 +95,24 @@ final class OneDNNBackend: ComputeBackend {
     ) throws(ComputeError) -> Operation {
         // The setting belongs to the calling thread; a context may have been made on another one.
         csystem_set_openmp_threads(threads)
-        if let known = operations[key] { return known }
+        useCount += 1
+        if let known = operations[key] {
+            known.lastUse = useCount
+            return known
+        }
         var raw: OpaquePointer?
         try check(create(&raw), "preparing \(key)")
         let operation = Operation(raw!)
+        operation.lastUse = useCount
+        if operations.count >= operationLimit { giveUpOlderHalf() }
         operations[key] = operation
         return operation
+    }
+
+    /// Half at a time, so that sorting costs little for each operation made.
+    private func giveUpOlderHalf() {
+        let byUse = operations.sorted { $0.value.lastUse < $1.value.lastUse }
+        for (key, _) in byUse.prefix(byUse.count / 2) { operations[key] = nil }
     }
 
     private func execute(
@@ -113,6 +134,7 @@ private func check(_ status: Int32, _ what: @autoclosure () -> String) throws(Co
 /// Owns one oneDNN operation.
 private final class Operation {
     let raw: OpaquePointer
+    var lastUse: UInt64 = 0
     init(_ raw: OpaquePointer) { self.raw = raw }
     deinit { conednn_operation_destroy(raw) }
 }

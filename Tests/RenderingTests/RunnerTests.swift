@@ -141,6 +141,22 @@ import Testing
         #expect(try runner.run(task) == output)
     }
 
+    /// A worker that waits for the next job does not sit on the memory of the last one.
+    @Test func memoryIsGivenBackAfterAJob() throws {
+        let runner = try runner()
+        let context = Self.context(runner)
+        try runner.open(context)
+        _ = try runner.run(Self.denoise(context))
+        #expect(runner.idleActivationBytes > 0)
+        let latent = Latent(channels: 4, height: 2, width: 2, values: [Float](repeating: 0.1, count: 16))
+        _ = try runner.run(RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: .decode(latent)))
+        #expect(runner.idleActivationBytes == 0)
+        _ = try runner.run(Self.denoise(context))
+        #expect(runner.idleActivationBytes > 0)
+        for seed in 0..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(50 + seed))) }
+        #expect(runner.idleActivationBytes == 0)
+    }
+
     @Test func contextsThatDoNotFitAreRefused() throws {
         let runner = try runner()
         let stranger = JobContext(modelIdentity: Self.hash, conditioning: nil)

@@ -100,6 +100,25 @@ import Testing
         }
     }
 
+    /// Operations that were given up are made again, and the results do not change.
+    @Test func oneDNNKeepsABoundedNumberOfOperations() throws {
+        let backend = try OneDNNBackend(threads: 1, operationLimit: 4)
+        let context = try ComputeContext(backend: .onednn, threads: 1)
+        var numbers = TestNumbers(seed: 11)
+        let weight = Tensor(numbers.floats(24 * 40), shape: [24, 40])
+        let parameters = LinearParameters(
+            inFeatures: 40, outFeatures: 24, bias: nil, weights: try backend.packLinear(weight))
+        let reference = try context.packLinear(weight: weight, bias: nil)
+        let x = Tensor(numbers.floats(32 * 40), shape: [32, 40])
+        for rows in [1, 2, 3, 4, 1, 5, 6, 1, 7, 8, 9, 1, 2, 32, 16, 3, 4, 5, 1] {
+            let y = Tensor(uninitialized: [rows, 24])
+            try backend.linear(x, rows: rows, parameters, activation: .silu, residual: nil, into: y)
+            let input = Tensor(Array(x.array.prefix(rows * 40)), shape: [rows, 40])
+            #expect(try context.linear(input, reference, activation: .silu).array == y.array, "\(rows) rows")
+            #expect(backend.operationCount <= 4)
+        }
+    }
+
     @Test(arguments: backends) func oneSetOfWeightsServesManyShapes(backend: BackendChoice) throws {
         let context = try ComputeContext(backend: backend, threads: 2)
         var numbers = TestNumbers(seed: 9)
