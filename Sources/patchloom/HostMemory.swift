@@ -1,11 +1,14 @@
 import Foundation
+import Runtime
 
 /// What the default number of workers looks at besides cores.
 enum HostMemory {
     /// How many workers with this model fit into the memory that is free now, at least 1. Only a default hangs on it: whoever
     /// names a number gets it.
-    static func workersThatFit(weightBytes: Int) -> Int {
-        guard weightBytes > 0, let available = availableBytes() else { return Int.max }
+    static func workersThatFit(weightBytes: Int, _ limits: ControlGroup) -> Int {
+        guard weightBytes > 0, let available = [availableBytes(), limits.freeBytes].compactMap({ $0 }).min() else {
+            return Int.max
+        }
         // Half-precision files double when they are widened, libraries keep weights in a form of their own, and activations
         // come on top; some memory is left to others.
         let perWorker = Double(weightBytes) * 2.5 + Double(1 << 30)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CSystem
+import Runtime
 import TensorCore
 
 /// How `render` uses this host.
@@ -26,6 +27,11 @@ struct HostOptions: ParsableArguments {
     static let workersMax = 256
     static let threadsMax = 1024
 
+    /// What a container leaves of the host.
+    private static let limits = ControlGroup.current()
+    /// Cores that this process may use and gets the time for.
+    private static var cores: Int { min(Int(csystem_available_cores()), limits.processors ?? Int.max) }
+
     struct Layout: Equatable {
         let workers: Int
         let threads: Int
@@ -36,13 +42,13 @@ struct HostOptions: ParsableArguments {
 
     /// - Parameter modelFolder: nil for the embedded model, which is small.
     func layout(modelFolder: String?) throws(CommandFailure) -> Layout {
-        let cores = Int(csystem_available_cores())
+        let cores = Self.cores
         let workers = self.workers ?? Self.defaultWorkers(cores: cores, modelFolder: modelFolder)
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
         let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
-        let processors = Int(csystem_available_processors())
+        let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
         let warning =
             workers * threads > processors
             ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
@@ -53,12 +59,12 @@ struct HostOptions: ParsableArguments {
 
     private static func defaultWorkers(cores: Int, modelFolder: String?) -> Int {
         let weightBytes = modelFolder.map(HostMemory.weightBytes(folder:)) ?? 0
-        return min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes))
+        return min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
     }
 
-    /// What a worker that is started by hand computes with: all cores of the host unless told otherwise.
+    /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.
     static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
-        try checked(asked ?? Int(csystem_available_cores()), "threads")
+        try checked(asked ?? cores, "threads")
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

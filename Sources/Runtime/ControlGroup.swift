@@ -1,0 +1,63 @@
+import Foundation
+
+/// What the kernel lets this process take of the host: the limits of its control group (cgroup v2), which is how containers and
+/// services are held back. The files are described in the kernel's admin-guide/cgroup-v2.
+public struct ControlGroup: Sendable, Equatable {
+    /// Whole processors that the quota of time amounts to, at least 1; nil without a quota.
+    public var processors: Int?
+    /// Bytes that can still be had within the limit of memory; nil without a limit.
+    public var freeBytes: Int?
+
+    /// The limits of this process.
+    public static func current() -> ControlGroup {
+        ControlGroup { path in try? String(contentsOfFile: path, encoding: .utf8) }
+    }
+
+    /// - Parameter read: the text of a file, nil where there is none. A group without a file has no limit of that kind.
+    public init(read: (_ path: String) -> String?) {
+        // A limit of a group holds for all groups below it, so that the tightest counts.
+        for folder in Self.folders(membership: read("/proc/self/cgroup") ?? "") {
+            if let quota = read(folder + "/cpu.max").flatMap(Self.processors(cpuMax:)) {
+                processors = min(processors ?? quota, quota)
+            }
+            if let limit = read(folder + "/memory.max").flatMap(Self.bytes) {
+                let used = read(folder + "/memory.current").flatMap(Self.bytes) ?? 0
+                let files = read(folder + "/memory.stat").flatMap(Self.inactiveFileBytes(memoryStat:)) ?? 0
+                let free = max(0, limit - max(0, used - files))
+                freeBytes = min(freeBytes ?? free, free)
+            }
+        }
+    }
+
+    /// The folders of a process's group and of all groups above it, the root first, from the text of `/proc/self/cgroup`.
+    ///
+    /// Within a container the group's own folder is the root. A group outside of what can be seen (`/../x`) leaves the root.
+    static func folders(membership: String) -> [String] {
+        let root = "/sys/fs/cgroup"
+        // Lines with other numbers belong to the older version.
+        let line = membership.split(whereSeparator: \.isNewline).first { $0.hasPrefix("0::/") }
+        let names = line?.dropFirst(4).split(separator: "/") ?? []
+        guard !names.contains("..") else { return [root] }
+        return names.reduce(into: [root]) { folders, name in folders.append(folders[folders.count - 1] + "/" + name) }
+    }
+
+    /// `cpu.max`: microseconds of processor time in each period, and the period. Rounded down: a thread more than the quota
+    /// carries is stopped for a part of each period, and all others wait for it.
+    static func processors(cpuMax: String) -> Int? {
+        let fields = cpuMax.split(whereSeparator: \.isWhitespace).map { Int($0) }
+        guard fields.count == 2, let quota = fields[0], let period = fields[1], quota > 0, period > 0 else { return nil }
+        return max(1, quota / period)
+    }
+
+    /// `memory.max` and `memory.current`: a number of bytes; `max` stands for no limit.
+    static func bytes(_ text: String) -> Int? {
+        guard let bytes = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)), bytes >= 0 else { return nil }
+        return bytes
+    }
+
+    /// `memory.stat`: bytes of cached files that the kernel gives up first when memory gets short.
+    static func inactiveFileBytes(memoryStat: String) -> Int? {
+        let line = memoryStat.split(whereSeparator: \.isNewline).first { $0.hasPrefix("inactive_file ") }
+        return line.flatMap { Self.bytes(String($0.dropFirst("inactive_file ".count))) }
+    }
+}
