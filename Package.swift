@@ -34,7 +34,7 @@ let package = Package(
         .executable(name: "goldencheck", targets: ["goldencheck"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
     ],
     targets: [
         // C: system libraries behind one module each, and our own kernels.
@@ -133,7 +133,11 @@ let package = Package(
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests(
             "RuntimeTests",
-            ["Runtime", "Cluster", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", "TestSupport"]),
+            [
+                "Runtime", "Cluster", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights",
+                "ZMQSockets",
+                "TestSupport",
+            ]),
         tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
         tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),

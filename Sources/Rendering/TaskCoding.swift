@@ -10,8 +10,9 @@ enum TaskLimits {
     static let tokens = 1024
     static let textWidth = 1...65536
     static let windowBlocks = 1024
-    /// 8-bit pixels of a whole picture: what one message carries.
-    static let pictureBytes = 64 << 20
+    /// 8-bit pixels of a whole picture. The decoded picture is one message, and its PNG another, each of 64 MiB at most; a PNG
+    /// of noise is larger than its pixels, and its text comes on top.
+    static let pictureBytes = 60 << 20
 }
 
 extension RenderTask {
