@@ -110,7 +110,7 @@ struct Simulation: Sendable {
             nodes.append(Node(machine: WorkerMachine(now: now), profile: profile))
         }
         for _ in 0..<weather.crashes { schedule(.crash, after: Int.random(in: 0...3000, using: &random)) }
-        for _ in 0..<weather.drains { schedule(.drain, after: Int.random(in: 0...1500, using: &random)) }
+        for _ in 0..<weather.drains { schedule(.drain, after: Int.random(in: 0...150, using: &random)) }
         for _ in 0..<weather.clogs { schedule(.clog, after: Int.random(in: 0...3000, using: &random)) }
     }
 

@@ -52,7 +52,7 @@ struct SimulationTests {
             let simulation = await withCheckedContinuation { continuation in
                 Thread.detachNewThread {
                     var simulation = Simulation(
-                        seed: seed, workers: 4, weather: Weather(dropPercent: 3, crashes: 2, clogs: 2, drains: 8),
+                        seed: seed, workers: 2, weather: Weather(dropPercent: 3, crashes: 2, clogs: 2, drains: 3),
                         classes: ["a", "b"])
                     simulation.submit(JobID(1), barriers: [6, 9, 4])
                     simulation.submit(JobID(2), barriers: [3, 5])
