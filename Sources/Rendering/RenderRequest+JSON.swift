@@ -21,13 +21,14 @@ extension RenderRequest {
         object["structure_fraction"] = structureFraction.map { .string($0.description) }
         object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
         object["eta"] = .number(Double(eta))
+        if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
         return .object(object)
     }
 
     private static let keys: Set<String> = [
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "method", "hidiffusion", "patch",
         "stride",
-        "structure_fraction", "sampling_method", "eta",
+        "structure_fraction", "sampling_method", "eta", "lora",
     ]
 
     /// Reads a request and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it does not know.
@@ -62,6 +63,12 @@ extension RenderRequest {
             $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
         }
         eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
+        loras =
+            try fields.value("lora", "a list of objects with \"name\" and \"scale\"") { value -> [LoRASelection]? in
+                guard let list = value.arrayValue, list.count <= LoRASelection.countLimit else { return nil }
+                let selections = list.compactMap { LoRASelection(json: $0) }
+                return selections.count == list.count ? selections : nil
+            } ?? loras
         try validated()
     }
 }

@@ -43,6 +43,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var samplingMethod: SamplingMethod?
     /// DDIM's share of fresh noise, 0 to 1.
     public var eta: Float = 0
+    /// LoRA files beside those that the prompt's tags name, in the order of merging.
+    public var loras: [LoRASelection] = []
 
     public init() {}
 
@@ -57,6 +59,7 @@ public struct RenderRequest: Sendable, Equatable {
     public func validated() throws(RenderError) {
         try check(prompt: prompt, "prompt")
         try check(prompt: negativePrompt, "negative prompt")
+        _ = try selectedLoRAs()
         try check(side: width, "width", 64...Self.sideLimit)
         try check(side: height, "height", 64...Self.sideLimit)
         if let steps, !(1...Self.stepLimit).contains(steps) {
