@@ -59,7 +59,7 @@ struct PlanResolution {
             firstCall: source?.firstCall ?? 0, source: source,
             guidanceScale: request.guidanceScale ?? model.recommended.guidanceScale, seed: request.seed, eta: request.eta,
             method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut), hiDiffusionInStructure: structure,
-            hiDiffusionInDetail: detail, notes: notes(sampler, cut) + (try promptNotes()))
+            hiDiffusionInDetail: detail, notes: notes(sampler, cut) + (try promptNotes()), loras: model.loras)
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
     }
@@ -201,7 +201,7 @@ struct PlanResolution {
         let room = model.textTokens - 2
         let isGuided = (request.guidanceScale ?? model.recommended.guidanceScale) > 1
         let negative = isGuided ? request.negativePrompt : ""
-        for (name, text) in [("prompt", request.prompt), ("negative prompt", negative)] {
+        for (name, text) in [("prompt", try request.encodedPrompt()), ("negative prompt", negative)] {
             let count = try model.tokenCount(text)
             if count > room { notes.append("the \(name) has \(count) tokens, of which the model reads the first \(room)") }
         }

@@ -5,6 +5,7 @@ import PatchGeometry
 import RandomStreams
 import Samplers
 import Tokenizing
+public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
@@ -51,12 +52,18 @@ public struct RenderMachine: Sendable {
 
     /// Resolves the request for a model.
     ///
-    /// - Throws: `.invalidRequest` for what the method cannot do, in one sentence with the remedy.
-    public init(request: RenderRequest, model: ModelDescription) throws(RenderError) {
+    /// - Parameter loras: where the LoRA files are that the request names.
+    /// - Throws: `.invalidRequest` for what the method cannot do, `.notFound` and `.badModel` for LoRA files, each in one
+    ///   sentence with the remedy.
+    public init(
+        request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty
+    ) throws(RenderError) {
+        try request.validated()
+        let model = try model.applying(try request.selectedLoRAs(), from: loras)
         resolved = try PlanResolution(request: request, model: model).resolve()
         plan = resolved.plan
         (self.request, self.model) = (request, model)
-        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: request.seed)
         // A prompt that cannot be tokenised is refused now, not by a worker.
         tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
@@ -64,7 +71,7 @@ public struct RenderMachine: Sendable {
 
     /// The first barrier: the prompts, as token ids. Called again, it begins anew.
     public mutating func start() -> Barrier {
-        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
         (canvas, history, guide) = ([], SamplerHistory(), .none)
         stage = .encoding
@@ -81,7 +88,7 @@ public struct RenderMachine: Sendable {
         }
         switch stage {
         case .encoding:
-            context = JobContext(modelIdentity: model.identity, conditioning: try conditioning(outputs[0]))
+            context = JobContext(model, conditioning: try conditioning(outputs[0]))
             if let source = plan.source { return .barrier(picturingBarrier(source)) }
             drawInitialNoise()
             return .barrier(firstDenoisingBarrier())
@@ -212,8 +219,9 @@ extension RenderMachine {
     private static func tokenIDs(
         _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
     ) throws(RenderError) -> [[Int32]] {
+        let text = try request.encodedPrompt()
         do {
-            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: model.textTokens)
+            let prompt = try model.tokenizer.paddedIDs(text, length: model.textTokens)
             guard plan.guidanceScale > 1 else { return [prompt] }
             return [try model.tokenizer.paddedIDs(request.negativePrompt, length: model.textTokens), prompt]
         } catch {

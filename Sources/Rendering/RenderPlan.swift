@@ -54,6 +54,8 @@ public struct RenderPlan: Sendable, Equatable {
     public let hiDiffusionInDetail: Bool
     /// What the user should know: a stand-in scheduler, an extension of the method.
     public let notes: [String]
+    /// LoRA files that are merged into the model, in order.
+    public let loras: [AppliedLoRA]
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
@@ -99,6 +101,7 @@ public struct RenderPlan: Sendable, Equatable {
         }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
+        lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
     }
@@ -136,6 +139,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
         object["cut"] = cut.map { .object($0.json) }
+        if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)
     }

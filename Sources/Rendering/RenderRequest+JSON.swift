@@ -26,13 +26,14 @@ extension RenderRequest {
         object["eta"] = .number(Double(eta))
         object["source"] = source?.json
         object["strength"] = strength.map { .number(Double($0)) }
+        if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
         return .object(object)
     }
 
     private static let keys: Set<String> = [
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "method", "hidiffusion", "patch",
         "stride",
-        "structure_fraction", "sampling_method", "eta", "source", "strength",
+        "structure_fraction", "sampling_method", "eta", "source", "strength", "lora",
     ]
 
     /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
@@ -74,6 +75,12 @@ extension RenderRequest {
         eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
         source = try fields.source(payload)
         strength = try fields.value("strength", "a number", \.doubleValue).map { Float($0) }
+        loras =
+            try fields.value("lora", "a list of objects with \"name\" and \"scale\"") { value -> [LoRASelection]? in
+                guard let list = value.arrayValue, list.count <= LoRASelection.countLimit else { return nil }
+                let selections = list.compactMap { LoRASelection(json: $0) }
+                return selections.count == list.count ? selections : nil
+            } ?? loras
         try validated()
     }
 }

@@ -47,6 +47,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var source: SourcePicture?
     /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
     public var strength: Float?
+    /// LoRA files beside those that the prompt's tags name, in the order of merging.
+    public var loras: [LoRASelection] = []
 
     public init() {}
 
@@ -64,6 +66,7 @@ public struct RenderRequest: Sendable, Equatable {
     public func validated() throws(RenderError) {
         try check(prompt: prompt, "prompt")
         try check(prompt: negativePrompt, "negative prompt")
+        _ = try selectedLoRAs()
         try check(side: width, "width", 64...Self.sideLimit)
         try check(side: height, "height", 64...Self.sideLimit)
         if let steps, !(1...Self.stepLimit).contains(steps) {

@@ -121,14 +121,22 @@ public struct JobContext: Sendable, Equatable {
         var values: [Float]
     }
 
+    /// A LoRA file that is merged into the model, by its content.
+    struct LoRA: Sendable, Hashable {
+        var sha256: SHA256Digest
+        var scale: Double
+    }
+
     public let modelIdentity: SHA256Digest
+    /// In the order of merging.
+    let loras: [LoRA]
     let conditioning: Conditioning?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest
 
-    init(modelIdentity: SHA256Digest, conditioning: Conditioning?) {
-        (self.modelIdentity, self.conditioning) = (modelIdentity, conditioning)
-        let encoded = JobContext.encode(modelIdentity, conditioning)
+    init(modelIdentity: SHA256Digest, loras: [LoRA] = [], conditioning: Conditioning?) {
+        (self.modelIdentity, self.loras, self.conditioning) = (modelIdentity, loras, conditioning)
+        let encoded = JobContext.encode(modelIdentity, loras, conditioning)
         let hasher = SHA256Hasher()
         hasher.update(encoded.metadata.canonicalBytes())
         hasher.update(encoded.payload)
@@ -136,13 +144,16 @@ public struct JobContext: Sendable, Equatable {
     }
 
     /// The context as it travels.
-    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { JobContext.encode(modelIdentity, conditioning) }
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
+        JobContext.encode(modelIdentity, loras, conditioning)
+    }
 
     private static func encode(
-        _ model: SHA256Digest, _ conditioning: Conditioning?
+        _ model: SHA256Digest, _ loras: [LoRA], _ conditioning: Conditioning?
     ) -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["model"] = .string(model.hex)
+        if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         guard let conditioning else { return (.object(object), []) }
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
@@ -153,14 +164,15 @@ public struct JobContext: Sendable, Equatable {
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
-        try fields.only(["model", "rows", "tokens", "width"])
+        try fields.only(["model", "loras", "rows", "tokens", "width"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
+        let loras = try LoRA.list(fields.has("loras") ? metadata["loras"] : nil)
         guard fields.has("rows") else {
-            try fields.only(["model"])
+            try fields.only(["model", "loras"])
             guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
-            self.init(modelIdentity: model, conditioning: nil)
+            self.init(modelIdentity: model, loras: loras, conditioning: nil)
             return
         }
         let rows = try fields.integer("rows", 1...2)
@@ -171,6 +183,7 @@ public struct JobContext: Sendable, Equatable {
             throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
         }
         self.init(
-            modelIdentity: model, conditioning: Conditioning(rows: rows, tokens: tokens, width: width, values: values))
+            modelIdentity: model, loras: loras,
+            conditioning: Conditioning(rows: rows, tokens: tokens, width: width, values: values))
     }
 }

@@ -10,7 +10,7 @@ public import Weights
 /// Networks are built when a context or a task first needs them and kept.
 public final class TaskRunner {
     /// The identities of the models it can run, in the order in which they were given.
-    public let modelIdentities: [SHA256Digest]
+    public var modelIdentities: [SHA256Digest] { models.identities }
     /// What decides the last bits of its results.
     public var numericsClass: String { context.numericsClass }
     /// The most bytes of activations in use at once so far.
@@ -20,7 +20,7 @@ public final class TaskRunner {
     var idleActivationBytes: Int { context.idleActivationBytes }
 
     private let context: ComputeContext
-    private var networks: [SHA256Digest: ModelNetworks] = [:]
+    let models: ModelVariants
     /// Contexts by hash, the one used last at the end.
     private var contexts: [(hash: SHA256Digest, opened: OpenedContext)] = []
 
@@ -29,36 +29,29 @@ public final class TaskRunner {
 
     /// Computes the models' identities, which reads all their files once.
     ///
+    /// - Parameter loras: where the LoRA files are that jobs name by their content.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
-    public init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RenderError) {
+    public init(
+        models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
+    ) throws(RenderError) {
         do { context = try ComputeContext(backend: backend, threads: threads) } catch {
             throw RenderError(.compute, error.message)
         }
-        var identities: [SHA256Digest] = []
-        for source in models {
-            let identity = try RenderError.model(source) { try source.identity() }
-            if networks[identity] == nil {
-                identities.append(identity)
-                networks[identity] = try ModelNetworks(source, context)
-            }
-        }
-        modelIdentities = identities
+        self.models = try ModelVariants(models, library: loras, context: context)
     }
 
     /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
     /// should not come out when the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.malformed` for prompts that do not
-    ///   fit it.
+    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it does
+    ///   not have, `.malformed` for prompts that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
         if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
             contexts.append(contexts.remove(at: place))
             return
         }
-        guard let model = networks[job.modelIdentity] else {
-            throw RenderError(
-                .badModel, "This worker has no model \(job.modelIdentity.hex): start it with the folder of that model (-m).")
-        }
+        let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
+        let model = try models.networks(variant)
         _ = try model.decoder()
         if let conditioning = job.conditioning {
             guard conditioning.width == model.parts.unet.textWidth else {
@@ -68,10 +61,10 @@ public final class TaskRunner {
                         + "\(model.parts.unet.textWidth).")
             }
             _ = try model.unet()
-            contexts.append((job.hash, OpenedContext(model: model, text: conditioning)))
+            contexts.append((job.hash, OpenedContext(variant: variant, text: conditioning)))
         } else {
             _ = try model.textEncoder()
-            contexts.append((job.hash, OpenedContext(model: model, text: nil)))
+            contexts.append((job.hash, OpenedContext(variant: variant, text: nil)))
         }
         if contexts.count > Self.contextLimit {
             contexts.removeFirst()
@@ -120,7 +113,7 @@ public final class TaskRunner {
     }
 
     private func encode(_ ids: [[Int32]], _ opened: OpenedContext) throws -> TaskOutput {
-        let state = try opened.model.textEncoder().encode(ids: ids).lastHiddenState
+        let state = try models.networks(opened.variant).textEncoder().encode(ids: ids).lastHiddenState
         return .embeddings(rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array)
     }
 
@@ -131,7 +124,7 @@ public final class TaskRunner {
         let rows = text.shape[0]
         let sample = Tensor(
             planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let output = try opened.model.unet().forward(
+        let output = try models.networks(opened.variant).unet().forward(
             UNetInput(sample: sample, timesteps: [work.timestep], text: text), plan: work.plan)
         var values = output.planarArray
         if guided {
@@ -146,7 +139,7 @@ public final class TaskRunner {
 
     /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
     private func encode(_ work: PictureWork, _ opened: OpenedContext) throws -> Latent {
-        let encoder = try opened.model.encoder()
+        let encoder = try models.networks(opened.variant).encoder()
         var planes = PicturePixels.planes(rgb: work.rgb)
         if let mask = work.mask {
             planes = try InpaintMask(mask.map { Float($0) }, height: work.height, width: work.width).maskedImage(planes)
@@ -159,7 +152,7 @@ public final class TaskRunner {
     }
 
     private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
-        let decoder = try opened.model.decoder()
+        let decoder = try models.networks(opened.variant).decoder()
         guard latent.channels == decoder.configuration.latentChannels else {
             throw ModelError(
                 .input,
@@ -179,11 +172,11 @@ public final class TaskRunner {
 
 /// A context that tasks can run in.
 private struct OpenedContext {
-    let model: ModelNetworks
+    let variant: ModelVariants.Key
     private let rows: Tensor?
 
-    init(model: ModelNetworks, text: JobContext.Conditioning?) {
-        self.model = model
+    init(variant: ModelVariants.Key, text: JobContext.Conditioning?) {
+        self.variant = variant
         rows = text.map { Tensor($0.values, shape: [$0.rows, $0.tokens, $0.width]) }
     }
 
@@ -197,23 +190,39 @@ private struct OpenedContext {
 }
 
 /// The networks of one model, each built when it is first needed.
-private final class ModelNetworks {
-    private let source: ModelSource
+final class ModelNetworks {
+    let source: ModelSource
     private let context: ComputeContext
     let parts: ModelParts
+    /// The same model without LoRA files, whose networks are used where these files change nothing.
+    private let base: ModelNetworks?
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
     private var builtEncoder: VAEEncoder?
     private var builtTextEncoder: CLIPTextModel?
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
-        (self.source, self.context) = (source, context)
+        (self.source, self.context, base) = (source, context, nil)
         parts = try ModelParts(source)
+    }
+
+    /// - Parameter source: the base's own with LoRA files merged into it.
+    init(_ source: ModelSource, over base: ModelNetworks) {
+        (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
+    }
+
+    /// Gives up what LoRA files can change; it is built again when it is needed.
+    func forgetMergeable() { (builtUNet, builtTextEncoder) = (nil, nil) }
+
+    /// The base, where the component is the base's own.
+    private func owner(of component: String) -> ModelNetworks? {
+        base.flatMap { source.changedComponents.contains(component) ? nil : $0 }
     }
 
     var name: String { source.name }
 
     func unet() throws(RenderError) -> UNet {
+        if let owner = owner(of: "unet") { return try owner.unet() }
         if let builtUNet { return builtUNet }
         let unet = try RenderError.model(source) {
             try UNet(source.weights(component: "unet"), configuration: parts.unet, context: context)
@@ -223,6 +232,7 @@ private final class ModelNetworks {
     }
 
     func decoder() throws(RenderError) -> VAEDecoder {
+        if let owner = owner(of: "vae") { return try owner.decoder() }
         if let builtDecoder { return builtDecoder }
         let decoder = try RenderError.model(source) {
             try VAEDecoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
@@ -232,6 +242,7 @@ private final class ModelNetworks {
     }
 
     func encoder() throws(RenderError) -> VAEEncoder {
+        if let owner = owner(of: "vae") { return try owner.encoder() }
         if let builtEncoder { return builtEncoder }
         let encoder = try RenderError.model(source) {
             try VAEEncoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
@@ -241,6 +252,7 @@ private final class ModelNetworks {
     }
 
     func textEncoder() throws(RenderError) -> CLIPTextModel {
+        if let owner = owner(of: "text_encoder") { return try owner.textEncoder() }
         if let builtTextEncoder { return builtTextEncoder }
         let encoder = try RenderError.model(source) {
             try CLIPTextModel(source.weights(component: "text_encoder"), configuration: parts.text, context: context)

@@ -78,6 +78,15 @@ struct RequestOptions: ParsableArguments {
 
     @Option(parsing: .unconditional, help: "DDIM's share of fresh noise, 0 to 1.")
     var eta: Float = 0
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1); may be given several times. A path, or a name "
+                + "in the folders of --lora-model-dir; for submit a name in the coordinator's. <lora:NAME:0.8> in the prompt is the "
+                + "same.",
+            valueName: "file:scale"))
+    var lora: [String] = []
 }
 
 /// How many pictures are made of one request.
