@@ -64,11 +64,13 @@ let package = Package(
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
         library("Tokenizing", ["StrictJSON"]),
+        library("Prompting", ["Tokenizing"]),
         library(
             "Rendering",
             [
-                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "Prompting",
+                "RandomStreams",
+                "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -115,6 +117,7 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
+        tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
