@@ -2,7 +2,6 @@ import Acceleration
 import PatchGeometry
 import RandomStreams
 import Samplers
-import Tokenizing
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
@@ -35,7 +34,6 @@ public struct RenderMachine: Sendable {
     private let resolved: ResolvedPlan
     private var stage = Stage.notStarted
     private var context: JobContext
-    private let tokenIDs: [[Int32]]
     /// The planar latents: one canvas, or the patches of the structure phase.
     private var latents: [[Float]] = []
     private var generator: TorchCPUGenerator
@@ -50,17 +48,15 @@ public struct RenderMachine: Sendable {
         (self.request, self.model) = (request, model)
         context = JobContext(modelIdentity: model.identity, conditioning: nil)
         generator = TorchCPUGenerator(seed: request.seed)
-        // A prompt that cannot be tokenised is refused now, not by a worker.
-        tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
     }
 
-    /// The first barrier: the prompts, as token ids. Called again, it begins anew.
+    /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
         context = JobContext(modelIdentity: model.identity, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
         latents = []
         stage = .encoding
-        return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
+        return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
     }
 
     /// Merges the outputs of the last barrier, in task order.
@@ -73,7 +69,7 @@ public struct RenderMachine: Sendable {
         }
         switch stage {
         case .encoding:
-            context = JobContext(modelIdentity: model.identity, conditioning: try conditioning(outputs[0]))
+            context = JobContext(modelIdentity: model.identity, conditioning: try resolved.prompts.conditioning(outputs))
             drawInitialNoise()
             return .barrier(firstDenoisingBarrier())
         case .denoising(let step):
@@ -114,7 +110,7 @@ extension RenderMachine {
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(latents[0], height: plan.latentHeight, width: plan.latentWidth, step, plan.hiDiffusionInStructure)
+        let work = denoise(latents[0], .denoise, height: plan.latentHeight, width: plan.latentWidth, step)
         return barrier(.denoise, step: step, of: plan.steps, [work])
     }
 
@@ -124,7 +120,7 @@ extension RenderMachine {
             patchCount: cut.grid.count, positionCount: latents[0].count, seed: plan.seed, step: step)
         stage = .structure(step: step, interaction)
         let works = interaction.shuffle(latents).map {
-            denoise($0, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step, plan.hiDiffusionInStructure)
+            denoise($0, .structure, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step)
         }
         return barrier(.structure, step: step, of: cut.phases.structureSteps, works)
     }
@@ -134,8 +130,8 @@ extension RenderMachine {
         let views = cut.views.jitteredViews(seed: plan.seed, step: step)
         let crops = cut.views.crops(of: latents[0], channels: plan.latentChannels, views: views)
         stage = .detail(step: step, views: views, crops: crops)
-        let works = crops.map {
-            denoise($0, height: cut.views.windowHeight, width: cut.views.windowWidth, step, plan.hiDiffusionInDetail)
+        let works = zip(crops, views).map { crop, view in
+            denoise(crop, .detail, height: view.height, width: view.width, step, view: view)
         }
         return barrier(.detail, step: step - cut.phases.structureSteps, of: cut.phases.detailSteps, works)
     }
@@ -150,47 +146,34 @@ extension RenderMachine {
     }
 
     /// One U-Net evaluation of an unscaled latent.
-    private func denoise(_ values: [Float], height: Int, width: Int, _ step: Int, _ hiDiffusion: Bool) -> RenderTask.Work {
+    ///
+    /// SDXL is told of a view's corner on the padded canvas; a patch of the structure phase stands for the whole picture.
+    private func denoise(
+        _ values: [Float], _ phase: RenderPhase, height: Int, width: Int, _ step: Int, view: PatchView? = nil
+    ) -> RenderTask.Work {
         var unetPlan = UNetPlan.plain
-        if hiDiffusion, let blocks = resolved.windowBlocks, let family = model.hiDiffusionFamily {
+        let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
+        if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
                 family: family, height: height, width: width, progress: (step, plan.steps),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
+        }
+        let corner = view.map {
+            SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
         return .denoise(
             DenoiseWork(
                 latent: Latent(
                     channels: plan.latentChannels, height: height, width: width,
                     values: resolved.sampler.scaleInput(values, step: step)),
-                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidanceScale, plan: unetPlan))
+                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
+                rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
     }
 }
 
 // MARK: - Merging
 
 extension RenderMachine {
-    private static func tokenIDs(
-        _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
-    ) throws(RenderError) -> [[Int32]] {
-        do {
-            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: model.textTokens)
-            guard plan.guidanceScale > 1 else { return [prompt] }
-            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: model.textTokens), prompt]
-        } catch {
-            throw RenderError(.invalidRequest, error.message)
-        }
-    }
-
-    private func conditioning(_ output: TaskOutput) throws(RenderError) -> JobContext.Conditioning {
-        guard case .embeddings(let rows, let tokens, let width, let values) = output, rows == tokenIDs.count,
-            tokens == model.textTokens, width == model.textWidth, values.count == rows * tokens * width
-        else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
-        guard values.allSatisfy({ $0.isFinite }) else {
-            throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
-        }
-        return JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
-    }
-
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
         let (count, points) =

@@ -1,4 +1,4 @@
-import Acceleration
+public import Acceleration
 import PatchGeometry
 public import Samplers
 public import StrictJSON
@@ -33,6 +33,15 @@ public struct RenderPlan: Sendable, Equatable {
     public let latentChannels: Int
     public let steps: Int
     public let guidanceScale: Float
+    /// Of CutDiffusion's detail phase.
+    public let detailGuidanceScale: Float
+    public let guidanceRescale: Float
+    /// Which hidden layer of the text encoders is read, counted from the last, which is 1.
+    public let clipSkip: Int
+    /// Chunks of the longer prompt, each a task.
+    public let promptChunks: Int
+    /// nil for models that know nothing of sizes.
+    public let sizes: SizeConditioning?
     public let seed: UInt64
     public let eta: Float
     /// Resolved: never `auto`.
@@ -43,14 +52,16 @@ public struct RenderPlan: Sendable, Equatable {
     /// Whether HiDiffusion changes the U-Net, by the phase's input size.
     public let hiDiffusionInStructure: Bool
     public let hiDiffusionInDetail: Bool
+    /// HiDiffusion's recipe; nil when it is off throughout.
+    public let hiDiffusionFamily: HiDiffusionFamily?
     /// What the user should know: a stand-in scheduler, an extension of the method.
     public let notes: [String]
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
-        guard let cut else { return [(.encode, 1), (.denoise, steps), (.decode, 1)] }
+        guard let cut else { return [(.encode, promptChunks), (.denoise, steps), (.decode, 1)] }
         return [
-            (.encode, 1), (.structure, cut.structureSteps * cut.patches),
+            (.encode, promptChunks), (.structure, cut.structureSteps * cut.patches),
             (.detail, (steps - cut.structureSteps) * cut.viewsPerStep), (.decode, 1),
         ]
     }
@@ -59,9 +70,13 @@ public struct RenderPlan: Sendable, Equatable {
 
     /// U-Net evaluations of single images: each task with guidance makes two.
     public var evaluations: Int {
-        let tasks = tasksPerPhase.reduce(0) { $0 + ($1.phase == .encode || $1.phase == .decode ? 0 : $1.tasks) }
-        return tasks * (guidanceScale > 1 ? 2 : 1)
+        tasksPerPhase.reduce(0) { sum, part in
+            part.phase == .encode || part.phase == .decode ? sum : sum + part.tasks * (guidance(part.phase) > 1 ? 2 : 1)
+        }
     }
+
+    /// The guidance scale of a phase.
+    func guidance(_ phase: RenderPhase) -> Float { phase == .detail ? detailGuidanceScale : guidanceScale }
 
     /// The plan in lines for people.
     public var summaryLines: [String] {
@@ -76,17 +91,28 @@ public struct RenderPlan: Sendable, Equatable {
         } else {
             lines.append("direct: \(steps) steps of the whole latent")
         }
+        lines.append(guidanceLine)
+        if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         lines.append(hiDiffusionLine)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
     }
 
+    private var guidanceLine: String {
+        func named(_ scale: Float) -> String { scale > 1 ? "guidance \(scale)" : "no guidance" }
+        var line = named(guidanceScale)
+        if cut != nil, detailGuidanceScale != guidanceScale { line += ", in the detail phase \(named(detailGuidanceScale))" }
+        if guidanceRescale > 0 { line += ", rescaled by \(guidanceRescale)" }
+        return line + ", clip skip \(clipSkip)"
+    }
+
     private var hiDiffusionLine: String {
-        switch (hiDiffusionInStructure, hiDiffusionInDetail) {
+        let recipe = hiDiffusionFamily.map { " (\($0.rawValue))" } ?? ""
+        return switch (hiDiffusionInStructure, hiDiffusionInDetail) {
         case (false, false): "HiDiffusion off"
-        case (true, true): "HiDiffusion on"
-        case (true, false): "HiDiffusion on in the structure phase, off in the detail phase"
-        case (false, true): "HiDiffusion off in the structure phase, on in the detail phase"
+        case (true, true): "HiDiffusion on\(recipe)"
+        case (true, false): "HiDiffusion on\(recipe) in the structure phase, off in the detail phase"
+        case (false, true): "HiDiffusion off in the structure phase, on\(recipe) in the detail phase"
         }
     }
 
@@ -99,12 +125,20 @@ public struct RenderPlan: Sendable, Equatable {
         object["latent_height"] = .integer(Int64(latentHeight))
         object["steps"] = .integer(Int64(steps))
         object["cfg_scale"] = .number(Double(guidanceScale))
+        object["detail_cfg_scale"] = .number(Double(detailGuidanceScale))
+        object["guidance_rescale"] = .number(Double(guidanceRescale))
+        object["clip_skip"] = .integer(Int64(clipSkip))
+        object["prompt_chunks"] = .integer(Int64(promptChunks))
+        object["original_size"] = sizes?.originalSize.json
+        object["crop_top_left"] = sizes?.cropTopLeft.json
+        object["target_size"] = sizes?.targetSize.json
         object["seed"] = .string(String(seed))
         object["method"] = .string(method.rawValue)
         object["sampling_method"] = .string(samplingMethod.rawValue)
         object["eta"] = .number(Double(eta))
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
+        object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
         object["cut"] = cut.map { .object($0.json) }
