@@ -63,6 +63,7 @@ let package = Package(
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
+        library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
         library("Prompting", ["Tokenizing"]),
         library(
@@ -88,8 +89,8 @@ let package = Package(
         library(
             "GoldenCases",
             [
-                "Acceleration", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
+                "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
         .executableTarget(
             name: "patchloom",
@@ -120,6 +121,9 @@ let package = Package(
         tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
+        tests(
+            "ImageConditioningTests",
+            ["ImageConditioning", "Samplers", "StrictJSON"]),
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",

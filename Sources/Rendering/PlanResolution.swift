@@ -41,7 +41,7 @@ struct PlanResolution {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
         let method = resolvedMethod
-        let cut = method == .cut ? try cutGeometry(steps: steps) : nil
+        let cut = method == .cut ? try cutGeometry(sampler) : nil
         if method == .direct,
             request.patch != nil || request.stride != nil || request.structureFraction != nil
                 || request.detailGuidanceScale != nil
@@ -59,7 +59,7 @@ struct PlanResolution {
         let text = try resolvedText(cut)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
-            latentChannels: model.latentChannels, steps: steps,
+            latentChannels: model.latentChannels, steps: steps, calls: sampler.calls,
             guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
             eta: request.eta, method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut),
@@ -87,7 +87,7 @@ struct PlanResolution {
         return max(latentWidth, latentHeight) <= native ? .direct : .cut
     }
 
-    private func cutGeometry(steps: Int) throws(RenderError) -> CutGeometry {
+    private func cutGeometry(_ sampler: Sampler) throws(RenderError) -> CutGeometry {
         let patch = (request.patch ?? native * model.scaleFactor) / model.scaleFactor
         let stride = request.stride.map { $0 / model.scaleFactor } ?? max(1, patch / 2)
         guard patch <= max(latentWidth, latentHeight) else {
@@ -107,7 +107,9 @@ struct PlanResolution {
             let grid = try PatchGrid(height: latentHeight, width: latentWidth, patch: patch)
             let views = try ViewGrid(height: latentHeight, width: latentWidth, window: patch, stride: stride)
             try checkCounts(grid, views)
-            return CutGeometry(grid: grid, views: views, phases: try PhaseSchedule(steps: steps, fraction: fraction))
+            let phases = try PhaseSchedule(
+                steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:))
+            return CutGeometry(grid: grid, views: views, phases: phases)
         } catch let error as GeometryError {
             throw RenderError(.invalidRequest, error.message)
         } catch let error as RenderError {

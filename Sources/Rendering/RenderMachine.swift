@@ -14,7 +14,7 @@ public struct RenderMachine: Sendable {
         case finished(RenderedImage)
     }
 
-    /// Where the render stands: which outputs the current barrier waits for.
+    /// Where the render stands: which outputs the current barrier waits for. Steps are calls of the network.
     private enum Stage: Sendable {
         case notStarted
         case encoding
@@ -22,8 +22,8 @@ public struct RenderMachine: Sendable {
         case denoising(step: Int)
         /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
         case structure(step: Int, PixelInteraction)
-        /// CutDiffusion's detail phase: crops of the canvas by view.
-        case detail(step: Int, views: [PatchView], crops: [[Float]])
+        /// CutDiffusion's detail phase: the canvas as these views see it.
+        case detail(step: Int, views: [PatchView])
         case decoding
         case finished
     }
@@ -34,8 +34,10 @@ public struct RenderMachine: Sendable {
     private let resolved: ResolvedPlan
     private var stage = Stage.notStarted
     private var context: JobContext
-    /// The planar latents: one canvas, or the patches of the structure phase.
-    private var latents: [[Float]] = []
+    /// The planar latents: the canvas, or the patches of the structure phase one after the other.
+    private var canvas: [Float] = []
+    /// What the sampler remembers of the canvas.
+    private var history = SamplerHistory()
     private var generator: TorchCPUGenerator
     private var expectedTasks = 0
 
@@ -54,7 +56,7 @@ public struct RenderMachine: Sendable {
     public mutating func start() -> Barrier {
         context = JobContext(modelIdentity: model.identity, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
-        latents = []
+        (canvas, history) = ([], SamplerHistory())
         stage = .encoding
         return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
     }
@@ -74,11 +76,11 @@ public struct RenderMachine: Sendable {
             return .barrier(firstDenoisingBarrier())
         case .denoising(let step):
             try completeDenoising(step, outputs)
-            return .barrier(step + 1 < plan.steps ? denoisingBarrier(step + 1) : decodingBarrier())
+            return .barrier(step + 1 < plan.calls ? denoisingBarrier(step + 1) : decodingBarrier())
         case .structure(let step, let interaction):
             return .barrier(try completeStructure(step, interaction, outputs))
-        case .detail(let step, let views, let crops):
-            return .barrier(try completeDetail(step, views, crops, outputs))
+        case .detail(let step, let views):
+            return .barrier(try completeDetail(step, views, outputs))
         case .decoding:
             let image = try finish(outputs[0])
             stage = .finished
@@ -110,16 +112,17 @@ extension RenderMachine {
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(latents[0], .denoise, height: plan.latentHeight, width: plan.latentWidth, step)
-        return barrier(.denoise, step: step, of: plan.steps, [work])
+        let work = denoise(canvas, .denoise, height: plan.latentHeight, width: plan.latentWidth, step)
+        return barrier(.denoise, step: step, of: plan.calls, [work])
     }
 
     private mutating func structureBarrier(_ step: Int) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
+        let patches = slices(of: canvas, cut.grid)
         let interaction = PixelInteraction(
-            patchCount: cut.grid.count, positionCount: latents[0].count, seed: plan.seed, step: step)
+            patchCount: cut.grid.count, positionCount: patches[0].count, seed: plan.seed, step: step)
         stage = .structure(step: step, interaction)
-        let works = interaction.shuffle(latents).map {
+        let works = interaction.shuffle(patches).map {
             denoise($0, .structure, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step)
         }
         return barrier(.structure, step: step, of: cut.phases.structureSteps, works)
@@ -128,8 +131,8 @@ extension RenderMachine {
     private mutating func detailBarrier(_ step: Int) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
         let views = cut.views.jitteredViews(seed: plan.seed, step: step)
-        let crops = cut.views.crops(of: latents[0], channels: plan.latentChannels, views: views)
-        stage = .detail(step: step, views: views, crops: crops)
+        let crops = cut.views.crops(of: canvas, channels: plan.latentChannels, views: views)
+        stage = .detail(step: step, views: views)
         let works = zip(crops, views).map { crop, view in
             denoise(crop, .detail, height: view.height, width: view.width, step, view: view)
         }
@@ -138,11 +141,9 @@ extension RenderMachine {
 
     private mutating func decodingBarrier() -> Barrier {
         stage = .decoding
-        return barrier(.decode, step: 0, of: 1, [.decode(canvas)])
-    }
-
-    private var canvas: Latent {
-        Latent(channels: plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth, values: latents[0])
+        let latent = Latent(
+            channels: plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth, values: canvas)
+        return barrier(.decode, step: 0, of: 1, [.decode(latent)])
     }
 
     /// One U-Net evaluation of an unscaled latent.
@@ -155,7 +156,7 @@ extension RenderMachine {
         let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
         if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
-                family: family, height: height, width: width, progress: (step, plan.steps),
+                family: family, height: height, width: width, progress: (step, plan.calls),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
         }
         let corner = view.map {
@@ -165,7 +166,7 @@ extension RenderMachine {
             DenoiseWork(
                 latent: Latent(
                     channels: plan.latentChannels, height: height, width: width,
-                    values: resolved.sampler.scaleInput(values, step: step)),
+                    values: resolved.sampler.scaleInput(values, call: step)),
                 timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
                 rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
     }
@@ -176,45 +177,66 @@ extension RenderMachine {
 extension RenderMachine {
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
-        let (count, points) =
-            resolved.cut.map { ($0.grid.count, $0.grid.patchHeight * $0.grid.patchWidth) }
-            ?? (1, plan.latentHeight * plan.latentWidth)
         let scale = resolved.sampler.initialNoiseScale
-        latents = (0..<count).map { _ in
-            generator.normals(count: plan.latentChannels * points).map { $0 * scale }
-        }
+        canvas = noiseMap(&generator, of: resolved.cut?.grid).map { $0 * scale }
     }
 
-    /// The predictions of all tasks, each checked to have its input's shape.
-    private func predictions(_ outputs: [TaskOutput], height: Int, width: Int) throws(RenderError) -> [[Float]] {
+    /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
+    private func noiseMap(_ stream: inout TorchCPUGenerator, of grid: PatchGrid?) -> [Float] {
+        guard let grid else { return stream.normals(count: plan.latentChannels * plan.latentHeight * plan.latentWidth) }
+        var map: [Float] = []
+        for _ in 0..<grid.count { map += stream.normals(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
+        return map
+    }
+
+    /// The patches that lie one after the other in `values`.
+    private func slices(of values: [Float], _ grid: PatchGrid) -> [[Float]] {
+        let size = values.count / grid.count
+        return (0..<grid.count).map { Array(values[($0 * size)..<(($0 + 1) * size)]) }
+    }
+
+    /// The predictions of all tasks, each checked to have its input's shape and to be numbers.
+    private func predictions(
+        _ outputs: [TaskOutput], height: Int, width: Int, _ phase: RenderPhase, _ step: Int
+    ) throws(RenderError) -> [[Float]] {
         var predictions: [[Float]] = []
         predictions.reserveCapacity(outputs.count)
         for (index, output) in outputs.enumerated() {
             guard case .prediction(let latent) = output, latent.channels == plan.latentChannels, latent.height == height,
                 latent.width == width, latent.values.count == latent.channels * height * width
             else { throw RenderError(.malformed, "The output of task \(index) is no prediction of its task's size.") }
+            try checkRange(latent.values, phase, step)
             predictions.append(latent.values)
         }
         return predictions
     }
 
-    private func stepped(
-        _ sample: [Float], by prediction: [Float], _ step: Int, _ phase: RenderPhase, noise: [Float]?
-    ) throws(RenderError) -> [Float] {
-        let next = resolved.sampler.step(modelOutput: prediction, step: step, sample: sample, noise: noise)
-        guard next.allSatisfy({ $0.isFinite }) else {
+    private func checkRange(_ values: [Float], _ phase: RenderPhase, _ step: Int) throws(RenderError) {
+        guard values.allSatisfy({ $0.isFinite }) else {
             throw RenderError(
                 .nonFinite, "The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
         }
-        return next
+    }
+
+    /// One call's step of everything there is: sampler, history and noise belong to the canvas, never to a view.
+    ///
+    /// - Parameter grid: of the patches whose latents `canvas` holds in the structure phase.
+    /// - Throws: `.nonFinite`; nothing is changed then.
+    private mutating func takeStep(
+        _ prediction: [Float], _ step: Int, _ phase: RenderPhase, of grid: PatchGrid? = nil
+    ) throws(RenderError) {
+        var (stream, past) = (generator, history)
+        let noise = (0..<resolved.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
+        let next = resolved.sampler.step(
+            modelOutput: prediction, call: step, sample: canvas, noise: noise, history: &past)
+        try checkRange(next, phase, step)
+        (canvas, generator, history) = (next, stream, past)
     }
 
     private mutating func completeDenoising(_ step: Int, _ outputs: [TaskOutput]) throws(RenderError) {
-        var stream = generator
-        let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: latents[0].count) : nil
-        let prediction = try predictions(outputs, height: plan.latentHeight, width: plan.latentWidth)[0]
-        latents[0] = try stepped(latents[0], by: prediction, step, .denoise, noise: noise)
-        generator = stream
+        let predictions = try predictions(
+            outputs, height: plan.latentHeight, width: plan.latentWidth, .denoise, step)
+        try takeStep(predictions[0], step, .denoise)
     }
 
     private mutating func completeStructure(
@@ -222,35 +244,35 @@ extension RenderMachine {
     ) throws(RenderError) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
         let restored = interaction.restore(
-            try predictions(outputs, height: cut.grid.patchHeight, width: cut.grid.patchWidth))
-        var (next, stream) = (latents, generator)
-        for patch in next.indices {
-            let noise = resolved.sampler.needsNoise(step: step) ? stream.normals(count: next[patch].count) : nil
-            next[patch] = try stepped(next[patch], by: restored[patch], step, .structure, noise: noise)
-        }
-        (latents, generator) = (next, stream)
+            try predictions(outputs, height: cut.grid.patchHeight, width: cut.grid.patchWidth, .structure, step))
+        try takeStep(restored.flatMap(\.self), step, .structure, of: cut.grid)
         guard step + 1 == cut.phases.structureSteps else { return structureBarrier(step + 1) }
-        latents = [cut.grid.relocate(latents, channels: plan.latentChannels)]
+        relocate(cut.grid)
         return detailBarrier(step + 1)
     }
 
+    /// Deals the patches into the canvas, and with them all that the sampler remembers of them.
+    private mutating func relocate(_ grid: PatchGrid) {
+        var past = history
+        past.mapArrays { dealt($0, grid) }
+        (canvas, history) = (dealt(canvas, grid), past)
+    }
+
+    private func dealt(_ patches: [Float], _ grid: PatchGrid) -> [Float] {
+        grid.relocate(slices(of: patches, grid), channels: plan.latentChannels)
+    }
+
+    /// The views' predictions are averaged, then the canvas takes one step. For the published samplers, whose step is linear,
+    /// this is the mean of the stepped views; for those with a memory or noise it is the one right meaning.
     private mutating func completeDetail(
-        _ step: Int, _ views: [PatchView], _ crops: [[Float]], _ outputs: [TaskOutput]
+        _ step: Int, _ views: [PatchView], _ outputs: [TaskOutput]
     ) throws(RenderError) -> Barrier {
         guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
-        let predictions = try predictions(outputs, height: cut.views.windowHeight, width: cut.views.windowWidth)
-        var stream = generator
-        // One map of noise for the whole canvas: views agree where they overlap.
-        let noises =
-            resolved.sampler.needsNoise(step: step)
-            ? cut.views.crops(of: stream.normals(count: latents[0].count), channels: plan.latentChannels, views: views) : nil
-        var next: [[Float]] = []
-        for index in crops.indices {
-            next.append(try stepped(crops[index], by: predictions[index], step, .detail, noise: noises?[index]))
-        }
-        generator = stream
-        latents = [cut.views.average(next, channels: plan.latentChannels, views: views)]
-        return step + 1 < plan.steps ? detailBarrier(step + 1) : decodingBarrier()
+        let predictions = try predictions(
+            outputs, height: cut.views.windowHeight, width: cut.views.windowWidth, .detail, step)
+        let prediction = cut.views.average(predictions, channels: plan.latentChannels, views: views)
+        try takeStep(prediction, step, .detail)
+        return step + 1 < plan.calls ? detailBarrier(step + 1) : decodingBarrier()
     }
 
     private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {

@@ -19,6 +19,7 @@ public struct RenderPlan: Sendable, Equatable {
         public var viewWidth: Int
         public var stride: Int
         public var viewsPerStep: Int
+        /// Calls of the network in the structure phase, which comes first; the rest belong to the detail phase.
         public var structureSteps: Int
 
         public var patches: Int { gridRows * gridColumns }
@@ -31,7 +32,10 @@ public struct RenderPlan: Sendable, Equatable {
     public let latentWidth: Int
     public let latentHeight: Int
     public let latentChannels: Int
+    /// The sampler's steps, as asked for.
     public let steps: Int
+    /// Calls of the network, one barrier each: as many as steps, or more with samplers of second order.
+    public let calls: Int
     public let guidanceScale: Float
     /// Of CutDiffusion's detail phase.
     public let detailGuidanceScale: Float
@@ -59,10 +63,10 @@ public struct RenderPlan: Sendable, Equatable {
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
-        guard let cut else { return [(.encode, promptChunks), (.denoise, steps), (.decode, 1)] }
+        guard let cut else { return [(.encode, promptChunks), (.denoise, calls), (.decode, 1)] }
         return [
             (.encode, promptChunks), (.structure, cut.structureSteps * cut.patches),
-            (.detail, (steps - cut.structureSteps) * cut.viewsPerStep), (.decode, 1),
+            (.detail, (calls - cut.structureSteps) * cut.viewsPerStep), (.decode, 1),
         ]
     }
 
@@ -83,13 +87,15 @@ public struct RenderPlan: Sendable, Equatable {
         var lines = [
             "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
         ]
+        if calls != steps { lines.append("\(calls) calls of the network") }
+        let call = calls == steps ? "steps" : "calls"
         if let cut {
             lines.append(
-                "cut: \(cut.structureSteps) structure steps of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
-                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(steps - cut.structureSteps) detail steps of "
+                "cut: \(cut.structureSteps) structure \(call) of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
+                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(calls - cut.structureSteps) detail \(call) of "
                     + "\(cut.viewsPerStep) views of \(cut.viewWidth * 8)×\(cut.viewHeight * 8) px, stride \(cut.stride * 8) px")
         } else {
-            lines.append("direct: \(steps) steps of the whole latent")
+            lines.append("direct: \(calls) \(call) of the whole latent")
         }
         lines.append(guidanceLine)
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
@@ -124,6 +130,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["latent_width"] = .integer(Int64(latentWidth))
         object["latent_height"] = .integer(Int64(latentHeight))
         object["steps"] = .integer(Int64(steps))
+        object["calls"] = .integer(Int64(calls))
         object["cfg_scale"] = .number(Double(guidanceScale))
         object["detail_cfg_scale"] = .number(Double(detailGuidanceScale))
         object["guidance_rescale"] = .number(Double(guidanceRescale))
