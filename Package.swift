@@ -65,12 +65,12 @@ let package = Package(
         library("PatchGeometry", ["RandomStreams"]),
         library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
+        library("Prompting", ["Tokenizing"]),
         library(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "RandomStreams", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -117,6 +117,7 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
+        tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
         tests(
