@@ -21,12 +21,13 @@ struct RenderCommand: ParsableCommand {
         let place = try output.place()
         let source = try checkpoint.source()
         let model = try describe(source)
-        _ = try plan(request, model)
+        let plan = try plan(request, model)
         try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
+        if !output.quiet { for note in plan.notes { view.note("note: \(note)") } }
         let session = try RenderSession(source: source, modelPath: checkpoint.model, layout: layout, verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
         Report(request: request, output: output, result: result).print(view: &view)

@@ -57,6 +57,8 @@ struct RequestOptions: ParsableArguments {
 
     @Option(parsing: .unconditional, help: "DDIM's share of fresh noise, 0 to 1.")
     var eta: Float = 0
+
+    @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
 }
 
 /// Where the picture goes and how much is said on the way.
