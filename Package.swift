@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime", "Samplers",
+                "Acceleration", "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
@@ -130,8 +131,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
-                "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
+                "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
