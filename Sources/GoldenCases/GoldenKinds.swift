@@ -6,6 +6,8 @@ enum GoldenKinds {
         "unet_forward": NetworkCases.runUNet,
         "vae_decode": NetworkCases.decode,
         "vae_encode": NetworkCases.encode,
+        "vae_decode_tiled": TiledCases.decode,
+        "vae_encode_tiled": TiledCases.encode,
         "single_file": NetworkCases.checkpoint,
         "lora": LoRACases.merged,
         "tokenizer": TokenizerCases.tokenize,
@@ -38,8 +40,6 @@ enum GoldenKinds {
         "tome_block": "token merging",
         "tome_plan": "token merging",
         "tome_unet": "token merging",
-        "vae_decode_tiled": "diffusers' inexact tiling of the VAE decoder",
-        "vae_encode_tiled": "diffusers' inexact tiling of the VAE encoder",
     ]
 
     static func compute(_ run: CaseRun) throws {

@@ -23,11 +23,11 @@ enum PipelineCases {
         let family = try HiDiffusionCases.family(parameters)
         let sides = try latentSize(run)
         let blocks = try run.model().unet().windowBlockCount
-        let (shifts, _) = try run.integers("shifts", [sampler.steps, blocks])
+        let (shifts, _) = try run.integers("shifts", [sampler.calls, blocks])
         guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
-        let plans = (0..<sampler.steps).map { step in
+        let plans = (0..<sampler.calls).map { step in
             UNetPlan.hiDiffusion(
-                family: family, height: sides.height, width: sides.width, progress: (step, sampler.steps),
+                family: family, height: sides.height, width: sides.width, progress: (step, sampler.calls),
                 shifts: shifts[(step * blocks)..<((step + 1) * blocks)].map { UInt8($0) })
         }
         let stages = plans.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
@@ -51,10 +51,11 @@ enum PipelineCases {
             eta: run.parameters.number("eta", default: 0))
     }
 
-    private static func stepNoise(_ run: CaseRun, _ step: Int) throws -> [Float] {
+    /// The sampler's draw number `draw` of the run.
+    private static func stepNoise(_ run: CaseRun, _ draw: Int) throws -> [Float] {
         let noises = try run.input("step_noises", [nil, nil, nil, nil, nil])
-        guard step < noises.shape[0] else { throw GoldenError.failed("step_noises has no noise for step \(step)") }
-        return noises.slice(step)
+        guard draw < noises.shape[0] else { throw GoldenError.failed("step_noises has no draw \(draw)") }
+        return noises.slice(draw)
     }
 
     private static func latentSize(_ run: CaseRun) throws -> (height: Int, width: Int) {
@@ -81,19 +82,20 @@ enum PipelineCases {
             rescale: Float(try parameters.number("guidance_rescale", default: 0)))
         let start = try noise(run, shape: [rows, unet.configuration.outChannels, size.height, size.width])
         var latent = start.floats.map { $0 * sampler.initialNoiseScale }
-        var steps: [Float] = []
-        for step in 0..<sampler.steps {
+        var (steps, history, drawn): ([Float], SamplerHistory, Int) = ([], SamplerHistory(), 0)
+        for step in 0..<sampler.calls {
             let output = try denoiser(
-                sampler.scaleInput(latent, step: step), shape: start.shape, timestep: sampler.timesteps[step], plan: plan(step))
-            let fresh = try sampler.needsNoise(step: step) ? stepNoise(step) : nil
-            guard fresh.map({ $0.count == latent.count }) ?? true else {
+                sampler.scaleInput(latent, call: step), shape: start.shape, timestep: sampler.timesteps[step], plan: plan(step))
+            let fresh = try (0..<sampler.noiseMaps(call: step)).map { try stepNoise(drawn + $0) }
+            drawn += fresh.count
+            guard fresh.allSatisfy({ $0.count == latent.count }) else {
                 throw GoldenError.failed("the noise of step \(step) has not the size of the latent")
             }
-            latent = sampler.step(modelOutput: output, step: step, sample: latent, noise: fresh)
+            latent = sampler.step(modelOutput: output, call: step, sample: latent, noise: fresh, history: &history)
             steps += latent
         }
-        run.produce("latents_steps", GoldenTensor(steps, shape: [sampler.steps] + start.shape))
-        run.produce("timesteps", GoldenTensor(shape: [sampler.steps], values: .reals(sampler.timesteps)))
+        run.produce("latents_steps", GoldenTensor(steps, shape: [sampler.calls] + start.shape))
+        run.produce("timesteps", GoldenTensor(shape: [sampler.calls], values: .reals(sampler.timesteps)))
         if run.expects("image") || run.expects("image_u8") { try produceImage(run, latent, shape: start.shape) }
     }
 
