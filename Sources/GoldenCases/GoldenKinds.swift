@@ -17,6 +17,8 @@ enum GoldenKinds {
         "hidiffusion_unet": HiDiffusionCases.unet,
         "hidiffusion_pipeline": PipelineCases.hiDiffusion,
         "txt2img": PipelineCases.textToImage,
+        "img2img": PipelineCases.imageToImage,
+        "inpaint": PipelineCases.inpaint,
         "rng": RandomCases.draw,
         "scheduler": SchedulerCases.run,
         "scheduler_table": SchedulerCases.tables,
@@ -31,8 +33,6 @@ enum GoldenKinds {
     /// Kinds that are known and wait for their part of the program.
     static let notYet: [String: String] = [
         "hidiffusion_todo": "token downsampling inside HiDiffusion's windows",
-        "img2img": "pictures as a start",
-        "inpaint": "inpainting",
         "lora": "LoRA files",
         "todo_block": "token downsampling",
         "todo_indices": "token downsampling",
