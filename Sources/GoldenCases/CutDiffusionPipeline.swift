@@ -159,8 +159,8 @@ struct CutDiffusionPipeline {
     }
 }
 
-/// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma of the
-/// step after. Here only because some of its results show it; the program scales every view with its own step's sigma.
+/// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma of
+/// the step after. Here only because some of its results show it; the program scales every view with its own step's sigma.
 private struct SigmaSlip {
     /// Euler's, one more than steps.
     let sigmas: [Float]
