@@ -9,6 +9,7 @@ enum GoldenKinds {
         "vae_decode_tiled": TiledCases.decode,
         "vae_encode_tiled": TiledCases.encode,
         "single_file": NetworkCases.checkpoint,
+        "lora": LoRACases.merged,
         "tokenizer": TokenizerCases.tokenize,
         "file_refusal": FileCases.refuse,
         "hidiffusion_ops": HiDiffusionCases.operators,
@@ -33,7 +34,6 @@ enum GoldenKinds {
     /// Kinds that are known and wait for their part of the program.
     static let notYet: [String: String] = [
         "hidiffusion_todo": "token downsampling inside HiDiffusion's windows",
-        "lora": "LoRA files",
         "todo_block": "token downsampling",
         "todo_indices": "token downsampling",
         "todo_unet": "token downsampling",
