@@ -19,7 +19,7 @@ final class FileBytes: @unchecked Sendable {
     /// The file on disk, for bytes that are mapped from one.
     let path: String?
     private let memory: Memory
-    private let stamp: FileStamp?
+    let stamp: FileStamp?
     private let knownDigest = Mutex<SHA256Digest?>(nil)
 
     /// Bytes that live as long as the program.

@@ -2,14 +2,12 @@ import ContentHash
 import StrictJSON
 import Synchronization
 
-/// Files by path below a model's folder, each opened at most once: those of a folder on disk, files scattered over a disk, and
-/// files that are given instead of them or in addition.
+/// Files by path below a model's folder, each opened at most once: those of a folder on disk, and files that are given instead
+/// of them or in addition.
 final class FileStore: Sendable {
     /// Where files come from that are not given.
     private enum Base {
         case folder(String)
-        /// Paths on disk by path below the model's folder.
-        case files([String: String])
         case nothing
     }
 
@@ -39,12 +37,6 @@ final class FileStore: Sendable {
         (base, given, hidden) = (.folder(path), [:], [])
     }
 
-    /// Files anywhere on disk, by path below the model's folder.
-    init(name: String, paths: [String: String]) {
-        self.name = name
-        (base, given, hidden) = (.files(paths), [:], [])
-    }
-
     /// Only the files given.
     init(name: String, files: [String: FileBytes]) {
         self.name = name
@@ -65,11 +57,8 @@ final class FileStore: Sendable {
     func exists(_ path: String) -> Bool {
         if given[path] != nil { return true }
         guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
-        switch base {
-        case .folder(let folder): return fileExists(folder + "/" + path)
-        case .files(let paths): return paths[path] != nil
-        case .nothing: return false
-        }
+        guard case .folder(let folder) = base else { return false }
+        return fileExists(folder + "/" + path)
     }
 
     /// The bytes of the file `path`.
@@ -89,13 +78,7 @@ final class FileStore: Sendable {
     }
 
     private func place(_ path: String) throws(WeightsError) -> String {
-        let isHidden = hidden.contains { path.hasPrefix($0) }
-        switch base {
-        case .folder(let folder) where !isHidden: return folder + "/" + path
-        case .files(let paths) where !isHidden:
-            if let place = paths[path] { return place }
-        default: break
-        }
+        if case .folder(let folder) = base, !hidden.contains(where: { path.hasPrefix($0) }) { return folder + "/" + path }
         throw WeightsError(.notFound, "\(location(of: path)) does not exist; the model \(name) has no such file.")
     }
 

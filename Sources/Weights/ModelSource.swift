@@ -62,6 +62,11 @@ public struct ModelSource: Sendable {
         try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
     }
 
+    /// The same model under another name.
+    func renamed(_ name: String) -> ModelSource {
+        ModelSource(name: name, store: store, variant: variant, renamed: renamed, isPlain: isPlain)
+    }
+
     /// The bytes of the file `path`.
     func content(_ path: String) throws(WeightsError) -> FileBytes { try store.content(path) }
 

@@ -1,9 +1,6 @@
 import StrictJSON
 
 extension ModelSource {
-    /// The folder below which diffusers keeps the autoencoder.
-    private static let vaeFolder = "vae/"
-
     /// This model with the autoencoder `part`.
     ///
     /// A folder brings its configuration; what that leaves out about the scale of latents (`scaling_factor`, `latents_mean`,
@@ -32,14 +29,13 @@ extension ModelSource {
             var renamed = self.renamed
             renamed["vae"] = RenamedComponent(file: file, label: SeparateVAE.label, pieces: pieces)
             return ModelSource(
-                name: self.name, store: FileStore(store, given: given, hiding: [ModelSource.vaeFolder]), variant: variant,
+                name: self.name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
                 renamed: renamed, isPlain: false)
         }
     }
 
     private func replacingVAE(_ folder: FileStore, own: JSONValue, channels: Int) throws(WeightsError) -> ModelSource {
-        // A whole model's folder has it in `vae`; one that holds nothing else, at the top.
-        let inner = folder.exists("vae/config.json") ? ModelSource.vaeFolder : ""
+        let inner = SeparateVAE.inner(folder)
         guard folder.exists(inner + "config.json") else {
             throw WeightsError(
                 .notFound, "\(folder.name) is no autoencoder's folder: it has no config.json; name a VAE file or folder.")
@@ -60,13 +56,13 @@ extension ModelSource {
             "vae/config.json": FileStore.Given(content: FileBytes(configuration.canonicalBytes()), location: location)
         ]
         for path in try SeparateVAE.weightFiles(folder, inner, variant) {
-            given[ModelSource.vaeFolder + path] = FileStore.Given(
+            given["vae/" + path] = FileStore.Given(
                 content: try folder.content(inner + path), location: folder.location(of: inner + path))
         }
         var renamed = self.renamed
         renamed["vae"] = nil
         return ModelSource(
-            name: name, store: FileStore(store, given: given, hiding: [ModelSource.vaeFolder]), variant: variant,
+            name: name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
             renamed: renamed, isPlain: false)
     }
 }
@@ -106,6 +102,15 @@ enum SeparateVAE {
         }
         guard strangers.isEmpty else { throw Checkpoint.refusal(of: strangers, file.name, "of an autoencoder") }
         return pieces
+    }
+
+    /// Where in a folder the autoencoder lies: in `vae/` of a whole model's, at the top of one that holds nothing else.
+    static func inner(_ folder: FileStore) -> String { folder.exists("vae/config.json") ? "vae/" : "" }
+
+    /// All files of the autoencoder in a folder that count.
+    static func files(_ folder: FileStore, _ variant: String?) throws(WeightsError) -> [String] {
+        let inner = inner(folder)
+        return try ([inner + "config.json"] + weightFiles(folder, inner, variant).map { inner + $0 })
     }
 
     /// The weight files of an autoencoder's folder, below it.
