@@ -92,7 +92,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime", "Samplers",
+                "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],

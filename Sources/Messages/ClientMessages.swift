@@ -4,7 +4,7 @@ public import StrictJSON
 public struct Submit: Sendable, Equatable {
     /// The render request as it writes itself.
     public var request: JSONValue
-    /// The identity of the model, nil for the coordinator's first.
+    /// The model by a name that the coordinator knows or by its identity, nil for the coordinator's first.
     public var model: String?
 
     public init(request: JSONValue, model: String?) {
@@ -16,7 +16,7 @@ public struct Submit: Sendable, Equatable {
 extension Submit: MetadataCodable {
     init(_ fields: FieldReader) throws(MessageError) {
         request = try fields.object("request")
-        model = try fields.optionalDigest("model")
+        model = try fields.optionalString("model")
     }
 
     func write(to object: inout JSONObject) {

@@ -107,6 +107,7 @@ extension ModelSource {
             files = try takenConfiguration(configuration, for: file.name)
         } else {
             let published = PublishedConfiguration(traits, prediction: prediction)
+            try published.check(file)
             let contents = published.files(textLayers: Checkpoint.textLayers(file))
             files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
         }

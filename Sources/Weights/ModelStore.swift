@@ -192,6 +192,9 @@ public struct ModelStore: Sendable {
 
     // MARK: Names
 
+    /// Whether a word on a command line is the path of something that is there.
+    public static func isPath(_ word: String) -> Bool { !word.isEmpty && fileExists(word) }
+
     /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, and nothing that could be taken for an identity or a file of another format.
     static func isName(_ name: String) -> Bool {
         let isWord = name.utf8.allSatisfy { byte in

@@ -32,6 +32,23 @@ struct PublishedConfiguration {
         }
     }
 
+    /// Throws `.unsupportedModel` when the file's networks have other sizes than the published ones; its own would be guesses.
+    func check(_ file: SafetensorsFile) throws(WeightsError) {
+        let unet = CheckpointTraits.unetPrefix
+        let sizes: [(key: String, shape: [Int])] = [
+            (unet + "input_blocks.0.0.weight", [320, traits.inputChannels, 3, 3]),
+            (unet + "middle_block.1.transformer_blocks.0.attn2.to_k.weight", [1280, isXL ? 2048 : isSecond ? 1024 : 768]),
+            (unet + "label_emb.0.0.weight", [1280, 2816]), ("first_stage_model.decoder.conv_in.weight", [512, 4, 3, 3]),
+        ]
+        for (key, shape) in sizes {
+            guard let found = file.tensors[key]?.shape, found != shape else { continue }
+            throw WeightsError(
+                .unsupportedModel,
+                "\(file.name) has other sizes than any published \(traits.family.rawValue) model (\(key) is \(found), there \(shape)); "
+                    + "name a model folder with its configuration by --model-config.")
+        }
+    }
+
     /// All files by path below the model's folder.
     ///
     /// - Parameter textLayers: layers of Stable Diffusion 2's text encoder.

@@ -17,9 +17,9 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // Everything that can be wrong is found before a process is started.
         let request = try picture.request()
-        let layout = try host.layout(modelFolder: checkpoint.model)
         let place = try output.place()
         let source = try checkpoint.source()
+        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
         let model = try describe(source)
         _ = try plan(request, model)
         try checkWeights(source)
@@ -27,7 +27,8 @@ struct RenderCommand: ParsableCommand {
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
-        let session = try RenderSession(source: source, modelPath: checkpoint.model, layout: layout, verbose: output.verbose)
+        let session = try RenderSession(
+            source: source, modelArguments: checkpoint.arguments, layout: layout, verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
         Report(request: request, output: output, result: result).print(view: &view)
     }

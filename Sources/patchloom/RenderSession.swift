@@ -26,7 +26,11 @@ final class RenderSession {
     private let verbose: Bool
 
     /// Starts the coordinator; no worker yet.
-    init(source: ModelSource, modelPath: String?, layout: HostOptions.Layout, verbose: Bool) throws(CommandFailure) {
+    ///
+    /// - Parameter modelArguments: what tells a worker to open the same model.
+    init(
+        source: ModelSource, modelArguments: [String], layout: HostOptions.Layout, verbose: Bool
+    ) throws(CommandFailure) {
         let events = try EventQueue<Event>()
         self.events = events
         self.verbose = verbose
@@ -43,7 +47,7 @@ final class RenderSession {
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
         ]
         arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
-        if let modelPath { arguments += ["--model", modelPath] }
+        arguments += modelArguments
         pool = try WorkerPool(count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]) {
             events.post(.worker($0))
         }
