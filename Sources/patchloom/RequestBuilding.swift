@@ -2,7 +2,6 @@ import ImageFiles
 import PatchGeometry
 import Rendering
 import Samplers
-import Weights
 
 extension RequestOptions {
     /// The request in the words of `Rendering`, checked as far as it can be without a model.
@@ -64,13 +63,5 @@ extension OutputOptions {
     /// The place of the picture, found writable.
     func place() throws(CommandFailure) -> OutputFile {
         do { return try OutputFile(path: output, replacesExisting: !noClobber) } catch { throw CommandFailure(error) }
-    }
-}
-
-extension ModelOptions {
-    /// The checkpoint that was named, or the embedded one.
-    func source() throws(CommandFailure) -> ModelSource {
-        guard let model else { return .embeddedModel }
-        do { return try .folder(model) } catch { throw CommandFailure(error) }
     }
 }

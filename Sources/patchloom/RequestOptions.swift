@@ -119,12 +119,3 @@ struct OutputOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Show what the workers say.")
     var verbose = false
 }
-
-/// Which checkpoint.
-struct ModelOptions: ParsableArguments {
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp(
-            "A model folder as Hugging Face lays it out (default: the small model inside this program).", valueName: "folder"))
-    var model: String?
-}
