@@ -63,12 +63,14 @@ let package = Package(
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
+        library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
+        library("Prompting", ["Tokenizing"]),
         library(
             "Rendering",
             [
-                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -86,13 +88,15 @@ let package = Package(
         library(
             "GoldenCases",
             [
-                "Acceleration", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
+                "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
+                "Rendering",
+                "Runtime",
                 "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
@@ -116,8 +120,12 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
+        tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
+        tests(
+            "ImageConditioningTests",
+            ["ImageConditioning", "Samplers", "StrictJSON"]),
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
@@ -125,7 +133,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
+                "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

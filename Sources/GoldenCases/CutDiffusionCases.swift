@@ -111,7 +111,9 @@ enum CutDiffusionCases {
         let mixing = try interaction(permutations[...], patchCount: count)
         let (sampler, step) = try step(run)
         let owned = mixing.restore(predictions.slices)
-        let after = zip(owned, patches.slices).flatMap { sampler.step(modelOutput: $0, step: step, sample: $1) }
+        var history = SamplerHistory()
+        let after = sampler.step(
+            modelOutput: owned.flatMap(\.self), call: step, sample: patches.floats, history: &history)
         run.produce("shuffled", GoldenTensor(mixing.shuffle(patches.slices).flatMap(\.self), shape: patches.shape))
         run.produce("guided_noise", GoldenTensor(owned.flatMap(\.self), shape: patches.shape))
         run.produce("patches_after", GoldenTensor(after, shape: patches.shape))
@@ -161,10 +163,17 @@ enum CutDiffusionCases {
         let noise = try run.input("guided_noise", [views.count, channels, side, side])
         let (sampler, step) = try step(run)
         let crops = grid.crops(of: canvas.floats, channels: channels, views: views)
-        let stepped = zip(noise.slices, crops).map { sampler.step(modelOutput: $0, step: step, sample: $1) }
+        // What the reference does, a step of every view, and what the program does, one step of the canvas.
+        let stepped = zip(noise.slices, crops).map { output, crop in
+            var history = SamplerHistory()
+            return sampler.step(modelOutput: output, call: step, sample: crop, history: &history)
+        }
+        var history = SamplerHistory()
+        let after = sampler.step(
+            modelOutput: grid.average(noise.slices, channels: channels, views: views), call: step, sample: canvas.floats,
+            history: &history)
         run.produce("crops", GoldenTensor(crops.flatMap(\.self), shape: noise.shape))
         run.produce("stepped", GoldenTensor(stepped.flatMap(\.self), shape: noise.shape))
-        run.produce(
-            "canvas_after", GoldenTensor(grid.average(stepped, channels: channels, views: views), shape: canvas.shape))
+        run.produce("canvas_after", GoldenTensor(after, shape: canvas.shape))
     }
 }

@@ -14,14 +14,13 @@ struct CutDiffusionPipeline {
     private let sampler: Sampler
     private let channels: Int
     private var denoiser: Denoiser
+    /// The reference's own, in cases that show it.
+    private let slip: SigmaSlip?
+    private var history = SamplerHistory()
 
     static func run(_ run: CaseRun) throws {
-        if try run.parameters.flag("quirk_q1") {
-            throw GoldenError.unsupported("quirk_q1: the reference's slip of sigma in later view batches is not repeated")
-        }
         var pipeline = try CutDiffusionPipeline(run)
-        let patches = try pipeline.structure()
-        let canvas = pipeline.grid.relocate(patches, channels: pipeline.channels)
+        let canvas = pipeline.relocated(try pipeline.structure())
         run.produce("relocated", GoldenTensor(canvas, shape: pipeline.canvasShape))
         let result = try pipeline.detail(canvas)
         if run.expects("image") { try PipelineCases.produceImage(run, result, shape: pipeline.canvasShape) }
@@ -45,6 +44,9 @@ struct CutDiffusionPipeline {
         else { throw GoldenError.failed("the run has \(phases.structureSteps) structure steps and \(grid.count) patches") }
         sampler = try SchedulerCases.sampler(run.model().source.json("scheduler/scheduler_config.json"), steps: steps)
         guard sampler.method == .euler else { throw GoldenError.unsupported("this kind is implemented for Euler only") }
+        slip =
+            try parameters.flag("quirk_q1")
+            ? SigmaSlip(sigmas: sampler.sigmas, viewBatchSize: parameters.integer("view_batch_size", in: 1...65536)) : nil
         denoiser = try CutDiffusionPipeline.denoiser(run, unet)
         run.produce("timesteps", GoldenTensor(shape: [steps], values: .reals(sampler.timesteps)))
         run.produce("sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
@@ -70,29 +72,41 @@ struct CutDiffusionPipeline {
         [grid.height * 8, grid.width * 8, top * 8, left * 8, grid.height * 8, grid.width * 8].map { Float($0) }
     }
 
-    /// One guided prediction for one patch.
-    private mutating func predict(_ patch: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
+    /// One guided prediction for one patch, scaled as the sampler asks.
+    private mutating func predict(_ scaled: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
         denoiser.positive.timeIDs = MicroConditioning.tensor(ids, rows: 1)
         denoiser.negative?.timeIDs = MicroConditioning.tensor(ids, rows: 1)
-        return try denoiser(
-            sampler.scaleInput(patch, step: step), shape: shape, timestep: sampler.timesteps[step], plan: .plain)
+        return try denoiser(scaled, shape: shape, timestep: sampler.timesteps[step], plan: .plain)
     }
 
-    private mutating func structure() throws -> [[Float]] {
+    /// The patches one after the other, and with them what the sampler remembers of them, dealt into the canvas.
+    private mutating func relocated(_ patches: [Float]) -> [Float] {
+        let (grid, channels) = (grid, channels)
+        let deal = { (values: [Float]) in
+            grid.relocate(GoldenTensor(values, shape: [grid.count, values.count / grid.count]).slices, channels: channels)
+        }
+        history.mapArrays(deal)
+        return deal(patches)
+    }
+
+    /// - Returns: the patches, one after the other.
+    private mutating func structure() throws -> [Float] {
         let shape = [1, channels, grid.patchHeight, grid.patchWidth]
         let noise = try run.input("initial_noise", [grid.count] + shape.dropFirst())
         let mixings = try mixings()
-        var patches = noise.slices.map { $0.map { $0 * sampler.initialNoiseScale } }
+        var patches = noise.floats.map { $0 * sampler.initialNoiseScale }
         var latents: [Float] = []
         for step in 0..<phases.structureSteps {
-            let seen = mixings?[step].shuffle(patches) ?? patches
+            let own = GoldenTensor(patches, shape: noise.shape).slices
+            let seen = mixings?[step].shuffle(own) ?? own
             var predictions: [[Float]] = []
             for patch in seen {
-                predictions.append(try predict(patch, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
+                let scaled = sampler.scaleInput(patch, call: step)
+                predictions.append(try predict(scaled, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
             }
             let owned = mixings?[step].restore(predictions) ?? predictions
-            patches = zip(owned, patches).map { sampler.step(modelOutput: $0, step: step, sample: $1) }
-            latents += patches.flatMap(\.self)
+            patches = sampler.step(modelOutput: owned.flatMap(\.self), call: step, sample: patches, history: &history)
+            latents += patches
         }
         run.produce("structure_latents", GoldenTensor(latents, shape: [phases.structureSteps] + noise.shape))
         return patches
@@ -124,20 +138,37 @@ struct CutDiffusionPipeline {
             guard views.coverage(of: boxes).allSatisfy({ $0 > 0 }) else {
                 throw GoldenError.failed("the views of step \(step) do not cover the canvas")
             }
-            var stepped: [[Float]] = []
-            for (crop, box) in zip(views.crops(of: canvas, channels: channels, views: boxes), boxes) {
+            var predictions: [[Float]] = []
+            for (view, crop) in views.crops(of: canvas, channels: channels, views: boxes).enumerated() {
+                let box = boxes[view]
                 let ids = timeIDs(top: box.top, left: box.left)
                 // One row for each guidance half, as the reference hands them to its U-Net.
                 allIDs += denoiser.negative == nil ? ids : ids + ids
-                let output = try predict(crop, shape: [1, channels, box.height, box.width], step: step, ids: ids)
-                stepped.append(sampler.step(modelOutput: output, step: step, sample: crop))
+                let scaled = slip?.scale(crop, step: step, view: view) ?? sampler.scaleInput(crop, call: step)
+                predictions.append(
+                    try predict(scaled, shape: [1, channels, box.height, box.width], step: step, ids: ids))
             }
-            canvas = views.average(stepped, channels: channels, views: boxes)
+            let prediction = views.average(predictions, channels: channels, views: boxes)
+            canvas = sampler.step(modelOutput: prediction, call: step, sample: canvas, history: &history)
             latents += canvas
         }
         run.produce("detail_latents", GoldenTensor(latents, shape: [phases.detailSteps] + canvasShape))
         run.produce(
             "detail_time_ids", GoldenTensor(allIDs, shape: [phases.detailSteps, allIDs.count / (6 * phases.detailSteps), 6]))
         return canvas
+    }
+}
+
+/// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma of
+/// the step after. Here only because some of its results show it; the program scales every view with its own step's sigma.
+private struct SigmaSlip {
+    /// Euler's, one more than steps.
+    let sigmas: [Float]
+    let viewBatchSize: Int
+
+    func scale(_ crop: [Float], step: Int, view: Int) -> [Float] {
+        let sigma = sigmas[view < viewBatchSize ? step : step + 1]
+        let divisor = (sigma * sigma + 1).squareRoot()
+        return crop.map { $0 / divisor }
     }
 }

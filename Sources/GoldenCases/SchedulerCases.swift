@@ -23,19 +23,24 @@ enum SchedulerCases {
         let sampler = try sampler(
             parameters.value("scheduler"), steps: steps, eta: parameters.number("eta", default: 0))
         let first = try run.input("initial_noise", [nil, nil, nil, nil])
-        let outputs = try run.input("model_outputs", [sampler.steps] + first.shape)
-        let noises = try sampler.needsNoise(step: 0) ? run.input("noises", [sampler.steps] + first.shape) : nil
-        var sample = first.floats.map { $0 * sampler.initialNoiseScale }
-        var modelInputs: [Float] = []
-        var samples: [Float] = []
-        for step in 0..<sampler.steps {
-            modelInputs += sampler.scaleInput(sample, step: step)
+        let outputs = try run.input("model_outputs", [sampler.calls] + first.shape)
+        let draws = (0..<sampler.calls).map(sampler.noiseMaps(call:))
+        guard try parameters.integer("noise_draws", in: 0...1_000_000) == draws.reduce(0, +) else {
+            throw GoldenError.failed("the sampler draws \(draws.reduce(0, +)) maps of noise")
+        }
+        let noises = draws.contains { $0 > 0 } ? try run.input("noises", [draws.reduce(0, +)] + first.shape).slices : []
+        var (sample, history) = (first.floats.map { $0 * sampler.initialNoiseScale }, SamplerHistory())
+        var (modelInputs, samples, drawn): ([Float], [Float], Int) = ([], [], 0)
+        for call in 0..<sampler.calls {
+            modelInputs += sampler.scaleInput(sample, call: call)
+            let fresh = Array(noises[drawn..<(drawn + draws[call])])
+            drawn += draws[call]
             sample = sampler.step(
-                modelOutput: outputs.slice(step), step: step, sample: sample, noise: noises?.slice(step))
+                modelOutput: outputs.slice(call), call: call, sample: sample, noise: fresh, history: &history)
             samples += sample
         }
-        run.produce("model_inputs", GoldenTensor(modelInputs, shape: [sampler.steps] + first.shape))
-        run.produce("samples", GoldenTensor(samples, shape: [sampler.steps] + first.shape))
+        run.produce("model_inputs", GoldenTensor(modelInputs, shape: [sampler.calls] + first.shape))
+        run.produce("samples", GoldenTensor(samples, shape: [sampler.calls] + first.shape))
         run.produce(
             "alphas_cumprod",
             GoldenTensor(sampler.schedule.alphasCumprod, shape: [sampler.schedule.alphasCumprod.count]))
@@ -43,9 +48,9 @@ enum SchedulerCases {
     }
 
     private static func produceTables(_ run: CaseRun, _ sampler: Sampler, prefix: String) {
-        run.produce(prefix + "timesteps", GoldenTensor(shape: [sampler.steps], values: .reals(sampler.timesteps)))
+        run.produce(prefix + "timesteps", GoldenTensor(shape: [sampler.calls], values: .reals(sampler.timesteps)))
         run.produce(prefix + "init_noise_sigma", GoldenTensor([sampler.initialNoiseScale], shape: [1]))
-        if sampler.method == .euler {
+        if !sampler.sigmas.isEmpty {
             run.produce(prefix + "sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
         }
     }
@@ -63,10 +68,10 @@ enum SchedulerCases {
         let original = try run.input("original", [nil, nil, nil, nil])
         let noise = try run.input("noise", original.shape)
         let indices = try run.parameters.integers("timestep_indices")
-        guard indices.allSatisfy({ (0..<sampler.steps).contains($0) }) else {
-            throw GoldenError.failed("\"timestep_indices\" go beyond the \(sampler.steps) steps")
+        guard indices.allSatisfy({ (0..<sampler.calls).contains($0) }) else {
+            throw GoldenError.failed("\"timestep_indices\" go beyond the \(sampler.calls) calls")
         }
-        let noisy = indices.flatMap { sampler.addNoise(to: original.floats, noise: noise.floats, step: $0) }
+        let noisy = indices.flatMap { sampler.addNoise(to: original.floats, noise: noise.floats, call: $0) }
         run.produce("noisy", GoldenTensor(noisy, shape: [indices.count] + original.shape))
         run.produce(
             "timesteps", GoldenTensor(shape: [indices.count], values: .reals(indices.map { sampler.timesteps[$0] })))

@@ -1,4 +1,4 @@
-/// Which steps of a run belong to which CutDiffusion phase.
+/// Which steps of a run belong to which CutDiffusion phase. A step is one call of the network.
 ///
 /// Steps before `structureSteps` are structure steps; the patches are relocated once, at the start of step `structureSteps`;
 /// that step and all later ones are detail steps. The reference compares `i` with `N · p` and breaks where that is no whole
@@ -10,11 +10,17 @@ public struct PhaseSchedule: Sendable, Equatable {
     public let structureSteps: Int
 
     /// The schedule of `steps` steps. Throws unless both phases get a step.
-    public init(steps: Int, fraction: StructureFraction) throws(GeometryError) {
+    ///
+    /// - Parameter mayRelocate: whether the phase may change before this step. Samplers that make one step of several calls
+    ///   forbid it inside; the structure phase then goes on to the next place.
+    public init(
+        steps: Int, fraction: StructureFraction, mayRelocate: (_ step: Int) -> Bool = { _ in true }
+    ) throws(GeometryError) {
         guard (2...1_000_000).contains(steps) else {
             throw GeometryError("\(steps) steps cannot be split into a structure and a detail phase: take 2 or more.")
         }
-        let structure = fraction.structureSteps(of: steps)
+        var structure = fraction.structureSteps(of: steps)
+        while structure < steps, !mayRelocate(structure) { structure += 1 }
         guard structure >= 1, structure <= steps - 1 else {
             throw GeometryError(
                 "A structure fraction of \(fraction) leaves no detail step of \(steps): take more steps or a smaller fraction.")

@@ -5,14 +5,21 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
     ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        try start(options, factory: RenderEngineFactory(models: options.models, store: options.store))
+        try start(options, factory: RenderEngineFactory(options))
     }
 
     /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
     /// - Parameter model: the model's name or identity, nil for the first one of the options.
     /// - Throws: `RuntimeError` when the request cannot be done as it is written.
     public func submit(_ request: RenderRequest, model: String? = nil) throws(RuntimeError) -> RenderJob {
-        try submit(try factory.makeEngine(request: request.json, model: model))
+        try submit(try factory.makeEngine(request: EncodedPart(request), model: model))
+    }
+}
+
+extension EncodedPart {
+    init(_ request: RenderRequest) {
+        let encoded = request.encoded()
+        self.init(metadata: encoded.metadata, payload: encoded.payload)
     }
 }
 
@@ -31,7 +38,7 @@ extension SubmitClient {
         coordinator: String, request: RenderRequest, model: String? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws(RuntimeError) -> RenderResult {
-        var order = Order(coordinator: coordinator, request: request.json)
+        var order = Order(coordinator: coordinator, request: EncodedPart(request))
         order.model = model
         order.joinToken = joinToken
         return try run(order, onEvent: onEvent, isCancelled: isCancelled)

@@ -1,7 +1,7 @@
 /// DDIM (Song et al. 2020, equation 12) with diffusers' tables.
-struct DDIMTables: Sendable, Equatable {
+struct DDIMTables: StepRule {
     /// What one step needs, all in 32-bit floats as diffusers computes them.
-    private struct Coefficients: Sendable, Equatable {
+    private struct Coefficients: Sendable {
         /// Signal share now and after the step.
         var now: Float
         var after: Float
@@ -9,7 +9,8 @@ struct DDIMTables: Sendable, Equatable {
         var deviation: Float
     }
 
-    let timesteps: [Int]
+    let timesteps: [Double]
+    private let addsNoise: Bool
     private let prediction: PredictionType
     private let clip: Float?
     private let coefficients: [Coefficients]
@@ -21,8 +22,8 @@ struct DDIMTables: Sendable, Equatable {
             throw SamplerError(.unsupported, "scheduler_config.json: thresholding is not supported; set it to false.")
         }
         let trainSteps = configuration.trainSteps
-        timesteps = Self.timesteps(configuration, steps: steps)
-        guard let highest = timesteps.first, highest < trainSteps else {
+        let times = Self.timesteps(configuration, steps: steps)
+        guard let highest = times.first, highest < trainSteps else {
             throw SamplerError(
                 .badRequest,
                 "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: "
@@ -33,7 +34,9 @@ struct DDIMTables: Sendable, Equatable {
         clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil
         let final = configuration.setsAlphaToOne ?? true ? 1 : schedule.alphasCumprod[0]
         let stride = trainSteps / steps
-        coefficients = timesteps.map { timestep in
+        timesteps = times.map(Double.init)
+        addsNoise = eta > 0
+        coefficients = times.map { timestep in
             let now = schedule.alphasCumprod[timestep]
             let after = timestep >= stride ? schedule.alphasCumprod[timestep - stride] : final
             let variance = ((1 - after) / (1 - now)) * (1 - now / after)
@@ -46,8 +49,17 @@ struct DDIMTables: Sendable, Equatable {
         }
     }
 
-    func step(modelOutput: [Float], step: Int, sample: [Float], noise: [Float]? = nil) -> [Float] {
-        let c = coefficients[step]
+    func noiseMaps(call: Int) -> Int { addsNoise ? 1 : 0 }
+
+    func mixture(call: Int) -> (signal: Float, noise: Float) {
+        let now = coefficients[call].now
+        return (now.squareRoot(), (1 - now).squareRoot())
+    }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        let c = coefficients[call]
         let (signal, spread) = (c.now.squareRoot(), (1 - c.now).squareRoot())
         let nextSignal = c.after.squareRoot()
         let direction = max(1 - c.after - c.deviation * c.deviation, 0).squareRoot()
@@ -65,7 +77,7 @@ struct DDIMTables: Sendable, Equatable {
             if let clip, abs(original) > clip { original = original < 0 ? -clip : clip }
             result[index] = nextSignal * original + direction * epsilon
         }
-        guard let noise else { return result }
+        guard let noise = noise.first else { return result }
         for index in result.indices { result[index] += c.deviation * noise[index] }
         return result
     }

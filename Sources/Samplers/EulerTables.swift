@@ -1,8 +1,8 @@
 import Foundation
 
 /// The Euler method over sigmas (Karras et al. 2022) with the tables of diffusers' EulerDiscreteScheduler.
-struct EulerTables: Sendable, Equatable {
-    let timesteps: [Float]
+struct EulerTables: StepRule {
+    let timesteps: [Double]
     /// One more than steps; with log-linear spacing diffusers has two more, of which the last is not used.
     let sigmas: [Float]
     let initialNoiseScale: Float
@@ -30,7 +30,7 @@ struct EulerTables: Sendable, Equatable {
             let logarithms = trained.map { log($0) }
             times = levels.map { Float(Self.timestep(ofSigma: $0, logarithms: logarithms)) }
         }
-        timesteps = times
+        timesteps = times.map(Double.init)
         sigmas = levels.map { Float($0) } + [configuration.endsAtSmallestSigma ? trained[0] : 0]
         prediction = configuration.predictionType
         let largest = sigmas.max() ?? 0
@@ -40,11 +40,18 @@ struct EulerTables: Sendable, Equatable {
         }
     }
 
-    func inputDivisor(step: Int) -> Float { (sigmas[step] * sigmas[step] + 1).squareRoot() }
+    func scaleInput(_ sample: [Float], call: Int) -> [Float] {
+        let divisor = (sigmas[call] * sigmas[call] + 1).squareRoot()
+        return sample.map { $0 / divisor }
+    }
 
-    func step(modelOutput: [Float], step: Int, sample: [Float]) -> [Float] {
-        let sigma = sigmas[step]
-        let difference = sigmas[step + 1] - sigma
+    func mixture(call: Int) -> (signal: Float, noise: Float) { (1, sigmas[call]) }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        let sigma = sigmas[call]
+        let difference = sigmas[call + 1] - sigma
         let square = sigma * sigma + 1
         let velocityShare = -sigma / square.squareRoot()
         var result = sample

@@ -6,28 +6,26 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
     case euler
 }
 
-/// A sampler for a fixed number of steps: the tables of diffusers' DDIMScheduler or EulerDiscreteScheduler and one step of
-/// them.
+/// A sampler for a fixed number of steps: the tables of one of diffusers' schedulers and its formula.
 ///
-/// A value without history: any step may be computed at any time, in any order. Arrays are planar latents of any shape.
-public struct Sampler: Sendable, Equatable {
-    private enum Tables: Sendable, Equatable {
-        case ddim(DDIMTables)
-        case euler(EulerTables)
-    }
-
+/// The network is evaluated in *calls*. Most methods make one call a step, second-order ones two, so there may be more calls
+/// than steps. A value without state: what a run remembers from call to call is in its `SamplerHistory`. Arrays are planar
+/// samples of any shape; for a picture that is cut into patches, they hold the whole canvas.
+public struct Sampler: Sendable {
     /// Which formula steps.
     public let method: SamplingMethod
-    /// The timestep the network is told at each step; whole numbers except for some of Euler's spacings.
+    /// The steps that were asked for.
+    public let steps: Int
+    /// The timestep the network is told at each call, diffusers' `timesteps`; not all are whole numbers.
     public let timesteps: [Double]
     /// What unit noise is multiplied by to start with.
     public let initialNoiseScale: Float
     /// The signal left at each training step.
     public let schedule: NoiseSchedule
-    /// DDIM's share of fresh noise in every step, `0...1`.
+    /// The share of fresh noise in every step, `0...1`.
     public let eta: Double
 
-    private let tables: Tables
+    private let rule: any StepRule
 
     /// A sampler rebuilt from a model's own configuration, as diffusers' `from_config` does.
     ///
@@ -45,63 +43,58 @@ public struct Sampler: Sendable, Equatable {
         guard eta == 0 || method == .ddim else {
             throw SamplerError(.badRequest, "eta is \(eta), but the Euler sampler adds no noise: leave eta 0 or choose ddim.")
         }
-        self.method = method
-        self.eta = eta
         schedule = try NoiseSchedule(configuration, method: method)
         switch method {
-        case .ddim:
-            let ddim = try DDIMTables(configuration, schedule: schedule, steps: steps, eta: eta)
-            (timesteps, initialNoiseScale, tables) = (ddim.timesteps.map(Double.init), 1, .ddim(ddim))
-        case .euler:
-            let euler = try EulerTables(configuration, schedule: schedule, steps: steps)
-            (timesteps, initialNoiseScale, tables) = (euler.timesteps.map(Double.init), euler.initialNoiseScale, .euler(euler))
+        case .ddim: rule = try DDIMTables(configuration, schedule: schedule, steps: steps, eta: eta)
+        case .euler: rule = try EulerTables(configuration, schedule: schedule, steps: steps)
         }
+        (self.method, self.steps, self.eta) = (method, steps, eta)
+        (timesteps, initialNoiseScale) = (rule.timesteps, rule.initialNoiseScale)
     }
 
-    /// The number of steps.
-    public var steps: Int { timesteps.count }
+    /// How often the network is evaluated.
+    public var calls: Int { timesteps.count }
 
-    /// Euler's noise levels, one more than steps and the last one zero unless the configuration says otherwise; empty for DDIM.
-    public var sigmas: [Float] {
-        if case .euler(let euler) = tables { euler.sigmas } else { [] }
-    }
+    /// diffusers' `sigmas`, falling noise levels; empty for methods that have none. Not one for each call with every method.
+    public var sigmas: [Float] { rule.sigmas }
 
-    /// Whether `step` takes a noise map.
-    public func needsNoise(step: Int) -> Bool { eta > 0 }
+    /// Whether a step begins with `call`: a run may begin here, and a phase may change here.
+    public func isStepStart(call: Int) -> Bool { rule.isStepStart(call: call) }
 
-    /// What the network is shown of `sample` at `step`: Euler divides by `sqrt(sigma² + 1)`, DDIM shows it as it is.
-    public func scaleInput(_ sample: [Float], step: Int) -> [Float] {
-        guard case .euler(let euler) = tables else { return sample }
-        let divisor = euler.inputDivisor(step: step)
-        return sample.map { $0 / divisor }
-    }
+    /// How many maps of unit noise `step` takes at `call`, drawn one after the other.
+    public func noiseMaps(call: Int) -> Int { rule.noiseMaps(call: call) }
 
-    /// The sample after `step`, from the network's output for it. `noise` is unit noise, needed where `needsNoise` says so.
+    /// What the network is shown of `sample` at `call`. Elementwise.
+    public func scaleInput(_ sample: [Float], call: Int) -> [Float] { rule.scaleInput(sample, call: call) }
+
+    /// The sample after `call`, from the network's output for it. Elementwise, so it may be done to a whole canvas or to all
+    /// its patches one after the other.
     ///
-    /// All arrays have one length; a wrong length or missing noise is a mistake of the program.
-    public func step(modelOutput: [Float], step: Int, sample: [Float], noise: [Float]? = nil) -> [Float] {
-        precondition(modelOutput.count == sample.count)
-        switch tables {
-        case .euler(let euler): return euler.step(modelOutput: modelOutput, step: step, sample: sample)
-        case .ddim(let ddim):
-            guard needsNoise(step: step) else { return ddim.step(modelOutput: modelOutput, step: step, sample: sample) }
-            guard let noise, noise.count == sample.count else { preconditionFailure("a stochastic step needs its noise map") }
-            return ddim.step(modelOutput: modelOutput, step: step, sample: sample, noise: noise)
-        }
+    /// All arrays have one length, and `noise` has as many maps as `noiseMaps` says; anything else is a mistake of the program.
+    ///
+    /// - Parameter history: empty at the first call of a run, then as the previous call has left it.
+    public func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]] = [], history: inout SamplerHistory
+    ) -> [Float] {
+        precondition(modelOutput.count == sample.count && noise.count == noiseMaps(call: call))
+        precondition(noise.allSatisfy { $0.count == sample.count })
+        let next = rule.step(modelOutput: modelOutput, call: call, sample: sample, noise: noise, history: &history)
+        history.calls += 1
+        return next
     }
 
-    /// `original` noised to the level at which `step` starts (img2img and inpainting start so).
-    public func addNoise(to original: [Float], noise: [Float], step: Int) -> [Float] {
+    /// `original` noised to the level at which `call` starts (img2img and inpainting start so).
+    public func addNoise(to original: [Float], noise: [Float], call: Int) -> [Float] {
         precondition(original.count == noise.count)
-        switch tables {
-        case .ddim(let ddim):
-            let level = schedule.alphasCumprod[ddim.timesteps[step]]
-            let (signal, spread) = (level.squareRoot(), (1 - level).squareRoot())
-            return zip(original, noise).map { signal * $0 + spread * $1 }
-        case .euler(let euler):
-            let sigma = euler.sigmas[step]
-            return zip(original, noise).map { $0 + $1 * sigma }
-        }
+        let (signal, spread) = rule.mixture(call: call)
+        return zip(original, noise).map { signal * $0 + spread * $1 }
+    }
+
+    /// The call at which a run of img2img begins that shall change `strength` of the picture, `0...1`; diffusers'
+    /// `get_timesteps`. It equals `calls` where nothing is left to do.
+    public func firstCall(strength: Double) -> Int {
+        let kept = steps - min(Int(Double(steps) * min(max(strength, 0), 1)), steps)
+        return min(kept * rule.callsPerStep, calls)
     }
 }
 

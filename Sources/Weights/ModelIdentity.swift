@@ -18,9 +18,13 @@ import StrictJSON
 /// `\n`.
 ///
 /// **Other models**, which are a checkpoint in a single file, or any model with another autoencoder or scheduler setting than
-/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given instead,
-/// and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything that
-/// decides a result is in, and no file name is.
+/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given
+/// instead, and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything
+/// that decides a result is in, and no file name is.
+///
+/// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
+/// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
+/// scale (f64) as 16 hexadecimal digits, `\n`. What a file is called does not count.
 enum ModelIdentity {
     static let weightComponents = ["text_encoder", "text_encoder_2", "unet", "vae"]
     static let tokenizers = ["tokenizer", "tokenizer_2"]
@@ -32,6 +36,18 @@ enum ModelIdentity {
         hasher.update(Array("patchloom-model-\(source.isPlain ? 1 : 2)\n".utf8))
         for (path, content) in files.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
             hasher.update(Array("\(path)\0\(content.bytes.count)\0\(content.digest().hex)\n".utf8))
+        }
+        return hasher.finalize()
+    }
+
+    /// The identity of a model with LoRA files merged into it.
+    static func compute(_ base: SHA256Digest, _ loras: LoRAComposition) -> SHA256Digest {
+        let hasher = SHA256Hasher()
+        hasher.update(Array("patchloom-lora-1\n\(base.hex)\n".utf8))
+        for use in loras.uses {
+            let bits = String(use.scale.bitPattern, radix: 16)
+            let padded = String(repeating: "0", count: 16 - bits.utf8.count) + bits
+            hasher.update(Array("\(use.file.digest.hex)\0\(padded)\n".utf8))
         }
         return hasher.finalize()
     }

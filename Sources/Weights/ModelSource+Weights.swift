@@ -17,8 +17,8 @@ extension ModelSource {
     /// The variant that is taken where there is nothing else: the same weights in half precision.
     private static let variantByDefault = "fp16"
 
-    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files opened and checked, no value
-    /// read.
+    /// The weights of a component as the model's files hold them, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files
+    /// opened and checked, no value read.
     ///
     /// In a folder, looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with
     /// `.index.json` for shards; exactly one of the four must be there. The variant that was asked for goes before
@@ -26,7 +26,7 @@ extension ModelSource {
     /// call gives a scope of its own that knows what was taken from it.
     ///
     /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
-    public func weights(component: String) throws(WeightsError) -> WeightScope {
+    func storedWeights(component: String) throws(WeightsError) -> WeightScope {
         if let renamed = renamed[component] { return WeightScope(RenamedWeights(renamed)) }
         let paths = try weightFiles(component: component)
         guard let indexPath = paths.index else {

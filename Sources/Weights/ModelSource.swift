@@ -15,6 +15,8 @@ public struct ModelSource: Sendable {
     let renamed: [String: RenamedComponent]
     /// Whether this is a folder or an embedded model as it stands.
     let isPlain: Bool
+    /// LoRA files that are merged into the weights; nil for the model as it is.
+    var loras: LoRAComposition?
 
     /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
     ///
@@ -57,9 +59,11 @@ public struct ModelSource: Sendable {
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }
 
     /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
-    /// model with the same files. `ModelIdentity` has the definition. Reads every weight once; later calls are free.
+    /// model with the same files, and another one for each composition with LoRA files. `ModelIdentity` has the definition.
+    /// Reads every weight once; later calls are free.
     public func identity() throws(WeightsError) -> SHA256Digest {
-        try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
+        let base = try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
+        return loras.map { ModelIdentity.compute(base, $0) } ?? base
     }
 
     /// The same model under another name.

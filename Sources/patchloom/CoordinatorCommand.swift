@@ -13,6 +13,7 @@ struct CoordinatorCommand: ParsableCommand {
     var listen = "tcp://127.0.0.1:5570"
 
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
     @OptionGroup(title: "Access") var access: AccessOptions
 
     func run() throws {
@@ -23,6 +24,7 @@ struct CoordinatorCommand: ParsableCommand {
         var options = CoordinatorOptions(endpoint: listen, models: sources, joinToken: token, log: logLine)
         // Names are a convenience: without a place for a store there are none.
         options.store = try? ModelStore.standard()
+        options.loras = try loras.library()
         options.onFailure = { events.post(.failed($0)) }
         let coordinator: Coordinator
         do {

@@ -23,13 +23,10 @@ import Weights
             eta: Double(request.eta))
     }
 
-    private func stepped(
-        _ sampler: Sampler, _ sample: [Float], sees shown: [Float], _ sides: (Int, Int), _ step: Int, noise: [Float]?
-    ) -> [Float] {
-        let prediction = FormulaNetwork.prediction(
-            sampler.scaleInput(shown, step: step), channels: 4, height: sides.0, width: sides.1,
-            timestep: Float(sampler.timesteps[step]))
-        return sampler.step(modelOutput: prediction, step: step, sample: sample, noise: noise)
+    private func predicted(_ sampler: Sampler, _ shown: [Float], _ sides: (Int, Int), _ call: Int) -> [Float] {
+        FormulaNetwork.prediction(
+            sampler.scaleInput(shown, call: call), channels: 4, height: sides.0, width: sides.1,
+            timestep: Float(sampler.timesteps[call]))
     }
 
     @Test(arguments: [(SamplingMethod.ddim, Float(0)), (.ddim, 1), (.euler, 0)])
@@ -41,13 +38,17 @@ import Weights
         let sampler = try sampler(request)
         var generator = TorchCPUGenerator(seed: 6)
         var x = generator.normals(count: 4 * 8 * 12).map { $0 * sampler.initialNoiseScale }
-        for step in 0..<5 {
-            let noise = eta > 0 ? generator.normals(count: x.count) : nil
-            x = stepped(sampler, x, sees: x, (8, 12), step, noise: noise)
+        var history = SamplerHistory()
+        for call in 0..<sampler.calls {
+            let noise = (0..<sampler.noiseMaps(call: call)).map { _ in generator.normals(count: x.count) }
+            x = sampler.step(
+                modelOutput: predicted(sampler, x, (8, 12), call), call: call, sample: x, noise: noise, history: &history)
         }
         let (barriers, image) = try FormulaNetwork.render(try machine(request))
-        #expect(barriers.map(\.phase) == [.encode, .denoise, .denoise, .denoise, .denoise, .denoise, .decode])
-        #expect(try FormulaNetwork.latent(barriers[6].tasks[0]) == Latent(channels: 4, height: 8, width: 12, values: x))
+        #expect(barriers.map(\.phase) == [.encode] + [RenderPhase](repeating: .denoise, count: sampler.calls) + [.decode])
+        #expect(
+            try FormulaNetwork.latent(barriers[sampler.calls + 1].tasks[0])
+                == Latent(channels: 4, height: 8, width: 12, values: x))
         #expect(image.width == 96 && image.height == 64 && image.rgb.count == 96 * 64 * 3)
     }
 
@@ -63,10 +64,19 @@ import Weights
         }
         let canvas = try plainCut(request)
         let (barriers, _) = try FormulaNetwork.render(try machine(request))
-        #expect(barriers.map(\.phase) == [.encode, .structure, .structure, .structure, .detail, .detail, .detail, .decode])
+        let detail = try sampler(request).calls - structureCalls(request)
+        #expect(
+            try barriers.map(\.phase) == [.encode] + [RenderPhase](repeating: .structure, count: structureCalls(request))
+                + [RenderPhase](repeating: .detail, count: detail) + [.decode])
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
         #expect(final.width == width / 8 && final.height == height / 8)
         #expect(final.values == canvas)
+    }
+
+    /// Half of the calls, and on to where a step begins.
+    private func structureCalls(_ request: RenderRequest) throws -> Int {
+        let sampler = try sampler(request)
+        return try #require(((sampler.calls + 1) / 2..<sampler.calls).first(where: sampler.isStepStart(call:)))
     }
 
     private func plainCut(_ request: RenderRequest) throws -> [Float] {
@@ -76,30 +86,53 @@ import Weights
         var generator = TorchCPUGenerator(seed: seed)
         let count = 4 * grid.patchHeight * grid.patchWidth
         var patches = (0..<grid.count).map { _ in generator.normals(count: count).map { $0 * sampler.initialNoiseScale } }
-        for step in 0..<3 {
-            let interaction = PixelInteraction(patchCount: grid.count, positionCount: count, seed: seed, step: step)
+        // Structure: every patch with a history of its own, which is the same as one of all of them.
+        var histories = [SamplerHistory](repeating: SamplerHistory(), count: grid.count)
+        let boundary = try structureCalls(request)
+        for call in 0..<boundary {
+            let interaction = PixelInteraction(patchCount: grid.count, positionCount: count, seed: seed, step: call)
             let predictions = interaction.shuffle(patches).map {
-                FormulaNetwork.prediction(
-                    sampler.scaleInput($0, step: step), channels: 4, height: grid.patchHeight, width: grid.patchWidth,
-                    timestep: Float(sampler.timesteps[step]))
+                predicted(sampler, $0, (grid.patchHeight, grid.patchWidth), call)
             }
             let restored = interaction.restore(predictions)
+            let maps = (0..<sampler.noiseMaps(call: call)).map { _ in
+                patches.map { _ in generator.normals(count: count) }
+            }
             for n in patches.indices {
-                let noise = request.eta > 0 ? generator.normals(count: count) : nil
-                patches[n] = sampler.step(modelOutput: restored[n], step: step, sample: patches[n], noise: noise)
+                patches[n] = sampler.step(
+                    modelOutput: restored[n], call: call, sample: patches[n], noise: maps.map { $0[n] }, history: &histories[n])
             }
         }
         var canvas = grid.relocate(patches, channels: 4)
+        var history = relocated(histories, grid)
         let views = try ViewGrid(height: height, width: width, window: 16, stride: 8)
-        for step in 3..<6 {
-            let boxes = views.jitteredViews(seed: seed, step: step)
-            let crops = views.crops(of: canvas, channels: 4, views: boxes)
-            let noise = request.eta > 0 ? generator.normals(count: canvas.count) : nil
-            let noises = noise.map { views.crops(of: $0, channels: 4, views: boxes) }
-            let next = crops.indices.map {
-                stepped(sampler, crops[$0], sees: crops[$0], (views.windowHeight, views.windowWidth), step, noise: noises?[$0])
+        for call in boundary..<sampler.calls {
+            let boxes = views.jitteredViews(seed: seed, step: call)
+            let predictions = views.crops(of: canvas, channels: 4, views: boxes).map {
+                predicted(sampler, $0, (views.windowHeight, views.windowWidth), call)
             }
-            canvas = views.average(next, channels: 4, views: boxes)
+            let noise = (0..<sampler.noiseMaps(call: call)).map { _ in generator.normals(count: canvas.count) }
+            canvas = sampler.step(
+                modelOutput: views.average(predictions, channels: 4, views: boxes), call: call, sample: canvas, noise: noise,
+                history: &history)
+        }
+        return canvas
+    }
+
+    /// The history of the canvas, from those of its patches: each array in turn is dealt out like the latents.
+    private func relocated(_ histories: [SamplerHistory], _ grid: PatchGrid) -> SamplerHistory {
+        let arrays = histories.map { history in
+            var (copy, arrays) = (history, [[Float]]())
+            copy.mapArrays {
+                arrays.append($0)
+                return $0
+            }
+            return arrays
+        }
+        var (canvas, number) = (histories[0], 0)
+        canvas.mapArrays { _ in
+            defer { number += 1 }
+            return grid.relocate(arrays.map { $0[number] }, channels: 4)
         }
         return canvas
     }

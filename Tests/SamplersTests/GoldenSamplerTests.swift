@@ -18,17 +18,20 @@ import Testing
     @Test(arguments: own("scheduler")) func trajectories(_ golden: GoldenFiles) throws {
         let steps = try #require(golden.params["num_inference_steps"]?.intValue)
         let sampler = try sampler(golden, steps: steps)
-        #expect(sampler.steps == golden.params["calls"]?.intValue)
+        #expect(sampler.calls == golden.params["calls"]?.intValue)
         #expect(golden.mismatch("timesteps", sampler.timesteps.map { Float($0) }) == nil)
         #expect(golden.mismatch("alphas_cumprod", sampler.schedule.alphasCumprod) == nil)
         #expect(golden.mismatch("init_noise_sigma", [sampler.initialNoiseScale]) == nil)
         if golden.expected.contains("sigmas") { #expect(golden.mismatch("sigmas", sampler.sigmas) == nil) }
         var sample = golden.inputs.floats("initial_noise").map { $0 * sampler.initialNoiseScale }
         var (shown, samples): ([Float], [Float]) = ([], [])
-        for (step, output) in golden.inputs.rows("model_outputs").enumerated() {
-            shown += sampler.scaleInput(sample, step: step)
-            let noise = sampler.needsNoise(step: step) ? golden.inputs.rows("noises")[step] : nil
-            sample = sampler.step(modelOutput: output, step: step, sample: sample, noise: noise)
+        var (history, drawn) = (SamplerHistory(), 0)
+        for (call, output) in golden.inputs.rows("model_outputs").enumerated() {
+            shown += sampler.scaleInput(sample, call: call)
+            let count = sampler.noiseMaps(call: call)
+            let noise = count > 0 ? Array(golden.inputs.rows("noises")[drawn..<(drawn + count)]) : []
+            drawn += count
+            sample = sampler.step(modelOutput: output, call: call, sample: sample, noise: noise, history: &history)
             samples += sample
         }
         #expect(golden.mismatch("model_inputs", shown) == nil)
@@ -52,7 +55,7 @@ import Testing
         let sampler = try sampler(golden, steps: steps)
         let indices = try #require(golden.params["timestep_indices"]?.arrayValue).map { try #require($0.intValue) }
         let (original, noise) = (golden.inputs.floats("original"), golden.inputs.floats("noise"))
-        let noisy = indices.flatMap { sampler.addNoise(to: original, noise: noise, step: $0) }
+        let noisy = indices.flatMap { sampler.addNoise(to: original, noise: noise, call: $0) }
         #expect(golden.mismatch("noisy", noisy) == nil)
     }
 }
