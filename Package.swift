@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering",
+                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
+                "Rendering",
                 "Runtime",
                 "Samplers",
                 "StrictJSON", "TensorCore", "Weights",

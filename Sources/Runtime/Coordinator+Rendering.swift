@@ -5,8 +5,7 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
     ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        let factory = try RenderEngineFactory(models: options.models, store: options.store, loras: options.loras)
-        return try start(options, factory: factory)
+        try start(options, factory: RenderEngineFactory(options))
     }
 
     /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.

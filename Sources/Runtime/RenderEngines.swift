@@ -10,21 +10,20 @@ internal import Weights
 /// Makes jobs from requests, for the models a coordinator knows.
 struct RenderEngineFactory: JobEngineFactory {
     private let models: [ModelDescription]
+    private let loras: LoRALibrary
     /// Whose names for the models count too.
     private let store: ModelStore?
-    private let loras: LoRALibrary
 
     /// Reads the models' configurations; no weights.
-    init(models: [ModelSource], store: ModelStore?, loras: LoRALibrary) throws(RuntimeError) {
-        self.store = store
+    init(_ options: CoordinatorOptions) throws(RuntimeError) {
+        (loras, store) = (options.loras, options.store)
         var descriptions: [ModelDescription] = []
-        for source in models {
+        for source in options.models {
             do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
                 throw RuntimeError(error)
             }
         }
-        self.models = descriptions
-        self.loras = loras
+        models = descriptions
     }
 
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {

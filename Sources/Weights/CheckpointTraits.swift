@@ -2,7 +2,7 @@ import Glibc
 import TensorCore
 
 /// What a U-Net predicts, in diffusers' words.
-public enum ModelPrediction: String, Sendable, CaseIterable {
+public enum UNetPrediction: String, Sendable, CaseIterable {
     case epsilon
     case velocity = "v_prediction"
 
@@ -17,7 +17,7 @@ public enum ModelPrediction: String, Sendable, CaseIterable {
 }
 
 /// The families of models that are run.
-public enum ModelArchitecture: String, Sendable, CaseIterable {
+public enum CheckpointFamily: String, Sendable, CaseIterable {
     case stableDiffusion1 = "Stable Diffusion 1.x"
     case stableDiffusion2 = "Stable Diffusion 2.x"
     case stableDiffusionXL = "Stable Diffusion XL"
@@ -25,11 +25,11 @@ public enum ModelArchitecture: String, Sendable, CaseIterable {
 
 /// What the tensors and the metadata of a single-file checkpoint say about the model. The file's name is never looked at.
 struct CheckpointTraits: Equatable {
-    let family: ModelArchitecture
+    let family: CheckpointFamily
     /// Channels that the U-Net takes: 4, or 9 for inpainting.
     let inputChannels: Int
     /// Whether there is a mark that says what the U-Net predicts; nil when there is none.
-    let prediction: ModelPrediction?
+    let prediction: UNetPrediction?
     /// Native side in pixels, where the metadata has it.
     let resolution: Int?
     /// Whether the betas were rescaled to a last step of pure noise.
@@ -76,7 +76,7 @@ struct CheckpointTraits: Equatable {
     }
 
     /// By the text encoders, and for XL by the width of its size and pooled-text conditioning.
-    private static func family(_ file: SafetensorsFile) throws(WeightsError) -> ModelArchitecture {
+    private static func family(_ file: SafetensorsFile) throws(WeightsError) -> CheckpointFamily {
         func has(_ prefix: String) -> Bool { file.tensors.keys.contains { $0.hasPrefix(prefix) } }
         if file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil {
             guard has("conditioner.embedders.0.transformer."), has("conditioner.embedders.1.model.") else {
@@ -95,7 +95,7 @@ struct CheckpointTraits: Equatable {
     }
 
     /// The tensor `v_pred` is how trainers mark the other kind; the rest is the ModelSpec metadata standard (Stability AI).
-    private static func prediction(_ file: SafetensorsFile) -> ModelPrediction? {
+    private static func prediction(_ file: SafetensorsFile) -> UNetPrediction? {
         if file.tensors["v_pred"] != nil { return .velocity }
         switch file.metadata["modelspec.prediction_type"]?.lowercased() {
         case "epsilon", "eps": return .epsilon

@@ -18,9 +18,9 @@ import StrictJSON
 /// `\n`.
 ///
 /// **Other models**, which are a checkpoint in a single file, or any model with another autoencoder or scheduler setting than
-/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given instead,
-/// and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything that
-/// decides a result is in, and no file name is.
+/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given
+/// instead, and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything
+/// that decides a result is in, and no file name is.
 ///
 /// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
 /// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its

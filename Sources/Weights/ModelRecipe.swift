@@ -11,7 +11,7 @@ public struct ModelRecipe: Sendable, Equatable {
     /// single file in diffusers' or LDM's naming.
     public var vae: String?
     /// What the U-Net predicts, where the model says something else or nothing.
-    public var prediction: ModelPrediction?
+    public var prediction: UNetPrediction?
     /// The kind of weight files that is preferred in a folder, such as `fp16`.
     public var variant: String?
 
@@ -40,7 +40,7 @@ struct ModelAssembly: Sendable {
     var model: ModelPart
     var configuration: FileStore?
     var vae: ModelPart?
-    var prediction: ModelPrediction?
+    var prediction: UNetPrediction?
     var variant: String?
 
     init(model: ModelPart) { self.model = model }
@@ -86,11 +86,11 @@ extension ModelSource {
     }
 
     /// This model with another autoencoder, or with a U-Net that predicts something else than its scheduler says.
-    public func adjusted(vae path: String?, prediction: ModelPrediction?) throws(WeightsError) -> ModelSource {
+    public func adjusted(vae path: String?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         try adjusted(vae: path.map { path throws(WeightsError) in try ModelPart(path: path) }, prediction: prediction)
     }
 
-    func adjusted(vae: ModelPart?, prediction: ModelPrediction?) throws(WeightsError) -> ModelSource {
+    func adjusted(vae: ModelPart?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         var source = self
         if let vae { source = try source.replacingVAE(vae) }
         if let prediction { source = try source.predicting(prediction) }
@@ -99,7 +99,7 @@ extension ModelSource {
 
     /// A single-file checkpoint as a folder.
     static func checkpoint(
-        _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: ModelPrediction?
+        _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?
     ) throws(WeightsError) -> ModelSource {
         let traits = try CheckpointTraits(file)
         let files: FileStore
@@ -138,7 +138,7 @@ extension ModelSource {
     }
 
     /// The scheduler's configuration with another prediction type. A checkpoint with a published configuration has it already.
-    private func predicting(_ prediction: ModelPrediction) throws(WeightsError) -> ModelSource {
+    private func predicting(_ prediction: UNetPrediction) throws(WeightsError) -> ModelSource {
         let path = "scheduler/scheduler_config.json"
         let configuration = try json(path)
         guard configuration.objectValue != nil else {
@@ -146,7 +146,7 @@ extension ModelSource {
                 .malformed, "\(location(of: path)) holds \(configuration.kindName), not an object; download it again.")
         }
         let wanted = JSONValue.string(prediction.rawValue)
-        if configuration["prediction_type"] ?? .string(ModelPrediction.epsilon.rawValue) == wanted { return self }
+        if configuration["prediction_type"] ?? .string(UNetPrediction.epsilon.rawValue) == wanted { return self }
         let content = FileBytes(configuration.setting(.object(JSONObject("prediction_type", wanted))).canonicalBytes())
         let given = [path: FileStore.Given(content: content, location: location(of: path))]
         return ModelSource(

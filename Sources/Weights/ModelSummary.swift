@@ -14,7 +14,7 @@ public struct ModelSummary: Sendable {
 
     public let name: String
     public let identity: SHA256Digest
-    public let family: ModelArchitecture
+    public let family: CheckpointFamily
     /// The class of pipeline that diffusers would run it with.
     public let pipeline: String
     public let scheduler: String
@@ -49,7 +49,7 @@ public struct ModelSummary: Sendable {
         let schedule = try source.json("scheduler/scheduler_config.json")
         pipeline = index["_class_name"]?.stringValue ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
-        prediction = schedule["prediction_type"]?.stringValue ?? ModelPrediction.epsilon.rawValue
+        prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         inputChannels = try number(unet, "in_channels", unetFile, 4)
         latentChannels = try number(vae, "latent_channels", vaeFile, 4)
         // Attention to the text is what separates the first two families; sizes are free.

@@ -11,11 +11,11 @@ import StrictJSON
 struct PublishedConfiguration {
     let traits: CheckpointTraits
     /// What the U-Net predicts: as asked for, else as the checkpoint says, else as above.
-    let prediction: ModelPrediction
+    let prediction: UNetPrediction
 
-    init(_ traits: CheckpointTraits, prediction: ModelPrediction?) {
+    init(_ traits: CheckpointTraits, prediction: UNetPrediction?) {
         self.traits = traits
-        let byDefault: ModelPrediction =
+        let byDefault: UNetPrediction =
             traits.family == .stableDiffusion2 && traits.inputChannels == 4 ? .velocity : .epsilon
         self.prediction = prediction ?? traits.prediction ?? byDefault
     }

@@ -27,7 +27,7 @@ struct StoreManifest: Equatable {
     var identity: SHA256Digest
     var model: Shape
     var vae: Shape?
-    var prediction: ModelPrediction?
+    var prediction: UNetPrediction?
     var variant: String?
     var files: [Entry]
 
@@ -58,7 +58,7 @@ struct StoreManifest: Equatable {
     }
 
     init(
-        identity: SHA256Digest, model: Shape, vae: Shape?, prediction: ModelPrediction?, variant: String?, files: [Entry]
+        identity: SHA256Digest, model: Shape, vae: Shape?, prediction: UNetPrediction?, variant: String?, files: [Entry]
     ) {
         (self.identity, self.model, self.vae) = (identity, model, vae)
         (self.prediction, self.variant, self.files) = (prediction, variant, files)
@@ -76,7 +76,7 @@ struct StoreManifest: Equatable {
         guard let identity = json["identity"]?.stringValue.flatMap({ SHA256Digest(hex: $0) }) else { throw broken("identity") }
         guard let model = json["model"]?.stringValue.flatMap(Shape.init) else { throw broken("model") }
         let vae = json["vae"]?.stringValue.flatMap(Shape.init)
-        let prediction = json["prediction_type"]?.stringValue.flatMap { ModelPrediction(rawValue: $0) }
+        let prediction = json["prediction_type"]?.stringValue.flatMap { UNetPrediction(rawValue: $0) }
         guard (vae == nil) == (json["vae"] == nil), (prediction == nil) == (json["prediction_type"] == nil) else {
             throw broken("vae or prediction_type")
         }

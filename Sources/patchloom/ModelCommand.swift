@@ -1,5 +1,6 @@
 import ArgumentParser
 import ContentHash
+import Rendering
 import StrictJSON
 import Weights
 
@@ -80,9 +81,22 @@ struct ModelInspectCommand: ParsableCommand {
         let source = try open(model, checkpoint)
         let summary: ModelSummary
         do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
-        if json { return printJSON(summary.json) }
-        let width = summary.lines.map(\.0.count).max() ?? 0
-        for (what, value) in summary.lines {
+        // A model can be looked into that cannot be rendered with; then the reason is part of what it is.
+        let verdict: (key: String, what: String, value: String, word: String)
+        do {
+            let family = try ModelDescription(source: source).family
+            verdict = ("renders_as", "renders as", family.title, family.rawValue)
+        } catch {
+            verdict = ("not_rendered", "not rendered", error.message, error.message)
+        }
+        if json {
+            var object = summary.json.objectValue ?? JSONObject()
+            object[verdict.key] = .string(verdict.word)
+            return printJSON(.object(object))
+        }
+        let lines = summary.lines + [(verdict.what, verdict.value)]
+        let width = lines.map(\.0.count).max() ?? 0
+        for (what, value) in lines {
             print("\(what)\(String(repeating: " ", count: width - what.count))  \(TerminalText.printable(value))")
         }
     }

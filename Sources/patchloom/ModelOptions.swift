@@ -37,9 +37,9 @@ struct CheckpointOptions: ParsableArguments {
         return options.flatMap { name, value in value.map { ["\(name)=\($0)"] } ?? [] }
     }
 
-    func prediction() throws(CommandFailure) -> ModelPrediction? {
+    func prediction() throws(CommandFailure) -> UNetPrediction? {
         guard let predictionType else { return nil }
-        guard let prediction = ModelPrediction(option: predictionType) else {
+        guard let prediction = UNetPrediction(option: predictionType) else {
             throw CommandFailure(.usage, "--prediction-type must be epsilon or v_prediction, not '\(predictionType)'.")
         }
         return prediction

@@ -20,17 +20,18 @@ public struct FileTensor: Sendable, Equatable {
             name, "F32", shape, values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian) { Array($0) } })
     }
 
-    /// The same values as f32.
-    public func widened() -> FileTensor {
-        let bytes = FileTensor.file([self])
-        let values: [Float] = bytes.withUnsafeBytes { bytes in
+    /// The values as f32.
+    public var values: [Float] {
+        FileTensor.file([self]).withUnsafeBytes { bytes in
             guard let file = try? SafetensorsFile(permanent: bytes, name: "one"), let tensor = try? file.tensor(name) else {
                 return []
             }
             return tensor.array
         }
-        return .f32(name, values, shape: shape)
     }
+
+    /// The same tensor stored as f32.
+    public func widened() -> FileTensor { .f32(name, values, shape: shape) }
 
     /// A safetensors file of the tensors, in this order.
     public static func file(_ tensors: [FileTensor], metadata: [String: String] = [:]) -> [UInt8] {
