@@ -34,7 +34,7 @@ struct PlanResolution {
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
         do {
-            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: Double(request.eta))
+            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: request.eta == 0 ? nil : Double(request.eta))
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
@@ -158,11 +158,6 @@ struct PlanResolution {
 
     private func notes(_ sampler: Sampler, _ cut: CutGeometry?) -> [String] {
         var notes: [String] = []
-        if request.samplingMethod == nil, model.scheduler.ownMethod == nil {
-            notes.append(
-                "the model's own scheduler \(model.scheduler.className) is not supported yet; \(sampler.method.rawValue) stands in"
-            )
-        }
         if let cut, !cut.grid.isExact {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
