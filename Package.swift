@@ -63,11 +63,13 @@ let package = Package(
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
+        library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
         library(
             "Rendering",
             [
-                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Samplers",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "RandomStreams", "Samplers",
                 "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
@@ -86,8 +88,8 @@ let package = Package(
         library(
             "GoldenCases",
             [
-                "Acceleration", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
+                "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
         .executableTarget(
             name: "patchloom",
@@ -117,6 +119,9 @@ let package = Package(
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
+        tests(
+            "ImageConditioningTests",
+            ["ImageConditioning", "Samplers", "StrictJSON"]),
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
@@ -124,7 +129,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
+                "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

@@ -167,3 +167,35 @@ static int NAME(all_finite)(const float *x, size_t count) {
     if (k < count) total += vf_load_part(x + k, count - k) * vf_set(0.0f);
     return vf_sum(total) == 0.0f;
 }
+
+// `rows` (a constant, at most 4) rows and `count` (VL or fewer) columns of y += factor * a * b, at row 0 and column 0.
+INLINE void NAME(add_product_tile)(
+    const float *a, const float *b, size_t rows, size_t inner, size_t columns, size_t count, float factor, float *y
+) {
+    vf total[4] = {};
+    for (size_t i = 0; i < inner; i++) {
+        const float *p = b + i * columns;
+        vf v = count == VL ? vf_load(p) : vf_load_part(p, count);
+        for (size_t r = 0; r < rows; r++) total[r] = vf_fma(vf_set(a[r * inner + i]), v, total[r]);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        float *out = y + r * columns;
+        vf old = count == VL ? vf_load(out) : vf_load_part(out, count);
+        vf sum = vf_fma(total[r], vf_set(factor), old);
+        if (count == VL) vf_store(out, sum); else vf_store_part(out, sum, count);
+    }
+}
+
+static void NAME(add_product)(
+    const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y
+) {
+    for (size_t k = 0; k < columns; k += VL) {
+        size_t count = columns - k < VL ? columns - k : VL;
+        size_t r = 0;
+        if (count == VL)
+            for (; r + 4 <= rows; r += 4)
+                NAME(add_product_tile)(a + r * inner, b + k, 4, inner, columns, VL, factor, y + r * columns + k);
+        for (; r < rows; r++)
+            NAME(add_product_tile)(a + r * inner, b + k, 1, inner, columns, count, factor, y + r * columns + k);
+    }
+}

@@ -18,4 +18,5 @@ const ck_kernels NAME(ck_table) = {
     .bicubic_row = NAME(bicubic_row),
     .average_pool_row = NAME(average_pool_row),
     .all_finite = NAME(all_finite),
+    .add_product = NAME(add_product),
 };

@@ -129,6 +129,17 @@ void ck_ref_nearest(const float *x, size_t h, size_t w, size_t c, size_t out_h, 
         }
 }
 
+void ck_ref_add_product(
+    const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y
+) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < columns; k++) {
+            double total = 0;
+            for (size_t i = 0; i < inner; i++) total += (double)a[r * inner + i] * b[i * columns + k];
+            y[r * columns + k] += (float)(factor * total);
+        }
+}
+
 void ck_ref_average_pool(const float *x, size_t h, size_t w, size_t c, float *y) {
     size_t out_w = (w + 1) / 2;
     for (size_t oy = 0; oy < (h + 1) / 2; oy++)

@@ -6,7 +6,10 @@ enum GoldenKinds {
         "unet_forward": NetworkCases.runUNet,
         "vae_decode": NetworkCases.decode,
         "vae_encode": NetworkCases.encode,
+        "vae_decode_tiled": TiledCases.decode,
+        "vae_encode_tiled": TiledCases.encode,
         "single_file": NetworkCases.checkpoint,
+        "lora": LoRACases.merged,
         "tokenizer": TokenizerCases.tokenize,
         "file_refusal": FileCases.refuse,
         "hidiffusion_ops": HiDiffusionCases.operators,
@@ -31,15 +34,12 @@ enum GoldenKinds {
         "hidiffusion_todo": "token downsampling inside HiDiffusion's windows",
         "img2img": "pictures as a start",
         "inpaint": "inpainting",
-        "lora": "LoRA files",
         "todo_block": "token downsampling",
         "todo_indices": "token downsampling",
         "todo_unet": "token downsampling",
         "tome_block": "token merging",
         "tome_plan": "token merging",
         "tome_unet": "token merging",
-        "vae_decode_tiled": "diffusers' inexact tiling of the VAE decoder",
-        "vae_encode_tiled": "diffusers' inexact tiling of the VAE encoder",
     ]
 
     static func compute(_ run: CaseRun) throws {

@@ -64,4 +64,25 @@ public struct PatchGrid: Sendable, Equatable {
         }
         return canvas
     }
+
+    /// The patches of a canvas, the inverse of `relocate`:
+    /// `patches[a · columns + b][c][y][x] = canvas[c][a + rows·y][b + columns·x]`.
+    ///
+    /// Patch points beyond the canvas, which only grids that are not exact have, repeat its last row or column; `relocate`
+    /// drops them again.
+    public func deal(_ canvas: [Float], channels: Int) -> [[Float]] {
+        precondition(canvas.count == channels * height * width)
+        return (0..<count).map { patch in
+            let (top, left) = (patch / columns, patch % columns)
+            var values: [Float] = []
+            values.reserveCapacity(channels * patchHeight * patchWidth)
+            for channel in 0..<channels {
+                for y in 0..<patchHeight {
+                    let row = (channel * height + min(top + rows * y, height - 1)) * width
+                    for x in 0..<patchWidth { values.append(canvas[row + min(left + columns * x, width - 1)]) }
+                }
+            }
+            return values
+        }
+    }
 }

@@ -33,6 +33,9 @@ public struct ModelDescription: Sendable {
     /// Pixels of one latent side.
     let scaleFactor: Int
     let latentChannels: Int
+    /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
+    public let inputChannels: Int
+    let vae: VAEConfiguration
     /// Tokens of an encoded prompt, start and end among them.
     let textTokens: Int
     /// Width of a token's vector.
@@ -58,6 +61,8 @@ public struct ModelDescription: Sendable {
         sampleSize = side
         scaleFactor = parts.vae.scale
         latentChannels = parts.vae.latentChannels
+        inputChannels = parts.unet.inChannels
+        vae = parts.vae
         textWidth = parts.text.hiddenSize
         scheduler = try RenderError.model(source) {
             try SchedulerConfiguration(json: source.json("scheduler/scheduler_config.json"))
@@ -150,11 +155,13 @@ struct ModelParts {
         if unet.added != nil {
             throw RenderError(.badModel, "\(source.name) is an SDXL model; rendering with SDXL is not supported yet.")
         }
-        guard unet.inChannels == vae.latentChannels, unet.outChannels == vae.latentChannels else {
+        guard [vae.latentChannels, 2 * vae.latentChannels + 1].contains(unet.inChannels),
+            unet.outChannels == vae.latentChannels
+        else {
             throw RenderError(
                 .badModel,
-                "\(source.name): the U-Net takes \(unet.inChannels) channels and the autoencoder has \(vae.latentChannels); a model that "
-                    + "takes more is one for inpainting, which is not supported yet.")
+                "\(source.name): the U-Net takes \(unet.inChannels) channels and gives \(unet.outChannels), and the autoencoder has "
+                    + "\(vae.latentChannels); they belong to different models.")
         }
         guard unet.textWidth == text.hiddenSize else {
             throw RenderError(
@@ -168,14 +175,14 @@ struct ModelParts {
                 "\(source.name): latents of \(vae.latentChannels) channels are not supported, only 1 to \(TaskLimits.channels.upperBound)."
             )
         }
-        guard vae.outChannels == 3 else {
+        guard vae.outChannels == 3, vae.imageChannels == 3 else {
             throw RenderError(
                 .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
         }
     }
 
     private static let pipelines: Set<String> = [
-        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
     ]
 }
 

@@ -1,4 +1,5 @@
 import Acceleration
+import ImageConditioning
 import PatchGeometry
 import Samplers
 
@@ -38,6 +39,7 @@ struct PlanResolution {
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
+        let source = try sourcePlan(sampler)
         let method = resolvedMethod
         let cut = method == .cut ? try cutGeometry(sampler) : nil
         if method == .direct, request.patch != nil || request.stride != nil || request.structureFraction != nil {
@@ -54,11 +56,34 @@ struct PlanResolution {
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, calls: sampler.calls,
+            firstCall: source?.firstCall ?? 0, source: source,
             guidanceScale: request.guidanceScale ?? model.recommended.guidanceScale, seed: request.seed, eta: request.eta,
             method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut), hiDiffusionInStructure: structure,
             hiDiffusionInDetail: detail, notes: notes(sampler, cut) + (try promptNotes()))
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
+    }
+
+    /// What is done with the source picture. A model for inpainting needs one and its mask.
+    private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+        let isMasked = request.source?.mask != nil
+        guard model.inputChannels == model.latentChannels || isMasked else {
+            throw RenderError(
+                .invalidRequest,
+                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
+        }
+        guard request.source != nil else { return nil }
+        do {
+            let mode: ImageMode =
+                isMasked
+                ? try ImageMode(inpaintingWithInputChannels: model.inputChannels, latentChannels: model.latentChannels)
+                : .imageToImage
+            // The decimal number that the user wrote: 0.7 of 10 steps are 7.
+            let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
+            return SourcePlan(mode: mode, strength: strength, firstCall: try mode.firstCall(sampler, strength: strength))
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
     }
 
     /// The decoded picture comes back from a worker as one message. Said now, not after hours of denoising.

@@ -1,4 +1,6 @@
 import Acceleration
+import DiffusionModels
+import ImageConditioning
 import PatchGeometry
 import RandomStreams
 import Samplers
@@ -19,6 +21,8 @@ public struct RenderMachine: Sendable {
     private enum Stage: Sendable {
         case notStarted
         case encoding
+        /// The source picture and, for some models, the masked one, on their way through the encoder.
+        case picturing
         /// Step `step` of the whole latent.
         case denoising(step: Int)
         /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
@@ -40,6 +44,8 @@ public struct RenderMachine: Sendable {
     private var canvas: [Float] = []
     /// What the sampler remembers of the canvas.
     private var history = SamplerHistory()
+    /// What the source picture does to the run.
+    private var guide = SourceGuide.none
     private var generator: TorchCPUGenerator
     private var expectedTasks = 0
 
@@ -60,7 +66,7 @@ public struct RenderMachine: Sendable {
     public mutating func start() -> Barrier {
         context = JobContext(modelIdentity: model.identity, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
-        (canvas, history) = ([], SamplerHistory())
+        (canvas, history, guide) = ([], SamplerHistory(), .none)
         stage = .encoding
         return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
     }
@@ -76,7 +82,11 @@ public struct RenderMachine: Sendable {
         switch stage {
         case .encoding:
             context = JobContext(modelIdentity: model.identity, conditioning: try conditioning(outputs[0]))
+            if let source = plan.source { return .barrier(picturingBarrier(source)) }
             drawInitialNoise()
+            return .barrier(firstDenoisingBarrier())
+        case .picturing:
+            try begin(from: outputs)
             return .barrier(firstDenoisingBarrier())
         case .denoising(let step):
             try completeDenoising(step, outputs)
@@ -101,7 +111,7 @@ public struct RenderMachine: Sendable {
 
 extension RenderMachine {
     private mutating func barrier(_ phase: RenderPhase, step: Int, of count: Int, _ works: [RenderTask.Work]) -> Barrier {
-        let overall = phase == .detail ? step + (plan.cut?.structureSteps ?? 0) : step
+        let overall = phase == .detail ? step + plan.structureCalls : step
         expectedTasks = works.count
         return Barrier(
             phase: phase, step: step, stepCount: count,
@@ -111,13 +121,28 @@ extension RenderMachine {
     }
 
     private mutating func firstDenoisingBarrier() -> Barrier {
-        plan.cut == nil ? denoisingBarrier(0) : structureBarrier(0)
+        let first = plan.firstCall
+        if plan.cut == nil { return denoisingBarrier(first) }
+        return plan.structureCalls > 0 ? structureBarrier(first) : detailBarrier(first)
+    }
+
+    private mutating func picturingBarrier(_ plan: SourcePlan) -> Barrier {
+        guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
+        stage = .picturing
+        let works = plan.encodes.map { draw in
+            RenderTask.Work.encodePicture(
+                PictureWork(
+                    width: source.width, height: source.height, rgb: source.rgb,
+                    mask: draw == .maskedImage ? source.mask : nil))
+        }
+        return barrier(.picture, step: 0, of: 1, works)
     }
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(canvas, height: plan.latentHeight, width: plan.latentWidth, step, plan.hiDiffusionInStructure)
-        return barrier(.denoise, step: step, of: plan.calls, [work])
+        let work = denoise(
+            canvas, guide.extraChannels, (plan.latentHeight, plan.latentWidth), step, plan.hiDiffusionInStructure)
+        return barrier(.denoise, step: step - plan.firstCall, of: plan.calls - plan.firstCall, [work])
     }
 
     private mutating func structureBarrier(_ step: Int) -> Barrier {
@@ -126,10 +151,13 @@ extension RenderMachine {
         let interaction = PixelInteraction(
             patchCount: cut.grid.count, positionCount: patches[0].count, seed: plan.seed, step: step)
         stage = .structure(step: step, interaction)
-        let works = interaction.shuffle(patches).map {
-            denoise($0, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step, plan.hiDiffusionInStructure)
+        // The extra channels stay where they belong: the permutations are those of the latent's channels.
+        let extra = guide.extraChannels.map { cut.grid.deal($0, channels: extraChannelCount) }
+        let works = interaction.shuffle(patches).enumerated().map { index, patch in
+            denoise(
+                patch, extra?[index], (cut.grid.patchHeight, cut.grid.patchWidth), step, plan.hiDiffusionInStructure)
         }
-        return barrier(.structure, step: step, of: cut.phases.structureSteps, works)
+        return barrier(.structure, step: step - plan.firstCall, of: plan.structureCalls, works)
     }
 
     private mutating func detailBarrier(_ step: Int) -> Barrier {
@@ -137,10 +165,13 @@ extension RenderMachine {
         let views = cut.views.jitteredViews(seed: plan.seed, step: step)
         let crops = cut.views.crops(of: canvas, channels: plan.latentChannels, views: views)
         stage = .detail(step: step, views: views)
-        let works = crops.map {
-            denoise($0, height: cut.views.windowHeight, width: cut.views.windowWidth, step, plan.hiDiffusionInDetail)
+        let extra = guide.extraChannels.map { cut.views.crops(of: $0, channels: extraChannelCount, views: views) }
+        let works = crops.enumerated().map { index, crop in
+            denoise(
+                crop, extra?[index], (cut.views.windowHeight, cut.views.windowWidth), step, plan.hiDiffusionInDetail)
         }
-        return barrier(.detail, step: step - cut.phases.structureSteps, of: cut.phases.detailSteps, works)
+        let start = plan.firstCall + plan.structureCalls
+        return barrier(.detail, step: step - start, of: plan.calls - start, works)
     }
 
     private mutating func decodingBarrier() -> Barrier {
@@ -150,19 +181,27 @@ extension RenderMachine {
         return barrier(.decode, step: 0, of: 1, [.decode(latent)])
     }
 
-    /// One U-Net evaluation of an unscaled latent.
-    private func denoise(_ values: [Float], height: Int, width: Int, _ step: Int, _ hiDiffusion: Bool) -> RenderTask.Work {
+    /// Channels that a network for inpainting takes beside the latent's.
+    private var extraChannelCount: Int { plan.latentChannels + 1 }
+
+    /// One U-Net evaluation of an unscaled latent, with the mask's and the masked picture's channels where the network takes
+    /// them.
+    private func denoise(
+        _ values: [Float], _ extra: [Float]?, _ size: (height: Int, width: Int), _ step: Int, _ hiDiffusion: Bool
+    ) -> RenderTask.Work {
         var unetPlan = UNetPlan.plain
         if hiDiffusion, let blocks = resolved.windowBlocks, let family = model.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
-                family: family, height: height, width: width, progress: (step, plan.calls),
+                family: family, height: size.height, width: size.width,
+                progress: (step - plan.firstCall, plan.calls - plan.firstCall),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
         }
         return .denoise(
             DenoiseWork(
                 latent: Latent(
-                    channels: plan.latentChannels, height: height, width: width,
-                    values: resolved.sampler.scaleInput(values, call: step)),
+                    channels: plan.latentChannels + (extra == nil ? 0 : extraChannelCount), height: size.height,
+                    width: size.width,
+                    values: resolved.sampler.scaleInput(values, call: step) + (extra ?? [])),
                 timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidanceScale, plan: unetPlan))
     }
 }
@@ -195,7 +234,60 @@ extension RenderMachine {
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
         let scale = resolved.sampler.initialNoiseScale
-        canvas = noiseMap(&generator, of: resolved.cut?.grid).map { $0 * scale }
+        canvas = noiseMap(&generator, of: firstGrid).map { $0 * scale }
+    }
+
+    /// The grid of the structure phase where the run begins with it.
+    private var firstGrid: PatchGrid? { plan.structureCalls > 0 ? resolved.cut?.grid : nil }
+
+    /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
+    private mutating func begin(from outputs: [TaskOutput]) throws(RenderError) {
+        guard let source = plan.source, let pixels = request.source else {
+            preconditionFailure("pictures came back that nobody sent")
+        }
+        var moments: [ImageMode.Draw: LatentDistribution] = [:]
+        for (draw, output) in zip(source.encodes, outputs) { moments[draw] = try distribution(output) }
+        var stream = generator
+        var (noise, latents): ([Float], [ImageMode.Draw: [Float]]) = ([], [:])
+        for draw in source.mode.draws(strength: source.strength) {
+            let map = noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
+            if draw == .noise { noise = map }
+            latents[draw] = moments[draw].map {
+                model.vae.samplerLatent($0.sample(noise: map), height: plan.latentHeight, width: plan.latentWidth)
+            }
+        }
+        let image = latents[.image] ?? []
+        let layOut = { [self] (values: [Float]) in
+            firstGrid.map { $0.deal(values, channels: plan.latentChannels).flatMap(\.self) } ?? values
+        }
+        canvas = source.mode.startLatent(
+            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: resolved.sampler, strength: source.strength,
+            call: source.firstCall)
+        guide = SourceGuide(
+            source.mode, image: image, noise: noise, mask: try latentMask(pixels), masked: latents[.maskedImage],
+            channels: plan.latentChannels, layOut: layOut)
+        generator = stream
+        try checkRange(canvas, .picture, 0)
+    }
+
+    /// 1 where a latent point is made anew; empty without a mask.
+    private func latentMask(_ source: SourcePicture) throws(RenderError) -> [Float] {
+        guard let mask = source.mask else { return [] }
+        do {
+            return try InpaintMask(mask.map { Float($0) }, height: source.height, width: source.width)
+                .latentMask(scale: model.scaleFactor)
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
+    }
+
+    private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {
+        guard case .moments(let latent) = output, latent.channels == 2 * plan.latentChannels,
+            latent.height == plan.latentHeight, latent.width == plan.latentWidth
+        else { throw RenderError(.malformed, "The encoded picture does not have the size of its latent.") }
+        try checkRange(latent.values, .picture, 0)
+        let half = latent.values.count / 2
+        return LatentDistribution(mean: Array(latent.values[..<half]), logVariance: Array(latent.values[half...]))
     }
 
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
@@ -244,8 +336,9 @@ extension RenderMachine {
     ) throws(RenderError) {
         var (stream, past) = (generator, history)
         let noise = (0..<resolved.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
-        let next = resolved.sampler.step(
+        let stepped = resolved.sampler.step(
             modelOutput: prediction, call: step, sample: canvas, noise: noise, history: &past)
+        let next = guide.impose(on: stepped, after: step, sampler: resolved.sampler)
         try checkRange(next, phase, step)
         (canvas, generator, history) = (next, stream, past)
     }
@@ -270,9 +363,10 @@ extension RenderMachine {
 
     /// Deals the patches into the canvas, and with them all that the sampler remembers of them.
     private mutating func relocate(_ grid: PatchGrid) {
-        var past = history
+        var (past, moved) = (history, guide)
         past.mapArrays { dealt($0, grid) }
-        (canvas, history) = (dealt(canvas, grid), past)
+        moved.relocate { dealt($0, grid) }
+        (canvas, history, guide) = (dealt(canvas, grid), past, moved)
     }
 
     private func dealt(_ patches: [Float], _ grid: PatchGrid) -> [Float] {

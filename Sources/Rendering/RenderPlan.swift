@@ -1,4 +1,5 @@
 import Acceleration
+import ImageConditioning
 import PatchGeometry
 public import Samplers
 public import StrictJSON
@@ -36,6 +37,10 @@ public struct RenderPlan: Sendable, Equatable {
     public let steps: Int
     /// Calls of the network, one barrier each: as many as steps, or more with samplers of second order.
     public let calls: Int
+    /// The call with which the run begins: 0, or later where it starts from a picture.
+    public let firstCall: Int
+    /// What is done with a source picture; nil without one.
+    let source: SourcePlan?
     public let guidanceScale: Float
     public let seed: UInt64
     public let eta: Float
@@ -52,18 +57,28 @@ public struct RenderPlan: Sendable, Equatable {
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
-        guard let cut else { return [(.encode, 1), (.denoise, calls), (.decode, 1)] }
-        return [
-            (.encode, 1), (.structure, cut.structureSteps * cut.patches),
-            (.detail, (calls - cut.structureSteps) * cut.viewsPerStep), (.decode, 1),
-        ]
+        let prelude: [(RenderPhase, Int)] = [(.encode, 1)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
+        let structure = structureCalls
+        let denoising: [(RenderPhase, Int)] =
+            cut.map {
+                [
+                    (.structure, structure * $0.patches),
+                    (.detail, (calls - firstCall - structure) * $0.viewsPerStep),
+                ]
+            } ?? [(.denoise, calls - firstCall)]
+        return prelude + denoising.filter { $0.1 > 0 } + [(.decode, 1)]
     }
+
+    /// Calls that this run makes in the structure phase. The phase is that of high noise: a run that starts from a picture at
+    /// little noise has a short one, or none.
+    var structureCalls: Int { cut.map { max(0, $0.structureSteps - firstCall) } ?? 0 }
 
     public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }
 
     /// U-Net evaluations of single images: each task with guidance makes two.
     public var evaluations: Int {
-        let tasks = tasksPerPhase.reduce(0) { $0 + ($1.phase == .encode || $1.phase == .decode ? 0 : $1.tasks) }
+        let denoising: Set<RenderPhase> = [.denoise, .structure, .detail]
+        let tasks = tasksPerPhase.reduce(0) { $0 + (denoising.contains($1.phase) ? $1.tasks : 0) }
         return tasks * (guidanceScale > 1 ? 2 : 1)
     }
 
@@ -76,12 +91,13 @@ public struct RenderPlan: Sendable, Equatable {
         let call = calls == steps ? "steps" : "calls"
         if let cut {
             lines.append(
-                "cut: \(cut.structureSteps) structure \(call) of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
-                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(calls - cut.structureSteps) detail \(call) of "
+                "cut: \(structureCalls) structure \(call) of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
+                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(calls - firstCall - structureCalls) detail \(call) of "
                     + "\(cut.viewsPerStep) views of \(cut.viewWidth * 8)×\(cut.viewHeight * 8) px, stride \(cut.stride * 8) px")
         } else {
-            lines.append("direct: \(calls) \(call) of the whole latent")
+            lines.append("direct: \(calls - firstCall) \(call) of the whole latent")
         }
+        if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -105,6 +121,11 @@ public struct RenderPlan: Sendable, Equatable {
         object["latent_height"] = .integer(Int64(latentHeight))
         object["steps"] = .integer(Int64(steps))
         object["calls"] = .integer(Int64(calls))
+        if let source {
+            object["mode"] = .string(source.mode == .imageToImage ? "img2img" : "inpaint")
+            object["strength"] = .number(source.strength)
+            object["first_call"] = .integer(Int64(firstCall))
+        }
         object["cfg_scale"] = .number(Double(guidanceScale))
         object["seed"] = .string(String(seed))
         object["method"] = .string(method.rawValue)
@@ -130,5 +151,19 @@ extension RenderPlan.Cut {
         ]
         for (key, value) in values { object[key] = .integer(Int64(value)) }
         return object
+    }
+}
+
+extension SourcePlan {
+    /// For people.
+    func line(calls: Int) -> String {
+        let what: String =
+            switch mode {
+            case .textToImage: "no picture"
+            case .imageToImage: "from a picture"
+            case .inpaintKnown: "a part of a picture, what stays is put back after every call"
+            case .inpaintNine: "a part of a picture, by a model for inpainting"
+            }
+        return "\(what): strength \(strength), calls \(firstCall + 1) to \(calls) are made"
     }
 }

@@ -43,8 +43,15 @@ public struct RenderRequest: Sendable, Equatable {
     public var samplingMethod: SamplingMethod?
     /// DDIM's share of fresh noise, 0 to 1.
     public var eta: Float = 0
+    /// The picture to start from, of the size asked for; with a mask only a part of it is made anew.
+    public var source: SourcePicture?
+    /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
+    public var strength: Float?
 
     public init() {}
+
+    /// What stable-diffusion.cpp and A1111 take when the user says nothing.
+    public static let defaultStrength: Float = 0.75
 
     /// The largest side of a picture, in pixels.
     public static let sideLimit = 16384
@@ -68,6 +75,7 @@ public struct RenderRequest: Sendable, Equatable {
         guard (0...1).contains(eta) else {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
+        try checkSource()
         if let patch { try check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {
@@ -75,6 +83,25 @@ public struct RenderRequest: Sendable, Equatable {
                 .invalidRequest,
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
             )
+        }
+    }
+
+    private func checkSource() throws(RenderError) {
+        guard let source else {
+            guard strength == nil else {
+                throw RenderError(
+                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
+            }
+            return
+        }
+        guard source.width == width, source.height == height else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
+                    + "sizes must be equal.")
+        }
+        if let strength, !(strength > 0 && strength <= 1) {
+            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
         }
     }
 

@@ -6,6 +6,8 @@ public import StrictJSON
 public enum RenderPhase: String, Sendable, CaseIterable {
     /// Prompts become embeddings.
     case encode
+    /// The source picture becomes a latent.
+    case picture
     /// The whole latent, one task a step.
     case denoise
     /// CutDiffusion's patches that share their pixels.
@@ -40,12 +42,23 @@ struct DenoiseWork: Sendable, Equatable {
     var plan: UNetPlan
 }
 
+/// A picture for the autoencoder's encoder.
+struct PictureWork: Sendable, Equatable {
+    var width: Int
+    var height: Int
+    /// Row by row, three bytes a pixel.
+    var rgb: [UInt8]
+    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
+    var mask: [UInt8]?
+}
+
 /// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
     enum Work: Sendable, Equatable {
         /// Rows of token ids of equal length.
         case encode(ids: [[Int32]])
+        case encodePicture(PictureWork)
         case denoise(DenoiseWork)
         /// A latent in the U-Net's scale.
         case decode(Latent)
@@ -64,6 +77,7 @@ public struct RenderTask: Sendable, Equatable {
     public var cost: Double {
         switch work {
         case .encode: 1
+        case .encodePicture(let work): Double(work.height * work.width) / 64 * 2
         case .denoise(let work): Double(work.latent.height * work.latent.width) * (work.guidance > 1 ? 2 : 1)
         case .decode(let latent): Double(latent.height * latent.width) * 4
         }
@@ -77,6 +91,8 @@ public struct RenderTask: Sendable, Equatable {
 public enum TaskOutput: Sendable, Equatable {
     /// (rows, tokens, width)
     case embeddings(rows: Int, tokens: Int, width: Int, values: [Float])
+    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
+    case moments(Latent)
     /// What the U-Net predicts, after guidance.
     case prediction(Latent)
     /// Row-major, three bytes a pixel.

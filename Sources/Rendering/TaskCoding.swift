@@ -13,6 +13,8 @@ enum TaskLimits {
     /// 8-bit pixels of a whole picture. The decoded picture is one message, and its PNG another, each of 64 MiB at most; a PNG
     /// of noise is larger than its pixels, and its text comes on top.
     static let pictureBytes = 60 << 20
+    /// A source picture with its mask is one message.
+    static let sourceBytes = 64 << 20
 }
 
 extension RenderTask {
@@ -27,6 +29,11 @@ extension RenderTask {
         case .encode(let ids):
             object["ids"] = .array(ids.map { row in .array(row.map { .integer(Int64($0)) }) })
             return (.object(object), [])
+        case .encodePicture(let work):
+            object["width"] = .integer(Int64(work.width))
+            object["height"] = .integer(Int64(work.height))
+            object["masked"] = .bool(work.mask != nil)
+            return (.object(object), work.rgb + (work.mask ?? []))
         case .denoise(let work):
             object.setShape(of: work.latent)
             object["timestep"] = .number(Double(work.timestep))
@@ -61,6 +68,9 @@ extension RenderTask {
                 throw RenderError(.malformed, "A task that encodes text has numbers it does not need.")
             }
             work = .encode(ids: try Self.ids(metadata))
+        case .picture:
+            try fields.only(Self.commonKeys + ["width", "height", "masked"])
+            work = .encodePicture(try PictureWork(fields, payload))
         case .decode:
             try fields.only(Self.commonKeys + Latent.keys)
             work = .decode(try Latent(fields, payload))
@@ -104,6 +114,23 @@ extension RenderTask {
     }
 }
 
+extension PictureWork {
+    fileprivate init(_ fields: WireFields, _ payload: [UInt8]) throws(RenderError) {
+        width = try fields.integer("width", 1...RenderRequest.sideLimit)
+        height = try fields.integer("height", 1...RenderRequest.sideLimit)
+        let isMasked = try fields.flag("masked")
+        let pixels = width * height
+        guard payload.count == pixels * (isMasked ? 4 : 3) else {
+            throw RenderError(.malformed, "A picture to encode has \(payload.count) bytes, no \(width)×\(height) pixels.")
+        }
+        rgb = Array(payload[..<(pixels * 3)])
+        mask = isMasked ? Array(payload[(pixels * 3)...]) : nil
+        guard mask?.allSatisfy({ $0 <= 1 }) ?? true else {
+            throw RenderError(.malformed, "A picture to encode has a mask that is not of 0 and 1.")
+        }
+    }
+}
+
 extension Latent {
     fileprivate static let keys = ["channels", "height", "width"]
 
@@ -136,6 +163,10 @@ extension TaskOutput {
             object["tokens"] = .integer(Int64(tokens))
             object["width"] = .integer(Int64(width))
             return (.object(object), TensorBytes.encode(values))
+        case .moments(let latent):
+            object["kind"] = "moments"
+            object.setShape(of: latent)
+            return (.object(object), TensorBytes.encode(latent.values))
         case .prediction(let latent):
             object["kind"] = "prediction"
             object.setShape(of: latent)
@@ -162,6 +193,9 @@ extension TaskOutput {
                 throw RenderError(.nonFinite, "An embedding holds NaN or infinity.")
             }
             self = .embeddings(rows: rows, tokens: tokens, width: width, values: values)
+        case "moments":
+            try fields.only(["kind"] + Latent.keys)
+            self = .moments(try Latent(fields, payload))
         case "prediction":
             try fields.only(["kind"] + Latent.keys)
             self = .prediction(try Latent(fields, payload))

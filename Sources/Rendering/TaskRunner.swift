@@ -1,6 +1,7 @@
 import Acceleration
 public import ContentHash
 import DiffusionModels
+import ImageConditioning
 public import TensorCore
 public import Weights
 
@@ -86,8 +87,11 @@ public final class TaskRunner {
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
-            // Decoding a large picture takes far more memory than all else, and is the last task of its job.
-            if case .decode = task.work { context.trimMemory() }
+            // A large picture at once takes far more memory than all else, and only once in a job.
+            switch task.work {
+            case .decode, .encodePicture: context.trimMemory()
+            case .encode, .denoise: break
+            }
         }
         return try compute(task)
     }
@@ -102,6 +106,7 @@ public final class TaskRunner {
         do {
             switch task.work {
             case .encode(let ids): return try encode(ids, entry.opened)
+            case .encodePicture(let work): return .moments(try encode(work, entry.opened))
             case .denoise(let work): return .prediction(try denoise(work, entry.opened))
             case .decode(let latent): return try decode(latent, entry.opened)
             }
@@ -137,6 +142,20 @@ public final class TaskRunner {
         }
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
         return Latent(channels: latent.channels, height: latent.height, width: latent.width, values: values)
+    }
+
+    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
+    private func encode(_ work: PictureWork, _ opened: OpenedContext) throws -> Latent {
+        let encoder = try opened.model.encoder()
+        var planes = PicturePixels.planes(rgb: work.rgb)
+        if let mask = work.mask {
+            planes = try InpaintMask(mask.map { Float($0) }, height: work.height, width: work.width).maskedImage(planes)
+        }
+        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: work.height, w: work.width))
+        let (mean, variance) = (moments.mean, moments.logVariance)
+        return Latent(
+            channels: mean.shape[3] * 2, height: mean.shape[1], width: mean.shape[2],
+            values: mean.planarArray + variance.planarArray)
     }
 
     private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
@@ -184,6 +203,7 @@ private final class ModelNetworks {
     let parts: ModelParts
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
+    private var builtEncoder: VAEEncoder?
     private var builtTextEncoder: CLIPTextModel?
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
@@ -209,6 +229,15 @@ private final class ModelNetworks {
         }
         builtDecoder = decoder
         return decoder
+    }
+
+    func encoder() throws(RenderError) -> VAEEncoder {
+        if let builtEncoder { return builtEncoder }
+        let encoder = try RenderError.model(source) {
+            try VAEEncoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
+        }
+        builtEncoder = encoder
+        return encoder
     }
 
     func textEncoder() throws(RenderError) -> CLIPTextModel {

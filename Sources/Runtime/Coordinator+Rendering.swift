@@ -13,7 +13,14 @@ extension Coordinator {
     /// - Parameter model: the identity of the model, nil for the first one of the options.
     /// - Throws: `RuntimeError` when the request cannot be done as it is written.
     public func submit(_ request: RenderRequest, model: SHA256Digest? = nil) throws(RuntimeError) -> RenderJob {
-        try submit(try factory.makeEngine(request: request.json, model: model?.hex))
+        try submit(try factory.makeEngine(request: EncodedPart(request), model: model?.hex))
+    }
+}
+
+extension EncodedPart {
+    init(_ request: RenderRequest) {
+        let encoded = request.encoded()
+        self.init(metadata: encoded.metadata, payload: encoded.payload)
     }
 }
 
@@ -32,7 +39,7 @@ extension SubmitClient {
         coordinator: String, request: RenderRequest, model: SHA256Digest? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws(RuntimeError) -> RenderResult {
-        var order = Order(coordinator: coordinator, request: request.json)
+        var order = Order(coordinator: coordinator, request: EncodedPart(request))
         order.model = model?.hex
         order.joinToken = joinToken
         return try run(order, onEvent: onEvent, isCancelled: isCancelled)

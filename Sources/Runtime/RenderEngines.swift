@@ -22,9 +22,9 @@ struct RenderEngineFactory: JobEngineFactory {
         self.models = descriptions
     }
 
-    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine {
+    func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
         do throws(RenderError) {
-            return try makeEngine(try RenderRequest(json: request), model: model)
+            return try makeEngine(try RenderRequest(metadata: request.metadata, payload: request.payload), model: model)
         } catch {
             throw RuntimeError(error)
         }
@@ -103,6 +103,7 @@ struct RenderEngine: JobEngine {
 private struct ExpectedOutput: Sendable {
     private enum Shape: Equatable {
         case embeddings(rows: Int)
+        case moments(channels: Int, height: Int, width: Int)
         case prediction(channels: Int, height: Int, width: Int)
         case pixels(width: Int, height: Int)
     }
@@ -112,10 +113,12 @@ private struct ExpectedOutput: Sendable {
     init(_ phase: RenderPhase, _ metadata: JSONValue, _ plan: RenderPlan) {
         switch phase {
         case .encode: shape = .embeddings(rows: metadata["ids"]?.arrayValue?.count ?? 0)
+        case .picture:
+            shape = .moments(channels: 2 * plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth)
         case .decode: shape = .pixels(width: plan.width, height: plan.height)
         case .denoise, .structure, .detail:
             shape = .prediction(
-                channels: metadata["channels"]?.intValue ?? 0, height: metadata["height"]?.intValue ?? 0,
+                channels: plan.latentChannels, height: metadata["height"]?.intValue ?? 0,
                 width: metadata["width"]?.intValue ?? 0)
         }
     }
@@ -124,6 +127,7 @@ private struct ExpectedOutput: Sendable {
         let actual: Shape =
             switch output {
             case .embeddings(let rows, _, _, _): .embeddings(rows: rows)
+            case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
             case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
             case .pixels(let width, let height, _): .pixels(width: width, height: height)
             }

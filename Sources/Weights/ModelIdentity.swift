@@ -14,6 +14,10 @@ import StrictJSON
 ///
 /// **The hash.** SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path below the
 /// model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits, `\n`.
+///
+/// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
+/// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
+/// scale (f64) as 16 hexadecimal digits, `\n`. What a file is called does not count.
 enum ModelIdentity {
     static let weightComponents = ["text_encoder", "text_encoder_2", "unet", "vae"]
     static let tokenizers = ["tokenizer", "tokenizer_2"]
@@ -26,6 +30,18 @@ enum ModelIdentity {
             let content = try source.content(path)
             let digest = withExtendedLifetime(content) { SHA256Digest(of: content.bytes) }
             hasher.update(Array("\(path)\0\(content.bytes.count)\0\(digest.hex)\n".utf8))
+        }
+        return hasher.finalize()
+    }
+
+    /// The identity of a model with LoRA files merged into it.
+    static func compute(_ base: SHA256Digest, _ loras: LoRAComposition) -> SHA256Digest {
+        let hasher = SHA256Hasher()
+        hasher.update(Array("patchloom-lora-1\n\(base.hex)\n".utf8))
+        for use in loras.uses {
+            let bits = String(use.scale.bitPattern, radix: 16)
+            let padded = String(repeating: "0", count: 16 - bits.utf8.count) + bits
+            hasher.update(Array("\(use.file.digest.hex)\0\(padded)\n".utf8))
         }
         return hasher.finalize()
     }

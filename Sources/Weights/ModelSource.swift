@@ -9,6 +9,8 @@ public struct ModelSource: Sendable {
     /// The model in messages: the folder's path, or the name of the embedded model.
     public let name: String
     private let store: FileStore
+    /// LoRA files that are merged into the weights; nil for the model as it is.
+    var loras: LoRAComposition?
 
     /// Configurations, vocabularies and shard indexes may have this many bytes.
     static let maxTextBytes = 16 << 20
@@ -63,9 +65,11 @@ public struct ModelSource: Sendable {
     }
 
     /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
-    /// model with the same files. `ModelIdentity` has the definition. Reads every weight once; later calls are free.
+    /// model with the same files, and another one for each composition with LoRA files. `ModelIdentity` has the definition.
+    /// Reads every weight once; later calls are free.
     public func identity() throws(WeightsError) -> SHA256Digest {
-        try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
+        let base = try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
+        return loras.map { ModelIdentity.compute(base, $0) } ?? base
     }
 
     /// The bytes of the file `path`.

@@ -19,12 +19,12 @@ public protocol WeightSource: Sendable {
 /// `down_blocks.0.resnets.1.conv1`. A network is built from its checkpoint by walking down, so names in the code are names in
 /// the file.
 public struct WeightScope: Sendable {
-    private let source: any WeightSource
+    let source: any WeightSource
     /// The path of this place, without a dot at its end; empty at the top.
     public let path: String
 
     /// The top of a source.
-    public init(_ source: some WeightSource) {
+    public init(_ source: any WeightSource) {
         self.source = source
         path = ""
     }

@@ -89,6 +89,22 @@ public struct Socket: ~Copyable {
 
     /// Sends one message of one or more frames, whole or not at all.
     public borrowing func send(_ frames: [[UInt8]]) throws(ZMQError) -> Delivery {
+        let delivery = try sendOnce(frames)
+        guard delivery == .wouldBlock else { return delivery }
+        // A queue that was full may have been read since: libzmq looks for that at most every three million clock ticks while
+        // it sends without waiting, which is longer than a fast peer takes for a queue. Asking for events makes it look.
+        try takeNotice()
+        return try sendOnce(frames)
+    }
+
+    /// Makes libzmq carry out what its I/O threads have told this socket.
+    private borrowing func takeNotice() throws(ZMQError) {
+        var events: Int32 = 0
+        var size = MemoryLayout<Int32>.size
+        _ = try zmqCall("zmq_getsockopt", "ZMQ_EVENTS") { zmq_getsockopt(raw, ZMQ_EVENTS, &events, &size) }
+    }
+
+    private borrowing func sendOnce(_ frames: [[UInt8]]) throws(ZMQError) -> Delivery {
         precondition(!frames.isEmpty, "a message has at least one frame")
         for (index, frame) in frames.enumerated() {
             let flags = ZMQ_DONTWAIT | (index + 1 < frames.count ? ZMQ_SNDMORE : 0)

@@ -43,6 +43,17 @@ import Testing
         #expect(grid.relocate(counting(grid), channels: 1) == [0, 4, 1, 5, 8, 12, 9, 13, 2, 6, 3, 7, 10, 14, 11, 15])
     }
 
+    @Test(arguments: [(16, 16, 8), (8, 24, 8), (10, 22, 8), (5, 9, 8)])
+    func dealingIsTheInverseOfRelocation(_ height: Int, _ width: Int, _ patch: Int) throws {
+        let grid = try PatchGrid(height: height, width: width, patch: patch)
+        let canvas = (0..<(2 * height * width)).map { Float($0) }
+        let patches = grid.deal(canvas, channels: 2)
+        #expect(grid.relocate(patches, channels: 2) == canvas)
+        #expect(patches.count == grid.count && patches.allSatisfy { $0.count == 2 * grid.patchHeight * grid.patchWidth })
+        #expect(patches.allSatisfy { $0.allSatisfy(Set(canvas).contains) })
+        if grid.isExact { #expect(patches.flatMap(\.self).sorted() == canvas) }
+    }
+
     /// Strided slicing of the canvas gives the patches back, for every grid and with several channels.
     @Test(arguments: [(2, 2), (1, 2), (3, 2), (4, 4)]) func stridesGiveThePatchesBack(_ rows: Int, _ columns: Int) throws {
         let grid = try PatchGrid(height: rows * 8, width: columns * 8, patch: 8)

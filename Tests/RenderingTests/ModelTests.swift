@@ -49,7 +49,7 @@ import Weights
 
     @Test func otherPipelinesAreRefusedByName() throws {
         for name in [
-            "StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "FluxPipeline", "LatentConsistencyModelPipeline",
+            "StableDiffusionXLPipeline", "FluxPipeline", "LatentConsistencyModelPipeline",
         ] {
             expectRefusal(
                 .badModel, "is a \(name)", try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
@@ -60,7 +60,7 @@ import Weights
         ]
         expectRefusal(.badModel, "is an SDXL model", try ModelVariant.source(changing: "unet/config.json", sdxl))
         expectRefusal(
-            .badModel, "one for inpainting", try ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
+            .badModel, "the U-Net takes 5 channels", try ModelVariant.source(changing: "unet/config.json", ["in_channels": 5]))
     }
 
     @Test func filesThatDoNotFitEachOtherAreRefused() throws {

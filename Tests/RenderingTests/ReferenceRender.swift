@@ -29,6 +29,11 @@ enum StubNetwork {
             let count = ids.count * ids[0].count * model.textWidth
             return .embeddings(
                 rows: ids.count, tokens: ids[0].count, width: model.textWidth, values: [Float](repeating: 0.5, count: count))
+        case .encodePicture(let work):
+            let (height, width) = (work.height / 8, work.width / 8)
+            return .moments(
+                Latent(
+                    channels: 8, height: height, width: width, values: [Float](repeating: 0.25, count: 8 * height * width)))
         case .denoise(let work):
             var latent = work.latent
             latent.values = predict(latent.values.map(Double.init), latent.channels, latent.height, latent.width).map {

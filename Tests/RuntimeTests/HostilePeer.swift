@@ -48,12 +48,13 @@ final class HostilePeer {
     /// The next message, nil after so long without one.
     func hear(milliseconds: Int = 3000) throws -> Packet? {
         var poller = Poller(descriptors: [])
-        for _ in 0..<max(1, milliseconds / 20) {
+        let end = ContinuousClock.now + .milliseconds(milliseconds)
+        repeat {
             if let received = try socket!.receive(keeping: 4) {
                 return try Packet(frames: received.frames, frameCount: received.frameCount)
             }
             _ = try poller.wait(for: socket!, milliseconds: 20)
-        }
+        } while ContinuousClock.now < end
         return nil
     }
 

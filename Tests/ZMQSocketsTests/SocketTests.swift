@@ -76,6 +76,28 @@ struct SocketTests {
         context.terminate()
     }
 
+    @Test("a queue that its peer has emptied takes the next message at once, however fast the two are")
+    func emptiedQueue() throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            try dealer.connect(endpoint)
+            #expect(try send([[1]], on: dealer) == .queued)
+            let route = try #require(try next(router)).frames[0]
+            // One at a time, many times what the queue holds.
+            let deliveries = try (0..<1000).map { _ in
+                let delivery = try router.send([route, [9]])
+                if delivery == .queued { _ = try next(dealer) }
+                return delivery
+            }
+            #expect(deliveries.count { $0 == .queued } == 1000)
+        }
+        context.terminate()
+    }
+
     @Test("a dealer without a coordinator keeps nothing for later")
     func nothingQueued() throws {
         let context = try Context()

@@ -67,6 +67,9 @@ typedef struct {
     // One output row of a 2x2 average pool with ceil mode; rows is 1 or 2.
     void (*average_pool_row)(const float *source, size_t rows, size_t w, size_t c, float *out);
     int (*all_finite)(const float *x, size_t count);
+    // y (rows, columns) += factor * a (rows, inner) * b (inner, columns). Every sum runs over inner in order.
+    void (*add_product)(
+        const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y);
 } ck_kernels;
 
 // The fastest table that this CPU can run.
@@ -88,6 +91,8 @@ void ck_ref_silu(const float *x, size_t count, float *y);
 void ck_ref_epilogue(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
 void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
 void ck_ref_nearest(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
+void ck_ref_add_product(
+    const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y);
 void ck_ref_average_pool(const float *x, size_t h, size_t w, size_t c, float *y);
 // y[oy,ox,o] of a convolution with weights (o, i, kh, kw).
 typedef struct {

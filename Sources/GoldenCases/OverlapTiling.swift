@@ -1,0 +1,99 @@
+/// Planes of one size, one after the other: the channels of an image, or of several.
+struct Planes: Equatable {
+    var height: Int
+    var width: Int
+    var values: [Float]
+
+    /// The rectangle that begins at `(top, left)` and ends after `side` points each way, or where the planes end.
+    func crop(top: Int, left: Int, side: Int) -> Planes {
+        let (rows, columns) = (top..<min(top + side, height), left..<min(left + side, width))
+        var crop: [Float] = []
+        for plane in stride(from: 0, to: values.count, by: height * width) {
+            for y in rows {
+                let start = plane + y * width
+                crop += values[(start + columns.lowerBound)..<(start + columns.upperBound)]
+            }
+        }
+        return Planes(height: rows.count, width: columns.count, values: crop)
+    }
+}
+
+/// diffusers' tiled autoencoder: tiles overlap, each is coded alone, and each is blended into its neighbours above and at the
+/// left (spec 1.11). The result differs from that of the whole picture, so the program itself does not tile like this; the
+/// reference's own results do.
+struct OverlapTiling {
+    /// Side of a tile that goes in, and of one that comes out.
+    let inputSide: Int
+    let outputSide: Int
+    /// Share of a tile's side that it has in common with the next, below 1.
+    let overlap: Double
+
+    /// How far apart tiles begin on the way in; at least 1.
+    private var step: Int { max(1, Int(Double(inputSide) * (1 - overlap))) }
+    private var blend: Int { Int(Double(outputSide) * overlap) }
+
+    /// `input` coded tile by tile.
+    func run(_ input: Planes, code: (Planes) throws -> Planes) throws -> Planes {
+        var above: [Planes] = []
+        var joined: [[Planes]] = []
+        for top in stride(from: 0, to: input.height, by: step) {
+            var row: [Planes] = []
+            for (column, left) in stride(from: 0, to: input.width, by: step).enumerated() {
+                var tile = try code(input.crop(top: top, left: left, side: inputSide))
+                // Both neighbours are blended ones already.
+                if top > 0 { OverlapTiling.blendDown(above[column], into: &tile, extent: blend) }
+                if let before = row.last { OverlapTiling.blendAcross(before, into: &tile, extent: blend) }
+                row.append(tile)
+            }
+            above = row
+            joined.append(row.map { $0.crop(top: 0, left: 0, side: outputSide - blend) })
+        }
+        return OverlapTiling.join(joined, planes: above[0].values.count / (above[0].height * above[0].width))
+    }
+
+    private static func blendDown(_ above: Planes, into tile: inout Planes, extent: Int) {
+        let extent = min(above.height, tile.height, extent)
+        let width = min(above.width, tile.width)
+        for plane in 0..<(tile.values.count / (tile.height * tile.width)) {
+            for y in 0..<extent {
+                let share = Float(Double(y) / Double(extent))
+                let rest = Float(1 - Double(y) / Double(extent))
+                let source = (plane * above.height + above.height - extent + y) * above.width
+                let target = (plane * tile.height + y) * tile.width
+                for x in 0..<width {
+                    tile.values[target + x] = above.values[source + x] * rest + tile.values[target + x] * share
+                }
+            }
+        }
+    }
+
+    private static func blendAcross(_ before: Planes, into tile: inout Planes, extent: Int) {
+        let extent = min(before.width, tile.width, extent)
+        for row in 0..<(tile.values.count / tile.width) {
+            for x in 0..<extent {
+                let share = Float(Double(x) / Double(extent))
+                let rest = Float(1 - Double(x) / Double(extent))
+                let (source, target) = (row * before.width + before.width - extent + x, row * tile.width + x)
+                tile.values[target] = before.values[source] * rest + tile.values[target] * share
+            }
+        }
+    }
+
+    private static func join(_ rows: [[Planes]], planes: Int) -> Planes {
+        let height = rows.reduce(0) { $0 + $1[0].height }
+        let width = rows[0].reduce(0) { $0 + $1.width }
+        var values: [Float] = []
+        values.reserveCapacity(planes * height * width)
+        for plane in 0..<planes {
+            for row in rows {
+                for y in 0..<row[0].height {
+                    for tile in row {
+                        let start = (plane * tile.height + y) * tile.width
+                        values += tile.values[start..<(start + tile.width)]
+                    }
+                }
+            }
+        }
+        return Planes(height: height, width: width, values: values)
+    }
+}

@@ -1,0 +1,62 @@
+/// Which pixels of a picture are made anew: those where the mask is at least one half (white), as in diffusers and A1111.
+public struct InpaintMask: Sendable, Equatable {
+    public let height: Int
+    public let width: Int
+    /// Row by row.
+    private let repaints: [Bool]
+
+    /// A mask of `height × width` numbers, row by row, black 0 and white 1.
+    ///
+    /// Throws unless there are as many numbers, and none of them is NaN.
+    public init(_ values: [Float], height: Int, width: Int) throws(ConditioningError) {
+        try Self.checkSize(height: height, width: width, count: values.count)
+        guard !values.contains(where: \.isNaN) else {
+            throw ConditioningError("The mask holds NaN: its numbers must be from 0 (keep) to 1 (make anew).")
+        }
+        (self.height, self.width) = (height, width)
+        repaints = values.map { $0 >= 0.5 }
+    }
+
+    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel, whose luminance counts: `(299 R + 587 G + 114 B) / 1000`
+    /// (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same side of one half.
+    ///
+    /// Throws unless there are three bytes a pixel.
+    public init(rgb: [UInt8], height: Int, width: Int) throws(ConditioningError) {
+        try Self.checkSize(height: height, width: width, count: rgb.count / 3)
+        guard rgb.count % 3 == 0 else { throw ConditioningError("The mask does not have three bytes a pixel.") }
+        (self.height, self.width) = (height, width)
+        repaints = stride(from: 0, to: rgb.count, by: 3).map { at in
+            let weighted = 19_595 * UInt32(rgb[at]) + 38_470 * UInt32(rgb[at + 1]) + 7471 * UInt32(rgb[at + 2])
+            return (weighted + 0x8000) >> 16 >= 128
+        }
+    }
+
+    private static func checkSize(height: Int, width: Int, count: Int) throws(ConditioningError) {
+        let (pixels, overflows) = height.multipliedReportingOverflow(by: width)
+        guard height > 0, width > 0, !overflows, count == pixels else {
+            throw ConditioningError("A mask of \(count) pixels is not one of \(width)x\(height).")
+        }
+    }
+
+    /// Whether there is nothing to make anew.
+    public var isEmpty: Bool { !repaints.contains(true) }
+
+    /// `image` with mid-grey where it is made anew.
+    ///
+    /// - Parameter image: planar, any number of channels of the mask's size, values from −1 to 1.
+    public func maskedImage(_ image: [Float]) -> [Float] {
+        precondition(image.count % repaints.count == 0, "a picture of another size than its mask")
+        return image.indices.map { image[$0] * (repaints[$0 % repaints.count] ? 0 : 1) }
+    }
+
+    /// The mask at the latent's size, 1 where the latent is made anew and 0 elsewhere: each latent point takes the top left one
+    /// of the pixels it stands for (torch's nearest interpolation).
+    ///
+    /// - Parameter scale: pixels a latent point is wide; it must divide both sides.
+    public func latentMask(scale: Int) -> [Float] {
+        precondition(scale > 0 && height % scale == 0 && width % scale == 0, "a mask that the scale does not divide")
+        return stride(from: 0, to: height, by: scale).flatMap { y in
+            stride(from: 0, to: width, by: scale).map { x in repaints[y * width + x] ? 1 : 0 }
+        }
+    }
+}

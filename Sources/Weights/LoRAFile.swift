@@ -1,0 +1,140 @@
+public import ContentHash
+import TensorCore
+
+/// One layer's change: `alpha / rank · up · down`, added to the layer's weight.
+struct LoRALayer: Sendable {
+    let network: LoRANetwork
+    /// The path with `_` for `.`, as kohya writes it.
+    let layer: String
+    /// Names of the tensors.
+    let up: String
+    let down: String
+    let mid: String?
+    /// What the product is scaled by: alpha / rank, 1 without an alpha.
+    let factor: Double
+    let rank: Int
+}
+
+/// A LoRA file (Hu et al. 2021, arXiv 2106.09685), linear and convolutional layers, LoCon's `lora_mid` included: mapped, its
+/// names understood, its pairs complete. Which model it fits comes out when it is applied.
+public struct LoRAFile: Sendable {
+    /// The file in messages: its path.
+    public let name: String
+    /// SHA-256 of the file.
+    public let digest: SHA256Digest
+    let file: SafetensorsFile
+    private let content: FileBytes
+    /// Sorted by network and layer.
+    let layers: [LoRALayer]
+
+    /// Maps, hashes and checks the file at `path`.
+    ///
+    /// Throws what `SafetensorsFile` throws; `.unsupportedFormat` for other kinds of adapters and other families of models, by
+    /// name; `.malformed` for names that are none of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
+    public init(path: String) throws(WeightsError) { try self.init(content: FileBytes(mapping: path), name: path) }
+
+    /// Checks a file whose bytes live as long as the program.
+    public init(permanent bytes: UnsafeRawBufferPointer, name: String) throws(WeightsError) {
+        try self.init(content: FileBytes(permanent: bytes), name: name)
+    }
+
+    private init(content: FileBytes, name: String) throws(WeightsError) {
+        let file = try SafetensorsFile(content: content, name: name)
+        (self.name, self.content, self.file) = (name, content, file)
+        digest = withExtendedLifetime(content) { SHA256Digest(of: content.bytes) }
+        layers = try LoRAReader(file).layers()
+    }
+
+    /// SHA-256 of the tensors' bytes, without the head: what A1111's web UI tells LoRA files apart by, since editors change the
+    /// metadata in the head.
+    public func dataDigest() -> SHA256Digest {
+        withExtendedLifetime(content) {
+            let first = file.tensors.values.map(\.byteRange.lowerBound).min() ?? content.bytes.count
+            return SHA256Digest(of: UnsafeRawBufferPointer(rebasing: content.bytes[first...]))
+        }
+    }
+}
+
+/// Puts the tensors of a LoRA file together into layers.
+private struct LoRAReader {
+    private struct Parts {
+        var names: [LoRAKey.Role: String] = [:]
+    }
+
+    private struct Place: Hashable, Comparable {
+        let network: String
+        let layer: String
+
+        static func < (a: Place, b: Place) -> Bool { (a.network, a.layer) < (b.network, b.layer) }
+    }
+
+    let file: SafetensorsFile
+    private let adapters: LoRAMetadata
+
+    init(_ file: SafetensorsFile) throws(WeightsError) {
+        self.file = file
+        adapters = try LoRAMetadata(file)
+    }
+
+    func layers() throws(WeightsError) -> [LoRALayer] {
+        let names = file.tensors.keys.sorted()
+        for name in names { if let refusal = LoRAKind.refusal(of: name, in: file.name) { throw refusal } }
+        var places: [Place: Parts] = [:]
+        var unknown: [String] = []
+        for name in names {
+            guard let key = LoRAKey(name) else {
+                unknown.append(name)
+                continue
+            }
+            let place = Place(network: key.network.rawValue, layer: key.layer)
+            if let other = places[place, default: Parts()].names.updateValue(name, forKey: key.role) {
+                throw malformed("\(quoted(other)) and \(quoted(name)) are the same part of one layer")
+            }
+        }
+        if let first = unknown.first {
+            let more = unknown.count > 1 ? " and \(unknown.count - 1) more" : ""
+            throw WeightsError(
+                .malformed, "\(file.name) is no LoRA: the name \(quoted(first))\(more) is none that LoRA files have.")
+        }
+        guard !places.isEmpty else { throw malformed("it holds no tensors") }
+        var layers: [LoRALayer] = []
+        for (place, parts) in places.sorted(by: { $0.key < $1.key }) { layers.append(try layer(place, parts)) }
+        return layers
+    }
+
+    private func layer(_ place: Place, _ parts: Parts) throws(WeightsError) -> LoRALayer {
+        let some = parts.names.values.min() ?? place.layer
+        guard let network = LoRANetwork(rawValue: place.network), let up = parts.names[.up], let down = parts.names[.down]
+        else {
+            let missing = parts.names[.up] == nil ? "up" : "down"
+            throw malformed("\(quoted(some)) has no lora_\(missing) beside it")
+        }
+        guard let rank = file.tensors[down]?.shape.first, rank > 0 else {
+            throw malformed("\(quoted(down)) has rank 0")
+        }
+        let factor: Double
+        if let name = parts.names[.alpha] {
+            factor = try alpha(name) / Double(rank)
+        } else {
+            factor = adapters.factor(network, layer: place.layer, rank: rank)
+        }
+        guard factor.isFinite else { throw malformed("the alpha of \(quoted(down)) is not a finite number") }
+        return LoRALayer(
+            network: network, layer: place.layer, up: up, down: down, mid: parts.names[.mid], factor: factor, rank: rank)
+    }
+
+    /// One number, of any type and with any number of dimensions of one.
+    private func alpha(_ name: String) throws(WeightsError) -> Double {
+        guard let stored = file.tensors[name], stored.count == 1 else {
+            throw malformed("\(quoted(name)) is not one number")
+        }
+        let value =
+            stored.elementType.isFloatingPoint ? Double(try file.tensor(name).array[0]) : Double(try file.integers(name)[0])
+        guard value.isFinite else { throw malformed("\(quoted(name)) is not a finite number") }
+        return value
+    }
+
+    private func malformed(_ what: String) -> WeightsError {
+        WeightsError(.malformed, "\(file.name) is not usable as a LoRA: \(what); download it again or ask its author.")
+    }
+}

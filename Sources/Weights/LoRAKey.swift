@@ -1,0 +1,147 @@
+/// The network of a model that a LoRA changes. The raw value is the component's folder.
+enum LoRANetwork: String, Sendable, CaseIterable {
+    case unet
+    case textEncoder = "text_encoder"
+    case textEncoder2 = "text_encoder_2"
+}
+
+/// One tensor name of a LoRA file, taken apart: which layer of which network it belongs to, and as what.
+///
+/// Four namings are known, and files mix them:
+/// - kohya's: `lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight`, `lora_te_…` for the text encoder, `lora_te1_…`
+///   and `lora_te2_…` for SDXL's two, `.alpha` beside them; the path below the prefix has `_` for `.`;
+/// - PEFT's, which diffusers writes: `unet.down_blocks.0.attentions.0.proj_in.lora_A.weight`, `text_encoder.…`,
+///   `text_encoder_2.…`, with or without `base_model.model.` and an adapter name `default`;
+/// - older diffusers': `….proj_in.lora.down.weight`, `….q_proj.lora_linear_layer.down.weight`, and for attention
+///   `….attn1.processor.to_q_lora.down.weight`; the U-Net's may lack the prefix `unet.`;
+/// - the original repositories' paths behind `diffusion_model.`.
+///
+/// Paths of the U-Net are those of diffusers or of the original repositories (`input_blocks_4_1_…`); `LoRATargets` knows both.
+struct LoRAKey: Equatable {
+    enum Role: String {
+        /// (out, rank), with trailing ones for a convolution.
+        case up
+        /// (rank, in), with the kernel for a convolution.
+        case down
+        /// LoCon's kernel in the space of the ranks, (rank, rank, h, w).
+        case mid
+        /// One number; the product is scaled by alpha / rank.
+        case alpha
+    }
+
+    let network: LoRANetwork
+    /// The layer's path with `_` for `.`, as kohya writes it.
+    let layer: String
+    let role: Role
+
+    private static let endings: [(String, Role)] = [
+        (".lora_up.weight", .up), (".lora_down.weight", .down), (".lora_mid.weight", .mid),
+        (".lora_up", .up), (".lora_down", .down), (".lora_mid", .mid),
+        (".lora_B.weight", .up), (".lora_A.weight", .down),
+        (".lora_B.default.weight", .up), (".lora_A.default.weight", .down),
+        (".lora.up.weight", .up), (".lora.down.weight", .down), (".lora.alpha", .alpha),
+        (".lora_linear_layer.up.weight", .up), (".lora_linear_layer.down.weight", .down),
+        (".lora_linear_layer.alpha", .alpha),
+        (".up.weight", .up), (".down.weight", .down), (".alpha", .alpha),
+    ]
+
+    /// nil for a name that is none of a LoRA for Stable Diffusion.
+    init?(_ name: String) {
+        guard let (ending, role) = Self.endings.first(where: { name.hasSuffix($0.0) }) else { return nil }
+        var path = String(name.dropLast(ending.count))
+        if ending == ".up.weight" || ending == ".down.weight" {
+            // What is left are the processors of old diffusers, whose layers end so.
+            guard path.hasSuffix("_lora") else { return nil }
+        }
+        guard let network = Self.takeNetwork(&path) else { return nil }
+        if path.hasSuffix("_lora") { path = Self.processorLayer(String(path.dropLast("_lora".count)), network) }
+        guard !path.isEmpty else { return nil }
+        self.network = network
+        self.role = role
+        layer = flat(path)
+    }
+
+    private static let prefixes: [(String, LoRANetwork)] = [
+        ("lora_unet_", .unet), ("lora_te1_", .textEncoder), ("lora_te2_", .textEncoder2), ("lora_te_", .textEncoder),
+        ("unet.", .unet), ("text_encoder_2.", .textEncoder2), ("text_encoder.", .textEncoder),
+        ("model.diffusion_model.", .unet), ("diffusion_model.", .unet),
+    ]
+    /// How paths begin that have no prefix.
+    private static let beginnings: [(String, LoRANetwork)] = [
+        ("down_blocks.", .unet), ("mid_block.", .unet), ("up_blocks.", .unet), ("time_embedding.", .unet),
+        ("add_embedding.", .unet), ("conv_in", .unet), ("conv_out", .unet), ("text_model.", .textEncoder),
+    ]
+    private static let peft = "base_model.model."
+
+    /// Cuts the prefix off and says which network it names.
+    private static func takeNetwork(_ path: inout String) -> LoRANetwork? {
+        if path.hasPrefix(peft) { path.removeFirst(peft.count) }
+        if let (prefix, network) = prefixes.first(where: { path.hasPrefix($0.0) }) {
+            path.removeFirst(prefix.count)
+            if path.hasPrefix(peft) { path.removeFirst(peft.count) }
+            return network
+        }
+        return beginnings.first { path.hasPrefix($0.0) }?.1
+    }
+
+    /// The layer that an attention processor of old diffusers stands for.
+    private static func processorLayer(_ path: String, _ network: LoRANetwork) -> String {
+        let names: [String: String] =
+            network == .unet
+            ? ["to_out": "to_out.0"] : ["to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"]
+        var parts = path.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        if parts.count > 1, parts[parts.count - 2] == "processor" { parts.remove(at: parts.count - 2) }
+        if let last = parts.last, let name = names[last] { parts[parts.count - 1] = name }
+        return parts.joined(separator: ".")
+    }
+}
+
+/// A path as kohya writes it.
+func flat(_ path: String) -> String { String(path.map { $0 == "." ? "_" : $0 }) }
+
+/// Adapters that are no plain LoRA, and LoRAs of other architectures: each is refused by its name.
+enum LoRAKind {
+    /// Parts of tensor names, and what a file that has one is.
+    private static let foreignParts: [(part: String, what: String)] = [
+        (".hada_", "a LoHa (LyCORIS)"), (".lokr_", "a LoKr (LyCORIS)"), (".oft_", "an OFT"), (".boft_", "a BOFT"),
+        (".lora_magnitude_vector", "a DoRA"), ("bundle_emb.", "a LoRA with embeddings in it"),
+        ("emb_params", "a textual inversion"), ("string_to_param", "a textual inversion"),
+        ("control_model.", "a ControlNet"), ("lora_controlnet", "a Control-LoRA"),
+    ]
+    private static let foreignEndings: [(part: String, what: String)] = [
+        (".dora_scale", "a DoRA"), (".on_input", "an IA3 (LyCORIS)"),
+        (".a1.weight", "a GLoRA (LyCORIS)"), (".b1.weight", "a GLoRA (LyCORIS)"), (".a2.weight", "a GLoRA (LyCORIS)"),
+        (".b2.weight", "a GLoRA (LyCORIS)"), (".w_norm", "a file with trained norms (LyCORIS)"),
+        (".b_norm", "a file with trained norms (LyCORIS)"), (".diff", "a file of full differences (LyCORIS)"),
+        (".diff_b", "a file of full differences (LyCORIS)"), (".scalar", "a LyCORIS with learned scalars"),
+        (".lora_B.bias", "a LoRA with biases"), (".lora_up.bias", "a LoRA with biases"),
+    ]
+    private static let otherFamilies: [(part: String, what: String)] = [
+        ("double_blocks", "Flux"), ("single_blocks", "Flux"), ("single_transformer_blocks", "Flux"),
+        ("joint_blocks", "Stable Diffusion 3"), ("lora_te3_", "Stable Diffusion 3"), ("text_encoder_3.", "Stable Diffusion 3"),
+        ("lora_prior_unet_", "Stable Cascade"),
+    ]
+
+    /// Why a file that holds a tensor of this name cannot be applied; nil when nothing is known against it.
+    static func refusal(of key: String, in file: String) -> WeightsError? {
+        if let (_, family) = otherFamilies.first(where: { key.contains($0.part) }) {
+            return WeightsError(
+                .unsupportedFormat,
+                "\(file) is a LoRA for \(family) (it holds \(quoted(key))); choose one for Stable Diffusion 1.x, 2.x or XL.")
+        }
+        if key.hasPrefix("transformer.") {
+            return WeightsError(
+                .unsupportedFormat,
+                "\(file) is a LoRA for a diffusion transformer such as Flux or Stable Diffusion 3 (it holds \(quoted(key))); "
+                    + "choose one for Stable Diffusion 1.x, 2.x or XL.")
+        }
+        let foreign =
+            foreignParts.first { key.contains($0.part) } ?? foreignEndings.first { key.hasSuffix($0.part) }
+        if let what = foreign?.what {
+            return WeightsError(
+                .unsupportedFormat,
+                "\(file) is \(what) (it holds \(quoted(key))), which is not supported; choose a plain LoRA or LoCon.")
+        }
+        return nil
+    }
+}

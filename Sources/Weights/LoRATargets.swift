@@ -1,0 +1,164 @@
+/// The layers of a model that a LoRA can change: which tensor a name in a LoRA file means.
+struct LoRATargets {
+    /// The model in messages.
+    let model: String
+    /// By network: path and shape of a layer's weight, by the layer's path with `_` for `.`.
+    private var weights: [LoRANetwork: [String: Target]] = [:]
+    let traits: LoRATraits
+
+    struct Target: Equatable {
+        let path: String
+        let shape: [Int]
+    }
+
+    /// Reads the heads of the model's weight files.
+    init(_ source: ModelSource) throws(WeightsError) {
+        model = source.name
+        for network in LoRANetwork.allCases where source.exists(network.rawValue + "/config.json") {
+            weights[network] = try LoRATargets.layers(of: network, source)
+        }
+        traits = LoRATraits(
+            layers: weights.flatMap { network, layers in layers.map { (network, $0.key, $0.value.shape.dropFirst().first) } })
+    }
+
+    private static func layers(of network: LoRANetwork, _ source: ModelSource) throws(WeightsError) -> [String: Target] {
+        // Nothing was taken from these weights yet, so all of them are unused.
+        let stored = try source.storedWeights(component: network.rawValue).source
+        let original =
+            network == .unet
+            ? try OriginalUNetNames(UNetTopology(configuration: source.json("unet/config.json"))) : nil
+        var layers: [String: Target] = [:]
+        let prefix = "text_model."
+        for path in stored.unusedPaths() {
+            guard path.hasSuffix(".weight"), let shape = stored.shape(of: path), shape.count > 1 else { continue }
+            let layer = String(path.dropLast(".weight".count))
+            let target = Target(path: path, shape: shape)
+            layers[flat(layer)] = target
+            if let original = original?.original(layer) { layers[flat(original)] = target }
+            if network != .unet {
+                // Both forms occur, in text encoders and in LoRA files.
+                layers[flat(layer.hasPrefix(prefix) ? String(layer.dropFirst(prefix.count)) : prefix + layer)] = target
+            }
+        }
+        return layers
+    }
+
+    /// What each layer of the file changes.
+    ///
+    /// Throws `.unusedTensors` that names the first layer without a counterpart and says whose LoRA it may be,
+    /// `.misshapenTensor` with both shapes, `.malformed` when two names mean one layer.
+    func match(_ lora: LoRAFile) throws(WeightsError) -> [(target: Target, layer: LoRALayer)] {
+        let strangers = lora.layers.filter { weights[$0.network]?[$0.layer] == nil }
+        if let first = strangers.first { throw noCounterpart(first, more: strangers.count - 1, lora) }
+        var matched: [(target: Target, layer: LoRALayer)] = []
+        var names: [String: String] = [:]
+        for layer in lora.layers {
+            guard let target = weights[layer.network]?[layer.layer] else { continue }
+            if let other = names.updateValue(layer.down, forKey: layer.network.rawValue + "." + target.path) {
+                throw WeightsError(
+                    .malformed,
+                    "\(lora.name): \(quoted(other)) and \(quoted(layer.down)) both change \(target.path); the file was put together "
+                        + "wrongly, use one of its parts.")
+            }
+            try check(layer, target, lora)
+            matched.append((target, layer))
+        }
+        return matched
+    }
+
+    private func noCounterpart(_ layer: LoRALayer, more: Int, _ lora: LoRAFile) -> WeightsError {
+        let others = more > 0 ? " and \(more) more layers" : ""
+        return WeightsError(
+            .unusedTensors,
+            "\(lora.name): the layer of \(quoted(layer.down))\(others) has no counterpart in \(model)\(hint(lora)).")
+    }
+
+    /// Whose LoRA it may be, where that can be told.
+    private func hint(_ lora: LoRAFile) -> String {
+        let own = LoRATraits(
+            layers: lora.layers.map { ($0.network, $0.layer, lora.file.tensors[$0.down]?.shape.dropFirst().first) })
+        guard let difference = own.difference(to: traits) else {
+            return "; choose a LoRA that was made for this model's family"
+        }
+        return ": \(difference); choose a LoRA that was made for this model's family"
+    }
+
+    private func check(_ layer: LoRALayer, _ target: Target, _ lora: LoRAFile) throws(WeightsError) {
+        let tensors = lora.file.tensors
+        guard let up = tensors[layer.up]?.shape, let down = tensors[layer.down]?.shape else {
+            throw WeightsError(.missingTensor, "\(lora.name) has no tensor \(quoted(layer.up)).")
+        }
+        let wanted = target.shape
+        let rank = layer.rank
+        let kernel = Array(wanted.dropFirst(2))
+        var fits = LoRATargets.same(up, [wanted[0], rank])
+        if let mid = layer.mid {
+            fits = fits && LoRATargets.same(down, [rank, wanted[1]])
+            fits = fits && tensors[mid]?.shape == [rank, rank] + kernel && wanted.count == 4
+        } else {
+            fits = fits && LoRATargets.same(down, [rank] + wanted.dropFirst())
+        }
+        guard !fits else { return }
+        let middle = layer.mid.flatMap { tensors[$0]?.shape }.map { ", mid \($0)" } ?? ""
+        throw WeightsError(
+            .misshapenTensor,
+            "\(lora.name): \(quoted(layer.down)) of shape \(down)\(middle) and its up of shape \(up) make no change of \(target.path) "
+                + "of shape \(wanted) in \(model)\(hint(lora)).")
+    }
+
+    /// Equal but for ones at the end: a matrix and a 1×1 convolution are the same.
+    private static func same(_ a: [Int], _ b: [Int]) -> Bool {
+        func trimmed(_ shape: [Int]) -> [Int] {
+            var shape = shape
+            while shape.count > 2, shape.last == 1 { shape.removeLast() }
+            return shape
+        }
+        return trimmed(a) == trimmed(b)
+    }
+}
+
+/// What tells the families of Stable Diffusion apart, read off the layers that a model has or a LoRA changes.
+struct LoRATraits: Equatable {
+    /// Width of the text that the U-Net's cross-attention takes.
+    var textWidth: Int?
+    var hasSecondTextEncoder = false
+    /// Transformer blocks in the deepest stack; SDXL stacks up to ten, the others one.
+    var transformerDepth = 0
+
+    /// - Parameter layers: network, path with `_` for `.`, and number of inputs.
+    init(layers: [(network: LoRANetwork, layer: String, inputs: Int?)]) {
+        for (network, layer, inputs) in layers {
+            if network == .textEncoder2 { hasSecondTextEncoder = true }
+            guard network == .unet else { continue }
+            if layer.hasSuffix("attn2_to_k") || layer.hasSuffix("attn2_to_v"), let inputs { textWidth = inputs }
+            guard let place = layer.firstRange(of: "transformer_blocks_") else { continue }
+            let digits = layer[place.upperBound...].prefix { $0.isASCII && $0.isNumber }
+            transformerDepth = max(transformerDepth, (Int(digits.prefix(4)) ?? 0) + 1)
+        }
+    }
+
+    /// What shows that a LoRA was made for another family than a model's; nil when nothing does.
+    func difference(to model: LoRATraits) -> String? {
+        if let textWidth, let taken = model.textWidth, textWidth != taken {
+            return "it looks like a LoRA for \(Self.family(textWidth)), and the model is \(Self.family(taken))"
+        }
+        if hasSecondTextEncoder && !model.hasSecondTextEncoder {
+            return "it looks like a LoRA for SDXL (it changes a second text encoder), and the model has one text encoder"
+        }
+        if transformerDepth > model.transformerDepth, model.transformerDepth > 0 {
+            return
+                "it looks like a LoRA for SDXL (it changes \(transformerDepth) transformer blocks in a row), and the model has "
+                + "\(model.transformerDepth)"
+        }
+        return nil
+    }
+
+    private static func family(_ textWidth: Int) -> String {
+        switch textWidth {
+        case 768: "Stable Diffusion 1.x (text of width 768)"
+        case 1024: "Stable Diffusion 2.x (text of width 1024)"
+        case 2048: "SDXL (text of width 2048)"
+        default: "a model with text of width \(textWidth)"
+        }
+    }
+}

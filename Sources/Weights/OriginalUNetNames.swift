@@ -1,0 +1,129 @@
+public import StrictJSON
+
+/// Which levels and layers a U-Net has: all that decides where its blocks stand in the original programs' numbering.
+public struct UNetTopology: Sendable, Equatable {
+    /// Residual blocks of each level on the way down, from the top; one more on the way up.
+    public let layersPerBlock: [Int]
+    /// Whether each level has attention on the way down, from the top.
+    public let downAttention: [Bool]
+    /// The same on the way up, from the bottom, as `up_block_types` lists them.
+    public let upAttention: [Bool]
+
+    /// Levels of the U-Net.
+    public var levels: Int { layersPerBlock.count }
+
+    private static let maxLevels = 16
+    private static let maxLayers = 64
+
+    /// All three lists have one entry for each level; other lengths are the caller's mistake.
+    public init(layersPerBlock: [Int], downAttention: [Bool], upAttention: [Bool]) {
+        precondition(downAttention.count == layersPerBlock.count && upAttention.count == layersPerBlock.count)
+        (self.layersPerBlock, self.downAttention, self.upAttention) = (layersPerBlock, downAttention, upAttention)
+    }
+
+    /// Reads the topology from a U-Net's `config.json`. All else in it is `UNetConfiguration`'s to check.
+    ///
+    /// - Parameter file: its path, for messages.
+    /// - Throws: `.malformed` that names the key.
+    public init(configuration: JSONValue, file: String = "unet/config.json") throws(WeightsError) {
+        downAttention = try UNetTopology.attention(configuration, "down_block_types", file)
+        upAttention = try UNetTopology.attention(configuration, "up_block_types", file)
+        guard downAttention.count == upAttention.count else {
+            throw WeightsError(.malformed, "\(file): down_block_types and up_block_types have different lengths.")
+        }
+        let value = configuration["layers_per_block"] ?? 2
+        let layers = value.arrayValue?.map(\.intValue) ?? Array(repeating: value.intValue, count: downAttention.count)
+        layersPerBlock = layers.compactMap { $0.flatMap { (1...UNetTopology.maxLayers).contains($0) ? $0 : nil } }
+        guard layersPerBlock.count == downAttention.count, layers.count == downAttention.count else {
+            throw WeightsError(
+                .malformed, "\(file): layers_per_block must be a number from 1 to 64, or one for each of the blocks.")
+        }
+    }
+
+    private static func attention(_ json: JSONValue, _ key: String, _ file: String) throws(WeightsError) -> [Bool] {
+        guard let list = json[key]?.arrayValue, (1...maxLevels).contains(list.count),
+            list.allSatisfy({ $0.stringValue != nil })
+        else {
+            throw WeightsError(.malformed, "\(file): \(key) must be a list of 1 to \(maxLevels) names of block types.")
+        }
+        return list.map { $0.stringValue?.contains("CrossAttn") ?? false }
+    }
+}
+
+/// The names of a U-Net's tensors in the original programs (LDM for Stable Diffusion 1 and 2, SGM for SDXL) and in diffusers.
+///
+/// The original numbers all blocks of the way down and of the way up from 0, as `input_blocks.N.M` and `output_blocks.N.M`: M
+/// is the place inside a block, residual block, transformer, resampler. Where a level's blocks stand therefore depends on the
+/// layers of the levels before, and the place of an upsampler on whether there is attention. Names have no prefix such as
+/// `model.diffusion_model.`. LoRA files of kohya's scripts for SDXL use the same names with `_` for `.`.
+public struct OriginalUNetNames: Sendable {
+    /// Paths of modules in both namings: residual blocks, transformers, resamplers and the layers outside of blocks.
+    private let diffusersModule: [String: String]
+    private let originalModule: [String: String]
+
+    /// Layers inside a residual block; all other modules have the same inner names in both.
+    private static let residualLayers = [
+        ("in_layers.0", "norm1"), ("in_layers.2", "conv1"), ("emb_layers.1", "time_emb_proj"), ("out_layers.0", "norm2"),
+        ("out_layers.3", "conv2"), ("skip_connection", "conv_shortcut"),
+    ]
+
+    private static let outerLayers = [
+        ("time_embed.0", "time_embedding.linear_1"), ("time_embed.2", "time_embedding.linear_2"),
+        ("label_emb.0.0", "add_embedding.linear_1"), ("label_emb.0.2", "add_embedding.linear_2"),
+        ("input_blocks.0.0", "conv_in"), ("out.0", "conv_norm_out"), ("out.2", "conv_out"),
+    ]
+
+    /// Computes the table for one topology.
+    public init(_ topology: UNetTopology) {
+        var pairs = OriginalUNetNames.outerLayers
+        func residual(_ original: String, _ diffusers: String) {
+            for (from, to) in OriginalUNetNames.residualLayers { pairs.append(("\(original).\(from)", "\(diffusers).\(to)")) }
+        }
+        var block = 1
+        for level in 0..<topology.levels {
+            for layer in 0..<topology.layersPerBlock[level] {
+                residual("input_blocks.\(block).0", "down_blocks.\(level).resnets.\(layer)")
+                if topology.downAttention[level] {
+                    pairs.append(("input_blocks.\(block).1", "down_blocks.\(level).attentions.\(layer)"))
+                }
+                block += 1
+            }
+            guard level + 1 < topology.levels else { break }
+            pairs.append(("input_blocks.\(block).0.op", "down_blocks.\(level).downsamplers.0.conv"))
+            block += 1
+        }
+        residual("middle_block.0", "mid_block.resnets.0")
+        pairs.append(("middle_block.1", "mid_block.attentions.0"))
+        residual("middle_block.2", "mid_block.resnets.1")
+        block = 0
+        for (up, layers) in topology.layersPerBlock.reversed().enumerated() {
+            let hasAttention = topology.upAttention[up]
+            for layer in 0...layers {
+                residual("output_blocks.\(block).0", "up_blocks.\(up).resnets.\(layer)")
+                if hasAttention { pairs.append(("output_blocks.\(block).1", "up_blocks.\(up).attentions.\(layer)")) }
+                block += 1
+            }
+            guard up + 1 < topology.levels else { break }
+            pairs.append(("output_blocks.\(block - 1).\(hasAttention ? 2 : 1).conv", "up_blocks.\(up).upsamplers.0.conv"))
+        }
+        diffusersModule = Dictionary(uniqueKeysWithValues: pairs)
+        originalModule = Dictionary(uniqueKeysWithValues: pairs.map { ($0.1, $0.0) })
+    }
+
+    /// diffusers' path of a tensor or module from the original one, `input_blocks.1.1.proj_in.weight` for example. Nil when the
+    /// U-Net has no such block; what stands inside a transformer is not looked at.
+    public func diffusers(_ original: String) -> String? { OriginalUNetNames.translate(original, diffusersModule) }
+
+    /// The original path of a tensor or module from diffusers' one. Nil when the U-Net has no such block.
+    public func original(_ diffusers: String) -> String? { OriginalUNetNames.translate(diffusers, originalModule) }
+
+    /// Replaces the longest leading part of the path that is in the table.
+    private static func translate(_ path: String, _ table: [String: String]) -> String? {
+        var head = path[...]
+        while true {
+            if let module = table[String(head)] { return module + path[head.endIndex...] }
+            guard let dot = head.lastIndex(of: ".") else { return nil }
+            head = head[..<dot]
+        }
+    }
+}
