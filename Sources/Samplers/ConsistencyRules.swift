@@ -22,8 +22,8 @@ struct DistilledTimesteps {
     }
 }
 
-/// Latent consistency models (Luo et al. 2023, diffusers' LCMScheduler): each call jumps to the noise-free sample, which is noised
-/// anew for the next.
+/// Latent consistency models (Luo et al. 2023, diffusers' LCMScheduler): each call jumps to the noise-free sample, which is
+/// noised anew for the next.
 struct LCMRule: StepRule {
     private struct Coefficients: Sendable {
         var level: NoiseLevel
@@ -76,8 +76,8 @@ struct LCMRule: StepRule {
     }
 }
 
-/// Trajectory consistency distillation (Zheng et al. 2024, diffusers' TCDScheduler): each call jumps to a level below the next one,
-/// by `eta`, and is noised up to it.
+/// Trajectory consistency distillation (Zheng et al. 2024, diffusers' TCDScheduler): each call jumps to a level below the
+/// next one, by `eta`, and is noised up to it.
 struct TCDRule: StepRule {
     private struct Coefficients: Sendable {
         var level: NoiseLevel

@@ -1,7 +1,7 @@
 import Foundation
 
-/// DEIS in several steps (Zhang and Chen 2023): the noise is taken for a polynomial of the logarithm of sigma, which is integrated
-/// exactly.
+/// DEIS in several steps (Zhang and Chen 2023): the noise is taken for a polynomial of the logarithm of sigma, which is
+/// integrated exactly.
 struct DEISRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]

@@ -1,5 +1,5 @@
-/// Linear multistep (Adams and Bashforth) of fourth order on sigmas: the derivative is taken for a polynomial of sigma through the
-/// last calls (diffusers' LMSDiscreteScheduler).
+/// Linear multistep (Adams and Bashforth) of fourth order on sigmas: the derivative is taken for a polynomial of sigma
+/// through the last calls (diffusers' LMSDiscreteScheduler).
 struct LMSRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]

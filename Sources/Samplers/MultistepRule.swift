@@ -1,7 +1,7 @@
 import Foundation
 
-/// DPM-Solver in several steps: each call makes a step, of a higher order with what earlier calls of the run have shown (Lu et al.
-/// 2022, with diffusers' choices), for ordinary models and for those with EDM's preconditioning.
+/// DPM-Solver in several steps: each call makes a step, of a higher order with what earlier calls of the run have shown (Lu
+/// et al. 2022, with diffusers' choices), for ordinary models and for those with EDM's preconditioning.
 struct MultistepRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]

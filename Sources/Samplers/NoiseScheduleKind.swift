@@ -4,8 +4,8 @@
 public enum NoiseScheduleKind: String, Sendable, CaseIterable {
     /// What the model's configuration says.
     case automatic
-    /// N timesteps from the last training step to the first, both among them; sigmas by linear interpolation. A1111's "Uniform";
-    /// diffusers' `timestep_spacing = linspace` of Euler and its kin.
+    /// N timesteps from the last training step to the first, both among them; sigmas by linear interpolation. A1111's
+    /// "Uniform"; diffusers' `timestep_spacing = linspace` of Euler and its kin.
     case discrete
     /// Sigmas after Karras et al. 2022, equation 5, with rho 7, between the largest and the smallest of training (`sigma_max`
     /// and `sigma_min` of the configuration, where it has them): diffusers' `use_karras_sigmas` with linspace spacing.

@@ -1,5 +1,6 @@
-/// Pseudo numerical methods (Liu et al. 2022, diffusers' PNDMScheduler): the noise is extrapolated linearly from the last calls. The
-/// first steps are Runge-Kutta's, four calls each, or, with `skip_prk_steps`, Heun's of two calls: the form known as PLMS.
+/// Pseudo numerical methods (Liu et al. 2022, diffusers' PNDMScheduler): the noise is extrapolated linearly from the last
+/// calls. The first steps are Runge-Kutta's, four calls each, or, with `skip_prk_steps`, Heun's of two calls: the form known
+/// as PLMS.
 struct PNDMRule: StepRule {
     let timesteps: [Double]
     private let alphas: [Float]
@@ -109,8 +110,8 @@ struct PNDMRule: StepRule {
         return moved(sample, used, from: from, to: target)
     }
 
-    /// DDIM's step in the form of the paper's formula 9, from one training step to another; beyond the first one the final level
-    /// holds.
+    /// DDIM's step in the form of the paper's formula 9, from one training step to another; beyond the first one the final
+    /// level holds.
     private func moved(_ sample: [Float], _ output: [Float], from: Int, to target: Int) -> [Float] {
         let (now, after) = (Double(alphas[from]), Double(target >= 0 ? alphas[target] : finalAlpha))
         let divisor = now * (1 - after).squareRoot() + (now * (1 - now) * after).squareRoot()

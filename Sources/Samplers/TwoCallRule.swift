@@ -1,7 +1,7 @@
 import Foundation
 
-/// Methods on sigmas that look twice in each step, at its start and at a second place, and go the whole step again from its start
-/// with what the second look shows. The last step, to sigma zero, is Euler's and has one call.
+/// Methods on sigmas that look twice in each step, at its start and at a second place, and go the whole step again from its
+/// start with what the second look shows. The last step, to sigma zero, is Euler's and has one call.
 struct TwoCallRule: StepRule {
     enum Kind: Sendable {
         /// The second look is at the end, and the mean of both derivatives counts.
@@ -122,14 +122,14 @@ struct TwoCallRule: StepRule {
         }
         let before = history.outputs
         (history.sample, history.outputs) = (nil, [])
-        return second(step, start, levels[index + 1], begin, looked: (sample, original), before, noise)
+        return second(index, from: begin, looked: (sample, original), before: before, noise)
     }
 
-    /// The whole step from its start, by the second look at `looked`.
+    /// The whole step from its start `begin`, by the second look at `looked`.
     private func second(
-        _ step: Step, _ start: Double, _ next: Double, _ begin: [Float], looked: (sample: [Float], original: [Float]),
-        _ before: [[Float]], _ noise: [[Float]]
+        _ index: Int, from begin: [Float], looked: (sample: [Float], original: [Float]), before: [[Float]], _ noise: [[Float]]
     ) -> [Float] {
+        let (step, start, next) = (steps[index], levels[index], levels[index + 1])
         switch kind {
         case .heun:
             let half = (next - start) / 2

@@ -60,26 +60,24 @@ struct UniPCRule: StepRule {
         var sample = sample
         if let start = history.sample, history.calls > 0, !uncorrected.contains(call - 1), sigmas[call] < sigmas[call - 1] {
             sample = moved(
-                start, from: call - 1, to: call, views: history.outputs, end: view,
+                start, from: call - 1, views: history.outputs, end: view,
                 order: order(call: call - 1, made: history.calls - 1))
         }
         history.remember(view, limit: max(order, 1))
         history.sample = sample
         return moved(
-            sample, from: call, to: call + 1, views: history.outputs, end: nil,
+            sample, from: call, views: history.outputs, end: nil,
             order: order(call: call, made: history.calls))
     }
 
-    /// One step between the levels of two calls, from the views where it begins and before; with the view at its end it is
-    /// the corrector, else the predictor.
-    private func moved(
-        _ sample: [Float], from start: Int, to target: Int, views: [[Float]], end: [Float]?, order: Int
-    ) -> [Float] {
-        let (a, b) = (levels[start], levels[target])
+    /// The step that begins at the call `start`, from the views there and before; with the view at its end it is the corrector,
+    /// else the predictor.
+    private func moved(_ sample: [Float], from start: Int, views: [[Float]], end: [Float]?, order: Int) -> [Float] {
+        let (a, b) = (levels[start], levels[start + 1])
         func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
-        let growth = logSNR(target) - logSNR(start)
+        let growth = logSNR(start + 1) - logSNR(start)
         let h = predictsOriginal ? -growth : growth
-        let scale = (predictsOriginal ? b.signal : b.noise)
+        let scale = predictsOriginal ? b.signal : b.noise
         let newest = Array(views.reversed())
         let nodes = (1..<max(order, 1)).map { (logSNR(start - $0) - logSNR(start)) / growth }
         let weights = Self.weights(nodes: nodes, h: h, usesPlainStep: usesPlainStep, corrects: end != nil)
@@ -119,7 +117,8 @@ struct UniPCRule: StepRule {
         return solved(rows)
     }
 
-    /// Solves linear equations, each row the coefficients and the right-hand side, by elimination; the rows are few and regular.
+    /// Solves linear equations, each row the coefficients and the right-hand side, by elimination; the rows are few and
+    /// regular.
     private static func solved(_ equations: [[Double]]) -> [Double] {
         var rows = equations
         let count = rows.count
