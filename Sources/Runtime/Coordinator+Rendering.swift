@@ -6,7 +6,7 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
     ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        try start(options, factory: RenderEngineFactory(models: options.models))
+        try start(options, factory: RenderEngineFactory(models: options.models, loras: options.loras))
     }
 
     /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.

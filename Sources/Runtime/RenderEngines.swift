@@ -10,9 +10,10 @@ internal import Weights
 /// Makes jobs from requests, for the models a coordinator knows.
 struct RenderEngineFactory: JobEngineFactory {
     private let models: [ModelDescription]
+    private let loras: LoRALibrary
 
     /// Reads the models' configurations; no weights.
-    init(models: [ModelSource]) throws(RuntimeError) {
+    init(models: [ModelSource], loras: LoRALibrary) throws(RuntimeError) {
         var descriptions: [ModelDescription] = []
         for source in models {
             do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
@@ -20,6 +21,7 @@ struct RenderEngineFactory: JobEngineFactory {
             }
         }
         self.models = descriptions
+        self.loras = loras
     }
 
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
@@ -36,7 +38,7 @@ struct RenderEngineFactory: JobEngineFactory {
             throw RenderError(
                 .notFound, "The coordinator does not have the model \(identity ?? "of any name"); start it with -m.")
         }
-        return RenderEngine(machine: try RenderMachine(request: request, model: model), model: model.identity.hex)
+        return RenderEngine(machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex)
     }
 }
 
@@ -126,7 +128,7 @@ private struct ExpectedOutput: Sendable {
     func check(_ output: TaskOutput) throws(RenderError) {
         let actual: Shape =
             switch output {
-            case .embeddings(let rows, _, _, _): .embeddings(rows: rows)
+            case .embeddings(let rows, _, _, _, _): .embeddings(rows: rows)
             case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
             case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
             case .pixels(let width, let height, _): .pixels(width: width, height: height)
@@ -143,8 +145,11 @@ struct RenderTaskEngine: TaskEngine {
     let models: [String]
 
     /// - Throws: what is wrong with a model, or with the compute library.
-    init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RuntimeError) {
-        do throws(RenderError) { runner = try TaskRunner(models: models, backend: backend, threads: threads) } catch {
+    init(_ options: WorkerOptions) throws(RuntimeError) {
+        do throws(RenderError) {
+            runner = try TaskRunner(
+                models: options.models, loras: options.loras, backend: options.backend, threads: options.threads)
+        } catch {
             throw RuntimeError(error)
         }
         self.models = runner.modelIdentities.map(\.hex)
@@ -198,7 +203,7 @@ extension InProcessWorker {
     /// A worker that renders with the options' models.
     package convenience init(rendering options: WorkerOptions) throws(RuntimeError) {
         try self.init(options) { () throws(RuntimeError) -> any TaskEngine in
-            try RenderTaskEngine(models: options.models, backend: options.backend, threads: options.threads)
+            try RenderTaskEngine(options)
         }
     }
 }

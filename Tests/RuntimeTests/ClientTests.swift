@@ -10,7 +10,8 @@ struct ClientTests {
         SubmitClient.Order(
             coordinator: endpoint,
             request: EncodedPart(
-                metadata: ["barriers": .array(barriers.map { .integer(Int64($0)) }), "seed": .integer(Int64(seed))], payload: []))
+                metadata: ["barriers": .array(barriers.map { .integer(Int64($0)) }), "seed": .integer(Int64(seed))], payload: []
+            ))
     }
 
     func submit(_ order: SubmitClient.Order, isCancelled: @escaping @Sendable () -> Bool = { false }) async throws
