@@ -27,7 +27,8 @@ import Testing
         #expect(folders.count >= 127 && tensors >= 806, "\(folders.count) cases, \(tensors) tensors")
         let wanted: Set<String> = [
             "cutdiffusion_detail", "cutdiffusion_interaction", "cutdiffusion_relocation", "cutdiffusion_views", "file_refusal",
-            "hidiffusion_block", "hidiffusion_ops", "hidiffusion_pipeline", "hidiffusion_stages", "hidiffusion_unet", "lora", "rng",
+            "hidiffusion_block", "hidiffusion_ops", "hidiffusion_pipeline", "hidiffusion_stages", "hidiffusion_unet", "lora",
+            "rng",
             "scheduler", "scheduler_add_noise", "scheduler_table", "text_encode", "tokenizer", "txt2img", "unet_forward",
             "vae_decode", "vae_encode",
         ]
