@@ -65,12 +65,12 @@ let package = Package(
         library("PatchGeometry", ["RandomStreams"]),
         library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
+        library("Prompting", ["Tokenizing"]),
         library(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "RandomStreams", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime", "Samplers",
+                "Acceleration", "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
@@ -117,6 +118,7 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
+        tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
         tests(
@@ -129,8 +131,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
-                "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
+                "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

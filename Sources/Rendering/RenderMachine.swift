@@ -4,7 +4,6 @@ import ImageConditioning
 import PatchGeometry
 import RandomStreams
 import Samplers
-import Tokenizing
 public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
@@ -40,7 +39,6 @@ public struct RenderMachine: Sendable {
     private let resolved: ResolvedPlan
     private var stage = Stage.notStarted
     private var context: JobContext
-    private let tokenIDs: [[Int32]]
     /// The planar latents: the canvas, or the patches of the structure phase one after the other.
     private var canvas: [Float] = []
     /// What the sampler remembers of the canvas.
@@ -65,17 +63,15 @@ public struct RenderMachine: Sendable {
         (self.request, self.model) = (request, model)
         context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: request.seed)
-        // A prompt that cannot be tokenised is refused now, not by a worker.
-        tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
     }
 
-    /// The first barrier: the prompts, as token ids. Called again, it begins anew.
+    /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
         (canvas, history, guide) = ([], SamplerHistory(), .none)
         stage = .encoding
-        return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
+        return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
     }
 
     /// Merges the outputs of the last barrier, in task order.
@@ -88,7 +84,7 @@ public struct RenderMachine: Sendable {
         }
         switch stage {
         case .encoding:
-            context = JobContext(model, conditioning: try conditioning(outputs[0]))
+            context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
             if let source = plan.source { return .barrier(picturingBarrier(source)) }
             drawInitialNoise()
             return .barrier(firstDenoisingBarrier())
@@ -147,8 +143,9 @@ extension RenderMachine {
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(
-            canvas, guide.extraChannels, (plan.latentHeight, plan.latentWidth), step, plan.hiDiffusionInStructure)
+        let shown = ShownLatent(
+            values: canvas, extra: guide.extraChannels, height: plan.latentHeight, width: plan.latentWidth)
+        let work = denoise(shown, .denoise, step)
         return barrier(.denoise, step: step - plan.firstCall, of: plan.calls - plan.firstCall, [work])
     }
 
@@ -161,8 +158,9 @@ extension RenderMachine {
         // The extra channels stay where they belong: the permutations are those of the latent's channels.
         let extra = guide.extraChannels.map { cut.grid.deal($0, channels: extraChannelCount) }
         let works = interaction.shuffle(patches).enumerated().map { index, patch in
-            denoise(
-                patch, extra?[index], (cut.grid.patchHeight, cut.grid.patchWidth), step, plan.hiDiffusionInStructure)
+            let shown = ShownLatent(
+                values: patch, extra: extra?[index], height: cut.grid.patchHeight, width: cut.grid.patchWidth)
+            return denoise(shown, .structure, step)
         }
         return barrier(.structure, step: step - plan.firstCall, of: plan.structureCalls, works)
     }
@@ -174,8 +172,9 @@ extension RenderMachine {
         stage = .detail(step: step, views: views)
         let extra = guide.extraChannels.map { cut.views.crops(of: $0, channels: extraChannelCount, views: views) }
         let works = crops.enumerated().map { index, crop in
-            denoise(
-                crop, extra?[index], (cut.views.windowHeight, cut.views.windowWidth), step, plan.hiDiffusionInDetail)
+            let view = views[index]
+            let shown = ShownLatent(values: crop, extra: extra?[index], height: view.height, width: view.width, view: view)
+            return denoise(shown, .detail, step)
         }
         let start = plan.firstCall + plan.structureCalls
         return barrier(.detail, step: step - start, of: plan.calls - start, works)
@@ -191,54 +190,45 @@ extension RenderMachine {
     /// Channels that a network for inpainting takes beside the latent's.
     private var extraChannelCount: Int { plan.latentChannels + 1 }
 
-    /// One U-Net evaluation of an unscaled latent, with the mask's and the masked picture's channels where the network takes
-    /// them.
-    private func denoise(
-        _ values: [Float], _ extra: [Float]?, _ size: (height: Int, width: Int), _ step: Int, _ hiDiffusion: Bool
-    ) -> RenderTask.Work {
+    /// What the network is shown in one task.
+    private struct ShownLatent {
+        /// Not scaled yet.
+        var values: [Float]
+        /// The mask's and the masked picture's channels, where the network takes them.
+        var extra: [Float]?
+        var height: Int
+        var width: Int
+        /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
+        var view: PatchView?
+    }
+
+    /// One U-Net evaluation. SDXL is told of a view's corner.
+    private func denoise(_ shown: ShownLatent, _ phase: RenderPhase, _ step: Int) -> RenderTask.Work {
         var unetPlan = UNetPlan.plain
-        if hiDiffusion, let blocks = resolved.windowBlocks, let family = model.hiDiffusionFamily {
+        let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
+        if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
-                family: family, height: size.height, width: size.width,
+                family: family, height: shown.height, width: shown.width,
                 progress: (step - plan.firstCall, plan.calls - plan.firstCall),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
+        }
+        let corner = shown.view.map {
+            SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
         return .denoise(
             DenoiseWork(
                 latent: Latent(
-                    channels: plan.latentChannels + (extra == nil ? 0 : extraChannelCount), height: size.height,
-                    width: size.width,
-                    values: resolved.sampler.scaleInput(values, call: step) + (extra ?? [])),
-                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidanceScale, plan: unetPlan))
+                    channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: shown.height,
+                    width: shown.width,
+                    values: resolved.sampler.scaleInput(shown.values, call: step) + (shown.extra ?? [])),
+                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
+                rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
     }
 }
 
 // MARK: - Merging
 
 extension RenderMachine {
-    private static func tokenIDs(
-        _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
-    ) throws(RenderError) -> [[Int32]] {
-        let text = try request.encodedPrompt()
-        do {
-            let prompt = try model.tokenizer.paddedIDs(text, length: model.textTokens)
-            guard plan.guidanceScale > 1 else { return [prompt] }
-            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: model.textTokens), prompt]
-        } catch {
-            throw RenderError(.invalidRequest, error.message)
-        }
-    }
-
-    private func conditioning(_ output: TaskOutput) throws(RenderError) -> JobContext.Conditioning {
-        guard case .embeddings(let rows, let tokens, let width, let values) = output, rows == tokenIDs.count,
-            tokens == model.textTokens, width == model.textWidth, values.count == rows * tokens * width
-        else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
-        guard values.allSatisfy({ $0.isFinite }) else {
-            throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
-        }
-        return JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
-    }
-
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
         let scale = resolved.sampler.initialNoiseScale

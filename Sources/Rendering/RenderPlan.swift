@@ -1,4 +1,4 @@
-import Acceleration
+public import Acceleration
 import ImageConditioning
 import PatchGeometry
 public import Samplers
@@ -42,6 +42,15 @@ public struct RenderPlan: Sendable, Equatable {
     /// What is done with a source picture; nil without one.
     let source: SourcePlan?
     public let guidanceScale: Float
+    /// Of CutDiffusion's detail phase.
+    public let detailGuidanceScale: Float
+    public let guidanceRescale: Float
+    /// Which hidden layer of the text encoders is read, counted from the last, which is 1.
+    public let clipSkip: Int
+    /// Chunks of the longer prompt, each a task.
+    public let promptChunks: Int
+    /// nil for models that know nothing of sizes.
+    public let sizes: SizeConditioning?
     public let seed: UInt64
     public let eta: Float
     /// Resolved: never `auto`.
@@ -52,6 +61,8 @@ public struct RenderPlan: Sendable, Equatable {
     /// Whether HiDiffusion changes the U-Net, by the phase's input size.
     public let hiDiffusionInStructure: Bool
     public let hiDiffusionInDetail: Bool
+    /// HiDiffusion's recipe; nil when it is off throughout.
+    public let hiDiffusionFamily: HiDiffusionFamily?
     /// What the user should know: a stand-in scheduler, an extension of the method.
     public let notes: [String]
     /// LoRA files that are merged into the model, in order.
@@ -59,7 +70,8 @@ public struct RenderPlan: Sendable, Equatable {
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
-        let prelude: [(RenderPhase, Int)] = [(.encode, 1)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
+        let prelude: [(RenderPhase, Int)] =
+            [(.encode, promptChunks)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
         let structure = structureCalls
         let denoising: [(RenderPhase, Int)] =
             cut.map {
@@ -80,9 +92,13 @@ public struct RenderPlan: Sendable, Equatable {
     /// U-Net evaluations of single images: each task with guidance makes two.
     public var evaluations: Int {
         let denoising: Set<RenderPhase> = [.denoise, .structure, .detail]
-        let tasks = tasksPerPhase.reduce(0) { $0 + (denoising.contains($1.phase) ? $1.tasks : 0) }
-        return tasks * (guidanceScale > 1 ? 2 : 1)
+        return tasksPerPhase.reduce(0) { sum, part in
+            denoising.contains(part.phase) ? sum + part.tasks * (guidance(part.phase) > 1 ? 2 : 1) : sum
+        }
     }
+
+    /// The guidance scale of a phase.
+    func guidance(_ phase: RenderPhase) -> Float { phase == .detail ? detailGuidanceScale : guidanceScale }
 
     /// The plan in lines for people.
     public var summaryLines: [String] {
@@ -99,6 +115,8 @@ public struct RenderPlan: Sendable, Equatable {
         } else {
             lines.append("direct: \(calls - firstCall) \(call) of the whole latent")
         }
+        lines.append(guidanceLine)
+        if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
         lines += loras.map(\.summary)
@@ -106,12 +124,21 @@ public struct RenderPlan: Sendable, Equatable {
         return lines + notes
     }
 
+    private var guidanceLine: String {
+        func named(_ scale: Float) -> String { scale > 1 ? "guidance \(scale)" : "no guidance" }
+        var line = named(guidanceScale)
+        if cut != nil, detailGuidanceScale != guidanceScale { line += ", in the detail phase \(named(detailGuidanceScale))" }
+        if guidanceRescale > 0 { line += ", rescaled by \(guidanceRescale)" }
+        return line + ", clip skip \(clipSkip)"
+    }
+
     private var hiDiffusionLine: String {
-        switch (hiDiffusionInStructure, hiDiffusionInDetail) {
+        let recipe = hiDiffusionFamily.map { " (\($0.rawValue))" } ?? ""
+        return switch (hiDiffusionInStructure, hiDiffusionInDetail) {
         case (false, false): "HiDiffusion off"
-        case (true, true): "HiDiffusion on"
-        case (true, false): "HiDiffusion on in the structure phase, off in the detail phase"
-        case (false, true): "HiDiffusion off in the structure phase, on in the detail phase"
+        case (true, true): "HiDiffusion on\(recipe)"
+        case (true, false): "HiDiffusion on\(recipe) in the structure phase, off in the detail phase"
+        case (false, true): "HiDiffusion off in the structure phase, on\(recipe) in the detail phase"
         }
     }
 
@@ -130,12 +157,20 @@ public struct RenderPlan: Sendable, Equatable {
             object["first_call"] = .integer(Int64(firstCall))
         }
         object["cfg_scale"] = .number(Double(guidanceScale))
+        object["detail_cfg_scale"] = .number(Double(detailGuidanceScale))
+        object["guidance_rescale"] = .number(Double(guidanceRescale))
+        object["clip_skip"] = .integer(Int64(clipSkip))
+        object["prompt_chunks"] = .integer(Int64(promptChunks))
+        object["original_size"] = sizes?.originalSize.json
+        object["crop_top_left"] = sizes?.cropTopLeft.json
+        object["target_size"] = sizes?.targetSize.json
         object["seed"] = .string(String(seed))
         object["method"] = .string(method.rawValue)
         object["sampling_method"] = .string(samplingMethod.rawValue)
         object["eta"] = .number(Double(eta))
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
+        object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
         object["cut"] = cut.map { .object($0.json) }

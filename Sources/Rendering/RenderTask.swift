@@ -32,6 +32,14 @@ public struct Latent: Sendable, Equatable {
     }
 }
 
+/// Prompts on their way through the text encoders.
+struct EncodeWork: Sendable, Equatable {
+    /// Rows of token ids of equal length, for each text encoder of the model: one, or SDXL's two.
+    var ids: [[[Int32]]]
+    /// How many of an encoder's last layers are left out.
+    var skippedLayers = 0
+}
+
 /// One U-Net evaluation with guidance.
 struct DenoiseWork: Sendable, Equatable {
     /// Already scaled as the sampler asks.
@@ -39,7 +47,13 @@ struct DenoiseWork: Sendable, Equatable {
     var timestep: Float
     /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
     var guidance: Float
+    /// The share φ of the guided prediction that gets the prompt's deviation back (Lin et al. 2023, arXiv 2305.08891).
+    var rescale: Float = 0
+    /// SDXL's six numbers for all rows: original height and width, crop top and left, target height and width, in pixels.
+    var timeIDs: [Float]?
     var plan: UNetPlan
+
+    static let timeIDCount = 6
 }
 
 /// A picture for the autoencoder's encoder.
@@ -56,8 +70,7 @@ struct PictureWork: Sendable, Equatable {
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
     enum Work: Sendable, Equatable {
-        /// Rows of token ids of equal length.
-        case encode(ids: [[Int32]])
+        case encode(EncodeWork)
         case encodePicture(PictureWork)
         case denoise(DenoiseWork)
         /// A latent in the U-Net's scale.
@@ -89,8 +102,8 @@ public struct RenderTask: Sendable, Equatable {
 
 /// What a task gave.
 public enum TaskOutput: Sendable, Equatable {
-    /// (rows, tokens, width)
-    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float])
+    /// (rows, tokens, width), and SDXL's pooled vectors (rows, their width), else none.
+    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float], pooled: [Float] = [])
     /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
     case moments(Latent)
     /// What the U-Net predicts, after guidance.
@@ -119,6 +132,8 @@ public struct JobContext: Sendable, Equatable {
         var tokens: Int
         var width: Int
         var values: [Float]
+        /// SDXL's pooled vectors, (rows, their width); else none.
+        var pooled: [Float] = []
     }
 
     /// A LoRA file that is merged into the model, by its content.
@@ -158,13 +173,16 @@ public struct JobContext: Sendable, Equatable {
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
         object["width"] = .integer(Int64(conditioning.width))
-        return (.object(object), TensorBytes.encode(conditioning.values))
+        if !conditioning.pooled.isEmpty {
+            object["pooled"] = .integer(Int64(conditioning.pooled.count / conditioning.rows))
+        }
+        return (.object(object), TensorBytes.encode(conditioning.values + conditioning.pooled))
     }
 
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
-        try fields.only(["model", "loras", "rows", "tokens", "width"])
+        try fields.only(["model", "loras", "rows", "tokens", "width", "pooled"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
@@ -176,14 +194,17 @@ public struct JobContext: Sendable, Equatable {
             return
         }
         let rows = try fields.integer("rows", 1...2)
-        let tokens = try fields.integer("tokens", 1...TaskLimits.tokens)
+        let tokens = try fields.integer("tokens", 1...TaskLimits.promptTokens)
         let width = try fields.integer("width", TaskLimits.textWidth)
-        let values = try TensorBytes.decode(payload, count: rows * tokens * width, "A job's conditioning")
+        let pooledWidth = fields.has("pooled") ? try fields.integer("pooled", TaskLimits.textWidth) : 0
+        let count = rows * tokens * width
+        let values = try TensorBytes.decode(payload, count: count + rows * pooledWidth, "A job's conditioning")
         guard values.allSatisfy({ $0.isFinite }) else {
             throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
         }
         self.init(
             modelIdentity: model, loras: loras,
-            conditioning: Conditioning(rows: rows, tokens: tokens, width: width, values: values))
+            conditioning: Conditioning(
+                rows: rows, tokens: tokens, width: width, values: Array(values[..<count]), pooled: Array(values[count...])))
     }
 }

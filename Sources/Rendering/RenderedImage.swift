@@ -44,6 +44,11 @@ struct GenerationParameters {
             ("Size", "\(plan.width)x\(plan.height)"),
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
         ]
+        if plan.clipSkip > (model.family.isXL ? 2 : 1) { pairs.append(("Clip skip", String(plan.clipSkip))) }
+        if plan.guidanceRescale > 0 { pairs.append(("CFG Rescale", Self.short(plan.guidanceRescale))) }
+        if plan.detailGuidanceScale != plan.guidanceScale {
+            pairs.append(("Detail CFG scale", Self.short(plan.detailGuidanceScale)))
+        }
         if plan.eta > 0 { pairs.append(("Eta DDIM", Self.short(plan.eta))) }
         // Readers take a missing RNG for the graphics card's.
         pairs.append(("RNG", "CPU"))
@@ -85,6 +90,7 @@ struct GenerationParameters {
             {
                 var model = JSONObject()
                 model["name"] = .string(self.model.shortName)
+                model["family"] = .string(self.model.family.rawValue)
                 model["sha256"] = .string(self.model.identity.hex)
                 return model
             }())

@@ -54,16 +54,11 @@ public final class TaskRunner {
         let model = try models.networks(variant)
         _ = try model.decoder()
         if let conditioning = job.conditioning {
-            guard conditioning.width == model.parts.unet.textWidth else {
-                throw RenderError(
-                    .malformed,
-                    "A job's conditioning has the width \(conditioning.width), but the U-Net of \(model.name) takes "
-                        + "\(model.parts.unet.textWidth).")
-            }
+            try model.check(conditioning)
             _ = try model.unet()
             contexts.append((job.hash, OpenedContext(variant: variant, text: conditioning)))
         } else {
-            _ = try model.textEncoder()
+            for index in model.parts.texts.indices { _ = try model.textEncoder(index) }
             contexts.append((job.hash, OpenedContext(variant: variant, text: nil)))
         }
         if contexts.count > Self.contextLimit {
@@ -98,7 +93,7 @@ public final class TaskRunner {
         contexts.append(entry)
         do {
             switch task.work {
-            case .encode(let ids): return try encode(ids, entry.opened)
+            case .encode(let work): return try encode(work, entry.opened)
             case .encodePicture(let work): return .moments(try encode(work, entry.opened))
             case .denoise(let work): return .prediction(try denoise(work, entry.opened))
             case .decode(let latent): return try decode(latent, entry.opened)
@@ -112,27 +107,49 @@ public final class TaskRunner {
         }
     }
 
-    private func encode(_ ids: [[Int32]], _ opened: OpenedContext) throws -> TaskOutput {
-        let state = try models.networks(opened.variant).textEncoder().encode(ids: ids).lastHiddenState
-        return .embeddings(rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array)
+    /// The last hidden state, normed, of Stable Diffusion's one encoder; of SDXL's two the hidden states without the norm, side
+    /// by side, and the second's pooled vector.
+    private func encode(_ work: EncodeWork, _ opened: OpenedContext) throws -> TaskOutput {
+        let model = try models.networks(opened.variant)
+        guard work.ids.count == model.parts.texts.count else {
+            throw ModelError(
+                .input, "ids for \(work.ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
+        }
+        var states: [Tensor] = []
+        var pooled: [Float] = []
+        for (index, ids) in work.ids.enumerated() {
+            let encoder = try model.textEncoder(index)
+            let output = try encoder.encode(ids: ids)
+            if model.parts.isXL {
+                states.append(try encoder.state(output, clipSkip: work.skippedLayers))
+                pooled = output.pooled.array
+            } else {
+                states.append(
+                    work.skippedLayers == 0
+                        ? output.lastHiddenState : try encoder.normedState(output, clipSkip: work.skippedLayers))
+            }
+        }
+        let state = states.dropFirst().reduce(states[0]) { context.concatenateChannels($0, $1) }
+        return .embeddings(
+            rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array, pooled: pooled)
     }
 
     private func denoise(_ work: DenoiseWork, _ opened: OpenedContext) throws -> Latent {
         let guided = work.guidance > 1
-        let text = try opened.text(guided: guided)
+        let text = try opened.rows(guided: guided)
         let latent = work.latent
-        let rows = text.shape[0]
+        let rows = text.vectors.shape[0]
         let sample = Tensor(
             planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let output = try models.networks(opened.variant).unet().forward(
-            UNetInput(sample: sample, timesteps: [work.timestep], text: text), plan: work.plan)
-        var values = output.planarArray
-        if guided {
-            // Rows are the negative prompt's and the prompt's.
-            let half = values.count / 2
-            for index in 0..<half { values[index] += work.guidance * (values[half + index] - values[index]) }
-            values.removeLast(half)
+        let timeIDs = work.timeIDs.map { numbers in
+            Tensor((0..<rows).flatMap { _ in numbers }, shape: [rows, numbers.count])
         }
+        let output = try models.networks(opened.variant).unet().forward(
+            UNetInput(
+                sample: sample, timesteps: [work.timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
+            plan: work.plan)
+        var values = output.planarArray
+        if guided { values = Guidance(scale: work.guidance, rescale: work.rescale).combined(values) }
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
         return Latent(channels: latent.channels, height: latent.height, width: latent.width, values: values)
     }
@@ -172,17 +189,40 @@ public final class TaskRunner {
 
 /// A context that tasks can run in.
 private struct OpenedContext {
+    /// The embedded prompts that a U-Net call takes.
+    struct Rows {
+        /// (rows, tokens, width)
+        let vectors: Tensor
+        /// SDXL: (rows, width)
+        let pooled: Tensor?
+
+        init(_ text: JobContext.Conditioning, _ range: Range<Int>) {
+            func slice(_ values: [Float]) -> [Float] {
+                let size = values.count / text.rows
+                return Array(values[(range.lowerBound * size)..<(range.upperBound * size)])
+            }
+            vectors = Tensor(slice(text.values), shape: [range.count, text.tokens, text.width])
+            pooled =
+                text.pooled.isEmpty
+                ? nil : Tensor(slice(text.pooled), shape: [range.count, text.pooled.count / text.rows])
+        }
+    }
+
     let variant: ModelVariants.Key
-    private let rows: Tensor?
+    /// The negative prompt's and the prompt's row; nil when the context has none.
+    private let guided: Rows?
+    /// The prompt's row.
+    private let alone: Rows?
 
     init(variant: ModelVariants.Key, text: JobContext.Conditioning?) {
         self.variant = variant
-        rows = text.map { Tensor($0.values, shape: [$0.rows, $0.tokens, $0.width]) }
+        guided = text.flatMap { $0.rows == 2 ? Rows($0, 0..<2) : nil }
+        alone = text.map { Rows($0, ($0.rows - 1)..<$0.rows) }
     }
 
     /// The embedded prompts: two rows with guidance, one without.
-    func text(guided: Bool) throws(ModelError) -> Tensor {
-        guard let rows, rows.shape[0] == (guided ? 2 : 1) else {
+    func rows(guided isGuided: Bool) throws(ModelError) -> Rows {
+        guard let rows = isGuided ? guided : alone else {
             throw ModelError(.input, "its guidance does not fit the number of prompts in its context.")
         }
         return rows
@@ -199,7 +239,8 @@ final class ModelNetworks {
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
     private var builtEncoder: VAEEncoder?
-    private var builtTextEncoder: CLIPTextModel?
+    /// By place among the model's text encoders.
+    private var builtTextEncoders: [Int: CLIPTextModel] = [:]
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
         (self.source, self.context, base) = (source, context, nil)
@@ -212,7 +253,7 @@ final class ModelNetworks {
     }
 
     /// Gives up what LoRA files can change; it is built again when it is needed.
-    func forgetMergeable() { (builtUNet, builtTextEncoder) = (nil, nil) }
+    func forgetMergeable() { (builtUNet, builtTextEncoders) = (nil, [:]) }
 
     /// The base, where the component is the base's own.
     private func owner(of component: String) -> ModelNetworks? {
@@ -251,14 +292,32 @@ final class ModelNetworks {
         return encoder
     }
 
-    func textEncoder() throws(RenderError) -> CLIPTextModel {
-        if let owner = owner(of: "text_encoder") { return try owner.textEncoder() }
-        if let builtTextEncoder { return builtTextEncoder }
+    func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
+        if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
+        if let built = builtTextEncoders[index] { return built }
         let encoder = try RenderError.model(source) {
-            try CLIPTextModel(source.weights(component: "text_encoder"), configuration: parts.text, context: context)
+            try CLIPTextModel(
+                source.weights(component: ModelParts.textEncoders[index]), configuration: parts.texts[index], context: context)
         }
-        builtTextEncoder = encoder
+        builtTextEncoders[index] = encoder
         return encoder
+    }
+
+    /// Refuses conditioning that the U-Net cannot take.
+    func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
+        guard conditioning.width == parts.unet.textWidth else {
+            throw RenderError(
+                .malformed,
+                "A job's conditioning has the width \(conditioning.width), but the U-Net of \(name) takes \(parts.unet.textWidth)."
+            )
+        }
+        let pooledWidth = parts.unet.added?.textWidth ?? 0
+        guard conditioning.pooled.count == conditioning.rows * pooledWidth else {
+            throw RenderError(
+                .malformed,
+                "A job's conditioning has \(conditioning.pooled.count) pooled numbers, but the U-Net of \(name) takes \(pooledWidth) a row."
+            )
+        }
     }
 }
 

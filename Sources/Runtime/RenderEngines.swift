@@ -128,7 +128,7 @@ private struct ExpectedOutput: Sendable {
     func check(_ output: TaskOutput) throws(RenderError) {
         let actual: Shape =
             switch output {
-            case .embeddings(let rows, _, _, _): .embeddings(rows: rows)
+            case .embeddings(let rows, _, _, _, _): .embeddings(rows: rows)
             case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
             case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
             case .pixels(let width, let height, _): .pixels(width: width, height: height)

@@ -34,6 +34,7 @@ extension RequestOptions {
         if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
         request.eta = eta
         request.loras = lora.map { LoRAArgument($0).selection }
+        try conditioning.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
     }

@@ -87,6 +87,8 @@ struct RequestOptions: ParsableArguments {
                 + "same.",
             valueName: "file:scale"))
     var lora: [String] = []
+
+    @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
 }
 
 /// How many pictures are made of one request.
