@@ -69,9 +69,8 @@ let package = Package(
         library(
             "Rendering",
             [
-                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "Prompting",
-                "RandomStreams",
-                "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -132,8 +131,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "PatchGeometry", "Prompting", "RandomStreams", "Rendering",
-                "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
+                "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

@@ -11,17 +11,21 @@ public import Weights
 public struct ModelDescription: Sendable {
     /// The folder's path or the embedded model's name, for messages and the picture's parameters.
     public let name: String
-    /// SHA-256 over all files that decide results.
+    /// SHA-256 over all files that decide results, without LoRA files.
     public let identity: SHA256Digest
+    /// LoRA files that are merged into the weights, in order.
+    public internal(set) var loras: [AppliedLoRA] = []
     public let recommended: RecommendedSettings
     /// Native side of a picture in pixels.
     public var nativeSize: Int { sampleSize * scaleFactor }
 
+    let source: ModelSource
     /// Native latent side.
     let sampleSize: Int
     /// Pixels of one latent side.
     let scaleFactor: Int
     let latentChannels: Int
+    let vae: VAEConfiguration
     /// Tokens of one chunk of a prompt, start and end among them.
     let textTokens: Int
     /// Width of a token's vector, of all text encoders together.
@@ -60,10 +64,12 @@ public struct ModelDescription: Sendable {
                 .badModel, "\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
         }
         name = source.name
+        self.source = source
         sampleSize = side
         scaleFactor = parts.vae.scale
         latentChannels = parts.vae.latentChannels
         inputChannels = parts.unet.inChannels
+        vae = parts.vae
         textWidth = parts.unet.textWidth
         pooledWidth = parts.unet.added?.textWidth
         zeroesEmptyPrompt = parts.zeroesEmptyPrompt

@@ -99,7 +99,7 @@ struct ModelParts {
                 "\(source.name): latents of \(vae.latentChannels) channels are not supported, only 1 to \(TaskLimits.channels.upperBound)."
             )
         }
-        guard vae.outChannels == 3 else {
+        guard vae.outChannels == 3, vae.imageChannels == 3 else {
             throw RenderError(
                 .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
         }

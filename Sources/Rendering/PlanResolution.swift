@@ -1,4 +1,5 @@
 import Acceleration
+import ImageConditioning
 import PatchGeometry
 import Samplers
 
@@ -31,7 +32,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
-        try checkModel()
+        try checkRecipe()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
@@ -40,6 +41,7 @@ struct PlanResolution {
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
+        let source = try sourcePlan(sampler)
         let method = resolvedMethod
         let cut = method == .cut ? try cutGeometry(sampler) : nil
         if method == .direct,
@@ -60,14 +62,38 @@ struct PlanResolution {
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, calls: sampler.calls,
+            firstCall: source?.firstCall ?? 0, source: source,
             guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
             eta: request.eta, method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut),
             hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
-            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(sampler, cut) + text.notes)
+            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(sampler, cut) + text.notes,
+            loras: model.loras)
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
             prompts: text.prompts)
+    }
+
+    /// What is done with the source picture. A model for inpainting needs one and its mask.
+    private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+        let isMasked = request.source?.mask != nil
+        guard !model.isInpainting || isMasked else {
+            throw RenderError(
+                .invalidRequest,
+                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
+        }
+        guard request.source != nil else { return nil }
+        do {
+            let mode: ImageMode =
+                isMasked
+                ? try ImageMode(inpaintingWithInputChannels: model.inputChannels, latentChannels: model.latentChannels)
+                : .imageToImage
+            // The decimal number that the user wrote: 0.7 of 10 steps are 7.
+            let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
+            return SourcePlan(mode: mode, strength: strength, firstCall: try mode.firstCall(sampler, strength: strength))
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
     }
 
     /// The decoded picture comes back from a worker as one message. Said now, not after hours of denoising.
@@ -200,12 +226,8 @@ extension PlanResolution {
     private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
     private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
-    /// What the model cannot do.
-    private func checkModel() throws(RenderError) {
-        if model.isInpainting {
-            throw RenderError(
-                .invalidRequest, "\(model.name) is a model for inpainting: it needs a picture and a mask (-i and --mask).")
-        }
+    /// A recipe of HiDiffusion that is not the model's.
+    private func checkRecipe() throws(RenderError) {
         if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
             throw RenderError(
                 .invalidRequest,

@@ -4,7 +4,10 @@ import Samplers
 public import StrictJSON
 
 extension RenderRequest {
-    /// The request as it travels: one object, absent keys where a value is nil.
+    /// The request as it travels: one object, and the pixels of the source picture where there is one.
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { (json, source?.payload ?? []) }
+
+    /// The request as one object, with absent keys where a value is nil. Of the source picture it says size and hash only.
     public var json: JSONValue {
         var object = JSONObject()
         object["prompt"] = .string(prompt)
@@ -29,17 +32,25 @@ extension RenderRequest {
         object["structure_fraction"] = structureFraction.map { .string($0.description) }
         object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
         object["eta"] = .number(Double(eta))
+        object["source"] = source?.json
+        object["strength"] = strength.map { .number(Double($0)) }
+        if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
         return .object(object)
     }
 
     private static let keys: Set<String> = [
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "detail_cfg_scale", "guidance_rescale",
         "clip_skip", "original_size", "crop_top_left", "target_size", "seed", "method", "hidiffusion", "hidiffusion_family",
-        "patch", "stride", "structure_fraction", "sampling_method", "eta",
+        "patch", "stride", "structure_fraction", "sampling_method", "eta", "source", "strength", "lora",
     ]
 
-    /// Reads a request and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it does not know.
-    public init(json: JSONValue) throws(RenderError) {
+    /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
+    /// does not know.
+    public init(json: JSONValue) throws(RenderError) { try self.init(metadata: json, payload: []) }
+
+    /// Reads a request as `encoded()` writes it and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
+    /// does not know.
+    public init(metadata json: JSONValue, payload: [UInt8]) throws(RenderError) {
         self.init()
         guard let object = json.objectValue else {
             throw RenderError(.invalidRequest, "A request must be a JSON object, not \(json.kindName).")
@@ -75,6 +86,14 @@ extension RenderRequest {
             $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
         }
         eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
+        source = try fields.source(payload)
+        strength = try fields.value("strength", "a number", \.doubleValue).map { Float($0) }
+        loras =
+            try fields.value("lora", "a list of objects with \"name\" and \"scale\"") { value -> [LoRASelection]? in
+                guard let list = value.arrayValue, list.count <= LoRASelection.countLimit else { return nil }
+                let selections = list.compactMap { LoRASelection(json: $0) }
+                return selections.count == list.count ? selections : nil
+            } ?? loras
         try validated()
     }
 }
@@ -127,5 +146,15 @@ private struct RequestFields {
         guard let value = object[key] else { return nil }
         guard let result = read(value) else { throw RenderError(.invalidRequest, "The request's \"\(key)\" must be \(kind).") }
         return result
+    }
+
+    func source(_ payload: [UInt8]) throws(RenderError) -> SourcePicture? {
+        guard let json = object["source"] else {
+            guard payload.isEmpty else {
+                throw RenderError(.invalidRequest, "A picture came with the request, which has no \"source\".")
+            }
+            return nil
+        }
+        return try SourcePicture(json: json, payload: payload)
     }
 }

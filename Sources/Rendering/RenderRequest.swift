@@ -56,8 +56,17 @@ public struct RenderRequest: Sendable, Equatable {
     public var samplingMethod: SamplingMethod?
     /// DDIM's share of fresh noise, 0 to 1.
     public var eta: Float = 0
+    /// The picture to start from, of the size asked for; with a mask only a part of it is made anew.
+    public var source: SourcePicture?
+    /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
+    public var strength: Float?
+    /// LoRA files beside those that the prompt's tags name, in the order of merging.
+    public var loras: [LoRASelection] = []
 
     public init() {}
+
+    /// What stable-diffusion.cpp and A1111 take when the user says nothing.
+    public static let defaultStrength: Float = 0.75
 
     /// The largest side of a picture, in pixels.
     public static let sideLimit = 16384
@@ -70,6 +79,7 @@ public struct RenderRequest: Sendable, Equatable {
     public func validated() throws(RenderError) {
         try check(prompt: prompt, "prompt")
         try check(prompt: negativePrompt, "negative prompt")
+        _ = try selectedLoRAs()
         try check(side: width, "width", 64...Self.sideLimit)
         try check(side: height, "height", 64...Self.sideLimit)
         if let steps, !(1...Self.stepLimit).contains(steps) {
@@ -82,6 +92,7 @@ public struct RenderRequest: Sendable, Equatable {
         guard (0...1).contains(eta) else {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
+        try checkSource()
         if let patch { try check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {
@@ -121,6 +132,25 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(
                 .invalidRequest,
                 "A crop at \(cropTopLeft.top),\(cropTopLeft.left) px is not possible: choose 0 to \(Self.sideLimit).")
+        }
+    }
+
+    private func checkSource() throws(RenderError) {
+        guard let source else {
+            guard strength == nil else {
+                throw RenderError(
+                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
+            }
+            return
+        }
+        guard source.width == width, source.height == height else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
+                    + "sizes must be equal.")
+        }
+        if let strength, !(strength > 0 && strength <= 1) {
+            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
         }
     }
 

@@ -6,6 +6,8 @@ public import StrictJSON
 public enum RenderPhase: String, Sendable, CaseIterable {
     /// Prompts become embeddings.
     case encode
+    /// The source picture becomes a latent.
+    case picture
     /// The whole latent, one task a step.
     case denoise
     /// CutDiffusion's patches that share their pixels.
@@ -54,11 +56,22 @@ struct DenoiseWork: Sendable, Equatable {
     static let timeIDCount = 6
 }
 
+/// A picture for the autoencoder's encoder.
+struct PictureWork: Sendable, Equatable {
+    var width: Int
+    var height: Int
+    /// Row by row, three bytes a pixel.
+    var rgb: [UInt8]
+    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
+    var mask: [UInt8]?
+}
+
 /// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
     enum Work: Sendable, Equatable {
         case encode(EncodeWork)
+        case encodePicture(PictureWork)
         case denoise(DenoiseWork)
         /// A latent in the U-Net's scale.
         case decode(Latent)
@@ -77,6 +90,7 @@ public struct RenderTask: Sendable, Equatable {
     public var cost: Double {
         switch work {
         case .encode: 1
+        case .encodePicture(let work): Double(work.height * work.width) / 64 * 2
         case .denoise(let work): Double(work.latent.height * work.latent.width) * (work.guidance > 1 ? 2 : 1)
         case .decode(let latent): Double(latent.height * latent.width) * 4
         }
@@ -90,6 +104,8 @@ public struct RenderTask: Sendable, Equatable {
 public enum TaskOutput: Sendable, Equatable {
     /// (rows, tokens, width), and SDXL's pooled vectors (rows, their width), else none.
     case embeddings(rows: Int, tokens: Int, width: Int, values: [Float], pooled: [Float] = [])
+    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
+    case moments(Latent)
     /// What the U-Net predicts, after guidance.
     case prediction(Latent)
     /// Row-major, three bytes a pixel.
@@ -120,14 +136,22 @@ public struct JobContext: Sendable, Equatable {
         var pooled: [Float] = []
     }
 
+    /// A LoRA file that is merged into the model, by its content.
+    struct LoRA: Sendable, Hashable {
+        var sha256: SHA256Digest
+        var scale: Double
+    }
+
     public let modelIdentity: SHA256Digest
+    /// In the order of merging.
+    let loras: [LoRA]
     let conditioning: Conditioning?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest
 
-    init(modelIdentity: SHA256Digest, conditioning: Conditioning?) {
-        (self.modelIdentity, self.conditioning) = (modelIdentity, conditioning)
-        let encoded = JobContext.encode(modelIdentity, conditioning)
+    init(modelIdentity: SHA256Digest, loras: [LoRA] = [], conditioning: Conditioning?) {
+        (self.modelIdentity, self.loras, self.conditioning) = (modelIdentity, loras, conditioning)
+        let encoded = JobContext.encode(modelIdentity, loras, conditioning)
         let hasher = SHA256Hasher()
         hasher.update(encoded.metadata.canonicalBytes())
         hasher.update(encoded.payload)
@@ -135,13 +159,16 @@ public struct JobContext: Sendable, Equatable {
     }
 
     /// The context as it travels.
-    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { JobContext.encode(modelIdentity, conditioning) }
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
+        JobContext.encode(modelIdentity, loras, conditioning)
+    }
 
     private static func encode(
-        _ model: SHA256Digest, _ conditioning: Conditioning?
+        _ model: SHA256Digest, _ loras: [LoRA], _ conditioning: Conditioning?
     ) -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["model"] = .string(model.hex)
+        if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         guard let conditioning else { return (.object(object), []) }
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
@@ -155,14 +182,15 @@ public struct JobContext: Sendable, Equatable {
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
-        try fields.only(["model", "rows", "tokens", "width", "pooled"])
+        try fields.only(["model", "loras", "rows", "tokens", "width", "pooled"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
+        let loras = try LoRA.list(fields.has("loras") ? metadata["loras"] : nil)
         guard fields.has("rows") else {
-            try fields.only(["model"])
+            try fields.only(["model", "loras"])
             guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
-            self.init(modelIdentity: model, conditioning: nil)
+            self.init(modelIdentity: model, loras: loras, conditioning: nil)
             return
         }
         let rows = try fields.integer("rows", 1...2)
@@ -175,7 +203,7 @@ public struct JobContext: Sendable, Equatable {
             throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
         }
         self.init(
-            modelIdentity: model,
+            modelIdentity: model, loras: loras,
             conditioning: Conditioning(
                 rows: rows, tokens: tokens, width: width, values: Array(values[..<count]), pooled: Array(values[count...])))
     }

@@ -12,13 +12,14 @@ enum TaskLimits {
     static let chunks = 16
     /// Tokens of a whole encoded prompt.
     static let promptTokens = tokens * chunks
-    static let textEncoders = 1...2
     static let skippedLayers = 0...255
     static let textWidth = 1...65536
     static let windowBlocks = 1024
     /// 8-bit pixels of a whole picture. The decoded picture is one message, and its PNG another, each of 64 MiB at most; a PNG
     /// of noise is larger than its pixels, and its text comes on top.
     static let pictureBytes = 60 << 20
+    /// A source picture with its mask is one message.
+    static let sourceBytes = 64 << 20
 }
 
 extension RenderTask {
@@ -36,6 +37,11 @@ extension RenderTask {
             }
             object["skip"] = .integer(Int64(work.skippedLayers))
             return (.object(object), [])
+        case .encodePicture(let work):
+            object["width"] = .integer(Int64(work.width))
+            object["height"] = .integer(Int64(work.height))
+            object["masked"] = .bool(work.mask != nil)
+            return (.object(object), work.rgb + (work.mask ?? []))
         case .denoise(let work):
             object.setShape(of: work.latent)
             object["timestep"] = .number(Double(work.timestep))
@@ -73,6 +79,9 @@ extension RenderTask {
             }
             work = .encode(
                 EncodeWork(ids: try Self.ids(metadata), skippedLayers: try fields.integer("skip", TaskLimits.skippedLayers)))
+        case .picture:
+            try fields.only(Self.commonKeys + ["width", "height", "masked"])
+            work = .encodePicture(try PictureWork(fields, payload))
         case .decode:
             try fields.only(Self.commonKeys + Latent.keys)
             work = .decode(try Latent(fields, payload))
@@ -129,6 +138,23 @@ extension RenderTask {
     }
 }
 
+extension PictureWork {
+    fileprivate init(_ fields: WireFields, _ payload: [UInt8]) throws(RenderError) {
+        width = try fields.integer("width", 1...RenderRequest.sideLimit)
+        height = try fields.integer("height", 1...RenderRequest.sideLimit)
+        let isMasked = try fields.flag("masked")
+        let pixels = width * height
+        guard payload.count == pixels * (isMasked ? 4 : 3) else {
+            throw RenderError(.malformed, "A picture to encode has \(payload.count) bytes, no \(width)×\(height) pixels.")
+        }
+        rgb = Array(payload[..<(pixels * 3)])
+        mask = isMasked ? Array(payload[(pixels * 3)...]) : nil
+        guard mask?.allSatisfy({ $0 <= 1 }) ?? true else {
+            throw RenderError(.malformed, "A picture to encode has a mask that is not of 0 and 1.")
+        }
+    }
+}
+
 extension Latent {
     fileprivate static let keys = ["channels", "height", "width"]
 
@@ -162,6 +188,10 @@ extension TaskOutput {
             object["width"] = .integer(Int64(width))
             if !pooled.isEmpty { object["pooled"] = .integer(Int64(pooled.count / rows)) }
             return (.object(object), TensorBytes.encode(values + pooled))
+        case .moments(let latent):
+            object["kind"] = "moments"
+            object.setShape(of: latent)
+            return (.object(object), TensorBytes.encode(latent.values))
         case .prediction(let latent):
             object["kind"] = "prediction"
             object.setShape(of: latent)
@@ -180,6 +210,9 @@ extension TaskOutput {
         switch try fields.string("kind") {
         case "embeddings":
             self = try Self.embeddings(fields, payload)
+        case "moments":
+            try fields.only(["kind"] + Latent.keys)
+            self = .moments(try Latent(fields, payload))
         case "prediction":
             try fields.only(["kind"] + Latent.keys)
             self = .prediction(try Latent(fields, payload))

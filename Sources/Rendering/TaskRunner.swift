@@ -1,6 +1,7 @@
 import Acceleration
 public import ContentHash
 import DiffusionModels
+import ImageConditioning
 public import TensorCore
 public import Weights
 
@@ -9,7 +10,7 @@ public import Weights
 /// Networks are built when a context or a task first needs them and kept.
 public final class TaskRunner {
     /// The identities of the models it can run, in the order in which they were given.
-    public let modelIdentities: [SHA256Digest]
+    public var modelIdentities: [SHA256Digest] { models.identities }
     /// What decides the last bits of its results.
     public var numericsClass: String { context.numericsClass }
     /// The most bytes of activations in use at once so far.
@@ -19,7 +20,7 @@ public final class TaskRunner {
     var idleActivationBytes: Int { context.idleActivationBytes }
 
     private let context: ComputeContext
-    private var networks: [SHA256Digest: ModelNetworks] = [:]
+    let models: ModelVariants
     /// Contexts by hash, the one used last at the end.
     private var contexts: [(hash: SHA256Digest, opened: OpenedContext)] = []
 
@@ -28,44 +29,37 @@ public final class TaskRunner {
 
     /// Computes the models' identities, which reads all their files once.
     ///
+    /// - Parameter loras: where the LoRA files are that jobs name by their content.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
-    public init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RenderError) {
+    public init(
+        models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
+    ) throws(RenderError) {
         do { context = try ComputeContext(backend: backend, threads: threads) } catch {
             throw RenderError(.compute, error.message)
         }
-        var identities: [SHA256Digest] = []
-        for source in models {
-            let identity = try RenderError.model(source) { try source.identity() }
-            if networks[identity] == nil {
-                identities.append(identity)
-                networks[identity] = try ModelNetworks(source, context)
-            }
-        }
-        modelIdentities = identities
+        self.models = try ModelVariants(models, library: loras, context: context)
     }
 
     /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
     /// should not come out when the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.malformed` for prompts that do not
-    ///   fit it.
+    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it does
+    ///   not have, `.malformed` for prompts that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
         if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
             contexts.append(contexts.remove(at: place))
             return
         }
-        guard let model = networks[job.modelIdentity] else {
-            throw RenderError(
-                .badModel, "This worker has no model \(job.modelIdentity.hex): start it with the folder of that model (-m).")
-        }
+        let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
+        let model = try models.networks(variant)
         _ = try model.decoder()
         if let conditioning = job.conditioning {
             try model.check(conditioning)
             _ = try model.unet()
-            contexts.append((job.hash, OpenedContext(model: model, text: conditioning)))
+            contexts.append((job.hash, OpenedContext(variant: variant, text: conditioning)))
         } else {
             for index in model.parts.texts.indices { _ = try model.textEncoder(index) }
-            contexts.append((job.hash, OpenedContext(model: model, text: nil)))
+            contexts.append((job.hash, OpenedContext(variant: variant, text: nil)))
         }
         if contexts.count > Self.contextLimit {
             contexts.removeFirst()
@@ -81,8 +75,11 @@ public final class TaskRunner {
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
-            // Decoding a large picture takes far more memory than all else, and is the last task of its job.
-            if case .decode = task.work { context.trimMemory() }
+            // A large picture at once takes far more memory than all else, and only once in a job.
+            switch task.work {
+            case .decode, .encodePicture: context.trimMemory()
+            case .encode, .denoise: break
+            }
         }
         return try compute(task)
     }
@@ -97,6 +94,7 @@ public final class TaskRunner {
         do {
             switch task.work {
             case .encode(let work): return try encode(work, entry.opened)
+            case .encodePicture(let work): return .moments(try encode(work, entry.opened))
             case .denoise(let work): return .prediction(try denoise(work, entry.opened))
             case .decode(let latent): return try decode(latent, entry.opened)
             }
@@ -112,7 +110,7 @@ public final class TaskRunner {
     /// The last hidden state, normed, of Stable Diffusion's one encoder; of SDXL's two the hidden states without the norm, side
     /// by side, and the second's pooled vector.
     private func encode(_ work: EncodeWork, _ opened: OpenedContext) throws -> TaskOutput {
-        let model = opened.model
+        let model = try models.networks(opened.variant)
         guard work.ids.count == model.parts.texts.count else {
             throw ModelError(
                 .input, "ids for \(work.ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
@@ -146,7 +144,7 @@ public final class TaskRunner {
         let timeIDs = work.timeIDs.map { numbers in
             Tensor((0..<rows).flatMap { _ in numbers }, shape: [rows, numbers.count])
         }
-        let output = try opened.model.unet().forward(
+        let output = try models.networks(opened.variant).unet().forward(
             UNetInput(
                 sample: sample, timesteps: [work.timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
             plan: work.plan)
@@ -156,8 +154,22 @@ public final class TaskRunner {
         return Latent(channels: latent.channels, height: latent.height, width: latent.width, values: values)
     }
 
+    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
+    private func encode(_ work: PictureWork, _ opened: OpenedContext) throws -> Latent {
+        let encoder = try models.networks(opened.variant).encoder()
+        var planes = PicturePixels.planes(rgb: work.rgb)
+        if let mask = work.mask {
+            planes = try InpaintMask(mask.map { Float($0) }, height: work.height, width: work.width).maskedImage(planes)
+        }
+        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: work.height, w: work.width))
+        let (mean, variance) = (moments.mean, moments.logVariance)
+        return Latent(
+            channels: mean.shape[3] * 2, height: mean.shape[1], width: mean.shape[2],
+            values: mean.planarArray + variance.planarArray)
+    }
+
     private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
-        let decoder = try opened.model.decoder()
+        let decoder = try models.networks(opened.variant).decoder()
         guard latent.channels == decoder.configuration.latentChannels else {
             throw ModelError(
                 .input,
@@ -196,14 +208,14 @@ private struct OpenedContext {
         }
     }
 
-    let model: ModelNetworks
+    let variant: ModelVariants.Key
     /// The negative prompt's and the prompt's row; nil when the context has none.
     private let guided: Rows?
     /// The prompt's row.
     private let alone: Rows?
 
-    init(model: ModelNetworks, text: JobContext.Conditioning?) {
-        self.model = model
+    init(variant: ModelVariants.Key, text: JobContext.Conditioning?) {
+        self.variant = variant
         guided = text.flatMap { $0.rows == 2 ? Rows($0, 0..<2) : nil }
         alone = text.map { Rows($0, ($0.rows - 1)..<$0.rows) }
     }
@@ -218,23 +230,40 @@ private struct OpenedContext {
 }
 
 /// The networks of one model, each built when it is first needed.
-private final class ModelNetworks {
-    private let source: ModelSource
+final class ModelNetworks {
+    let source: ModelSource
     private let context: ComputeContext
     let parts: ModelParts
+    /// The same model without LoRA files, whose networks are used where these files change nothing.
+    private let base: ModelNetworks?
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
+    private var builtEncoder: VAEEncoder?
     /// By place among the model's text encoders.
     private var builtTextEncoders: [Int: CLIPTextModel] = [:]
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
-        (self.source, self.context) = (source, context)
+        (self.source, self.context, base) = (source, context, nil)
         parts = try ModelParts(source)
+    }
+
+    /// - Parameter source: the base's own with LoRA files merged into it.
+    init(_ source: ModelSource, over base: ModelNetworks) {
+        (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
+    }
+
+    /// Gives up what LoRA files can change; it is built again when it is needed.
+    func forgetMergeable() { (builtUNet, builtTextEncoders) = (nil, [:]) }
+
+    /// The base, where the component is the base's own.
+    private func owner(of component: String) -> ModelNetworks? {
+        base.flatMap { source.changedComponents.contains(component) ? nil : $0 }
     }
 
     var name: String { source.name }
 
     func unet() throws(RenderError) -> UNet {
+        if let owner = owner(of: "unet") { return try owner.unet() }
         if let builtUNet { return builtUNet }
         let unet = try RenderError.model(source) {
             try UNet(source.weights(component: "unet"), configuration: parts.unet, context: context)
@@ -244,6 +273,7 @@ private final class ModelNetworks {
     }
 
     func decoder() throws(RenderError) -> VAEDecoder {
+        if let owner = owner(of: "vae") { return try owner.decoder() }
         if let builtDecoder { return builtDecoder }
         let decoder = try RenderError.model(source) {
             try VAEDecoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
@@ -252,7 +282,19 @@ private final class ModelNetworks {
         return decoder
     }
 
+    func encoder() throws(RenderError) -> VAEEncoder {
+        if let owner = owner(of: "vae") { return try owner.encoder() }
+        if let builtEncoder { return builtEncoder }
+        let encoder = try RenderError.model(source) {
+            try VAEEncoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
+        }
+        builtEncoder = encoder
+        return encoder
+    }
+
+    /// - Parameter index: among the model's text encoders.
     func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
+        if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
         if let built = builtTextEncoders[index] { return built }
         let encoder = try RenderError.model(source) {
             try CLIPTextModel(

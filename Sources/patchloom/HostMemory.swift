@@ -24,7 +24,7 @@ enum HostMemory {
 
     /// The size of the weight files in the components of a model folder.
     static func weightBytes(folder: String) -> Int {
-        ["text_encoder", "unet", "vae"].reduce(0) { sum, component in
+        ["text_encoder", "text_encoder_2", "unet", "vae"].reduce(0) { sum, component in
             let path = folder + "/" + component
             let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
             return names.filter { $0.hasSuffix(".safetensors") }.reduce(sum) { sum, name in

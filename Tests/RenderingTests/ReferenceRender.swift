@@ -31,6 +31,11 @@ enum StubNetwork {
                 rows: rows, tokens: tokens, width: model.textWidth,
                 values: [Float](repeating: 0.5, count: rows * tokens * model.textWidth),
                 pooled: [Float](repeating: 0.25, count: rows * (model.pooledWidth ?? 0)))
+        case .encodePicture(let work):
+            let (height, width) = (work.height / 8, work.width / 8)
+            return .moments(
+                Latent(
+                    channels: 8, height: height, width: width, values: [Float](repeating: 0.25, count: 8 * height * width)))
         case .denoise(let work):
             var latent = work.latent
             latent.values = predict(latent.values.map(Double.init), latent.channels, latent.height, latent.width).map {

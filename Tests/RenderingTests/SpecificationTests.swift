@@ -232,6 +232,9 @@ import Testing
             replacingLast("pooled", .embeddings(rows: rows, tokens: tokens, width: width, values: values, pooled: [1]))
             values[values.count - 1] = .nan
             replacingLast("NaN", .embeddings(rows: rows, tokens: tokens, width: width, values: values))
+        case .moments(var latent):
+            latent.values[0] = .nan
+            replacingLast("NaN", .moments(latent))
         case .prediction(var latent):
             let (channels, height, width) = (latent.channels, latent.height, latent.width)
             replacingLast(
@@ -260,7 +263,7 @@ extension RenderTask {
     /// The latent that the task carries.
     var latent: Latent? {
         switch work {
-        case .encode: nil
+        case .encode, .encodePicture: nil
         case .denoise(let work): work.latent
         case .decode(let latent): latent
         }
