@@ -65,11 +65,12 @@ let package = Package(
         library("PatchGeometry", ["RandomStreams"]),
         library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
+        library("Prompting", ["Tokenizing"]),
         library(
             "Rendering",
             [
-                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Samplers",
-                "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -93,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime", "Samplers",
+                "Acceleration", "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
@@ -116,6 +118,7 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
+        tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests("PatchGeometryTests", ["PatchGeometry", "RandomStreams", "Samplers", "StrictJSON", "TestSupport"]),
         tests(
@@ -128,7 +131,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "PatchGeometry", "RandomStreams", "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
+                "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

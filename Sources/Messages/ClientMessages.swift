@@ -6,17 +6,21 @@ public struct Submit: Sendable, Equatable {
     public var request: JSONValue
     /// The identity of the model, nil for the coordinator's first.
     public var model: String?
+    /// What belongs to the request and is no text: the picture to start from. Empty in most requests.
+    public var payload: [UInt8]
 
-    public init(request: JSONValue, model: String?) {
+    public init(request: JSONValue, model: String?, payload: [UInt8] = []) {
         self.request = request
         self.model = model
+        self.payload = payload
     }
 }
 
-extension Submit: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
+extension Submit {
+    init(_ fields: FieldReader, payload: [UInt8]) throws(MessageError) {
         request = try fields.object("request")
         model = try fields.optionalDigest("model")
+        self.payload = payload
     }
 
     func write(to object: inout JSONObject) {

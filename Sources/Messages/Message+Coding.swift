@@ -41,6 +41,7 @@ extension Message {
         case .lease(let body): body.payload
         case .result(let body): body.payload
         case .jobResult(let body): body.payload
+        case .submit(let body): body.payload
         case .accept(let list), .cancel(let list), .cancelled(let list): list.payload
         case .resultAck(let acks): acks.payload
         default: []
@@ -60,7 +61,7 @@ extension Message {
     /// Whether the type has a payload; an error when it has none and got one.
     private static func carriesPayload(_ type: MessageType, _ payload: [UInt8]) throws(MessageError) -> Bool {
         switch type {
-        case .jobOpen, .lease, .result, .jobResult, .accept, .cancel, .cancelled, .resultAck: return true
+        case .jobOpen, .lease, .result, .jobResult, .submit, .accept, .cancel, .cancelled, .resultAck: return true
         default:
             guard payload.isEmpty else { throw MessageError(.length, "\(type): there must be no payload") }
             return false
@@ -98,7 +99,6 @@ extension Message {
         case .fail: .fail(try Failure(fields))
         case .drain: .drain(try Drain(fields))
         case .bye: .bye(try Bye(fields))
-        case .submit: .submit(try Submit(fields))
         case .submitted: .submitted(try Submitted(fields))
         case .jobEvent: .jobEvent(try JobNote(fields))
         default: throw MessageError(.type, "\(type): the type has another shape")
@@ -132,6 +132,7 @@ extension Message {
                     computeMicroseconds: try fields.integer("compute_us", 0...Int.max),
                     wireMicroseconds: try fields.integer("wire_us", 0...Int.max), output: try fields.object("output"),
                     payload: payload))
+        case .submit: return .submit(try Submit(fields, payload: payload))
         default: return .jobResult(try ResultChunk(fields, payload: payload))
         }
     }

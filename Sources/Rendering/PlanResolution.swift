@@ -1,4 +1,5 @@
 import Acceleration
+import ImageConditioning
 import PatchGeometry
 import Samplers
 
@@ -10,6 +11,7 @@ struct ResolvedPlan: Sendable {
     let cut: CutGeometry?
     /// How many shift ids window attention takes; nil when HiDiffusion is off throughout.
     let windowBlocks: Int?
+    let prompts: PromptConditioning
 }
 
 /// CutDiffusion's two ways to cut the canvas.
@@ -30,6 +32,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
+        try checkModel()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
@@ -38,27 +41,53 @@ struct PlanResolution {
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
+        let source = try sourcePlan(sampler)
         let method = resolvedMethod
         let cut = method == .cut ? try cutGeometry(sampler) : nil
-        if method == .direct, request.patch != nil || request.stride != nil || request.structureFraction != nil {
+        if method == .direct,
+            request.patch != nil || request.stride != nil || request.structureFraction != nil
+                || request.detailGuidanceScale != nil
+        {
             throw RenderError(
                 .invalidRequest,
-                "Patch, stride and structure fraction belong to the method cut, but this picture is rendered directly: leave them out "
-                    + "or choose the method cut.")
+                "Patch, stride, structure fraction and detail guidance belong to the method cut, but this picture is rendered directly: "
+                    + "leave them out or choose the method cut.")
         }
         let structure = usesHiDiffusion(
             height: cut?.grid.patchHeight ?? latentHeight, width: cut?.grid.patchWidth ?? latentWidth)
         let detail =
             cut.map { usesHiDiffusion(height: $0.views.windowHeight, width: $0.views.windowWidth) } ?? structure
         try checkHiDiffusionIsUsed(structure || detail, cut)
+        let text = try resolvedText(cut)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, calls: sampler.calls,
-            guidanceScale: request.guidanceScale ?? model.recommended.guidanceScale, seed: request.seed, eta: request.eta,
-            method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut), hiDiffusionInStructure: structure,
-            hiDiffusionInDetail: detail, notes: notes(sampler, cut) + (try promptNotes()))
+            firstCall: source?.firstCall ?? 0, source: source,
+            guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
+            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
+            eta: request.eta, method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut),
+            hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
+            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(sampler, cut) + text.notes,
+            loras: model.loras)
         return ResolvedPlan(
-            plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil)
+            plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
+            prompts: text.prompts)
+    }
+
+    /// What is done with the source picture.
+    private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+        guard let source = request.source else { return nil }
+        do {
+            let mode: ImageMode =
+                source.mask != nil
+                ? try ImageMode(inpaintingWithInputChannels: model.inputChannels, latentChannels: model.latentChannels)
+                : .imageToImage
+            // The decimal number that the user wrote: 0.7 of 10 steps are 7.
+            let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
+            return SourcePlan(mode: mode, strength: strength, firstCall: try mode.firstCall(sampler, strength: strength))
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
     }
 
     /// The decoded picture comes back from a worker as one message. Said now, not after hours of denoising.
@@ -135,14 +164,14 @@ struct PlanResolution {
 
     /// Whether HiDiffusion is on for a U-Net input of this size.
     private func usesHiDiffusion(height: Int, width: Int) -> Bool {
-        guard request.hiDiffusion != .off, model.hiDiffusionFamily != nil else { return false }
+        guard request.hiDiffusion != .off, hiDiffusionFamily != nil else { return false }
         return HiDiffusionGuard.allows(height: height, width: width, native: native)
     }
 
     /// `on` must not be ignored in silence.
     private func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
         guard request.hiDiffusion == .on, !used else { return }
-        guard model.hiDiffusionFamily != nil else {
+        guard hiDiffusionFamily != nil else {
             throw RenderError(
                 .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
         }
@@ -163,25 +192,14 @@ struct PlanResolution {
                 "the model's own scheduler \(model.scheduler.className) is not supported yet; \(sampler.method.rawValue) stands in"
             )
         }
+        if model.family.isXL, max(request.width, request.height) < model.nativeSize {
+            notes.append(
+                "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
+            )
+        }
         if let cut, !cut.grid.isExact {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
-        }
-        return notes
-    }
-
-    /// What of the prompts has no effect.
-    private func promptNotes() throws(RenderError) -> [String] {
-        var notes: [String] = []
-        let room = model.textTokens - 2
-        let isGuided = (request.guidanceScale ?? model.recommended.guidanceScale) > 1
-        let negative = isGuided ? request.negativePrompt : ""
-        for (name, text) in [("prompt", request.prompt), ("negative prompt", negative)] {
-            let count = try model.tokenCount(text)
-            if count > room { notes.append("the \(name) has \(count) tokens, of which the model reads the first \(room)") }
-        }
-        if !isGuided, !request.negativePrompt.isEmpty {
-            notes.append("the negative prompt has no effect without guidance above 1")
         }
         return notes
     }
@@ -192,5 +210,70 @@ struct PlanResolution {
             patchWidth: geometry.grid.patchWidth, viewHeight: geometry.views.windowHeight,
             viewWidth: geometry.views.windowWidth,
             stride: geometry.views.stride, viewsPerStep: geometry.views.count, structureSteps: geometry.phases.structureSteps)
+    }
+}
+
+// MARK: - Model and text
+
+extension PlanResolution {
+    private var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
+    private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
+    private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
+
+    /// What the model cannot do.
+    private func checkModel() throws(RenderError) {
+        guard !model.isInpainting || request.source?.mask != nil else {
+            throw RenderError(
+                .invalidRequest, "\(model.name) is a model for inpainting: it needs a picture and a mask (-i and --mask).")
+        }
+        if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
+            throw RenderError(
+                .invalidRequest,
+                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.family.title): choose "
+                    + "--hidiffusion-family auto.")
+        }
+    }
+
+    /// The prompts' rows; each phase's own scale decides whether it is guided.
+    private func resolvedText(
+        _ cut: CutGeometry?
+    ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
+        let layers = model.encoders.map(\.layers).min() ?? 1
+        let own = model.family.isXL ? 2 : 1
+        let clipSkip = max(request.clipSkip ?? own, own)
+        guard clipSkip <= layers + 1 else {
+            throw RenderError(
+                .invalidRequest,
+                "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
+                    + "\(layers + 1).")
+        }
+        let isGuided = guidance > 1 || (cut != nil && detailGuidance > 1)
+        let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
+        var notes = prompts.notes
+        if clipSkip != request.clipSkip ?? clipSkip {
+            notes.append("\(model.family.title) reads the second-to-last layer of its text encoders: clip skip 1 means 2 here")
+        }
+        if request.guidanceRescale > 0, !isGuided {
+            notes.append("the guidance rescale has no effect without guidance above 1")
+        }
+        return (prompts, clipSkip, notes)
+    }
+
+    /// What SDXL is told of sizes.
+    private func resolvedSizes() throws(RenderError) -> SizeConditioning? {
+        guard model.pooledWidth != nil else {
+            guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
+                throw RenderError(
+                    .invalidRequest,
+                    "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
+                        + "\(model.family.title): leave them out.")
+            }
+            return nil
+        }
+        let picture = SizeConditioning.Size(width: request.width, height: request.height)
+        return SizeConditioning(
+            originalSize: request.originalSize ?? picture,
+            cropTopLeft: request.cropTopLeft ?? SizeConditioning.Corner(top: 0, left: 0),
+            targetSize: request.targetSize ?? picture)
     }
 }

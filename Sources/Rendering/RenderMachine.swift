@@ -1,8 +1,10 @@
 import Acceleration
+import DiffusionModels
+import ImageConditioning
 import PatchGeometry
 import RandomStreams
 import Samplers
-import Tokenizing
+public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
@@ -19,6 +21,8 @@ public struct RenderMachine: Sendable {
     private enum Stage: Sendable {
         case notStarted
         case encoding
+        /// The source picture and, for some models, the masked one, on their way through the encoder.
+        case picturing
         /// Step `step` of the whole latent.
         case denoising(step: Int)
         /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
@@ -35,34 +39,39 @@ public struct RenderMachine: Sendable {
     private let resolved: ResolvedPlan
     private var stage = Stage.notStarted
     private var context: JobContext
-    private let tokenIDs: [[Int32]]
     /// The planar latents: the canvas, or the patches of the structure phase one after the other.
     private var canvas: [Float] = []
     /// What the sampler remembers of the canvas.
     private var history = SamplerHistory()
+    /// What the source picture does to the run.
+    private var guide = SourceGuide.none
     private var generator: TorchCPUGenerator
     private var expectedTasks = 0
 
     /// Resolves the request for a model.
     ///
-    /// - Throws: `.invalidRequest` for what the method cannot do, in one sentence with the remedy.
-    public init(request: RenderRequest, model: ModelDescription) throws(RenderError) {
+    /// - Parameter loras: where the LoRA files are that the request names.
+    /// - Throws: `.invalidRequest` for what the method cannot do, `.notFound` and `.badModel` for LoRA files, each in one
+    ///   sentence with the remedy.
+    public init(
+        request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty
+    ) throws(RenderError) {
+        try request.validated()
+        let model = try model.applying(try request.selectedLoRAs(), from: loras)
         resolved = try PlanResolution(request: request, model: model).resolve()
         plan = resolved.plan
         (self.request, self.model) = (request, model)
-        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: request.seed)
-        // A prompt that cannot be tokenised is refused now, not by a worker.
-        tokenIDs = try RenderMachine.tokenIDs(request, plan, model)
     }
 
-    /// The first barrier: the prompts, as token ids. Called again, it begins anew.
+    /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
-        context = JobContext(modelIdentity: model.identity, conditioning: nil)
+        context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
-        (canvas, history) = ([], SamplerHistory())
+        (canvas, history, guide) = ([], SamplerHistory(), .none)
         stage = .encoding
-        return barrier(.encode, step: 0, of: 1, [.encode(ids: tokenIDs)])
+        return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
     }
 
     /// Merges the outputs of the last barrier, in task order.
@@ -75,8 +84,12 @@ public struct RenderMachine: Sendable {
         }
         switch stage {
         case .encoding:
-            context = JobContext(modelIdentity: model.identity, conditioning: try conditioning(outputs[0]))
+            context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
+            if let source = plan.source { return .barrier(picturingBarrier(source)) }
             drawInitialNoise()
+            return .barrier(firstDenoisingBarrier())
+        case .picturing:
+            try begin(from: outputs)
             return .barrier(firstDenoisingBarrier())
         case .denoising(let step):
             try completeDenoising(step, outputs)
@@ -101,7 +114,7 @@ public struct RenderMachine: Sendable {
 
 extension RenderMachine {
     private mutating func barrier(_ phase: RenderPhase, step: Int, of count: Int, _ works: [RenderTask.Work]) -> Barrier {
-        let overall = phase == .detail ? step + (plan.cut?.structureSteps ?? 0) : step
+        let overall = phase == .detail ? step + plan.structureCalls : step
         expectedTasks = works.count
         return Barrier(
             phase: phase, step: step, stepCount: count,
@@ -111,13 +124,29 @@ extension RenderMachine {
     }
 
     private mutating func firstDenoisingBarrier() -> Barrier {
-        plan.cut == nil ? denoisingBarrier(0) : structureBarrier(0)
+        let first = plan.firstCall
+        if plan.cut == nil { return denoisingBarrier(first) }
+        return plan.structureCalls > 0 ? structureBarrier(first) : detailBarrier(first)
+    }
+
+    private mutating func picturingBarrier(_ plan: SourcePlan) -> Barrier {
+        guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
+        stage = .picturing
+        let works = plan.encodes.map { draw in
+            RenderTask.Work.encodePicture(
+                PictureWork(
+                    width: source.width, height: source.height, rgb: source.rgb,
+                    mask: draw == .maskedImage ? source.mask : nil))
+        }
+        return barrier(.picture, step: 0, of: 1, works)
     }
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(canvas, height: plan.latentHeight, width: plan.latentWidth, step, plan.hiDiffusionInStructure)
-        return barrier(.denoise, step: step, of: plan.calls, [work])
+        let shown = ShownLatent(
+            values: canvas, extra: guide.extraChannels, height: plan.latentHeight, width: plan.latentWidth)
+        let work = denoise(shown, .denoise, step)
+        return barrier(.denoise, step: step - plan.firstCall, of: plan.calls - plan.firstCall, [work])
     }
 
     private mutating func structureBarrier(_ step: Int) -> Barrier {
@@ -126,10 +155,14 @@ extension RenderMachine {
         let interaction = PixelInteraction(
             patchCount: cut.grid.count, positionCount: patches[0].count, seed: plan.seed, step: step)
         stage = .structure(step: step, interaction)
-        let works = interaction.shuffle(patches).map {
-            denoise($0, height: cut.grid.patchHeight, width: cut.grid.patchWidth, step, plan.hiDiffusionInStructure)
+        // The extra channels stay where they belong: the permutations are those of the latent's channels.
+        let extra = guide.extraChannels.map { cut.grid.deal($0, channels: extraChannelCount) }
+        let works = interaction.shuffle(patches).enumerated().map { index, patch in
+            let shown = ShownLatent(
+                values: patch, extra: extra?[index], height: cut.grid.patchHeight, width: cut.grid.patchWidth)
+            return denoise(shown, .structure, step)
         }
-        return barrier(.structure, step: step, of: cut.phases.structureSteps, works)
+        return barrier(.structure, step: step - plan.firstCall, of: plan.structureCalls, works)
     }
 
     private mutating func detailBarrier(_ step: Int) -> Barrier {
@@ -137,10 +170,14 @@ extension RenderMachine {
         let views = cut.views.jitteredViews(seed: plan.seed, step: step)
         let crops = cut.views.crops(of: canvas, channels: plan.latentChannels, views: views)
         stage = .detail(step: step, views: views)
-        let works = crops.map {
-            denoise($0, height: cut.views.windowHeight, width: cut.views.windowWidth, step, plan.hiDiffusionInDetail)
+        let extra = guide.extraChannels.map { cut.views.crops(of: $0, channels: extraChannelCount, views: views) }
+        let works = crops.enumerated().map { index, crop in
+            let view = views[index]
+            let shown = ShownLatent(values: crop, extra: extra?[index], height: view.height, width: view.width, view: view)
+            return denoise(shown, .detail, step)
         }
-        return barrier(.detail, step: step - cut.phases.structureSteps, of: cut.phases.detailSteps, works)
+        let start = plan.firstCall + plan.structureCalls
+        return barrier(.detail, step: step - start, of: plan.calls - start, works)
     }
 
     private mutating func decodingBarrier() -> Barrier {
@@ -150,52 +187,105 @@ extension RenderMachine {
         return barrier(.decode, step: 0, of: 1, [.decode(latent)])
     }
 
-    /// One U-Net evaluation of an unscaled latent.
-    private func denoise(_ values: [Float], height: Int, width: Int, _ step: Int, _ hiDiffusion: Bool) -> RenderTask.Work {
+    /// Channels that a network for inpainting takes beside the latent's.
+    private var extraChannelCount: Int { plan.latentChannels + 1 }
+
+    /// What the network is shown in one task.
+    private struct ShownLatent {
+        /// Not scaled yet.
+        var values: [Float]
+        /// The mask's and the masked picture's channels, where the network takes them.
+        var extra: [Float]?
+        var height: Int
+        var width: Int
+        /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
+        var view: PatchView?
+    }
+
+    /// One U-Net evaluation. SDXL is told of a view's corner.
+    private func denoise(_ shown: ShownLatent, _ phase: RenderPhase, _ step: Int) -> RenderTask.Work {
         var unetPlan = UNetPlan.plain
-        if hiDiffusion, let blocks = resolved.windowBlocks, let family = model.hiDiffusionFamily {
+        let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
+        if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
-                family: family, height: height, width: width, progress: (step, plan.calls),
+                family: family, height: shown.height, width: shown.width,
+                progress: (step - plan.firstCall, plan.calls - plan.firstCall),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
+        }
+        let corner = shown.view.map {
+            SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
         return .denoise(
             DenoiseWork(
                 latent: Latent(
-                    channels: plan.latentChannels, height: height, width: width,
-                    values: resolved.sampler.scaleInput(values, call: step)),
-                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidanceScale, plan: unetPlan))
+                    channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: shown.height,
+                    width: shown.width,
+                    values: resolved.sampler.scaleInput(shown.values, call: step) + (shown.extra ?? [])),
+                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
+                rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
     }
 }
 
 // MARK: - Merging
 
 extension RenderMachine {
-    private static func tokenIDs(
-        _ request: RenderRequest, _ plan: RenderPlan, _ model: ModelDescription
-    ) throws(RenderError) -> [[Int32]] {
+    /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
+    private mutating func drawInitialNoise() {
+        let scale = resolved.sampler.initialNoiseScale
+        canvas = noiseMap(&generator, of: firstGrid).map { $0 * scale }
+    }
+
+    /// The grid of the structure phase where the run begins with it.
+    private var firstGrid: PatchGrid? { plan.structureCalls > 0 ? resolved.cut?.grid : nil }
+
+    /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
+    private mutating func begin(from outputs: [TaskOutput]) throws(RenderError) {
+        guard let source = plan.source, let pixels = request.source else {
+            preconditionFailure("pictures came back that nobody sent")
+        }
+        var moments: [ImageMode.Draw: LatentDistribution] = [:]
+        for (draw, output) in zip(source.encodes, outputs) { moments[draw] = try distribution(output) }
+        var stream = generator
+        var (noise, latents): ([Float], [ImageMode.Draw: [Float]]) = ([], [:])
+        for draw in source.mode.draws(strength: source.strength) {
+            let map = noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
+            if draw == .noise { noise = map }
+            latents[draw] = moments[draw].map {
+                model.vae.samplerLatent($0.sample(noise: map), height: plan.latentHeight, width: plan.latentWidth)
+            }
+        }
+        let image = latents[.image] ?? []
+        let layOut = { [self] (values: [Float]) in
+            firstGrid.map { $0.deal(values, channels: plan.latentChannels).flatMap(\.self) } ?? values
+        }
+        canvas = source.mode.startLatent(
+            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: resolved.sampler, strength: source.strength,
+            call: source.firstCall)
+        guide = SourceGuide(
+            source.mode, image: image, noise: noise, mask: try latentMask(pixels), masked: latents[.maskedImage],
+            channels: plan.latentChannels, layOut: layOut)
+        generator = stream
+        try checkRange(canvas, .picture, 0)
+    }
+
+    /// 1 where a latent point is made anew; empty without a mask.
+    private func latentMask(_ source: SourcePicture) throws(RenderError) -> [Float] {
+        guard let mask = source.mask else { return [] }
         do {
-            let prompt = try model.tokenizer.paddedIDs(request.prompt, length: model.textTokens)
-            guard plan.guidanceScale > 1 else { return [prompt] }
-            return [try model.tokenizer.paddedIDs(request.negativePrompt, length: model.textTokens), prompt]
+            return try InpaintMask(mask.map { Float($0) }, height: source.height, width: source.width)
+                .latentMask(scale: model.scaleFactor)
         } catch {
             throw RenderError(.invalidRequest, error.message)
         }
     }
 
-    private func conditioning(_ output: TaskOutput) throws(RenderError) -> JobContext.Conditioning {
-        guard case .embeddings(let rows, let tokens, let width, let values) = output, rows == tokenIDs.count,
-            tokens == model.textTokens, width == model.textWidth, values.count == rows * tokens * width
-        else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
-        guard values.allSatisfy({ $0.isFinite }) else {
-            throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
-        }
-        return JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
-    }
-
-    /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
-    private mutating func drawInitialNoise() {
-        let scale = resolved.sampler.initialNoiseScale
-        canvas = noiseMap(&generator, of: resolved.cut?.grid).map { $0 * scale }
+    private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {
+        guard case .moments(let latent) = output, latent.channels == 2 * plan.latentChannels,
+            latent.height == plan.latentHeight, latent.width == plan.latentWidth
+        else { throw RenderError(.malformed, "The encoded picture does not have the size of its latent.") }
+        try checkRange(latent.values, .picture, 0)
+        let half = latent.values.count / 2
+        return LatentDistribution(mean: Array(latent.values[..<half]), logVariance: Array(latent.values[half...]))
     }
 
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
@@ -244,8 +334,9 @@ extension RenderMachine {
     ) throws(RenderError) {
         var (stream, past) = (generator, history)
         let noise = (0..<resolved.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
-        let next = resolved.sampler.step(
+        let stepped = resolved.sampler.step(
             modelOutput: prediction, call: step, sample: canvas, noise: noise, history: &past)
+        let next = guide.impose(on: stepped, after: step, sampler: resolved.sampler)
         try checkRange(next, phase, step)
         (canvas, generator, history) = (next, stream, past)
     }
@@ -270,9 +361,10 @@ extension RenderMachine {
 
     /// Deals the patches into the canvas, and with them all that the sampler remembers of them.
     private mutating func relocate(_ grid: PatchGrid) {
-        var past = history
+        var (past, moved) = (history, guide)
         past.mapArrays { dealt($0, grid) }
-        (canvas, history) = (dealt(canvas, grid), past)
+        moved.relocate { dealt($0, grid) }
+        (canvas, history, guide) = (dealt(canvas, grid), past, moved)
     }
 
     private func dealt(_ patches: [Float], _ grid: PatchGrid) -> [Float] {

@@ -1,9 +1,13 @@
+import Acceleration
 import PatchGeometry
 import Samplers
 public import StrictJSON
 
 extension RenderRequest {
-    /// The request as it travels: one object, absent keys where a value is nil.
+    /// The request as it travels: one object, and the pixels of the source picture where there is one.
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { (json, source?.payload ?? []) }
+
+    /// The request as one object, with absent keys where a value is nil. Of the source picture it says size and hash only.
     public var json: JSONValue {
         var object = JSONObject()
         object["prompt"] = .string(prompt)
@@ -12,26 +16,41 @@ extension RenderRequest {
         object["height"] = .integer(Int64(height))
         object["steps"] = steps.map { .integer(Int64($0)) }
         object["cfg_scale"] = guidanceScale.map { .number(Double($0)) }
+        object["detail_cfg_scale"] = detailGuidanceScale.map { .number(Double($0)) }
+        object["guidance_rescale"] = .number(Double(guidanceRescale))
+        object["clip_skip"] = clipSkip.map { .integer(Int64($0)) }
+        object["original_size"] = originalSize?.json
+        object["crop_top_left"] = cropTopLeft?.json
+        object["target_size"] = targetSize?.json
         // A string: a seed may need all 64 bits.
         object["seed"] = .string(String(seed))
         object["method"] = .string(method.rawValue)
         object["hidiffusion"] = .string(hiDiffusion.rawValue)
+        object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
         object["patch"] = patch.map { .integer(Int64($0)) }
         object["stride"] = stride.map { .integer(Int64($0)) }
         object["structure_fraction"] = structureFraction.map { .string($0.description) }
         object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
         object["eta"] = .number(Double(eta))
+        object["source"] = source?.json
+        object["strength"] = strength.map { .number(Double($0)) }
+        if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
         return .object(object)
     }
 
     private static let keys: Set<String> = [
-        "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed", "method", "hidiffusion", "patch",
-        "stride",
-        "structure_fraction", "sampling_method", "eta",
+        "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "detail_cfg_scale", "guidance_rescale",
+        "clip_skip", "original_size", "crop_top_left", "target_size", "seed", "method", "hidiffusion", "hidiffusion_family",
+        "patch", "stride", "structure_fraction", "sampling_method", "eta", "source", "strength", "lora",
     ]
 
-    /// Reads a request and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it does not know.
-    public init(json: JSONValue) throws(RenderError) {
+    /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
+    /// does not know.
+    public init(json: JSONValue) throws(RenderError) { try self.init(metadata: json, payload: []) }
+
+    /// Reads a request as `encoded()` writes it and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
+    /// does not know.
+    public init(metadata json: JSONValue, payload: [UInt8]) throws(RenderError) {
         self.init()
         guard let object = json.objectValue else {
             throw RenderError(.invalidRequest, "A request must be a JSON object, not \(json.kindName).")
@@ -46,6 +65,7 @@ extension RenderRequest {
         height = try fields.value("height", "a whole number", \.intValue) ?? height
         steps = try fields.value("steps", "a whole number", \.intValue)
         guidanceScale = try fields.value("cfg_scale", "a number", \.doubleValue).map { Float($0) }
+        try readGuidanceAndText(fields)
         seed = try fields.value("seed", "a whole number in a string") { $0.stringValue.flatMap { UInt64($0) } } ?? seed
         method =
             try fields.value("method", "auto, direct or cut") { $0.stringValue.flatMap { RenderMethod(rawValue: $0) } }
@@ -53,6 +73,10 @@ extension RenderRequest {
         hiDiffusion =
             try fields.value("hidiffusion", "auto, on or off") { $0.stringValue.flatMap { HiDiffusionChoice(rawValue: $0) } }
             ?? hiDiffusion
+        let families = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
+        hiDiffusionFamily = try fields.value("hidiffusion_family", "one of \(families)") {
+            $0.stringValue.flatMap { HiDiffusionFamily(rawValue: $0) }
+        }
         patch = try fields.value("patch", "a whole number", \.intValue)
         stride = try fields.value("stride", "a whole number", \.intValue)
         structureFraction = try fields.value("structure_fraction", "a decimal fraction in a string") {
@@ -62,7 +86,54 @@ extension RenderRequest {
             $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
         }
         eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
+        source = try fields.source(payload)
+        strength = try fields.value("strength", "a number", \.doubleValue).map { Float($0) }
+        loras =
+            try fields.value("lora", "a list of objects with \"name\" and \"scale\"") { value -> [LoRASelection]? in
+                guard let list = value.arrayValue, list.count <= LoRASelection.countLimit else { return nil }
+                let selections = list.compactMap { LoRASelection(json: $0) }
+                return selections.count == list.count ? selections : nil
+            } ?? loras
         try validated()
+    }
+}
+
+extension RenderRequest {
+    private mutating func readGuidanceAndText(_ fields: RequestFields) throws(RenderError) {
+        detailGuidanceScale = try fields.value("detail_cfg_scale", "a number", \.doubleValue).map { Float($0) }
+        guidanceRescale =
+            try fields.value("guidance_rescale", "a number", \.doubleValue).map { Float($0) } ?? guidanceRescale
+        clipSkip = try fields.value("clip_skip", "a whole number", \.intValue)
+        let size = "an object of width and height"
+        originalSize = try fields.value("original_size", size) { SizeConditioning.Size(json: $0) }
+        cropTopLeft = try fields.value("crop_top_left", "an object of top and left") { SizeConditioning.Corner(json: $0) }
+        targetSize = try fields.value("target_size", size) { SizeConditioning.Size(json: $0) }
+    }
+}
+
+extension SizeConditioning.Size {
+    var json: JSONValue { ["width": .integer(Int64(width)), "height": .integer(Int64(height))] }
+
+    fileprivate init?(json: JSONValue) {
+        guard let (width, height) = json.integers("width", "height") else { return nil }
+        self.init(width: width, height: height)
+    }
+}
+
+extension SizeConditioning.Corner {
+    var json: JSONValue { ["top": .integer(Int64(top)), "left": .integer(Int64(left))] }
+
+    fileprivate init?(json: JSONValue) {
+        guard let (top, left) = json.integers("top", "left") else { return nil }
+        self.init(top: top, left: left)
+    }
+}
+
+extension JSONValue {
+    /// The two whole numbers that an object consists of.
+    fileprivate func integers(_ first: String, _ second: String) -> (Int, Int)? {
+        guard objectValue?.keys.count == 2, let a = self[first]?.intValue, let b = self[second]?.intValue else { return nil }
+        return (a, b)
     }
 }
 
@@ -75,5 +146,15 @@ private struct RequestFields {
         guard let value = object[key] else { return nil }
         guard let result = read(value) else { throw RenderError(.invalidRequest, "The request's \"\(key)\" must be \(kind).") }
         return result
+    }
+
+    func source(_ payload: [UInt8]) throws(RenderError) -> SourcePicture? {
+        guard let json = object["source"] else {
+            guard payload.isEmpty else {
+                throw RenderError(.invalidRequest, "A picture came with the request, which has no \"source\".")
+            }
+            return nil
+        }
+        return try SourcePicture(json: json, payload: payload)
     }
 }

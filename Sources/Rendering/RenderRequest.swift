@@ -1,3 +1,4 @@
+public import Acceleration
 public import PatchGeometry
 public import Samplers
 
@@ -29,10 +30,22 @@ public struct RenderRequest: Sendable, Equatable {
     public var steps: Int?
     /// Classifier-free guidance; 1 and less means no negative prompt and half the work.
     public var guidanceScale: Float?
+    /// Guidance of CutDiffusion's detail phase; nil is `guidanceScale`.
+    public var detailGuidanceScale: Float?
+    /// How much of the prompt's own deviation a guided prediction gets back, 0 to 1 (Lin et al. 2023, arXiv 2305.08891).
+    public var guidanceRescale: Float = 0
+    /// Which hidden layer of the text encoder is read, counted from the last, which is 1; nil is the model's own.
+    public var clipSkip: Int?
+    /// What SDXL is told about sizes; nil is the picture's size, not cropped.
+    public var originalSize: SizeConditioning.Size?
+    public var cropTopLeft: SizeConditioning.Corner?
+    public var targetSize: SizeConditioning.Size?
     /// Means what it means in diffusers with a CPU generator.
     public var seed: UInt64 = 42
     public var method = RenderMethod.auto
     public var hiDiffusion = HiDiffusionChoice.auto
+    /// HiDiffusion's recipe; nil is that of the model's kind.
+    public var hiDiffusionFamily: HiDiffusionFamily?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
     /// Distance of neighbouring views in the detail phase; nil is half a patch.
@@ -43,8 +56,17 @@ public struct RenderRequest: Sendable, Equatable {
     public var samplingMethod: SamplingMethod?
     /// DDIM's share of fresh noise, 0 to 1.
     public var eta: Float = 0
+    /// The picture to start from, of the size asked for; with a mask only a part of it is made anew.
+    public var source: SourcePicture?
+    /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
+    public var strength: Float?
+    /// LoRA files beside those that the prompt's tags name, in the order of merging.
+    public var loras: [LoRASelection] = []
 
     public init() {}
+
+    /// What stable-diffusion.cpp and A1111 take when the user says nothing.
+    public static let defaultStrength: Float = 0.75
 
     /// The largest side of a picture, in pixels.
     public static let sideLimit = 16384
@@ -57,6 +79,7 @@ public struct RenderRequest: Sendable, Equatable {
     public func validated() throws(RenderError) {
         try check(prompt: prompt, "prompt")
         try check(prompt: negativePrompt, "negative prompt")
+        _ = try selectedLoRAs()
         try check(side: width, "width", 64...Self.sideLimit)
         try check(side: height, "height", 64...Self.sideLimit)
         if let steps, !(1...Self.stepLimit).contains(steps) {
@@ -65,9 +88,11 @@ public struct RenderRequest: Sendable, Equatable {
         if let guidanceScale, !(0...50).contains(guidanceScale) {
             throw RenderError(.invalidRequest, "A guidance scale of \(guidanceScale) is not possible: choose 0 to 50.")
         }
+        try checkGuidanceAndText()
         guard (0...1).contains(eta) else {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
+        try checkSource()
         if let patch { try check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {
@@ -75,6 +100,57 @@ public struct RenderRequest: Sendable, Equatable {
                 .invalidRequest,
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
             )
+        }
+    }
+
+    private func checkSource() throws(RenderError) {
+        guard let source else {
+            guard strength == nil else {
+                throw RenderError(
+                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
+            }
+            return
+        }
+        guard source.width == width, source.height == height else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
+                    + "sizes must be equal.")
+        }
+        if let strength, !(strength > 0 && strength <= 1) {
+            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
+        }
+    }
+
+    /// The largest layer that can be counted from the last.
+    public static let clipSkipLimit = 100
+
+    private func checkGuidanceAndText() throws(RenderError) {
+        if let detailGuidanceScale, !(0...50).contains(detailGuidanceScale) {
+            throw RenderError(
+                .invalidRequest,
+                "A guidance scale of \(detailGuidanceScale) in the detail phase is not possible: choose 0 to 50.")
+        }
+        guard (0...1).contains(guidanceRescale) else {
+            throw RenderError(.invalidRequest, "A guidance rescale of \(guidanceRescale) is not possible: choose 0 to 1.")
+        }
+        if let clipSkip, !(1...Self.clipSkipLimit).contains(clipSkip) {
+            throw RenderError(
+                .invalidRequest,
+                "A clip skip of \(clipSkip) is not possible: choose 1, the last layer, to \(Self.clipSkipLimit).")
+        }
+        for (name, size) in [("original size", originalSize), ("target size", targetSize)] {
+            guard let size else { continue }
+            guard [size.width, size.height].allSatisfy({ (1...Self.sideLimit).contains($0) }) else {
+                throw RenderError(
+                    .invalidRequest,
+                    "An \(name) of \(size.width)×\(size.height) px is not possible: choose sides of 1 to \(Self.sideLimit).")
+            }
+        }
+        if let cropTopLeft, ![cropTopLeft.top, cropTopLeft.left].allSatisfy({ (0...Self.sideLimit).contains($0) }) {
+            throw RenderError(
+                .invalidRequest,
+                "A crop at \(cropTopLeft.top),\(cropTopLeft.left) px is not possible: choose 0 to \(Self.sideLimit).")
         }
     }
 

@@ -6,6 +6,8 @@ public import StrictJSON
 public enum RenderPhase: String, Sendable, CaseIterable {
     /// Prompts become embeddings.
     case encode
+    /// The source picture becomes a latent.
+    case picture
     /// The whole latent, one task a step.
     case denoise
     /// CutDiffusion's patches that share their pixels.
@@ -30,6 +32,14 @@ public struct Latent: Sendable, Equatable {
     }
 }
 
+/// Prompts on their way through the text encoders.
+struct EncodeWork: Sendable, Equatable {
+    /// Rows of token ids of equal length, for each text encoder of the model: one, or SDXL's two.
+    var ids: [[[Int32]]]
+    /// How many of an encoder's last layers are left out.
+    var skippedLayers = 0
+}
+
 /// One U-Net evaluation with guidance.
 struct DenoiseWork: Sendable, Equatable {
     /// Already scaled as the sampler asks.
@@ -37,15 +47,31 @@ struct DenoiseWork: Sendable, Equatable {
     var timestep: Float
     /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
     var guidance: Float
+    /// The share φ of the guided prediction that gets the prompt's deviation back (Lin et al. 2023, arXiv 2305.08891).
+    var rescale: Float = 0
+    /// SDXL's six numbers for all rows: original height and width, crop top and left, target height and width, in pixels.
+    var timeIDs: [Float]?
     var plan: UNetPlan
+
+    static let timeIDCount = 6
+}
+
+/// A picture for the autoencoder's encoder.
+struct PictureWork: Sendable, Equatable {
+    var width: Int
+    var height: Int
+    /// Row by row, three bytes a pixel.
+    var rgb: [UInt8]
+    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
+    var mask: [UInt8]?
 }
 
 /// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
     enum Work: Sendable, Equatable {
-        /// Rows of token ids of equal length.
-        case encode(ids: [[Int32]])
+        case encode(EncodeWork)
+        case encodePicture(PictureWork)
         case denoise(DenoiseWork)
         /// A latent in the U-Net's scale.
         case decode(Latent)
@@ -64,6 +90,7 @@ public struct RenderTask: Sendable, Equatable {
     public var cost: Double {
         switch work {
         case .encode: 1
+        case .encodePicture(let work): Double(work.height * work.width) / 64 * 2
         case .denoise(let work): Double(work.latent.height * work.latent.width) * (work.guidance > 1 ? 2 : 1)
         case .decode(let latent): Double(latent.height * latent.width) * 4
         }
@@ -75,8 +102,10 @@ public struct RenderTask: Sendable, Equatable {
 
 /// What a task gave.
 public enum TaskOutput: Sendable, Equatable {
-    /// (rows, tokens, width)
-    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float])
+    /// (rows, tokens, width), and SDXL's pooled vectors (rows, their width), else none.
+    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float], pooled: [Float] = [])
+    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
+    case moments(Latent)
     /// What the U-Net predicts, after guidance.
     case prediction(Latent)
     /// Row-major, three bytes a pixel.
@@ -103,16 +132,26 @@ public struct JobContext: Sendable, Equatable {
         var tokens: Int
         var width: Int
         var values: [Float]
+        /// SDXL's pooled vectors, (rows, their width); else none.
+        var pooled: [Float] = []
+    }
+
+    /// A LoRA file that is merged into the model, by its content.
+    struct LoRA: Sendable, Hashable {
+        var sha256: SHA256Digest
+        var scale: Double
     }
 
     public let modelIdentity: SHA256Digest
+    /// In the order of merging.
+    let loras: [LoRA]
     let conditioning: Conditioning?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest
 
-    init(modelIdentity: SHA256Digest, conditioning: Conditioning?) {
-        (self.modelIdentity, self.conditioning) = (modelIdentity, conditioning)
-        let encoded = JobContext.encode(modelIdentity, conditioning)
+    init(modelIdentity: SHA256Digest, loras: [LoRA] = [], conditioning: Conditioning?) {
+        (self.modelIdentity, self.loras, self.conditioning) = (modelIdentity, loras, conditioning)
+        let encoded = JobContext.encode(modelIdentity, loras, conditioning)
         let hasher = SHA256Hasher()
         hasher.update(encoded.metadata.canonicalBytes())
         hasher.update(encoded.payload)
@@ -120,41 +159,52 @@ public struct JobContext: Sendable, Equatable {
     }
 
     /// The context as it travels.
-    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) { JobContext.encode(modelIdentity, conditioning) }
+    public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
+        JobContext.encode(modelIdentity, loras, conditioning)
+    }
 
     private static func encode(
-        _ model: SHA256Digest, _ conditioning: Conditioning?
+        _ model: SHA256Digest, _ loras: [LoRA], _ conditioning: Conditioning?
     ) -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["model"] = .string(model.hex)
+        if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         guard let conditioning else { return (.object(object), []) }
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
         object["width"] = .integer(Int64(conditioning.width))
-        return (.object(object), TensorBytes.encode(conditioning.values))
+        if !conditioning.pooled.isEmpty {
+            object["pooled"] = .integer(Int64(conditioning.pooled.count / conditioning.rows))
+        }
+        return (.object(object), TensorBytes.encode(conditioning.values + conditioning.pooled))
     }
 
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
-        try fields.only(["model", "rows", "tokens", "width"])
+        try fields.only(["model", "loras", "rows", "tokens", "width", "pooled"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
+        let loras = try LoRA.list(fields.has("loras") ? metadata["loras"] : nil)
         guard fields.has("rows") else {
-            try fields.only(["model"])
+            try fields.only(["model", "loras"])
             guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
-            self.init(modelIdentity: model, conditioning: nil)
+            self.init(modelIdentity: model, loras: loras, conditioning: nil)
             return
         }
         let rows = try fields.integer("rows", 1...2)
-        let tokens = try fields.integer("tokens", 1...TaskLimits.tokens)
+        let tokens = try fields.integer("tokens", 1...TaskLimits.promptTokens)
         let width = try fields.integer("width", TaskLimits.textWidth)
-        let values = try TensorBytes.decode(payload, count: rows * tokens * width, "A job's conditioning")
+        let pooledWidth = fields.has("pooled") ? try fields.integer("pooled", TaskLimits.textWidth) : 0
+        let count = rows * tokens * width
+        let values = try TensorBytes.decode(payload, count: count + rows * pooledWidth, "A job's conditioning")
         guard values.allSatisfy({ $0.isFinite }) else {
             throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
         }
         self.init(
-            modelIdentity: model, conditioning: Conditioning(rows: rows, tokens: tokens, width: width, values: values))
+            modelIdentity: model, loras: loras,
+            conditioning: Conditioning(
+                rows: rows, tokens: tokens, width: width, values: Array(values[..<count]), pooled: Array(values[count...])))
     }
 }

@@ -22,10 +22,19 @@ struct GenerationParameters {
     let model: ModelDescription
 
     var text: String {
-        var lines = [request.prompt]
+        var lines = [promptWithAllTags]
         if !request.negativePrompt.isEmpty { lines.append("Negative prompt: \(request.negativePrompt)") }
         lines.append(pairs.map { "\($0.0): \(Self.quoted($0.1))" }.joined(separator: ", "))
         return lines.joined(separator: "\n")
+    }
+
+    /// The prompt as it was written, and a tag for each LoRA file that was asked for beside it: so the text says all that the
+    /// web UI needs. A name that no tag can hold is left to the hashes and the details.
+    private var promptWithAllTags: String {
+        let tags = zip(request.loras, model.loras).compactMap { _, lora in
+            lora.name.utf8.contains { "<>:".utf8.contains($0) } ? nil : "<lora:\(lora.name):\(Self.short(lora.scale))>"
+        }
+        return ([request.prompt] + tags).joined(separator: " ")
     }
 
     private var pairs: [(String, String)] {
@@ -35,6 +44,11 @@ struct GenerationParameters {
             ("Size", "\(plan.width)x\(plan.height)"),
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
         ]
+        if plan.clipSkip > (model.family.isXL ? 2 : 1) { pairs.append(("Clip skip", String(plan.clipSkip))) }
+        if plan.guidanceRescale > 0 { pairs.append(("CFG Rescale", Self.short(plan.guidanceRescale))) }
+        if plan.detailGuidanceScale != plan.guidanceScale {
+            pairs.append(("Detail CFG scale", Self.short(plan.detailGuidanceScale)))
+        }
         if plan.eta > 0 { pairs.append(("Eta DDIM", Self.short(plan.eta))) }
         // Readers take a missing RNG for the graphics card's.
         pairs.append(("RNG", "CPU"))
@@ -45,6 +59,9 @@ struct GenerationParameters {
             pairs.append(("Structure steps", String(cut.structureSteps)))
         }
         pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        if !model.loras.isEmpty {
+            pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))
+        }
         pairs.append(("Version", "patchloom"))
         return pairs
     }
@@ -59,7 +76,7 @@ struct GenerationParameters {
         return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
     }
 
-    private static func short(_ value: Float) -> String {
+    private static func short<Value: BinaryFloatingPoint & LosslessStringConvertible>(_ value: Value) -> String {
         value == value.rounded() && abs(value) < 1e6 ? String(Int(value)) : String(value)
     }
 
@@ -73,6 +90,7 @@ struct GenerationParameters {
             {
                 var model = JSONObject()
                 model["name"] = .string(self.model.shortName)
+                model["family"] = .string(self.model.family.rawValue)
                 model["sha256"] = .string(self.model.identity.hex)
                 return model
             }())

@@ -1,6 +1,7 @@
 import Acceleration
 public import ContentHash
 import DiffusionModels
+import ImageConditioning
 public import TensorCore
 public import Weights
 
@@ -9,7 +10,7 @@ public import Weights
 /// Networks are built when a context or a task first needs them and kept.
 public final class TaskRunner {
     /// The identities of the models it can run, in the order in which they were given.
-    public let modelIdentities: [SHA256Digest]
+    public var modelIdentities: [SHA256Digest] { models.identities }
     /// What decides the last bits of its results.
     public var numericsClass: String { context.numericsClass }
     /// The most bytes of activations in use at once so far.
@@ -19,7 +20,7 @@ public final class TaskRunner {
     var idleActivationBytes: Int { context.idleActivationBytes }
 
     private let context: ComputeContext
-    private var networks: [SHA256Digest: ModelNetworks] = [:]
+    let models: ModelVariants
     /// Contexts by hash, the one used last at the end.
     private var contexts: [(hash: SHA256Digest, opened: OpenedContext)] = []
 
@@ -28,49 +29,37 @@ public final class TaskRunner {
 
     /// Computes the models' identities, which reads all their files once.
     ///
+    /// - Parameter loras: where the LoRA files are that jobs name by their content.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
-    public init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RenderError) {
+    public init(
+        models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
+    ) throws(RenderError) {
         do { context = try ComputeContext(backend: backend, threads: threads) } catch {
             throw RenderError(.compute, error.message)
         }
-        var identities: [SHA256Digest] = []
-        for source in models {
-            let identity = try RenderError.model(source) { try source.identity() }
-            if networks[identity] == nil {
-                identities.append(identity)
-                networks[identity] = try ModelNetworks(source, context)
-            }
-        }
-        modelIdentities = identities
+        self.models = try ModelVariants(models, library: loras, context: context)
     }
 
     /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
     /// should not come out when the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.malformed` for prompts that do not
-    ///   fit it.
+    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it
+    ///   does not have, `.malformed` for prompts that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
         if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
             contexts.append(contexts.remove(at: place))
             return
         }
-        guard let model = networks[job.modelIdentity] else {
-            throw RenderError(
-                .badModel, "This worker has no model \(job.modelIdentity.hex): start it with the folder of that model (-m).")
-        }
+        let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
+        let model = try models.networks(variant)
         _ = try model.decoder()
         if let conditioning = job.conditioning {
-            guard conditioning.width == model.parts.unet.textWidth else {
-                throw RenderError(
-                    .malformed,
-                    "A job's conditioning has the width \(conditioning.width), but the U-Net of \(model.name) takes "
-                        + "\(model.parts.unet.textWidth).")
-            }
+            try model.check(conditioning)
             _ = try model.unet()
-            contexts.append((job.hash, OpenedContext(model: model, text: conditioning)))
+            contexts.append((job.hash, OpenedContext(variant: variant, text: conditioning)))
         } else {
-            _ = try model.textEncoder()
-            contexts.append((job.hash, OpenedContext(model: model, text: nil)))
+            for index in model.parts.texts.indices { _ = try model.textEncoder(index) }
+            contexts.append((job.hash, OpenedContext(variant: variant, text: nil)))
         }
         if contexts.count > Self.contextLimit {
             contexts.removeFirst()
@@ -86,8 +75,11 @@ public final class TaskRunner {
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
-            // Decoding a large picture takes far more memory than all else, and is the last task of its job.
-            if case .decode = task.work { context.trimMemory() }
+            // A large picture at once takes far more memory than all else, and only once in a job.
+            switch task.work {
+            case .decode, .encodePicture: context.trimMemory()
+            case .encode, .denoise: break
+            }
         }
         return try compute(task)
     }
@@ -101,7 +93,8 @@ public final class TaskRunner {
         contexts.append(entry)
         do {
             switch task.work {
-            case .encode(let ids): return try encode(ids, entry.opened)
+            case .encode(let work): return try encode(work, entry.opened)
+            case .encodePicture(let work): return .moments(try encode(work, entry.opened))
             case .denoise(let work): return .prediction(try denoise(work, entry.opened))
             case .decode(let latent): return try decode(latent, entry.opened)
             }
@@ -114,33 +107,69 @@ public final class TaskRunner {
         }
     }
 
-    private func encode(_ ids: [[Int32]], _ opened: OpenedContext) throws -> TaskOutput {
-        let state = try opened.model.textEncoder().encode(ids: ids).lastHiddenState
-        return .embeddings(rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array)
+    /// The last hidden state, normed, of Stable Diffusion's one encoder; of SDXL's two the hidden states without the norm, side
+    /// by side, and the second's pooled vector.
+    private func encode(_ work: EncodeWork, _ opened: OpenedContext) throws -> TaskOutput {
+        let model = try models.networks(opened.variant)
+        guard work.ids.count == model.parts.texts.count else {
+            throw ModelError(
+                .input, "ids for \(work.ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
+        }
+        var states: [Tensor] = []
+        var pooled: [Float] = []
+        for (index, ids) in work.ids.enumerated() {
+            let encoder = try model.textEncoder(index)
+            let output = try encoder.encode(ids: ids)
+            if model.parts.isXL {
+                states.append(try encoder.state(output, clipSkip: work.skippedLayers))
+                pooled = output.pooled.array
+            } else {
+                states.append(
+                    work.skippedLayers == 0
+                        ? output.lastHiddenState : try encoder.normedState(output, clipSkip: work.skippedLayers))
+            }
+        }
+        let state = states.dropFirst().reduce(states[0]) { context.concatenateChannels($0, $1) }
+        return .embeddings(
+            rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array, pooled: pooled)
     }
 
     private func denoise(_ work: DenoiseWork, _ opened: OpenedContext) throws -> Latent {
         let guided = work.guidance > 1
-        let text = try opened.text(guided: guided)
+        let text = try opened.rows(guided: guided)
         let latent = work.latent
-        let rows = text.shape[0]
+        let rows = text.vectors.shape[0]
         let sample = Tensor(
             planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let output = try opened.model.unet().forward(
-            UNetInput(sample: sample, timesteps: [work.timestep], text: text), plan: work.plan)
-        var values = output.planarArray
-        if guided {
-            // Rows are the negative prompt's and the prompt's.
-            let half = values.count / 2
-            for index in 0..<half { values[index] += work.guidance * (values[half + index] - values[index]) }
-            values.removeLast(half)
+        let timeIDs = work.timeIDs.map { numbers in
+            Tensor((0..<rows).flatMap { _ in numbers }, shape: [rows, numbers.count])
         }
+        let output = try models.networks(opened.variant).unet().forward(
+            UNetInput(
+                sample: sample, timesteps: [work.timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
+            plan: work.plan)
+        var values = output.planarArray
+        if guided { values = Guidance(scale: work.guidance, rescale: work.rescale).combined(values) }
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
         return Latent(channels: latent.channels, height: latent.height, width: latent.width, values: values)
     }
 
+    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
+    private func encode(_ work: PictureWork, _ opened: OpenedContext) throws -> Latent {
+        let encoder = try models.networks(opened.variant).encoder()
+        var planes = PicturePixels.planes(rgb: work.rgb)
+        if let mask = work.mask {
+            planes = try InpaintMask(mask.map { Float($0) }, height: work.height, width: work.width).maskedImage(planes)
+        }
+        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: work.height, w: work.width))
+        let (mean, variance) = (moments.mean, moments.logVariance)
+        return Latent(
+            channels: mean.shape[3] * 2, height: mean.shape[1], width: mean.shape[2],
+            values: mean.planarArray + variance.planarArray)
+    }
+
     private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
-        let decoder = try opened.model.decoder()
+        let decoder = try models.networks(opened.variant).decoder()
         guard latent.channels == decoder.configuration.latentChannels else {
             throw ModelError(
                 .input,
@@ -160,17 +189,40 @@ public final class TaskRunner {
 
 /// A context that tasks can run in.
 private struct OpenedContext {
-    let model: ModelNetworks
-    private let rows: Tensor?
+    /// The embedded prompts that a U-Net call takes.
+    struct Rows {
+        /// (rows, tokens, width)
+        let vectors: Tensor
+        /// SDXL: (rows, width)
+        let pooled: Tensor?
 
-    init(model: ModelNetworks, text: JobContext.Conditioning?) {
-        self.model = model
-        rows = text.map { Tensor($0.values, shape: [$0.rows, $0.tokens, $0.width]) }
+        init(_ text: JobContext.Conditioning, _ range: Range<Int>) {
+            func slice(_ values: [Float]) -> [Float] {
+                let size = values.count / text.rows
+                return Array(values[(range.lowerBound * size)..<(range.upperBound * size)])
+            }
+            vectors = Tensor(slice(text.values), shape: [range.count, text.tokens, text.width])
+            pooled =
+                text.pooled.isEmpty
+                ? nil : Tensor(slice(text.pooled), shape: [range.count, text.pooled.count / text.rows])
+        }
+    }
+
+    let variant: ModelVariants.Key
+    /// The negative prompt's and the prompt's row; nil when the context has none.
+    private let guided: Rows?
+    /// The prompt's row.
+    private let alone: Rows?
+
+    init(variant: ModelVariants.Key, text: JobContext.Conditioning?) {
+        self.variant = variant
+        guided = text.flatMap { $0.rows == 2 ? Rows($0, 0..<2) : nil }
+        alone = text.map { Rows($0, ($0.rows - 1)..<$0.rows) }
     }
 
     /// The embedded prompts: two rows with guidance, one without.
-    func text(guided: Bool) throws(ModelError) -> Tensor {
-        guard let rows, rows.shape[0] == (guided ? 2 : 1) else {
+    func rows(guided isGuided: Bool) throws(ModelError) -> Rows {
+        guard let rows = isGuided ? guided : alone else {
             throw ModelError(.input, "its guidance does not fit the number of prompts in its context.")
         }
         return rows
@@ -178,22 +230,40 @@ private struct OpenedContext {
 }
 
 /// The networks of one model, each built when it is first needed.
-private final class ModelNetworks {
-    private let source: ModelSource
+final class ModelNetworks {
+    let source: ModelSource
     private let context: ComputeContext
     let parts: ModelParts
+    /// The same model without LoRA files, whose networks are used where these files change nothing.
+    private let base: ModelNetworks?
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
-    private var builtTextEncoder: CLIPTextModel?
+    private var builtEncoder: VAEEncoder?
+    /// By place among the model's text encoders.
+    private var builtTextEncoders: [Int: CLIPTextModel] = [:]
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
-        (self.source, self.context) = (source, context)
+        (self.source, self.context, base) = (source, context, nil)
         parts = try ModelParts(source)
+    }
+
+    /// - Parameter source: the base's own with LoRA files merged into it.
+    init(_ source: ModelSource, over base: ModelNetworks) {
+        (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
+    }
+
+    /// Gives up what LoRA files can change; it is built again when it is needed.
+    func forgetMergeable() { (builtUNet, builtTextEncoders) = (nil, [:]) }
+
+    /// The base, where the component is the base's own.
+    private func owner(of component: String) -> ModelNetworks? {
+        base.flatMap { source.changedComponents.contains(component) ? nil : $0 }
     }
 
     var name: String { source.name }
 
     func unet() throws(RenderError) -> UNet {
+        if let owner = owner(of: "unet") { return try owner.unet() }
         if let builtUNet { return builtUNet }
         let unet = try RenderError.model(source) {
             try UNet(source.weights(component: "unet"), configuration: parts.unet, context: context)
@@ -203,6 +273,7 @@ private final class ModelNetworks {
     }
 
     func decoder() throws(RenderError) -> VAEDecoder {
+        if let owner = owner(of: "vae") { return try owner.decoder() }
         if let builtDecoder { return builtDecoder }
         let decoder = try RenderError.model(source) {
             try VAEDecoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
@@ -211,13 +282,42 @@ private final class ModelNetworks {
         return decoder
     }
 
-    func textEncoder() throws(RenderError) -> CLIPTextModel {
-        if let builtTextEncoder { return builtTextEncoder }
+    func encoder() throws(RenderError) -> VAEEncoder {
+        if let owner = owner(of: "vae") { return try owner.encoder() }
+        if let builtEncoder { return builtEncoder }
         let encoder = try RenderError.model(source) {
-            try CLIPTextModel(source.weights(component: "text_encoder"), configuration: parts.text, context: context)
+            try VAEEncoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
         }
-        builtTextEncoder = encoder
+        builtEncoder = encoder
         return encoder
+    }
+
+    func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
+        if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
+        if let built = builtTextEncoders[index] { return built }
+        let encoder = try RenderError.model(source) {
+            try CLIPTextModel(
+                source.weights(component: ModelParts.textEncoders[index]), configuration: parts.texts[index], context: context)
+        }
+        builtTextEncoders[index] = encoder
+        return encoder
+    }
+
+    /// Refuses conditioning that the U-Net cannot take.
+    func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
+        guard conditioning.width == parts.unet.textWidth else {
+            throw RenderError(
+                .malformed,
+                "A job's conditioning has the width \(conditioning.width), but the U-Net of \(name) takes \(parts.unet.textWidth)."
+            )
+        }
+        let pooledWidth = parts.unet.added?.textWidth ?? 0
+        guard conditioning.pooled.count == conditioning.rows * pooledWidth else {
+            throw RenderError(
+                .malformed,
+                "A job's conditioning has \(conditioning.pooled.count) pooled numbers, but the U-Net of \(name) takes \(pooledWidth) a row."
+            )
+        }
     }
 }
 

@@ -45,6 +45,16 @@ struct WireFields {
         return flag
     }
 
+    /// A list of `count` finite numbers; nil when the key is absent.
+    func numbers(_ key: String, count: Int) throws(RenderError) -> [Float]? {
+        guard let value = object?[key] else { return nil }
+        let numbers = value.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } }.filter(\.isFinite)
+        guard let numbers, numbers.count == count, value.arrayValue?.count == count else {
+            throw RenderError(.malformed, "\(what) has no list \"\(key)\" of \(count) finite numbers.")
+        }
+        return numbers
+    }
+
     /// A list of at most `limit` whole numbers of `range`; nil when the key is absent.
     func integers(_ key: String, _ range: ClosedRange<Int>, limit: Int) throws(RenderError) -> [Int]? {
         guard let value = object?[key] else { return nil }

@@ -6,14 +6,21 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
     ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        try start(options, factory: RenderEngineFactory(models: options.models))
+        try start(options, factory: RenderEngineFactory(models: options.models, loras: options.loras))
     }
 
     /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
     /// - Parameter model: the identity of the model, nil for the first one of the options.
     /// - Throws: `RuntimeError` when the request cannot be done as it is written.
     public func submit(_ request: RenderRequest, model: SHA256Digest? = nil) throws(RuntimeError) -> RenderJob {
-        try submit(try factory.makeEngine(request: request.json, model: model?.hex))
+        try submit(try factory.makeEngine(request: EncodedPart(request), model: model?.hex))
+    }
+}
+
+extension EncodedPart {
+    init(_ request: RenderRequest) {
+        let encoded = request.encoded()
+        self.init(metadata: encoded.metadata, payload: encoded.payload)
     }
 }
 
@@ -32,7 +39,7 @@ extension SubmitClient {
         coordinator: String, request: RenderRequest, model: SHA256Digest? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws(RuntimeError) -> RenderResult {
-        var order = Order(coordinator: coordinator, request: request.json)
+        var order = Order(coordinator: coordinator, request: EncodedPart(request))
         order.model = model?.hex
         order.joinToken = joinToken
         return try run(order, onEvent: onEvent, isCancelled: isCancelled)

@@ -32,13 +32,15 @@ extension CoordinatorLoop {
             let uuid = packet.address.job
             // Each job taken in may have commands of its own for the job thread; those are never refused.
             guard uuid != .none, jobThread.mailbox.hasRoom, !jobs.values.contains(where: { $0.uuid == uuid }),
-                let id = admit(uuid, .client(route))
+                hasRoom(forAttachment: submit.payload.count), let id = admit(uuid, .client(route))
             else {
                 send(.refuse(Refuse(.busy, "the queue is full, or the job's name is taken", retryAfter: 10_000)), along: route)
                 return
             }
             send(.submitted(Submitted(position: jobOrder.count - 1)), along: route) { $0.job = uuid }
-            jobThread.mailbox.post(.create(id, request: submit.request, model: submit.model))
+            jobs[id]?.attachmentBytes = submit.payload.count
+            let request = EncodedPart(metadata: submit.request, payload: submit.payload)
+            jobThread.mailbox.post(.create(id, request: request, model: submit.model))
         case .jobCancel:
             if let id = ownedJob(packet.address.job, by: route) {
                 endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
@@ -47,6 +49,11 @@ extension CoordinatorLoop {
         case .bye: disconnected(route)
         default: break
         }
+    }
+
+    /// Pictures that came with jobs stay in memory until their jobs end, so there is a limit for all of them together.
+    private func hasRoom(forAttachment bytes: Int) -> Bool {
+        bytes == 0 || jobs.values.reduce(bytes) { $0 + $1.attachmentBytes } <= WireLimits.attachmentBytes
     }
 
     private func ownedJob(_ uuid: UniqueID, by route: Route) -> JobID? {

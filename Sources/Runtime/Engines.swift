@@ -97,7 +97,7 @@ package protocol JobEngine: Sendable {
 
 /// Makes engines for requests that come over the wire.
 package protocol JobEngineFactory: Sendable {
-    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine
+    func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine
 }
 
 /// Why a worker could not do a task.

@@ -15,6 +15,8 @@ struct JobState {
     /// CPU time of the coordinator's wire threads at submission.
     let wireAtSubmission: Int64
     var plan: JobPlan?
+    /// Bytes that came with the request and stay as long as the job.
+    var attachmentBytes = 0
     var barrier: EngineBarrier?
     var serial = -1
     var context: ContextID?

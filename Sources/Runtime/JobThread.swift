@@ -8,7 +8,7 @@ internal import StrictJSON
 final class JobThread: Sendable {
     enum Command: Sendable {
         /// Make an engine for a request from the wire.
-        case create(JobID, request: JSONValue, model: String?)
+        case create(JobID, request: EncodedPart, model: String?)
         /// Begin with an engine that exists.
         case begin(JobID, any JobEngine)
         /// Merge a barrier's outputs, which workers of one numerics class computed.

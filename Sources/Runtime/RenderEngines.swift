@@ -10,9 +10,10 @@ internal import Weights
 /// Makes jobs from requests, for the models a coordinator knows.
 struct RenderEngineFactory: JobEngineFactory {
     private let models: [ModelDescription]
+    private let loras: LoRALibrary
 
     /// Reads the models' configurations; no weights.
-    init(models: [ModelSource]) throws(RuntimeError) {
+    init(models: [ModelSource], loras: LoRALibrary) throws(RuntimeError) {
         var descriptions: [ModelDescription] = []
         for source in models {
             do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
@@ -20,11 +21,12 @@ struct RenderEngineFactory: JobEngineFactory {
             }
         }
         self.models = descriptions
+        self.loras = loras
     }
 
-    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine {
+    func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
         do throws(RenderError) {
-            return try makeEngine(try RenderRequest(json: request), model: model)
+            return try makeEngine(try RenderRequest(metadata: request.metadata, payload: request.payload), model: model)
         } catch {
             throw RuntimeError(error)
         }
@@ -36,7 +38,7 @@ struct RenderEngineFactory: JobEngineFactory {
             throw RenderError(
                 .notFound, "The coordinator does not have the model \(identity ?? "of any name"); start it with -m.")
         }
-        return RenderEngine(machine: try RenderMachine(request: request, model: model), model: model.identity.hex)
+        return RenderEngine(machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex)
     }
 }
 
@@ -103,6 +105,7 @@ struct RenderEngine: JobEngine {
 private struct ExpectedOutput: Sendable {
     private enum Shape: Equatable {
         case embeddings(rows: Int)
+        case moments(channels: Int, height: Int, width: Int)
         case prediction(channels: Int, height: Int, width: Int)
         case pixels(width: Int, height: Int)
     }
@@ -112,10 +115,12 @@ private struct ExpectedOutput: Sendable {
     init(_ phase: RenderPhase, _ metadata: JSONValue, _ plan: RenderPlan) {
         switch phase {
         case .encode: shape = .embeddings(rows: metadata["ids"]?.arrayValue?.count ?? 0)
+        case .picture:
+            shape = .moments(channels: 2 * plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth)
         case .decode: shape = .pixels(width: plan.width, height: plan.height)
         case .denoise, .structure, .detail:
             shape = .prediction(
-                channels: metadata["channels"]?.intValue ?? 0, height: metadata["height"]?.intValue ?? 0,
+                channels: plan.latentChannels, height: metadata["height"]?.intValue ?? 0,
                 width: metadata["width"]?.intValue ?? 0)
         }
     }
@@ -123,7 +128,8 @@ private struct ExpectedOutput: Sendable {
     func check(_ output: TaskOutput) throws(RenderError) {
         let actual: Shape =
             switch output {
-            case .embeddings(let rows, _, _, _): .embeddings(rows: rows)
+            case .embeddings(let rows, _, _, _, _): .embeddings(rows: rows)
+            case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
             case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
             case .pixels(let width, let height, _): .pixels(width: width, height: height)
             }
@@ -139,8 +145,11 @@ struct RenderTaskEngine: TaskEngine {
     let models: [String]
 
     /// - Throws: what is wrong with a model, or with the compute library.
-    init(models: [ModelSource], backend: BackendChoice, threads: Int) throws(RuntimeError) {
-        do throws(RenderError) { runner = try TaskRunner(models: models, backend: backend, threads: threads) } catch {
+    init(_ options: WorkerOptions) throws(RuntimeError) {
+        do throws(RenderError) {
+            runner = try TaskRunner(
+                models: options.models, loras: options.loras, backend: options.backend, threads: options.threads)
+        } catch {
             throw RuntimeError(error)
         }
         self.models = runner.modelIdentities.map(\.hex)
@@ -194,7 +203,7 @@ extension InProcessWorker {
     /// A worker that renders with the options' models.
     package convenience init(rendering options: WorkerOptions) throws(RuntimeError) {
         try self.init(options) { () throws(RuntimeError) -> any TaskEngine in
-            try RenderTaskEngine(models: options.models, backend: options.backend, threads: options.threads)
+            try RenderTaskEngine(options)
         }
     }
 }

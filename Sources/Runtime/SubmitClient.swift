@@ -1,6 +1,6 @@
 internal import Cluster
 internal import Messages
-package import StrictJSON
+internal import StrictJSON
 internal import ZMQSockets
 
 /// A job given to a coordinator of another process.
@@ -8,13 +8,13 @@ public enum SubmitClient {
     /// What is asked for, and of whom.
     package struct Order: Sendable {
         package var coordinator: String
-        package var request: JSONValue
+        package var request: EncodedPart
         package var model: String?
         package var joinToken: String?
         /// How long to look for the coordinator.
         package var connectTimeout: Duration = .seconds(5)
 
-        package init(coordinator: String, request: JSONValue) {
+        package init(coordinator: String, request: EncodedPart) {
             self.coordinator = coordinator
             self.request = request
         }
@@ -181,7 +181,7 @@ private final class ClientConversation {
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
         stage = .submitting
-        try say(.submit(Submit(request: order.request, model: order.model)))
+        try say(.submit(Submit(request: order.request.metadata, model: order.model, payload: order.request.payload)))
     }
 
     private func refused(_ refuse: Refuse) -> RuntimeError {

@@ -8,6 +8,8 @@ public struct WorkerOptions: Sendable {
     public var endpoint: String
     /// The models it can run.
     public var models: [ModelSource]
+    /// The LoRA files that jobs name by their content.
+    public var loras = LoRALibrary.empty
     public var backend: BackendChoice
     /// Threads to compute with.
     public var threads: Int

@@ -20,7 +20,7 @@ public enum WorkerProcess {
             // Detached for the life of the process: it waits for signals that may never come.
             _ = Unmanaged.passRetained(try OSThread(named: "pl-signals", stackBytes: 1 << 18) { listen(descriptor, mailbox) })
             let life = try WorkerLoop.main(options, mailbox) { () throws(RuntimeError) -> any TaskEngine in
-                try RenderTaskEngine(models: options.models, backend: options.backend, threads: options.threads)
+                try RenderTaskEngine(options)
             }
             return end(life)
         } catch {

@@ -91,8 +91,8 @@ public struct Socket: ~Copyable {
     public borrowing func send(_ frames: [[UInt8]]) throws(ZMQError) -> Delivery {
         let delivery = try sendOnce(frames)
         guard delivery == .wouldBlock else { return delivery }
-        // A queue that was full may have been read since: libzmq looks for that at most every three million clock ticks while it
-        // sends without waiting, which is longer than a fast peer takes for a queue. Asking for events makes it look.
+        // A queue that was full may have been read since: libzmq looks for that at most every three million clock ticks while
+        // it sends without waiting, which is longer than a fast peer takes for a queue. Asking for events makes it look.
         try takeNotice()
         return try sendOnce(frames)
     }

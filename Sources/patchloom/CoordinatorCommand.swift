@@ -12,6 +12,7 @@ struct CoordinatorCommand: ParsableCommand {
     var listen = "tcp://127.0.0.1:5570"
 
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
     @OptionGroup(title: "Access") var access: AccessOptions
 
     func run() throws {
@@ -20,6 +21,7 @@ struct CoordinatorCommand: ParsableCommand {
         let events = try EventQueue<Event>()
         try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
         var options = CoordinatorOptions(endpoint: listen, models: [source], joinToken: token, log: logLine)
+        options.loras = try loras.library()
         options.onFailure = { events.post(.failed($0)) }
         let coordinator: Coordinator
         do {

@@ -9,12 +9,14 @@ struct PlanCommand: ParsableCommand {
 
     @OptionGroup(title: "Picture") var picture: RequestOptions
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
 
     @Flag(help: "Print JSON.")
     var json = false
 
     func run() throws {
-        let plan = try plan(try picture.request(), try describe(try checkpoint.source()))
+        let found = try loras.resolve(try picture.request())
+        let plan = try plan(found.request, try describe(try checkpoint.source()), found.library)
         if json {
             print(String(decoding: plan.json.canonicalBytes(), as: UTF8.self))
         } else {

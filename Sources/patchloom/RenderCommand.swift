@@ -11,23 +11,27 @@ struct RenderCommand: ParsableCommand {
 
     @OptionGroup(title: "Picture") var picture: RequestOptions
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
     @OptionGroup(title: "This host") var host: HostOptions
     @OptionGroup(title: "Output") var output: OutputOptions
 
     func run() throws {
         // Everything that can be wrong is found before a process is started.
-        let request = try picture.request()
+        let asked = try picture.request()
         let layout = try host.layout(modelFolder: checkpoint.model)
         let place = try output.place()
         let source = try checkpoint.source()
         let model = try describe(source)
-        _ = try plan(request, model)
+        let found = try loras.resolve(asked)
+        let request = found.request
+        _ = try plan(request, model, found.library)
         try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
-        let session = try RenderSession(source: source, modelPath: checkpoint.model, layout: layout, verbose: output.verbose)
+        let session = try RenderSession(
+            RenderSession.Models(source: source, path: checkpoint.model, loras: found), layout: layout, verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
         Report(request: request, output: output, result: result).print(view: &view)
     }
@@ -39,8 +43,10 @@ func describe(_ source: ModelSource) throws(CommandFailure) -> ModelDescription 
 }
 
 /// What rendering the request with the model takes.
-func plan(_ request: RenderRequest, _ model: ModelDescription) throws(CommandFailure) -> RenderPlan {
-    do { return try RenderMachine(request: request, model: model).plan } catch { throw CommandFailure(error) }
+func plan(
+    _ request: RenderRequest, _ model: ModelDescription, _ loras: LoRALibrary
+) throws(CommandFailure) -> RenderPlan {
+    do { return try RenderMachine(request: request, model: model, loras: loras).plan } catch { throw CommandFailure(error) }
 }
 
 /// Looks into the weight files of every component, without reading the weights, so that a file that is cut short or mangled is

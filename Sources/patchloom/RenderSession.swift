@@ -25,8 +25,16 @@ final class RenderSession {
     private let pool: WorkerPool
     private let verbose: Bool
 
+    /// What is rendered with.
+    struct Models {
+        var source: ModelSource
+        /// nil for the embedded model.
+        var path: String?
+        var loras: LoRAOptions.Resolved
+    }
+
     /// Starts the coordinator; no worker yet.
-    init(source: ModelSource, modelPath: String?, layout: HostOptions.Layout, verbose: Bool) throws(CommandFailure) {
+    init(_ models: Models, layout: HostOptions.Layout, verbose: Bool) throws(CommandFailure) {
         let events = try EventQueue<Event>()
         self.events = events
         self.verbose = verbose
@@ -34,8 +42,10 @@ final class RenderSession {
         let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
         let token = Self.randomHex(32)
         do {
-            coordinator = try Coordinator.start(
-                CoordinatorOptions(endpoint: endpoint, models: [source], joinToken: token, ownsItsWorkers: true))
+            var options = CoordinatorOptions(
+                endpoint: endpoint, models: [models.source], joinToken: token, ownsItsWorkers: true)
+            options.loras = models.loras.library
+            coordinator = try Coordinator.start(options)
         } catch {
             throw CommandFailure(error)
         }
@@ -43,7 +53,8 @@ final class RenderSession {
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
         ]
         arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
-        if let modelPath { arguments += ["--model", modelPath] }
+        if let path = models.path { arguments += ["--model", path] }
+        for file in models.loras.files { arguments += ["--lora-file", file] }
         pool = try WorkerPool(count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]) {
             events.post(.worker($0))
         }

@@ -10,10 +10,12 @@ extension RequestOptions {
     /// A negative seed becomes a random one here, once, so that every later part sees the number that is used.
     func request() throws(CommandFailure) -> RenderRequest {
         var request = RenderRequest()
-        request.prompt = prompt
+        request.prompt = try promptText()
         request.negativePrompt = negativePrompt
-        request.width = width
-        request.height = height
+        request.source = try SourceLoading(picture: initImg, mask: mask, width: width, height: height).load()
+        request.width = request.source?.width ?? width ?? request.width
+        request.height = request.source?.height ?? height ?? request.height
+        request.strength = strength
         request.steps = steps
         request.guidanceScale = cfgScale
         // 32 bits are what other programs take, so that the number can be used there too.
@@ -31,8 +33,19 @@ extension RequestOptions {
         }
         if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
         request.eta = eta
+        request.loras = lora.map { LoRAArgument($0).selection }
+        try conditioning.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
+    }
+
+    private func promptText() throws(CommandFailure) -> String {
+        switch (prompt, promptFile) {
+        case (let prompt?, nil): return prompt
+        case (nil, let file?): return try PromptFile.read(file)
+        case (nil, nil): throw CommandFailure(.usage, "No prompt: say what the picture shows with -p, or --prompt-file.")
+        case (_?, _?): throw CommandFailure(.usage, "There are two prompts: give either --prompt or --prompt-file.")
+        }
     }
 
     /// The case of a closed set of words, or a sentence that lists them.

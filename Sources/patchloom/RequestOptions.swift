@@ -3,16 +3,37 @@ import ArgumentParser
 /// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
 struct RequestOptions: ParsableArguments {
     @Option(name: .shortAndLong, parsing: .unconditional, help: "What the picture shows.")
-    var prompt: String
+    var prompt: String?
+
+    @Option(help: ArgumentHelp("A text file that holds the prompt; - is standard input.", valueName: "file"))
+    var promptFile: String?
 
     @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
     var negativePrompt = ""
 
-    @Option(name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels.")
-    var width = 512
+    @Option(
+        name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels (default: 512, or the init image's).")
+    var width: Int?
 
-    @Option(name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels.")
-    var height = 512
+    @Option(
+        name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels (default: 512, or the init image's)."
+    )
+    var height: Int?
+
+    @Option(
+        name: [.customShort("i"), .long],
+        help: ArgumentHelp("A PNG to start from; it is resized where another size is asked for.", valueName: "file"))
+    var initImg: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A PNG of the init image's size: what is white is made anew, what is black stays.", valueName: "file"))
+    var mask: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "How much of the init image is given up: the share of the steps that are done, above 0 to 1 (default: 0.75).")
+    var strength: Float?
 
     @Option(parsing: .unconditional, help: "Denoising steps (default: what suits the model, as a rule 25).")
     var steps: Int?
@@ -57,6 +78,25 @@ struct RequestOptions: ParsableArguments {
 
     @Option(parsing: .unconditional, help: "DDIM's share of fresh noise, 0 to 1.")
     var eta: Float = 0
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1); may be given several times. A path, or a name "
+                + "in the folders of --lora-model-dir; for submit a name in the coordinator's. <lora:NAME:0.8> in the prompt is the "
+                + "same.",
+            valueName: "file:scale"))
+    var lora: [String] = []
+
+    @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
+}
+
+/// How many pictures are made of one request.
+struct BatchOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("b"), .long], parsing: .unconditional,
+        help: ArgumentHelp("Make so many pictures, each with the next seed.", valueName: "number"))
+    var batchCount = 1
 }
 
 /// Where the picture goes and how much is said on the way.

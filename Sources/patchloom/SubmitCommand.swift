@@ -18,6 +18,11 @@ struct SubmitCommand: ParsableCommand {
 
     func run() throws {
         let request = try picture.request()
+        if let path = request.loras.first(where: { $0.name.hasPrefix("/") || $0.name.hasPrefix(".") })?.name {
+            throw CommandFailure(
+                .usage,
+                "--lora \(path) is a path; name a LoRA in the coordinator's folder of --lora-model-dir, such as ink:0.8.")
+        }
         let place = try output.place()
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }

@@ -3,6 +3,7 @@ import CSystem
 import Foundation
 import Runtime
 import TensorCore
+import Weights
 
 /// `patchloom worker`: computes patches for a coordinator.
 struct WorkerCommand: ParsableCommand {
@@ -13,6 +14,10 @@ struct WorkerCommand: ParsableCommand {
     var connect: String
 
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
+
+    @Option(parsing: .unconditionalSingleValue, help: ArgumentHelp("A LoRA file.", valueName: "file", visibility: .hidden))
+    var loraFile: [String] = []
 
     @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with (default: one a core).", valueName: "count"))
     var threads: Int?
@@ -36,10 +41,13 @@ struct WorkerCommand: ParsableCommand {
         if threads > processors {
             logLine("warning: \(threads) threads exceed the \(processors) processors here; fewer are faster")
         }
-        let options = WorkerOptions(
+        var options = WorkerOptions(
             endpoint: connect, models: [try checkpoint.source()], backend: try RequestOptions.choice(backend, "backend"),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
+        do { options.loras = try LoRALibrary(folders: loras.loraModelDir, files: loraFile) } catch {
+            throw CommandFailure(error)
+        }
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }
     }

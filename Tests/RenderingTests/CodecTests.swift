@@ -30,16 +30,23 @@ import Testing
     }
 
     static let tasks: [RenderTask] = [
-        task(.encode, .encode(ids: [[0, 1, 2558, 49407]])),
-        task(.encode, .encode(ids: [[1, 2, 3], [4, 5, .max]])),
+        task(.encode, .encode(EncodeWork(ids: [[[0, 1, 2558, 49407]]]))),
+        task(.encode, .encode(EncodeWork(ids: [[[1, 2, 3], [4, 5, .max]], [[7, 0, 0], [8, 9, 1]]], skippedLayers: 11))),
         task(.denoise, denoise(.plain)),
         task(.structure, denoise(UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
         task(.detail, denoise(UNetPlan(rad: false, pool: true, windowShifts: []))),
         task(.decode, .decode(latent(8, 16, 2, 2))),
+        task(
+            .detail,
+            .denoise(
+                DenoiseWork(
+                    latent: latent(9), timestep: 999, guidance: 1, rescale: 0.7, timeIDs: [2048, 1024, 0, 8.5, 2048, 1024],
+                    plan: .plain))),
     ]
 
     static let outputs: [TaskOutput] = [
         .embeddings(rows: 2, tokens: 3, width: 4, values: latent(1, 4, 2, 3).values),
+        .embeddings(rows: 2, tokens: 1, width: 3, values: latent(4, 1, 2, 3).values, pooled: latent(5, 1, 2, 5).values),
         .prediction(latent(2)),
         .pixels(width: 3, height: 2, rgb: (0..<18).map { UInt8($0 * 14) }),
     ]
@@ -49,6 +56,10 @@ import Testing
         JobContext(
             modelIdentity: hash,
             conditioning: JobContext.Conditioning(rows: 1, tokens: 2, width: 6, values: latent(3, 4, 1, 3).values)),
+        JobContext(
+            modelIdentity: hash,
+            conditioning: JobContext.Conditioning(
+                rows: 2, tokens: 1200, width: 1, values: latent(3, 4, 20, 30).values, pooled: latent(3, 1, 2, 4).values)),
     ]
 
     private static func parsed(_ metadata: JSONValue) throws -> JSONValue {
@@ -91,9 +102,17 @@ import Testing
                 conditioning: JobContext.Conditioning(rows: rows, tokens: tokens, width: width, values: values)
             ).hash
         }
+        func pooled(_ width: Int) -> SHA256Digest {
+            JobContext(
+                modelIdentity: Self.hash,
+                conditioning: JobContext.Conditioning(
+                    rows: 1, tokens: 1, width: 24 - width, values: [Float](repeating: 1, count: 24 - width),
+                    pooled: [Float](repeating: 1, count: width))
+            ).hash
+        }
         let hashes = [
             context(1, 4, 6, first: 1), context(2, 2, 6, first: 1), context(1, 6, 4, first: 1), context(1, 4, 6, first: 2),
-            Self.contexts[0].hash,
+            Self.contexts[0].hash, pooled(3), pooled(4),
         ]
         #expect(Set(hashes).count == hashes.count)
     }
@@ -114,7 +133,12 @@ import Testing
             (2, "width", nil), (2, "timestep", nil), (2, "timestep", .number(1e300)), (2, "guidance", "7"),
             (2, "rad", 1), (2, "pool", nil), (3, "shifts", [4]), (3, "shifts", [-1]), (3, "shifts", "0123"),
             (3, "shifts", .null), (3, "shifts", .array([JSONValue](repeating: 0, count: 1025))), (2, "surprise", 1),
-            (5, "timestep", 1), (5, "ids", [[1]]),
+            (5, "timestep", 1), (5, "ids", [[1]]), (0, "skip", nil), (0, "skip", -1), (0, "skip", 256),
+            (1, "ids_2", [[1, 2, 3]]),
+            (1, "ids_2", [[1], [2]]), (1, "ids_2", []), (1, "ids_3", [[1]]), (0, "ids_2", .null), (2, "rescale", nil),
+            (2, "rescale", "0"), (2, "skip", 1), (6, "time_ids", []), (6, "time_ids", [1, 2, 3, 4, 5]),
+            (6, "time_ids", [1, 2, 3, 4, 5, "6"]), (6, "time_ids", [1, 2, 3, 4, 5, 6, 7]), (6, "time_ids", .null),
+            (6, "time_ids", [1, 2, 3, 4, 5, .number(1e300)]), (5, "time_ids", [1, 2, 3, 4, 5, 6]),
         ]
         for (index, key, value) in cases {
             let encoded = Self.tasks[index].encoded()
@@ -134,6 +158,9 @@ import Testing
             (["kind": "embeddings", "rows": 2, "tokens": 1025, "width": 1], 8200),
             (["kind": "embeddings", "rows": 1, "tokens": 1, "width": .integer(.max)], 4),
             (["kind": "prediction", "channels": 64, "height": 2048, "width": 2048], 4),
+            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": 1, "pooled": 0], 4),
+            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": 1, "pooled": 1], 4),
+            (["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": .integer(.max)], 8),
         ]
         for (metadata, bytes) in cases {
             let payload = [UInt8](repeating: 0, count: bytes)
@@ -146,6 +173,8 @@ import Testing
             (["model": model, "rows": 1, "tokens": 1, "width": 1], 8),
             (["model": model, "rows": 2, "tokens": 1024, "width": 65537], 4),
             (["model": model, "rows": 1, "tokens": 1, "width": 1, "clip_skip": 2], 4),
+            (["model": model, "rows": 1, "tokens": 1, "width": 1, "pooled": 0], 4),
+            (["model": model, "rows": 1, "tokens": 1, "width": 1, "pooled": 2], 8), (["model": model, "pooled": 2], 0),
         ]
         for (metadata, bytes) in contexts {
             let payload = [UInt8](repeating: 0, count: bytes)

@@ -37,6 +37,25 @@ struct FormulaNetwork {
         return Latent(channels: sides[0], height: sides[1], width: sides[2], values: values)
     }
 
+    /// What the encoder stand-in gives: means that tell picture, channel and place apart, the same small variance everywhere.
+    static func moments(_ task: RenderTask) throws -> Latent {
+        let (metadata, payload) = task.encoded()
+        let (width, height) = try (#require(metadata["width"]?.intValue), #require(metadata["height"]?.intValue))
+        let isMasked = metadata["masked"] == .bool(true)
+        var means: [Float] = []
+        for channel in 0..<4 {
+            for y in stride(from: 0, to: height, by: 8) {
+                for x in stride(from: 0, to: width, by: 8) {
+                    let pixel = y * width + x
+                    let isGrey = isMasked && payload[width * height * 3 + pixel] == 1
+                    means.append(isGrey ? 0 : Float(payload[pixel * 3 + channel % 3]) / 64 - Float(channel))
+                }
+            }
+        }
+        return Latent(
+            channels: 8, height: height / 8, width: width / 8, values: means + [Float](repeating: -4, count: means.count))
+    }
+
     /// The output of a task.
     static func run(_ task: RenderTask) throws -> TaskOutput {
         let metadata = task.encoded().metadata
@@ -46,15 +65,18 @@ struct FormulaNetwork {
             let tokens = try #require(rows.first?.arrayValue).count
             return .embeddings(
                 rows: rows.count, tokens: tokens, width: 128, values: [Float](repeating: 0.5, count: rows.count * tokens * 128))
+        case .picture: return .moments(try moments(task))
         case .denoise, .structure, .detail:
             let latent = try latent(task)
             let timestep = Float(try #require(metadata["timestep"]?.doubleValue))
+            // A network for inpainting takes nine channels and gives four.
+            let channels = min(4, latent.channels)
+            let shown = Array(latent.values.prefix(channels * latent.height * latent.width))
             return .prediction(
                 Latent(
-                    channels: latent.channels, height: latent.height, width: latent.width,
+                    channels: channels, height: latent.height, width: latent.width,
                     values: prediction(
-                        latent.values, channels: latent.channels, height: latent.height, width: latent.width, timestep: timestep
-                    )))
+                        shown, channels: channels, height: latent.height, width: latent.width, timestep: timestep)))
         case .decode:
             let latent = try latent(task)
             let (width, height) = (latent.width * 8, latent.height * 8)

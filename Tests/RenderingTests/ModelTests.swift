@@ -48,19 +48,40 @@ import Weights
     }
 
     @Test func otherPipelinesAreRefusedByName() throws {
-        for name in [
-            "StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "FluxPipeline", "LatentConsistencyModelPipeline",
+        for (name, kind) in [
+            ("StableDiffusion3Pipeline", " (Stable Diffusion 3)"), ("FluxPipeline", " (FLUX)"),
+            ("PixArtAlphaPipeline", " (PixArt)"),
+            ("LatentConsistencyModelPipeline", " (a latent consistency model)"), ("SomethingElse", ""),
         ] {
             expectRefusal(
-                .badModel, "is a \(name)", try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
+                .badModel, "is a \(name)\(kind), which is not supported: choose",
+                try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
             )
         }
         let sdxl: [String: JSONValue] = [
             "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 56,
         ]
-        expectRefusal(.badModel, "is an SDXL model", try ModelVariant.source(changing: "unet/config.json", sdxl))
+        let refiner = try ModelVariant.source(changing: "unet/config.json", sdxl)
+        expectRefusal(.notFound, "variant/text_encoder_2/config.json", refiner)
         expectRefusal(
-            .badModel, "one for inpainting", try ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
+            .badModel, "supported are models that take 4, and for inpainting 9",
+            try ModelVariant.source(changing: "unet/config.json", ["in_channels": 8]))
+    }
+
+    /// A model for inpainting is described, and refused for what it cannot make.
+    @Test func inpaintingNeedsAPicture() throws {
+        let model = try ModelDescription(source: ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
+        #expect(model.isInpainting && model.inputChannels == 9)
+        let error = refusal { _ = try RenderMachine(request: RenderRequest(), model: model) }
+        #expect(error?.code == .invalidRequest && error?.message.contains("-i and --mask") == true)
+    }
+
+    /// One checkpoint serves all pipelines of its family.
+    @Test func theFamilysPipelinesAreAccepted() throws {
+        for name in ["StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"] {
+            let source = try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
+            #expect(try ModelDescription(source: source).nativeSize == 128)
+        }
     }
 
     @Test func filesThatDoNotFitEachOtherAreRefused() throws {

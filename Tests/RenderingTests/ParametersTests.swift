@@ -60,7 +60,7 @@ import Testing
     @Test func promptsAndSettingsComeBack() throws {
         let model = try ModelVariant.embedded.get()
         let prompts = [
-            "a red apple", "apple, pear: \"ripe\", 50% (1.2) [x|y] \\ /", "first line\nsecond line, with: a colon\nthird",
+            "a red apple", "apple, pear: \"ripe\", 50% (1.2) [x y] \\ /", "first line\nsecond line, with: a colon\nthird",
             "🍎🍐 manzana roja, 赤いりんご: \u{65}\u{301}", "a: 1, b: 2, c: 3, d: 4", "",
         ]
         for prompt in prompts {

@@ -25,10 +25,17 @@ enum StubNetwork {
     /// Does a task as a worker would.
     static func run(_ task: RenderTask, _ plan: RenderPlan, _ model: ModelDescription) -> TaskOutput {
         switch task.work {
-        case .encode(let ids):
-            let count = ids.count * ids[0].count * model.textWidth
+        case .encode(let work):
+            let (rows, tokens) = (work.ids[0].count, work.ids[0][0].count)
             return .embeddings(
-                rows: ids.count, tokens: ids[0].count, width: model.textWidth, values: [Float](repeating: 0.5, count: count))
+                rows: rows, tokens: tokens, width: model.textWidth,
+                values: [Float](repeating: 0.5, count: rows * tokens * model.textWidth),
+                pooled: [Float](repeating: 0.25, count: rows * (model.pooledWidth ?? 0)))
+        case .encodePicture(let work):
+            let (height, width) = (work.height / 8, work.width / 8)
+            return .moments(
+                Latent(
+                    channels: 8, height: height, width: width, values: [Float](repeating: 0.25, count: 8 * height * width)))
         case .denoise(let work):
             var latent = work.latent
             latent.values = predict(latent.values.map(Double.init), latent.channels, latent.height, latent.width).map {

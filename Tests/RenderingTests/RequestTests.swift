@@ -1,3 +1,4 @@
+import Acceleration
 import PatchGeometry
 import Rendering
 import Samplers
@@ -18,6 +19,11 @@ import Testing
         $0.structureFraction = StructureFraction("0.35")
         $0.samplingMethod = .ddim
         $0.eta = 0.1
+        ($0.detailGuidanceScale, $0.guidanceRescale, $0.clipSkip) = (3.5, 0.7, 2)
+        $0.originalSize = SizeConditioning.Size(width: 640, height: 480)
+        $0.cropTopLeft = SizeConditioning.Corner(top: 8, left: 0)
+        $0.targetSize = SizeConditioning.Size(width: 1, height: 16384)
+        $0.hiDiffusionFamily = .sdxlPlayground
     }
 
     @Test(arguments: [RenderRequest(), full])
@@ -45,6 +51,14 @@ import Testing
             ("guidance scale of -1", { $0.guidanceScale = -1 }), ("guidance scale of 51", { $0.guidanceScale = 51 }),
             ("guidance scale of nan", { $0.guidanceScale = .nan }), ("guidance scale of inf", { $0.guidanceScale = .infinity }),
             ("eta of 1.5", { $0.eta = 1.5 }), ("eta of nan", { $0.eta = .nan }),
+            ("guidance scale of 51.0 in the detail phase", { $0.detailGuidanceScale = 51 }),
+            ("guidance scale of nan in the detail phase", { $0.detailGuidanceScale = .nan }),
+            ("guidance rescale of 1.1", { $0.guidanceRescale = 1.1 }),
+            ("guidance rescale of nan", { $0.guidanceRescale = .nan }),
+            ("clip skip of 0", { $0.clipSkip = 0 }), ("clip skip of 101", { $0.clipSkip = 101 }),
+            ("original size of 0×8", { $0.originalSize = SizeConditioning.Size(width: 0, height: 8) }),
+            ("target size of 8×16385", { $0.targetSize = SizeConditioning.Size(width: 8, height: 16385) }),
+            ("crop at -1,0 px", { $0.cropTopLeft = SizeConditioning.Corner(top: -1, left: 0) }),
             ("patch of 32 px", { $0.patch = 32 }), ("patch of 100 px", { $0.patch = 100 }),
             ("stride of 0 px", { $0.stride = 0 }), ("stride of 4 px", { $0.stride = 4 }),
             ("stride of 136 px would leave gaps", { ($0.patch, $0.stride) = (128, 136) }),
@@ -63,6 +77,9 @@ import Testing
             ("method", "auto "), ("method", 1), ("hidiffusion", "yes"), ("patch", .null), ("stride", []),
             ("structure_fraction", .number(0.5)), ("structure_fraction", "1.0"), ("structure_fraction", "0"),
             ("sampling_method", "euler_a"), ("eta", "0"), ("surprise", 1), ("", .null),
+            ("detail_cfg_scale", "7"), ("guidance_rescale", .null), ("clip_skip", .number(1.5)), ("original_size", [512, 512]),
+            ("original_size", ["width": 512]), ("target_size", ["width": 512, "height": "512"]),
+            ("crop_top_left", ["top": 0, "left": 0, "right": 0]), ("hidiffusion_family", "flux"),
         ]
         for (key, value) in cases {
             var object = JSONObject()
@@ -77,7 +94,7 @@ import Testing
     }
 
     @Test func numbersBeyondAFloatAreRefused() {
-        for key in ["cfg_scale", "eta"] {
+        for key in ["cfg_scale", "eta", "detail_cfg_scale", "guidance_rescale"] {
             var object = JSONObject()
             object[key] = .number(1e300)
             #expect(refusal { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest)

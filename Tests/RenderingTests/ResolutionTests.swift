@@ -1,3 +1,4 @@
+import Acceleration
 import PatchGeometry
 import Rendering
 import Samplers
@@ -93,6 +94,19 @@ import Testing
             ("leave them out or choose the method cut", { ($0.width, $0.height, $0.patch) = (128, 128, 64) }),
             ("leave them out or choose the method cut", { ($0.method, $0.stride) = (.direct, 64) }),
             ("leave them out or choose the method cut", { ($0.method, $0.structureFraction) = (.direct, .half) }),
+            ("leave them out or choose the method cut", { ($0.method, $0.detailGuidanceScale) = (.direct, 2) }),
+            ("In the prompt: The weight \"1.3.4\" in \"(a:1.3.4)\" is no number", { $0.prompt = "(a:1.3.4) apple" }),
+            ("In the negative prompt: Prompt editing", { $0.negativePrompt = "[a:b:10]" }),
+            (
+                "shorten it to at most 16",
+                { $0.prompt = Array(repeating: "a", count: 16).joined(separator: " BREAK ") + " BREAK b" }
+            ),
+            ("the text encoder of openmoji-24 has", { $0.clipSkip = 50 }),
+            (
+                "Original size, crop and target size belong to SDXL",
+                { $0.cropTopLeft = SizeConditioning.Corner(top: 0, left: 0) }
+            ),
+            ("HiDiffusion's recipe sdxl does not fit", { $0.hiDiffusionFamily = .sdxl }),
             ("A patch of 128 px is larger than the picture of 64×96", { ($0.width, $0.height, $0.method) = (64, 96, .cut) }),
             ("A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
             ("A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),
@@ -119,9 +133,11 @@ import Testing
     @Test func whatHasNoEffectIsNoted() throws {
         let long = Array(repeating: "apple", count: 90).joined(separator: " ")
         let notes = try plan { ($0.prompt, $0.guidanceScale, $0.negativePrompt) = (long, 1, "blurry") }.notes
-        #expect(notes.contains { $0.hasPrefix("the prompt has") && $0.hasSuffix("reads the first 75") })
         #expect(notes.contains { $0.hasPrefix("the negative prompt has no effect") })
         #expect(try plan { ($0.prompt, $0.negativePrompt) = ("apple", "blurry") }.notes.isEmpty)
+        let rescaled = try plan { ($0.guidanceScale, $0.guidanceRescale) = (1, 0.5) }.notes
+        #expect(rescaled == ["the guidance rescale has no effect without guidance above 1"])
+        #expect(try plan { ($0.prompt, $0.negativePrompt) = ("(apple", "blurry") }.notes.count == 1)
         #expect(try plan { $0.width = 520 }.notes.contains { $0.contains("no multiple of the patch") })
     }
 

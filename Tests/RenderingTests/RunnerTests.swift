@@ -13,14 +13,22 @@ import Testing
 
     private static func denoise(
         _ context: JobContext, channels: Int = 4, height: Int = 8, width: Int = 8, guidance: Float = 5,
-        timestep: Float = 500, plan: UNetPlan = .plain, seed: UInt64 = 1
+        timestep: Float = 500, rescale: Float = 0, timeIDs: [Float]? = nil, plan: UNetPlan = .plain, seed: UInt64 = 1
     ) -> RenderTask {
         var numbers = TestNumbers(seed: seed)
         let latent = Latent(
             channels: channels, height: height, width: width, values: numbers.floats(channels * height * width))
         return RenderTask(
             phase: .detail, step: 3, index: 7, contextHash: context.hash,
-            work: .denoise(DenoiseWork(latent: latent, timestep: timestep, guidance: guidance, plan: plan)))
+            work: .denoise(
+                DenoiseWork(
+                    latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, plan: plan)))
+    }
+
+    private static func twoEncoders(_ context: JobContext) -> RenderTask {
+        RenderTask(
+            phase: .encode, step: 0, index: 0, contextHash: context.hash,
+            work: .encode(EncodeWork(ids: [[[1]], [[1]]], skippedLayers: 1)))
     }
 
     private static func context(_ runner: TaskRunner, rows: Int = 2, tokens: Int = 77, width: Int = 128, seed: UInt64 = 1)
@@ -40,8 +48,10 @@ import Testing
         let (guided, alone) = (Self.context(runner), Self.context(runner, rows: 1, tokens: 5))
         let prompts = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
         for context in [guided, alone, prompts] { try runner.open(context) }
-        func encode(_ ids: [[Int32]]) -> RenderTask {
-            RenderTask(phase: .encode, step: 0, index: 0, contextHash: prompts.hash, work: .encode(ids: ids))
+        func encode(_ ids: [[Int32]], skip: Int = 0) -> RenderTask {
+            RenderTask(
+                phase: .encode, step: 0, index: 0, contextHash: prompts.hash,
+                work: .encode(EncodeWork(ids: [ids], skippedLayers: skip)))
         }
         func decode(_ channels: Int) -> RenderTask {
             let latent = Latent(channels: channels, height: 2, width: 2, values: [Float](repeating: 0, count: channels * 4))
@@ -50,7 +60,6 @@ import Testing
         let cases: [(part: String, task: RenderTask)] = [
             ("samples of 4 channels", Self.denoise(guided, channels: 3)),
             ("samples of 4 channels", Self.denoise(guided, channels: 8)),
-            ("guidance does not fit", Self.denoise(guided, guidance: 1)),
             ("guidance does not fit", Self.denoise(alone, guidance: 5)),
             ("guidance does not fit", Self.denoise(prompts)),
             ("5 window blocks", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3]))),
@@ -58,6 +67,9 @@ import Testing
             ("Window shifts are 0, 1, 2 or 3", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3, 4]))),
             ("vocabulary of 2560", encode([[2558, 2560]])), ("vocabulary of 2560", encode([[.max]])),
             ("1 to 77 tokens", encode([[Int32](repeating: 1, count: 78)])), ("1 to 77 tokens", encode([[]])),
+            ("layers to leave out", encode([[1]], skip: 200)),
+            ("2 text encoders do not fit a model with 1", Self.twoEncoders(prompts)),
+            ("no pooled text and no time ids", Self.denoise(guided, timeIDs: [1, 2, 3, 4, 5, 6])),
             ("latents of 4 channels", decode(3)), ("latents of 4 channels", decode(8)), ("latents of 4 channels", decode(1)),
         ]
         for (part, task) in cases {
@@ -72,6 +84,55 @@ import Testing
             return
         }
         #expect(latent.values.allSatisfy { $0.isFinite })
+    }
+
+    /// Of a context with both prompts, a task without guidance takes the prompt's row alone.
+    @Test func withoutGuidanceThePromptsRowIsTaken() throws {
+        let runner = try runner()
+        let both = Self.context(runner)
+        let conditioning = try #require(both.conditioning)
+        let half = conditioning.values.count / 2
+        let alone = JobContext(
+            modelIdentity: both.modelIdentity,
+            conditioning: JobContext.Conditioning(
+                rows: 1, tokens: conditioning.tokens, width: conditioning.width, values: Array(conditioning.values[half...])))
+        for context in [both, alone] { try runner.open(context) }
+        for guidance: Float in [0, 1] {
+            #expect(
+                try runner.run(Self.denoise(both, guidance: guidance)) == runner.run(Self.denoise(alone, guidance: guidance)))
+        }
+        #expect(try runner.run(Self.denoise(both, guidance: 1)) != runner.run(Self.denoise(both, guidance: 1.5)))
+    }
+
+    /// Guidance and its rescaling, from the two halves by the formulas of arXiv 2305.08891.
+    @Test(arguments: [Float(0), 0.3, 1]) func guidanceIsRescaled(_ share: Float) throws {
+        let runner = try runner()
+        let both = Self.context(runner)
+        let conditioning = try #require(both.conditioning)
+        let half = conditioning.values.count / 2
+        func alone(_ values: ArraySlice<Float>) throws -> [Double] {
+            let context = JobContext(
+                modelIdentity: both.modelIdentity,
+                conditioning: JobContext.Conditioning(
+                    rows: 1, tokens: conditioning.tokens, width: conditioning.width, values: Array(values)))
+            try runner.open(context)
+            guard case .prediction(let latent) = try runner.run(Self.denoise(context, guidance: 1)) else { return [] }
+            return latent.values.map(Double.init)
+        }
+        func deviation(_ values: [Double]) -> Double {
+            let mean = values.reduce(0, +) / Double(values.count)
+            return (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)).squareRoot()
+        }
+        let (negative, prompt) = (try alone(conditioning.values[..<half]), try alone(conditioning.values[half...]))
+        let guided = zip(negative, prompt).map { $0 + 6 * ($1 - $0) }
+        let factor = Double(share) * deviation(prompt) / deviation(guided) + 1 - Double(share)
+        try runner.open(both)
+        guard case .prediction(let latent) = try runner.run(Self.denoise(both, guidance: 6, rescale: share)) else {
+            Issue.record("a denoising task gives a prediction")
+            return
+        }
+        for (actual, expected) in zip(latent.values, guided) { #expect(abs(Double(actual) - expected * factor) < 2e-3) }
+        #expect(abs(factor - 1) > 0.05 || share == 0)
     }
 
     /// Every size is computed, also those at which the network's levels have single points, with all that HiDiffusion does.
@@ -164,6 +225,12 @@ import Testing
         #expect(unknown?.code == .badModel && unknown?.message.contains(Self.hash.hex) == true)
         let wide = refusal { try runner.open(Self.context(runner, tokens: 2, width: 768)) }
         #expect(wide?.code == .malformed && wide?.message.contains("width 768") == true && wide?.isSentence == true)
+        let pooled = JobContext(
+            modelIdentity: runner.modelIdentities[0],
+            conditioning: JobContext.Conditioning(
+                rows: 1, tokens: 1, width: 128, values: [Float](repeating: 0, count: 128), pooled: [1, 2]))
+        let surplus = refusal { try runner.open(pooled) }
+        #expect(surplus?.code == .malformed && surplus?.message.contains("2 pooled numbers") == true)
         #expect(refusal { _ = try runner.run(Self.denoise(stranger)) }?.code == .missingContext)
     }
 

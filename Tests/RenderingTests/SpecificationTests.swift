@@ -200,11 +200,11 @@ import Testing
         for (scale, rows) in [(Float(1), 1), (0, 1), (1.5, 2)] {
             let request = request { ($0.guidanceScale, $0.negativePrompt) = (scale, "blurry") }
             var machine = try RenderMachine(request: request, model: ModelVariant.embedded.get())
-            guard case .encode(let ids) = machine.start().tasks[0].work else {
+            guard case .encode(let work) = machine.start().tasks[0].work else {
                 Issue.record("the first task encodes")
                 return
             }
-            #expect(ids.count == rows && ids.allSatisfy { $0.count == 77 })
+            #expect(work.ids.count == 1 && work.ids[0].count == rows && work.ids[0].allSatisfy { $0.count == 77 })
         }
     }
 
@@ -226,11 +226,15 @@ import Testing
         ]
         func replacingLast(_ name: String, _ output: TaskOutput) { cases.append((name, Array(right.dropLast()) + [output])) }
         switch right[right.count - 1] {
-        case .embeddings(let rows, let tokens, let width, var values):
+        case .embeddings(let rows, let tokens, let width, var values, _):
             replacingLast("swapped", .embeddings(rows: rows, tokens: width, width: tokens, values: values))
             replacingLast("cut", .embeddings(rows: rows, tokens: tokens, width: width, values: Array(values.dropLast())))
+            replacingLast("pooled", .embeddings(rows: rows, tokens: tokens, width: width, values: values, pooled: [1]))
             values[values.count - 1] = .nan
             replacingLast("NaN", .embeddings(rows: rows, tokens: tokens, width: width, values: values))
+        case .moments(var latent):
+            latent.values[0] = .nan
+            replacingLast("NaN", .moments(latent))
         case .prediction(var latent):
             let (channels, height, width) = (latent.channels, latent.height, latent.width)
             replacingLast(
@@ -259,7 +263,7 @@ extension RenderTask {
     /// The latent that the task carries.
     var latent: Latent? {
         switch work {
-        case .encode: nil
+        case .encode, .encodePicture: nil
         case .denoise(let work): work.latent
         case .decode(let latent): latent
         }

@@ -49,7 +49,7 @@ import Testing
             for key in object.keys where key != "shifts" {
                 for replacement in [nil, JSONValue.null, .string("x"), .integer(-1), .object(JSONObject())] {
                     // Timesteps and guidance are any finite numbers.
-                    if ["timestep", "guidance"].contains(key), replacement?.intValue != nil { continue }
+                    if ["timestep", "guidance", "rescale"].contains(key), replacement?.intValue != nil { continue }
                     var changed = object
                     changed[key] = replacement
                     let error = renderError { _ = try rewritten(message.kind, .object(changed), message.payload) }

@@ -36,6 +36,7 @@ import Testing
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/unet/diffusion_pytorch_model-00002-of-00002.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/vae/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd21/unet/diffusion_pytorch_model.safetensors",
+            "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl-turbo/unet/diffusion_pytorch_model.safetensors",
         ]
         let large = try SourceTree.everyFile().filter {
             try $0.url.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0 > bytesMax && !named.contains($0.path)

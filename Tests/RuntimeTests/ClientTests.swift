@@ -9,7 +9,9 @@ struct ClientTests {
     func order(_ endpoint: String, _ barriers: [Int], seed: Int = 5) -> SubmitClient.Order {
         SubmitClient.Order(
             coordinator: endpoint,
-            request: ["barriers": .array(barriers.map { .integer(Int64($0)) }), "seed": .integer(Int64(seed))])
+            request: EncodedPart(
+                metadata: ["barriers": .array(barriers.map { .integer(Int64($0)) }), "seed": .integer(Int64(seed))], payload: []
+            ))
     }
 
     func submit(_ order: SubmitClient.Order, isCancelled: @escaping @Sendable () -> Bool = { false }) async throws
@@ -87,7 +89,7 @@ struct ClientTests {
     func badRequest() async throws {
         let farm = try TestFarm()
         defer { farm.stop() }
-        let bad = SubmitClient.Order(coordinator: farm.endpoint, request: ["seed": 1])
+        let bad = SubmitClient.Order(coordinator: farm.endpoint, request: EncodedPart(metadata: ["seed": 1], payload: []))
         let error = await #expect(throws: RuntimeError.self) { try await submit(bad) }
         #expect(error == RuntimeError(.usage, "The request has no barriers."))
     }

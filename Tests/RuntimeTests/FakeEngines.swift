@@ -90,8 +90,9 @@ struct FakeJob: JobEngine {
 }
 
 struct FakeFactory: JobEngineFactory {
-    func makeEngine(request: JSONValue, model: String?) throws(RuntimeError) -> any JobEngine {
-        guard let barriers = request["barriers"]?.arrayValue?.compactMap(\.intValue), let seed = request["seed"]?.intValue
+    func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
+        guard let barriers = request.metadata["barriers"]?.arrayValue?.compactMap(\.intValue),
+            let seed = request.metadata["seed"]?.intValue
         else {
             throw RuntimeError(.usage, "The request has no barriers.")
         }

@@ -1,0 +1,106 @@
+import Foundation
+
+/// Resizes 8-bit pictures the way image editors do.
+public enum ImageResizer {
+    /// Lanczos resampling with a radius of three lobes; where the picture shrinks, the kernel is as much wider, so that nothing
+    /// is skipped (the filter of Pillow's `resize`, which diffusers takes for pictures to start from).
+    ///
+    /// Along rows and along columns, each in doubles and rounded to bytes, as Pillow does.
+    ///
+    /// - Parameters:
+    ///   - pixels: row by row, `channels` bytes a pixel.
+    ///   - size: the picture's own width and height.
+    ///   - target: the wanted width and height, both at least 1.
+    public static func lanczos(
+        _ pixels: [UInt8], channels: Int, size: (width: Int, height: Int), to target: (width: Int, height: Int)
+    ) -> [UInt8] {
+        precondition(channels > 0 && pixels.count == size.width * size.height * channels)
+        precondition(target.width >= 1 && target.height >= 1)
+        if size == target { return pixels }
+        // The order that has less to do, as in Pillow.
+        if target.width * size.height <= size.width * target.height {
+            let narrow = across(pixels, channels, width: size.width, to: target.width)
+            return down(narrow, row: target.width * channels, height: size.height, to: target.height)
+        }
+        let low = down(pixels, row: size.width * channels, height: size.height, to: target.height)
+        return across(low, channels, width: size.width, to: target.width)
+    }
+
+    /// Every row made of `target` pixels.
+    private static func across(_ pixels: [UInt8], _ channels: Int, width: Int, to target: Int) -> [UInt8] {
+        if width == target { return pixels }
+        let taps = (0..<target).map { Taps(of: $0, from: width, to: target) }
+        var result: [UInt8] = []
+        result.reserveCapacity(pixels.count / width * target)
+        for row in stride(from: 0, to: pixels.count, by: width * channels) {
+            for tap in taps {
+                for channel in 0..<channels {
+                    var sum = 0.0
+                    for (offset, weight) in tap.weights.enumerated() {
+                        sum += weight * Double(pixels[row + (tap.first + offset) * channels + channel])
+                    }
+                    result.append(byte(sum))
+                }
+            }
+        }
+        return result
+    }
+
+    /// `target` rows made of those there are, each of `row` bytes.
+    private static func down(_ pixels: [UInt8], row: Int, height: Int, to target: Int) -> [UInt8] {
+        if height == target { return pixels }
+        var result: [UInt8] = []
+        result.reserveCapacity(row * target)
+        for line in 0..<target {
+            let taps = Taps(of: line, from: height, to: target)
+            for column in 0..<row {
+                var sum = 0.0
+                for (offset, weight) in taps.weights.enumerated() {
+                    sum += weight * Double(pixels[(taps.first + offset) * row + column])
+                }
+                result.append(byte(sum))
+            }
+        }
+        return result
+    }
+
+    private static func byte(_ value: Double) -> UInt8 { UInt8(min(255, max(0, value.rounded()))) }
+
+    /// Which source pixels make one target pixel, and how much of each.
+    private struct Taps {
+        let first: Int
+        /// They sum up to 1.
+        let weights: [Double]
+
+        init(of target: Int, from source: Int, to count: Int) {
+            let scale = Double(source) / Double(count)
+            let widening = max(1, scale)
+            let center = (Double(target) + 0.5) * scale
+            let radius = 3 * widening
+            let first = max(0, Int((center - radius + 0.5).rounded(.down)))
+            let end = min(source, Int((center + radius + 0.5).rounded(.down)))
+            let raw = (first..<max(end, first + 1)).map { Self.lanczos3((Double($0) - center + 0.5) / widening) }
+            let sum = raw.reduce(0, +)
+            self.first = first
+            weights = raw.map { $0 / sum }
+        }
+
+        private static func lanczos3(_ x: Double) -> Double {
+            guard abs(x) < 3 else { return 0 }
+            return sinc(x) * sinc(x / 3)
+        }
+
+        private static func sinc(_ x: Double) -> Double { x == 0 ? 1 : sin(.pi * x) / (.pi * x) }
+    }
+
+    /// Copies the nearest pixel's value: for masks, which must not get values in between.
+    public static func nearest(
+        _ values: [UInt8], size: (width: Int, height: Int), to target: (width: Int, height: Int)
+    ) -> [UInt8] {
+        precondition(values.count == size.width * size.height && target.width >= 1 && target.height >= 1)
+        return (0..<target.height).flatMap { y in
+            let row = y * size.height / target.height * size.width
+            return (0..<target.width).map { values[row + $0 * size.width / target.width] }
+        }
+    }
+}

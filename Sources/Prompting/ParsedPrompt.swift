@@ -1,0 +1,62 @@
+/// A prompt in the attention syntax of A1111's web UI, taken apart into weighted text.
+///
+/// - `(a)` weighs 1.1, `[a]` 1/1.1, `(a:1.3)` 1.3; brackets nest and their weights multiply.
+/// - `\(` `\)` `\[` `\]` `\\` stand for the character itself; any other backslash is dropped.
+/// - A bracket that is not closed counts to the end; a closing one without an opening one is text.
+/// - The word `BREAK` in capitals ends a chunk, also inside brackets (where the web UI takes it for a word).
+/// - What stands between the last colon and the `)` of a bracket is a weight when it is a decimal number. When it is one word
+///   that begins like a number (a digit, a sign, a point) or is `nan` or `inf`, it is refused. Anything else is text, as is
+///   a colon elsewhere.
+/// - The web UI's prompt editing `[a:b:10]` and alternation `[a|b]` are refused: they would be misread.
+public struct ParsedPrompt: Sendable, Equatable {
+    /// A piece of a prompt.
+    public enum Part: Sendable, Equatable {
+        case text(String, weight: Double)
+        case chunkBreak
+    }
+
+    /// In order. Neighbouring texts have different weights; none is empty.
+    public let parts: [Part]
+    /// What of the prompt may mean something else than its author thinks, each a phrase for "the prompt …".
+    public let notes: [String]
+
+    /// Weights are from minus this to this.
+    public static let weightLimit = 100.0
+
+    /// Throws `.badWeight` and `.unsupported`.
+    public init(_ text: String) throws(PromptError) {
+        var parser = AttentionParser(text)
+        try parser.parse()
+        parts = try ParsedPrompt.merged(parser.pieces)
+        notes = parser.notes
+    }
+
+    /// Joins neighbours of equal weight, which are tokenised as one text.
+    private static func merged(_ pieces: [Part]) throws(PromptError) -> [Part] {
+        var parts: [Part] = []
+        for piece in pieces {
+            guard case .text(let text, let weight) = piece else {
+                parts.append(piece)
+                continue
+            }
+            guard weight.isFinite, abs(weight) <= weightLimit else {
+                throw PromptError(
+                    .badWeight,
+                    "The brackets around \"\(shown(text.unicodeScalars))\" make a weight beyond \(Int(weightLimit)): write smaller "
+                        + "weights or fewer brackets.")
+            }
+            if case .text(let before, weight)? = parts.last {
+                parts[parts.count - 1] = .text(before + text, weight: weight)
+            } else if !text.isEmpty {
+                parts.append(piece)
+            }
+        }
+        return parts
+    }
+}
+
+/// Text of a prompt for a message: at most 40 characters, control characters made visible.
+func shown(_ scalars: some Collection<Unicode.Scalar>) -> String {
+    let head = scalars.prefix(40).map { $0.value < 0x20 || $0.value == 0x7F ? " " : String($0) }.joined()
+    return head + (scalars.count > 40 ? "…" : "")
+}

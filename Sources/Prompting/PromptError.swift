@@ -1,0 +1,18 @@
+/// A prompt that cannot be read as what its author means.
+public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Sendable, Equatable {
+        /// A weight that is no number or out of range.
+        case badWeight
+        /// Syntax of other programs that would be misread.
+        case unsupported
+        /// More chunks than a picture may be conditioned on.
+        case tooLong
+    }
+
+    public var code: Code
+    /// One sentence that shows the place and says what to write instead.
+    public var message: String
+    public var description: String { message }
+
+    public init(_ code: Code, _ message: String) { (self.code, self.message) = (code, message) }
+}

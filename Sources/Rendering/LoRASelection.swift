@@ -1,0 +1,166 @@
+public import ContentHash
+import StrictJSON
+import Weights
+
+/// A LoRA file that a picture is asked with.
+public struct LoRASelection: Sendable, Equatable {
+    /// What the file is called, without folder and ending. Where there is no hash, the file is found by it.
+    public var name: String
+    /// SHA-256 of the file, where it is known: then the name is only for people.
+    public var sha256: SHA256Digest?
+    /// What the file's change of the model is multiplied by.
+    public var scale: Double
+
+    public init(name: String, sha256: SHA256Digest? = nil, scale: Double = 1) {
+        (self.name, self.sha256, self.scale) = (name, sha256, scale)
+    }
+
+    /// The most LoRA files of one picture.
+    static let countLimit = 32
+    /// The largest scale, either way; what people use lies between −2 and 2.
+    static let scaleLimit = 100.0
+    private static let nameLimit = 1024
+
+    /// Throws `.invalidRequest`.
+    func validated() throws(RenderError) {
+        guard !name.isEmpty, name.utf8.count <= Self.nameLimit, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+            throw RenderError(
+                .invalidRequest,
+                "The name of a LoRA must have 1 to \(Self.nameLimit) bytes and no control characters: name a file.")
+        }
+        guard scale.isFinite, abs(scale) <= Self.scaleLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "A scale of \(scale) for the LoRA \(name.prefix(80)) is not possible: choose \(-Int(Self.scaleLimit)) to "
+                    + "\(Int(Self.scaleLimit)).")
+        }
+    }
+}
+
+extension RenderRequest {
+    /// The prompt as it is encoded, without tags.
+    func encodedPrompt() throws(RenderError) -> String { try LoRATags(prompt).text }
+
+    /// All LoRA files of the picture in the order of merging: those of `loras`, then those of the prompt's tags.
+    public func selectedLoRAs() throws(RenderError) -> [LoRASelection] {
+        let tags = try LoRATags(prompt).tags.map { LoRASelection(name: $0.name, scale: $0.scale) }
+        guard try LoRATags(negativePrompt).tags.isEmpty else {
+            throw RenderError(
+                .invalidRequest,
+                "The negative prompt has a tag <lora:…>, but a LoRA counts for the whole picture: move it into the prompt, with a "
+                    + "negative scale to weaken what it shows.")
+        }
+        let all = loras + tags
+        guard all.count <= LoRASelection.countLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "\(all.count) LoRA files are too many for one picture: choose at most \(LoRASelection.countLimit).")
+        }
+        for selection in all { try selection.validated() }
+        return all
+    }
+}
+
+extension LoRASelection {
+    var json: JSONValue {
+        var object = JSONObject()
+        object["name"] = .string(name)
+        object["sha256"] = sha256.map { .string($0.hex) }
+        object["scale"] = .number(scale)
+        return .object(object)
+    }
+
+    /// nil for anything but an object with a name, a scale and perhaps a hash.
+    init?(json: JSONValue) {
+        guard let object = json.objectValue, object.keys.allSatisfy({ ["name", "sha256", "scale"].contains($0) }),
+            let name = object["name"]?.stringValue, let scale = object["scale"]?.doubleValue
+        else { return nil }
+        self.init(name: name, scale: scale)
+        guard let hash = object["sha256"] else { return }
+        guard let digest = hash.stringValue.flatMap({ SHA256Digest(hex: $0) }) else { return nil }
+        sha256 = digest
+    }
+}
+
+/// A LoRA file as it was found: what the picture's metadata say of it.
+public struct AppliedLoRA: Sendable, Equatable {
+    /// Without folder and ending.
+    public var name: String
+    /// SHA-256 of the file.
+    public var sha256: SHA256Digest
+    /// The first digits of the SHA-256 of its tensors, as A1111's web UI tells LoRA files apart.
+    public var shortHash: String
+    public var scale: Double
+
+    /// The digits in a picture's parameters.
+    static let shortHashDigits = 12
+
+    /// The file for people.
+    var summary: String { "LoRA \(name) (\(sha256.hex.prefix(10))) × \(scale)" }
+
+    var json: JSONValue {
+        var object = JSONObject()
+        object["name"] = .string(name)
+        object["sha256"] = .string(sha256.hex)
+        object["scale"] = .number(scale)
+        return .object(object)
+    }
+}
+
+extension ModelDescription {
+    /// The model with the LoRA files of a request, each found in the library and checked against the model.
+    ///
+    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that do not fit, both naming the file.
+    func applying(_ selections: [LoRASelection], from library: LoRALibrary) throws(RenderError) -> ModelDescription {
+        guard !selections.isEmpty else { return self }
+        var uses: [LoRAUse] = []
+        var applied: [AppliedLoRA] = []
+        for selection in selections {
+            let file = try RenderError.model(source) {
+                try selection.sha256.map { try library.file(digest: $0) } ?? library.file(named: selection.name)
+            }
+            uses.append(LoRAUse(file, scale: selection.scale))
+            let stem = selection.name.split(separator: "/").last ?? selection.name[...]
+            applied.append(
+                AppliedLoRA(
+                    name: stem.hasSuffix(".safetensors") ? String(stem.dropLast(".safetensors".count)) : String(stem),
+                    sha256: file.digest,
+                    shortHash: String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)), scale: selection.scale))
+        }
+        _ = try RenderError.model(source) { try source.applying(uses) }
+        var model = self
+        model.loras = applied
+        return model
+    }
+}
+
+extension JobContext {
+    /// The context of a model with what is merged into it.
+    init(_ model: ModelDescription, conditioning: Conditioning?) {
+        self.init(
+            modelIdentity: model.identity, loras: model.loras.map { LoRA(sha256: $0.sha256, scale: $0.scale) },
+            conditioning: conditioning)
+    }
+}
+
+extension JobContext.LoRA {
+    var json: JSONValue { ["sha256": .string(sha256.hex), "scale": .number(scale)] }
+
+    /// Throws `.malformed` for anything but a short list of files.
+    static func list(_ json: JSONValue?) throws(RenderError) -> [JobContext.LoRA] {
+        guard let json else { return [] }
+        guard let list = json.arrayValue, (1...LoRASelection.countLimit).contains(list.count) else {
+            throw RenderError(.malformed, "A job's context has no list of 1 to \(LoRASelection.countLimit) LoRA files.")
+        }
+        var loras: [JobContext.LoRA] = []
+        for element in list {
+            let fields = WireFields(element, "A LoRA file of a job's context")
+            try fields.only(["sha256", "scale"])
+            guard let sha256 = SHA256Digest(hex: try fields.string("sha256")), let scale = element["scale"]?.doubleValue,
+                scale.isFinite, abs(scale) <= LoRASelection.scaleLimit
+            else { throw RenderError(.malformed, "A job's context names a LoRA file without its SHA-256 or its scale.") }
+            loras.append(JobContext.LoRA(sha256: sha256, scale: scale))
+        }
+        return loras
+    }
+}

@@ -1,0 +1,125 @@
+import DiffusionModels
+import StrictJSON
+import Weights
+
+/// The configurations of a model's networks.
+struct ModelParts {
+    let unet: UNetConfiguration
+    let vae: VAEConfiguration
+    /// Of the text encoders in the order of `textEncoders`: one, or SDXL's two.
+    let texts: [CLIPTextConfiguration]
+    /// An empty negative prompt stands for zeros: SDXL's pipelines do so unless the model says otherwise.
+    let zeroesEmptyPrompt: Bool
+
+    /// The components of text encoders, and of their tokenizers.
+    static let textEncoders = ["text_encoder", "text_encoder_2"]
+    static let tokenizers = ["tokenizer", "tokenizer_2"]
+
+    /// Whether the U-Net is SDXL's: two text encoders, a pooled vector, and size conditioning.
+    var isXL: Bool { unet.added != nil }
+
+    /// Reads and checks what a model says of itself. No weight is read.
+    init(_ source: ModelSource) throws(RenderError) {
+        try ModelParts.checkPipeline(source)
+        unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
+        vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
+        let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
+        try ModelParts.checkEncoders(source, encoders)
+        var texts: [CLIPTextConfiguration] = []
+        for encoder in encoders {
+            let file = "\(encoder)/config.json"
+            texts.append(try RenderError.model(source) { try CLIPTextConfiguration(json: source.json(file), file: file) })
+        }
+        self.texts = texts
+        zeroesEmptyPrompt = unet.added == nil ? false : try ModelParts.forcesZeros(source)
+        try checkNetworks(source)
+        // A file that is cut short is found here, from its head, and not after hours of work.
+        for component in encoders + ["unet", "vae"] {
+            _ = try RenderError.model(source) { try source.weights(component: component) }
+        }
+    }
+
+    /// Refuses pipelines that cannot be run, by name, before their other files are read.
+    private static func checkPipeline(_ source: ModelSource) throws(RenderError) {
+        guard source.exists("model_index.json") else { return }
+        let index = try RenderError.model(source) { try source.json("model_index.json") }
+        guard let name = index["_class_name"]?.stringValue, !pipelines.contains(name) else { return }
+        let kind = foreignFamilies.first { name.hasPrefix($0.prefix) }.map { " (\($0.name))" } ?? ""
+        throw RenderError(
+            .badModel,
+            "\(source.name) is a \(name.prefix(80))\(kind), which is not supported: choose a model of Stable Diffusion 1.x, 2.x or XL."
+        )
+    }
+
+    /// SDXL's refiner has the second text encoder alone.
+    private static func checkEncoders(_ source: ModelSource, _ encoders: ArraySlice<String>) throws(RenderError) {
+        guard encoders.count == 2, !source.exists("text_encoder/config.json"), source.exists("text_encoder_2/config.json")
+        else { return }
+        throw RenderError(
+            .badModel, "\(source.name) is an SDXL refiner, which is not supported: choose an SDXL base model.")
+    }
+
+    private static func forcesZeros(_ source: ModelSource) throws(RenderError) -> Bool {
+        guard source.exists("model_index.json") else { return true }
+        return try RenderError.model(source) { try source.json("model_index.json") }["force_zeros_for_empty_prompt"]?.boolValue
+            ?? true
+    }
+
+    /// Refuses networks that cannot be run or that do not fit each other.
+    private func checkNetworks(_ source: ModelSource) throws(RenderError) {
+        try checkChannels(source)
+        let width = texts.reduce(0) { $0 + $1.hiddenSize }
+        guard unet.textWidth == width else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the U-Net takes text of width \(unet.textWidth), \(texts.count == 1 ? "the text encoder gives" : "the text encoders give") "
+                    + "\(width); they belong to different models.")
+        }
+        guard let added = unet.added, let second = texts.last else { return }
+        guard second.hasProjection != false, second.projectionSize == added.textWidth else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the U-Net takes a pooled text of width \(added.textWidth), the second text encoder gives "
+                    + "\(second.hasProjection == false ? "none" : String(second.projectionSize)); they belong to different models."
+            )
+        }
+    }
+
+    private func checkChannels(_ source: ModelSource) throws(RenderError) {
+        let latent = vae.latentChannels
+        guard unet.inChannels == latent || unet.inChannels == 2 * latent + 1, unet.outChannels == latent else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): the U-Net takes \(unet.inChannels) channels and gives \(unet.outChannels), the autoencoder has \(latent); "
+                    + "supported are models that take \(latent), and for inpainting \(2 * latent + 1).")
+        }
+        guard TaskLimits.channels.contains(vae.latentChannels) else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): latents of \(vae.latentChannels) channels are not supported, only 1 to \(TaskLimits.channels.upperBound)."
+            )
+        }
+        guard vae.outChannels == 3, vae.imageChannels == 3 else {
+            throw RenderError(
+                .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
+        }
+    }
+
+    /// One checkpoint serves all of a family's pipelines.
+    private static let pipelines: Set<String> = [
+        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+        "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
+    ]
+
+    /// Families that people may try, by the beginning of their pipelines' names.
+    private static let foreignFamilies: [(prefix: String, name: String)] = [
+        ("StableDiffusion3", "Stable Diffusion 3"), ("StableDiffusionXLInstructPix2Pix", "InstructPix2Pix"),
+        ("StableDiffusionInstructPix2Pix", "InstructPix2Pix"), ("StableDiffusionUpscale", "the ×4 upscaler"),
+        ("StableDiffusionLatentUpscale", "the latent upscaler"), ("StableDiffusionDepth2Img", "depth to image"),
+        ("StableDiffusionControlNet", "ControlNet"), ("StableDiffusionXLControlNet", "ControlNet"), ("Flux", "FLUX"),
+        ("PixArt", "PixArt"), ("StableCascade", "Stable Cascade"), ("Kandinsky", "Kandinsky"), ("HunyuanDiT", "Hunyuan-DiT"),
+        ("Hunyuan", "Hunyuan"), ("AuraFlow", "AuraFlow"), ("Sana", "SANA"), ("QwenImage", "Qwen-Image"), ("Wan", "Wan"),
+        ("Lumina", "Lumina"), ("Chroma", "Chroma"), ("LatentConsistencyModel", "a latent consistency model"),
+        ("IF", "DeepFloyd IF"),
+    ]
+}

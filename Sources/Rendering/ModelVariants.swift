@@ -1,0 +1,84 @@
+import ContentHash
+import TensorCore
+import Weights
+
+/// A worker's models, each as it is and with LoRA files merged into it.
+///
+/// Of each model at most `limit` variants are kept, the plain one among them; the one unused for longest goes first, and is
+/// built again when it is needed. So two jobs with different LoRA files can take turns, and a worker never holds more than two
+/// copies of a U-Net's weights for one model. What LoRA files do not change, the autoencoder always, is shared.
+final class ModelVariants {
+    /// A model and the LoRA files merged into it, in order.
+    struct Key: Hashable {
+        let model: SHA256Digest
+        let loras: [JobContext.LoRA]
+    }
+
+    static let limit = 2
+
+    /// Identities of the models, in the order in which they were given.
+    let identities: [SHA256Digest]
+    private let context: ComputeContext
+    private let library: LoRALibrary
+    private let plain: [SHA256Digest: ModelNetworks]
+    private var merged: [Key: ModelNetworks] = [:]
+    /// Variants that may hold networks, the one used last at the end.
+    private var recent: [Key] = []
+
+    /// Computes the models' identities, which reads all their files once.
+    init(_ models: [ModelSource], library: LoRALibrary, context: ComputeContext) throws(RenderError) {
+        var identities: [SHA256Digest] = []
+        var plain: [SHA256Digest: ModelNetworks] = [:]
+        for source in models {
+            let identity = try RenderError.model(source) { try source.identity() }
+            if plain[identity] == nil {
+                identities.append(identity)
+                plain[identity] = try ModelNetworks(source, context)
+            }
+        }
+        (self.identities, self.plain, self.library, self.context) = (identities, plain, library, context)
+    }
+
+    /// The networks of a variant; none is built by this.
+    ///
+    /// - Throws: `.badModel` for a model that is not there or a file that does not fit it, `.notFound` for a LoRA file that is
+    ///   not there; each with the hash and the remedy.
+    func networks(_ key: Key) throws(RenderError) -> ModelNetworks {
+        guard let base = plain[key.model] else {
+            throw RenderError(
+                .badModel, "This worker has no model \(key.model.hex): start it with the folder of that model (-m).")
+        }
+        let networks: ModelNetworks
+        if key.loras.isEmpty {
+            networks = base
+        } else if let known = merged[key] {
+            networks = known
+        } else {
+            networks = try merge(key, base)
+            merged[key] = networks
+        }
+        recent.removeAll { $0 == key }
+        recent.append(key)
+        forgetOldest(of: key.model)
+        return networks
+    }
+
+    private func merge(_ key: Key, _ base: ModelNetworks) throws(RenderError) -> ModelNetworks {
+        let source = try RenderError.model(base.source) {
+            try base.source.applying(
+                key.loras.map { LoRAUse(try library.file(digest: $0.sha256), scale: $0.scale) }, threads: context.threads)
+        }
+        return ModelNetworks(source, over: base)
+    }
+
+    private func forgetOldest(of model: SHA256Digest) {
+        let variants = recent.filter { $0.model == model }
+        for key in variants.dropLast(Self.limit) {
+            recent.removeAll { $0 == key }
+            if key.loras.isEmpty { plain[model]?.forgetMergeable() } else { merged[key] = nil }
+        }
+    }
+
+    /// How many variants of a model may hold networks. For tests.
+    func count(of model: SHA256Digest) -> Int { recent.count { $0.model == model } }
+}

@@ -1,0 +1,125 @@
+import Prompting
+import Tokenizing
+
+/// The prompts of a picture as rows for the text encoders, and what becomes of the encoded rows.
+///
+/// A task encodes one chunk of both prompts; the coordinator weighs each chunk, which is why padding is part of its mean, and
+/// joins the chunks along the tokens. The pooled vector is the first chunk's.
+struct PromptConditioning: Sendable {
+    /// What of the prompts has no effect or may be meant otherwise.
+    private(set) var notes: [String] = []
+
+    /// By chunk, by text encoder, by row: the negative prompt's and the prompt's, or the prompt's alone.
+    private let chunks: [[[PromptChunk]]]
+    /// Whether a row of zeros stands for the negative prompt.
+    private let hasZeroNegative: Bool
+    private let skippedLayers: Int
+    private let model: ModelDescription
+
+    /// Reads the prompts of a request.
+    ///
+    /// - Parameters:
+    ///   - guided: whether the negative prompt is needed.
+    ///   - clipSkip: 1 for the last layer.
+    /// - Throws: `.invalidRequest` for prompts that cannot be read as they are meant, or are too long.
+    init(_ request: RenderRequest, _ model: ModelDescription, guided: Bool, clipSkip: Int) throws(RenderError) {
+        self.model = model
+        skippedLayers = clipSkip - 1
+        hasZeroNegative = guided && model.zeroesEmptyPrompt && request.negativePrompt.isEmpty
+        var texts = [("prompt", request.prompt)]
+        if guided, !hasZeroNegative { texts.insert(("negative prompt", request.negativePrompt), at: 0) }
+        var rows: [[[PromptChunk]]] = []
+        for (name, text) in texts {
+            let parsed = try PromptConditioning.parsed(text, name, &notes)
+            rows.append(try model.encoders.map { encoder throws(RenderError) in try encoder.chunks(parsed, name) })
+        }
+        let count = rows.flatMap { $0.map(\.count) }.max() ?? 1
+        let encoders = model.encoders
+        chunks = (0..<count).map { chunk in
+            encoders.indices.map { encoder in
+                rows.map { row in
+                    row[encoder].indices.contains(chunk) ? row[encoder][chunk] : encoders[encoder].chunker.emptyChunk
+                }
+            }
+        }
+        if !guided, !request.negativePrompt.isEmpty {
+            notes.append("the negative prompt has no effect without guidance above 1")
+        }
+    }
+
+    /// How many tasks encode the prompts.
+    var chunkCount: Int { chunks.count }
+
+    /// One task for each chunk.
+    var works: [RenderTask.Work] {
+        chunks.map { encoders in
+            .encode(EncodeWork(ids: encoders.map { $0.map(\.ids) }, skippedLayers: skippedLayers))
+        }
+    }
+
+    /// Weighs and joins the outputs of `works`.
+    ///
+    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in them, and
+    ///   `.invalidRequest` when the weights make them so.
+    func conditioning(_ outputs: [TaskOutput]) throws(RenderError) -> JobContext.Conditioning {
+        let (tokens, width, rows) = (model.textTokens, model.textWidth, chunks[0][0].count)
+        var joined = [[Float]](repeating: [], count: rows)
+        var pooled: [Float] = []
+        for (index, output) in outputs.enumerated() {
+            guard case .embeddings(rows, tokens, width, var values, let vectors) = output, chunks.indices.contains(index),
+                values.count == rows * tokens * width, vectors.count == rows * (model.pooledWidth ?? 0)
+            else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
+            guard values.allSatisfy({ $0.isFinite }), vectors.allSatisfy({ $0.isFinite }) else {
+                throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
+            }
+            weigh(&values, chunk: index)
+            guard values.allSatisfy({ $0.isFinite }) else {
+                throw RenderError(
+                    .invalidRequest, "The weights in the prompt leave nothing of it that could be weighed: change them.")
+            }
+            if index == 0 { pooled = vectors }
+            for row in 0..<rows { joined[row] += values[(row * tokens * width)..<((row + 1) * tokens * width)] }
+        }
+        if hasZeroNegative {
+            joined.insert([Float](repeating: 0, count: joined[0].count), at: 0)
+            pooled = [Float](repeating: 0, count: pooled.count) + pooled
+        }
+        return JobContext.Conditioning(
+            rows: joined.count, tokens: tokens * outputs.count, width: width, values: joined.flatMap(\.self), pooled: pooled)
+    }
+
+    /// Each encoder's part of each row has a mean of its own.
+    private func weigh(_ values: inout [Float], chunk: Int) {
+        var column = 0
+        for (encoder, rows) in zip(model.encoders, chunks[chunk]) {
+            for (row, prompt) in rows.enumerated() {
+                Emphasis.apply(
+                    prompt.weights, to: &values, start: row * model.textTokens * model.textWidth + column, width: encoder.width,
+                    stride: model.textWidth)
+            }
+            column += encoder.width
+        }
+    }
+
+    private static func parsed(_ text: String, _ name: String, _ notes: inout [String]) throws(RenderError) -> ParsedPrompt {
+        let parsed: ParsedPrompt
+        do { parsed = try ParsedPrompt(text) } catch { throw RenderError(.invalidRequest, "In the \(name): \(error.message)") }
+        notes += parsed.notes.map { "the \(name) \($0)" }
+        return parsed
+    }
+}
+
+extension TextEncoderDescription {
+    /// The chunks of a prompt, at most as many as a picture may have.
+    fileprivate func chunks(_ prompt: ParsedPrompt, _ name: String) throws(RenderError) -> [PromptChunk] {
+        let chunks: [PromptChunk]
+        do { chunks = try chunker.chunks(prompt) } catch { throw RenderError(.invalidRequest, error.message) }
+        guard chunks.count <= TaskLimits.chunks else {
+            throw RenderError(
+                .invalidRequest,
+                "The \(name) has \(chunks.count) chunks of \(chunker.length - 2) tokens: shorten it to at most \(TaskLimits.chunks)."
+            )
+        }
+        return chunks
+    }
+}

@@ -1,0 +1,30 @@
+/// What SDXL is told about the sizes of the picture, in pixels, under the names that diffusers has for it.
+public struct SizeConditioning: Sendable, Equatable {
+    /// A side by side size.
+    public struct Size: Sendable, Equatable {
+        public var width: Int
+        public var height: Int
+
+        public init(width: Int, height: Int) { (self.width, self.height) = (width, height) }
+    }
+
+    /// Where the upper left corner of the picture lies in the original.
+    public struct Corner: Sendable, Equatable {
+        public var top: Int
+        public var left: Int
+
+        public init(top: Int, left: Int) { (self.top, self.left) = (top, left) }
+    }
+
+    public var originalSize: Size
+    public var cropTopLeft: Corner
+    public var targetSize: Size
+
+    /// The six numbers of the U-Net's time ids; for a view of the detail phase with its own corner.
+    func timeIDs(corner: Corner? = nil) -> [Float] {
+        let corner = corner ?? cropTopLeft
+        return [originalSize.height, originalSize.width, corner.top, corner.left, targetSize.height, targetSize.width].map {
+            Float($0)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+import ContentHash
+import StrictJSON
+
+/// The picture that a render starts from, and which part of it is made anew.
+public struct SourcePicture: Sendable, Equatable {
+    /// In pixels; the size of the picture that is asked for.
+    public let width: Int
+    public let height: Int
+    /// Row by row from the top left, three bytes a pixel: red, green, blue.
+    public let rgb: [UInt8]
+    /// Row by row, one byte a pixel: 1 where the picture is made anew, 0 where it stays. nil for the whole picture (img2img).
+    public let mask: [UInt8]?
+
+    /// - Throws: `.invalidRequest` when pixels and size do not fit, the mask holds other numbers or nothing to make anew, or
+    ///   the two together are more than one message takes.
+    public init(width: Int, height: Int, rgb: [UInt8], mask: [UInt8]? = nil) throws(RenderError) {
+        let sides = 1...RenderRequest.sideLimit
+        guard sides.contains(width), sides.contains(height), rgb.count == width * height * 3 else {
+            throw RenderError(.invalidRequest, "The picture to start from does not have \(width)×\(height) pixels.")
+        }
+        if let mask {
+            guard mask.count == width * height, mask.allSatisfy({ $0 <= 1 }) else {
+                throw RenderError(.invalidRequest, "The mask is not one of \(width)×\(height) pixels that are 0 or 1.")
+            }
+            guard mask.contains(1) else {
+                throw RenderError(
+                    .invalidRequest,
+                    "The mask is black everywhere, so nothing would be made anew: paint white what is to change.")
+            }
+        }
+        let bytes = rgb.count + (mask?.count ?? 0)
+        guard bytes <= TaskLimits.sourceBytes else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture to start from has \(bytes >> 20) MiB of pixels with its mask, and at most "
+                    + "\(TaskLimits.sourceBytes >> 20) MiB can be sent: scale it down.")
+        }
+        (self.width, self.height, self.rgb, self.mask) = (width, height, rgb, mask)
+    }
+}
+
+extension SourcePicture {
+    /// What a request says of the picture; the pixels travel beside it.
+    var json: JSONValue {
+        var object = JSONObject()
+        object["width"] = .integer(Int64(width))
+        object["height"] = .integer(Int64(height))
+        object["masked"] = .bool(mask != nil)
+        object["sha256"] = .string(hash.hex)
+        return .object(object)
+    }
+
+    /// The pixels, and behind them the mask where there is one.
+    var payload: [UInt8] { rgb + (mask ?? []) }
+
+    private var hash: SHA256Digest {
+        let hasher = SHA256Hasher()
+        hasher.update(rgb)
+        if let mask { hasher.update(mask) }
+        return hasher.finalize()
+    }
+
+    /// Throws `.invalidRequest` for pixels that are not those the request speaks of.
+    init(json: JSONValue, payload: [UInt8]) throws(RenderError) {
+        guard let width = json["width"]?.intValue, let height = json["height"]?.intValue,
+            let isMasked = json["masked"]?.boolValue, let hash = json["sha256"]?.stringValue,
+            (1...RenderRequest.sideLimit).contains(width), (1...RenderRequest.sideLimit).contains(height)
+        else {
+            throw RenderError(.invalidRequest, "The request's \"source\" must have width, height, masked and sha256.")
+        }
+        let pixels = width * height
+        guard payload.count == pixels * (isMasked ? 4 : 3) else {
+            throw RenderError(
+                .invalidRequest, "The picture to start from has \(payload.count) bytes, which are no \(width)×\(height) pixels."
+            )
+        }
+        try self.init(
+            width: width, height: height, rgb: Array(payload[..<(pixels * 3)]),
+            mask: isMasked ? Array(payload[(pixels * 3)...]) : nil)
+        guard self.hash.hex == hash else {
+            throw RenderError(.invalidRequest, "The picture to start from is not the one that the request speaks of.")
+        }
+    }
+}

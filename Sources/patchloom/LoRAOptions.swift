@@ -1,0 +1,80 @@
+import ArgumentParser
+import Foundation
+import Rendering
+import Weights
+
+/// Where LoRA files are.
+struct LoRAOptions: ParsableArguments {
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A folder of LoRA files; may be given several times, the first that has a name counts.", valueName: "folder"))
+    var loraModelDir: [String] = []
+
+    /// The files of the folders.
+    func library() throws(CommandFailure) -> LoRALibrary {
+        do { return try LoRALibrary(folders: loraModelDir) } catch { throw CommandFailure(error) }
+    }
+
+    /// A request whose LoRA files were found on this host, and where they are.
+    struct Resolved {
+        var request: RenderRequest
+        var library: LoRALibrary
+        /// Paths of the files that the request uses.
+        var files: [String]
+    }
+
+    /// Finds the files of `--lora`, which are paths or names in the folders, and those of the prompt's tags, which are names.
+    func resolve(_ request: RenderRequest) throws(CommandFailure) -> Resolved {
+        let folders = try library()
+        var resolved = request
+        var files: [String] = []
+        do {
+            for index in request.loras.indices {
+                let file = try find(request.loras[index].name, folders)
+                resolved.loras[index].name = Self.stem(file.name)
+                resolved.loras[index].sha256 = file.digest
+                files.append(file.name)
+            }
+            for selection in try request.selectedLoRAs().dropFirst(request.loras.count) {
+                files.append(try folders.file(named: selection.name).name)
+            }
+            return Resolved(
+                request: resolved, library: try LoRALibrary(folders: loraModelDir, files: files), files: files)
+        } catch let error as WeightsError {
+            throw CommandFailure(error)
+        } catch let error as RenderError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(.internalFault, "\(error)")
+        }
+    }
+
+    /// A path that exists is one; anything else that could be a name is looked for in the folders.
+    private func find(_ text: String, _ folders: LoRALibrary) throws(WeightsError) -> LoRAFile {
+        let mayBeName = !loraModelDir.isEmpty && !text.hasPrefix("/") && !text.hasPrefix(".")
+        guard !FileManager.default.fileExists(atPath: text), mayBeName else { return try LoRAFile(path: text) }
+        return try folders.file(named: text)
+    }
+
+    /// The last part of a path without the ending.
+    private static func stem(_ path: String) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        return name.hasSuffix(".safetensors") ? String(name.dropLast(".safetensors".count)) : name
+    }
+}
+
+/// The value of `--lora`: a path or a name, and after the last colon the scale.
+struct LoRAArgument: Equatable {
+    var file: String
+    var scale = 1.0
+
+    /// A colon belongs to the path unless a number follows it, NaN and infinity among them, which are refused later.
+    init(_ text: String) {
+        file = text
+        guard let colon = text.lastIndex(of: ":"), let scale = Double(text[text.index(after: colon)...]) else { return }
+        (file, self.scale) = (String(text[..<colon]), scale)
+    }
+
+    var selection: LoRASelection { LoRASelection(name: file, scale: scale) }
+}

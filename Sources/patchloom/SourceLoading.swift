@@ -1,0 +1,95 @@
+import ImageFiles
+import Rendering
+
+/// Reads the picture to start from, and its mask, from PNG files.
+struct SourceLoading {
+    /// Paths; nil where the user gave none.
+    let picture: String?
+    let mask: String?
+    /// The size asked for; nil is the picture's own.
+    let width: Int?
+    let height: Int?
+
+    /// nil without a picture.
+    ///
+    /// A picture of another size than asked for is resized (Lanczos), a mask is resized to the picture by nearest pixels. What
+    /// is transparent in a picture is laid over white.
+    func load() throws(CommandFailure) -> SourcePicture? {
+        guard let picture else {
+            guard mask == nil else {
+                throw CommandFailure(.usage, "A mask says which part of a picture is made anew: give the picture with -i.")
+            }
+            return nil
+        }
+        let image = try decode(picture)
+        let own = (width: image.width, height: image.height)
+        let size = (width: width ?? own.width, height: height ?? own.height)
+        guard
+            size == own
+                || ((1...RenderRequest.sideLimit).contains(size.width) && (1...RenderRequest.sideLimit).contains(size.height))
+        else {
+            throw CommandFailure(
+                .usage,
+                "A picture of \(size.width)×\(size.height) px is not possible: choose sides of 64 to \(RenderRequest.sideLimit)."
+            )
+        }
+        if size == own, own.width % 8 != 0 || own.height % 8 != 0 {
+            throw CommandFailure(
+                .usage,
+                "\(picture) has \(own.width)×\(own.height) px, and sides must be multiples of 8: choose a size, such as "
+                    + "-W \(max(64, own.width / 8 * 8)) -H \(max(64, own.height / 8 * 8)), to which it is resized.")
+        }
+        let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)
+        do {
+            return try SourcePicture(width: size.width, height: size.height, rgb: rgb, mask: try maskPixels(for: own, size))
+        } catch let error as RenderError {
+            throw CommandFailure(error)
+        } catch let error as CommandFailure {
+            throw error
+        } catch {
+            throw CommandFailure(.internalFault, "\(error)")
+        }
+    }
+
+    /// 1 where the mask is half white or more, at the size of the picture that is asked for.
+    private func maskPixels(
+        for own: (width: Int, height: Int), _ size: (width: Int, height: Int)
+    ) throws(CommandFailure) -> [UInt8]? {
+        guard let mask else { return nil }
+        let image = try decode(mask)
+        let found = (width: image.width, height: image.height)
+        guard found == own || found == size else {
+            throw CommandFailure(
+                .usage,
+                "The mask \(mask) has \(found.width)×\(found.height) px, but the picture has \(own.width)×\(own.height): "
+                    + "make the mask as large as the picture.")
+        }
+        let rgb = Self.overWhite(image)
+        let binary = stride(from: 0, to: rgb.count, by: 3).map {
+            Self.isWhite(rgb[$0], rgb[$0 + 1], rgb[$0 + 2]) ? UInt8(1) : 0
+        }
+        return ImageResizer.nearest(binary, size: found, to: size)
+    }
+
+    private func decode(_ path: String) throws(CommandFailure) -> DecodedImage {
+        do { return try PNGDecoder.decode(file: path) } catch { throw CommandFailure(error) }
+    }
+
+    /// Luminance of at least one half (ITU-R BT.601 in Pillow's fixed-point form).
+    private static func isWhite(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Bool {
+        (19_595 * UInt32(red) + 38_470 * UInt32(green) + 7471 * UInt32(blue) + 0x8000) >> 16 >= 128
+    }
+
+    private static func overWhite(_ image: DecodedImage) -> [UInt8] {
+        guard image.channels == 4 else { return image.rgb }
+        var rgb: [UInt8] = []
+        rgb.reserveCapacity(image.width * image.height * 3)
+        for pixel in stride(from: 0, to: image.pixels.count, by: 4) {
+            let alpha = Int(image.pixels[pixel + 3])
+            for channel in 0..<3 {
+                rgb.append(UInt8((Int(image.pixels[pixel + channel]) * alpha + 255 * (255 - alpha) + 127) / 255))
+            }
+        }
+        return rgb
+    }
+}

@@ -1,0 +1,171 @@
+import ImageConditioning
+import PatchGeometry
+import RandomStreams
+import Rendering
+import Samplers
+import StrictJSON
+import TestSupport
+import Testing
+import Weights
+
+/// Renders that start from a picture, against loops that say plainly what they do.
+@Suite("The machine with a source picture")
+struct SourceMachineTests {
+    static let model = try? ModelDescription(source: .embeddedModel)
+
+    static func picture(_ width: Int, _ height: Int, masked: Bool) throws -> SourcePicture {
+        let rgb = (0..<(width * height * 3)).map { (i: Int) in UInt8(truncatingIfNeeded: i * 37 + i / 700) }
+        let mask = (0..<(width * height)).map { UInt8(($0 % width) * 3 > width ? 1 : 0) }
+        return try SourcePicture(width: width, height: height, rgb: rgb, mask: masked ? mask : nil)
+    }
+
+    static func request(
+        _ width: Int, _ height: Int, masked: Bool, strength: Float, _ change: (inout RenderRequest) -> Void = { _ in }
+    ) throws -> RenderRequest {
+        var request = RenderRequest.square(width, steps: 8)
+        (request.height, request.seed, request.strength) = (height, 11, strength)
+        request.source = try picture(width, height, masked: masked)
+        change(&request)
+        return request
+    }
+
+    static func machine(_ request: RenderRequest) throws -> RenderMachine {
+        try RenderMachine(request: request, model: try #require(model))
+    }
+
+    static func sampler(_ request: RenderRequest) throws -> Sampler {
+        let json = try ModelSource.embeddedModel.json("scheduler/scheduler_config.json")
+        return try Sampler(
+            SchedulerConfiguration(json: json), method: request.samplingMethod, steps: try #require(request.steps),
+            eta: Double(request.eta))
+    }
+
+    /// The picture's latent as the machine must take it: mean and noise of the stand-in, at the model's scale.
+    static func latent(_ barrier: Barrier, _ noise: [Float]) throws -> [Float] {
+        let moments = try FormulaNetwork.moments(try #require(barrier.tasks.first))
+        let means = moments.values.prefix(moments.values.count / 2)
+        let deviation = LatentDistribution(mean: [0], logVariance: [-4]).sample(noise: [1])[0]
+        let factor = try #require(ModelSource.embeddedModel.json("vae/config.json")["scaling_factor"]?.doubleValue)
+        return zip(means, noise).map { ($0 + deviation * $1) * Float(factor) }
+    }
+
+    /// Which latent points are made anew.
+    static func latentMask(_ request: RenderRequest) throws -> [Float] {
+        let mask = try #require(request.source?.mask)
+        return stride(from: 0, to: request.height, by: 8).flatMap { y in
+            stride(from: 0, to: request.width, by: 8).map { x in Float(mask[y * request.width + x]) }
+        }
+    }
+
+    @Test("image-to-image at native size", arguments: [Float(0.5), 1])
+    func direct(_ strength: Float) throws {
+        let request = try Self.request(96, 64, masked: false, strength: strength)
+        let (barriers, _) = try FormulaNetwork.render(try Self.machine(request))
+        let sampler = try Self.sampler(request)
+        let first = strength == 1 ? 0 : 4
+        #expect(
+            barriers.map(\.phase)
+                == [.encode, .picture] + [RenderPhase](repeating: .denoise, count: sampler.calls - first) + [.decode])
+        var generator = TorchCPUGenerator(seed: request.seed)
+        let count = 4 * 8 * 12
+        let image = try Self.latent(barriers[1], generator.normals(count: count))
+        var x = sampler.addNoise(to: image, noise: generator.normals(count: count), call: first)
+        var history = SamplerHistory()
+        for call in first..<sampler.calls {
+            #expect(try FormulaNetwork.latent(barriers[2 + call - first].tasks[0]).values == sampler.scaleInput(x, call: call))
+            let predicted = FormulaNetwork.prediction(
+                sampler.scaleInput(x, call: call), channels: 4, height: 8, width: 12, timestep: Float(sampler.timesteps[call]))
+            x = sampler.step(modelOutput: predicted, call: call, sample: x, noise: [], history: &history)
+        }
+        #expect(try FormulaNetwork.latent(barriers[barriers.count - 1].tasks[0]).values == x)
+    }
+
+    @Test(
+        "inpainting leaves what is black in the mask as it was", arguments: [(128, 96), (256, 256), (200, 328)],
+        [Float(0.6), 1])
+    func known(_ size: (Int, Int), _ strength: Float) throws {
+        let request = try Self.request(size.0, size.1, masked: true, strength: strength) { $0.method = .auto }
+        let (barriers, _) = try FormulaNetwork.render(try Self.machine(request))
+        let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
+        var generator = TorchCPUGenerator(seed: request.seed)
+        let image = try Self.latent(barriers[1], generator.normals(count: final.values.count))
+        let mask = try Self.latentMask(request)
+        let kept = final.values.indices.filter { mask[$0 % mask.count] == 0 }
+        #expect(!kept.isEmpty && kept.allSatisfy { final.values[$0] == image[$0] })
+        let changed = final.values.indices.filter { mask[$0 % mask.count] == 1 }
+        #expect(!changed.isEmpty && changed.allSatisfy { final.values[$0] != image[$0] })
+    }
+
+    /// The structure phase is that of high noise: a run with a small strength starts behind it.
+    @Test("the phases of CutDiffusion with a source", arguments: [(Float(1), 3, 5), (0.75, 1, 5), (0.5, 0, 4)])
+    func phases(_ strength: Float, _ structure: Int, _ detail: Int) throws {
+        let request = try Self.request(256, 256, masked: false, strength: strength) {
+            $0.structureFraction = StructureFraction("0.375")
+        }
+        let machine = try Self.machine(request)
+        let (barriers, _) = try FormulaNetwork.render(machine)
+        #expect(barriers.count { $0.phase == .structure } == structure)
+        #expect(barriers.count { $0.phase == .detail } == detail)
+        #expect(machine.plan.totalTasks == barriers.reduce(0) { $0 + $1.tasks.count })
+        for barrier in barriers where barrier.phase == .structure || barrier.phase == .detail {
+            #expect((0..<barrier.stepCount).contains(barrier.step))
+            #expect(barrier.stepCount == (barrier.phase == .structure ? structure : detail))
+        }
+    }
+
+    /// Every patch of the structure phase starts from the points of the picture that it stands for.
+    @Test("the source follows the dilated grid")
+    func dilated() throws {
+        let request = try Self.request(256, 256, masked: false, strength: 1)
+        let (barriers, _) = try FormulaNetwork.render(try Self.machine(request))
+        let sampler = try Self.sampler(request)
+        let grid = try PatchGrid(height: 32, width: 32, patch: 16)
+        var generator = TorchCPUGenerator(seed: request.seed)
+        let image = try Self.latent(barriers[1], generator.normals(count: 4 * 32 * 32))
+        let patches = grid.deal(image, channels: 4).map { patch in
+            sampler.addNoise(to: patch, noise: generator.normals(count: patch.count), call: 0)
+        }
+        let interaction = PixelInteraction(
+            patchCount: grid.count, positionCount: patches[0].count, seed: request.seed, step: 0)
+        let shown = interaction.shuffle(patches).map { sampler.scaleInput($0, call: 0) }
+        #expect(try barriers[2].tasks.map { try FormulaNetwork.latent($0).values } == shown)
+    }
+
+    @Test("a request with a picture travels whole")
+    func wire() throws {
+        for masked in [false, true] {
+            let request = try Self.request(64, 72, masked: masked, strength: 0.3)
+            let (metadata, payload) = request.encoded()
+            #expect(payload.count == 64 * 72 * (masked ? 4 : 3))
+            #expect(try RenderRequest(metadata: metadata, payload: payload) == request)
+            var other = payload
+            other[0] ^= 1
+            #expect(renderError { _ = try RenderRequest(metadata: metadata, payload: other) }?.code == .invalidRequest)
+            #expect(renderError { _ = try RenderRequest(metadata: metadata, payload: []) }?.code == .invalidRequest)
+            #expect(
+                renderError { _ = try RenderRequest(metadata: metadata, payload: payload + [0]) }?.code == .invalidRequest)
+        }
+    }
+
+    @Test("what cannot be done with a picture is refused")
+    func refusals() throws {
+        var request = try Self.request(64, 64, masked: false, strength: 0.5)
+        request.width = 128
+        #expect(renderError { try request.validated() }?.code == .invalidRequest)
+        request = try Self.request(64, 64, masked: false, strength: 0.5)
+        for strength: Float in [0, -0.5, 1.5, .nan] {
+            request.strength = strength
+            #expect(renderError { try request.validated() }?.code == .invalidRequest)
+        }
+        request = .square(64) { $0.strength = 0.5 }
+        #expect(renderError { try request.validated() }?.message.contains("(-i)") == true)
+        // One of eight steps is the least.
+        request = try Self.request(64, 64, masked: false, strength: 0.1)
+        #expect(renderError { _ = try Self.machine(request) }?.message.contains("raise the strength") == true)
+        let black = [UInt8](repeating: 0, count: 64 * 64)
+        let error = renderError {
+            _ = try SourcePicture(width: 64, height: 64, rgb: [UInt8](repeating: 0, count: 64 * 64 * 3), mask: black)
+        }
+        #expect(error?.message.contains("black everywhere") == true)
+    }
+}
