@@ -37,7 +37,7 @@ struct PlanResolution {
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
         do {
-            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: Double(request.eta))
+            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: request.eta == 0 ? nil : Double(request.eta))
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
@@ -187,11 +187,6 @@ struct PlanResolution {
 
     private func notes(_ sampler: Sampler, _ cut: CutGeometry?) -> [String] {
         var notes: [String] = []
-        if request.samplingMethod == nil, model.scheduler.ownMethod == nil {
-            notes.append(
-                "the model's own scheduler \(model.scheduler.className) is not supported yet; \(sampler.method.rawValue) stands in"
-            )
-        }
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
