@@ -144,7 +144,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "Runtime", "Cluster", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights",
+                "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore",
+                "Weights",
                 "ZMQSockets",
                 "TestSupport",
             ]),
