@@ -22,9 +22,9 @@ struct CoordinatorCommand: ParsableCommand {
         let events = try EventQueue<Event>()
         try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
         var options = CoordinatorOptions(endpoint: listen, models: sources, joinToken: token, log: logLine)
+        options.loras = try loras.library()
         // Names are a convenience: without a place for a store there are none.
         options.store = try? ModelStore.standard()
-        options.loras = try loras.library()
         options.onFailure = { events.post(.failed($0)) }
         let coordinator: Coordinator
         do {

@@ -53,7 +53,8 @@ func plan(
 /// Looks into the weight files of every component, without reading the weights, so that a file that is cut short or mangled is
 /// found before processes are started.
 func checkWeights(_ source: ModelSource) throws(CommandFailure) {
-    for component in ["text_encoder", "unet", "vae"] {
+    let second = source.exists("text_encoder_2/config.json") ? ["text_encoder_2"] : []
+    for component in ["text_encoder"] + second + ["unet", "vae"] {
         do { _ = try source.weights(component: component) } catch { throw CommandFailure(error) }
     }
 }
