@@ -14,12 +14,11 @@ struct CutDiffusionPipeline {
     private let sampler: Sampler
     private let channels: Int
     private var denoiser: Denoiser
+    /// The reference's own, in cases that show it.
+    private let slip: SigmaSlip?
     private var history = SamplerHistory()
 
     static func run(_ run: CaseRun) throws {
-        if try run.parameters.flag("quirk_q1") {
-            throw GoldenError.unsupported("quirk_q1: the reference's slip of sigma in later view batches is not repeated")
-        }
         var pipeline = try CutDiffusionPipeline(run)
         let canvas = pipeline.relocated(try pipeline.structure())
         run.produce("relocated", GoldenTensor(canvas, shape: pipeline.canvasShape))
@@ -45,6 +44,9 @@ struct CutDiffusionPipeline {
         else { throw GoldenError.failed("the run has \(phases.structureSteps) structure steps and \(grid.count) patches") }
         sampler = try SchedulerCases.sampler(run.model().source.json("scheduler/scheduler_config.json"), steps: steps)
         guard sampler.method == .euler else { throw GoldenError.unsupported("this kind is implemented for Euler only") }
+        slip =
+            try parameters.flag("quirk_q1")
+            ? SigmaSlip(sigmas: sampler.sigmas, viewBatchSize: parameters.integer("view_batch_size", in: 1...65536)) : nil
         denoiser = try CutDiffusionPipeline.denoiser(run, unet)
         run.produce("timesteps", GoldenTensor(shape: [steps], values: .reals(sampler.timesteps)))
         run.produce("sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
@@ -70,12 +72,11 @@ struct CutDiffusionPipeline {
         [grid.height * 8, grid.width * 8, top * 8, left * 8, grid.height * 8, grid.width * 8].map { Float($0) }
     }
 
-    /// One guided prediction for one patch.
-    private mutating func predict(_ patch: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
+    /// One guided prediction for one patch, scaled as the sampler asks.
+    private mutating func predict(_ scaled: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
         denoiser.positive.timeIDs = MicroConditioning.tensor(ids, rows: 1)
         denoiser.negative?.timeIDs = MicroConditioning.tensor(ids, rows: 1)
-        return try denoiser(
-            sampler.scaleInput(patch, call: step), shape: shape, timestep: sampler.timesteps[step], plan: .plain)
+        return try denoiser(scaled, shape: shape, timestep: sampler.timesteps[step], plan: .plain)
     }
 
     /// The patches one after the other, and with them what the sampler remembers of them, dealt into the canvas.
@@ -100,7 +101,8 @@ struct CutDiffusionPipeline {
             let seen = mixings?[step].shuffle(own) ?? own
             var predictions: [[Float]] = []
             for patch in seen {
-                predictions.append(try predict(patch, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
+                let scaled = sampler.scaleInput(patch, call: step)
+                predictions.append(try predict(scaled, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
             }
             let owned = mixings?[step].restore(predictions) ?? predictions
             patches = sampler.step(modelOutput: owned.flatMap(\.self), call: step, sample: patches, history: &history)
@@ -137,12 +139,14 @@ struct CutDiffusionPipeline {
                 throw GoldenError.failed("the views of step \(step) do not cover the canvas")
             }
             var predictions: [[Float]] = []
-            for (crop, box) in zip(views.crops(of: canvas, channels: channels, views: boxes), boxes) {
+            for (view, crop) in views.crops(of: canvas, channels: channels, views: boxes).enumerated() {
+                let box = boxes[view]
                 let ids = timeIDs(top: box.top, left: box.left)
                 // One row for each guidance half, as the reference hands them to its U-Net.
                 allIDs += denoiser.negative == nil ? ids : ids + ids
+                let scaled = slip?.scale(crop, step: step, view: view) ?? sampler.scaleInput(crop, call: step)
                 predictions.append(
-                    try predict(crop, shape: [1, channels, box.height, box.width], step: step, ids: ids))
+                    try predict(scaled, shape: [1, channels, box.height, box.width], step: step, ids: ids))
             }
             let prediction = views.average(predictions, channels: channels, views: boxes)
             canvas = sampler.step(modelOutput: prediction, call: step, sample: canvas, history: &history)
@@ -152,5 +156,19 @@ struct CutDiffusionPipeline {
         run.produce(
             "detail_time_ids", GoldenTensor(allIDs, shape: [phases.detailSteps, allIDs.count / (6 * phases.detailSteps), 6]))
         return canvas
+    }
+}
+
+/// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma of
+/// the step after. Here only because some of its results show it; the program scales every view with its own step's sigma.
+private struct SigmaSlip {
+    /// Euler's, one more than steps.
+    let sigmas: [Float]
+    let viewBatchSize: Int
+
+    func scale(_ crop: [Float], step: Int, view: Int) -> [Float] {
+        let sigma = sigmas[view < viewBatchSize ? step : step + 1]
+        let divisor = (sigma * sigma + 1).squareRoot()
+        return crop.map { $0 / divisor }
     }
 }

@@ -26,8 +26,8 @@ enum TiledCases {
             throw GoldenError.failed("tiles of \(pictureSide) pixels are no whole latents")
         }
         let tiling = OverlapTiling(inputSide: pictureSide, outputSide: latentSide, overlap: overlap)
-        // The reference blends mean and variance alike. It limits the variance after that, we before: the same unless a limit is
-        // met, and no case meets one.
+        // The reference blends mean and variance alike. It limits the variance after that, we before: the same unless a limit
+        // is met, and no case meets one.
         let moments = try tiling.run(
             Planes(height: picture.shape[2], width: picture.shape[3], values: picture.floats)
         ) { tile in

@@ -47,7 +47,7 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
     /// `inpaintKnown` has no use for the masked picture's latent, but diffusers draws for it, so it is in the list: a seed must
     /// mean the same noise later on.
     ///
-    /// - Parameter strength: `0...1`; `inpaintNine` at strength 1 does not look at the picture outside the mask's latent.
+    /// - Parameter strength: `0...1`; at 1 `inpaintNine` has no use for the unmasked picture, and nothing is drawn for it.
     public func draws(strength: Double) -> [Draw] {
         switch self {
         case .textToImage: [.noise]

@@ -17,8 +17,9 @@ public struct InpaintMask: Sendable, Equatable {
         repaints = values.map { $0 >= 0.5 }
     }
 
-    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel, whose luminance counts: `(299 R + 587 G + 114 B) / 1000`
-    /// (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same side of one half.
+    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel, whose luminance counts:
+    /// `(299 R + 587 G + 114 B) / 1000` (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same
+    /// side of one half.
     ///
     /// Throws unless there are three bytes a pixel.
     public init(rgb: [UInt8], height: Int, width: Int) throws(ConditioningError) {

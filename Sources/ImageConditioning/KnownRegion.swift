@@ -49,8 +49,8 @@ public struct InpaintingChannels: Sendable, Equatable {
         self.maskedImage = maskedImage
     }
 
-    /// The network's input, planar: the latent as `Sampler.scaleInput` gives it, the mask, the masked picture's latent. The last
-    /// two are never scaled.
+    /// The network's input, planar: the latent as `Sampler.scaleInput` gives it, the mask, the masked picture's latent. The
+    /// last two are never scaled.
     public func input(_ scaled: [Float]) -> [Float] {
         precondition(scaled.count == maskedImage.count)
         return scaled + mask + maskedImage

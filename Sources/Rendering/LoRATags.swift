@@ -15,8 +15,8 @@ struct LoRATags: Equatable {
     /// In the order in which they stand.
     var tags: [Tag] = []
 
-    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, with more than these, and
-    ///   for `<hypernet:…>`.
+    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, or with more than these,
+    ///   and for `<hypernet:…>`.
     init(_ prompt: String) throws(RenderError) {
         var rest = prompt[...]
         while let open = rest.firstIndex(of: "<") {

@@ -32,7 +32,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
-        try checkRecipe()
+        try checkModel()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
@@ -74,18 +74,12 @@ struct PlanResolution {
             prompts: text.prompts)
     }
 
-    /// What is done with the source picture. A model for inpainting needs one and its mask.
+    /// What is done with the source picture.
     private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
-        let isMasked = request.source?.mask != nil
-        guard !model.isInpainting || isMasked else {
-            throw RenderError(
-                .invalidRequest,
-                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
-        }
-        guard request.source != nil else { return nil }
+        guard let source = request.source else { return nil }
         do {
             let mode: ImageMode =
-                isMasked
+                source.mask != nil
                 ? try ImageMode(inpaintingWithInputChannels: model.inputChannels, latentChannels: model.latentChannels)
                 : .imageToImage
             // The decimal number that the user wrote: 0.7 of 10 steps are 7.
@@ -226,8 +220,12 @@ extension PlanResolution {
     private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
     private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
-    /// A recipe of HiDiffusion that is not the model's.
-    private func checkRecipe() throws(RenderError) {
+    /// What the model cannot do.
+    private func checkModel() throws(RenderError) {
+        guard !model.isInpainting || request.source?.mask != nil else {
+            throw RenderError(
+                .invalidRequest, "\(model.name) is a model for inpainting: it needs a picture and a mask (-i and --mask).")
+        }
         if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
             throw RenderError(
                 .invalidRequest,

@@ -143,7 +143,9 @@ extension RenderMachine {
 
     private mutating func denoisingBarrier(_ step: Int) -> Barrier {
         stage = .denoising(step: step)
-        let work = denoise(canvas, guide.extraChannels, .denoise, (plan.latentHeight, plan.latentWidth), step)
+        let shown = ShownLatent(
+            values: canvas, extra: guide.extraChannels, height: plan.latentHeight, width: plan.latentWidth)
+        let work = denoise(shown, .denoise, step)
         return barrier(.denoise, step: step - plan.firstCall, of: plan.calls - plan.firstCall, [work])
     }
 
@@ -156,7 +158,9 @@ extension RenderMachine {
         // The extra channels stay where they belong: the permutations are those of the latent's channels.
         let extra = guide.extraChannels.map { cut.grid.deal($0, channels: extraChannelCount) }
         let works = interaction.shuffle(patches).enumerated().map { index, patch in
-            denoise(patch, extra?[index], .structure, (cut.grid.patchHeight, cut.grid.patchWidth), step)
+            let shown = ShownLatent(
+                values: patch, extra: extra?[index], height: cut.grid.patchHeight, width: cut.grid.patchWidth)
+            return denoise(shown, .structure, step)
         }
         return barrier(.structure, step: step - plan.firstCall, of: plan.structureCalls, works)
     }
@@ -167,8 +171,10 @@ extension RenderMachine {
         let crops = cut.views.crops(of: canvas, channels: plan.latentChannels, views: views)
         stage = .detail(step: step, views: views)
         let extra = guide.extraChannels.map { cut.views.crops(of: $0, channels: extraChannelCount, views: views) }
-        let works = zip(crops, views).enumerated().map { index, part in
-            denoise(part.0, extra?[index], .detail, (part.1.height, part.1.width), step, view: part.1)
+        let works = crops.enumerated().map { index, crop in
+            let view = views[index]
+            let shown = ShownLatent(values: crop, extra: extra?[index], height: view.height, width: view.width, view: view)
+            return denoise(shown, .detail, step)
         }
         let start = plan.firstCall + plan.structureCalls
         return barrier(.detail, step: step - start, of: plan.calls - start, works)
@@ -184,31 +190,37 @@ extension RenderMachine {
     /// Channels that a network for inpainting takes beside the latent's.
     private var extraChannelCount: Int { plan.latentChannels + 1 }
 
-    /// One U-Net evaluation of an unscaled latent, with the mask's and the masked picture's channels where the network takes
-    /// them.
-    ///
-    /// SDXL is told of a view's corner on the padded canvas; a patch of the structure phase stands for the whole picture.
-    private func denoise(
-        _ values: [Float], _ extra: [Float]?, _ phase: RenderPhase, _ size: (height: Int, width: Int), _ step: Int,
-        view: PatchView? = nil
-    ) -> RenderTask.Work {
+    /// What the network is shown in one task.
+    private struct ShownLatent {
+        /// Not scaled yet.
+        var values: [Float]
+        /// The mask's and the masked picture's channels, where the network takes them.
+        var extra: [Float]?
+        var height: Int
+        var width: Int
+        /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
+        var view: PatchView?
+    }
+
+    /// One U-Net evaluation. SDXL is told of a view's corner.
+    private func denoise(_ shown: ShownLatent, _ phase: RenderPhase, _ step: Int) -> RenderTask.Work {
         var unetPlan = UNetPlan.plain
         let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
         if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
             unetPlan = .hiDiffusion(
-                family: family, height: size.height, width: size.width,
+                family: family, height: shown.height, width: shown.width,
                 progress: (step - plan.firstCall, plan.calls - plan.firstCall),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
         }
-        let corner = view.map {
+        let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
         return .denoise(
             DenoiseWork(
                 latent: Latent(
-                    channels: plan.latentChannels + (extra == nil ? 0 : extraChannelCount), height: size.height,
-                    width: size.width,
-                    values: resolved.sampler.scaleInput(values, call: step) + (extra ?? [])),
+                    channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: shown.height,
+                    width: shown.width,
+                    values: resolved.sampler.scaleInput(shown.values, call: step) + (shown.extra ?? [])),
                 timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
                 rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
     }

@@ -103,6 +103,25 @@ public struct RenderRequest: Sendable, Equatable {
         }
     }
 
+    private func checkSource() throws(RenderError) {
+        guard let source else {
+            guard strength == nil else {
+                throw RenderError(
+                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
+            }
+            return
+        }
+        guard source.width == width, source.height == height else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
+                    + "sizes must be equal.")
+        }
+        if let strength, !(strength > 0 && strength <= 1) {
+            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
+        }
+    }
+
     /// The largest layer that can be counted from the last.
     public static let clipSkipLimit = 100
 
@@ -132,25 +151,6 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(
                 .invalidRequest,
                 "A crop at \(cropTopLeft.top),\(cropTopLeft.left) px is not possible: choose 0 to \(Self.sideLimit).")
-        }
-    }
-
-    private func checkSource() throws(RenderError) {
-        guard let source else {
-            guard strength == nil else {
-                throw RenderError(
-                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
-            }
-            return
-        }
-        guard source.width == width, source.height == height else {
-            throw RenderError(
-                .invalidRequest,
-                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
-                    + "sizes must be equal.")
-        }
-        if let strength, !(strength > 0 && strength <= 1) {
-            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
         }
     }
 

@@ -43,8 +43,8 @@ public final class TaskRunner {
     /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
     /// should not come out when the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it does
-    ///   not have, `.malformed` for prompts that do not fit the model.
+    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it
+    ///   does not have, `.malformed` for prompts that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
         if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
             contexts.append(contexts.remove(at: place))
@@ -292,7 +292,6 @@ final class ModelNetworks {
         return encoder
     }
 
-    /// - Parameter index: among the model's text encoders.
     func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
         if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
         if let built = builtTextEncoders[index] { return built }

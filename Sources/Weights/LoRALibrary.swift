@@ -4,8 +4,8 @@ import Synchronization
 
 /// The LoRA files of a host: folders in which they are found by name or by content, and files that were named one by one.
 ///
-/// A job names LoRA files by their SHA-256, so that it does not matter where a host keeps them and what it calls them. Files are
-/// hashed when a content is first looked for, and again only when size or time of change differ.
+/// A job names LoRA files by their SHA-256, so that it does not matter where a host keeps them and what it calls them. Files
+/// are hashed when a content is first looked for, and again only when size or time of change differ.
 public final class LoRALibrary: Sendable {
     /// Knows no file.
     public static let empty = LoRALibrary()

@@ -30,7 +30,7 @@ struct LoRAComposition: Sendable {
 
 extension ModelSource {
     /// The model with LoRA files merged into its weights: each tensor becomes W + scale · alpha / rank · up · down for one file
-    /// after the other, in the order given, when it is taken. Networks that are built from it cost no more than the model's own.
+    /// after the other, in the order given, when it is taken. Networks built from it cost no more than the model's own.
     ///
     /// Sums are of f32, and of fixed order: the same bytes for any number of threads. In another order of the files the last
     /// bits differ. A file with a scale of 0 is checked and changes nothing.
@@ -67,8 +67,8 @@ extension ModelSource {
     }
 
     /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`, with the LoRA files of this source merged
-    /// in as they are taken: all files opened and checked, no value read. Each call gives a scope of its own that knows what was
-    /// taken from it.
+    /// in as they are taken: all files opened and checked, no value read. Each call gives a scope of its own that knows what
+    /// was taken from it.
     ///
     /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
     public func weights(component: String) throws(WeightsError) -> WeightScope {

@@ -13,8 +13,8 @@ extension ModelSource {
     /// Names under which diffusers and transformers store weights.
     private static let stems = ["diffusion_pytorch_model", "model"]
 
-    /// The weights of a component as the model's files hold them, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files opened and checked, no value
-    /// read.
+    /// The weights of a component as the model's files hold them, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files
+    /// opened and checked, no value read.
     ///
     /// Looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with `.index.json` for
     /// shards; exactly one of the four must be there. Each call gives a scope of its own that knows what was taken from it.

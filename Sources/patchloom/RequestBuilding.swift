@@ -33,8 +33,8 @@ extension RequestOptions {
         }
         if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
         request.eta = eta
-        try conditioning.apply(to: &request)
         request.loras = lora.map { LoRAArgument($0).selection }
+        try conditioning.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
     }

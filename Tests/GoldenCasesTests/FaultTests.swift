@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test func whatIsNotImplementedIsNamedAndNeverPassed() throws {
-        for kind in ["tome_unet", "todo_block", "inpaint", "img2img", "lora", "vae_decode_tiled"] {
+        for kind in ["tome_unet", "todo_block", "todo_indices", "hidiffusion_todo", "tome_plan"] {
             let result = try outcome { folder in
                 try folder.writePooling()
                 try folder.write(

@@ -26,8 +26,8 @@ struct OngoingRender {
     private(set) var barrier: Barrier
     private(set) var image: RenderedImage?
 
-    init(_ request: RenderRequest, _ model: ModelDescription) throws {
-        machine = try RenderMachine(request: request, model: model)
+    init(_ request: RenderRequest, _ model: ModelDescription, loras: LoRALibrary = .empty) throws {
+        machine = try RenderMachine(request: request, model: model, loras: loras)
         barrier = machine.start()
     }
 

@@ -30,6 +30,7 @@ import Testing
             "Sources/CEmbeddedModel/model/vae/diffusion_pytorch_model.safetensors",
             "Sources/CEmbeddedModel/model/examples.png",
             "Tests/TestSupport/Fixtures/golden/cases/txt2img/tiny-sd15-batch2/expected.safetensors",
+            "Tests/TestSupport/Fixtures/golden/models/tiny-sd15-inpaint/unet/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/text_encoder/model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/unet/diffusion_pytorch_model-00001-of-00002.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/unet/diffusion_pytorch_model-00002-of-00002.safetensors",

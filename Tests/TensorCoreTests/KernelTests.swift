@@ -166,6 +166,33 @@ import Testing
         }
     }
 
+    /// The product that LoRA files add to weights, by every set, and the same bits by any number of threads.
+    @Test(arguments: widths) func addedProducts(columns: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(columns))
+        for (rows, inner) in [(1, 1), (4, 3), (7, 16), (70, 5), (33, 64)] {
+            let a = Tensor(numbers.floats(rows * inner), shape: [rows, inner])
+            let b = Tensor(numbers.floats(inner * columns), shape: [inner, columns])
+            let start = numbers.floats(rows * columns)
+            let expected = Tensor(start, shape: [rows, columns])
+            ck_ref_add_product(
+                a.floats.baseAddress, b.floats.baseAddress, rows, inner, columns, 0.3, expected.floats.baseAddress)
+            for index in ComputeContext.kernelSets.indices {
+                let y = Tensor(start, shape: [rows, columns])
+                try #require(ck_kernels_at(index)).pointee.add_product(
+                    a.floats.baseAddress, b.floats.baseAddress, rows, inner, columns, 0.3, y.floats.baseAddress)
+                let closeness = Closeness(y.array, expected.array)
+                #expect(closeness.within(largest: 1e-5), "\(ComputeContext.kernelSets[index]) \(rows)×\(inner): \(closeness)")
+            }
+            let results = [1, 2, 3].map { threads in
+                let y = Tensor(start, shape: [rows, columns])
+                y.addProduct(of: a, and: b, times: 0.3, threads: threads)
+                return y.array
+            }
+            #expect(results.allSatisfy { $0 == results[0] } && results[0] != start)
+            #expect(Closeness(results[0], expected.array).within(largest: 1e-5))
+        }
+    }
+
     @Test func nonFiniteValuesAreFound() throws {
         for context in try Self.contexts {
             for count in [1, 7, 16, 33, 100] {

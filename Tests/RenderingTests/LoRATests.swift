@@ -1,0 +1,267 @@
+import ContentHash
+import EmbeddedModel
+import Foundation
+import StrictJSON
+import TensorCore
+import TestSupport
+import Testing
+import Weights
+
+@testable import Rendering
+
+/// The tags `<lora:NAME:0.8>`, as text.
+@Suite struct LoRATagTests {
+    typealias Tag = LoRATags.Tag
+
+    @Test(arguments: [
+        ("a cat", "a cat", []), ("", "", []), ("<lora:ink:0.8>", "", [Tag(name: "ink", scale: 0.8)]),
+        ("a <lora:ink>cat", "a cat", [Tag(name: "ink", scale: 1)]),
+        (
+            "<lora:a:1><lora:b:-0.5> a (cat:1.2) <lora:a: 2>", " a (cat:1.2) ",
+            [Tag(name: "a", scale: 1), Tag(name: "b", scale: -0.5), Tag(name: "a", scale: 2)]
+        ),
+        ("<lyco:ink:1e-1>x", "x", [Tag(name: "ink", scale: 0.1)]), ("<LoRA:Ink:1>", "", [Tag(name: "Ink", scale: 1)]),
+        ("a < b and <b> or <b:c>, <loras:x> 3 <", "a < b and <b> or <b:c>, <loras:x> 3 <", []),
+        ("<<lora:style/ink wash.v2:.5>>", "<>", [Tag(name: "style/ink wash.v2", scale: 0.5)]),
+        ("äö<lora:ü:1>ß", "äöß", [Tag(name: "ü", scale: 1)]), ("<lora ink>", "<lora ink>", []),
+    ])
+    func tagsAreTakenOut(_ prompt: String, _ text: String, _ tags: [Tag]) throws {
+        let found = try LoRATags(prompt)
+        #expect(found.text == text && found.tags == tags, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("<lora:ink:0.8", "without an end"), ("<lora:", "without an end"), ("<lora:>", "no name"), ("<lora::1>", "no name"),
+        ("<lora:ink:high>", "no number"), ("<lora:ink:nan>", "no number"), ("<lora:ink:inf>", "no number"),
+        ("<lora:ink:>", "no number"), ("<lora:ink:1:0.5>", "more than a name and a scale"),
+        ("<hypernet:ink:1>", "hypernetwork"),
+    ])
+    func tagsThatDoNotParseAreRefused(_ prompt: String, _ part: String) {
+        let error = refusal { _ = try LoRATags("a cat " + prompt) }
+        #expect(
+            error?.code == .invalidRequest && error?.isSentence == true && error?.message.contains(part) == true, "\(prompt)")
+    }
+
+    @Test func requestsNameTheirFilesInOrder() throws {
+        var asked = request {
+            $0.prompt = "x <lora:c:3><lora:d>"
+            $0.loras = [LoRASelection(name: "a", scale: 0.5), LoRASelection(name: "b")]
+        }
+        #expect(try asked.selectedLoRAs().map(\.name) == ["a", "b", "c", "d"])
+        #expect(try asked.selectedLoRAs().map(\.scale) == [0.5, 1, 3, 1])
+        #expect(try asked.encodedPrompt() == "x ")
+        asked.loras[0].sha256 = SHA256Digest(of: [1])
+        #expect(try RenderRequest(json: asked.json) == asked)
+        // Where there is none, the request is what it always was.
+        #expect(RenderRequest().json["lora"] == nil)
+        let changes: [(part: String, change: (inout RenderRequest) -> Void)] = [
+            ("negative prompt", { $0.negativePrompt = "y <lora:ink:1>" }), ("101", { $0.prompt = "<lora:ink:101>" }),
+            ("-101", { $0.loras[0].scale = -101 }), ("nan", { $0.loras[0].scale = .nan }),
+            ("inf", { $0.loras[0].scale = .infinity }), ("name", { $0.loras[0].name = "" }),
+            ("name", { $0.loras[0].name = "a\nb" }),
+            ("too many", { $0.loras = Array(repeating: LoRASelection(name: "a"), count: 31) }),
+        ]
+        for (part, change) in changes {
+            var bad = asked
+            change(&bad)
+            let error = refusal { try bad.validated() }
+            #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
+            #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+        }
+    }
+
+    @Test(arguments: [
+        "1", "[1]", #"[{"name":"a"}]"#, #"[{"scale":1}]"#, #"[{"name":"a","scale":"1"}]"#, #"[{"name":"a","scale":1,"x":1}]"#,
+        #"[{"name":"a","scale":1,"sha256":"ab"}]"#, #"[{"name":"","scale":1}]"#, #"[{"name":"a","scale":1e9}]"#,
+    ])
+    func selectionsThatAreNoneAreRefused(_ text: String) throws {
+        var object = RenderRequest().json.objectValue ?? JSONObject()
+        object["lora"] = try JSONValue(parsing: Array(text.utf8), limits: .config)
+        #expect(refusal { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest)
+    }
+}
+
+/// A LoRA for the embedded model, made for a test: attention in the U-Net's middle and its last convolution, and of the text encoder where asked for.
+struct EmbeddedLoRA {
+    let folder: URL
+    var library: LoRALibrary { get throws { try LoRALibrary(folders: [folder.path]) } }
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-lora-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    func remove() { try? FileManager.default.removeItem(at: folder) }
+
+    /// Writes `NAME.safetensors` with seeded factors of rank 2 and gives back its hash.
+    @discardableResult
+    func write(_ name: String, seed: UInt64, unet: Bool = true, text: Bool = false) throws -> SHA256Digest {
+        var numbers = TestNumbers(seed: seed)
+        var (header, data): ([String], [UInt8]) = ([], [])
+        func add(_ name: String, _ shape: [Int], _ scale: Float) {
+            let values = numbers.floats(shape.reduce(1, *), scale: scale)
+            let begin = data.count
+            data += values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
+            header.append("\"\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(begin),\(data.count)]}")
+        }
+        for (component, prefix, wanted) in [("unet", "unet.", unet), ("text_encoder", "text_encoder.", text)] where wanted {
+            let scope = try ModelSource.embeddedModel.weights(component: component)
+            let layers =
+                component == "unet"
+                ? ["mid_block.attentions.0.transformer_blocks.0.attn1.to_v", "conv_out"]
+                : ["text_model.encoder.layers.0.self_attn.v_proj", "text_model.encoder.layers.1.mlp.fc1"]
+            for layer in layers {
+                let shape = try #require(scope.shape(of: layer + ".weight"))
+                add(prefix + layer + ".lora_A.weight", [2] + shape.dropFirst(), 0.2)
+                add(prefix + layer + ".lora_B.weight", [shape[0], 2] + shape.dropFirst(2).map { _ in 1 }, 0.2)
+            }
+        }
+        let head = Array("{\(header.joined(separator: ","))}".utf8)
+        let file = withUnsafeBytes(of: UInt64(head.count).littleEndian) { Array($0) } + head + data
+        try Data(file).write(to: folder.appendingPathComponent(name + ".safetensors"))
+        return SHA256Digest(of: file)
+    }
+}
+
+/// Pictures of the embedded model with LoRA files.
+@Suite struct LoRARenderTests {
+    private static func small(_ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
+        request {
+            $0.prompt = "a red apple"
+            ($0.width, $0.height) = (64, 64)
+            $0.steps = 2
+            change(&$0)
+        }
+    }
+
+    private func render(_ library: LoRALibrary, _ request: RenderRequest, threads: Int = 1) throws -> RenderedImage {
+        let runner = try TaskRunner(models: [.embeddedModel], loras: library, backend: .auto, threads: threads)
+        return try render(runner, library, request)
+    }
+
+    private func render(_ runner: TaskRunner, _ library: LoRALibrary, _ request: RenderRequest) throws -> RenderedImage {
+        var render = try OngoingRender(request, ModelVariant.embedded.get(), loras: library)
+        while render.image == nil { try render.advance(runner) }
+        return try render.finished
+    }
+
+    @Test(arguments: [(true, false), (false, true), (true, true)])
+    func theFileChangesThePictureAsItsScaleSays(_ unet: Bool, _ text: Bool) throws {
+        let files = try EmbeddedLoRA()
+        defer { files.remove() }
+        try files.write("ink", seed: 1, unet: unet, text: text)
+        let library = try files.library
+        let plain = try render(library, Self.small())
+        let full = try render(library, Self.small { $0.loras = [LoRASelection(name: "ink")] })
+        let none = try render(library, Self.small { $0.loras = [LoRASelection(name: "ink", scale: 0)] })
+        let tag = try render(library, Self.small { $0.prompt = "a red apple<lora:ink:1>" })
+        let threaded = try render(library, Self.small { $0.loras = [LoRASelection(name: "ink")] }, threads: 3)
+        func hash(_ image: RenderedImage) -> String { SHA256Digest(of: image.rgb).hex }
+        #expect(hash(full) != hash(plain))
+        #expect(hash(none) == hash(plain))
+        #expect(hash(tag) == hash(full))
+        #expect(hash(threaded) == hash(full))
+    }
+
+    @Test func thePictureSaysWhatMadeIt() throws {
+        let files = try EmbeddedLoRA()
+        defer { files.remove() }
+        let (ink, wash) = (try files.write("ink", seed: 1), try files.write("wash", seed: 2))
+        let image = try render(
+            files.library,
+            Self.small {
+                $0.prompt = "an apple <lora:wash:-0.5>"
+                $0.loras = [LoRASelection(name: "ink.safetensors", sha256: ink, scale: 0.8)]
+            })
+        let short = try ["ink", "wash"].map { String(try files.library.file(named: $0).dataDigest().hex.prefix(12)) }
+        #expect(image.parameters.hasPrefix("an apple <lora:wash:-0.5> <lora:ink:0.8>\n"), "\(image.parameters)")
+        #expect(image.parameters.contains("Lora hashes: \"ink: \(short[0]), wash: \(short[1])\""), "\(image.parameters)")
+        let loras = image.details["plan"]?["loras"]?.arrayValue ?? []
+        #expect(loras.map { $0["sha256"]?.stringValue } == [ink.hex, wash.hex])
+        #expect(loras.map { $0["name"]?.stringValue } == ["ink", "wash"])
+        #expect(loras.map { $0["scale"]?.doubleValue } == [0.8, -0.5])
+        #expect(try image.details["model"]?["sha256"]?.stringValue == ModelVariant.embedded.get().identity.hex)
+    }
+
+    /// What cannot be applied is refused when the picture is planned, not by a worker.
+    @Test func filesThatDoNotFitAreRefusedAtOnce() throws {
+        let files = try EmbeddedLoRA()
+        defer { files.remove() }
+        try files.write("ink", seed: 1)
+        let model = try ModelVariant.embedded.get()
+        let library = try files.library
+        func refused(_ change: (inout RenderRequest) -> Void, _ library: LoRALibrary) -> RenderError? {
+            refusal { _ = try RenderMachine(request: Self.small(change), model: model, loras: library) }
+        }
+        let missing = refused({ $0.prompt = "x <lora:wash:1>" }, library)
+        #expect(
+            missing?.code == .notFound && missing?.message.contains("wash.safetensors") == true,
+            "\(String(describing: missing))")
+        let nowhere = refused({ $0.prompt = "x <lora:ink:1>" }, .empty)
+        #expect(nowhere?.code == .notFound && nowhere?.message.contains("--lora-model-dir") == true)
+        let outside = refused({ $0.loras = [LoRASelection(name: "../ink")] }, library)
+        #expect(outside?.code == .badModel && outside?.message.contains("../ink") == true)
+        let stranger = SHA256Digest(of: [7])
+        let unknown = refused({ $0.loras = [LoRASelection(name: "ink", sha256: stranger)] }, library)
+        #expect(unknown?.code == .notFound && unknown?.message.contains(stranger.hex) == true)
+        let golden = Fixtures.folder.appendingPathComponent("golden/models/lora/tiny-sd15-kohya-f16.safetensors")
+        try FileManager.default.copyItem(at: golden, to: files.folder.appendingPathComponent("tiny.safetensors"))
+        let family = refused({ $0.prompt = "x <lora:tiny>" }, library)
+        #expect(
+            family?.code == .badModel && family?.message.contains("text of width 24") == true, "\(String(describing: family))")
+    }
+
+    /// Two variants of a model are kept, the plain one among them; what was given up is built again, with the same bytes.
+    @Test func aWorkerKeepsTwoVariantsOfAModel() throws {
+        let files = try EmbeddedLoRA()
+        defer { files.remove() }
+        for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] { try files.write(name, seed: UInt64(seed)) }
+        let library = try files.library
+        let runner = try TaskRunner(models: [.embeddedModel], loras: library, backend: .auto, threads: 1)
+        let requests = [Self.small()] + ["a", "b", "c"].map { name in Self.small { $0.loras = [LoRASelection(name: name)] } }
+        // All at once, barrier by barrier: every task finds the networks of its own context.
+        var renders = try requests.map { try OngoingRender($0, ModelVariant.embedded.get(), loras: library) }
+        while renders.contains(where: { $0.image == nil }) {
+            for index in renders.indices where renders[index].image == nil {
+                try renders[index].advance(runner)
+                #expect(runner.models.count(of: runner.modelIdentities[0]) <= ModelVariants.limit)
+            }
+        }
+        let images = try renders.map { try $0.finished.rgb }
+        #expect(Set(images.map { SHA256Digest(of: $0).hex }).count == 4)
+        for (request, image) in zip(requests, images) {
+            let isSame = try render(library, request).rgb == image
+            #expect(isSame)
+        }
+    }
+
+    @Test func aWorkerWithoutTheFileSaysWhichItNeeds() throws {
+        let files = try EmbeddedLoRA()
+        defer { files.remove() }
+        let hash = try files.write("ink", seed: 1)
+        let runner = try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1)
+        let context = JobContext(
+            modelIdentity: runner.modelIdentities[0], loras: [JobContext.LoRA(sha256: hash, scale: 1)], conditioning: nil)
+        let error = refusal { try runner.open(context) }
+        #expect(error?.code == .notFound && error?.isSentence == true)
+        #expect(error?.message.contains(hash.hex) == true && error?.message.contains("--lora-model-dir") == true)
+    }
+
+    @Test func contextsCarryTheFilesAndTheirScales() throws {
+        let (model, file) = (SHA256Digest(of: [1]), SHA256Digest(of: [2]))
+        let plain = JobContext(modelIdentity: model, conditioning: nil)
+        let with = JobContext(modelIdentity: model, loras: [JobContext.LoRA(sha256: file, scale: 0.1)], conditioning: nil)
+        let other = JobContext(modelIdentity: model, loras: [JobContext.LoRA(sha256: file, scale: 0.2)], conditioning: nil)
+        #expect(Set([plain.hash, with.hash, other.hash].map(\.hex)).count == 3)
+        let encoded = with.encoded()
+        #expect(try JobContext(metadata: encoded.metadata, payload: encoded.payload) == with)
+        for bad in [
+            "[]", "1", "[1]", #"[{"sha256":"ab","scale":1}]"#, #"[{"sha256":"\#(file.hex)"}]"#,
+            #"[{"sha256":"\#(file.hex)","scale":1e9}]"#, #"[{"sha256":"\#(file.hex)","scale":1,"name":"x"}]"#,
+        ] {
+            let text = #"{"model":"\#(model.hex)","loras":\#(bad)}"#
+            let metadata = try JSONValue(parsing: Array(text.utf8), limits: .config)
+            #expect(refusal { _ = try JobContext(metadata: metadata, payload: []) }?.code == .malformed, "\(bad)")
+        }
+    }
+}
