@@ -50,7 +50,8 @@ struct PromptEncoder {
         let prompts = try run.parameters.strings("prompt")
         let second = try run.parameters.has("prompt_2") ? run.parameters.strings("prompt_2") : prompts
         guard second.count == prompts.count else { throw GoldenError.failed("\"prompt_2\" has another number of prompts") }
-        let positive = try conditioning([prompts, second])
+        let skip = try run.parameters.has("clip_skip") ? run.parameters.integer("clip_skip", in: 0...1000) : nil
+        let positive = try conditioning([prompts, second], clipSkip: skip)
         produce(positive, prefix: "")
         guard guided else { return (positive, nil) }
         let text = try run.parameters.optionalString("negative_prompt")
@@ -61,7 +62,8 @@ struct PromptEncoder {
                 pooled: positive.pooled.map { Tensor(repeating: 0, shape: $0.shape) })
         } else {
             let rows = Array(repeating: text ?? "", count: prompts.count)
-            negative = try conditioning([rows, rows])
+            // The reference leaves out no layers for the negative prompt.
+            negative = try conditioning([rows, rows], clipSkip: nil)
         }
         produce(negative, prefix: "negative_")
         return (positive, negative)
@@ -78,9 +80,7 @@ struct PromptEncoder {
     }
 
     /// - Parameter prompts: the rows for each text encoder.
-    private func conditioning(_ prompts: [[String]]) throws -> Conditioning {
-        let skip =
-            try run.parameters.has("clip_skip") ? run.parameters.integer("clip_skip", in: 0...1000) : nil
+    private func conditioning(_ prompts: [[String]], clipSkip skip: Int?) throws -> Conditioning {
         var text: Tensor?
         var pooled: Tensor?
         for (part, rows) in zip(parts, prompts) {

@@ -92,7 +92,7 @@ enum PipelineCases {
     private static func sampler(_ run: CaseRun) throws -> Sampler {
         try SchedulerCases.sampler(
             run.parameters.value("scheduler_config"), steps: run.parameters.integer("steps", in: 1...10_000),
-            eta: run.parameters.number("eta", default: 0))
+            eta: SchedulerCases.eta(run.parameters))
     }
 
     /// The sampler's draw number `draw` of the run.

@@ -37,7 +37,9 @@ struct PlanResolution {
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
         do {
-            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: Double(request.eta))
+            sampler = try Sampler(
+                model.scheduler, method: request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
+                eta: request.eta.map { Double($0) })
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
@@ -65,9 +67,10 @@ struct PlanResolution {
             firstCall: source?.firstCall ?? 0, source: source,
             guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
-            eta: request.eta, method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut),
+            eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
+            noiseSchedule: request.noiseSchedule, cut: cut.map(Self.planCut),
             hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
-            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(sampler, cut) + text.notes,
+            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(cut) + text.notes,
             loras: model.loras)
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
@@ -185,13 +188,8 @@ struct PlanResolution {
                 + ", or --hidiffusion off.")
     }
 
-    private func notes(_ sampler: Sampler, _ cut: CutGeometry?) -> [String] {
+    private func notes(_ cut: CutGeometry?) -> [String] {
         var notes: [String] = []
-        if request.samplingMethod == nil, model.scheduler.ownMethod == nil {
-            notes.append(
-                "the model's own scheduler \(model.scheduler.className) is not supported yet; \(sampler.method.rawValue) stands in"
-            )
-        }
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"

@@ -18,18 +18,8 @@ struct DDIMTables: StepRule {
     init(
         _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) {
-        if configuration.thresholds {
-            throw SamplerError(.unsupported, "scheduler_config.json: thresholding is not supported; set it to false.")
-        }
         let trainSteps = configuration.trainSteps
-        let times = Self.timesteps(configuration, steps: steps)
-        guard let highest = times.first, highest < trainSteps else {
-            throw SamplerError(
-                .badRequest,
-                "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: "
-                    + "take fewer steps."
-            )
-        }
+        let times = try Self.timesteps(configuration, steps: steps)
         prediction = configuration.predictionType
         clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil
         let final = configuration.setsAlphaToOne ?? true ? 1 : schedule.alphasCumprod[0]
@@ -42,7 +32,12 @@ struct DDIMTables: StepRule {
             let variance = ((1 - after) / (1 - now)) * (1 - now / after)
             return Coefficients(now: now, after: after, deviation: Float(eta) * max(variance, 0).squareRoot())
         }
-        if prediction == .epsilon, coefficients[0].now == 0 {
+        try Self.checkStart(configuration, alpha: coefficients[0].now)
+    }
+
+    /// Of pure noise a model that predicts noise says nothing.
+    static func checkStart(_ configuration: SchedulerConfiguration, alpha: Float) throws(SamplerError) {
+        if configuration.predictionType == .epsilon, alpha == 0 {
             throw SamplerError(
                 .unsupported,
                 "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
@@ -82,16 +77,23 @@ struct DDIMTables: StepRule {
         return result
     }
 
-    private static func timesteps(_ configuration: SchedulerConfiguration, steps: Int) -> [Int] {
+    /// Whole timesteps, highest first.
+    static func timesteps(_ configuration: SchedulerConfiguration, steps: Int) throws(SamplerError) -> [Int] {
         let trainSteps = configuration.trainSteps
-        switch configuration.timestepSpacing ?? .leading {
-        case .leading:
-            return TimestepTable.leading(trainSteps: trainSteps, steps: steps, offset: configuration.stepsOffset).map {
-                Int($0)
+        let times: [Double] =
+            switch configuration.timestepSpacing ?? .leading {
+            case .leading:
+                TimestepTable.leading(trainSteps: trainSteps, steps: steps, offset: configuration.stepsOffset)
+            case .trailing: TimestepTable.trailing(trainSteps: trainSteps, steps: steps)
+            case .linspace, .discrete, .sgmUniform: TimestepTable.linspace(trainSteps: trainSteps, steps: steps)
             }
-        case .trailing: return TimestepTable.trailing(trainSteps: trainSteps, steps: steps).map { Int($0) }
-        case .linspace:
-            return TimestepTable.linspace(trainSteps: trainSteps, steps: steps).map { Int($0.rounded(.toNearestOrEven)) }
+        let whole = times.map { Int($0.rounded(.toNearestOrEven)) }
+        guard let highest = whole.first, highest < trainSteps else {
+            throw SamplerError(
+                .badRequest,
+                "\(steps) steps with steps_offset \(configuration.stepsOffset) go beyond the \(trainSteps) training steps: "
+                    + "take fewer steps.")
         }
+        return whole
     }
 }

@@ -7,7 +7,8 @@ public struct NoiseSchedule: Sendable, Equatable {
     /// One value for each training step, falling.
     public let alphasCumprod: [Float]
 
-    /// The schedule of a configuration. Euler never lets the last value be zero; DDIM does (zero terminal SNR).
+    /// The schedule of a configuration. Methods on sigmas never let the last value be
+    /// zero; the others do (zero terminal SNR).
     public init(_ configuration: SchedulerConfiguration, method: SamplingMethod) throws(SamplerError) {
         var betas = Self.betas(configuration)
         guard betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
@@ -20,7 +21,7 @@ public struct NoiseSchedule: Sendable, Equatable {
         if configuration.rescalesToZeroSNR { betas = try Self.zeroTerminal(betas) }
         var products = Self.runningProducts(betas)
         // The smallest 16-bit float stands for zero, so that the first sigma is 4096 and not infinite.
-        if configuration.rescalesToZeroSNR && method == .euler { products[products.count - 1] = 0x1p-24 }
+        if configuration.rescalesToZeroSNR && method.hasSigmas { products[products.count - 1] = 0x1p-24 }
         alphasCumprod = products
     }
 

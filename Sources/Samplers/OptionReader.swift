@@ -18,10 +18,10 @@ struct OptionReader {
         return text
     }
 
-    func choice<Choice: RawRepresentable & CaseIterable>(_ key: String) throws(SamplerError) -> Choice?
+    func choice<Choice: RawRepresentable & CaseIterable & Equatable>(_ key: String) throws(SamplerError) -> Choice?
     where Choice.RawValue == String {
         guard let text = try text(key) else { return nil }
-        guard let choice = Choice(rawValue: text) else {
+        guard let choice = Choice(rawValue: text), Choice.allCases.contains(choice) else {
             let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
             throw SamplerError(.unsupported, "scheduler_config.json: \(key) \"\(text)\" is not supported; \(known) are.")
         }
@@ -47,6 +47,23 @@ struct OptionReader {
         }
         return number
     }
+
+    /// A list of whole numbers of at least 0, no longer than a run can use.
+    func integers(_ key: String) throws(SamplerError) -> [Int]? {
+        guard let value = present(key) else { return nil }
+        guard let elements = value.arrayValue, elements.count <= 100_000 else {
+            throw wrong(key, value, "a list of whole numbers")
+        }
+        var integers: [Int] = []
+        for element in elements {
+            guard let integer = element.intValue, integer >= 0 else { throw wrong(key, element, "whole numbers from 0") }
+            integers.append(integer)
+        }
+        return integers
+    }
+
+    /// Whether the option is there at all.
+    func has(_ key: String) -> Bool { present(key) != nil }
 
     /// `trained_betas`: one number strictly between 0 and 1 for each training step.
     func betas(count: Int) throws(SamplerError) -> [Float]? {

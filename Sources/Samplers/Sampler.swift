@@ -1,11 +1,3 @@
-/// The samplers whose step is elementwise and needs no history, so that patches can be stepped and averaged.
-public enum SamplingMethod: String, Sendable, CaseIterable {
-    /// Song et al. 2020; with eta 1 as noisy as DDPM.
-    case ddim
-    /// The deterministic Euler method of Karras et al. 2022 (diffusers' EulerDiscreteScheduler without churn).
-    case euler
-}
-
 /// A sampler for a fixed number of steps: the tables of one of diffusers' schedulers and its formula.
 ///
 /// The network is evaluated in *calls*. Most methods make one call a step, second-order ones two, so there may be more calls
@@ -29,27 +21,45 @@ public struct Sampler: Sendable {
 
     /// A sampler rebuilt from a model's own configuration, as diffusers' `from_config` does.
     ///
-    /// Without a method the model's own scheduler is taken if it is DDIM or Euler; for any other class DDIM stands in.
-    /// Errors: more steps than training steps, an eta that is out of range or not DDIM's, an option that is not implemented.
+    /// - Parameters:
+    ///   - chosen: nil takes the model's own scheduler.
+    ///   - kind: how sigmas or timesteps are spread; `automatic` is what the configuration says.
+    ///   - eta: nil takes the method's usual value.
+    /// - Throws: for more steps than the schedule has, an eta that is out of range or means nothing, an option that is not
+    ///   implemented, and a method or schedule that has no meaning for this model.
     public init(
-        _ configuration: SchedulerConfiguration, method chosen: SamplingMethod? = nil, steps: Int, eta: Double = 0
+        _ configuration: SchedulerConfiguration, method chosen: SamplingMethod? = nil,
+        schedule kind: NoiseScheduleKind = .automatic,
+        steps: Int, eta: Double? = nil
     ) throws(SamplerError) {
-        let method = chosen ?? configuration.ownMethod ?? .ddim
+        let method = chosen ?? configuration.ownMethod
         guard steps >= 1, steps <= configuration.trainSteps else {
             throw SamplerError(
                 .badRequest, "\(steps) steps cannot be done: the model's schedule allows 1 to \(configuration.trainSteps).")
         }
-        guard eta >= 0, eta <= 1 else { throw SamplerError(.badRequest, "eta is \(eta) but must be from 0 to 1.") }
-        guard eta == 0 || method == .ddim else {
-            throw SamplerError(.badRequest, "eta is \(eta), but the Euler sampler adds no noise: leave eta 0 or choose ddim.")
-        }
-        schedule = try NoiseSchedule(configuration, method: method)
-        switch method {
-        case .ddim: rule = try DDIMTables(configuration, schedule: schedule, steps: steps, eta: eta)
-        case .euler: rule = try EulerTables(configuration, schedule: schedule, steps: steps)
-        }
-        (self.method, self.steps, self.eta) = (method, steps, eta)
+        let share = try method.checked(eta: eta)
+        let adapted = try configuration.adapted(to: method, isChosen: chosen != nil, kind)
+        schedule = try NoiseSchedule(adapted, method: method)
+        rule = try method.rule(adapted, schedule: schedule, steps: steps, eta: share)
+        (self.method, self.steps, self.eta) = (method, steps, share)
         (timesteps, initialNoiseScale) = (rule.timesteps, rule.initialNoiseScale)
+        try checkNumbers()
+    }
+
+    /// Takes a whole run with samples of one number: a schedule whose formulas divide by nothing is refused before the work.
+    private func checkNumbers() throws(SamplerError) {
+        var (sample, history) = ([initialNoiseScale], SamplerHistory())
+        for call in timesteps.indices {
+            let noise = [[Float]](repeating: [0.5], count: noiseMaps(call: call))
+            let shown = scaleInput(sample, call: call)
+            sample = step(modelOutput: [0.5], call: call, sample: sample, noise: noise, history: &history)
+            guard timesteps[call].isFinite, shown[0].isFinite, sample[0].isFinite else {
+                throw SamplerError(
+                    .badConfiguration,
+                    "The model's schedule of \(steps) steps leaves the range of numbers with the sampler \(method.rawValue): take fewer "
+                        + "steps or another sampler.")
+            }
+        }
     }
 
     /// How often the network is evaluated.
@@ -58,7 +68,7 @@ public struct Sampler: Sendable {
     /// diffusers' `sigmas`, falling noise levels; empty for methods that have none. Not one for each call with every method.
     public var sigmas: [Float] { rule.sigmas }
 
-    /// Whether a step begins with `call`: a run may begin here, and a phase may change here.
+    /// Whether a step begins with `call`, so that nothing waits for the other half of a step: a phase may change here.
     public func isStepStart(call: Int) -> Bool { rule.isStepStart(call: call) }
 
     /// How many maps of unit noise `step` takes at `call`, drawn one after the other.
@@ -94,17 +104,6 @@ public struct Sampler: Sendable {
     /// `get_timesteps`. It equals `calls` where nothing is left to do.
     public func firstCall(strength: Double) -> Int {
         let kept = steps - min(Int(Double(steps) * min(max(strength, 0), 1)), steps)
-        return min(kept * rule.callsPerStep, calls)
-    }
-}
-
-extension SchedulerConfiguration {
-    /// The method that is the configuration's own class; nil where another one has to stand in.
-    public var ownMethod: SamplingMethod? {
-        switch className {
-        case "DDIMScheduler": .ddim
-        case "EulerDiscreteScheduler": .euler
-        default: nil
-        }
+        return min(rule.firstCall(afterSteps: kept), calls)
     }
 }

@@ -8,10 +8,10 @@ public struct SamplerHistory: Sendable, Equatable {
     var outputs: [[Float]] = []
     /// The sample at an earlier point, where the method goes back to it.
     var sample: [Float]?
+    /// A sum of outputs that grows over a step.
+    var sum: [Float]?
     /// Calls made in this run.
     var calls = 0
-    /// How many full steps of rising order were made in this run; the order that the outputs allow.
-    var warmSteps = 0
 
     /// The history of a run that has not begun.
     public init() {}
@@ -20,6 +20,7 @@ public struct SamplerHistory: Sendable, Equatable {
     public mutating func mapArrays(_ transform: ([Float]) -> [Float]) {
         outputs = outputs.map(transform)
         sample = sample.map(transform)
+        sum = sum.map(transform)
     }
 
     /// Takes `output` in as the newest and keeps the newest `limit` of them.

@@ -11,6 +11,14 @@ public enum PredictionType: String, Sendable, CaseIterable {
 /// Lin et al. 2023, table 2).
 public enum TimestepSpacing: String, Sendable, CaseIterable {
     case leading, linspace, trailing
+    /// N steps from the last training step to the first, both among them; no spacing of a configuration file.
+    case discrete
+    /// N + 1 steps from the last training step to the first, of which the first one falls away; no spacing of a configuration
+    /// file.
+    case sgmUniform = "sgm_uniform"
+
+    /// Those that a configuration file may name.
+    public static let allCases = [leading, linspace, trailing]
 }
 
 /// A diffusers `scheduler_config.json`, checked. Options that are absent stay absent: like diffusers' `from_config`, each
@@ -26,6 +34,48 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// How Euler's sigmas are chosen between the largest and the smallest.
     public enum SigmaSpacing: Sendable, Equatable {
         case interpolated, logLinear, karras, exponential
+        /// Even steps of the logarithm, with the timesteps rounded (`use_lu_lambdas`).
+        case lu
+    }
+
+    /// Options of some of the methods. What is absent is the method's own default.
+    public struct SolverOptions: Sendable, Equatable {
+        /// The order of DPM-Solver, DEIS and UniPC, 1 to 3; absent: 2.
+        public var order: Int?
+        public var algorithm: SolverAlgorithm?
+        /// DPM-Solver's way to use the derivative; absent: midpoint.
+        public var usesHeun = false
+        /// UniPC's B(h) = h instead of exp(h) - 1 ("bh1").
+        public var usesPlainStep = false
+        public var lowerOrderFinal: Bool?
+        public var eulerAtFinal = false
+        public var usesLuLambdas = false
+        /// UniPC works on the noise-free sample instead of the noise.
+        public var predictsOriginal = true
+        /// Steps after which UniPC does not correct.
+        public var uncorrectedSteps: [Int] = []
+        /// PNDM without its Runge-Kutta start; absent: false where PNDM is the configuration's own class, else true.
+        public var skipsRungeKutta: Bool?
+        /// DDPM's variance, as written; absent: fixed_small.
+        public var variance: String?
+        /// The steps that LCM and TCD were distilled for.
+        public var originalSteps = 50
+        /// LCM's sharpness of the boundary condition.
+        public var timestepScaling = 10.0
+        /// EDM's standard deviation of the data, and the bend of its sigmas.
+        public var dataDeviation = 0.5
+        public var rho = 7.0
+    }
+
+    /// DPM-Solver's variants (Lu et al. 2022): what the solver is linear in, and whether it adds noise.
+    public enum SolverAlgorithm: String, Sendable, CaseIterable {
+        case noise = "dpmsolver"
+        case original = "dpmsolver++"
+        case stochasticNoise = "sde-dpmsolver"
+        case stochasticOriginal = "sde-dpmsolver++"
+
+        var addsNoise: Bool { self == .stochasticNoise || self == .stochasticOriginal }
+        var isOfOriginal: Bool { self == .original || self == .stochasticOriginal }
     }
 
     /// `_class_name`, as written.
@@ -37,25 +87,28 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// Explicit betas, one for each training step; they replace the three above.
     public var trainedBetas: [Float]?
     public var predictionType = PredictionType.epsilon
-    /// Absent: DDIM takes leading, Euler linspace.
+    /// Absent: each method's own, leading for DDIM, linspace for Euler.
     public var timestepSpacing: TimestepSpacing?
     public var stepsOffset = 0
     /// Betas are stretched until the last training step is pure noise (zero terminal SNR).
     public var rescalesToZeroSNR = false
-    /// DDIM only. Absent: true.
+    /// Absent: true for DDIM and DDPM, false for the others that know it.
     public var clipsSample: Bool?
     public var clipRange = 1.0
-    /// DDIM only; absent: true. Whether the step after the last one counts as noise-free.
+    /// Absent: true for DDIM, LCM and TCD, false for PNDM. Whether the step after the last one counts as noise-free.
     public var setsAlphaToOne: Bool?
-    /// DDIM only: dynamic thresholding, which is not implemented.
+    /// Dynamic thresholding, which is not implemented.
     public var thresholds = false
     public var sigmaSpacing = SigmaSpacing.interpolated
     public var sigmaMin: Double?
     public var sigmaMax: Double?
-    /// Euler only: the last sigma is the smallest of training instead of zero.
+    /// The last sigma is the smallest of training instead of zero.
     public var endsAtSmallestSigma = false
-    /// Euler only: options that are not implemented, as "option = value".
-    public var unsupportedEulerOptions: [String] = []
+    public var solver = SolverOptions()
+    /// Options of the methods that work on sigmas that are not implemented, as "option = value".
+    public var unsupportedOptions: [String] = []
+    /// The same of options that only DPM-Solver, DEIS and UniPC read.
+    public var unsupportedSolverOptions: [String] = []
 
     /// Reads `scheduler_config.json`.
     ///
@@ -69,16 +122,18 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         guard let name = object["_class_name"]?.stringValue else {
             throw SamplerError(.badConfiguration, "scheduler_config.json does not say its _class_name.")
         }
-        guard Self.knownClasses.contains(name) else {
+        guard SamplingMethod(className: name) != nil else {
             throw SamplerError(
-                .unsupported, "The scheduler \(name) is not supported: the model needs one that DDIM or Euler can stand in for."
-            )
+                .unsupported,
+                "The scheduler \(name) is not supported: the model needs one of diffusers' schedulers for noise, "
+                    + "such as DDIMScheduler or EulerDiscreteScheduler.")
         }
         className = name
         trainSteps = try reader.integer("num_train_timesteps", default: 1000, in: 1...100_000)
-        betaStart = try reader.number("beta_start", default: 0.0001, in: 0...1)
-        betaEnd = try reader.number("beta_end", default: 0.02, in: 0...1)
-        betaSchedule = try reader.choice("beta_schedule") ?? .linear
+        let defaults = Self.defaultBetas(className: name)
+        betaStart = try reader.number("beta_start", default: defaults.start, in: 0...1)
+        betaEnd = try reader.number("beta_end", default: defaults.end, in: 0...1)
+        betaSchedule = try reader.choice("beta_schedule") ?? defaults.schedule
         trainedBetas = try reader.betas(count: trainSteps)
         predictionType = try reader.choice("prediction_type") ?? .epsilon
         timestepSpacing = try reader.choice("timestep_spacing")
@@ -88,10 +143,20 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         clipRange = try reader.number("clip_sample_range", default: 1, in: 0...1e6)
         setsAlphaToOne = try reader.flag("set_alpha_to_one")
         thresholds = try reader.flag("thresholding") ?? false
-        try readEulerOptions(reader)
+        try readSigmaOptions(reader, json)
+        try readSolverOptions(reader)
     }
 
-    private mutating func readEulerOptions(_ reader: OptionReader) throws(SamplerError) {
+    /// The betas of a class whose configuration does not give them.
+    private static func defaultBetas(className: String) -> (start: Double, end: Double, schedule: BetaSchedule) {
+        switch SamplingMethod(className: className) {
+        case .heun, .dpm2, .dpm2Ancestral, .dpmppSDE: (0.00085, 0.012, .linear)
+        case .lcm, .tcd: (0.00085, 0.012, .scaledLinear)
+        default: (0.0001, 0.02, .linear)
+        }
+    }
+
+    private mutating func readSigmaOptions(_ reader: OptionReader, _ json: JSONValue) throws(SamplerError) {
         let karras = try reader.flag("use_karras_sigmas") ?? false
         let exponential = try reader.flag("use_exponential_sigmas") ?? false
         if karras && exponential {
@@ -103,7 +168,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         switch interpolation {
         case "linear": sigmaSpacing = .interpolated
         case "log_linear": sigmaSpacing = .logLinear
-        default: unsupportedEulerOptions.append("interpolation_type = \(interpolation)")
+        default: unsupportedOptions.append("interpolation_type = \(interpolation)")
         }
         if karras { sigmaSpacing = .karras }
         if exponential { sigmaSpacing = .exponential }
@@ -113,19 +178,56 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         switch final {
         case "zero": endsAtSmallestSigma = false
         case "sigma_min": endsAtSmallestSigma = true
-        default: unsupportedEulerOptions.append("final_sigmas_type = \(final)")
+        default: unsupportedOptions.append("final_sigmas_type = \(final)")
         }
-        if try reader.flag("use_beta_sigmas") ?? false { unsupportedEulerOptions.append("use_beta_sigmas = true") }
+        if try reader.flag("use_beta_sigmas") ?? false { unsupportedOptions.append("use_beta_sigmas = true") }
+        for option in ["use_flow_sigmas", "use_dynamic_shifting"] where try reader.flag(option) ?? false {
+            unsupportedSolverOptions.append("\(option) = true")
+        }
         let timestepType = try reader.text("timestep_type") ?? "discrete"
-        if timestepType != "discrete" { unsupportedEulerOptions.append("timestep_type = \(timestepType)") }
+        if timestepType != "discrete" { unsupportedOptions.append("timestep_type = \(timestepType)") }
+        for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader.has(option) {
+            // diffusers writes minus infinity, its default, as text where it writes JSON that everyone reads.
+            if option == "lambda_min_clipped", json[option]?.stringValue == "-Infinity" { continue }
+            unsupportedSolverOptions.append("\(option) other than its default")
+        }
+        if let schedule = try reader.text("sigma_schedule") {
+            switch schedule {
+            case "karras": sigmaSpacing = .karras
+            case "exponential": sigmaSpacing = .exponential
+            default: unsupportedOptions.append("sigma_schedule = \(schedule)")
+            }
+        }
     }
 
-    /// diffusers classes that share one family of configurations, so that any of them can be rebuilt as DDIM or Euler.
-    static let knownClasses: Set<String> = [
-        "DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler", "DDPMScheduler", "LMSDiscreteScheduler",
-        "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler",
-        "DPMSolverSinglestepScheduler",
-        "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
-        "DPMSolverSDEScheduler", "LCMScheduler",
-    ]
+    private mutating func readSolverOptions(_ reader: OptionReader) throws(SamplerError) {
+        if reader.has("solver_order") { solver.order = try reader.integer("solver_order", default: 2, in: 1...3) }
+        switch try reader.text("algorithm_type") {
+        case nil, "deis": break
+        case let name?:
+            guard let algorithm = SolverAlgorithm(rawValue: name) else {
+                unsupportedSolverOptions.append("algorithm_type = \(name)")
+                break
+            }
+            solver.algorithm = algorithm
+        }
+        // Like diffusers, each class takes the names of the others for its own default.
+        switch try reader.text("solver_type") {
+        case nil, "midpoint", "logrho", "bh2": break
+        case "heun": solver.usesHeun = true
+        case "bh1": solver.usesPlainStep = true
+        case let name?: unsupportedSolverOptions.append("solver_type = \(name)")
+        }
+        solver.lowerOrderFinal = try reader.flag("lower_order_final")
+        solver.eulerAtFinal = try reader.flag("euler_at_final") ?? false
+        solver.usesLuLambdas = try reader.flag("use_lu_lambdas") ?? false
+        solver.predictsOriginal = try reader.flag("predict_x0") ?? true
+        solver.uncorrectedSteps = try reader.integers("disable_corrector") ?? []
+        solver.skipsRungeKutta = try reader.flag("skip_prk_steps")
+        solver.variance = try reader.text("variance_type")
+        solver.originalSteps = try reader.integer("original_inference_steps", default: 50, in: 1...100_000)
+        solver.timestepScaling = try reader.number("timestep_scaling", default: 10, in: 1e-3...1e6)
+        solver.dataDeviation = try reader.number("sigma_data", default: 0.5, in: 1e-6...1e6)
+        solver.rho = try reader.number("rho", default: 7, in: 1e-2...1e3)
+    }
 }

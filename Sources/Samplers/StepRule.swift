@@ -11,6 +11,8 @@ protocol StepRule: Sendable {
     /// Calls of the network in one step, diffusers' `order`.
     var callsPerStep: Int { get }
 
+    /// The call that comes after the calls of `steps` steps.
+    func firstCall(afterSteps steps: Int) -> Int
     func isStepStart(call: Int) -> Bool
     func noiseMaps(call: Int) -> Int
     func scaleInput(_ sample: [Float], call: Int) -> [Float]
@@ -25,6 +27,7 @@ extension StepRule {
     var sigmas: [Float] { [] }
     var initialNoiseScale: Float { 1 }
     var callsPerStep: Int { 1 }
+    func firstCall(afterSteps steps: Int) -> Int { steps * callsPerStep }
     func isStepStart(call: Int) -> Bool { true }
     func noiseMaps(call: Int) -> Int { 0 }
     func scaleInput(_ sample: [Float], call: Int) -> [Float] { sample }

@@ -18,9 +18,9 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // Everything that can be wrong is found before a process is started.
         let asked = try picture.request()
-        let layout = try host.layout(modelFolder: checkpoint.model)
         let place = try output.place()
         let source = try checkpoint.source()
+        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
         let model = try describe(source)
         let found = try loras.resolve(asked)
         let request = found.request
@@ -32,7 +32,8 @@ struct RenderCommand: ParsableCommand {
         if let warning = layout.warning { view.note("warning: \(warning)") }
         if !output.quiet { for note in plan.notes { view.note("note: \(note)") } }
         let session = try RenderSession(
-            RenderSession.Models(source: source, path: checkpoint.model, loras: found), layout: layout, verbose: output.verbose)
+            RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
+            verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
         Report(request: request, output: output, result: result).print(view: &view)
     }

@@ -122,10 +122,14 @@ import Testing
             try folder.write(
                 json: """
                     {"kind": "scheduler_table", "expected": "expected.safetensors", "tolerance": {"atol": 0, "rtol": 0},
-                     "params": {"num_inference_steps": [4], "scheduler": {"_class_name": "UniPCMultistepScheduler"}}}
+                     "params": {"num_inference_steps": [4], "scheduler": {"_class_name": "UniPCMultistepScheduler", "use_beta_sigmas": true}}}
                     """)
         }
-        #expect(result == .unsupported("the scheduler UniPCMultistepScheduler is not implemented"))
+        guard case .unsupported(let reason) = result else {
+            Issue.record("an option that is not implemented gave \(result)")
+            return
+        }
+        #expect(reason.contains("use_beta_sigmas"))
     }
 
     @Test func picturesAreMeasuredInDecibels() throws {

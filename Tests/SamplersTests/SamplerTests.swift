@@ -15,7 +15,7 @@ import Testing
         return .object(object)
     }
 
-    private func error(_ json: JSONValue, method: SamplingMethod? = nil, steps: Int = 20, eta: Double = 0) -> SamplerError? {
+    private func error(_ json: JSONValue, method: SamplingMethod? = nil, steps: Int = 20, eta: Double? = nil) -> SamplerError? {
         do {
             _ = try Sampler(SchedulerConfiguration(json: json), method: method, steps: steps, eta: eta)
             return nil
@@ -62,10 +62,23 @@ import Testing
         #expect(try Sampler(bare, method: .ddim, steps: 4).timesteps == [751, 501, 251, 1])
     }
 
-    @Test func otherSchedulersAreStoodInForByDDIM() throws {
-        let configuration = try SchedulerConfiguration(json: Self.changed("_class_name", "PNDMScheduler"))
-        #expect(configuration.ownMethod == nil)
-        #expect(try Sampler(configuration, steps: 10).method == .ddim)
+    /// Without a choice the model's own class samples, whichever of diffusers' it is.
+    @Test func everyClassIsItsOwnMethod() throws {
+        let classes: [(String, SamplingMethod)] = [
+            ("PNDMScheduler", .pndm), ("DDPMScheduler", .ddpm), ("LMSDiscreteScheduler", .lms),
+            ("EulerAncestralDiscreteScheduler", .eulerAncestral), ("HeunDiscreteScheduler", .heun),
+            ("DPMSolverMultistepScheduler", .dpmpp2m), ("DPMSolverSinglestepScheduler", .dpmpp2s),
+            ("KDPM2DiscreteScheduler", .dpm2), ("KDPM2AncestralDiscreteScheduler", .dpm2Ancestral),
+            ("DEISMultistepScheduler", .deis), ("UniPCMultistepScheduler", .unipc), ("DPMSolverSDEScheduler", .dpmppSDE),
+            ("LCMScheduler", .lcm), ("TCDScheduler", .tcd), ("EDMEulerScheduler", .edmEuler),
+            ("EDMDPMSolverMultistepScheduler", .edmDPMpp2m),
+        ]
+        for (name, method) in classes {
+            let configuration = try SchedulerConfiguration(json: Self.changed("_class_name", .string(name)))
+            let sampler = try Sampler(configuration, steps: 10)
+            #expect(configuration.ownMethod == method && sampler.method == method)
+            #expect(sampler.steps == 10 && sampler.calls >= 10 && sampler.isStepStart(call: 0))
+        }
     }
 
     /// The deterministic steps are linear, so the mean of stepped samples is the step of the mean: what makes averaging views

@@ -1,0 +1,35 @@
+/// Euler's method with fresh noise in every step (diffusers' EulerAncestralDiscreteScheduler).
+struct AncestralRule: StepRule {
+    let timesteps: [Double]
+    let sigmas: [Float]
+    let initialNoiseScale: Float
+    private let prediction: PredictionType
+    private let parts: [AncestralStep]
+
+    init(
+        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+    ) throws(SamplerError) {
+        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: false))
+        (timesteps, sigmas, initialNoiseScale) = (table.timesteps, table.sigmas, table.initialNoiseScale)
+        prediction = configuration.predictionType
+        parts = zip(table.sigmas, table.sigmas.dropFirst()).map { AncestralStep(from: Double($0), to: Double($1), eta: eta) }
+    }
+
+    /// Also where the noise comes to nothing, in the last step: diffusers draws it there too.
+    func noiseMaps(call: Int) -> Int { 1 }
+
+    func scaleInput(_ sample: [Float], call: Int) -> [Float] { sample.scaledToUnitVariance(sigma: sigmas[call]) }
+
+    func mixture(call: Int) -> (signal: Float, noise: Float) { (1, sigmas[call]) }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        let original = NoiseLevel.original(prediction, sigma: sigmas[call])
+        let kept = parts[call].down / Double(sigmas[call])
+        return combination([
+            (kept + (1 - kept) * original.sample, sample), ((1 - kept) * original.output, modelOutput),
+            (parts[call].up, noise[0]),
+        ])
+    }
+}

@@ -1,0 +1,93 @@
+/// A quantity that is a sum of the sample and the network's output, each times a number.
+struct LinearShares: Sendable, Equatable {
+    var sample: Double
+    var output: Double
+
+    func callAsFunction(_ sample: [Float], _ output: [Float]) -> [Float] {
+        combination([(self.sample, sample), (self.output, output)])
+    }
+}
+
+/// The sum of arrays of one length, each times a number, in double precision. A share of zero leaves its array out.
+func combination(_ terms: [(share: Double, values: [Float])]) -> [Float] {
+    guard let first = terms.first else { return [] }
+    var sums = [Double](repeating: 0, count: first.values.count)
+    for (share, values) in terms where share != 0 {
+        for index in sums.indices { sums[index] += share * Double(values[index]) }
+    }
+    return sums.map { Float($0) }
+}
+
+/// Values held to `-limit...limit`. NaN stays NaN, so that it is seen.
+func clamped(_ values: [Float], to limit: Float?) -> [Float] {
+    guard let limit else { return values }
+    return values.map { abs($0) > limit ? ($0 < 0 ? -limit : limit) : $0 }
+}
+
+/// How much signal and noise a sample holds.
+struct NoiseLevel: Sendable, Equatable {
+    var signal: Double
+    var noise: Double
+
+    /// Signal and noise whose squares add up to one, and whose ratio is `sigma`.
+    init(preserving sigma: Float) {
+        let sigma = Double(sigma)
+        signal = 1 / (sigma * sigma + 1).squareRoot()
+        noise = sigma * signal
+    }
+
+    /// Whole signal with noise of `sigma` on it.
+    init(exploding sigma: Float) { (signal, noise) = (1, Double(sigma)) }
+
+    /// A level of the training schedule, from the share of signal variance left.
+    init(product: Float) {
+        (signal, noise) = (Double(product).squareRoot(), (1 - Double(product)).squareRoot())
+    }
+
+    /// What the noise-free sample is made of.
+    func original(_ prediction: PredictionType) -> LinearShares {
+        switch prediction {
+        case .epsilon: LinearShares(sample: 1 / signal, output: -noise / signal)
+        case .velocity: LinearShares(sample: signal, output: -noise)
+        case .sample: LinearShares(sample: 0, output: 1)
+        }
+    }
+
+    /// What the noise is made of.
+    func epsilon(_ prediction: PredictionType) -> LinearShares {
+        switch prediction {
+        case .epsilon: LinearShares(sample: 0, output: 1)
+        case .velocity: LinearShares(sample: noise, output: signal)
+        case .sample: LinearShares(sample: 1 / noise, output: -signal / noise)
+        }
+    }
+
+    /// What the noise-free sample is made of where the sample has whole signal and noise of `sigma`, but the network was shown
+    /// it scaled to unit variance.
+    static func original(_ prediction: PredictionType, sigma: Float) -> LinearShares {
+        let sigma = Double(sigma)
+        let square = sigma * sigma + 1
+        return switch prediction {
+        case .epsilon: LinearShares(sample: 1, output: -sigma)
+        case .velocity: LinearShares(sample: 1 / square, output: -sigma / square.squareRoot())
+        case .sample: LinearShares(sample: 0, output: 1)
+        }
+    }
+}
+
+/// How an ancestral step from `sigma` to `next` divides: first down without noise, then up by fresh noise (k-diffusion).
+struct AncestralStep: Sendable, Equatable {
+    var down: Double
+    var up: Double
+
+    /// In 32-bit floats like the references: `down` is the small difference of two squares, so its rounding shows.
+    ///
+    /// - Parameter eta: 0 adds no noise, 1 the most.
+    init(from sigma: Double, to next: Double, eta: Double = 1) {
+        let (from, to) = (Float(sigma), Float(next))
+        let square = to * to * (from * from - to * to) / (from * from)
+        let noise = min(to, Float(eta) * max(square, 0).squareRoot())
+        up = Double(noise)
+        down = eta == 0 ? next : Double(max(to * to - noise * noise, 0).squareRoot())
+    }
+}

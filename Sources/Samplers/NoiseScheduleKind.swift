@@ -1,0 +1,185 @@
+/// How the noise levels of a run are spread, by the names of stable-diffusion.cpp, A1111 and diffusers.
+///
+/// With methods on sigmas the last sigma is zero in all of them, unless the configuration says otherwise.
+public enum NoiseScheduleKind: String, Sendable, CaseIterable {
+    /// What the model's configuration says.
+    case automatic
+    /// N timesteps from the last training step to the first, both among them; sigmas by linear interpolation. A1111's
+    /// "Uniform"; diffusers' `timestep_spacing = linspace` of Euler and its kin.
+    case discrete
+    /// Sigmas after Karras et al. 2022, equation 5, with rho 7, between the largest and the smallest of training (`sigma_max`
+    /// and `sigma_min` of the configuration, where it has them): diffusers' `use_karras_sigmas` with linspace spacing.
+    case karras
+    /// Evenly spaced logarithms of sigma between the same ends: diffusers' `use_exponential_sigmas`.
+    case exponential
+    /// N + 1 evenly spaced timesteps from the last training step to the first, of which the first is left out, as in A1111 and
+    /// ComfyUI; diffusers' `timestep_spacing = linspace` of DPM-Solver and its kin.
+    case sgmUniform = "sgm_uniform"
+    /// diffusers' `timestep_spacing = trailing`: evenly from the last training step down.
+    case trailing
+    /// diffusers' `timestep_spacing = leading`: multiples of the whole ratio, plus `steps_offset`.
+    case leading
+    /// diffusers' `timestep_spacing = linspace`, which is `discrete` for some of its classes and `sgm_uniform` for others.
+    case linspace
+}
+
+extension SchedulerConfiguration {
+    /// The configuration as `method` takes it with the schedule `kind`.
+    ///
+    /// - Throws: what has no meaning together, with the cure.
+    func adapted(
+        to method: SamplingMethod, isChosen: Bool, _ kind: NoiseScheduleKind
+    ) throws(SamplerError) -> SchedulerConfiguration {
+        try checkFit(method)
+        var adapted = self
+        if isChosen { adapted.solver.adapt(to: method) }
+        guard kind != .automatic else { return adapted }
+        try method.check(kind)
+        adapted.solver.usesLuLambdas = false
+        adapted.sigmaSpacing =
+            switch kind {
+            case .karras: .karras
+            case .exponential: .exponential
+            default: .interpolated
+            }
+        adapted.timestepSpacing =
+            switch kind {
+            case .automatic: timestepSpacing
+            case .discrete: .discrete
+            case .karras, .exponential, .linspace: .linspace
+            case .sgmUniform: .sgmUniform
+            case .trailing: .trailing
+            case .leading: .leading
+            }
+        return adapted
+    }
+
+    private func checkFit(_ method: SamplingMethod) throws(SamplerError) {
+        if ownMethod.isEDM, !method.isEDM {
+            throw SamplerError(
+                .badRequest,
+                "The sampler \(method.rawValue) does not fit this model, which was trained with EDM's preconditioning: choose edm_euler or "
+                    + "edm_dpm++2m.")
+        }
+        if method.isEDM, !ownMethod.isEDM {
+            throw SamplerError(
+                .badRequest,
+                "The sampler \(method.rawValue) is for models trained with EDM's preconditioning, which this one is not: choose euler or "
+                    + "dpm++2m.")
+        }
+        if rescalesToZeroSNR, !method.allowsZeroSNR {
+            throw SamplerError(
+                .badRequest,
+                "The sampler \(method.rawValue) has no way to start at pure noise, as this model's schedule does (rescale_betas_zero_snr): "
+                    + "choose ddim, euler or dpm++2m.")
+        }
+        if thresholds, method.knowsThresholding {
+            throw SamplerError(.unsupported, "scheduler_config.json: thresholding is not supported; set it to false.")
+        }
+        if method.hasSigmas, let option = unsupportedOptions.first {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); choose ddim.")
+        }
+        if method.isSolver, let option = unsupportedSolverOptions.first {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); choose euler.")
+        }
+        if method.isSolver, let variance = solver.variance, variance.hasPrefix("learned") {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: variance_type = \(variance) is not supported; the model predicts more than noise.")
+        }
+    }
+}
+
+extension SchedulerConfiguration.SolverOptions {
+    /// What the name of a method fixes.
+    fileprivate mutating func adapt(to method: SamplingMethod) {
+        switch method {
+        case .dpmpp2m, .dpmpp2s, .edmDPMpp2m: (order, algorithm) = (2, .original)
+        case .dpmpp2mSDE: (order, algorithm) = (2, .stochasticOriginal)
+        case .dpmpp3m: (order, algorithm) = (3, .original)
+        default: break
+        }
+    }
+}
+
+extension SamplingMethod {
+    /// Whether the method is one of DPM-Solver's kin.
+    fileprivate var isSolver: Bool {
+        switch self {
+        case .dpmpp2s, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .unipc, .deis, .edmDPMpp2m: true
+        default: false
+        }
+    }
+
+    fileprivate var knowsThresholding: Bool { isSolver || self == .ddim || self == .ddpm || self == .lcm || self == .tcd }
+
+    /// Refuses a schedule that means nothing for this method.
+    fileprivate func check(_ kind: NoiseScheduleKind) throws(SamplerError) {
+        let (allowed, reason): ([NoiseScheduleKind], String) =
+            switch self {
+            case .lcm, .tcd: ([], "has the timesteps it was distilled for")
+            case .ddim, .ddpm, .pndm: ([.discrete, .leading, .linspace, .trailing], "works on timesteps and has no sigmas")
+            case .edmEuler, .edmDPMpp2m: ([.karras, .exponential], "works on sigmas that belong to no timesteps")
+            case .dpmpp2s:
+                ([.discrete, .karras, .exponential, .sgmUniform, .linspace], "goes from the last training step to the first")
+            default: (NoiseScheduleKind.allCases, "")
+            }
+        guard !allowed.contains(kind) else { return }
+        let cure =
+            allowed.isEmpty
+            ? "leave the schedule out"
+            : "choose " + allowed.map(\.rawValue).joined(separator: ", ") + ", or leave the schedule out"
+        throw SamplerError(
+            .badRequest, "The schedule \(kind.rawValue) has no meaning for the sampler \(rawValue), which \(reason): \(cure).")
+    }
+
+    /// The share of fresh noise: the one asked for, or the usual one.
+    func checked(eta: Double?) throws(SamplerError) -> Double {
+        guard let eta else { return defaultEta ?? 0 }
+        guard eta >= 0, eta <= 1 else { throw SamplerError(.badRequest, "eta is \(eta) but must be from 0 to 1.") }
+        guard defaultEta == nil else { return eta }
+        if [.ddpm, .lcm, .dpmpp2mSDE].contains(self) {
+            throw SamplerError(
+                .badRequest, "eta is \(eta), but the noise of the sampler \(rawValue) is fixed: leave eta out or choose ddim.")
+        }
+        guard eta == 0 else {
+            throw SamplerError(
+                .badRequest, "eta is \(eta), but the sampler \(rawValue) adds no noise: leave eta 0 or choose ddim.")
+        }
+        return 0
+    }
+
+    /// The tables and the formula.
+    func rule(
+        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+    ) throws(SamplerError) -> any StepRule {
+        func twoCalls(_ kind: TwoCallRule.Kind) throws(SamplerError) -> TwoCallRule {
+            try TwoCallRule(kind, configuration, schedule: schedule, steps: steps, eta: eta)
+        }
+        switch self {
+        case .ddim: return try DDIMTables(configuration, schedule: schedule, steps: steps, eta: eta)
+        case .euler: return try EulerTables(configuration, schedule: schedule, steps: steps)
+        case .eulerAncestral: return try AncestralRule(configuration, schedule: schedule, steps: steps, eta: eta)
+        case .heun: return try twoCalls(.heun)
+        case .dpm2: return try twoCalls(.midpoint)
+        case .dpm2Ancestral: return try twoCalls(.ancestralMidpoint)
+        case .dpmpp2sAncestral: return try twoCalls(.ancestralSolver)
+        case .dpmppSDE: return try twoCalls(.stochastic)
+        case .dpmpp2s: return try SinglestepRule(configuration, schedule: schedule, steps: steps)
+        case .dpmpp2m, .dpmpp2mSDE, .dpmpp3m: return try MultistepRule(configuration, schedule: schedule, steps: steps)
+        case .lcm: return try LCMRule(configuration, schedule: schedule, steps: steps)
+        case .tcd: return try TCDRule(configuration, schedule: schedule, steps: steps, eta: eta)
+        case .unipc: return try UniPCRule(configuration, schedule: schedule, steps: steps)
+        case .pndm: return try PNDMRule(configuration, schedule: schedule, steps: steps)
+        case .lms: return try LMSRule(configuration, schedule: schedule, steps: steps)
+        case .deis: return try DEISRule(configuration, schedule: schedule, steps: steps)
+        case .ddpm: return try DDPMRule(configuration, schedule: schedule, steps: steps)
+        case .edmEuler: return try EDMEulerRule(configuration, steps: steps)
+        case .edmDPMpp2m: return try MultistepRule(edm: configuration, steps: steps)
+        }
+    }
+}

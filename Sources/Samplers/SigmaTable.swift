@@ -1,0 +1,168 @@
+import Foundation
+
+/// Timesteps and noise levels of the methods that think in sigmas, as diffusers lays them out.
+struct SigmaTable: Sendable {
+    /// How a class of diffusers lays its table out.
+    struct Layout {
+        /// Whole timesteps from one step more, of which the last falls away (DPM-Solver and its kin), or N of them down to the
+        /// lowest, with fractions (Euler and its kin).
+        var isWhole: Bool
+        /// Karras tables have whole timesteps too.
+        var roundsBent = false
+        /// With cosine betas bent timesteps are cut to whole ones, not rounded.
+        var cutsCosine = false
+        /// What the last sigma is after the last step.
+        var final = Final.zero
+    }
+
+    enum Final {
+        case zero
+        /// The smallest of training.
+        case smallestTrained
+        /// The last step's own again where the table is bent, else the smallest of training.
+        case repeated
+    }
+
+    /// One for each step.
+    let timesteps: [Double]
+    /// One more than steps, falling.
+    let sigmas: [Float]
+    /// The factor of the initial noise of Euler and its kin.
+    let initialNoiseScale: Float
+
+    init(
+        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, _ layout: Layout
+    ) throws(SamplerError) {
+        let trained = schedule.sigmas
+        let spacing = configuration.timestepSpacing ?? .linspace
+        var times = try Self.timesteps(configuration, spacing, steps: steps, isWhole: layout.isWhole)
+        var levels = times.map { Self.interpolate(trained, at: $0) }
+        if configuration.sigmaSpacing == .logLinear, !layout.isWhole {
+            let (first, last) = (log(trained[0]), log(trained[trained.count - 1]))
+            levels = NoiseSchedule.linspace(last, first, count: steps + 1).map { Double(exp($0)) }
+        }
+        let bend = Self.bend(configuration.sigmaSpacing)
+        if let bend {
+            // Euler's kin bend between the ends of their own table, DPM-Solver's between those of training.
+            let (high, low) =
+                layout.isWhole
+                ? (Double(trained[trained.count - 1]), Double(trained[0])) : (levels[0], levels[levels.count - 1])
+            levels = bend(configuration.sigmaMax ?? high, configuration.sigmaMin ?? low, steps)
+            times = Self.times(of: levels, trained, configuration, layout)
+        }
+        timesteps = times
+        let end: Float =
+            switch layout.final {
+            case .zero: 0
+            case .smallestTrained: trained[0]
+            case .repeated: bend == nil ? trained[0] : Float(levels[levels.count - 1])
+            }
+        sigmas = levels.map { Float($0) } + [end]
+        let largest = sigmas.max() ?? 0
+        initialNoiseScale = spacing == .leading ? (largest * largest + 1).squareRoot() : largest
+        try Self.check(sigmas)
+    }
+
+    /// Every step goes down, or at least not up, from a positive sigma.
+    static func check(_ sigmas: [Float]) throws(SamplerError) {
+        guard sigmas.allSatisfy({ $0.isFinite }), sigmas.dropLast().allSatisfy({ $0 > 0 }) else {
+            throw SamplerError(.badConfiguration, "scheduler_config.json gives sigmas that are not positive numbers.")
+        }
+        guard zip(sigmas, sigmas.dropFirst()).allSatisfy({ $0 >= $1 }) else {
+            throw SamplerError(
+                .badConfiguration,
+                "scheduler_config.json gives sigmas that rise; check sigma_min, sigma_max and final_sigmas_type.")
+        }
+    }
+
+    // MARK: Timesteps
+
+    private static func timesteps(
+        _ configuration: SchedulerConfiguration, _ spacing: TimestepSpacing, steps: Int, isWhole: Bool
+    ) throws(SamplerError) -> [Double] {
+        let train = configuration.trainSteps
+        let times: [Double]
+        switch spacing {
+        case .leading where isWhole:
+            guard train / (steps + 1) >= 1 else {
+                throw SamplerError(
+                    .badRequest, "\(steps) steps are too many for leading timesteps of \(train): take fewer steps.")
+            }
+            times = Array(
+                TimestepTable.leading(trainSteps: train, steps: steps + 1, offset: configuration.stepsOffset).dropLast())
+        case .leading:
+            times = TimestepTable.leading(trainSteps: train, steps: steps, offset: configuration.stepsOffset)
+        case .trailing: times = TimestepTable.trailing(trainSteps: train, steps: steps)
+        case .linspace where isWhole, .sgmUniform:
+            times = Array(TimestepTable.linspace(trainSteps: train, steps: steps + 1).dropLast())
+        case .discrete where steps == 1: times = [Double(train - 1)]
+        case .linspace, .discrete: times = TimestepTable.linspace(trainSteps: train, steps: steps)
+        }
+        return isWhole ? times.map { $0.rounded(.toNearestOrEven) } : times.map { Double(Float($0)) }
+    }
+
+    /// The timesteps of bent sigmas.
+    private static func times(
+        of levels: [Double], _ trained: [Float], _ configuration: SchedulerConfiguration, _ layout: Layout
+    ) -> [Double] {
+        let logarithms = trained.map { log($0) }
+        let times = levels.map { timestep(ofSigma: $0, logarithms: logarithms) }
+        guard layout.isWhole || layout.roundsBent else { return times.map { Double(Float($0)) } }
+        let cuts =
+            configuration.sigmaSpacing == .exponential || (layout.cutsCosine && configuration.betaSchedule == .squaredCosine)
+        if layout.isWhole { return cuts ? times.map { $0.rounded(.down) } : times.map { $0.rounded(.toNearestOrEven) } }
+        return configuration.sigmaSpacing == .karras ? times.map { $0.rounded(.toNearestOrEven) } : times
+    }
+
+    /// Linear interpolation between training steps; beyond the ends the end values hold.
+    private static func interpolate(_ values: [Float], at position: Double) -> Double {
+        if position <= 0 { return Double(values[0]) }
+        let low = Int(position)
+        guard low < values.count - 1 else { return Double(values[values.count - 1]) }
+        let (left, right) = (Double(values[low]), Double(values[low + 1]))
+        return (right - left) * (position - Double(low)) + left
+    }
+
+    /// The timestep, with fraction, whose trained sigma is `sigma`: linear in the logarithm.
+    static func timestep(ofSigma sigma: Double, logarithms: [Float]) -> Double {
+        let wanted = log(max(sigma, 1e-10))
+        // The first index at which the count of trained sigmas below `wanted` is highest; sigmas rise with the timestep.
+        let below = logarithms.lastIndex { wanted >= Double($0) } ?? 0
+        let low = max(0, min(below, logarithms.count - 2))
+        let high = min(low + 1, logarithms.count - 1)
+        let (left, right) = (Double(logarithms[low]), Double(logarithms[high]))
+        let share = left == right ? 0 : min(max((left - wanted) / (left - right), 0), 1)
+        return (1 - share) * Double(low) + share * Double(high)
+    }
+
+    // MARK: Bending
+
+    /// How sigmas run from the largest to the smallest when they do not follow the timesteps.
+    private static func bend(
+        _ spacing: SchedulerConfiguration.SigmaSpacing
+    ) -> (@Sendable (_ largest: Double, _ smallest: Double, _ count: Int) -> [Double])? {
+        switch spacing {
+        case .interpolated, .logLinear: nil
+        case .karras: { karras($0, $1, $2, rho: 7) }
+        case .exponential: exponential
+        // The logarithm falls evenly, as with exponential sigmas (Lu et al. 2022, uniform lambda).
+        case .lu: exponential
+        }
+    }
+
+    /// Karras et al. 2022, equation 5.
+    static func karras(_ largest: Double, _ smallest: Double, _ count: Int, rho: Double) -> [Double] {
+        let (from, to) = (pow(largest, 1 / rho), pow(smallest, 1 / rho))
+        return ramp(count).map { pow(from + $0 * (to - from), rho) }
+    }
+
+    /// Evenly spaced logarithms.
+    @Sendable static func exponential(_ largest: Double, _ smallest: Double, _ count: Int) -> [Double] {
+        let (from, to) = (log(largest), log(smallest))
+        return ramp(count).map { exp($0 == 1 ? to : from + $0 * (to - from)) }
+    }
+
+    private static func ramp(_ count: Int) -> [Double] {
+        count == 1 ? [0] : (0..<count).map { $0 == count - 1 ? 1 : Double($0) * (1 / Double(count - 1)) }
+    }
+}

@@ -1,0 +1,93 @@
+import Foundation
+
+/// DPM-Solver in single steps: two or three calls share a step, each going from the step's start with one view more (Lu et al.
+/// 2022, diffusers' DPMSolverSinglestepScheduler).
+struct SinglestepRule: StepRule {
+    let timesteps: [Double]
+    let sigmas: [Float]
+    private let levels: [NoiseLevel]
+    private let shares: [LinearShares]
+    private let algorithm: SchedulerConfiguration.SolverAlgorithm
+    private let usesHeun: Bool
+    /// How many views each call uses.
+    private let orders: [Int]
+
+    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+        let solver = configuration.solver
+        var options = configuration
+        // The class knows no other spacing.
+        if options.timestepSpacing != .discrete { options.timestepSpacing = .linspace }
+        let final: SigmaTable.Final = options.endsAtSmallestSigma ? .smallestTrained : .zero
+        let table = try SigmaTable(options, schedule: schedule, steps: steps, .init(isWhole: true, final: final))
+        (timesteps, sigmas) = (table.timesteps, table.sigmas)
+        levels = sigmas.map { NoiseLevel(preserving: $0) }
+        algorithm = solver.algorithm ?? .original
+        usesHeun = solver.usesHeun
+        orders = Self.orders(steps: steps, options)
+        let (prediction, isOfOriginal) = (configuration.predictionType, algorithm.isOfOriginal)
+        shares = levels.dropLast().map { isOfOriginal ? $0.original(prediction) : $0.epsilon(prediction) }
+        try MultistepRule.check(algorithm, order: solver.order ?? 2, configuration)
+        guard algorithm != .stochasticNoise else {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: algorithm_type = sde-dpmsolver does not exist for dpm++2s; take sde-dpmsolver++.")
+        }
+    }
+
+    /// Rising orders over and over; the last steps are of lower order where the count does not come out even, or where the end
+    /// is free of noise.
+    private static func orders(steps: Int, _ configuration: SchedulerConfiguration) -> [Int] {
+        let order = configuration.solver.order ?? 2
+        let endsAtZero = !configuration.endsAtSmallestSigma
+        let lowers = configuration.solver.lowerOrderFinal ?? false || steps % order != 0 || endsAtZero
+        var orders = (0..<steps).map { $0 % order + 1 }
+        if lowers, steps % order == 0 { orders[steps - 1] = 1 }
+        if endsAtZero { orders[steps - 1] = 1 }
+        return orders
+    }
+
+    func isStepStart(call: Int) -> Bool { orders[call] == 1 }
+
+    func noiseMaps(call: Int) -> Int { algorithm.addsNoise ? 1 : 0 }
+
+    func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        history.remember(shares[call](sample, modelOutput), limit: 3)
+        let order = min(orders[call], history.outputs.count)
+        if order == 1 { history.sample = sample }
+        let first = call - order + 1
+        let step = DPMCoefficients(algorithm, from: levels[first], to: levels[call + 1])
+        let weights = weights(step, first: first, order: order)
+        var terms: [(share: Double, values: [Float])] = [(step.sample, history.sample ?? sample)]
+        for (weight, view) in zip(weights, history.outputs.suffix(order)) { terms.append((weight, view)) }
+        if let noise = noise.first { terms.append((step.noise, noise)) }
+        return combination(terms)
+    }
+
+    /// The shares of the views, the step's first one first.
+    private func weights(_ step: DPMCoefficients, first: Int, order: Int) -> [Double] {
+        guard order > 1 else { return [step.value] }
+        func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
+        let h = logSNR(first + order) - logSNR(first)
+        let near = (logSNR(first + 1) - logSNR(first)) / h
+        guard order > 2 else {
+            let slope = step.first(heun: usesHeun) / near
+            return [step.value - slope, slope]
+        }
+        let far = (logSNR(first + 2) - logSNR(first)) / h
+        guard usesHeun else {
+            // Only the widest slope counts.
+            let slope = step.first(heun: true) / far
+            return [step.value - slope, 0, slope]
+        }
+        let (narrow, wide) = ([-1 / near, 1 / near, 0], [-1 / far, 0, 1 / far])
+        let (slope, curve) = (step.first(heun: true), step.second)
+        return (0..<3).map { index in
+            (index == 0 ? step.value : 0) + slope * (far * narrow[index] - near * wide[index]) / (far - near)
+                + curve * 2 * (wide[index] - narrow[index]) / (far - near)
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import Foundation
+
+/// Methods on sigmas that look twice in each step, at its start and at a second place, and go the whole step again from its
+/// start with what the second look shows. The last step, to sigma zero, is Euler's and has one call.
+struct TwoCallRule: StepRule {
+    enum Kind: Sendable {
+        /// The second look is at the end, and the mean of both derivatives counts.
+        case heun
+        /// The second look is in the middle of the logarithm.
+        case midpoint
+        /// The same with fresh noise at the end of the step.
+        case ancestralMidpoint
+        /// The same in the logarithm of sigma, which with noise-free views comes to the same step (DPM-Solver++ 2S ancestral).
+        case ancestralSolver
+        /// A stochastic equation: fresh noise in the middle and at the end, both from one Brownian path (DPM-Solver++ SDE).
+        case stochastic
+    }
+
+    /// One step that has two calls.
+    private struct Step: Sendable {
+        /// Where the first call goes, and the noise it adds there.
+        var first: AncestralStep
+        /// The level of the second look.
+        var look: Double
+        /// Where the second call goes from the step's start, and the noise.
+        var second: AncestralStep
+    }
+
+    let timesteps: [Double]
+    let sigmas: [Float]
+    let initialNoiseScale: Float
+    private let kind: Kind
+    private let levels: [Double]
+    private let steps: [Step]
+    private let prediction: PredictionType
+    private let clip: Float?
+
+    init(
+        _ kind: Kind, _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps count: Int, eta: Double
+    ) throws(SamplerError) {
+        let rounds = kind == .midpoint || kind == .ancestralMidpoint
+        let table = try SigmaTable(
+            configuration, schedule: schedule, steps: count, .init(isWhole: false, roundsBent: rounds))
+        self.kind = kind
+        initialNoiseScale = table.initialNoiseScale
+        prediction = configuration.predictionType
+        clip = kind == .heun && configuration.clipsSample ?? false ? Float(configuration.clipRange) : nil
+        let levels = table.sigmas.map { Double($0) }
+        let steps = (0..<(count - 1)).map { Self.step(kind, from: levels[$0], to: levels[$0 + 1], eta: eta) }
+        (self.levels, self.steps) = (levels, steps)
+        let logarithms = schedule.sigmas.map { log($0) }
+        var times = [table.timesteps[0]]
+        for (index, step) in steps.enumerated() {
+            let look = SigmaTable.timestep(ofSigma: step.look, logarithms: logarithms)
+            times += [kind == .heun ? table.timesteps[index + 1] : look, table.timesteps[index + 1]]
+        }
+        timesteps = times
+        sigmas = Self.published(table.sigmas, kind)
+    }
+
+    /// diffusers repeats the sigmas of both calls, and has one more at either end where the second look lies inside.
+    private static func published(_ sigmas: [Float], _ kind: Kind) -> [Float] {
+        let inner = sigmas.dropFirst().dropLast().flatMap { [$0, $0] }
+        let end = sigmas[sigmas.count - 1]
+        return [sigmas[0]] + inner + (kind == .midpoint || kind == .ancestralMidpoint ? [end, end, end] : [end])
+    }
+
+    private static func step(_ kind: Kind, from sigma: Double, to next: Double, eta: Double) -> Step {
+        let plain = AncestralStep(from: sigma, to: next, eta: 0)
+        let parts = AncestralStep(from: sigma, to: next, eta: eta)
+        switch kind {
+        case .heun: return Step(first: plain, look: next, second: plain)
+        case .midpoint:
+            let middle = (sigma * next).squareRoot()
+            return Step(first: AncestralStep(from: sigma, to: middle, eta: 0), look: middle, second: plain)
+        case .ancestralMidpoint, .ancestralSolver:
+            let middle = (sigma * parts.down).squareRoot()
+            return Step(first: AncestralStep(from: sigma, to: middle, eta: 0), look: middle, second: parts)
+        case .stochastic:
+            let middle = (sigma * next).squareRoot()
+            return Step(first: AncestralStep(from: sigma, to: middle, eta: eta), look: middle, second: parts)
+        }
+    }
+
+    var callsPerStep: Int { 2 }
+
+    func isStepStart(call: Int) -> Bool { call % 2 == 0 }
+
+    func noiseMaps(call: Int) -> Int {
+        switch kind {
+        case .heun, .midpoint: 0
+        case .ancestralMidpoint, .ancestralSolver: call % 2
+        case .stochastic: call / 2 < steps.count ? 1 : 0
+        }
+    }
+
+    /// The noise level of what the network looks at.
+    private func level(call: Int) -> Double { call % 2 == 0 ? levels[call / 2] : steps[call / 2].look }
+
+    func scaleInput(_ sample: [Float], call: Int) -> [Float] {
+        sample.scaledToUnitVariance(sigma: Float(level(call: call)))
+    }
+
+    func mixture(call: Int) -> (signal: Float, noise: Float) { (1, Float(level(call: call))) }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        let shares = NoiseLevel.original(prediction, sigma: Float(level(call: call)))
+        let original = clamped(shares(sample, modelOutput), to: clip)
+        let (start, index) = (levels[call / 2], call / 2)
+        guard index < steps.count else {
+            let kept = levels[index + 1] / start
+            return combination([(kept, sample), (1 - kept, original)])
+        }
+        let step = steps[index]
+        guard call % 2 == 1, let begin = history.sample else {
+            history.sample = sample
+            history.outputs = kind == .heun ? [original] : noise
+            let kept = step.first.down / start
+            return combination([(kept, sample), (1 - kept, original)] + noise.map { (step.first.up, $0) })
+        }
+        let before = history.outputs
+        (history.sample, history.outputs) = (nil, [])
+        return second(index, from: begin, looked: (sample, original), before: before, noise)
+    }
+
+    /// The whole step from its start `begin`, by the second look at `looked`.
+    private func second(
+        _ index: Int, from begin: [Float], looked: (sample: [Float], original: [Float]), before: [[Float]], _ noise: [[Float]]
+    ) -> [Float] {
+        let (step, start, next) = (steps[index], levels[index], levels[index + 1])
+        switch kind {
+        case .heun:
+            let half = (next - start) / 2
+            return combination([
+                (1 + half / start, begin), (half / step.look, looked.sample), (-half / step.look, looked.original),
+                (-half / start, before.first ?? looked.original),
+            ])
+        case .midpoint, .ancestralMidpoint:
+            let slope = (step.second.down - start) / step.look
+            return combination(
+                [(1, begin), (slope, looked.sample), (-slope, looked.original)] + noise.map { (step.second.up, $0) })
+        case .ancestralSolver, .stochastic:
+            let kept = step.second.down / start
+            var terms: [(share: Double, values: [Float])] = [(kept, begin), (1 - kept, looked.original)]
+            // The path's increment over the whole step: what it did up to the look, and what it did since.
+            let (early, late) = kind == .stochastic ? (start - step.look, step.look - next) : (0, 1)
+            for (increment, map) in [(early, before.first), (late, noise.first)] {
+                if let map { terms.append((step.second.up * (increment / (early + late)).squareRoot(), map)) }
+            }
+            return combination(terms)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Foundation
+
+/// UniPC (Zhao et al. 2023): each call first corrects the last step with what it sees at its end, then predicts the next one.
+struct UniPCRule: StepRule {
+    let timesteps: [Double]
+    let sigmas: [Float]
+    private let levels: [NoiseLevel]
+    private let shares: [LinearShares]
+    private let order: Int
+    private let lowersOrder: Bool
+    private let predictsOriginal: Bool
+    private let usesPlainStep: Bool
+    private let uncorrected: Set<Int>
+
+    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+        let solver = configuration.solver
+        let final: SigmaTable.Final = configuration.endsAtSmallestSigma ? .repeated : .zero
+        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: true, final: final))
+        (timesteps, sigmas) = (table.timesteps, table.sigmas)
+        levels = sigmas.map { NoiseLevel(preserving: $0) }
+        order = solver.order ?? 2
+        lowersOrder = solver.lowerOrderFinal ?? true
+        predictsOriginal = solver.predictsOriginal
+        usesPlainStep = solver.usesPlainStep
+        uncorrected = Set(solver.uncorrectedSteps)
+        let (prediction, ofOriginal) = (configuration.predictionType, predictsOriginal)
+        shares = levels.dropLast().map { ofOriginal ? $0.original(prediction) : $0.epsilon(prediction) }
+        guard predictsOriginal || configuration.endsAtSmallestSigma else {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: predict_x0 = false cannot end at sigma 0; set final_sigmas_type to sigma_min or predict_x0 to true."
+            )
+        }
+        guard lowersOrder || configuration.endsAtSmallestSigma else {
+            throw SamplerError(
+                .unsupported,
+                "scheduler_config.json: lower_order_final = false cannot end at sigma 0; set it to true or final_sigmas_type to sigma_min."
+            )
+        }
+    }
+
+    func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
+
+    /// The order of the step that begins at `call`, when `made` calls of the run were made before.
+    private func order(call: Int, made: Int) -> Int {
+        let most = lowersOrder ? min(order, timesteps.count - call) : order
+        var usable = min(most, min(made, order) + 1)
+        // A step of no length, between equal sigmas, says nothing of a derivative.
+        for back in 1..<max(usable, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
+            usable = back
+            break
+        }
+        return sigmas[call + 1] >= sigmas[call] ? 1 : usable
+    }
+
+    func step(
+        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
+    ) -> [Float] {
+        let view = shares[call](sample, modelOutput)
+        var sample = sample
+        if let start = history.sample, history.calls > 0, !uncorrected.contains(call - 1), sigmas[call] < sigmas[call - 1] {
+            sample = moved(
+                start, from: call - 1, views: history.outputs, end: view,
+                order: order(call: call - 1, made: history.calls - 1))
+        }
+        history.remember(view, limit: max(order, 1))
+        history.sample = sample
+        return moved(
+            sample, from: call, views: history.outputs, end: nil,
+            order: order(call: call, made: history.calls))
+    }
+
+    /// The step that begins at the call `start`, from the views there and before; with the view at its end it is the corrector,
+    /// else the predictor.
+    private func moved(_ sample: [Float], from start: Int, views: [[Float]], end: [Float]?, order: Int) -> [Float] {
+        let (a, b) = (levels[start], levels[start + 1])
+        func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
+        let growth = logSNR(start + 1) - logSNR(start)
+        let h = predictsOriginal ? -growth : growth
+        let scale = predictsOriginal ? b.signal : b.noise
+        let newest = Array(views.reversed())
+        let nodes = (1..<max(order, 1)).map { (logSNR(start - $0) - logSNR(start)) / growth }
+        let weights = Self.weights(nodes: nodes, h: h, usesPlainStep: usesPlainStep, corrects: end != nil)
+        var own = -scale * expm1(h)
+        var terms: [(share: Double, values: [Float])] = [
+            (predictsOriginal ? b.noise / a.noise : b.signal / a.signal, sample)
+        ]
+        for (index, node) in nodes.enumerated() {
+            let share = -scale * weights[index] / node
+            terms.append((share, newest[index + 1]))
+            own -= share
+        }
+        if let end, let weight = weights.last {
+            terms.append((-scale * weight, end))
+            own += scale * weight
+        }
+        terms.append((own, newest[0]))
+        return combination(terms)
+    }
+
+    /// The weights, times B(h), of the differences to the views at `nodes` (in steps, from the start; negative) and, for the
+    /// corrector, of that to the view at the end.
+    private static func weights(nodes: [Double], h: Double, usesPlainStep: Bool, corrects: Bool) -> [Double] {
+        let base = usesPlainStep ? h : expm1(h)
+        // The method's authors take these instead of the solutions.
+        if corrects, nodes.isEmpty { return [0.5 * base] }
+        if !corrects, nodes.count <= 1 { return nodes.map { _ in 0.5 * base } }
+        let places = corrects ? nodes + [1] : nodes
+        // Row i: the sum of the weights times the places to the power i is the scaled integral φ.
+        var (integral, factorial) = (expm1(h) / h - 1, 1.0)
+        var rows: [[Double]] = []
+        for power in places.indices {
+            rows.append(places.map { pow($0, Double(power)) } + [integral * factorial])
+            factorial *= Double(power + 2)
+            integral = integral / h - 1 / factorial
+        }
+        return solved(rows)
+    }
+
+    /// Solves linear equations, each row the coefficients and the right-hand side, by elimination; the rows are few and
+    /// regular.
+    private static func solved(_ equations: [[Double]]) -> [Double] {
+        var rows = equations
+        let count = rows.count
+        for column in 0..<count {
+            let best = (column..<count).max { abs(rows[$0][column]) < abs(rows[$1][column]) } ?? column
+            rows.swapAt(column, best)
+            for row in 0..<count where row != column {
+                let factor = rows[row][column] / rows[column][column]
+                for index in column...count { rows[row][index] -= factor * rows[column][index] }
+            }
+        }
+        return (0..<count).map { rows[$0][count] / rows[$0][$0] }
+    }
+}
