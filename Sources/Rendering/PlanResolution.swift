@@ -32,7 +32,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
-        try checkModel()
+        try checkRecipe()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
@@ -79,6 +79,11 @@ struct PlanResolution {
 
     /// What is done with the source picture.
     private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+        guard !model.isInpainting || request.source?.mask != nil else {
+            throw RenderError(
+                .invalidRequest,
+                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
+        }
         guard let source = request.source else { return nil }
         do {
             let mode: ImageMode =
@@ -218,12 +223,8 @@ extension PlanResolution {
     private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
     private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
-    /// What the model cannot do.
-    private func checkModel() throws(RenderError) {
-        guard !model.isInpainting || request.source?.mask != nil else {
-            throw RenderError(
-                .invalidRequest, "\(model.name) is a model for inpainting: it needs a picture and a mask (-i and --mask).")
-        }
+    /// A recipe of HiDiffusion that is not the model's.
+    private func checkRecipe() throws(RenderError) {
         if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
             throw RenderError(
                 .invalidRequest,

@@ -73,7 +73,7 @@ import Weights
         let model = try ModelDescription(source: ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
         #expect(model.isInpainting && model.inputChannels == 9)
         let error = refusal { _ = try RenderMachine(request: RenderRequest(), model: model) }
-        #expect(error?.code == .invalidRequest && error?.message.contains("-i and --mask") == true)
+        #expect(error?.code == .invalidRequest && error?.message.contains("a mask (--mask)") == true)
     }
 
     /// One checkpoint serves all pipelines of its family.
