@@ -46,7 +46,7 @@ let package = Package(
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
         .target(
-            name: "CEmbeddedModel", exclude: ["model"],
+            name: "CEmbeddedModel", exclude: ["model", "clip"],
             cSettings: [.unsafeFlags(["-Wno-c23-extensions", "-Wall", "-Wextra", "-Werror"])]),
 
         // Leaves.
@@ -59,7 +59,7 @@ let package = Package(
 
         // Computing.
         library("TensorCore", ["CKernels", "COneDNN", "COpenBLAS", "CSystem"]),
-        library("Weights", ["TensorCore", "StrictJSON", "ContentHash", "CSystem"]),
+        library("Weights", ["TensorCore", "StrictJSON", "ContentHash", "CSystem", "EmbeddedModel"]),
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
@@ -94,7 +94,9 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry", "Rendering", "Runtime",
+                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
+                "Rendering",
+                "Runtime",
                 "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
@@ -142,7 +144,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "Runtime", "Cluster", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore", "Weights",
+                "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore",
+                "Weights",
                 "ZMQSockets",
                 "TestSupport",
             ]),

@@ -43,6 +43,10 @@ ALIGNED vae_weights[] = {
 #embed "model/vae/diffusion_pytorch_model.safetensors"
 };
 
+ALIGNED clip_merges[] = {
+#embed "clip/merges.txt"
+};
+
 #define FILE_ENTRY(path, data) {path, data, sizeof data}
 
 static const cembedded_file files[] = {
@@ -64,4 +68,9 @@ static const cembedded_file files[] = {
 const cembedded_file *cembedded_model_files(size_t *count) {
     *count = sizeof files / sizeof files[0];
     return files;
+}
+
+const unsigned char *cembedded_clip_merges(size_t *count) {
+    *count = sizeof clip_merges;
+    return clip_merges;
 }

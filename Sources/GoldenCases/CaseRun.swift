@@ -16,10 +16,12 @@ final class CaseRun {
         self.bench = bench
     }
 
-    /// The folder of the case's model.
+    /// The case's model: a folder, or a single file with the configuration of the folder `params.config`.
     func model() throws(GoldenError) -> LoadedModel {
         guard let model = golden.model else { throw .failed("\"model\" is null, this kind needs one") }
-        return try model == EmbeddedModel.name ? bench.embeddedModel() : bench.model(at: golden.resolve(model))
+        if model == EmbeddedModel.name { return bench.embeddedModel() }
+        guard model.hasSuffix(".safetensors") else { return try bench.model(at: golden.resolve(model)) }
+        return try bench.model(at: golden.resolve(model), configuration: golden.resolve(parameters.string("config")))
     }
 
     // MARK: Inputs

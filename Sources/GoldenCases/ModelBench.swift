@@ -13,12 +13,16 @@ final class ModelBench {
 
     init(_ context: ComputeContext) { self.context = context }
 
-    func model(at path: String) throws(GoldenError) -> LoadedModel {
-        if let known = models[path] { return known }
+    /// - Parameter configuration: the folder whose configuration a single file takes; nil for a folder.
+    func model(at path: String, configuration: String? = nil) throws(GoldenError) -> LoadedModel {
+        let key = configuration.map { "\(path)\0\($0)" } ?? path
+        if let known = models[key] { return known }
+        var recipe = ModelRecipe(path: path)
+        recipe.configuration = configuration
         let source: ModelSource
-        do { source = try ModelSource.folder(path) } catch { throw .failed("\(error)") }
+        do { source = try ModelSource.open(recipe) } catch { throw .failed("\(error)") }
         let model = LoadedModel(source, context: context)
-        models[path] = model
+        models[key] = model
         return model
     }
 

@@ -62,11 +62,8 @@ enum NetworkCases {
         run.produce(image: "logvar", distribution.logVariance)
     }
 
-    /// One call of each network of a checkpoint; of those that lie in shards, for single files are not read.
+    /// One call of each network of a checkpoint, which is a single file, or a folder with shards.
     static func checkpoint(_ run: CaseRun) throws {
-        guard run.parameters.has("sharded"), try run.parameters.flag("sharded") else {
-            throw GoldenError.unsupported("single-file checkpoints are not implemented")
-        }
         let unet = try run.model().unet()
         run.produce(image: "unet", try unet.forward(unetInput(run, unet), plan: .plain))
         let text = try run.model().textEncoder("text_encoder")
@@ -74,6 +71,12 @@ enum NetworkCases {
         let output = try text.encode(ids: rows(ids, length: shape[1]))
         run.produce(plain: "text_last_hidden", output.lastHiddenState)
         run.produce(plain: "text_penultimate", try text.state(output, clipSkip: 1))
+        if try run.model().isXL {
+            let second = try run.model().textEncoder("text_encoder_2")
+            let output = try second.encode(ids: rows(ids, length: shape[1]))
+            run.produce(plain: "text2_embeds", output.pooled)
+            run.produce(plain: "text2_penultimate", try second.state(output, clipSkip: 1))
+        }
         let (decoder, encoder) = (try run.model().decoder(), try run.model().encoder())
         let latent = try run.image("vae_latents_unscaled", channels: decoder.configuration.latentChannels)
         run.produce(image: "vae_decode", try decoder.decode(latent))

@@ -4,7 +4,7 @@ public import StrictJSON
 public struct Submit: Sendable, Equatable {
     /// The render request as it writes itself.
     public var request: JSONValue
-    /// The identity of the model, nil for the coordinator's first.
+    /// The model by a name that the coordinator knows or by its identity, nil for the coordinator's first.
     public var model: String?
     /// What belongs to the request and is no text: the picture to start from. Empty in most requests.
     public var payload: [UInt8]
@@ -19,7 +19,7 @@ public struct Submit: Sendable, Equatable {
 extension Submit {
     init(_ fields: FieldReader, payload: [UInt8]) throws(MessageError) {
         request = try fields.object("request")
-        model = try fields.optionalDigest("model")
+        model = try fields.optionalString("model")
         self.payload = payload
     }
 

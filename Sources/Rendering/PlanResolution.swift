@@ -32,12 +32,14 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
-        try checkModel()
+        try checkRecipe()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler: Sampler
         do {
-            sampler = try Sampler(model.scheduler, method: request.samplingMethod, steps: steps, eta: request.eta == 0 ? nil : Double(request.eta))
+            sampler = try Sampler(
+                model.scheduler, method: request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
+                eta: request.eta.map { Double($0) })
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
@@ -65,9 +67,10 @@ struct PlanResolution {
             firstCall: source?.firstCall ?? 0, source: source,
             guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
-            eta: request.eta, method: method, samplingMethod: sampler.method, cut: cut.map(Self.planCut),
+            eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
+            noiseSchedule: request.noiseSchedule, cut: cut.map(Self.planCut),
             hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
-            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(sampler, cut) + text.notes,
+            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(cut) + text.notes,
             loras: model.loras)
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
@@ -76,6 +79,11 @@ struct PlanResolution {
 
     /// What is done with the source picture.
     private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+        guard !model.isInpainting || request.source?.mask != nil else {
+            throw RenderError(
+                .invalidRequest,
+                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
+        }
         guard let source = request.source else { return nil }
         do {
             let mode: ImageMode =
@@ -185,7 +193,7 @@ struct PlanResolution {
                 + ", or --hidiffusion off.")
     }
 
-    private func notes(_ sampler: Sampler, _ cut: CutGeometry?) -> [String] {
+    private func notes(_ cut: CutGeometry?) -> [String] {
         var notes: [String] = []
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
@@ -215,12 +223,8 @@ extension PlanResolution {
     private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
     private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
-    /// What the model cannot do.
-    private func checkModel() throws(RenderError) {
-        guard !model.isInpainting || request.source?.mask != nil else {
-            throw RenderError(
-                .invalidRequest, "\(model.name) is a model for inpainting: it needs a picture and a mask (-i and --mask).")
-        }
+    /// A recipe of HiDiffusion that is not the model's.
+    private func checkRecipe() throws(RenderError) {
         if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
             throw RenderError(
                 .invalidRequest,

@@ -26,7 +26,7 @@ struct PromptConditioning: Sendable {
         self.model = model
         skippedLayers = clipSkip - 1
         hasZeroNegative = guided && model.zeroesEmptyPrompt && request.negativePrompt.isEmpty
-        var texts = [("prompt", request.prompt)]
+        var texts = [("prompt", try request.encodedPrompt())]
         if guided, !hasZeroNegative { texts.insert(("negative prompt", request.negativePrompt), at: 0) }
         var rows: [[[PromptChunk]]] = []
         for (name, text) in texts {

@@ -56,6 +56,8 @@ public struct RenderPlan: Sendable, Equatable {
     /// Resolved: never `auto`.
     public let method: RenderMethod
     public let samplingMethod: SamplingMethod
+    /// As asked for: `automatic` is what the model's scheduler says.
+    public let noiseSchedule: NoiseScheduleKind
     /// nil for `direct`.
     public let cut: Cut?
     /// Whether HiDiffusion changes the U-Net, by the phase's input size.
@@ -104,6 +106,7 @@ public struct RenderPlan: Sendable, Equatable {
     public var summaryLines: [String] {
         var lines = [
             "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
+                + (noiseSchedule == .automatic ? "" : ", schedule \(noiseSchedule.rawValue)")
         ]
         if calls != steps { lines.append("\(calls) calls of the network") }
         let call = calls == steps ? "steps" : "calls"
@@ -167,6 +170,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["seed"] = .string(String(seed))
         object["method"] = .string(method.rawValue)
         object["sampling_method"] = .string(samplingMethod.rawValue)
+        object["scheduler"] = .string(noiseSchedule.rawValue)
         object["eta"] = .number(Double(eta))
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)

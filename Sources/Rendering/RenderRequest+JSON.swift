@@ -31,7 +31,8 @@ extension RenderRequest {
         object["stride"] = stride.map { .integer(Int64($0)) }
         object["structure_fraction"] = structureFraction.map { .string($0.description) }
         object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
-        object["eta"] = .number(Double(eta))
+        object["scheduler"] = noiseSchedule == .automatic ? nil : .string(noiseSchedule.rawValue)
+        object["eta"] = eta.map { .number(Double($0)) }
         object["source"] = source?.json
         object["strength"] = strength.map { .number(Double($0)) }
         if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
@@ -41,7 +42,7 @@ extension RenderRequest {
     private static let keys: Set<String> = [
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "detail_cfg_scale", "guidance_rescale",
         "clip_skip", "original_size", "crop_top_left", "target_size", "seed", "method", "hidiffusion", "hidiffusion_family",
-        "patch", "stride", "structure_fraction", "sampling_method", "eta", "source", "strength", "lora",
+        "patch", "stride", "structure_fraction", "sampling_method", "scheduler", "eta", "source", "strength", "lora",
     ]
 
     /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
@@ -82,10 +83,7 @@ extension RenderRequest {
         structureFraction = try fields.value("structure_fraction", "a decimal fraction in a string") {
             $0.stringValue.flatMap { StructureFraction($0) }
         }
-        samplingMethod = try fields.value("sampling_method", "ddim or euler") {
-            $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
-        }
-        eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) } ?? eta
+        try readSampler(fields)
         source = try fields.source(payload)
         strength = try fields.value("strength", "a number", \.doubleValue).map { Float($0) }
         loras =
@@ -99,6 +97,19 @@ extension RenderRequest {
 }
 
 extension RenderRequest {
+    private mutating func readSampler(_ fields: RequestFields) throws(RenderError) {
+        let methods = SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")
+        samplingMethod = try fields.value("sampling_method", "one of \(methods)") {
+            $0.stringValue.flatMap { SamplingMethod(rawValue: $0) }
+        }
+        let schedules = NoiseScheduleKind.allCases.map(\.rawValue).joined(separator: ", ")
+        noiseSchedule =
+            try fields.value("scheduler", "one of \(schedules)") {
+                $0.stringValue.flatMap { NoiseScheduleKind(rawValue: $0) }
+            } ?? noiseSchedule
+        eta = try fields.value("eta", "a number", \.doubleValue).map { Float($0) }
+    }
+
     private mutating func readGuidanceAndText(_ fields: RequestFields) throws(RenderError) {
         detailGuidanceScale = try fields.value("detail_cfg_scale", "a number", \.doubleValue).map { Float($0) }
         guidanceRescale =

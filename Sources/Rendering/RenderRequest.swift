@@ -52,10 +52,12 @@ public struct RenderRequest: Sendable, Equatable {
     public var stride: Int?
     /// Share of the steps in CutDiffusion's structure phase.
     public var structureFraction: StructureFraction?
-    /// nil is the model's own scheduler where that is DDIM or Euler, else DDIM.
+    /// nil is the model's own scheduler.
     public var samplingMethod: SamplingMethod?
-    /// DDIM's share of fresh noise, 0 to 1.
-    public var eta: Float = 0
+    /// How the noise levels are spread; `automatic` is what the model's scheduler says.
+    public var noiseSchedule = NoiseScheduleKind.automatic
+    /// The share of fresh noise of DDIM, TCD and the ancestral methods, 0 to 1; nil is the method's usual one.
+    public var eta: Float?
     /// The picture to start from, of the size asked for; with a mask only a part of it is made anew.
     public var source: SourcePicture?
     /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
@@ -89,7 +91,7 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(.invalidRequest, "A guidance scale of \(guidanceScale) is not possible: choose 0 to 50.")
         }
         try checkGuidanceAndText()
-        guard (0...1).contains(eta) else {
+        if let eta, !(0...1).contains(eta) {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
         try checkSource()

@@ -39,7 +39,8 @@ struct GenerationParameters {
 
     private var pairs: [(String, String)] {
         var pairs = [
-            ("Steps", String(plan.steps)), ("Sampler", plan.samplingMethod == .ddim ? "DDIM" : "Euler"),
+            ("Steps", String(plan.steps)), ("Sampler", plan.samplingMethod.label),
+            ("Schedule type", plan.noiseSchedule.label),
             ("CFG scale", Self.short(plan.guidanceScale)), ("Seed", String(plan.seed)),
             ("Size", "\(plan.width)x\(plan.height)"),
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
@@ -49,7 +50,8 @@ struct GenerationParameters {
         if plan.detailGuidanceScale != plan.guidanceScale {
             pairs.append(("Detail CFG scale", Self.short(plan.detailGuidanceScale)))
         }
-        if plan.eta > 0 { pairs.append(("Eta DDIM", Self.short(plan.eta))) }
+        // The web UI has one eta for DDIM and one for all others.
+        if let eta = request.eta { pairs.append((plan.samplingMethod == .ddim ? "Eta DDIM" : "Eta", Self.short(eta))) }
         // Readers take a missing RNG for the graphics card's.
         pairs.append(("RNG", "CPU"))
         pairs.append(("Method", plan.method.rawValue))

@@ -12,7 +12,6 @@ enum TaskLimits {
     static let chunks = 16
     /// Tokens of a whole encoded prompt.
     static let promptTokens = tokens * chunks
-    static let textEncoders = 1...2
     static let skippedLayers = 0...255
     static let textWidth = 1...65536
     static let windowBlocks = 1024

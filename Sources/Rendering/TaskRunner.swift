@@ -292,6 +292,7 @@ final class ModelNetworks {
         return encoder
     }
 
+    /// - Parameter index: among the model's text encoders.
     func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
         if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
         if let built = builtTextEncoders[index] { return built }

@@ -1,4 +1,3 @@
-public import ContentHash
 public import Rendering
 
 extension Coordinator {
@@ -6,14 +5,14 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
     ///   and what is wrong with a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        try start(options, factory: RenderEngineFactory(models: options.models, loras: options.loras))
+        try start(options, factory: RenderEngineFactory(options))
     }
 
     /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
-    /// - Parameter model: the identity of the model, nil for the first one of the options.
+    /// - Parameter model: the model's name or identity, nil for the first one of the options.
     /// - Throws: `RuntimeError` when the request cannot be done as it is written.
-    public func submit(_ request: RenderRequest, model: SHA256Digest? = nil) throws(RuntimeError) -> RenderJob {
-        try submit(try factory.makeEngine(request: EncodedPart(request), model: model?.hex))
+    public func submit(_ request: RenderRequest, model: String? = nil) throws(RuntimeError) -> RenderJob {
+        try submit(try factory.makeEngine(request: EncodedPart(request), model: model))
     }
 }
 
@@ -29,18 +28,18 @@ extension SubmitClient {
     /// not be one of Swift's own pool.
     ///
     /// - Parameters:
-    ///   - model: the identity of the model, nil for the coordinator's first.
+    ///   - model: a name that the coordinator knows, or an identity, or the first digits of one; nil for its first model.
     ///   - joinToken: the coordinator's secret, where it has one.
     ///   - onEvent: called on this thread with what happens, `finished` included; `failed` is thrown instead.
     ///   - isCancelled: asked several times a second; once true, the job is cancelled and the call throws `cancelled`.
     /// - Throws: `RuntimeError`: `unavailable` when nobody answers within five seconds or the coordinator is lost, `refused`,
     ///   `configuration`, `temporary`, or what became of the job.
     public static func render(
-        coordinator: String, request: RenderRequest, model: SHA256Digest? = nil, joinToken: String? = nil,
+        coordinator: String, request: RenderRequest, model: String? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws(RuntimeError) -> RenderResult {
         var order = Order(coordinator: coordinator, request: EncodedPart(request))
-        order.model = model?.hex
+        order.model = model
         order.joinToken = joinToken
         return try run(order, onEvent: onEvent, isCancelled: isCancelled)
     }

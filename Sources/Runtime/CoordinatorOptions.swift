@@ -7,6 +7,8 @@ public struct CoordinatorOptions: Sendable {
     public var endpoint: String
     /// The models jobs may ask for; the first is the one they get when they name none.
     public var models: [ModelSource]
+    /// The model store whose names clients may use for these models; nil for none.
+    public var store: ModelStore?
     /// The LoRA files that jobs may name.
     public var loras = LoRALibrary.empty
     /// A secret that workers and clients must know, nil to take everybody who reaches the address.

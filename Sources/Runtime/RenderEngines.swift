@@ -11,17 +11,19 @@ internal import Weights
 struct RenderEngineFactory: JobEngineFactory {
     private let models: [ModelDescription]
     private let loras: LoRALibrary
+    /// Whose names for the models count too.
+    private let store: ModelStore?
 
     /// Reads the models' configurations; no weights.
-    init(models: [ModelSource], loras: LoRALibrary) throws(RuntimeError) {
+    init(_ options: CoordinatorOptions) throws(RuntimeError) {
+        (loras, store) = (options.loras, options.store)
         var descriptions: [ModelDescription] = []
-        for source in models {
+        for source in options.models {
             do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
                 throw RuntimeError(error)
             }
         }
-        self.models = descriptions
-        self.loras = loras
+        models = descriptions
     }
 
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
@@ -32,13 +34,41 @@ struct RenderEngineFactory: JobEngineFactory {
         }
     }
 
-    func makeEngine(_ request: RenderRequest, model identity: String?) throws(RenderError) -> RenderEngine {
-        let model = identity.map { identity in models.first { $0.identity.hex == identity } } ?? models.first
-        guard let model else {
-            throw RenderError(
-                .notFound, "The coordinator does not have the model \(identity ?? "of any name"); start it with -m.")
-        }
+    func makeEngine(_ request: RenderRequest, model reference: String?) throws(RenderError) -> RenderEngine {
+        let model = try model(reference)
         return RenderEngine(machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex)
+    }
+
+    /// The model that a client names: as the coordinator was given it, by its path's last part, by at least eight digits of its
+    /// identity, or by its name in the coordinator's store.
+    private func model(_ reference: String?) throws(RenderError) -> ModelDescription {
+        guard let reference else {
+            guard let first = models.first else {
+                throw RenderError(.notFound, "The coordinator has no model; start it with -m.")
+            }
+            return first
+        }
+        if let named = models.first(where: { $0.name == reference }) { return named }
+        let digits = reference.hasPrefix("sha256:") ? String(reference.dropFirst(7)) : reference
+        let found = models.filter { model in
+            let last = model.name.split(separator: "/").last ?? ""
+            return last == reference || last == reference + ".safetensors"
+                || digits.utf8.count >= 8 && model.identity.hex.hasPrefix(digits)
+        }
+        guard found.count <= 1 else {
+            throw RenderError(
+                .invalidRequest,
+                "\(reference.debugDescription) stands for \(found.count) models of the coordinator; name one by its identity.")
+        }
+        if let model = found.first { return model }
+        // A store that cannot be read has no names to offer; the models are known without it.
+        let stored = (try? store?.find(reference))?.identity
+        if let model = models.first(where: { $0.identity == stored }) { return model }
+        let known = models.map { "\($0.name) (\($0.identity.hex.prefix(12)))" }.joined(separator: ", ")
+        throw RenderError(
+            .notFound,
+            "The coordinator does not have the model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
+                + "these, or start coordinator and workers with that model (-m).")
     }
 }
 

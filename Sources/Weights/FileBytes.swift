@@ -1,6 +1,8 @@
+import ContentHash
 import Glibc
+import Synchronization
 
-/// The bytes of one file: mapped from disk, or part of the program.
+/// The bytes of one file: mapped from disk, made in memory, or part of the program.
 ///
 /// A mapping is private and read-only, so all processes that map a file share one copy of it in the page cache. The file is
 /// opened without `O_NOFOLLOW`, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads
@@ -9,15 +11,29 @@ import Glibc
 /// A file that is cut short by somebody **after** it was opened makes later reads end the process with SIGBUS: no reader of
 /// mapped files can prevent that. Replace model files by renaming, never by writing into them.
 ///
-/// `@unchecked Sendable`: the pointer is set once in `init`, and the memory behind it is never written.
+/// `@unchecked Sendable`: the pointer is set once in `init`, and the memory behind it is never written afterwards.
 final class FileBytes: @unchecked Sendable {
+    private enum Memory { case permanent, owned, mapped }
+
     let bytes: UnsafeRawBufferPointer
-    private let isMapped: Bool
+    /// The file on disk, for bytes that are mapped from one.
+    let path: String?
+    private let memory: Memory
+    let stamp: FileStamp?
+    private let knownDigest = Mutex<SHA256Digest?>(nil)
 
     /// Bytes that live as long as the program.
     init(permanent bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
-        isMapped = false
+        (memory, path, stamp) = (.permanent, nil, nil)
+    }
+
+    /// A file that exists in memory only.
+    init(_ content: [UInt8]) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, content.count), alignment: 64)
+        copy.copyBytes(from: content)
+        bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(copy)[..<content.count])
+        (memory, path, stamp) = (.owned, nil, nil)
     }
 
     /// Maps the regular file at `path`.
@@ -39,19 +55,37 @@ final class FileBytes: @unchecked Sendable {
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw WeightsError(.unreadable, "\(path) is not a regular file; name a file of the model.")
         }
-        isMapped = status.st_size > 0
-        guard isMapped else {
+        self.path = path
+        stamp = FileStamp(status)
+        guard status.st_size > 0 else {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            memory = .permanent
             return
         }
         guard let base = mmap(nil, status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
             throw WeightsError(.unreadable, "\(path) cannot be mapped into memory: \(FileBytes.text(errno)).")
         }
         bytes = UnsafeRawBufferPointer(start: base, count: status.st_size)
+        memory = .mapped
     }
 
     deinit {
-        if isMapped, let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
+        guard let base = bytes.baseAddress else { return }
+        switch memory {
+        case .mapped: munmap(UnsafeMutableRawPointer(mutating: base), bytes.count)
+        case .owned: base.deallocate()
+        case .permanent: break
+        }
+    }
+
+    /// The SHA-256 of the bytes. Large files that have not changed since an earlier run are not read again: see `DigestCache`.
+    func digest() -> SHA256Digest {
+        knownDigest.withLock { known in
+            if let known { return known }
+            let digest = DigestCache.digest(of: stamp, path: path) { SHA256Digest(of: bytes) }
+            known = digest
+            return digest
+        }
     }
 
     private static func openError(_ path: String, _ reason: Int32) -> WeightsError {
@@ -70,6 +104,12 @@ func fileExists(_ path: String) -> Bool {
     return !path.utf8.contains(0) && stat(path, &status) == 0
 }
 
+/// Whether a folder is at `path`, links followed.
+func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return !path.utf8.contains(0) && stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+}
+
 /// Throws unless `path` is a folder.
 func checkFolder(_ path: String) throws(WeightsError) {
     guard !path.isEmpty, !path.utf8.contains(0) else {
@@ -85,7 +125,6 @@ func checkFolder(_ path: String) throws(WeightsError) {
     }
     guard status.st_mode & S_IFMT == S_IFDIR else {
         if let foreign = ForeignFormat.recognise(name: path) { throw foreign.refusal(path) }
-        throw WeightsError(
-            .unsupportedFormat, "\(path) is a file; a model is a folder in diffusers' layout, with a model_index.json in it.")
+        throw WeightsError(.unsupportedFormat, "\(path) is a file; here a folder is needed.")
     }
 }

@@ -31,7 +31,14 @@ public struct LoRAFile: Sendable {
     ///
     /// Throws what `SafetensorsFile` throws; `.unsupportedFormat` for other kinds of adapters and other families of models, by
     /// name; `.malformed` for names that are none of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
-    public init(path: String) throws(WeightsError) { try self.init(content: FileBytes(mapping: path), name: path) }
+    public init(path: String) throws(WeightsError) {
+        let content: FileBytes
+        do { content = try FileBytes(mapping: path) } catch {
+            guard error.code == .notFound else { throw error }
+            throw WeightsError(.notFound, "\(path) does not exist; check the path or the name of the LoRA file.")
+        }
+        try self.init(content: content, name: path)
+    }
 
     /// Checks a file whose bytes live as long as the program.
     public init(permanent bytes: UnsafeRawBufferPointer, name: String) throws(WeightsError) {

@@ -5,15 +5,22 @@ import StrictJSON
 ///
 /// **The files.** `model_index.json`, and for each component that it names as a pair of strings, `["library", "Class"]`:
 /// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
-///   opens, which are one `.safetensors` file, or an index and the shards it names;
+///   opens, which are one `.safetensors` file, or an index and the shards it names, of a variant such as `fp16` where there is
+///   no other or one was asked for;
 /// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json`, `special_tokens_map.json` and
 ///   `added_tokens.json` where they are;
 /// - `scheduler`: `scheduler_config.json`.
 ///
-/// Nothing else counts: cards, pictures, licences, safety checkers, other variants (`*.fp16.safetensors`), other formats.
+/// Nothing else counts: cards, pictures, licences, safety checkers, other variants and formats of the same weights.
 ///
-/// **The hash.** SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path below the
-/// model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits, `\n`.
+/// **The hash** of a folder. SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path
+/// below the model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits,
+/// `\n`.
+///
+/// **Other models**, which are a checkpoint in a single file, or any model with another autoencoder or scheduler setting than
+/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given
+/// instead, and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything
+/// that decides a result is in, and no file name is.
 ///
 /// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
 /// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
@@ -23,13 +30,12 @@ enum ModelIdentity {
     static let tokenizers = ["tokenizer", "tokenizer_2"]
 
     static func compute(_ source: ModelSource) throws(WeightsError) -> SHA256Digest {
+        var files = try source.usedWeights()
+        for path in try configurationFiles(of: source) { files[path] = try source.content(path) }
         let hasher = SHA256Hasher()
-        hasher.update(Array("patchloom-model-1\n".utf8))
-        for path in try files(of: source).sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-            // `content` holds the mapping while its bytes are hashed.
-            let content = try source.content(path)
-            let digest = withExtendedLifetime(content) { SHA256Digest(of: content.bytes) }
-            hasher.update(Array("\(path)\0\(content.bytes.count)\0\(digest.hex)\n".utf8))
+        hasher.update(Array("patchloom-model-\(source.isPlain ? 1 : 2)\n".utf8))
+        for (path, content) in files.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            hasher.update(Array("\(path)\0\(content.bytes.count)\0\(content.digest().hex)\n".utf8))
         }
         return hasher.finalize()
     }
@@ -46,8 +52,8 @@ enum ModelIdentity {
         return hasher.finalize()
     }
 
-    /// Paths of the files that count, in no particular order.
-    static func files(of source: ModelSource) throws(WeightsError) -> [String] {
+    /// The components that `model_index.json` names.
+    static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
         let index = try source.json("model_index.json")
         guard let components = index.objectValue else {
             throw WeightsError(
@@ -58,17 +64,20 @@ enum ModelIdentity {
             guard let pair = components[component]?.arrayValue else { return false }
             return pair.count == 2 && pair.allSatisfy { $0.stringValue != nil }
         }
+        return Set((weightComponents + tokenizers + ["scheduler"]).filter(has))
+    }
+
+    /// Paths of the configuration and tokenizer files that count.
+    static func configurationFiles(of source: ModelSource) throws(WeightsError) -> [String] {
+        let components = try components(of: source)
         var paths = ["model_index.json"]
-        for component in weightComponents where has(component) {
-            paths.append(component + "/config.json")
-            paths += try source.weightFiles(component: component).paths
-        }
-        for tokenizer in tokenizers where has(tokenizer) {
+        paths += weightComponents.filter(components.contains).map { $0 + "/config.json" }
+        for tokenizer in tokenizers where components.contains(tokenizer) {
             paths += [tokenizer + "/vocab.json", tokenizer + "/merges.txt"]
             let optional = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
             paths += optional.map { tokenizer + "/" + $0 }.filter { source.exists($0) }
         }
-        if has("scheduler") { paths.append("scheduler/scheduler_config.json") }
+        if components.contains("scheduler") { paths.append("scheduler/scheduler_config.json") }
         return paths
     }
 }

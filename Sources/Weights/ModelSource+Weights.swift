@@ -12,15 +12,22 @@ struct WeightFiles: Equatable {
 extension ModelSource {
     /// Names under which diffusers and transformers store weights.
     private static let stems = ["diffusion_pytorch_model", "model"]
+    /// Variants that are known to be published.
+    private static let knownVariants = ["fp16", "bf16", "fp32", "ema", "non_ema"]
+    /// The variant that is taken where there is nothing else: the same weights in half precision.
+    private static let variantByDefault = "fp16"
 
     /// The weights of a component as the model's files hold them, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files
     /// opened and checked, no value read.
     ///
-    /// Looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with `.index.json` for
-    /// shards; exactly one of the four must be there. Each call gives a scope of its own that knows what was taken from it.
+    /// In a folder, looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with
+    /// `.index.json` for shards; exactly one of the four must be there. The variant that was asked for goes before
+    /// (`model.fp16.safetensors`, `model.safetensors.index.fp16.json`), and fp16 is taken where nothing else is there. Each
+    /// call gives a scope of its own that knows what was taken from it.
     ///
     /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
     func storedWeights(component: String) throws(WeightsError) -> WeightScope {
+        if let renamed = renamed[component] { return WeightScope(RenamedWeights(renamed)) }
         let paths = try weightFiles(component: component)
         guard let indexPath = paths.index else {
             return WeightScope(
@@ -38,35 +45,73 @@ extension ModelSource {
         try SafetensorsFile(content: content(path), name: location(of: path))
     }
 
-    /// Which files `weights(component:)` opens.
+    /// All files with weights that the model uses, by the path under which they count for its identity.
+    func usedWeights() throws(WeightsError) -> [String: FileBytes] {
+        var files: [String: FileBytes] = [:]
+        let components = try ModelIdentity.components(of: self)
+        for component in ModelIdentity.weightComponents where components.contains(component) {
+            if let renamed = renamed[component] {
+                files[renamed.label] = renamed.file.content
+                continue
+            }
+            for path in try weightFiles(component: component).paths { files[path] = try content(path) }
+        }
+        return files
+    }
+
+    /// Which files `weights(component:)` opens in a folder; the empty component is the folder itself.
     func weightFiles(component: String) throws(WeightsError) -> WeightFiles {
-        let single = ModelSource.stems.map { "\(component)/\($0).safetensors" }
-        let candidates = (single + single.map { $0 + ".index.json" }).filter { exists($0) }
-        guard let found = candidates.first else { throw noWeights(component) }
+        let wishes: [String?] = (variant.map { [$0] } ?? []) + [nil, ModelSource.variantByDefault]
+        for wish in wishes {
+            if let files = try weightFiles(component, wish) { return files }
+        }
+        throw noWeights(component)
+    }
+
+    private func weightFiles(_ component: String, _ variant: String?) throws(WeightsError) -> WeightFiles? {
+        let middle = variant.map { "." + $0 } ?? ""
+        let folder = component.isEmpty ? "" : component + "/"
+        let single = ModelSource.stems.map { "\(folder)\($0)\(middle).safetensors" }
+        let indexes = ModelSource.stems.map { "\(folder)\($0).safetensors.index\(middle).json" }
+        let candidates = (single + indexes).filter { exists($0) }
+        guard let found = candidates.first else { return nil }
         guard candidates.count == 1 else {
             throw WeightsError(
                 .malformed,
                 "\(location(of: component)) holds weights twice, \(candidates.joined(separator: " and ")); remove one.")
         }
-        guard found.hasSuffix(".index.json") else { return WeightFiles(index: nil, files: [found]) }
+        guard found.hasSuffix(".json") else { return WeightFiles(index: nil, files: [found]) }
         let index = try ShardIndex(json(found), name: location(of: found))
-        return WeightFiles(index: found, files: index.files.map { component + "/" + $0 })
+        return WeightFiles(index: found, files: index.files.map { folder + $0 })
+    }
+
+    /// Throws unless some component has weights of the variant. Others may have none of their own: publishers store, for
+    /// example, a U-Net with and without averaging, and one text encoder.
+    func requireVariant(_ variant: String) throws(WeightsError) {
+        let isName = variant.utf8.allSatisfy { ShardIndex.isShardName(String(decoding: [$0], as: UTF8.self) + ".safetensors") }
+        guard isName, (1...32).contains(variant.utf8.count), !variant.contains(".") else {
+            throw WeightsError(.badOption, "\(quoted(variant)) is not a variant; name one such as fp16.")
+        }
+        let components = try ModelIdentity.components(of: self)
+        for component in ModelIdentity.weightComponents where components.contains(component) {
+            if try weightFiles(component, variant) != nil { return }
+        }
+        throw WeightsError(.notFound, "\(name) has no weights of the variant \(variant); leave --variant out.")
     }
 
     /// Says what is there instead, where it is something known.
     private func noWeights(_ component: String) -> WeightsError {
-        let folder = location(of: component)
+        let folder = component.isEmpty ? name : location(of: component)
         for stem in ModelSource.stems + ["pytorch_model"] {
             for ending in ForeignFormat.pickleEndings where exists("\(component)/\(stem)\(ending)") {
                 return ForeignFormat.pickle.refusal(location(of: "\(component)/\(stem)\(ending)"))
             }
         }
         for stem in ModelSource.stems {
-            for variant in ["fp16", "bf16", "non_ema", "ema"] where exists("\(component)/\(stem).\(variant).safetensors") {
+            for variant in ModelSource.knownVariants where exists("\(component)/\(stem).\(variant).safetensors") {
                 return WeightsError(
                     .notFound,
-                    "\(folder) has only the variant \(stem).\(variant).safetensors; rename it to \(stem).safetensors to use it."
-                )
+                    "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with --variant \(variant).")
             }
         }
         return WeightsError(

@@ -10,7 +10,7 @@ public struct SafetensorsFile: Sendable {
     public let tensors: [String: StoredTensor]
     /// The free text of the file, `__metadata__`.
     public let metadata: [String: String]
-    private let content: FileBytes
+    let content: FileBytes
 
     /// Maps and checks the file at `path`.
     ///
@@ -47,7 +47,10 @@ public struct SafetensorsFile: Sendable {
     /// A floating-point tensor widened or rounded to f32, in its stored shape. f16 and bf16 are exact; f64 rounds to nearest.
     ///
     /// Throws `.missingTensor`, `.unsupportedElementType` for whole numbers, `.misshapenTensor` for tensors without elements.
-    public func tensor(_ name: String) throws(WeightsError) -> Tensor {
+    public func tensor(_ name: String) throws(WeightsError) -> Tensor { try tensor(name, rows: nil) }
+
+    /// A part of the tensor along its first dimension; nil for all of it. The rows must be there.
+    func tensor(_ name: String, rows: Range<Int>?) throws(WeightsError) -> Tensor {
         let stored = try stored(name)
         guard stored.elementType.isFloatingPoint else {
             throw WeightsError(
@@ -58,8 +61,15 @@ public struct SafetensorsFile: Sendable {
             throw WeightsError(
                 .misshapenTensor, "\(self.name): tensor \(quoted(name)) of shape \(stored.shape) has no elements.")
         }
-        let tensor = Tensor(uninitialized: stored.shape)
-        convert(UnsafeRawBufferPointer(rebasing: content.bytes[stored.byteRange]), stored.elementType, to: tensor.floats)
+        var (shape, bytes) = (stored.shape, stored.byteRange)
+        if let rows, let count = shape.first {
+            precondition(rows.lowerBound >= 0 && rows.upperBound <= count && !rows.isEmpty, "no rows \(rows) in \(shape)")
+            let rowBytes = bytes.count / count
+            bytes = (bytes.lowerBound + rows.lowerBound * rowBytes)..<(bytes.lowerBound + rows.upperBound * rowBytes)
+            shape[0] = rows.count
+        }
+        let tensor = Tensor(uninitialized: shape)
+        convert(UnsafeRawBufferPointer(rebasing: content.bytes[bytes]), stored.elementType, to: tensor.floats)
         return tensor
     }
 

@@ -21,6 +21,12 @@ public struct WeightsError: Error, Sendable, Equatable, CustomStringConvertible 
         case misshapenTensor
         /// The file holds tensors that the model does not know.
         case unusedTensors
+        /// A model of a kind that Patchloom does not run, or whose kind cannot be told.
+        case unsupportedModel
+        /// An option or name that cannot be.
+        case badOption
+        /// A file or folder cannot be written.
+        case unwritable
     }
 
     public var code: Code

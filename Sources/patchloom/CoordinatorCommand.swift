@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Runtime
+import Weights
 
 /// `patchloom coordinator`: takes jobs from `submit` and hands their patches to workers.
 struct CoordinatorCommand: ParsableCommand {
@@ -16,12 +17,14 @@ struct CoordinatorCommand: ParsableCommand {
     @OptionGroup(title: "Access") var access: AccessOptions
 
     func run() throws {
-        let source = try checkpoint.source()
+        let sources = try checkpoint.sources()
         let token = try access.token()
         let events = try EventQueue<Event>()
         try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
-        var options = CoordinatorOptions(endpoint: listen, models: [source], joinToken: token, log: logLine)
+        var options = CoordinatorOptions(endpoint: listen, models: sources, joinToken: token, log: logLine)
         options.loras = try loras.library()
+        // Names are a convenience: without a place for a store there are none.
+        options.store = try? ModelStore.standard()
         options.onFailure = { events.post(.failed($0)) }
         let coordinator: Coordinator
         do {

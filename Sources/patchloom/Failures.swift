@@ -18,7 +18,14 @@ extension CommandFailure {
     }
 
     init(_ error: WeightsError) {
-        self.init(error.code == .notFound ? .notFound : .badInput, error.message)
+        let status: ExitStatus =
+            switch error.code {
+            case .notFound: .notFound
+            case .badOption: .usage
+            case .unwritable: .cannotWrite
+            default: .badInput
+            }
+        self.init(status, error.message)
     }
 
     init(_ error: RenderError) {

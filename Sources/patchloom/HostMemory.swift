@@ -21,18 +21,4 @@ enum HostMemory {
         let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
         return line?.split(separator: " ").compactMap { Int($0) }.first.map { $0 &* 1024 }
     }
-
-    /// The size of the weight files in the components of a model folder.
-    static func weightBytes(folder: String) -> Int {
-        ["text_encoder", "unet", "vae"].reduce(0) { sum, component in
-            let path = folder + "/" + component
-            let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-            return names.filter { $0.hasSuffix(".safetensors") }.reduce(sum) { sum, name in
-                // Links, as they are in the Hugging Face cache, are followed.
-                let file = URL(fileURLWithPath: path + "/" + name).resolvingSymlinksInPath().path
-                let size = (try? FileManager.default.attributesOfItem(atPath: file))?[.size] as? NSNumber
-                return sum &+ (size?.intValue ?? 0)
-            }
-        }
-    }
 }

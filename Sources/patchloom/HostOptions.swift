@@ -40,10 +40,10 @@ struct HostOptions: ParsableArguments {
         let warning: String?
     }
 
-    /// - Parameter modelFolder: nil for the embedded model, which is small.
-    func layout(modelFolder: String?) throws(CommandFailure) -> Layout {
+    /// - Parameter weightBytes: of the model's files; 0 for the embedded model, which is small.
+    func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
         let cores = Self.cores
-        let workers = self.workers ?? Self.defaultWorkers(cores: cores, modelFolder: modelFolder)
+        let workers = self.workers ?? Self.defaultWorkers(cores: cores, weightBytes: weightBytes)
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
@@ -57,9 +57,8 @@ struct HostOptions: ParsableArguments {
             workers: workers, threads: threads, backend: try RequestOptions.choice(backend, "backend"), warning: warning)
     }
 
-    private static func defaultWorkers(cores: Int, modelFolder: String?) -> Int {
-        let weightBytes = modelFolder.map(HostMemory.weightBytes(folder:)) ?? 0
-        return min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
+    private static func defaultWorkers(cores: Int, weightBytes: Int) -> Int {
+        min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
     }
 
     /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.

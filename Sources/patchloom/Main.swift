@@ -58,6 +58,7 @@ struct Patchloom: ParsableCommand {
         version: "patchloom \(programVersion)",
         subcommands: [
             RenderCommand.self, CoordinatorCommand.self, WorkerCommand.self, SubmitCommand.self, PlanCommand.self,
+            ModelCommand.self,
         ])
 }
 

@@ -18,9 +18,9 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // Everything that can be wrong is found before a process is started.
         let asked = try picture.request()
-        let layout = try host.layout(modelFolder: checkpoint.model)
         let place = try output.place()
         let source = try checkpoint.source()
+        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
         let model = try describe(source)
         let found = try loras.resolve(asked)
         let request = found.request
@@ -31,7 +31,8 @@ struct RenderCommand: ParsableCommand {
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(
-            RenderSession.Models(source: source, path: checkpoint.model, loras: found), layout: layout, verbose: output.verbose)
+            RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
+            verbose: output.verbose)
         let result = try session.run(request, view: &view, place: place)
         Report(request: request, output: output, result: result).print(view: &view)
     }
@@ -52,7 +53,8 @@ func plan(
 /// Looks into the weight files of every component, without reading the weights, so that a file that is cut short or mangled is
 /// found before processes are started.
 func checkWeights(_ source: ModelSource) throws(CommandFailure) {
-    for component in ["text_encoder", "unet", "vae"] {
+    let second = source.exists("text_encoder_2/config.json") ? ["text_encoder_2"] : []
+    for component in ["text_encoder"] + second + ["unet", "vae"] {
         do { _ = try source.weights(component: component) } catch { throw CommandFailure(error) }
     }
 }

@@ -28,8 +28,8 @@ final class RenderSession {
     /// What is rendered with.
     struct Models {
         var source: ModelSource
-        /// nil for the embedded model.
-        var path: String?
+        /// What tells a worker to open the same model.
+        var arguments: [String]
         var loras: LoRAOptions.Resolved
     }
 
@@ -53,7 +53,7 @@ final class RenderSession {
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
         ]
         arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
-        if let path = models.path { arguments += ["--model", path] }
+        arguments += models.arguments
         for file in models.loras.files { arguments += ["--lora-file", file] }
         pool = try WorkerPool(count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]) {
             events.post(.worker($0))

@@ -2,7 +2,6 @@ import ImageFiles
 import PatchGeometry
 import Rendering
 import Samplers
-import Weights
 
 extension RequestOptions {
     /// The request in the words of `Rendering`, checked as far as it can be without a model.
@@ -31,12 +30,30 @@ extension RequestOptions {
             }
             request.structureFraction = fraction
         }
-        if let samplingMethod { request.samplingMethod = try Self.choice(samplingMethod, "sampling-method") }
+        try setSampler(of: &request)
         request.eta = eta
         request.loras = lora.map { LoRAArgument($0).selection }
         try conditioning.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
+    }
+
+    /// Sampler and schedule: one name may hold both, as in "DPM++ 2M Karras".
+    private func setSampler(of request: inout RenderRequest) throws(CommandFailure) {
+        do throws(SamplerError) {
+            let name = try samplingMethod.map { text throws(SamplerError) in try SamplerName(text) }
+            let kind = try scheduler.map { text throws(SamplerError) in try NoiseScheduleKind(name: text) }
+            if let named = name?.schedule, let kind, named != kind {
+                throw SamplerError(
+                    .badRequest,
+                    "The sampler's name asks for the schedule \(named.rawValue) and --scheduler for \(kind.rawValue): leave one out."
+                )
+            }
+            request.samplingMethod = name?.method
+            request.noiseSchedule = kind ?? name?.schedule ?? .automatic
+        } catch {
+            throw CommandFailure(.usage, error.message)
+        }
     }
 
     private func promptText() throws(CommandFailure) -> String {
@@ -64,13 +81,5 @@ extension OutputOptions {
     /// The place of the picture, found writable.
     func place() throws(CommandFailure) -> OutputFile {
         do { return try OutputFile(path: output, replacesExisting: !noClobber) } catch { throw CommandFailure(error) }
-    }
-}
-
-extension ModelOptions {
-    /// The checkpoint that was named, or the embedded one.
-    func source() throws(CommandFailure) -> ModelSource {
-        guard let model else { return .embeddedModel }
-        do { return try .folder(model) } catch { throw CommandFailure(error) }
     }
 }

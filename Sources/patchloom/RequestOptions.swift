@@ -73,11 +73,25 @@ struct RequestOptions: ParsableArguments {
             valueName: "fraction"))
     var structureFraction: String?
 
-    @Option(help: ArgumentHelp("ddim or euler (default: what the model's scheduler asks for).", valueName: "sampler"))
+    @Option(
+        help: ArgumentHelp(
+            "euler, euler_a, heun, dpm2, dpm2_a, dpm++2s, dpm++2s_a, dpm++2m, dpm++2m_sde, dpm++3m, dpm++sde, lcm, ddim, tcd, unipc, "
+                + "pndm (plms), lms, deis, ddpm, edm_euler or edm_dpm++2m; A1111's names too, such as \"DPM++ 2M Karras\" "
+                + "(default: the model's own scheduler).",
+            valueName: "sampler"))
     var samplingMethod: String?
 
-    @Option(parsing: .unconditional, help: "DDIM's share of fresh noise, 0 to 1.")
-    var eta: Float = 0
+    @Option(
+        help: ArgumentHelp(
+            "How the noise levels are spread: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
+                + "(default: what the model's scheduler says).",
+            valueName: "schedule"))
+    var scheduler: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Share of fresh noise, 0 to 1: of ddim (usually 0), tcd (0.3) and the ancestral samplers (1).")
+    var eta: Float?
 
     @Option(
         parsing: .unconditionalSingleValue,
@@ -118,13 +132,4 @@ struct OutputOptions: ParsableArguments {
 
     @Flag(name: .shortAndLong, help: "Show what the workers say.")
     var verbose = false
-}
-
-/// Which checkpoint.
-struct ModelOptions: ParsableArguments {
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp(
-            "A model folder as Hugging Face lays it out (default: the small model inside this program).", valueName: "folder"))
-    var model: String?
 }

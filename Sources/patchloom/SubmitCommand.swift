@@ -12,6 +12,12 @@ struct SubmitCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The coordinator: tcp://HOST:PORT or ipc://PATH.", valueName: "address"))
     var coordinator = "tcp://127.0.0.1:5570"
 
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "A model of the coordinator by its name or its identity (default: the coordinator's first).", valueName: "model"))
+    var model: String?
+
     @OptionGroup(title: "Picture") var picture: RequestOptions
     @OptionGroup(title: "Output") var output: OutputOptions
     @OptionGroup(title: "Access") var access: AccessOptions
@@ -26,7 +32,10 @@ struct SubmitCommand: ParsableCommand {
         let place = try output.place()
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
-        let session = try SubmitSession(coordinator: coordinator, token: try access.token())
+        if let model, !(1...256).contains(model.utf8.count) {
+            throw CommandFailure(.usage, "--model must be a name or an identity, of at most 256 bytes.")
+        }
+        let session = try SubmitSession(coordinator: coordinator, model: model, token: try access.token())
         let result = try session.run(request, view: &view)
         view.clear()
         do { try place.write(result.png) } catch { throw CommandFailure(error) }
@@ -43,12 +52,14 @@ private final class SubmitSession: Sendable {
     }
 
     private let coordinator: String
+    private let model: String?
     private let token: String?
     private let events: EventQueue<Event>
     private let isCancelled = Atomic(false)
 
-    init(coordinator: String, token: String?) throws(CommandFailure) {
+    init(coordinator: String, model: String?, token: String?) throws(CommandFailure) {
         self.coordinator = coordinator
+        self.model = model
         self.token = token
         events = try EventQueue()
     }
@@ -78,7 +89,7 @@ private final class SubmitSession: Sendable {
         do {
             return .success(
                 try SubmitClient.render(
-                    coordinator: coordinator, request: request, model: nil, joinToken: token,
+                    coordinator: coordinator, request: request, model: model, joinToken: token,
                     onEvent: { events.post(.job($0)) },
                     isCancelled: { [self] in isCancelled.load(ordering: .relaxed) }))
         } catch {

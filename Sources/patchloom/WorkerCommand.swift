@@ -42,7 +42,7 @@ struct WorkerCommand: ParsableCommand {
             logLine("warning: \(threads) threads exceed the \(processors) processors here; fewer are faster")
         }
         var options = WorkerOptions(
-            endpoint: connect, models: [try checkpoint.source()], backend: try RequestOptions.choice(backend, "backend"),
+            endpoint: connect, models: try checkpoint.sources(), backend: try RequestOptions.choice(backend, "backend"),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
         do { options.loras = try LoRALibrary(folders: loras.loraModelDir, files: loraFile) } catch {

@@ -65,7 +65,7 @@ private struct GoldenRun {
             request.steps = params["steps"]?.intValue
             request.guidanceScale = params["guidance"]?.doubleValue.map { Float($0) }
             request.guidanceRescale = params["guidance_rescale"]?.doubleValue.map { Float($0) } ?? 0
-            request.eta = params["eta"]?.doubleValue.map { Float($0) } ?? 0
+            request.eta = params["eta"]?.doubleValue.map { Float($0) }
             // diffusers counts the layers that are left out beyond the usual ones.
             request.clipSkip = params["clip_skip"]?.intValue.map { $0 + (isXL ? 2 : 1) }
             (request.method, request.hiDiffusion) = (.direct, .off)
@@ -109,7 +109,8 @@ private struct GoldenRun {
 
     /// The latent after every call.
     mutating func checkSteps() throws {
-        let sampler = try Sampler(model.scheduler, steps: machine.plan.steps, eta: Double(machine.plan.eta))
+        let sampler = try Sampler(
+            model.scheduler, steps: machine.plan.steps, eta: files.params["eta"]?.doubleValue)
         let noises = files.inputs.contains("step_noises") ? files.inputs.rows("step_noises") : []
         var (history, drawn, latents) = (SamplerHistory(), 0, [Float]())
         sample = sample.map { $0 * sampler.initialNoiseScale }

@@ -81,8 +81,8 @@ import Weights
     }
 }
 
-/// A LoRA for the embedded model, made for a test: attention in the U-Net's middle and its last convolution, and of the text encoder where asked for.
-struct EmbeddedLoRA {
+/// A folder of LoRA files for one test.
+struct LoRAFolder {
     let folder: URL
     var library: LoRALibrary { get throws { try LoRALibrary(folders: [folder.path]) } }
 
@@ -93,33 +93,12 @@ struct EmbeddedLoRA {
 
     func remove() { try? FileManager.default.removeItem(at: folder) }
 
-    /// Writes `NAME.safetensors` with seeded factors of rank 2 and gives back its hash.
+    /// Writes `NAME.safetensors` and gives back its hash.
     @discardableResult
     func write(_ name: String, seed: UInt64, unet: Bool = true, text: Bool = false) throws -> SHA256Digest {
-        var numbers = TestNumbers(seed: seed)
-        var (header, data): ([String], [UInt8]) = ([], [])
-        func add(_ name: String, _ shape: [Int], _ scale: Float) {
-            let values = numbers.floats(shape.reduce(1, *), scale: scale)
-            let begin = data.count
-            data += values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
-            header.append("\"\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(begin),\(data.count)]}")
-        }
-        for (component, prefix, wanted) in [("unet", "unet.", unet), ("text_encoder", "text_encoder.", text)] where wanted {
-            let scope = try ModelSource.embeddedModel.weights(component: component)
-            let layers =
-                component == "unet"
-                ? ["mid_block.attentions.0.transformer_blocks.0.attn1.to_v", "conv_out"]
-                : ["text_model.encoder.layers.0.self_attn.v_proj", "text_model.encoder.layers.1.mlp.fc1"]
-            for layer in layers {
-                let shape = try #require(scope.shape(of: layer + ".weight"))
-                add(prefix + layer + ".lora_A.weight", [2] + shape.dropFirst(), 0.2)
-                add(prefix + layer + ".lora_B.weight", [shape[0], 2] + shape.dropFirst(2).map { _ in 1 }, 0.2)
-            }
-        }
-        let head = Array("{\(header.joined(separator: ","))}".utf8)
-        let file = withUnsafeBytes(of: UInt64(head.count).littleEndian) { Array($0) } + head + data
-        try Data(file).write(to: folder.appendingPathComponent(name + ".safetensors"))
-        return SHA256Digest(of: file)
+        let path = folder.appendingPathComponent(name + ".safetensors").path
+        try EmbeddedLoRA.write(path, seed: seed, unet: unet, text: text)
+        return try LoRAFile(path: path).digest
     }
 }
 
@@ -147,7 +126,7 @@ struct EmbeddedLoRA {
 
     @Test(arguments: [(true, false), (false, true), (true, true)])
     func theFileChangesThePictureAsItsScaleSays(_ unet: Bool, _ text: Bool) throws {
-        let files = try EmbeddedLoRA()
+        let files = try LoRAFolder()
         defer { files.remove() }
         try files.write("ink", seed: 1, unet: unet, text: text)
         let library = try files.library
@@ -164,7 +143,7 @@ struct EmbeddedLoRA {
     }
 
     @Test func thePictureSaysWhatMadeIt() throws {
-        let files = try EmbeddedLoRA()
+        let files = try LoRAFolder()
         defer { files.remove() }
         let (ink, wash) = (try files.write("ink", seed: 1), try files.write("wash", seed: 2))
         let image = try render(
@@ -185,7 +164,7 @@ struct EmbeddedLoRA {
 
     /// What cannot be applied is refused when the picture is planned, not by a worker.
     @Test func filesThatDoNotFitAreRefusedAtOnce() throws {
-        let files = try EmbeddedLoRA()
+        let files = try LoRAFolder()
         defer { files.remove() }
         try files.write("ink", seed: 1)
         let model = try ModelVariant.embedded.get()
@@ -213,7 +192,7 @@ struct EmbeddedLoRA {
 
     /// Two variants of a model are kept, the plain one among them; what was given up is built again, with the same bytes.
     @Test func aWorkerKeepsTwoVariantsOfAModel() throws {
-        let files = try EmbeddedLoRA()
+        let files = try LoRAFolder()
         defer { files.remove() }
         for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] { try files.write(name, seed: UInt64(seed)) }
         let library = try files.library
@@ -236,7 +215,7 @@ struct EmbeddedLoRA {
     }
 
     @Test func aWorkerWithoutTheFileSaysWhichItNeeds() throws {
-        let files = try EmbeddedLoRA()
+        let files = try LoRAFolder()
         defer { files.remove() }
         let hash = try files.write("ink", seed: 1)
         let runner = try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1)

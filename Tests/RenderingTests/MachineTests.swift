@@ -20,7 +20,7 @@ import Weights
         let json = try ModelSource.embeddedModel.json("scheduler/scheduler_config.json")
         return try Sampler(
             SchedulerConfiguration(json: json), method: request.samplingMethod, steps: try #require(request.steps),
-            eta: Double(request.eta))
+            eta: request.eta.map { Double($0) })
     }
 
     private func predicted(_ sampler: Sampler, _ shown: [Float], _ sides: (Int, Int), _ call: Int) -> [Float] {

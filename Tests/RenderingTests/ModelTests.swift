@@ -65,7 +65,7 @@ import Weights
         expectRefusal(.notFound, "variant/text_encoder_2/config.json", refiner)
         expectRefusal(
             .badModel, "supported are models that take 4, and for inpainting 9",
-            try ModelVariant.source(changing: "unet/config.json", ["in_channels": 8]))
+            try ModelVariant.source(changing: "unet/config.json", ["in_channels": 5]))
     }
 
     /// A model for inpainting is described, and refused for what it cannot make.
@@ -73,7 +73,7 @@ import Weights
         let model = try ModelDescription(source: ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
         #expect(model.isInpainting && model.inputChannels == 9)
         let error = refusal { _ = try RenderMachine(request: RenderRequest(), model: model) }
-        #expect(error?.code == .invalidRequest && error?.message.contains("-i and --mask") == true)
+        #expect(error?.code == .invalidRequest && error?.message.contains("a mask (--mask)") == true)
     }
 
     /// One checkpoint serves all pipelines of its family.

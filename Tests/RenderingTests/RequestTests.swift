@@ -18,6 +18,7 @@ import Testing
         ($0.patch, $0.stride) = (256, 96)
         $0.structureFraction = StructureFraction("0.35")
         $0.samplingMethod = .ddim
+        $0.noiseSchedule = .trailing
         $0.eta = 0.1
         ($0.detailGuidanceScale, $0.guidanceRescale, $0.clipSkip) = (3.5, 0.7, 2)
         $0.originalSize = SizeConditioning.Size(width: 640, height: 480)
@@ -76,7 +77,7 @@ import Testing
             ("steps", .number(1e300)), ("cfg_scale", "7"), ("seed", 42), ("seed", "-1"), ("seed", "18446744073709551616"),
             ("method", "auto "), ("method", 1), ("hidiffusion", "yes"), ("patch", .null), ("stride", []),
             ("structure_fraction", .number(0.5)), ("structure_fraction", "1.0"), ("structure_fraction", "0"),
-            ("sampling_method", "euler_a"), ("eta", "0"), ("surprise", 1), ("", .null),
+            ("sampling_method", "sharp"), ("scheduler", "curved"), ("eta", "0"), ("surprise", 1), ("", .null),
             ("detail_cfg_scale", "7"), ("guidance_rescale", .null), ("clip_skip", .number(1.5)), ("original_size", [512, 512]),
             ("original_size", ["width": 512]), ("target_size", ["width": 512, "height": "512"]),
             ("crop_top_left", ["top": 0, "left": 0, "right": 0]), ("hidiffusion_family", "flux"),

@@ -37,7 +37,7 @@ struct SourceMachineTests {
         let json = try ModelSource.embeddedModel.json("scheduler/scheduler_config.json")
         return try Sampler(
             SchedulerConfiguration(json: json), method: request.samplingMethod, steps: try #require(request.steps),
-            eta: Double(request.eta))
+            eta: request.eta.map { Double($0) })
     }
 
     /// The picture's latent as the machine must take it: mean and noise of the stand-in, at the model's scale.

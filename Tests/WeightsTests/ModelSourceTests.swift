@@ -126,8 +126,10 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         #expect(weights { $0[path] = nil }?.code == .notFound)
         #expect(weights { $0["unet/diffusion_pytorch_model.bin"] = $0.removeValue(forKey: path) }?.code == .unsupportedFormat)
         #expect(weights { $0["unet/pytorch_model.bin"] = $0.removeValue(forKey: path) }?.code == .unsupportedFormat)
-        let variant = weights { $0["unet/diffusion_pytorch_model.fp16.safetensors"] = $0.removeValue(forKey: path) }
-        #expect(variant?.code == .notFound && variant?.message.contains("fp16") == true)
+        let half = weights { $0["unet/diffusion_pytorch_model.fp16.safetensors"] = $0.removeValue(forKey: path) }
+        #expect(half == nil, "half precision is taken where there is nothing else")
+        let variant = weights { $0["unet/diffusion_pytorch_model.bf16.safetensors"] = $0.removeValue(forKey: path) }
+        #expect(variant?.code == .notFound && variant?.message.contains("--variant bf16") == true)
         #expect(weights { $0[path]?.removeLast() }?.message.contains("small/\(path)") == true)
     }
 }

@@ -13,4 +13,7 @@ typedef struct {
 // The table of files; *count receives its length.
 const cembedded_file *cembedded_model_files(size_t *count);
 
+// The merges of CLIP's byte-pair vocabulary, merges.txt as published models have it; *count receives its length.
+const unsigned char *cembedded_clip_merges(size_t *count);
+
 #endif

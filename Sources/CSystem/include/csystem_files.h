@@ -5,4 +5,8 @@
 /// when `to` exists, EINVAL where the file system cannot do it.
 int csystem_rename_without_replacing(const char *from, const char *to);
 
+/// Makes `to` a new file that shares the blocks of `from` until one of them is written (FICLONE), and brings it to the disk.
+/// Returns 0 or the error number; then there is no new file. EOPNOTSUPP, EXDEV and others where the file system cannot do it.
+int csystem_clone_file(const char *from, const char *to);
+
 #endif

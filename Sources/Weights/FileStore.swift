@@ -1,0 +1,122 @@
+import ContentHash
+import StrictJSON
+import Synchronization
+
+/// Files by path below a model's folder, each opened at most once: those of a folder on disk, and files that are given instead
+/// of them or in addition.
+final class FileStore: Sendable {
+    /// Where files come from that are not given.
+    private enum Base {
+        case folder(String)
+        case nothing
+    }
+
+    /// A file that is given, and how messages call it.
+    struct Given {
+        var content: FileBytes
+        var location: String
+    }
+
+    /// The folder in messages.
+    let name: String
+    private let base: Base
+    private let given: [String: Given]
+    /// Below these folders, only files that are given exist.
+    private let hidden: [String]
+    private let opened = Mutex<[String: FileBytes]>([:])
+    private let knownIdentity = Mutex<SHA256Digest?>(nil)
+
+    /// Configurations, vocabularies and shard indexes may have this many bytes.
+    static let maxTextBytes = 16 << 20
+
+    /// The folder at `path`, which is not looked at.
+    init(folder path: String) {
+        var path = path
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        name = path
+        (base, given, hidden) = (.folder(path), [:], [])
+    }
+
+    /// Only the files given.
+    init(name: String, files: [String: FileBytes]) {
+        self.name = name
+        (base, hidden) = (.nothing, [])
+        given = Dictionary(
+            uniqueKeysWithValues: files.map { ($0.key, Given(content: $0.value, location: "\(name)/\($0.key)")) })
+    }
+
+    /// Another store's files, of which `given` replaces some.
+    ///
+    /// - Parameter hiding: folders, with a slash at their end, of which nothing is left but what is given.
+    init(_ other: FileStore, given: [String: Given], hiding: [String] = []) {
+        (name, base, hidden) = (other.name, other.base, other.hidden + hiding)
+        let kept = other.given.filter { path, _ in !hiding.contains { path.hasPrefix($0) } }
+        self.given = kept.merging(given) { _, new in new }
+    }
+
+    func exists(_ path: String) -> Bool {
+        if given[path] != nil { return true }
+        guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
+        guard case .folder(let folder) = base else { return false }
+        return fileExists(folder + "/" + path)
+    }
+
+    /// The bytes of the file `path`.
+    func content(_ path: String) throws(WeightsError) -> FileBytes {
+        guard FileStore.isInside(path) else {
+            throw WeightsError(.badPath, "\(quoted(path)) is not a path inside the model \(name).")
+        }
+        if let given = given[path] { return given.content }
+        if let known = opened.withLock({ $0[path] }) { return known }
+        let content = try FileBytes(mapping: place(path))
+        // Two threads may have opened the file; all go on with the first mapping.
+        return opened.withLock { files in
+            if let known = files[path] { return known }
+            files[path] = content
+            return content
+        }
+    }
+
+    private func place(_ path: String) throws(WeightsError) -> String {
+        if case .folder(let folder) = base, !hidden.contains(where: { path.hasPrefix($0) }) { return folder + "/" + path }
+        throw WeightsError(.notFound, "\(location(of: path)) does not exist; the model \(name) has no such file.")
+    }
+
+    /// The file `path` in messages.
+    func location(of path: String) -> String { given[path]?.location ?? "\(name)/\(path)" }
+
+    func json(_ path: String) throws(WeightsError) -> JSONValue {
+        let content = try content(path)
+        // The store keeps the content, and with it the mapping.
+        do { return try JSONValue(parsing: content.bytes, limits: .config) } catch {
+            throw WeightsError(error.code == .tooLarge ? .tooLarge : .malformed, "\(location(of: path)): \(error.message)")
+        }
+    }
+
+    func text(_ path: String) throws(WeightsError) -> String {
+        let content = try content(path)
+        guard content.bytes.count <= FileStore.maxTextBytes else {
+            throw WeightsError(
+                .tooLarge, "\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
+        }
+        guard let text = String(validating: content.bytes, as: UTF8.self) else {
+            throw WeightsError(.malformed, "\(location(of: path)) is not valid UTF-8; download it again.")
+        }
+        return text
+    }
+
+    /// What `compute` gives, computed once.
+    func identity(_ compute: () throws(WeightsError) -> SHA256Digest) throws(WeightsError) -> SHA256Digest {
+        if let known = knownIdentity.withLock({ $0 }) { return known }
+        let identity = try compute()
+        knownIdentity.withLock { $0 = identity }
+        return identity
+    }
+
+    /// Relative, without "." and "..", so that no name in a configuration leads out of the folder.
+    static func isInside(_ path: String) -> Bool {
+        let parts = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        return !path.utf8.contains(0)
+            && parts.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }
+    }
+}

@@ -1,0 +1,163 @@
+import StrictJSON
+
+/// What a model is put together from.
+public struct ModelRecipe: Sendable, Equatable {
+    /// A folder in diffusers' layout, or a single-file checkpoint.
+    public var path: String
+    /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
+    /// model of its family. Weights in that folder are not looked at.
+    public var configuration: String?
+    /// An autoencoder instead of the model's own: a folder with a `config.json`, a model's folder with one in `vae`, or a
+    /// single file in diffusers' or LDM's naming.
+    public var vae: String?
+    /// What the U-Net predicts, where the model says something else or nothing.
+    public var prediction: UNetPrediction?
+    /// The kind of weight files that is preferred in a folder, such as `fp16`.
+    public var variant: String?
+
+    /// A model as it stands at `path`.
+    public init(path: String) { self.path = path }
+}
+
+/// Something a user names: a file or a folder.
+enum ModelPart: Sendable {
+    case file(FileBytes, name: String)
+    case folder(FileStore)
+
+    /// Looks at what is at `path`.
+    init(path: String) throws(WeightsError) {
+        if isFolder(path) {
+            self = .folder(FileStore(folder: path))
+        } else {
+            if let foreign = ForeignFormat.recognise(name: path), fileExists(path) { throw foreign.refusal(path) }
+            self = .file(try FileBytes(mapping: path), name: path)
+        }
+    }
+}
+
+/// A recipe whose files have been found, on disk or in the store.
+struct ModelAssembly: Sendable {
+    var model: ModelPart
+    var configuration: FileStore?
+    var vae: ModelPart?
+    var prediction: UNetPrediction?
+    var variant: String?
+
+    init(model: ModelPart) { self.model = model }
+
+    /// Finds the files of a recipe.
+    init(_ recipe: ModelRecipe) throws(WeightsError) {
+        model = try ModelPart(path: recipe.path)
+        if let folder = recipe.configuration {
+            try checkFolder(folder)
+            configuration = FileStore(folder: folder)
+        }
+        vae = try recipe.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
+        (prediction, variant) = (recipe.prediction, recipe.variant)
+    }
+
+    /// Puts the model together: opens and checks all heads, reads no weight.
+    func source() throws(WeightsError) -> ModelSource {
+        let base: ModelSource
+        switch model {
+        case .folder(let store):
+            guard configuration == nil else {
+                throw WeightsError(
+                    .badOption, "\(store.name) is a folder with its own configuration; leave --model-config out.")
+            }
+            base = try .folder(store, variant: variant)
+        case .file(let content, let name):
+            guard variant == nil else {
+                throw WeightsError(.badOption, "\(name) is a single file, which has no variants; leave --variant out.")
+            }
+            base = try .checkpoint(SafetensorsFile(content: content, name: name), configuration, prediction)
+        }
+        return try base.adjusted(vae: vae, prediction: prediction)
+    }
+}
+
+extension ModelSource {
+    /// A model from its files. Weights stay where they are and are read when networks are built.
+    ///
+    /// Throws what is wrong with the files; `.unsupportedModel` names the family of a model that is not run; `.unusedTensors`
+    /// names tensors of a single file that belong nowhere.
+    public static func open(_ recipe: ModelRecipe) throws(WeightsError) -> ModelSource {
+        try ModelAssembly(recipe).source()
+    }
+
+    /// This model with another autoencoder, or with a U-Net that predicts something else than its scheduler says.
+    public func adjusted(vae path: String?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
+        try adjusted(vae: path.map { path throws(WeightsError) in try ModelPart(path: path) }, prediction: prediction)
+    }
+
+    func adjusted(vae: ModelPart?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
+        var source = self
+        if let vae { source = try source.replacingVAE(vae) }
+        if let prediction { source = try source.predicting(prediction) }
+        return source
+    }
+
+    /// A single-file checkpoint as a folder.
+    static func checkpoint(
+        _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?
+    ) throws(WeightsError) -> ModelSource {
+        let traits = try CheckpointTraits(file)
+        let files: FileStore
+        if let configuration {
+            files = try takenConfiguration(configuration, for: file.name)
+        } else {
+            let published = PublishedConfiguration(traits, prediction: prediction)
+            try published.check(file)
+            let contents = published.files(textLayers: Checkpoint.textLayers(file))
+            files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
+        }
+        let renamed = try Checkpoint(file, traits, configuration: files).components
+        let source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
+        let components = try ModelIdentity.components(of: source)
+        for component in ModelIdentity.weightComponents where components.contains(component) && renamed[component] == nil {
+            throw WeightsError(
+                .missingTensor, "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint.")
+        }
+        for component in renamed.keys.sorted() where !components.contains(component) {
+            throw WeightsError(
+                .unusedTensors,
+                "\(file.name) holds a \(component), but its configuration names none; it is of another family (--model-config)."
+            )
+        }
+        return source
+    }
+
+    /// Configuration and tokenizer files of a folder, for a checkpoint called `name`.
+    private static func takenConfiguration(_ folder: FileStore, for name: String) throws(WeightsError) -> FileStore {
+        let source = try ModelSource.folder(folder, variant: nil)
+        var given: [String: FileStore.Given] = [:]
+        for path in try ModelIdentity.configurationFiles(of: source) {
+            given[path] = FileStore.Given(content: try folder.content(path), location: folder.location(of: path))
+        }
+        return FileStore(FileStore(name: name, files: [:]), given: given)
+    }
+
+    /// The scheduler's configuration with another prediction type. A checkpoint with a published configuration has it already.
+    private func predicting(_ prediction: UNetPrediction) throws(WeightsError) -> ModelSource {
+        let path = "scheduler/scheduler_config.json"
+        let configuration = try json(path)
+        guard configuration.objectValue != nil else {
+            throw WeightsError(
+                .malformed, "\(location(of: path)) holds \(configuration.kindName), not an object; download it again.")
+        }
+        let wanted = JSONValue.string(prediction.rawValue)
+        if configuration["prediction_type"] ?? .string(UNetPrediction.epsilon.rawValue) == wanted { return self }
+        let content = FileBytes(configuration.setting(.object(JSONObject("prediction_type", wanted))).canonicalBytes())
+        let given = [path: FileStore.Given(content: content, location: location(of: path))]
+        return ModelSource(
+            name: name, store: FileStore(store, given: given), variant: variant, renamed: renamed, isPlain: false)
+    }
+}
+
+extension JSONObject {
+    /// An object of one member.
+    init(_ key: String, _ value: JSONValue) {
+        self.init()
+        append(key, value)
+    }
+}

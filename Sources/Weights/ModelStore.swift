@@ -1,0 +1,216 @@
+public import ContentHash
+import Glibc
+import StrictJSON
+
+/// A model in the store.
+public struct StoredModel: Sendable, Equatable {
+    /// Names it is known by, sorted; none after an interrupted removal.
+    public var names: [String]
+    public var identity: SHA256Digest
+    /// Bytes of all its files.
+    public var byteCount: Int
+
+    /// How commands name it: its first name, or its identity.
+    public var reference: String { names.first ?? "sha256:\(identity.hex)" }
+}
+
+/// The models of this host by content: files under their SHA-256, manifests that say which files make a model, and names.
+///
+///     blobs/sha256/HEX     a file; equal files of several models are one
+///     manifests/HEX.json   a model by its identity, see `StoreManifest`
+///     names/NAME           the identity that the name stands for
+///     incoming/            imports under way
+///     lock                 held for changes by one process alone, for looking things up together
+///
+/// What is written is on the disk under its name before anything refers to it, so a crash leaves files that nobody uses and
+/// nothing worse; the next removal sweeps them away.
+public struct ModelStore: Sendable {
+    /// Where it lies.
+    public let folder: String
+
+    /// The store in a folder, which is made by the first import.
+    public init(folder: String) { self.folder = folder }
+
+    /// The user's store: `$PATCHLOOM_HOME`, `$XDG_DATA_HOME/patchloom`, or `~/.local/share/patchloom`.
+    ///
+    /// Throws `.badOption` when none of the variables is an absolute path.
+    public static func standard() throws(WeightsError) -> ModelStore {
+        func folder(_ variable: String, _ below: String) -> String? {
+            guard let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") else { return nil }
+            return value + below
+        }
+        guard
+            let folder = folder("PATCHLOOM_HOME", "") ?? folder("XDG_DATA_HOME", "/patchloom")
+                ?? folder("HOME", "/.local/share/patchloom")
+        else {
+            throw WeightsError(
+                .badOption, "There is no place for a model store: set PATCHLOOM_HOME to an absolute path of a folder.")
+        }
+        return ModelStore(folder: folder)
+    }
+
+    var blobs: String { folder + "/blobs/sha256" }
+    var manifests: String { folder + "/manifests" }
+    var names: String { folder + "/names" }
+    var incoming: String { folder + "/incoming" }
+
+    func manifestPath(_ identity: SHA256Digest) -> String { "\(manifests)/\(identity.hex).json" }
+
+    /// All models, sorted by name.
+    public func models() throws(WeightsError) -> [StoredModel] {
+        try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in try readModels() }
+    }
+
+    /// The model that a name, `sha256:HEX`, or the first digits of an identity (at least eight) stand for; nil when there is
+    /// none.
+    ///
+    /// Throws `.badOption` when the digits stand for several.
+    public func find(_ reference: String) throws(WeightsError) -> StoredModel? {
+        let models = try models()
+        if let named = models.first(where: { $0.names.contains(reference) }) { return named }
+        let digits = reference.dropping("sha256:") ?? reference
+        guard (8...64).contains(digits.utf8.count), ModelStore.isHexadecimal(digits) else { return nil }
+        let found = models.filter { $0.identity.hex.hasPrefix(digits) }
+        guard found.count <= 1 else {
+            throw WeightsError(.badOption, "\(reference) stands for \(found.count) models of the store; give more digits.")
+        }
+        return found.first
+    }
+
+    /// Opens a model and verifies the content of all its files.
+    ///
+    /// Throws `.malformed` that names the file whose content is not what was stored.
+    public func open(_ model: StoredModel) throws(WeightsError) -> ModelSource {
+        try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
+            try open(readManifest(model.identity), name: model.reference)
+        }
+    }
+
+    private func open(_ manifest: StoreManifest, name: String) throws(WeightsError) -> ModelSource {
+        var contents: [StoreManifest.Part: [String: FileBytes]] = [:]
+        for entry in manifest.files {
+            let content = try FileBytes(mapping: "\(blobs)/\(entry.digest.hex)")
+            guard content.bytes.count == entry.size, content.digest() == entry.digest else {
+                throw WeightsError(
+                    .malformed,
+                    "The stored file \(blobs)/\(entry.digest.hex) (\(entry.path) of \(name)) is damaged: its content is not what "
+                        + "its name says; remove the model and import it again.")
+            }
+            contents[entry.part, default: [:]][entry.path] = content
+        }
+        func part(_ part: StoreManifest.Part, _ shape: StoreManifest.Shape) throws(WeightsError) -> ModelPart {
+            let files = contents[part] ?? [:]
+            let name = part == .model ? name : "\(name) (\(part.rawValue))"
+            guard shape == .file else { return .folder(FileStore(name: name, files: files)) }
+            guard let file = files[StoreManifest.singleFile] else {
+                throw WeightsError(.malformed, "\(manifestPath(manifest.identity)) names no file; import the model again.")
+            }
+            return .file(file, name: name)
+        }
+        var assembly = ModelAssembly(model: try part(.model, manifest.model))
+        if let files = contents[.configuration] { assembly.configuration = FileStore(name: name, files: files) }
+        assembly.vae = try manifest.vae.map { shape throws(WeightsError) in try part(.vae, shape) }
+        (assembly.prediction, assembly.variant) = (manifest.prediction, manifest.variant)
+        let source = try assembly.source().renamed(name)
+        guard try source.identity() == manifest.identity else {
+            throw WeightsError(
+                .malformed,
+                "The stored model \(name) was imported by a version of this program that read it otherwise; import it again.")
+        }
+        return source
+    }
+
+    /// Removes a name, or the model of an identity with all its names. What no other model uses is deleted.
+    ///
+    /// Throws `.notFound` when there is no such model.
+    public func remove(_ reference: String) throws(WeightsError) -> StoredModel {
+        guard let model = try find(reference) else { throw notFound(reference) }
+        return try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in
+            let gone = model.names.contains(reference) ? [reference] : model.names
+            for name in gone { try StoreFiles.remove("\(names)/\(name)") }
+            StoreFiles.sync(names)
+            let left = try readModels().first { $0.identity == model.identity }?.names ?? []
+            if left.isEmpty {
+                try StoreFiles.remove(manifestPath(model.identity))
+                StoreFiles.sync(manifests)
+            }
+            try sweep()
+            return model
+        }
+    }
+
+    /// Deletes files that no manifest refers to. The lock is held.
+    private func sweep() throws(WeightsError) {
+        var used: Set<String> = []
+        for model in try readModels() { used.formUnion(try readManifest(model.identity).files.map(\.digest.hex)) }
+        for blob in try StoreFiles.names(in: blobs) where !used.contains(blob) { try StoreFiles.remove("\(blobs)/\(blob)") }
+        try sweepIncoming()
+    }
+
+    /// The error for a reference that stands for nothing.
+    public func notFound(_ reference: String) -> WeightsError {
+        let known = (try? models())?.map(\.reference) ?? []
+        let list = known.isEmpty ? "it is empty" : "it has \(known.joined(separator: ", "))"
+        return WeightsError(.notFound, "The store \(folder) has no model \(quoted(reference)); \(list).")
+    }
+
+    // MARK: Reading, with the lock held
+
+    func readModels() throws(WeightsError) -> [StoredModel] {
+        var namesOf: [SHA256Digest: [String]] = [:]
+        for name in try StoreFiles.names(in: names) where ModelStore.isName(name) {
+            let path = "\(names)/\(name)"
+            let content = try FileBytes(mapping: path)
+            guard content.bytes.count == 65,
+                let identity = SHA256Digest(hex: String(decoding: content.bytes.prefix(64), as: UTF8.self))
+            else { throw WeightsError(.malformed, "\(path) is damaged; remove it and import the model again.") }
+            namesOf[identity, default: []].append(name)
+        }
+        var models: [StoredModel] = []
+        for file in try StoreFiles.names(in: manifests) {
+            guard file.hasSuffix(".json"), let identity = SHA256Digest(hex: String(file.dropLast(5))) else { continue }
+            let manifest = try readManifest(identity)
+            models.append(
+                StoredModel(names: namesOf[identity] ?? [], identity: identity, byteCount: manifest.byteCount))
+        }
+        return models.sorted { ($0.reference, $0.identity.hex) < ($1.reference, $1.identity.hex) }
+    }
+
+    func readManifest(_ identity: SHA256Digest) throws(WeightsError) -> StoreManifest {
+        let path = manifestPath(identity)
+        let content = try FileBytes(mapping: path)
+        let json: JSONValue
+        do { json = try JSONValue(parsing: content.bytes, limits: .config) } catch {
+            throw WeightsError(.malformed, "\(path): \(error.message)")
+        }
+        let manifest = try StoreManifest(json, name: path)
+        guard manifest.identity == identity else {
+            throw WeightsError(.malformed, "\(path) is the manifest of another model; remove it and import the model again.")
+        }
+        return manifest
+    }
+
+    // MARK: Names
+
+    /// Whether a word on a command line is the path of something that is there.
+    public static func isPath(_ word: String) -> Bool { !word.isEmpty && fileExists(word) }
+
+    /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, and nothing that could be taken for an identity or a file of another format.
+    static func isName(_ name: String) -> Bool {
+        let isWord = name.utf8.allSatisfy { byte in
+            byte < 0x80 && (Unicode.Scalar(byte).properties.isAlphabetic || isDigit(byte) || ".-_".utf8.contains(byte))
+        }
+        guard isWord, (1...64).contains(name.utf8.count), let first = name.utf8.first, !".-_".utf8.contains(first) else {
+            return false
+        }
+        let isTemporary = name.hasSuffix(".tmp")
+        let looksLikeIdentity = name.utf8.count >= 8 && isHexadecimal(name)
+        return !isTemporary && !looksLikeIdentity && ForeignFormat.recognise(name: name) == nil
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
+    private static func isHexadecimal(_ text: String) -> Bool {
+        text.utf8.allSatisfy { isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
+    }
+}

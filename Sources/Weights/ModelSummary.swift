@@ -1,0 +1,142 @@
+public import ContentHash
+public import StrictJSON
+
+/// What a model is, as `model inspect` tells it: read from its configuration and the heads of its weight files.
+public struct ModelSummary: Sendable {
+    /// One network.
+    public struct Component: Sendable, Equatable {
+        /// `unet`, `vae`, `text_encoder` or `text_encoder_2`.
+        public var name: String
+        public var parameters: Int
+        /// Stored types, sorted: `F16`.
+        public var types: [String]
+    }
+
+    public let name: String
+    public let identity: SHA256Digest
+    public let family: CheckpointFamily
+    /// The class of pipeline that diffusers would run it with.
+    public let pipeline: String
+    public let scheduler: String
+    /// What the U-Net predicts.
+    public let prediction: String
+    /// Native side in pixels; nil when the configuration does not say.
+    public let nativeSize: Int?
+    /// Channels that the U-Net takes: 9 for inpainting.
+    public let inputChannels: Int
+    public let latentChannels: Int
+    /// What the U-Net's latents are the autoencoder's times.
+    public let scalingFactor: Double
+    /// Whether latents have means and deviations of their own.
+    public let hasLatentStatistics: Bool
+    /// Width and layers of each text encoder.
+    public let textEncoders: [(width: Int, layers: Int)]
+    public let components: [Component]
+
+    /// Reads every weight once for the identity, unless it is known from an earlier run.
+    public init(_ source: ModelSource) throws(WeightsError) {
+        name = source.name
+        func number(_ json: JSONValue, _ key: String, _ file: String, _ fallback: Int) throws(WeightsError) -> Int {
+            guard let value = json[key] else { return fallback }
+            guard let number = value.intValue, (1...1 << 20).contains(number) else {
+                throw WeightsError(.malformed, "\(source.location(of: file)): \(key) is not a whole number above 0.")
+            }
+            return number
+        }
+        let index = try source.json("model_index.json")
+        let (unetFile, vaeFile) = ("unet/config.json", "vae/config.json")
+        let (unet, vae) = (try source.json(unetFile), try source.json(vaeFile))
+        let schedule = try source.json("scheduler/scheduler_config.json")
+        pipeline = index["_class_name"]?.stringValue ?? "unknown"
+        scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
+        prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
+        inputChannels = try number(unet, "in_channels", unetFile, 4)
+        latentChannels = try number(vae, "latent_channels", vaeFile, 4)
+        // Attention to the text is what separates the first two families; sizes are free.
+        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
+        let isSecond = unet["use_linear_projection"]?.boolValue == true
+        family = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
+        let levels = vae["block_out_channels"]?.arrayValue?.count ?? 1
+        let side = unet["sample_size"]?.intValue
+        nativeSize = side.flatMap { (1...1 << 16).contains($0) && levels < 16 ? $0 << (levels - 1) : nil }
+        scalingFactor = vae["scaling_factor"]?.doubleValue ?? 0.18215
+        hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
+        var encoders: [(width: Int, layers: Int)] = []
+        for component in ["text_encoder", "text_encoder_2"] where source.exists(component + "/config.json") {
+            let file = component + "/config.json"
+            let json = try source.json(file)
+            encoders.append((try number(json, "hidden_size", file, 512), try number(json, "num_hidden_layers", file, 12)))
+        }
+        textEncoders = encoders
+        let named = try ModelIdentity.components(of: source)
+        components = try ModelIdentity.weightComponents.filter(named.contains).map { component throws(WeightsError) in
+            try source.facts(of: component)
+        }
+        identity = try source.identity()
+    }
+
+    /// The summary for programs.
+    public var json: JSONValue {
+        [
+            "name": .string(name), "identity": .string(identity.hex), "family": .string(family.rawValue),
+            "pipeline": .string(pipeline), "scheduler": .string(scheduler), "prediction_type": .string(prediction),
+            "native_size": nativeSize.map { .integer(Int64($0)) } ?? .null, "in_channels": .integer(Int64(inputChannels)),
+            "inpainting": .bool(inputChannels == 9), "latent_channels": .integer(Int64(latentChannels)),
+            "vae_scaling_factor": .number(scalingFactor), "vae_latent_statistics": .bool(hasLatentStatistics),
+            "text_encoders": .array(
+                textEncoders.map { ["width": .integer(Int64($0.width)), "layers": .integer(Int64($0.layers))] }),
+            "components": .array(
+                components.map {
+                    [
+                        "name": .string($0.name), "parameters": .integer(Int64($0.parameters)),
+                        "types": .array($0.types.map { .string($0) }),
+                    ]
+                }),
+        ]
+    }
+
+    /// The summary for people: what and its value, a line each.
+    public var lines: [(String, String)] {
+        let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
+        var lines = [
+            ("model", name), ("family", family.rawValue + (inputChannels == 9 ? ", inpainting" : "")),
+            ("predicts", prediction), ("native size", nativeSize.map { "\($0) px" } ?? "not said"),
+            ("scheduler", scheduler), ("text encoders", encoders),
+            ("U-Net channels", "\(inputChannels) in"),
+            ("VAE", "\(latentChannels) latent channels, scaling \(scalingFactor)" + (hasLatentStatistics ? ", own means" : "")),
+        ]
+        for component in components {
+            lines.append((component.name, "\(component.parameters) parameters, \(component.types.joined(separator: ", "))"))
+        }
+        lines.append(("identity", identity.hex))
+        return lines
+    }
+}
+
+extension ModelSource {
+    /// How much a component holds, and in which types.
+    func facts(of component: String) throws(WeightsError) -> ModelSummary.Component {
+        var parameters = 0
+        var types: Set<String> = []
+        func add(_ shape: [Int], _ type: StoredElementType?) {
+            guard let type, type.isFloatingPoint else { return }
+            // Shapes fit their file, so products do not overflow.
+            parameters = parameters.addingClamped(shape.reduce(1, *))
+            types.insert(type.rawValue)
+        }
+        if let renamed = renamed[component] {
+            for piece in renamed.pieces.values { add(piece.shape, renamed.file.tensors[piece.key]?.elementType) }
+        } else {
+            for path in try weightFiles(component: component).files {
+                let file = try SafetensorsFile(content: content(path), name: location(of: path))
+                for tensor in file.tensors.values { add(tensor.shape, tensor.elementType) }
+            }
+        }
+        return ModelSummary.Component(name: component, parameters: parameters, types: types.sorted())
+    }
+
+    /// Bytes of all files with weights that the model uses.
+    public func weightByteCount() throws(WeightsError) -> Int {
+        try usedWeights().values.reduce(0) { $0.addingClamped($1.bytes.count) }
+    }
+}

@@ -1,0 +1,122 @@
+import StrictJSON
+
+extension ModelSource {
+    /// This model with the autoencoder `part`.
+    ///
+    /// A folder brings its configuration; what that leaves out about the scale of latents (`scaling_factor`, `latents_mean`,
+    /// `latents_std`) is the model's. A single file takes the whole configuration of the model's own.
+    ///
+    /// Throws `.unsupportedModel` when its latents have another number of channels than the model's.
+    func replacingVAE(_ part: ModelPart) throws(WeightsError) -> ModelSource {
+        let ownFile = "vae/config.json"
+        let own = try json(ownFile)
+        guard let channels = (own["latent_channels"] ?? 4).intValue else {
+            throw WeightsError(.malformed, "\(location(of: ownFile)): latent_channels is not a whole number.")
+        }
+        switch part {
+        case .folder(let folder): return try replacingVAE(folder, own: own, channels: channels)
+        case .file(let content, let name):
+            let file = try SafetensorsFile(content: content, name: name)
+            let pieces = try SeparateVAE.pieces(file)
+            let input = pieces["decoder.conv_in.weight"]?.shape ?? []
+            guard input.count == 4 else {
+                throw WeightsError(
+                    .unsupportedModel,
+                    "\(name) is no autoencoder of Stable Diffusion: it has no decoder.conv_in; name a VAE file or folder.")
+            }
+            try SeparateVAE.check(channels: input[1], against: channels, name, self.name)
+            let given = [ownFile: FileStore.Given(content: try self.content(ownFile), location: location(of: ownFile))]
+            var renamed = self.renamed
+            renamed["vae"] = RenamedComponent(file: file, label: SeparateVAE.label, pieces: pieces)
+            return ModelSource(
+                name: self.name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
+                renamed: renamed, isPlain: false)
+        }
+    }
+
+    private func replacingVAE(_ folder: FileStore, own: JSONValue, channels: Int) throws(WeightsError) -> ModelSource {
+        let inner = SeparateVAE.inner(folder)
+        guard folder.exists(inner + "config.json") else {
+            throw WeightsError(
+                .notFound, "\(folder.name) is no autoencoder's folder: it has no config.json; name a VAE file or folder.")
+        }
+        var configuration = try folder.json(inner + "config.json")
+        guard configuration.objectValue != nil, let found = (configuration["latent_channels"] ?? 4).intValue else {
+            throw WeightsError(.malformed, "\(folder.location(of: inner + "config.json")) is no configuration of a VAE.")
+        }
+        try SeparateVAE.check(channels: found, against: channels, folder.name, name)
+        if configuration["scaling_factor"] == nil {
+            for key in ["scaling_factor", "latents_mean", "latents_std"] where configuration[key] == nil {
+                guard let value = own[key] else { continue }
+                configuration = configuration.setting(.object(JSONObject(key, value)))
+            }
+        }
+        let location = folder.location(of: inner + "config.json")
+        var given = [
+            "vae/config.json": FileStore.Given(content: FileBytes(configuration.canonicalBytes()), location: location)
+        ]
+        for path in try SeparateVAE.weightFiles(folder, inner, variant) {
+            given["vae/" + path] = FileStore.Given(
+                content: try folder.content(inner + path), location: folder.location(of: inner + path))
+        }
+        var renamed = self.renamed
+        renamed["vae"] = nil
+        return ModelSource(
+            name: name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
+            renamed: renamed, isPlain: false)
+    }
+}
+
+/// An autoencoder outside of a model.
+enum SeparateVAE {
+    /// Its single file's part of a model's identity.
+    static let label = "vae"
+
+    static func check(channels: Int, against own: Int, _ name: String, _ model: String) throws(WeightsError) {
+        guard channels == own else {
+            throw WeightsError(
+                .unsupportedModel,
+                "The autoencoder \(name) makes latents of \(channels) channels, and the model \(model) works on \(own); name one "
+                    + "made for this family of models.")
+        }
+    }
+
+    /// The tensors of a single file by diffusers' names: a file in that naming, or in LDM's with or without
+    /// `first_stage_model.`. Of a complete checkpoint, only the autoencoder is looked at.
+    static func pieces(_ file: SafetensorsFile) throws(WeightsError) -> [String: TensorPiece] {
+        let hasPrefix = file.tensors.keys.contains { $0.hasPrefix(CheckpointTraits.vaePrefix) }
+        let prefix = hasPrefix ? CheckpointTraits.vaePrefix : ""
+        let isDiffusers = file.tensors.keys.contains { $0.hasPrefix("decoder.up_blocks.") }
+        let names = OriginalVAENames(levels: Checkpoint.vaeLevels(file.tensors.keys, prefix: prefix))
+        var pieces: [String: TensorPiece] = [:]
+        var strangers: [String] = []
+        for (key, stored) in file.tensors {
+            guard let name = key.dropping(prefix) else { continue }
+            if name.hasPrefix("loss.") || name.hasPrefix("model_ema.") { continue }
+            let path = isDiffusers ? name : names.diffusers(name)
+            guard let path, pieces[path] == nil else {
+                strangers.append(key)
+                continue
+            }
+            pieces[path] = TensorPiece(key: key, shape: Checkpoint.vaeShape(path, stored.shape))
+        }
+        guard strangers.isEmpty else { throw Checkpoint.refusal(of: strangers, file.name, "of an autoencoder") }
+        return pieces
+    }
+
+    /// Where in a folder the autoencoder lies: in `vae/` of a whole model's, at the top of one that holds nothing else.
+    static func inner(_ folder: FileStore) -> String { folder.exists("vae/config.json") ? "vae/" : "" }
+
+    /// All files of the autoencoder in a folder that count.
+    static func files(_ folder: FileStore, _ variant: String?) throws(WeightsError) -> [String] {
+        let inner = inner(folder)
+        return try ([inner + "config.json"] + weightFiles(folder, inner, variant).map { inner + $0 })
+    }
+
+    /// The weight files of an autoencoder's folder, below it.
+    static func weightFiles(_ folder: FileStore, _ inner: String, _ variant: String?) throws(WeightsError) -> [String] {
+        // A view in which the folder lies where a model has its autoencoder.
+        let source = ModelSource(name: folder.name, store: folder, variant: variant, renamed: [:], isPlain: true)
+        return try source.weightFiles(component: inner.isEmpty ? "" : "vae").paths.map { String($0.dropFirst(inner.count)) }
+    }
+}

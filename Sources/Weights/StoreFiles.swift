@@ -1,0 +1,144 @@
+import CSystem
+import ContentHash
+import Glibc
+
+/// The file operations of the model store: whole or not at all, and on the disk before anything refers to it.
+enum StoreFiles {
+    /// Runs `body` while this process holds the store's lock.
+    ///
+    /// - Parameter exclusive: nobody else may read or change the store; otherwise others may read.
+    static func locked<Value>(
+        _ folder: String, exclusive: Bool, _ body: () throws(WeightsError) -> Value
+    ) throws(WeightsError) -> Value {
+        if exclusive { try makeFolders(folder) }
+        let path = folder + "/lock"
+        let flags = O_CLOEXEC | O_NOFOLLOW | (exclusive ? O_RDWR | O_CREAT : O_RDONLY)
+        let descriptor = open(path, flags, 0o644)
+        guard descriptor >= 0 else {
+            // A store without a lock has never been written to.
+            if !exclusive && errno == ENOENT { return try body() }
+            throw unwritable(path, errno)
+        }
+        defer { close(descriptor) }
+        while flock(descriptor, exclusive ? LOCK_EX : LOCK_SH) != 0 {
+            guard errno == EINTR else { throw unwritable(path, errno) }
+        }
+        return try body()
+    }
+
+    /// Puts a small file in place in one step.
+    static func write(_ bytes: [UInt8], to path: String) throws(WeightsError) {
+        let temporary = "\(path).\(getpid()).tmp"
+        unlink(temporary)
+        let descriptor = try create(temporary)
+        let number = writeAll(bytes, to: descriptor)
+        close(descriptor)
+        guard number == 0, rename(temporary, path) == 0 else {
+            let reason = number == 0 ? errno : number
+            unlink(temporary)
+            throw unwritable(path, reason)
+        }
+        sync(parent(path))
+    }
+
+    /// Makes `target` a file with the bytes of `content`: a second name for the same file or shared blocks where the file
+    /// system can, a copy otherwise.
+    static func place(_ content: FileBytes, at target: String) throws(WeightsError) {
+        if let source = content.path {
+            if csystem_clone_file(source, target) == 0 {
+                if content.isStill(target: target, sameFile: false) { return }
+                unlink(target)
+            } else if link(resolved(source), target) == 0 {
+                if content.isStill(target: target, sameFile: true) { return }
+                unlink(target)
+            }
+        }
+        let descriptor = try create(target)
+        let number = writeAll(content.bytes, to: descriptor)
+        close(descriptor)
+        guard number == 0 else {
+            unlink(target)
+            throw unwritable(target, number)
+        }
+    }
+
+    /// Brings the names in a folder to the disk. A file system that cannot do this for folders has still got the files.
+    static func sync(_ folder: String) {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+
+    /// Names in a folder, sorted; none when there is no such folder.
+    static func names(in folder: String) throws(WeightsError) -> [String] {
+        guard let stream = opendir(folder) else {
+            if errno == ENOENT { return [] }
+            throw WeightsError(.unreadable, "The folder \(folder) cannot be read: \(FileBytes.text(errno)).")
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+                tuple.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Removes a file; that it is gone already is no error.
+    static func remove(_ path: String) throws(WeightsError) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw unwritable(path, errno) }
+    }
+
+    static func unwritable(_ path: String, _ reason: Int32) -> WeightsError {
+        WeightsError(.unwritable, "\(path) cannot be written: \(FileBytes.text(reason)).")
+    }
+
+    /// The file behind links, so that a second name is one for the file and not for the link.
+    private static func resolved(_ path: String) -> String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    private static func parent(_ path: String) -> String {
+        path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    }
+
+    private static func create(_ path: String) throws(WeightsError) -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard descriptor >= 0 else { throw unwritable(path, errno) }
+        return descriptor
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
+    }
+
+    /// 0 or the error number. At the end the bytes are on the disk.
+    private static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+        var written = 0
+        while written < bytes.count {
+            let count = Glibc.write(descriptor, bytes.baseAddress?.advanced(by: written), min(bytes.count - written, 1 << 26))
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return count < 0 ? errno : EIO }
+            written += count
+        }
+        return fsync(descriptor) == 0 ? 0 : errno
+    }
+}
+
+extension FileBytes {
+    /// Whether `target`, just made from this file's path, holds what was mapped: the file at the path may have been replaced.
+    fileprivate func isStill(target: String, sameFile: Bool) -> Bool {
+        guard let stamp else { return false }
+        var status = stat()
+        guard stat(sameFile ? target : path ?? target, &status) == 0 else { return false }
+        let now = FileStamp(status)
+        // Another name changes the time of the last change of attributes, as does nothing else here.
+        return now.device == stamp.device && now.inode == stamp.inode && now.size == stamp.size
+            && now.modified == stamp.modified
+    }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import ContentHash
+import Rendering
+import StrictJSON
+import Weights
+
+/// `patchloom model`: what models are, and the store of this host.
+struct ModelCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model", abstract: "Look into models, and keep them by name in this host's store.",
+        subcommands: [
+            ModelImportCommand.self, ModelListCommand.self, ModelInspectCommand.self, ModelRemoveCommand.self,
+        ])
+}
+
+/// `patchloom model import`
+struct ModelImportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import", abstract: "Put a model into the store, under a name for -m.")
+
+    @Argument(help: ArgumentHelp("A model folder or a .safetensors checkpoint.", valueName: "path"))
+    var path: String
+
+    @Option(help: "The name it will have.")
+    var name: String
+
+    @OptionGroup var checkpoint: CheckpointOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let recipe = try checkpoint.recipe(path)
+        let stored: StoredModel
+        do { stored = try ModelStore.standard().importModel(recipe, name: name) } catch { throw CommandFailure(error) }
+        if json {
+            printJSON(describe(stored))
+        } else {
+            print("\(name): \(stored.identity.hex)")
+        }
+    }
+}
+
+/// `patchloom model list`
+struct ModelListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the models of the store.")
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let models: [StoredModel]
+        do { models = try ModelStore.standard().models() } catch { throw CommandFailure(error) }
+        if json { return printJSON(.array(models.map(describe))) }
+        let width = models.map { $0.names.joined(separator: ", ").count }.max() ?? 0
+        for model in models {
+            let names = model.names.joined(separator: ", ")
+            let padding = String(repeating: " ", count: width - names.count)
+            let megabytes = Report.fixed(Double(model.byteCount) / 1e6, digits: 1)
+            print("\(names)\(padding)  \(model.identity.hex.prefix(12))  \(megabytes) MB")
+        }
+    }
+}
+
+/// `patchloom model inspect`
+struct ModelInspectCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Say what a model is: its family, native size, prediction, parts, identity.")
+
+    @Argument(
+        help: ArgumentHelp(
+            "A model folder, a .safetensors checkpoint, or a stored model by its name or sha256.", valueName: "model"))
+    var model: String
+
+    @OptionGroup var checkpoint: CheckpointOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let source = try open(model, checkpoint)
+        let summary: ModelSummary
+        do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
+        // A model can be looked into that cannot be rendered with; then the reason is part of what it is.
+        let verdict: (key: String, what: String, value: String, word: String)
+        do {
+            let family = try ModelDescription(source: source).family
+            verdict = ("renders_as", "renders as", family.title, family.rawValue)
+        } catch {
+            verdict = ("not_rendered", "not rendered", error.message, error.message)
+        }
+        if json {
+            var object = summary.json.objectValue ?? JSONObject()
+            object[verdict.key] = .string(verdict.word)
+            return printJSON(.object(object))
+        }
+        let lines = summary.lines + [(verdict.what, verdict.value)]
+        let width = lines.map(\.0.count).max() ?? 0
+        for (what, value) in lines {
+            print("\(what)\(String(repeating: " ", count: width - what.count))  \(TerminalText.printable(value))")
+        }
+    }
+}
+
+/// `patchloom model remove`
+struct ModelRemoveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Take a name out of the store, and delete files that no other model uses.")
+
+    @Argument(help: ArgumentHelp("The name, or sha256:HEX for a model with all its names.", valueName: "name"))
+    var name: String
+
+    func run() throws {
+        do { _ = try ModelStore.standard().remove(name) } catch { throw CommandFailure(error) }
+    }
+}
+
+/// A stored model for programs.
+private func describe(_ model: StoredModel) -> JSONValue {
+    [
+        "names": .array(model.names.map { .string($0) }), "identity": .string(model.identity.hex),
+        "bytes": .integer(Int64(model.byteCount)),
+    ]
+}
+
+private func printJSON(_ json: JSONValue) { print(json.canonicalText) }

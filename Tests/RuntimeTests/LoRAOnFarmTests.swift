@@ -1,0 +1,142 @@
+import ContentHash
+import Foundation
+import ImageFiles
+import Rendering
+import Runtime
+import TestSupport
+import Testing
+import Weights
+
+/// Pictures with LoRA files through coordinator, sockets and workers: each side finds the files in folders of its own.
+@Suite("LoRA files on a farm", .serialized)
+struct LoRAOnFarmTests {
+    /// Three folders with the same files under other names and in other places.
+    private final class Folders {
+        let base = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-farm-\(UUID().uuidString)")
+        var coordinator: String { base.appendingPathComponent("coordinator").path }
+        var worker: String { base.appendingPathComponent("worker").path }
+        var empty: String { base.appendingPathComponent("empty").path }
+
+        init() throws {
+            for folder in [coordinator, worker + "/deep", empty] {
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            }
+            try EmbeddedLoRA.write(coordinator + "/ink.safetensors", seed: 1, text: true)
+            try EmbeddedLoRA.write(coordinator + "/wash.safetensors", seed: 2)
+            try FileManager.default.copyItem(atPath: coordinator + "/ink.safetensors", toPath: worker + "/deep/a.safetensors")
+            try FileManager.default.copyItem(atPath: coordinator + "/wash.safetensors", toPath: worker + "/b.safetensors")
+        }
+
+        deinit { try? FileManager.default.removeItem(at: base) }
+    }
+
+    private func request(_ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
+        var request = RenderRequest()
+        request.prompt = "a red apple <lora:wash:0.5>"
+        request.width = 256
+        request.height = 256
+        request.steps = 2
+        request.method = .cut
+        request.loras = [LoRASelection(name: "ink", scale: 0.8)]
+        change(&request)
+        return request
+    }
+
+    /// A coordinator with its folder, and a worker for each folder given.
+    private func farm(_ folders: Folders, workers: [String]) throws -> (Coordinator, [InProcessWorker], endpoint: String) {
+        let endpoint = TestFarm.uniqueEndpoint()
+        var options = CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel])
+        options.loras = try LoRALibrary(folders: [folders.coordinator])
+        let coordinator = try Coordinator.start(options)
+        let farm = try workers.map { folder in
+            var options = WorkerOptions(endpoint: endpoint, models: [.embeddedModel], threads: 1, name: "test")
+            options.loras = try LoRALibrary(folders: [folder])
+            return try InProcessWorker(rendering: options)
+        }
+        return (coordinator, farm, endpoint)
+    }
+
+    private func render(_ request: RenderRequest, _ folders: Folders, workers: [String]) async throws -> RenderResult {
+        let (coordinator, farm, _) = try farm(folders, workers: workers)
+        defer {
+            for worker in farm { worker.terminate() }
+            coordinator.shutdown()
+        }
+        for await event in try coordinator.submit(request).events {
+            if case .finished(let result) = event { return result }
+            if case .failed(let error) = event { throw error }
+        }
+        throw RuntimeError(.internalFault, "The job ended without a result.")
+    }
+
+    @Test("the same pixels from one, two and three workers, and others than without the files")
+    func sameBytes() async throws {
+        let folders = try Folders()
+        let one = try PNGDecoder.decode(await render(request(), folders, workers: [folders.worker]).png)
+        for count in [2, 3] {
+            let workers = Array(repeating: folders.worker, count: count)
+            let other = try await render(request(), folders, workers: workers)
+            #expect(try PNGDecoder.decode(other.png).pixels == one.pixels)
+        }
+        let plain = request {
+            $0.prompt = "a red apple "
+            $0.loras = []
+        }
+        let without = try await PNGDecoder.decode(render(plain, folders, workers: [folders.worker]).png)
+        #expect((without.pixels == one.pixels) == false)
+        #expect(one.text("parameters")?.contains("Lora hashes: \"ink: ") == true)
+        #expect(one.text("parameters")?.hasPrefix("a red apple <lora:wash:0.5> <lora:ink:0.8>\n") == true)
+    }
+
+    @Test("a client names files that the coordinator has")
+    func submit() async throws {
+        let folders = try Folders()
+        let (coordinator, farm, endpoint) = try farm(folders, workers: [folders.worker])
+        defer {
+            for worker in farm { worker.terminate() }
+            coordinator.shutdown()
+        }
+        let request = request()
+        let result = try await Blocking.run { () throws(RuntimeError) -> RenderResult in
+            try SubmitClient.render(coordinator: endpoint, request: request)
+        }
+        let local = try await render(request, folders, workers: [folders.worker])
+        #expect(try PNGDecoder.decode(result.png).pixels == PNGDecoder.decode(local.png).pixels)
+        for (change, code, mentions): ((inout RenderRequest) -> Void, RuntimeError.Code, String) in [
+            ({ $0.loras = [LoRASelection(name: "pen")] }, .notFound, "pen.safetensors"),
+            ({ $0.loras = [LoRASelection(name: "../worker/b")] }, .badInput, "../worker/b"),
+            ({ $0.negativePrompt = "<lora:ink:1>" }, .usage, "negative prompt"),
+        ] {
+            var bad = request
+            change(&bad)
+            let asked = bad
+            let error = await #expect(throws: RuntimeError.self) {
+                try await Blocking.run { () throws(RuntimeError) in
+                    try SubmitClient.render(coordinator: endpoint, request: asked)
+                }
+            }
+            #expect(error?.code == code && error?.message.contains(mentions) == true, "\(String(describing: error))")
+        }
+    }
+
+    /// Nobody has the file: the job ends and says which file it is and what to do.
+    @Test("a job whose file no worker has fails with the file's hash and the remedy")
+    func missingFile() async throws {
+        let folders = try Folders()
+        let error = await #expect(throws: RuntimeError.self) {
+            _ = try await render(request(), folders, workers: [folders.empty])
+        }
+        let hash = try LoRALibrary(folders: [folders.coordinator]).file(named: "ink").digest.hex
+        #expect(error?.message.contains(hash) == true, "\(String(describing: error))")
+        #expect(error?.message.contains("--lora-model-dir") == true, "\(String(describing: error))")
+    }
+
+    /// One worker has the files and one has not: the picture is made by the one that has them.
+    @Test("a worker without the file is passed over")
+    func oneWorkerLacksTheFile() async throws {
+        let folders = try Folders()
+        let alone = try await render(request(), folders, workers: [folders.worker])
+        let both = try await render(request(), folders, workers: [folders.empty, folders.worker])
+        #expect(try PNGDecoder.decode(both.png).pixels == PNGDecoder.decode(alone.png).pixels)
+    }
+}

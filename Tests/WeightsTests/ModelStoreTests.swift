@@ -1,0 +1,258 @@
+import ContentHash
+import Foundation
+import StrictJSON
+import Synchronization
+import TensorCore
+import TestSupport
+import Testing
+import Weights
+
+private let models = Fixtures.folder.appendingPathComponent("golden/models")
+private let tiny1 = models.appendingPathComponent("tiny-sd15")
+private let tiny2 = models.appendingPathComponent("tiny-sd21")
+
+private func withStore(_ body: (ModelStore, URL) throws -> Void) throws {
+    try withTemporaryFolder { folder throws in
+        try body(ModelStore(folder: folder.appendingPathComponent("deep/store").path), folder)
+    }
+}
+
+private func blobs(_ store: ModelStore) -> Set<String> {
+    Set((try? FileManager.default.contentsOfDirectory(atPath: store.folder + "/blobs/sha256")) ?? [])
+}
+
+@Suite struct ModelStoreTests {
+    @Test func folderGoesInAndComesOutTheSame() throws {
+        try withStore { store, _ throws in
+            #expect(try store.models().isEmpty)
+            #expect(try store.find("tiny") == nil)
+            let identity = try ModelSource.folder(tiny1.path).identity()
+            let stored = try store.importModel(ModelRecipe(path: tiny1.path), name: "tiny")
+            #expect(stored.identity == identity && stored.names == ["tiny"] && stored.byteCount > 1 << 20)
+            for reference in ["tiny", "sha256:\(identity.hex)", identity.hex, String(identity.hex.prefix(8))] {
+                #expect(try store.find(reference) == stored, "\(reference)")
+            }
+            for reference in ["tin", "", "sha256:", String(identity.hex.prefix(7)), "sha256:\(identity.hex)0", "TINY"] {
+                #expect(try store.find(reference) == nil, "\(reference)")
+            }
+            let opened = try store.open(stored)
+            #expect(opened.name == "tiny")
+            #expect(try opened.identity() == identity)
+            #expect(try opened.text("tokenizer/merges.txt") == ModelSource.folder(tiny1.path).text("tokenizer/merges.txt"))
+            for component in ["unet", "vae", "text_encoder"] {
+                let weights = try opened.weights(component: component)
+                for tensor in try SingleFiles.tensors(of: component, in: tiny1) {
+                    #expect(try weights.tensor(tensor.name, shape: tensor.shape).array == tensor.values)
+                }
+                try weights.requireAllConsumed(ignoring: [])
+            }
+            // Every file is under the hash of its content.
+            for blob in blobs(store) {
+                let content = [UInt8](try Data(contentsOf: URL(fileURLWithPath: store.folder + "/blobs/sha256/" + blob)))
+                #expect(SHA256Digest(of: content).hex == blob)
+            }
+        }
+    }
+
+    @Test func singleFilesKeepWhatTheyWereImportedWith() throws {
+        try withStore { store, folder throws in
+            let file = folder.appendingPathComponent("a.safetensors")
+            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false)))
+            try folder.write("v.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
+            var recipe = ModelRecipe(path: file.path)
+            recipe.configuration = tiny1.path
+            recipe.prediction = .velocity
+            for vae in [tiny2, folder.appendingPathComponent("v.safetensors")] {
+                recipe.vae = vae.path
+                let identity = try ModelSource.open(recipe).identity()
+                let stored = try store.importModel(recipe, name: vae.pathExtension.isEmpty ? "folder" : "file")
+                #expect(stored.identity == identity)
+                let opened = try store.open(stored)
+                #expect(try opened.identity() == identity)
+                #expect(try opened.json("scheduler/scheduler_config.json")["prediction_type"] == "v_prediction")
+                let tensor = try SingleFiles.tensors(of: "vae", in: tiny2)[0]
+                #expect(try opened.weights(component: "vae").tensor(tensor.name, shape: tensor.shape).array == tensor.values)
+            }
+            // Sources may go: the store has its own.
+            try FileManager.default.removeItem(at: file)
+            let kept = try #require(try store.find("file"))
+            #expect(try store.open(kept).weights(component: "unet").contains("conv_in.weight"))
+        }
+    }
+
+    @Test func removingDeletesWhatNobodyElseUses() throws {
+        try withStore { store, _ throws in
+            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            let first = blobs(store)
+            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "again")
+            #expect(blobs(store) == first)
+            var recipe = ModelRecipe(path: tiny1.path)
+            recipe.prediction = .velocity
+            _ = try store.importModel(recipe, name: "other")
+            #expect(blobs(store) == first, "the same files, put together otherwise")
+            _ = try store.importModel(ModelRecipe(path: tiny2.path), name: "two")
+            #expect(blobs(store).count > first.count)
+            #expect(try store.models().map(\.names) == [["again", "one"], ["other"], ["two"]])
+            _ = try store.remove("two")
+            #expect(blobs(store) == first)
+            _ = try store.remove("one")
+            #expect(try store.models().map(\.names) == [["again"], ["other"]])
+            _ = try store.remove("again")
+            #expect(blobs(store) == first, "another model still uses them")
+            let other = try #require(try store.find("other"))
+            _ = try store.remove("sha256:\(other.identity.hex)")
+            #expect(blobs(store).isEmpty)
+            #expect(try store.models().isEmpty)
+            #expect(weightsError { _ = try store.remove("one") }?.code == .notFound)
+        }
+    }
+
+    @Test(arguments: [
+        "", ".", "..", "../x", "a/b", ".hidden", "-x", "a b", "ä", "deadbeef", "0123456789abcdef", "x.ckpt", "x.tmp",
+        "x\n", String(repeating: "x", count: 65),
+    ])
+    func namesThatCannotBeAreRefused(name: String) throws {
+        try withStore { store, _ throws in
+            #expect(weightsError { _ = try store.importModel(ModelRecipe(path: tiny1.path), name: name) }?.code == .badOption)
+            #expect(try store.models().isEmpty)
+        }
+    }
+
+    @Test func aNameStandsForOneModel() throws {
+        try withStore { store, _ throws in
+            for name in ["a", "SD-1.5_x", "beef", String(repeating: "x", count: 64)] {
+                _ = try store.importModel(ModelRecipe(path: tiny1.path), name: name)
+            }
+            let error = weightsError { _ = try store.importModel(ModelRecipe(path: tiny2.path), name: "a") }
+            #expect(error?.code == .badOption && error?.message.contains("another model") == true)
+            #expect(try store.find("a")?.identity == ModelSource.folder(tiny1.path).identity())
+        }
+    }
+
+    @Test func brokenModelsLeaveNothing() throws {
+        try withStore { store, folder throws in
+            try folder.write("broken.safetensors", "x")
+            let path = folder.appendingPathComponent("broken.safetensors").path
+            #expect(weightsError { _ = try store.importModel(ModelRecipe(path: path), name: "a") } != nil)
+            #expect(try store.models().isEmpty && blobs(store).isEmpty)
+        }
+    }
+}
+
+@Suite struct DamagedStoreTests {
+    private func withImported(_ body: (ModelStore, StoredModel) throws -> Void) throws {
+        try withStore { store, folder throws in
+            // A copy on the same file system, which the store may share blocks or names with.
+            try FileManager.default.copyItem(at: tiny2, to: folder.appendingPathComponent("copy"))
+            let path = folder.appendingPathComponent("copy").path
+            try body(store, try store.importModel(ModelRecipe(path: path), name: "tiny"))
+        }
+    }
+
+    @Test func changedContentIsFoundAndNamed() throws {
+        try withImported { store, stored throws in
+            for blob in blobs(store) {
+                let url = URL(fileURLWithPath: store.folder + "/blobs/sha256/" + blob)
+                let content = [UInt8](try Data(contentsOf: url))
+                for change in [content.dropLast(), content.dropLast() + [content[content.count - 1] ^ 1], content + [0]] {
+                    try Data(change).write(to: url)
+                    let error = weightsError { _ = try store.open(stored) }
+                    #expect(error?.code == .malformed && error?.message.contains(blob) == true, "\(String(describing: error))")
+                }
+                try FileManager.default.removeItem(at: url)
+                #expect(weightsError { _ = try store.open(stored) }?.code == .notFound)
+                try Data(content).write(to: url)
+            }
+            #expect(try store.open(stored).identity() == stored.identity)
+        }
+    }
+
+    @Test func damagedManifestsAndNamesAreErrors() throws {
+        try withImported { store, stored throws in
+            let manifest = URL(fileURLWithPath: "\(store.folder)/manifests/\(stored.identity.hex).json")
+            let good = String(decoding: try Data(contentsOf: manifest), as: UTF8.self)
+            let other = String(repeating: "0", count: 64)
+            for bad in [
+                "", "{}", "[]", good.replacing("\"format\":1", with: "\"format\":2"),
+                good.replacing(stored.identity.hex, with: other),
+                good.replacing("unet/config.json", with: "../config.json"),
+                good.replacing("\"part\":\"model\"", with: "\"part\":\"x\""),
+                good.replacing("\"size\":", with: "\"size\":-"), good.replacing("\"folder\"", with: "\"file\""),
+                good.replacing("\"files\":[", with: "\"files\":[],\"x\":["),
+            ] {
+                try Data(bad.utf8).write(to: manifest)
+                #expect(weightsError { _ = try store.open(stored) } != nil, "\(bad.prefix(80))")
+            }
+            // Files of another model's making: all hashes are right, the whole is not.
+            try Data(good.replacing("\"model\":\"folder\"", with: "\"model\":\"folder\",\"prediction_type\":\"epsilon\"").utf8)
+                .write(to: manifest)
+            #expect(weightsError { _ = try store.open(stored) }?.message.contains("import it again") == true)
+            try Data(good.utf8).write(to: manifest)
+            try Data("x".utf8).write(to: URL(fileURLWithPath: store.folder + "/names/tiny"))
+            #expect(weightsError { _ = try store.models() }?.code == .malformed)
+        }
+    }
+
+    /// What a process leaves that dies at any point of an import or a removal.
+    @Test func interruptedImportsAreSweptAway() throws {
+        try withImported { store, stored throws in
+            let orphan = String(repeating: "a", count: 64)
+            let files = FileManager.default
+            try Data("x".utf8).write(to: URL(fileURLWithPath: store.folder + "/blobs/sha256/" + orphan))
+            for dead in ["1-dead", "2-dead"] {
+                try files.createDirectory(atPath: "\(store.folder)/incoming/\(dead)", withIntermediateDirectories: true)
+            }
+            try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/incoming/1-dead/lock"))
+            try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/incoming/1-dead/\(orphan)"))
+            // A removal that got as far as the name.
+            try files.removeItem(atPath: store.folder + "/names/tiny")
+            let nameless = try #require(try store.find(stored.identity.hex))
+            #expect(nameless.names.isEmpty && nameless.reference == "sha256:\(stored.identity.hex)")
+            #expect(try store.open(nameless).identity() == stored.identity)
+            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            #expect(try files.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
+            #expect(blobs(store).contains(orphan))
+            _ = try store.remove("sha256:\(stored.identity.hex)")
+            #expect(!blobs(store).contains(orphan))
+            #expect(try store.open(#require(try store.find("one"))).exists("unet/config.json"))
+        }
+    }
+
+    @Test func importsAndRemovalsAtOnceDoNotHurtEachOther() throws {
+        try withStore { store, _ throws in
+            let failures = Mutex<[String]>([])
+            ThreadGroup.run(8) { worker in
+                do {
+                    for round in 0..<3 {
+                        let model = worker % 2 == 0 ? tiny1 : tiny2
+                        let name = "m\(worker)-\(round)"
+                        let stored = try store.importModel(ModelRecipe(path: model.path), name: name)
+                        _ = try store.open(stored)
+                        if round < 2 { _ = try store.remove(name) }
+                    }
+                } catch {
+                    failures.withLock { $0.append("\(error)") }
+                }
+            }
+            #expect(failures.withLock { $0 } == [])
+            let left = try store.models()
+            #expect(left.flatMap(\.names).sorted() == (0..<8).map { "m\($0)-2" })
+            for model in left { #expect(try store.open(model).identity() == model.identity) }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
+        }
+    }
+}
+
+/// Threads of the test's own.
+private enum ThreadGroup {
+    static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+        let left = Mutex(count)
+        for index in 0..<count {
+            Thread.detachNewThread {
+                body(index)
+                left.withLock { $0 -= 1 }
+            }
+        }
+        while left.withLock({ $0 }) > 0 { usleep(2000) }
+    }
+}
