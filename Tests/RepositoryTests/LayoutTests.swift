@@ -37,6 +37,7 @@ import Testing
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/unet/diffusion_pytorch_model-00002-of-00002.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/vae/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd21/unet/diffusion_pytorch_model.safetensors",
+            "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl/unet/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl-turbo/unet/diffusion_pytorch_model.safetensors",
         ]
         let large = try SourceTree.everyFile().filter {
