@@ -1,4 +1,5 @@
 import ContentHash
+import FoundationEssentials
 import TensorCore
 import TestSupport
 import Testing
