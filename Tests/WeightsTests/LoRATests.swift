@@ -1,4 +1,5 @@
 import ContentHash
+import Foundation
 import TensorCore
 import TestSupport
 import Testing
