@@ -17,8 +17,8 @@ struct Batch {
 
     /// Finds every file writable before anything is rendered.
     ///
-    /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it, several pictures
-    /// get their numbers before the ending: `apple.png` becomes `apple_1.png`, `apple_2.png` and so on.
+    /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it, several
+    /// pictures get their numbers before the ending: `apple.png` becomes `apple_1.png`, `apple_2.png` and so on.
     init(_ request: RenderRequest, count: Int, output: OutputOptions) throws(CommandFailure) {
         guard (1...Self.countLimit).contains(count) else {
             throw CommandFailure(.usage, "--batch-count must be from 1 to \(Self.countLimit), not \(count).")
