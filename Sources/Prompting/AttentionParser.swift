@@ -125,14 +125,15 @@ struct AttentionParser {
 
     private mutating func note(_ phrase: String) {
         // A few are enough to see what is wrong.
-        if notes.count < 4 { notes.append(phrase) }
+        if notes.count < 4, !notes.contains(phrase) { notes.append(phrase) }
     }
 
     /// Ends the text that has gathered; `BREAK` in it becomes a break.
     private mutating func flush() {
         guard !gathered.isEmpty else { return }
+        if !Self.places(of: "AND", in: gathered).isEmpty { note("has the word AND, which joins nothing here; it is text") }
         var start = 0
-        for word in Self.breaks(in: gathered) {
+        for word in Self.places(of: "BREAK", in: gathered) {
             append(gathered[start..<word.lowerBound])
             pieces.append(.chunkBreak)
             start = word.upperBound
@@ -155,9 +156,9 @@ struct AttentionParser {
 }
 
 extension AttentionParser {
-    /// Where the word BREAK stands.
-    private static func breaks(in text: [Unicode.Scalar]) -> [Range<Int>] {
-        let word = Array("BREAK".unicodeScalars)
+    /// Where a word stands.
+    private static func places(of word: String, in text: [Unicode.Scalar]) -> [Range<Int>] {
+        let word = Array(word.unicodeScalars)
         var found: [Range<Int>] = []
         var index = 0
         while index + word.count <= text.count {

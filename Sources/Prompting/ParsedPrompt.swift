@@ -7,7 +7,8 @@
 /// - What stands between the last colon and the `)` of a bracket is a weight when it is a decimal number. When it is one word
 ///   that begins like a number (a digit, a sign, a point) or is `nan` or `inf`, it is refused. Anything else is text, as is
 ///   a colon elsewhere.
-/// - The web UI's prompt editing `[a:b:10]` and alternation `[a|b]` are refused: they would be misread.
+/// - The web UI's prompt editing `[a:b:10]` and alternation `[a|b]` are refused: they would be misread. Its `AND`, which
+///   composes prompts, is text here, and a note says so.
 public struct ParsedPrompt: Sendable, Equatable {
     /// A piece of a prompt.
     public enum Part: Sendable, Equatable {

@@ -40,7 +40,13 @@ extension EndToEnd {
             (["--structure-fraction", "1.5"], "1.5"),
             (["--structure-fraction", "half"], "half"), (["--stride", "0"], "stride"), (["--patch", "7"], "patch"),
             (["--backend", "abacus"], "abacus"), (["--nonsense"], "--nonsense"), (["stray"], "stray"),
-            (["--eta", "-1"], "eta"),
+            (["--eta", "-1"], "eta"), (["--clip-skip", "101"], "clip skip"), (["--clip-skip", "40"], "text encoder"),
+            (["--guidance-rescale", "2"], "rescale"), (["--detail-cfg-scale", "99"], "detail"),
+            (["--original-size", "512"], "--original-size must be a size such as 1024x768"),
+            (["--target-size", "1x-2"], "--target-size"), (["--crop-coords-top-left", "1x2"], "--crop-coords-top-left"),
+            (["--target-size", "64x64"], "SDXL"), (["--hidiffusion-family", "flux"], "sdxl_playground"),
+            (["--hidiffusion-family", "sdxl"], "recipe"), (["-n", "(a:1.2.3)"], "In the negative prompt: The weight"),
+            (["-n", "[a:b:10]"], "Prompt editing"),
         ])
         func commandLinesThatCannotBeRun(_ options: [String], _ mentions: String) async throws {
             let folder = try Folder()

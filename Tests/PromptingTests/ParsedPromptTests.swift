@@ -69,7 +69,9 @@ import Testing
         #expect(try ParsedPrompt("(a:heavy)").notes.first?.contains("\"(a:heavy)\"; it is read as text") == true)
         #expect(try ParsedPrompt("(a").notes == ["has a bracket that is not closed; it counts to the end"])
         #expect(try ParsedPrompt("(a) [b] (c: d) e:f (g:1.2) :)").notes.isEmpty)
-        #expect(try ParsedPrompt(String(repeating: "(a:b)", count: 50)).notes.count == 4)
+        #expect(try ParsedPrompt((0..<50).map { "(a:b\($0))" }.joined()).notes.count == 4)
+        #expect(try ParsedPrompt("a AND b AND c").notes == ["has the word AND, which joins nothing here; it is text"])
+        #expect(try ParsedPrompt("BAND and ANDY").notes.isEmpty)
     }
 
     /// Random prompts give each letter the weight that the reference gives it.

@@ -129,9 +129,10 @@ import Weights
         let turbo: [String: JSONValue] = [
             "_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
         ]
+        let edm: [String: JSONValue] = ["_class_name": "EDMDPMSolverMultistepScheduler"]
         let cases: [([String: JSONValue], Int, ModelFamily, HiDiffusionFamily)] = [
             (GoldenModels.euler, 4, .sdxl, .sdxl), (GoldenModels.euler, 9, .sdxl, .sdxlInpainting),
-            (turbo, 4, .sdxlTurbo, .sdxlTurbo),
+            (turbo, 4, .sdxlTurbo, .sdxlTurbo), (edm, 4, .playground, .sdxlPlayground),
             (["_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"], 4, .sdxl, .sdxl),
         ]
         for (scheduler, channels, family, recipe) in cases {
@@ -141,13 +142,22 @@ import Weights
                         GoldenModels.schedulerPath: scheduler, "unet/config.json": ["in_channels": .integer(Int64(channels))],
                     ]))
             #expect(model.family == family && model.hiDiffusionFamily == recipe && model.isInpainting == (channels == 9))
-            #expect(model.recommended.steps == (family == .sdxlTurbo ? 4 : 25))
-            #expect(model.recommended.guidanceScale == (family == .sdxlTurbo ? 1 : 7))
+            let settings: (Int, Float) = family == .sdxlTurbo ? (4, 1) : family == .playground ? (25, 3) : (25, 7)
+            #expect((model.recommended.steps, model.recommended.guidanceScale) == settings)
         }
         for (name, family) in [("tiny-sd15", ModelFamily.sd1), ("tiny-sd21", .sd2)] {
             let model = try ModelDescription(source: GoldenModels.source(name))
             #expect(model.family == family && model.hiDiffusionFamily == .sd15 && model.recommended == .general)
         }
+        let distilled = try ModelDescription(
+            source: GoldenModels.source(
+                "tiny-sd21",
+                setting: [
+                    GoldenModels.schedulerPath: [
+                        "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
+                    ]
+                ]))
+        #expect(distilled.family == .sd2Turbo && distilled.recommended.steps == 4 && distilled.hiDiffusionFamily == .sd15)
     }
 
     @Test func theRecipeCanBeChosen() throws {
