@@ -24,13 +24,12 @@ struct RenderCommand: ParsableCommand {
         let model = try describe(source)
         let found = try loras.resolve(asked)
         let request = found.request
-        let plan = try plan(request, model, found.library)
+        _ = try plan(request, model, found.library)
         try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
-        if !output.quiet { for note in plan.notes { view.note("note: \(note)") } }
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
             verbose: output.verbose)
