@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import PatchGeometry
+import RandomStreams
 import Samplers
 import StrictJSON
 import TensorCore
@@ -44,6 +45,10 @@ struct CutDiffusionPipeline {
         else { throw GoldenError.failed("the run has \(phases.structureSteps) structure steps and \(grid.count) patches") }
         sampler = try SchedulerCases.sampler(run.model().source.json("scheduler/scheduler_config.json"), steps: steps)
         guard sampler.method == .euler else { throw GoldenError.unsupported("this kind is implemented for Euler only") }
+        let scale = try parameters.number("init_noise_sigma")
+        guard abs(Double(sampler.initialNoiseScale) - scale) <= 1e-6 * scale else {
+            throw GoldenError.failed("the sampler begins with noise of \(sampler.initialNoiseScale)")
+        }
         slip =
             try parameters.flag("quirk_q1")
             ? SigmaSlip(sigmas: sampler.sigmas, viewBatchSize: parameters.integer("view_batch_size", in: 1...65536)) : nil
@@ -112,14 +117,22 @@ struct CutDiffusionPipeline {
         return patches
     }
 
-    /// The permutations of each structure step; nil without interaction.
+    /// The permutations of each structure step, which must be those of the case's seed; nil without interaction.
     private func mixings() throws -> [PixelInteraction]? {
         guard try run.parameters.flag("shuffle"), grid.count > 1 else { return nil }
         let shape = [phases.structureSteps, channels, grid.patchHeight, grid.patchWidth, grid.count]
         let (values, _) = try run.integers("permutations", shape)
         let size = values.count / phases.structureSteps
-        return try (0..<phases.structureSteps).map {
-            try CutDiffusionCases.interaction(values[($0 * size)..<(($0 + 1) * size)], patchCount: grid.count)
+        var stream = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+        return try (0..<phases.structureSteps).map { step in
+            let own = values[(step * size)..<((step + 1) * size)]
+            let drawn = (0..<(size / grid.count)).flatMap { _ in stream.permutation(count: grid.count) }
+            guard drawn.elementsEqual(own) else {
+                throw GoldenError.failed("the permutations of step \(step) are not those that torch draws from the seed")
+            }
+            // The reference's Euler step draws noise for all patches from the same stream and does not use it.
+            _ = stream.normals(count: size)
+            return try CutDiffusionCases.interaction(own, patchCount: grid.count)
         }
     }
 
@@ -129,12 +142,19 @@ struct CutDiffusionPipeline {
         let views = try ViewGrid(
             height: grid.height, width: grid.width, window: side, stride: run.parameters.integer("stride", in: 1...4096))
         let (corners, shape) = try run.integers("views", [phases.detailSteps, views.count, 4])
+        guard try run.parameters.integer("jitter_radius", in: 0...4096) == views.jitterRadius else {
+            throw GoldenError.failed("the jitter radius is \(views.jitterRadius)")
+        }
+        var random = PythonRandom(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
         var canvas = start
         var (latents, allIDs): ([Float], [Float]) = ([], [])
         for detailStep in 0..<phases.detailSteps {
             let step = phases.structureSteps + detailStep
             let range = (detailStep * shape[1] * 4)..<((detailStep + 1) * shape[1] * 4)
             let boxes = try CutDiffusionCases.views(Array(corners[range]), views)
+            guard boxes == views.jitteredViews(using: &random) else {
+                throw GoldenError.failed("the views of step \(step) are not those that Python draws from the seed")
+            }
             guard views.coverage(of: boxes).allSatisfy({ $0 > 0 }) else {
                 throw GoldenError.failed("the views of step \(step) do not cover the canvas")
             }

@@ -39,6 +39,9 @@ struct GoldenCase {
         let name = try top.string("expected")
         expected = try TensorFile(path: GoldenCase.path(name, below: folder), name: name)
         guard !expected.tensors.isEmpty else { throw .failed("\(name) holds no tensor to compare with") }
+        if let stranger = byTensor.keys.sorted().first(where: { expected.tensors[$0] == nil }) {
+            throw .failed("\(path): there is a tolerance for \(stranger), which \(name) does not have")
+        }
     }
 
     private static func tolerance(_ rule: Parameters) throws(GoldenError) -> Tolerance {

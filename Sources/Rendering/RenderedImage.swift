@@ -45,6 +45,7 @@ struct GenerationParameters {
             ("Size", "\(plan.width)x\(plan.height)"),
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
         ]
+        if let source = plan.source { pairs.append(("Denoising strength", Self.short(Float(source.strength)))) }
         if plan.clipSkip > (model.family.isXL ? 2 : 1) { pairs.append(("Clip skip", String(plan.clipSkip))) }
         if plan.guidanceRescale > 0 { pairs.append(("CFG Rescale", Self.short(plan.guidanceRescale))) }
         if plan.detailGuidanceScale != plan.guidanceScale {

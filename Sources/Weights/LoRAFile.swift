@@ -48,7 +48,7 @@ public struct LoRAFile: Sendable {
     private init(content: FileBytes, name: String) throws(WeightsError) {
         let file = try SafetensorsFile(content: content, name: name)
         (self.name, self.content, self.file) = (name, content, file)
-        digest = withExtendedLifetime(content) { SHA256Digest(of: content.bytes) }
+        digest = content.digest()
         layers = try LoRAReader(file).layers()
     }
 

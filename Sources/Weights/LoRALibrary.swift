@@ -98,7 +98,7 @@ public final class LoRALibrary: Sendable {
             return known.digest == digest
         }
         guard let content = try? FileBytes(mapping: path) else { return false }
-        let found = withExtendedLifetime(content) { SHA256Digest(of: content.bytes) }
+        let found = content.digest()
         known.withLock {
             $0[path] = Known(size: size, seconds: time.tv_sec, nanoseconds: time.tv_nsec, digest: found)
         }

@@ -67,10 +67,10 @@ struct LoRATargets {
     }
 
     private func noCounterpart(_ layer: LoRALayer, more: Int, _ lora: LoRAFile) -> WeightsError {
-        let others = more > 0 ? " and \(more) more layers" : ""
+        let others = more > 0 ? " and \(more) more layers have" : " has"
         return WeightsError(
             .unusedTensors,
-            "\(lora.name): the layer of \(quoted(layer.down))\(others) has no counterpart in \(model)\(hint(lora)).")
+            "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)).")
     }
 
     /// Whose LoRA it may be, where that can be told.
@@ -140,7 +140,7 @@ struct LoRATraits: Equatable {
     /// What shows that a LoRA was made for another family than a model's; nil when nothing does.
     func difference(to model: LoRATraits) -> String? {
         if let textWidth, let taken = model.textWidth, textWidth != taken {
-            return "it looks like a LoRA for \(Self.family(textWidth)), and the model is \(Self.family(taken))"
+            return "it looks like a LoRA for \(Self.family(textWidth)), and this is \(Self.family(taken))"
         }
         if hasSecondTextEncoder && !model.hasSecondTextEncoder {
             return "it looks like a LoRA for SDXL (it changes a second text encoder), and the model has one text encoder"

@@ -150,7 +150,8 @@ extension ModelSource {
         let content = FileBytes(configuration.setting(.object(JSONObject("prediction_type", wanted))).canonicalBytes())
         let given = [path: FileStore.Given(content: content, location: location(of: path))]
         return ModelSource(
-            name: name, store: FileStore(store, given: given), variant: variant, renamed: renamed, isPlain: false)
+            name: name, store: FileStore(store, given: given), variant: variant, renamed: renamed, isPlain: false,
+            loras: loras)
     }
 }
 

@@ -68,7 +68,7 @@ public struct ModelSource: Sendable {
 
     /// The same model under another name.
     func renamed(_ name: String) -> ModelSource {
-        ModelSource(name: name, store: store, variant: variant, renamed: renamed, isPlain: isPlain)
+        ModelSource(name: name, store: store, variant: variant, renamed: renamed, isPlain: isPlain, loras: loras)
     }
 
     /// The bytes of the file `path`.

@@ -30,7 +30,7 @@ extension ModelSource {
             renamed["vae"] = RenamedComponent(file: file, label: SeparateVAE.label, pieces: pieces)
             return ModelSource(
                 name: self.name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
-                renamed: renamed, isPlain: false)
+                renamed: renamed, isPlain: false, loras: loras)
         }
     }
 
@@ -63,7 +63,7 @@ extension ModelSource {
         renamed["vae"] = nil
         return ModelSource(
             name: name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
-            renamed: renamed, isPlain: false)
+            renamed: renamed, isPlain: false, loras: loras)
     }
 }
 

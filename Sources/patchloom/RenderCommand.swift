@@ -18,23 +18,28 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // Everything that can be wrong is found before a process is started.
         let asked = try picture.request()
-        let place = try output.place()
+        var batch = try Batch(asked, count: output.batchCount, output: output)
         let source = try checkpoint.source()
         let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
         let model = try describe(source)
         let found = try loras.resolve(asked)
-        let request = found.request
-        _ = try plan(request, model, found.library)
+        _ = try plan(found.request, model, found.library)
+        try batch.map { asked throws(CommandFailure) in
+            var request = found.request
+            request.seed = asked.seed
+            return request
+        }
         try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
-        if picture.seed < 0 { view.note("seed \(request.seed)") }
+        if picture.seed < 0 { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
             verbose: output.verbose)
-        let result = try session.run(request, view: &view, place: place)
-        Report(request: request, output: output, result: result).print(view: &view)
+        try session.run(batch, view: &view) { item, result, view in
+            Report(item: item, output: output, result: result).print(view: &view)
+        }
     }
 }
 

@@ -9,8 +9,8 @@ import Weights
 final class RenderSession {
     private enum Event: Sendable {
         case job(JobEvent)
-        /// The job's events ended.
-        case jobEnded
+        /// The events of the batch's picture with this number ended.
+        case jobEnded(Int)
         case worker(WorkerPool.Report)
         case signal(Int32)
     }
@@ -60,8 +60,12 @@ final class RenderSession {
         }
     }
 
-    /// Renders and writes the picture. However it returns, no worker is left.
-    func run(_ request: RenderRequest, view: inout ProgressView, place: OutputFile) throws(CommandFailure) -> RenderResult {
+    /// Renders and writes the pictures, one after the other. However it returns, no worker is left.
+    ///
+    /// - Parameter done: called when a picture is written.
+    func run(
+        _ batch: Batch, view: inout ProgressView, done: (Batch.Item, RenderResult, inout ProgressView) -> Void
+    ) throws(CommandFailure) {
         defer {
             // Workers end when their coordinator says goodbye; they are not to be replaced then.
             pool.expectEndings()
@@ -71,32 +75,38 @@ final class RenderSession {
         }
         try SignalListener.start([SIGINT, SIGTERM]) { [events] in events.post(.signal($0)) }
         try pool.start()
-        let job: RenderJob
-        do { job = try coordinator.submit(request, model: nil) } catch { throw CommandFailure(error) }
-        forward(job)
-        let result = try follow(job, view: &view)
-        do { try place.write(result.png) } catch { throw CommandFailure(error) }
-        return result
-    }
-
-    private func forward(_ job: RenderJob) {
-        let events = self.events
-        Task {
-            for await event in job.events { events.post(.job(event)) }
-            events.post(.jobEnded)
+        for (number, item) in batch.items.enumerated() {
+            let job: RenderJob
+            do { job = try coordinator.submit(item.request, model: nil) } catch { throw CommandFailure(error) }
+            forward(job, number)
+            let result = try follow(job, number, view: &view)
+            do { try item.place.write(result.png) } catch { throw CommandFailure(error) }
+            done(item, result, &view)
         }
     }
 
-    private func follow(_ job: RenderJob, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
+    private func forward(_ job: RenderJob, _ number: Int) {
+        let events = self.events
+        Task {
+            for await event in job.events { events.post(.job(event)) }
+            events.post(.jobEnded(number))
+        }
+    }
+
+    private func follow(
+        _ job: RenderJob, _ number: Int, view: inout ProgressView
+    ) throws(CommandFailure) -> RenderResult {
         while true {
             switch events.next() {
             case .job(let event):
                 if let result = try view.show(event) { return result }
+            // The end of the picture before may come after its result.
+            case .jobEnded(let ended) where ended != number: continue
             case .jobEnded: throw CommandFailure(.internalFault, "The job ended without a result.")
             case .worker(let report): try heard(report, view: &view)
             case .signal(let signal):
                 job.cancel()
-                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; nothing was written.")
+                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; the picture was not written.")
             case nil: continue
             }
         }

@@ -1,10 +1,11 @@
+import ImageFiles
 import Rendering
 import Runtime
 import StrictJSON
 
 /// What is said when a picture is done.
 struct Report {
-    let request: RenderRequest
+    let item: Batch.Item
     let output: OutputOptions
     let result: RenderResult
 
@@ -13,14 +14,15 @@ struct Report {
         view.clear()
         if output.timings { for line in Self.lines(result.timings) { writeAll(Array("\(line)\n".utf8), to: 2) } }
         let seconds = Self.fixed(result.timings.wall / .seconds(1), digits: 1)
-        view.note("\(TerminalText.printable(output.output)): \(result.width)x\(result.height) in \(seconds) s")
+        view.note("\(TerminalText.printable(item.place.path)): \(result.width)x\(result.height) in \(seconds) s")
         if output.json { Swift.print(String(decoding: summary.canonicalBytes(), as: UTF8.self)) }
     }
 
     private var summary: JSONValue {
         [
-            "output": .string(output.output), "width": .integer(Int64(result.width)), "height": .integer(Int64(result.height)),
-            "seed": .integer(Int64(clamping: request.seed)), "parameters": .string(result.parameters),
+            "output": .string(item.place.path), "width": .integer(Int64(result.width)),
+            "height": .integer(Int64(result.height)),
+            "seed": .integer(Int64(clamping: item.request.seed)), "parameters": .string(result.parameters),
             "timings": Self.json(result.timings),
         ]
     }

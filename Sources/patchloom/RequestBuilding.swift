@@ -1,4 +1,3 @@
-import ImageFiles
 import PatchGeometry
 import Rendering
 import Samplers
@@ -74,12 +73,5 @@ extension RequestOptions {
             throw CommandFailure(.usage, "--\(option) must be one of \(words), not '\(word)'.")
         }
         return choice
-    }
-}
-
-extension OutputOptions {
-    /// The place of the picture, found writable.
-    func place() throws(CommandFailure) -> OutputFile {
-        do { return try OutputFile(path: output, replacesExisting: !noClobber) } catch { throw CommandFailure(error) }
     }
 }

@@ -105,18 +105,19 @@ struct RequestOptions: ParsableArguments {
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
 }
 
-/// How many pictures are made of one request.
-struct BatchOptions: ParsableArguments {
+/// Where the picture goes and how much is said on the way.
+struct OutputOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The PNG file to write; an existing one is replaced. %d, or %03d with zeros, stands for the picture's number.",
+            valueName: "file"))
+    var output: String
+
     @Option(
         name: [.customShort("b"), .long], parsing: .unconditional,
         help: ArgumentHelp("Make so many pictures, each with the next seed.", valueName: "number"))
     var batchCount = 1
-}
-
-/// Where the picture goes and how much is said on the way.
-struct OutputOptions: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("The PNG file to write; an existing one is replaced.", valueName: "file"))
-    var output: String
 
     @Flag(help: "Refuse to replace an existing file.")
     var noClobber = false

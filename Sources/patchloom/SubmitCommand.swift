@@ -29,17 +29,20 @@ struct SubmitCommand: ParsableCommand {
                 .usage,
                 "--lora \(path) is a path; name a LoRA in the coordinator's folder of --lora-model-dir, such as ink:0.8.")
         }
-        let place = try output.place()
+        let batch = try Batch(request, count: output.batchCount, output: output)
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(request.seed)") }
         if let model, !(1...256).contains(model.utf8.count) {
             throw CommandFailure(.usage, "--model must be a name or an identity, of at most 256 bytes.")
         }
         let session = try SubmitSession(coordinator: coordinator, model: model, token: try access.token())
-        let result = try session.run(request, view: &view)
-        view.clear()
-        do { try place.write(result.png) } catch { throw CommandFailure(error) }
-        Report(request: request, output: output, result: result).print(view: &view)
+        try session.listenToSignals()
+        for item in batch.items {
+            let result = try session.run(item.request, view: &view)
+            view.clear()
+            do { try item.place.write(result.png) } catch { throw CommandFailure(error) }
+            Report(item: item, output: output, result: result).print(view: &view)
+        }
     }
 }
 
@@ -64,11 +67,15 @@ private final class SubmitSession: Sendable {
         events = try EventQueue()
     }
 
-    func run(_ request: RenderRequest, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
+    /// Lets signals stop the picture in hand. To be called once, before the first.
+    func listenToSignals() throws(CommandFailure) {
         try SignalListener.start([SIGINT, SIGTERM]) { [self] signal in
             isCancelled.store(true, ordering: .relaxed)
             events.post(.signal(signal))
         }
+    }
+
+    func run(_ request: RenderRequest, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
         Thread.detachNewThread { [self] in events.post(.ended(rendered(request))) }
         var stoppedBy: Int32?
         while true {
@@ -77,7 +84,7 @@ private final class SubmitSession: Sendable {
             case .signal(let signal): stoppedBy = stoppedBy ?? signal
             case .ended(let result):
                 if let stoppedBy {
-                    throw CommandFailure(SignalListener.status(stoppedBy), "Stopped by a signal; nothing was written.")
+                    throw CommandFailure(SignalListener.status(stoppedBy), "Stopped by a signal; the picture was not written.")
                 }
                 do { return try result.get() } catch { throw CommandFailure(error) }
             case nil: continue

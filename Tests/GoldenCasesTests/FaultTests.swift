@@ -88,6 +88,9 @@ import Testing
         for decibels in ["0", "-3", "-1e30"] {
             try expectFailure("must be positive") { try $0.writePooling(tolerance: "{\"psnr\": \(decibels)}") }
         }
+        try expectFailure("a tolerance for z") {
+            try $0.writePooling(tolerance: #"{"atol": 0, "rtol": 0, "per_tensor": {"z": {"atol": 1, "rtol": 0}}}"#)
+        }
         try expectFailure("\"rtol\" is missing") { try $0.writePooling(tolerance: #"{"atol": 1}"#) }
         try expectFailure("kind \"quantum\" is not known") { folder in
             try folder.writePooling()

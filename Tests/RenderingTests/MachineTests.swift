@@ -11,6 +11,9 @@ import Weights
 @Suite struct MachineTests {
     static let model = try? ModelDescription(source: .embeddedModel)
 
+    /// Every method that the embedded model takes.
+    static let methods = SamplingMethod.allCases.filter { $0 != .edmEuler && $0 != .edmDPMpp2m }
+
     private func machine(_ request: RenderRequest) throws -> RenderMachine {
         try RenderMachine(request: request, model: try #require(Self.model))
     }
@@ -29,8 +32,8 @@ import Weights
             timestep: Float(sampler.timesteps[call]))
     }
 
-    @Test(arguments: [(SamplingMethod.ddim, Float(0)), (.ddim, 1), (.euler, 0)])
-    func directIsTheUsualLoop(_ method: SamplingMethod, _ eta: Float) throws {
+    @Test(arguments: [(SamplingMethod.ddim, Float(0)), (.ddim, 1)] + methods.map { ($0, nil) })
+    func directIsTheUsualLoop(_ method: SamplingMethod, _ eta: Float?) throws {
         let request = RenderRequest.square(96) {
             ($0.samplingMethod, $0.eta, $0.seed) = (method, eta, 6)
             $0.height = 64
@@ -53,11 +56,12 @@ import Weights
     }
 
     /// CutDiffusion as the specification tells it (1.6 to 1.9): interaction, relocation, jittered views, means.
-    @Test(arguments: [
-        (256, 256, SamplingMethod.ddim, Float(0)), (256, 256, .ddim, 0.7), (384, 256, .euler, 0), (128, 256, .ddim, 0),
-        (200, 328, .ddim, 0),
-    ])
-    func cutIsCutDiffusion(_ width: Int, _ height: Int, _ method: SamplingMethod, _ eta: Float) throws {
+    @Test(
+        arguments: [
+            (256, 256, SamplingMethod.ddim, Float(0)), (256, 256, .ddim, 0.7), (384, 256, .euler, 0), (128, 256, .ddim, 0),
+            (200, 328, .ddim, 0), (200, 328, .dpmpp2m, nil), (200, 328, .dpmppSDE, nil),
+        ] + methods.map { (256, 256, $0, nil) })
+    func cutIsCutDiffusion(_ width: Int, _ height: Int, _ method: SamplingMethod, _ eta: Float?) throws {
         let request = RenderRequest.square(width, steps: 6) {
             ($0.height, $0.samplingMethod, $0.eta, $0.seed) = (height, method, eta, 13)
             $0.structureFraction = .half

@@ -55,7 +55,8 @@ private func open(
 @Suite struct DetectionTests {
     @Test func familiesAreKnownByTensors() throws {
         for (tensors, family, size, prediction) in [
-            (Marks.first, CheckpointFamily.stableDiffusion1, 512, "epsilon"), (Marks.second, .stableDiffusion2, 768, "v_prediction"),
+            (Marks.first, CheckpointFamily.stableDiffusion1, 512, "epsilon"),
+            (Marks.second, .stableDiffusion2, 768, "v_prediction"),
             (Marks.xl, .stableDiffusionXL, 1024, "epsilon"),
         ] {
             try open(tensors) { source in

@@ -1,5 +1,7 @@
 import ContentHash
+import Foundation
 import TensorCore
+import TestSupport
 import Testing
 import Weights
 
@@ -196,6 +198,36 @@ import Weights
         #expect(try identity([LoRAUse(renamed)]) == all[1])
         #expect(try base.applying([LoRAUse(a)]).applying([LoRAUse(b)]).identity() == all[4])
         #expect(a.dataDigest() == renamed.dataDigest() && a.dataDigest() != a.digest)
+    }
+
+    /// A checkpoint in one file has other names and the same layers; an f16 file of factors is what it says in f32.
+    @Test(.enabled(if: Fixtures.sharedGolden != nil), arguments: ["tiny-sd15", "tiny-sdxl"])
+    func aCheckpointInOneFileIsChangedAsItsFolderIs(_ model: String) throws {
+        let models = try #require(Fixtures.sharedGolden).appendingPathComponent("models")
+        func path(_ name: String) -> String { models.appendingPathComponent(name).path }
+        var recipe = ModelRecipe(path: path("single-file/\(model)-f32.safetensors"))
+        recipe.configuration = path(model)
+        let sources = [try ModelSource.folder(path(model)), try ModelSource.open(recipe)]
+        for naming in ["kohya", "peft", "kohya-f16"] {
+            let use = LoRAUse(try LoRAFile(path: path("lora/\(model)-\(naming).safetensors")), scale: 0.7)
+            let composed = try sources.map { try $0.applying([use]) }
+            let encoders: Set<String> = model == "tiny-sdxl" ? ["text_encoder", "text_encoder_2"] : ["text_encoder"]
+            #expect(composed.allSatisfy { $0.changedComponents == encoders.union(["unet"]) })
+            for component in composed[0].changedComponents {
+                let layers =
+                    component == "unet"
+                    ? ["down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.resnets.0.conv1"]
+                    : ["text_model.encoder.layers.0.self_attn.q_proj", "text_model.encoder.layers.0.mlp.fc1"]
+                for layer in layers {
+                    let name = layer + ".weight"
+                    let scopes = try (sources + composed).map { try $0.weights(component: component) }
+                    let shape = try #require(scopes[0].shape(of: name))
+                    let values = try scopes.map { try $0.tensor(name, shape: shape).array }
+                    #expect(values[0] == values[1] && values[2] == values[3], "\(naming) \(component) \(layer)")
+                    #expect(values[0] != values[2], "\(naming) \(component) \(layer) is as it was")
+                }
+            }
+        }
     }
 
     /// A pair of factors of rank 2 in PEFT's naming.

@@ -1,0 +1,71 @@
+import ImageFiles
+import Rendering
+import Runtime
+
+/// The pictures of one command: one, or several of one request, each with the next seed and a file of its own.
+struct Batch {
+    /// One picture and where it goes.
+    struct Item {
+        var request: RenderRequest
+        let place: OutputFile
+    }
+
+    /// The most pictures of one command.
+    static let countLimit = 1000
+
+    private(set) var items: [Item]
+
+    /// Finds every file writable before anything is rendered.
+    ///
+    /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it, several
+    /// pictures get their numbers before the ending: `apple.png` becomes `apple_1.png`, `apple_2.png` and so on.
+    init(_ request: RenderRequest, count: Int, output: OutputOptions) throws(CommandFailure) {
+        guard (1...Self.countLimit).contains(count) else {
+            throw CommandFailure(.usage, "--batch-count must be from 1 to \(Self.countLimit), not \(count).")
+        }
+        guard request.seed <= .max - UInt64(count - 1) else {
+            throw CommandFailure(.usage, "The seed \(request.seed) is too large to count \(count) pictures on from it.")
+        }
+        items = []
+        for index in 0..<count {
+            var numbered = request
+            numbered.seed += UInt64(index)
+            let path = Self.path(output.output, number: index + 1, of: count)
+            do {
+                items.append(Item(request: numbered, place: try OutputFile(path: path, replacesExisting: !output.noClobber)))
+            } catch {
+                throw CommandFailure(error)
+            }
+        }
+    }
+
+    /// Changes every request alike.
+    mutating func map(_ change: (RenderRequest) throws(CommandFailure) -> RenderRequest) throws(CommandFailure) {
+        for index in items.indices { items[index].request = try change(items[index].request) }
+    }
+
+    static func path(_ pattern: String, number: Int, of count: Int) -> String {
+        if let filled = filled(pattern, number) { return filled }
+        guard count > 1 else { return pattern }
+        let name = pattern.lastIndex(of: "/").map { pattern.index(after: $0) } ?? pattern.startIndex
+        // A dot at the start of a name begins no ending.
+        guard let dot = pattern[name...].dropFirst().lastIndex(of: ".") else { return "\(pattern)_\(number)" }
+        return "\(pattern[..<dot])_\(number)\(pattern[dot...])"
+    }
+
+    /// The pattern with its first `%d` or `%0Nd` replaced; nil when it has none.
+    private static func filled(_ pattern: String, _ number: Int) -> String? {
+        var start = pattern.startIndex
+        while let percent = pattern[start...].firstIndex(of: "%") {
+            let digits = pattern[pattern.index(after: percent)...].prefix { $0.isASCII && $0.isNumber }
+            let end = digits.endIndex
+            if end < pattern.endIndex, pattern[end] == "d", digits.isEmpty || digits.hasPrefix("0") && digits.count == 2 {
+                let text = String(number)
+                let zeros = String(repeating: "0", count: max(0, (Int(digits) ?? 0) - text.count))
+                return pattern[..<percent] + zeros + text + pattern[pattern.index(after: end)...]
+            }
+            start = pattern.index(after: percent)
+        }
+        return nil
+    }
+}

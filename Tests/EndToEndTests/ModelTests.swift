@@ -1,0 +1,161 @@
+import Foundation
+import ImageFiles
+import StrictJSON
+import TestSupport
+import Testing
+
+extension EndToEnd {
+    /// Models in single files and in the store, through the real program.
+    @Suite struct ModelTests {
+        private static let small = [
+            "render", "-p", "a red apple on a blue background", "-W", "128", "-H", "128", "--steps", "2", "--workers", "1",
+            "-q",
+        ]
+
+        /// The pixels of one small picture.
+        private static func pixels(_ options: [String], _ folder: Folder) async throws -> [UInt8] {
+            let path = folder.file("picture.png")
+            let program = try Program(small + options + ["-o", path], in: folder, environment: store(folder))
+            defer { program.end() }
+            let ending = try await program.wait()
+            try #require(ending.code == 0, "\(program.errorLines)")
+            let picture = try Picture(path)
+            picture.expectContent()
+            return picture.image.pixels
+        }
+
+        private static func store(_ folder: Folder) -> [String: String] {
+            ["PATCHLOOM_HOME": folder.file("store"), "XDG_CACHE_HOME": folder.file("cache")]
+        }
+
+        private static func run(_ arguments: [String], _ folder: Folder) async throws -> Program {
+            let program = try Program(arguments, in: folder, environment: store(folder))
+            defer { program.end() }
+            let ending = try await program.wait()
+            try #require(ending.code == 0, "\(program.errorLines)")
+            return program
+        }
+
+        @Test func oneModelInEveryFormGivesTheSamePixels() async throws {
+            let folder = try Folder()
+            let model = BadInputTests.model
+            let tensors = try SingleFiles.checkpoint(of: URL(fileURLWithPath: model), hasOpenCLIP: false)
+            let isHalf = tensors.contains { $0.type == "F16" }
+            try Data(FileTensor.file(tensors)).write(to: URL(fileURLWithPath: folder.file("a.safetensors")))
+            let wide = FileTensor.file(tensors.map { $0.type == "F16" ? $0.widened() : $0 })
+            try Data(wide).write(to: URL(fileURLWithPath: folder.file("wide.safetensors")))
+            #expect(isHalf, "the embedded model's weights were stored in half precision")
+
+            let expected = try await Self.pixels([], folder)
+            #expect(try await Self.pixels(["-m", model], folder) == expected)
+            let configuration = ["--model-config", model]
+            for name in ["a.safetensors", "wide.safetensors"] {
+                #expect(try await Self.pixels(["-m", folder.file(name)] + configuration, folder) == expected, "\(name)")
+            }
+            #expect(try await Self.pixels(["--vae", folder.file("a.safetensors")], folder) == expected)
+            #expect(try await Self.pixels(["--prediction", "eps"], folder) == expected)
+            #expect(try await Self.pixels(["--prediction_type", "v"], folder) != expected)
+
+            let imported = try await Self.run(
+                ["model", "import", folder.file("a.safetensors"), "--name", "apple", "--json"] + configuration, folder)
+            let identity = try #require(try CommandTests.json(imported)["identity"]?.stringValue)
+            try FileManager.default.removeItem(atPath: folder.file("a.safetensors"))
+            for reference in ["apple", "sha256:\(identity)", String(identity.prefix(8))] {
+                #expect(try await Self.pixels(["-m", reference], folder) == expected, "\(reference)")
+            }
+        }
+
+        @Test func theStoreIsListedLookedIntoAndEmptied() async throws {
+            let folder = try Folder()
+            let empty = try await Self.run(["model", "list"], folder)
+            #expect(empty.outputLines.isEmpty)
+            let imported = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
+            let list = try await Self.run(["model", "list"], folder)
+            #expect(list.outputLines.count == 1 && list.outputLines[0].hasPrefix("icons  "))
+            let inspect = try await Self.run(["model", "inspect", "icons", "--json"], folder)
+            let summary = try CommandTests.json(inspect)
+            #expect(
+                summary["family"] == "Stable Diffusion 1.x" && summary["renders_as"] == "sd1" && summary["in_channels"] == 4)
+            #expect(imported.outputLines == ["icons: \(summary["identity"]?.stringValue ?? "")"])
+            let lines = try await Self.run(["model", "inspect", BadInputTests.model], folder).outputLines
+            #expect(lines.contains { $0.hasPrefix("identity") && $0.hasSuffix(summary["identity"]?.stringValue ?? "?") })
+            _ = try await Self.run(["model", "remove", "icons"], folder)
+            let left = try await Self.run(["model", "list", "--json"], folder)
+            #expect(left.outputLines == ["[]"])
+        }
+
+        @Test func wrongThingsAreSaidInOneSentence() async throws {
+            let folder = try Folder()
+            _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
+            func fails(_ arguments: [String], code: Int32, mentions: String) async throws {
+                try await BadInputTests.expectFailure(
+                    arguments, code: code, mentions: mentions, in: folder, leaves: ["store"], environment: Self.store(folder))
+            }
+            let render = { (options: [String]) in BadInputTests.render(options, folder) }
+            try await fails(render(["-m", "icon"]), code: 66, mentions: "it has icons")
+            try await fails(render(["-m", "icons", "-m", "icons"]), code: 64, mentions: "once")
+            try await fails(render(["-m", "icons", "--variant", "fp16"]), code: 64, mentions: "--variant")
+            try await fails(render(["-m", "icons", "--prediction", "flow"]), code: 64, mentions: "flow")
+            try await fails(render(["--model-config", "x"]), code: 64, mentions: "--model")
+            try await fails(render(["--vae", folder.file("none")]), code: 66, mentions: "none")
+            try await fails(["model", "import", BadInputTests.model, "--name", "a/b"], code: 64, mentions: "a/b")
+            try await fails(["model", "inspect", "deadbeef"], code: 66, mentions: "deadbeef")
+            try await fails(["model", "remove", "apple"], code: 66, mentions: "it has icons")
+        }
+
+        /// Everybody who opens a stored model looks at its content first.
+        @Test func aChangedBlobIsRefusedByNameEverywhere() async throws {
+            let folder = try Folder()
+            _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
+            let blobs = folder.file("store/blobs/sha256")
+            let names = try FileManager.default.contentsOfDirectory(atPath: blobs)
+            let sizes = names.map { name in
+                (try? FileManager.default.attributesOfItem(atPath: blobs + "/" + name))?[.size] as? Int ?? 0
+            }
+            let largest = try #require(zip(sizes, names).max { $0.0 < $1.0 }?.1)
+            let url = URL(fileURLWithPath: blobs + "/" + largest)
+            var content = try Data(contentsOf: url)
+            content[content.count - 1] ^= 1
+            try content.write(to: url)
+            for arguments in [
+                BadInputTests.render(["-m", "icons"], folder),
+                ["worker", "--connect", "tcp://127.0.0.1:9", "-m", "icons"],
+                ["coordinator", "--listen", "ipc://@patchloom-test-\(folder.mark)", "-m", "icons"],
+            ] {
+                try await BadInputTests.expectFailure(
+                    arguments, code: 65, mentions: largest, in: folder, leaves: ["store"], environment: Self.store(folder))
+            }
+        }
+
+        @Test func aClientNamesTheModelOfItsJob() async throws {
+            let folder = try Folder()
+            _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
+            _ = try await Self.run(
+                ["model", "import", BadInputTests.model, "--name", "velocity", "--prediction-type", "v_prediction"], folder)
+            let address = "ipc://@patchloom-test-\(folder.mark)"
+            let models = ["-m", "icons", "-m", "velocity"]
+            let coordinator = try Program(
+                ["coordinator", "--listen", address] + models, in: folder, environment: Self.store(folder))
+            defer { coordinator.end() }
+            let worker = try Program(
+                ["worker", "--connect", address, "--threads", "1"] + models, in: folder, environment: Self.store(folder))
+            defer { worker.end() }
+            func pixels(_ model: [String]) async throws -> [UInt8] {
+                let path = folder.file("b.png")
+                _ = try await Self.run(
+                    ["submit", "--coordinator", address, "-p", "a red apple on a blue background", "-W", "128", "-H", "128"]
+                        + ["--steps", "2", "-q", "-o", path] + model, folder)
+                return try Picture(path).image.pixels
+            }
+            let first = try await pixels([])
+            #expect(try await pixels(["-m", "icons"]) == first)
+            #expect(try await pixels(["-m", "velocity"]) != first)
+            let unknown = try Program(
+                ["submit", "--coordinator", address, "-p", "x", "-o", folder.file("c.png"), "-m", "nobody", "-q"], in: folder)
+            defer { unknown.end() }
+            let ending = try await unknown.wait()
+            #expect(ending.code == 66)
+            #expect(unknown.errorLines.count == 1 && unknown.errorLines[0].contains("icons") == true, "\(unknown.errorLines)")
+        }
+    }
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Checks full-size models: random weights in the published configurations, one U-Net call against diffusers, one rendered step.
+# Usage: deploy/fullsize.sh [--storage f16|f32] [--folder DIR] [--python PYTHON] [--no-render] [sd15|sd21|sdxl ...]
+# Needs up to 16 GB of memory and 20 GB of disk, and about ten minutes a family. Everything goes into a temporary folder that
+# is removed at the end, or into DIR, which is kept. PYTHON must have torch, diffusers and transformers; without it they are
+# installed into the folder.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# What the reference results of the tests were made with.
+reference_packages=(torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 accelerate safetensors numpy)
+declare -A memory_gb=([sd15]=8 [sd21]=8 [sdxl]=16) native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
+
+storage=f16 folder="" python="" renders=yes families=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+    -h | --help)
+        sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    --storage | --folder | --python)
+        [ $# -ge 2 ] || fail "$1 needs a value."
+        case "$1" in
+        --storage) storage=$2 ;;
+        --folder) folder=$2 ;;
+        --python) python=$2 ;;
+        esac
+        shift
+        ;;
+    --no-render) renders=no ;;
+    sd15 | sd21 | sdxl) families+=("$1") ;;
+    *) fail "'$1' is neither an option nor one of sd15, sd21 and sdxl." ;;
+    esac
+    shift
+done
+case "$storage" in f16 | f32) ;; *) fail "--storage must be f16 or f32, not '$storage'." ;; esac
+if [ "${#families[@]}" -eq 0 ]; then families=(sd15 sd21 sdxl); fi
+
+require_build_folder
+prepare_machine
+[ -x /usr/bin/time ] || fail "GNU time is missing: 'apt-get install time'."
+merges="$root/Sources/CEmbeddedModel/clip/merges.txt"
+[ -r "$merges" ] || fail "'$merges' is missing: check the repository out completely."
+
+if [ -z "$folder" ]; then
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+else
+    mkdir -p "$folder"
+    folder=$(cd "$folder" && pwd)
+fi
+
+if [ -z "$python" ]; then
+    step "installing ${reference_packages[*]}"
+    [ -x "$folder/venv/bin/python" ] || python3 -m venv "$folder/venv"
+    "$folder/venv/bin/pip" install -q "${reference_packages[@]}" </dev/null
+    python="$folder/venv/bin/python"
+fi
+
+step "building"
+for product in goldencheck patchloom; do
+    swift build --package-path "$root" -c release --product "$product" </dev/null
+done
+programs=$(swift build --package-path "$root" -c release --show-bin-path </dev/null)
+
+# Runs a command; prints how long it took and the largest memory that one of its processes held.
+measured() {
+    local title=$1 result=0
+    shift
+    /usr/bin/time -o "$folder/measured" -f '%e %M' "$@" </dev/null || result=$?
+    tail -n 1 "$folder/measured" \
+        | awk -v title="$title" '{ printf "%s: %.0f s, at most %.2f GB in one process\n", title, $1, $2 / 1048576 }'
+    return "$result"
+}
+
+for family in "${families[@]}"; do
+    available=$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)
+    if [ "$available" -lt "${memory_gb[$family]}" ]; then
+        fail "$family needs ${memory_gb[$family]} GB of free memory, and $available GB are free: end other programs."
+    fi
+    rm -rf "$folder/models/$family" "$folder/cases/unet_forward/$family"
+
+    step "$family: weights"
+    "$python" "$root/deploy/fullsize.py" make "$family" "$folder" --storage "$storage" --merges "$merges" </dev/null
+
+    step "$family: one U-Net call at native size"
+    "$python" "$root/deploy/fullsize.py" forward "$family" "$folder" </dev/null
+    for backend in onednn openblas; do
+        measured "$family, $backend" "$programs/goldencheck" "$folder/cases/unet_forward/$family" \
+            --backend "$backend" --threads "$(nproc)"
+    done
+
+    if [ "$renders" = yes ]; then
+        side=${native_side[$family]}
+        step "$family: one step at ${side}x${side}"
+        measured "$family, render" "$programs/patchloom" render -m "$folder/models/$family" -p "a red apple" -W "$side" \
+            -H "$side" --steps 1 --workers 1 --timings -o "$folder/$family.png"
+    fi
+    # Two families at once would need twice the disk.
+    rm -rf "$folder/models/$family"
+done
+step "all of ${families[*]} agree with diffusers"
