@@ -1,5 +1,5 @@
 import ContentHash
-import Foundation
+import FoundationEssentials
 import TensorCore
 import TestSupport
 import Testing
