@@ -129,6 +129,25 @@ private func blobs(_ store: ModelStore) -> Set<String> {
         }
     }
 
+    /// Whoever writes into the file that was imported does not change the store, and the other way round.
+    @Test func importedFilesAreTheStoresOwn() throws {
+        try withStore { store, folder throws in
+            let copy = folder.appendingPathComponent("copy")
+            try FileManager.default.copyItem(at: tiny2, to: copy)
+            let stored = try store.importModel(ModelRecipe(path: copy.path), name: "tiny")
+            let file = copy.appendingPathComponent("unet/diffusion_pytorch_model.safetensors")
+            let handle = try FileHandle(forWritingTo: file)
+            try handle.seekToEnd()
+            try handle.write(contentsOf: Data([0]))
+            try handle.close()
+            #expect(try store.open(stored).identity() == stored.identity)
+            for blob in blobs(store) {
+                let attributes = try FileManager.default.attributesOfItem(atPath: store.folder + "/blobs/sha256/" + blob)
+                #expect(attributes[.referenceCount] as? Int == 1)
+            }
+        }
+    }
+
     @Test func brokenModelsLeaveNothing() throws {
         try withStore { store, folder throws in
             try folder.write("broken.safetensors", "x")
