@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks full-size models: random weights in the published configurations, one U-Net call against diffusers, one rendered step.
-# Usage: deploy/fullsize.sh [--storage f16|f32] [--folder DIR] [--python PYTHON] [--no-render] [sd15|sd21|sdxl ...]
-# Needs up to 16 GB of memory and 20 GB of disk, and about ten minutes a family. Everything goes into a temporary folder that
-# is removed at the end, or into DIR, which is kept. PYTHON must have torch, diffusers and transformers; without it they are
-# installed into the folder.
+# Usage: deploy/fullsize.sh [--storage f16|f32] [--folder DIR] [--python PYTHON] [--exact] [--no-render] [sd15|sd21|sdxl ...]
+# Needs up to 16 GB of memory and 20 GB of disk. Everything goes into a temporary folder that is removed at the end, or into DIR,
+# which keeps all but the weights. PYTHON must have torch, diffusers and transformers; without it they are installed into the
+# folder. --exact computes the reference in f64 too and allows an eightfold of its own rounding where that is above 5e-5.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 reference_packages=(torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 accelerate safetensors numpy)
 declare -A memory_gb=([sd15]=8 [sd21]=8 [sdxl]=16) native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
 
-storage=f16 folder="" python="" renders=yes families=()
+storage=f16 folder="" python="" renders=yes exact=() families=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
@@ -27,6 +27,7 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
+    --exact) exact=(--exact) ;;
     --no-render) renders=no ;;
     sd15 | sd21 | sdxl) families+=("$1") ;;
     *) fail "'$1' is neither an option nor one of sd15, sd21 and sdxl." ;;
@@ -63,7 +64,8 @@ for product in goldencheck patchloom; do
 done
 programs=$(swift build --package-path "$root" -c release --show-bin-path </dev/null)
 
-# Runs a command; prints how long it took and the largest memory that one of its processes held.
+# Runs a command; prints, to standard output after the command's own, how long it took and the most memory that one of its
+# processes held.
 measured() {
     local title=$1 result=0
     shift
@@ -84,7 +86,7 @@ for family in "${families[@]}"; do
     "$python" "$root/deploy/fullsize.py" make "$family" "$folder" --storage "$storage" --merges "$merges" </dev/null
 
     step "$family: one U-Net call at native size"
-    "$python" "$root/deploy/fullsize.py" forward "$family" "$folder" </dev/null
+    "$python" "$root/deploy/fullsize.py" forward "$family" "$folder" "${exact[@]}" </dev/null
     for backend in onednn openblas; do
         measured "$family, $backend" "$programs/goldencheck" "$folder/cases/unet_forward/$family" \
             --backend "$backend" --threads "$(nproc)"
@@ -94,7 +96,9 @@ for family in "${families[@]}"; do
         side=${native_side[$family]}
         step "$family: one step at ${side}x${side}"
         measured "$family, render" "$programs/patchloom" render -m "$folder/models/$family" -p "a red apple" -W "$side" \
-            -H "$side" --steps 1 --workers 1 --timings -o "$folder/$family.png"
+            -H "$side" --steps 1 --workers 1 --timings --json -o "$folder/$family.png" >"$folder/$family.json"
+        tail -n 1 "$folder/$family.json"
+        "$python" "$root/deploy/fullsize.py" loading "$family" "$folder" </dev/null
     fi
     # Two families at once would need twice the disk.
     rm -rf "$folder/models/$family"

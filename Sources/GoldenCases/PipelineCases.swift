@@ -15,7 +15,14 @@ enum PipelineCases {
         try denoise(run, sampler, PipelineStart(noise: noise(run), sampler), draw: { try stepNoise(run, $0) })
     }
 
+    /// Where these pipelines differ from text-to-image, and no case shows how.
+    private static let imageOptions = [
+        "crops_coords_top_left", "denoising_end", "denoising_start", "negative_original_size", "negative_target_size",
+        "padding_mask_crop",
+    ]
+
     static func imageToImage(_ run: CaseRun) throws {
+        try refuse(run.parameters, imageOptions)
         let sampler = try sampler(run)
         try PromptEncoder(run).produceIDs()
         let start = try ImageStart(run, sampler, mode: .imageToImage) { draw in draw == .image ? "vae_noise" : draw.rawValue }
@@ -23,6 +30,7 @@ enum PipelineCases {
     }
 
     static func inpaint(_ run: CaseRun) throws {
+        try refuse(run.parameters, imageOptions)
         let sampler = try sampler(run)
         try PromptEncoder(run).produceIDs()
         let unet = try run.model().unet().configuration
