@@ -26,7 +26,7 @@ extension EndToEnd {
         }
 
         private static func store(_ folder: Folder) -> [String: String] {
-            ["PATCHLOOM_HOME": folder.file("store"), "XDG_CACHE_HOME": folder.file("cache")]
+            ["PATCHLOOM_HOME": folder.file("store"), "XDG_CACHE_HOME": folder.file("store/cache")]
         }
 
         private static func run(_ arguments: [String], _ folder: Folder) async throws -> Program {
@@ -146,18 +146,21 @@ extension EndToEnd {
             let worker = try Program(
                 ["worker", "--connect", address, "--threads", "1"] + models, in: folder, environment: Self.store(folder))
             defer { worker.end() }
+            // Ending a program ends all of its folder, so clients have one of their own.
+            let elsewhere = try Folder()
             func pixels(_ model: [String]) async throws -> [UInt8] {
-                let path = folder.file("b.png")
+                let path = elsewhere.file("b.png")
                 _ = try await Self.run(
                     ["submit", "--coordinator", address, "-p", "a red apple on a blue background", "-W", "128", "-H", "128"]
-                        + ["--steps", "2", "-q", "-o", path] + model, folder)
+                        + ["--steps", "2", "-q", "-o", path] + model, elsewhere)
                 return try Picture(path).image.pixels
             }
             let first = try await pixels([])
             #expect(try await pixels(["-m", "icons"]) == first)
             #expect(try await pixels(["-m", "other"]) != first)
             let unknown = try Program(
-                ["submit", "--coordinator", address, "-p", "x", "-o", folder.file("c.png"), "-m", "nobody", "-q"], in: folder)
+                ["submit", "--coordinator", address, "-p", "x", "-o", elsewhere.file("c.png"), "-m", "nobody", "-q"],
+                in: elsewhere)
             defer { unknown.end() }
             let ending = try await unknown.wait()
             #expect(ending.code == 66)
