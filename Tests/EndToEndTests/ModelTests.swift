@@ -40,7 +40,7 @@ extension EndToEnd {
         @Test func oneModelInEveryFormGivesTheSamePixels() async throws {
             let folder = try Folder()
             let model = BadInputTests.model
-            let tensors = try SingleFiles.checkpoint(of: URL(fileURLWithPath: model), hasOpenCLIP: false)
+            let tensors = try SingleFiles.checkpoint(of: URL(fileURLWithPath: model), .first)
             let isHalf = tensors.contains { $0.type == "F16" }
             try Data(FileTensor.file(tensors)).write(to: URL(fileURLWithPath: folder.file("a.safetensors")))
             let wide = FileTensor.file(tensors.map { $0.type == "F16" ? $0.widened() : $0 })

@@ -57,7 +57,7 @@ private func blobs(_ store: ModelStore) -> Set<String> {
     @Test func singleFilesKeepWhatTheyWereImportedWith() throws {
         try withStore { store, folder throws in
             let file = folder.appendingPathComponent("a.safetensors")
-            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false)))
+            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
             try folder.write("v.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
             var recipe = ModelRecipe(path: file.path)
             recipe.configuration = tiny1.path
