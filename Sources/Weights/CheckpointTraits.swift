@@ -166,7 +166,9 @@ struct ForeignFamily {
                 || keys.contains { $0.hasPrefix("conditioner.embedders.0.model.") }
                     && !keys.contains { $0.hasPrefix("conditioner.embedders.1.") }
             if isRefiner { return ForeignFamily(what: "the refiner of Stable Diffusion XL", remedy: "use the base model") }
-            if keys.contains(where: { $0.hasPrefix("cond_stage_model.") }) {
+            if !keys.contains(where: { $0.hasPrefix("conditioner.") }),
+                keys.contains(where: { $0.hasPrefix("cond_stage_model.") })
+            {
                 return ForeignFamily(what: "an unCLIP model", remedy: others)
             }
         }

@@ -54,9 +54,11 @@ public struct FileTensor: Sendable, Equatable {
     }
 }
 
-/// Checkpoints in the original layouts, written from model folders by the inverse of what the program reads: Stable Diffusion
-/// 1 and 2 in LDM's names.
+/// Checkpoints in the original layouts, written from model folders by the inverse of what the program reads.
 public enum SingleFiles {
+    /// LDM's names with CLIP (Stable Diffusion 1) or OpenCLIP (2), and SGM's with both (XL).
+    public enum Layout: Sendable { case first, second, xl }
+
     /// All tensors of one component of a model folder.
     public static func tensors(of component: String, in model: URL) throws -> [FileTensor] {
         let folder = model.appendingPathComponent(component)
@@ -70,7 +72,7 @@ public enum SingleFiles {
     }
 
     /// A checkpoint with everything that real ones hold, also what means nothing here.
-    public static func checkpoint(of model: URL, hasOpenCLIP: Bool) throws -> [FileTensor] {
+    public static func checkpoint(of model: URL, _ layout: Layout) throws -> [FileTensor] {
         let source = try ModelSource.folder(model.path)
         let names = OriginalUNetNames(try UNetTopology(configuration: source.json("unet/config.json")))
         var tensors = try tensors(of: "unet", in: model).map { tensor in
@@ -78,7 +80,13 @@ public enum SingleFiles {
         }
         tensors += try vae(of: model).map { renamed($0, "first_stage_model." + $0.name) }
         let text = try Self.tensors(of: "text_encoder", in: model)
-        tensors += hasOpenCLIP ? openCLIP(text) : text.map { renamed($0, "cond_stage_model.transformer." + $0.name) }
+        switch layout {
+        case .first: tensors += text.map { renamed($0, "cond_stage_model.transformer." + $0.name) }
+        case .second: tensors += openCLIP(text, "cond_stage_model.model.") + unusedLayer(text)
+        case .xl:
+            tensors += text.map { renamed($0, "conditioner.embedders.0.transformer." + $0.name) }
+            tensors += try openCLIP(Self.tensors(of: "text_encoder_2", in: model), "conditioner.embedders.1.model.")
+        }
         tensors.append(.f32("alphas_cumprod", [0.5], shape: [1]))
         tensors.append(.f32("model_ema.diffusion_modelinput_blocks00weight", [7], shape: [1]))
         tensors.append(.f32("cond_stage_model.logit_scale", [1], shape: []))
@@ -131,9 +139,32 @@ public enum SingleFiles {
         return parts.joined(separator: ".")
     }
 
-    /// OpenCLIP's names and its fused matrices, with the layer that Stable Diffusion 2 leaves out.
-    private static func openCLIP(_ text: [FileTensor]) -> [FileTensor] {
+    /// What files of Stable Diffusion 2 hold and its pipelines leave out: the last layer and the projection.
+    private static func unusedLayer(_ text: [FileTensor]) -> [FileTensor] {
+        let layers = text.compactMap { $0.name.contains(".encoder.layers.") ? Int($0.name.split(separator: ".")[3]) : nil }
         let prefix = "cond_stage_model.model."
+        return [
+            .f32("\(prefix)transformer.resblocks.\((layers.max() ?? 0) + 1).ln_1.bias", [1], shape: [1]),
+            .f32("\(prefix)text_projection", [1], shape: [1, 1]),
+        ]
+    }
+
+    /// A matrix with rows and columns exchanged.
+    private static func transposed(_ matrix: FileTensor, _ name: String) -> FileTensor {
+        let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        let width = matrix.bytes.count / (rows * columns)
+        var bytes: [UInt8] = []
+        for column in 0..<columns {
+            for row in 0..<rows {
+                let start = (row * columns + column) * width
+                bytes += matrix.bytes[start..<start + width]
+            }
+        }
+        return FileTensor(name, matrix.type, [columns, rows], bytes)
+    }
+
+    /// OpenCLIP's names, fused matrices and transposed projection.
+    private static func openCLIP(_ text: [FileTensor], _ prefix: String) -> [FileTensor] {
         let outer = [
             "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
             "text_model.embeddings.position_embedding.weight": "positional_embedding",
@@ -145,14 +176,13 @@ public enum SingleFiles {
         ]
         var result: [FileTensor] = []
         var fused: [String: [String: FileTensor]] = [:]
-        var layers = 0
         for tensor in text {
             if let name = outer[tensor.name] { result.append(renamed(tensor, prefix + name)) }
+            if tensor.name == "text_projection.weight" { result.append(transposed(tensor, prefix + "text_projection")) }
             let parts = tensor.name.split(separator: ".").map(String.init)
             guard parts.count > 5, parts[1] == "encoder", let layer = Int(parts[3]), let parameter = parts.last else {
                 continue
             }
-            layers = max(layers, layer + 1)
             let module = parts[4..<(parts.count - 1)].joined(separator: ".")
             if let name = inner[module] {
                 result.append(renamed(tensor, "\(prefix)transformer.resblocks.\(layer).\(name).\(parameter)"))
@@ -168,8 +198,6 @@ public enum SingleFiles {
                     "\(prefix)transformer.resblocks.\(name)", first.type, [first.shape[0] * 3] + first.shape.dropFirst(),
                     all.flatMap(\.bytes)))
         }
-        result.append(.f32("\(prefix)transformer.resblocks.\(layers).ln_1.bias", [1], shape: [1]))
-        result.append(.f32("\(prefix)text_projection", [1], shape: [1, 1]))
         return result
     }
 }

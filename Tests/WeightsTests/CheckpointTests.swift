@@ -33,16 +33,17 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
 }
 
 @Suite struct CheckpointTests {
-    @Test(arguments: [false, true])
-    func weightsAreTheFoldersBitForBit(hasOpenCLIP: Bool) throws {
-        let model = hasOpenCLIP ? tiny2 : tiny1
+    @Test(arguments: [("tiny-sd15", SingleFiles.Layout.first), ("tiny-sd21", .second), ("tiny-sdxl-turbo", .xl)])
+    func weightsAreTheFoldersBitForBit(name: String, layout: SingleFiles.Layout) throws {
+        let model = models.appendingPathComponent(name)
         try withTemporaryFolder { folder throws in
-            let tensors = try SingleFiles.checkpoint(of: model, hasOpenCLIP: hasOpenCLIP)
+            let tensors = try SingleFiles.checkpoint(of: model, layout)
             try folder.write("a.safetensors", FileTensor.file(tensors))
             try folder.write("wide.safetensors", FileTensor.file(tensors.map { $0.type == "F16" ? $0.widened() : $0 }))
             for name in ["a.safetensors", "wide.safetensors"] {
                 let source = try ModelSource.open(recipe(folder.appendingPathComponent(name), model))
                 for component in ["unet", "vae", "text_encoder"] { try expectSameWeights(component, model, source) }
+                if layout == .xl { try expectSameWeights("text_encoder_2", model, source) }
                 #expect(try source.json("unet/config.json") == ModelSource.folder(model.path).json("unet/config.json"))
                 #expect(try source.text("tokenizer/merges.txt").hasPrefix("#version"))
             }
@@ -64,7 +65,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
     /// The file's name and place do not count, its content and configuration do.
     @Test func identityIsByContent() throws {
         try withTemporaryFolder { folder throws in
-            let tensors = try SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false)
+            let tensors = try SingleFiles.checkpoint(of: tiny1, .first)
             try folder.write("a.safetensors", FileTensor.file(tensors))
             try folder.write("b/c.safetensors", FileTensor.file(tensors))
             try folder.write("d.safetensors", FileTensor.file(tensors + [.f32("betas", [1], shape: [1])]))
@@ -87,7 +88,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
 
     @Test func averagedWeightsAreLeftAlone() throws {
         try withTemporaryFolder { folder throws in
-            let tensors = try SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false)
+            let tensors = try SingleFiles.checkpoint(of: tiny1, .first)
             try folder.write("a.safetensors", FileTensor.file(tensors.filter { !$0.name.hasPrefix("model_ema.") }))
             try expectSameWeights("unet", tiny1, .open(recipe(folder.appendingPathComponent("a.safetensors"), tiny1)))
         }
@@ -95,7 +96,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
 }
 
 @Suite struct HostileCheckpointTests {
-    private static let whole = Result { try SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false) }
+    private static let whole = Result { try SingleFiles.checkpoint(of: tiny1, .first) }
 
     /// What is wrong with the checkpoint after `change`; nil when nothing is.
     private func refusal(_ change: (inout [FileTensor]) -> Void, cut: Int = 0) throws -> WeightsError? {
@@ -171,7 +172,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
     @Test func aConfigurationOfAnotherFamilyIsRefused() throws {
         try withTemporaryFolder { folder throws in
             let file = folder.appendingPathComponent("a.safetensors")
-            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny2, hasOpenCLIP: true)))
+            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny2, .second)))
             let error = weightsError {
                 let source = try ModelSource.open(recipe(file, tiny1))
                 for component in ["unet", "vae", "text_encoder"] {

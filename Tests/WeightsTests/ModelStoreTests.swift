@@ -57,7 +57,7 @@ private func blobs(_ store: ModelStore) -> Set<String> {
     @Test func singleFilesKeepWhatTheyWereImportedWith() throws {
         try withStore { store, folder throws in
             let file = folder.appendingPathComponent("a.safetensors")
-            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, hasOpenCLIP: false)))
+            try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
             try folder.write("v.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
             var recipe = ModelRecipe(path: file.path)
             recipe.configuration = tiny1.path
@@ -126,6 +126,25 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             let error = weightsError { _ = try store.importModel(ModelRecipe(path: tiny2.path), name: "a") }
             #expect(error?.code == .badOption && error?.message.contains("another model") == true)
             #expect(try store.find("a")?.identity == ModelSource.folder(tiny1.path).identity())
+        }
+    }
+
+    /// Whoever writes into the file that was imported does not change the store, and the other way round.
+    @Test func importedFilesAreTheStoresOwn() throws {
+        try withStore { store, folder throws in
+            let copy = folder.appendingPathComponent("copy")
+            try FileManager.default.copyItem(at: tiny2, to: copy)
+            let stored = try store.importModel(ModelRecipe(path: copy.path), name: "tiny")
+            let file = copy.appendingPathComponent("unet/diffusion_pytorch_model.safetensors")
+            let handle = try FileHandle(forWritingTo: file)
+            try handle.seekToEnd()
+            try handle.write(contentsOf: Data([0]))
+            try handle.close()
+            #expect(try store.open(stored).identity() == stored.identity)
+            for blob in blobs(store) {
+                let attributes = try FileManager.default.attributesOfItem(atPath: store.folder + "/blobs/sha256/" + blob)
+                #expect(attributes[.referenceCount] as? Int == 1)
+            }
         }
     }
 
