@@ -46,7 +46,10 @@ import Testing
         }
     }
 
-    @Test(arguments: SamplingMethod.allCases) func onlyInpaintingAtFullStrengthForgetsThePicture(_ method: SamplingMethod)
+    /// All but those for models trained otherwise.
+    private static let methods = SamplingMethod.allCases.filter { ![.edmEuler, .edmDPMpp2m].contains($0) }
+
+    @Test(arguments: methods) func onlyInpaintingAtFullStrengthForgetsThePicture(_ method: SamplingMethod)
         throws
     {
         let sampler = try sampler(method)
