@@ -9,7 +9,7 @@ enum SchedulerCases {
     static func sampler(_ json: JSONValue, steps: Int, eta: Double? = nil) throws -> Sampler {
         do {
             return try Sampler(SchedulerConfiguration(json: json), steps: steps, eta: eta)
-        } catch where error.code == .unsupported {
+        } catch  where error.code == .unsupported {
             throw GoldenError.unsupported(error.message)
         }
     }

@@ -57,7 +57,8 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
         }
     }
 
-    /// Whether the run begins with noise alone, whatever the picture: inpainting at full strength does, image-to-image never.
+    /// Whether the run begins with noise alone, whatever the picture: inpainting at full strength does, image-to-image does
+    /// not.
     public func startsFromNoise(strength: Double) -> Bool {
         self == .textToImage || (isInpainting && strength >= 1)
     }

@@ -31,8 +31,8 @@ struct AttentionParser {
             let scalar = source[position]
             switch scalar {
             case "\\": escape()
-            case "(": open(\.rounds)
-            case "[": open(\.squares)
+            case "(": try open(\.rounds)
+            case "[": try open(\.squares)
             case ")" where !rounds.isEmpty: try closeRound()
             case "]" where !squares.isEmpty: try closeSquare()
             default: plain(scalar)
@@ -66,7 +66,14 @@ struct AttentionParser {
         gathered.append(source[position])
     }
 
-    private mutating func open(_ stack: WritableKeyPath<AttentionParser, [OpenBracket]>) {
+    private mutating func open(_ stack: WritableKeyPath<AttentionParser, [OpenBracket]>) throws(PromptError) {
+        // So many would make no weight that is in range, and each costs a walk over what is inside.
+        guard self[keyPath: stack].count < ParsedPrompt.depthLimit else {
+            throw PromptError(
+                .badWeight,
+                "More than \(ParsedPrompt.depthLimit) brackets are open at once: close them, or write \\( and \\[ for brackets that are "
+                    + "text.")
+        }
         flush()
         self[keyPath: stack].append(OpenBracket(piece: pieces.count, place: position, depth: rounds.count))
         colon = nil

@@ -23,6 +23,8 @@ public struct ParsedPrompt: Sendable, Equatable {
 
     /// Weights are from minus this to this.
     public static let weightLimit = 100.0
+    /// The most brackets of one kind that are open at once.
+    public static let depthLimit = 100
 
     /// Throws `.badWeight` and `.unsupported`.
     public init(_ text: String) throws(PromptError) {

@@ -30,7 +30,8 @@ struct PromptConditioning: Sendable {
         if guided, !hasZeroNegative { texts.insert(("negative prompt", request.negativePrompt), at: 0) }
         var rows: [[[PromptChunk]]] = []
         for (name, text) in texts {
-            let parsed = try PromptConditioning.parsed(text, name, &notes)
+            let parsed = try RenderRequest.parsed(text, name)
+            notes += parsed.notes.map { "the \(name) \($0)" }
             rows.append(try model.encoders.map { encoder throws(RenderError) in try encoder.chunks(parsed, name) })
         }
         let count = rows.flatMap { $0.map(\.count) }.max() ?? 1
@@ -100,12 +101,18 @@ struct PromptConditioning: Sendable {
             column += encoder.width
         }
     }
+}
 
-    private static func parsed(_ text: String, _ name: String, _ notes: inout [String]) throws(RenderError) -> ParsedPrompt {
-        let parsed: ParsedPrompt
-        do { parsed = try ParsedPrompt(text) } catch { throw RenderError(.invalidRequest, "In the \(name): \(error.message)") }
-        notes += parsed.notes.map { "the \(name) \($0)" }
-        return parsed
+extension RenderRequest {
+    /// A prompt without tags, taken apart. Throws `.invalidRequest`.
+    static func parsed(_ text: String, _ name: String) throws(RenderError) -> ParsedPrompt {
+        do { return try ParsedPrompt(text) } catch { throw RenderError(.invalidRequest, "In the \(name): \(error.message)") }
+    }
+
+    /// Refuses prompts that cannot be read as they are meant.
+    func checkSyntax() throws(RenderError) {
+        _ = try RenderRequest.parsed(try encodedPrompt(), "prompt")
+        _ = try RenderRequest.parsed(negativePrompt, "negative prompt")
     }
 }
 

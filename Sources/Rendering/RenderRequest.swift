@@ -91,6 +91,7 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(.invalidRequest, "A guidance scale of \(guidanceScale) is not possible: choose 0 to 50.")
         }
         try checkGuidanceAndText()
+        try checkSyntax()
         if let eta, !(0...1).contains(eta) {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }

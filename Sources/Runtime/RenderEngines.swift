@@ -55,7 +55,7 @@ struct RenderEngineFactory: JobEngineFactory {
             return last == reference || last == reference + ".safetensors"
                 || digits.utf8.count >= 8 && model.identity.hex.hasPrefix(digits)
         }
-        guard found.count <= 1 else {
+        guard Set(found.map(\.identity)).count <= 1 else {
             throw RenderError(
                 .invalidRequest,
                 "\(reference.debugDescription) stands for \(found.count) models of the coordinator; name one by its identity.")

@@ -6,6 +6,8 @@ public struct JSONLimits: Sendable, Equatable {
     public var maxDepth: Int
     /// The most values of any kind in the whole text, the outermost included.
     public var maxElements: Int
+    /// Whether `-Infinity`, which is no JSON and which Python's writer emits, is read, as the text "-Infinity".
+    public var readsNegativeInfinity = false
 
     public init(maxBytes: Int, maxDepth: Int, maxElements: Int) {
         precondition((0...128).contains(maxDepth), "the reader nests at most 128 deep")
@@ -16,6 +18,12 @@ public struct JSONLimits: Sendable, Equatable {
 
     /// Configuration files, vocabularies and shard indexes: 16 MiB, depth 32, a million values.
     public static let config = JSONLimits(maxBytes: 16 << 20, maxDepth: 32, maxElements: 1 << 20)
+    /// Scheduler configurations: those of diffusers' DPM-Solvers have `"lambda_min_clipped": -Infinity` by default.
+    public static let schedulerConfig = {
+        var limits = JSONLimits.config
+        limits.readsNegativeInfinity = true
+        return limits
+    }()
     /// Message heads: 64 KiB, depth 8.
     public static let wire = JSONLimits(maxBytes: 64 << 10, maxDepth: 8, maxElements: 8192)
     /// The head of a safetensors file: 8 MiB, depth 4, room for 65,536 tensors of rank 8.

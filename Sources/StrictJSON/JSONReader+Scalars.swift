@@ -103,7 +103,10 @@ extension JSONReader {
         let negative = next == UInt8(ascii: "-")
         if negative {
             offset += 1
-            if takeWord("Infinity") { throw JSONError(.notFinite, at: start, "-Infinity is not a JSON number") }
+            if takeWord("Infinity") {
+                if limits.readsNegativeInfinity { return .string("-Infinity") }
+                throw JSONError(.notFinite, at: start, "-Infinity is not a JSON number")
+            }
         }
         let wholeStart = offset
         try skipDigits()

@@ -1,7 +1,7 @@
 extension JSONValue {
     /// Reads one JSON text (RFC 8259): exactly one value, white space around it, nothing else. Byte order marks, comments,
     /// duplicate keys, invalid UTF-8, lone surrogates and the names `NaN` and `Infinity`, which Python's writer emits, are
-    /// refused.
+    /// refused; `-Infinity` is read as text where the limits allow it.
     ///
     /// Time and memory are linear in the length of the text.
     public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {

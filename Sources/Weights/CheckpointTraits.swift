@@ -123,14 +123,11 @@ struct CheckpointTraits: Equatable {
         _ file: SafetensorsFile
     ) throws(WeightsError) -> (mean: [Float], deviation: [Float])? {
         guard file.tensors["edm_mean"] != nil || file.tensors["edm_std"] != nil else { return nil }
+        let broken = WeightsError(
+            .malformed, "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
+        guard file.tensors["edm_mean"]?.count == 4, file.tensors["edm_std"]?.count == 4 else { throw broken }
         let (mean, deviation) = (try file.tensor("edm_mean").array, try file.tensor("edm_std").array)
-        guard mean.count == 4, deviation.count == 4, mean.allSatisfy(\.isFinite),
-            deviation.allSatisfy({ $0.isFinite && $0 > 0 })
-        else {
-            throw WeightsError(
-                .malformed,
-                "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
-        }
+        guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else { throw broken }
         return (mean, deviation)
     }
 }

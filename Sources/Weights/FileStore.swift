@@ -88,7 +88,8 @@ final class FileStore: Sendable {
     func json(_ path: String) throws(WeightsError) -> JSONValue {
         let content = try content(path)
         // The store keeps the content, and with it the mapping.
-        do { return try JSONValue(parsing: content.bytes, limits: .config) } catch {
+        let limits: JSONLimits = path.hasSuffix("scheduler_config.json") ? .schedulerConfig : .config
+        do { return try JSONValue(parsing: content.bytes, limits: limits) } catch {
             throw WeightsError(error.code == .tooLarge ? .tooLarge : .malformed, "\(location(of: path)): \(error.message)")
         }
     }

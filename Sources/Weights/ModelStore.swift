@@ -7,8 +7,8 @@ public struct StoredModel: Sendable, Equatable {
     /// Names it is known by, sorted; none after an interrupted removal.
     public var names: [String]
     public var identity: SHA256Digest
-    /// Bytes of all its files.
-    public var byteCount: Int
+    /// Bytes of all its files; nil when its manifest is damaged, so that it can only be removed.
+    public var byteCount: Int?
 
     /// How commands name it: its first name, or its identity.
     public var reference: String { names.first ?? "sha256:\(identity.hex)" }
@@ -142,7 +142,10 @@ public struct ModelStore: Sendable {
     /// Deletes files that no manifest refers to. The lock is held.
     private func sweep() throws(WeightsError) {
         var used: Set<String> = []
-        for model in try readModels() { used.formUnion(try readManifest(model.identity).files.map(\.digest.hex)) }
+        let models = try readModels()
+        // What a damaged manifest refers to is not known, so nothing is deleted while there is one.
+        guard models.allSatisfy({ $0.byteCount != nil }) else { return }
+        for model in models { used.formUnion(try readManifest(model.identity).files.map(\.digest.hex)) }
         for blob in try StoreFiles.names(in: blobs) where !used.contains(blob) { try StoreFiles.remove("\(blobs)/\(blob)") }
         try sweepIncoming()
     }
@@ -169,9 +172,11 @@ public struct ModelStore: Sendable {
         var models: [StoredModel] = []
         for file in try StoreFiles.names(in: manifests) {
             guard file.hasSuffix(".json"), let identity = SHA256Digest(hex: String(file.dropLast(5))) else { continue }
-            let manifest = try readManifest(identity)
-            models.append(
-                StoredModel(names: namesOf[identity] ?? [], identity: identity, byteCount: manifest.byteCount))
+            var byteCount: Int?
+            do { byteCount = try readManifest(identity).byteCount } catch {
+                guard error.code == .malformed else { throw error }
+            }
+            models.append(StoredModel(names: namesOf[identity] ?? [], identity: identity, byteCount: byteCount))
         }
         return models.sorted { ($0.reference, $0.identity.hex) < ($1.reference, $1.identity.hex) }
     }

@@ -41,17 +41,12 @@ enum StoreFiles {
         sync(parent(path))
     }
 
-    /// Makes `target` a file with the bytes of `content`: a second name for the same file or shared blocks where the file
-    /// system can, a copy otherwise.
+    /// Makes `target` a file with the bytes of `content`: shared blocks where the file system can, a copy otherwise. Never a
+    /// second name for the same file: whoever writes into the one would change the other.
     static func place(_ content: FileBytes, at target: String) throws(WeightsError) {
-        if let source = content.path {
-            if csystem_clone_file(source, target) == 0 {
-                if content.isStill(target: target, sameFile: false) { return }
-                unlink(target)
-            } else if link(resolved(source), target) == 0 {
-                if content.isStill(target: target, sameFile: true) { return }
-                unlink(target)
-            }
+        if let source = content.path, csystem_clone_file(source, target) == 0 {
+            if content.isStill(at: source) { return }
+            unlink(target)
         }
         let descriptor = try create(target)
         let number = writeAll(content.bytes, to: descriptor)
@@ -96,13 +91,6 @@ enum StoreFiles {
         WeightsError(.unwritable, "\(path) cannot be written: \(FileBytes.text(reason)).")
     }
 
-    /// The file behind links, so that a second name is one for the file and not for the link.
-    private static func resolved(_ path: String) -> String {
-        guard let real = realpath(path, nil) else { return path }
-        defer { free(real) }
-        return String(cString: real)
-    }
-
     private static func parent(_ path: String) -> String {
         path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     }
@@ -131,13 +119,12 @@ enum StoreFiles {
 }
 
 extension FileBytes {
-    /// Whether `target`, just made from this file's path, holds what was mapped: the file at the path may have been replaced.
-    fileprivate func isStill(target: String, sameFile: Bool) -> Bool {
+    /// Whether the file at `path` is the one that was mapped: it may have been replaced since.
+    fileprivate func isStill(at path: String) -> Bool {
         guard let stamp else { return false }
         var status = stat()
-        guard stat(sameFile ? target : path ?? target, &status) == 0 else { return false }
+        guard stat(path, &status) == 0 else { return false }
         let now = FileStamp(status)
-        // Another name changes the time of the last change of attributes, as does nothing else here.
         return now.device == stamp.device && now.inode == stamp.inode && now.size == stamp.size
             && now.modified == stamp.modified
     }

@@ -56,8 +56,8 @@ struct ModelListCommand: ParsableCommand {
         for model in models {
             let names = model.names.joined(separator: ", ")
             let padding = String(repeating: " ", count: width - names.count)
-            let megabytes = Report.fixed(Double(model.byteCount) / 1e6, digits: 1)
-            print("\(names)\(padding)  \(model.identity.hex.prefix(12))  \(megabytes) MB")
+            let size = model.byteCount.map { Report.fixed(Double($0) / 1e6, digits: 1) + " MB" } ?? "damaged"
+            print("\(names)\(padding)  \(model.identity.hex.prefix(12))  \(size)")
         }
     }
 }
@@ -119,7 +119,7 @@ struct ModelRemoveCommand: ParsableCommand {
 private func describe(_ model: StoredModel) -> JSONValue {
     [
         "names": .array(model.names.map { .string($0) }), "identity": .string(model.identity.hex),
-        "bytes": .integer(Int64(model.byteCount)),
+        "bytes": model.byteCount.map { .integer(Int64($0)) } ?? .null,
     ]
 }
 

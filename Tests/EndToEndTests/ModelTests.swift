@@ -8,7 +8,8 @@ extension EndToEnd {
     /// Models in single files and in the store, through the real program.
     @Suite struct ModelTests {
         private static let small = [
-            "render", "-p", "a red apple on a blue background", "-W", "128", "-H", "128", "--steps", "2", "--workers", "1",
+            "render", "-p", "a red apple on a blue background", "-W", "128", "-H", "128", "--steps", "2", "--cfg-scale", "5",
+            "--workers", "1",
             "-q",
         ]
 
@@ -53,8 +54,8 @@ extension EndToEnd {
                 #expect(try await Self.pixels(["-m", folder.file(name)] + configuration, folder) == expected, "\(name)")
             }
             #expect(try await Self.pixels(["--vae", folder.file("a.safetensors")], folder) == expected)
-            #expect(try await Self.pixels(["--prediction", "eps"], folder) == expected)
-            #expect(try await Self.pixels(["--prediction_type", "v"], folder) != expected)
+            #expect(try await Self.pixels(["--prediction", "v"], folder) == expected)
+            #expect(try await Self.pixels(["--prediction_type", "epsilon"], folder) != expected)
 
             let imported = try await Self.run(
                 ["model", "import", folder.file("a.safetensors"), "--name", "apple", "--json"] + configuration, folder)
@@ -131,12 +132,13 @@ extension EndToEnd {
             let folder = try Folder()
             _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
             _ = try await Self.run(
-                ["model", "import", BadInputTests.model, "--name", "velocity", "--prediction-type", "v_prediction"], folder)
+                ["model", "import", BadInputTests.model, "--name", "other", "--prediction-type", "epsilon"], folder)
             let address = "ipc://@patchloom-test-\(folder.mark)"
-            let models = ["-m", "icons", "-m", "velocity"]
+            let models = ["-m", "icons", "-m", "other"]
             let coordinator = try Program(
                 ["coordinator", "--listen", address] + models, in: folder, environment: Self.store(folder))
             defer { coordinator.end() }
+            try await coordinator.waitForLine(containing: "listening on")
             let worker = try Program(
                 ["worker", "--connect", address, "--threads", "1"] + models, in: folder, environment: Self.store(folder))
             defer { worker.end() }
@@ -149,7 +151,7 @@ extension EndToEnd {
             }
             let first = try await pixels([])
             #expect(try await pixels(["-m", "icons"]) == first)
-            #expect(try await pixels(["-m", "velocity"]) != first)
+            #expect(try await pixels(["-m", "other"]) != first)
             let unknown = try Program(
                 ["submit", "--coordinator", address, "-p", "x", "-o", folder.file("c.png"), "-m", "nobody", "-q"], in: folder)
             defer { unknown.end() }

@@ -47,8 +47,10 @@ extension EndToEnd {
             let original = try Picture(source)
             #expect(Self.distance(strong, original, .right) > Self.distance(one, original, .right))
             guard masked else { return }
-            // What is black in the mask is the picture as the autoencoder gives it back, whatever the strength.
-            #expect(Self.distance(one, original, .left) < 8 && Self.distance(strong, original, .left) < 8)
+            // What is black in the mask is the picture as the autoencoder gives it back, whatever the strength; the small
+            // model's changes its tones a little.
+            #expect(Self.distance(one, original, .left) < 16 && Self.distance(strong, original, .left) < 16)
+            #expect(Self.distance(one, strong, .left) * 4 < Self.distance(one, strong, .right))
         }
 
         enum Half { case left, right }
@@ -135,7 +137,7 @@ extension EndToEnd {
             try await expect(["-i", folder.file("missing.png")], 66, "missing.png")
             try await expect(["-i", folder.file("text.png")], 65, "text.png")
             try await expect(["-b", "0"], 64, "batch-count")
-            try await expect(["-b", "x"], 64, "batch-count")
+            try await expect(["-b", "x"], 64, "'x'")
         }
     }
 }

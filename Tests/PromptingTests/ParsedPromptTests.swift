@@ -59,6 +59,15 @@ import Testing
         #expect(error?.code == .badWeight && error?.message.contains("smaller weights") == true, "\(prompt)")
     }
 
+    /// The longest prompts of open brackets are refused at once, and closed ones are read.
+    @Test func manyBrackets() throws {
+        for bracket in ["(", "["] {
+            let error = promptError { _ = try ParsedPrompt(String(repeating: bracket + "a", count: 4096)) }
+            #expect(error?.code == .badWeight && error?.message.contains("More than 100 brackets") == true)
+        }
+        #expect(try ParsedPrompt(String(repeating: "(a)", count: 2730)).parts.count == 1)
+    }
+
     @Test(arguments: ["[a:b:10]", "[a:0.5]", "[a::0.5]", "[:b: 3 ]", "x [(a):b:2] y", "[a|b]", "[cow|horse|]", "([a|b]:1.2)"])
     func editingAndAlternationAreRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }

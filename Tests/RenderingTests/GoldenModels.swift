@@ -51,6 +51,6 @@ enum GoldenModels {
     private static func folder(_ name: String) -> URL? {
         [Fixtures.folder.appendingPathComponent("golden"), Fixtures.sharedGolden].compactMap { $0 }
             .map { $0.appendingPathComponent("models/\(name)") }
-            .first { FileManager.default.fileExists(atPath: $0.appendingPathComponent("model_index.json").path) }
+            .first { FileManager.default.fileExists(atPath: $0.appendingPathComponent("text_encoder/config.json").path) }
     }
 }

@@ -56,6 +56,8 @@ import Testing
             ("guidance scale of nan in the detail phase", { $0.detailGuidanceScale = .nan }),
             ("guidance rescale of 1.1", { $0.guidanceRescale = 1.1 }),
             ("guidance rescale of nan", { $0.guidanceRescale = .nan }),
+            ("In the prompt: The weight \"1..2\"", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
+            ("In the negative prompt: Alternation", { $0.negativePrompt = "[a|b]" }),
             ("clip skip of 0", { $0.clipSkip = 0 }), ("clip skip of 101", { $0.clipSkip = 101 }),
             ("original size of 0×8", { $0.originalSize = SizeConditioning.Size(width: 0, height: 8) }),
             ("target size of 8×16385", { $0.targetSize = SizeConditioning.Size(width: 8, height: 16385) }),

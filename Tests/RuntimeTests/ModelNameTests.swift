@@ -10,7 +10,7 @@ import Weights
 struct ModelNameTests {
     /// The embedded model, and one of the same weights that is another model.
     private static func models() throws -> [ModelSource] {
-        [.embeddedModel, try ModelSource.embeddedModel.adjusted(vae: nil, prediction: .velocity)]
+        [.embeddedModel, try ModelSource.embeddedModel.adjusted(vae: nil, prediction: .epsilon)]
     }
 
     private static var request: RenderRequest {
@@ -38,7 +38,7 @@ struct ModelNameTests {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         var recipe = ModelRecipe(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
-        recipe.prediction = .velocity
+        recipe.prediction = .epsilon
         let stored = try store.importModel(recipe, name: "other")
 
         let endpoint = TestFarm.uniqueEndpoint()

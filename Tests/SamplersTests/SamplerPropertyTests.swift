@@ -38,8 +38,8 @@ import Testing
         return sample
     }
 
-    /// Moving the values about between two calls and going on is the same as going on and moving them, wherever it happens:
-    /// what CutDiffusion's relocation relies on.
+    /// Moving the values about between two calls and going on is the same as going on and moving them, wherever it is: what
+    /// CutDiffusion's relocation relies on.
     @Test(arguments: methods) func steppingAndMovingCommute(_ method: SamplingMethod) throws {
         let sampler = try Sampler(Self.configuration(method), method: method, steps: 6)
         let straight = Self.run(sampler)

@@ -22,6 +22,16 @@ func refusal(_ bytes: [UInt8], limits: JSONLimits = .config) -> JSONError? {
         #expect(value["missing"] == nil)
     }
 
+    /// Python's name for minus infinity is text where the limits let it in, and nowhere else; its other names are refused.
+    @Test func minusInfinityIsTextInSchedulerConfigurations() throws {
+        let text = #"{"lambda_min_clipped": -Infinity}"#
+        #expect(try parse(text, limits: .schedulerConfig) == ["lambda_min_clipped": "-Infinity"])
+        #expect(refusal(Array(text.utf8))?.code == .notFinite)
+        for other in ["Infinity", "NaN", "[1e999]", "-Inf", "--Infinity"] {
+            #expect(refusal(Array(other.utf8), limits: .schedulerConfig) != nil, "\(other)")
+        }
+    }
+
     @Test func membersKeepTheirOrderAndAreFoundInLargeObjects() throws {
         let names = (0..<1000).map { "key \($0 * 7919 % 1000)" }
         let text = "{" + names.map { "\"\($0)\":\"\($0)\"" }.joined(separator: ",") + "}"

@@ -60,7 +60,9 @@ import Weights
     @Test func layersWithoutCounterpartAreNamed() {
         let strangers = ["lora_unet_down_blocks_9_attentions_0_proj_in", "lora_unet_nonsense", "lora_te_text_model_nonsense"]
         let error = refusal(pair(Self.toQ) + strangers.flatMap { pair($0) })
-        expect(error, .unusedTensors, mentions: ["lora_te_text_model_nonsense.lora_down.weight", "2 more layers have no counterpart", "tiny"])
+        expect(
+            error, .unusedTensors,
+            mentions: ["lora_te_text_model_nonsense.lora_down.weight", "2 more layers have no counterpart", "tiny"])
         #expect(error?.message.contains("looks like") == false)
         let one = refusal(pair("lora_unet_nonsense"))
         expect(one, .unusedTensors, mentions: ["lora_unet_nonsense.lora_down.weight"])

@@ -57,6 +57,15 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         }
     }
 
+    /// As diffusers writes it for DPM-Solvers; in any other file it is no JSON.
+    @Test func schedulerConfigurationsMayHoldPythonsMinusInfinity() throws {
+        let text = Array(#"{"lambda_min_clipped": -Infinity}"#.utf8)
+        let files = ["scheduler/scheduler_config.json": text, "unet/config.json": text]
+        let source = ModelSource.embedded(name: "small", files: permanent(files))
+        #expect(try source.json("scheduler/scheduler_config.json") == ["lambda_min_clipped": "-Infinity"])
+        #expect(throws: WeightsError.self) { try source.json("unet/config.json") }
+    }
+
     @Test(arguments: ["", "/etc/passwd", "../x", "unet/../../x", "unet/", "unet//config.json", "./x", "a\0b"])
     func pathsStayInsideTheModel(path: String) throws {
         let source = ModelSource.embedded(name: "small", files: permanent(smallModel))

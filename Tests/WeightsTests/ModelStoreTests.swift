@@ -28,7 +28,7 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             #expect(try store.find("tiny") == nil)
             let identity = try ModelSource.folder(tiny1.path).identity()
             let stored = try store.importModel(ModelRecipe(path: tiny1.path), name: "tiny")
-            #expect(stored.identity == identity && stored.names == ["tiny"] && stored.byteCount > 1 << 20)
+            #expect(stored.identity == identity && stored.names == ["tiny"] && (stored.byteCount ?? 0) > 1 << 20)
             for reference in ["tiny", "sha256:\(identity.hex)", identity.hex, String(identity.hex.prefix(8))] {
                 #expect(try store.find(reference) == stored, "\(reference)")
             }
@@ -182,13 +182,24 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             ] {
                 try Data(bad.utf8).write(to: manifest)
                 #expect(weightsError { _ = try store.open(stored) } != nil, "\(bad.prefix(80))")
+                #expect(try store.find("tiny")?.identity == stored.identity)
             }
             // Files of another model's making: all hashes are right, the whole is not.
             try Data(good.replacing("\"model\":\"folder\"", with: "\"model\":\"folder\",\"prediction_type\":\"epsilon\"").utf8)
                 .write(to: manifest)
             #expect(weightsError { _ = try store.open(stored) }?.message.contains("import it again") == true)
-            try Data(good.utf8).write(to: manifest)
-            try Data("x".utf8).write(to: URL(fileURLWithPath: store.folder + "/names/tiny"))
+            // While one is damaged nothing is swept, and the damaged one can be removed.
+            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            let (before, one) = (blobs(store), try #require(try store.find("one")))
+            try Data("{".utf8).write(to: manifest)
+            #expect(try store.models().map(\.byteCount) == [one.byteCount, nil])
+            _ = try store.remove("one")
+            #expect(blobs(store) == before)
+            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            _ = try store.remove("tiny")
+            #expect(blobs(store).count < before.count)
+            #expect(try store.open(one).identity() == one.identity)
+            try Data("x".utf8).write(to: URL(fileURLWithPath: store.folder + "/names/one"))
             #expect(weightsError { _ = try store.models() }?.code == .malformed)
         }
     }
