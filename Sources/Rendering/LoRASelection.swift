@@ -115,17 +115,28 @@ extension ModelDescription {
         guard !selections.isEmpty else { return self }
         var uses: [LoRAUse] = []
         var applied: [AppliedLoRA] = []
+        // A file is read and hashed once, however often it is named.
+        var opened: [String: (file: LoRAFile, shortHash: String)] = [:]
         for selection in selections {
-            let file = try RenderError.model(source) {
-                try selection.sha256.map { try library.file(digest: $0) } ?? library.file(named: selection.name)
+            let key = selection.sha256?.hex ?? selection.name
+            let known: (file: LoRAFile, shortHash: String)
+            if let found = opened[key] {
+                known = found
+            } else {
+                known = try RenderError.model(source) {
+                    let file = try selection.sha256.map { try library.file(digest: $0) } ?? library.file(named: selection.name)
+                    return (file, String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)))
+                }
             }
+            opened[key] = known
+            let file = known.file
             uses.append(LoRAUse(file, scale: selection.scale))
             let stem = selection.name.split(separator: "/").last ?? selection.name[...]
             applied.append(
                 AppliedLoRA(
                     name: stem.hasSuffix(".safetensors") ? String(stem.dropLast(".safetensors".count)) : String(stem),
                     sha256: file.digest,
-                    shortHash: String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)), scale: selection.scale))
+                    shortHash: known.shortHash, scale: selection.scale))
         }
         _ = try RenderError.model(source) { try source.applying(uses) }
         var model = self
