@@ -123,10 +123,7 @@ extension ModelDescription {
             if let found = opened[key] {
                 known = found
             } else {
-                known = try RenderError.model(source) {
-                    let file = try selection.sha256.map { try library.file(digest: $0) } ?? library.file(named: selection.name)
-                    return (file, String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)))
-                }
+                known = try Self.open(selection, library)
             }
             opened[key] = known
             let file = known.file
@@ -142,6 +139,27 @@ extension ModelDescription {
         var model = self
         model.loras = applied
         return model
+    }
+
+    /// A name that leads out of the folders is the request's fault, a damaged file is the file's.
+    private static func open(
+        _ selection: LoRASelection, _ library: LoRALibrary
+    ) throws(RenderError) -> (file: LoRAFile, shortHash: String) {
+        do throws(WeightsError) {
+            let file =
+                if let digest = selection.sha256 { try library.file(digest: digest) } else {
+                    try library.file(named: selection.name)
+                }
+            return (file, String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)))
+        } catch {
+            let code: RenderError.Code =
+                switch error.code {
+                case .notFound: .notFound
+                case .badPath: .invalidRequest
+                default: .badModel
+                }
+            throw RenderError(code, error.message)
+        }
     }
 }
 
