@@ -6,7 +6,8 @@ import Weights
 ///
 /// Of each model at most `limit` variants are kept, the plain one among them; the one unused for longest goes first, and is
 /// built again when it is needed. So two jobs with different LoRA files can take turns, and a worker never holds more than two
-/// copies of a U-Net's weights for one model. What LoRA files do not change, the autoencoder always, is shared.
+/// copies of a U-Net's weights for one model. What LoRA files do not change, the autoencoder always, is the plain model's,
+/// which keeps it while one of the variants kept uses it.
 final class ModelVariants {
     /// A model and the LoRA files merged into it, in order.
     struct Key: Hashable {
@@ -75,10 +76,24 @@ final class ModelVariants {
         let variants = recent.filter { $0.model == model }
         for key in variants.dropLast(Self.limit) {
             recent.removeAll { $0 == key }
-            if key.loras.isEmpty { plain[model]?.forgetMergeable() } else { merged[key] = nil }
+            merged[key] = nil
         }
+        plain[model]?.forgetMergeable(except: componentsInUse(of: model))
     }
 
-    /// How many variants of a model may hold networks. For tests.
-    func count(of model: SHA256Digest) -> Int { recent.count { $0.model == model } }
+    /// Components of the plain model that its kept variants use, itself among them.
+    private func componentsInUse(of model: SHA256Digest) -> Set<String> {
+        let mergeable = Set(["unet"] + ModelParts.textEncoders)
+        var used: Set<String> = []
+        for key in recent where key.model == model {
+            used.formUnion(key.loras.isEmpty ? mergeable : mergeable.subtracting(merged[key]?.source.changedComponents ?? []))
+        }
+        return used
+    }
+
+    /// How many U-Nets of a model are built. For tests.
+    func builtUNets(of model: SHA256Digest) -> Int {
+        let variants = merged.filter { $0.key.model == model }.map(\.value) + [plain[model]].compactMap(\.self)
+        return variants.count(where: \.hasBuiltUNet)
+    }
 }

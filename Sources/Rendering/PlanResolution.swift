@@ -2,6 +2,7 @@ import Acceleration
 import ImageConditioning
 import PatchGeometry
 import Samplers
+import Weights
 
 /// A plan with what is needed to carry it out.
 struct ResolvedPlan: Sendable {
@@ -200,7 +201,7 @@ struct PlanResolution {
     }
 
     private func notes(_ cut: CutGeometry?) -> [String] {
-        var notes: [String] = []
+        var notes = model.source.assumptions
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"

@@ -253,8 +253,14 @@ final class ModelNetworks {
         (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
     }
 
-    /// Gives up what LoRA files can change; it is built again when it is needed.
-    func forgetMergeable() { (builtUNet, builtTextEncoders) = (nil, [:]) }
+    /// Gives up what LoRA files can change, but for the components named; it is built again when it is needed.
+    func forgetMergeable(except kept: Set<String>) {
+        if !kept.contains("unet") { builtUNet = nil }
+        builtTextEncoders = builtTextEncoders.filter { kept.contains(ModelParts.textEncoders[$0.key]) }
+    }
+
+    /// Whether it holds a U-Net of its own. For tests.
+    var hasBuiltUNet: Bool { builtUNet != nil }
 
     /// The base, where the component is the base's own.
     private func owner(of component: String) -> ModelNetworks? {

@@ -79,7 +79,7 @@ struct Checkpoint {
 
     private mutating func addXLText(_ key: String, _ shape: [Int]) {
         if let name = key.dropping("conditioner.embedders.0.transformer.") {
-            if !name.hasPrefix("text_projection.") { add(name, key, shape, to: "text_encoder") }
+            addCLIP(name, key, shape)
         } else if let name = key.dropping("conditioner.embedders.1.model.") {
             add(OpenCLIPNames.pieces(name, key: key, shape: shape), key, to: "text_encoder_2")
         } else {
@@ -87,12 +87,20 @@ struct Checkpoint {
         }
     }
 
+    /// A tensor of CLIP's text encoder. Old files, written with a transformers that nested its modules less, leave out the
+    /// `text_model.` that the names begin with; the projection is not used.
+    private mutating func addCLIP(_ name: String, _ key: String, _ shape: [Int]) {
+        if name.hasPrefix("text_projection.") { return }
+        let isOld = ["embeddings.", "encoder.", "final_layer_norm."].contains { name.hasPrefix($0) }
+        add(isOld ? "text_model." + name : name, key, shape, to: "text_encoder")
+    }
+
     /// - Parameter layers: of the text encoder. Stable Diffusion 2 takes the state before the last layer, and its configuration
     ///   leaves that layer out; files hold it all the same.
     private mutating func addText(_ key: String, _ shape: [Int], layers: Int?) {
         if traits.family == .stableDiffusion1, let name = key.dropping("cond_stage_model.transformer.") {
-            if !name.hasPrefix("text_projection.") { add(name, key, shape, to: "text_encoder") }
-        } else if traits.family == .stableDiffusion2, let name = key.dropping("cond_stage_model.model.") {
+            addCLIP(name, key, shape)
+        } else if traits.family == .stableDiffusion2, let name = Checkpoint.secondText(key) {
             let isLast = OpenCLIPNames.block(name).map { $0 == layers } ?? false
             if isLast || name == "text_projection" { return }
             add(OpenCLIPNames.pieces(name, key: key, shape: shape), key, to: "text_encoder")
@@ -127,8 +135,13 @@ struct Checkpoint {
     /// Layers of Stable Diffusion 2's text encoder, for files that come without a configuration: all but the last of
     /// ViT-H/14's 24, which some files leave out.
     static func textLayers(_ file: SafetensorsFile) -> Int {
-        let blocks = file.tensors.keys.compactMap { $0.dropping("cond_stage_model.model.").flatMap(OpenCLIPNames.block) }
+        let blocks = file.tensors.keys.compactMap { secondText($0).flatMap(OpenCLIPNames.block) }
         return min((blocks.max() ?? 0) + 1, 23)
+    }
+
+    /// OpenCLIP's name of a tensor of Stable Diffusion 2's text encoder.
+    private static func secondText(_ key: String) -> String? {
+        key.dropping(CheckpointTraits.secondTextPrefix) ?? key.dropping(CheckpointTraits.turboTextPrefix)
     }
 }
 

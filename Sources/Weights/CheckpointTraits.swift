@@ -34,15 +34,20 @@ struct CheckpointTraits: Equatable {
     let resolution: Int?
     /// Whether the betas were rescaled to a last step of pure noise.
     let hasZeroSNR: Bool
+    /// Whether it is SD-Turbo: Stable Diffusion 2 with its text encoder under the names of XL's.
+    let isTurbo: Bool
     /// Mean and standard deviation of the latents, by channel: the mark of EDM training (Playground v2.5).
     let latentStatistics: (mean: [Float], deviation: [Float])?
 
     static let unetPrefix = "model.diffusion_model."
     static let vaePrefix = "first_stage_model."
+    /// Where Stable Diffusion 2 has its text encoder, and where SD-Turbo has it.
+    static let secondTextPrefix = "cond_stage_model.model."
+    static let turboTextPrefix = "conditioner.embedders.0.model."
 
     static func == (a: CheckpointTraits, b: CheckpointTraits) -> Bool {
         a.family == b.family && a.inputChannels == b.inputChannels && a.prediction == b.prediction
-            && a.resolution == b.resolution && a.hasZeroSNR == b.hasZeroSNR
+            && a.resolution == b.resolution && a.hasZeroSNR == b.hasZeroSNR && a.isTurbo == b.isTurbo
             && a.latentStatistics?.mean == b.latentStatistics?.mean
             && a.latentStatistics?.deviation == b.latentStatistics?.deviation
     }
@@ -70,23 +75,27 @@ struct CheckpointTraits: Equatable {
                     + "inpainting.")
         }
         hasZeroSNR = file.tensors["ztsnr"] != nil
-        prediction = CheckpointTraits.prediction(file)
+        isTurbo = family == .stableDiffusion2 && CheckpointTraits.has(CheckpointTraits.turboTextPrefix, file)
+        prediction = CheckpointTraits.prediction(file) ?? (isTurbo ? .epsilon : nil)
         resolution = CheckpointTraits.resolution(file)
         latentStatistics = try CheckpointTraits.latentStatistics(file)
     }
 
     /// By the text encoders, and for XL by the width of its size and pooled-text conditioning.
     private static func family(_ file: SafetensorsFile) throws(WeightsError) -> CheckpointFamily {
-        func has(_ prefix: String) -> Bool { file.tensors.keys.contains { $0.hasPrefix(prefix) } }
         if file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil {
-            guard has("conditioner.embedders.0.transformer."), has("conditioner.embedders.1.model.") else {
+            guard has("conditioner.embedders.0.transformer.", file), has("conditioner.embedders.1.model.", file) else {
                 throw missingText(file, "the two text encoders of a Stable Diffusion XL model")
             }
             return .stableDiffusionXL
         }
-        if has("cond_stage_model.model.") { return .stableDiffusion2 }
-        if has("cond_stage_model.transformer.") { return .stableDiffusion1 }
+        if has(secondTextPrefix, file) || has(turboTextPrefix, file) { return .stableDiffusion2 }
+        if has("cond_stage_model.transformer.", file) { return .stableDiffusion1 }
         throw missingText(file, "a text encoder (cond_stage_model)")
+    }
+
+    private static func has(_ prefix: String, _ file: SafetensorsFile) -> Bool {
+        file.tensors.keys.contains { $0.hasPrefix(prefix) }
     }
 
     private static func missingText(_ file: SafetensorsFile, _ what: String) -> WeightsError {
@@ -94,7 +103,11 @@ struct CheckpointTraits: Equatable {
             .unsupportedModel, "\(file.name) does not hold \(what); use a complete checkpoint or a model folder.")
     }
 
-    /// The tensor `v_pred` is how trainers mark the other kind; the rest is the ModelSpec metadata standard (Stability AI).
+    /// Steps of training of Stable Diffusion 2.0 base, which its file and fine-tunes of it hold as `global_step`.
+    private static let stepsOfBase = 875_000
+
+    /// The tensor `v_pred` is how trainers mark the other kind; the ModelSpec metadata standard is Stability AI's; of Stable
+    /// Diffusion 2, diffusers knows the 512 px base by its number of training steps.
     private static func prediction(_ file: SafetensorsFile) -> UNetPrediction? {
         if file.tensors["v_pred"] != nil { return .velocity }
         switch file.metadata["modelspec.prediction_type"]?.lowercased() {
@@ -105,8 +118,17 @@ struct CheckpointTraits: Equatable {
         switch file.metadata["modelspec.architecture"]?.lowercased() {
         case "stable-diffusion-v2-768-v": return .velocity
         case "stable-diffusion-v2-512": return .epsilon
-        default: return nil
+        default: break
         }
+        return steps(file) == stepsOfBase ? .epsilon : nil
+    }
+
+    /// The number of training steps, where it is one whole number.
+    private static func steps(_ file: SafetensorsFile) -> Int? {
+        guard let stored = file.tensors["global_step"], stored.count == 1, !stored.elementType.isFloatingPoint else {
+            return nil
+        }
+        return (try? file.integers("global_step"))?.first
     }
 
     /// `768x768` or `768`; other forms, and sides that no latent has, are not a hint.

@@ -5,8 +5,8 @@ import Synchronization
 /// The bytes of one file: mapped from disk, made in memory, or part of the program.
 ///
 /// A mapping is private and read-only, so all processes that map a file share one copy of it in the page cache. The file is
-/// opened without `O_NOFOLLOW`, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads
-/// to must be a regular file. Size, hash and content all come from the one descriptor that was checked.
+/// opened through links, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads to must
+/// be a regular file. Size, hash and content all come from the one descriptor that was checked.
 ///
 /// A file that is cut short by somebody **after** it was opened makes later reads end the process with SIGBUS: no reader of
 /// mapped files can prevent that. Replace model files by renaming, never by writing into them.
@@ -37,12 +37,14 @@ final class FileBytes: @unchecked Sendable {
     }
 
     /// Maps the regular file at `path`.
-    init(mapping path: String) throws(WeightsError) {
+    ///
+    /// - Parameter followsLinks: whether `path` may be a link to the file.
+    init(mapping path: String, followsLinks: Bool = true) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw WeightsError(.badPath, "\(quoted(path)) is not a path; name a file.")
         }
         // Not blocking: opening a named pipe would otherwise wait for a writer. For regular files it means nothing.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (followsLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
             let reason = errno
             throw FileBytes.openError(path, reason)
@@ -78,11 +80,11 @@ final class FileBytes: @unchecked Sendable {
         }
     }
 
-    /// The SHA-256 of the bytes. Large files that have not changed since an earlier run are not read again: see `DigestCache`.
+    /// The SHA-256 of the bytes, computed once.
     func digest() -> SHA256Digest {
         knownDigest.withLock { known in
             if let known { return known }
-            let digest = DigestCache.digest(of: stamp, path: path) { SHA256Digest(of: bytes) }
+            let digest = SHA256Digest(of: bytes)
             known = digest
             return digest
         }

@@ -5,15 +5,13 @@ import Synchronization
 /// The LoRA files of a host: folders in which they are found by name or by content, and files that were named one by one.
 ///
 /// A job names LoRA files by their SHA-256, so that it does not matter where a host keeps them and what it calls them. Files
-/// are hashed when a content is first looked for, and again only when size or time of change differ.
+/// are hashed when a content is first looked for, and again only when they are no longer the files they were: see `FileStamp`.
 public final class LoRALibrary: Sendable {
     /// Knows no file.
     public static let empty = LoRALibrary()
 
     private struct Known {
-        let size: Int
-        let seconds: Int
-        let nanoseconds: Int
+        let stamp: FileStamp
         let digest: SHA256Digest
     }
 
@@ -89,19 +87,11 @@ public final class LoRALibrary: Sendable {
     }
 
     private func holds(_ path: String, _ digest: SHA256Digest) -> Bool {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return false }
-        let (size, time) = (Int(status.st_size), status.st_mtim)
-        if let known = known.withLock({ $0[path] }), known.size == size, known.seconds == time.tv_sec,
-            known.nanoseconds == time.tv_nsec
-        {
-            return known.digest == digest
-        }
-        guard let content = try? FileBytes(mapping: path) else { return false }
+        if let known = known.withLock({ $0[path] }), known.stamp == FileStamp(path: path) { return known.digest == digest }
+        // The stamp is that of the file which was opened, whatever has its path by now.
+        guard let content = try? FileBytes(mapping: path), let stamp = content.stamp else { return false }
         let found = content.digest()
-        known.withLock {
-            $0[path] = Known(size: size, seconds: time.tv_sec, nanoseconds: time.tv_nsec, digest: found)
-        }
+        known.withLock { $0[path] = Known(stamp: stamp, digest: found) }
         return found == digest
     }
 

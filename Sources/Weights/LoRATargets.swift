@@ -14,7 +14,8 @@ struct LoRATargets {
     /// Reads the heads of the model's weight files.
     init(_ source: ModelSource) throws(WeightsError) {
         model = source.name
-        for network in LoRANetwork.allCases where source.exists(network.rawValue + "/config.json") {
+        let components = try ModelIdentity.components(of: source)
+        for network in LoRANetwork.allCases where components.contains(network.rawValue) {
             weights[network] = try LoRATargets.layers(of: network, source)
         }
         traits = LoRATraits(

@@ -3,7 +3,8 @@ import StrictJSON
 
 /// The name of a model by its content.
 ///
-/// **The files.** `model_index.json`, and for each component that it names as a pair of strings, `["library", "Class"]`:
+/// **The files.** `model_index.json`, which must name every component that is loaded, and for each component that it names as a
+/// pair of strings, `["library", "Class"]`:
 /// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
 ///   opens, which are one `.safetensors` file, or an index and the shards it names, of a variant such as `fp16` where there is
 ///   no other or one was asked for;
@@ -52,7 +53,10 @@ enum ModelIdentity {
         return hasher.finalize()
     }
 
-    /// The components that `model_index.json` names.
+    /// The components of a model: those that `model_index.json` names, among them all that pictures are made with. What is not
+    /// named would be used and not counted, so it is refused.
+    ///
+    /// Throws `.malformed` that says what `model_index.json` does not name.
     static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
         let index = try source.json("model_index.json")
         guard let components = index.objectValue else {
@@ -64,7 +68,20 @@ enum ModelIdentity {
             guard let pair = components[component]?.arrayValue else { return false }
             return pair.count == 2 && pair.allSatisfy { $0.stringValue != nil }
         }
+        for component in try required(source) where !has(component) {
+            throw WeightsError(
+                .malformed,
+                "\(source.location(of: "model_index.json")) names no \(component), which the model needs; use the model's own "
+                    + "model_index.json.")
+        }
         return Set((weightComponents + tokenizers + ["scheduler"]).filter(has))
+    }
+
+    /// What pictures are made with: SDXL's U-Net, which takes a pooled text, has two text encoders.
+    private static func required(_ source: ModelSource) throws(WeightsError) -> [String] {
+        let one = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"]
+        let isXL = try source.json("unet/config.json")["addition_embed_type"]?.stringValue == "text_time"
+        return isXL ? one + ["text_encoder_2", "tokenizer_2"] : one
     }
 
     /// Paths of the configuration and tokenizer files that count.

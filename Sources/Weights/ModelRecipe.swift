@@ -70,7 +70,8 @@ struct ModelAssembly: Sendable {
             guard variant == nil else {
                 throw WeightsError(.badOption, "\(name) is a single file, which has no variants; leave --variant out.")
             }
-            base = try .checkpoint(SafetensorsFile(content: content, name: name), configuration, prediction)
+            let file = try SafetensorsFile(content: content, name: name)
+            base = try .checkpoint(file, configuration, prediction, needsVAE: vae == nil)
         }
         return try base.adjusted(vae: vae, prediction: prediction)
     }
@@ -98,25 +99,33 @@ extension ModelSource {
     }
 
     /// A single-file checkpoint as a folder.
+    ///
+    /// - Parameter needsVAE: whether it must hold an autoencoder, because no other is given.
     static func checkpoint(
-        _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?
+        _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?, needsVAE: Bool
     ) throws(WeightsError) -> ModelSource {
         let traits = try CheckpointTraits(file)
         let files: FileStore
+        var assumed: UNetPrediction?
         if let configuration {
             files = try takenConfiguration(configuration, for: file.name)
         } else {
             let published = PublishedConfiguration(traits, prediction: prediction)
             try published.check(file)
+            if published.isPredictionAssumed { assumed = published.prediction }
             let contents = published.files(textLayers: Checkpoint.textLayers(file))
             files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
         }
         let renamed = try Checkpoint(file, traits, configuration: files).components
-        let source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
+        var source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
+        source.assumedPrediction = assumed
         let components = try ModelIdentity.components(of: source)
         for component in ModelIdentity.weightComponents where components.contains(component) && renamed[component] == nil {
+            if component == "vae" && !needsVAE { continue }
             throw WeightsError(
-                .missingTensor, "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint.")
+                .missingTensor,
+                "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint"
+                    + (component == "vae" ? ", or name an autoencoder by --vae." : "."))
         }
         for component in renamed.keys.sorted() where !components.contains(component) {
             throw WeightsError(
@@ -146,12 +155,12 @@ extension ModelSource {
                 .malformed, "\(location(of: path)) holds \(configuration.kindName), not an object; download it again.")
         }
         let wanted = JSONValue.string(prediction.rawValue)
-        if configuration["prediction_type"] ?? .string(UNetPrediction.epsilon.rawValue) == wanted { return self }
+        var said = self
+        said.assumedPrediction = nil
+        if configuration["prediction_type"] ?? .string(UNetPrediction.epsilon.rawValue) == wanted { return said }
         let content = FileBytes(configuration.setting(.object(JSONObject("prediction_type", wanted))).canonicalBytes())
         let given = [path: FileStore.Given(content: content, location: location(of: path))]
-        return ModelSource(
-            name: name, store: FileStore(store, given: given), variant: variant, renamed: renamed, isPlain: false,
-            loras: loras)
+        return said.with(FileStore(store, given: given), renamed: renamed)
     }
 }
 

@@ -78,7 +78,8 @@ extension ModelSource {
         guard candidates.count == 1 else {
             throw WeightsError(
                 .malformed,
-                "\(location(of: component)) holds weights twice, \(candidates.joined(separator: " and ")); remove one.")
+                "\(component.isEmpty ? name : location(of: component)) holds weights twice, \(candidates.joined(separator: " and ")); remove one."
+            )
         }
         guard found.hasSuffix(".json") else { return WeightFiles(index: nil, files: [found]) }
         let index = try ShardIndex(json(found), name: location(of: found))
@@ -101,14 +102,14 @@ extension ModelSource {
 
     /// Says what is there instead, where it is something known.
     private func noWeights(_ component: String) -> WeightsError {
-        let folder = component.isEmpty ? name : location(of: component)
+        let (folder, below) = component.isEmpty ? (name, "") : (location(of: component), component + "/")
         for stem in ModelSource.stems + ["pytorch_model"] {
-            for ending in ForeignFormat.pickleEndings where exists("\(component)/\(stem)\(ending)") {
-                return ForeignFormat.pickle.refusal(location(of: "\(component)/\(stem)\(ending)"))
+            for ending in ForeignFormat.pickleEndings where exists("\(below)\(stem)\(ending)") {
+                return ForeignFormat.pickle.refusal(location(of: "\(below)\(stem)\(ending)"))
             }
         }
         for stem in ModelSource.stems {
-            for variant in ModelSource.knownVariants where exists("\(component)/\(stem).\(variant).safetensors") {
+            for variant in ModelSource.knownVariants where exists("\(below)\(stem).\(variant).safetensors") {
                 return WeightsError(
                     .notFound,
                     "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with --variant \(variant).")

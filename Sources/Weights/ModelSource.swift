@@ -7,16 +7,28 @@ public import StrictJSON
 /// A file is opened once and stays mapped as long as a copy of the source lives, so what was hashed is what is used.
 public struct ModelSource: Sendable {
     /// The model in messages: the path that was given, or the name of the embedded or stored model.
-    public let name: String
-    let store: FileStore
+    public private(set) var name: String
+    var store: FileStore
     /// The kind of weight files that is preferred, `fp16` for `*.fp16.safetensors`.
     let variant: String?
     /// Components whose weights lie under other names in a single file.
-    let renamed: [String: RenamedComponent]
+    var renamed: [String: RenamedComponent]
     /// Whether this is a folder or an embedded model as it stands.
-    let isPlain: Bool
+    var isPlain: Bool
     /// LoRA files that are merged into the weights; nil for the model as it is.
     var loras: LoRAComposition?
+    /// What the U-Net is taken to predict, where neither its file nor anybody says so.
+    var assumedPrediction: UNetPrediction?
+
+    /// What was taken for granted about the model because its files do not say it: a sentence each, without a full stop.
+    public var assumptions: [String] {
+        assumedPrediction.map {
+            [
+                "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "
+                    + "--prediction-type epsilon"
+            ]
+        } ?? []
+    }
 
     /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
     ///
@@ -68,7 +80,16 @@ public struct ModelSource: Sendable {
 
     /// The same model under another name.
     func renamed(_ name: String) -> ModelSource {
-        ModelSource(name: name, store: store, variant: variant, renamed: renamed, isPlain: isPlain, loras: loras)
+        var other = self
+        other.name = name
+        return other
+    }
+
+    /// The same model with other files and weights than its own.
+    func with(_ store: FileStore, renamed: [String: RenamedComponent]) -> ModelSource {
+        var other = self
+        (other.store, other.renamed, other.isPlain) = (store, renamed, false)
+        return other
     }
 
     /// The bytes of the file `path`.

@@ -5,11 +5,11 @@ import StrictJSON
 extension ModelStore {
     /// Puts a model into the store under a name. What the store has already is not stored again.
     ///
-    /// The files are read once for their hashes; those that the file system cannot share are copied. Importing the same model
-    /// again under another name adds the name.
+    /// The files are read once for their hashes, and once more from where they are kept; those that the file system cannot
+    /// share are copied. Importing the same model again under another name adds the name, and mends files of it that are damaged.
     ///
-    /// Throws `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, and whatever is wrong
-    /// with the model.
+    /// Throws `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for files
+    /// that change meanwhile, and whatever is wrong with the model.
     public func importModel(_ recipe: ModelRecipe, name: String) throws(WeightsError) -> StoredModel {
         guard ModelStore.isName(name) else {
             throw WeightsError(
@@ -23,24 +23,44 @@ extension ModelStore {
         // Under the lock, because others clear folders whose own lock nobody holds.
         let session = try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in try ImportSession(incoming) }
         defer { session.end() }
-        for (digest, content) in contents where !fileExists("\(blobs)/\(digest.hex)") { try session.place(content, digest) }
+        var placed: [SHA256Digest: FileBytes] = [:]
+        for (digest, content) in contents where !fileExists("\(blobs)/\(digest.hex)") {
+            placed[digest] = try session.place(content, digest)
+        }
         return try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in
             try checkFree(name, for: manifest.identity)
             for path in [blobs, manifests, names] { try makeFolders(path) }
-            for (digest, content) in contents {
-                let blob = "\(blobs)/\(digest.hex)"
-                // A blob that was there a moment ago may have been removed with its model.
-                if fileExists(blob) { continue }
-                if !session.has(digest) { try session.place(content, digest) }
-                guard rename(session.path(digest), blob) == 0 else { throw StoreFiles.unwritable(blob, errno) }
-            }
+            var stored: [SHA256Digest: FileBytes] = [:]
+            for (digest, content) in contents { stored[digest] = try keep(content, digest, placed[digest], session) }
             StoreFiles.sync(blobs)
+            // Whatever does not open again gets neither a manifest nor a name, and its files are nobody's. If they cannot be
+            // deleted now, the next removal does it.
+            do throws(WeightsError) { _ = try open(manifest, name: name, known: stored) } catch {
+                try? sweep()
+                throw error
+            }
             try StoreFiles.write(manifest.json().canonicalBytes(), to: manifestPath(manifest.identity))
             try StoreFiles.write(Array("\(manifest.identity.hex)\n".utf8), to: "\(names)/\(name)")
             try sweepIncoming()
-            let stored = try readModels().first { $0.identity == manifest.identity }
-            return stored ?? StoredModel(names: [name], identity: manifest.identity, byteCount: manifest.byteCount)
+            let model = try readModels().first { $0.identity == manifest.identity }
+            return model ?? StoredModel(names: [name], identity: manifest.identity, byteCount: manifest.byteCount)
         }
+    }
+
+    /// Sees to it that a file is in the store: the one that is there already if its content is right, else the new one in its
+    /// place. Others of the store may have been removed with their models a moment ago. The lock is held.
+    ///
+    /// - Parameter placed: the file among those on their way, if it was put there.
+    private func keep(
+        _ content: FileBytes, _ digest: SHA256Digest, _ placed: FileBytes?, _ session: ImportSession
+    ) throws(WeightsError) -> FileBytes {
+        // Whatever is wrong with what is there, it is replaced.
+        if let there = try? blob(digest), there.bytes.count == content.bytes.count, there.digest() == digest { return there }
+        let path = "\(blobs)/\(digest.hex)"
+        let new: FileBytes
+        if let placed { new = placed } else { new = try session.place(content, digest) }
+        guard rename(session.path(digest), path) == 0 else { throw StoreFiles.unwritable(path, errno) }
+        return new
     }
 
     private func checkFree(_ name: String, for identity: SHA256Digest) throws(WeightsError) {
@@ -95,9 +115,14 @@ extension ModelStore {
         return (manifest, contents)
     }
 
-    /// Deletes what imports left behind that did not come to an end. The lock is held.
+    /// Deletes what imports left behind that did not come to an end. The lock is held, so nobody is writing a name or manifest.
     func sweepIncoming() throws(WeightsError) {
         for session in try StoreFiles.names(in: incoming) { ImportSession.clear("\(incoming)/\(session)") }
+        for folder in [names, manifests] {
+            for name in try StoreFiles.names(in: folder) where name.hasSuffix(".tmp") {
+                try StoreFiles.remove("\(folder)/\(name)")
+            }
+        }
     }
 }
 
@@ -112,16 +137,20 @@ private struct ImportSession {
         var generator = SystemRandomNumberGenerator()
         folder = "\(incoming)/\(getpid())-\(String(generator.next(), radix: 36))"
         guard mkdir(folder, 0o755) == 0 else { throw StoreFiles.unwritable(folder, errno) }
-        descriptor = open("\(folder)/\(ImportSession.lock)", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw StoreFiles.unwritable(folder, errno) }
+        let path = "\(folder)/\(ImportSession.lock)"
+        descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let reason = errno
+            if descriptor >= 0 { close(descriptor) }
+            ImportSession.remove(folder)
+            throw StoreFiles.unwritable(path, reason)
+        }
     }
 
     func path(_ digest: SHA256Digest) -> String { "\(folder)/\(digest.hex)" }
 
-    func has(_ digest: SHA256Digest) -> Bool { fileExists(path(digest)) }
-
-    func place(_ content: FileBytes, _ digest: SHA256Digest) throws(WeightsError) {
-        try StoreFiles.place(content, at: path(digest))
+    func place(_ content: FileBytes, _ digest: SHA256Digest) throws(WeightsError) -> FileBytes {
+        try StoreFiles.place(content, digest, at: path(digest))
     }
 
     func end() {

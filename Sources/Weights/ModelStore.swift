@@ -56,6 +56,11 @@ public struct ModelStore: Sendable {
 
     func manifestPath(_ identity: SHA256Digest) -> String { "\(manifests)/\(identity.hex).json" }
 
+    /// Names whose files are damaged, sorted. They stand for nothing, and can be removed or imported anew.
+    public func damagedNames() throws(WeightsError) -> [String] {
+        try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in try readNames().damaged }
+    }
+
     /// All models, sorted by name.
     public func models() throws(WeightsError) -> [StoredModel] {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in try readModels() }
@@ -64,9 +69,20 @@ public struct ModelStore: Sendable {
     /// The model that a name, `sha256:HEX`, or the first digits of an identity (at least eight) stand for; nil when there is
     /// none.
     ///
-    /// Throws `.badOption` when the digits stand for several.
+    /// Throws `.badOption` when the digits stand for several, `.malformed` for a name whose file is damaged.
     public func find(_ reference: String) throws(WeightsError) -> StoredModel? {
-        let models = try models()
+        try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
+            if try readNames().damaged.contains(reference) {
+                throw WeightsError(
+                    .malformed,
+                    "\(names)/\(reference) is damaged, so it is not known what it stands for; remove the name and import the model "
+                        + "again.")
+            }
+            return try ModelStore.find(reference, among: readModels())
+        }
+    }
+
+    private static func find(_ reference: String, among models: [StoredModel]) throws(WeightsError) -> StoredModel? {
         if let named = models.first(where: { $0.names.contains(reference) }) { return named }
         let digits = reference.dropping("sha256:") ?? reference
         guard (8...64).contains(digits.utf8.count), ModelStore.isHexadecimal(digits) else { return nil }
@@ -86,10 +102,14 @@ public struct ModelStore: Sendable {
         }
     }
 
-    private func open(_ manifest: StoreManifest, name: String) throws(WeightsError) -> ModelSource {
+    /// - Parameter known: files that are in the store under their hashes and have been read already.
+    func open(
+        _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
+    ) throws(WeightsError) -> ModelSource {
         var contents: [StoreManifest.Part: [String: FileBytes]] = [:]
         for entry in manifest.files {
-            let content = try FileBytes(mapping: "\(blobs)/\(entry.digest.hex)")
+            let content: FileBytes
+            if let found = known[entry.digest] { content = found } else { content = try blob(entry.digest) }
             guard content.bytes.count == entry.size, content.digest() == entry.digest else {
                 throw WeightsError(
                     .malformed,
@@ -98,6 +118,23 @@ public struct ModelStore: Sendable {
             }
             contents[entry.part, default: [:]][entry.path] = content
         }
+        let source = try assembly(manifest, contents, name: name).source().renamed(name)
+        guard try source.identity() == manifest.identity else {
+            throw WeightsError(
+                .malformed,
+                "The stored model \(name) was imported by a version of this program that read it otherwise; import it again.")
+        }
+        return source
+    }
+
+    /// A stored file, opened and not yet looked at. No link leads out of the store.
+    func blob(_ digest: SHA256Digest) throws(WeightsError) -> FileBytes {
+        try FileBytes(mapping: "\(blobs)/\(digest.hex)", followsLinks: false)
+    }
+
+    private func assembly(
+        _ manifest: StoreManifest, _ contents: [StoreManifest.Part: [String: FileBytes]], name: String
+    ) throws(WeightsError) -> ModelAssembly {
         func part(_ part: StoreManifest.Part, _ shape: StoreManifest.Shape) throws(WeightsError) -> ModelPart {
             let files = contents[part] ?? [:]
             let name = part == .model ? name : "\(name) (\(part.rawValue))"
@@ -111,21 +148,25 @@ public struct ModelStore: Sendable {
         if let files = contents[.configuration] { assembly.configuration = FileStore(name: name, files: files) }
         assembly.vae = try manifest.vae.map { shape throws(WeightsError) in try part(.vae, shape) }
         (assembly.prediction, assembly.variant) = (manifest.prediction, manifest.variant)
-        let source = try assembly.source().renamed(name)
-        guard try source.identity() == manifest.identity else {
-            throw WeightsError(
-                .malformed,
-                "The stored model \(name) was imported by a version of this program that read it otherwise; import it again.")
-        }
-        return source
+        return assembly
     }
 
     /// Removes a name, or the model of an identity with all its names. What no other model uses is deleted.
     ///
-    /// Throws `.notFound` when there is no such model.
-    public func remove(_ reference: String) throws(WeightsError) -> StoredModel {
-        guard let model = try find(reference) else { throw notFound(reference) }
+    /// - Returns: the model; nil for a name whose file was damaged.
+    /// - Throws: `.notFound` when there is no such model.
+    public func remove(_ reference: String) throws(WeightsError) -> StoredModel? {
+        // Looking for something in a store that is not there does not make one.
+        guard isFolder(folder) else { throw notFound(reference, []) }
         return try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in
+            if try readNames().damaged.contains(reference) {
+                try StoreFiles.remove("\(names)/\(reference)")
+                StoreFiles.sync(names)
+                try sweep()
+                return nil
+            }
+            let models = try readModels()
+            guard let model = try ModelStore.find(reference, among: models) else { throw notFound(reference, models) }
             let gone = model.names.contains(reference) ? [reference] : model.names
             for name in gone { try StoreFiles.remove("\(names)/\(name)") }
             StoreFiles.sync(names)
@@ -140,7 +181,7 @@ public struct ModelStore: Sendable {
     }
 
     /// Deletes files that no manifest refers to. The lock is held.
-    private func sweep() throws(WeightsError) {
+    func sweep() throws(WeightsError) {
         var used: Set<String> = []
         let models = try readModels()
         // What a damaged manifest refers to is not known, so nothing is deleted while there is one.
@@ -151,8 +192,10 @@ public struct ModelStore: Sendable {
     }
 
     /// The error for a reference that stands for nothing.
-    public func notFound(_ reference: String) -> WeightsError {
-        let known = (try? models())?.map(\.reference) ?? []
+    public func notFound(_ reference: String) -> WeightsError { notFound(reference, (try? models()) ?? []) }
+
+    private func notFound(_ reference: String, _ models: [StoredModel]) -> WeightsError {
+        let known = models.map(\.reference)
         let list = known.isEmpty ? "it is empty" : "it has \(known.joined(separator: ", "))"
         return WeightsError(.notFound, "The store \(folder) has no model \(quoted(reference)); \(list).")
     }
@@ -160,30 +203,37 @@ public struct ModelStore: Sendable {
     // MARK: Reading, with the lock held
 
     func readModels() throws(WeightsError) -> [StoredModel] {
-        var namesOf: [SHA256Digest: [String]] = [:]
-        for name in try StoreFiles.names(in: names) where ModelStore.isName(name) {
-            let path = "\(names)/\(name)"
-            let content = try FileBytes(mapping: path)
-            guard content.bytes.count == 65,
-                let identity = SHA256Digest(hex: String(decoding: content.bytes.prefix(64), as: UTF8.self))
-            else { throw WeightsError(.malformed, "\(path) is damaged; remove it and import the model again.") }
-            namesOf[identity, default: []].append(name)
-        }
+        let namesOf = try readNames().byModel
         var models: [StoredModel] = []
         for file in try StoreFiles.names(in: manifests) {
             guard file.hasSuffix(".json"), let identity = SHA256Digest(hex: String(file.dropLast(5))) else { continue }
-            var byteCount: Int?
-            do { byteCount = try readManifest(identity).byteCount } catch {
-                guard error.code == .malformed else { throw error }
-            }
+            // One that cannot be read is damaged; the others can be used all the same.
+            let byteCount = (try? readManifest(identity))?.byteCount
             models.append(StoredModel(names: namesOf[identity] ?? [], identity: identity, byteCount: byteCount))
         }
         return models.sorted { ($0.reference, $0.identity.hex) < ($1.reference, $1.identity.hex) }
     }
 
+    /// The names of each model, and those whose files do not say what they stand for.
+    private func readNames() throws(WeightsError) -> (byModel: [SHA256Digest: [String]], damaged: [String]) {
+        var byModel: [SHA256Digest: [String]] = [:]
+        var damaged: [String] = []
+        for name in try StoreFiles.names(in: names) where ModelStore.isName(name) {
+            let content = try? FileBytes(mapping: "\(names)/\(name)", followsLinks: false)
+            if let content, content.bytes.count == 65,
+                let identity = SHA256Digest(hex: String(decoding: content.bytes.prefix(64), as: UTF8.self))
+            {
+                byModel[identity, default: []].append(name)
+            } else {
+                damaged.append(name)
+            }
+        }
+        return (byModel, damaged)
+    }
+
     func readManifest(_ identity: SHA256Digest) throws(WeightsError) -> StoreManifest {
         let path = manifestPath(identity)
-        let content = try FileBytes(mapping: path)
+        let content = try FileBytes(mapping: path, followsLinks: false)
         let json: JSONValue
         do { json = try JSONValue(parsing: content.bytes, limits: .config) } catch {
             throw WeightsError(.malformed, "\(path): \(error.message)")

@@ -20,6 +20,8 @@ public struct ModelSummary: Sendable {
     public let scheduler: String
     /// What the U-Net predicts.
     public let prediction: String
+    /// Whether that is a guess, because the file does not say.
+    public let isPredictionAssumed: Bool
     /// Native side in pixels; nil when the configuration does not say.
     public let nativeSize: Int?
     /// Channels that the U-Net takes: 9 for inpainting.
@@ -33,7 +35,7 @@ public struct ModelSummary: Sendable {
     public let textEncoders: [(width: Int, layers: Int)]
     public let components: [Component]
 
-    /// Reads every weight once for the identity, unless it is known from an earlier run.
+    /// Reads every weight once, for the identity.
     public init(_ source: ModelSource) throws(WeightsError) {
         name = source.name
         func number(_ json: JSONValue, _ key: String, _ file: String, _ fallback: Int) throws(WeightsError) -> Int {
@@ -50,6 +52,7 @@ public struct ModelSummary: Sendable {
         pipeline = index["_class_name"]?.stringValue ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
         prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
+        isPredictionAssumed = source.assumedPrediction != nil
         inputChannels = try number(unet, "in_channels", unetFile, 4)
         latentChannels = try number(vae, "latent_channels", vaeFile, 4)
         // Attention to the text is what separates the first two families; sizes are free.
@@ -61,14 +64,14 @@ public struct ModelSummary: Sendable {
         nativeSize = side.flatMap { (1...1 << 16).contains($0) && levels < 16 ? $0 << (levels - 1) : nil }
         scalingFactor = vae["scaling_factor"]?.doubleValue ?? 0.18215
         hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
+        let named = try ModelIdentity.components(of: source)
         var encoders: [(width: Int, layers: Int)] = []
-        for component in ["text_encoder", "text_encoder_2"] where source.exists(component + "/config.json") {
+        for component in ["text_encoder", "text_encoder_2"] where named.contains(component) {
             let file = component + "/config.json"
             let json = try source.json(file)
             encoders.append((try number(json, "hidden_size", file, 512), try number(json, "num_hidden_layers", file, 12)))
         }
         textEncoders = encoders
-        let named = try ModelIdentity.components(of: source)
         components = try ModelIdentity.weightComponents.filter(named.contains).map { component throws(WeightsError) in
             try source.facts(of: component)
         }
@@ -80,6 +83,7 @@ public struct ModelSummary: Sendable {
         [
             "name": .string(name), "identity": .string(identity.hex), "family": .string(family.rawValue),
             "pipeline": .string(pipeline), "scheduler": .string(scheduler), "prediction_type": .string(prediction),
+            "prediction_assumed": .bool(isPredictionAssumed),
             "native_size": nativeSize.map { .integer(Int64($0)) } ?? .null, "in_channels": .integer(Int64(inputChannels)),
             "inpainting": .bool(inputChannels == 9), "latent_channels": .integer(Int64(latentChannels)),
             "vae_scaling_factor": .number(scalingFactor), "vae_latent_statistics": .bool(hasLatentStatistics),
@@ -98,9 +102,11 @@ public struct ModelSummary: Sendable {
     /// The summary for people: what and its value, a line each.
     public var lines: [(String, String)] {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
+        let guess = " (assumed: the file does not say; --prediction-type epsilon for a base model)"
         var lines = [
             ("model", name), ("family", family.rawValue + (inputChannels == 9 ? ", inpainting" : "")),
-            ("predicts", prediction), ("native size", nativeSize.map { "\($0) px" } ?? "not said"),
+            ("predicts", isPredictionAssumed ? prediction + guess : prediction),
+            ("native size", nativeSize.map { "\($0) px" } ?? "not said"),
             ("scheduler", scheduler), ("text encoders", encoders),
             ("U-Net channels", "\(inputChannels) in"),
             ("VAE", "\(latentChannels) latent channels, scaling \(scalingFactor)" + (hasLatentStatistics ? ", own means" : "")),

@@ -3,21 +3,25 @@ import StrictJSON
 
 /// The configuration files of the published models, for checkpoints in a single file, which have none: numbers of heads and
 /// groups, sizes and the scheduler's tables cannot be read off weights. They are those of the models' folders in diffusers'
-/// layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting variants, and
+/// layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting variants, SD-Turbo, and
 /// Playground v2.5.
 ///
-/// What a checkpoint does not say is taken as diffusers takes it: Stable Diffusion 2.x predicts v at 768 px, its inpainting
-/// variant epsilon at 512 px; everything else predicts epsilon.
+/// Where a checkpoint does not say what it predicts, Stable Diffusion 2.x is assumed to predict v at 768 px, and its inpainting
+/// variant epsilon at 512 px; everything else predicts epsilon. For 2.x that is a guess, since most files of its 512 px base
+/// say nothing either, and people are told so: see `ModelSource.assumptions`.
 struct PublishedConfiguration {
     let traits: CheckpointTraits
     /// What the U-Net predicts: as asked for, else as the checkpoint says, else as above.
     let prediction: UNetPrediction
+    /// Whether that is a guess.
+    let isPredictionAssumed: Bool
 
     init(_ traits: CheckpointTraits, prediction: UNetPrediction?) {
         self.traits = traits
-        let byDefault: UNetPrediction =
-            traits.family == .stableDiffusion2 && traits.inputChannels == 4 ? .velocity : .epsilon
-        self.prediction = prediction ?? traits.prediction ?? byDefault
+        let isEither = traits.family == .stableDiffusion2 && traits.inputChannels == 4
+        let known = prediction ?? traits.prediction
+        self.prediction = known ?? (isEither ? .velocity : .epsilon)
+        isPredictionAssumed = isEither && known == nil
     }
 
     private var isXL: Bool { traits.family == .stableDiffusionXL }
@@ -39,6 +43,7 @@ struct PublishedConfiguration {
             (unet + "input_blocks.0.0.weight", [320, traits.inputChannels, 3, 3]),
             (unet + "middle_block.1.transformer_blocks.0.attn2.to_k.weight", [1280, isXL ? 2048 : isSecond ? 1024 : 768]),
             (unet + "label_emb.0.0.weight", [1280, 2816]), ("first_stage_model.decoder.conv_in.weight", [512, 4, 3, 3]),
+            (CheckpointTraits.turboTextPrefix + "ln_final.weight", [1024]),
         ]
         for (key, shape) in sizes {
             guard let found = file.tensors[key]?.shape, found != shape else { continue }
@@ -145,10 +150,10 @@ extension PublishedConfiguration {
             "num_train_timesteps": 1000, "prediction_type": .string(prediction.rawValue), "set_alpha_to_one": false,
             "skip_prk_steps": true, "steps_offset": 1, "trained_betas": .null,
         ]
-        if isXL {
+        if isXL || traits.isTurbo {
             scheduler = scheduler.setting([
                 "_class_name": "EulerDiscreteScheduler", "interpolation_type": "linear", "sample_max_value": 1.0,
-                "timestep_spacing": "leading", "use_karras_sigmas": false,
+                "timestep_spacing": isXL ? "leading" : "trailing", "use_karras_sigmas": false,
             ])
         } else {
             let isVelocity = isSecond && prediction == .velocity

@@ -6,7 +6,8 @@ extension ModelSource {
     /// A folder brings its configuration; what that leaves out about the scale of latents (`scaling_factor`, `latents_mean`,
     /// `latents_std`) is the model's. A single file takes the whole configuration of the model's own.
     ///
-    /// Throws `.unsupportedModel` when its latents have another number of channels than the model's.
+    /// Throws `.unsupportedModel` when its latents have another number of channels than the model's, or when it is part of a
+    /// checkpoint whose latents are scaled otherwise.
     func replacingVAE(_ part: ModelPart) throws(WeightsError) -> ModelSource {
         let ownFile = "vae/config.json"
         let own = try json(ownFile)
@@ -25,12 +26,11 @@ extension ModelSource {
                     "\(name) is no autoencoder of Stable Diffusion: it has no decoder.conv_in; name a VAE file or folder.")
             }
             try SeparateVAE.check(channels: input[1], against: channels, name, self.name)
+            try checkFamily(ofCheckpoint: file, own)
             let given = [ownFile: FileStore.Given(content: try self.content(ownFile), location: location(of: ownFile))]
             var renamed = self.renamed
             renamed["vae"] = RenamedComponent(file: file, label: SeparateVAE.label, pieces: pieces)
-            return ModelSource(
-                name: self.name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
-                renamed: renamed, isPlain: false, loras: loras)
+            return with(FileStore(store, given: given, hiding: ["vae/"]), renamed: renamed)
         }
     }
 
@@ -61,9 +61,23 @@ extension ModelSource {
         }
         var renamed = self.renamed
         renamed["vae"] = nil
-        return ModelSource(
-            name: name, store: FileStore(store, given: given, hiding: ["vae/"]), variant: variant,
-            renamed: renamed, isPlain: false, loras: loras)
+        return with(FileStore(store, given: given, hiding: ["vae/"]), renamed: renamed)
+    }
+}
+
+extension ModelSource {
+    /// Refuses the autoencoder of a whole checkpoint of another family: it would be used with this model's scale of latents.
+    private func checkFamily(ofCheckpoint file: SafetensorsFile, _ own: JSONValue) throws(WeightsError) {
+        guard let theirs = SeparateVAE.latents(of: file) else { return }
+        let isXL = try json("unet/config.json")["addition_embed_type"]?.stringValue == "text_time"
+        let hasStatistics = own["latents_mean"].map { !$0.isNull } ?? false
+        let ours: SeparateVAE.Latents = hasStatistics ? .playground : isXL ? .xl : .first
+        guard theirs == ours else {
+            throw WeightsError(
+                .unsupportedModel,
+                "\(file.name) is a checkpoint of \(theirs.rawValue), whose autoencoder scales latents otherwise than that of \(name), "
+                    + "a model of \(ours.rawValue); name an autoencoder made for this family of models.")
+        }
     }
 }
 
@@ -71,6 +85,23 @@ extension ModelSource {
 enum SeparateVAE {
     /// Its single file's part of a model's identity.
     static let label = "vae"
+
+    /// Families of models by the scale of their latents.
+    enum Latents: String {
+        case first = "Stable Diffusion 1.x or 2.x"
+        case xl = "Stable Diffusion XL"
+        case playground = "Playground v2.5"
+    }
+
+    /// Whose latents the autoencoder in a whole checkpoint makes; nil for a file without a U-Net.
+    static func latents(of file: SafetensorsFile) -> Latents? {
+        func has(_ prefix: String) -> Bool { file.tensors.keys.contains { $0.hasPrefix(prefix) } }
+        guard has(CheckpointTraits.unetPrefix) else { return nil }
+        if file.tensors["edm_mean"] != nil { return .playground }
+        // Stable Diffusion 2's unCLIP models have a label embedding too.
+        let isXL = has(CheckpointTraits.unetPrefix + "label_emb.") && (has("conditioner.") || !has("cond_stage_model."))
+        return isXL ? .xl : .first
+    }
 
     static func check(channels: Int, against own: Int, _ name: String, _ model: String) throws(WeightsError) {
         guard channels == own else {

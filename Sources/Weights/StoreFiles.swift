@@ -16,12 +16,16 @@ enum StoreFiles {
         let descriptor = open(path, flags, 0o644)
         guard descriptor >= 0 else {
             // A store without a lock has never been written to.
-            if !exclusive && errno == ENOENT { return try body() }
-            throw unwritable(path, errno)
+            let reason = errno
+            if !exclusive && reason == ENOENT { return try body() }
+            throw exclusive ? unwritable(path, reason) : unreadable(path, reason)
         }
         defer { close(descriptor) }
         while flock(descriptor, exclusive ? LOCK_EX : LOCK_SH) != 0 {
-            guard errno == EINTR else { throw unwritable(path, errno) }
+            let reason = errno
+            guard reason == EINTR else {
+                throw WeightsError(.unwritable, "\(path) cannot be locked: \(FileBytes.text(reason)).")
+            }
         }
         return try body()
     }
@@ -41,20 +45,37 @@ enum StoreFiles {
         sync(parent(path))
     }
 
-    /// Makes `target` a file with the bytes of `content`: shared blocks where the file system can, a copy otherwise. Never a
-    /// second name for the same file: whoever writes into the one would change the other.
-    static func place(_ content: FileBytes, at target: String) throws(WeightsError) {
-        if let source = content.path, csystem_clone_file(source, target) == 0 {
-            if content.isStill(at: source) { return }
+    /// Makes `target` a file with the bytes of `content` that nobody may write into: shared blocks where the file system can, a
+    /// copy otherwise. Never a second name for the same file: whoever writes into the one would change the other.
+    ///
+    /// - Parameter digest: what `content` was when it was looked at.
+    /// - Returns: the new file, whose content has been read back and has this hash.
+    /// - Throws: `.unwritable`, and `.unreadable` when the content is another by now.
+    static func place(_ content: FileBytes, _ digest: SHA256Digest, at target: String) throws(WeightsError) -> FileBytes {
+        do throws(WeightsError) {
+            try copy(content, to: target)
+            let placed = try FileBytes(mapping: target, followsLinks: false)
+            guard placed.digest() == digest else {
+                throw WeightsError(
+                    .unreadable, "\(content.path ?? target) was changed while it was imported; import the model again.")
+            }
+            return placed
+        } catch {
             unlink(target)
+            throw error
         }
-        let descriptor = try create(target)
+    }
+
+    private static func copy(_ content: FileBytes, to target: String) throws(WeightsError) {
+        // Whether the path still leads to what was opened is seen from the content afterwards.
+        if let source = content.path, csystem_clone_file(source, target) == 0 {
+            guard chmod(target, 0o444) == 0 else { throw unwritable(target, errno) }
+            return
+        }
+        let descriptor = try create(target, mode: 0o444)
         let number = writeAll(content.bytes, to: descriptor)
         close(descriptor)
-        guard number == 0 else {
-            unlink(target)
-            throw unwritable(target, number)
-        }
+        guard number == 0 else { throw unwritable(target, number) }
     }
 
     /// Brings the names in a folder to the disk. A file system that cannot do this for folders has still got the files.
@@ -68,8 +89,9 @@ enum StoreFiles {
     /// Names in a folder, sorted; none when there is no such folder.
     static func names(in folder: String) throws(WeightsError) -> [String] {
         guard let stream = opendir(folder) else {
-            if errno == ENOENT { return [] }
-            throw WeightsError(.unreadable, "The folder \(folder) cannot be read: \(FileBytes.text(errno)).")
+            let reason = errno
+            if reason == ENOENT { return [] }
+            throw WeightsError(.unreadable, "The folder \(folder) cannot be read: \(FileBytes.text(reason)).")
         }
         defer { closedir(stream) }
         var names: [String] = []
@@ -91,12 +113,16 @@ enum StoreFiles {
         WeightsError(.unwritable, "\(path) cannot be written: \(FileBytes.text(reason)).")
     }
 
+    private static func unreadable(_ path: String, _ reason: Int32) -> WeightsError {
+        WeightsError(.unreadable, "\(path) cannot be opened for reading: \(FileBytes.text(reason)).")
+    }
+
     private static func parent(_ path: String) -> String {
         path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     }
 
-    private static func create(_ path: String) throws(WeightsError) -> Int32 {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    private static func create(_ path: String, mode: mode_t = 0o644) throws(WeightsError) -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw unwritable(path, errno) }
         return descriptor
     }
@@ -118,14 +144,13 @@ enum StoreFiles {
     }
 }
 
-extension FileBytes {
-    /// Whether the file at `path` is the one that was mapped: it may have been replaced since.
-    fileprivate func isStill(at path: String) -> Bool {
-        guard let stamp else { return false }
-        var status = stat()
-        guard stat(path, &status) == 0 else { return false }
-        let now = FileStamp(status)
-        return now.device == stamp.device && now.inode == stamp.inode && now.size == stamp.size
-            && now.modified == stamp.modified
+/// Makes a folder and those above it that are missing.
+func makeFolders(_ path: String) throws(WeightsError) {
+    if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+    let reason = errno
+    if reason == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+        try makeFolders(String(path[..<slash]))
+        if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
     }
+    throw WeightsError(.unwritable, "The folder \(path) cannot be made: \(FileBytes.text(reason)).")
 }

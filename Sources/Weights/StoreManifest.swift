@@ -77,9 +77,10 @@ struct StoreManifest: Equatable {
         guard let model = json["model"]?.stringValue.flatMap(Shape.init) else { throw broken("model") }
         let vae = json["vae"]?.stringValue.flatMap(Shape.init)
         let prediction = json["prediction_type"]?.stringValue.flatMap { UNetPrediction(rawValue: $0) }
-        guard (vae == nil) == (json["vae"] == nil), (prediction == nil) == (json["prediction_type"] == nil) else {
-            throw broken("vae or prediction_type")
-        }
+        let variant = json["variant"]?.stringValue
+        guard (vae == nil) == (json["vae"] == nil), (prediction == nil) == (json["prediction_type"] == nil),
+            (variant == nil) == (json["variant"] == nil)
+        else { throw broken("vae, prediction_type or variant") }
         guard let list = json["files"]?.arrayValue, (1...StoreManifest.maxFiles).contains(list.count) else {
             throw broken("files")
         }
@@ -92,8 +93,7 @@ struct StoreManifest: Equatable {
             files.append(Entry(part: part, path: path, digest: digest, size: size))
         }
         self.init(
-            identity: identity, model: model, vae: vae, prediction: prediction, variant: json["variant"]?.stringValue,
-            files: files)
+            identity: identity, model: model, vae: vae, prediction: prediction, variant: variant, files: files)
     }
 }
 

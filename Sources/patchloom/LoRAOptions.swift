@@ -50,10 +50,13 @@ struct LoRAOptions: ParsableArguments {
         }
     }
 
-    /// A path that exists is one; anything else that could be a name is looked for in the folders.
+    /// The path of a file is one; anything else that could be a name is looked for in the folders. A folder is no LoRA,
+    /// whatever it is called.
     private func find(_ text: String, _ folders: LoRALibrary) throws(WeightsError) -> LoRAFile {
         let mayBeName = !loraModelDir.isEmpty && !text.hasPrefix("/") && !text.hasPrefix(".")
-        guard !FileManager.default.fileExists(atPath: text), mayBeName else { return try LoRAFile(path: text) }
+        var isFolder: ObjCBool = false
+        let isFile = FileManager.default.fileExists(atPath: text, isDirectory: &isFolder) && !isFolder.boolValue
+        guard !isFile, mayBeName else { return try LoRAFile(path: text) }
         return try folders.file(named: text)
     }
 

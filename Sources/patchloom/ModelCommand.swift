@@ -50,9 +50,18 @@ struct ModelListCommand: ParsableCommand {
 
     func run() throws {
         let models: [StoredModel]
-        do { models = try ModelStore.standard().models() } catch { throw CommandFailure(error) }
-        if json { return printJSON(.array(models.map(describe))) }
-        let width = models.map { $0.names.joined(separator: ", ").count }.max() ?? 0
+        let damaged: [String]
+        do {
+            let store = try ModelStore.standard()
+            (models, damaged) = (try store.models(), try store.damagedNames())
+        } catch { throw CommandFailure(error) }
+        if json { return printJSON(.array(models.map(describe) + damaged.map(describe(damaged:)))) }
+        let width = (models.map { $0.names.joined(separator: ", ").count } + damaged.map(\.count)).max() ?? 0
+        for name in damaged {
+            print(
+                "\(name)\(String(repeating: " ", count: width - name.count))  damaged name: remove it and import its model again"
+            )
+        }
         for model in models {
             let names = model.names.joined(separator: ", ")
             let padding = String(repeating: " ", count: width - names.count)
@@ -122,5 +131,8 @@ private func describe(_ model: StoredModel) -> JSONValue {
         "bytes": model.byteCount.map { .integer(Int64($0)) } ?? .null,
     ]
 }
+
+/// A name that stands for nothing any more.
+private func describe(damaged name: String) -> JSONValue { ["names": [.string(name)], "identity": .null, "bytes": .null] }
 
 private func printJSON(_ json: JSONValue) { print(json.canonicalText) }

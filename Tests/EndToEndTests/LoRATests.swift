@@ -40,6 +40,14 @@ extension EndToEnd {
                 try await Self.render(["--lora_model_dir", folder.file("loras")], "a red apple<lora:ink:0.7>", in: folder),
             ]
             for other in others { #expect(other.pixels == file.pixels) }
+            // A folder of that name in the working directory is no LoRA.
+            let name = "patchloom-test-\(folder.mark)"
+            let folderOfThatName = FileManager.default.currentDirectoryPath + "/" + name
+            try FileManager.default.copyItem(atPath: ink, toPath: folder.file("loras/\(name).safetensors"))
+            try FileManager.default.createDirectory(atPath: folderOfThatName, withIntermediateDirectories: false)
+            defer { try? FileManager.default.removeItem(atPath: folderOfThatName) }
+            let named = try await Self.render(["--lora", "\(name):0.7"] + loras, in: folder)
+            #expect(named.pixels == file.pixels)
             let none = try await Self.render(["--lora", "\(ink):0"], in: folder)
             #expect(none.pixels == plain.pixels)
             #expect(file.text("parameters")?.hasPrefix("a red apple <lora:ink:0.7>\n") == true)

@@ -26,7 +26,7 @@ extension EndToEnd {
         }
 
         private static func store(_ folder: Folder) -> [String: String] {
-            ["PATCHLOOM_HOME": folder.file("store"), "XDG_CACHE_HOME": folder.file("store/cache")]
+            ["PATCHLOOM_HOME": folder.file("store")]
         }
 
         private static func run(_ arguments: [String], _ folder: Folder) async throws -> Program {
@@ -64,6 +64,7 @@ extension EndToEnd {
             for reference in ["apple", "sha256:\(identity)", String(identity.prefix(8))] {
                 #expect(try await Self.pixels(["-m", reference], folder) == expected, "\(reference)")
             }
+            #expect(folder.homeNames.isEmpty, "the store is all that is written")
         }
 
         @Test func theStoreIsListedLookedIntoAndEmptied() async throws {
@@ -83,6 +84,48 @@ extension EndToEnd {
             _ = try await Self.run(["model", "remove", "icons"], folder)
             let left = try await Self.run(["model", "list", "--json"], folder)
             #expect(left.outputLines == ["[]"])
+        }
+
+        @Test func oneDamagedNameIsListedAndRemoved() async throws {
+            let folder = try Folder()
+            _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)
+            try Data("x".utf8).write(to: URL(fileURLWithPath: folder.file("store/names/bad")))
+            let list = try await Self.run(["model", "list"], folder).outputLines
+            #expect(list.count == 2 && list[0].hasPrefix("bad ") && list[0].contains("damaged") && list[1].hasPrefix("icons "))
+            let json = try await Self.run(["model", "list", "--json"], folder).outputLines
+            #expect(json.first?.contains(#"{"bytes":null,"identity":null,"names":["bad"]}"#) == true, "\(json)")
+            try await BadInputTests.expectFailure(
+                ["model", "inspect", "bad"], code: 65, mentions: "names/bad", in: folder, leaves: ["store"],
+                environment: Self.store(folder))
+            _ = try await Self.run(["model", "remove", "bad"], folder)
+            #expect(try await Self.run(["model", "list"], folder).outputLines.count == 1)
+        }
+
+        /// A file of Stable Diffusion 2 that holds nothing but what such files are known by.
+        @Test func whatAFileDoesNotSayIsSaidToBeAssumed() async throws {
+            let folder = try Folder()
+            let shapes = [
+                "model.diffusion_model.input_blocks.0.0.weight": [320, 4, 3, 3],
+                "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight": [1280, 1024],
+                "first_stage_model.decoder.conv_in.weight": [512, 4, 3, 3], "cond_stage_model.model.ln_final.weight": [1024],
+            ]
+            let tensors = shapes.sorted { $0.key < $1.key }.map { name, shape in
+                FileTensor(name, "F16", shape, [UInt8](repeating: 0, count: shape.reduce(2, *)))
+            }
+            try Data(FileTensor.file(tensors)).write(to: URL(fileURLWithPath: folder.file("a.safetensors")))
+            for (options, isAssumed) in [([], true), (["--prediction-type", "v_prediction"], false)] {
+                let model = [folder.file("a.safetensors")] + options
+                let lines = try await Self.run(["model", "inspect"] + model, folder).outputLines
+                let predicts = try #require(lines.first { $0.hasPrefix("predicts") })
+                #expect(
+                    predicts.hasSuffix(
+                        "v_prediction"
+                            + (isAssumed ? " (assumed: the file does not say; --prediction-type epsilon for a base model)" : "")
+                    ))
+                let plan = try await Self.run(["plan", "-p", "x", "-W", "768", "-H", "768", "-m"] + model, folder)
+                let said = (plan.outputLines + plan.errorLines).contains { $0.contains("v_prediction is assumed") }
+                #expect(said == isAssumed, "\(plan.outputLines)")
+            }
         }
 
         @Test func wrongThingsAreSaidInOneSentence() async throws {
@@ -121,6 +164,7 @@ extension EndToEnd {
             let url = URL(fileURLWithPath: blobs + "/" + largest)
             var content = try Data(contentsOf: url)
             content[content.count - 1] ^= 1
+            try FileManager.default.removeItem(at: url)
             try content.write(to: url)
             for arguments in [
                 BadInputTests.render(["-m", "icons"], folder),

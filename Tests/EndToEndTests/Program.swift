@@ -49,6 +49,10 @@ final class Program: Sendable {
         // What the machine is told about its BLAS stays; nothing else of the runner's settings must matter.
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
+        // Nor must the user's files, and nothing may be written to them.
+        variables["HOME"] = folder.home
+        variables["PATCHLOOM_HOME"] = folder.home + "/store"
+        for kind in ["CACHE", "DATA", "CONFIG"] { variables["XDG_\(kind)_HOME"] = "\(folder.home)/\(kind.lowercased())" }
         variables.merge(environment) { _, given in given }
         var argumentPointers = ([Program.path] + arguments).map { strdup($0) } + [nil]
         var environmentPointers = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
@@ -170,19 +174,27 @@ final class Program: Sendable {
 /// A new folder for one test, removed with everything in it.
 final class Folder: Sendable {
     let path: String
+    /// Stands for the user's home, beside the folder.
+    let home: String
     let mark = UUID().uuidString
 
     init() throws {
         path = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-e2e-\(mark)").path
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        home = path + "-home"
+        for folder in [path, home] {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        }
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit { for folder in [path, home] { try? FileManager.default.removeItem(atPath: folder) } }
 
     func file(_ name: String) -> String { path + "/" + name }
 
     /// The names in it, hidden ones too.
     var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted() }
+
+    /// The names in the home.
+    var homeNames: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: home)) ?? []).sorted() }
 }
 
 /// A free TCP port of the loopback below the range that the kernel hands out, so that no other process gets it by chance.

@@ -29,12 +29,23 @@ private enum Marks {
     static let second = checkpoint(
         context: 1024,
         text: ["cond_stage_model.model.ln_final.weight", "cond_stage_model.model.transformer.resblocks.23.ln_1.weight"])
+    static let turbo =
+        checkpoint(context: 1024, text: ["conditioner.embedders.0.model.transformer.resblocks.23.ln_1.weight"])
+        + [zeros("conditioner.embedders.0.model.ln_final.weight", [1024])]
     static let xl = checkpoint(
         context: 2048,
         text: [
             "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight",
             "conditioner.embedders.1.model.ln_final.weight",
         ], label: 2816)
+}
+
+private let tiny1VAE = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15").path
+
+/// A number of training steps.
+private func steps(_ count: UInt64, _ type: String) -> FileTensor {
+    let bytes = withUnsafeBytes(of: count.littleEndian) { Array($0.prefix(type == "I64" ? 8 : 4)) }
+    return FileTensor("global_step", type, [], bytes)
 }
 
 private func open(
@@ -97,6 +108,13 @@ private func open(
             #expect(try summary(Marks.second, ["modelspec.resolution": nonsense]).size == 768)
         }
         #expect(try summary(Marks.second) { $0.prediction = .epsilon } == ("epsilon", 512, "PNDMScheduler"))
+        for type in ["I64", "I32"] {
+            let base = Marks.second + [steps(875_000, type)]
+            #expect(try summary(base) == ("epsilon", 512, "PNDMScheduler"), "\(type)")
+            #expect(try summary(base, ["modelspec.prediction_type": "v"]).prediction == "v_prediction")
+        }
+        #expect(try summary(Marks.second + [steps(140_000, "I64")]).prediction == "v_prediction")
+        #expect(try summary(Marks.second + [zeros("global_step", [1])]).prediction == "v_prediction")
         #expect(try summary(Marks.xl + [zeros("v_pred", [1])]).prediction == "v_prediction")
         #expect(try summary(Marks.xl + [zeros("v_pred", [1])]) { $0.prediction = .epsilon }.prediction == "epsilon")
         let velocity = try summary(Marks.first, ["modelspec.prediction_type": "v"])
@@ -105,6 +123,47 @@ private func open(
             let scheduler = try source.json("scheduler/scheduler_config.json")
             #expect(scheduler["rescale_betas_zero_snr"] == true && scheduler["timestep_spacing"] == "trailing")
         }
+    }
+
+    @Test func whatIsAssumedIsSaid() throws {
+        func assumed(
+            _ tensors: [FileTensor], _ metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in }
+        ) throws -> [Bool] {
+            var result: [Bool] = []
+            try open(tensors, metadata: metadata, change) { source throws in
+                let summary = try ModelSummary(source)
+                let isSaid = summary.lines.contains {
+                    $0.1.contains("assumed: the file does not say; --prediction-type epsilon")
+                }
+                #expect(isSaid == summary.isPredictionAssumed && isSaid == !source.assumptions.isEmpty)
+                #expect(summary.json["prediction_assumed"] == .bool(isSaid))
+                // Whoever says it later has said it as well.
+                #expect(try source.adjusted(vae: nil, prediction: .velocity).assumptions.isEmpty)
+                #expect(try source.adjusted(vae: tiny1VAE, prediction: nil).assumptions == source.assumptions)
+                result.append(isSaid)
+            }
+            return result
+        }
+        #expect(try assumed(Marks.second) == [true, true])
+        #expect(try assumed(Marks.second + [steps(140_000, "I64")]) == [true, true])
+        #expect(try assumed(Marks.second + [steps(875_000, "I64")]) == [false, false])
+        #expect(try assumed(Marks.second, ["modelspec.prediction_type": "v"]) == [false, false])
+        #expect(try assumed(Marks.second) { $0.prediction = .velocity } == [false, false])
+        for others in [Marks.first, Marks.xl, Marks.turbo] { #expect(try assumed(others) == [false, false]) }
+    }
+
+    /// The file holds Stable Diffusion 2's text encoder under XL's names, and no label embedding.
+    @Test func turboIsStableDiffusion2() throws {
+        try open(Marks.turbo) { source in
+            let summary = try ModelSummary(source)
+            #expect(summary.family == .stableDiffusion2 && summary.prediction == "epsilon" && summary.nativeSize == 512)
+            #expect(summary.textEncoders.map(\.width) == [1024] && summary.textEncoders.map(\.layers) == [23])
+            let scheduler = try source.json("scheduler/scheduler_config.json")
+            #expect(scheduler["_class_name"] == "EulerDiscreteScheduler" && scheduler["timestep_spacing"] == "trailing")
+            #expect(try source.weights(component: "text_encoder").contains("text_model.final_layer_norm.weight"))
+        }
+        let other = Marks.turbo.map { $0.name.hasSuffix("ln_final.weight") ? zeros($0.name, [1280]) : $0 }
+        #expect(weightsError { try open(other) { _ in } }?.code == .unsupportedModel)
     }
 
     @Test func latentStatisticsMeanTheEDMScheduler() throws {
@@ -181,9 +240,132 @@ private func open(
         ] as [(String, Int)] {
             #expect(json[token]?.intValue == id, "\(token)")
         }
-        // The whole of it, where the published file is at hand.
-        guard let golden = Fixtures.sharedGolden else { return }
-        let file = golden.deletingLastPathComponent().appendingPathComponent("data/clip-bpe/vocab.json")
+    }
+
+    @Test(.enabled(if: Fixtures.sharedGolden != nil, "the published file is not at hand"))
+    func theVocabularyIsThePublishedOne() throws {
+        let json = try JSONValue(parsing: CLIPVocabulary.vocabulary, limits: .config)
+        let file = try #require(Fixtures.sharedGolden).deletingLastPathComponent().appendingPathComponent(
+            "data/clip-bpe/vocab.json")
         #expect(try JSONValue(parsing: [UInt8](Data(contentsOf: file)), limits: .config) == json)
+    }
+}
+
+/// Names as they stand in the published files, written down and not derived.
+@Suite struct PublishedNamesTests {
+    private static let (unet, vae, text) = ("unet", "vae", "text_encoder")
+
+    /// - Parameter names: by component, a name in the file and the one in a model folder.
+    private func expect(_ marks: [FileTensor], _ names: [(component: String, file: String, folder: String)]) throws {
+        let known = Set(marks.map(\.name))
+        let new = Set(names.map(\.file)).subtracting(known).sorted()
+        let tensors = new.map { zeros($0, $0.contains("in_proj_") ? [6] : $0.hasSuffix("projection") ? [2, 2] : [2]) }
+        try open(marks + tensors) { source throws in
+            for (component, file, folder) in names {
+                #expect(try source.weights(component: component).contains(folder), "\(file) is \(component)/\(folder)")
+            }
+        }
+    }
+
+    @Test func ofStableDiffusion1() throws {
+        let (unet, vae) = ("model.diffusion_model.", "first_stage_model.")
+        try expect(
+            Marks.first,
+            [
+                (Self.unet, unet + "input_blocks.1.0.in_layers.0.weight", "down_blocks.0.resnets.0.norm1.weight"),
+                (
+                    Self.unet, unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
+                    "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+                ),
+                (Self.unet, unet + "input_blocks.3.0.op.weight", "down_blocks.0.downsamplers.0.conv.weight"),
+                (Self.unet, unet + "input_blocks.4.0.skip_connection.weight", "down_blocks.1.resnets.0.conv_shortcut.weight"),
+                (Self.unet, unet + "middle_block.1.proj_in.weight", "mid_block.attentions.0.proj_in.weight"),
+                (Self.unet, unet + "output_blocks.2.1.conv.weight", "up_blocks.0.upsamplers.0.conv.weight"),
+                (
+                    Self.unet, unet + "output_blocks.11.1.transformer_blocks.0.ff.net.0.proj.weight",
+                    "up_blocks.3.attentions.2.transformer_blocks.0.ff.net.0.proj.weight"
+                ),
+                (Self.unet, unet + "time_embed.0.weight", "time_embedding.linear_1.weight"),
+                (Self.unet, unet + "out.2.bias", "conv_out.bias"),
+                (Self.vae, vae + "encoder.down.0.downsample.conv.weight", "encoder.down_blocks.0.downsamplers.0.conv.weight"),
+                (Self.vae, vae + "encoder.mid.block_2.conv1.weight", "encoder.mid_block.resnets.1.conv1.weight"),
+                (Self.vae, vae + "decoder.up.3.upsample.conv.weight", "decoder.up_blocks.0.upsamplers.0.conv.weight"),
+                (
+                    Self.vae, vae + "decoder.up.0.block.0.nin_shortcut.weight",
+                    "decoder.up_blocks.3.resnets.0.conv_shortcut.weight"
+                ),
+                (Self.vae, vae + "decoder.mid.attn_1.q.weight", "decoder.mid_block.attentions.0.to_q.weight"),
+                (Self.vae, vae + "decoder.norm_out.weight", "decoder.conv_norm_out.weight"),
+                (Self.vae, vae + "post_quant_conv.weight", "post_quant_conv.weight"),
+                (
+                    Self.text, "cond_stage_model.transformer.text_model.encoder.layers.11.mlp.fc1.weight",
+                    "text_model.encoder.layers.11.mlp.fc1.weight"
+                ),
+            ])
+    }
+
+    @Test func ofStableDiffusion2() throws {
+        let (unet, text) = ("model.diffusion_model.", "cond_stage_model.model.")
+        let block = text + "transformer.resblocks.7."
+        let layer = "text_model.encoder.layers.7."
+        try expect(
+            Marks.second,
+            [
+                (Self.unet, unet + "input_blocks.8.1.proj_out.weight", "down_blocks.2.attentions.1.proj_out.weight"),
+                (Self.unet, unet + "middle_block.2.out_layers.3.weight", "mid_block.resnets.1.conv2.weight"),
+                (Self.unet, unet + "output_blocks.3.1.norm.weight", "up_blocks.1.attentions.0.norm.weight"),
+                (Self.unet, unet + "output_blocks.5.2.conv.weight", "up_blocks.1.upsamplers.0.conv.weight"),
+                (Self.text, text + "token_embedding.weight", "text_model.embeddings.token_embedding.weight"),
+                (Self.text, text + "positional_embedding", "text_model.embeddings.position_embedding.weight"),
+                (Self.text, text + "ln_final.weight", "text_model.final_layer_norm.weight"),
+                (Self.text, block + "attn.in_proj_weight", layer + "self_attn.q_proj.weight"),
+                (Self.text, block + "attn.in_proj_weight", layer + "self_attn.k_proj.weight"),
+                (Self.text, block + "attn.in_proj_bias", layer + "self_attn.v_proj.bias"),
+                (Self.text, block + "attn.out_proj.weight", layer + "self_attn.out_proj.weight"),
+                (Self.text, block + "ln_1.weight", layer + "layer_norm1.weight"),
+                (Self.text, block + "ln_2.bias", layer + "layer_norm2.bias"),
+                (Self.text, block + "mlp.c_fc.weight", layer + "mlp.fc1.weight"),
+                (Self.text, block + "mlp.c_proj.bias", layer + "mlp.fc2.bias"),
+            ])
+    }
+
+    @Test func ofStableDiffusionXL() throws {
+        let (unet, second) = ("model.diffusion_model.", "conditioner.embedders.1.model.")
+        try expect(
+            Marks.xl,
+            [
+                (Self.unet, unet + "label_emb.0.0.weight", "add_embedding.linear_1.weight"),
+                (Self.unet, unet + "label_emb.0.2.bias", "add_embedding.linear_2.bias"),
+                (
+                    Self.unet, unet + "input_blocks.4.1.transformer_blocks.1.attn1.to_out.0.weight",
+                    "down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_out.0.weight"
+                ),
+                (Self.unet, unet + "input_blocks.6.0.op.weight", "down_blocks.1.downsamplers.0.conv.weight"),
+                (
+                    Self.unet, unet + "input_blocks.7.1.transformer_blocks.9.norm3.weight",
+                    "down_blocks.2.attentions.0.transformer_blocks.9.norm3.weight"
+                ),
+                (
+                    Self.unet, unet + "middle_block.1.transformer_blocks.9.ff.net.2.weight",
+                    "mid_block.attentions.0.transformer_blocks.9.ff.net.2.weight"
+                ),
+                (Self.unet, unet + "output_blocks.2.2.conv.weight", "up_blocks.0.upsamplers.0.conv.weight"),
+                (Self.unet, unet + "output_blocks.3.1.proj_in.weight", "up_blocks.1.attentions.0.proj_in.weight"),
+                (Self.unet, unet + "output_blocks.8.0.skip_connection.weight", "up_blocks.2.resnets.2.conv_shortcut.weight"),
+                (
+                    Self.text, "conditioner.embedders.0.transformer.text_model.encoder.layers.0.self_attn.k_proj.weight",
+                    "text_model.encoder.layers.0.self_attn.k_proj.weight"
+                ),
+                ("text_encoder_2", second + "positional_embedding", "text_model.embeddings.position_embedding.weight"),
+                ("text_encoder_2", second + "text_projection", "text_projection.weight"),
+                (
+                    "text_encoder_2", second + "transformer.resblocks.31.mlp.c_proj.weight",
+                    "text_model.encoder.layers.31.mlp.fc2.weight"
+                ),
+                (
+                    "text_encoder_2", second + "transformer.resblocks.5.attn.in_proj_bias",
+                    "text_model.encoder.layers.5.self_attn.q_proj.bias"
+                ),
+            ])
     }
 }

@@ -214,6 +214,13 @@ import Weights
             #expect(try library.file(digest: old.digest).digest == old.digest)
             let new = try write(folder, "ink.safetensors", seed: 9)
             #expect(try library.file(digest: new.digest).digest == new.digest)
+            // Neither size nor time of change gives this one away.
+            let path = folder.path + "/ink.safetensors"
+            let time = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] ?? Date()
+            let third = try write(folder, "third", seed: 10)
+            #expect(rename(folder.path + "/third", path) == 0)
+            try FileManager.default.setAttributes([.modificationDate: time], ofItemAtPath: path)
+            #expect(try library.file(digest: third.digest).digest == third.digest)
             let gone = weightsError { _ = try library.file(digest: old.digest) }
             #expect(gone?.code == .notFound && gone?.message.contains(old.digest.hex) == true)
             #expect(gone?.message.contains("--lora-model-dir") == true)

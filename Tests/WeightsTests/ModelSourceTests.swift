@@ -211,6 +211,35 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         #expect(identities.count == smallModel.count + 4)
     }
 
+    /// What is loaded counts: a component that the index does not name would be swapped without another identity.
+    @Test func everyComponentThatIsLoadedMustBeNamed() throws {
+        func error(_ unet: String, without component: String) -> WeightsError? {
+            weightsError {
+                _ = try identity {
+                    $0["unet/config.json"] = Array(unet.utf8)
+                    let named = ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "text_encoder_2", "tokenizer_2"]
+                        .filter { $0 != component }
+                    let pairs = named.map { "\"\($0)\":[\"library\",\"Class\"]" } + ["\"\(component)\":[null,null]"]
+                    $0["model_index.json"] = Array("{\(pairs.joined(separator: ","))}".utf8)
+                    for path in ["config.json", "model.safetensors"] {
+                        $0["text_encoder_2/\(path)"] = $0["text_encoder/\(path)"]
+                    }
+                    for path in ["vocab.json", "merges.txt"] { $0["tokenizer_2/\(path)"] = $0["tokenizer/\(path)"] }
+                }
+            }
+        }
+        for component in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
+            let error = try #require(error("{}", without: component))
+            #expect(error.code == .malformed && error.message.contains("names no \(component),"), "\(error)")
+            #expect(error.message.contains("any/model_index.json") && error.message.hasSuffix("."))
+        }
+        for component in ["text_encoder_2", "tokenizer_2"] {
+            #expect(error("{}", without: component) == nil)
+            let xl = error(#"{"addition_embed_type":"text_time"}"#, without: component)
+            #expect(xl?.code == .malformed && xl?.message.contains("names no \(component),") == true)
+        }
+    }
+
     @Test func missingFilesAndBadIndexesAreErrors() throws {
         for path in smallModel.keys {
             #expect(weightsError { _ = try identity { $0[path] = nil } }?.code == .notFound, "\(path)")

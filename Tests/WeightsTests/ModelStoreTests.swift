@@ -21,6 +21,12 @@ private func blobs(_ store: ModelStore) -> Set<String> {
     Set((try? FileManager.default.contentsOfDirectory(atPath: store.folder + "/blobs/sha256")) ?? [])
 }
 
+/// Puts other bytes into a file that is write-protected.
+private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
+    try? FileManager.default.removeItem(at: file)
+    try Data(content).write(to: file)
+}
+
 @Suite struct ModelStoreTests {
     @Test func folderGoesInAndComesOutTheSame() throws {
         try withStore { store, _ throws in
@@ -143,7 +149,7 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             #expect(try store.open(stored).identity() == stored.identity)
             for blob in blobs(store) {
                 let attributes = try FileManager.default.attributesOfItem(atPath: store.folder + "/blobs/sha256/" + blob)
-                #expect(attributes[.referenceCount] as? Int == 1)
+                #expect(attributes[.referenceCount] as? Int == 1 && attributes[.posixPermissions] as? Int == 0o444)
             }
         }
     }
@@ -174,15 +180,74 @@ private func blobs(_ store: ModelStore) -> Set<String> {
                 let url = URL(fileURLWithPath: store.folder + "/blobs/sha256/" + blob)
                 let content = [UInt8](try Data(contentsOf: url))
                 for change in [content.dropLast(), content.dropLast() + [content[content.count - 1] ^ 1], content + [0]] {
-                    try Data(change).write(to: url)
+                    try replace(url, change)
                     let error = weightsError { _ = try store.open(stored) }
                     #expect(error?.code == .malformed && error?.message.contains(blob) == true, "\(String(describing: error))")
                 }
                 try FileManager.default.removeItem(at: url)
                 #expect(weightsError { _ = try store.open(stored) }?.code == .notFound)
-                try Data(content).write(to: url)
+                // The right content is no excuse for a link out of the store.
+                try Data(content).write(to: url.appendingPathExtension("x"))
+                try FileManager.default.createSymbolicLink(
+                    at: url, withDestinationURL: url.appendingPathExtension("x"))
+                #expect(weightsError { _ = try store.open(stored) }?.code == .unreadable)
+                try FileManager.default.removeItem(at: url.appendingPathExtension("x"))
+                try replace(url, content)
             }
             #expect(try store.open(stored).identity() == stored.identity)
+        }
+    }
+
+    @Test func importingAgainMendsDamagedContent() throws {
+        try withImported { store, stored throws in
+            for (index, blob) in blobs(store).sorted().enumerated() {
+                let url = URL(fileURLWithPath: store.folder + "/blobs/sha256/" + blob)
+                let content = [UInt8](try Data(contentsOf: url))
+                let damaged = [content + [0], content.dropLast() + [content[content.count - 1] ^ 1], []]
+                try replace(url, damaged[index % damaged.count])
+            }
+            #expect(weightsError { _ = try store.open(stored) } != nil)
+            #expect(try store.importModel(ModelRecipe(path: tiny2.path), name: "tiny") == stored)
+            #expect(try store.open(stored).identity() == stored.identity)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
+        }
+    }
+
+    @Test func aDamagedNameConcernsNobodyElse() throws {
+        try withImported { store, stored throws in
+            let names = URL(fileURLWithPath: store.folder + "/names")
+            for damaged in ["", "x", String(repeating: "x", count: 65)] {
+                try Data(damaged.utf8).write(to: names.appendingPathComponent("bad"))
+                #expect(try store.models() == [stored])
+                #expect(try store.damagedNames() == ["bad"])
+                #expect(try store.find("tiny") == stored)
+                let error = weightsError { _ = try store.find("bad") }
+                #expect(error?.code == .malformed && error?.message.contains("names/bad") == true)
+                _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+                _ = try store.remove("one")
+                #expect(try store.remove("bad") == nil)
+                #expect(try store.damagedNames().isEmpty)
+            }
+            try FileManager.default.createSymbolicLink(
+                at: names.appendingPathComponent("bad"), withDestinationURL: names.appendingPathComponent("tiny"))
+            #expect(try store.damagedNames() == ["bad"])
+            // A name that stands for nothing can be given again.
+            #expect(try store.importModel(ModelRecipe(path: tiny2.path), name: "bad").names == ["bad", "tiny"])
+        }
+    }
+
+    @Test func aNameIsRemovedOnce() throws {
+        try withImported { store, _ throws in
+            let outcomes = Mutex<[WeightsError.Code?]>([])
+            ThreadGroup.run(6) { _ in
+                let error = weightsError { _ = try store.remove("tiny") }
+                outcomes.withLock { $0.append(error?.code) }
+            }
+            #expect(outcomes.withLock { $0.count { $0 == nil } } == 1)
+            #expect(outcomes.withLock { $0.count { $0 == .notFound } } == 5)
+            let nowhere = ModelStore(folder: store.folder + "/none")
+            #expect(weightsError { _ = try nowhere.remove("tiny") }?.code == .notFound)
+            #expect(!FileManager.default.fileExists(atPath: nowhere.folder))
         }
     }
 
@@ -198,6 +263,7 @@ private func blobs(_ store: ModelStore) -> Set<String> {
                 good.replacing("\"part\":\"model\"", with: "\"part\":\"x\""),
                 good.replacing("\"size\":", with: "\"size\":-"), good.replacing("\"folder\"", with: "\"file\""),
                 good.replacing("\"files\":[", with: "\"files\":[],\"x\":["),
+                good.replacing("\"files\":[", with: "\"variant\":1,\"files\":["),
             ] {
                 try Data(bad.utf8).write(to: manifest)
                 #expect(weightsError { _ = try store.open(stored) } != nil, "\(bad.prefix(80))")
@@ -218,8 +284,6 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             _ = try store.remove("tiny")
             #expect(blobs(store).count < before.count)
             #expect(try store.open(one).identity() == one.identity)
-            try Data("x".utf8).write(to: URL(fileURLWithPath: store.folder + "/names/one"))
-            #expect(weightsError { _ = try store.models() }?.code == .malformed)
         }
     }
 
@@ -234,6 +298,9 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             }
             try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/incoming/1-dead/lock"))
             try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/incoming/1-dead/\(orphan)"))
+            for name in ["names/one.1.tmp", "manifests/\(orphan).json.1.tmp"] {
+                try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/\(name)"))
+            }
             // A removal that got as far as the name.
             try files.removeItem(atPath: store.folder + "/names/tiny")
             let nameless = try #require(try store.find(stored.identity.hex))
@@ -241,6 +308,8 @@ private func blobs(_ store: ModelStore) -> Set<String> {
             #expect(try store.open(nameless).identity() == stored.identity)
             _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
             #expect(try files.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
+            #expect(try files.contentsOfDirectory(atPath: store.folder + "/names") == ["one"])
+            #expect(try files.contentsOfDirectory(atPath: store.folder + "/manifests").allSatisfy { $0.hasSuffix(".json") })
             #expect(blobs(store).contains(orphan))
             _ = try store.remove("sha256:\(stored.identity.hex)")
             #expect(!blobs(store).contains(orphan))

@@ -66,6 +66,58 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
         }
     }
 
+    /// Of a whole checkpoint the autoencoder is taken, if its latents are scaled as the model's.
+    @Test func wholeCheckpointsOfOtherFamiliesAreRefused() throws {
+        try withTemporaryFolder { folder throws in
+            try folder.write("first.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
+            try folder.write("second.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny2, .second)))
+            let xl = models.appendingPathComponent("tiny-sdxl-turbo")
+            let tensors = try SingleFiles.checkpoint(of: xl, .xl)
+            try folder.write("xl.safetensors", FileTensor.file(tensors))
+            let numbers: [FileTensor] = [
+                .f32("edm_mean", [1, 2, 3, 4], shape: [4]), .f32("edm_std", [1, 2, 3, 4], shape: [4]),
+            ]
+            try folder.write("playground.safetensors", FileTensor.file(tensors + numbers))
+            func refusal(_ model: URL, _ name: String) -> WeightsError? {
+                weightsError { _ = try source(model, vae: folder.appendingPathComponent(name + ".safetensors")) }
+            }
+            for (model, fits) in [(tiny1, ["first", "second"]), (tiny2, ["first", "second"]), (xl, ["xl"])] {
+                for name in ["first", "second", "xl", "playground"] {
+                    let error = refusal(model, name)
+                    #expect((error == nil) == fits.contains(name), "\(model.lastPathComponent) \(name)")
+                    if let error {
+                        #expect(error.code == .unsupportedModel && error.message.contains("scales latents otherwise"))
+                        #expect(error.message.hasSuffix("."))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A checkpoint without an autoencoder, as pruned ones are, takes the one that is named.
+    @Test func theAutoencoderIsGivenToACheckpointWithoutOne() throws {
+        try withTemporaryFolder { folder throws in
+            let tensors = try SingleFiles.checkpoint(of: tiny1, .first)
+            try folder.write(
+                "bare.safetensors", FileTensor.file(tensors.filter { !$0.name.hasPrefix("first_stage_model.") }))
+            try folder.write("vae.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
+            var recipe = ModelRecipe(path: folder.appendingPathComponent("bare.safetensors").path)
+            recipe.configuration = tiny1.path
+            let missing = weightsError { _ = try ModelSource.open(recipe) }
+            #expect(missing?.code == .missingTensor && missing?.message.contains("--vae") == true)
+            for vae in [folder.appendingPathComponent("vae.safetensors"), tiny2] {
+                recipe.vae = vae.path
+                let source = try ModelSource.open(recipe)
+                let weights = try source.weights(component: "vae")
+                for tensor in try SingleFiles.tensors(of: "vae", in: tiny2) {
+                    #expect(try weights.tensor(tensor.name, shape: tensor.shape).array == tensor.values)
+                }
+                try weights.requireAllConsumed(ignoring: [])
+                _ = try source.identity()
+            }
+        }
+    }
+
     @Test func whatDoesNotFitIsRefusedInOneSentence() throws {
         try withTemporaryFolder { folder throws in
             try folder.write(
@@ -87,6 +139,11 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("empty")) }?.code == .notFound)
             try folder.write("list/config.json", "[]")
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("list")) }?.code == .malformed)
+            try folder.write("bin/config.json", "{}")
+            try folder.write("bin/diffusion_pytorch_model.bin", "x")
+            let pickle = weightsError { _ = try source(vae: folder.appendingPathComponent("bin")) }
+            #expect(pickle?.code == .unsupportedFormat, "\(String(describing: pickle))")
+            #expect(pickle?.message.contains("bin/diffusion_pytorch_model.bin") == true)
             try folder.write("vae.pt", "x")
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("vae.pt")) }?.code == .unsupportedFormat)
         }

@@ -67,15 +67,22 @@ enum TinyModel {
 
     /// - Parameter two: with a second text encoder, as SDXL has.
     static func source(two: Bool = false) -> ModelSource {
-        let configuration =
-            #"{"down_block_types":["CrossAttnDownBlock2D"],"up_block_types":["CrossAttnUpBlock2D"],"layers_per_block":1}"#
-        let index =
-            #"{"unet":["diffusers","UNet2DConditionModel"],"text_encoder":["transformers","CLIPTextModel"]}"#
+        let blocks =
+            #""down_block_types":["CrossAttnDownBlock2D"],"up_block_types":["CrossAttnUpBlock2D"],"layers_per_block":1"#
+        let configuration = two ? "{\(blocks),\"addition_embed_type\":\"text_time\"}" : "{\(blocks)}"
+        let names =
+            ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] + (two ? ["text_encoder_2", "tokenizer_2"] : [])
+        let index = "{\(names.map { "\"\($0)\":[\"library\",\"Class\"]" }.joined(separator: ","))}"
         var files = [
             "model_index.json": Array(index.utf8), "unet/config.json": Array(configuration.utf8),
             "unet/diffusion_pytorch_model.safetensors": Numbers.file(unet), "text_encoder/config.json": Array("{}".utf8),
-            "text_encoder/model.safetensors": Numbers.file(text),
+            "text_encoder/model.safetensors": Numbers.file(text), "vae/config.json": Array("{}".utf8),
+            "vae/diffusion_pytorch_model.safetensors": Numbers.file(text), "scheduler/scheduler_config.json": Array("{}".utf8),
         ]
+        for tokenizer in ["tokenizer"] + (two ? ["tokenizer_2"] : []) {
+            files[tokenizer + "/vocab.json"] = Array("{}".utf8)
+            files[tokenizer + "/merges.txt"] = Array("#version\n".utf8)
+        }
         if two {
             files["text_encoder_2/config.json"] = Array("{}".utf8)
             files["text_encoder_2/model.safetensors"] = Numbers.file(text)
