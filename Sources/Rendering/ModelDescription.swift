@@ -45,6 +45,8 @@ public struct ModelDescription: Sendable {
     public let inputChannels: Int
     /// Whether the U-Net takes a mask and a masked picture beside the latent.
     public var isInpainting: Bool { inputChannels == 2 * latentChannels + 1 }
+    /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
+    public var clipSkip: Int { family.isXL ? 2 : 1 }
     /// HiDiffusion's thresholds for this kind of model; nil when HiDiffusion has no place in it.
     public var hiDiffusionFamily: HiDiffusionFamily? {
         guard let own = family.hiDiffusionFamily(isInpainting: isInpainting), own.windowBlockCount == windowBlockCount else {

@@ -20,7 +20,7 @@ struct ModelParts {
 
     /// Reads and checks what a model says of itself. No weight is read.
     init(_ source: ModelSource) throws(RenderError) {
-        try ModelParts.checkPipeline(source)
+        try RenderError.model(source) { try source.checkPipeline() }
         unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
         vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
         let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
@@ -37,18 +37,6 @@ struct ModelParts {
         for component in encoders + ["unet", "vae"] {
             _ = try RenderError.model(source) { try source.weights(component: component) }
         }
-    }
-
-    /// Refuses pipelines that cannot be run, by name, before their other files are read.
-    private static func checkPipeline(_ source: ModelSource) throws(RenderError) {
-        guard source.exists("model_index.json") else { return }
-        let index = try RenderError.model(source) { try source.json("model_index.json") }
-        guard let name = index["_class_name"]?.stringValue, !pipelines.contains(name) else { return }
-        let kind = foreignFamilies.first { name.hasPrefix($0.prefix) }.map { " (\($0.name))" } ?? ""
-        throw RenderError(
-            .badModel,
-            "\(source.name) is a \(name.prefix(80))\(kind), which is not supported: choose a model of Stable Diffusion 1.x, 2.x or XL."
-        )
     }
 
     /// SDXL's refiner has the second text encoder alone.
@@ -104,22 +92,4 @@ struct ModelParts {
                 .badModel, "\(source.name): an autoencoder with \(vae.outChannels) colour channels is not supported.")
         }
     }
-
-    /// One checkpoint serves all of a family's pipelines.
-    private static let pipelines: Set<String> = [
-        "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
-        "StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
-    ]
-
-    /// Families that people may try, by the beginning of their pipelines' names.
-    private static let foreignFamilies: [(prefix: String, name: String)] = [
-        ("StableDiffusion3", "Stable Diffusion 3"), ("StableDiffusionXLInstructPix2Pix", "InstructPix2Pix"),
-        ("StableDiffusionInstructPix2Pix", "InstructPix2Pix"), ("StableDiffusionUpscale", "the ×4 upscaler"),
-        ("StableDiffusionLatentUpscale", "the latent upscaler"), ("StableDiffusionDepth2Img", "depth to image"),
-        ("StableDiffusionControlNet", "ControlNet"), ("StableDiffusionXLControlNet", "ControlNet"), ("Flux", "FLUX"),
-        ("PixArt", "PixArt"), ("StableCascade", "Stable Cascade"), ("Kandinsky", "Kandinsky"), ("HunyuanDiT", "Hunyuan-DiT"),
-        ("Hunyuan", "Hunyuan"), ("AuraFlow", "AuraFlow"), ("Sana", "SANA"), ("QwenImage", "Qwen-Image"), ("Wan", "Wan"),
-        ("Lumina", "Lumina"), ("Chroma", "Chroma"), ("LatentConsistencyModel", "a latent consistency model"),
-        ("IF", "DeepFloyd IF"),
-    ]
 }

@@ -245,8 +245,7 @@ extension PlanResolution {
         _ cut: CutGeometry?
     ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
         let layers = model.encoders.map(\.layers).min() ?? 1
-        let own = model.family.isXL ? 2 : 1
-        let clipSkip = max(request.clipSkip ?? own, own)
+        let clipSkip = max(request.clipSkip ?? model.clipSkip, model.clipSkip)
         guard clipSkip <= layers + 1 else {
             throw RenderError(
                 .invalidRequest,

@@ -1,4 +1,5 @@
 import Glibc
+import StrictJSON
 import TensorCore
 
 /// What a U-Net predicts, in diffusers' words.
@@ -79,6 +80,21 @@ struct CheckpointTraits: Equatable {
         prediction = CheckpointTraits.prediction(file) ?? (isTurbo ? .epsilon : nil)
         resolution = CheckpointTraits.resolution(file)
         latentStatistics = try CheckpointTraits.latentStatistics(file)
+    }
+
+    /// Throws `.unusedTensors` for a configuration of another family or with other input channels than the tensors have.
+    func check(against configuration: FileStore, _ name: String) throws(WeightsError) {
+        let unet = try configuration.json("unet/config.json")
+        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
+        let isSecond = unet["use_linear_projection"]?.boolValue == true
+        let described: CheckpointFamily = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
+        let channels = unet["in_channels"]?.intValue ?? 4
+        guard described == family, channels == inputChannels else {
+            throw WeightsError(
+                .unusedTensors,
+                "\(name) is a \(family.rawValue) model that takes \(inputChannels) channels, but the configuration is one of "
+                    + "\(described.rawValue) with \(channels); name a folder of the same family by --model-config.")
+        }
     }
 
     /// By the text encoders, and for XL by the width of its size and pooled-text conditioning.
@@ -177,6 +193,12 @@ struct ForeignFamily {
         let keys = file.tensors.keys
         for (mark, what) in marks where keys.contains(where: { strstr($0, mark) != nil }) {
             return ForeignFamily(what: what, remedy: others)
+        }
+        if keys.contains(where: { $0.hasPrefix("single_transformer_blocks.") }) {
+            return ForeignFamily(what: "a Flux model, or one of its kin", remedy: others)
+        }
+        if keys.contains(where: { $0.hasPrefix("transformer_blocks.") }) {
+            return ForeignFamily(what: "a transformer, such as Stable Diffusion 3's", remedy: others)
         }
         if keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") }) {
             return ForeignFamily(what: "a LoRA", remedy: "name the checkpoint it belongs to by -m, and the file by --lora")

@@ -56,8 +56,10 @@ enum ModelIdentity {
     /// The components of a model: those that `model_index.json` names, among them all that pictures are made with. What is not
     /// named would be used and not counted, so it is refused.
     ///
-    /// Throws `.malformed` that says what `model_index.json` does not name.
+    /// Throws `.unsupportedModel` for pipelines that cannot be run, and `.malformed` that says what `model_index.json` does not
+    /// name.
     static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
+        try source.checkPipeline()
         let index = try source.json("model_index.json")
         guard let components = index.objectValue else {
             throw WeightsError(

@@ -109,6 +109,7 @@ extension ModelSource {
         var assumed: UNetPrediction?
         if let configuration {
             files = try takenConfiguration(configuration, for: file.name)
+            try traits.check(against: files, file.name)
         } else {
             let published = PublishedConfiguration(traits, prediction: prediction)
             try published.check(file)

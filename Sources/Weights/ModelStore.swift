@@ -84,7 +84,8 @@ public struct ModelStore: Sendable {
 
     private static func find(_ reference: String, among models: [StoredModel]) throws(WeightsError) -> StoredModel? {
         if let named = models.first(where: { $0.names.contains(reference) }) { return named }
-        let digits = reference.dropping("sha256:") ?? reference
+        let lowered = reference.lowercased()
+        let digits = lowered.dropping("sha256:") ?? lowered
         guard (8...64).contains(digits.utf8.count), ModelStore.isHexadecimal(digits) else { return nil }
         let found = models.filter { $0.identity.hex.hasPrefix(digits) }
         guard found.count <= 1 else {
@@ -192,12 +193,21 @@ public struct ModelStore: Sendable {
     }
 
     /// The error for a reference that stands for nothing.
-    public func notFound(_ reference: String) -> WeightsError { notFound(reference, (try? models()) ?? []) }
+    public func notFound(_ reference: String) -> WeightsError {
+        let models = (try? models()) ?? []
+        return WeightsError(
+            .notFound,
+            "\(quoted(reference)) is no file, no folder and no model of the store \(folder), \(Self.list(models)); check the path or the "
+                + "name.")
+    }
+
+    private static func list(_ models: [StoredModel]) -> String {
+        let names = models.flatMap { $0.names.isEmpty ? [$0.reference] : $0.names }
+        return names.isEmpty ? "which is empty" : "which has \(names.joined(separator: ", "))"
+    }
 
     private func notFound(_ reference: String, _ models: [StoredModel]) -> WeightsError {
-        let known = models.map(\.reference)
-        let list = known.isEmpty ? "it is empty" : "it has \(known.joined(separator: ", "))"
-        return WeightsError(.notFound, "The store \(folder) has no model \(quoted(reference)); \(list).")
+        WeightsError(.notFound, "The store \(folder), \(Self.list(models)), has no model \(quoted(reference)); check the name.")
     }
 
     // MARK: Reading, with the lock held

@@ -45,6 +45,7 @@ public struct ModelSummary: Sendable {
             }
             return number
         }
+        let named = try ModelIdentity.components(of: source)
         let index = try source.json("model_index.json")
         let (unetFile, vaeFile) = ("unet/config.json", "vae/config.json")
         let (unet, vae) = (try source.json(unetFile), try source.json(vaeFile))
@@ -64,7 +65,6 @@ public struct ModelSummary: Sendable {
         nativeSize = side.flatMap { (1...1 << 16).contains($0) && levels < 16 ? $0 << (levels - 1) : nil }
         scalingFactor = vae["scaling_factor"]?.doubleValue ?? 0.18215
         hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
-        let named = try ModelIdentity.components(of: source)
         var encoders: [(width: Int, layers: Int)] = []
         for component in ["text_encoder", "text_encoder_2"] where named.contains(component) {
             let file = component + "/config.json"

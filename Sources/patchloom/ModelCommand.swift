@@ -91,19 +91,18 @@ struct ModelInspectCommand: ParsableCommand {
         let summary: ModelSummary
         do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
         // A model can be looked into that cannot be rendered with; then the reason is part of what it is.
-        let verdict: (key: String, what: String, value: String, word: String)
+        var object = summary.json.objectValue ?? JSONObject()
+        var lines = summary.lines
         do {
-            let family = try ModelDescription(source: source).family
-            verdict = ("renders_as", "renders as", family.title, family.rawValue)
+            let model = try ModelDescription(source: source)
+            object["renders_as"] = .string(model.family.rawValue)
+            object["clip_skip"] = .integer(Int64(model.clipSkip))
+            lines += [("clip skip", String(model.clipSkip)), ("renders as", model.family.title)]
         } catch {
-            verdict = ("not_rendered", "not rendered", error.message, error.message)
+            object["not_rendered"] = .string(error.message)
+            lines.append(("not rendered", error.message))
         }
-        if json {
-            var object = summary.json.objectValue ?? JSONObject()
-            object[verdict.key] = .string(verdict.word)
-            return printJSON(.object(object))
-        }
-        let lines = summary.lines + [(verdict.what, verdict.value)]
+        if json { return printJSON(.object(object)) }
         let width = lines.map(\.0.count).max() ?? 0
         for (what, value) in lines {
             print("\(what)\(String(repeating: " ", count: width - what.count))  \(TerminalText.printable(value))")

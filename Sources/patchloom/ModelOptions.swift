@@ -114,13 +114,13 @@ func open(_ reference: String, _ options: CheckpointOptions) throws(CommandFailu
         if ModelStore.isPath(reference) { return try .open(recipe) }
         let store = try ModelStore.standard()
         guard let stored = try store.find(reference) else {
-            throw WeightsError(
-                .notFound,
-                "\(reference) is no file and no folder, and no model in the store either. \(store.notFound(reference))")
+            throw store.notFound(reference)
         }
         guard options.modelConfig == nil, options.variant == nil else {
             throw WeightsError(
-                .badOption, "\(reference) is a stored model, which was imported with its own --model-config and --variant.")
+                .badOption,
+                "\(reference) is a stored model, which was imported with its own configuration: leave --model-config and --variant out."
+            )
         }
         return try store.open(stored).adjusted(vae: options.vae, prediction: recipe.prediction)
     } catch let error as WeightsError {

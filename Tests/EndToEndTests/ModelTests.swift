@@ -136,7 +136,7 @@ extension EndToEnd {
                     arguments, code: code, mentions: mentions, in: folder, leaves: ["store"], environment: Self.store(folder))
             }
             let render = { (options: [String]) in BadInputTests.render(options, folder) }
-            try await fails(render(["-m", "icon"]), code: 66, mentions: "it has icons")
+            try await fails(render(["-m", "icon"]), code: 66, mentions: "which has icons")
             try await fails(render(["-m", "icons", "-m", "icons"]), code: 64, mentions: "once")
             try await fails(render(["-m", "icons", "--variant", "fp16"]), code: 64, mentions: "--variant")
             try await fails(render(["-m", "icons", "--prediction", "flow"]), code: 64, mentions: "flow")
@@ -144,7 +144,7 @@ extension EndToEnd {
             try await fails(render(["--vae", folder.file("none")]), code: 66, mentions: "none")
             try await fails(["model", "import", BadInputTests.model, "--name", "a/b"], code: 64, mentions: "a/b")
             try await fails(["model", "inspect", "deadbeef"], code: 66, mentions: "deadbeef")
-            try await fails(["model", "remove", "apple"], code: 66, mentions: "it has icons")
+            try await fails(["model", "remove", "apple"], code: 66, mentions: "which has icons")
         }
 
         /// Everybody who opens a stored model looks at its content first.
