@@ -56,8 +56,8 @@ enum ModelIdentity {
     /// The components of a model: those that `model_index.json` names, among them all that pictures are made with. What is not
     /// named would be used and not counted, so it is refused.
     ///
-    /// Throws `.unsupportedModel` for pipelines that cannot be run, and `.malformed` that says what `model_index.json` does not
-    /// name.
+    /// Throws `.unsupportedModel` for pipelines that cannot be run and for SDXL's refiner, which has the second text encoder
+    /// alone, and `.malformed` that says what `model_index.json` does not name.
     static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
         try source.checkPipeline()
         let index = try source.json("model_index.json")
@@ -69,6 +69,10 @@ enum ModelIdentity {
         func has(_ component: String) -> Bool {
             guard let pair = components[component]?.arrayValue else { return false }
             return pair.count == 2 && pair.allSatisfy { $0.stringValue != nil }
+        }
+        if !has("text_encoder"), has("text_encoder_2"), !source.exists("text_encoder/config.json") {
+            throw WeightsError(
+                .unsupportedModel, "\(source.name) is an SDXL refiner, which is not supported: choose an SDXL base model.")
         }
         for component in try required(source) where !has(component) {
             throw WeightsError(

@@ -6,7 +6,7 @@ extension ModelStore {
     /// Puts a model into the store under a name. What the store has already is not stored again.
     ///
     /// The files are read once for their hashes, and once more from where they are kept; those that the file system cannot
-    /// share are copied. Importing the same model again under another name adds the name, and mends files of it that are damaged.
+    /// share are copied. Importing the same model again under another name adds the name, and mends its damaged files.
     ///
     /// Throws `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for files
     /// that change meanwhile, and whatever is wrong with the model.

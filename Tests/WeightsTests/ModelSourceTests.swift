@@ -233,6 +233,15 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
             #expect(error.code == .malformed && error.message.contains("names no \(component),"), "\(error)")
             #expect(error.message.contains("any/model_index.json") && error.message.hasSuffix("."))
         }
+        let refiner = weightsError {
+            _ = try identity { files in
+                files["text_encoder/config.json"] = nil
+                files["model_index.json"] = Array(
+                    String(decoding: files["model_index.json"] ?? [], as: UTF8.self)
+                        .replacing("\"text_encoder\"", with: "\"text_encoder_2\"").utf8)
+            }
+        }
+        #expect(refiner?.code == .unsupportedModel && refiner?.message.contains("refiner") == true)
         for component in ["text_encoder_2", "tokenizer_2"] {
             #expect(error("{}", without: component) == nil)
             let xl = error(#"{"addition_embed_type":"text_time"}"#, without: component)
