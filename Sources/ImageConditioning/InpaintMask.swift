@@ -39,8 +39,8 @@ public struct InpaintMask: Sendable, Equatable {
         }
     }
 
-    /// Whether there is nothing to make anew.
-    public var isEmpty: Bool { !repaints.contains(true) }
+    /// Row by row, 1 for what is made anew and 0 for the rest.
+    public var bytes: [UInt8] { repaints.map { $0 ? 1 : 0 } }
 
     /// `image` with mid-grey where it is made anew.
     ///

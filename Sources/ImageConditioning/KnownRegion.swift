@@ -53,6 +53,9 @@ public struct InpaintingChannels: Sendable, Equatable {
     /// last two are never scaled.
     public func input(_ scaled: [Float]) -> [Float] {
         precondition(scaled.count == maskedImage.count)
-        return scaled + mask + maskedImage
+        return scaled + channels
     }
+
+    /// What stands behind the latent in `input`.
+    public var channels: [Float] { mask + maskedImage }
 }

@@ -115,22 +115,51 @@ extension ModelDescription {
         guard !selections.isEmpty else { return self }
         var uses: [LoRAUse] = []
         var applied: [AppliedLoRA] = []
+        // A file is read and hashed once, however often it is named.
+        var opened: [String: (file: LoRAFile, shortHash: String)] = [:]
         for selection in selections {
-            let file = try RenderError.model(source) {
-                try selection.sha256.map { try library.file(digest: $0) } ?? library.file(named: selection.name)
+            let key = selection.sha256?.hex ?? selection.name
+            let known: (file: LoRAFile, shortHash: String)
+            if let found = opened[key] {
+                known = found
+            } else {
+                known = try Self.open(selection, library)
             }
+            opened[key] = known
+            let file = known.file
             uses.append(LoRAUse(file, scale: selection.scale))
             let stem = selection.name.split(separator: "/").last ?? selection.name[...]
             applied.append(
                 AppliedLoRA(
                     name: stem.hasSuffix(".safetensors") ? String(stem.dropLast(".safetensors".count)) : String(stem),
                     sha256: file.digest,
-                    shortHash: String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)), scale: selection.scale))
+                    shortHash: known.shortHash, scale: selection.scale))
         }
         _ = try RenderError.model(source) { try source.applying(uses) }
         var model = self
         model.loras = applied
         return model
+    }
+
+    /// A name that leads out of the folders is the request's fault, a damaged file is the file's.
+    private static func open(
+        _ selection: LoRASelection, _ library: LoRALibrary
+    ) throws(RenderError) -> (file: LoRAFile, shortHash: String) {
+        do throws(WeightsError) {
+            let file =
+                if let digest = selection.sha256 { try library.file(digest: digest) } else {
+                    try library.file(named: selection.name)
+                }
+            return (file, String(file.dataDigest().hex.prefix(AppliedLoRA.shortHashDigits)))
+        } catch {
+            let code: RenderError.Code =
+                switch error.code {
+                case .notFound: .notFound
+                case .badPath: .invalidRequest
+                default: .badModel
+                }
+            throw RenderError(code, error.message)
+        }
     }
 }
 

@@ -40,7 +40,7 @@ struct PlanResolution {
         do {
             sampler = try Sampler(
                 model.scheduler, method: request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
-                eta: request.eta.map { Double($0) })
+                eta: request.eta.map { Double($0.description) ?? Double($0) })
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
@@ -86,6 +86,12 @@ struct PlanResolution {
                 "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
         }
         guard let source = request.source else { return nil }
+        if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
+            throw RenderError(
+                .invalidRequest,
+                "What is white in the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
+                    + "would be made anew: paint it larger.")
+        }
         do {
             let mode: ImageMode =
                 source.mask != nil

@@ -58,6 +58,13 @@ struct PromptConditioning: Sendable {
         }
     }
 
+    /// What the output of each of `works` must look like.
+    var embeddingShape: RenderTask.EmbeddingShape {
+        let rows = chunks[0][0].count
+        return RenderTask.EmbeddingShape(
+            rows: rows, tokens: model.textTokens, width: model.textWidth, pooled: rows * (model.pooledWidth ?? 0))
+    }
+
     /// Weighs and joins the outputs of `works`.
     ///
     /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in them, and

@@ -65,6 +65,9 @@ public struct RenderMachine: Sendable {
         generator = TorchCPUGenerator(seed: request.seed)
     }
 
+    /// What the outputs of tasks that encode prompts must look like.
+    public var embeddingShape: RenderTask.EmbeddingShape { resolved.prompts.embeddingShape }
+
     /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
@@ -258,25 +261,15 @@ extension RenderMachine {
         let layOut = { [self] (values: [Float]) in
             firstGrid.map { $0.deal(values, channels: plan.latentChannels).flatMap(\.self) } ?? values
         }
-        canvas = source.mode.startLatent(
+        let start = source.mode.startLatent(
             image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: resolved.sampler, strength: source.strength,
             call: source.firstCall)
+        let masked = latents[.maskedImage] ?? []
+        for values in [start, image, masked] { try checkRange(values, .picture, 0) }
         guide = SourceGuide(
-            source.mode, image: image, noise: noise, mask: try latentMask(pixels), masked: latents[.maskedImage],
-            channels: plan.latentChannels, layOut: layOut)
-        generator = stream
-        try checkRange(canvas, .picture, 0)
-    }
-
-    /// 1 where a latent point is made anew; empty without a mask.
-    private func latentMask(_ source: SourcePicture) throws(RenderError) -> [Float] {
-        guard let mask = source.mask else { return [] }
-        do {
-            return try InpaintMask(mask.map { Float($0) }, height: source.height, width: source.width)
-                .latentMask(scale: model.scaleFactor)
-        } catch {
-            throw RenderError(.invalidRequest, error.message)
-        }
+            source.mode, image: image, noise: noise, mask: try pixels.latentMask(scale: model.scaleFactor) ?? [],
+            masked: masked, channels: plan.latentChannels, layOut: layOut)
+        (canvas, generator) = (start, stream)
     }
 
     private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {

@@ -82,8 +82,7 @@ public struct RenderRequest: Sendable, Equatable {
         try check(prompt: prompt, "prompt")
         try check(prompt: negativePrompt, "negative prompt")
         _ = try selectedLoRAs()
-        try check(side: width, "width", 64...Self.sideLimit)
-        try check(side: height, "height", 64...Self.sideLimit)
+        try Self.check(width: width, height: height)
         if let steps, !(1...Self.stepLimit).contains(steps) {
             throw RenderError(.invalidRequest, "\(steps) steps are not possible: choose 1 to \(Self.stepLimit).")
         }
@@ -96,14 +95,20 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
         try checkSource()
-        if let patch { try check(side: patch, "patch", 64...Self.sideLimit) }
-        if let stride { try check(side: stride, "stride", 8...Self.sideLimit) }
+        if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
+        if let stride { try Self.check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {
             throw RenderError(
                 .invalidRequest,
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
             )
         }
+    }
+
+    /// Throws `.invalidRequest` for sides that no picture has.
+    public static func check(width: Int, height: Int) throws(RenderError) {
+        try check(side: width, "width", 64...sideLimit)
+        try check(side: height, "height", 64...sideLimit)
     }
 
     private func checkSource() throws(RenderError) {
@@ -171,7 +176,7 @@ public struct RenderRequest: Sendable, Equatable {
         }
     }
 
-    private func check(side: Int, _ name: String, _ range: ClosedRange<Int>) throws(RenderError) {
+    private static func check(side: Int, _ name: String, _ range: ClosedRange<Int>) throws(RenderError) {
         guard range.contains(side) else {
             throw RenderError(
                 .invalidRequest, "A \(name) of \(side) px is not possible: choose \(range.lowerBound) to \(range.upperBound).")

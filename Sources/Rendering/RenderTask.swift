@@ -77,6 +77,19 @@ public struct RenderTask: Sendable, Equatable {
         case decode(Latent)
     }
 
+    /// The numbers of an output that encodes prompts.
+    public struct EmbeddingShape: Sendable, Equatable {
+        public var rows: Int
+        public var tokens: Int
+        public var width: Int
+        /// Numbers of all pooled vectors.
+        public var pooled: Int
+
+        public init(rows: Int, tokens: Int, width: Int, pooled: Int) {
+            (self.rows, self.tokens, self.width, self.pooled) = (rows, tokens, width, pooled)
+        }
+    }
+
     public var phase: RenderPhase
     /// Zero-based, over the whole render.
     public var step: Int

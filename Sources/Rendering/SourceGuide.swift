@@ -20,7 +20,8 @@ struct SourcePlan: Sendable, Equatable {
 struct SourceGuide: Sendable {
     /// What must stay, for a network that was not trained to leave it alone.
     private var known: KnownRegion?
-    /// Mask and masked picture of the whole canvas, planar, for a network that was trained for inpainting.
+    /// Mask and masked picture of the whole canvas, planar, for a network that was trained for inpainting: what
+    /// `InpaintingChannels` shows behind the latent.
     private(set) var extraChannels: [Float]?
 
     static let none = SourceGuide()
@@ -31,11 +32,11 @@ struct SourceGuide: Sendable {
     ///   - image: the picture's latent; empty where the run does not look at it.
     ///   - noise: the noise that the run begins with.
     ///   - mask: one channel of the latent's size.
-    ///   - masked: the masked picture's latent.
+    ///   - masked: the masked picture's latent; empty where the run does not look at it.
     ///   - channels: of the latent.
     ///   - layOut: from the canvas to the order of the run's first phase.
     init(
-        _ mode: ImageMode, image: [Float], noise: [Float], mask: [Float], masked: [Float]?, channels: Int,
+        _ mode: ImageMode, image: [Float], noise: [Float], mask: [Float], masked: [Float], channels: Int,
         layOut: ([Float]) -> [Float]
     ) {
         switch mode {
@@ -43,7 +44,7 @@ struct SourceGuide: Sendable {
         case .inpaintKnown:
             let everyChannel = (0..<channels).flatMap { _ in mask }
             known = KnownRegion(image: layOut(image), noise: noise, mask: layOut(everyChannel))
-        case .inpaintNine: extraChannels = mask + (masked ?? [])
+        case .inpaintNine: extraChannels = InpaintingChannels(mask: mask, maskedImage: masked).channels
         }
     }
 

@@ -1,4 +1,5 @@
 import ContentHash
+import ImageConditioning
 import StrictJSON
 
 /// The picture that a render starts from, and which part of it is made anew.
@@ -28,18 +29,33 @@ public struct SourcePicture: Sendable, Equatable {
                     "The mask is black everywhere, so nothing would be made anew: paint white what is to change.")
             }
         }
-        let bytes = rgb.count + (mask?.count ?? 0)
+        try Self.checkSize(width: width, height: height, masked: mask != nil)
+        (self.width, self.height, self.rgb, self.mask) = (width, height, rgb, mask)
+    }
+
+    /// Throws `.invalidRequest` for a picture of more pixels than one message takes.
+    public static func checkSize(width: Int, height: Int, masked: Bool) throws(RenderError) {
+        let bytes = width * height * (masked ? 4 : 3)
         guard bytes <= TaskLimits.sourceBytes else {
             throw RenderError(
                 .invalidRequest,
                 "The picture to start from has \(bytes >> 20) MiB of pixels with its mask, and at most "
                     + "\(TaskLimits.sourceBytes >> 20) MiB can be sent: scale it down.")
         }
-        (self.width, self.height, self.rgb, self.mask) = (width, height, rgb, mask)
     }
 }
 
 extension SourcePicture {
+    /// 1 where a latent point is made anew; nil without a mask. A latent point takes the top left one of its pixels.
+    func latentMask(scale: Int) throws(RenderError) -> [Float]? {
+        guard let mask else { return nil }
+        do {
+            return try InpaintMask(mask.map { Float($0) }, height: height, width: width).latentMask(scale: scale)
+        } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
+    }
+
     /// What a request says of the picture; the pixels travel beside it.
     var json: JSONValue {
         var object = JSONObject()
@@ -62,6 +78,10 @@ extension SourcePicture {
 
     /// Throws `.invalidRequest` for pixels that are not those the request speaks of.
     init(json: JSONValue, payload: [UInt8]) throws(RenderError) {
+        let members: Set<String> = ["width", "height", "masked", "sha256"]
+        if let unknown = json.objectValue?.keys.first(where: { !members.contains($0) }) {
+            throw RenderError(.invalidRequest, "The request's \"source\" has no setting \"\(unknown.prefix(60))\".")
+        }
         guard let width = json["width"]?.intValue, let height = json["height"]?.intValue,
             let isMasked = json["masked"]?.boolValue, let hash = json["sha256"]?.stringValue,
             (1...RenderRequest.sideLimit).contains(width), (1...RenderRequest.sideLimit).contains(height)

@@ -151,7 +151,8 @@ public final class TaskRunner {
         var values = output.planarArray
         if guided { values = Guidance(scale: work.guidance, rescale: work.rescale).combined(values) }
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
-        return Latent(channels: latent.channels, height: latent.height, width: latent.width, values: values)
+        // A network for inpainting takes more channels than it gives.
+        return Latent(channels: output.shape[3], height: output.shape[1], width: output.shape[2], values: values)
     }
 
     /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.

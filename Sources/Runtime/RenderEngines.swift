@@ -61,14 +61,25 @@ struct RenderEngineFactory: JobEngineFactory {
                 "\(reference.debugDescription) stands for \(found.count) models of the coordinator; name one by its identity.")
         }
         if let model = found.first { return model }
-        // A store that cannot be read has no names to offer; the models are known without it.
-        let stored = (try? store?.find(reference))?.identity
-        if let model = models.first(where: { $0.identity == stored }) { return model }
+        if let model = try storedModel(reference) { return model }
         let known = models.map { "\($0.name) (\($0.identity.hex.prefix(12)))" }.joined(separator: ", ")
         throw RenderError(
             .notFound,
             "The coordinator does not have the model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
                 + "these, or start coordinator and workers with that model (-m).")
+    }
+}
+
+extension RenderEngineFactory {
+    /// The model by its name in the store; nil where the store has none, or cannot be read: the models are known without it.
+    private func storedModel(_ reference: String) throws(RenderError) -> ModelDescription? {
+        do throws(WeightsError) {
+            guard let identity = try store?.find(reference)?.identity else { return nil }
+            return models.first { $0.identity == identity }
+        } catch {
+            guard error.code == .badOption else { return nil }
+            throw RenderError(.invalidRequest, error.message)
+        }
     }
 }
 
@@ -121,7 +132,8 @@ struct RenderEngine: JobEngine {
         expected.removeAll(keepingCapacity: true)
         for task in barrier.tasks {
             let part = task.encoded()
-            expected.append(ExpectedOutput(task.phase, part.metadata, machine.plan))
+            expected.append(
+                ExpectedOutput(task, part.metadata, machine.plan, embedding: machine.embeddingShape))
             tasks.append(EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost))
         }
         return EngineBarrier(
@@ -134,7 +146,7 @@ struct RenderEngine: JobEngine {
 /// The shape a task's output must have, so that a wrong one is charged to the worker that sent it and not to the job.
 private struct ExpectedOutput: Sendable {
     private enum Shape: Equatable {
-        case embeddings(rows: Int)
+        case embeddings(RenderTask.EmbeddingShape)
         case moments(channels: Int, height: Int, width: Int)
         case prediction(channels: Int, height: Int, width: Int)
         case pixels(width: Int, height: Int)
@@ -142,9 +154,10 @@ private struct ExpectedOutput: Sendable {
 
     private let shape: Shape
 
-    init(_ phase: RenderPhase, _ metadata: JSONValue, _ plan: RenderPlan) {
-        switch phase {
-        case .encode: shape = .embeddings(rows: metadata["ids"]?.arrayValue?.count ?? 0)
+    /// - Parameter embedding: of the prompts' rows, where the task encodes them.
+    init(_ task: RenderTask, _ metadata: JSONValue, _ plan: RenderPlan, embedding: RenderTask.EmbeddingShape) {
+        switch task.phase {
+        case .encode: shape = .embeddings(embedding)
         case .picture:
             shape = .moments(channels: 2 * plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth)
         case .decode: shape = .pixels(width: plan.width, height: plan.height)
@@ -158,7 +171,8 @@ private struct ExpectedOutput: Sendable {
     func check(_ output: TaskOutput) throws(RenderError) {
         let actual: Shape =
             switch output {
-            case .embeddings(let rows, _, _, _, _): .embeddings(rows: rows)
+            case .embeddings(let rows, let tokens, let width, _, let pooled):
+                .embeddings(RenderTask.EmbeddingShape(rows: rows, tokens: tokens, width: width, pooled: pooled.count))
             case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
             case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
             case .pixels(let width, let height, _): .pixels(width: width, height: height)

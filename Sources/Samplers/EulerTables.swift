@@ -8,7 +8,9 @@ struct EulerTables: StepRule {
 
     init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let final: SigmaTable.Final = configuration.endsAtSmallestSigma ? .smallestTrained : .zero
-        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: false, final: final))
+        let table = try SigmaTable(
+            configuration, schedule: schedule, steps: steps,
+            .init(isWhole: false, readsInterpolation: true, final: final))
         (timesteps, sigmas, initialNoiseScale) = (table.timesteps, table.sigmas, table.initialNoiseScale)
         prediction = configuration.predictionType
     }

@@ -36,6 +36,7 @@ extension SchedulerConfiguration {
         guard kind != .automatic else { return adapted }
         try method.check(kind)
         adapted.solver.usesLuLambdas = false
+        adapted.isLogLinear = false
         adapted.sigmaSpacing =
             switch kind {
             case .karras: .karras

@@ -43,11 +43,13 @@ public struct Sampler: Sendable {
         rule = try method.rule(adapted, schedule: schedule, steps: steps, eta: share)
         (self.method, self.steps, self.eta) = (method, steps, share)
         (timesteps, initialNoiseScale) = (rule.timesteps, rule.initialNoiseScale)
-        try checkNumbers()
+        try checkNumbers(isAsked: chosen != nil || kind != .automatic)
     }
 
     /// Takes a whole run with samples of one number: a schedule whose formulas divide by nothing is refused before the work.
-    private func checkNumbers() throws(SamplerError) {
+    ///
+    /// - Parameter isAsked: whether the user chose method or schedule; else the fault is the model's.
+    private func checkNumbers(isAsked: Bool) throws(SamplerError) {
         var (sample, history) = ([initialNoiseScale], SamplerHistory())
         for call in timesteps.indices {
             let noise = [[Float]](repeating: [0.5], count: noiseMaps(call: call))
@@ -55,7 +57,7 @@ public struct Sampler: Sendable {
             sample = step(modelOutput: [0.5], call: call, sample: sample, noise: noise, history: &history)
             guard timesteps[call].isFinite, shown[0].isFinite, sample[0].isFinite else {
                 throw SamplerError(
-                    .badConfiguration,
+                    isAsked ? .badRequest : .badConfiguration,
                     "The model's schedule of \(steps) steps leaves the range of numbers with the sampler \(method.rawValue): take fewer "
                         + "steps or another sampler.")
             }

@@ -33,7 +33,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
 
     /// How Euler's sigmas are chosen between the largest and the smallest.
     public enum SigmaSpacing: Sendable, Equatable {
-        case interpolated, logLinear, karras, exponential
+        case interpolated, karras, exponential
         /// Even steps of the logarithm, with the timesteps rounded (`use_lu_lambdas`).
         case lu
     }
@@ -100,6 +100,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// Dynamic thresholding, which is not implemented.
     public var thresholds = false
     public var sigmaSpacing = SigmaSpacing.interpolated
+    /// Euler only: noise levels fall evenly in their logarithm instead of following the timesteps.
+    public var isLogLinear = false
     public var sigmaMin: Double?
     public var sigmaMax: Double?
     /// The last sigma is the smallest of training instead of zero.
@@ -166,8 +168,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         }
         let interpolation = try reader.text("interpolation_type") ?? "linear"
         switch interpolation {
-        case "linear": sigmaSpacing = .interpolated
-        case "log_linear": sigmaSpacing = .logLinear
+        case "linear": break
+        case "log_linear": isLogLinear = true
         default: unsupportedOptions.append("interpolation_type = \(interpolation)")
         }
         if karras { sigmaSpacing = .karras }

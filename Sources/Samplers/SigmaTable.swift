@@ -9,6 +9,8 @@ struct SigmaTable: Sendable {
         var isWhole: Bool
         /// Karras tables have whole timesteps too.
         var roundsBent = false
+        /// Whether the class has the option of log-linear levels.
+        var readsInterpolation = false
         /// With cosine betas bent timesteps are cut to whole ones, not rounded.
         var cutsCosine = false
         /// What the last sigma is after the last step.
@@ -37,9 +39,11 @@ struct SigmaTable: Sendable {
         let spacing = configuration.timestepSpacing ?? .linspace
         var times = try Self.timesteps(configuration, spacing, steps: steps, isWhole: layout.isWhole)
         var levels = times.map { Self.interpolate(trained, at: $0) }
-        if configuration.sigmaSpacing == .logLinear, !layout.isWhole {
+        if configuration.isLogLinear, layout.readsInterpolation {
             let (first, last) = (log(trained[0]), log(trained[trained.count - 1]))
             levels = NoiseSchedule.linspace(last, first, count: steps + 1).map { Double(exp($0)) }
+            // Not what is left of it when the logarithm and back have been rounded.
+            levels[steps] = Double(trained[0])
         }
         let bend = Self.bend(configuration.sigmaSpacing)
         if let bend {
@@ -142,7 +146,7 @@ struct SigmaTable: Sendable {
         _ spacing: SchedulerConfiguration.SigmaSpacing
     ) -> (@Sendable (_ largest: Double, _ smallest: Double, _ count: Int) -> [Double])? {
         switch spacing {
-        case .interpolated, .logLinear: nil
+        case .interpolated: nil
         case .karras: { karras($0, $1, $2, rho: 7) }
         case .exponential: exponential
         // The logarithm falls evenly, as with exponential sigmas (Lu et al. 2022, uniform lambda).

@@ -146,7 +146,8 @@ struct TwoCallRule: StepRule {
             var terms: [(share: Double, values: [Float])] = [(kept, begin), (1 - kept, looked.original)]
             // The path's increment over the whole step: what it did up to the look, and what it did since.
             let (early, late) = kind == .stochastic ? (start - step.look, step.look - next) : (0, 1)
-            for (increment, map) in [(early, before.first), (late, noise.first)] {
+            // A step between equal levels has no increment.
+            for (increment, map) in [(early, before.first), (late, noise.first)] where early + late > 0 {
                 if let map { terms.append((step.second.up * (increment / (early + late)).squareRoot(), map)) }
             }
             return combination(terms)

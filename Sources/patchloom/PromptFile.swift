@@ -11,17 +11,19 @@ enum PromptFile {
         }
         let data: Data?
         do { data = try handle.read(upToCount: limit + 1) } catch {
-            throw CommandFailure(.notFound, "The prompt file \(path) cannot be read: \(error.localizedDescription)")
+            throw CommandFailure(.notFound, "The prompt file \(path) cannot be read; name a text file.")
         }
         guard let bytes = data, !bytes.isEmpty else {
-            throw CommandFailure(.badInput, "The prompt file \(path) is empty; write a prompt into it.")
+            throw CommandFailure(.usage, "The prompt file \(path) is empty; write a prompt into it.")
         }
         guard bytes.count <= limit else {
             throw CommandFailure(
-                .badInput, "The prompt file \(path) is too long: a prompt has at most \(RenderRequest.promptLimit) bytes.")
+                .usage, "The prompt file \(path) is too long: a prompt has at most \(RenderRequest.promptLimit) bytes.")
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw CommandFailure(.badInput, "The prompt file \(path) is not UTF-8; save it as UTF-8.")
+        // A byte order mark, which some editors write, is no part of the text.
+        let content = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+        guard let text = String(validating: content, as: UTF8.self) else {
+            throw CommandFailure(.usage, "The prompt file \(path) is not UTF-8; save it as UTF-8.")
         }
         return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }

@@ -29,7 +29,6 @@ struct RenderCommand: ParsableCommand {
             request.seed = asked.seed
             return request
         }
-        try checkWeights(source)
 
         var view = ProgressView.suitable(quiet: output.quiet)
         if picture.seed < 0 { view.note("seed \(asked.seed)") }
@@ -53,13 +52,4 @@ func plan(
     _ request: RenderRequest, _ model: ModelDescription, _ loras: LoRALibrary
 ) throws(CommandFailure) -> RenderPlan {
     do { return try RenderMachine(request: request, model: model, loras: loras).plan } catch { throw CommandFailure(error) }
-}
-
-/// Looks into the weight files of every component, without reading the weights, so that a file that is cut short or mangled is
-/// found before processes are started.
-func checkWeights(_ source: ModelSource) throws(CommandFailure) {
-    let second = source.exists("text_encoder_2/config.json") ? ["text_encoder_2"] : []
-    for component in ["text_encoder"] + second + ["unet", "vae"] {
-        do { _ = try source.weights(component: component) } catch { throw CommandFailure(error) }
-    }
 }

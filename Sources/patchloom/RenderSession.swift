@@ -106,7 +106,7 @@ final class RenderSession {
             case .worker(let report): try heard(report, view: &view)
             case .signal(let signal):
                 job.cancel()
-                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; the picture was not written.")
+                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; the picture in hand was not written.")
             case nil: continue
             }
         }

@@ -1,3 +1,4 @@
+import ImageConditioning
 import ImageFiles
 import Rendering
 
@@ -24,20 +25,18 @@ struct SourceLoading {
         let image = try decode(picture)
         let own = (width: image.width, height: image.height)
         let size = (width: width ?? own.width, height: height ?? own.height)
-        guard
-            size == own
-                || ((1...RenderRequest.sideLimit).contains(size.width) && (1...RenderRequest.sideLimit).contains(size.height))
-        else {
-            throw CommandFailure(
-                .usage,
-                "A picture of \(size.width)×\(size.height) px is not possible: choose sides of 64 to \(RenderRequest.sideLimit)."
-            )
-        }
         if size == own, own.width % 8 != 0 || own.height % 8 != 0 {
             throw CommandFailure(
                 .usage,
                 "\(picture) has \(own.width)×\(own.height) px, and sides must be multiples of 8: choose a size, such as "
                     + "-W \(max(64, own.width / 8 * 8)) -H \(max(64, own.height / 8 * 8)), to which it is resized.")
+        }
+        // Before a picture of that size is made.
+        do {
+            try RenderRequest.check(width: size.width, height: size.height)
+            try SourcePicture.checkSize(width: size.width, height: size.height, masked: mask != nil)
+        } catch {
+            throw CommandFailure(error)
         }
         let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)
         do {
@@ -64,20 +63,17 @@ struct SourceLoading {
                 "The mask \(mask) has \(found.width)×\(found.height) px, but the picture has \(own.width)×\(own.height): "
                     + "make the mask as large as the picture.")
         }
-        let rgb = Self.overWhite(image)
-        let binary = stride(from: 0, to: rgb.count, by: 3).map {
-            Self.isWhite(rgb[$0], rgb[$0 + 1], rgb[$0 + 2]) ? UInt8(1) : 0
+        let binary: [UInt8]
+        do {
+            binary = try InpaintMask(rgb: Self.overWhite(image), height: found.height, width: found.width).bytes
+        } catch {
+            throw CommandFailure(.badInput, error.message)
         }
         return ImageResizer.nearest(binary, size: found, to: size)
     }
 
     private func decode(_ path: String) throws(CommandFailure) -> DecodedImage {
         do { return try PNGDecoder.decode(file: path) } catch { throw CommandFailure(error) }
-    }
-
-    /// Luminance of at least one half (ITU-R BT.601 in Pillow's fixed-point form).
-    private static func isWhite(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Bool {
-        (19_595 * UInt32(red) + 38_470 * UInt32(green) + 7471 * UInt32(blue) + 0x8000) >> 16 >= 128
     }
 
     private static func overWhite(_ image: DecodedImage) -> [UInt8] {

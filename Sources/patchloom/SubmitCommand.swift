@@ -84,7 +84,7 @@ private final class SubmitSession: Sendable {
             case .signal(let signal): stoppedBy = stoppedBy ?? signal
             case .ended(let result):
                 if let stoppedBy {
-                    throw CommandFailure(SignalListener.status(stoppedBy), "Stopped by a signal; the picture was not written.")
+                    throw CommandFailure(SignalListener.status(stoppedBy), "Stopped by a signal; the picture in hand was not written.")
                 }
                 do { return try result.get() } catch { throw CommandFailure(error) }
             case nil: continue

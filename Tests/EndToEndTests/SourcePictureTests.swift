@@ -70,6 +70,23 @@ extension EndToEnd {
             return Double(sum) / Double(256 * columns.count * 3)
         }
 
+        /// A model with nine channels, whole and by CutDiffusion.
+        @Test(arguments: ["direct", "cut"]) func modelsForInpaintingInpaint(_ method: String) async throws {
+            let folder = try Folder()
+            let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .appendingPathComponent("TestSupport/Fixtures/golden/models/tiny-sd15-inpaint").path
+            let source = try Self.write("source.png", in: folder, side: 256)
+            let mask = try Self.write("mask.png", in: folder, side: 256, mask: true)
+            let options = ["-m", model, "-i", source, "--mask", mask, "--steps", "3", "--method", method]
+            let picture = try await Self.render(options + ["--workers", "2"], in: folder)
+            #expect(picture.image.width == 256 && Set(picture.image.pixels).count > 3)
+            let again = try await Self.render(options + ["--workers", "1"], in: folder)
+            #expect(picture.image.pixels == again.image.pixels)
+            let plain = ["render", "-m", model, "-p", "x", "--steps", "2", "-o", folder.file("b.png")]
+            try await BadInputTests.expectFailure(
+                plain, code: 64, mentions: "--mask", in: folder, leaves: ["mask.png", "out.png", "source.png"])
+        }
+
         /// The picture goes to a coordinator elsewhere with the request.
         @Test func picturesAreSubmitted() async throws {
             let folder = try Folder()
@@ -134,6 +151,9 @@ extension EndToEnd {
             try await expect(["-i", source, "--strength", "0"], 64, "strength")
             try await expect(["-i", source, "--strength", "0.1"], 64, "raise the strength")
             try await expect(["-i", source, "-W", "100"], 64, "100")
+            // Said at once, not when the picture has been made that large.
+            try await expect(["-i", source, "-W", "16380", "-H", "16380"], 64, "16380")
+            try await expect(["-i", source, "-W", "16384", "-H", "16384"], 64, "scale it down")
             try await expect(["-i", folder.file("missing.png")], 66, "missing.png")
             try await expect(["-i", folder.file("text.png")], 65, "text.png")
             try await expect(["-b", "0"], 64, "batch-count")

@@ -179,7 +179,7 @@ struct LoRAFolder {
         let nowhere = refused({ $0.prompt = "x <lora:ink:1>" }, .empty)
         #expect(nowhere?.code == .notFound && nowhere?.message.contains("--lora-model-dir") == true)
         let outside = refused({ $0.loras = [LoRASelection(name: "../ink")] }, library)
-        #expect(outside?.code == .badModel && outside?.message.contains("../ink") == true)
+        #expect(outside?.code == .invalidRequest && outside?.message.contains("../ink") == true)
         let stranger = SHA256Digest(of: [7])
         let unknown = refused({ $0.loras = [LoRASelection(name: "ink", sha256: stranger)] }, library)
         #expect(unknown?.code == .notFound && unknown?.message.contains(stranger.hex) == true)

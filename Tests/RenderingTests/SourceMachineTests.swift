@@ -162,6 +162,12 @@ struct SourceMachineTests {
         // One of eight steps is the least.
         request = try Self.request(64, 64, masked: false, strength: 0.1)
         #expect(renderError { _ = try Self.machine(request) }?.message.contains("raise the strength") == true)
+        // White, but so thin that no latent point is.
+        var line = [UInt8](repeating: 0, count: 64 * 64)
+        line[33 * 64 + 33] = 1
+        request = try Self.request(64, 64, masked: false, strength: 1)
+        request.source = try SourcePicture(width: 64, height: 64, rgb: request.source?.rgb ?? [], mask: line)
+        #expect(renderError { _ = try Self.machine(request) }?.message.contains("paint it larger") == true)
         let black = [UInt8](repeating: 0, count: 64 * 64)
         let error = renderError {
             _ = try SourcePicture(width: 64, height: 64, rgb: [UInt8](repeating: 0, count: 64 * 64 * 3), mask: black)
