@@ -25,6 +25,7 @@ struct ModelParts {
         vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
         let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
         try ModelParts.checkEncoders(source, encoders)
+        try RenderError.model(source) { try source.checkComponents() }
         var texts: [CLIPTextConfiguration] = []
         for encoder in encoders {
             let file = "\(encoder)/config.json"

@@ -70,6 +70,10 @@ public struct ModelSource: Sendable {
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` when it is not UTF-8.
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }
 
+    /// Throws `.malformed` when `model_index.json` does not name a component that pictures are made with, which its identity would
+    /// then not cover.
+    public func checkComponents() throws(WeightsError) { _ = try ModelIdentity.components(of: self) }
+
     /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
     /// model with the same files, and another one for each composition with LoRA files. `ModelIdentity` has the definition.
     /// Reads every weight once; later calls are free.

@@ -61,8 +61,8 @@ import Weights
         let sdxl: [String: JSONValue] = [
             "addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 56,
         ]
-        let refiner = try ModelVariant.source(changing: "unet/config.json", sdxl)
-        expectRefusal(.notFound, "variant/text_encoder_2/config.json", refiner)
+        let half = try ModelVariant.source(changing: "unet/config.json", sdxl)
+        expectRefusal(.badModel, "variant/model_index.json names no text_encoder_2, which the model needs", half)
         expectRefusal(
             .badModel, "supported are models that take 4, and for inpainting 9",
             try ModelVariant.source(changing: "unet/config.json", ["in_channels": 5]))
