@@ -70,8 +70,8 @@ public struct ModelSource: Sendable {
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` when it is not UTF-8.
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }
 
-    /// Throws `.malformed` when `model_index.json` does not name a component that pictures are made with, which its identity would
-    /// then not cover.
+    /// Throws `.malformed` when `model_index.json` does not name a component that pictures are made with, which its identity
+    /// would then not cover.
     public func checkComponents() throws(WeightsError) { _ = try ModelIdentity.components(of: self) }
 
     /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
