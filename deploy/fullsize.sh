@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks full-size models: random weights in the published configurations, one U-Net call against diffusers, one rendered step.
 # Usage: deploy/fullsize.sh [--storage f16|f32] [--folder DIR] [--python PYTHON] [--exact] [--no-render] [sd15|sd21|sdxl ...]
-# Needs 23 GB of memory for sdxl, 16 with --no-render, and 20 GB of disk. The most memory of a process counts the weight files
+# Needs 18 GB of memory for sdxl, 16 with --no-render, and 20 GB of disk. The most memory of a process counts the weight files
 # that it has mapped, which the system takes back when it must. Everything goes into a temporary folder that is removed at the
 # end, or into DIR, which keeps all but the weights. PYTHON must have torch, diffusers and transformers; without it they are
 # installed into the folder. --exact computes the reference in f64 too and allows an eightfold of its own rounding where that is
@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # What the reference results of the tests were made with.
 reference_packages=(torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 accelerate safetensors numpy)
 # Free memory for making the weights and one U-Net call, and for a rendered step: networks in f32 and the mapped files in f16.
-declare -A memory_gb=([sd15]=8 [sd21]=8 [sdxl]=16) render_gb=([sd15]=10 [sd21]=11 [sdxl]=23) native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
+declare -A memory_gb=([sd15]=8 [sd21]=8 [sdxl]=16) render_gb=([sd15]=10 [sd21]=11 [sdxl]=18) native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
 
 storage=f16 folder="" python="" renders=yes exact=() families=()
 while [ $# -gt 0 ]; do

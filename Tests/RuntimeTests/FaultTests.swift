@@ -158,9 +158,13 @@ struct FaultTests {
     func classLost() async throws {
         let farm = try TestFarm()
         defer { farm.stop() }
-        let first = try farm.addWorker(FakeBehaviour(numericsClass: "a", taskMilliseconds: 5))
+        let hasBegun = Atomic(false)
+        var behaviour = FakeBehaviour(numericsClass: "a", taskMilliseconds: 5)
+        // Once the second barrier is being worked on, the first is merged, and the job belongs to the class.
+        behaviour.beforeTask = { (serial, _) throws(TaskError) in if serial > 0 { hasBegun.store(true, ordering: .relaxed) } }
+        let first = try farm.addWorker(behaviour)
         let job = try farm.coordinator.submit(FakeJob(barriers: [2, 16_000], seed: 2))
-        try await Task.sleep(for: .milliseconds(200))
+        while !hasBegun.load(ordering: .relaxed) { try await Task.sleep(for: .milliseconds(5)) }
         try farm.addWorker(FakeBehaviour(numericsClass: "b"))
         #expect(first.stop() == .drained)
         let error = await TestFarm.follow(job).last.error
