@@ -20,12 +20,11 @@ struct ModelParts {
 
     /// Reads and checks what a model says of itself. No weight is read.
     init(_ source: ModelSource) throws(RenderError) {
-        try RenderError.model(source) { try source.checkPipeline() }
+        // Pipelines that cannot be run are named here, before other files are read.
+        try RenderError.model(source) { try source.checkComponents() }
         unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
         vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
         let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
-        try ModelParts.checkEncoders(source, encoders)
-        try RenderError.model(source) { try source.checkComponents() }
         var texts: [CLIPTextConfiguration] = []
         for encoder in encoders {
             let file = "\(encoder)/config.json"
@@ -40,18 +39,15 @@ struct ModelParts {
         }
     }
 
-    /// SDXL's refiner has the second text encoder alone.
-    private static func checkEncoders(_ source: ModelSource, _ encoders: ArraySlice<String>) throws(RenderError) {
-        guard encoders.count == 2, !source.exists("text_encoder/config.json"), source.exists("text_encoder_2/config.json")
-        else { return }
-        throw RenderError(
-            .badModel, "\(source.name) is an SDXL refiner, which is not supported: choose an SDXL base model.")
-    }
-
+    /// SDXL's pipelines take zeros for an empty negative prompt unless the model says otherwise.
     private static func forcesZeros(_ source: ModelSource) throws(RenderError) -> Bool {
-        guard source.exists("model_index.json") else { return true }
-        return try RenderError.model(source) { try source.json("model_index.json") }["force_zeros_for_empty_prompt"]?.boolValue
-            ?? true
+        let index = try RenderError.model(source) { try source.json("model_index.json") }
+        guard let value = index["force_zeros_for_empty_prompt"], !value.isNull else { return true }
+        guard let forces = value.boolValue else {
+            throw RenderError(
+                .badModel, "\(source.name)/model_index.json: \"force_zeros_for_empty_prompt\" must be true or false.")
+        }
+        return forces
     }
 
     /// Refuses networks that cannot be run or that do not fit each other.

@@ -5,7 +5,7 @@ extension ModelSource {
     /// what it is for is let in.
     ///
     /// Throws `.unsupportedModel`.
-    public func checkPipeline() throws(WeightsError) { try PipelineClass.check(self) }
+    func checkPipeline() throws(WeightsError) { try PipelineClass.check(self) }
 }
 
 /// What the `_class_name` of a `model_index.json` says: which pipeline of diffusers a folder is for.

@@ -102,6 +102,15 @@ import Weights
         #expect(image.details["model"]?["family"] == "sdxl" && image.details["plan"]?["hidiffusion_family"] == "sdxl")
     }
 
+    /// A setting that is neither true nor false is not taken for one of them.
+    @Test func zerosAreForcedOrNot() throws {
+        let source = try GoldenModels.sdxl(setting: ["model_index.json": ["force_zeros_for_empty_prompt": "yes"]])
+        do {
+            _ = try ModelDescription(source: source)
+            Issue.record("a text was taken for a truth value")
+        } catch { #expect(error.code == .badModel && error.message.contains("force_zeros_for_empty_prompt")) }
+    }
+
     @Test func anEmptyNegativePromptIsZeros() throws {
         for (forces, negative, isZero) in [(true, "", true), (true, "dark", false), (false, "", false)] {
             let source = try GoldenModels.sdxl(setting: ["model_index.json": ["force_zeros_for_empty_prompt": .bool(forces)]])
