@@ -63,6 +63,7 @@ let package = Package(
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
+        library("Resampling"),
         library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
         library("Prompting", ["Tokenizing"]),
@@ -70,7 +71,7 @@ let package = Package(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         // Moving bytes.
@@ -95,10 +96,7 @@ let package = Package(
             name: "patchloom",
             dependencies: [
                 "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
-                "Rendering",
-                "Runtime",
-                "Samplers",
-                "StrictJSON", "TensorCore", "Weights",
+                "Rendering", "Resampling", "Runtime", "Samplers", "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
             swiftSettings: strict),
@@ -140,6 +138,7 @@ let package = Package(
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
+        tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests(
             "RuntimeTests",
