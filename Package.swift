@@ -131,8 +131,8 @@ let package = Package(
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
-                "RandomStreams", "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),

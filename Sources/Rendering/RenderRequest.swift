@@ -42,7 +42,7 @@ public struct RenderRequest: Sendable, Equatable {
     public var structureFraction: StructureFraction?
     /// What the network sees in CutDiffusion's structure phase; nil is patches, as published.
     public var structure: StructureKind?
-    /// Sizes at which the picture is made before it has its own, as multiples of the model's native size, rising: each later one
+    /// Sizes at which the picture is made before its own, as multiples of the model's native size, rising: each later one
     /// begins with the result of the one before. Empty: the picture is made at once. nil is what suits method and size.
     public var stages: [Double]?
     /// How a larger stage begins with a smaller one's result.
