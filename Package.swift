@@ -54,6 +54,7 @@ let package = Package(
         library("ContentHash", ["COpenSSL"]),
         library("RandomStreams"),
         library("Cluster"),
+        library("ImageQuality"),
         library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
@@ -141,6 +142,7 @@ let package = Package(
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
+        tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),
         tests(
             "RuntimeTests",
             [
