@@ -57,6 +57,7 @@ let package = Package(
         library("ContentHash", ["COpenSSL"]),
         library("RandomStreams"),
         library("Cluster"),
+        library("ImageQuality"),
         library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
@@ -146,6 +147,7 @@ let package = Package(
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
+        tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),
         tests(
             "RuntimeTests",
             [
