@@ -41,8 +41,11 @@ let package = Package(
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CFontconfig", pkgConfig: "fontconfig", providers: [.apt(["libfontconfig-dev", "libfreetype-dev"])]),
         .target(name: "COneDNN", cSettings: shimFlags, linkerSettings: [.linkedLibrary("dnnl")]),
         .target(name: "CPNG", cSettings: shimFlags, linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CGlyphs", dependencies: ["CFontconfig"], cSettings: shimFlags),
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
         .target(
@@ -54,6 +57,7 @@ let package = Package(
         library("ContentHash", ["COpenSSL"]),
         library("RandomStreams"),
         library("Cluster"),
+        library("ImageQuality"),
         library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
@@ -74,10 +78,13 @@ let package = Package(
                 "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
+        library("MethodComparison", ["ImageQuality", "PatchGeometry", "Rendering"]),
+
         // Moving bytes.
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
         library("ImageFiles", ["CPNG", "CSystem"]),
+        library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",
             [
@@ -95,8 +102,9 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
-                "Rendering", "Resampling", "Runtime", "Samplers", "StrictJSON", "TensorCore", "Weights",
+                "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles",
+                "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "Resampling", "Runtime", "Samplers",
+                "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
             swiftSettings: strict),
@@ -135,11 +143,15 @@ let package = Package(
                 "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
+        tests(
+            "MethodComparisonTests", ["ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport"]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
+        tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
+        tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),
         tests(
             "RuntimeTests",
             [

@@ -1,0 +1,80 @@
+/// Whether the borders of views can be seen in a picture.
+public enum SeamScore {
+    /// How much larger steps are at view borders than elsewhere: 1 where borders are as smooth as the rest or nothing can be
+    /// said, 1 + h for borders with steps of h levels on otherwise smooth content; below 1 where they are smoother.
+    ///
+    /// The step between two neighbouring pixels is taken beyond the trend: beyond the mean of the steps just before and just
+    /// after it. So a gradient has none. It is that of the channel where it is largest, in 8-bit levels, and counts as at most
+    /// 16, so that the outlines of what is shown do not drown a seam. One level is added to both means, since less than that
+    /// cannot be told from rounding. Pixels within two of a border count for neither side.
+    ///
+    /// - Parameters:
+    ///   - columns: borders that run down, each the number of the first pixel column right of it. Those outside the picture,
+    ///     0 and the width included, are passed over.
+    ///   - rows: borders that run across, each the number of the first pixel row below it.
+    public static func score(_ image: RGBImage, columns: [Int], rows: [Int]) -> Double {
+        let channels = image.channels
+        let steps = [
+            Steps(channels, borders: columns), Steps(channels.map { $0.transposed() }, borders: rows),
+        ].reduce(Steps.Sums()) { $0.adding($1.sums) }
+        guard steps.atBorders.count > 0, steps.elsewhere.count > 0 else { return 1 }
+        return (steps.atBorders.mean + levelsFloor) / (steps.elsewhere.mean + levelsFloor)
+    }
+
+    private static let levelsFloor = 1.0
+    private static let levelsMax = 16.0
+    private static let guardPixels = 2
+
+    /// The steps across borders that run down.
+    private struct Steps {
+        struct Sum {
+            var total = 0.0
+            var count = 0
+            var mean: Double { total / Double(count) }
+
+            mutating func add(_ other: Sum) {
+                total += other.total
+                count += other.count
+            }
+        }
+
+        struct Sums {
+            var atBorders = Sum()
+            var elsewhere = Sum()
+
+            func adding(_ other: Sums) -> Sums {
+                var result = self
+                result.atBorders.add(other.atBorders)
+                result.elsewhere.add(other.elsewhere)
+                return result
+            }
+        }
+
+        private(set) var sums = Sums()
+
+        init(_ channels: [Plane], borders: [Int]) {
+            let (width, height) = (channels[0].width, channels[0].height)
+            let inside = Set(borders.filter { (1..<width).contains($0) })
+            let near = Set(inside.flatMap { $0 - guardPixels...$0 + guardPixels })
+            for column in 1..<max(width, 1) where inside.contains(column) || !near.contains(column) {
+                var sum = Sum()
+                for y in 0..<height { sum.add(Sum(total: Self.step(channels, column, y), count: 1)) }
+                if inside.contains(column) { sums.atBorders.add(sum) } else { sums.elsewhere.add(sum) }
+            }
+        }
+
+        private static func step(_ channels: [Plane], _ x: Int, _ y: Int) -> Double {
+            var largest = 0.0
+            for plane in channels {
+                func difference(_ column: Int) -> Double? {
+                    (1..<plane.width).contains(column) ? plane[column, y] - plane[column - 1, y] : nil
+                }
+                let here = plane[x, y] - plane[x - 1, y]
+                let (before, after) = (difference(x - 1), difference(x + 1))
+                let trend = ((before ?? after ?? here) + (after ?? before ?? here)) / 2
+                largest = max(largest, abs(here - trend))
+            }
+            return min(largest, levelsMax)
+        }
+    }
+}
