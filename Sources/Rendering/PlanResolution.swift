@@ -72,10 +72,19 @@ struct PlanResolution {
             noiseSchedule: request.noiseSchedule, cut: cut.map(Self.planCut),
             hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
             hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(cut) + text.notes,
-            loras: model.loras)
+            loras: model.loras, tokenReduction: try tokenReduction(cut, calls: sampler.calls - (source?.firstCall ?? 0)))
         return ResolvedPlan(
             plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
             prompts: text.prompts)
+    }
+
+    private func tokenReduction(_ cut: CutGeometry?, calls: Int) throws(RenderError) -> TokenReductionPlan? {
+        guard let wanted = request.tokenReduction else { return nil }
+        let inputs =
+            cut.map {
+                [($0.grid.patchHeight, $0.grid.patchWidth), ($0.views.windowHeight, $0.views.windowWidth)]
+            } ?? [(latentHeight, latentWidth)]
+        return try TokenReductionPlan(wanted, model: model, calls: calls, inputs: inputs)
     }
 
     /// What is done with the source picture.

@@ -215,6 +215,10 @@ extension RenderMachine {
                 progress: (step - plan.firstCall, plan.calls - plan.firstCall),
                 shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
         }
+        unetPlan.tokens =
+            plan.tokenReduction?.tokens(
+                (step - plan.firstCall, plan.calls - plan.firstCall), key: (plan.seed, step),
+                corner: shown.view.map { ($0.top, $0.left) } ?? (0, 0), isShrunk: unetPlan.rad || unetPlan.pool) ?? .none
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }

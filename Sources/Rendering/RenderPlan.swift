@@ -69,6 +69,8 @@ public struct RenderPlan: Sendable, Equatable {
     public let notes: [String]
     /// LoRA files that are merged into the model, in order.
     public let loras: [AppliedLoRA]
+    /// nil when all tokens stay.
+    public let tokenReduction: TokenReductionPlan?
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
@@ -122,6 +124,7 @@ public struct RenderPlan: Sendable, Equatable {
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
+        lines += tokenReduction?.summaryLines(calls: calls - firstCall) ?? []
         lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -178,6 +181,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
         object["cut"] = cut.map { .object($0.json) }
+        object["token_reduction"] = tokenReduction?.json(calls: calls - firstCall)
         if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)

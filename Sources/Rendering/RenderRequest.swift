@@ -64,6 +64,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var strength: Float?
     /// LoRA files beside those that the prompt's tags name, in the order of merging.
     public var loras: [LoRASelection] = []
+    /// Token merging and downsampling; nil is all tokens.
+    public var tokenReduction: TokenReductionRequest?
 
     public init() {}
 
@@ -95,6 +97,7 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
         try checkSource()
+        try tokenReduction?.validated()
         if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try Self.check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {

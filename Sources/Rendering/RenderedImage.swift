@@ -62,6 +62,7 @@ struct GenerationParameters {
             pairs.append(("Structure steps", String(cut.structureSteps)))
         }
         pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        pairs += plan.tokenReduction?.parameters ?? []
         if !model.loras.isEmpty {
             pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))
         }
