@@ -44,9 +44,22 @@ struct PlanResolution {
             eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
             noiseSchedule: request.noiseSchedule, blending: request.blending ?? model.recommended.blending,
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
-            notes: notes(passes) + text.notes, loras: model.loras)
+            notes: notes(passes) + text.notes, loras: model.loras,
+            tokenReduction: try tokenReduction(passes))
         return ResolvedPlan(
             plan: plan, passes: passes, windowBlocks: usesHiDiffusion ? model.windowBlockCount : nil, prompts: text.prompts)
+    }
+
+    /// Held against the inputs of all passes: it must touch a block of the model, and may be for large ones only.
+    private func tokenReduction(_ passes: [ResolvedPass]) throws(RenderError) -> TokenReductionPlan? {
+        guard let wanted = request.tokenReduction else { return nil }
+        let inputs = passes.flatMap { pass -> [(Int, Int)] in
+            guard let cut = pass.cut else { return [(pass.pass.latentHeight, pass.pass.latentWidth)] }
+            let views = (cut.views.windowHeight, cut.views.windowWidth)
+            return pass.pass.structureCalls > 0 ? [(cut.grid.patchHeight, cut.grid.patchWidth), views] : [views]
+        }
+        let last = passes[passes.count - 1].pass
+        return try TokenReductionPlan(wanted, model: model, calls: last.executedCalls, inputs: inputs)
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {

@@ -110,6 +110,10 @@ extension RenderMachine {
         if phase == .detail ? pass.pass.hiDiffusionInDetail : pass.pass.hiDiffusionInStructure {
             unetPlan = hiDiffusionPlan(shown, step)
         }
+        unetPlan.tokens =
+            plan.tokenReduction?.tokens(
+                (step - pass.pass.firstCall, pass.pass.executedCalls), key: (plan.seed, pass.drawOffset + step),
+                corner: shown.view.map { ($0.top, $0.left) } ?? (0, 0), isShrunk: unetPlan.rad || unetPlan.pool) ?? .none
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }

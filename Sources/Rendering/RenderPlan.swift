@@ -48,6 +48,8 @@ public struct RenderPlan: Sendable, Equatable {
     public let notes: [String]
     /// LoRA files that are merged into the model, in order.
     public let loras: [AppliedLoRA]
+    /// nil when all tokens stay.
+    public let tokenReduction: TokenReductionPlan?
 
     private var lastPass: RenderPass { passes[passes.count - 1] }
     /// Calls of the network in the last pass, one barrier each: as many as steps, or more with samplers of second order.
@@ -94,6 +96,7 @@ public struct RenderPlan: Sendable, Equatable {
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
+        lines += tokenReduction?.summaryLines(calls: calls - firstCall) ?? []
         lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -151,6 +154,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_settings"] = hiDiffusionFamily == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }
         object["passes"] = .array(passes.map(\.json))
+        object["token_reduction"] = tokenReduction?.json(calls: calls - firstCall)
         if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)

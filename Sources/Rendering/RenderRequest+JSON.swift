@@ -42,6 +42,7 @@ extension RenderRequest {
         object["source"] = source?.json
         object["strength"] = strength.map { .number(Double($0)) }
         if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
+        object["token_reduction"] = tokenReduction?.json
         return .object(object)
     }
 
@@ -49,7 +50,7 @@ extension RenderRequest {
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "detail_cfg_scale", "guidance_rescale",
         "clip_skip", "original_size", "crop_top_left", "target_size", "seed", "method", "hidiffusion", "hidiffusion_family",
         "patch", "stride", "structure_fraction", "sampling_method", "scheduler", "eta", "source", "strength", "lora",
-        "jitter", "blend", "structure", "stages", "refinement", "hidiffusion_settings",
+        "jitter", "blend", "structure", "stages", "refinement", "hidiffusion_settings", "token_reduction",
     ]
 
     /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
@@ -93,6 +94,9 @@ extension RenderRequest {
                 let selections = list.compactMap { LoRASelection(json: $0) }
                 return selections.count == list.count ? selections : nil
             } ?? loras
+        tokenReduction = try fields.value("token_reduction", "an object of known settings of merging and downsampling") {
+            TokenReductionRequest(json: $0)
+        }
         try validated()
     }
 }

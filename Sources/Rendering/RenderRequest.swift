@@ -59,6 +59,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var strength: Float?
     /// LoRA files beside those that the prompt's tags name, in the order of merging.
     public var loras: [LoRASelection] = []
+    /// Token merging and downsampling; nil is all tokens.
+    public var tokenReduction: TokenReductionRequest?
 
     public init() {}
 
@@ -92,6 +94,7 @@ public struct RenderRequest: Sendable, Equatable {
         try checkSource()
         try checkStages()
         if let jitter { try Self.check(side: jitter, "jitter", 0...Self.sideLimit) }
+        try tokenReduction?.validated()
         if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try Self.check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {

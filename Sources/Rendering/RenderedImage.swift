@@ -68,6 +68,7 @@ struct GenerationParameters {
             if plan.blending != .uniform { pairs.append(("Blend", plan.blending.rawValue)) }
         }
         pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        pairs += plan.tokenReduction?.parameters ?? []
         if !model.loras.isEmpty {
             pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))
         }

@@ -25,6 +25,7 @@ extension RequestOptions {
         request.eta = eta
         request.loras = lora.map { LoRAArgument($0).selection }
         try conditioning.apply(to: &request)
+        try tokens.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
     }

@@ -80,6 +80,7 @@ struct RequestOptions: ParsableArguments {
     var lora: [String] = []
 
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
+    @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 }
 
 /// Where the picture goes and how much is said on the way.
