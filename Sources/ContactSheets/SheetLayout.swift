@@ -1,3 +1,4 @@
+import ImageFiles
 import Resampling
 
 /// Where everything lies on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. Made before
