@@ -5,7 +5,6 @@ import TensorCore
 import TestSupport
 import Testing
 
-
 /// Fewer tokens inside the network's own blocks: the vectors G12, G13, G20 and G21 of the specification.
 @Suite struct TokenReductionTests {
     private static let block = "down_blocks.0.attentions.0.transformer_blocks.0"
