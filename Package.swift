@@ -135,7 +135,10 @@ let package = Package(
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
-            ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+            [
+                "DiffusionModels", "Acceleration", "EmbeddedModel", "RandomStreams", "TensorCore", "Weights", "StrictJSON",
+                "TestSupport",
+            ]),
         tests(
             "RenderingTests",
             [
