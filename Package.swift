@@ -41,8 +41,11 @@ let package = Package(
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CFontconfig", pkgConfig: "fontconfig", providers: [.apt(["libfontconfig-dev", "libfreetype-dev"])]),
         .target(name: "COneDNN", cSettings: shimFlags, linkerSettings: [.linkedLibrary("dnnl")]),
         .target(name: "CPNG", cSettings: shimFlags, linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CGlyphs", dependencies: ["CFontconfig"], cSettings: shimFlags),
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
         .target(
@@ -78,6 +81,7 @@ let package = Package(
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
         library("ImageFiles", ["CPNG", "CSystem"]),
+        library("ContactSheets", ["CGlyphs", "ImageFiles"]),
         library(
             "Runtime",
             [
@@ -145,6 +149,7 @@ let package = Package(
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
+        tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
         tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),
         tests(
             "RuntimeTests",

@@ -59,7 +59,7 @@ public struct Header: Sendable, Equatable {
     }
 
     public static let majorVersion: UInt8 = 1
-    public static let minorVersion: UInt8 = 0
+    public static let minorVersion: UInt8 = 1
     static let magic: [UInt8] = Array("PRP1".utf8)
     static let flagIgnorable: UInt8 = 1
 

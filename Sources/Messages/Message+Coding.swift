@@ -28,6 +28,7 @@ extension Message {
         case .result(let body):
             object.put("compute_us", body.computeMicroseconds)
             object.put("wire_us", body.wireMicroseconds)
+            body.effort.write(to: &object)
             object.append("output", body.output)
         case .ping, .pong, .accept, .resultAck, .cancel, .cancelled, .reset, .jobCancel: return []
         }
@@ -130,8 +131,8 @@ extension Message {
             return .result(
                 TaskResult(
                     computeMicroseconds: try fields.integer("compute_us", 0...Int.max),
-                    wireMicroseconds: try fields.integer("wire_us", 0...Int.max), output: try fields.object("output"),
-                    payload: payload))
+                    wireMicroseconds: try fields.integer("wire_us", 0...Int.max), effort: try TaskResult.Effort(fields),
+                    output: try fields.object("output"), payload: payload))
         case .submit: return .submit(try Submit(fields, payload: payload))
         default: return .jobResult(try ResultChunk(fields, payload: payload))
         }

@@ -31,6 +31,10 @@ public enum WireLimits {
     public static let textBytes = 1 << 10
     /// Bytes of a name: host, class, build.
     public static let nameBytes = 256
+    /// Multiplications and additions that a worker may say one task took: nineteen hours of a teraflop a second.
+    public static let operationsPerTask = 1 << 56
+    /// Bytes of memory that a worker may say it holds: more than any host has.
+    public static let memoryBytes = 1 << 50
     /// Compute slots of one worker.
     public static let slots = 256
     /// Control messages kept for a peer whose queue is full, before its session is dropped.

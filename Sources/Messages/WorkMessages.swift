@@ -100,15 +100,50 @@ public struct TaskResult: Sendable, Equatable {
     public var computeMicroseconds: Int
     /// CPU time of everything that is not computing, since the process started: the worker's share of "wire".
     public var wireMicroseconds: Int
+    /// What the task took beside time.
+    public var effort: Effort
     /// The output's own metadata; its tensors are the payload.
     public var output: JSONValue
     public var payload: [UInt8]
 
-    public init(computeMicroseconds: Int, wireMicroseconds: Int, output: JSONValue, payload: [UInt8]) {
+    /// What computing takes beside time.
+    public struct Effort: Sendable, Equatable {
+        /// Multiplications and additions of matrix products, convolutions and attention, of this task.
+        public var operations: Int
+        /// The most memory that the worker's process has held since the job's first task there, 0 where the system does not say.
+        public var peakBytes: Int
+        /// The most bytes of activations in use at once, likewise.
+        public var peakActivationBytes: Int
+
+        public init(operations: Int = 0, peakBytes: Int = 0, peakActivationBytes: Int = 0) {
+            self.operations = operations
+            self.peakBytes = peakBytes
+            self.peakActivationBytes = peakActivationBytes
+        }
+    }
+
+    public init(
+        computeMicroseconds: Int, wireMicroseconds: Int, effort: Effort = Effort(), output: JSONValue, payload: [UInt8]
+    ) {
         self.computeMicroseconds = computeMicroseconds
         self.wireMicroseconds = wireMicroseconds
+        self.effort = effort
         self.output = output
         self.payload = payload
+    }
+}
+
+extension TaskResult.Effort: MetadataCodable {
+    init(_ fields: FieldReader) throws(MessageError) {
+        operations = try fields.integer("operations", 0...WireLimits.operationsPerTask)
+        peakBytes = try fields.integer("peak_bytes", 0...WireLimits.memoryBytes)
+        peakActivationBytes = try fields.integer("peak_activation_bytes", 0...WireLimits.memoryBytes)
+    }
+
+    func write(to object: inout JSONObject) {
+        object.put("operations", operations)
+        object.put("peak_bytes", peakBytes)
+        object.put("peak_activation_bytes", peakActivationBytes)
     }
 }
 

@@ -13,7 +13,9 @@ public final class TaskRunner {
     public var modelIdentities: [SHA256Digest] { models.identities }
     /// What decides the last bits of its results.
     public var numericsClass: String { context.numericsClass }
-    /// The most bytes of activations in use at once so far.
+    /// Multiplications and additions of all tasks so far, as `ComputeContext` counts them.
+    public var operations: UInt64 { context.operations }
+    /// The most bytes of activations in use at once so far, or since the last `settle`.
     public var peakActivationBytes: Int { context.peakActivationBytes }
 
     /// Bytes kept for the activations of later tasks.
@@ -65,6 +67,12 @@ public final class TaskRunner {
             contexts.removeFirst()
             context.trimMemory()
         }
+    }
+
+    /// Gives back what is only kept to be fast, and begins to measure activations anew: for the time between two jobs.
+    public func settle() {
+        context.trimMemory()
+        context.forgetPeak()
     }
 
     /// Computes one task. `advanced` is called again and again while the computation moves on, also within the task.

@@ -5,7 +5,7 @@ internal import Messages
 final class ComputeThread: Sendable {
     enum Command: Sendable {
         case open(hash: String, EncodedPart)
-        case run(LeaseID, EncodedPart)
+        case run(LeaseID, EncodedPart, job: UniqueID)
         case stop
     }
 
@@ -15,11 +15,17 @@ final class ComputeThread: Sendable {
         var models: [String]
     }
 
+    /// What a task took.
+    struct Measured: Sendable {
+        var microseconds: Int64
+        var effort: TaskResult.Effort
+    }
+
     enum Report: Sendable {
         case ready(Abilities)
         case unusable(RuntimeError)
         case opened(hash: String, TaskError?)
-        case computed(LeaseID, Result<EncodedPart, TaskError>, microseconds: Int64)
+        case computed(LeaseID, Result<EncodedPart, TaskError>, Measured)
         /// The work on a lease moves.
         case advanced(LeaseID)
     }
@@ -42,12 +48,14 @@ final class ComputeThread: Sendable {
                 return
             }
             report(.ready(Abilities(numericsClass: engine.numericsClass, models: engine.models)))
-            while ComputeThread.obey(mailbox.wait(), engine, report) {}
+            var lastJob: UniqueID?
+            while ComputeThread.obey(mailbox.wait(), engine, &lastJob, report) {}
         }
     }
 
     private static func obey(
-        _ commands: [Command], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
+        _ commands: [Command], _ engine: any TaskEngine, _ lastJob: inout UniqueID?,
+        _ report: @escaping @Sendable (Report) -> Void
     ) -> Bool {
         for command in commands {
             switch command {
@@ -58,11 +66,21 @@ final class ComputeThread: Sendable {
                 } catch {
                     report(.opened(hash: hash, error))
                 }
-            case .run(let lease, let task): run(lease, task, engine, report)
+            case .run(let lease, let task, let job):
+                if let lastJob, lastJob != job { settle(engine) }
+                lastJob = job
+                run(lease, task, engine, report)
             case .stop: return false
             }
         }
         return true
+    }
+
+    /// What the job before needed must not count for the next one. Before a process's first job nothing is forgotten: loading
+    /// the weights is a part of that job.
+    private static func settle(_ engine: any TaskEngine) {
+        engine.settle()
+        ProcessMemory.forgetPeak()
     }
 
     private static func run(
@@ -70,6 +88,7 @@ final class ComputeThread: Sendable {
     ) {
         let start = monotonicNow()
         var lastReport = start
+        let operationsBefore = engine.operations
         let outcome: Result<EncodedPart, TaskError>
         do throws(TaskError) {
             let output = try engine.run(
@@ -84,7 +103,12 @@ final class ComputeThread: Sendable {
         } catch {
             outcome = .failure(error)
         }
-        report(.computed(lease, outcome, microseconds: monotonicNow().since(start).nanoseconds / 1000))
+        let effort = TaskResult.Effort(
+            operations: Int(min(engine.operations &- operationsBefore, UInt64(WireLimits.operationsPerTask))),
+            peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
+            peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
+        let microseconds = monotonicNow().since(start).nanoseconds / 1000
+        report(.computed(lease, outcome, Measured(microseconds: microseconds, effort: effort)))
     }
 
     /// Ends the thread after what it is doing, and waits for that.

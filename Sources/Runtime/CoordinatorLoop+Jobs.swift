@@ -116,9 +116,13 @@ extension CoordinatorLoop {
 
     func openContext(_ context: ContextID, on id: SessionID) {
         guard let hash = contexts.hash(of: context), let part = contexts.part(of: context) else { return }
-        send(.jobOpen(JobOpen(context: hash, content: part.metadata, payload: part.payload)), to: id) { address in
-            address.job = self.jobOrder.lazy.compactMap { self.jobs[$0] }.first { $0.context == context }?.uuid ?? .none
+        // Of several jobs that share the context, it is the first one's.
+        let owner = jobOrder.first { jobs[$0]?.context == context }
+        let uuid = owner.flatMap { jobs[$0]?.uuid } ?? .none
+        let bytes = send(.jobOpen(JobOpen(context: hash, content: part.metadata, payload: part.payload)), to: id) {
+            $0.job = uuid
         }
+        if let owner { jobs[owner]?.counts.add(bytesSent: bytes) }
     }
 
     func sendLease(_ lease: LeaseID, _ key: TaskKey, _ attempt: Int, to id: SessionID, _ now: Instant) {
@@ -131,7 +135,7 @@ extension CoordinatorLoop {
         let grant = LeaseGrant(
             context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, task: part.metadata,
             payload: part.payload)
-        send(.lease(grant), to: id) { address in
+        let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid
             address.step = UInt32(clamping: barrier.step)
@@ -139,6 +143,7 @@ extension CoordinatorLoop {
             address.attempt = UInt16(clamping: attempt)
             address.phase = barrier.phaseNumber
         }
+        jobs[key.job]?.counts.add(bytesSent: bytes)
         // The connection was gone already: the worker did not die of a task it never got.
         if routes[id] == nil { undelivered[id, default: []].append(lease) }
     }
@@ -147,7 +152,9 @@ extension CoordinatorLoop {
 
     func receive(_ result: TaskResult, _ lease: LeaseID, from id: SessionID, on route: Route, _ now: Instant) {
         let microseconds = ResultInHand.believable(result.computeMicroseconds)
-        resultInHand = ResultInHand(computeMicroseconds: microseconds, wireMicroseconds: wireShare(result, route))
+        resultInHand = ResultInHand(
+            computeMicroseconds: microseconds, wireMicroseconds: wireShare(result, route), effort: result.effort,
+            messageBytes: messageBytes)
         let part = EncodedPart(metadata: result.output, payload: result.payload)
         tell(.result(id, lease, computeTime: Interval(nanoseconds: microseconds * 1000)), now, inHand: part)
     }
@@ -166,8 +173,7 @@ extension CoordinatorLoop {
             job.outputs[key.index] = part
             job.tasksDone += 1
             job.doneInBarrier += 1
-            job.count(compute: .microseconds(resultInHand.computeMicroseconds))
-            job.workerWire = job.workerWire.addingSaturating(resultInHand.wireMicroseconds * 1000)
+            job.count(resultInHand)
         }
         jobs[key.job] = job
         publishProgress(of: key.job, force: false)
@@ -205,7 +211,7 @@ extension CoordinatorLoop {
             .finished(
                 RenderResult(
                     png: picture.png, width: picture.width, height: picture.height, parameters: picture.parameters,
-                    timings: timings)))
+                    timings: timings, counts: job.counts)))
     }
 
     /// Ends a job with its last event. The machine cancels what is out; a job it has forgotten already is no matter.
@@ -295,10 +301,13 @@ extension CoordinatorLoop {
     }
 }
 
-/// Times that came with the result being handled.
+/// What came with the result being handled.
 struct ResultInHand {
     var computeMicroseconds: Int64 = 0
     var wireMicroseconds: Int64 = 0
+    var effort = TaskResult.Effort()
+    /// Of the whole message that brought it.
+    var messageBytes = 0
 
     /// Nineteen hours, longer than any task: what a worker says beyond it is wrong or a lie.
     static let mostMicroseconds = 1 << 36
@@ -307,9 +316,9 @@ struct ResultInHand {
     static func believable(_ microseconds: Int) -> Int64 { Int64(max(0, min(microseconds, mostMicroseconds))) }
 }
 
-extension Int64 {
+extension FixedWidthInteger where Self: SignedInteger {
     /// The sum, or the nearest number there is.
-    func addingSaturating(_ other: Int64) -> Int64 {
+    func addingSaturating(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? (other < 0 ? .min : .max) : sum
     }

@@ -9,6 +9,7 @@ extension CoordinatorLoop {
     func receive(_ received: Socket.Received) {
         let now = monotonicNow()
         let route = received.frames[0]
+        messageBytes = received.frames.dropFirst().reduce(0) { $0 + $1.count }
         let packet: Packet
         do throws(MessageError) {
             packet = try Packet(frames: Array(received.frames.dropFirst()), frameCount: received.frameCount - 1)
@@ -150,14 +151,19 @@ extension CoordinatorLoop {
 
     // MARK: Sending
 
-    func send(_ message: Message, to id: SessionID, _ fill: (inout Header.Address) -> Void = { _ in }) {
-        guard let route = routes[id] else { return }
-        send(message, along: route, fill)
+    /// - Returns: as for `send(_:along:)`.
+    @discardableResult
+    func send(_ message: Message, to id: SessionID, _ fill: (inout Header.Address) -> Void = { _ in }) -> Int {
+        guard let route = routes[id] else { return 0 }
+        return send(message, along: route, fill)
     }
 
     /// Sends within a session. What does not fit waits; who does not take it for too long is disconnected.
-    func send(_ message: Message, along route: Route, _ fill: (inout Header.Address) -> Void = { _ in }) {
-        guard var peer = peers[route] else { return }
+    ///
+    /// - Returns: the message's bytes, header and metadata included; 0 when it cannot go or the peer is gone.
+    @discardableResult
+    func send(_ message: Message, along route: Route, _ fill: (inout Header.Address) -> Void = { _ in }) -> Int {
+        guard var peer = peers[route] else { return 0 }
         peer.sequence += 1
         peers[route]?.sequence = peer.sequence
         var address = Header.Address(epoch: epoch, session: peer.session.rawValue, sequence: peer.sequence)
@@ -165,17 +171,19 @@ extension CoordinatorLoop {
         let frames: [[UInt8]]
         do throws(MessageError) { frames = try Packet(message, address).frames() } catch {
             tooLarge(error, message, address, route)
-            return
+            return 0
         }
-        if peer.waiting.isEmpty && transmit(frames, along: route) { return }
-        guard peers[route] != nil else { return }
+        let bytes = frames.reduce(0) { $0 + $1.count }
+        if peer.waiting.isEmpty && transmit(frames, along: route) { return bytes }
+        guard peers[route] != nil else { return 0 }
         guard peer.waiting.count < WireLimits.queuedControlMessages else {
             log("\(peer.name) takes no messages any more")
             disconnected(route)
-            return
+            return 0
         }
         peers[route]?.waiting.append(frames)
         if !busyRoutes.contains(route) { busyRoutes.append(route) }
+        return bytes
     }
 
     /// True when the message is on its way, or the peer is gone.

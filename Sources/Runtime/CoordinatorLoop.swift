@@ -50,6 +50,8 @@ final class CoordinatorLoop {
     /// Contexts of ended jobs, to be released once the machine has closed them.
     var endedContexts: [ContextID] = []
     var resultInHand = ResultInHand()
+    /// Bytes of the message that is being received.
+    var messageBytes = 0
     /// Leases that found their connection gone.
     var undelivered: [SessionID: [LeaseID]] = [:]
     var isStopping = false

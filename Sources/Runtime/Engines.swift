@@ -117,6 +117,12 @@ package protocol TaskEngine {
     /// Identities of the models it can run, 64 hexadecimal digits each.
     var models: [String] { get }
     func open(_ context: EncodedPart) throws(TaskError)
+    /// Multiplications and additions of all tasks so far; they only grow.
+    var operations: UInt64 { get }
+    /// The most bytes of activations in use at once since the last `settle`.
+    var peakActivationBytes: Int { get }
+    /// Called between the tasks of two jobs: gives back what is only kept to be fast.
+    func settle()
     /// - Parameter advanced: to be called now and then while the work moves.
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart
 }

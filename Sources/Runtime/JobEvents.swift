@@ -38,6 +38,7 @@ public struct RenderResult: Sendable, Equatable {
     /// The generation parameters as they are in the file.
     public var parameters: String
     public var timings: RenderTimings
+    public var counts: RenderCounts
 }
 
 /// Where the time of a job went.
@@ -97,15 +98,17 @@ extension RenderResult {
         object.append("height", .integer(Int64(height)))
         object.append("parameters", .string(parameters))
         object.append("timings", timings.json)
+        object.append("counts", counts.json)
         return .object(object)
     }
 
     init(png: [UInt8], details: JSONValue) throws(RuntimeError) {
         guard let width = details["width"]?.intValue, let height = details["height"]?.intValue,
             let parameters = details["parameters"]?.stringValue,
-            let timings = details["timings"].flatMap(RenderTimings.init(json:))
+            let timings = details["timings"].flatMap(RenderTimings.init(json:)),
+            let counts = details["counts"].flatMap(RenderCounts.init(json:))
         else { throw RuntimeError(.internalFault, "The coordinator sent a picture without its details.") }
-        self.init(png: png, width: width, height: height, parameters: parameters, timings: timings)
+        self.init(png: png, width: width, height: height, parameters: parameters, timings: timings, counts: counts)
     }
 }
 

@@ -26,6 +26,7 @@ struct JobState {
     var firstLease: Instant?
     var lastPublished: Instant?
     var timings = RenderTimings()
+    var counts = RenderCounts()
     /// CPU time on the wire of the job's workers.
     var workerWire: Int64 = 0
 
@@ -36,8 +37,18 @@ struct JobState {
         self.wireAtSubmission = wireAtSubmission
     }
 
-    mutating func count(compute: Duration) {
+    /// Takes in what a result took that entered the barrier.
+    mutating func count(_ result: ResultInHand) {
         guard let phase = barrier?.phase else { return }
+        workerWire = workerWire.addingSaturating(result.wireMicroseconds * 1000)
+        counts.add(operations: result.effort.operations, to: phase)
+        counts.workerPeakBytes = max(counts.workerPeakBytes, result.effort.peakBytes)
+        counts.workerPeakActivationBytes = max(counts.workerPeakActivationBytes, result.effort.peakActivationBytes)
+        counts.bytesReceived = counts.bytesReceived.addingSaturating(result.messageBytes)
+        count(.microseconds(result.computeMicroseconds), of: phase)
+    }
+
+    private mutating func count(_ compute: Duration, of phase: String) {
         if let position = timings.phases.firstIndex(where: { $0.name == phase }) {
             timings.phases[position].compute += compute
             timings.phases[position].tasks += 1

@@ -200,6 +200,10 @@ struct RenderTaskEngine: TaskEngine {
     }
 
     var numericsClass: String { runner.numericsClass }
+    var operations: UInt64 { runner.operations }
+    var peakActivationBytes: Int { runner.peakActivationBytes }
+
+    func settle() { runner.settle() }
 
     func open(_ context: EncodedPart) throws(TaskError) {
         do throws(RenderError) {

@@ -165,18 +165,19 @@ final class WorkerLoop {
             guard let context = contextIDs[hash] else { return }
             contextErrors[context] = error
             drive(.contextOpened(context, ok: error == nil), now)
-        case .compute(.computed(let lease, let outcome, let microseconds)):
-            store(outcome, of: lease, microseconds)
+        case .compute(.computed(let lease, let outcome, let measured)):
+            store(outcome, of: lease, measured)
             drive(.computed(lease, ok: true), now)
         case .compute(.advanced(let lease)): drive(.progressed(lease), now)
         }
     }
 
-    private func store(_ outcome: Result<EncodedPart, TaskError>, of lease: LeaseID, _ microseconds: Int64) {
+    private func store(_ outcome: Result<EncodedPart, TaskError>, of lease: LeaseID, _ measured: ComputeThread.Measured) {
         switch outcome {
         case .success(let part):
             let result = TaskResult(
-                computeMicroseconds: Int(microseconds), wireMicroseconds: 0, output: part.metadata, payload: part.payload)
+                computeMicroseconds: Int(measured.microseconds), wireMicroseconds: 0, effort: measured.effort,
+                output: part.metadata, payload: part.payload)
             outcomes[lease] = .result(result)
         case .failure(let error):
             log("a task failed: \(error.message)")
@@ -207,7 +208,7 @@ final class WorkerLoop {
                     open(context, hash, part, now)
                 }
             case .close(let context): forget(context)
-            case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part)) }
+            case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part, job: task.job)) }
             case .forget(let lease):
                 tasks[lease] = nil
                 outcomes[lease] = nil

@@ -3,7 +3,7 @@ final class BufferPool {
     private var free: [Int: [UnsafeMutableRawPointer]] = [:]
     /// Bytes handed out and not yet given back.
     private(set) var liveBytes = 0
-    /// The largest `liveBytes` so far.
+    /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
 
     /// Bytes kept for later requests.
@@ -23,6 +23,9 @@ final class BufferPool {
         liveBytes -= byteCapacity
         free[byteCapacity, default: []].append(base)
     }
+
+    /// From now on the peak is that of what follows.
+    func forgetPeak() { peakLiveBytes = liveBytes }
 
     /// Gives idle buffers back to the system.
     func trim() {

@@ -54,8 +54,21 @@ public final class ComputeContext {
         return "\(architecture)-\(String(cString: kernels.pointee.name))-f32-\(backend.identity)"
     }
 
-    /// The most bytes of activations that were in use at once so far.
+    /// Multiplications and additions of all matrix products, convolutions and attention so far: two for each product that is
+    /// added up.
+    ///
+    /// Counted from shapes alone, so that it is equal for every backend, kernel set and number of threads. Products with the
+    /// zeros around an image count, those of pairs that a causal mask hides do not; nor do biases, activations and norms.
+    public private(set) var operations: UInt64 = 0
+
+    /// Counts products that are added up.
+    func count(products: Int) { operations &+= 2 &* UInt64(max(0, products)) }
+
+    /// The most bytes of activations that were in use at once so far, or since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
+
+    /// From now on the peak is that of what follows.
+    public func forgetPeak() { memory.forgetPeak() }
 
     /// Bytes of buffers that are kept for later activations.
     public var idleActivationBytes: Int { memory.idleBytes }

@@ -12,7 +12,9 @@ struct Report {
     /// The closing lines on standard error and, where asked for, the summary on standard output.
     func print(view: inout ProgressView) {
         view.clear()
-        if output.timings { for line in Self.lines(result.timings) { writeAll(Array("\(line)\n".utf8), to: 2) } }
+        if output.timings {
+            for line in Self.lines(result.timings) + Self.lines(result.counts) { writeAll(Array("\(line)\n".utf8), to: 2) }
+        }
         let seconds = Self.fixed(result.timings.wall / .seconds(1), digits: 1)
         view.note("\(TerminalText.printable(item.place.path)): \(result.width)x\(result.height) in \(seconds) s")
         if output.json { Swift.print(String(decoding: summary.canonicalBytes(), as: UTF8.self)) }
@@ -23,7 +25,7 @@ struct Report {
             "output": .string(item.place.path), "width": .integer(Int64(result.width)),
             "height": .integer(Int64(result.height)),
             "seed": .integer(Int64(clamping: item.request.seed)), "parameters": .string(result.parameters),
-            "timings": Self.json(result.timings),
+            "timings": Self.json(result.timings), "counts": Self.json(result.counts),
         ]
     }
 
@@ -73,7 +75,7 @@ struct Report {
         return "\(sign)\(scaled / scale).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
     }
 
-    private static func padded(_ text: String, _ width: Int, left: Bool = false) -> String {
+    static func padded(_ text: String, _ width: Int, left: Bool = false) -> String {
         let space = String(repeating: " ", count: max(0, width - text.count))
         return left ? space + text : text + space
     }

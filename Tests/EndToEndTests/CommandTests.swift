@@ -128,16 +128,21 @@ extension EndToEnd {
                 program.errorLines.contains { $0.contains("\(seed)") }, "the random seed is not told: \(program.errorLines)")
 
             let parameters = try #require(image.text("parameters"))
-            let lines = parameters.split(separator: "\n")
-            #expect(lines.first.map(String.init) == prompt)
-            #expect(lines.contains { $0 == "Negative prompt: blur" })
-            let last = try #require(lines.last)
+            let written = parameters.split(separator: "\n")
+            #expect(written.first.map(String.init) == prompt)
+            #expect(written.contains { $0 == "Negative prompt: blur" })
+            let last = try #require(written.last)
             for entry in ["Steps: 2", "CFG scale: 3", "Seed: \(seed)", "Size: 128x128", "RNG: CPU"] {
                 #expect(last.contains(entry), "\(entry) is missing in '\(last)'")
             }
             let details = try #require(image.text("patchloom"))
             #expect(try JSONValue(parsing: Array(details.utf8), limits: .config).objectValue != nil)
-            for word in ["start-up", "denoise", "merge", "wire", "decode", "total"] {
+            let counts = try #require(summary["counts"]?.objectValue)
+            for key in ["operations", "worker_peak_bytes", "worker_peak_activation_bytes", "bytes_sent", "bytes_received"] {
+                #expect(try #require(counts[key]?.intValue) > 10_000, "\(key)")
+            }
+            let lines = ["arithmetic", "TFLOP", "worker's memory", "activations", "on the wire"]
+            for word in ["start-up", "denoise", "merge", "wire", "decode", "total"] + lines {
                 #expect(
                     program.errorLines.contains { $0.contains(word) }, "\(word) is not in the timings: \(program.errorLines)")
             }

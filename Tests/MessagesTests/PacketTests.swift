@@ -102,6 +102,29 @@ struct PacketTests {
         }
     }
 
+    @Test(
+        "what a task took is read strictly: no count is missing, negative or beyond its limit",
+        arguments: [
+            ("operations", nil), ("operations", -1), ("operations", (1 << 56) + 1), ("peak_bytes", nil), ("peak_bytes", -1),
+            ("peak_bytes", (1 << 50) + 1), ("peak_activation_bytes", nil), ("peak_activation_bytes", .min),
+            ("peak_activation_bytes", .max),
+        ] as [(String, Int64?)])
+    func strictCounts(_ key: String, _ value: Int64?) throws {
+        var object = JSONObject()
+        for (key, value) in [
+            ("compute_us", 1), ("wire_us", 1), ("operations", 1 << 56), ("peak_bytes", 1 << 50), ("peak_activation_bytes", 0),
+        ] as [(String, Int64)] { object[key] = .integer(value) }
+        object["output"] = [:]
+        func read() throws -> Packet {
+            let metadata = JSONValue.object(object).canonicalBytes()
+            return try Packet(frames: HeaderSeal.frames(.result, metadata: metadata), frameCount: 3)
+        }
+        _ = try read()
+        object[key] = value.map { .integer($0) }
+        let error = #expect(throws: MessageError.self) { try read() }
+        #expect(error?.message.contains("'\(key)'") == true)
+    }
+
     @Test("unknown metadata keys are skipped, for newer minor versions")
     func unknownKeys() throws {
         let text = "{\"code\":\"busy\",\"retry_after_ms\":0,\"text\":\"x\",\"tomorrow\":[1]}"

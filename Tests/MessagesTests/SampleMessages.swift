@@ -25,7 +25,7 @@ enum SampleMessages {
             .hello(Hello(build: "patchloom 0.1", instance: UniqueID(high: 3, low: 4), host: "a", name: "client")),
             .welcome(
                 Welcome(
-                    minor: 0, heartbeat: 2000, silence: 10000, lease: 30000, progress: 5000, acceptDelay: 250, resend: 5000,
+                    minor: 1, heartbeat: 2000, silence: 10000, lease: 30000, progress: 5000, acceptDelay: 250, resend: 5000,
                     keep: [7])),
             .refuse(Refuse(.busy, "the farm is full", retryAfter: 1000)),
             .ping, .pong,
@@ -37,7 +37,9 @@ enum SampleMessages {
             .progress(Progress(done: 3, total: 10)),
             .result(
                 TaskResult(
-                    computeMicroseconds: 4000, wireMicroseconds: 12, output: ["shape": [1, 1, 1]], payload: [0, 0, 0, 64])),
+                    computeMicroseconds: 4000, wireMicroseconds: 12,
+                    effort: TaskResult.Effort(operations: 1 << 56, peakBytes: 1 << 50, peakActivationBytes: 77),
+                    output: ["shape": [1, 1, 1]], payload: [0, 0, 0, 64])),
             .resultAck(ResultAcks([.init(lease: 9, verdict: .accepted), .init(lease: 10, verdict: .stale)])),
             .fail(Failure(.nonFinite, "NaN in step 3")),
             .fail(Failure(.worker, "no such model", context: digest)),

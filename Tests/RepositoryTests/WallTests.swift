@@ -31,7 +31,7 @@ import Testing
     @Test(arguments: [
         ("COneDNN", ["TensorCore"]), ("COpenBLAS", ["TensorCore"]), ("CKernels", ["TensorCore", "TensorCoreTests"]),
         ("CZeroMQ", ["ZMQSockets"]), ("CPNG", ["ImageFiles"]), ("COpenSSL", ["ContentHash"]),
-        ("CEmbeddedModel", ["EmbeddedModel"]),
+        ("CEmbeddedModel", ["EmbeddedModel"]), ("CGlyphs", ["ContactSheets"]), ("CFontconfig", []),
         ("ArgumentParser", ["patchloom", "patchloom-bench", "goldencheck"]),
         ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),
         ("Dispatch", []), ("XCTest", []),

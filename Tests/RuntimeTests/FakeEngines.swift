@@ -112,8 +112,17 @@ struct FakeBehaviour: Sendable {
     var lies = false
 }
 
-struct FakeTasks: TaskEngine {
+final class FakeTasks: TaskEngine {
     let behaviour: FakeBehaviour
+    private(set) var operations: UInt64 = 0
+    private(set) var peakActivationBytes = 0
+
+    /// Of task `index`.
+    static func operations(_ index: Int) -> Int { 1_000_000_007 * (index + 1) }
+
+    init(behaviour: FakeBehaviour) { self.behaviour = behaviour }
+
+    func settle() { peakActivationBytes = 0 }
 
     var numericsClass: String { behaviour.numericsClass }
     var models: [String] { behaviour.models }
@@ -127,6 +136,8 @@ struct FakeTasks: TaskEngine {
             let value = FakeJob.number(task.payload)
         else { throw TaskError(.payload, "the task is not one of ours") }
         try behaviour.beforeTask(serial, index)
+        operations += UInt64(FakeTasks.operations(index))
+        peakActivationBytes = max(peakActivationBytes, 1000 * (index + 1))
         if behaviour.taskMilliseconds > 0 { usleep(behaviour.taskMilliseconds * 1000) }
         return EncodedPart(
             metadata: ["index": .integer(Int64(behaviour.lies ? index + 1 : index))],

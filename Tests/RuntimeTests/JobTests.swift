@@ -1,5 +1,6 @@
 import Foundation
 import ImageFiles
+import Messages
 import Runtime
 import Synchronization
 import Testing
@@ -55,9 +56,36 @@ struct JobTests {
         #expect(result.timings.wall >= result.timings.compute)
         #expect(result.timings.wire > .zero)
         #expect(result.timings.merge > .zero)
+        let operations = [4, 12].map { count in (0..<count).reduce(0) { $0 + FakeTasks.operations($1) } }
+        #expect(result.counts.phases.map(\.name) == ["structure", "detail"])
+        #expect(result.counts.phases.map(\.operations) == operations)
+        #expect(result.counts.operations == operations.reduce(0, +))
+        #expect(result.counts.workerPeakActivationBytes == 12_000)
+        // This process holds the test runner at least.
+        #expect(result.counts.workerPeakBytes > 1 << 20)
+        // A number and the padding of each task and result, and no more than a kilobyte around it.
+        let payload = 16 * (8 + FakeJob.padding.count)
+        for bytes in [result.counts.bytesSent, result.counts.bytesReceived] {
+            #expect(bytes > payload + 16 * WireLimits.headerBytes && bytes < payload + 20 * 1024)
+        }
         let image = try PNGDecoder.decode(result.png)
         #expect(image.width == 8 && image.height == 1)
         #expect(image.text("parameters") == result.parameters)
+    }
+
+    @Test("a job does not count what the one before it needed")
+    func countsOfOneJob() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker()
+        for count in [9, 2] {
+            guard case .finished(let result) = try await farm.run([count], seed: 1).last else {
+                Issue.record("the job of \(count) tasks failed")
+                return
+            }
+            #expect(result.counts.workerPeakActivationBytes == 1000 * count)
+            #expect(result.counts.operations == (0..<count).reduce(0) { $0 + FakeTasks.operations($1) })
+        }
     }
 
     @Test("several jobs at once each get their own results")

@@ -49,7 +49,12 @@ struct RenderOnFarmTests {
         for (workers, threads) in [(2, 1), (3, 1), (1, 2)] {
             let other = try await render(workers: workers, threads: threads)
             #expect(try PNGDecoder.decode(other.png).pixels == pixels.pixels)
+            #expect(other.counts.phases == first.counts.phases)
         }
+        #expect(first.counts.phases.map(\.name) == first.timings.phases.map(\.name))
+        #expect(first.counts.phases.allSatisfy { $0.operations > 1_000_000 })
+        #expect(first.counts.workerPeakActivationBytes > 0)
+        #expect(first.counts.workerPeakBytes > first.counts.workerPeakActivationBytes)
         #expect(first.timings.phases.map(\.name) == ["encode", "structure", "detail", "decode"])
         #expect(pixels.text("parameters") == first.parameters)
         let details = try JSONValue(parsing: Array((pixels.text("patchloom") ?? "").utf8), limits: .config)

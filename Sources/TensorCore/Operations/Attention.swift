@@ -17,6 +17,7 @@ extension ComputeContext {
             key.shape == value.shape && key.shape[0] == batch && key.dimension(-1) == width, "\(query.shape) meets \(key.shape)"
         )
         let d = width / heads
+        countAttention(query: query, key: key, causal: causal)
         let y = empty(query.shape)
         var shape = ck_attention_shape(
             query_tokens: query.shape[1], key_tokens: key.shape[1], head_width: d, row_stride_query: width,
@@ -54,5 +55,13 @@ extension ComputeContext {
             }
         }
         return y
+    }
+
+    /// Both products, q·kᵀ and weights·v, of the pairs that see each other.
+    private func countAttention(query: Tensor, key: Tensor, causal: Bool) {
+        let (queries, keys) = (query.shape[1], key.shape[1])
+        let diagonal = min(queries, keys)
+        let pairs = causal ? diagonal * (diagonal + 1) / 2 + (queries - diagonal) * keys : queries * keys
+        count(products: 2 * query.shape[0] * pairs * query.dimension(-1))
     }
 }

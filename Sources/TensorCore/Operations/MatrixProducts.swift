@@ -83,6 +83,7 @@ extension ComputeContext {
     ) throws(ComputeError) {
         let (input, output) = (parameters.inFeatures, parameters.outFeatures)
         let rows = x.count / input
+        count(products: rows * input * output)
         let slice = max(1, operationsPerSlice / (2 * input * output))
         guard rows > slice else {
             try backend.linear(x, rows: rows, parameters, activation: activation, residual: residual, into: y)
@@ -104,6 +105,7 @@ extension ComputeContext {
     ) throws(ComputeError) {
         let operationsOfRow =
             2 * shape.outWidth * shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth
+        count(products: shape.n * shape.outHeight * operationsOfRow / 2)
         let slice = max(1, operationsPerSlice / operationsOfRow)
         guard shape.n * shape.outHeight > slice else {
             try backend.convolution(x, shape, parameters, residual: residual, into: y)

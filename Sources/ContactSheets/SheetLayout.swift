@@ -1,0 +1,106 @@
+import ImageFiles
+
+/// Where everything lies on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. Made before
+/// there is any picture, so that what cannot be shown is found in time.
+public struct SheetLayout: Sendable, Equatable {
+    public let rows: Int
+    public let columns: Int
+    /// The largest picture that a cell holds.
+    public let cellWidth: Int
+    public let cellHeight: Int
+    /// Lines of text under each picture.
+    public let lines: Int
+
+    static let margin = 16
+    static let gap = 14
+    static let labelWidth = 176
+    static let (titleSize, headerSize, labelSize, lineSize) = (17, 15, 13, 11)
+    /// Heights of the title, of the headers' two lines, and of a line under a picture.
+    static let (titleHeight, headerHeight, lineHeight) = (34, 44, 15)
+    /// Below this a picture shows nothing.
+    static let cellSideMin = 48
+
+    /// A sheet of `rows × columns` pictures.
+    ///
+    /// - Parameters:
+    ///   - side: the longer side of a cell; smaller where the sheet would be larger than a PNG can be.
+    ///   - aspect: the pictures' width and height.
+    /// - Throws: `.tooLarge` for a sheet that would not fit even with the smallest cells.
+    public init(
+        rows: Int, columns: Int, side: Int, aspect: (width: Int, height: Int), lines: Int
+    ) throws(ContactSheetError) {
+        precondition(rows > 0 && columns > 0 && aspect.width > 0 && aspect.height > 0 && lines >= 0)
+        (self.rows, self.columns, self.lines) = (rows, columns, lines)
+        var side = max(side, Self.cellSideMin)
+        while true {
+            let cell = Self.fitted(aspect, into: (side, side))
+            let size = Self.size(rows: rows, columns: columns, cell: cell, lines: lines)
+            if max(size.width, size.height) <= PNGEncoder.sideMax, size.width * size.height <= PNGLimits.standard.pixelsMax {
+                (cellWidth, cellHeight) = cell
+                return
+            }
+            guard side > Self.cellSideMin else {
+                throw ContactSheetError(
+                    .tooLarge,
+                    "One sheet cannot show \(rows) rows of \(columns) pictures: compare fewer prompts, scales or methods at once."
+                )
+            }
+            side = max(Self.cellSideMin, side - 8)
+        }
+    }
+
+    /// Of the whole sheet.
+    public var width: Int { size.width }
+    public var height: Int { size.height }
+
+    private var size: (width: Int, height: Int) {
+        Self.size(rows: rows, columns: columns, cell: (cellWidth, cellHeight), lines: lines)
+    }
+
+    private static func size(
+        rows: Int, columns: Int, cell: (width: Int, height: Int), lines: Int
+    ) -> (width: Int, height: Int) {
+        // Far beyond any limit, and far from overflow.
+        let (rows, columns) = (min(rows, 1 << 20), min(columns, 1 << 20))
+        return (
+            2 * margin + labelWidth + columns * (cell.width + gap),
+            2 * margin + titleHeight + headerHeight + rows * (cell.height + lines * lineHeight + gap)
+        )
+    }
+
+    /// The cell's place, without the lines under it.
+    func cell(row: Int, column: Int) -> Area {
+        Area(
+            x: Self.margin + Self.labelWidth + column * (cellWidth + Self.gap),
+            y: Self.margin + Self.titleHeight + Self.headerHeight + row * (cellHeight + lines * Self.lineHeight + Self.gap),
+            width: cellWidth, height: cellHeight)
+    }
+
+    /// The largest size of the aspect within a box, each side at least 1.
+    static func fitted(_ aspect: (width: Int, height: Int), into box: (width: Int, height: Int)) -> (width: Int, height: Int) {
+        if aspect.width * box.height >= aspect.height * box.width {
+            return (box.width, max(1, (aspect.height * box.width + aspect.width / 2) / aspect.width))
+        }
+        return (max(1, (aspect.width * box.height + aspect.height / 2) / aspect.height), box.height)
+    }
+
+    /// The picture in the size in which a cell shows it.
+    public func fitted(_ picture: SheetPicture) -> SheetPicture {
+        let size = Self.fitted((picture.width, picture.height), into: (cellWidth, cellHeight))
+        let rgb = ImageResizer.lanczos(picture.rgb, channels: 3, size: (picture.width, picture.height), to: size)
+        return SheetPicture(width: size.width, height: size.height, rgb: rgb)
+    }
+}
+
+/// A picture to show.
+public struct SheetPicture: Sendable, Equatable {
+    public let width: Int
+    public let height: Int
+    /// Row-major, three bytes a pixel.
+    public let rgb: [UInt8]
+
+    public init(width: Int, height: Int, rgb: [UInt8]) {
+        precondition(width > 0 && height > 0 && rgb.count == width * height * 3)
+        (self.width, self.height, self.rgb) = (width, height, rgb)
+    }
+}

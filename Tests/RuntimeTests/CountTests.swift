@@ -1,0 +1,47 @@
+import StrictJSON
+import Testing
+
+@testable import Runtime
+
+@Suite("Counts")
+struct CountTests {
+    @Test("the kernel's words for the peak of memory")
+    func peak() {
+        #expect(
+            ProcessMemory.peakBytes(status: "Name:\tx\nVmPeak:\t   9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 5 kB\n") == 1234 * 1024)
+        for text in ["", "VmHWM:\n", "VmHWM: many kB\n", "VmHWM: -4 kB\n", "VmHWM: 9223372036854775807 kB\n", "VmRSS: 1 kB\n"] {
+            #expect(ProcessMemory.peakBytes(status: text) == 0, "\(text)")
+        }
+    }
+
+    @Test("counts come back as they were sent, and sums do not overflow")
+    func roundTrip() throws {
+        var counts = RenderCounts()
+        counts.add(operations: 7, to: "encode")
+        counts.add(operations: 5, to: "detail")
+        counts.add(operations: .max, to: "encode")
+        counts.add(bytesSent: 11)
+        counts.add(bytesSent: .max)
+        counts.bytesReceived = 13
+        (counts.workerPeakBytes, counts.workerPeakActivationBytes) = (17, 19)
+        #expect(counts.phases.map(\.operations) == [.max, 5])
+        #expect(counts.operations == .max && counts.bytesOnWire == .max)
+        let text = counts.json.canonicalBytes()
+        #expect(RenderCounts(json: try JSONValue(parsing: text, limits: .wire)) == counts)
+    }
+
+    @Test(
+        "what a coordinator cannot mean is refused",
+        arguments: ["phases", "worker_peak_bytes", "worker_peak_activation_bytes", "bytes_sent", "bytes_received"])
+    func refused(_ key: String) {
+        var counts = RenderCounts()
+        counts.add(operations: 7, to: "encode")
+        for value in [nil, -1, "1", .null, .number(0.5), [["name": "encode"]], [["name": "encode", "operations": -1]]]
+            as [JSONValue?]
+        {
+            var object = counts.json.objectValue ?? JSONObject()
+            object[key] = value
+            #expect(RenderCounts(json: .object(object)) == nil, "\(key) \(String(describing: value))")
+        }
+    }
+}
