@@ -33,7 +33,7 @@ struct CompareCommand: ParsableCommand {
         let sheet = try sheetLayout(plan)
         let files = try CompareFiles(comparison)
 
-        var view = ProgressView.suitable(quiet: comparison.quiet)
+        var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
         if picture.seed < 0 { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         view.note("\(plan.items.count) pictures")
