@@ -77,6 +77,8 @@ let package = Package(
                 "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
+        library("MethodComparison", ["ImageQuality", "PatchGeometry", "Rendering"]),
+
         // Moving bytes.
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
@@ -99,7 +101,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles", "PatchGeometry",
+                "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles",
+                "ImageQuality", "MethodComparison", "PatchGeometry",
                 "Rendering",
                 "Runtime",
                 "Samplers",
@@ -145,6 +148,8 @@ let package = Package(
                 "RandomStreams", "Rendering", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
+        tests(
+            "MethodComparisonTests", ["ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport"]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),

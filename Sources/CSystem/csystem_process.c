@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -149,4 +150,10 @@ int csystem_available_cores(void) {
         if (CPU_ISSET(processor, &set)) CPU_SET(first_sibling(processor), &cores);
     }
     return CPU_COUNT(&cores);
+}
+
+void csystem_release_freed_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }

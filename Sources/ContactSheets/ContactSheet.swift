@@ -70,7 +70,8 @@ public struct ContactSheet {
                 x: area.x + (area.width - fitted.width) / 2, y: area.y + (area.height - fitted.height) / 2,
                 width: fitted.width, height: fitted.height)
             pen.canvas.place(fitted, at: (place.x, place.y))
-            if cell.isFlagged { pen.canvas.frame(place, thickness: 3, .red) }
+            // A thin frame too, or a white picture would have no end.
+            pen.canvas.frame(place, thickness: cell.isFlagged ? 3 : 1, cell.isFlagged ? .red : .pale)
         } else {
             pen.canvas.fill(area, .pale)
         }

@@ -3,7 +3,7 @@ import ImageFiles
 /// Where everything lies on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. Made before
 /// there is any picture, so that what cannot be shown is found in time.
 public struct SheetLayout: Sendable, Equatable {
-    public let rows: Int
+    public private(set) var rows: Int
     public let columns: Int
     /// The largest picture that a cell holds.
     public let cellWidth: Int
@@ -47,6 +47,14 @@ public struct SheetLayout: Sendable, Equatable {
             }
             side = max(Self.cellSideMin, side - 8)
         }
+    }
+
+    /// The same with fewer rows.
+    public func with(rows: Int) -> SheetLayout {
+        precondition((1...self.rows).contains(rows))
+        var layout = self
+        layout.rows = rows
+        return layout
     }
 
     /// Of the whole sheet.

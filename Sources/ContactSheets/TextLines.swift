@@ -3,8 +3,8 @@ enum TextLines {
     /// What stands for the part that was cut off.
     private static let ellipsis = "…"
 
-    /// The text in lines of at most `width`, broken at spaces, or within a word that is wider than a line; what does not fit into
-    /// the last line is cut with an ellipsis.
+    /// The text in lines of at most `width`, broken at spaces, or within a word that is wider than a line; what does not fit
+    /// into the last line is cut with an ellipsis.
     ///
     /// - Parameter measure: the width of a line.
     static func wrapped(_ text: String, width: Int, linesMax: Int, measure: (String) -> Int) -> [String] {

@@ -110,7 +110,8 @@ public struct TaskResult: Sendable, Equatable {
     public struct Effort: Sendable, Equatable {
         /// Multiplications and additions of matrix products, convolutions and attention, of this task.
         public var operations: Int
-        /// The most memory that the worker's process has held since the job's first task there, 0 where the system does not say.
+        /// The most memory that the worker's process has held since the job's first task there, 0 where the system does not
+        /// say.
         public var peakBytes: Int
         /// The most bytes of activations in use at once, likewise.
         public var peakActivationBytes: Int

@@ -1,3 +1,4 @@
+internal import CSystem
 internal import Cluster
 internal import Messages
 
@@ -80,6 +81,7 @@ final class ComputeThread: Sendable {
     /// the weights is a part of that job.
     private static func settle(_ engine: any TaskEngine) {
         engine.settle()
+        csystem_release_freed_memory()
         ProcessMemory.forgetPeak()
     }
 

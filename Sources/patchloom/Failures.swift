@@ -1,3 +1,4 @@
+import ContactSheets
 import ImageFiles
 import Rendering
 import Runtime
@@ -13,6 +14,15 @@ extension CommandFailure {
             case .damaged, .tooLarge, .cannotRead: .badInput
             case .cannotWrite, .exists: .cannotWrite
             case .invalidArgument: .internalFault
+            }
+        self.init(status, error.message)
+    }
+
+    init(_ error: ContactSheetError) {
+        let status: ExitStatus =
+            switch error.code {
+            case .noFont: .notFound
+            case .tooLarge: .usage
             }
         self.init(status, error.message)
     }

@@ -50,6 +50,25 @@ struct LoRAOptions: ParsableArguments {
         }
     }
 
+    /// The same for several prompts of one request: the files of all of them.
+    func resolve(_ request: RenderRequest, prompts: [String]) throws(CommandFailure) -> Resolved {
+        var first: Resolved?
+        var files: [String] = []
+        for prompt in prompts {
+            var request = request
+            request.prompt = prompt
+            let resolved = try resolve(request)
+            first = first ?? resolved
+            files += resolved.files.filter { !files.contains($0) }
+        }
+        do {
+            let library = try LoRALibrary(folders: loraModelDir, files: files)
+            return Resolved(request: first?.request ?? request, library: library, files: files)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
     /// The path of a file is one; anything else that could be a name is looked for in the folders. A folder is no LoRA,
     /// whatever it is called.
     private func find(_ text: String, _ folders: LoRALibrary) throws(WeightsError) -> LoRAFile {

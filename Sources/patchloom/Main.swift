@@ -58,7 +58,7 @@ struct Patchloom: ParsableCommand {
         version: "patchloom \(programVersion)",
         subcommands: [
             RenderCommand.self, CoordinatorCommand.self, WorkerCommand.self, SubmitCommand.self, PlanCommand.self,
-            ModelCommand.self,
+            CompareCommand.self, ModelCommand.self,
         ])
 }
 

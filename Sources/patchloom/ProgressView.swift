@@ -18,6 +18,8 @@ struct ProgressView {
     enum Style: Equatable {
         case bar(columns: Int)
         case lines
+        /// Only what stays.
+        case notes
         case none
     }
 
@@ -33,15 +35,17 @@ struct ProgressView {
     }
 
     /// A bar on a terminal that is wide enough, lines elsewhere.
-    static func suitable(quiet: Bool) -> ProgressView {
+    ///
+    /// - Parameter tellsSteps: whether there are lines for steps; of many pictures they would be too many.
+    static func suitable(quiet: Bool, tellsSteps: Bool = true) -> ProgressView {
         if quiet { return ProgressView(style: .none) }
         let columns = csystem_is_terminal(2) == 1 ? Int(csystem_terminal_columns(2)) : 0
-        return ProgressView(style: columns >= 40 ? .bar(columns: columns) : .lines)
+        return ProgressView(style: columns >= 40 ? .bar(columns: columns) : tellsSteps ? .lines : .notes)
     }
 
     mutating func show(_ snapshot: ProgressSnapshot) {
         switch style {
-        case .none: return
+        case .none, .notes: return
         case .bar(let columns):
             write("\r\u{1B}[K" + Self.bar(snapshot, columns: columns))
             barIsShown = true

@@ -24,6 +24,8 @@ final class RenderSession {
     private let coordinator: Coordinator
     private let pool: WorkerPool
     private let verbose: Bool
+    /// Whether each picture's plan is shown when it begins.
+    var tellsPlans = true
 
     /// What is rendered with.
     struct Models {
@@ -66,6 +68,20 @@ final class RenderSession {
     func run(
         _ batch: Batch, view: inout ProgressView, done: (Batch.Item, RenderResult, inout ProgressView) -> Void
     ) throws(CommandFailure) {
+        try render(batch.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
+            let item = batch.items[number]
+            do throws(ImageFileError) { try item.place.write(result.png) } catch { throw CommandFailure(error) }
+            done(item, result, &view)
+        }
+    }
+
+    /// Renders the pictures, one after the other. However it returns, no worker is left. To be called once.
+    ///
+    /// - Parameter done: called with the picture and its number in `requests`.
+    func render(
+        _ requests: [RenderRequest], view: inout ProgressView,
+        done: (Int, RenderResult, inout ProgressView) throws(CommandFailure) -> Void
+    ) throws(CommandFailure) {
         defer {
             // Workers end when their coordinator says goodbye; they are not to be replaced then.
             pool.expectEndings()
@@ -75,13 +91,11 @@ final class RenderSession {
         }
         try SignalListener.start([SIGINT, SIGTERM]) { [events] in events.post(.signal($0)) }
         try pool.start()
-        for (number, item) in batch.items.enumerated() {
+        for (number, request) in requests.enumerated() {
             let job: RenderJob
-            do { job = try coordinator.submit(item.request, model: nil) } catch { throw CommandFailure(error) }
+            do { job = try coordinator.submit(request, model: nil) } catch { throw CommandFailure(error) }
             forward(job, number)
-            let result = try follow(job, number, view: &view)
-            do { try item.place.write(result.png) } catch { throw CommandFailure(error) }
-            done(item, result, &view)
+            try done(number, try follow(job, number, view: &view), &view)
         }
     }
 
@@ -98,6 +112,7 @@ final class RenderSession {
     ) throws(CommandFailure) -> RenderResult {
         while true {
             switch events.next() {
+            case .job(.started) where !tellsPlans: continue
             case .job(let event):
                 if let result = try view.show(event) { return result }
             // The end of the picture before may come after its result.

@@ -6,9 +6,12 @@ extension RequestOptions {
     /// The request in the words of `Rendering`, checked as far as it can be without a model.
     ///
     /// A negative seed becomes a random one here, once, so that every later part sees the number that is used.
-    func request() throws(CommandFailure) -> RenderRequest {
+    func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
+
+    /// The same with another prompt.
+    func request(prompt: String) throws(CommandFailure) -> RenderRequest {
         var request = RenderRequest()
-        request.prompt = try promptText()
+        request.prompt = prompt
         request.negativePrompt = negativePrompt
         request.source = try SourceLoading(picture: initImg, mask: mask, width: width, height: height).load()
         request.width = request.source?.width ?? width ?? request.width
@@ -56,7 +59,10 @@ extension RequestOptions {
     }
 
     private func promptText() throws(CommandFailure) -> String {
-        switch (prompt, promptFile) {
+        guard prompt.count <= 1 else {
+            throw CommandFailure(.usage, "There are \(prompt.count) prompts: give --prompt once.")
+        }
+        switch (prompt.first, promptFile) {
         case (let prompt?, nil): return prompt
         case (nil, let file?): return try PromptFile.read(file)
         case (nil, nil): throw CommandFailure(.usage, "No prompt: say what the picture shows with -p, or --prompt-file.")

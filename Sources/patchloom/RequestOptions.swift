@@ -2,8 +2,8 @@ import ArgumentParser
 
 /// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
 struct RequestOptions: ParsableArguments {
-    @Option(name: .shortAndLong, parsing: .unconditional, help: "What the picture shows.")
-    var prompt: String?
+    @Option(name: .shortAndLong, parsing: .unconditionalSingleValue, help: "What the picture shows.")
+    var prompt: [String] = []
 
     @Option(help: ArgumentHelp("A text file that holds the prompt; - is standard input.", valueName: "file"))
     var promptFile: String?

@@ -24,7 +24,7 @@ extension EndToEnd {
             for arguments in [[], ["--help"], ["help"]] {
                 let program = try await Self.run(arguments, in: folder)
                 #expect(program.ending?.code == 0)
-                for command in ["render", "coordinator", "worker", "submit", "plan"] {
+                for command in ["render", "coordinator", "worker", "submit", "plan", "compare"] {
                     #expect(program.outputLines.contains { $0.contains(command) }, "\(command) is not in the help")
                 }
             }
@@ -89,7 +89,8 @@ extension EndToEnd {
             let folder = try Folder()
             var flags = 0
             let required = [
-                "render": ["-p", "a", "-o", "a.png"], "submit": ["-p", "a", "-o", "a.png"], "plan": ["-p", "a"],
+                "render": ["-p", "a", "-o", "a.png"], "compare": ["-p", "a", "-o", "a.png"],
+                "submit": ["-p", "a", "-o", "a.png"], "plan": ["-p", "a"],
                 "worker": ["--connect", "tcp://127.0.0.1:9"], "coordinator": [],
             ]
             for (command, needed) in required {

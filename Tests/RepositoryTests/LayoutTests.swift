@@ -50,7 +50,10 @@ import Testing
         let scripts = try (SourceTree.files(below: "deploy") + SourceTree.files(below: ".ci")).filter {
             try $0.text().hasPrefix("#!")
         }
-        #expect(scripts.map(\.path).sorted() == [".ci/run", "deploy/fullsize.sh", "deploy/quickstart.sh", "deploy/test.sh"])
+        #expect(
+            scripts.map(\.path).sorted() == [
+                ".ci/run", "deploy/compare.sh", "deploy/fullsize.sh", "deploy/quickstart.sh", "deploy/test.sh",
+            ])
         for script in scripts {
             #expect(FileManager.default.isExecutableFile(atPath: script.url.path), "chmod +x \(script.path)")
             #expect(try script.text().contains("\nset -euo pipefail\n"), "\(script.path) goes on after errors")

@@ -20,8 +20,8 @@ enum {
 
 typedef struct cglyphs_font cglyphs_font;
 
-/// One glyph in whole pixels. `coverage` has `height` rows of `width` bytes, `pitch` apart, 255 where the glyph covers the pixel
-/// wholly, and lives until the next call with the font.
+/// One glyph in whole pixels. `coverage` has `height` rows of `width` bytes, `pitch` apart, 255 where the glyph covers the
+/// pixel wholly, and lives until the next call with the font.
 typedef struct {
     const uint8_t *coverage;
     int width, height, pitch;

@@ -29,6 +29,9 @@ int csystem_is_terminal(int descriptor);
 /// Processors this process may run on (its affinity mask), at least 1.
 int csystem_available_processors(void);
 
+/// Gives the pages of freed memory back to the system, as far as the C library can.
+void csystem_release_freed_memory(void);
+
 /// Physical cores among them: processors that share a core count once. At least 1.
 int csystem_available_cores(void);
 

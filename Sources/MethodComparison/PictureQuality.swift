@@ -1,0 +1,58 @@
+public import ImageQuality
+import PatchGeometry
+public import Rendering
+
+/// What can be said of a picture without another network.
+public struct PictureQuality: Sendable, Equatable {
+    /// To the native render of the same prompt and seed; nil for that one itself.
+    public var similarity: Double?
+    /// High-frequency energy at the picture's own size.
+    public var sharpness: Double
+    /// nil where the picture was not made of views.
+    public var seams: Double?
+    public var repetition: Double
+
+    public init(similarity: Double?, sharpness: Double, seams: Double?, repetition: Double) {
+        (self.similarity, self.sharpness, self.seams, self.repetition) = (similarity, sharpness, seams, repetition)
+    }
+
+    /// Measures a picture.
+    ///
+    /// - Parameters:
+    ///   - plan: what made it.
+    ///   - native: the native render of the same prompt and seed; nil for that one itself.
+    ///   - nativeSide: of the model, in pixels.
+    public init(of image: RGBImage, plan: RenderPlan, native: RGBImage?, nativeSide: Int) {
+        similarity = native.map { Similarity.structural(image, reference: $0) }
+        sharpness = Sharpness.highFrequencyEnergy(image)
+        seams = ViewBorders(plan).map { SeamScore.score(image, columns: $0.columns, rows: $0.rows) }
+        repetition = Repetition.score(
+            image, enlargement: Double(max(image.width, image.height)) / Double(max(1, nativeSide)))
+    }
+
+    /// Whether the subject is taken to be there more than once.
+    public var isRepeating: Bool { repetition > Repetition.threshold }
+}
+
+/// Where the views of a picture's detail phase end inside of the picture, without jitter.
+struct ViewBorders: Equatable {
+    /// The first pixel right of each border, and below it, in order.
+    let columns: [Int]
+    let rows: [Int]
+
+    /// nil where there are no views, or they cannot be laid out.
+    init?(_ plan: RenderPlan) {
+        guard let cut = plan.cut,
+            let views = try? ViewGrid(
+                height: plan.latentHeight, width: plan.latentWidth, window: max(cut.viewHeight, cut.viewWidth),
+                stride: cut.stride)
+        else { return nil }
+        let plain = views.plainViews
+        columns = Self.inside(plain.flatMap { [$0.left, $0.left + $0.width] }, plan.latentWidth, plan.width)
+        rows = Self.inside(plain.flatMap { [$0.top, $0.top + $0.height] }, plan.latentHeight, plan.height)
+    }
+
+    private static func inside(_ borders: [Int], _ latentLength: Int, _ length: Int) -> [Int] {
+        Set(borders).filter { $0 > 0 && $0 < latentLength }.sorted().map { $0 * length / latentLength }
+    }
+}

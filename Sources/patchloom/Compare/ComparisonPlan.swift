@@ -1,0 +1,88 @@
+import ImageFiles
+import MethodComparison
+import Rendering
+
+/// Every picture of a comparison, planned before the first one is rendered.
+struct ComparisonPlan {
+    struct Item {
+        let subject: ComparedPicture.Subject
+        let request: RenderRequest
+        let plan: RenderPlan
+        /// Where the picture is kept; nil where it is not.
+        let place: OutputFile?
+
+        var isNative: Bool { subject.method == ComparedPicture.native }
+    }
+
+    /// What is compared.
+    struct Matter {
+        let prompts: [String]
+        let recipes: [MethodRecipe]
+        let sizes: ComparedSizes
+        /// With the first prompt, in any size.
+        let request: RenderRequest
+    }
+
+    /// In the order in which they are rendered: for each prompt the native picture, then every size with every method.
+    private(set) var items: [Item] = []
+    let matter: Matter
+
+    /// The most pictures of one comparison.
+    private static let picturesMax = 10_000
+
+    /// - Parameter keep: the folder that keeps the pictures.
+    init(
+        _ matter: Matter, model: ModelDescription, loras: LoRAOptions.Resolved, keep: KeptPictures?
+    ) throws(CommandFailure) {
+        self.matter = matter
+        let count = matter.prompts.count * (1 + matter.sizes.sizes.count * matter.recipes.count)
+        guard count <= Self.picturesMax else {
+            throw CommandFailure(
+                .usage,
+                "These are \(count) pictures, and a comparison has at most \(Self.picturesMax): leave prompts or sizes out.")
+        }
+        try checkNothingIsLost(native: model.nativeSize)
+        for (index, prompt) in matter.prompts.enumerated() {
+            var asked = loras.request
+            asked.prompt = prompt
+            do { try asked.validated() } catch { throw CommandFailure(error) }
+            let reference = MethodRecipe.direct
+            try add(
+                prompt: index, ComparedPicture.native, matter.sizes.native,
+                reference.applied(to: asked, native: model.nativeSize))
+            for size in matter.sizes.sizes {
+                for recipe in matter.recipes {
+                    try add(prompt: index, recipe.name, size, recipe.applied(to: asked, native: model.nativeSize))
+                }
+            }
+        }
+        func add(prompt: Int, _ method: String, _ size: ComparedSizes.Size, _ request: RenderRequest) throws(CommandFailure) {
+            var request = request
+            (request.width, request.height) = (size.width, size.height)
+            let subject = ComparedPicture.Subject(
+                promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method, scale: size.scale,
+                width: size.width, height: size.height)
+            let plan: RenderPlan
+            do throws(CommandFailure) { plan = try patchloom.plan(request, model, loras.library) } catch {
+                throw CommandFailure(error.status, "\(method) at \(size.width)×\(size.height): \(error.message)")
+            }
+            items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))
+        }
+    }
+
+    /// A setting that no method of the comparison has must not be ignored in silence.
+    private func checkNothingIsLost(native: Int) throws(CommandFailure) {
+        let settings: [(name: String, isSet: (RenderRequest) -> Bool)] = [
+            ("--patch", { $0.patch != nil }), ("--stride", { $0.stride != nil }),
+            ("--structure-fraction", { $0.structureFraction != nil }),
+            ("--detail-cfg-scale", { $0.detailGuidanceScale != nil }),
+        ]
+        for setting in settings where setting.isSet(matter.request) {
+            guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, native: native)) }) else {
+                throw CommandFailure(
+                    .usage,
+                    "\(setting.name) belongs to the method cut, which is not compared: leave it out, or add cut to --methods.")
+            }
+        }
+    }
+}

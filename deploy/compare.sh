@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds Patchloom and compares its methods with the embedded model: tables and contact sheets at twice and four times its size.
+# Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep]
+# Writes DIR/compare-2x.png, .csv and .md, and the same for 4x; DIR is ./comparison unless given. All 24 things that the model can
+# draw are asked for, each on a background; --quick takes 4 of them. --keep keeps every picture, in DIR/pictures.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Each background comes four times.
+prompts=(
+    "a dog on a yellow background" "a cat on a blue background" "a fox on a green background" "a panda on a pink background"
+    "a penguin on a purple background" "an owl on a white background" "a frog on a yellow background"
+    "a butterfly on a blue background" "a tropical fish on a pink background" "a lion on a green background"
+    "a turtle on a purple background" "a red apple on a blue background" "a strawberry on a white background"
+    "a hamburger on a green background" "a birthday cake on a pink background" "a sunflower on a purple background"
+    "a cactus on a yellow background" "a mushroom on a blue background" "a rocket on a white background"
+    "a sailboat on a pink background" "a house on a green background" "a car on a yellow background"
+    "a robot on a purple background" "a red heart on a white background"
+)
+quick_prompts=("${prompts[0]}" "${prompts[7]}" "${prompts[11]}" "${prompts[18]}")
+
+folder="$PWD/comparison" scales=2,4 steps=25 keep=no options=() asked=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+    -h | --help)
+        sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    --folder | --methods | --scales | --steps | --workers)
+        [ $# -ge 2 ] || fail "$1 needs a value."
+        case "$1" in
+        --folder) folder=$2 ;;
+        --scales) scales=$2 ;;
+        --steps) steps=$2 ;;
+        *) options+=("$1" "$2") ;;
+        esac
+        shift
+        ;;
+    --quick) asked=("${quick_prompts[@]}") ;;
+    --keep) keep=yes ;;
+    *) fail "'$1' is no option; see '$(basename "$0") --help'." ;;
+    esac
+    shift
+done
+if [ "${#asked[@]}" -eq 0 ]; then asked=("${prompts[@]}"); fi
+
+mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || fail "'$folder' is no folder that you can write to: name another by --folder."
+require_build_folder
+prepare_machine
+
+step "building (the first time takes some minutes)"
+swift build --package-path "$root" -c release --product patchloom </dev/null
+program="$(swift build --package-path "$root" -c release --show-bin-path </dev/null)/patchloom"
+
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
+printf '%s\n' "${asked[@]}" >"$list"
+if [ "$keep" = yes ]; then options+=(--keep "$folder/pictures"); fi
+
+start=$SECONDS
+IFS=, read -r -a each_scale <<<"$scales"
+for scale in "${each_scale[@]}"; do
+    step "${#asked[@]} prompts at ${scale}x"
+    "$program" compare --prompt-list "$list" --scale "$scale" --steps "$steps" --cfg-scale 5 -s 3 "${options[@]}" \
+        -o "$folder/compare-${scale}x.png" </dev/null
+done
+for scale in "${each_scale[@]}"; do
+    step "${scale}x"
+    sed -n '/^| method /,/^$/p' "$folder/compare-${scale}x.md"
+done
+printf '\nThe sheets and tables are in %s (made in %s).\n' "$folder" "$(elapsed_since "$start")"
