@@ -113,8 +113,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom-bench",
             dependencies: [
-                "Acceleration", "DiffusionModels", "ImageFiles", "ImageQuality", "StrictJSON", "TensorCore", "Weights",
-                argumentParser,
+                "Acceleration", "DiffusionModels", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering", "StrictJSON",
+                "TensorCore", "Weights", argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
