@@ -110,7 +110,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "patchloom-bench",
-            dependencies: ["Acceleration", "DiffusionModels", "StrictJSON", "TensorCore", "Weights", argumentParser],
+            dependencies: [
+                "Acceleration", "DiffusionModels", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering", "StrictJSON",
+                "TensorCore", "Weights", argumentParser,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser],
