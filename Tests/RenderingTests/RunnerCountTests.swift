@@ -43,7 +43,7 @@ import Testing
         #expect(first[1] == 2 * first[2])
     }
 
-    /// Of the text encoder by hand: 3 layers of width 128 with 77 tokens, causal attention, and a perceptron four times as wide.
+    /// The text encoder has 3 layers of width 128, causal attention, and a perceptron four times as wide.
     @Test func theTextEncoderByHand() throws {
         let (tokens, width) = (77, 128)
         let projections = 4 * tokens * width * width
