@@ -1,4 +1,5 @@
-/// What is switched on inside one U-Net call: the resolved HiDiffusion decisions of that call, never the rules behind them.
+/// What is switched on inside one U-Net call: the resolved decisions of that call about HiDiffusion and about fewer tokens,
+/// never the rules behind them.
 ///
 /// A worker that is handed a plan needs no step counter and no history, so any worker, in any order and after any retry,
 /// computes the same bytes.
@@ -13,12 +14,15 @@ public struct UNetPlan: Sendable, Equatable {
     /// are cut, where `w0` and `w1` are half the map's sides, rounded up. The map is rolled only if the row shift is above
     /// zero.
     public var windowShifts: [UInt8]?
+    /// Where and how transformer blocks work on fewer tokens (ToMe, ToDo).
+    public var tokens: TokenPlan
 
-    /// A plan from its three decisions.
-    public init(rad: Bool = false, pool: Bool = false, windowShifts: [UInt8]? = nil) {
+    /// A plan from its decisions.
+    public init(rad: Bool = false, pool: Bool = false, windowShifts: [UInt8]? = nil, tokens: TokenPlan = .none) {
         self.rad = rad
         self.pool = pool
         self.windowShifts = windowShifts
+        self.tokens = tokens
     }
 
     /// The U-Net as it was trained: nothing switched on.

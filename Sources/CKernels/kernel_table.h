@@ -1,4 +1,4 @@
-// The table of one instruction set. Included last, after elementwise.h and attention.h.
+// The table of one instruction set. Included last, after elementwise.h, attention.h and matching.h.
 const ck_kernels NAME(ck_table) = {
     .name = SET_NAME,
     .vector_floats = VL,
@@ -8,6 +8,12 @@ const ck_kernels NAME(ck_table) = {
     .attention_query_block = QUERY_BLOCK,
     .attention_pack = NAME(attention_pack),
     .attention_block = NAME(attention_block),
+    .match_packed_floats = NAME(match_packed_floats),
+    .match_scratch_floats = NAME(match_scratch_floats),
+    .match_panel = PANEL,
+    .match_source_block = QUERY_BLOCK,
+    .match_pack = NAME(match_pack),
+    .match_block = NAME(match_block),
     .channel_moments = NAME(channel_moments),
     .channel_affine = NAME(channel_affine),
     .layer_norm = NAME(layer_norm),

@@ -17,6 +17,7 @@
 #include "vector_math.h"
 #include "elementwise.h"
 #include "attention.h"
+#include "matching.h"
 #include "kernel_table.h"
 
 #pragma clang attribute pop

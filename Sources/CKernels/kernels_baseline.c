@@ -20,5 +20,6 @@
 #include "vector_math.h"
 #include "elementwise.h"
 #include "attention.h"
+#include "matching.h"
 #include "kernel_table.h"
 

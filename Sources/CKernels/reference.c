@@ -34,6 +34,31 @@ void ck_ref_attention(
     }
 }
 
+void ck_ref_match(
+    const float *tokens, size_t width, const int32_t *sources, size_t source_count, const int32_t *destinations,
+    size_t destination_count, float *scores, int32_t *best
+) {
+    for (size_t i = 0; i < source_count; i++) {
+        const float *a = tokens + (size_t)sources[i] * width;
+        double highest = -INFINITY;
+        for (size_t j = 0; j < destination_count; j++) {
+            const float *b = tokens + (size_t)destinations[j] * width;
+            double product = 0, square_a = 0, square_b = 0;
+            for (size_t k = 0; k < width; k++) {
+                product += (double)a[k] * b[k];
+                square_a += (double)a[k] * a[k];
+                square_b += (double)b[k] * b[k];
+            }
+            double cosine = square_a > 0 && square_b > 0 ? product / sqrt(square_a * square_b) : 0;
+            if (cosine > highest) {
+                highest = cosine;
+                best[i] = (int32_t)j;
+            }
+        }
+        scores[i] = (float)highest;
+    }
+}
+
 static double silu(double x) { return x / (1 + exp(-x)); }
 static double gelu(double x) { return 0.5 * x * (1 + erf(x * M_SQRT1_2)); }
 

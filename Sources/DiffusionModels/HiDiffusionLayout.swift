@@ -25,16 +25,6 @@ struct HiDiffusionLayout: Equatable {
     }
 }
 
-/// Counts the window blocks of a network in the order in which they run, while it is built.
-struct WindowCounter {
-    private(set) var count = 0
-
-    mutating func next() -> Int {
-        defer { count += 1 }
-        return count
-    }
-}
-
 extension UNetConfiguration {
     /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
     public var windowBlockCount: Int? {

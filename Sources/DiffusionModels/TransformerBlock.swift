@@ -1,3 +1,4 @@
+import Acceleration
 import TensorCore
 
 /// What the blocks of one U-Net call share. Made for the call and gone with it: blocks keep no state.
@@ -9,6 +10,10 @@ struct UNetCall {
     let text: Tensor
     /// One id of 0…3 for each window block; nil without windows.
     let windowShifts: [UInt8]?
+    /// Where tokens are made fewer.
+    let tokens: TokenPlan
+    /// Destinations of merged tokens as a reference chose them, by block; nil for the plan's own.
+    let givenChoices: [Int: [Int]]?
     let probe: UNetProbe?
 }
 
@@ -51,10 +56,9 @@ struct TransformerBlock {
     private let norm3: LayerNorm
     private let expand: LinearParameters
     private let contract: LinearParameters
-    /// Its place among the blocks whose self-attention may run in windows; nil for all others.
-    let windowIndex: Int?
+    let place: BlockPlace
 
-    init(_ scope: LayerScope, width: Int, textWidth: Int, heads: Int, windowIndex: Int?) throws(ModelError) {
+    init(_ scope: LayerScope, width: Int, textWidth: Int, heads: Int, place: BlockPlace) throws(ModelError) {
         norm1 = try LayerNorm(scope, "norm1", channels: width)
         selfAttention = try AttentionLayer(scope["attn1"], width: width, contextWidth: width, heads: heads)
         norm2 = try LayerNorm(scope, "norm2", channels: width)
@@ -62,31 +66,59 @@ struct TransformerBlock {
         norm3 = try LayerNorm(scope, "norm3", channels: width)
         expand = try scope.linear("ff.net.0.proj", from: width, to: width * 8)
         contract = try scope.linear("ff.net.2", from: width * 4, to: width)
-        self.windowIndex = windowIndex
+        self.place = place
     }
 
     /// - Parameters:
     ///   - x: (n, height·width, channels), tokens row by row.
-    ///   - size: the feature map's height and width.
-    func callAsFunction(_ x: Tensor, size: (height: Int, width: Int), _ call: UNetCall) throws(ComputeError) -> Tensor {
+    ///   - grid: the feature map's sides.
+    func callAsFunction(_ x: Tensor, grid: TokenGrid, _ call: UNetCall) throws(ComputeError) -> Tensor {
         let context = call.context
-        var y = try attendToItself(x, size: size, call)
-        y = try textAttention(norm2(y, context), source: call.text, residual: y, context)
-        let gated = context.geglu(try context.linear(norm3(y, context), expand))
-        return try context.linear(gated, contract, residual: y)
+        let reduction = call.tokens.reduction(level: place.level, tokens: grid.count)
+        let shared = sharedGroups(x, reduction, grid: grid, call)
+        var y = try attendToItself(x, reduction, shared: shared, grid: grid, call)
+        y = try call.merging(norm2(y, context), shared?[.textAttention], residual: y) { few, residual throws(ComputeError) in
+            try textAttention(few, source: call.text, residual: residual, context)
+        }
+        return try call.merging(norm3(y, context), shared?[.feedForward], residual: y) { few, residual throws(ComputeError) in
+            try context.linear(context.geglu(try context.linear(few, expand)), contract, residual: residual)
+        }
     }
 
+    /// One matching of the block's input serves all its parts, as in the reference. Queries alone, and self-attention in
+    /// windows, have matchings of their own; then this one is made only for the other parts.
+    private func sharedGroups(
+        _ x: Tensor, _ reduction: TokenReduction?, grid: TokenGrid, _ call: UNetCall
+    ) -> SharedGroups? {
+        guard case .merging(let method) = reduction, !method.queriesOnly else { return nil }
+        guard windowShift(call) == nil || method.parts != .attention else { return nil }
+        return call.groups(method, at: place, grid: grid, metric: x, inWindows: false).map {
+            SharedGroups(parts: method.parts, groups: $0)
+        }
+    }
+
+    private func windowShift(_ call: UNetCall) -> Int? {
+        guard let windowIndex = place.windowIndex, let shifts = call.windowShifts else { return nil }
+        return Int(shifts[windowIndex])
+    }
+
+    /// Windows are outermost: tokens are made fewer inside each, and are whole again before the windows are put together.
     private func attendToItself(
-        _ x: Tensor, size: (height: Int, width: Int), _ call: UNetCall
+        _ x: Tensor, _ reduction: TokenReduction?, shared: SharedGroups?, grid: TokenGrid, _ call: UNetCall
     ) throws(ComputeError) -> Tensor {
         let context = call.context
         let normed = norm1(x, context)
-        guard let windowIndex, let shifts = call.windowShifts else {
-            return try selfAttention(normed, source: normed, residual: x, context)
+        guard let shift = windowShift(call) else {
+            let reducer =
+                shared?.reducer ?? call.reducer(reduction, at: place, grid: grid, metric: normed, inWindows: false)
+            return try selfAttention.attendToItself(normed, residual: x, reducer, call)
         }
-        let windows = WindowGeometry(height: size.height, width: size.width, shift: Int(shifts[windowIndex]))
+        let windows = WindowGeometry(height: grid.height, width: grid.width, shift: shift)
         let split = windows.split(normed, context)
-        let attended = try selfAttention(split, source: split, residual: nil, context)
+        // The same windows of the input, for it is the input that tokens are compared by.
+        let metric = reduction?.comparesInput == true ? windows.split(x, context) : split
+        let reducer = call.reducer(reduction, at: place, grid: windows.grid(of: grid), metric: metric, inWindows: true)
+        let attended = try selfAttention.attendToItself(split, residual: nil, reducer, call)
         return context.add(x, windows.merge(attended, context))
     }
 }
@@ -105,11 +137,13 @@ struct SpatialTransformer {
         var textWidth: Int
         var groups: Int
         var linearProjection: Bool
+        /// How many times shorter the grid's sides are than the latent's, as the network was trained.
+        var level: Int
         /// How many of the first blocks may run in windows.
         var windowedBlocks: Int
     }
 
-    init(_ scope: LayerScope, _ shape: Shape, windows: inout WindowCounter) throws(ModelError) {
+    init(_ scope: LayerScope, _ shape: Shape, counter: inout BlockCounter) throws(ModelError) {
         let storage: PointwiseStorage = shape.linearProjection ? .matrix : .convolution
         norm = try GroupNorm(scope, "norm", channels: shape.channels, groups: shape.groups, epsilon: 1e-6)
         projectIn = try scope.linear("proj_in", from: shape.channels, to: shape.channels, storage: storage)
@@ -118,17 +152,20 @@ struct SpatialTransformer {
             blocks.append(
                 try TransformerBlock(
                     scope["transformer_blocks"][index], width: shape.channels, textWidth: shape.textWidth, heads: shape.heads,
-                    windowIndex: index < shape.windowedBlocks ? windows.next() : nil))
+                    place: counter.next(level: shape.level, windowed: index < shape.windowedBlocks)))
         }
         self.blocks = blocks
         projectOut = try scope.linear("proj_out", from: shape.channels, to: shape.channels, storage: storage)
     }
 
-    /// - Parameter x: (n, h, w, channels)
-    func callAsFunction(_ x: Tensor, _ call: UNetCall) throws(ComputeError) -> Tensor {
+    /// - Parameters:
+    ///   - x: (n, h, w, channels)
+    ///   - scale: latent points along the side of one of its points.
+    func callAsFunction(_ x: Tensor, scale: Int, _ call: UNetCall) throws(ComputeError) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         var tokens = try call.context.linear(norm(x, silu: false, call.context).reshaped([n, h * w, c]), projectIn)
-        for block in blocks { tokens = try block(tokens, size: (h, w), call) }
+        let grid = TokenGrid(height: h, width: w, scale: scale)
+        for block in blocks { tokens = try block(tokens, grid: grid, call) }
         return try call.context.linear(tokens, projectOut, residual: x).reshaped(x.shape)
     }
 }

@@ -1,3 +1,4 @@
+public import Acceleration
 public import TensorCore
 
 extension UNet {
@@ -7,16 +8,20 @@ extension UNet {
     ///   - path: its name in checkpoints, `down_blocks.0.attentions.1.transformer_blocks.0`.
     ///   - tokens: (n, height·width, channels of its level)
     ///   - text: (n, tokens, textWidth)
-    ///   - windowShift: self-attention in windows shifted by 0 to 3 quarters; nil attends globally.
+    ///   - plan: one shift where self-attention runs in windows; where and how tokens are made fewer.
+    ///   - choices: which token of each cell others are merged into, as a reference chose them; nil for the plan's own.
     /// - Returns: as `tokens`.
     /// - Throws: `.input` for a block that is not there, or has no windows, or other shapes.
     public func runTransformerBlock(
-        _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, windowShift: UInt8?
+        _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, plan: UNetPlan,
+        choices: [Int]? = nil
     ) throws(ModelError) -> Tensor {
         guard let (block, level) = transformerBlock(path) else {
             throw ModelError(.input, "This U-Net has no transformer block \(path).")
         }
-        guard windowShift.map({ $0 < 4 && block.windowIndex != nil }) ?? true else {
+        if let problem = plan.tokens.problem { throw ModelError(.input, problem) }
+        let windowShift = plan.windowShifts?.first
+        guard windowShift.map({ $0 < 4 && block.place.windowIndex != nil }) ?? true else {
             throw ModelError(.input, "The transformer block \(path) has no windows, or the shift is not 0, 1, 2 or 3.")
         }
         let n = tokens.shape[0]
@@ -29,9 +34,10 @@ extension UNet {
         }
         let call = UNetCall(
             context: context, time: text, text: text,
-            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, probe: nil)
+            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: plan.tokens,
+            givenChoices: choices.map { [block.place.index: $0] }, probe: nil)
         return try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
-            try block(tokens, size: size, call)
+            try block(tokens, grid: TokenGrid(height: size.height, width: size.width, scale: block.place.level), call)
         }
     }
 

@@ -32,6 +32,9 @@ public final class UNet {
     public let configuration: UNetConfiguration
     /// How many shifts a plan with window attention must have; 0 when the blocks are not arranged as HiDiffusion knows them.
     public let windowBlockCount: Int
+    /// The nominal level of each transformer block in execution order: 1 where the grid is the latent's, 2 where its sides are
+    /// half as long, and so on.
+    public let blockLevels: [Int]
     let context: ComputeContext
     private let layout: HiDiffusionLayout?
     private let timeEmbedding: EmbeddingProjection
@@ -72,7 +75,8 @@ public final class UNet {
             upBlocks.append(try UNetUpBlock(scope["up_blocks"][index], level: configuration.levels - 1 - index, &builder))
         }
         self.upBlocks = upBlocks
-        windowBlockCount = builder.windows.count
+        windowBlockCount = builder.counter.windows
+        blockLevels = builder.counter.levels
         normOut = try GroupNorm(
             scope, "conv_norm_out", channels: width, groups: configuration.normGroups, epsilon: Float(configuration.normEpsilon)
         )
@@ -85,25 +89,30 @@ public final class UNet {
     /// A pure function of its arguments: nothing is remembered between calls.
     ///
     /// - Parameters:
-    ///   - plan: what HiDiffusion does in this call, `.plain` for nothing.
+    ///   - plan: what HiDiffusion and token reduction do in this call, `.plain` for nothing.
     ///   - probe: told the size of each feature map, for tests and plans.
+    ///   - givenChoices: to compare with a reference: which token of each cell others are merged into, for transformer blocks
+    ///     by their place in execution order; the plan's own for blocks that are not named.
     /// - Returns: (n, h, w, outChannels)
     /// - Throws: `.input` for shapes and plans that do not fit; `.nonFinite`.
-    public func forward(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
+    public func forward(
+        _ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil, givenChoices: [Int: [Int]]? = nil
+    ) throws(ModelError) -> Tensor {
         try check(input)
         try check(plan)
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
-            try run(input, plan: plan, probe: probe)
+            let call = UNetCall(
+                context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts,
+                tokens: plan.tokens, givenChoices: givenChoices, probe: probe)
+            return try run(input, plan: plan, call)
         }
         try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
         return output
     }
 
-    private func run(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe?) throws(ComputeError) -> Tensor {
-        let call = UNetCall(
-            context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts, probe: probe)
+    private func run(_ input: UNetInput, plan: UNetPlan, _ call: UNetCall) throws(ComputeError) -> Tensor {
         var x = try context.convolution(input.sample, convolutionIn)
-        var skips = [x]
+        var skips = [Skip(map: x, scale: 1)]
         var fullSize: (height: Int, width: Int)?
         for (level, block) in downBlocks.enumerated() {
             let pooled: (height: Int, width: Int)?
@@ -112,7 +121,7 @@ public final class UNet {
                 dilated: plan.rad && level == layout?.dilatedLevel, call)
             fullSize = pooled ?? fullSize
         }
-        x = try midBlock(x, call)
+        x = try midBlock(x, scale: skips[skips.count - 1].scale, call)
         for (index, block) in upBlocks.enumerated() {
             let level = configuration.levels - 1 - index
             x = try block(x, skips: &skips, fullSize: level == layout?.pooledLevel ? fullSize : nil, call)
@@ -171,7 +180,8 @@ extension UNet {
     }
 
     private func check(_ plan: UNetPlan) throws(ModelError) {
-        guard plan != .plain else { return }
+        if let problem = plan.tokens.problem { throw ModelError(.input, problem) }
+        guard plan.rad || plan.pool || plan.windowShifts != nil else { return }
         guard layout != nil else {
             throw ModelError(
                 .input, "HiDiffusion knows the blocks of Stable Diffusion 1.x, 2.x and XL; this U-Net's are arranged otherwise."

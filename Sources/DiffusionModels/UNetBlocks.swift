@@ -1,11 +1,19 @@
 import TensorCore
 
-/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of window
+/// What a way down leaves for the way up.
+struct Skip {
+    /// (n, h, w, channels)
+    let map: Tensor
+    /// Latent points along the side of one of its points.
+    let scale: Int
+}
+
+/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of transformer
 /// blocks.
 struct UNetBuilder {
     let configuration: UNetConfiguration
     let layout: HiDiffusionLayout?
-    var windows = WindowCounter()
+    var counter = BlockCounter()
 
     func residual(_ scope: LayerScope, from inputs: Int, to outputs: Int) throws(ModelError) -> ResidualBlock {
         try ResidualBlock(
@@ -23,9 +31,9 @@ struct UNetBuilder {
             SpatialTransformer.Shape(
                 channels: configuration.channels[level], heads: configuration.heads[level], layers: layers,
                 textWidth: configuration.textWidth, groups: configuration.normGroups,
-                linearProjection: configuration.usesLinearProjection,
+                linearProjection: configuration.usesLinearProjection, level: 1 << level,
                 windowedBlocks: windowed && layout?.windowLevel == level ? layout?.windowedBlocks ?? 0 : 0),
-            windows: &windows)
+            counter: &counter)
     }
 }
 
@@ -62,24 +70,26 @@ struct UNetDownBlock {
 
     /// - Parameters:
     ///   - x: (n, h, w, channels of the level above)
-    ///   - skips: receives what the way up will need.
+    ///   - skips: receives what the way up will need; its last is x.
     ///   - pool: average-pool 2×2 behind the first layer (HiDiffusion).
     ///   - dilated: downsample by a dilated convolution of stride 4 (HiDiffusion).
     /// - Returns: the result, and the size before pooling when it was pooled.
     func callAsFunction(
-        _ x: Tensor, skips: inout [Tensor], pool: Bool, dilated: Bool, _ call: UNetCall
+        _ x: Tensor, skips: inout [Skip], pool: Bool, dilated: Bool, _ call: UNetCall
     ) throws(ComputeError) -> (Tensor, fullSize: (height: Int, width: Int)?) {
         var x = x
+        var scale = skips.last?.scale ?? 1
         var fullSize: (height: Int, width: Int)?
         for (index, residual) in residuals.enumerated() {
             x = try residual(x, time: call.time, call.context)
             call.probe?.record("\(place).resnets.\(index)", x)
-            if !transformers.isEmpty { x = try transformers[index](x, call) }
+            if !transformers.isEmpty { x = try transformers[index](x, scale: scale, call) }
             if pool && index == 0 {
                 fullSize = (x.shape[1], x.shape[2])
                 x = call.context.averagePool2x2(x)
+                scale *= 2
             }
-            skips.append(x)
+            skips.append(Skip(map: x, scale: scale))
         }
         if let downsampler {
             x =
@@ -87,7 +97,7 @@ struct UNetDownBlock {
                 ? try call.context.convolution(x, downsampler, stride: 4, padding: Padding(2), dilation: 2)
                 : try call.context.convolution(x, downsampler, stride: 2)
             call.probe?.record("\(place).downsamplers.0", x)
-            skips.append(x)
+            skips.append(Skip(map: x, scale: scale * (dilated ? 4 : 2)))
         }
         return (x, fullSize)
     }
@@ -108,10 +118,10 @@ struct UNetMidBlock {
         after = try builder.residual(scope["resnets.1"], from: width, to: width)
     }
 
-    func callAsFunction(_ x: Tensor, _ call: UNetCall) throws(ComputeError) -> Tensor {
+    func callAsFunction(_ x: Tensor, scale: Int, _ call: UNetCall) throws(ComputeError) -> Tensor {
         var x = try before(x, time: call.time, call.context)
         call.probe?.record("mid_block.resnets.0", x)
-        x = try after(transformer(x, call), time: call.time, call.context)
+        x = try after(transformer(x, scale: scale, call), time: call.time, call.context)
         call.probe?.record("mid_block.resnets.1", x)
         return x
     }
@@ -157,18 +167,19 @@ struct UNetUpBlock {
     ///   - fullSize: resize to this behind the second layer, bicubically (HiDiffusion); nil does not.
     /// - Returns: the level's result at the size of the skip that the next level takes first.
     func callAsFunction(
-        _ x: Tensor, skips: inout [Tensor], fullSize: (height: Int, width: Int)?, _ call: UNetCall
+        _ x: Tensor, skips: inout [Skip], fullSize: (height: Int, width: Int)?, _ call: UNetCall
     ) throws(ComputeError) -> Tensor {
         var x = x
         for (index, residual) in residuals.enumerated() {
-            x = try residual(call.context.concatenateChannels(x, skips.removeLast()), time: call.time, call.context)
+            let skip = skips.removeLast()
+            x = try residual(call.context.concatenateChannels(x, skip.map), time: call.time, call.context)
             call.probe?.record("\(place).resnets.\(index)", x)
-            if !transformers.isEmpty { x = try transformers[index](x, call) }
+            if !transformers.isEmpty { x = try transformers[index](x, scale: skip.scale, call) }
             if let fullSize, index == 1 {
                 x = call.context.resizeBicubic(x, height: fullSize.height, width: fullSize.width)
             }
         }
-        guard let upsampler, let next = skips.last else { return x }
+        guard let upsampler, let next = skips.last?.map else { return x }
         // Going to the skip's own size, not to twice this one, is what makes every latent size work.
         x = call.context.resizeNearest(x, height: next.shape[1], width: next.shape[2])
         x = try call.context.convolution(x, upsampler)

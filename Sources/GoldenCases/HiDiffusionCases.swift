@@ -71,7 +71,7 @@ enum HiDiffusionCases {
             plain: "output",
             try unet.runTransformerBlock(
                 run.parameters.string("block"), tokens: tokens, size: (grid[0], grid[1]), text: text,
-                windowShift: UInt8(shift)))
+                plan: UNetPlan(windowShifts: [UInt8(shift)])))
     }
 
     /// Which of RAD and pooling is active at every step, for many sizes.
@@ -93,8 +93,8 @@ enum HiDiffusionCases {
         }
     }
 
-    static func family(_ parameters: Parameters) throws -> HiDiffusionFamily {
-        let name = try parameters.string("family")
+    static func family(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionFamily {
+        let name = try parameters.string(key)
         guard let family = HiDiffusionFamily(rawValue: name) else {
             throw GoldenError.failed("the family \"\(name)\" is not known")
         }

@@ -8,6 +8,9 @@ public enum RandomPurpose: UInt64, Sendable, CaseIterable {
     case jitter = 2
     /// Window shifts of HiDiffusion: index is the window block in execution order.
     case windowShift = 3
+    /// Destinations of merged tokens: index is the cell, `(block · 2^20 + row) · 2^20 + column` with the block in execution
+    /// order and the cell's place on the canvas.
+    case mergeDestination = 4
 }
 
 /// A counter-based random stream: its values are a function of (seed, purpose, step, index, draw) and of nothing else.

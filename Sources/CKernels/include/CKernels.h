@@ -42,6 +42,19 @@ typedef struct {
         const ck_attention_shape *shape, const float *queries, const float *packed_keys, const float *packed_values,
         size_t first_query, float *out, float *scratch);
 
+    // The best partner by cosine of source tokens among destination tokens (rows of one image, width floats each, given by
+    // their indices). Destinations are first packed, match_panel of them a call, from `first` on; then each block of sources is
+    // independent. Of equal scores the first destination is best; tokens of zeros score 0.
+    size_t (*match_packed_floats)(size_t destinations, size_t width);
+    size_t (*match_scratch_floats)(size_t width);
+    size_t match_panel, match_source_block;
+    void (*match_pack)(
+        const float *tokens, size_t width, const int32_t *destinations, size_t count, size_t first, float *packed);
+    // rows: at most match_source_block sources; count: of destinations. best: places in the list of destinations.
+    void (*match_block)(
+        const float *tokens, size_t width, const int32_t *sources, size_t rows, const float *packed, size_t count,
+        float *scores, int32_t *best, float *scratch);
+
     // GroupNorm in two passes. First pass over pixels first ..< first + count of one image: per channel, the sum and the sum of
     // squares of (x - pivot). Second pass: y = x * gain + bias per channel, then SiLU if asked for.
     void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum,
@@ -81,6 +94,9 @@ const ck_kernels *ck_kernels_at(size_t index);
 void ck_ref_attention(
     const ck_attention_shape *shape, const float *queries, const float *keys, size_t row_stride_value, const float *values,
     float *out);
+void ck_ref_match(
+    const float *tokens, size_t width, const int32_t *sources, size_t source_count, const int32_t *destinations,
+    size_t destination_count, float *scores, int32_t *best);
 void ck_ref_group_norm(
     const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon,
     const float *addend,
@@ -103,6 +119,10 @@ void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const flo
 
 // Gathers output pixels first ..< first + count of one image into rows of kernel_h*kernel_w*in_channels values, zero outside.
 void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
+// y: one row of c values for each of the groups first ..< first + count, the mean of the rows of x that members lists from
+// offsets[group] - offsets[0] on. Sums run in the members' order.
+void ck_mean_rows(
+    const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
 // Source positions of a nearest resize: floor(i * in/out) with the ratio in f32 (PyTorch's "nearest").

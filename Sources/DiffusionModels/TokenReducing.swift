@@ -1,0 +1,171 @@
+import Acceleration
+import TensorCore
+
+/// A feature map as tokens: its sides, and how many latent points lie along one of its tokens' sides.
+struct TokenGrid {
+    var height: Int
+    var width: Int
+    /// 1, 2, 4 or 8 in the network as it was trained; more where HiDiffusion has made the map smaller.
+    var scale: Int
+
+    var count: Int { height * width }
+}
+
+/// Where a transformer block stands in its network, which never changes.
+struct BlockPlace: Sendable, Equatable {
+    /// How many times shorter its grid's sides are than the latent's, as the network was trained: 1, 2, 4, 8.
+    let level: Int
+    /// Counted over all transformer blocks in execution order.
+    let index: Int
+    /// Its place among the blocks whose self-attention may run in windows; nil for all others.
+    let windowIndex: Int?
+}
+
+/// Gives the transformer blocks of a network their places, in the order in which they run, while it is built.
+struct BlockCounter {
+    /// The level of each block so far.
+    private(set) var levels: [Int] = []
+    /// Blocks so far whose self-attention may run in windows.
+    private(set) var windows = 0
+
+    mutating func next(level: Int, windowed: Bool) -> BlockPlace {
+        defer {
+            levels.append(level)
+            if windowed { windows += 1 }
+        }
+        return BlockPlace(level: level, index: levels.count, windowIndex: windowed ? windows : nil)
+    }
+}
+
+/// How one call of self-attention works on fewer tokens.
+enum TokenReducer {
+    case none
+    /// Keys and values from the kept tokens; with an enlargement, queries too, and each token gets its kept one's result.
+    case downsampled(kept: [Int32], enlargement: [Int32]?)
+    case merged(TokenGroups, queriesOnly: Bool)
+}
+
+/// One block's groups of tokens and the parts of the block that use them.
+struct SharedGroups {
+    let parts: TokenMerging.Parts
+    let groups: TokenGroups
+
+    /// The groups, for a part that uses them.
+    subscript(_ part: TokenMerging.Parts) -> TokenGroups? { parts.contains(part) ? groups : nil }
+
+    /// For self-attention.
+    var reducer: TokenReducer { self[.attention].map { .merged($0, queriesOnly: false) } ?? .none }
+}
+
+extension TokenReduction {
+    /// Whether tokens are compared by the block's input.
+    var comparesInput: Bool {
+        if case .merging(let method) = self { !method.queriesOnly } else { false }
+    }
+}
+
+extension WindowGeometry {
+    /// One window of a grid.
+    func grid(of whole: TokenGrid) -> TokenGrid {
+        TokenGrid(height: (height + 1) / 2, width: (width + 1) / 2, scale: whole.scale)
+    }
+}
+
+extension UNetCall {
+    /// Prepares self-attention over a grid, which may be that of a window: then `metric` holds the windows' tokens.
+    ///
+    /// - Parameter metric: what tokens are compared by, (n, tokens, channels).
+    func reducer(
+        _ reduction: TokenReduction?, at place: BlockPlace, grid: TokenGrid, metric: Tensor, inWindows: Bool
+    ) -> TokenReducer {
+        switch reduction {
+        case nil: return .none
+        case .downsampling(let method):
+            let isAll = method.scope == .all
+            return .downsampled(
+                kept: method.keptTokens(height: grid.height, width: grid.width),
+                enlargement: isAll ? method.enlargement(height: grid.height, width: grid.width) : nil)
+        case .merging(let method):
+            guard method.parts.contains(.attention),
+                let groups = groups(method, at: place, grid: grid, metric: metric, inWindows: inWindows)
+            else { return .none }
+            return .merged(groups, queriesOnly: method.queriesOnly)
+        }
+    }
+
+    /// Matches the tokens of a grid; nil where nothing can be merged: no cell fits the grid, or a cell is a single token.
+    func groups(
+        _ method: TokenMerging, at place: BlockPlace, grid: TokenGrid, metric: Tensor, inWindows: Bool
+    ) -> TokenGroups? {
+        let cells = MergeCells(
+            height: grid.height, width: grid.width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
+        let count = method.mergedCount(of: grid.count)
+        guard count > 0, cells.count > 0, cells.cellTokens > 1 else { return nil }
+        let (sources, destinations) = cells.split(choices(method, at: place, cells: cells, scale: inWindows ? nil : grid.scale))
+        let (scores, best) = context.bestMatches(metric, sources: sources, destinations: destinations)
+        return TokenGroups(merging: count, sources: sources, destinations: destinations, scores: scores, best: best)
+    }
+
+    /// - Parameter scale: latent points along a token's side; nil inside windows, where the canvas says nothing.
+    private func choices(_ method: TokenMerging, at place: BlockPlace, cells: MergeCells, scale: Int?) -> [Int] {
+        if let given = givenChoices?[place.index], given.count == cells.count { return given }
+        switch method.destinations {
+        case .fixed: return cells.fixedChoices
+        case .random:
+            return cells.hashedChoices(
+                seed: tokens.seed, step: tokens.step, block: place.index,
+                originRow: scale.map { tokens.originRow / $0 } ?? 0, originColumn: scale.map { tokens.originColumn / $0 } ?? 0)
+        }
+    }
+
+    /// `residual` and what a part of a block gives for `x`, computed on the groups' means where there are groups.
+    ///
+    /// - Parameter part: adds the residual that it is given.
+    func merging(
+        _ x: Tensor, _ groups: TokenGroups?, residual: Tensor,
+        _ part: (_ x: Tensor, _ residual: Tensor?) throws(ComputeError) -> Tensor
+    ) throws(ComputeError) -> Tensor {
+        guard let groups else { return try part(x, residual) }
+        return context.add(residual, unmerge(try part(merge(x, groups), nil), groups))
+    }
+
+    /// The means of the groups, (n, groups, channels).
+    func merge(_ x: Tensor, _ groups: TokenGroups) -> Tensor {
+        context.averageTokens(x, offsets: groups.offsets, members: groups.members)
+    }
+
+    /// Gives every token its group's row, (n, tokens, channels).
+    func unmerge(_ x: Tensor, _ groups: TokenGroups) -> Tensor {
+        context.gatherTokens(x, groups.groupOfToken, perImage: true)
+    }
+}
+
+extension AttentionLayer {
+    /// Self-attention on as many tokens as the reducer leaves.
+    ///
+    /// - Parameter residual: added to the result; nil adds nothing.
+    func attendToItself(
+        _ x: Tensor, residual: Tensor?, _ reducer: TokenReducer, _ call: UNetCall
+    ) throws(ComputeError) -> Tensor {
+        let context = call.context
+        switch reducer {
+        case .none:
+            return try self(x, source: x, residual: residual, context)
+        case .downsampled(let kept, nil):
+            return try self(x, source: context.gatherTokens(x, kept), residual: residual, context)
+        case .downsampled(let kept, let enlargement?):
+            let few = context.gatherTokens(x, kept)
+            let attended = try self(few, source: few, residual: nil, context)
+            return context.sum(context.gatherTokens(attended, enlargement), residual)
+        case .merged(let groups, let queriesOnly):
+            let few = call.merge(x, groups)
+            let attended = try self(few, source: queriesOnly ? x : few, residual: nil, context)
+            return context.sum(call.unmerge(attended, groups), residual)
+        }
+    }
+}
+
+extension ComputeContext {
+    /// `x`, and `residual` where there is one.
+    func sum(_ x: Tensor, _ residual: Tensor?) -> Tensor { residual.map { add($0, x) } ?? x }
+}

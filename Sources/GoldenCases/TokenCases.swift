@@ -1,0 +1,257 @@
+import Acceleration
+import DiffusionModels
+import RandomStreams
+import StrictJSON
+import TensorCore
+
+/// Token merging (ToMe) and token downsampling (ToDo): plans, one block, one U-Net call.
+enum TokenCases {
+    // MARK: Merging
+
+    static func mergePlan(_ run: CaseRun) throws {
+        let parameters = run.parameters
+        let (height, width) = (try parameters.integer("h", in: 1...1024), try parameters.integer("w", in: 1...1024))
+        let method = try merging(parameters, random: parameters.flag("rand"))
+        let metric = try run.tensor("metric", [nil, height * width, nil])
+        let values = try run.tensor("values", [metric.shape[0], height * width, nil])
+        let count = method.mergedCount(of: height * width)
+        guard try parameters.integer("r", in: 0...1_000_000) == count else {
+            throw GoldenError.failed("\(count) tokens are merged, not \"r\"")
+        }
+        let cells = MergeCells(height: height, width: width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
+        let choices = try choices(run, "choices", cells)
+        // Called by itself, the reference draws for batches of any size.
+        try checkDraws(run, [choices], [cells], areRandom: method.destinations == .random && count > 0)
+        guard count > 0, cells.count > 0, cells.cellTokens > 1 else {
+            throw GoldenError.failed("a plan that merges nothing tells nothing")
+        }
+        let (sources, destinations) = cells.split(choices)
+        let (scores, best) = run.context.bestMatches(metric, sources: sources, destinations: destinations)
+        let groups = TokenGroups(
+            merging: count, sources: sources, destinations: destinations, scores: scores, best: best)
+        let merged = run.context.averageTokens(values, offsets: groups.offsets, members: groups.members)
+        run.produce(plain: "unmerged", run.context.gatherTokens(merged, groups.groupOfToken, perImage: true))
+        run.produce("merged_sorted_sum", sums(merged))
+        produceMembers(run, groups, images: metric.shape[0])
+    }
+
+    /// The sum of each image's tokens, (b, c).
+    private static func sums(_ x: Tensor) -> GoldenTensor {
+        let (images, tokens, width) = (x.shape[0], x.shape[1], x.shape[2])
+        let floats = x.floats
+        let sums = (0..<(images * width)).map { index in
+            (0..<tokens).reduce(0.0) { $0 + Double(floats[(index / width * tokens + $1) * width + index % width]) }
+        }
+        return GoldenTensor(shape: [images, width], values: .reals(sums))
+    }
+
+    /// For each token the smallest token of its group, and the group's size.
+    private static func produceMembers(_ run: CaseRun, _ groups: TokenGroups, images: Int) {
+        var (smallest, sizes): ([Int], [Int]) = ([], [])
+        for (index, group) in groups.groupOfToken.enumerated() {
+            let place = index / groups.tokens * groups.groups + Int(group)
+            let members = groups.members[Int(groups.offsets[place])..<Int(groups.offsets[place + 1])]
+            smallest.append(Int(members.min() ?? 0))
+            sizes.append(members.count)
+        }
+        run.produce("group", GoldenTensor(integers: smallest, shape: [images, groups.tokens]))
+        run.produce("group_size", GoldenTensor(integers: sizes, shape: [images, groups.tokens]))
+    }
+
+    static func mergeBlock(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        let parameters = run.parameters
+        let (block, input) = try blockInput(run, unet)
+        let level = try parameters.integer("level", in: 1...8)
+        let settings = Parameters(try parameters.value("tomesd"), place: "tomesd")
+        let method = try merging(settings, random: settings.flag("use_rand"))
+        let isMerged = try level <= settings.integer("max_downsample", in: 1...8) && method.mergedCount(of: input.area) > 0
+        var given: [Int]?
+        if isMerged {
+            let cells = MergeCells(
+                height: input.height, width: input.width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
+            let drawn = try choices(run, "choices_0", cells)
+            try checkDraws(run, [drawn], [cells], areRandom: parameters.flag("randomness_used"))
+            given = drawn
+        }
+        let tokens = TokenPlan(reductions: isMerged ? [level: .merging(method)] : [:])
+        run.produce(
+            plain: "output",
+            try unet.runTransformerBlock(
+                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
+                plan: UNetPlan(tokens: tokens), choices: given))
+    }
+
+    static func mergeUNet(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        let parameters = run.parameters
+        let settings = Parameters(try parameters.value("tomesd"), place: "tomesd")
+        let method = try merging(settings, random: settings.flag("use_rand"))
+        let deepest = try settings.integer("max_downsample", in: 1...8)
+        let blocks = unet.blockLevels.indices.filter { unet.blockLevels[$0] <= deepest }
+        let (height, width) = (try parameters.integer("h", in: 1...1024), try parameters.integer("w", in: 1...1024))
+        let cells = blocks.map { block in
+            let level = unet.blockLevels[block]
+            return MergeCells(
+                height: (height + level - 1) / level, width: (width + level - 1) / level, cellHeight: method.cellHeight,
+                cellWidth: method.cellWidth)
+        }
+        let plans = JSONValue.array(
+            cells.map { cells in
+                let numbers = [cells.height, cells.width, method.mergedCount(of: cells.height * cells.width)]
+                return .array(numbers.map { .integer(Int64($0)) })
+            })
+        guard try parameters.value("plans") == plans else {
+            throw GoldenError.failed("the plans are \(plans.canonicalText), not \"plans\"")
+        }
+        let drawn = try cells.indices.map { try choices(run, "choices_\($0)", cells[$0]) }
+        try checkDraws(run, drawn, cells, areRandom: parameters.flag("randomness_used"))
+        var reductions: [Int: TokenReduction] = [:]
+        for level in TokenPlan.levels where level <= deepest { reductions[level] = .merging(method) }
+        let output = try unet.forward(
+            NetworkCases.unetInput(run, unet), plan: UNetPlan(tokens: TokenPlan(reductions: reductions)),
+            givenChoices: Dictionary(uniqueKeysWithValues: zip(blocks, drawn)))
+        run.produce(image: "sample", output)
+    }
+
+    /// A method by tomesd's names. Those that a case leaves out have the package's defaults.
+    private static func merging(_ parameters: Parameters, random: Bool) throws -> TokenMerging {
+        func flag(_ key: String, default fallback: Bool) throws -> Bool {
+            parameters.has(key) ? try parameters.flag(key) : fallback
+        }
+        func side(_ key: String) throws -> Int {
+            parameters.has(key) ? try parameters.integer(key, in: 1...TokenMerging.cellLimit) : 2
+        }
+        var parts: TokenMerging.Parts = []
+        if try flag("merge_attn", default: true) { parts.insert(.attention) }
+        if try flag("merge_crossattn", default: false) { parts.insert(.textAttention) }
+        if try flag("merge_mlp", default: false) { parts.insert(.feedForward) }
+        let ratio = try parameters.number("ratio")
+        guard (0...1).contains(ratio) else { throw GoldenError.failed("\"ratio\" is from 0 to 1") }
+        return TokenMerging(
+            ratio: ratio, cellWidth: try side("sx"), cellHeight: try side("sy"), destinations: random ? .random : .fixed,
+            parts: parts)
+    }
+
+    /// The choices that the reference made, one for each cell.
+    private static func choices(_ run: CaseRun, _ name: String, _ cells: MergeCells) throws -> [Int] {
+        let choices = try run.integers(name, [cells.rows, cells.columns]).values
+        guard choices.allSatisfy({ (0..<cells.cellTokens).contains($0) }) else {
+            throw GoldenError.failed("\(name) goes beyond the \(cells.cellTokens) tokens of a cell")
+        }
+        return choices
+    }
+
+    /// The choices must be those of PyTorch's generator, or all the top left token.
+    private static func checkDraws(
+        _ run: CaseRun, _ choices: [[Int]], _ cells: [MergeCells], areRandom: Bool
+    ) throws {
+        var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("torch_seed", in: 0...Int.max)))
+        for (index, (choices, cells)) in zip(choices, cells).enumerated() {
+            let own = areRandom ? cells.referenceChoices(&generator) : cells.fixedChoices
+            guard own == choices else { throw GoldenError.failed("matching \(index): the destinations are \(own)") }
+        }
+    }
+
+    // MARK: Downsampling
+
+    static func downsampleIndices(_ run: CaseRun) throws {
+        for row in try run.parameters.value("grids").arrayValue ?? [] {
+            let grid = Parameters(row, place: "grids")
+            let (height, width) = (try grid.integer("h", in: 1...4096), try grid.integer("w", in: 1...4096))
+            let method = try downsampling(grid.number("factor"), run.parameters)
+            let kept = method.keptTokens(height: height, width: width)
+            guard try grid.integer("new_h", in: 1...4096) == method.keptSide(height),
+                try grid.integer("new_w", in: 1...4096) == method.keptSide(width)
+            else { throw GoldenError.failed("\(height)×\(width) become \(method.keptSide(height))×\(method.keptSide(width))") }
+            run.produce(try grid.string("tensor"), GoldenTensor(integers: kept.map { Int($0) }, shape: [kept.count]))
+        }
+    }
+
+    static func downsampleBlock(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        let (block, input) = try blockInput(run, unet)
+        run.produce(
+            plain: "output",
+            try unet.runTransformerBlock(
+                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
+                plan: UNetPlan(tokens: downsamplingPlan(run.parameters, unet))))
+    }
+
+    static func downsampleUNet(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        let plan = UNetPlan(tokens: try downsamplingPlan(run.parameters, unet))
+        run.produce(image: "sample", try unet.forward(NetworkCases.unetInput(run, unet), plan: plan))
+    }
+
+    /// Downsampling inside HiDiffusion's windows.
+    static func downsampleWithHiDiffusion(_ run: CaseRun) throws {
+        let unet = try run.model().unet()
+        let parameters = run.parameters
+        let steps = try parameters.integer("N", in: 1...100_000)
+        let stage = HiDiffusionStage(
+            family: try HiDiffusionCases.family(parameters, key: "hidiffusion"),
+            height: try parameters.integer("h", in: 1...4096),
+            width: try parameters.integer("w", in: 1...4096), steps: steps,
+            step: try parameters.integer("t", in: 0...(steps - 1)))
+        guard try stage == HiDiffusionStage(rad: parameters.flag("rad"), pool: parameters.flag("pool")) else {
+            throw GoldenError.failed("the stage is \(stage), which the reference's is not")
+        }
+        let shifts = try parameters.integers("shifts")
+        guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
+        let plan = UNetPlan(
+            rad: stage.rad, pool: stage.pool, windowShifts: shifts.map { UInt8($0) },
+            tokens: try downsamplingPlan(parameters, unet))
+        run.produce(image: "sample", try unet.forward(NetworkCases.unetInput(run, unet), plan: plan))
+    }
+
+    /// The reference goes by the width of a block's vectors: one factor for the first level of Stable Diffusion, one for the
+    /// second, which is SDXL's first.
+    private static func downsamplingPlan(_ parameters: Parameters, _ unet: UNet) throws -> TokenPlan {
+        let factors = try parameters.value("factors").arrayValue?.compactMap(\.doubleValue) ?? []
+        let channels = unet.configuration.channels
+        guard factors.count == 2, channels.count > 1 else { throw GoldenError.failed("\"factors\" are two numbers") }
+        var reductions: [Int: TokenReduction] = [:]
+        for (index, width) in channels.enumerated() where index < TokenPlan.levels.count {
+            let isFirst = channels.count == 4 && width == channels[0]
+            guard isFirst || width == channels[1] else { continue }
+            reductions[1 << index] = .downsampling(try downsampling(factors[isFirst ? 0 : 1], parameters))
+        }
+        return TokenPlan(reductions: reductions)
+    }
+
+    private static func downsampling(_ factor: Double, _ parameters: Parameters) throws -> TokenDownsampling {
+        guard let interpolation = TokenDownsampling.Interpolation(rawValue: try parameters.string("mode")) else {
+            throw GoldenError.failed("\"mode\" is nearest or nearest-exact")
+        }
+        guard (1...TokenDownsampling.factorLimit).contains(factor) else {
+            throw GoldenError.failed("a factor of \(factor) is not possible")
+        }
+        let mode = try parameters.optionalString("tokens_mode") ?? "keys/values"
+        guard mode == "all" || mode == "keys/values" else { throw GoldenError.failed("the mode \"\(mode)\" is not known") }
+        return TokenDownsampling(
+            factor: factor, interpolation: interpolation, scope: mode == "all" ? .all : .keysAndValues)
+    }
+
+    // MARK: Blocks
+
+    private struct BlockInput {
+        let height: Int
+        let width: Int
+        let tokens: Tensor
+        let text: Tensor
+
+        var area: Int { height * width }
+    }
+
+    private static func blockInput(_ run: CaseRun, _ unet: UNet) throws -> (block: String, BlockInput) {
+        let grid = try run.parameters.integers("grid")
+        guard grid.count == 2, grid.allSatisfy({ (1...4096).contains($0) }) else {
+            throw GoldenError.failed("\"grid\" must be height and width")
+        }
+        let tokens = try run.tensor("hidden_states", [nil, grid[0] * grid[1], nil])
+        let text = try run.tensor("encoder_hidden_states", [tokens.shape[0], nil, unet.configuration.textWidth])
+        let input = BlockInput(height: grid[0], width: grid[1], tokens: tokens, text: text)
+        return (try run.parameters.string("block"), input)
+    }
+}
