@@ -110,7 +110,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "patchloom-bench",
-            dependencies: ["Acceleration", "DiffusionModels", "StrictJSON", "TensorCore", "Weights", argumentParser],
+            dependencies: [
+                "Acceleration", "DiffusionModels", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering", "StrictJSON",
+                "TensorCore", "Weights", argumentParser,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser],
@@ -135,7 +138,10 @@ let package = Package(
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
-            ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+            [
+                "DiffusionModels", "Acceleration", "EmbeddedModel", "RandomStreams", "TensorCore", "Weights", "StrictJSON",
+                "TestSupport",
+            ]),
         tests(
             "RenderingTests",
             [

@@ -6,6 +6,8 @@ struct ForegroundMap {
     let colours: [Colour]
     /// Whether a cell belongs to what is shown.
     private(set) var isForeground: [Bool]
+    /// The number of the connected piece that a foreground cell belongs to; -1 for background.
+    private(set) var pieces: [Int]
 
     /// Red, green and blue, 0 to 255.
     struct Colour: Equatable {
@@ -13,31 +15,54 @@ struct ForegroundMap {
         var green = 0.0
         var blue = 0.0
 
-        func isLike(_ other: Colour) -> Bool {
-            square(red - other.red) + square(green - other.green) + square(blue - other.blue) < square(Colour.likeness)
+        func isLike(_ other: Colour, within distance: Double = Colour.likeness) -> Bool {
+            square(red - other.red) + square(green - other.green) + square(blue - other.blue) < square(distance)
         }
 
         /// Colours that lie nearer to each other, in 8-bit levels, are one colour.
         static let likeness = 45.0
+        /// Neighbouring cells that differ less belong to one gradient.
+        static let slope = 10.0
     }
 
-    /// - Parameter specksMax: pieces of so many cells and fewer are taken for stray strokes.
-    init(_ image: RGBImage, width: Int, height: Int, specksMax: Int) {
+    /// What is too small to be taken for what it seems, in cells.
+    struct Limits {
+        /// An area of fewer cells is no background but a part of what is shown. So a picture without an even background is all
+        /// foreground.
+        var backgroundMin: Int
+        /// Pieces of so many cells and fewer are stray strokes.
+        var specksMax: Int
+
+        /// For cells of a sixteenth of a side: a background holds a square of half a side, a speck fits into one of a sixth.
+        static let standard = Limits(backgroundMin: 64, specksMax: 8)
+    }
+
+    /// The map of a grid of `width × height` cells, at most as many as the picture has pixels.
+    init(_ image: RGBImage, width: Int, height: Int, limits: Limits) {
         let planes = image.channels.map { $0.reduced(width: width, height: height).values }
         self.width = width
         self.height = height
         colours = planes[0].indices.map { Colour(red: planes[0][$0], green: planes[1][$0], blue: planes[2][$0]) }
         isForeground = []
+        pieces = []
         let background = prevailingColour
         isForeground = colours.map { !$0.isLike(background) }
-        for piece in regions(where: { self.isForeground[$0] }) where piece.count <= specksMax {
+        growBackground()
+        for area in regions(where: { !self.isForeground[$0] }) where area.count < limits.backgroundMin {
+            for cell in area { isForeground[cell] = true }
+        }
+        for piece in regions(where: { self.isForeground[$0] }) where piece.count <= limits.specksMax {
             for cell in piece { isForeground[cell] = false }
         }
         fillHoles()
+        pieces = [Int](repeating: -1, count: colours.count)
+        for (number, piece) in regions(where: { self.isForeground[$0] }).enumerated() {
+            for cell in piece { pieces[cell] = number }
+        }
     }
 
-    /// The colour of the background: of all colours the one that has the largest share of the cells and of the cells along the
-    /// border together.
+    /// The colour of the background: the one with the largest share of all cells, to which half its share of the cells along the
+    /// border is added: a subject may fill more than half of a picture, but hardly its border too.
     private var prevailingColour: Colour {
         var weights: [Int: Double] = [:]
         let border = Double(max(1, 2 * (width + height) - 4))
@@ -47,7 +72,7 @@ struct ForegroundMap {
         }
         var members: [Int: [Int]] = [:]
         for (cell, colour) in colours.enumerated() {
-            let weight = 1 / Double(colours.count) + (touchesBorder(cell) ? 1 / border : 0)
+            let weight = 1 / Double(colours.count) + (touchesBorder(cell) ? 0.5 / border : 0)
             weights[bin(colour), default: 0] += weight
             members[bin(colour), default: []].append(cell)
         }
@@ -57,7 +82,10 @@ struct ForegroundMap {
             let centre = means[key] ?? Colour()
             return (centre, weights.reduce(0) { $0 + ((means[$1.key] ?? Colour()).isLike(centre) ? $1.value : 0) })
         }
-        return best.max { $0.weight < $1.weight }?.mean ?? Colour()
+        var colour = best.max { $0.weight < $1.weight }?.mean ?? Colour()
+        // The middle of all that is like it, which a bin's mean need not be.
+        for _ in 0..<4 { colour = mean(colours.indices.filter { colours[$0].isLike(colour) }) }
+        return colour
     }
 
     private static let binBits = 4
@@ -106,6 +134,18 @@ struct ForegroundMap {
         if y > 0 { cells.append(cell - width) }
         if y < height - 1 { cells.append(cell + width) }
         return cells
+    }
+
+    /// The background goes on where its colour changes slowly: a sky is one background from top to bottom.
+    private mutating func growBackground() {
+        var border = colours.indices.filter { !isForeground[$0] }
+        while let cell = border.popLast() {
+            for next in neighbours(of: cell)
+            where isForeground[next] && colours[next].isLike(colours[cell], within: Colour.slope) {
+                isForeground[next] = false
+                border.append(next)
+            }
+        }
     }
 
     /// Background that is enclosed by a piece which itself lies free of the picture's border belongs to the piece: the walls

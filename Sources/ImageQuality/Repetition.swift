@@ -1,33 +1,31 @@
 /// Whether a picture shows its subject several times.
 public enum Repetition {
-    /// Of all pairs of foreground points that have the same colour, the share that is separated: on the straight line between
-    /// the two lies background for at least a quarter of the model's native side. 0 for one compact subject, 1 - 1/k for k
-    /// copies that lie apart.
+    /// Of all pairs of foreground points that have the same colour, the share that is kept apart by background on the straight
+    /// line between the two: by a quarter of the native side where they belong to pieces that do not touch, else by a fifth of
+    /// the picture's longer side. 0 for one compact subject and for an empty picture, 1 - 1/k for k copies that lie apart.
     ///
-    /// - Parameter enlargement: how many times the picture's longer side is longer than the model's native side.
+    /// - Parameter enlargement: how many times the picture's longer side is longer than the model's native side, counted as 1 to
+    ///   8. The picture is looked at in cells of a sixteenth of the native side.
     public static func score(_ image: RGBImage, enlargement: Double) -> Double {
-        measure(image, enlargement: enlargement, cells: 16, gap: 4, specks: 3)
+        let longer = max(image.width, image.height)
+        let times = enlargement.isNaN ? 1 : min(max(enlargement, 1), enlargementMax)
+        let side = min(longer, Int((cellsPerNativeSide * times).rounded()))
+        func cells(_ length: Int) -> Int { max(1, (length * side + longer / 2) / longer) }
+        let map = ForegroundMap(image, width: cells(image.width), height: cells(image.height), limits: .standard)
+        return separatedShare(map, gaps: (betweenPieces, max(betweenPieces, side / withinPieceShare)))
     }
 
     /// Pictures that score more are taken to show their subject more than once.
-    public static let threshold = 0.15
+    public static let threshold = 0.2
 
-    static func measure(_ image: RGBImage, enlargement: Double, cells: Int, gap: Int, specks: Int) -> Double {
-        let longer = max(image.width, image.height)
-        let times = enlargement.isFinite ? min(max(enlargement, 1), 8) : 1
-        let side = min(Double(cells) * times, Double(longer))
-        let (width, height) = (gridSide(image.width, longer, side), gridSide(image.height, longer, side))
-        let map = ForegroundMap(image, width: width, height: height, specksMax: specks)
-        return separatedShare(map, gap: gap)
-    }
+    private static let enlargementMax = 8.0
+    private static let cellsPerNativeSide = 16.0
+    private static let betweenPieces = 4
+    private static let withinPieceShare = 5
+    /// Foreground points that are compared, spread evenly over all there are.
+    private static let pointsMax = 500
 
-    static func gridSide(_ length: Int, _ longer: Int, _ side: Double) -> Int {
-        min(length, max(1, Int((Double(length) * side / Double(longer)).rounded())))
-    }
-
-    static let pointsMax = 600
-
-    static func separatedShare(_ map: ForegroundMap, gap: Int) -> Double {
+    private static func separatedShare(_ map: ForegroundMap, gaps: (betweenPieces: Int, withinPiece: Int)) -> Double {
         let all = map.isForeground.indices.filter { map.isForeground[$0] }
         let count = min(all.count, pointsMax)
         let points = (0..<count).map { all[$0 * all.count / count] }
@@ -35,23 +33,25 @@ public enum Repetition {
         for (index, one) in points.enumerated() {
             for other in points[..<index] where map.colours[one].isLike(map.colours[other]) {
                 alike += 1
-                if isSeparated(one, other, map, gap) { separated += 1 }
+                let gap = map.pieces[one] == map.pieces[other] ? gaps.withinPiece : gaps.betweenPieces
+                if isSeparated(one, other, by: gap, map) { separated += 1 }
             }
         }
         return alike == 0 ? 0 : Double(separated) / Double(alike)
     }
 
-    static func isSeparated(_ one: Int, _ other: Int, _ map: ForegroundMap, _ gap: Int) -> Bool {
+    /// Whether the line between two cells has `gap` cells of background one after the other.
+    private static func isSeparated(_ one: Int, _ other: Int, by gap: Int, _ map: ForegroundMap) -> Bool {
         let (x, y) = (one % map.width, one / map.width)
         let (dx, dy) = (other % map.width - x, other / map.width - y)
         let steps = max(abs(dx), abs(dy))
         guard steps > gap else { return false }
         var run = 0
         for step in 0...steps {
-            // Rounded to the nearest cell.
-            let cx = x + (2 * dx * step + (dx < 0 ? -steps : steps)) / (2 * steps)
-            let cy = y + (2 * dy * step + (dy < 0 ? -steps : steps)) / (2 * steps)
-            run = map.isForeground[cy * map.width + cx] ? 0 : run + 1
+            // Rounded to the nearest cell, halves away from the start.
+            let column = x + (2 * dx * step + (dx < 0 ? -steps : steps)) / (2 * steps)
+            let row = y + (2 * dy * step + (dy < 0 ? -steps : steps)) / (2 * steps)
+            run = map.isForeground[row * map.width + column] ? 0 : run + 1
             if run >= gap { return true }
         }
         return false

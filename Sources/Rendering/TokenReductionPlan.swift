@@ -11,8 +11,8 @@ public struct TokenReductionPlan: Sendable, Equatable {
     let start: Double
     let end: Double
 
-    /// Blocks of fewer tokens are left alone while HiDiffusion makes feature maps smaller: there would be too few keys. Our rule;
-    /// the references have none.
+    /// Blocks of fewer tokens are left alone while HiDiffusion makes feature maps smaller: there would be too few keys. Our
+    /// rule; the references have none.
     static let leastTokensInHiDiffusion = 1024
 
     /// The calls that take part of `count`, counted from the first that is made: shares are multiplied as doubles and cut off.

@@ -184,7 +184,9 @@ extension TokenReductionRequest.Merging {
         guard let object = json.objectValue, object.keys.allSatisfy(Self.keys.contains),
             let ratio = object["ratio"]?.doubleValue, let width = object["sx"]?.intValue,
             let height = object["sy"]?.intValue,
-            let parts = TokenMerging.Parts(names: object["layers"]?.arrayValue?.map { $0.stringValue ?? "" } ?? []),
+            let parts = object["layers"]?.arrayValue.flatMap({
+                TokenMerging.Parts(names: $0.map { $0.stringValue ?? "" })
+            }),
             let destinations = object["destinations"]?.stringValue.flatMap({ TokenMerging.Destinations(rawValue: $0) }),
             let queriesOnly = object["queries_only"]?.boolValue
         else { return nil }

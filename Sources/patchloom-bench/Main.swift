@@ -5,5 +5,5 @@ import ArgumentParser
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "patchloom-bench", abstract: "Measures parts of Patchloom on this machine.",
-        subcommands: [UNetBench.self, OperationsBench.self])
+        subcommands: [UNetBench.self, OperationsBench.self, MethodsBench.self, RepetitionBench.self])
 }

@@ -37,7 +37,7 @@ struct UNetBench: ParsableCommand {
         let configuration = try UNetConfiguration(
             json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config))
         let unet = try UNet(WeightScope(RandomWeightSource(seed: 1)), configuration: configuration, context: context)
-        let input = family.input(batch: batch, latent: latent, context: context)
+        let input = family.input(batch: batch, height: latent, width: latent)
         let clock = ContinuousClock()
         var seconds: [Double] = []
         for run in 0...runs {

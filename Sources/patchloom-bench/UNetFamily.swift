@@ -1,6 +1,7 @@
 import ArgumentParser
 import DiffusionModels
 import TensorCore
+import Weights
 
 /// The published architectures that can be timed. The configurations are those of the checkpoints' `unet/config.json`, as far
 /// as they differ from the defaults of diffusers' `UNet2DConditionModel`.
@@ -36,6 +37,15 @@ enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
         }
     }
 
+    /// The whole model that the U-Net belongs to.
+    var checkpointFamily: CheckpointFamily {
+        switch self {
+        case .sd15: .stableDiffusion1
+        case .sd21: .stableDiffusion2
+        case .sdxl: .stableDiffusionXL
+        }
+    }
+
     private var textWidth: Int {
         switch self {
         case .sd15: 768
@@ -45,9 +55,9 @@ enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
     }
 
     /// A latent, a text of 77 tokens and what else the architecture takes, all uniform in ±1.
-    func input(batch: Int, latent: Int, context: ComputeContext) -> UNetInput {
+    func input(batch: Int, height: Int, width: Int) -> UNetInput {
         UNetInput(
-            sample: uniform([batch, latent, latent, 4]), timesteps: [500], text: uniform([batch, 77, textWidth]),
+            sample: uniform([batch, height, width, 4]), timesteps: [500], text: uniform([batch, 77, textWidth]),
             textEmbeds: self == .sdxl ? uniform([batch, 1280]) : nil, timeIDs: self == .sdxl ? uniform([batch, 6]) : nil)
     }
 

@@ -1,0 +1,28 @@
+extension ModelSource {
+    /// A published model as its folder in diffusers' layout, but without weights: renders can be planned with it, nothing can be
+    /// computed. Stable Diffusion 2.x is that which predicts v at 768 px.
+    public static func withoutWeights(_ family: CheckpointFamily) -> ModelSource {
+        var files = PublishedConfiguration(CheckpointTraits(published: family), prediction: nil).files(textLayers: 23)
+        for component in ["text_encoder", "text_encoder_2"] where files[component + "/config.json"] != nil {
+            files[component + "/model.safetensors"] = emptySafetensors
+        }
+        for component in ["unet", "vae"] { files[component + "/diffusion_pytorch_model.safetensors"] = emptySafetensors }
+        let name = family.rawValue
+        return ModelSource(
+            name: name, store: FileStore(name: name, files: files.mapValues { FileBytes($0) }), variant: nil, renamed: [:],
+            isPlain: true)
+    }
+
+    /// A header of two bytes, `{}`, after its length.
+    private static let emptySafetensors: [UInt8] = [2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)
+}
+
+extension CheckpointTraits {
+    /// Those of the family's published base model.
+    fileprivate init(published family: CheckpointFamily) {
+        self.family = family
+        inputChannels = 4
+        (prediction, resolution, latentStatistics) = (nil, nil, nil)
+        (hasZeroSNR, isTurbo) = (false, false)
+    }
+}

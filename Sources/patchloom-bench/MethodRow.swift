@@ -1,0 +1,94 @@
+import Acceleration
+import Rendering
+import StrictJSON
+
+/// One method of a comparison: the kinds of U-Net calls that it makes and what they cost.
+struct MethodRow {
+    /// Of one call with a single image.
+    struct Cost {
+        var seconds: Double
+        /// Multiplications and additions.
+        var operations: UInt64
+        /// The most bytes of activations at once.
+        var activationBytes: Int
+    }
+
+    struct Part {
+        var calls: UNetCalls
+        var cost: Cost
+    }
+
+    var name: String
+    var parts: [Part]
+
+    var evaluations: Int { parts.reduce(0) { $0 + $1.calls.evaluations } }
+    var seconds: Double { parts.reduce(0) { $0 + $1.cost.seconds * Double($1.calls.evaluations) } }
+    var operations: Double { parts.reduce(0) { $0 + Double($1.cost.operations) * Double($1.calls.evaluations) } }
+    var activationBytes: Int { parts.map(\.cost.activationBytes).max() ?? 0 }
+
+    /// For people. The sums are those of a whole picture.
+    ///
+    /// - Parameter base: the method that the others are held against.
+    func lines(base: MethodRow) -> [String] {
+        let total =
+            column(name, 28) + column("\(evaluations) calls", 14, right: true)
+            + column(decimal(operations * 1e-12, 1) + " TFLOP", 18, right: true)
+            + column(decimal(seconds, 0) + " s extrapolated", 24, right: true)
+            + column(decimal(base.seconds / seconds, 2) + "× as fast as \(base.name)", 28, right: true)
+        return [total]
+            + parts.map { part in
+                column("  \(part.title)", 28) + column("\(part.calls.evaluations) calls", 14, right: true)
+                    + column(decimal(Double(part.cost.operations) * 1e-12, 3) + " TFLOP each", 18, right: true)
+                    + column(decimal(part.cost.seconds, 3) + " s each", 24, right: true)
+                    + column("\(part.cost.activationBytes >> 20) MiB of activations", 28, right: true)
+            }
+    }
+
+    func json(base: MethodRow) -> JSONValue {
+        var object = JSONObject()
+        object["method"] = .string(name)
+        object["unet_evaluations"] = .integer(Int64(evaluations))
+        object["tflop"] = .number(operations * 1e-12)
+        object["seconds_extrapolated"] = .number(seconds)
+        object["relative_to"] = .string(base.name)
+        object["speed_up"] = .number(base.seconds / seconds)
+        object["peak_activation_bytes"] = .integer(Int64(activationBytes))
+        object["calls"] = .array(parts.map(\.json))
+        return .object(object)
+    }
+}
+
+extension MethodRow.Part {
+    /// What the U-Net is given and what is switched on.
+    var title: String { (["\(calls.width)×\(calls.height)"] + calls.plan.switchedOn).joined(separator: " ") }
+
+    var json: JSONValue {
+        var object = JSONObject()
+        object["latent_width"] = .integer(Int64(calls.width))
+        object["latent_height"] = .integer(Int64(calls.height))
+        object["switched_on"] = .array(calls.plan.switchedOn.map { .string($0) })
+        object["unet_evaluations"] = .integer(Int64(calls.evaluations))
+        object["seconds"] = .number(cost.seconds)
+        object["tflop"] = .number(Double(cost.operations) * 1e-12)
+        object["peak_activation_bytes"] = .integer(Int64(cost.activationBytes))
+        return .object(object)
+    }
+}
+
+extension UNetPlan {
+    /// In words.
+    var switchedOn: [String] {
+        var words: [String] = []
+        if rad { words.append("rad") }
+        if pool { words.append("pool") }
+        if windowShifts != nil { words.append("windows") }
+        let reductions = tokens.reductions.sorted { $0.key < $1.key }
+        words += reductions.map { level, reduction in
+            switch reduction {
+            case .downsampling(let method): "todo:\(level)/\(decimal(method.factor, 2))"
+            case .merging(let method): "tome:\(level)/\(decimal(method.ratio, 2))"
+            }
+        }
+        return words
+    }
+}

@@ -1,0 +1,128 @@
+import Acceleration
+import ArgumentParser
+import DiffusionModels
+import MethodComparison
+import Rendering
+import StrictJSON
+import TensorCore
+import Weights
+
+/// `patchloom-bench methods`: what a whole picture would take by each method, from one timed U-Net call of each kind that its
+/// plan has. Weights are random; time does not depend on their values.
+struct MethodsBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "methods",
+        abstract: "Compares methods on a published Stable Diffusion architecture, with random weights, by extrapolation.",
+        discussion: """
+            Each method's render is planned as it would run. U-Net calls that differ in size or in what is switched on are timed \
+            once each, with one image, and their times and counted arithmetic are multiplied by how often the plan has them. Text \
+            encoder, autoencoder and transport are left out. Every sum is said to be extrapolated.
+            """)
+
+    @Option(help: "Architecture: sd15, sd21 or sdxl.") var family = UNetFamily.sd15
+    @Option(help: "Side of the square picture in pixels.") var size = 1024
+    @Option(help: "Denoising steps.") var steps = 50
+    @Option(help: "Methods with commas between them, words joined by +, such as direct,cut+hidiffusion.")
+    var methods = "direct,hidiffusion,cut"
+    @Option(help: "Timed calls of each kind; the best counts.") var repeats = 1
+    @Option(help: "Threads that compute.") var threads = 2
+    @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
+    @Flag(help: "Print one JSON line.") var json = false
+
+    func validate() throws {
+        guard (64...8192).contains(size), size % 64 == 0 else {
+            throw ValidationError("--size \(size) is not possible: choose a multiple of 64 from 64 to 8192.")
+        }
+        guard (1...1000).contains(steps) else { throw ValidationError("--steps \(steps) is not possible: choose 1 to 1000.") }
+        guard (1...100).contains(repeats) else {
+            throw ValidationError("--repeats \(repeats) is not possible: choose 1 to 100.")
+        }
+    }
+
+    func run() throws {
+        let plans = try planned()
+        let context = try ComputeContext(backend: backend, threads: threads)
+        let unet = try UNet(
+            WeightScope(RandomWeightSource(seed: 1)),
+            configuration: UNetConfiguration(
+                json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config)), context: context)
+        var timer = CallTimer(unet: unet, context: context, family: family, repeats: repeats)
+        // What is dear comes last, so that a wrong setting of it does not cost the others.
+        var rows: [MethodRow] = []
+        for plan in plans {
+            let calls = try plan.calls.map { MethodRow.Part(calls: $0, cost: try timer.cost(of: $0)) }
+            rows.append(MethodRow(name: plan.name, parts: calls))
+        }
+        report(rows, context)
+    }
+
+    private struct Planned {
+        var name: String
+        var calls: [UNetCalls]
+    }
+
+    /// The U-Net calls of every method. Everything that can be wrong is found before anything is timed.
+    private func planned() throws -> [Planned] {
+        let model = try ModelDescription(source: .withoutWeights(family.checkpointFamily))
+        var request = RenderRequest()
+        request.prompt = "a harbour at dawn"
+        (request.width, request.height, request.steps) = (size, size, steps)
+        return try MethodRecipe.list(methods).map { recipe in
+            let machine = try RenderMachine(
+                request: recipe.applied(to: request, native: model.nativeSize), model: model)
+            return Planned(name: recipe.name, calls: try UNetCalls.all(of: machine))
+        }
+    }
+
+    private func report(_ rows: [MethodRow], _ context: ComputeContext) {
+        let title = "\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(threads) threads, \(context.numericsClass)"
+        if json {
+            var line = JSONObject()
+            line["family"] = .string(family.rawValue)
+            line["size"] = .integer(Int64(size))
+            line["steps"] = .integer(Int64(steps))
+            line["threads"] = .integer(Int64(threads))
+            line["repeats"] = .integer(Int64(repeats))
+            line["numerics_class"] = .string(context.numericsClass)
+            line["extrapolated"] = true
+            line["methods"] = .array(rows.map { $0.json(base: rows[0]) })
+            print(String(decoding: JSONValue.object(line).canonicalBytes(), as: UTF8.self))
+        } else {
+            print(title)
+            for row in rows { row.lines(base: rows[0]).forEach { print($0) } }
+        }
+    }
+}
+
+/// Times each kind of U-Net call once.
+private struct CallTimer {
+    let unet: UNet
+    let context: ComputeContext
+    let family: UNetFamily
+    let repeats: Int
+    private var known: [(calls: UNetCalls, cost: MethodRow.Cost)] = []
+
+    init(unet: UNet, context: ComputeContext, family: UNetFamily, repeats: Int) {
+        (self.unet, self.context, self.family, self.repeats) = (unet, context, family, repeats)
+    }
+
+    /// Of one call with a single image.
+    mutating func cost(of calls: UNetCalls) throws -> MethodRow.Cost {
+        if let found = known.first(where: { $0.calls.isOfOneKind(with: calls) }) { return found.cost }
+        let input = family.input(batch: 1, height: calls.height, width: calls.width)
+        let clock = ContinuousClock()
+        var cost = MethodRow.Cost(seconds: .infinity, operations: 0, activationBytes: 0)
+        for _ in 0..<repeats {
+            let before = context.operations
+            context.forgetPeak()
+            let elapsed = try clock.measure { _ = try unet.forward(input, plan: calls.plan) }
+            let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+            cost.seconds = min(cost.seconds, seconds)
+            cost.operations = context.operations - before
+            cost.activationBytes = context.peakActivationBytes
+        }
+        context.trimMemory()
+        known.append((calls, cost))
+        return cost
+    }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import Foundation
+import ImageFiles
+import ImageQuality
+
+/// `patchloom-bench repetition DIR`: how often the repetition score agrees with people who looked at the pictures.
+struct RepetitionBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "repetition",
+        abstract: "Holds the repetition score against pictures that were labelled by eye.",
+        discussion: """
+            The folder has PNG files and a labels.txt, whose lines name a file, how many times larger than the model's native side \
+            its picture is, and what was seen: repeats or single. Lines that begin with # are comments. Each picture is printed \
+            with its score, those that are judged wrongly are marked, and the last line counts false alarms and misses.
+            """)
+
+    @Argument(help: "A folder of pictures with a labels.txt.") var folder: String
+
+    func run() throws {
+        let root = URL(fileURLWithPath: folder)
+        let text = try String(contentsOf: root.appendingPathComponent("labels.txt"), encoding: .utf8)
+        let pictures = try LabelledPicture.list(text)
+        var tally = Tally()
+        for picture in pictures {
+            let image = try PNGDecoder.decode(file: root.appendingPathComponent(picture.path).path)
+            let score = Repetition.score(
+                RGBImage(width: image.width, height: image.height, rgb: image.rgb), enlargement: picture.enlargement)
+            let isRight = tally.count(score > Repetition.threshold, picture.repeats)
+            print(
+                column(picture.path, 40), decimal(score, 3), picture.repeats ? "repeats" : "single ",
+                isRight ? "" : picture.repeats ? "MISSED" : "FALSE ALARM")
+        }
+        print(tally.line)
+    }
+
+    private struct Tally {
+        var single = 0
+        var repeating = 0
+        var falseAlarms = 0
+        var misses = 0
+
+        /// Whether the verdict is the label.
+        mutating func count(_ verdict: Bool, _ label: Bool) -> Bool {
+            if label {
+                repeating += 1
+                misses += verdict ? 0 : 1
+            } else {
+                single += 1
+                falseAlarms += verdict ? 1 : 0
+            }
+            return verdict == label
+        }
+
+        var line: String {
+            "\(falseAlarms) false alarms in \(single) single, \(misses) misses in \(repeating) repeating pictures, threshold "
+                + decimal(Repetition.threshold, 2)
+        }
+    }
+}
+
+/// One line of a list of labels.
+struct LabelledPicture {
+    var path: String
+    var enlargement: Double
+    var repeats: Bool
+
+    /// Throws for a line that is none, with its number.
+    static func list(_ text: String) throws -> [LabelledPicture] {
+        try text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { number, line in
+            if line.hasPrefix("#") || line.allSatisfy(\.isWhitespace) { return nil }
+            let words = line.split(separator: " ")
+            guard words.count >= 3, let enlargement = Double(words[1]), (1...64).contains(enlargement),
+                ["repeats", "single"].contains(words[2])
+            else {
+                throw ValidationError(
+                    "labels.txt:\(number + 1): give a file, its enlargement from 1 to 64, and repeats or single.")
+            }
+            return LabelledPicture(path: String(words[0]), enlargement: enlargement, repeats: words[2] == "repeats")
+        }
+    }
+}
