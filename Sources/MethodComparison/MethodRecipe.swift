@@ -1,3 +1,4 @@
+import Acceleration
 import PatchGeometry
 public import Rendering
 
@@ -96,6 +97,13 @@ struct MethodWord: Sendable {
                 draft.request.patch = draft.request.patch ?? 2 * draft.native
             }
         },
+        // One half of HiDiffusion each.
+        MethodWord(name: "raunet", isWhole: false) { draft in
+            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.windows) = (.on, false)
+        },
+        MethodWord(name: "windows", isWhole: false) { draft in
+            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.raunet) = (.on, false)
+        },
         // Hires: the later stages in views.
         MethodWord(name: "tiled", isWhole: false) { $0.request.refinement.tiled = true },
         // CutDiffusion at the native size, at twice of it and so on before the picture's own.
@@ -136,7 +144,7 @@ struct MethodDraft {
     var enlargement: Double { (Double(request.width) * Double(request.height)).squareRoot() / Double(max(1, native)) }
 
     /// 1, 2, 4 and so on, as long as they are clearly smaller than the picture.
-    var doublings: [Double] { (0..<8).map { Double(1 << $0) }.filter { $0 * 1.2 < enlargement } }
+    var doublings: [Double] { RefinementSettings.doublings(towards: enlargement) }
 
     /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.
     mutating func reduceTokens(_ change: (inout TokenReductionRequest, TokenReductionRequest?) -> Void) {
