@@ -228,7 +228,8 @@ struct PassResolution {
     }
 
     private func structureSteps(_ sampler: Sampler) throws -> Int {
-        guard method == .cut else { return 0 }
+        // A stage of one call refines what is there; there is nothing to split.
+        guard method == .cut, sampler.calls > 1 || request.method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
         return try PhaseSchedule(
             steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)

@@ -42,9 +42,9 @@ enum StubNetwork {
                 Float($0)
             }
             return .prediction(latent)
-        case .decode:
-            return .pixels(
-                width: plan.width, height: plan.height, rgb: [UInt8](repeating: 9, count: plan.width * plan.height * 3))
+        case .decode(let latent):
+            let (width, height) = (latent.width * 8, latent.height * 8)
+            return .pixels(width: width, height: height, rgb: [UInt8](repeating: 9, count: width * height * 3))
         }
     }
 }

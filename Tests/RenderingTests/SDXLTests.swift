@@ -13,6 +13,7 @@ import Weights
 
     private func request(_ change: (inout RenderRequest) -> Void) -> RenderRequest {
         var request = RenderRequest()
+        request.stages = []
         (request.width, request.height, request.prompt, request.steps) = (256, 256, "a fox", 4)
         change(&request)
         return request
