@@ -78,7 +78,7 @@ let package = Package(
                 "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
-        library("MethodComparison", ["ImageQuality", "PatchGeometry", "Rendering"]),
+        library("MethodComparison", ["Acceleration", "ImageQuality", "PatchGeometry", "Rendering"]),
 
         // Moving bytes.
         library("Messages", ["CSystem", "StrictJSON"]),

@@ -1,3 +1,5 @@
+import Acceleration
+import PatchGeometry
 public import Rendering
 
 /// A way to make a picture that can be compared with others, by words joined with `+`, such as `cut+hidiffusion`.
@@ -23,7 +25,7 @@ public struct MethodRecipe: Sendable {
                 let known = MethodWord.all.map(\.name).joined(separator: ", ")
                 throw RenderError(
                     .invalidRequest,
-                    "\"\(part)\" is no method to compare: choose from \(known), or join several by +, such as cut+hidiffusion.")
+                    "\"\(part)\" is no method to compare: choose from \(known), or join several by +, such as cut+feather.")
             }
             guard !words.contains(where: { $0.name == word.name }) else {
                 throw RenderError(.invalidRequest, "The method \(name) has the word \(word.name) twice: give it once.")
@@ -60,13 +62,13 @@ public struct MethodRecipe: Sendable {
 
     /// The request made by this recipe.
     ///
-    /// - Parameter native: the model's native side in pixels.
+    /// - Parameters:
+    ///   - request: of the size that is wanted.
+    ///   - native: the model's native side in pixels.
     public func applied(to request: RenderRequest, native: Int) -> RenderRequest {
-        var result = request
-        (result.method, result.hiDiffusion) = (.direct, .off)
-        for word in words { word.apply(&result, native) }
-        if result.method == .direct { result.clearCutSettings() }
-        return result
+        var draft = MethodDraft(asked: request, native: native)
+        for word in words { word.apply(&draft) }
+        return draft.finished
     }
 }
 
@@ -75,26 +77,103 @@ struct MethodWord: Sendable {
     let name: String
     /// Whether it says how the whole picture is made; of such words a recipe has at most one, and without one it is `direct`.
     let isWhole: Bool
-    /// Changes a request that would make the picture directly, without HiDiffusion, for a model of this native side in pixels.
-    let apply: @Sendable (_ request: inout RenderRequest, _ native: Int) -> Void
+    let apply: @Sendable (inout MethodDraft) -> Void
 
     /// All words there are.
     static let all = [
         // What `render` does when nothing is said.
-        MethodWord(name: "auto", isWhole: true) { request, _ in (request.method, request.hiDiffusion) = (.auto, .auto) },
-        MethodWord(name: "direct", isWhole: true) { request, _ in request.method = .direct },
-        MethodWord(name: "cut", isWhole: true) { request, _ in request.method = .cut },
+        MethodWord(name: "auto", isWhole: true) { draft in
+            (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
+            draft.request.tokenReduction = draft.asked.tokenReduction
+        },
+        MethodWord(name: "direct", isWhole: true) { $0.request.method = .direct },
+        MethodWord(name: "hires", isWhole: true) { $0.request.method = .hires },
+        MethodWord(name: "multidiffusion", isWhole: true) { $0.request.method = .multidiffusion },
+        MethodWord(name: "cut", isWhole: true) { $0.request.method = .cut },
         // HiDiffusion needs a U-Net input that is larger than the native size.
-        MethodWord(name: "hidiffusion", isWhole: false) { request, native in
-            request.hiDiffusion = .on
-            if request.method == .cut { request.patch = request.patch ?? 2 * native }
+        MethodWord(name: "hidiffusion", isWhole: false) { draft in
+            draft.request.hiDiffusion = .on
+            if [.cut, .multidiffusion].contains(draft.request.method) {
+                draft.request.patch = draft.request.patch ?? 2 * draft.native
+            }
+        },
+        // One half of HiDiffusion each.
+        MethodWord(name: "raunet", isWhole: false) { draft in
+            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.windows) = (.on, false)
+        },
+        MethodWord(name: "windows", isWhole: false) { draft in
+            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.raunet) = (.on, false)
+        },
+        // Hires: the later stages in views.
+        MethodWord(name: "tiled", isWhole: false) { $0.request.refinement.tiled = true },
+        // CutDiffusion at the native size, at twice of it and so on before the picture's own.
+        MethodWord(name: "staged", isWhole: false) { draft in
+            if draft.request.stages?.isEmpty ?? true { draft.request.stages = draft.doublings }
+        },
+        // CutDiffusion's structure phase on the whole canvas.
+        MethodWord(name: "whole", isWhole: false) { $0.request.structure = .whole },
+        MethodWord(name: "feather", isWhole: false) { $0.request.blending = .feather },
+        // Token merging at tomesd's ratio.
+        MethodWord(name: "tome", isWhole: false) { draft in
+            draft.reduceTokens { $0.merging = $1?.merging ?? TokenReductionRequest.Merging(ratio: 0.5) }
+        },
+        // Token downsampling by as much as the picture is larger than the native one, as its authors do.
+        MethodWord(name: "todo", isWhole: false) { draft in
+            let factor = max(2, draft.enlargement.rounded())
+            draft.reduceTokens { $0.downsampling = $1?.downsampling ?? TokenReductionRequest.Downsampling(factors: [factor]) }
         },
     ]
 }
 
-extension RenderRequest {
-    /// Settings that only CutDiffusion has.
-    fileprivate mutating func clearCutSettings() {
-        (patch, stride, structureFraction, detailGuidanceScale) = (nil, nil, nil, nil)
+/// A request on its way through a recipe.
+struct MethodDraft {
+    /// What the user asked for.
+    let asked: RenderRequest
+    /// The model's native side in pixels.
+    let native: Int
+    /// Begins as the picture made directly, with nothing that makes it faster.
+    var request: RenderRequest
+
+    init(asked: RenderRequest, native: Int) {
+        (self.asked, self.native) = (asked, native)
+        request = asked
+        (request.method, request.hiDiffusion, request.tokenReduction) = (.direct, .off, nil)
+    }
+
+    /// How many times the native side the picture's is, by its area.
+    var enlargement: Double { (Double(request.width) * Double(request.height)).squareRoot() / Double(max(1, native)) }
+
+    /// 1, 2, 4 and so on, as long as they are clearly smaller than the picture.
+    var doublings: [Double] { RefinementSettings.doublings(towards: enlargement) }
+
+    /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.
+    mutating func reduceTokens(_ change: (inout TokenReductionRequest, TokenReductionRequest?) -> Void) {
+        var tokens = request.tokenReduction ?? TokenReductionRequest()
+        if let asked = asked.tokenReduction { (tokens.start, tokens.end) = (asked.start, asked.end) }
+        change(&tokens, asked.tokenReduction)
+        request.tokenReduction = tokens
+    }
+
+    /// The request without settings that its method does not have. Where nothing is said, methods are as published and not as
+    /// the model's recommendation has them: views uniform, CutDiffusion in one stage.
+    var finished: RenderRequest {
+        var result = request
+        let hasViews = [.cut, .multidiffusion].contains(result.method) || result.refinement.tiled == true
+        switch result.method {
+        case .auto: return result
+        case .direct, .multidiffusion: (result.stages, result.refinement) = (nil, RefinementSettings())
+        case .hires: break
+        case .cut:
+            result.stages = result.stages ?? []
+            if result.stages == [] { result.refinement = RefinementSettings() }
+        }
+        if result.method != .cut { (result.structure, result.structureFraction) = (nil, nil) }
+        if hasViews {
+            result.blending = result.blending ?? .uniform
+        } else {
+            (result.patch, result.stride, result.jitter, result.blending) = (nil, nil, nil, nil)
+            result.detailGuidanceScale = nil
+        }
+        return result
     }
 }

@@ -65,14 +65,16 @@ public struct RecommendedSettings: Sendable, Equatable {
     public var structureFraction = StructureFraction.half
     /// Beyond the native size.
     public var method = RenderMethod.cut
-    /// Sizes at which CutDiffusion makes the picture before its own, as multiples of the native size; those that are near the
-    /// picture's or beyond it are left out.
-    public var stages: [Double] = []
+    /// Whether the picture is made at smaller sizes first, each twice the one before.
+    public var isStaged = true
     public var upscaler = Upscaler.lanczos
     public var blending = ViewBlending.uniform
+    /// Guidance of the views that refine an enlarged result; nil is the guidance of all else.
+    public var refiningGuidance: Float?
 
-    /// How much of a stage's enlarged result is given up.
-    func denoisingStrength(_ method: RenderMethod) -> Float { 0.7 }
+    /// How much of a stage's enlarged result is given up. A picture that is refined in views knows what it is to be; at once
+    /// it may be changed more.
+    func denoisingStrength(_ method: RenderMethod) -> Float { method == .hires ? 0.5 : 0.35 }
 
     /// What diffusion models in general are used with; the structure fraction is CutDiffusion's.
     public static let general = RecommendedSettings()
@@ -82,6 +84,7 @@ public struct RecommendedSettings: Sendable, Equatable {
         var settings = RecommendedSettings()
         settings.guidanceScale = 5
         settings.structureFraction = StructureFraction("0.4") ?? .half
+        settings.refiningGuidance = 1
         return settings
     }()
 

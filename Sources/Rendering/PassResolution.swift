@@ -51,7 +51,19 @@ struct PassResolution {
                     index, size, sampler: index == 0 ? sampler : later, drawOffset: offset,
                     isLast: index == sizes.count - 1))
         }
+        try checkStructureIsUsed(passes)
         return passes
+    }
+
+    /// A structure phase that no stage comes to must not be ignored in silence.
+    private func checkStructureIsUsed(_ passes: [ResolvedPass]) throws(RenderError) {
+        guard request.structureFraction != nil || request.structure != nil, passes.count > 1,
+            passes.allSatisfy({ $0.pass.structureCalls == 0 })
+        else { return }
+        throw RenderError(
+            .invalidRequest,
+            "No stage comes to a structure phase at the denoising strength: raise it, or leave structure and structure "
+                + "fraction out.")
     }
 
     /// Sides of a canvas in latents.
@@ -88,7 +100,7 @@ struct PassResolution {
             try check(factors)
             return factors
         case .cut:
-            let factors = request.stages ?? (source == nil ? model.recommended.stages.filter { $0 * 1.2 < enlargement } : [])
+            let factors = request.stages ?? (choosesStages ? RefinementSettings.doublings(towards: enlargement) : [])
             guard source == nil || factors.isEmpty else { throw Self.noSource("A picture in stages") }
             try check(factors)
             if factors.isEmpty, request.refinement != RefinementSettings() {
@@ -98,6 +110,12 @@ struct PassResolution {
             }
             return factors
         }
+    }
+
+    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as published.
+    private var choosesStages: Bool {
+        request.method == .auto && model.recommended.isStaged && source == nil && request.structureFraction == nil
+            && request.structure == nil
     }
 
     private func check(_ factors: [Double]) throws(RenderError) {
@@ -126,7 +144,7 @@ struct PassResolution {
     private func pass(
         _ index: Int, _ size: Size, sampler: Sampler, drawOffset: Int, isLast: Bool
     ) throws(RenderError) -> ResolvedPass {
-        let start = index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
+        let start = index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength(sampler)) : source == nil ? .noise : .source
         let first = index == 0 ? source?.firstCall ?? 0 : try firstCall(sampler)
         let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler) : nil
         let isPlain = method == .hires && request.hiDiffusion != .on
@@ -155,13 +173,15 @@ struct PassResolution {
 
     private var upscaler: Upscaler { request.refinement.upscaler ?? model.recommended.upscaler }
 
-    /// The decimal number that the user wrote: 0.7 of 10 steps are 7.
-    private var strength: Double {
-        Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
+    /// What the user wrote, as the decimal number it was: 0.7 of 10 steps are 7. What the program chooses leaves a step to do.
+    private func strength(_ sampler: Sampler) -> Double {
+        if let asked = request.refinement.strength { return Double(asked.description) ?? 1 }
+        let chosen = Double(model.recommended.denoisingStrength(method).description) ?? 1
+        return max(chosen, min(1, 1.000001 / Double(sampler.steps)))
     }
 
     private func firstCall(_ sampler: Sampler) throws(RenderError) -> Int {
-        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) } catch {
+        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength(sampler)) } catch {
             throw RenderError(.invalidRequest, error.message)
         }
     }

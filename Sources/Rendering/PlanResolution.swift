@@ -32,14 +32,13 @@ struct PlanResolution {
         let method = resolvedMethod
         try checkSettingsBelong(to: method)
         let passes = try PassResolution(self, method, sampler, source).passes()
-        let isCut = passes.contains { $0.cut != nil }
         let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
         try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
-        let text = try resolvedText(isCut: isCut)
+        let text = try resolvedText(passes)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, passes: passes.map(\.pass), source: source,
-            guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
+            guidanceScale: guidance, detailGuidanceScale: detailGuidance(passes), guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
             eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
             noiseSchedule: request.noiseSchedule, blending: request.blending ?? model.recommended.blending,
@@ -186,7 +185,13 @@ struct PlanResolution {
 
 extension PlanResolution {
     private var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
-    private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
+
+    /// Of the views: where they refine an enlarged result they may need less.
+    private func detailGuidance(_ passes: [ResolvedPass]) -> Float {
+        let refines = passes.count > 1 && passes.contains { $0.cut != nil }
+        return request.detailGuidanceScale ?? (refines ? model.recommended.refiningGuidance : nil) ?? guidance
+    }
+
     var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
     /// A recipe of HiDiffusion that is not the model's.
@@ -201,7 +206,7 @@ extension PlanResolution {
 
     /// The prompts' rows; each phase's own scale decides whether it is guided.
     private func resolvedText(
-        isCut: Bool
+        _ passes: [ResolvedPass]
     ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
         let layers = model.encoders.map(\.layers).min() ?? 1
         let clipSkip = max(request.clipSkip ?? model.clipSkip, model.clipSkip)
@@ -211,7 +216,7 @@ extension PlanResolution {
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
                     + "\(layers + 1).")
         }
-        let isGuided = guidance > 1 || (isCut && detailGuidance > 1)
+        let isGuided = guidance > 1 || (passes.contains { $0.cut != nil } && detailGuidance(passes) > 1)
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
         if clipSkip != request.clipSkip ?? clipSkip {

@@ -46,6 +46,18 @@ public struct RefinementSettings: Sendable, Equatable {
 
     public init() {}
 
+    /// The stages of a picture that is `enlargement` times as large as the model's native size: each is twice the one before,
+    /// and the last is clearly smaller than the picture.
+    public static func doublings(towards enlargement: Double) -> [Double] {
+        var stages: [Double] = []
+        var factor = 1.0
+        while factor * 1.2 < enlargement, stages.count < RenderRequest.stageLimit {
+            stages.append(factor)
+            factor *= 2
+        }
+        return stages
+    }
+
     func validated() throws(RenderError) {
         if let strength, !(strength > 0 && strength <= 1) {
             throw RenderError(

@@ -105,7 +105,7 @@ public struct RenderPlan: Sendable, Equatable {
     private var guidanceLine: String {
         func named(_ scale: Float) -> String { scale > 1 ? "guidance \(scale)" : "no guidance" }
         var line = named(guidanceScale)
-        if cut != nil, detailGuidanceScale != guidanceScale { line += ", in the detail phase \(named(detailGuidanceScale))" }
+        if cut != nil, detailGuidanceScale != guidanceScale { line += ", in views \(named(detailGuidanceScale))" }
         if guidanceRescale > 0 { line += ", rescaled by \(guidanceRescale)" }
         return line + ", clip skip \(clipSkip)"
     }

@@ -69,7 +69,7 @@ struct MethodOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "uniform (all views of a point count alike, as published) or feather (less towards their borders).",
+            "uniform (all views of a point count alike, as published) or feather (less towards their borders; default: uniform).",
             valueName: "weights"))
     var blend: String?
 
@@ -87,15 +87,15 @@ struct MethodOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Sizes at which the picture is made before its own, as multiples of the native size, such as 1,2; none for not at all "
-                + "(default: what suits method and size).",
+            "Sizes at which the picture is made before its own, as multiples of the native size, such as 1,2, or none (default: of the "
+                + "method auto each twice the one before, of cut none, of hires 1).",
             valueName: "factors"))
     var stages: String?
 
     @Option(
         name: [.customLong("denoising-strength"), .customLong("hires-denoising-strength")], parsing: .unconditional,
         help: ArgumentHelp(
-            "How much of a stage's enlarged result the next one gives up, above 0 to 1 (default: what suits the method).",
+            "How much of a stage's enlarged result the next one gives up, above 0 to 1 (default: 0.35, of hires 0.5).",
             valueName: "strength"))
     var denoisingStrength: Float?
 

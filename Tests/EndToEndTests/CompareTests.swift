@@ -76,7 +76,8 @@ extension EndToEnd {
 
         @Test(
             arguments: [
-                (["--methods", "direct,magic"], "auto, direct, cut, hidiffusion"), (["--methods", "direct,direct"], "same"),
+                (["--methods", "direct,magic"], "auto, direct, hires, multidiffusion, cut, hidiffusion"),
+                (["--methods", "direct,direct"], "same"),
                 (["--scale", "2,zwei"], "--scale"), (["--scale", "0.5"], "--scale"),
                 (["--scale", "2", "-W", "256"], "--scale"),
                 (["--method", "cut"], "--methods"), (["--hidiffusion", "on"], "--methods"), (["-i", "a.png"], "-i"),

@@ -15,35 +15,97 @@ import Testing
     /// With every setting that belongs to some method.
     static var asked: RenderRequest {
         var request = RenderRequest()
-        (request.patch, request.stride, request.structureFraction) = (256, 64, StructureFraction("0.4"))
+        (request.prompt, request.width, request.height) = ("an apple", 512, 512)
+        (request.patch, request.stride, request.jitter, request.blending) = (256, 64, 8, .feather)
+        (request.structureFraction, request.structure, request.stages) = (StructureFraction("0.4"), .patches, [1])
         (request.detailGuidanceScale, request.hiDiffusion, request.method) = (3, .auto, .auto)
-        request.prompt = "an apple"
+        request.refinement.strength = 0.5
+        var tokens = TokenReductionRequest()
+        tokens.merging = TokenReductionRequest.Merging(ratio: 0.25)
+        tokens.downsampling = TokenReductionRequest.Downsampling(factors: [3])
+        (tokens.start, tokens.end) = (0.1, 0.9)
+        request.tokenReduction = tokens
         return request
     }
 
-    @Test func wordsChangeTheRequest() throws {
-        let direct = try MethodRecipe("direct").applied(to: Self.asked, native: 128)
-        #expect(direct.method == .direct && direct.hiDiffusion == .off && direct.prompt == "an apple")
-        #expect(direct.patch == nil && direct.stride == nil && direct.structureFraction == nil)
-        #expect(direct.detailGuidanceScale == nil)
-        #expect(MethodRecipe.direct.applied(to: Self.asked, native: 128) == direct)
-        let cut = try MethodRecipe("cut").applied(to: Self.asked, native: 128)
-        var expected = Self.asked
-        (expected.method, expected.hiDiffusion) = (.cut, .off)
-        #expect(cut == expected)
-        expected.hiDiffusion = .on
-        // The patch that the user asked for stays.
-        #expect(try MethodRecipe("cut+hidiffusion").applied(to: Self.asked, native: 128) == expected)
-        #expect(try MethodRecipe("auto").applied(to: Self.asked, native: 128) == Self.asked)
+    /// Of the size, with nothing said.
+    static func plain(_ side: Int) -> RenderRequest {
+        var request = RenderRequest()
+        (request.width, request.height) = (side, side)
+        return request
     }
 
-    @Test func hiDiffusionIsDirectAloneAndTakesLargePatchesWithCut() throws {
-        let alone = try MethodRecipe("hidiffusion").applied(to: RenderRequest(), native: 128)
+    static func applied(_ name: String, _ request: RenderRequest = RecipeTests.asked) throws -> RenderRequest {
+        try MethodRecipe(name).applied(to: request, native: 128)
+    }
+
+    @Test func directKeepsNothingOfOtherMethods() throws {
+        let direct = try Self.applied("direct")
+        var expected = Self.plain(512)
+        (expected.prompt, expected.method, expected.hiDiffusion) = ("an apple", .direct, .off)
+        #expect(direct == expected)
+        #expect(MethodRecipe.direct.applied(to: Self.asked, native: 128) == direct)
+        expected.hiDiffusion = .on
+        #expect(try Self.applied("hidiffusion") == expected)
+    }
+
+    @Test func autoIsWhatRenderDoes() throws {
+        #expect(try Self.applied("auto") == Self.asked)
+    }
+
+    @Test func methodsKeepWhatTheUserSays() throws {
+        var cut = Self.asked
+        (cut.method, cut.hiDiffusion, cut.tokenReduction) = (.cut, .off, nil)
+        #expect(try Self.applied("cut") == cut)
+        cut.hiDiffusion = .on
+        #expect(try Self.applied("cut+hidiffusion") == cut)
+        let hires = try Self.applied("hires")
+        #expect(hires.method == .hires && hires.refinement.strength == 0.5 && hires.stages == [1])
+        #expect(hires.structure == nil && hires.structureFraction == nil && hires.patch == nil && hires.blending == nil)
+        let tiled = try Self.applied("hires+tiled")
+        #expect(tiled.refinement.tiled == true && tiled.patch == 256 && tiled.blending == .feather)
+        let views = try Self.applied("multidiffusion")
+        #expect(views.method == .multidiffusion && views.stages == nil && views.refinement == RefinementSettings())
+        #expect(views.patch == 256 && views.structure == nil)
+        let tokens = try Self.applied("tome").tokenReduction
+        #expect(tokens?.merging?.ratio == 0.25 && tokens?.downsampling == nil && tokens?.start == 0.1 && tokens?.end == 0.9)
+        #expect(try Self.applied("todo").tokenReduction?.downsampling?.factors == [3])
+        #expect(try Self.applied("tome+todo").tokenReduction == Self.asked.tokenReduction)
+    }
+
+    @Test func whatTheUserLeavesOpenIsAsPublished() throws {
+        let cut = try Self.applied("cut", Self.plain(512))
+        #expect(cut.blending == .uniform && cut.stages == [] && cut.structure == nil && cut.patch == nil)
+        #expect(try Self.applied("multidiffusion", Self.plain(512)).blending == .uniform)
+        #expect(try Self.applied("cut+feather", Self.plain(512)).blending == .feather)
+        #expect(try Self.applied("cut+whole", Self.plain(512)).structure == .whole)
+        #expect(try Self.applied("tome", Self.plain(512)).tokenReduction?.merging?.ratio == 0.5)
+    }
+
+    @Test(arguments: [(256, [1], 2), (384, [1, 2], 3), (512, [1, 2], 4), (1024, [1, 2, 4], 8)] as [(Int, [Double], Double)])
+    func stagesAndFactorsFollowTheSize(_ side: Int, _ stages: [Double], _ factor: Double) throws {
+        #expect(try Self.applied("cut+staged", Self.plain(side)).stages == stages)
+        #expect(try Self.applied("todo", Self.plain(side)).tokenReduction?.downsampling?.factors == [factor])
+    }
+
+    @Test func hiDiffusionIsDirectAloneAndTakesLargePatchesWithViews() throws {
+        let alone = try Self.applied("hidiffusion", Self.plain(512))
         #expect(alone.method == .direct && alone.hiDiffusion == .on && alone.patch == nil)
-        for name in ["cut+hidiffusion", "hidiffusion+cut"] {
-            let cut = try MethodRecipe(name).applied(to: RenderRequest(), native: 128)
-            #expect(cut.method == .cut && cut.hiDiffusion == .on && cut.patch == 256)
+        for name in ["cut+hidiffusion", "hidiffusion+cut", "multidiffusion+hidiffusion"] {
+            let views = try Self.applied(name, Self.plain(512))
+            #expect(views.hiDiffusion == .on && views.patch == 256)
         }
+    }
+
+    /// Every word, alone or with the method it belongs to, is one that can be rendered at four times the native size.
+    @Test(arguments: [
+        "auto", "direct", "hires", "hires+tiled", "hires+hidiffusion", "multidiffusion", "multidiffusion+feather", "cut",
+        "cut+staged", "cut+feather", "cut+staged+feather", "cut+hidiffusion", "cut+whole+hidiffusion", "tome", "todo",
+        "hidiffusion+todo", "hidiffusion+tome", "cut+tome",
+    ])
+    func recipesCanBePlanned(_ name: String) throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        _ = try RenderMachine(request: try Self.applied(name, Self.plain(512)), model: model)
     }
 
     @Test func listsKeepTheirOrderAndNames() throws {

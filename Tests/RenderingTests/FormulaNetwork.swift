@@ -98,10 +98,11 @@ struct FormulaNetwork {
 }
 
 extension RenderRequest {
-    /// A request for the embedded model, whose native size is 128.
+    /// A request for the embedded model, whose native size is 128. The picture is made at once unless the change says otherwise.
     static func square(_ side: Int, steps: Int = 5, _ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
         var request = RenderRequest()
         request.prompt = "a red apple"
+        request.stages = []
         (request.width, request.height, request.steps) = (side, side, steps)
         change(&request)
         return request

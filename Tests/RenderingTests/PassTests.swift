@@ -12,6 +12,20 @@ import Testing
 
 /// Renders of several passes, and MultiDiffusion: against loops that say plainly what they do.
 @Suite struct PassTests {
+    /// A request from the program's own defaults, stages among them.
+    private func request(_ change: (inout RenderRequest) -> Void) -> RenderRequest {
+        var request = RenderRequest()
+        change(&request)
+        return request
+    }
+
+    private func square(_ side: Int, steps: Int, _ change: (inout RenderRequest) -> Void) -> RenderRequest {
+        request {
+            ($0.width, $0.height, $0.steps) = (side, side, steps)
+            change(&$0)
+        }
+    }
+
     private func machine(_ request: RenderRequest) throws -> RenderMachine {
         try RenderMachine(request: request, model: try ModelVariant.embedded.get())
     }
@@ -29,8 +43,8 @@ import Testing
         let plan = try machine(request { ($0.method, $0.steps) = (.hires, 10) }).plan
         #expect(plan.passes.map(\.latentWidth) == [16, 64] && plan.passes.map(\.latentHeight) == [16, 64])
         #expect(plan.passes[0].start == .noise && plan.passes.allSatisfy { $0.cut == nil })
-        #expect(plan.passes[1].start == .enlarged(.lanczos, strength: 0.7))
-        #expect(plan.passes[1].firstCall == 3 && plan.evaluations == 2 * (10 + 7))
+        #expect(plan.passes[1].start == .enlarged(.lanczos, strength: 0.5))
+        #expect(plan.passes[1].firstCall == 5 && plan.evaluations == 2 * (10 + 5))
         #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .denoise, .decode, .picture, .denoise, .decode])
         // Plain, as people know the method, unless HiDiffusion is asked for.
         #expect(plan.hiDiffusionFamily == nil)
@@ -104,6 +118,41 @@ import Testing
         }
     }
 
+    @Test func autoMakesPicturesInStages() throws {
+        func sides(_ change: (inout RenderRequest) -> Void) throws -> [Int] {
+            try machine(request(change)).plan.passes.map(\.latentWidth)
+        }
+        let plan = try machine(request { $0.steps = 20 }).plan
+        #expect(plan.method == .cut && plan.passes.map(\.latentWidth) == [16, 32, 64])
+        #expect(plan.passes.map(\.firstCall) == [0, 13, 13] && plan.passes.map(\.structureCalls) == [0, 0, 0])
+        // Views refine without guidance, so they are evaluated once and not twice.
+        #expect(plan.detailGuidanceScale == 1 && plan.evaluations == 2 * 20 + 7 * 9 + 7 * 49)
+        #expect(try sides { ($0.width, $0.height) = (256, 256) } == [16, 32])
+        #expect(try sides { ($0.width, $0.height) = (192, 192) } == [16, 24])
+        #expect(try sides { ($0.width, $0.height) = (144, 144) } == [18])
+        #expect(try sides { ($0.width, $0.height) = (1024, 1024) } == [16, 32, 64, 128])
+        // As published, at once, for whoever names the method or its structure phase.
+        #expect(try sides { $0.method = .cut } == [64])
+        #expect(try sides { $0.structureFraction = .half } == [64])
+        #expect(try sides { $0.stages = [] } == [64])
+        #expect(try machine(request { $0.method = .cut }).plan.detailGuidanceScale == 5)
+        // However few the steps are, a stage has one.
+        for steps in 1...3 {
+            let passes = try machine(request { $0.steps = steps }).plan.passes
+            #expect(passes.dropFirst().allSatisfy { $0.executedCalls == 1 })
+        }
+    }
+
+    @Test func aStructurePhaseThatNoStageHasIsRefused() {
+        #expect(
+            refusal { ($0.method, $0.stages, $0.structureFraction) = (.cut, [1, 2], .half) }?.contains(
+                "No stage comes to a structure phase") == true)
+        #expect(
+            refusal {
+                ($0.method, $0.stages, $0.structureFraction, $0.refinement.strength) = (.cut, [1, 2], .half, 0.7)
+            } == nil)
+    }
+
     // MARK: Runs
 
     /// One plain loop over a whole canvas.
@@ -124,7 +173,7 @@ import Testing
 
     @Test(arguments: [Upscaler.latent, .latentBicubic, .latentNearest])
     func latentHiresIsTwoLoops(_ upscaler: Upscaler) throws {
-        let request = RenderRequest.square(256, steps: 5) {
+        let request = square(256, steps: 5) {
             ($0.method, $0.refinement.upscaler, $0.refinement.strength, $0.seed) = (.hires, upscaler, 0.6, 4)
         }
         let sampler = try sampler(5)
@@ -140,7 +189,7 @@ import Testing
     }
 
     @Test func picturesAreEnlargedAsPixels() throws {
-        let request = RenderRequest.square(256, steps: 4) { ($0.method, $0.refinement.strength, $0.seed) = (.hires, 0.5, 9) }
+        let request = square(256, steps: 4) { ($0.method, $0.refinement.strength, $0.seed) = (.hires, 0.5, 9) }
         let (barriers, image) = try FormulaNetwork.render(try machine(request))
         #expect(
             barriers.map(\.phase) == [.encode] + [RenderPhase](repeating: .denoise, count: 4) + [.decode, .picture]
@@ -168,7 +217,7 @@ import Testing
     }
 
     @Test func multiDiffusionIsViewsOfOneNoise() throws {
-        let request = RenderRequest.square(256, steps: 3) {
+        let request = square(256, steps: 3) {
             ($0.method, $0.seed, $0.blending, $0.jitter) = (.multidiffusion, 3, .feather, 8)
         }
         let sampler = try sampler(3)
@@ -192,7 +241,7 @@ import Testing
 
     /// No two passes may show the network the same permutations and views: each has draws of its own.
     @Test func everyPassDrawsForItself() throws {
-        let request = RenderRequest.square(512, steps: 4) {
+        let request = square(512, steps: 4) {
             ($0.method, $0.stages, $0.refinement.upscaler, $0.refinement.strength) = (.cut, [1, 2], .latent, 1)
         }
         let machine = try machine(request)
@@ -203,7 +252,7 @@ import Testing
 
     /// A pass that fails leaves the machine where it was.
     @Test func whatCannotBeEnlargedChangesNothing() throws {
-        let request = RenderRequest.square(256, steps: 2) { ($0.method, $0.refinement.strength) = (.hires, 0.5) }
+        let request = square(256, steps: 2) { ($0.method, $0.refinement.strength) = (.hires, 0.5) }
         var machine = try machine(request)
         var barrier = machine.start()
         while barrier.phase != .decode { barrier = try next(&machine, barrier) }
@@ -225,7 +274,7 @@ import Testing
 
     @Test func hiDiffusionsHalvesAndThresholdsReachTheCalls() throws {
         func plans(_ change: @escaping (inout RenderRequest) -> Void) throws -> [UNetPlanOfCall] {
-            let request = RenderRequest.square(256, steps: 10) {
+            let request = square(256, steps: 10) {
                 $0.method = .direct
                 change(&$0)
             }

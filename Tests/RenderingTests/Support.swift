@@ -43,9 +43,10 @@ enum ModelVariant {
     static let embedded = Result { try ModelDescription(source: .embeddedModel) }
 }
 
-/// A request from the defaults and a change.
+/// A request from the defaults and a change. The picture is made at once unless the change says otherwise.
 func request(_ change: (inout RenderRequest) -> Void) -> RenderRequest {
     var request = RenderRequest()
+    request.stages = []
     change(&request)
     return request
 }

@@ -5,10 +5,10 @@ import ImageFiles
 struct CompareOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Methods with commas between them: auto, direct, cut, hidiffusion, and several joined by +, such as "
-                + "direct,hidiffusion,cut,cut+hidiffusion.",
+            "Methods with commas between them: auto, direct, hires, multidiffusion or cut, each with any of hidiffusion, tiled, staged, "
+                + "whole, feather, tome and todo joined by +, such as direct,hidiffusion,hires,cut,cut+feather.",
             valueName: "list"))
-    var methods = "direct,hidiffusion,cut,cut+hidiffusion"
+    var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion"
 
     @Option(
         parsing: .unconditional,

@@ -46,25 +46,24 @@ struct ComparisonPlan {
             var asked = loras.request
             asked.prompt = prompt
             do { try asked.validated() } catch { throw CommandFailure(error) }
-            let reference = MethodRecipe.direct
-            try add(
-                prompt: index, ComparedPicture.native, matter.sizes.native,
-                reference.applied(to: asked, native: model.nativeSize))
+            let native = (name: ComparedPicture.native, recipe: MethodRecipe.direct)
+            try add(prompt: index, native, matter.sizes.native, asked)
             for size in matter.sizes.sizes {
-                for recipe in matter.recipes {
-                    try add(prompt: index, recipe.name, size, recipe.applied(to: asked, native: model.nativeSize))
-                }
+                for recipe in matter.recipes { try add(prompt: index, (recipe.name, recipe), size, asked) }
             }
         }
-        func add(prompt: Int, _ method: String, _ size: ComparedSizes.Size, _ request: RenderRequest) throws(CommandFailure) {
-            var request = request
-            (request.width, request.height) = (size.width, size.height)
+        func add(
+            prompt: Int, _ method: (name: String, recipe: MethodRecipe), _ size: ComparedSizes.Size, _ asked: RenderRequest
+        ) throws(CommandFailure) {
+            var sized = asked
+            (sized.width, sized.height) = (size.width, size.height)
+            let request = method.recipe.applied(to: sized, native: model.nativeSize)
             let subject = ComparedPicture.Subject(
-                promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method, scale: size.scale,
+                promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method.name, scale: size.scale,
                 width: size.width, height: size.height)
             let plan: RenderPlan
             do throws(CommandFailure) { plan = try patchloom.plan(request, model, loras.library) } catch {
-                throw CommandFailure(error.status, "\(method) at \(size.width)×\(size.height): \(error.message)")
+                throw CommandFailure(error.status, "\(method.name) at \(size.width)×\(size.height): \(error.message)")
             }
             items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))
         }
@@ -72,16 +71,22 @@ struct ComparisonPlan {
 
     /// A setting that no method of the comparison has must not be ignored in silence.
     private func checkNothingIsLost(native: Int) throws(CommandFailure) {
-        let settings: [(name: String, isSet: (RenderRequest) -> Bool)] = [
-            ("--patch", { $0.patch != nil }), ("--stride", { $0.stride != nil }),
-            ("--structure-fraction", { $0.structureFraction != nil }),
-            ("--detail-cfg-scale", { $0.detailGuidanceScale != nil }),
+        let settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = [
+            ("--patch", "cut", { $0.patch != nil }), ("--stride", "cut", { $0.stride != nil }),
+            ("--jitter", "cut", { $0.jitter != nil }), ("--blend", "cut", { $0.blending != nil }),
+            ("--structure-fraction", "cut", { $0.structureFraction != nil }), ("--structure", "cut", { $0.structure != nil }),
+            ("--detail-cfg-scale", "cut", { $0.detailGuidanceScale != nil }),
+            ("--stages", "cut+staged", { $0.stages.map { !$0.isEmpty } ?? false }),
+            ("The settings of later stages", "hires", { $0.refinement != RefinementSettings() }),
+            ("--tome-ratio", "tome", { $0.tokenReduction?.merging != nil }),
+            ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
         ]
         for setting in settings where setting.isSet(matter.request) {
             guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, native: native)) }) else {
                 throw CommandFailure(
                     .usage,
-                    "\(setting.name) belongs to the method cut, which is not compared: leave it out, or add cut to --methods.")
+                    "No method that is compared uses this: \(setting.name). Leave it out, or add \(setting.method) to --methods."
+                )
             }
         }
     }
