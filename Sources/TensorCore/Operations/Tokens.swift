@@ -16,6 +16,7 @@ extension ComputeContext {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!destinations.isEmpty, "sources need destinations")
         precondition((sources + destinations).allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
+        count(products: batch * sources.count * destinations.count * c)
         var scores = [Float](repeating: 0, count: batch * sources.count)
         var best = [Int32](repeating: 0, count: batch * sources.count)
         let table = kernels.pointee
