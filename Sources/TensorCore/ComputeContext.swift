@@ -54,8 +54,8 @@ public final class ComputeContext {
         return "\(architecture)-\(String(cString: kernels.pointee.name))-f32-\(backend.identity)"
     }
 
-    /// Multiplications and additions of all matrix products, convolutions and attention so far: two for each product that is
-    /// added up.
+    /// Multiplications and additions of all matrix products, convolutions, attention and matching of tokens so far: two for
+    /// each product that is added up.
     ///
     /// Counted from shapes alone, so that it is equal for every backend, kernel set and number of threads. Products with the
     /// zeros around an image count, those of pairs that a causal mask hides do not; nor do biases, activations and norms.

@@ -15,6 +15,7 @@ extension ComputeContext {
     ) -> (scores: [Float], best: [Int32]) {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!destinations.isEmpty, "sources need destinations")
+        count(products: batch * sources.count * destinations.count * c)
         precondition((sources + destinations).allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
         var scores = [Float](repeating: 0, count: batch * sources.count)
         var best = [Int32](repeating: 0, count: batch * sources.count)
