@@ -72,6 +72,14 @@ import Testing
         }
     }
 
+    @Test func matchingOfTokens() throws {
+        // In each of 2 images, 3 sources are held against 2 destinations of 6 numbers.
+        let count = try Self.operations { context in
+            _ = context.bestMatches(Self.ones([2, 5, 6]), sources: [0, 1, 2], destinations: [3, 4])
+        }
+        #expect(count == 2 * 2 * 3 * 2 * 6)
+    }
+
     @Test func whatIsNoProductIsNotCounted() throws {
         let count = try Self.operations { context in
             let x = Self.ones([1, 4, 4, 8])
