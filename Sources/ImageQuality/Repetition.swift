@@ -12,12 +12,16 @@ public enum Repetition {
         let side = min(longer, Int((cellsPerNativeSide * times).rounded()))
         func cells(_ length: Int) -> Int { max(1, (length * side + longer / 2) / longer) }
         let map = ForegroundMap(image, width: cells(image.width), height: cells(image.height), limits: .standard)
+        guard map.bulkShare >= bulkShareMin else { return 0 }
         return separatedShare(map, gaps: (betweenPieces, max(betweenPieces, side / withinPieceShare)))
     }
 
     /// Pictures that score more are taken to show their subject more than once.
     public static let threshold = 0.2
 
+    /// Where less of the foreground is solid, a subject of its background's colour is drawn in open outlines, whose strokes are
+    /// no copies.
+    private static let bulkShareMin = 2.0 / 3
     private static let enlargementMax = 8.0
     private static let cellsPerNativeSide = 16.0
     private static let betweenPieces = 4
