@@ -67,6 +67,7 @@ let package = Package(
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
+        library("Resampling"),
         library("ImageConditioning", ["Samplers"]),
         library("Tokenizing", ["StrictJSON"]),
         library("Prompting", ["Tokenizing"]),
@@ -74,7 +75,7 @@ let package = Package(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Prompting", "RandomStreams", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
 
         library("MethodComparison", ["ImageQuality", "PatchGeometry", "Rendering"]),
@@ -83,7 +84,7 @@ let package = Package(
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
         library("ImageFiles", ["CPNG", "CSystem"]),
-        library("ContactSheets", ["CGlyphs", "ImageFiles"]),
+        library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",
             [
@@ -102,10 +103,7 @@ let package = Package(
             name: "patchloom",
             dependencies: [
                 "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles",
-                "ImageQuality", "MethodComparison", "PatchGeometry",
-                "Rendering",
-                "Runtime",
-                "Samplers",
+                "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "Resampling", "Runtime", "Samplers",
                 "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
@@ -140,12 +138,15 @@ let package = Package(
         tests("AccelerationTests", ["Acceleration", "RandomStreams", "StrictJSON", "TestSupport"]),
         tests(
             "DiffusionModelsTests",
-            ["DiffusionModels", "Acceleration", "EmbeddedModel", "TensorCore", "Weights", "StrictJSON", "TestSupport"]),
+            [
+                "DiffusionModels", "Acceleration", "EmbeddedModel", "RandomStreams", "TensorCore", "Weights", "StrictJSON",
+                "TestSupport",
+            ]),
         tests(
             "RenderingTests",
             [
-                "Acceleration", "ContentHash", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "Prompting",
-                "RandomStreams", "Rendering", "Samplers",
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests(
@@ -153,6 +154,7 @@ let package = Package(
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
+        tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
         tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),

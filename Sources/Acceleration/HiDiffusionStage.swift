@@ -37,23 +37,28 @@ public struct HiDiffusionStage: Sendable, Equatable {
     /// The stage of step `step` (from 0) of `steps` for a U-Net input of `height × width` latent points.
     ///
     /// There is no lower size limit, as in the reference; see `HiDiffusionGuard`.
-    public init(family: HiDiffusionFamily, height: Int, width: Int, steps: Int, step: Int) {
-        func before(_ ratio: Double) -> Bool { step < Self.threshold(steps, ratio) }
+    ///
+    /// - Parameters:
+    ///   - settings: thresholds other than the published ones.
+    ///   - native: the latent side that the model was trained at. A model of a smaller one than its family's has the profile of
+    ///     large pictures from four times its own side on, as the family has it; nil is the reference's fixed size.
+    public init(
+        family: HiDiffusionFamily, height: Int, width: Int, steps: Int, step: Int,
+        settings: HiDiffusionSettings = .published, native: Int? = nil
+    ) {
+        let side = native.map { min(family.largeSide, 4 * $0) } ?? family.largeSide
+        let thresholds = HiDiffusionThresholds(family, isLarge: height >= side && width >= side, settings)
+        func before(_ ratio: Double) -> Bool { settings.raunet && step < Self.threshold(steps, ratio) }
         switch family {
-        case .sd15:
-            let isLarge = height >= 256 && width >= 256
-            self.init(rad: before(isLarge ? 0.7 : 0.4), pool: before(isLarge ? 0.3 : 0))
-        case .sdxlTurbo:
-            self.init(rad: false, pool: before(0.5))
+        case .sd15: self.init(rad: before(thresholds.t1), pool: before(thresholds.t2))
+        case .sdxlTurbo: self.init(rad: false, pool: before(thresholds.t1))
         case .sdxl, .sdxlInpainting, .sdxlPlayground:
-            if height >= 512 && width >= 512 {
-                self.init(rad: before(0.3), pool: before(0.7))
-            } else if family == .sdxl {
+            if thresholds.aggressive > 0 {
                 // Aggressive: first the dilated convolution alone, then pooling alone.
-                let rad = before(8.0 / 50.0)
-                self.init(rad: rad, pool: !rad && before(0.4))
+                let rad = before(thresholds.aggressive)
+                self.init(rad: rad, pool: !rad && before(thresholds.t1))
             } else {
-                self.init(rad: false, pool: before(0.4))
+                self.init(rad: before(thresholds.t2), pool: before(thresholds.t1))
             }
         }
     }

@@ -1,4 +1,5 @@
 import ImageFiles
+import Resampling
 
 /// Where everything lies on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. Made before
 /// there is any picture, so that what cannot be shown is found in time.

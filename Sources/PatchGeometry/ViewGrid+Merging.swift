@@ -12,26 +12,34 @@ extension ViewGrid {
         }
     }
 
-    /// The mean of all windows at every canvas point, each with weight 1.
+    /// The mean of all windows at every canvas point, weighted as `blending` says.
     ///
     /// Sums are taken in the order of the views, whatever order they were computed in, and divided last, so the result is the
     /// same bit for bit. What lies in the padding is dropped. Every point must be covered, which `jitteredViews` sees to.
-    public func average(_ patches: [[Float]], channels: Int, views: [PatchView]) -> [Float] {
+    public func average(
+        _ patches: [[Float]], channels: Int, views: [PatchView], blending: ViewBlending = .uniform
+    ) -> [Float] {
         precondition(patches.count == views.count)
+        let (down, across) = (blending.weights(windowHeight, of: height), blending.weights(windowWidth, of: width))
         var sums = [Float](repeating: 0, count: channels * height * width)
+        var weights = [Float](repeating: 0, count: height * width)
         for (patch, view) in zip(patches, views) {
             checkInside(view)
             precondition(patch.count == channels * view.height * view.width)
             forEachRow(of: view, channels: channels) { target, source, length in
-                for x in 0..<length { sums[target + x] += patch[source + x] }
+                let (row, column) = (source / view.width % view.height, source % view.width)
+                for x in 0..<length {
+                    let weight = down[row] * across[column + x]
+                    sums[target + x] += weight * patch[source + x]
+                    if target < weights.count { weights[target + x] += weight }
+                }
             }
         }
-        let counts = coverage(of: views)
         for channel in 0..<channels {
             let plane = channel * height * width
-            for index in counts.indices {
-                precondition(counts[index] > 0, "a canvas point that no view covers")
-                sums[plane + index] /= Float(counts[index])
+            for index in weights.indices {
+                precondition(weights[index] > 0, "a canvas point that no view covers")
+                sums[plane + index] /= weights[index]
             }
         }
         return sums

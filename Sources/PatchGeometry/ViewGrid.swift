@@ -29,13 +29,16 @@ public struct ViewGrid: Sendable, Equatable {
     public let windowWidth: Int
     /// Distance of neighbouring windows before the last is pulled back.
     public let stride: Int
-    /// How far a window may be moved, J = (P - s) / 4; the canvas is padded by it.
+    /// How far a window may be moved, J; the canvas is padded by it. The reference has (P - s) / 4.
     public let jitterRadius: Int
     private let tops: [Int]
     private let lefts: [Int]
 
-    /// The windows of a canvas of `height × width`. Throws unless `1 ≤ stride ≤ window`.
-    public init(height: Int, width: Int, window: Int, stride: Int) throws(GeometryError) {
+    /// The windows of a canvas of `height × width`.
+    ///
+    /// - Parameter jitter: how far a window may be moved; nil is the reference's (window - stride) / 4.
+    /// - Throws: unless `1 ≤ stride ≤ window`, and for a jitter so large that neighbours could move apart.
+    public init(height: Int, width: Int, window: Int, stride: Int, jitter: Int? = nil) throws(GeometryError) {
         guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(window) else {
             throw GeometryError("A canvas of \(height)x\(width) latent points cannot be viewed through windows of \(window).")
         }
@@ -43,12 +46,17 @@ public struct ViewGrid: Sendable, Equatable {
             throw GeometryError(
                 "A stride of \(stride) latent points does not fit windows of \(window): it must be from 1 to \(window).")
         }
+        guard (0...((window - stride) / 2)).contains(jitter ?? 0) else {
+            throw GeometryError(
+                "A jitter of \(jitter ?? 0) latent points would leave gaps between windows of \(window) at a stride of \(stride): it "
+                    + "must be from 0 to \((window - stride) / 2).")
+        }
         self.height = height
         self.width = width
         self.stride = stride
         windowHeight = min(window, height)
         windowWidth = min(window, width)
-        jitterRadius = (window - stride) / 4
+        jitterRadius = jitter ?? (window - stride) / 4
         tops = Self.starts(length: height, window: window, stride: stride)
         lefts = Self.starts(length: width, window: window, stride: stride)
     }

@@ -39,6 +39,8 @@ public struct ModelDescription: Sendable {
     let scheduler: SchedulerConfiguration
     /// nil when HiDiffusion has no place in the U-Net.
     let windowBlockCount: Int?
+    /// The U-Net's transformer blocks by nominal level.
+    let transformerBlocks: [Int: Int]
     /// What kind of model it is, by its configurations.
     public let family: ModelFamily
     /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
@@ -83,6 +85,7 @@ public struct ModelDescription: Sendable {
         }
         textTokens = encoders[0].chunker.length
         windowBlockCount = parts.unet.windowBlockCount
+        transformerBlocks = parts.unet.transformerBlocks
         family = ModelFamily(parts, scheduler)
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())

@@ -63,6 +63,16 @@ public struct RecommendedSettings: Sendable, Equatable {
     public var steps = 25
     public var guidanceScale: Float = 7.5
     public var structureFraction = StructureFraction.half
+    /// Beyond the native size.
+    public var method = RenderMethod.cut
+    /// Sizes at which CutDiffusion makes the picture before its own, as multiples of the native size; those that are near the
+    /// picture's or beyond it are left out.
+    public var stages: [Double] = []
+    public var upscaler = Upscaler.lanczos
+    public var blending = ViewBlending.uniform
+
+    /// How much of a stage's enlarged result is given up.
+    func denoisingStrength(_ method: RenderMethod) -> Float { 0.7 }
 
     /// What diffusion models in general are used with; the structure fraction is CutDiffusion's.
     public static let general = RecommendedSettings()

@@ -7,19 +7,10 @@ import Weights
 /// A plan with what is needed to carry it out.
 struct ResolvedPlan: Sendable {
     let plan: RenderPlan
-    let sampler: Sampler
-    /// nil for `direct`.
-    let cut: CutGeometry?
+    let passes: [ResolvedPass]
     /// How many shift ids window attention takes; nil when HiDiffusion is off throughout.
     let windowBlocks: Int?
     let prompts: PromptConditioning
-}
-
-/// CutDiffusion's two ways to cut the canvas.
-struct CutGeometry: Sendable {
-    let grid: PatchGrid
-    let views: ViewGrid
-    let phases: PhaseSchedule
 }
 
 /// Makes the decisions that a request leaves open. Every refusal is one sentence with the remedy.
@@ -27,56 +18,93 @@ struct PlanResolution {
     let request: RenderRequest
     let model: ModelDescription
 
-    private var native: Int { model.sampleSize }
-    private var latentWidth: Int { request.width / model.scaleFactor }
-    private var latentHeight: Int { request.height / model.scaleFactor }
+    var native: Int { model.sampleSize }
+    var latentWidth: Int { request.width / model.scaleFactor }
+    var latentHeight: Int { request.height / model.scaleFactor }
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
         try checkRecipe()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
-        let sampler: Sampler
+        let sampler = try sampler(steps: steps)
+        let source = try sourcePlan(sampler)
+        let method = resolvedMethod
+        try checkSettingsBelong(to: method)
+        let passes = try PassResolution(self, method, sampler, source).passes()
+        let isCut = passes.contains { $0.cut != nil }
+        let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
+        try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
+        let text = try resolvedText(isCut: isCut)
+        let plan = RenderPlan(
+            width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
+            latentChannels: model.latentChannels, steps: steps, passes: passes.map(\.pass), source: source,
+            guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
+            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
+            eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
+            noiseSchedule: request.noiseSchedule, blending: request.blending ?? model.recommended.blending,
+            hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
+            notes: notes(passes) + text.notes, loras: model.loras,
+            tokenReduction: try tokenReduction(passes))
+        return ResolvedPlan(
+            plan: plan, passes: passes, windowBlocks: usesHiDiffusion ? model.windowBlockCount : nil, prompts: text.prompts)
+    }
+
+    /// Held against the inputs of all passes: it must touch a block of the model, and may be for large ones only.
+    private func tokenReduction(_ passes: [ResolvedPass]) throws(RenderError) -> TokenReductionPlan? {
+        guard let wanted = request.tokenReduction else { return nil }
+        let inputs = passes.flatMap { pass -> [(Int, Int)] in
+            guard let cut = pass.cut else { return [(pass.pass.latentHeight, pass.pass.latentWidth)] }
+            let views = (cut.views.windowHeight, cut.views.windowWidth)
+            return pass.pass.structureCalls > 0 ? [(cut.grid.patchHeight, cut.grid.patchWidth), views] : [views]
+        }
+        let last = passes[passes.count - 1].pass
+        return try TokenReductionPlan(wanted, model: model, calls: last.executedCalls, inputs: inputs)
+    }
+
+    func sampler(steps: Int) throws(RenderError) -> Sampler {
         do {
-            sampler = try Sampler(
+            return try Sampler(
                 model.scheduler, method: request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
                 eta: request.eta.map { Double($0.description) ?? Double($0) })
         } catch {
             throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
         }
-        let source = try sourcePlan(sampler)
-        let method = resolvedMethod
-        let cut = method == .cut ? try cutGeometry(sampler) : nil
-        if method == .direct,
-            request.patch != nil || request.stride != nil || request.structureFraction != nil
-                || request.detailGuidanceScale != nil
-        {
-            throw RenderError(
-                .invalidRequest,
-                "Patch, stride, structure fraction and detail guidance belong to the method cut, but this picture is rendered directly: "
-                    + "leave them out or choose the method cut.")
-        }
-        let structure = usesHiDiffusion(
-            height: cut?.grid.patchHeight ?? latentHeight, width: cut?.grid.patchWidth ?? latentWidth)
-        let detail =
-            cut.map { usesHiDiffusion(height: $0.views.windowHeight, width: $0.views.windowWidth) } ?? structure
-        try checkHiDiffusionIsUsed(structure || detail, cut)
-        let text = try resolvedText(cut)
-        let plan = RenderPlan(
-            width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
-            latentChannels: model.latentChannels, steps: steps, calls: sampler.calls,
-            firstCall: source?.firstCall ?? 0, source: source,
-            guidanceScale: guidance, detailGuidanceScale: detailGuidance, guidanceRescale: request.guidanceRescale,
-            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
-            eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
-            noiseSchedule: request.noiseSchedule, cut: cut.map(Self.planCut),
-            hiDiffusionInStructure: structure, hiDiffusionInDetail: detail,
-            hiDiffusionFamily: structure || detail ? hiDiffusionFamily : nil, notes: notes(cut) + text.notes,
-            loras: model.loras)
-        return ResolvedPlan(
-            plan: plan, sampler: sampler, cut: cut, windowBlocks: structure || detail ? model.windowBlockCount : nil,
-            prompts: text.prompts)
     }
+
+    /// Settings that the method would ignore are refused.
+    private func checkSettingsBelong(to method: RenderMethod) throws(RenderError) {
+        let structure = request.structureFraction != nil || request.structure != nil
+        let views =
+            request.patch != nil || request.stride != nil || request.detailGuidanceScale != nil || request.jitter != nil
+            || request.blending != nil
+        let stages = request.stages.map { !$0.isEmpty } ?? false || request.refinement != RefinementSettings()
+        let isTiled = request.refinement.tiled == true
+        let sentence: String? =
+            switch method {
+            case .auto, .cut:
+                isTiled ? "Tiled refinement belongs to the method hires: leave it out or choose the method hires." : nil
+            case .direct:
+                structure || views
+                    ? "Patch, stride, jitter, blending, structure, structure fraction and detail guidance belong to the method cut, but this "
+                        + "picture is rendered directly: leave them out or choose the method cut."
+                    : stages ? Self.stagesBelong : nil
+            case .hires:
+                structure
+                    ? "Structure and structure fraction belong to the method cut: leave them out or choose the method cut."
+                    : views && !isTiled
+                        ? "Patch, stride, jitter, blending and detail guidance need views: choose --hires-tiled with the method hires."
+                        : nil
+            case .multidiffusion:
+                structure
+                    ? "Structure and structure fraction belong to the method cut: leave them out or choose the method cut."
+                    : stages ? Self.stagesBelong : nil
+            }
+        if let sentence { throw RenderError(.invalidRequest, sentence) }
+    }
+
+    private static let stagesBelong =
+        "Stages and their refinement belong to the methods cut and hires: leave them out or choose one of these."
 
     /// What is done with the source picture.
     private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
@@ -119,68 +147,7 @@ struct PlanResolution {
     /// Up to the native size the model is used as it was trained.
     private var resolvedMethod: RenderMethod {
         guard request.method == .auto else { return request.method }
-        return max(latentWidth, latentHeight) <= native ? .direct : .cut
-    }
-
-    private func cutGeometry(_ sampler: Sampler) throws(RenderError) -> CutGeometry {
-        let patch = (request.patch ?? native * model.scaleFactor) / model.scaleFactor
-        let stride = request.stride.map { $0 / model.scaleFactor } ?? max(1, patch / 2)
-        guard patch <= max(latentWidth, latentHeight) else {
-            throw RenderError(
-                .invalidRequest,
-                "A patch of \(patch * model.scaleFactor) px is larger than the picture of \(request.width)×\(request.height): choose a "
-                    + "smaller patch, a larger picture or the method direct.")
-        }
-        guard stride <= patch else {
-            throw RenderError(
-                .invalidRequest,
-                "A stride of \(stride * model.scaleFactor) px would leave gaps between patches of \(patch * model.scaleFactor) px: choose "
-                    + "a stride of at most \(patch * model.scaleFactor).")
-        }
-        let fraction = request.structureFraction ?? model.recommended.structureFraction
-        do {
-            let grid = try PatchGrid(height: latentHeight, width: latentWidth, patch: patch)
-            let views = try ViewGrid(height: latentHeight, width: latentWidth, window: patch, stride: stride)
-            try checkCounts(grid, views)
-            let phases = try PhaseSchedule(
-                steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:))
-            return CutGeometry(grid: grid, views: views, phases: phases)
-        } catch let error as GeometryError {
-            throw RenderError(.invalidRequest, error.message)
-        } catch let error as RenderError {
-            throw error
-        } catch {
-            throw RenderError(.invalidRequest, "\(error)")
-        }
-    }
-
-    /// The most patches or views of one step.
-    private static let patchLimit = 16384
-
-    /// The most bytes of all views of one step, which the coordinator holds at once.
-    private static let viewBytesLimit = 512 << 20
-
-    private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
-        let count = max(grid.count, views.count)
-        guard count <= Self.patchLimit else {
-            throw RenderError(
-                .invalidRequest,
-                "The picture would be cut into \(count) patches: choose a larger patch or stride for at most \(Self.patchLimit)."
-            )
-        }
-        let bytes = views.count * views.windowHeight * views.windowWidth * model.latentChannels * 4
-        guard bytes <= Self.viewBytesLimit else {
-            throw RenderError(
-                .invalidRequest,
-                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): choose a "
-                    + "larger stride.")
-        }
-    }
-
-    /// Whether HiDiffusion is on for a U-Net input of this size.
-    private func usesHiDiffusion(height: Int, width: Int) -> Bool {
-        guard request.hiDiffusion != .off, hiDiffusionFamily != nil else { return false }
-        return HiDiffusionGuard.allows(height: height, width: width, native: native)
+        return max(latentWidth, latentHeight) <= native ? .direct : model.recommended.method
     }
 
     /// `on` must not be ignored in silence.
@@ -200,26 +167,18 @@ struct PlanResolution {
                 + ", or --hidiffusion off.")
     }
 
-    private func notes(_ cut: CutGeometry?) -> [String] {
+    private func notes(_ passes: [ResolvedPass]) -> [String] {
         var notes = model.source.assumptions
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
             )
         }
-        if let cut, !cut.grid.isExact {
+        if passes.contains(where: { $0.pass.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
         }
         return notes
-    }
-
-    private static func planCut(_ geometry: CutGeometry) -> RenderPlan.Cut {
-        RenderPlan.Cut(
-            gridRows: geometry.grid.rows, gridColumns: geometry.grid.columns, patchHeight: geometry.grid.patchHeight,
-            patchWidth: geometry.grid.patchWidth, viewHeight: geometry.views.windowHeight,
-            viewWidth: geometry.views.windowWidth,
-            stride: geometry.views.stride, viewsPerStep: geometry.views.count, structureSteps: geometry.phases.structureSteps)
     }
 }
 
@@ -228,7 +187,7 @@ struct PlanResolution {
 extension PlanResolution {
     private var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
     private var detailGuidance: Float { request.detailGuidanceScale ?? guidance }
-    private var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
+    var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
     /// A recipe of HiDiffusion that is not the model's.
     private func checkRecipe() throws(RenderError) {
@@ -242,7 +201,7 @@ extension PlanResolution {
 
     /// The prompts' rows; each phase's own scale decides whether it is guided.
     private func resolvedText(
-        _ cut: CutGeometry?
+        isCut: Bool
     ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
         let layers = model.encoders.map(\.layers).min() ?? 1
         let clipSkip = max(request.clipSkip ?? model.clipSkip, model.clipSkip)
@@ -252,7 +211,7 @@ extension PlanResolution {
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
                     + "\(layers + 1).")
         }
-        let isGuided = guidance > 1 || (cut != nil && detailGuidance > 1)
+        let isGuided = guidance > 1 || (isCut && detailGuidance > 1)
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
         if clipSkip != request.clipSkip ?? clipSkip {

@@ -3,6 +3,7 @@ import DiffusionModels
 import ImageConditioning
 import PatchGeometry
 import RandomStreams
+import Resampling
 import Samplers
 public import Weights
 
@@ -18,12 +19,14 @@ public struct RenderMachine: Sendable {
     }
 
     /// Where the render stands: which outputs the current barrier waits for. Steps are calls of the network.
-    private enum Stage: Sendable {
+    enum Stage: Sendable {
         case notStarted
         case encoding
         /// The source picture and, for some models, the masked one, on their way through the encoder.
         case picturing
-        /// Step `step` of the whole latent.
+        /// The result of a pass on its way to pixels, which the next pass begins with.
+        case enlarging
+        /// Call `step` of the pass, of the whole latent.
         case denoising(step: Int)
         /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
         case structure(step: Int, PixelInteraction)
@@ -34,19 +37,24 @@ public struct RenderMachine: Sendable {
     }
 
     public let plan: RenderPlan
-    private let request: RenderRequest
-    private let model: ModelDescription
-    private let resolved: ResolvedPlan
-    private var stage = Stage.notStarted
-    private var context: JobContext
+    let request: RenderRequest
+    let model: ModelDescription
+    let resolved: ResolvedPlan
+    var stage = Stage.notStarted
+    /// Which of the plan's passes is under way.
+    private(set) var passIndex = 0
+    private(set) var context: JobContext
     /// The planar latents: the canvas, or the patches of the structure phase one after the other.
-    private var canvas: [Float] = []
+    private(set) var canvas: [Float] = []
     /// What the sampler remembers of the canvas.
     private var history = SamplerHistory()
     /// What the source picture does to the run.
-    private var guide = SourceGuide.none
+    private(set) var guide = SourceGuide.none
     private var generator: TorchCPUGenerator
-    private var expectedTasks = 0
+    var expectedTasks = 0
+
+    /// The pass under way.
+    var pass: ResolvedPass { resolved.passes[passIndex] }
 
     /// Resolves the request for a model.
     ///
@@ -72,7 +80,7 @@ public struct RenderMachine: Sendable {
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
         generator = TorchCPUGenerator(seed: plan.seed)
-        (canvas, history, guide) = ([], SamplerHistory(), .none)
+        (canvas, history, guide, passIndex) = ([], SamplerHistory(), .none, 0)
         stage = .encoding
         return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
     }
@@ -82,6 +90,13 @@ public struct RenderMachine: Sendable {
     /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in a merged latent,
     ///   naming phase and step. After an error the machine is as it was.
     public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
+        var next = self
+        let outcome = try next.advance(outputs)
+        self = next
+        return outcome
+    }
+
+    private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
         guard outputs.count == expectedTasks else {
             throw RenderError(.malformed, "A step of \(expectedTasks) tasks got \(outputs.count) outputs.")
         }
@@ -92,15 +107,18 @@ public struct RenderMachine: Sendable {
             drawInitialNoise()
             return .barrier(firstDenoisingBarrier())
         case .picturing:
-            try begin(from: outputs)
+            if let source = plan.source { try begin(from: outputs, source) } else { try beginEnlarged(from: outputs[0]) }
             return .barrier(firstDenoisingBarrier())
+        case .enlarging:
+            return .barrier(try enlargedPictureBarrier(outputs[0]))
         case .denoising(let step):
             try completeDenoising(step, outputs)
-            return .barrier(step + 1 < plan.calls ? denoisingBarrier(step + 1) : decodingBarrier())
+            return .barrier(try barrier(after: step))
         case .structure(let step, let interaction):
             return .barrier(try completeStructure(step, interaction, outputs))
         case .detail(let step, let views):
-            return .barrier(try completeDetail(step, views, outputs))
+            try completeDetail(step, views, outputs)
+            return .barrier(try barrier(after: step))
         case .decoding:
             let image = try finish(outputs[0])
             stage = .finished
@@ -113,137 +131,21 @@ public struct RenderMachine: Sendable {
     }
 }
 
-// MARK: - Barriers
-
-extension RenderMachine {
-    private mutating func barrier(_ phase: RenderPhase, step: Int, of count: Int, _ works: [RenderTask.Work]) -> Barrier {
-        let overall = phase == .detail ? step + plan.structureCalls : step
-        expectedTasks = works.count
-        return Barrier(
-            phase: phase, step: step, stepCount: count,
-            tasks: works.enumerated().map { index, work in
-                RenderTask(phase: phase, step: overall, index: index, contextHash: context.hash, work: work)
-            }, context: context)
-    }
-
-    private mutating func firstDenoisingBarrier() -> Barrier {
-        let first = plan.firstCall
-        if plan.cut == nil { return denoisingBarrier(first) }
-        return plan.structureCalls > 0 ? structureBarrier(first) : detailBarrier(first)
-    }
-
-    private mutating func picturingBarrier(_ plan: SourcePlan) -> Barrier {
-        guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
-        stage = .picturing
-        let works = plan.encodes.map { draw in
-            RenderTask.Work.encodePicture(
-                PictureWork(
-                    width: source.width, height: source.height, rgb: source.rgb,
-                    mask: draw == .maskedImage ? source.mask : nil))
-        }
-        return barrier(.picture, step: 0, of: 1, works)
-    }
-
-    private mutating func denoisingBarrier(_ step: Int) -> Barrier {
-        stage = .denoising(step: step)
-        let shown = ShownLatent(
-            values: canvas, extra: guide.extraChannels, height: plan.latentHeight, width: plan.latentWidth)
-        let work = denoise(shown, .denoise, step)
-        return barrier(.denoise, step: step - plan.firstCall, of: plan.calls - plan.firstCall, [work])
-    }
-
-    private mutating func structureBarrier(_ step: Int) -> Barrier {
-        guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
-        let patches = slices(of: canvas, cut.grid)
-        let interaction = PixelInteraction(
-            patchCount: cut.grid.count, positionCount: patches[0].count, seed: plan.seed, step: step)
-        stage = .structure(step: step, interaction)
-        // The extra channels stay where they belong: the permutations are those of the latent's channels.
-        let extra = guide.extraChannels.map { cut.grid.deal($0, channels: extraChannelCount) }
-        let works = interaction.shuffle(patches).enumerated().map { index, patch in
-            let shown = ShownLatent(
-                values: patch, extra: extra?[index], height: cut.grid.patchHeight, width: cut.grid.patchWidth)
-            return denoise(shown, .structure, step)
-        }
-        return barrier(.structure, step: step - plan.firstCall, of: plan.structureCalls, works)
-    }
-
-    private mutating func detailBarrier(_ step: Int) -> Barrier {
-        guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
-        let views = cut.views.jitteredViews(seed: plan.seed, step: step)
-        let crops = cut.views.crops(of: canvas, channels: plan.latentChannels, views: views)
-        stage = .detail(step: step, views: views)
-        let extra = guide.extraChannels.map { cut.views.crops(of: $0, channels: extraChannelCount, views: views) }
-        let works = crops.enumerated().map { index, crop in
-            let view = views[index]
-            let shown = ShownLatent(values: crop, extra: extra?[index], height: view.height, width: view.width, view: view)
-            return denoise(shown, .detail, step)
-        }
-        let start = plan.firstCall + plan.structureCalls
-        return barrier(.detail, step: step - start, of: plan.calls - start, works)
-    }
-
-    private mutating func decodingBarrier() -> Barrier {
-        stage = .decoding
-        let latent = Latent(
-            channels: plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth, values: canvas)
-        return barrier(.decode, step: 0, of: 1, [.decode(latent)])
-    }
-
-    /// Channels that a network for inpainting takes beside the latent's.
-    private var extraChannelCount: Int { plan.latentChannels + 1 }
-
-    /// What the network is shown in one task.
-    private struct ShownLatent {
-        /// Not scaled yet.
-        var values: [Float]
-        /// The mask's and the masked picture's channels, where the network takes them.
-        var extra: [Float]?
-        var height: Int
-        var width: Int
-        /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
-        var view: PatchView?
-    }
-
-    /// One U-Net evaluation. SDXL is told of a view's corner.
-    private func denoise(_ shown: ShownLatent, _ phase: RenderPhase, _ step: Int) -> RenderTask.Work {
-        var unetPlan = UNetPlan.plain
-        let hiDiffusion = phase == .detail ? plan.hiDiffusionInDetail : plan.hiDiffusionInStructure
-        if hiDiffusion, let blocks = resolved.windowBlocks, let family = plan.hiDiffusionFamily {
-            unetPlan = .hiDiffusion(
-                family: family, height: shown.height, width: shown.width,
-                progress: (step - plan.firstCall, plan.calls - plan.firstCall),
-                shifts: WindowShifts.ids(seed: plan.seed, step: step, blocks: blocks))
-        }
-        let corner = shown.view.map {
-            SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
-        }
-        return .denoise(
-            DenoiseWork(
-                latent: Latent(
-                    channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: shown.height,
-                    width: shown.width,
-                    values: resolved.sampler.scaleInput(shown.values, call: step) + (shown.extra ?? [])),
-                timestep: Float(resolved.sampler.timesteps[step]), guidance: plan.guidance(phase),
-                rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
-    }
-}
-
 // MARK: - Merging
 
 extension RenderMachine {
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
-        let scale = resolved.sampler.initialNoiseScale
+        let scale = pass.sampler.initialNoiseScale
         canvas = noiseMap(&generator, of: firstGrid).map { $0 * scale }
     }
 
-    /// The grid of the structure phase where the run begins with it.
-    private var firstGrid: PatchGrid? { plan.structureCalls > 0 ? resolved.cut?.grid : nil }
+    /// The grid of the structure phase where the pass begins with it.
+    private var firstGrid: PatchGrid? { pass.pass.structureCalls > 0 ? pass.cut?.grid : nil }
 
     /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
-    private mutating func begin(from outputs: [TaskOutput]) throws(RenderError) {
-        guard let source = plan.source, let pixels = request.source else {
+    private mutating func begin(from outputs: [TaskOutput], _ source: SourcePlan) throws(RenderError) {
+        guard let pixels = request.source else {
             preconditionFailure("pictures came back that nobody sent")
         }
         var moments: [ImageMode.Draw: LatentDistribution] = [:]
@@ -254,15 +156,13 @@ extension RenderMachine {
             let map = noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
             if draw == .noise { noise = map }
             latents[draw] = moments[draw].map {
-                model.vae.samplerLatent($0.sample(noise: map), height: plan.latentHeight, width: plan.latentWidth)
+                model.vae.samplerLatent($0.sample(noise: map), height: pass.pass.latentHeight, width: pass.pass.latentWidth)
             }
         }
         let image = latents[.image] ?? []
-        let layOut = { [self] (values: [Float]) in
-            firstGrid.map { $0.deal(values, channels: plan.latentChannels).flatMap(\.self) } ?? values
-        }
+        let layOut = { [self] (values: [Float]) in laidOut(values) }
         let start = source.mode.startLatent(
-            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: resolved.sampler, strength: source.strength,
+            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: pass.sampler, strength: source.strength,
             call: source.firstCall)
         let masked = latents[.maskedImage] ?? []
         for values in [start, image, masked] { try checkRange(values, .picture, 0) }
@@ -272,9 +172,59 @@ extension RenderMachine {
         (canvas, generator) = (start, stream)
     }
 
+    /// A canvas as the pass's first phase wants it.
+    private func laidOut(_ canvas: [Float]) -> [Float] {
+        firstGrid.map { $0.deal(canvas, channels: plan.latentChannels).flatMap(\.self) } ?? canvas
+    }
+
+    /// Begins the pass with `image`, a latent of its size, under fresh noise.
+    private mutating func begin(fromEnlarged image: [Float]) throws(RenderError) {
+        guard case .enlarged(_, let strength) = pass.pass.start else {
+            preconditionFailure("a pass that does not begin with the one before")
+        }
+        canvas = ImageMode.imageToImage.startLatent(
+            image: laidOut(image), noise: noiseMap(&generator, of: firstGrid), sampler: pass.sampler, strength: strength,
+            call: pass.pass.firstCall)
+        history = SamplerHistory()
+        try checkRange(canvas, .picture, 0)
+    }
+
+    /// What follows call `step`: the pass's next call, the next pass, or the end.
+    private mutating func barrier(after step: Int) throws(RenderError) -> Barrier {
+        if step + 1 < pass.sampler.calls {
+            return pass.cut == nil ? denoisingBarrier(step + 1) : detailBarrier(step + 1)
+        }
+        guard passIndex + 1 < resolved.passes.count else { return decodingBarrier(.decoding) }
+        let next = resolved.passes[passIndex + 1].pass
+        guard case .enlarged(let upscaler, _) = next.start, let kernel = upscaler.kernel else {
+            return decodingBarrier(.enlarging)
+        }
+        let enlarged = LatentResizer.resized(
+            canvas, size: (pass.pass.latentHeight, pass.pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
+        passIndex += 1
+        try begin(fromEnlarged: enlarged)
+        return firstDenoisingBarrier()
+    }
+
+    /// The decoded result of a pass, enlarged to the size of the next one, on its way back into a latent.
+    private mutating func enlargedPictureBarrier(_ output: TaskOutput) throws(RenderError) -> Barrier {
+        let small = try pixels(output)
+        passIndex += 1
+        let size = (width: pass.pass.latentWidth * model.scaleFactor, height: pass.pass.latentHeight * model.scaleFactor)
+        let rgb = ImageResizer.lanczos(small.rgb, channels: 3, size: (small.width, small.height), to: size)
+        return picturingBarrier(PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil))
+    }
+
+    /// The mean of the encoder's distribution: noise comes on top of it in any case.
+    private mutating func beginEnlarged(from output: TaskOutput) throws(RenderError) {
+        try begin(
+            fromEnlarged: model.vae.samplerLatent(
+                try distribution(output).mean, height: pass.pass.latentHeight, width: pass.pass.latentWidth))
+    }
+
     private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {
         guard case .moments(let latent) = output, latent.channels == 2 * plan.latentChannels,
-            latent.height == plan.latentHeight, latent.width == plan.latentWidth
+            latent.height == pass.pass.latentHeight, latent.width == pass.pass.latentWidth
         else { throw RenderError(.malformed, "The encoded picture does not have the size of its latent.") }
         try checkRange(latent.values, .picture, 0)
         let half = latent.values.count / 2
@@ -283,14 +233,16 @@ extension RenderMachine {
 
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
     private func noiseMap(_ stream: inout TorchCPUGenerator, of grid: PatchGrid?) -> [Float] {
-        guard let grid else { return stream.normals(count: plan.latentChannels * plan.latentHeight * plan.latentWidth) }
+        guard let grid else {
+            return stream.normals(count: plan.latentChannels * pass.pass.latentHeight * pass.pass.latentWidth)
+        }
         var map: [Float] = []
         for _ in 0..<grid.count { map += stream.normals(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
         return map
     }
 
     /// The patches that lie one after the other in `values`.
-    private func slices(of values: [Float], _ grid: PatchGrid) -> [[Float]] {
+    func slices(of values: [Float], _ grid: PatchGrid) -> [[Float]] {
         let size = values.count / grid.count
         return (0..<grid.count).map { Array(values[($0 * size)..<(($0 + 1) * size)]) }
     }
@@ -326,28 +278,28 @@ extension RenderMachine {
         _ prediction: [Float], _ step: Int, _ phase: RenderPhase, of grid: PatchGrid? = nil
     ) throws(RenderError) {
         var (stream, past) = (generator, history)
-        let noise = (0..<resolved.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
-        let stepped = resolved.sampler.step(
+        let noise = (0..<pass.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
+        let stepped = pass.sampler.step(
             modelOutput: prediction, call: step, sample: canvas, noise: noise, history: &past)
-        let next = guide.impose(on: stepped, after: step, sampler: resolved.sampler)
+        let next = guide.impose(on: stepped, after: step, sampler: pass.sampler)
         try checkRange(next, phase, step)
         (canvas, generator, history) = (next, stream, past)
     }
 
     private mutating func completeDenoising(_ step: Int, _ outputs: [TaskOutput]) throws(RenderError) {
         let predictions = try predictions(
-            outputs, height: plan.latentHeight, width: plan.latentWidth, .denoise, step)
+            outputs, height: pass.pass.latentHeight, width: pass.pass.latentWidth, .denoise, step)
         try takeStep(predictions[0], step, .denoise)
     }
 
     private mutating func completeStructure(
         _ step: Int, _ interaction: PixelInteraction, _ outputs: [TaskOutput]
     ) throws(RenderError) -> Barrier {
-        guard let cut = resolved.cut else { preconditionFailure("the structure phase belongs to the method cut") }
+        guard let cut = pass.cut else { preconditionFailure("the structure phase belongs to the method cut") }
         let restored = interaction.restore(
             try predictions(outputs, height: cut.grid.patchHeight, width: cut.grid.patchWidth, .structure, step))
         try takeStep(restored.flatMap(\.self), step, .structure, of: cut.grid)
-        guard step + 1 == cut.phases.structureSteps else { return structureBarrier(step + 1) }
+        guard step + 1 == cut.structureSteps else { return structureBarrier(step + 1) }
         relocate(cut.grid)
         return detailBarrier(step + 1)
     }
@@ -368,22 +320,30 @@ extension RenderMachine {
     /// this is the mean of the stepped views; for those with a memory or noise it is the one right meaning.
     private mutating func completeDetail(
         _ step: Int, _ views: [PatchView], _ outputs: [TaskOutput]
-    ) throws(RenderError) -> Barrier {
-        guard let cut = resolved.cut else { preconditionFailure("the detail phase belongs to the method cut") }
+    ) throws(RenderError) {
+        guard let cut = pass.cut else { preconditionFailure("the detail phase belongs to the method cut") }
         let predictions = try predictions(
             outputs, height: cut.views.windowHeight, width: cut.views.windowWidth, .detail, step)
-        let prediction = cut.views.average(predictions, channels: plan.latentChannels, views: views)
+        let prediction = cut.views.average(
+            predictions, channels: plan.latentChannels, views: views, blending: plan.blending)
         try takeStep(prediction, step, .detail)
-        return step + 1 < plan.calls ? detailBarrier(step + 1) : decodingBarrier()
     }
 
     private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {
-        guard case .pixels(let width, let height, let rgb) = output, width == plan.width, height == plan.height,
-            rgb.count == width * height * 3
-        else {
-            throw RenderError(.malformed, "The decoded picture does not have \(plan.width)×\(plan.height) pixels.")
-        }
+        let picture = try pixels(output)
         let parameters = GenerationParameters(request: request, plan: plan, model: model)
-        return RenderedImage(width: width, height: height, rgb: rgb, parameters: parameters.text, details: parameters.details)
+        return RenderedImage(
+            width: picture.width, height: picture.height, rgb: picture.rgb, parameters: parameters.text,
+            details: parameters.details)
+    }
+
+    /// The decoded result of the pass.
+    private func pixels(_ output: TaskOutput) throws(RenderError) -> (width: Int, height: Int, rgb: [UInt8]) {
+        let size = (pass.pass.latentWidth * model.scaleFactor, pass.pass.latentHeight * model.scaleFactor)
+        guard case .pixels(let width, let height, let rgb) = output, (width, height) == size, rgb.count == width * height * 3
+        else {
+            throw RenderError(.malformed, "The decoded picture does not have \(size.0)×\(size.1) pixels.")
+        }
+        return (width, height, rgb)
     }
 }

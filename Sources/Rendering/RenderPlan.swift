@@ -1,31 +1,11 @@
 public import Acceleration
 import ImageConditioning
-import PatchGeometry
+public import PatchGeometry
 public import Samplers
 public import StrictJSON
 
 /// Every decision of a render, made once from the request and the model: what will be computed, in which sizes, how often.
 public struct RenderPlan: Sendable, Equatable {
-    /// How CutDiffusion cuts the latent. Sides in latents.
-    public struct Cut: Sendable, Equatable {
-        /// Rows and columns of patches in the structure phase.
-        public var gridRows: Int
-        public var gridColumns: Int
-        /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our
-        /// extension).
-        public var patchHeight: Int
-        public var patchWidth: Int
-        /// Sides of one view in the detail phase, and the distance of neighbours.
-        public var viewHeight: Int
-        public var viewWidth: Int
-        public var stride: Int
-        public var viewsPerStep: Int
-        /// Calls of the network in the structure phase, which comes first; the rest belong to the detail phase.
-        public var structureSteps: Int
-
-        public var patches: Int { gridRows * gridColumns }
-    }
-
     /// Sides of the picture in pixels.
     public let width: Int
     public let height: Int
@@ -33,12 +13,12 @@ public struct RenderPlan: Sendable, Equatable {
     public let latentWidth: Int
     public let latentHeight: Int
     public let latentChannels: Int
+    /// Pixels of one latent side.
+    public var latentScale: Int { width / latentWidth }
     /// The sampler's steps, as asked for.
     public let steps: Int
-    /// Calls of the network, one barrier each: as many as steps, or more with samplers of second order.
-    public let calls: Int
-    /// The call with which the run begins: 0, or later where it starts from a picture.
-    public let firstCall: Int
+    /// What is done, in this order; the last has the picture's size.
+    public let passes: [RenderPass]
     /// What is done with a source picture; nil without one.
     let source: SourcePlan?
     public let guidanceScale: Float
@@ -58,36 +38,36 @@ public struct RenderPlan: Sendable, Equatable {
     public let samplingMethod: SamplingMethod
     /// As asked for: `automatic` is what the model's scheduler says.
     public let noiseSchedule: NoiseScheduleKind
-    /// nil for `direct`.
-    public let cut: Cut?
-    /// Whether HiDiffusion changes the U-Net, by the phase's input size.
-    public let hiDiffusionInStructure: Bool
-    public let hiDiffusionInDetail: Bool
+    /// How overlapping views share a point.
+    public let blending: ViewBlending
     /// HiDiffusion's recipe; nil when it is off throughout.
     public let hiDiffusionFamily: HiDiffusionFamily?
+    /// Which halves of HiDiffusion are on, and its thresholds.
+    public let hiDiffusionSettings: HiDiffusionSettings
     /// What the user should know: a stand-in scheduler, an extension of the method.
     public let notes: [String]
     /// LoRA files that are merged into the model, in order.
     public let loras: [AppliedLoRA]
+    /// nil when all tokens stay.
+    public let tokenReduction: TokenReductionPlan?
+
+    private var lastPass: RenderPass { passes[passes.count - 1] }
+    /// Calls of the network in the last pass, one barrier each: as many as steps, or more with samplers of second order.
+    public var calls: Int { lastPass.calls }
+    /// The call with which the last pass begins: 0, or later where it starts from a picture.
+    public var firstCall: Int { lastPass.firstCall }
+    /// How the last pass cuts its latent; nil where it is done at once.
+    public var cut: RenderPass.Cut? { lastPass.cut }
+    /// Whether HiDiffusion changes the U-Net in the last pass, by the phase's input size.
+    public var hiDiffusionInStructure: Bool { lastPass.hiDiffusionInStructure }
+    public var hiDiffusionInDetail: Bool { lastPass.hiDiffusionInDetail }
 
     /// Tasks of each phase, in order.
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
         let prelude: [(RenderPhase, Int)] =
             [(.encode, promptChunks)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
-        let structure = structureCalls
-        let denoising: [(RenderPhase, Int)] =
-            cut.map {
-                [
-                    (.structure, structure * $0.patches),
-                    (.detail, (calls - firstCall - structure) * $0.viewsPerStep),
-                ]
-            } ?? [(.denoise, calls - firstCall)]
-        return prelude + denoising.filter { $0.1 > 0 } + [(.decode, 1)]
+        return prelude + passes.flatMap(\.tasksPerPhase) + [(.decode, 1)]
     }
-
-    /// Calls that this run makes in the structure phase. The phase is that of high noise: a run that starts from a picture at
-    /// little noise has a short one, or none.
-    var structureCalls: Int { cut.map { max(0, $0.structureSteps - firstCall) } ?? 0 }
 
     public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }
 
@@ -108,20 +88,15 @@ public struct RenderPlan: Sendable, Equatable {
             "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
                 + (noiseSchedule == .automatic ? "" : ", schedule \(noiseSchedule.rawValue)")
         ]
-        if calls != steps { lines.append("\(calls) calls of the network") }
-        let call = calls == steps ? "steps" : "calls"
-        if let cut {
-            lines.append(
-                "cut: \(structureCalls) structure \(call) of \(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of "
-                    + "\(cut.patchWidth * 8)×\(cut.patchHeight * 8) px, then \(calls - firstCall - structureCalls) detail \(call) of "
-                    + "\(cut.viewsPerStep) views of \(cut.viewWidth * 8)×\(cut.viewHeight * 8) px, stride \(cut.stride * 8) px")
-        } else {
-            lines.append("direct: \(calls - firstCall) \(call) of the whole latent")
-        }
+        for pass in passes { lines += pass.lines(of: passes.count, method) }
         lines.append(guidanceLine)
+        if blending != .uniform, passes.contains(where: { $0.cut != nil }) {
+            lines.append("views blended by \(blending.rawValue)")
+        }
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
+        lines += tokenReduction?.summaryLines(calls: calls - firstCall) ?? []
         lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -136,13 +111,11 @@ public struct RenderPlan: Sendable, Equatable {
     }
 
     private var hiDiffusionLine: String {
-        let recipe = hiDiffusionFamily.map { " (\($0.rawValue))" } ?? ""
-        return switch (hiDiffusionInStructure, hiDiffusionInDetail) {
-        case (false, false): "HiDiffusion off"
-        case (true, true): "HiDiffusion on\(recipe)"
-        case (true, false): "HiDiffusion on\(recipe) in the structure phase, off in the detail phase"
-        case (false, true): "HiDiffusion off in the structure phase, on\(recipe) in the detail phase"
-        }
+        guard let family = hiDiffusionFamily else { return "HiDiffusion off" }
+        let phases = passes.map(\.hiDiffusionPhases)
+        let everywhere = phases.allSatisfy { $0 == phases[0] } ? phases[0] : "in some stages"
+        return "HiDiffusion on (\(family.rawValue))" + hiDiffusionSettings.summary
+            + (everywhere.isEmpty ? "" : ", \(everywhere)")
     }
 
     /// The plan for programs.
@@ -177,23 +150,14 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
+        object["blend"] = .string(blending.rawValue)
+        object["hidiffusion_settings"] = hiDiffusionFamily == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }
+        object["passes"] = .array(passes.map(\.json))
+        object["token_reduction"] = tokenReduction?.json(calls: calls - firstCall)
         if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)
-    }
-}
-
-extension RenderPlan.Cut {
-    var json: JSONObject {
-        var object = JSONObject()
-        let values = [
-            ("grid_rows", gridRows), ("grid_columns", gridColumns), ("patch_height", patchHeight), ("patch_width", patchWidth),
-            ("view_height", viewHeight), ("view_width", viewWidth), ("stride", stride), ("views_per_step", viewsPerStep),
-            ("structure_steps", structureSteps),
-        ]
-        for (key, value) in values { object[key] = .integer(Int64(value)) }
-        return object
     }
 }
 

@@ -29,6 +29,12 @@ extension RenderRequest {
         object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
         object["patch"] = patch.map { .integer(Int64($0)) }
         object["stride"] = stride.map { .integer(Int64($0)) }
+        object["jitter"] = jitter.map { .integer(Int64($0)) }
+        object["blend"] = blending.map { .string($0.rawValue) }
+        object["structure"] = structure.map { .string($0.rawValue) }
+        object["stages"] = stages.map { .array($0.map { .number($0) }) }
+        object["refinement"] = refinement == RefinementSettings() ? nil : refinement.json
+        object["hidiffusion_settings"] = hiDiffusionSettings == .published ? nil : hiDiffusionSettings.json
         object["structure_fraction"] = structureFraction.map { .string($0.description) }
         object["sampling_method"] = samplingMethod.map { .string($0.rawValue) }
         object["scheduler"] = noiseSchedule == .automatic ? nil : .string(noiseSchedule.rawValue)
@@ -36,6 +42,7 @@ extension RenderRequest {
         object["source"] = source?.json
         object["strength"] = strength.map { .number(Double($0)) }
         if !loras.isEmpty { object["lora"] = .array(loras.map(\.json)) }
+        object["token_reduction"] = tokenReduction?.json
         return .object(object)
     }
 
@@ -43,6 +50,7 @@ extension RenderRequest {
         "prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "detail_cfg_scale", "guidance_rescale",
         "clip_skip", "original_size", "crop_top_left", "target_size", "seed", "method", "hidiffusion", "hidiffusion_family",
         "patch", "stride", "structure_fraction", "sampling_method", "scheduler", "eta", "source", "strength", "lora",
+        "jitter", "blend", "structure", "stages", "refinement", "hidiffusion_settings", "token_reduction",
     ]
 
     /// Reads a request without a source picture and checks it as `validated()` does. Throws `.invalidRequest`, also for keys it
@@ -68,16 +76,10 @@ extension RenderRequest {
         guidanceScale = try fields.value("cfg_scale", "a number", \.doubleValue).map { Float($0) }
         try readGuidanceAndText(fields)
         seed = try fields.value("seed", "a whole number in a string") { $0.stringValue.flatMap { UInt64($0) } } ?? seed
-        method =
-            try fields.value("method", "auto, direct or cut") { $0.stringValue.flatMap { RenderMethod(rawValue: $0) } }
-            ?? method
-        hiDiffusion =
-            try fields.value("hidiffusion", "auto, on or off") { $0.stringValue.flatMap { HiDiffusionChoice(rawValue: $0) } }
-            ?? hiDiffusion
-        let families = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
-        hiDiffusionFamily = try fields.value("hidiffusion_family", "one of \(families)") {
-            $0.stringValue.flatMap { HiDiffusionFamily(rawValue: $0) }
-        }
+        method = try fields.choice("method") ?? method
+        hiDiffusion = try fields.choice("hidiffusion") ?? hiDiffusion
+        hiDiffusionFamily = try fields.choice("hidiffusion_family")
+        try readLayout(fields)
         patch = try fields.value("patch", "a whole number", \.intValue)
         stride = try fields.value("stride", "a whole number", \.intValue)
         structureFraction = try fields.value("structure_fraction", "a decimal fraction in a string") {
@@ -92,11 +94,30 @@ extension RenderRequest {
                 let selections = list.compactMap { LoRASelection(json: $0) }
                 return selections.count == list.count ? selections : nil
             } ?? loras
+        tokenReduction = try fields.value("token_reduction", "an object of known settings of merging and downsampling") {
+            TokenReductionRequest(json: $0)
+        }
         try validated()
     }
 }
 
 extension RenderRequest {
+    private mutating func readLayout(_ fields: RequestFields) throws(RenderError) {
+        jitter = try fields.value("jitter", "a whole number", \.intValue)
+        blending = try fields.choice("blend")
+        structure = try fields.choice("structure")
+        stages = try fields.value("stages", "a list of numbers") { value -> [Double]? in
+            guard let list = value.arrayValue, list.count <= Self.stageLimit else { return nil }
+            let numbers = list.compactMap(\.doubleValue)
+            return numbers.count == list.count ? numbers : nil
+        }
+        refinement =
+            try fields.value("refinement", RefinementSettings.shape) { RefinementSettings(json: $0) } ?? refinement
+        hiDiffusionSettings =
+            try fields.value("hidiffusion_settings", HiDiffusionSettings.shape) { HiDiffusionSettings(json: $0) }
+            ?? hiDiffusionSettings
+    }
+
     private mutating func readSampler(_ fields: RequestFields) throws(RenderError) {
         let methods = SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")
         samplingMethod = try fields.value("sampling_method", "one of \(methods)") {
@@ -157,6 +178,12 @@ private struct RequestFields {
         guard let value = object[key] else { return nil }
         guard let result = read(value) else { throw RenderError(.invalidRequest, "The request's \"\(key)\" must be \(kind).") }
         return result
+    }
+
+    /// A word of a closed set; nil when it is absent.
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String) throws(RenderError) -> Choice? {
+        let words = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        return try value(key, "one of \(words)") { $0.stringValue.flatMap { Choice(rawValue: $0) } }
     }
 
     func source(_ payload: [UInt8]) throws(RenderError) -> SourcePicture? {

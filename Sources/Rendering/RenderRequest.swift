@@ -2,24 +2,6 @@ public import Acceleration
 public import PatchGeometry
 public import Samplers
 
-/// How a picture beyond the model's native size is made.
-public enum RenderMethod: String, Sendable, CaseIterable {
-    /// `direct` up to the native size, `cut` beyond it.
-    case auto
-    /// The whole latent at once.
-    case direct
-    /// CutDiffusion: patches that share their pixels, then overlapping views (arXiv 2404.15141).
-    case cut
-}
-
-/// Whether HiDiffusion changes the U-Net (arXiv 2311.17528).
-public enum HiDiffusionChoice: String, Sendable, CaseIterable {
-    /// Where the U-Net's input is large enough for it.
-    case auto
-    case on
-    case off
-}
-
 /// What a user asks for. Sizes are in pixels of the picture. What is nil is chosen by the model's recommendation or the method.
 public struct RenderRequest: Sendable, Equatable {
     public var prompt = ""
@@ -44,14 +26,27 @@ public struct RenderRequest: Sendable, Equatable {
     public var seed: UInt64 = 42
     public var method = RenderMethod.auto
     public var hiDiffusion = HiDiffusionChoice.auto
+    /// Which halves of HiDiffusion are on, and its thresholds.
+    public var hiDiffusionSettings = HiDiffusionSettings.published
     /// HiDiffusion's recipe; nil is that of the model's kind.
     public var hiDiffusionFamily: HiDiffusionFamily?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
     /// Distance of neighbouring views in the detail phase; nil is half a patch.
     public var stride: Int?
+    /// How far views are moved at random, at most; nil is a quarter of what neighbours overlap, as published.
+    public var jitter: Int?
+    /// How overlapping views share a point; nil is what suits the model.
+    public var blending: ViewBlending?
     /// Share of the steps in CutDiffusion's structure phase.
     public var structureFraction: StructureFraction?
+    /// What the network sees in CutDiffusion's structure phase; nil is patches, as published.
+    public var structure: StructureKind?
+    /// Sizes at which the picture is made before its own, as multiples of the model's native size, rising: each later one
+    /// begins with the result of the one before. Empty: the picture is made at once. nil is what suits method and size.
+    public var stages: [Double]?
+    /// How a larger stage begins with a smaller one's result.
+    public var refinement = RefinementSettings()
     /// nil is the model's own scheduler.
     public var samplingMethod: SamplingMethod?
     /// How the noise levels are spread; `automatic` is what the model's scheduler says.
@@ -64,6 +59,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var strength: Float?
     /// LoRA files beside those that the prompt's tags name, in the order of merging.
     public var loras: [LoRASelection] = []
+    /// Token merging and downsampling; nil is all tokens.
+    public var tokenReduction: TokenReductionRequest?
 
     public init() {}
 
@@ -95,6 +92,9 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
         }
         try checkSource()
+        try checkStages()
+        if let jitter { try Self.check(side: jitter, "jitter", 0...Self.sideLimit) }
+        try tokenReduction?.validated()
         if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
         if let stride { try Self.check(side: stride, "stride", 8...Self.sideLimit) }
         if let patch, let stride, stride > patch {
@@ -109,6 +109,22 @@ public struct RenderRequest: Sendable, Equatable {
     public static func check(width: Int, height: Int) throws(RenderError) {
         try check(side: width, "width", 64...sideLimit)
         try check(side: height, "height", 64...sideLimit)
+    }
+
+    /// The most sizes before the last.
+    public static let stageLimit = 8
+
+    private func checkStages() throws(RenderError) {
+        try refinement.validated()
+        try hiDiffusionSettings.validated()
+        guard let stages else { return }
+        let isRising = zip(stages, stages.dropFirst()).allSatisfy { $0 < $1 }
+        guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
+            throw RenderError(
+                .invalidRequest,
+                "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most \(Self.stageLimit) rising "
+                    + "multiples of the native size from 1 on, such as 1,2.")
+        }
     }
 
     private func checkSource() throws(RenderError) {

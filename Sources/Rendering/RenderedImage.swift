@@ -1,4 +1,5 @@
 import ContentHash
+import PatchGeometry
 import Samplers
 public import StrictJSON
 
@@ -56,16 +57,42 @@ struct GenerationParameters {
         // Readers take a missing RNG for the graphics card's.
         pairs.append(("RNG", "CPU"))
         pairs.append(("Method", plan.method.rawValue))
+        pairs += stagePairs
         if let cut = plan.cut {
-            pairs.append(("Patch", "\(cut.patchWidth * 8)x\(cut.patchHeight * 8)"))
+            if plan.method == .cut {
+                pairs.append(("Patch", "\(cut.patchWidth * 8)x\(cut.patchHeight * 8)"))
+                pairs.append(("Structure steps", String(cut.structureSteps)))
+            }
+            pairs.append(("View", "\(cut.viewWidth * 8)x\(cut.viewHeight * 8)"))
             pairs.append(("Stride", String(cut.stride * 8)))
-            pairs.append(("Structure steps", String(cut.structureSteps)))
+            if plan.blending != .uniform { pairs.append(("Blend", plan.blending.rawValue)) }
         }
         pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        pairs += plan.tokenReduction?.parameters ?? []
         if !model.loras.isEmpty {
             pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))
         }
         pairs.append(("Version", "patchloom"))
+        return pairs
+    }
+
+    /// What the web UI says of its hires fix, which stages are a kind of.
+    private var stagePairs: [(String, String)] {
+        guard plan.passes.count > 1, case .enlarged(let upscaler, let strength) = plan.passes[plan.passes.count - 1].start
+        else {
+            return []
+        }
+        let first = plan.passes[0]
+        let factor = Double(plan.latentWidth) / Double(first.latentWidth)
+        var pairs = [
+            ("Denoising strength", Self.short(strength)), ("Hires upscale", Self.short((factor * 100).rounded() / 100)),
+            ("Hires upscaler", upscaler.label),
+        ]
+        if let steps = request.refinement.steps { pairs.append(("Hires steps", String(steps))) }
+        if plan.passes.count > 2 {
+            let sizes = plan.passes.map { "\($0.latentWidth * 8)x\($0.latentHeight * 8)" }
+            pairs.append(("Stages", sizes.joined(separator: " ")))
+        }
         return pairs
     }
 

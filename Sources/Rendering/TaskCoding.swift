@@ -51,6 +51,7 @@ extension RenderTask {
             object["rad"] = .bool(work.plan.rad)
             object["pool"] = .bool(work.plan.pool)
             object["shifts"] = work.plan.windowShifts.map { .array($0.map { .integer(Int64($0)) }) }
+            object["tokens"] = work.plan.tokens.json
             return (.object(object), TensorBytes.encode(work.latent.values))
         case .decode(let latent):
             object.setShape(of: latent)
@@ -87,7 +88,9 @@ extension RenderTask {
             work = .decode(try Latent(fields, payload))
         case .denoise, .structure, .detail:
             try fields.only(
-                Self.commonKeys + Latent.keys + ["timestep", "guidance", "rescale", "time_ids", "rad", "pool", "shifts"])
+                Self.commonKeys + Latent.keys + [
+                    "timestep", "guidance", "rescale", "time_ids", "rad", "pool", "shifts", "tokens",
+                ])
             let shifts = try fields.integers("shifts", 0...3, limit: TaskLimits.windowBlocks)
             work = .denoise(
                 DenoiseWork(
@@ -96,7 +99,7 @@ extension RenderTask {
                     timeIDs: try fields.numbers("time_ids", count: DenoiseWork.timeIDCount),
                     plan: UNetPlan(
                         rad: try fields.flag("rad"), pool: try fields.flag("pool"),
-                        windowShifts: shifts.map { $0.map { UInt8($0) } })))
+                        windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenPlan(json: metadata["tokens"]))))
         }
     }
 

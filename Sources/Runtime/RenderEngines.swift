@@ -159,8 +159,13 @@ private struct ExpectedOutput: Sendable {
         switch task.phase {
         case .encode: shape = .embeddings(embedding)
         case .picture:
-            shape = .moments(channels: 2 * plan.latentChannels, height: plan.latentHeight, width: plan.latentWidth)
-        case .decode: shape = .pixels(width: plan.width, height: plan.height)
+            shape = .moments(
+                channels: 2 * plan.latentChannels, height: (metadata["height"]?.intValue ?? 0) / plan.latentScale,
+                width: (metadata["width"]?.intValue ?? 0) / plan.latentScale)
+        case .decode:
+            shape = .pixels(
+                width: (metadata["width"]?.intValue ?? 0) * plan.latentScale,
+                height: (metadata["height"]?.intValue ?? 0) * plan.latentScale)
         case .denoise, .structure, .detail:
             shape = .prediction(
                 channels: plan.latentChannels, height: metadata["height"]?.intValue ?? 0,

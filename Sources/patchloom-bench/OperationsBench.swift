@@ -58,6 +58,9 @@ struct OperationsBench: ParsableCommand {
             measure("self-attention \(side * side) tokens, 8 heads of \(c / 8)", pixels * pixels * Double(4 * c)) {
                 _ = context.attention(query: tokens, key: tokens, value: tokens, heads: 8)
             }
+            measure("token matching \(side * side) tokens, 2×2 cells", pixels * pixels * 0.375 * Double(c)) {
+                matchTokens(tokens, side: side, context)
+            }
             let text = filled([1, 77, c])
             measure("cross-attention 77 keys", pixels * 77 * Double(4 * c)) {
                 _ = context.attention(query: tokens, key: text, value: text, heads: 8)
@@ -69,6 +72,14 @@ struct OperationsBench: ParsableCommand {
                 _ = context.layerNorm(tokens, scale: one, offset: one, epsilon: 1e-5)
             }
         }
+    }
+
+    /// Token merging's search: one of each 2×2 tokens is a destination.
+    private func matchTokens(_ tokens: Tensor, side: Int, _ context: ComputeContext) {
+        let all = (0..<Int32(side * side)).map { $0 }
+        let isDestination = { (token: Int32) in Int(token) % side % 2 == 0 && Int(token) / side % 2 == 0 }
+        _ = context.bestMatches(
+            tokens, sources: all.filter { !isDestination($0) }, destinations: all.filter(isDestination))
     }
 
     private func filled(_ shape: [Int]) -> Tensor {

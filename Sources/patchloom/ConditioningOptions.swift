@@ -1,4 +1,3 @@
-import Acceleration
 import ArgumentParser
 import Rendering
 
@@ -29,13 +28,6 @@ struct ConditioningOptions: ParsableArguments {
     @Option(help: ArgumentHelp("SDXL: size the picture is to have (default: its own).", valueName: "WxH"))
     var targetSize: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "HiDiffusion's recipe: auto, \(HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
-                + "any SDXL model and needs sdxl_playground.",
-            valueName: "family"))
-    var hidiffusionFamily = "auto"
-
     /// Puts what was asked for into a request.
     func apply(to request: inout RenderRequest) throws(CommandFailure) {
         request.clipSkip = clipSkip.flatMap { $0 < 1 ? nil : $0 }
@@ -49,14 +41,6 @@ struct ConditioningOptions: ParsableArguments {
                     .usage, "--crop-coords-top-left must be two numbers such as 0,64 (top,left), not '\(cropCoordsTopLeft)'.")
             }
             request.cropTopLeft = SizeConditioning.Corner(top: top, left: left)
-        }
-        if hidiffusionFamily != "auto" {
-            guard let family = HiDiffusionFamily(rawValue: hidiffusionFamily) else {
-                let words = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
-                throw CommandFailure(
-                    .usage, "--hidiffusion-family must be one of auto, \(words), not '\(hidiffusionFamily)'.")
-            }
-            request.hiDiffusionFamily = family
         }
     }
 

@@ -1,4 +1,3 @@
-import PatchGeometry
 import Rendering
 import Samplers
 
@@ -21,21 +20,12 @@ extension RequestOptions {
         request.guidanceScale = cfgScale
         // 32 bits are what other programs take, so that the number can be used there too.
         request.seed = seed < 0 ? UInt64(UInt32.random(in: 0...UInt32.max)) : UInt64(seed)
-        request.method = try Self.choice(method, "method")
-        request.hiDiffusion = try Self.choice(hidiffusion, "hidiffusion")
-        request.patch = patch
-        request.stride = stride
-        if let structureFraction {
-            guard let fraction = StructureFraction(structureFraction) else {
-                throw CommandFailure(
-                    .usage, "--structure-fraction must be a decimal between 0 and 1, such as 0.4, not '\(structureFraction)'.")
-            }
-            request.structureFraction = fraction
-        }
+        try method.apply(to: &request)
         try setSampler(of: &request)
         request.eta = eta
         request.loras = lora.map { LoRAArgument($0).selection }
         try conditioning.apply(to: &request)
+        try tokens.apply(to: &request)
         do { try request.validated() } catch { throw CommandFailure(error) }
         return request
     }

@@ -48,30 +48,7 @@ struct RequestOptions: ParsableArguments {
         help: "Seed of the noise; negative: a random one, printed and kept in the picture.")
     var seed: Int64 = 42
 
-    @Option(help: ArgumentHelp("auto, direct (the whole picture at once) or cut (CutDiffusion).", valueName: "method"))
-    var method = "auto"
-
-    @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
-    var hidiffusion = "auto"
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
-    var patch: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Distance of neighbouring patches in the detail phase, in pixels (default: half a patch).", valueName: "pixels"))
-    var stride: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Share of the steps in the structure phase, such as 0.4: high gives blocky edges, low stray repetitions "
-                + "(default: what suits the model).",
-            valueName: "fraction"))
-    var structureFraction: String?
+    @OptionGroup(title: "Method") var method: MethodOptions
 
     @Option(
         help: ArgumentHelp(
@@ -103,6 +80,7 @@ struct RequestOptions: ParsableArguments {
     var lora: [String] = []
 
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
+    @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 }
 
 /// Where the picture goes and how much is said on the way.

@@ -1,6 +1,7 @@
 import ImageConditioning
 import ImageFiles
 import Rendering
+import Resampling
 
 /// Reads the picture to start from, and its mask, from PNG files.
 struct SourceLoading {

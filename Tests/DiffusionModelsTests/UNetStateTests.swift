@@ -19,7 +19,19 @@ import Weights
         Job(height: 13, width: 17, plan: UNetPlan(pool: true, windowShifts: [1, 1, 1, 1, 1])),
         Job(height: 16, width: 16, plan: UNetPlan(windowShifts: [0, 0, 0, 0, 0])),
         Job(height: 16, width: 16, plan: UNetPlan(rad: true, pool: true)),
+        Job(height: 16, width: 16, plan: UNetPlan(tokens: merging(.random, step: 3))),
+        Job(height: 16, width: 16, plan: UNetPlan(tokens: merging(.random, step: 4))),
+        Job(height: 24, width: 40, plan: UNetPlan(windowShifts: [3, 2, 1, 2, 0], tokens: merging(.fixed, step: 0))),
+        Job(
+            height: 13, width: 17,
+            plan: UNetPlan(rad: true, tokens: TokenPlan(reductions: [1: .downsampling(TokenDownsampling(factor: 2.5))]))),
     ]
+
+    private static func merging(_ destinations: TokenMerging.Destinations, step: Int) -> TokenPlan {
+        let method = TokenReduction.merging(
+            TokenMerging(ratio: 0.5, destinations: destinations, parts: [.attention, .textAttention, .feedForward]))
+        return TokenPlan(reductions: [1: method, 2: method], seed: 9, step: step)
+    }
 
     private func bits(_ tensor: Tensor) -> [UInt32] { tensor.array.map(\.bitPattern) }
 
@@ -34,7 +46,9 @@ import Weights
         for (index, one) in first.enumerated() {
             for other in first[..<index] where other.count == one.count { #expect(one != other, "a plan did nothing") }
         }
-        for index in [4, 1, 1, 0, 3, 2, 4, 0] { #expect(try run(Self.jobs[index], unet) == first[index]) }
+        for index in [4, 7, 1, 5, 1, 0, 6, 8, 3, 7, 2, 5, 4, 6, 0, 8] {
+            #expect(try run(Self.jobs[index], unet) == first[index])
+        }
         // Calls that are refused in between leave no trace either.
         #expect(throws: ModelError.self) {
             try unet.forward(testInput(unet, height: 16, width: 16), plan: UNetPlan(rad: true, windowShifts: [0]))
@@ -51,7 +65,8 @@ import Weights
                 let unet = try TestConfiguration.unet(text, ComputeContext(backend: backend, threads: threads))
                 let input = testInput(unet, height: 30, width: 33, batch: 2)
                 let shifts = Array(repeating: UInt8(2), count: unet.windowBlockCount)
-                return bits(try unet.forward(input, plan: UNetPlan(windowShifts: shifts)))
+                let tokens = Self.merging(.random, step: 1)
+                return bits(try unet.forward(input, plan: UNetPlan(windowShifts: shifts, tokens: tokens)))
             }
             #expect(results[0] == results[1] && results[0] == results[2])
         }

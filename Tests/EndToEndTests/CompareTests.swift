@@ -82,7 +82,9 @@ extension EndToEnd {
                 (["--method", "cut"], "--methods"), (["--hidiffusion", "on"], "--methods"), (["-i", "a.png"], "-i"),
                 (["--methods", "direct", "--stride", "64"], "--stride"),
                 (["--methods", "hidiffusion", "--scale", "1"], "hidiffusion at 128"),
-                (["--scale", "64"], "8192"), (["--cell", "1"], "--cell"), (["-W", "100"], "multiple of 8"),
+                (["--scale", "64"], "8192"), (["--cell", "1"], "--cell"), (["-W", "100", "-H", "256"], "multiple of 8"),
+                (["-W", "256"], "--height"),
+                (["--scale", "2,2.01"], "twice"), (["-W", "0", "-H", "-8"], "64 to"),
             ] as [([String], String)])
         func whatIsWrongIsFoundBeforeRendering(_ options: [String], _ said: String) async throws {
             let folder = try Folder()

@@ -74,6 +74,7 @@ import Testing
         #expect(RandomPurpose.interaction.rawValue == 1)
         #expect(RandomPurpose.jitter.rawValue == 2)
         #expect(RandomPurpose.windowShift.rawValue == 3)
+        #expect(RandomPurpose.mergeDestination.rawValue == 4)
     }
 
     @Test func everyCoordinateMatters() {

@@ -84,7 +84,7 @@ struct CompareCommand: ParsableCommand {
     // MARK: Options
 
     private func checkOptions() throws(CommandFailure) {
-        guard picture.method == "auto", picture.hidiffusion == "auto" else {
+        guard picture.method.method == "auto", picture.method.hidiffusion == "auto" else {
             throw CommandFailure(.usage, "--method and --hidiffusion make one picture: say what is compared by --methods.")
         }
         guard picture.initImg == nil, picture.mask == nil, picture.strength == nil else {

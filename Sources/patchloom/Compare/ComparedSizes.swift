@@ -18,24 +18,29 @@ struct ComparedSizes: Equatable {
 
     /// - Parameters:
     ///   - scales: the value of `--scale`; nil where it is not given.
-    ///   - width: the value of `--width`, likewise `height`; one alone is both.
+    ///   - width: the value of `--width`, likewise `height`.
     ///   - side: the model's native side.
     init(scales: String?, width: Int?, height: Int?, native side: Int) throws(CommandFailure) {
         guard width != nil || height != nil else {
             native = Size(scale: 1, width: side, height: side)
-            sizes = try Self.scales(scales ?? "2").map { scale in
+            var sizes: [Size] = []
+            for scale in try Self.scales(scales ?? "2") {
                 let length = Self.multipleOf8(Double(side) * scale)
-                return Size(scale: scale, width: length, height: length)
+                guard !sizes.contains(where: { $0.width == length }) else {
+                    throw CommandFailure(.usage, "--scale names the size of \(length) pixels twice: give it once.")
+                }
+                sizes.append(Size(scale: scale, width: length, height: length))
             }
+            self.sizes = sizes
             return
         }
         guard scales == nil else {
             throw CommandFailure(.usage, "--scale and --width or --height say two sizes: leave one of them out.")
         }
-        let (width, height) = (width ?? height ?? side, height ?? width ?? side)
-        guard width > 0, height > 0 else {
-            throw CommandFailure(.usage, "--width and --height must be above 0.")
+        guard let width, let height else {
+            throw CommandFailure(.usage, "A size needs --width and --height: give both, or --scale instead.")
         }
+        guard width > 0, height > 0 else { throw CommandFailure(.usage, "--width and --height must be above 0.") }
         let factor = (Double(side) * Double(side) / (Double(width) * Double(height))).squareRoot()
         native = Size(
             scale: 1, width: max(64, Self.multipleOf8(Double(width) * factor)),
@@ -53,7 +58,6 @@ struct ComparedSizes: Equatable {
                     .usage,
                     "--scale must be numbers from 1 to \(Decimal.short(scaleRange.upperBound)), such as 2,4, not '\(text)'.")
             }
-            guard !scales.contains(scale) else { throw CommandFailure(.usage, "--scale names \(part) twice: give it once.") }
             scales.append(scale)
         }
         guard scales.count <= scalesMax else {

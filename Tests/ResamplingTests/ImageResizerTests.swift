@@ -1,4 +1,4 @@
-import ImageFiles
+import Resampling
 import Testing
 
 @Suite("Resizing pictures")

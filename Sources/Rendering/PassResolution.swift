@@ -1,0 +1,254 @@
+import Acceleration
+import ImageConditioning
+import PatchGeometry
+import Samplers
+
+/// A pass with what is needed to carry it out.
+struct ResolvedPass: Sendable {
+    let pass: RenderPass
+    let sampler: Sampler
+    /// nil where the canvas is denoised at once.
+    let cut: CutGeometry?
+    /// What a random draw's step number begins at, so that no two passes draw the same.
+    let drawOffset: Int
+}
+
+/// The ways to cut a canvas.
+struct CutGeometry: Sendable {
+    let grid: PatchGrid
+    let views: ViewGrid
+    /// The call with which the detail phase begins; 0 without a structure phase.
+    let structureSteps: Int
+}
+
+/// Makes a request's passes: their sizes, their schedules, and how each cuts its canvas.
+struct PassResolution {
+    private let resolution: PlanResolution
+    private let method: RenderMethod
+    private let sampler: Sampler
+    private let source: SourcePlan?
+
+    private var request: RenderRequest { resolution.request }
+    private var model: ModelDescription { resolution.model }
+    private var scale: Int { model.scaleFactor }
+    private var native: Int { resolution.native }
+
+    /// - Parameters:
+    ///   - method: resolved, never `auto`.
+    ///   - sampler: of the first pass.
+    init(_ resolution: PlanResolution, _ method: RenderMethod, _ sampler: Sampler, _ source: SourcePlan?) {
+        (self.resolution, self.method, self.sampler, self.source) = (resolution, method, sampler, source)
+    }
+
+    func passes() throws(RenderError) -> [ResolvedPass] {
+        let sizes = try stageSizes()
+        let later = try laterSampler(stages: sizes.count)
+        var passes: [ResolvedPass] = []
+        for (index, size) in sizes.enumerated() {
+            let offset = passes.last.map { $0.drawOffset + $0.sampler.calls } ?? 0
+            passes.append(
+                try pass(
+                    index, size, sampler: index == 0 ? sampler : later, drawOffset: offset,
+                    isLast: index == sizes.count - 1))
+        }
+        return passes
+    }
+
+    /// Sides of a canvas in latents.
+    private typealias Size = (height: Int, width: Int)
+
+    // MARK: Stages
+
+    /// How many times the native size the picture is, by its area.
+    private var enlargement: Double {
+        (Double(resolution.latentWidth * resolution.latentHeight)).squareRoot() / Double(native)
+    }
+
+    /// The canvases, the picture's own last.
+    private func stageSizes() throws(RenderError) -> [Size] {
+        let factors = try stageFactors()
+        let full = (height: resolution.latentHeight, width: resolution.latentWidth)
+        return factors.map { factor in
+            func side(_ length: Int) -> Int { max(8, Int((Double(length) * factor / enlargement).rounded())) }
+            return (side(full.height), side(full.width))
+        } + [full]
+    }
+
+    private func stageFactors() throws(RenderError) -> [Double] {
+        switch method {
+        case .auto, .direct, .multidiffusion: return []
+        case .hires:
+            guard source == nil else { throw Self.noSource("The method hires") }
+            let factors = request.stages ?? [1]
+            guard !factors.isEmpty else {
+                throw RenderError(
+                    .invalidRequest,
+                    "The method hires needs a smaller stage: give one by --stages, or choose the method direct.")
+            }
+            try check(factors)
+            return factors
+        case .cut:
+            let factors = request.stages ?? (source == nil ? model.recommended.stages.filter { $0 * 1.2 < enlargement } : [])
+            guard source == nil || factors.isEmpty else { throw Self.noSource("A picture in stages") }
+            try check(factors)
+            if factors.isEmpty, request.refinement != RefinementSettings() {
+                throw RenderError(
+                    .invalidRequest,
+                    "Upscaler, denoising strength and hires steps need more than one stage: give stages, such as --stages 1,2.")
+            }
+            return factors
+        }
+    }
+
+    private func check(_ factors: [Double]) throws(RenderError) {
+        guard let last = factors.last, last >= enlargement else { return }
+        throw RenderError(
+            .invalidRequest,
+            "A stage of \(last) times the native size is no step towards a picture of \(request.width)×\(request.height) px, which is "
+                + "\((enlargement * 100).rounded() / 100) times as large as \(model.nativeSize) px: choose smaller stages or another method."
+        )
+    }
+
+    private static func noSource(_ what: String) -> RenderError {
+        RenderError(
+            .invalidRequest,
+            "\(what) begins with a prompt alone: leave out the picture to start from (-i), or choose the method cut without stages."
+        )
+    }
+
+    private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
+        guard stages > 1, let steps = request.refinement.steps else { return sampler }
+        return try resolution.sampler(steps: steps)
+    }
+
+    // MARK: One pass
+
+    private func pass(
+        _ index: Int, _ size: Size, sampler: Sampler, drawOffset: Int, isLast: Bool
+    ) throws(RenderError) -> ResolvedPass {
+        let start = index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
+        let first = index == 0 ? source?.firstCall ?? 0 : try firstCall(sampler)
+        let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler) : nil
+        let isPlain = method == .hires && request.hiDiffusion != .on
+        func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool { !isPlain && self.usesHiDiffusion(height, width) }
+        let structure = usesHiDiffusion(cut?.grid.patchHeight ?? size.height, cut?.grid.patchWidth ?? size.width)
+        let detail = cut.map { usesHiDiffusion($0.views.windowHeight, $0.views.windowWidth) } ?? structure
+        let hasStructure = cut.map { $0.structureSteps > first } ?? true
+        let pass = RenderPass(
+            index: index, latentWidth: size.width, latentHeight: size.height, start: start, calls: sampler.calls,
+            firstCall: first, cut: cut.map(Self.planCut), hiDiffusionInStructure: hasStructure ? structure : detail,
+            hiDiffusionInDetail: detail)
+        return ResolvedPass(pass: pass, sampler: sampler, cut: cut, drawOffset: drawOffset)
+    }
+
+    /// A stage before the last that is about as large as a patch is done at once.
+    private func isCut(_ size: Size, isLast: Bool) -> Bool {
+        let patch = request.patch.map { $0 / scale } ?? native
+        let isSmall = !isLast && size.height * size.width * 4 <= patch * patch * 5
+        return switch method {
+        case .auto, .direct: false
+        case .hires: request.refinement.tiled == true && !isSmall
+        case .cut: !isSmall
+        case .multidiffusion: true
+        }
+    }
+
+    private var upscaler: Upscaler { request.refinement.upscaler ?? model.recommended.upscaler }
+
+    /// The decimal number that the user wrote: 0.7 of 10 steps are 7.
+    private var strength: Double {
+        Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
+    }
+
+    private func firstCall(_ sampler: Sampler) throws(RenderError) -> Int {
+        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) } catch {
+            throw RenderError(.invalidRequest, error.message)
+        }
+    }
+
+    // MARK: Cutting
+
+    private func cutGeometry(_ size: Size, _ sampler: Sampler) throws(RenderError) -> CutGeometry {
+        let patch = (request.patch ?? native * scale) / scale
+        let stride = request.stride.map { $0 / scale } ?? max(1, patch / 2)
+        guard patch <= max(size.width, size.height) else {
+            throw RenderError(
+                .invalidRequest,
+                "A patch of \(patch * scale) px is larger than the picture of \(size.width * scale)×\(size.height * scale): choose a "
+                    + "smaller patch, a larger picture or the method direct.")
+        }
+        guard stride <= patch else {
+            throw RenderError(
+                .invalidRequest,
+                "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of at most "
+                    + "\(patch * scale).")
+        }
+        if let jitter = request.jitter, jitter / scale > (patch - stride) / 2 {
+            throw RenderError(
+                .invalidRequest,
+                "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of \(stride * scale): choose "
+                    + "at most \((patch - stride) / 2 * scale).")
+        }
+        do {
+            let whole = max(size.height, size.width)
+            let grid = try PatchGrid(
+                height: size.height, width: size.width, patch: request.structure == .whole ? whole : patch)
+            let views = try ViewGrid(
+                height: size.height, width: size.width, window: patch, stride: stride, jitter: request.jitter.map { $0 / scale }
+            )
+            try checkCounts(grid, views)
+            return CutGeometry(grid: grid, views: views, structureSteps: try structureSteps(sampler))
+        } catch let error as GeometryError {
+            throw RenderError(.invalidRequest, error.message)
+        } catch let error as RenderError {
+            throw error
+        } catch {
+            throw RenderError(.invalidRequest, "\(error)")
+        }
+    }
+
+    private func structureSteps(_ sampler: Sampler) throws -> Int {
+        guard method == .cut else { return 0 }
+        let fraction = request.structureFraction ?? model.recommended.structureFraction
+        return try PhaseSchedule(
+            steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)
+        ).structureSteps
+    }
+
+    /// The most patches or views of one step.
+    private static let patchLimit = 16384
+
+    /// The most bytes of all views of one step, which the coordinator holds at once.
+    private static let viewBytesLimit = 512 << 20
+
+    private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
+        let count = max(grid.count, views.count)
+        guard count <= Self.patchLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "The picture would be cut into \(count) patches: choose a larger patch or stride for at most \(Self.patchLimit)."
+            )
+        }
+        let bytes = views.count * views.windowHeight * views.windowWidth * model.latentChannels * 4
+        guard bytes <= Self.viewBytesLimit else {
+            throw RenderError(
+                .invalidRequest,
+                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): choose a "
+                    + "larger stride.")
+        }
+    }
+
+    private static func planCut(_ geometry: CutGeometry) -> RenderPass.Cut {
+        RenderPass.Cut(
+            gridRows: geometry.grid.rows, gridColumns: geometry.grid.columns, patchHeight: geometry.grid.patchHeight,
+            patchWidth: geometry.grid.patchWidth, viewHeight: geometry.views.windowHeight,
+            viewWidth: geometry.views.windowWidth, stride: geometry.views.stride, jitter: geometry.views.jitterRadius,
+            viewsPerStep: geometry.views.count, structureSteps: geometry.structureSteps)
+    }
+
+    /// Whether HiDiffusion is on for a U-Net input of this size.
+    private func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool {
+        guard request.hiDiffusion != .off, resolution.hiDiffusionFamily != nil else { return false }
+        return HiDiffusionGuard.allows(height: height, width: width, native: native)
+    }
+}

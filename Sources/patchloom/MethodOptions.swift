@@ -1,0 +1,175 @@
+import Acceleration
+import ArgumentParser
+import PatchGeometry
+import Rendering
+
+/// How a picture beyond the native size is made.
+struct MethodOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "auto, direct (the whole picture at once), cut (CutDiffusion), hires (small first, then enlarged and denoised again) or "
+                + "multidiffusion (overlapping views only).",
+            valueName: "method"))
+    var method = "auto"
+
+    @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
+    var hidiffusion = "auto"
+
+    @Option(
+        help: ArgumentHelp(
+            "HiDiffusion's recipe: auto, \(HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
+                + "any SDXL model and needs sdxl_playground.",
+            valueName: "family"))
+    var hidiffusionFamily = "auto"
+
+    @Option(help: ArgumentHelp("on or off: HiDiffusion's resolution-aware U-Net (default: on).", valueName: "switch"))
+    var hidiffusionRaunet: String?
+
+    @Option(help: ArgumentHelp("on or off: HiDiffusion's window attention (default: on).", valueName: "switch"))
+    var hidiffusionWindowAttn: String?
+
+    @Option(
+        name: .customLong("hidiffusion-t1"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net: the share of the steps of its main operator, 0 to 1 (default: as published).", valueName: "share")
+    )
+    var hidiffusionT1: Double?
+
+    @Option(
+        name: .customLong("hidiffusion-t2"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net: the share of the steps of its other operator, 0 to 1 (default: as published).", valueName: "share")
+    )
+    var hidiffusionT2: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net of SDXL below 4096 px: the share of the steps that begin aggressively, 0 to 1 (default: 0.16, as published).",
+            valueName: "share"))
+    var hidiffusionAggressive: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
+    var patch: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Distance of neighbouring views in the detail phase, in pixels (default: half a patch).", valueName: "pixels"))
+    var stride: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "How far views are moved at random, at most, in pixels; 0 for not at all (default: a quarter of what they overlap).",
+            valueName: "pixels"))
+    var jitter: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "uniform (all views of a point count alike, as published) or feather (less towards their borders).",
+            valueName: "weights"))
+    var blend: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Share of the steps in the structure phase, such as 0.4 (default: what suits the model).", valueName: "fraction"))
+    var structureFraction: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What the network sees in the structure phase: patches, as published, or the whole canvas (with HiDiffusion).",
+            valueName: "kind"))
+    var structure: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Sizes at which the picture is made before its own, as multiples of the native size, such as 1,2; none for not at all "
+                + "(default: what suits method and size).",
+            valueName: "factors"))
+    var stages: String?
+
+    @Option(
+        name: [.customLong("denoising-strength"), .customLong("hires-denoising-strength")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "How much of a stage's enlarged result the next one gives up, above 0 to 1 (default: what suits the method).",
+            valueName: "strength"))
+    var denoisingStrength: Float?
+
+    @Option(
+        help: ArgumentHelp(
+            "How a stage's result is enlarged: lanczos (pixels), latent, latent-bicubic or latent-nearest (default: lanczos).",
+            valueName: "upscaler"))
+    var hiresUpscaler: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Steps of the later stages, of which the denoising strength takes its share (default: as many as --steps).",
+            valueName: "steps"))
+    var hiresSteps: Int?
+
+    @Flag(help: "Method hires: later stages in overlapping views, not at once.")
+    var hiresTiled = false
+
+    func apply(to request: inout RenderRequest) throws(CommandFailure) {
+        request.method = try RequestOptions.choice(method, "method")
+        request.hiDiffusion = try RequestOptions.choice(hidiffusion, "hidiffusion")
+        if hidiffusionFamily != "auto" {
+            guard let family = HiDiffusionFamily(rawValue: hidiffusionFamily) else {
+                let words = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
+                throw CommandFailure(
+                    .usage, "--hidiffusion-family must be one of auto, \(words), not '\(hidiffusionFamily)'.")
+            }
+            request.hiDiffusionFamily = family
+        }
+        request.hiDiffusionSettings = try hiDiffusionSettings()
+        (request.patch, request.stride, request.jitter) = (patch, stride, jitter)
+        request.blending = try blend.map { word throws(CommandFailure) in try RequestOptions.choice(word, "blend") }
+        request.structure = try structure.map { word throws(CommandFailure) in try RequestOptions.choice(word, "structure") }
+        if let structureFraction {
+            guard let fraction = StructureFraction(structureFraction) else {
+                throw CommandFailure(
+                    .usage, "--structure-fraction must be a decimal between 0 and 1, such as 0.4, not '\(structureFraction)'.")
+            }
+            request.structureFraction = fraction
+        }
+        request.stages = try stages.map { text throws(CommandFailure) in try Self.stages(text) }
+        request.refinement.upscaler = try hiresUpscaler.map { word throws(CommandFailure) in
+            try RequestOptions.choice(word, "hires-upscaler")
+        }
+        request.refinement.strength = denoisingStrength
+        request.refinement.steps = hiresSteps
+        if hiresTiled { request.refinement.tiled = true }
+    }
+
+    private func hiDiffusionSettings() throws(CommandFailure) -> HiDiffusionSettings {
+        var settings = HiDiffusionSettings.published
+        settings.raunet = try Self.isOn(hidiffusionRaunet, "hidiffusion-raunet")
+        settings.windows = try Self.isOn(hidiffusionWindowAttn, "hidiffusion-window-attn")
+        (settings.t1, settings.t2, settings.aggressive) = (hidiffusionT1, hidiffusionT2, hidiffusionAggressive)
+        return settings
+    }
+
+    private static func isOn(_ word: String?, _ option: String) throws(CommandFailure) -> Bool {
+        guard let word else { return true }
+        guard ["on", "off"].contains(word) else {
+            throw CommandFailure(.usage, "--\(option) must be on or off, not '\(word)'.")
+        }
+        return word == "on"
+    }
+
+    private static func stages(_ text: String) throws(CommandFailure) -> [Double] {
+        if text == "none" { return [] }
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        let factors = parts.compactMap { Double($0) }.filter(\.isFinite)
+        guard factors.count == parts.count else {
+            throw CommandFailure(
+                .usage, "--stages must be multiples of the native size, such as 1,2, or none, not '\(text)'.")
+        }
+        return factors
+    }
+}

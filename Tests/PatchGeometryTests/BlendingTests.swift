@@ -1,0 +1,58 @@
+import PatchGeometry
+import Testing
+
+/// How views share points, and what is left at their borders.
+@Suite struct BlendingTests {
+    private let grid = Result { try ViewGrid(height: 32, width: 48, window: 16, stride: 8) }
+
+    @Test(arguments: ViewBlending.allCases) func viewsThatAgreeStayAsTheyAre(_ blending: ViewBlending) throws {
+        let grid = try grid.get()
+        let canvas = (0..<(2 * 32 * 48)).map { Float($0 % 97) / 7 }
+        let views = grid.jitteredViews(seed: 5, step: 2)
+        let blended = grid.average(
+            grid.crops(of: canvas, channels: 2, views: views), channels: 2, views: views, blending: blending)
+        #expect(zip(blended, canvas).allSatisfy { abs($0 - $1) < 1e-5 })
+    }
+
+    /// Neighbouring views that differ by a constant leave a step at every border when they count alike, and a slope when
+    /// they are feathered: constant and gradient content, each view lighter or darker than the next.
+    @Test(arguments: [Float(0), 0.05]) func featheringLeavesNoStepAtBorders(_ slope: Float) throws {
+        let grid = try ViewGrid(height: 32, width: 48, window: 16, stride: 8, jitter: 0)
+        let views = grid.plainViews
+        let patches = views.enumerated().map { index, view in
+            (0..<256).map { Float(index % 2) + slope * Float(view.left + $0 % 16) }
+        }
+        // The largest step between neighbours of a row, beyond the content's own.
+        func step(_ blending: ViewBlending) -> Float {
+            let canvas = grid.average(patches, channels: 1, views: views, blending: blending)
+            return (0..<32).flatMap { row in (1..<48).map { abs(canvas[row * 48 + $0] - canvas[row * 48 + $0 - 1] - slope) } }
+                .max() ?? 0
+        }
+        #expect(step(.uniform) > 0.45)
+        #expect(step(.feather) < 0.2)
+    }
+
+    /// By hand: a window of four on an axis of six, weights 1/2.5 · (1, 2, 2, 1) and a second one two further on.
+    @Test func weightsFallTowardsTheBorders() throws {
+        let grid = try ViewGrid(height: 1, width: 6, window: 4, stride: 2, jitter: 0)
+        let views = grid.plainViews
+        #expect(views.map(\.left) == [0, 2])
+        let blended = grid.average([[10, 10, 10, 10], [40, 40, 40, 40]], channels: 1, views: views, blending: .feather)
+        let expected: [Float] = [10, 10, 20, 30, 40, 40]
+        #expect(zip(blended, expected).allSatisfy { abs($0 - $1) < 1e-5 })
+        #expect(grid.average([[10, 10, 10, 10], [40, 40, 40, 40]], channels: 1, views: views) == [10, 10, 25, 25, 40, 40])
+    }
+
+    @Test func jitterIsASetting() throws {
+        #expect(try ViewGrid(height: 32, width: 32, window: 16, stride: 8).jitterRadius == 2)
+        let still = try ViewGrid(height: 32, width: 32, window: 16, stride: 8, jitter: 0)
+        #expect(still.jitteredViews(seed: 1, step: 0) == still.plainViews)
+        let far = try ViewGrid(height: 32, width: 32, window: 16, stride: 8, jitter: 4)
+        for step in 0..<50 {
+            #expect(far.coverage(of: far.jitteredViews(seed: 9, step: step)).allSatisfy { $0 > 0 })
+        }
+        for jitter in [-1, 5] {
+            #expect(throws: GeometryError.self) { try ViewGrid(height: 32, width: 32, window: 16, stride: 8, jitter: jitter) }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+import Acceleration
+import DiffusionModels
+import ImageConditioning
+import PatchGeometry
+import RandomStreams
+import Resampling
+import Samplers
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// Renders of several passes, and MultiDiffusion: against loops that say plainly what they do.
+@Suite struct PassTests {
+    private func machine(_ request: RenderRequest) throws -> RenderMachine {
+        try RenderMachine(request: request, model: try ModelVariant.embedded.get())
+    }
+
+    private func refusal(_ change: (inout RenderRequest) -> Void) -> String? {
+        do {
+            _ = try machine(request(change))
+            return nil
+        } catch { return (error as? RenderError)?.message }
+    }
+
+    // MARK: Plans
+
+    @Test func hiresBeginsAtTheNativeSize() throws {
+        let plan = try machine(request { ($0.method, $0.steps) = (.hires, 10) }).plan
+        #expect(plan.passes.map(\.latentWidth) == [16, 64] && plan.passes.map(\.latentHeight) == [16, 64])
+        #expect(plan.passes[0].start == .noise && plan.passes.allSatisfy { $0.cut == nil })
+        #expect(plan.passes[1].start == .enlarged(.lanczos, strength: 0.7))
+        #expect(plan.passes[1].firstCall == 3 && plan.evaluations == 2 * (10 + 7))
+        #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .denoise, .decode, .picture, .denoise, .decode])
+        // Plain, as people know the method, unless HiDiffusion is asked for.
+        #expect(plan.hiDiffusionFamily == nil)
+        #expect(try machine(request { ($0.method, $0.hiDiffusion) = (.hires, .on) }).plan.hiDiffusionInDetail)
+    }
+
+    @Test func stagesKeepTheAspect() throws {
+        let plan = try machine(
+            request {
+                ($0.width, $0.height, $0.method, $0.steps) = (512, 128, .cut, 10)
+                ($0.stages, $0.refinement.upscaler, $0.refinement.strength) = ([1, 1.5], .latentBicubic, 0.6)
+            }
+        ).plan
+        #expect(plan.passes.map { [$0.latentHeight, $0.latentWidth] } == [[8, 32], [12, 48], [16, 64]])
+        // About as large as a patch: at once. Later ones are cut.
+        #expect(plan.passes.map { $0.cut == nil } == [true, false, false])
+        #expect(plan.passes[1].firstCall == 4 && plan.passes[1].structureCalls == 0)
+        #expect(plan.totalTasks == plan.tasksPerPhase.reduce(0) { $0 + $1.tasks })
+    }
+
+    @Test func laterStagesMayHaveStepsOfTheirOwn() throws {
+        let plan = try machine(
+            request { ($0.method, $0.steps, $0.refinement.steps, $0.refinement.strength) = (.hires, 10, 20, 0.25) }
+        ).plan
+        #expect(plan.passes[0].calls == 10 && plan.passes[1].calls == 20 && plan.passes[1].firstCall == 15)
+    }
+
+    @Test func multiDiffusionHasViewsOnly() throws {
+        let plan = try machine(request { ($0.method, $0.steps) = (.multidiffusion, 4) }).plan
+        #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .detail, .decode])
+        #expect(plan.tasksPerPhase[1].tasks == 4 * 49 && plan.cut?.structureSteps == 0)
+    }
+
+    @Test func aWholeStructurePhaseHasOneTaskAStep() throws {
+        let plan = try machine(request { ($0.method, $0.structure, $0.steps) = (.cut, .whole, 10) }).plan
+        #expect(plan.cut?.patches == 1 && plan.cut?.patchWidth == 64)
+        #expect(plan.hiDiffusionInStructure && !plan.hiDiffusionInDetail)
+        #expect(plan.tasksPerPhase.map(\.tasks) == [1, 4, 6 * 49, 1])
+    }
+
+    @Test func whatAMethodWouldIgnoreIsRefused() throws {
+        let picture = try SourcePicture(width: 512, height: 512, rgb: [UInt8](repeating: 7, count: 512 * 512 * 3))
+        let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
+            ("belong to the methods cut and hires", { ($0.method, $0.stages) = (.direct, [1]) }),
+            ("belong to the methods cut and hires", { ($0.method, $0.refinement.strength) = (.multidiffusion, 0.5) }),
+            ("belong to the method cut", { ($0.method, $0.structureFraction) = (.hires, .half) }),
+            ("belong to the method cut", { ($0.method, $0.structure) = (.multidiffusion, .whole) }),
+            ("need views: choose --hires-tiled", { ($0.method, $0.stride) = (.hires, 64) }),
+            ("Tiled refinement belongs to the method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
+            ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
+            ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
+            ("is no step towards a picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
+            ("is no step towards a picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
+            ("rising multiples", { ($0.method, $0.stages) = (.cut, [2, 1]) }),
+            ("rising multiples", { ($0.method, $0.stages) = (.cut, [0.5]) }),
+            ("A denoising strength of 0.0 is not possible", { ($0.method, $0.refinement.strength) = (.hires, 0) }),
+            ("A strength of 0.01 leaves none", { ($0.method, $0.refinement.strength) = (.hires, 0.01) }),
+            ("1001 hires steps are not possible", { ($0.method, $0.refinement.steps) = (.hires, 1001) }),
+            ("begins with a prompt alone", { ($0.method, $0.source) = (.hires, picture) }),
+            ("begins with a prompt alone", { ($0.method, $0.stages, $0.source) = (.cut, [1], picture) }),
+            ("A jitter of 40 px would leave gaps", { ($0.method, $0.jitter) = (.cut, 40) }),
+            ("A jitter of 12 px is not a multiple of 8", { ($0.method, $0.jitter) = (.cut, 12) }),
+            (
+                "nothing is left of HiDiffusion",
+                { ($0.hiDiffusionSettings.raunet, $0.hiDiffusionSettings.windows) = (false, false) }
+            ),
+            ("T1 threshold of 1.5", { $0.hiDiffusionSettings.t1 = 1.5 }),
+        ]
+        for (part, change) in cases {
+            #expect(refusal(change)?.contains(part) == true, "\(part): \(refusal(change) ?? "taken")")
+        }
+    }
+
+    // MARK: Runs
+
+    /// One plain loop over a whole canvas.
+    private func loop(_ canvas: [Float], side: Int, sampler: Sampler, from first: Int) -> [Float] {
+        var (x, history) = (canvas, SamplerHistory())
+        for call in first..<sampler.calls {
+            let output = FormulaNetwork.prediction(
+                sampler.scaleInput(x, call: call), channels: 4, height: side, width: side,
+                timestep: Float(sampler.timesteps[call]))
+            x = sampler.step(modelOutput: output, call: call, sample: x, history: &history)
+        }
+        return x
+    }
+
+    private func sampler(_ steps: Int) throws -> Sampler {
+        try Sampler(ModelVariant.embedded.get().scheduler, steps: steps)
+    }
+
+    @Test(arguments: [Upscaler.latent, .latentBicubic, .latentNearest])
+    func latentHiresIsTwoLoops(_ upscaler: Upscaler) throws {
+        let request = RenderRequest.square(256, steps: 5) {
+            ($0.method, $0.refinement.upscaler, $0.refinement.strength, $0.seed) = (.hires, upscaler, 0.6, 4)
+        }
+        let sampler = try sampler(5)
+        var generator = TorchCPUGenerator(seed: 4)
+        let small = loop(generator.normals(count: 4 * 256), side: 16, sampler: sampler, from: 0)
+        let kernel = try #require(upscaler.kernel)
+        let large = LatentResizer.resized(small, size: (16, 16), to: (32, 32), kernel)
+        let start = sampler.addNoise(to: large, noise: generator.normals(count: 4 * 1024), call: 2)
+        let (barriers, _) = try FormulaNetwork.render(try machine(request))
+        let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
+        #expect(final.values == loop(start, side: 32, sampler: sampler, from: 2))
+        #expect(barriers.count == 1 + 5 + 3 + 1)
+    }
+
+    @Test func picturesAreEnlargedAsPixels() throws {
+        let request = RenderRequest.square(256, steps: 4) { ($0.method, $0.refinement.strength, $0.seed) = (.hires, 0.5, 9) }
+        let (barriers, image) = try FormulaNetwork.render(try machine(request))
+        #expect(
+            barriers.map(\.phase) == [.encode] + [RenderPhase](repeating: .denoise, count: 4) + [.decode, .picture]
+                + [RenderPhase](repeating: .denoise, count: 2) + [.decode])
+        // The picture that is encoded is the decoded one, enlarged.
+        let small = try FormulaNetwork.run(barriers[5].tasks[0])
+        guard case .pixels(let width, let height, let rgb) = small, case .encodePicture(let work) = barriers[6].tasks[0].work
+        else {
+            Issue.record("a small picture is decoded and a large one encoded")
+            return
+        }
+        #expect((width, height, work.width, work.height) == (128, 128, 256, 256))
+        #expect(work.rgb == ImageResizer.lanczos(rgb, channels: 3, size: (128, 128), to: (256, 256)))
+        #expect(image.width == 256 && image.parameters.contains("Hires upscaler: Lanczos"))
+        // And the second pass begins with what the encoder says of it.
+        let model = try ModelVariant.embedded.get()
+        let moments = try FormulaNetwork.moments(barriers[6].tasks[0])
+        let latent = model.vae.samplerLatent(
+            Array(moments.values[..<(moments.values.count / 2)]), height: 32, width: 32)
+        var generator = TorchCPUGenerator(seed: 9)
+        _ = generator.normals(count: 4 * 256)
+        let sampler = try sampler(4)
+        let start = sampler.addNoise(to: latent, noise: generator.normals(count: 4 * 1024), call: 2)
+        #expect(try FormulaNetwork.latent(barriers[7].tasks[0]).values == sampler.scaleInput(start, call: 2))
+    }
+
+    @Test func multiDiffusionIsViewsOfOneNoise() throws {
+        let request = RenderRequest.square(256, steps: 3) {
+            ($0.method, $0.seed, $0.blending, $0.jitter) = (.multidiffusion, 3, .feather, 8)
+        }
+        let sampler = try sampler(3)
+        var generator = TorchCPUGenerator(seed: 3)
+        var (canvas, history) = (generator.normals(count: 4 * 1024), SamplerHistory())
+        let views = try ViewGrid(height: 32, width: 32, window: 16, stride: 8, jitter: 1)
+        for call in 0..<3 {
+            let boxes = views.jitteredViews(seed: 3, step: call)
+            let predictions = views.crops(of: canvas, channels: 4, views: boxes).map {
+                FormulaNetwork.prediction(
+                    sampler.scaleInput($0, call: call), channels: 4, height: 16, width: 16,
+                    timestep: Float(sampler.timesteps[call]))
+            }
+            canvas = sampler.step(
+                modelOutput: views.average(predictions, channels: 4, views: boxes, blending: .feather), call: call,
+                sample: canvas, history: &history)
+        }
+        let (barriers, _) = try FormulaNetwork.render(try machine(request))
+        #expect(try FormulaNetwork.latent(try #require(barriers.last?.tasks.first)).values == canvas)
+    }
+
+    /// No two passes may show the network the same permutations and views: each has draws of its own.
+    @Test func everyPassDrawsForItself() throws {
+        let request = RenderRequest.square(512, steps: 4) {
+            ($0.method, $0.stages, $0.refinement.upscaler, $0.refinement.strength) = (.cut, [1, 2], .latent, 1)
+        }
+        let machine = try machine(request)
+        #expect(machine.resolved.passes.map(\.drawOffset) == [0, 4, 8])
+        let (barriers, _) = try FormulaNetwork.render(machine)
+        #expect(barriers.dropFirst().dropLast().map { $0.tasks[0].step } == Array(0..<12))
+    }
+
+    /// A pass that fails leaves the machine where it was.
+    @Test func whatCannotBeEnlargedChangesNothing() throws {
+        let request = RenderRequest.square(256, steps: 2) { ($0.method, $0.refinement.strength) = (.hires, 0.5) }
+        var machine = try machine(request)
+        var barrier = machine.start()
+        while barrier.phase != .decode { barrier = try next(&machine, barrier) }
+        for wrong in [TaskOutput.pixels(width: 256, height: 256, rgb: [UInt8](repeating: 0, count: 256 * 256 * 3))] {
+            #expect(throws: RenderError.self) { _ = try machine.complete([wrong]) }
+        }
+        let after = try next(&machine, barrier)
+        #expect(after.phase == .picture)
+    }
+
+    private func next(_ machine: inout RenderMachine, _ barrier: Barrier) throws -> Barrier {
+        guard case .barrier(let next) = try machine.complete(try barrier.tasks.map(FormulaNetwork.run)) else {
+            throw RenderError(.malformed, "The render is finished.")
+        }
+        return next
+    }
+
+    // MARK: HiDiffusion's settings
+
+    @Test func hiDiffusionsHalvesAndThresholdsReachTheCalls() throws {
+        func plans(_ change: @escaping (inout RenderRequest) -> Void) throws -> [UNetPlanOfCall] {
+            let request = RenderRequest.square(256, steps: 10) {
+                $0.method = .direct
+                change(&$0)
+            }
+            let (barriers, _) = try FormulaNetwork.render(try machine(request))
+            return barriers.compactMap { $0.tasks[0].denoiseWork }.map {
+                UNetPlanOfCall(rad: $0.plan.rad, pool: $0.plan.pool, windows: $0.plan.windowShifts != nil)
+            }
+        }
+        func rads(_ plans: [UNetPlanOfCall]) -> Int { plans.filter(\.rad).count }
+        #expect(try rads(plans { _ in }) == 4 && plans { _ in }.allSatisfy(\.windows))
+        #expect(try rads(plans { $0.hiDiffusionSettings.t1 = 0.7 }) == 7)
+        #expect(try plans { $0.hiDiffusionSettings.t2 = 0.3 }.filter(\.pool).count == 3)
+        #expect(try rads(plans { $0.hiDiffusionSettings.raunet = false }) == 0)
+        #expect(try plans { $0.hiDiffusionSettings.windows = false }.allSatisfy { !$0.windows })
+        // Four times the native size has the family's profile for very large pictures.
+        #expect(try rads(plans { ($0.width, $0.height) = (512, 512) }) == 7)
+    }
+
+    private struct UNetPlanOfCall {
+        var rad: Bool
+        var pool: Bool
+        var windows: Bool
+    }
+}

@@ -1,0 +1,208 @@
+import Acceleration
+import ContentHash
+import StrictJSON
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// Fewer tokens in plans, tasks and pictures.
+@Suite struct TokenPlanTests {
+    private func tokens(
+        _ ratio: Double? = nil, _ factors: [Double]? = nil, _ change: (inout TokenReductionRequest) -> Void = { _ in }
+    ) -> TokenReductionRequest {
+        var tokens = TokenReductionRequest()
+        tokens.merging = ratio.map { TokenReductionRequest.Merging(ratio: $0) }
+        tokens.downsampling = factors.map { TokenReductionRequest.Downsampling(factors: $0) }
+        change(&tokens)
+        return tokens
+    }
+
+    /// The tokens' plan of each denoising task, in order.
+    private func plans(_ request: RenderRequest) throws -> [(phase: RenderPhase, step: Int, plan: UNetPlan)] {
+        let (barriers, _) = try FormulaNetwork.render(
+            RenderMachine(request: request, model: try ModelVariant.embedded.get()))
+        return barriers.flatMap(\.tasks).compactMap { task in
+            if case .denoise(let work) = task.work { (task.phase, task.step, work.plan) } else { nil }
+        }
+    }
+
+    private func direct(_ tokens: TokenReductionRequest, side: Int = 256, steps: Int = 10) -> RenderRequest {
+        request {
+            ($0.width, $0.height, $0.steps, $0.method, $0.hiDiffusion) = (side, side, steps, .direct, .off)
+            $0.tokenReduction = tokens
+        }
+    }
+
+    @Test func stepsAreSharesOfTheCallsThatAreMade() throws {
+        let wanted = tokens(nil, [2]) { ($0.start, $0.end) = (0.29, 0.8) }
+        let active = try plans(direct(wanted)).map { $0.plan.tokens != .none }
+        #expect(active == [false, false] + [Bool](repeating: true, count: 6) + [false, false], "2.9 is cut off")
+        #expect(try plans(direct(tokens(nil, [2]))).allSatisfy { $0.plan.tokens.reductions.count == 1 })
+        #expect(try plans(direct(wanted, steps: 3)).map { $0.plan.tokens != .none } == [true, true, false])
+        let summary = try RenderMachine(request: direct(wanted), model: try ModelVariant.embedded.get()).plan.summaryLines
+        let line = "token downsampling (ToDo): by 2 at level 1, 5 of 16 transformer blocks, calls 3 to 8 of 10"
+        #expect(summary.contains(line), "\(summary)")
+    }
+
+    @Test func ratiosMoveFromCallToCall() throws {
+        let wanted = tokens(0.2) {
+            $0.merging?.finalRatio = 0.6
+            $0.end = 0.5
+        }
+        let ratios = try plans(direct(wanted)).prefix(5).map { task -> Double in
+            guard case .merging(let method) = task.plan.tokens.reductions[1] else { return -1 }
+            return method.ratio
+        }
+        #expect(zip(ratios, [0.2, 0.3, 0.4, 0.5, 0.6]).allSatisfy { abs($0 - $1) < 1e-12 }, "\(ratios)")
+        #expect(try plans(direct(wanted)).dropFirst(5).allSatisfy { $0.plan.tokens == .none })
+        let single = try plans(direct(tokens(0.2) { $0.merging?.finalRatio = 0.6 }, steps: 1))
+        #expect(single[0].plan.tokens.reductions == [1: .merging(TokenMerging(ratio: 0.2))])
+    }
+
+    /// What a worker needs to hash destinations travels with each task: views say where they lie.
+    @Test func destinationsGoBySeedCallAndPlace() throws {
+        let wanted = tokens(0.5) { $0.merging?.destinations = .random }
+        let request = request {
+            ($0.width, $0.height, $0.steps, $0.seed, $0.tokenReduction) = (256, 256, 4, 77, wanted)
+        }
+        let tasks = try plans(request)
+        #expect(tasks.allSatisfy { $0.plan.tokens.seed == 77 && $0.plan.tokens.step == $0.step })
+        let structure = tasks.filter { $0.phase == .structure }
+        #expect(structure.allSatisfy { $0.plan.tokens.originRow == 0 && $0.plan.tokens.originColumn == 0 })
+        let places = tasks.filter { $0.phase == .detail && $0.step == 3 }.map {
+            [$0.plan.tokens.originRow, $0.plan.tokens.originColumn]
+        }
+        #expect(places.count == 9 && Set(places).count == 9)
+    }
+
+    /// While HiDiffusion makes maps smaller, small ones are left alone.
+    @Test func smallGridsAreLeftAloneOnlyUnderHiDiffusion() throws {
+        var request = direct(tokens(nil, [2, 2]), side: 384)
+        request.hiDiffusion = .on
+        let tasks = try plans(request)
+        #expect(Set(tasks.map(\.plan.tokens.minimumTokens)) == [0, 1024])
+        for task in tasks {
+            #expect((task.plan.tokens.minimumTokens == 1024) == (task.plan.rad || task.plan.pool), "call \(task.step)")
+            #expect(task.plan.windowShifts?.count == 5)
+        }
+    }
+
+    // MARK: The wire
+
+    private static let merging = TokenPlan(
+        reductions: [
+            1: .merging(
+                TokenMerging(
+                    ratio: 0.29, cellWidth: 3, cellHeight: 64, destinations: .random, parts: [.textAttention, .feedForward])),
+            2: .downsampling(TokenDownsampling(factor: 1.1, interpolation: .nearest, scope: .all)),
+            8: .merging(TokenMerging(ratio: 1, queriesOnly: true)),
+        ], minimumTokens: 1024, seed: .max, step: 999, originRow: 12, originColumn: 1 << 19)
+
+    private func task(_ tokens: TokenPlan) -> RenderTask {
+        RenderTask(
+            phase: .detail, step: 1, index: 2, contextHash: SHA256Digest(of: [1]),
+            work: .denoise(
+                DenoiseWork(
+                    latent: Latent(channels: 1, height: 1, width: 2, values: [1, 2]), timestep: 1, guidance: 2,
+                    plan: UNetPlan(windowShifts: [1], tokens: tokens))))
+    }
+
+    @Test(arguments: [TokenPlan.none, merging, TokenPlan(reductions: [4: .downsampling(TokenDownsampling(factor: 256))])])
+    func plansTravel(_ tokens: TokenPlan) throws {
+        let sent = task(tokens).encoded()
+        let read = try JSONValue(parsing: sent.metadata.canonicalBytes(), limits: .wire)
+        #expect(try RenderTask(metadata: read, payload: sent.payload) == task(tokens))
+        #expect((read["tokens"] == nil) == (tokens == .none))
+    }
+
+    private func refuses(_ change: (inout JSONObject) -> Void) throws -> Bool {
+        let sent = task(Self.merging).encoded()
+        var whole = try #require(sent.metadata.objectValue)
+        var tokens = try #require(whole["tokens"]?.objectValue)
+        change(&tokens)
+        whole["tokens"] = .object(tokens)
+        let error = refusal { _ = try RenderTask(metadata: .object(whole), payload: sent.payload) }
+        return error?.code == .malformed && error?.isSentence == true
+    }
+
+    @Test func everyMissingOrWrongMemberIsRefused() throws {
+        let sent = try #require(task(Self.merging).encoded().metadata["tokens"]?.objectValue)
+        let wrong = [nil, JSONValue.null, .string("x"), .integer(-1), .number(.greatestFiniteMagnitude), .object(JSONObject())]
+        for key in sent.keys {
+            for value in wrong { #expect(try refuses { $0[key] = value }, "\(key) as \(value?.canonicalText ?? "nothing")") }
+        }
+        let entries = try #require(sent["levels"]?.arrayValue)
+        for (index, entry) in entries.enumerated() {
+            let members = try #require(entry.objectValue)
+            for key in Array(members.keys) + ["extra"] {
+                for value in wrong where value != nil || key != "extra" {
+                    var (changed, list) = (members, entries)
+                    changed[key] = value
+                    list[index] = .object(changed)
+                    #expect(
+                        try refuses { $0["levels"] = .array(list) }, "\(index) \(key) as \(value?.canonicalText ?? "nothing")")
+                }
+            }
+        }
+        #expect(try refuses { $0["extra"] = .integer(1) })
+        #expect(try refuses { $0["levels"] = .array([entries[0], entries[0]]) })
+        #expect(try refuses { $0["levels"] = .array(entries + entries) })
+        #expect(try refuses { $0["row"] = .integer(1 << 40) } && refuses { $0["seed"] = .string("-1") })
+    }
+
+    // MARK: Pictures
+
+    private func parameters(_ tokens: TokenReductionRequest) throws -> (text: String, details: JSONValue) {
+        let model = try ModelVariant.embedded.get()
+        let request = direct(tokens)
+        let plan = try RenderMachine(request: request, model: model).plan
+        let parameters = GenerationParameters(request: request, plan: plan, model: model)
+        return (parameters.text, parameters.details)
+    }
+
+    @Test func parametersHaveTheKeysOfOthers() throws {
+        let plain = try parameters(tokens(0.5))
+        #expect(plain.text.contains("Token merging ratio: 0.5,") && !plain.text.contains("ToMe"))
+        #expect(plain.details["plan"]?["token_reduction"]?["blocks"]?.intValue == 16)
+        #expect(plain.details["request"]?["token_reduction"]?["merging"]?["ratio"]?.doubleValue == 0.5)
+        let odd = try parameters(
+            tokens(0.4, [1, 1, 2.5, 2.5]) {
+                $0.merging?.maximumDownsample = 2
+                $0.merging?.cellWidth = 4
+                $0.merging?.destinations = .random
+                $0.downsampling?.interpolation = .nearest
+                $0.end = 0.6
+            })
+        for pair in [
+            "Token merging ratio: 0.4", "ToMe levels: 1 2", "ToMe cells: 4x2", "ToMe destinations: random", "ToDo factor: 2.5",
+            "ToDo max depth: 4", "ToDo method: nearest", "ToDo disable after: 0.6", "Token steps: 0-0.6",
+        ] { #expect(odd.text.contains(pair + ","), "\(pair) in \(odd.text)") }
+        #expect(try parameters(tokens(nil, [2, 3])).text.contains("ToDo factor: 2 3, ToDo max depth: 2,"))
+        #expect(try !parameters(tokens(0)).text.contains("Token merging"))
+    }
+
+    /// On one worker, in any order and with repeats; on another, in order.
+    @Test func picturesDoNotDependOnWhoComputesWhat() throws {
+        let local = try LocalRender(threads: 1)
+        var wanted = tokens(0.5, [1, 2]) { $0.merging?.destinations = .random }
+        let change: (inout RenderRequest) -> Void = {
+            ($0.width, $0.height, $0.steps, $0.prompt) = (192, 160, 3, "a red apple")
+            $0.tokenReduction = wanted
+        }
+        let picture = try local.image(request(change))
+        let shuffled = try local.image(request(change)) { count in (0..<count).reversed() + [0, count - 1] }
+        #expect(picture.rgb == shuffled.rgb)
+        let plain = try local.image(
+            request {
+                change(&$0)
+                $0.tokenReduction = nil
+            })
+        #expect(picture.rgb != plain.rgb)
+        #expect(try LocalRender(threads: 2).image(request(change)).rgb == picture.rgb)
+        wanted.end = 0.4
+        let early = try local.image(request(change))
+        #expect(early.rgb != picture.rgb && early.rgb != plain.rgb)
+    }
+}
