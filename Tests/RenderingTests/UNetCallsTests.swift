@@ -31,10 +31,11 @@ import Weights
         let cut = try UNetCalls.all(of: machine { ($0.method, $0.stages) = (.cut, []) })
         #expect(cut.map { [$0.height, $0.width] } == [[16, 16]])
         let hiDiffusion = try UNetCalls.all(of: machine { $0.hiDiffusion = .on })
-        #expect(hiDiffusion.map(\.plan.rad) == [true, false])
+        // At four times the native size pooling is on for the first 0.3 of the steps, the dilated convolution for 0.7.
+        #expect(hiDiffusion.map(\.plan.rad) == [true, true, false])
+        #expect(hiDiffusion.map(\.plan.pool) == [true, false, false])
+        #expect(hiDiffusion.map(\.evaluations) == [6, 8, 6])
         #expect(hiDiffusion.allSatisfy { $0.plan.windowShifts != nil })
-        // The dilated convolution runs in the first 0.4 of the steps.
-        #expect(hiDiffusion.map(\.evaluations) == [8, 12])
     }
 
     @Test(arguments: [RenderMethod.direct, .cut, .hires, .multidiffusion, .auto])
