@@ -157,7 +157,7 @@ let package = Package(
         tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
-        tests("ImageQualityTests", ["ImageQuality", "TestSupport"]),
+        tests("ImageQualityTests", ["ImageFiles", "ImageQuality", "TestSupport"], resources: [.copy("Thumbnails")]),
         tests(
             "RuntimeTests",
             [

@@ -22,7 +22,7 @@ struct ForegroundMap {
         /// Colours that lie nearer to each other, in 8-bit levels, are one colour.
         static let likeness = 45.0
         /// Neighbouring cells that differ less belong to one gradient.
-        static let slope = 10.0
+        static let slope = 6.0
     }
 
     /// What is too small to be taken for what it seems, in cells.
@@ -61,28 +61,17 @@ struct ForegroundMap {
         }
     }
 
-    /// The colour of the background: the one with the largest share of all cells, to which half its share of the cells along the
-    /// border is added: a subject may fill more than half of a picture, but hardly its border too.
+    /// The colour of the background: the one that most cells have.
     private var prevailingColour: Colour {
-        var weights: [Int: Double] = [:]
-        let border = Double(max(1, 2 * (width + height) - 4))
         func bin(_ colour: Colour) -> Int {
-            (Int(colour.red) >> Self.binBits) << 16 | (Int(colour.green) >> Self.binBits) << 8 | Int(colour.blue)
-                >> Self.binBits
+            [colour.red, colour.green, colour.blue].reduce(0) { $0 << 8 | Int($1) >> Self.binBits }
         }
-        var members: [Int: [Int]] = [:]
-        for (cell, colour) in colours.enumerated() {
-            let weight = 1 / Double(colours.count) + (touchesBorder(cell) ? 0.5 / border : 0)
-            weights[bin(colour), default: 0] += weight
-            members[bin(colour), default: []].append(cell)
-        }
+        let members = Dictionary(grouping: colours.indices) { bin(colours[$0]) }.sorted { $0.key < $1.key }
         // A colour may lie on the edge of two bins: what counts is all that is like the bin's mean.
-        let means = members.mapValues { cells in mean(cells) }
-        let best = weights.keys.sorted().map { key -> (mean: Colour, weight: Double) in
-            let centre = means[key] ?? Colour()
-            return (centre, weights.reduce(0) { $0 + ((means[$1.key] ?? Colour()).isLike(centre) ? $1.value : 0) })
-        }
-        var colour = best.max { $0.weight < $1.weight }?.mean ?? Colour()
+        let bins = members.map { (mean: mean($0.value), count: $0.value.count) }
+        let shares = bins.map { one in bins.reduce(0) { $0 + ($1.mean.isLike(one.mean) ? $1.count : 0) } }
+        guard let best = shares.indices.max(by: { shares[$0] < shares[$1] }) else { return Colour() }
+        var colour = bins[best].mean
         // The middle of all that is like it, which a bin's mean need not be.
         for _ in 0..<4 { colour = mean(colours.indices.filter { colours[$0].isLike(colour) }) }
         return colour
@@ -104,6 +93,19 @@ struct ForegroundMap {
     private func touchesBorder(_ cell: Int) -> Bool {
         let (x, y) = (cell % width, cell / width)
         return x == 0 || y == 0 || x == width - 1 || y == height - 1
+    }
+
+    /// The share of the foreground that is more than thin strokes: that a square of three cells, which lies in the foreground
+    /// altogether, covers somewhere.
+    var bulkShare: Double {
+        var isBulk = [Bool](repeating: false, count: colours.count)
+        for y in 0..<max(0, height - 2) {
+            for x in 0..<max(0, width - 2) {
+                let block = (y..<y + 3).flatMap { row in (x..<x + 3).map { row * width + $0 } }
+                if block.allSatisfy({ isForeground[$0] }) { for cell in block { isBulk[cell] = true } }
+            }
+        }
+        return Double(isBulk.count { $0 }) / Double(max(1, isForeground.count { $0 }))
     }
 
     /// Connected areas of the cells that are meant, each with its cells.

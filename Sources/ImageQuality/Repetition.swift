@@ -1,23 +1,42 @@
 /// Whether a picture shows its subject several times.
 public enum Repetition {
-    /// Of all pairs of foreground points that have the same colour, the share that is kept apart by background on the straight
-    /// line between the two: by a quarter of the native side where they belong to pieces that do not touch, else by a fifth of
-    /// the picture's longer side. 0 for one compact subject and for an empty picture, 1 - 1/k for k copies that lie apart.
+    /// Of all pairs of foreground points that have the same colour, the share that background keeps apart: 0 for one compact
+    /// subject and for an empty picture, 1 - 1/k for k copies that lie apart. Our own measure.
     ///
-    /// - Parameter enlargement: how many times the picture's longer side is longer than the model's native side, counted as 1 to
-    ///   8. The picture is looked at in cells of a sixteenth of the native side.
+    /// The picture is looked at in cells of a sixteenth of the native side. What most of them show is the background, together
+    /// with what changes slowly from there; enclosed areas of its colour belong to what encloses them. Two points are kept
+    /// apart where the straight line between them crosses background without a break for a quarter of the native side, if they
+    /// belong to pieces that do not touch, else for a fifth of the picture's longer side.
+    ///
+    /// **What it cannot see.** It needs an even background: without one all is foreground, and the score is near 0. Where the
+    /// subject has its background's colour and only open outlines are left of it, the score is 0. A subject that is smeared
+    /// over the picture in one mass, copies that touch, and a copy that is much smaller than the subject score low.
+    ///
+    /// **Error rate**, on the embedded model at four times its native size, labelled by eye: of 5 plain renders of 5 subjects
+    /// that were not looked at before, none was missed, and of 29 single subjects (5 by CutDiffusion, 24 enlarged native ones)
+    /// none raised a false alarm. Of the pictures that it was developed on, 1 of 13 plain renders of 9 subjects was missed (a
+    /// lion, one mass of mane) and 0 of 11 by CutDiffusion raised a false alarm. All are listed in
+    /// `Tests/ImageQualityTests/Thumbnails/labels.txt`; `patchloom-bench repetition` measures the rate on other pictures.
+    ///
+    /// - Parameter enlargement: how many times the picture's longer side is longer than the model's native side, counted as 1
+    ///   to 8.
     public static func score(_ image: RGBImage, enlargement: Double) -> Double {
         let longer = max(image.width, image.height)
         let times = enlargement.isNaN ? 1 : min(max(enlargement, 1), enlargementMax)
         let side = min(longer, Int((cellsPerNativeSide * times).rounded()))
         func cells(_ length: Int) -> Int { max(1, (length * side + longer / 2) / longer) }
         let map = ForegroundMap(image, width: cells(image.width), height: cells(image.height), limits: .standard)
+        guard map.bulkShare >= bulkShareMin else { return 0 }
         return separatedShare(map, gaps: (betweenPieces, max(betweenPieces, side / withinPieceShare)))
     }
 
-    /// Pictures that score more are taken to show their subject more than once.
+    /// Pictures that score more are taken to show their subject more than once. Single subjects scored at most 0.13, plain
+    /// renders at least 0.5, but for the one that is missed.
     public static let threshold = 0.2
 
+    /// Where less of the foreground is solid, a subject of its background's colour is drawn in open outlines, whose strokes are
+    /// no copies.
+    private static let bulkShareMin = 2.0 / 3
     private static let enlargementMax = 8.0
     private static let cellsPerNativeSide = 16.0
     private static let betweenPieces = 4

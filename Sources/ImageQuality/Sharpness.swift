@@ -1,7 +1,7 @@
 /// How much fine detail a picture has.
 public enum Sharpness {
-    /// The mean square of what a Gaussian blur of σ = 1 pixel takes from the brightness, in squared 8-bit levels a pixel: 0 for
-    /// a plain picture, more for sharp outlines and texture, and for noise.
+    /// The mean square of what a Gaussian blur of σ = 1 pixel takes from the brightness, in squared 8-bit levels a pixel: 0
+    /// for a plain picture, more for sharp outlines and texture, and for noise.
     ///
     /// Measured at the picture's own size: of two pictures of one content and size the blurred one has less. Pictures of
     /// different sizes do not compare.

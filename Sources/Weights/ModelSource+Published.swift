@@ -1,6 +1,6 @@
 extension ModelSource {
-    /// A published model as its folder in diffusers' layout, but without weights: renders can be planned with it, nothing can be
-    /// computed. Stable Diffusion 2.x is that which predicts v at 768 px.
+    /// A published model as its folder in diffusers' layout, but without weights: renders can be planned with it, nothing can
+    /// be computed. Stable Diffusion 2.x is that which predicts v at 768 px.
     public static func withoutWeights(_ family: CheckpointFamily) -> ModelSource {
         var files = PublishedConfiguration(CheckpointTraits(published: family), prediction: nil).files(textLayers: 23)
         for component in ["text_encoder", "text_encoder_2"] where files[component + "/config.json"] != nil {

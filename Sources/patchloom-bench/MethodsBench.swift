@@ -14,9 +14,9 @@ struct MethodsBench: ParsableCommand {
         commandName: "methods",
         abstract: "Compares methods on a published Stable Diffusion architecture, with random weights, by extrapolation.",
         discussion: """
-            Each method's render is planned as it would run. U-Net calls that differ in size or in what is switched on are timed \
-            once each, with one image, and their times and counted arithmetic are multiplied by how often the plan has them. Text \
-            encoder, autoencoder and transport are left out. Every sum is said to be extrapolated.
+            Each method's render is planned as it would run. U-Net calls that differ in size or in what is switched on are \
+            timed once each, with one image, and their times and counted arithmetic are multiplied by how often the plan has \
+            them. Text encoder, autoencoder and transport are left out. Every sum is said to be extrapolated.
             """)
 
     @Option(help: "Architecture: sd15, sd21 or sdxl.") var family = UNetFamily.sd15
@@ -47,7 +47,6 @@ struct MethodsBench: ParsableCommand {
             configuration: UNetConfiguration(
                 json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config)), context: context)
         var timer = CallTimer(unet: unet, context: context, family: family, repeats: repeats)
-        // What is dear comes last, so that a wrong setting of it does not cost the others.
         var rows: [MethodRow] = []
         for plan in plans {
             let calls = try plan.calls.map { MethodRow.Part(calls: $0, cost: try timer.cost(of: $0)) }

@@ -9,9 +9,10 @@ struct RepetitionBench: ParsableCommand {
         commandName: "repetition",
         abstract: "Holds the repetition score against pictures that were labelled by eye.",
         discussion: """
-            The folder has PNG files and a labels.txt, whose lines name a file, how many times larger than the model's native side \
-            its picture is, and what was seen: repeats or single. Lines that begin with # are comments. Each picture is printed \
-            with its score, those that are judged wrongly are marked, and the last line counts false alarms and misses.
+            The folder has PNG files and a labels.txt, whose lines name a file, how many times larger than the model's \
+            native side its picture is, and what was seen: repeats or single. Lines that begin with # are comments. Each \
+            picture is printed with its score, those that are judged wrongly are marked, and the last line counts false \
+            alarms and misses.
             """)
 
     @Argument(help: "A folder of pictures with a labels.txt.") var folder: String

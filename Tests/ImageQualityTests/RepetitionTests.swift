@@ -70,6 +70,15 @@ import Testing
         #expect(score(image) < 0.01)
     }
 
+    /// Open outlines around the background's colour: nothing can be said.
+    @Test func strokesAreNoCopies() {
+        let image = RGBImage(width: 192, height: 192) { x, y in
+            let isStroke = [30, 80, 130, 160].contains { abs(x - $0) < 3 } && (40..<150).contains(y)
+            return isStroke ? (0, 0, 0) : (240, 200, 70)
+        }
+        #expect(score(image) == 0)
+    }
+
     @Test func aGradientIsABackground() {
         let image = RGBImage(width: 192, height: 192) { x, y in
             (x - 96) * (x - 96) + (y - 110) * (y - 110) < 1300 ? (220, 40, 40) : (40 + y, 90 + y * 2 / 3, 230)
