@@ -68,8 +68,12 @@ public struct RecommendedSettings: Sendable, Equatable {
     /// Whether the picture is made at smaller sizes first, each twice the one before.
     public var isStaged = true
     public var upscaler = Upscaler.lanczos
-    public var blending = ViewBlending.uniform
-    /// Guidance of the views that refine an enlarged result; nil is the guidance of all else.
+    /// Of views that refine an enlarged result.
+    public var refiningBlending = ViewBlending.feather
+    /// How far such views are moved, in pixels. What lies beyond the picture's border is zeros to a view, and little noise is
+    /// left to make something better of it.
+    public var refiningJitter = 0
+    /// Guidance of such views; nil is the guidance of all else.
     public var refiningGuidance: Float?
 
     /// How much of a stage's enlarged result is given up. A picture that is refined in views knows what it is to be; at once

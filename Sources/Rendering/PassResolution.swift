@@ -144,9 +144,11 @@ struct PassResolution {
     private func pass(
         _ index: Int, _ size: Size, sampler: Sampler, drawOffset: Int, isLast: Bool
     ) throws(RenderError) -> ResolvedPass {
-        let start = index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength(sampler)) : source == nil ? .noise : .source
+        let start =
+            index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength(sampler)) : source == nil ? .noise : .source
         let first = index == 0 ? source?.firstCall ?? 0 : try firstCall(sampler)
-        let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler) : nil
+        let jitter = request.jitter ?? (index > 0 ? model.recommended.refiningJitter : nil)
+        let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler, jitter: jitter) : nil
         let isPlain = method == .hires && request.hiDiffusion != .on
         func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool { !isPlain && self.usesHiDiffusion(height, width) }
         let structure = usesHiDiffusion(cut?.grid.patchHeight ?? size.height, cut?.grid.patchWidth ?? size.width)
@@ -188,7 +190,7 @@ struct PassResolution {
 
     // MARK: Cutting
 
-    private func cutGeometry(_ size: Size, _ sampler: Sampler) throws(RenderError) -> CutGeometry {
+    private func cutGeometry(_ size: Size, _ sampler: Sampler, jitter: Int?) throws(RenderError) -> CutGeometry {
         let patch = (request.patch ?? native * scale) / scale
         let stride = request.stride.map { $0 / scale } ?? max(1, patch / 2)
         guard patch <= max(size.width, size.height) else {
@@ -203,7 +205,7 @@ struct PassResolution {
                 "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of at most "
                     + "\(patch * scale).")
         }
-        if let jitter = request.jitter, jitter / scale > (patch - stride) / 2 {
+        if let jitter, jitter / scale > (patch - stride) / 2 {
             throw RenderError(
                 .invalidRequest,
                 "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of \(stride * scale): choose "

@@ -41,7 +41,8 @@ struct PlanResolution {
             guidanceScale: guidance, detailGuidanceScale: detailGuidance(passes), guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
             eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
-            noiseSchedule: request.noiseSchedule, blending: request.blending ?? model.recommended.blending,
+            noiseSchedule: request.noiseSchedule,
+            blending: request.blending ?? (refines(passes) ? model.recommended.refiningBlending : .uniform),
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes) + text.notes, loras: model.loras,
             tokenReduction: try tokenReduction(passes))
@@ -188,9 +189,11 @@ extension PlanResolution {
 
     /// Of the views: where they refine an enlarged result they may need less.
     private func detailGuidance(_ passes: [ResolvedPass]) -> Float {
-        let refines = passes.count > 1 && passes.contains { $0.cut != nil }
-        return request.detailGuidanceScale ?? (refines ? model.recommended.refiningGuidance : nil) ?? guidance
+        request.detailGuidanceScale ?? (refines(passes) ? model.recommended.refiningGuidance : nil) ?? guidance
     }
+
+    /// Whether there are views whose task is to refine an enlarged result.
+    private func refines(_ passes: [ResolvedPass]) -> Bool { passes.count > 1 && passes.contains { $0.cut != nil } }
 
     var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
