@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Builds Patchloom and compares its methods with the embedded model: tables and contact sheets at twice and four times its size.
-# Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep]
+# Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep] [--shapes]
 # Writes DIR/compare-2x.png, .csv and .md, and the same for 4x; DIR is ./comparison unless given. All 24 things that the model can
 # draw are asked for, each on a background; --quick takes 4 of them. --keep keeps every picture, in DIR/pictures.
+# --shapes does something else: it times one U-Net call of each kind that the methods make with SD 1.5 at 512, 1024 and 2048 px and with
+# SDXL at 2048 px (random weights, 12 GB of memory, half an hour and more), and writes what whole pictures would take to DIR/shapes.txt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -19,11 +21,11 @@ prompts=(
 )
 quick_prompts=("${prompts[0]}" "${prompts[7]}" "${prompts[11]}" "${prompts[18]}")
 
-folder="$PWD/comparison" scales=2,4 steps=25 keep=no options=() asked=()
+folder="$PWD/comparison" scales=2,4 steps=25 keep=no shapes=no options=() asked=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
-        sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+        sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     --folder | --methods | --scales | --steps | --workers)
@@ -38,6 +40,7 @@ while [ $# -gt 0 ]; do
         ;;
     --quick) asked=("${quick_prompts[@]}") ;;
     --keep) keep=yes ;;
+    --shapes) shapes=yes ;;
     *) fail "'$1' is no option; see '$(basename "$0") --help'." ;;
     esac
     shift
@@ -47,6 +50,24 @@ if [ "${#asked[@]}" -eq 0 ]; then asked=("${prompts[@]}"); fi
 mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || fail "'$folder' is no folder that you can write to: name another by --folder."
 require_build_folder
 prepare_machine
+
+# One line of the published comparison: architecture, size, methods, and what else the bench takes.
+bench() {
+    "$bench_program" methods --family "$1" --size "$2" --steps 50 --methods "$3" "${@:4}" </dev/null | tee -a "$folder/shapes.txt"
+}
+
+if [ "$shapes" = yes ]; then
+    step "building (the first time takes some minutes)"
+    swift build --package-path "$root" -c release --product patchloom-bench </dev/null
+    bench_program="$(swift build --package-path "$root" -c release --show-bin-path </dev/null)/patchloom-bench"
+    : >"$folder/shapes.txt"
+    bench sd15 512 direct,tome --tome-ratio 0.6
+    bench sd15 1024 direct,hidiffusion,todo,tome,hidiffusion+todo,cut,auto
+    bench sd15 2048 direct,hidiffusion,todo,cut,auto
+    bench sdxl 2048 direct,hidiffusion,cut,auto
+    printf '\nThe figures are in %s.\n' "$folder/shapes.txt"
+    exit 0
+fi
 
 step "building (the first time takes some minutes)"
 swift build --package-path "$root" -c release --product patchloom </dev/null

@@ -14,10 +14,12 @@ extension ComparisonTable {
     private static let explanation =
         "Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
         + "Speed: how many times as fast as `direct` with the same prompt and size. TFLOP: 10¹² multiplications and additions, "
-        + "counted. Memory: of one worker process. Similarity: structural, of the picture brought down to the native size, to the "
-        + "native render of the same prompt and seed; 1 is equal. Sharpness: high-frequency energy, which only compares at one "
-        + "size. Seams: steps at view borders beside those elsewhere; 1 is none. Repetition: the share of the subject that "
-        + "is there again; the last column counts the pictures that are taken to repeat it."
+        + "counted. Memory: resident in one worker process, weights and mapped files included. Similarity: structural, of the "
+        + "picture brought down to the native size, to the native render of the same prompt and seed; 1 is equal. Sharpness: "
+        + "high-frequency energy, which only compares at one size. Seams: steps at view borders beside those elsewhere; 1 is none; "
+        + "only of views that stay where they are. Repetition: the share of the subject that is there again, on an even "
+        + "background; pictures of busy backgrounds score near 0 whatever they show. The last column counts the pictures that are "
+        + "taken to repeat their subject."
 
     private static let summaryColumns = [
         "method", "scale", "size", "pictures", "wall s", "speed", "U-Net evaluations", "TFLOP", "memory MiB", "wire MiB",

@@ -113,6 +113,8 @@ struct MethodWord: Sendable {
         // CutDiffusion's structure phase on the whole canvas.
         MethodWord(name: "whole", isWhole: false) { $0.request.structure = .whole },
         MethodWord(name: "feather", isWhole: false) { $0.request.blending = .feather },
+        // Views that are not moved from call to call.
+        MethodWord(name: "still", isWhole: false) { $0.request.jitter = 0 },
         // Token merging at tomesd's ratio.
         MethodWord(name: "tome", isWhole: false) { draft in
             draft.reduceTokens { $0.merging = $1?.merging ?? TokenReductionRequest.Merging(ratio: 0.5) }

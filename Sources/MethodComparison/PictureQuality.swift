@@ -8,7 +8,7 @@ public struct PictureQuality: Sendable, Equatable {
     public var similarity: Double?
     /// High-frequency energy at the picture's own size.
     public var sharpness: Double
-    /// nil where the picture was not made of views.
+    /// nil where the picture was not made of views, or of views that are moved from call to call, whose borders are everywhere.
     public var seams: Double?
     public var repetition: Double
 
@@ -34,18 +34,18 @@ public struct PictureQuality: Sendable, Equatable {
     public var isRepeating: Bool { repetition > Repetition.threshold }
 }
 
-/// Where the views of a picture's detail phase end inside of the picture, without jitter.
+/// Where the views of a picture's detail phase end inside of the picture.
 struct ViewBorders: Equatable {
     /// The first pixel right of each border, and below it, in order.
     let columns: [Int]
     let rows: [Int]
 
-    /// nil where there are no views, or they cannot be laid out.
+    /// nil where there are no views, or none that stay where they are.
     init?(_ plan: RenderPlan) {
-        guard let cut = plan.cut,
+        guard let cut = plan.cut, cut.jitter == 0,
             let views = try? ViewGrid(
                 height: plan.latentHeight, width: plan.latentWidth, window: max(cut.viewHeight, cut.viewWidth),
-                stride: cut.stride)
+                stride: cut.stride, jitter: 0)
         else { return nil }
         let plain = views.plainViews
         columns = Self.inside(plain.flatMap { [$0.left, $0.left + $0.width] }, plan.latentWidth, plan.width)

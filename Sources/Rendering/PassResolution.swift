@@ -216,7 +216,7 @@ struct PassResolution {
             let grid = try PatchGrid(
                 height: size.height, width: size.width, patch: request.structure == .whole ? whole : patch)
             let views = try ViewGrid(
-                height: size.height, width: size.width, window: patch, stride: stride, jitter: request.jitter.map { $0 / scale }
+                height: size.height, width: size.width, window: patch, stride: stride, jitter: jitter.map { $0 / scale }
             )
             try checkCounts(grid, views)
             return CutGeometry(grid: grid, views: views, structureSteps: try structureSteps(sampler))

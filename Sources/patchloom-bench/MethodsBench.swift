@@ -24,6 +24,7 @@ struct MethodsBench: ParsableCommand {
     @Option(help: "Denoising steps.") var steps = 50
     @Option(help: "Methods with commas between them, words joined by +, such as direct,cut+hidiffusion.")
     var methods = "direct,hidiffusion,cut"
+    @Option(help: "Share of the tokens that methods with the word tome merge.") var tomeRatio = 0.5
     @Option(help: "Timed calls of each kind; the best counts.") var repeats = 1
     @Option(help: "Threads that compute.") var threads = 2
     @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
@@ -67,8 +68,13 @@ struct MethodsBench: ParsableCommand {
         request.prompt = "a harbour at dawn"
         (request.width, request.height, request.steps) = (size, size, steps)
         return try MethodRecipe.list(methods).map { recipe in
+            var asked = request
+            if recipe.name.split(separator: "+").contains("tome") {
+                asked.tokenReduction = TokenReductionRequest()
+                asked.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: tomeRatio)
+            }
             let machine = try RenderMachine(
-                request: recipe.applied(to: request, native: model.nativeSize), model: model)
+                request: recipe.applied(to: asked, native: model.nativeSize), model: model)
             return Planned(name: recipe.name, calls: try UNetCalls.all(of: machine))
         }
     }

@@ -1,0 +1,72 @@
+import Foundation
+import ImageFiles
+import StrictJSON
+import Testing
+
+extension EndToEnd {
+    /// Methods of several passes through coordinator and worker processes.
+    @Suite struct MethodTests {
+        static let subject = [
+            "-p", "a red apple on a blue background", "-W", "256", "-H", "256", "--steps", "4", "--cfg-scale", "5", "-s", "7",
+        ]
+
+        static func render(_ options: [String]) async throws -> DecodedImage {
+            let folder = try Folder()
+            let program = try Program(["render"] + subject + options + ["-o", folder.file("a.png")], in: folder)
+            defer { program.end() }
+            try #require(try await program.wait().code == 0, "\(program.errorLines)")
+            try await Program.waitUntilNone(marked: folder.mark)
+            return try Picture(folder.file("a.png")).image
+        }
+
+        /// The same bytes for one worker and for three, with intermediate pictures decoded and encoded on the way.
+        @Test(arguments: [
+            [], ["--method", "hires", "--denoising_strength", "0.6"],
+            ["--method", "hires", "--hires-tiled", "--hires-upscaler", "latent", "--stages", "1,1.5", "--hires-steps", "6"],
+            ["--method", "multidiffusion", "--jitter", "8", "--blend", "feather"],
+            ["--method", "cut", "--structure", "whole", "--hidiffusion-window-attn", "off", "--hidiffusion-t1", "0.5"],
+            ["--method", "cut", "--stages", "1", "--denoising-strength", "0.8", "--detail-cfg-scale", "2"],
+        ])
+        func workersDoNotMatter(_ options: [String]) async throws {
+            let one = try await Self.render(options + ["--workers", "1"])
+            let three = try await Self.render(options + ["--workers", "3", "--threads-per-worker", "1"])
+            #expect(one.width == 256 && one.height == 256 && Set(one.pixels).count > 30)
+            #expect(one.pixels == three.pixels)
+        }
+
+        @Test func planAndPictureSayWhatIsDone() async throws {
+            let folder = try Folder()
+            let plan = try Program(["plan", "--json"] + Self.subject, in: folder)
+            defer { plan.end() }
+            try #require(try await plan.wait().code == 0, "\(plan.errorLines)")
+            let json = try JSONValue(parsing: Array(plan.outputLines.joined().utf8), limits: .config)
+            let passes = try #require(json["passes"]?.arrayValue)
+            #expect(passes.count == 2 && passes[0]["latent_width"]?.intValue == 16)
+            #expect(passes[1]["upscaler"]?.stringValue == "lanczos" && json["blend"]?.stringValue == "feather")
+            let image = try await Self.render(["--method", "hires", "--hires-steps", "6", "--workers", "1"])
+            let text = try #require(image.text.first { $0.keyword == "parameters" }?.value)
+            for part in [
+                "Hires upscale: 2", "Hires upscaler: Lanczos", "Hires steps: 6", "Denoising strength: 0.5", "Method: hires",
+            ] {
+                #expect(text.contains(part), "\(text)")
+            }
+        }
+
+        @Test(arguments: [
+            (["--stages", "1,x"], "--stages"), (["--stages", "2,1"], "rising"), (["--blend", "soft"], "uniform, feather"),
+            (["--structure", "none"], "patches, whole"), (["--hires-upscaler", "esrgan"], "lanczos"),
+            (["--hidiffusion-raunet", "yes"], "on or off"), (["--hidiffusion-t1", "2"], "T1"),
+            (["--jitter", "4"], "multiple of 8"),
+            (["--denoising-strength", "0"], "above 0"), (["--method", "hires", "--stride", "64"], "--hires-tiled"),
+            (["--method", "hiress"], "multidiffusion"), (["--hires-tiled"], "method hires"),
+        ])
+        func whatIsWrongIsSaidBeforeAnythingRuns(_ options: [String], _ part: String) async throws {
+            let folder = try Folder()
+            let program = try Program(["render"] + Self.subject + options + ["-o", folder.file("a.png")], in: folder)
+            defer { program.end() }
+            #expect(try await program.wait().code == 64)
+            #expect(program.errorLines.count == 1 && program.errorLines[0].contains(part), "\(program.errorLines)")
+            #expect(folder.names.isEmpty)
+        }
+    }
+}
