@@ -150,7 +150,8 @@ let package = Package(
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests(
-            "MethodComparisonTests", ["ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport"]),
+            "MethodComparisonTests",
+            ["Acceleration", "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport", "Weights"]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),

@@ -4,7 +4,8 @@ public import Rendering
 
 /// A way to make a picture that can be compared with others, by words joined with `+`, such as `cut+hidiffusion`.
 ///
-/// Each word changes a request; `MethodWord.all` is the one place where they are defined. A recipe decides everything that its
+/// Each word changes a request; `MethodWord.all` is the one place where they are defined, and words that would change nothing
+/// are refused. A recipe decides everything that its
 /// words are about: settings of the request that belong to a method which the recipe does not use are taken out.
 public struct MethodRecipe: Sendable {
     /// As the user wrote it.
@@ -32,14 +33,36 @@ public struct MethodRecipe: Sendable {
             }
             words.append(word)
         }
-        let whole = words.filter(\.isWhole)
-        guard whole.count <= 1 else {
-            let names = whole.map(\.name).joined(separator: " and ")
-            throw RenderError(
-                .invalidRequest, "The method \(name) asks for \(names), which exclude each other: choose one of them.")
+        try Self.check(words, of: name)
+        // In the order of the list, whatever that of the user: later words build on what earlier ones say.
+        self.init(name: name, words: MethodWord.all.filter { known in words.contains { $0.name == known.name } })
+    }
+
+    private static func check(_ words: [MethodWord], of name: String) throws(RenderError) {
+        for (index, word) in words.enumerated() {
+            if let other = words[..<index].first(where: { word.excludes($0) }) {
+                throw RenderError(
+                    .invalidRequest,
+                    "The method \(name) asks for \(other.name) and \(word.name), which exclude each other: choose one of them.")
+            }
+            guard word.needs.isEmpty || words.contains(where: { word.needs.contains($0.name) }) else {
+                let needed = MethodWord.alternatives(word.needs)
+                throw RenderError(
+                    .invalidRequest,
+                    "The method \(name) has the word \(word.name), which changes nothing without \(needed): add that or leave "
+                        + "\(word.name) out.")
+            }
         }
-        // What makes the whole picture comes first, whatever the order of the words: the others change it.
-        self.init(name: name, words: whole + words.filter { !$0.isWhole })
+    }
+
+    /// What a list of recipes is made of, for people.
+    public static var help: String {
+        let whole = MethodWord.all.filter { $0.group == .whole }.map(\.name)
+        let others = MethodWord.all.filter { $0.group != .whole }.map { word in
+            word.needs.isEmpty ? word.name : "\(word.name) (with \(MethodWord.alternatives(word.needs)))"
+        }
+        return "Methods with commas between them: \(MethodWord.alternatives(whole)), each alone or joined by + with "
+            + "\(others.joined(separator: ", ")), such as direct,hidiffusion,hires,cut,cut+feather."
     }
 
     /// Reads recipes with commas between them. Throws `.invalidRequest` as above and for one that is there twice.
@@ -62,69 +85,13 @@ public struct MethodRecipe: Sendable {
 
     /// The request made by this recipe.
     ///
-    /// - Parameters:
-    ///   - request: of the size that is wanted.
-    ///   - native: the model's native side in pixels.
-    public func applied(to request: RenderRequest, native: Int) -> RenderRequest {
-        var draft = MethodDraft(asked: request, native: native)
+    /// - Parameter request: of the size that is wanted.
+    public func applied(to request: RenderRequest, model: ModelDescription) -> RenderRequest {
+        var draft = MethodDraft(
+            asked: request, native: model.nativeSize, firstTokenLevel: model.transformerBlocks.keys.min() ?? 1)
         for word in words { word.apply(&draft) }
         return draft.finished
     }
-}
-
-/// One word of a recipe.
-struct MethodWord: Sendable {
-    let name: String
-    /// Whether it says how the whole picture is made; of such words a recipe has at most one, and without one it is `direct`.
-    let isWhole: Bool
-    let apply: @Sendable (inout MethodDraft) -> Void
-
-    /// All words there are.
-    static let all = [
-        // What `render` does when nothing is said.
-        MethodWord(name: "auto", isWhole: true) { draft in
-            (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
-            draft.request.tokenReduction = draft.asked.tokenReduction
-        },
-        MethodWord(name: "direct", isWhole: true) { $0.request.method = .direct },
-        MethodWord(name: "hires", isWhole: true) { $0.request.method = .hires },
-        MethodWord(name: "multidiffusion", isWhole: true) { $0.request.method = .multidiffusion },
-        MethodWord(name: "cut", isWhole: true) { $0.request.method = .cut },
-        // HiDiffusion needs a U-Net input that is larger than the native size.
-        MethodWord(name: "hidiffusion", isWhole: false) { draft in
-            draft.request.hiDiffusion = .on
-            if [.cut, .multidiffusion].contains(draft.request.method) {
-                draft.request.patch = draft.request.patch ?? 2 * draft.native
-            }
-        },
-        // One half of HiDiffusion each.
-        MethodWord(name: "raunet", isWhole: false) { draft in
-            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.windows) = (.on, false)
-        },
-        MethodWord(name: "windows", isWhole: false) { draft in
-            (draft.request.hiDiffusion, draft.request.hiDiffusionSettings.raunet) = (.on, false)
-        },
-        // Hires: the later stages in views.
-        MethodWord(name: "tiled", isWhole: false) { $0.request.refinement.tiled = true },
-        // CutDiffusion at the native size, at twice of it and so on before the picture's own.
-        MethodWord(name: "staged", isWhole: false) { draft in
-            if draft.request.stages?.isEmpty ?? true { draft.request.stages = draft.doublings }
-        },
-        // CutDiffusion's structure phase on the whole canvas.
-        MethodWord(name: "whole", isWhole: false) { $0.request.structure = .whole },
-        MethodWord(name: "feather", isWhole: false) { $0.request.blending = .feather },
-        // Views that are not moved from call to call.
-        MethodWord(name: "still", isWhole: false) { $0.request.jitter = 0 },
-        // Token merging at tomesd's ratio.
-        MethodWord(name: "tome", isWhole: false) { draft in
-            draft.reduceTokens { $0.merging = $1?.merging ?? TokenReductionRequest.Merging(ratio: 0.5) }
-        },
-        // Token downsampling by as much as the picture is larger than the native one, as its authors do.
-        MethodWord(name: "todo", isWhole: false) { draft in
-            let factor = max(2, draft.enlargement.rounded())
-            draft.reduceTokens { $0.downsampling = $1?.downsampling ?? TokenReductionRequest.Downsampling(factors: [factor]) }
-        },
-    ]
 }
 
 /// A request on its way through a recipe.
@@ -133,11 +100,13 @@ struct MethodDraft {
     let asked: RenderRequest
     /// The model's native side in pixels.
     let native: Int
+    /// The first level at which the model has transformer blocks.
+    let firstTokenLevel: Int
     /// Begins as the picture made directly, with nothing that makes it faster.
     var request: RenderRequest
 
-    init(asked: RenderRequest, native: Int) {
-        (self.asked, self.native) = (asked, native)
+    init(asked: RenderRequest, native: Int, firstTokenLevel: Int) {
+        (self.asked, self.native, self.firstTokenLevel) = (asked, native, firstTokenLevel)
         request = asked
         (request.method, request.hiDiffusion, request.tokenReduction) = (.direct, .off, nil)
     }
@@ -147,6 +116,18 @@ struct MethodDraft {
 
     /// 1, 2, 4 and so on, as long as they are clearly smaller than the picture.
     var doublings: [Double] { RefinementSettings.doublings(towards: enlargement) }
+
+    private var hasViews: Bool {
+        [.cut, .multidiffusion].contains(request.method) || (request.method == .hires && request.refinement.tiled == true)
+    }
+
+    /// Turns HiDiffusion on. It needs a U-Net input that is larger than the native size, so views become that large, as far as
+    /// the picture is.
+    mutating func useHiDiffusion() {
+        request.hiDiffusion = .on
+        guard hasViews, request.patch == nil else { return }
+        request.patch = min(2 * native, max(request.width, request.height) / 8 * 8)
+    }
 
     /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.
     mutating func reduceTokens(_ change: (inout TokenReductionRequest, TokenReductionRequest?) -> Void) {
@@ -160,7 +141,6 @@ struct MethodDraft {
     /// the model's recommendation has them: views uniform, CutDiffusion in one stage.
     var finished: RenderRequest {
         var result = request
-        let hasViews = [.cut, .multidiffusion].contains(result.method) || result.refinement.tiled == true
         switch result.method {
         case .auto: return result
         case .direct, .multidiffusion: (result.stages, result.refinement) = (nil, RefinementSettings())
@@ -170,6 +150,7 @@ struct MethodDraft {
             if result.stages == [] { result.refinement = RefinementSettings() }
         }
         if result.method != .cut { (result.structure, result.structureFraction) = (nil, nil) }
+        if result.hiDiffusion == .off { (result.hiDiffusionSettings, result.hiDiffusionFamily) = (.published, nil) }
         if hasViews {
             result.blending = result.blending ?? .uniform
         } else {

@@ -40,7 +40,7 @@ public struct ModelDescription: Sendable {
     /// nil when HiDiffusion has no place in the U-Net.
     let windowBlockCount: Int?
     /// The U-Net's transformer blocks by nominal level.
-    let transformerBlocks: [Int: Int]
+    public let transformerBlocks: [Int: Int]
     /// What kind of model it is, by its configurations.
     public let family: ModelFamily
     /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.

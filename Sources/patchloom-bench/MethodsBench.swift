@@ -74,7 +74,7 @@ struct MethodsBench: ParsableCommand {
                 asked.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: tomeRatio)
             }
             let machine = try RenderMachine(
-                request: recipe.applied(to: asked, native: model.nativeSize), model: model)
+                request: recipe.applied(to: asked, model: model), model: model)
             return Planned(name: recipe.name, calls: try UNetCalls.all(of: machine))
         }
     }

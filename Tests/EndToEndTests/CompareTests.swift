@@ -76,7 +76,7 @@ extension EndToEnd {
 
         @Test(
             arguments: [
-                (["--methods", "direct,magic"], "auto, direct, hires, multidiffusion, cut, hidiffusion"),
+                (["--methods", "direct,magic"], "auto, direct, hires, multidiffusion, cut, tiled"),
                 (["--methods", "direct,direct"], "same"),
                 (["--scale", "2,zwei"], "--scale"), (["--scale", "0.5"], "--scale"),
                 (["--scale", "2", "-W", "256"], "--scale"),

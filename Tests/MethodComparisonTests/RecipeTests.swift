@@ -1,6 +1,8 @@
+import Acceleration
 import PatchGeometry
 import Rendering
 import Testing
+import Weights
 
 @testable import MethodComparison
 
@@ -36,7 +38,7 @@ import Testing
     }
 
     static func applied(_ name: String, _ request: RenderRequest = RecipeTests.asked) throws -> RenderRequest {
-        try MethodRecipe(name).applied(to: request, native: 128)
+        try MethodRecipe(name).applied(to: request, model: ModelDescription(source: .embeddedModel))
     }
 
     @Test func directKeepsNothingOfOtherMethods() throws {
@@ -44,7 +46,7 @@ import Testing
         var expected = Self.plain(512)
         (expected.prompt, expected.method, expected.hiDiffusion) = ("an apple", .direct, .off)
         #expect(direct == expected)
-        #expect(MethodRecipe.direct.applied(to: Self.asked, native: 128) == direct)
+        #expect(try MethodRecipe.direct.applied(to: Self.asked, model: ModelDescription(source: .embeddedModel)) == direct)
         expected.hiDiffusion = .on
         #expect(try Self.applied("hidiffusion") == expected)
     }
@@ -108,6 +110,69 @@ import Testing
         _ = try RenderMachine(request: try Self.applied(name, Self.plain(512)), model: model)
     }
 
+    /// Two words are refused, or each of them changes what the other asks for; `direct` says what is so without it.
+    @Test func wordsWithoutEffectAreRefused() throws {
+        let names = MethodWord.all.map(\.name)
+        for (first, second) in names.flatMap({ first in names.map { (first, $0) } }) where first != second {
+            guard Self.refusal("\(first)+\(second)") == nil else { continue }
+            let both = try Self.applied("\(first)+\(second)", Self.plain(512))
+            for (word, other) in [(first, second), (second, first)] where word != "direct" {
+                guard Self.refusal(other) == nil else { continue }
+                #expect(try Self.applied(other, Self.plain(512)) != both, "\(word) changes nothing of \(other)")
+            }
+        }
+        #expect(try Self.applied("hires+tiled+still", Self.plain(512)) != Self.applied("hires+tiled", Self.plain(512)))
+    }
+
+    @Test func theOrderOfWordsMeansNothing() throws {
+        for (one, other) in [
+            ("hidiffusion+tiled+hires", "hires+tiled+hidiffusion"), ("feather+staged+cut", "cut+staged+feather"),
+        ] {
+            #expect(try Self.applied(one, Self.plain(512)) == Self.applied(other, Self.plain(512)))
+        }
+    }
+
+    @Test(arguments: ["hidiffusion", "raunet", "windows"])
+    func viewsOfHiDiffusionAreNoLargerThanThePicture(_ word: String) throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        for (side, patch) in [(512, 256), (192, 192)] {
+            for method in ["cut", "multidiffusion", "hires+tiled"] {
+                let request = try Self.applied("\(method)+\(word)", Self.plain(side))
+                #expect(request.patch == patch)
+                let plan = try RenderMachine(request: request, model: model).plan
+                #expect(plan.hiDiffusionFamily != nil, "\(method)+\(word) at \(side)")
+            }
+        }
+    }
+
+    @Test func halvesOfHiDiffusionAreOneEach() throws {
+        var asked = Self.plain(512)
+        asked.hiDiffusionSettings.raunet = false
+        asked.hiDiffusionSettings.t1 = 0.3
+        let half = try Self.applied("raunet", asked)
+        #expect(half.hiDiffusionSettings.raunet && !half.hiDiffusionSettings.windows && half.hiDiffusionSettings.t1 == 0.3)
+        #expect(try Self.applied("direct", asked).hiDiffusionSettings == .published)
+    }
+
+    @Test func mergingReachesTheModelsFirstBlocks() throws {
+        let large = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))
+        let recipe = try MethodRecipe("tome")
+        let request = recipe.applied(to: Self.plain(2048), model: large)
+        #expect(request.tokenReduction?.merging?.maximumDownsample == 2)
+        _ = try RenderMachine(request: request, model: large)
+        var asked = Self.plain(2048)
+        asked.tokenReduction = TokenReductionRequest()
+        asked.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: 0.25)
+        asked.tokenReduction?.merging?.levels = [4]
+        let kept = recipe.applied(to: asked, model: large).tokenReduction?.merging
+        #expect(kept?.levels == [4] && kept?.maximumDownsample == nil)
+    }
+
+    @Test func theHelpNamesEveryWord() {
+        for word in MethodWord.all { #expect(MethodRecipe.help.contains(word.name)) }
+        #expect(MethodRecipe.help.contains("feather (with cut, multidiffusion or tiled)"))
+    }
+
     @Test func listsKeepTheirOrderAndNames() throws {
         let names = ["hidiffusion", "cut+hidiffusion", "auto", "direct", "cut"]
         #expect(try MethodRecipe.list(names.joined(separator: ", ")).map(\.name) == names)
@@ -121,6 +186,8 @@ import Testing
     }
 
     @Test(arguments: [
+        ("hires+staged", "without cut"), ("tiled", "without hires"), ("hires+feather", "without cut, multidiffusion or tiled"),
+        ("hidiffusion+raunet", "exclude"), ("auto+windows", "exclude"), ("windows+auto", "exclude"), ("auto+whole", "without"),
         ("cut+cut", "twice"), ("direct+cut", "exclude"), ("auto+cut", "exclude"), ("cut,cut", "same"),
         ("cut+hidiffusion,hidiffusion+cut", "same"), ("hidiffusion,direct+hidiffusion", "same"),
     ])

@@ -1,13 +1,11 @@
 import ArgumentParser
 import ImageFiles
+import MethodComparison
 
 /// What `compare` compares and where the results go.
 struct CompareOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp(
-            "Methods with commas between them: auto, direct, hires, multidiffusion or cut, each with any of hidiffusion, tiled, staged, "
-                + "whole, feather, tome and todo joined by +, such as direct,hidiffusion,hires,cut,cut+feather.",
-            valueName: "list"))
+        help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
     var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion"
 
     @Option(

@@ -41,7 +41,7 @@ struct ComparisonPlan {
                 .usage,
                 "These are \(count) pictures, and a comparison has at most \(Self.picturesMax): leave prompts or sizes out.")
         }
-        try checkNothingIsLost(native: model.nativeSize)
+        try checkNothingIsLost(model)
         for (index, prompt) in matter.prompts.enumerated() {
             var asked = loras.request
             asked.prompt = prompt
@@ -57,7 +57,7 @@ struct ComparisonPlan {
         ) throws(CommandFailure) {
             var sized = asked
             (sized.width, sized.height) = (size.width, size.height)
-            let request = method.recipe.applied(to: sized, native: model.nativeSize)
+            let request = method.recipe.applied(to: sized, model: model)
             let subject = ComparedPicture.Subject(
                 promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method.name, scale: size.scale,
                 width: size.width, height: size.height)
@@ -70,7 +70,7 @@ struct ComparisonPlan {
     }
 
     /// A setting that no method of the comparison has must not be ignored in silence.
-    private func checkNothingIsLost(native: Int) throws(CommandFailure) {
+    private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
         let settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = [
             ("--patch", "cut", { $0.patch != nil }), ("--stride", "cut", { $0.stride != nil }),
             ("--jitter", "cut", { $0.jitter != nil }), ("--blend", "cut", { $0.blending != nil }),
@@ -78,11 +78,16 @@ struct ComparisonPlan {
             ("--detail-cfg-scale", "cut", { $0.detailGuidanceScale != nil }),
             ("--stages", "cut+staged", { $0.stages.map { !$0.isEmpty } ?? false }),
             ("The settings of later stages", "hires", { $0.refinement != RefinementSettings() }),
+            (
+                "The settings of HiDiffusion", "hidiffusion",
+                { $0.hiDiffusion != .off && $0.hiDiffusionSettings != RenderRequest().hiDiffusionSettings }
+            ),
+            ("HiDiffusion's family", "hidiffusion", { $0.hiDiffusion != .off && $0.hiDiffusionFamily != nil }),
             ("--tome-ratio", "tome", { $0.tokenReduction?.merging != nil }),
             ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
         ]
         for setting in settings where setting.isSet(matter.request) {
-            guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, native: native)) }) else {
+            guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, model: model)) }) else {
                 throw CommandFailure(
                     .usage,
                     "No method that is compared uses this: \(setting.name). Leave it out, or add \(setting.method) to --methods."

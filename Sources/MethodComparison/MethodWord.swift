@@ -1,0 +1,90 @@
+import Acceleration
+import PatchGeometry
+import Rendering
+
+/// One word of a recipe.
+struct MethodWord: Sendable {
+    /// Words of one group exclude each other.
+    enum Group {
+        /// How the whole picture is made; a recipe without one is `direct`.
+        case whole
+        case hiDiffusion
+    }
+
+    let name: String
+    let group: Group?
+    /// Words of which one must be there, or this one changes nothing; none for one that always changes something.
+    let needs: [String]
+    /// `auto` decides about these itself.
+    let isOfAuto: Bool
+    let apply: @Sendable (inout MethodDraft) -> Void
+
+    init(
+        _ name: String, group: Group? = nil, needs: [String] = [], isOfAuto: Bool = false,
+        apply: @escaping @Sendable (inout MethodDraft) -> Void
+    ) {
+        (self.name, self.group, self.needs, self.isOfAuto, self.apply) = (name, group, needs, isOfAuto, apply)
+    }
+
+    func excludes(_ other: MethodWord) -> Bool {
+        if let group, group == other.group { return true }
+        return (isOfAuto && other.name == "auto") || (name == "auto" && other.isOfAuto)
+    }
+
+    /// `a`, `a or b`, `a, b or c`.
+    static func alternatives(_ names: [String]) -> String {
+        guard let last = names.last, names.count > 1 else { return names.first ?? "" }
+        return names.dropLast().joined(separator: ", ") + " or " + last
+    }
+
+    private static let views = ["cut", "multidiffusion", "tiled"]
+
+    /// All words there are, in the order in which they change a request.
+    static let all = [
+        // What `render` does when nothing is said.
+        MethodWord("auto", group: .whole) { draft in
+            (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
+            draft.request.tokenReduction = draft.asked.tokenReduction
+        },
+        MethodWord("direct", group: .whole) { $0.request.method = .direct },
+        MethodWord("hires", group: .whole) { $0.request.method = .hires },
+        MethodWord("multidiffusion", group: .whole) { $0.request.method = .multidiffusion },
+        MethodWord("cut", group: .whole) { $0.request.method = .cut },
+        // Hires: the later stages in views.
+        MethodWord("tiled", needs: ["hires"]) { $0.request.refinement.tiled = true },
+        // CutDiffusion at the native size, at twice of it and so on before the picture's own.
+        MethodWord("staged", needs: ["cut"]) { draft in
+            if draft.request.stages?.isEmpty ?? true { draft.request.stages = draft.doublings }
+        },
+        // CutDiffusion's structure phase on the whole canvas.
+        MethodWord("whole", needs: ["cut"]) { $0.request.structure = .whole },
+        MethodWord("feather", needs: views) { $0.request.blending = .feather },
+        // Views that are not moved from call to call.
+        MethodWord("still", needs: views) { $0.request.jitter = 0 },
+        MethodWord("hidiffusion", group: .hiDiffusion, isOfAuto: true) { $0.useHiDiffusion() },
+        // One half of HiDiffusion each.
+        MethodWord("raunet", group: .hiDiffusion, isOfAuto: true) { draft in
+            draft.useHiDiffusion()
+            (draft.request.hiDiffusionSettings.raunet, draft.request.hiDiffusionSettings.windows) = (true, false)
+        },
+        MethodWord("windows", group: .hiDiffusion, isOfAuto: true) { draft in
+            draft.useHiDiffusion()
+            (draft.request.hiDiffusionSettings.raunet, draft.request.hiDiffusionSettings.windows) = (false, true)
+        },
+        // Token merging at tomesd's ratio, at the first level that has blocks where the user names none: tomesd's own level is
+        // 1, where SDXL has nothing to merge.
+        MethodWord("tome") { draft in
+            let level = draft.firstTokenLevel
+            draft.reduceTokens { tokens, asked in
+                var merging = asked?.merging ?? TokenReductionRequest.Merging(ratio: 0.5)
+                if merging.levels == nil, merging.maximumDownsample == nil, level > 1 { merging.maximumDownsample = level }
+                tokens.merging = merging
+            }
+        },
+        // Token downsampling by as much as the picture is larger than the native one, as its authors do.
+        MethodWord("todo") { draft in
+            let factor = max(2, draft.enlargement.rounded())
+            draft.reduceTokens { $0.downsampling = $1?.downsampling ?? TokenReductionRequest.Downsampling(factors: [factor]) }
+        },
+    ]
+}
