@@ -104,6 +104,10 @@ int csystem_signals_open(const int *signals, size_t count) {
     action.sa_flags = SA_RESTART;
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < count; i++) {
+        struct sigaction before;
+        if (sigaction(signals[i], NULL, &before) != 0) return -errno;
+        // Who started the program under nohup wants it to go on.
+        if (signals[i] == SIGHUP && before.sa_handler == SIG_IGN) continue;
         if (sigaction(signals[i], &action, NULL) != 0) return -errno;
     }
     return signal_pipe[0];

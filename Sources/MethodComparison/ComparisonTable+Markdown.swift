@@ -12,7 +12,7 @@ extension ComparisonTable {
     }
 
     private static let explanation =
-        "Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
+        "Only prompts that every method has a picture of are counted. Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
         + "Speed: how many times as fast as `direct` with the same prompt and size. TFLOP: 10¹² multiplications and additions, "
         + "counted. Memory: resident in one worker process, weights and mapped files included. Similarity: structural, of the "
         + "picture brought down to the native size, to the native render of the same prompt and seed; 1 is equal. Sharpness: "
@@ -86,16 +86,27 @@ extension ComparisonTable {
         return [line(columns), "|" + String(repeating: "---|", count: columns.count)] + rows.map(line)
     }
 
-    /// Text in one line in which nothing means anything to Markdown.
+    /// Text in one line in which nothing means anything to Markdown, wherever it stands.
     static func cell(_ text: String) -> String {
+        let spaced = text.unicodeScalars.map { Self.isBlank($0) ? " " : $0 }
+        // White space in front could make it code, a sign or a number a list.
+        let scalars = spaced.drop { $0 == " " }
+        let digits = scalars.prefix { ("0"..."9").contains($0) }.count
+        let isNumbered =
+            (1...9).contains(digits) && scalars.dropFirst(digits).first.map { ".)".unicodeScalars.contains($0) } ?? false
         var escaped = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "|", "\\", "`", "*", "_", "<", ">", "[", "]", "#": escaped += "\\\(scalar)"
-            case "\n", "\r", "\t": escaped += " "
-            default: escaped.unicodeScalars.append(scalar)
-            }
+        for (offset, scalar) in scalars.enumerated() {
+            let isMark = Self.marks.contains(scalar) || offset == 0 && "-+=".unicodeScalars.contains(scalar)
+            if isMark || isNumbered && offset == digits { escaped += "\\" }
+            escaped.unicodeScalars.append(scalar)
         }
         return escaped
+    }
+
+    private static let marks = Set("|\\`*_<>[]#&~!$".unicodeScalars)
+
+    /// Line ends of all kinds, and what does not show.
+    private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
+        [.control, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
     }
 }

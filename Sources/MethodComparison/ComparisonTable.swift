@@ -36,18 +36,27 @@ public struct ComparisonTable: Sendable {
         func values(_ value: (ComparedPicture) -> Double?) -> [Double] { pictures.compactMap(value) }
     }
 
-    /// All groups, in the order in which they appear.
+    /// All groups, in the order in which they appear, each with the same prompts: those of which every group has a picture. A
+    /// comparison that was stopped ends in the midst of a prompt.
     var groups: [Group] {
         var order: [[ComparedPicture]] = []
         for picture in pictures {
-            let subject = picture.subject
-            let place = order.firstIndex { group in
-                let other = group[0].subject
-                return other.method == subject.method && other.width == subject.width && other.height == subject.height
+            if let place = order.firstIndex(where: { Self.belongTogether($0[0], picture) }) {
+                order[place].append(picture)
+            } else {
+                order.append([picture])
             }
-            if let place { order[place].append(picture) } else { order.append([picture]) }
         }
-        return order.map { Group(first: $0[0], pictures: $0) }
+        let prompts = order.map { Set($0.map(\.subject.promptNumber)) }
+        let common = prompts.dropFirst().reduce(prompts.first ?? []) { $0.intersection($1) }
+        return order.map { group in
+            Group(first: group[0], pictures: group.filter { common.contains($0.subject.promptNumber) })
+        }
+    }
+
+    private static func belongTogether(_ one: ComparedPicture, _ other: ComparedPicture) -> Bool {
+        let (one, other) = (one.subject, other.subject)
+        return one.method == other.method && one.width == other.width && one.height == other.height
     }
 }
 

@@ -89,7 +89,7 @@ final class RenderSession {
             pool.stop(graceMilliseconds: Self.graceMilliseconds)
             view.clear()
         }
-        try SignalListener.start([SIGINT, SIGTERM]) { [events] in events.post(.signal($0)) }
+        try SignalListener.start([SIGINT, SIGTERM, SIGHUP]) { [events] in events.post(.signal($0)) }
         try pool.start()
         for (number, request) in requests.enumerated() {
             let job: RenderJob

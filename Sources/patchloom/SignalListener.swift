@@ -3,7 +3,8 @@ import Foundation
 
 /// Hands signals over to a thread of our own, where more than a few calls are allowed.
 enum SignalListener {
-    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once.
+    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up that
+    /// is ignored, as under `nohup`, stays ignored.
     static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
         let descriptor = csystem_signals_open(signals, signals.count)
         guard descriptor >= 0 else {
@@ -19,6 +20,6 @@ enum SignalListener {
         }
     }
 
-    /// The exit code of a process that ends because of the signal.
-    static func status(_ signal: Int32) -> ExitStatus { signal == SIGTERM ? .terminated : .interrupted }
+    /// The exit code of a process that ends because of the signal; a hang-up is as SIGTERM.
+    static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
 }

@@ -58,7 +58,7 @@ extension EndToEnd {
                     == Picture(folder.file("kept/prompt-003_256x256_cut.png")).image.pixels)
         }
 
-        @Test(arguments: [SIGINT, SIGTERM])
+        @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
         func aSignalLeavesWhatIsFinished(_ signal: Int32) async throws {
             let folder = try Folder()
             let program = try Program(
@@ -67,11 +67,33 @@ extension EndToEnd {
             defer { program.end() }
             try await program.waitForLine(containing: "1 of 5: native")
             program.send(signal)
-            #expect(try await program.wait(seconds: 30).code == 128 + signal, "\(program.errorLines)")
+            #expect(
+                try await program.wait(seconds: 30).code == 128 + (signal == SIGINT ? SIGINT : SIGTERM), "\(program.errorLines)"
+            )
             #expect(Program.processes(marked: folder.mark).isEmpty)
             #expect(folder.names == ["sheet.csv", "sheet.md", "sheet.png"])
             let csv = try Self.lines(folder.file("sheet.csv"))
             #expect((2...5).contains(csv.count) && csv[1].contains(",native,"))
+            let markdown = try String(contentsOfFile: folder.file("sheet.md"), encoding: .utf8)
+            #expect(markdown.contains("- state: stopped after \(csv.count - 1) of 5 pictures"))
+        }
+
+        /// Nothing can be written at that moment: the figures of the first prompt are there already.
+        @Test func aKillLosesOnePromptAtMost() async throws {
+            let folder = try Folder()
+            let program = try Program(
+                Self.matter + [
+                    "-p", "a cat", "--methods", "direct", "--scale", "1.5", "--no-clobber", "-o", folder.file("sheet.png"),
+                ], in: folder)
+            defer { program.end() }
+            try await program.waitForLine(containing: "3 of 4: native")
+            program.send(SIGKILL)
+            _ = try await program.wait(seconds: 30)
+            try await Program.waitUntilNone(marked: folder.mark)
+            let csv = try Self.lines(folder.file("sheet.csv"))
+            #expect(csv.count >= 3 && csv[2].contains("direct,1.5"))
+            let markdown = try String(contentsOfFile: folder.file("sheet.md"), encoding: .utf8)
+            #expect(markdown.contains("- seed: 7"))
         }
 
         @Test(

@@ -27,16 +27,17 @@ import Testing
             picture("direct", prompt: 2, wall: 20, text: "two, \"three\""),
             picture("cut", prompt: 2, wall: 40, repetition: 0.9, peak: 5 << 20, text: "two, \"three\""),
             picture("cut", prompt: 2, scale: 4, wall: 80, peak: 0, text: "two, \"three\""),
+            picture("cut", scale: 4, wall: 80, peak: 0),
         ])
 
     @Test func speedIsThatOfTheSamePromptAndSize() {
-        let expected: [Double?] = [nil, 1, 2.5, nil, 1, 0.5, nil]
+        let expected: [Double?] = [nil, 1, 2.5, nil, 1, 0.5, nil, nil]
         #expect(Self.table.pictures.map(Self.table.speed) == expected)
     }
 
     @Test func theCSVHasALineForEachPicture() {
         let lines = Self.table.csv.split(separator: "\r\n", omittingEmptySubsequences: false)
-        #expect(lines.count == 9 && lines.last == "")
+        #expect(lines.count == 10 && lines.last == "")
         let columns = lines[0].split(separator: ",")
         #expect(lines[3] == "1,an apple,7,cut,2,256,256,4.000,2.500,50,1.234567,3.0,0.500,0.5000,12.250,1.5000,0.0000,0")
         #expect(lines[3].split(separator: ",").count == columns.count)
@@ -66,13 +67,49 @@ import Testing
                 "| cut | 2× | 256×256 | 2 | 22.00 | 1.50× | 50 | 1.235 | 5 | 0.50 | 0.500 | 12.3 | 1.500 | 0.450 | 1 of 2 |"))
         #expect(
             lines.contains {
-                $0.hasPrefix("| cut | 4× | 512×512 | 1 | 80.00 | – | 50 | 1.235 | – |") && $0.hasSuffix("| 0 of 1 |")
+                $0.hasPrefix("| cut | 4× | 512×512 | 2 | 80.00 | – | 50 | 1.235 | – |") && $0.hasSuffix("| 0 of 2 |")
             })
         #expect(lines.contains { $0.hasPrefix("| native | 1× | 128×128 | 2 | 1.00 | – |") })
         #expect(lines.contains("1. an apple") && lines.contains("2. two, \"three\""))
         #expect(lines.contains { $0.hasPrefix("| 2 | cut | 2× | 256×256 | 40.00 | 0.50× |") && $0.hasSuffix("| yes |") })
         // Every line of a table has as many fields as its head.
         for line in lines where line.hasPrefix("| ") { #expect(line.split(separator: " | ").count == 15, "\(line)") }
+    }
+
+    /// Without the last picture, one method has the second prompt only.
+    @Test func onlyPromptsThatAllMethodsHaveAreSummedUp() {
+        let stopped = ComparisonTable(conditions: [], pictures: Self.table.pictures.dropLast())
+        let lines = stopped.markdown.split(separator: "\n").map(String.init)
+        for (method, rest) in [
+            ("native | 1× | 128×128", "1 | 1.00"), ("direct | 2× | 256×256", "1 | 20.00"), ("cut | 2× | 256×256", "1 | 40.00"),
+            ("cut | 4× | 512×512", "1 | 80.00"),
+        ] {
+            #expect(lines.contains { $0.hasPrefix("| \(method) | \(rest) |") }, "\(method)")
+        }
+        // Every picture still has its line.
+        #expect(lines.contains { $0.hasPrefix("| 1 | cut | 2× | 256×256 | 4.00 |") })
+        #expect(ComparisonTable(conditions: [], pictures: []).groups.isEmpty)
+    }
+
+    @Test(arguments: [
+        ("a apple", "a apple"), ("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("=\u{301}a", "'=\u{301}a"),
+        ("\t=a", "'\t=a"), ("", ""), ("a=b", "a=b"),
+    ])
+    func noTextIsAFormula(_ prompt: String, _ field: String) {
+        #expect(ComparisonTable.text(prompt) == field)
+        let table = ComparisonTable(conditions: [], pictures: [Self.picture("cut", wall: 1, text: prompt)])
+        #expect(table.csv.contains("1,\(field),7,cut,"))
+    }
+
+    @Test(arguments: [
+        ("- a", "\\- a"), ("+ a", "\\+ a"), ("===", "\\==="), ("12. a", "12\\. a"), ("3) a", "3\\) a"), ("12 a", "12 a"),
+        ("a - b + 1. c", "a - b + 1. c"), ("&amp; ~~b~~ ![x] $c$", "\\&amp; \\~\\~b\\~\\~ \\!\\[x\\] \\$c\\$"),
+        ("    a", "a"), ("a\u{2028}b\u{2029}c\u{85}d\u{0}e\u{B}f", "a b c d e f"), (" \n", ""),
+        ("1234567890. a", "1234567890. a"),
+        ("#\u{301}", "\\#\u{301}"),
+    ])
+    func noTextBeginsAList(_ text: String, _ cell: String) {
+        #expect(ComparisonTable.cell(text) == cell)
     }
 
     @Test func nothingInAPromptMeansAnythingToMarkdown() {

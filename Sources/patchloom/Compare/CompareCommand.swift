@@ -31,7 +31,7 @@ struct CompareCommand: ParsableCommand {
         let plan = try plan(prompts, found, model)
         let font = try sheetFont()
         let sheet = try sheetLayout(plan)
-        let files = try CompareFiles(comparison)
+        var files = try CompareFiles(comparison)
 
         var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
         if picture.seed < 0 { view.note("seed \(asked.seed)") }
@@ -43,33 +43,31 @@ struct CompareCommand: ParsableCommand {
         session.tellsPlans = false
         var results = ComparisonResults(
             plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
-        try render(plan, session, into: &results, view: &view) { results throws(CommandFailure) in
-            try results.write(files, font: font)
+        do {
+            try render(plan, session, into: &results, files: &files, view: &view)
+        } catch {
+            // Whoever waits hears why the rendering ended, whatever becomes of the files.
+            do throws(CommandFailure) { try results.write(&files, font: font) } catch let other { view.note(other.message) }
+            throw error
         }
+        try results.write(&files, font: font)
         view.note("\(TerminalText.printable(files.sheet.path)), with the figures in .md and .csv beside it")
     }
 
-    /// However the rendering ends, what is finished gets written.
+    /// The figures are written after each prompt, so that little is lost however the program ends.
     private func render(
-        _ plan: ComparisonPlan, _ session: RenderSession, into results: inout ComparisonResults, view: inout ProgressView,
-        write: (ComparisonResults) throws(CommandFailure) -> Void
+        _ plan: ComparisonPlan, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
+        view: inout ProgressView
     ) throws(CommandFailure) {
-        var found = results
-        do throws(CommandFailure) {
-            try session.render(plan.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
-                if let place = plan.items[number].place {
-                    do throws(ImageFileError) { try place.write(result.png) } catch { throw CommandFailure(error) }
-                }
-                let picture = try found.add(number, result)
-                view.clear()
-                view.note(Self.line(picture, number: number + 1, of: plan.items.count))
+        try session.render(plan.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
+            if let place = plan.items[number].place {
+                do throws(ImageFileError) { try place.write(result.png) } catch { throw CommandFailure(error) }
             }
-        } catch {
-            if !found.isEmpty { try write(found) }
-            throw error
+            let picture = try results.add(number, result)
+            view.clear()
+            view.note(Self.line(picture, number: number + 1, of: plan.items.count))
+            if plan.isLastOfPrompt(number) { try files.write(results.table) }
         }
-        results = found
-        try write(found)
     }
 
     /// `3 of 12: cut at 256×256, prompt 1: 12.3 s, 0.58 TFLOP`

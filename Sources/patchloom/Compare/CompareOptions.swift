@@ -46,8 +46,8 @@ struct CompareOptions: ParsableArguments {
 /// The files that a comparison writes.
 struct CompareFiles {
     let sheet: OutputFile
-    let csv: OutputFile
-    let markdown: OutputFile
+    private var csv: OutputFile
+    private var markdown: OutputFile
 
     /// Finds all of them writable.
     init(_ options: CompareOptions) throws(CommandFailure) {
@@ -63,5 +63,20 @@ struct CompareFiles {
         sheet = try place(options.output)
         csv = try place(base + ".csv")
         markdown = try place(base + ".md")
+    }
+
+    /// Writes the figures. What this has written before is replaced, whatever the user says of other files.
+    mutating func write(_ table: ComparisonTable) throws(CommandFailure) {
+        do {
+            try Self.write(table.csv, to: &csv)
+            try Self.write(table.markdown, to: &markdown)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    private static func write(_ text: String, to file: inout OutputFile) throws(ImageFileError) {
+        try file.write(Array(text.utf8))
+        file = try OutputFile(path: file.path)
     }
 }

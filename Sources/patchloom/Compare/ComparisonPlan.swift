@@ -27,6 +27,9 @@ struct ComparisonPlan {
     private(set) var items: [Item] = []
     let matter: Matter
 
+    /// Whether the item with this number is the last with its prompt.
+    func isLastOfPrompt(_ number: Int) -> Bool { number + 1 == items.count || items[number + 1].isNative }
+
     /// The most pictures of one comparison.
     private static let picturesMax = 10_000
 

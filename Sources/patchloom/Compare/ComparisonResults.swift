@@ -23,7 +23,14 @@ struct ComparisonResults {
         (self.plan, self.layout, self.nativeSide, self.conditions) = (plan, layout, nativeSide, conditions)
     }
 
-    var isEmpty: Bool { pictures.isEmpty }
+    /// The figures of the pictures that there are.
+    var table: ComparisonTable {
+        var conditions = conditions
+        if pictures.count < plan.items.count {
+            conditions.append(.init("state", "stopped after \(pictures.count) of \(plan.items.count) pictures"))
+        }
+        return ComparisonTable(conditions: conditions, pictures: pictures)
+    }
 
     /// Takes in the picture of the item with this number; they come in order.
     mutating func add(_ number: Int, _ result: RenderResult) throws(CommandFailure) -> ComparedPicture {
@@ -44,13 +51,13 @@ struct ComparisonResults {
         return picture
     }
 
-    /// Writes what there is.
-    func write(_ files: CompareFiles, font: SheetFont) throws(CommandFailure) {
-        let table = ComparisonTable(conditions: conditions, pictures: pictures)
+    /// Writes what there is: the figures, and the sheet with the font. Nothing where there is no picture.
+    func write(_ files: inout CompareFiles, font: SheetFont) throws(CommandFailure) {
+        guard !pictures.isEmpty else { return }
+        let table = table
+        try files.write(table)
         let sheet = sheet(table).drawn(with: font)
         do {
-            try files.csv.write(Array(table.csv.utf8))
-            try files.markdown.write(Array(table.markdown.utf8))
             try files.sheet.write(PNGEncoder.encode(rgb: sheet.rgb, width: sheet.width, height: sheet.height))
         } catch {
             throw CommandFailure(error)
@@ -75,7 +82,7 @@ struct ComparisonResults {
         rows.removeAll { row in row.cells.allSatisfy { $0.picture == nil } }
         return ContactSheet(
             layout: layout.with(rows: max(1, rows.count)),
-            title: conditions.map { "\($0.name): \($0.value)" }.joined(separator: ", "),
+            title: table.conditions.map { "\($0.name): \($0.value)" }.joined(separator: ", "),
             headers: [ComparedPicture.native] + plan.matter.recipes.map(\.name), rows: rows)
     }
 
