@@ -157,8 +157,7 @@ import Weights
         }
     }
 
-    /// Whether `call` is of a model with other inputs than that of `other`: SDXL's sizes are refused by the others, and asked for
-    /// by it.
+    /// Whether `call` is of a model with other inputs than that of `other`: SDXL asks for sizes, and the others refuse them.
     private func isForeign(_ call: Call, _ other: Call) -> Bool {
         guard let work = call.task.denoiseWork, let otherWork = other.task.denoiseWork else { return false }
         return (work.timeIDs == nil) != (otherWork.timeIDs == nil)
