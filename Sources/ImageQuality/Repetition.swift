@@ -12,10 +12,10 @@ public enum Repetition {
     /// subject has its background's colour and only open outlines are left of it, the score is 0. A subject that is smeared
     /// over the picture in one mass, copies that touch, and a copy that is much smaller than the subject score low.
     ///
-    /// **Error rate**, on the embedded model at four times its native size, labelled by eye: of 5 plain renders of 5 subjects
-    /// that were not looked at before, none was missed, and of 29 single subjects (5 by CutDiffusion, 24 enlarged native ones)
-    /// none raised a false alarm. Of the pictures that it was developed on, 1 of 13 plain renders of 9 subjects was missed (a
-    /// lion, one mass of mane) and 0 of 11 by CutDiffusion raised a false alarm. All are listed in
+    /// **Error rate**, on the embedded model at four times its native size, labelled by eye. Pictures that were not looked at
+    /// while it was developed: of 24 plain renders, one of each subject at 10 steps, none was missed, and of 34 single subjects
+    /// (10 by CutDiffusion, 24 enlarged native ones) none raised a false alarm. Those it was developed on, at 25 steps: 1 of 13
+    /// plain renders was missed (a lion, one mass of mane), 0 of 11 by CutDiffusion raised a false alarm. All are listed in
     /// `Tests/ImageQualityTests/Thumbnails/labels.txt`; `patchloom-bench repetition` measures the rate on other pictures.
     ///
     /// - Parameter enlargement: how many times the picture's longer side is longer than the model's native side, counted as 1
@@ -30,8 +30,8 @@ public enum Repetition {
         return separatedShare(map, gaps: (betweenPieces, max(betweenPieces, side / withinPieceShare)))
     }
 
-    /// Pictures that score more are taken to show their subject more than once. Single subjects scored at most 0.13, plain
-    /// renders at least 0.5, but for the one that is missed.
+    /// Pictures that score more are taken to show their subject more than once. Single subjects scored less than 0.1 and plain
+    /// renders more than 0.3, but for the one that is missed.
     public static let threshold = 0.2
 
     /// Where less of the foreground is solid, a subject of its background's colour is drawn in open outlines, whose strokes are

@@ -26,7 +26,7 @@ import Testing
 
     @Test func theScoreTellsRepetitionsFromSingleSubjects() throws {
         let pictures = try pictures()
-        #expect(pictures.count { $0.repeats } >= 9)
+        #expect(pictures.count { $0.repeats } >= 24)
         #expect(pictures.count { !$0.repeats } >= 11)
         let wrong = pictures.filter { picture in
             (Repetition.score(picture.image, enlargement: picture.enlargement) > Repetition.threshold) != picture.repeats
