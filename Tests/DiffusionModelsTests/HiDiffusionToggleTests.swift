@@ -8,7 +8,9 @@ import Testing
 @Suite struct HiDiffusionToggleTests {
     private static let configurations = [TestConfiguration.sd15, TestConfiguration.sdxl]
 
-    private func network(_ text: String) throws -> UNet { try TestConfiguration.unet(text, ComputeContext(threads: 1)) }
+    private func network(_ text: String, _ backend: BackendChoice = .auto) throws -> UNet {
+        try TestConfiguration.unet(text, ComputeContext(backend: backend, threads: 1))
+    }
 
     private func shifts(_ unet: UNet, _ first: Int = 1) -> [UInt8] {
         (0..<unet.windowBlockCount).map { UInt8(($0 + first) % 4) }
@@ -64,15 +66,19 @@ import Testing
         return input
     }
 
-    @Test(arguments: configurations) func guidancesHalvesMayGoApart(_ text: String) throws {
-        let unet = try network(text)
+    @Test(arguments: configurations, [BackendChoice.onednn, .openblas])
+    func guidancesHalvesMayGoApart(_ text: String, _ backend: BackendChoice) throws {
+        let unet = try network(text, backend)
         let input = guided(unet)
+        // OpenBLAS adds up in an order that depends on the number of rows: of outputs up to 5 the last bits differ. A render
+        // never depends on it, for a task holds both halves.
+        let largest = backend == .onednn ? 1e-6 : 1e-5
         for (rad, pool) in [(false, false), (true, false), (false, true)] {
             let plan = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet))
             let together = try unet.forward(input, plan: plan).array
             let apart = try (0..<2).map { try unet.forward(row(input, $0), plan: plan).array }
             let closeness = Closeness(apart[0] + apart[1], together)
-            #expect(closeness.within(largest: 1e-6), "\(closeness)")
+            #expect(closeness.within(largest: largest), "\(closeness)")
             // With other windows for one of them, their difference, which guidance multiplies, is another.
             let other = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet, 2))
             let prompted = try unet.forward(row(input, 1), plan: other).array
