@@ -118,7 +118,8 @@ struct PassResolution {
         }
     }
 
-    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as published.
+    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as
+    /// published.
     private var choosesStages: Bool {
         request.method == .auto && model.recommended.isStaged && source == nil && request.structureFraction == nil
             && request.structure == nil
