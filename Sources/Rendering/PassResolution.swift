@@ -57,7 +57,8 @@ struct PassResolution {
 
     /// A structure phase that no stage comes to must not be ignored in silence.
     private func checkStructureIsUsed(_ passes: [ResolvedPass]) throws(RenderError) {
-        guard request.structureFraction != nil || request.structure != nil,
+        // With a source picture the share belongs to the whole schedule, of which the picture's strength takes the end.
+        guard request.structure != nil || request.structureFraction != nil && source == nil,
             passes.allSatisfy({ $0.pass.structureCalls == 0 })
         else { return }
         throw RenderError(
@@ -259,8 +260,7 @@ struct PassResolution {
     }
 
     private func structureSteps(_ sampler: Sampler) throws -> Int {
-        // A stage of one call refines what is there; there is nothing to split.
-        guard method == .cut, sampler.calls > 1 || request.method == .cut else { return 0 }
+        guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
         return try PhaseSchedule(
             steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)
