@@ -57,13 +57,14 @@ struct PassResolution {
 
     /// A structure phase that no stage comes to must not be ignored in silence.
     private func checkStructureIsUsed(_ passes: [ResolvedPass]) throws(RenderError) {
-        guard request.structureFraction != nil || request.structure != nil, passes.count > 1,
+        // With a source picture the share belongs to the whole schedule, of which the picture's strength takes the end.
+        guard request.structure != nil || request.structureFraction != nil && source == nil,
             passes.allSatisfy({ $0.pass.structureCalls == 0 })
         else { return }
         throw RenderError(
             .invalidRequest,
-            "No stage comes to a structure phase at the denoising strength: raise it, or leave structure and structure "
-                + "fraction out.")
+            "At this strength nothing comes to a structure phase, which is that of high noise: raise the strength, or leave structure "
+                + "and structure fraction out.")
     }
 
     /// Sides of a canvas in latents.
@@ -81,16 +82,19 @@ struct PassResolution {
         let factors = try stageFactors()
         let full = (height: resolution.latentHeight, width: resolution.latentWidth)
         return factors.map { factor in
-            func side(_ length: Int) -> Int { max(8, Int((Double(length) * factor / enlargement).rounded())) }
+            func side(_ length: Int) -> Int { max(1, Int((Double(length) * factor / enlargement).rounded())) }
             return (side(full.height), side(full.width))
         } + [full]
     }
+
+    /// Eight latents are the least that the networks' halvings leave something of.
+    private static let leastSide = 8
 
     private func stageFactors() throws(RenderError) -> [Double] {
         switch method {
         case .auto, .direct, .multidiffusion: return []
         case .hires:
-            guard source == nil else { throw Self.noSource("The method hires") }
+            guard source == nil else { throw noSource("The method hires") }
             let factors = request.stages ?? [1]
             guard !factors.isEmpty else {
                 throw RenderError(
@@ -100,43 +104,66 @@ struct PassResolution {
             try check(factors)
             return factors
         case .cut:
-            let factors = request.stages ?? (choosesStages ? RefinementSettings.doublings(towards: enlargement) : [])
-            guard source == nil || factors.isEmpty else { throw Self.noSource("A picture in stages") }
+            let factors = request.stages ?? (choosesStages ? chosenStages : [])
+            guard source == nil || factors.isEmpty else { throw noSource("A picture in stages") }
             try check(factors)
             if factors.isEmpty, request.refinement != RefinementSettings() {
                 throw RenderError(
                     .invalidRequest,
-                    "Upscaler, denoising strength and hires steps need more than one stage: give stages, such as --stages 1,2.")
+                    "Upscaler, denoising strength and hires steps need more than one stage: "
+                        + (source == nil
+                            ? "give a stage, such as --stages 1" : "leave them out; a picture to start from has --strength")
+                        + ".")
             }
             return factors
         }
     }
 
-    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as published.
+    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as
+    /// published.
     private var choosesStages: Bool {
         request.method == .auto && model.recommended.isStaged && source == nil && request.structureFraction == nil
             && request.structure == nil
     }
 
-    private func check(_ factors: [Double]) throws(RenderError) {
-        guard let last = factors.last, last >= enlargement else { return }
-        throw RenderError(
-            .invalidRequest,
-            "A stage of \(last) times the native size is no step towards a picture of \(request.width)×\(request.height) px, which is "
-                + "\((enlargement * 100).rounded() / 100) times as large as \(model.nativeSize) px: choose smaller stages or another method."
-        )
+    private var chosenStages: [Double] {
+        let shorter = Double(min(resolution.latentHeight, resolution.latentWidth))
+        return RefinementSettings.doublings(towards: enlargement).filter {
+            shorter * $0 / enlargement >= Double(Self.leastSide)
+        }
     }
 
-    private static func noSource(_ what: String) -> RenderError {
+    /// Each stage must be larger than the one before, by a sixteenth at least, and have sides that the networks take.
+    private func check(_ factors: [Double]) throws(RenderError) {
+        let shorter = Double(min(resolution.latentHeight, resolution.latentWidth))
+        if let first = factors.first, shorter * first / enlargement < Double(Self.leastSide) {
+            throw RenderError(
+                .invalidRequest,
+                "A stage of \(first) times the native size would be narrower than \(Self.leastSide * scale) px: choose larger stages, or "
+                    + "none.")
+        }
+        guard zip(factors, factors.dropFirst() + [enlargement]).contains(where: { $0 * 1.0625 > $1 }) else { return }
+        let last = factors.last ?? 1
+        throw RenderError(
+            .invalidRequest,
+            "Stages up to \(last) times the native size are no steps towards a picture of \(request.width)×\(request.height) px, which is "
+                + "\((enlargement * 100).rounded() / 100) times as large as \(model.nativeSize) px: choose stages "
+                + "that grow, the last clearly smaller than the picture, or another method.")
+    }
+
+    private func noSource(_ what: String) -> RenderError {
         RenderError(
             .invalidRequest,
-            "\(what) begins with a prompt alone: leave out the picture to start from (-i), or choose the method cut without stages."
-        )
+            "\(what) begins with a prompt alone: " + (model.isInpainting ? "" : "leave out the picture to start from (-i), or ")
+                + "choose the method direct, or cut without stages.")
     }
 
     private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
-        guard stages > 1, let steps = request.refinement.steps else { return sampler }
-        return try resolution.sampler(steps: steps)
+        guard stages > 1 else { return sampler }
+        if let steps = request.refinement.steps { return try resolution.sampler(steps: steps) }
+        // So few that the strength would leave none of them: as many as leave one.
+        guard request.refinement.strength == nil, Int(Double(sampler.steps) * strength) == 0 else { return sampler }
+        return try resolution.sampler(steps: Int((1 / strength).rounded(.up)))
     }
 
     // MARK: One pass
@@ -145,7 +172,7 @@ struct PassResolution {
         _ index: Int, _ size: Size, sampler: Sampler, drawOffset: Int, isLast: Bool
     ) throws(RenderError) -> ResolvedPass {
         let start =
-            index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength(sampler)) : source == nil ? .noise : .source
+            index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
         let first = index == 0 ? source?.firstCall ?? 0 : try firstCall(sampler)
         let jitter = request.jitter ?? (index > 0 ? model.recommended.refiningJitter : nil)
         let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler, jitter: jitter) : nil
@@ -153,10 +180,15 @@ struct PassResolution {
         func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool { !isPlain && self.usesHiDiffusion(height, width) }
         let structure = usesHiDiffusion(cut?.grid.patchHeight ?? size.height, cut?.grid.patchWidth ?? size.width)
         let detail = cut.map { usesHiDiffusion($0.views.windowHeight, $0.views.windowWidth) } ?? structure
-        let hasStructure = cut.map { $0.structureSteps > first } ?? true
+        // Where no call is a structure call, both say what the views say.
+        let hasOnlyViews = cut.map { $0.structureSteps <= first } ?? false
         let pass = RenderPass(
             index: index, latentWidth: size.width, latentHeight: size.height, start: start, calls: sampler.calls,
-            firstCall: first, cut: cut.map(Self.planCut), hiDiffusionInStructure: hasStructure ? structure : detail,
+            firstCall: first, cut: cut.map(Self.planCut), guidanceScale: resolution.guidance,
+            detailGuidanceScale: request.detailGuidanceScale
+                ?? (index > 0 ? model.recommended.refiningGuidance : nil) ?? resolution.guidance,
+            blending: request.blending ?? (index > 0 ? model.recommended.refiningBlending : .uniform),
+            hiDiffusionInStructure: hasOnlyViews ? detail : structure,
             hiDiffusionInDetail: detail)
         return ResolvedPass(pass: pass, sampler: sampler, cut: cut, drawOffset: drawOffset)
     }
@@ -164,7 +196,7 @@ struct PassResolution {
     /// A stage before the last that is about as large as a patch is done at once.
     private func isCut(_ size: Size, isLast: Bool) -> Bool {
         let patch = request.patch.map { $0 / scale } ?? native
-        let isSmall = !isLast && size.height * size.width * 4 <= patch * patch * 5
+        let isSmall = !isLast && RefinementSettings.isNearNative(area: size.height * size.width, native: patch)
         return switch method {
         case .auto, .direct: false
         case .hires: request.refinement.tiled == true && !isSmall
@@ -175,15 +207,13 @@ struct PassResolution {
 
     private var upscaler: Upscaler { request.refinement.upscaler ?? model.recommended.upscaler }
 
-    /// What the user wrote, as the decimal number it was: 0.7 of 10 steps are 7. What the program chooses leaves a step to do.
-    private func strength(_ sampler: Sampler) -> Double {
-        if let asked = request.refinement.strength { return Double(asked.description) ?? 1 }
-        let chosen = Double(model.recommended.denoisingStrength(method).description) ?? 1
-        return max(chosen, min(1, 1.000001 / Double(sampler.steps)))
+    /// The decimal number that was written: 0.7 of 10 steps are 7.
+    private var strength: Double {
+        Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
     }
 
     private func firstCall(_ sampler: Sampler) throws(RenderError) -> Int {
-        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength(sampler)) } catch {
+        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) } catch {
             throw RenderError(.invalidRequest, error.message)
         }
     }
@@ -230,8 +260,7 @@ struct PassResolution {
     }
 
     private func structureSteps(_ sampler: Sampler) throws -> Int {
-        // A stage of one call refines what is there; there is nothing to split.
-        guard method == .cut, sampler.calls > 1 || request.method == .cut else { return 0 }
+        guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
         return try PhaseSchedule(
             steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)

@@ -34,15 +34,16 @@ struct PlanResolution {
         let passes = try PassResolution(self, method, sampler, source).passes()
         let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
         try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
+        try checkThresholdsAreUsed(usesHiDiffusion)
         let text = try resolvedText(passes)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, passes: passes.map(\.pass), source: source,
-            guidanceScale: guidance, detailGuidanceScale: detailGuidance(passes), guidanceRescale: request.guidanceRescale,
+            guidanceScale: guidance, guidanceRescale: request.guidanceRescale,
             clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
             eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
             noiseSchedule: request.noiseSchedule,
-            blending: request.blending ?? (refines(passes) ? model.recommended.refiningBlending : .uniform),
+
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes) + text.notes, loras: model.loras,
             tokenReduction: try tokenReduction(passes))
@@ -58,8 +59,9 @@ struct PlanResolution {
             let views = (cut.views.windowHeight, cut.views.windowWidth)
             return pass.pass.structureCalls > 0 ? [(cut.grid.patchHeight, cut.grid.patchWidth), views] : [views]
         }
-        let last = passes[passes.count - 1].pass
-        return try TokenReductionPlan(wanted, model: model, calls: last.executedCalls, inputs: inputs)
+        // A range of the steps must hold a call of one pass at least: of that with the most.
+        let calls = passes.map(\.pass.executedCalls).max() ?? 0
+        return try TokenReductionPlan(wanted, model: model, calls: calls, inputs: inputs)
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {
@@ -144,10 +146,11 @@ struct PlanResolution {
         }
     }
 
-    /// Up to the native size the model is used as it was trained.
+    /// At about the native area and below the model is used as it was trained, whatever the shape, if it is no long strip.
     private var resolvedMethod: RenderMethod {
         guard request.method == .auto else { return request.method }
-        return max(latentWidth, latentHeight) <= native ? .direct : model.recommended.method
+        let isNear = RefinementSettings.isNearNative(area: latentWidth * latentHeight, native: native)
+        return isNear && max(latentWidth, latentHeight) <= 2 * native ? .direct : model.recommended.method
     }
 
     /// `on` must not be ignored in silence.
@@ -165,6 +168,26 @@ struct PlanResolution {
             "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
                 + (cut == nil ? "choose a larger picture" : "choose a larger patch or the method direct")
                 + ", or --hidiffusion off.")
+    }
+
+    /// Settings of HiDiffusion that no call looks at.
+    private func checkThresholdsAreUsed(_ used: Bool) throws(RenderError) {
+        let settings = request.hiDiffusionSettings
+        guard settings != .published else { return }
+        guard used else {
+            throw RenderError(
+                .invalidRequest,
+                "HiDiffusion is off here, so its switches and thresholds would have no effect: leave them out, or choose the method direct "
+                    + "and a picture of 1.5 times the native size or more.")
+        }
+        let hasThresholds = settings.t1 != nil || settings.t2 != nil || settings.aggressive != nil
+        let unread: String? =
+            !settings.raunet && hasThresholds
+            ? "RAU-Net's thresholds have no effect while it is off"
+            : settings.aggressive != nil && hiDiffusionFamily != .sdxl
+                ? "The aggressive threshold belongs to the recipe sdxl"
+                : settings.t2 != nil && hiDiffusionFamily == .sdxlTurbo ? "The recipe sdxl_turbo has no threshold T2" : nil
+        if let unread { throw RenderError(.invalidRequest, "\(unread): leave it out.") }
     }
 
     private func notes(_ passes: [ResolvedPass]) -> [String] {
@@ -185,15 +208,7 @@ struct PlanResolution {
 // MARK: - Model and text
 
 extension PlanResolution {
-    private var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
-
-    /// Of the views: where they refine an enlarged result they may need less.
-    private func detailGuidance(_ passes: [ResolvedPass]) -> Float {
-        request.detailGuidanceScale ?? (refines(passes) ? model.recommended.refiningGuidance : nil) ?? guidance
-    }
-
-    /// Whether there are views whose task is to refine an enlarged result.
-    private func refines(_ passes: [ResolvedPass]) -> Bool { passes.count > 1 && passes.contains { $0.cut != nil } }
+    var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
 
     var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
@@ -219,7 +234,7 @@ extension PlanResolution {
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
                     + "\(layers + 1).")
         }
-        let isGuided = guidance > 1 || (passes.contains { $0.cut != nil } && detailGuidance(passes) > 1)
+        let isGuided = guidance > 1 || (passes.contains { $0.cut != nil && $0.pass.detailGuidanceScale > 1 })
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
         if clipSkip != request.clipSkip ?? clipSkip {

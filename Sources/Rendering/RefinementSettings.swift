@@ -51,12 +51,15 @@ public struct RefinementSettings: Sendable, Equatable {
     public static func doublings(towards enlargement: Double) -> [Double] {
         var stages: [Double] = []
         var factor = 1.0
-        while factor * 1.2 < enlargement, stages.count < RenderRequest.stageLimit {
+        while factor * factor * 1.25 < enlargement * enlargement, stages.count < RenderRequest.stageLimit {
             stages.append(factor)
             factor *= 2
         }
         return stages
     }
+
+    /// Whether a canvas has the native area, up to a quarter more: then there is nothing to make it larger from.
+    static func isNearNative(area: Int, native: Int) -> Bool { area * 4 <= native * native * 5 }
 
     func validated() throws(RenderError) {
         if let strength, !(strength > 0 && strength <= 1) {

@@ -123,8 +123,19 @@ extension RenderMachine {
                     channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: shown.height,
                     width: shown.width,
                     values: pass.sampler.scaleInput(shown.values, call: step) + (shown.extra ?? [])),
-                timestep: Float(pass.sampler.timesteps[step]), guidance: plan.guidance(phase),
-                rescale: plan.guidanceRescale, timeIDs: plan.sizes?.timeIDs(corner: corner), plan: unetPlan))
+                timestep: Float(pass.sampler.timesteps[step]), guidance: pass.pass.guidance(phase),
+                rescale: plan.guidanceRescale, timeIDs: sizes?.timeIDs(corner: corner), plan: unetPlan))
+    }
+
+    /// What SDXL is told of sizes: those of the pass's canvas, which is the picture as far as this pass knows, unless the user
+    /// gave others.
+    private var sizes: SizeConditioning? {
+        guard var sizes = plan.sizes else { return nil }
+        let canvas = SizeConditioning.Size(
+            width: pass.pass.latentWidth * model.scaleFactor, height: pass.pass.latentHeight * model.scaleFactor)
+        if request.originalSize == nil { sizes.originalSize = canvas }
+        if request.targetSize == nil { sizes.targetSize = canvas }
+        return sizes
     }
 
     /// HiDiffusion's decisions for one call; its stage follows the calls of this pass.

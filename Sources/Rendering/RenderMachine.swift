@@ -325,7 +325,7 @@ extension RenderMachine {
         let predictions = try predictions(
             outputs, height: cut.views.windowHeight, width: cut.views.windowWidth, .detail, step)
         let prediction = cut.views.average(
-            predictions, channels: plan.latentChannels, views: views, blending: plan.blending)
+            predictions, channels: plan.latentChannels, views: views, blending: pass.pass.blending)
         try takeStep(prediction, step, .detail)
     }
 

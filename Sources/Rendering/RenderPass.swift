@@ -1,3 +1,4 @@
+public import PatchGeometry
 import StrictJSON
 
 /// One pass of a render: all calls of the network on a canvas of one size, from its first noise to its result.
@@ -45,6 +46,11 @@ public struct RenderPass: Sendable, Equatable {
     public let firstCall: Int
     /// nil where the canvas is denoised at once.
     public let cut: Cut?
+    public let guidanceScale: Float
+    /// Of views.
+    public let detailGuidanceScale: Float
+    /// How overlapping views share a point.
+    public let blending: ViewBlending
     /// Whether HiDiffusion changes the U-Net, by the phase's input size. Equal where there is no cut.
     public let hiDiffusionInStructure: Bool
     public let hiDiffusionInDetail: Bool
@@ -55,6 +61,16 @@ public struct RenderPass: Sendable, Equatable {
     /// Calls that this pass makes in the structure phase. The phase is that of high noise: a pass that starts from a picture
     /// at little noise has a short one, or none.
     public var structureCalls: Int { cut.map { max(0, $0.structureSteps - firstCall) } ?? 0 }
+
+    /// The guidance scale of a phase.
+    func guidance(_ phase: RenderPhase) -> Float { phase == .detail ? detailGuidanceScale : guidanceScale }
+
+    /// U-Net evaluations of single images: each task with guidance makes two.
+    var evaluations: Int {
+        tasksPerPhase.reduce(0) { sum, part in
+            [.denoise, .structure, .detail].contains(part.phase) ? sum + part.tasks * (guidance(part.phase) > 1 ? 2 : 1) : sum
+        }
+    }
 
     /// Tasks of each phase, in order, with those that bring the result of the pass before.
     var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
@@ -114,6 +130,8 @@ public struct RenderPass: Sendable, Equatable {
             object["upscaler"] = .string(upscaler.rawValue)
             object["denoising_strength"] = .number(strength)
         }
+        object["detail_cfg_scale"] = cut == nil ? nil : .number(Double(detailGuidanceScale))
+        object["blend"] = cut == nil ? nil : .string(blending.rawValue)
         object["cut"] = cut.map { .object($0.json) }
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)

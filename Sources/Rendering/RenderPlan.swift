@@ -22,8 +22,6 @@ public struct RenderPlan: Sendable, Equatable {
     /// What is done with a source picture; nil without one.
     let source: SourcePlan?
     public let guidanceScale: Float
-    /// Of CutDiffusion's detail phase.
-    public let detailGuidanceScale: Float
     public let guidanceRescale: Float
     /// Which hidden layer of the text encoders is read, counted from the last, which is 1.
     public let clipSkip: Int
@@ -38,8 +36,6 @@ public struct RenderPlan: Sendable, Equatable {
     public let samplingMethod: SamplingMethod
     /// As asked for: `automatic` is what the model's scheduler says.
     public let noiseSchedule: NoiseScheduleKind
-    /// How overlapping views share a point.
-    public let blending: ViewBlending
     /// HiDiffusion's recipe; nil when it is off throughout.
     public let hiDiffusionFamily: HiDiffusionFamily?
     /// Which halves of HiDiffusion are on, and its thresholds.
@@ -58,6 +54,9 @@ public struct RenderPlan: Sendable, Equatable {
     public var firstCall: Int { lastPass.firstCall }
     /// How the last pass cuts its latent; nil where it is done at once.
     public var cut: RenderPass.Cut? { lastPass.cut }
+    /// Guidance of views and how they share a point, in the last pass.
+    public var detailGuidanceScale: Float { lastPass.detailGuidanceScale }
+    public var blending: ViewBlending { lastPass.blending }
     /// Whether HiDiffusion changes the U-Net in the last pass, by the phase's input size.
     public var hiDiffusionInStructure: Bool { lastPass.hiDiffusionInStructure }
     public var hiDiffusionInDetail: Bool { lastPass.hiDiffusionInDetail }
@@ -72,15 +71,7 @@ public struct RenderPlan: Sendable, Equatable {
     public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }
 
     /// U-Net evaluations of single images: each task with guidance makes two.
-    public var evaluations: Int {
-        let denoising: Set<RenderPhase> = [.denoise, .structure, .detail]
-        return tasksPerPhase.reduce(0) { sum, part in
-            denoising.contains(part.phase) ? sum + part.tasks * (guidance(part.phase) > 1 ? 2 : 1) : sum
-        }
-    }
-
-    /// The guidance scale of a phase.
-    func guidance(_ phase: RenderPhase) -> Float { phase == .detail ? detailGuidanceScale : guidanceScale }
+    public var evaluations: Int { passes.reduce(0) { $0 + $1.evaluations } }
 
     /// The plan in lines for people.
     public var summaryLines: [String] {

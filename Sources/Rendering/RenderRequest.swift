@@ -12,7 +12,7 @@ public struct RenderRequest: Sendable, Equatable {
     public var steps: Int?
     /// Classifier-free guidance; 1 and less means no negative prompt and half the work.
     public var guidanceScale: Float?
-    /// Guidance of CutDiffusion's detail phase; nil is `guidanceScale`.
+    /// Guidance of views; nil is what suits the model where they refine a stage, else `guidanceScale`.
     public var detailGuidanceScale: Float?
     /// How much of the prompt's own deviation a guided prediction gets back, 0 to 1 (Lin et al. 2023, arXiv 2305.08891).
     public var guidanceRescale: Float = 0
@@ -34,7 +34,8 @@ public struct RenderRequest: Sendable, Equatable {
     public var patch: Int?
     /// Distance of neighbouring views in the detail phase; nil is half a patch.
     public var stride: Int?
-    /// How far views are moved at random, at most; nil is a quarter of what neighbours overlap, as published.
+    /// How far views are moved at random, at most; nil is not at all where they refine a stage, else a quarter of what
+    /// neighbours overlap, as published.
     public var jitter: Int?
     /// How overlapping views share a point; nil is what suits the model.
     public var blending: ViewBlending?
@@ -116,7 +117,7 @@ public struct RenderRequest: Sendable, Equatable {
 
     private func checkStages() throws(RenderError) {
         try refinement.validated()
-        try hiDiffusionSettings.validated()
+        if hiDiffusion != .off { try hiDiffusionSettings.validated() }
         guard let stages else { return }
         let isRising = zip(stages, stages.dropFirst()).allSatisfy { $0 < $1 }
         guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {

@@ -59,15 +59,16 @@ struct GenerationParameters {
         pairs.append(("Method", plan.method.rawValue))
         pairs += stagePairs
         if let cut = plan.cut {
-            if plan.method == .cut {
+            if plan.passes.contains(where: { $0.structureCalls > 0 }) {
                 pairs.append(("Patch", "\(cut.patchWidth * 8)x\(cut.patchHeight * 8)"))
                 pairs.append(("Structure steps", String(cut.structureSteps)))
             }
             pairs.append(("View", "\(cut.viewWidth * 8)x\(cut.viewHeight * 8)"))
             pairs.append(("Stride", String(cut.stride * 8)))
+            pairs.append(("Jitter", String(cut.jitter * 8)))
             if plan.blending != .uniform { pairs.append(("Blend", plan.blending.rawValue)) }
         }
-        pairs.append(("HiDiffusion", plan.hiDiffusionInStructure || plan.hiDiffusionInDetail ? "on" : "off"))
+        pairs.append(("HiDiffusion", plan.hiDiffusionFamily == nil ? "off" : "on" + plan.hiDiffusionSettings.summary))
         pairs += plan.tokenReduction?.parameters ?? []
         if !model.loras.isEmpty {
             pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))

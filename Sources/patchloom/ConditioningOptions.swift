@@ -15,7 +15,8 @@ struct ConditioningOptions: ParsableArguments {
     var guidanceRescale: Float = 0
 
     @Option(
-        parsing: .unconditional, help: "Guidance in CutDiffusion's detail phase (default: the same as --cfg-scale).")
+        parsing: .unconditional,
+        help: "Guidance of views (default: the same as --cfg-scale; of the embedded model, refining a stage, 1).")
     var detailCfgScale: Float?
 
     @Option(help: ArgumentHelp("SDXL: size of the picture's original (default: the picture's).", valueName: "WxH"))

@@ -63,13 +63,13 @@ struct MethodOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "How far views are moved at random, at most, in pixels; 0 for not at all (default: a quarter of what they overlap).",
+            "How far views are moved at random, at most, in pixels; 0 for not at all (default: a quarter of what they overlap, refining a stage 0).",
             valueName: "pixels"))
     var jitter: Int?
 
     @Option(
         help: ArgumentHelp(
-            "uniform (all views of a point count alike, as published) or feather (less towards their borders; default: uniform).",
+            "uniform (all views of a point count alike, as published) or feather (less towards their borders; default: uniform, refining a stage feather).",
             valueName: "weights"))
     var blend: String?
 

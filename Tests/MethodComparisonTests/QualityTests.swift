@@ -14,18 +14,22 @@ import Testing
 
     @Test func bordersLieWhereViewsEnd() throws {
         // Windows of 128 px every 64 px: at 0, 64, 128 of 256 px, and at 0, 64 of 192 px.
-        let cut = try Self.plan(width: 256, height: 192) { $0.method = .cut }
+        let cut = try Self.plan(width: 256, height: 192) { ($0.method, $0.jitter) = (.cut, 0) }
         let borders = try #require(ViewBorders(cut))
         #expect(borders.columns == [64, 128, 192] && borders.rows == [64, 128])
         // The last window is pulled back to the edge: at 0, 96, 136 of 264 px, and one window across 128 px.
-        let uneven = try Self.plan(width: 264, height: 128) { ($0.method, $0.stride) = (.cut, 96) }
+        let uneven = try Self.plan(width: 264, height: 128) {
+            ($0.method, $0.stride, $0.jitter) = (.cut, 96, 0)
+        }
         let pulled = try #require(ViewBorders(uneven))
         #expect(pulled.columns == [96, 128, 136, 224] && pulled.rows.isEmpty)
         #expect(ViewBorders(try Self.plan(width: 256, height: 256) { $0.method = .direct }) == nil)
+        // Views that move have their borders elsewhere at every call.
+        #expect(ViewBorders(try Self.plan(width: 256, height: 192) { $0.method = .cut }) == nil)
     }
 
     @Test func aPictureIsMeasuredAgainstTheNativeOne() throws {
-        let cut = try Self.plan(width: 256, height: 256) { $0.method = .cut }
+        let cut = try Self.plan(width: 256, height: 256) { ($0.method, $0.jitter) = (.cut, 0) }
         let direct = try Self.plan(width: 128, height: 128) { $0.method = .direct }
         let small = RGBImage(width: 128, height: 128, rgb: (0..<128 * 128 * 3).map { UInt8(truncatingIfNeeded: $0 / 3 * 2) })
         var doubled: [UInt8] = []

@@ -98,7 +98,8 @@ struct FormulaNetwork {
 }
 
 extension RenderRequest {
-    /// A request for the embedded model, whose native size is 128. The picture is made at once unless the change says otherwise.
+    /// A request for the embedded model, whose native size is 128. The picture is made at once unless the change says
+    /// otherwise.
     static func square(_ side: Int, steps: Int = 5, _ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
         var request = RenderRequest()
         request.prompt = "a red apple"

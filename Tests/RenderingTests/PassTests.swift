@@ -96,8 +96,26 @@ import Testing
             ("Tiled refinement belongs to the method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
             ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
             ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
-            ("is no step towards a picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
-            ("is no step towards a picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
+            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
+            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),
+            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 1.01]) }),
+            ("are no steps towards a picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
+            (
+                "would be narrower than 64 px",
+                { ($0.method, $0.width, $0.height, $0.stages) = (.cut, 1024, 64, [1]) }
+            ),
+            ("would have no effect", { ($0.width, $0.height, $0.hiDiffusionSettings.t1) = (128, 128, 0.3) }),
+            ("would have no effect", { ($0.hiDiffusion, $0.hiDiffusionSettings.raunet) = (.off, false) }),
+            ("belongs to the recipe sdxl", { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }),
+            (
+                "have no effect while it is off",
+                { ($0.method, $0.hiDiffusionSettings.raunet, $0.hiDiffusionSettings.t1) = (.direct, false, 0.3) }
+            ),
+            ("--strength", { ($0.method, $0.source, $0.refinement.strength) = (.cut, picture, 0.5) }),
+            (
+                "At this strength nothing comes to a structure phase",
+                { ($0.method, $0.source, $0.strength, $0.structure) = (.cut, picture, 0.3, .whole) }
+            ),
             ("rising multiples", { ($0.method, $0.stages) = (.cut, [2, 1]) }),
             ("rising multiples", { ($0.method, $0.stages) = (.cut, [0.5]) }),
             ("A denoising strength of 0.0 is not possible", { ($0.method, $0.refinement.strength) = (.hires, 0) }),
@@ -129,24 +147,40 @@ import Testing
         #expect(plan.detailGuidanceScale == 1 && plan.evaluations == 2 * 20 + 7 * 9 + 7 * 49)
         #expect(try sides { ($0.width, $0.height) = (256, 256) } == [16, 32])
         #expect(try sides { ($0.width, $0.height) = (192, 192) } == [16, 24])
-        #expect(try sides { ($0.width, $0.height) = (144, 144) } == [18])
+        #expect(try sides { ($0.width, $0.height) = (152, 152) } == [16, 19])
+        // About the native area is made at once, whatever the shape, and never as two patches.
+        for (width, height) in [(144, 136), (136, 128), (176, 112), (256, 80)] {
+            let near = try machine(request { ($0.width, $0.height) = (width, height) }).plan
+            #expect(near.method == .direct && near.passes.count == 1 && near.cut == nil)
+        }
+        // No stage is narrower than the networks take, and none is stretched.
+        #expect(try sides { ($0.width, $0.height) = (1024, 64) } == [128])
+        #expect(try sides { ($0.width, $0.height) = (1024, 128) } == [91, 128])
         #expect(try sides { ($0.width, $0.height) = (1024, 1024) } == [16, 32, 64, 128])
         // As published, at once, for whoever names the method or its structure phase.
         #expect(try sides { $0.method = .cut } == [64])
         #expect(try sides { $0.structureFraction = .half } == [64])
         #expect(try sides { $0.stages = [] } == [64])
         #expect(try machine(request { $0.method = .cut }).plan.detailGuidanceScale == 5)
-        // However few the steps are, a stage has one.
+        #expect(plan.passes.dropFirst().allSatisfy { $0.cut?.jitter == 0 && $0.blending == .feather })
+        // However few the steps are, a stage has one at the strength that was chosen: it refines and does not begin anew.
         for steps in 1...3 {
             let passes = try machine(request { $0.steps = steps }).plan.passes
-            #expect(passes.dropFirst().allSatisfy { $0.executedCalls == 1 })
+            #expect(passes[0].executedCalls == steps)
+            for pass in passes.dropFirst() {
+                #expect(pass.executedCalls == 1 && pass.calls == 3 && pass.start == .enlarged(.lanczos, strength: 0.35))
+            }
         }
+        // What a first stage of views draws is no refinement.
+        let drafted = try machine(request { ($0.method, $0.stages) = (.cut, [2]) }).plan.passes
+        #expect(drafted.map(\.detailGuidanceScale) == [5, 1] && drafted.map(\.blending) == [.uniform, .feather])
+        #expect(drafted.map { $0.cut?.jitter } == [2, 0])
     }
 
     @Test func aStructurePhaseThatNoStageHasIsRefused() {
         #expect(
             refusal { ($0.method, $0.stages, $0.structureFraction) = (.cut, [1, 2], .half) }?.contains(
-                "No stage comes to a structure phase") == true)
+                "At this strength nothing comes to a structure phase") == true)
         #expect(
             refusal {
                 ($0.method, $0.stages, $0.structureFraction, $0.refinement.strength) = (.cut, [1, 2], .half, 0.7)
@@ -239,15 +273,56 @@ import Testing
         #expect(try FormulaNetwork.latent(try #require(barriers.last?.tasks.first)).values == canvas)
     }
 
-    /// No two passes may show the network the same permutations and views: each has draws of its own.
+    /// No two passes may show the network the same permutations, views, windows and destinations: each has draws of its own.
     @Test func everyPassDrawsForItself() throws {
         let request = square(512, steps: 4) {
-            ($0.method, $0.stages, $0.refinement.upscaler, $0.refinement.strength) = (.cut, [1, 2], .latent, 1)
+            ($0.method, $0.stages, $0.refinement.upscaler, $0.refinement.strength) = (.cut, [2, 3], .latent, 1)
+            ($0.patch, $0.jitter, $0.seed) = (192, 16, 5)
+            $0.tokenReduction = TokenReductionRequest()
+            $0.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: 0.5)
+            $0.tokenReduction?.merging?.destinations = .random
         }
         let machine = try machine(request)
         #expect(machine.resolved.passes.map(\.drawOffset) == [0, 4, 8])
         let (barriers, _) = try FormulaNetwork.render(machine)
-        #expect(barriers.dropFirst().dropLast().map { $0.tasks[0].step } == Array(0..<12))
+        let tasks = barriers.dropFirst().dropLast().map { $0.tasks[0] }
+        #expect(tasks.map(\.step) == Array(0..<12))
+        let plans = tasks.compactMap { $0.denoiseWork?.plan }
+        #expect(Set(plans.map(\.tokens.step)).count == 12)
+        // Five ids of four each: equal ones of two calls would be one in a thousand.
+        for call in 0..<4 { #expect(Set([call, call + 4, call + 8].map { plans[$0].windowShifts }).count == 3) }
+        // Views of the same call in two passes have moved differently; corners travel with the token plan.
+        func corners(_ barrier: Barrier) -> [[Int]] {
+            barrier.tasks.compactMap { $0.denoiseWork?.plan.tokens }.map { [$0.originRow, $0.originColumn] }
+        }
+        let detail = barriers.filter { $0.phase == .detail }
+        #expect(detail.count == 6 && Set(detail.map(corners)).count == 6)
+    }
+
+    /// SDXL is told of the canvas that it sees, not of what will become of it.
+    @Test func sizesAreThoseOfTheStage() throws {
+        var request = request { ($0.method, $0.width, $0.height, $0.steps) = (.hires, 256, 192, 2) }
+        func ids(_ request: RenderRequest) throws -> [[Float]] {
+            let model = try ModelDescription(source: GoldenModels.sdxl())
+            var machine = try RenderMachine(request: request, model: model)
+            var (barrier, found) = (machine.start(), [[Float]]())
+            while true {
+                found += barrier.tasks.compactMap { $0.denoiseWork?.timeIDs }
+                let outputs = barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }
+                guard case .barrier(let next) = try machine.complete(outputs) else { return found }
+                barrier = next
+            }
+        }
+        let plan = try RenderMachine(request: request, model: ModelDescription(source: GoldenModels.sdxl())).plan
+        let small = (Float(plan.passes[0].latentHeight * 8), Float(plan.passes[0].latentWidth * 8))
+        #expect(small.0 < 192)
+        let large: [Float] = [192, 256, 0, 0, 192, 256]
+        #expect(
+            try ids(request) == [
+                [small.0, small.1, 0, 0, small.0, small.1], [small.0, small.1, 0, 0, small.0, small.1], large,
+            ])
+        request.originalSize = SizeConditioning.Size(width: 100, height: 50)
+        #expect(try ids(request).allSatisfy { $0[0] == 50 && $0[1] == 100 })
     }
 
     /// A pass that fails leaves the machine where it was.

@@ -14,7 +14,8 @@ import Testing
     @Test func autoIsDirectUpToTheNativeSize() throws {
         #expect(try plan(.square(128)).method == .direct)
         #expect(try plan(.square(64)).method == .direct)
-        #expect(try plan(.square(136)).method == .cut)
+        #expect(try plan(.square(136)).method == .direct)
+        #expect(try plan(.square(152)).method == .cut)
         #expect(try plan(.square(128) { $0.width = 256 }).method == .cut)
         #expect(try plan(.square(256) { $0.method = .direct }).method == .direct)
     }

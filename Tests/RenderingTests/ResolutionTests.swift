@@ -13,7 +13,8 @@ import Testing
 
     @Test func upToTheNativeSizeThePictureIsRenderedDirectly() throws {
         for (width, height, method) in [
-            (128, 128, RenderMethod.direct), (64, 128, .direct), (136, 128, .cut), (128, 136, .cut), (512, 512, .cut),
+            (128, 128, RenderMethod.direct), (64, 128, .direct), (136, 128, .direct), (144, 144, .cut), (320, 64, .cut),
+            (512, 512, .cut),
         ] {
             let plan = try plan { ($0.width, $0.height) = (width, height) }
             #expect(plan.method == method, "\(width)×\(height)")

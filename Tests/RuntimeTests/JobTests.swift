@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Jobs on a farm")
 struct JobTests {
-    @Test("the picture does not depend on how many workers there are", arguments: [1, 2, 3])
+    @Test("the picture does not depend on how many workers there are", arguments: [1, 2, 3, 5])
     func workerCount(_ count: Int) async throws {
         let farm = try TestFarm()
         defer { farm.stop() }

@@ -1,0 +1,113 @@
+import Acceleration
+import Testing
+
+/// When the parts of RAU-Net are on, for every number of steps (vector G14 of the specification and its table 3.2).
+@Suite struct HiDiffusionThresholdTests {
+    /// Where a product of doubles with 0.7, cut off, is one less than the exact one.
+    private static let shortAtSevenTenths: Set = [
+        90, 170, 180, 330, 340, 350, 360, 650, 660, 670, 680, 690, 700, 710, 720, 730,
+    ]
+
+    private static let sizes = [
+        (64, 64), (128, 128), (190, 270), (256, 256), (256, 512), (512, 512), (640, 640), (255, 640), (512, 511),
+    ]
+
+    /// Hundredths of the steps in whole numbers, so that nothing is shared with the arithmetic that is tested.
+    private static func share(_ steps: Int, _ hundredths: Int) -> Int {
+        steps * hundredths / 100 - (hundredths == 70 && shortAtSevenTenths.contains(steps) ? 1 : 0)
+    }
+
+    /// The steps with each part on.
+    private static func expected(
+        _ family: HiDiffusionFamily, _ size: (Int, Int), _ steps: Int
+    ) -> (rad: Range<Int>, pool: Range<Int>) {
+        func first(_ hundredths: Int) -> Range<Int> { 0..<share(steps, hundredths) }
+        switch family {
+        case .sd15: return size.0 >= 256 && size.1 >= 256 ? (first(70), first(30)) : (first(40), first(0))
+        case .sdxlTurbo: return (first(0), first(50))
+        case .sdxl, .sdxlInpainting, .sdxlPlayground:
+            if size.0 >= 512 && size.1 >= 512 { return (first(30), first(70)) }
+            guard family == .sdxl else { return (first(0), first(40)) }
+            return (first(16), first(16).upperBound..<max(first(16).upperBound, first(40).upperBound))
+        }
+    }
+
+    /// All steps of small numbers of steps; of large ones the first, the last and those beside each threshold, between which
+    /// nothing can change.
+    @Test(arguments: HiDiffusionFamily.allCases) func everyNumberOfSteps(_ family: HiDiffusionFamily) {
+        var wrong: [String] = []
+        for size in Self.sizes {
+            for steps in 1...1000 {
+                let (rad, pool) = Self.expected(family, size, steps)
+                let bounds = [0, steps, rad.upperBound, pool.lowerBound, pool.upperBound]
+                let looked = steps <= 60 ? Array(0..<steps) : bounds.flatMap { [$0 - 1, $0] }.filter((0..<steps).contains)
+                for step in looked {
+                    let stage = HiDiffusionStage(
+                        family: family, height: size.0, width: size.1, steps: steps, step: step)
+                    if stage != HiDiffusionStage(rad: rad.contains(step), pool: pool.contains(step)) {
+                        wrong.append("\(size), step \(step) of \(steps): \(stage)")
+                    }
+                }
+            }
+        }
+        #expect(wrong.isEmpty, "\(wrong.count) wrong, such as \(wrong.prefix(3))")
+    }
+
+    /// Between the thresholds nothing changes, looked at step by step where the steps are most.
+    @Test(arguments: HiDiffusionFamily.allCases) func everyOneOfAThousandSteps(_ family: HiDiffusionFamily) {
+        for size in Self.sizes {
+            let (rad, pool) = Self.expected(family, size, 1000)
+            let stages = (0..<1000).map {
+                HiDiffusionStage(family: family, height: size.0, width: size.1, steps: 1000, step: $0)
+            }
+            #expect(stages == (0..<1000).map { HiDiffusionStage(rad: rad.contains($0), pool: pool.contains($0)) }, "\(size)")
+        }
+    }
+
+    private struct Row {
+        var steps: Int
+        /// Ta and Tb.
+        var aggressive: (Int, Int)
+        var inpainting: Int
+        /// T1 and T2.
+        var sdxlLarge: (Int, Int)
+        var sd: Int
+        var sdLarge: (Int, Int)
+        var turbo: Int
+
+        /// As the table of the specification writes its columns.
+        init(_ steps: Int, _ columns: [Int]) {
+            self.steps = steps
+            (aggressive, inpainting, sdxlLarge) = ((columns[0], columns[1]), columns[2], (columns[3], columns[4]))
+            (sd, sdLarge, turbo) = (columns[5], (columns[6], columns[7]), columns[8])
+        }
+    }
+
+    private static let table = [
+        Row(1, [0, 0, 0, 0, 0, 0, 0, 0, 0]), Row(2, [0, 0, 0, 1, 0, 0, 1, 0, 1]), Row(4, [0, 1, 1, 2, 1, 1, 2, 1, 2]),
+        Row(8, [1, 3, 3, 5, 2, 3, 5, 2, 4]), Row(20, [3, 8, 8, 14, 6, 8, 14, 6, 10]),
+        Row(25, [4, 10, 10, 17, 7, 10, 17, 7, 12]), Row(30, [4, 12, 12, 21, 9, 12, 21, 9, 15]),
+        Row(50, [8, 20, 20, 35, 15, 20, 35, 15, 25]), Row(100, [16, 40, 40, 70, 30, 40, 70, 30, 50]),
+    ]
+
+    @Test func commonNumbersOfStepsAreThoseOfTheTable() {
+        func ends(_ family: HiDiffusionFamily, _ side: Int, _ steps: Int) -> (rad: Int, pool: Int) {
+            let stages = (0..<steps).map {
+                HiDiffusionStage(family: family, height: side, width: side, steps: steps, step: $0)
+            }
+            return ((stages.lastIndex { $0.rad } ?? -1) + 1, (stages.lastIndex { $0.pool } ?? -1) + 1)
+        }
+        for row in Self.table {
+            let name: Comment = "\(row.steps) steps"
+            #expect(ends(.sdxl, 256, row.steps) == row.aggressive, name)
+            for family in [HiDiffusionFamily.sdxlInpainting, .sdxlPlayground] {
+                #expect(ends(family, 256, row.steps) == (0, row.inpainting), name)
+                #expect(ends(family, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
+            }
+            #expect(ends(.sdxl, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
+            #expect(ends(.sd15, 128, row.steps) == (row.sd, 0), name)
+            #expect(ends(.sd15, 256, row.steps) == row.sdLarge, name)
+            #expect(ends(.sdxlTurbo, 64, row.steps) == (0, row.turbo), name)
+        }
+    }
+}
