@@ -51,15 +51,15 @@ extension TokenReductionPlan {
     /// - Parameters:
     ///   - request: a valid one.
     ///   - calls: how many calls of the network the run makes.
-    ///   - inputs: sides of the network's inputs, in latent points.
+    ///   - inputs: sides of the network's inputs, in latent points. Levels whose grids are too small in all of them are left out.
     /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
-    /// - Throws: `.invalidRequest` for settings that reach no block of the model or no call of the run.
+    /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
     init?(
         _ request: TokenReductionRequest, model: ModelDescription, calls: Int, inputs: [(height: Int, width: Int)]
     ) throws(RenderError) {
-        let resolution = TokenReductionResolution(model: model)
+        let resolution = TokenReductionResolution(model: model, inputs: inputs)
         let merging = try request.merging.map { request throws(RenderError) in
-            request.isOff ? [:] : try resolution.merging(request, inputs: inputs)
+            request.isOff ? [:] : try resolution.merging(request)
         }
         let downsampling = try request.downsampling.map { request throws(RenderError) in
             request.isOff ? [:] : try resolution.downsampling(request)
@@ -87,6 +87,8 @@ extension TokenReductionPlan {
 /// Finds the transformer blocks that a request means.
 private struct TokenReductionResolution {
     let model: ModelDescription
+    /// Sides of the network's inputs, in latent points.
+    let inputs: [(height: Int, width: Int)]
 
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
 
@@ -96,9 +98,7 @@ private struct TokenReductionResolution {
             + levels.map { "\($0) (\(model.transformerBlocks[$0] ?? 0))" }.joined(separator: ", ")
     }
 
-    func merging(
-        _ request: TokenReductionRequest.Merging, inputs: [(height: Int, width: Int)]
-    ) throws(RenderError) -> [Int: TokenReduction] {
+    func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> [Int: TokenReduction] {
         let wanted = request.levels ?? TokenPlan.levels.filter { $0 <= request.maximumDownsample ?? 1 }
         let found = wanted.filter { model.transformerBlocks[$0] != nil }
         // Levels that are named one by one must all be there.
@@ -114,22 +114,32 @@ private struct TokenReductionResolution {
         let method = TokenMerging(
             ratio: request.ratio, cellWidth: request.cellWidth, cellHeight: request.cellHeight,
             destinations: request.destinations, parts: request.parts, queriesOnly: request.queriesOnly)
-        guard inputs.contains(where: { input in found.contains { fits(method, request, level: $0, input) } }) else {
+        var highest = method
+        highest.ratio = max(request.ratio, request.finalRatio ?? 0)
+        let fitting = found.filter { level in grids(level: level).contains { Self.merges(highest, $0) } }
+        guard !fitting.isEmpty else {
             throw RenderError(
                 .invalidRequest,
                 "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.ratio) merges no token of "
                     + "a picture this small: choose smaller cells, a higher ratio or a larger picture.")
         }
-        return Dictionary(uniqueKeysWithValues: found.map { ($0, .merging(method)) })
+        return Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) })
     }
 
-    /// Whether any token of a level's grid can be merged.
-    private func fits(
-        _ method: TokenMerging, _ request: TokenReductionRequest.Merging, level: Int, _ input: (height: Int, width: Int)
-    ) -> Bool {
-        let (height, width) = ((input.height + level - 1) / level, (input.width + level - 1) / level)
-        let highest = max(request.ratio, request.finalRatio ?? 0)
-        return height >= method.cellHeight && width >= method.cellWidth && Int(Double(height * width) * highest) > 0
+    /// Sides of a level's grids, one for each input: each level halves the one before and rounds up.
+    private func grids(level: Int) -> [(height: Int, width: Int)] {
+        inputs.map { (($0.height + level - 1) / level, ($0.width + level - 1) / level) }
+    }
+
+    /// Whether any token of a grid is merged.
+    private static func merges(_ method: TokenMerging, _ grid: (height: Int, width: Int)) -> Bool {
+        grid.height >= method.cellHeight && grid.width >= method.cellWidth
+            && method.mergedCount(of: grid.height * grid.width) > 0
+    }
+
+    /// Whether any token of a grid is left out.
+    private static func shortens(_ method: TokenDownsampling, _ grid: (height: Int, width: Int)) -> Bool {
+        method.keptSide(grid.height) * method.keptSide(grid.width) < grid.height * grid.width
     }
 
     /// kohya's rules: factors count from the first level that has blocks, which is 2 for SDXL, and each level has sides half as
@@ -147,8 +157,9 @@ private struct TokenReductionResolution {
         let factors = request.factors.count == 1 ? Array(repeating: request.factors[0], count: depth) : request.factors
         var found: [Int: TokenReduction] = [:]
         for (level, factor) in zip(possible, factors) where factor > 1 && model.transformerBlocks[level] != nil {
-            found[level] = .downsampling(
-                TokenDownsampling(factor: factor, interpolation: request.interpolation, scope: request.scope))
+            let method = TokenDownsampling(factor: factor, interpolation: request.interpolation, scope: request.scope)
+            // A grid of one token cannot become smaller.
+            if grids(level: level).contains(where: { Self.shortens(method, $0) }) { found[level] = .downsampling(method) }
         }
         guard !found.isEmpty else {
             throw RenderError(
@@ -240,9 +251,9 @@ extension TokenReductionPlan {
             if method.queriesOnly { pairs.append(("ToMe queries", "only")) }
         }
         if let deepest = downsampled.last {
-            let factors = Set(downsampled.map(\.method.factor)).count == 1 ? [deepest] : downsampled
-            pairs.append(("ToDo factor", factors.map { Self.short($0.method.factor) }.joined(separator: " ")))
-            pairs.append(("ToDo max depth", String((TokenPlan.levels.firstIndex(of: deepest.level) ?? 0) + 1)))
+            let factors = factors(to: deepest.level)
+            pairs.append(("ToDo factor", factors.map(Self.short).joined(separator: " ")))
+            pairs.append(("ToDo max depth", String(factors.count)))
             if deepest.method.interpolation != .nearestExact {
                 pairs.append(("ToDo method", deepest.method.interpolation.rawValue))
             }
@@ -251,6 +262,14 @@ extension TokenReductionPlan {
         }
         if start > 0 || end < 1 { pairs.append(("Token steps", "\(Self.short(start))-\(Self.short(end))")) }
         return pairs
+    }
+
+    /// As the extension reads them: one for each level from the model's first with blocks on, 1 where nothing is downsampled.
+    private func factors(to deepest: Int) -> [Double] {
+        let first = blocks.keys.min() ?? 1
+        return TokenPlan.levels.filter { $0 >= first && $0 <= deepest }.map { level in
+            downsampled.first { $0.level == level }?.method.factor ?? 1
+        }
     }
 
     private static func short(_ value: Double) -> String { value == value.rounded() ? String(Int(value)) : String(value) }

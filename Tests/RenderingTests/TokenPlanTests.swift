@@ -4,6 +4,7 @@ import StrictJSON
 import TensorCore
 import TestSupport
 import Testing
+import Weights
 
 @testable import Rendering
 
@@ -162,6 +163,44 @@ import Testing
         return (parameters.text, parameters.details)
     }
 
+    /// What the picture says of downsampling, read by the rule of its keys, is what was done.
+    @Test(arguments: [CheckpointFamily.stableDiffusion1, .stableDiffusionXL])
+    func downsamplingIsReadBackFromThePicture(_ family: CheckpointFamily) throws {
+        let model = try ModelDescription(source: .withoutWeights(family))
+        for factors in [[2], [1, 4], [3, 1], [4, 4], [2, 2.5]] as [[Double]] {
+            let plan = try #require(try Self.resolve(tokens(nil, factors), model))
+            let pairs = Dictionary(uniqueKeysWithValues: plan.parameters)
+            let said = try #require(pairs["ToDo factor"]).split(separator: " ").compactMap { Double($0) }
+            let again = tokens(nil, said) { $0.downsampling?.maximumDepth = pairs["ToDo max depth"].flatMap { Int($0) } }
+            #expect(try Self.resolve(again, model) == plan, "\(factors) became \(said)")
+        }
+    }
+
+    private static func resolve(
+        _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64
+    ) throws -> TokenReductionPlan? {
+        try request.validated()
+        return try TokenReductionPlan(request, model: model, calls: 10, inputs: [(side, side)])
+    }
+
+    /// Levels whose own grid has no cell are not counted; without any other, nothing is left to do.
+    @Test func levelsThatCannotMergeAreLeftOut() throws {
+        let model = try ModelVariant.embedded.get()
+        let wanted = tokens(0.5) { $0.merging?.levels = [1, 2, 4, 8] }
+        for (side, levels) in [(64, [1, 2, 4, 8]), (16, [1, 2, 4, 8]), (8, [1, 2, 4]), (2, [1])] {
+            let plan = try #require(try Self.resolve(wanted, model, side: side))
+            #expect(plan.reductions.keys.sorted() == levels, "\(side)")
+        }
+        let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines(calls: 10)
+        #expect(line[0].contains("at level 1, 5 of 16 transformer blocks"), "\(line)")
+        let deep = tokens(0.5) { $0.merging?.levels = [8] }
+        #expect(throws: RenderError.self) { try Self.resolve(deep, model, side: 8) }
+        // At the eighth level a grid of one token is left alone.
+        let downsampled = try #require(try Self.resolve(tokens(nil, [2, 2, 2, 2]), model, side: 8))
+        #expect(downsampled.reductions.keys.sorted() == [1, 2, 4])
+        #expect(throws: RenderError.self) { try Self.resolve(tokens(nil, [1, 1, 1, 2]), model, side: 8) }
+    }
+
     @Test func parametersHaveTheKeysOfOthers() throws {
         let plain = try parameters(tokens(0.5))
         #expect(plain.text.contains("Token merging ratio: 0.5,") && !plain.text.contains("ToMe"))
@@ -176,7 +215,8 @@ import Testing
                 $0.end = 0.6
             })
         for pair in [
-            "Token merging ratio: 0.4", "ToMe levels: 1 2", "ToMe cells: 4x2", "ToMe destinations: random", "ToDo factor: 2.5",
+            "Token merging ratio: 0.4", "ToMe levels: 1 2", "ToMe cells: 4x2", "ToMe destinations: random",
+            "ToDo factor: 1 1 2.5 2.5",
             "ToDo max depth: 4", "ToDo method: nearest", "ToDo disable after: 0.6", "Token steps: 0-0.6",
         ] { #expect(odd.text.contains(pair + ","), "\(pair) in \(odd.text)") }
         #expect(try parameters(tokens(nil, [2, 3])).text.contains("ToDo factor: 2 3, ToDo max depth: 2,"))
