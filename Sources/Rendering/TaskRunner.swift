@@ -69,9 +69,11 @@ public final class TaskRunner {
         }
     }
 
-    /// Gives back what is only kept to be fast, and begins to measure activations anew: for the time between two jobs.
-    public func settle() {
-        context.trimMemory()
+    /// Begins to measure activations anew: for the time between two jobs.
+    ///
+    /// - Parameter trimming: whether memory that is only kept to be fast is given back.
+    public func settle(trimming: Bool) {
+        if trimming { context.trimMemory() }
         context.forgetPeak()
     }
 

@@ -49,13 +49,13 @@ final class ComputeThread: Sendable {
                 return
             }
             report(.ready(Abilities(numericsClass: engine.numericsClass, models: engine.models)))
-            var lastJob: UniqueID?
-            while ComputeThread.obey(mailbox.wait(), engine, &lastJob, report) {}
+            var jobs = JobSequence()
+            while ComputeThread.obey(mailbox.wait(), engine, &jobs, report) {}
         }
     }
 
     private static func obey(
-        _ commands: [Command], _ engine: any TaskEngine, _ lastJob: inout UniqueID?,
+        _ commands: [Command], _ engine: any TaskEngine, _ jobs: inout JobSequence,
         _ report: @escaping @Sendable (Report) -> Void
     ) -> Bool {
         for command in commands {
@@ -68,8 +68,7 @@ final class ComputeThread: Sendable {
                     report(.opened(hash: hash, error))
                 }
             case .run(let lease, let task, let job):
-                if let lastJob, lastJob != job { settle(engine) }
-                lastJob = job
+                prepare(engine, jobs.next(job))
                 run(lease, task, engine, report)
             case .stop: return false
             }
@@ -77,11 +76,17 @@ final class ComputeThread: Sendable {
         return true
     }
 
-    /// What the job before needed must not count for the next one. Before a process's first job nothing is forgotten: loading
-    /// the weights is a part of that job.
-    private static func settle(_ engine: any TaskEngine) {
-        engine.settle()
-        csystem_release_freed_memory()
+    /// What other jobs needed at most, or opening the model, must not count for this one. Memory that is only kept to be fast is
+    /// given back when a job begins, so that it does not count either; not when jobs take turns, for each would have to get its
+    /// memory anew at every turn. What they keep counts for all of them then.
+    private static func prepare(_ engine: any TaskEngine, _ change: JobSequence.Change) {
+        switch change {
+        case .stays: return
+        case .begins:
+            engine.settle(trimming: true)
+            csystem_release_freed_memory()
+        case .returns: engine.settle(trimming: false)
+        }
         ProcessMemory.forgetPeak()
     }
 

@@ -174,8 +174,13 @@ extension CoordinatorLoop {
             return 0
         }
         let bytes = frames.reduce(0) { $0 + $1.count }
-        if peer.waiting.isEmpty && transmit(frames, along: route) { return bytes }
-        guard peers[route] != nil else { return 0 }
+        if peer.waiting.isEmpty {
+            switch transmit(frames, along: route) {
+            case .sent: return bytes
+            case .gone: return 0
+            case .waits: break
+            }
+        }
         guard peer.waiting.count < WireLimits.queuedControlMessages else {
             log("\(peer.name) takes no messages any more")
             disconnected(route)
@@ -186,19 +191,26 @@ extension CoordinatorLoop {
         return bytes
     }
 
-    /// True when the message is on its way, or the peer is gone.
-    private func transmit(_ frames: [[UInt8]], along route: Route) -> Bool {
+    private enum Transmission {
+        case sent
+        /// Does not fit at the moment.
+        case waits
+        /// The peer, or the socket.
+        case gone
+    }
+
+    private func transmit(_ frames: [[UInt8]], along route: Route) -> Transmission {
         do throws(ZMQError) {
             switch try socket.send([route] + frames) {
-            case .queued: return true
-            case .wouldBlock: return false
+            case .queued: return .sent
+            case .wouldBlock: return .waits
             case .unreachable:
                 disconnected(route)
-                return true
+                return .gone
             }
         } catch {
             fail(RuntimeError(error))
-            return true
+            return .gone
         }
     }
 
@@ -236,7 +248,7 @@ extension CoordinatorLoop {
                     send(.resultAck(ResultAcks(Array(acks[start..<end]))), along: route)
                 }
             }
-            while let frames = peers[route]?.waiting.first, transmit(frames, along: route) {
+            while let frames = peers[route]?.waiting.first, transmit(frames, along: route) != .waits {
                 peers[route]?.waiting.removeFirst()
             }
             if peers[route]?.waiting.isEmpty == false, !busyRoutes.contains(route) { busyRoutes.append(route) }

@@ -121,8 +121,10 @@ package protocol TaskEngine {
     var operations: UInt64 { get }
     /// The most bytes of activations in use at once since the last `settle`.
     var peakActivationBytes: Int { get }
-    /// Called between the tasks of two jobs: gives back what is only kept to be fast.
-    func settle()
+    /// Called between the tasks of two jobs: begins to measure activations anew.
+    ///
+    /// - Parameter trimming: whether memory that is only kept to be fast is given back.
+    func settle(trimming: Bool)
     /// - Parameter advanced: to be called now and then while the work moves.
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart
 }

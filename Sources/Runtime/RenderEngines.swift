@@ -208,7 +208,7 @@ struct RenderTaskEngine: TaskEngine {
     var operations: UInt64 { runner.operations }
     var peakActivationBytes: Int { runner.peakActivationBytes }
 
-    func settle() { runner.settle() }
+    func settle(trimming: Bool) { runner.settle(trimming: trimming) }
 
     func open(_ context: EncodedPart) throws(TaskError) {
         do throws(RenderError) {

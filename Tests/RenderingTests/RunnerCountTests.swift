@@ -61,7 +61,10 @@ import Testing
         _ = try runner.run(task)
         let peak = runner.peakActivationBytes
         #expect(peak > 0)
-        runner.settle()
+        let idle = runner.idleActivationBytes
+        runner.settle(trimming: false)
+        #expect(runner.peakActivationBytes < peak && runner.idleActivationBytes == idle && idle > 0)
+        runner.settle(trimming: true)
         #expect(runner.peakActivationBytes < peak && runner.idleActivationBytes == 0)
         _ = try runner.run(task)
         #expect(runner.peakActivationBytes == peak)

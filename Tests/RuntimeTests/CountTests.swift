@@ -1,3 +1,4 @@
+import Messages
 import StrictJSON
 import Testing
 
@@ -12,6 +13,18 @@ struct CountTests {
         for text in ["", "VmHWM:\n", "VmHWM: many kB\n", "VmHWM: -4 kB\n", "VmHWM: 9223372036854775807 kB\n", "VmRSS: 1 kB\n"] {
             #expect(ProcessMemory.peakBytes(status: text) == 0, "\(text)")
         }
+    }
+
+    @Test("memory is given back when a job begins, not when jobs take turns")
+    func turns() {
+        let ids = (0...JobSequence.memory).map { _ in UniqueID.random() }
+        var jobs = JobSequence()
+        let changes = [0, 0, 1, 0, 1, 1, 2, 0].map { jobs.next(ids[$0]) }
+        #expect(changes == [.begins, .stays, .begins, .returns, .returns, .stays, .begins, .returns])
+        // One more than is remembered: the one that was away the longest is new again.
+        for id in ids { _ = jobs.next(id) }
+        #expect(jobs.next(ids[0]) == .begins)
+        #expect(jobs.next(ids[2]) == .returns)
     }
 
     @Test("counts come back as they were sent, and sums do not overflow")

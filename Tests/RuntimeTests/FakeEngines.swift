@@ -122,7 +122,7 @@ final class FakeTasks: TaskEngine {
 
     init(behaviour: FakeBehaviour) { self.behaviour = behaviour }
 
-    func settle() { peakActivationBytes = 0 }
+    func settle(trimming: Bool) { peakActivationBytes = 0 }
 
     var numericsClass: String { behaviour.numericsClass }
     var models: [String] { behaviour.models }
