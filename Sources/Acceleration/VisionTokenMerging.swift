@@ -56,6 +56,8 @@ public struct VisionTokenMerging: Sendable, Equatable {
     ///   - count: how many tokens are to go; at most half of those that are not protected do.
     public init(keys: [Float], tokens: Int, merging count: Int, protecting protected: Protected = Protected()) {
         precondition(tokens > 0 && keys.count % tokens == 0, "\(keys.count) numbers are not \(tokens) tokens")
+        precondition(
+            protected.classToken || !protected.distillationToken, "there is no distillation token without a class token")
         let merged = max(0, min(count, (tokens - protected.count) / 2))
         guard merged > 0 else {
             (groups, pairs) = ((0..<tokens).map { [$0] }, [])
@@ -86,7 +88,11 @@ public struct VisionTokenMerging: Sendable, Equatable {
         let units = units(keys, tokens: tokens)
         let targets = stride(from: 1, to: tokens, by: 2).filter { !(protected.distillationToken && $0 == 1) }
         return stride(from: protected.classToken ? 2 : 0, to: tokens, by: 2).compactMap { source in
-            let scores = targets.map { target in zip(units[source], units[target]).reduce(Float(0)) { $0 + $1.0 * $1.1 } }
+            // What cannot be compared is the least alike, so that no token is lost.
+            let scores = targets.map { target in
+                let score = zip(units[source], units[target]).reduce(Float(0)) { $0 + $1.0 * $1.1 }
+                return score.isNaN ? -Float.infinity : score
+            }
             guard let highest = scores.max(), let place = scores.firstIndex(of: highest) else { return nil }
             return (source, targets[place], highest)
         }

@@ -57,6 +57,28 @@ struct SharedGroups {
     var reducer: TokenReducer { self[.attention].map { .merged($0, queriesOnly: false) } ?? .none }
 }
 
+/// Destinations of merged tokens as a reference chose them, for one call of the network.
+final class GivenChoices {
+    private let byBlock: [Int: [Int]]
+    /// Why they cannot be those of the call, in one sentence; nil as long as they fit.
+    private(set) var problem: String?
+
+    init(_ byBlock: [Int: [Int]]) { self.byBlock = byBlock }
+
+    /// One for each cell; nil for a block that is not named.
+    func choices(block: Int, cells: MergeCells) -> [Int]? {
+        guard let given = byBlock[block] else { return nil }
+        guard given.count == cells.count, given.allSatisfy({ (0..<cells.cellTokens).contains($0) }) else {
+            problem =
+                problem
+                ?? "Transformer block \(block) merges tokens in \(cells.count) cells of \(cells.cellTokens), which the given "
+                + "\(given.count) choices do not fit."
+            return nil
+        }
+        return given
+    }
+}
+
 extension TokenReduction {
     /// Whether tokens are compared by the block's input.
     var comparesInput: Bool {
@@ -108,7 +130,7 @@ extension UNetCall {
 
     /// - Parameter scale: latent points along a token's side; nil inside windows, where the canvas says nothing.
     private func choices(_ method: TokenMerging, at place: BlockPlace, cells: MergeCells, scale: Int?) -> [Int] {
-        if let given = givenChoices?[place.index], given.count == cells.count { return given }
+        if let given = givenChoices?.choices(block: place.index, cells: cells) { return given }
         switch method.destinations {
         case .fixed: return cells.fixedChoices
         case .random:

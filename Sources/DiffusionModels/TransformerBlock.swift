@@ -12,8 +12,8 @@ struct UNetCall {
     let windowShifts: [UInt8]?
     /// Where tokens are made fewer.
     let tokens: TokenPlan
-    /// Destinations of merged tokens as a reference chose them, by block; nil for the plan's own.
-    let givenChoices: [Int: [Int]]?
+    /// Destinations of merged tokens as a reference chose them; nil for the plan's own.
+    let givenChoices: GivenChoices?
     let probe: UNetProbe?
 }
 

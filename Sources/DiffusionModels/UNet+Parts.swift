@@ -11,7 +11,7 @@ extension UNet {
     ///   - plan: one shift where self-attention runs in windows; where and how tokens are made fewer.
     ///   - choices: which token of each cell others are merged into, as a reference chose them; nil for the plan's own.
     /// - Returns: as `tokens`.
-    /// - Throws: `.input` for a block that is not there, or has no windows, or other shapes.
+    /// - Throws: `.input` for a block that is not there, or has no windows, or other shapes, shifts or choices.
     public func runTransformerBlock(
         _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, plan: UNetPlan,
         choices: [Int]? = nil
@@ -20,6 +20,9 @@ extension UNet {
             throw ModelError(.input, "This U-Net has no transformer block \(path).")
         }
         if let problem = plan.tokens.problem { throw ModelError(.input, problem) }
+        guard plan.windowShifts?.count ?? 1 == 1 else {
+            throw ModelError(.input, "One transformer block takes one shift, not \(plan.windowShifts?.count ?? 0).")
+        }
         let windowShift = plan.windowShifts?.first
         guard windowShift.map({ $0 < 4 && block.place.windowIndex != nil }) ?? true else {
             throw ModelError(.input, "The transformer block \(path) has no windows, or the shift is not 0, 1, 2 or 3.")
@@ -32,13 +35,16 @@ extension UNet {
             throw ModelError(
                 .input, "The transformer block \(path) does not take tokens of \(tokens.shape) with text of \(text.shape).")
         }
+        let given = choices.map { GivenChoices([block.place.index: $0]) }
         let call = UNetCall(
             context: context, time: text, text: text,
             windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: plan.tokens,
-            givenChoices: choices.map { [block.place.index: $0] }, probe: nil)
-        return try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
+            givenChoices: given, probe: nil)
+        let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
             try block(tokens, grid: TokenGrid(height: size.height, width: size.width, scale: block.place.level), call)
         }
+        if let problem = given?.problem { throw ModelError(.input, problem) }
+        return output
     }
 
     /// The block and its level.

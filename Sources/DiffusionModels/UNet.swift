@@ -94,18 +94,20 @@ public final class UNet {
     ///   - givenChoices: to compare with a reference: which token of each cell others are merged into, for transformer blocks
     ///     by their place in execution order; the plan's own for blocks that are not named.
     /// - Returns: (n, h, w, outChannels)
-    /// - Throws: `.input` for shapes and plans that do not fit; `.nonFinite`.
+    /// - Throws: `.input` for shapes, plans and choices that do not fit; `.nonFinite`.
     public func forward(
         _ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil, givenChoices: [Int: [Int]]? = nil
     ) throws(ModelError) -> Tensor {
         try check(input)
         try check(plan)
+        let choices = givenChoices.map { GivenChoices($0) }
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
                 context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts,
-                tokens: plan.tokens, givenChoices: givenChoices, probe: probe)
+                tokens: plan.tokens, givenChoices: choices, probe: probe)
             return try run(input, plan: plan, call)
         }
+        if let problem = choices?.problem { throw ModelError(.input, problem) }
         try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
         return output
     }

@@ -95,6 +95,19 @@ import Testing
         #expect(merging.merge(keys, sizes: Array(repeating: 1, count: 6)).values.allSatisfy { $0 == 0 })
     }
 
+    /// Every token goes on or joins another, also those whose keys are no numbers: they are the last to join.
+    @Test func noTokenIsLost() {
+        for bad in [Float.nan, .infinity] {
+            var keys = (0..<12).map { Float($0) }
+            (keys[0], keys[7]) = (bad, bad)
+            for count in 0...3 {
+                let merging = VisionTokenMerging(keys: keys, tokens: 6, merging: count)
+                #expect(merging.groups.flatMap(\.self).sorted() == Array(0..<6) && merging.pairs.count == count)
+                #expect(count == 3 || !merging.pairs.contains { $0.source == 0 })
+            }
+        }
+    }
+
     /// A key that stands for several patches weighs as much as that many copies of it.
     @Test func proportionalAttentionCountsPatches() {
         let (queries, keys) = (SpecificationTokens.values(tokens: 4, width: 6), SpecificationTokens.values(tokens: 9, width: 6))

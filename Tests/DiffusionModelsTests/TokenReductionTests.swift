@@ -90,6 +90,28 @@ import Testing
         }
     }
 
+    /// 16 cells of four tokens, and four in each window.
+    @Test func choicesAndShiftsThatDoNotFitAreRefused() throws {
+        let unet = try IdentityAttention.unet(ComputeContext(threads: 1))
+        let x = Tensor(SpecificationTokens.values(images: 1, tokens: 64, width: 8), shape: [1, 64, 8])
+        func refuses(_ shift: UInt8?, _ choices: [Int]) -> Bool {
+            do { _ = try run(unet, x, Self.tome(0.5), shift: shift, choices: choices) } catch {
+                return (error as? ModelError)?.code == .input
+            }
+            return false
+        }
+        #expect(!refuses(nil, Array(repeating: 3, count: 16)) && !refuses(0, Array(repeating: 3, count: 4)))
+        #expect(refuses(nil, Array(repeating: 3, count: 15)) && refuses(0, Array(repeating: 3, count: 16)) && refuses(nil, []))
+        #expect(refuses(nil, Array(repeating: 4, count: 16)) && refuses(nil, Array(repeating: -1, count: 16)))
+        for shifts in [[], [0, 1]] as [[UInt8]] {
+            #expect(throws: ModelError.self) {
+                try unet.runTransformerBlock(
+                    Self.block, tokens: x, size: (8, 8), text: Tensor(repeating: 0, shape: [1, 3, 8]),
+                    plan: UNetPlan(windowShifts: shifts))
+            }
+        }
+    }
+
     @Test(arguments: [BackendChoice.onednn, .openblas]) func windowsAreOutermost(backend: BackendChoice) throws {
         let unet = try IdentityAttention.unet(ComputeContext(backend: backend, threads: 1))
         let x = Tensor(SpecificationTokens.values(images: 2, tokens: 64, width: 8), shape: [2, 64, 8])
