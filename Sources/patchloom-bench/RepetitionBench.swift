@@ -20,7 +20,7 @@ struct RepetitionBench: ParsableCommand {
     func run() throws {
         let root = URL(fileURLWithPath: folder)
         let text = try String(contentsOf: root.appendingPathComponent("labels.txt"), encoding: .utf8)
-        let pictures = try LabelledPicture.list(text)
+        let pictures = try PictureLabel.list(text)
         var tally = Tally()
         for picture in pictures {
             let image = try PNGDecoder.decode(file: root.appendingPathComponent(picture.path).path)
@@ -55,28 +55,6 @@ struct RepetitionBench: ParsableCommand {
         var line: String {
             "\(falseAlarms) false alarms in \(single) single, \(misses) misses in \(repeating) repeating pictures, threshold "
                 + decimal(Repetition.threshold, 2)
-        }
-    }
-}
-
-/// One line of a list of labels.
-struct LabelledPicture {
-    var path: String
-    var enlargement: Double
-    var repeats: Bool
-
-    /// Throws for a line that is none, with its number.
-    static func list(_ text: String) throws -> [LabelledPicture] {
-        try text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { number, line in
-            if line.hasPrefix("#") || line.allSatisfy(\.isWhitespace) { return nil }
-            let words = line.split(separator: " ")
-            guard words.count >= 3, let enlargement = Double(words[1]), (1...64).contains(enlargement),
-                ["repeats", "single"].contains(words[2])
-            else {
-                throw ValidationError(
-                    "labels.txt:\(number + 1): give a file, its enlargement from 1 to 64, and repeats or single.")
-            }
-            return LabelledPicture(path: String(words[0]), enlargement: enlargement, repeats: words[2] == "repeats")
         }
     }
 }

@@ -15,12 +15,25 @@ import Testing
     private func pictures() throws -> [Picture] {
         let folder = try #require(Bundle.module.url(forResource: "Thumbnails", withExtension: nil))
         let text = try String(contentsOf: folder.appendingPathComponent("labels.txt"), encoding: .utf8)
-        return try text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { line in
-            let words = line.split(separator: " ").map(String.init)
-            let file = try PNGDecoder.decode(file: folder.appendingPathComponent(words[0]).path)
+        return try PictureLabel.list(text).map { label in
+            let file = try PNGDecoder.decode(file: folder.appendingPathComponent(label.path).path)
             return Picture(
-                name: words[0], enlargement: try #require(Double(words[1])), repeats: words[2] == "repeats",
+                name: label.path, enlargement: label.enlargement, repeats: label.repeats,
                 image: RGBImage(width: file.width, height: file.height, rgb: file.rgb))
+        }
+    }
+
+    @Test func linesOfLabels() throws {
+        let labels = try PictureLabel.list("# seen by eye\r\n\na.png 4 repeats\nb.png 1.5 single twice looked at\n")
+        #expect(
+            labels == [
+                PictureLabel(path: "a.png", enlargement: 4, repeats: true),
+                PictureLabel(path: "b.png", enlargement: 1.5, repeats: false),
+            ])
+        for line in [
+            "a.png", "a.png 4", "a.png four single", "a.png 0 single", "a.png 65 single", "a.png nan single", "a.png 4 two",
+        ] {
+            #expect(throws: PictureLabel.Malformed(line: 2)) { try PictureLabel.list("#\n\(line)") }
         }
     }
 
