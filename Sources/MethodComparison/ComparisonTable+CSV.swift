@@ -1,8 +1,8 @@
 extension ComparisonTable {
     /// A line for each picture, after one of column names: comma-separated values by RFC 4180, UTF-8.
     ///
-    /// Prompts and names that begin with `=`, `+`, `-`, `@` or a control character get an apostrophe in front: spreadsheets would
-    /// take them for formulas.
+    /// Prompts and names that begin with `=`, `+`, `-`, `@` or a control character get an apostrophe in front: spreadsheets
+    /// would take them for formulas.
     public var csv: String {
         ([Self.csvColumns] + pictures.map(csvFields)).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
     }

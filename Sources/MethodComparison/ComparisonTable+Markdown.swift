@@ -12,7 +12,8 @@ extension ComparisonTable {
     }
 
     private static let explanation =
-        "Only prompts that every method has a picture of are counted. Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
+        "Only prompts that every method has a picture of are counted. "
+        + "Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
         + "Speed: how many times as fast as `direct` with the same prompt and size. TFLOP: 10¹² multiplications and additions, "
         + "counted. Memory: resident in one worker process, weights and mapped files included. Similarity: structural, of the "
         + "picture brought down to the native size, to the native render of the same prompt and seed; 1 is equal. Sharpness: "

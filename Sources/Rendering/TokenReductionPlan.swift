@@ -51,7 +51,8 @@ extension TokenReductionPlan {
     /// - Parameters:
     ///   - request: a valid one.
     ///   - calls: how many calls of the network the run makes.
-    ///   - inputs: sides of the network's inputs, in latent points. Levels whose grids are too small in all of them are left out.
+    ///   - inputs: sides of the network's inputs, in latent points. Levels whose grids are too small in all of them are left
+    ///     out.
     /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
     /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
     init?(

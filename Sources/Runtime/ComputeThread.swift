@@ -76,9 +76,9 @@ final class ComputeThread: Sendable {
         return true
     }
 
-    /// What other jobs needed at most, or opening the model, must not count for this one. Memory that is only kept to be fast is
-    /// given back when a job begins, so that it does not count either; not when jobs take turns, for each would have to get its
-    /// memory anew at every turn. What they keep counts for all of them then.
+    /// What other jobs needed at most, or opening the model, must not count for this one. Memory that is only kept to be fast
+    /// is given back when a job begins, so that it does not count either; not when jobs take turns, for each would have to get
+    /// its memory anew at every turn. What they keep counts for all of them then.
     private static func prepare(_ engine: any TaskEngine, _ change: JobSequence.Change) {
         switch change {
         case .stays: return

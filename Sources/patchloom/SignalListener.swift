@@ -3,8 +3,8 @@ import Foundation
 
 /// Hands signals over to a thread of our own, where more than a few calls are allowed.
 enum SignalListener {
-    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up that
-    /// is ignored, as under `nohup`, stays ignored.
+    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up
+    /// that is ignored, as under `nohup`, stays ignored.
     static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
         let descriptor = csystem_signals_open(signals, signals.count)
         guard descriptor >= 0 else {
