@@ -26,6 +26,10 @@ struct HiDiffusionLayout: Equatable {
 }
 
 extension UNetConfiguration {
+    /// The nominal level at which self-attention runs in windows: 1, 2, 4 and so on, as in `transformerBlocks`; nil
+    /// when HiDiffusion has no place in the network.
+    public var windowLevel: Int? { HiDiffusionLayout(self).map { 1 << $0.windowLevel } }
+
     /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
     public var windowBlockCount: Int? {
         guard let layout = HiDiffusionLayout(self) else { return nil }

@@ -39,6 +39,8 @@ public struct ModelDescription: Sendable {
     let scheduler: SchedulerConfiguration
     /// nil when HiDiffusion has no place in the U-Net.
     let windowBlockCount: Int?
+    /// The nominal level of those blocks; nil likewise.
+    let windowLevel: Int?
     /// The U-Net's transformer blocks by nominal level.
     public let transformerBlocks: [Int: Int]
     /// What kind of model it is, by its configurations.
@@ -85,6 +87,7 @@ public struct ModelDescription: Sendable {
         }
         textTokens = encoders[0].chunker.length
         windowBlockCount = parts.unet.windowBlockCount
+        windowLevel = parts.unet.windowLevel
         transformerBlocks = parts.unet.transformerBlocks
         family = ModelFamily(parts, scheduler)
         identity = try RenderError.model(source) { try source.identity() }

@@ -54,10 +54,16 @@ struct PlanResolution {
     /// Held against the inputs of all passes: it must touch a block of the model, and may be for large ones only.
     private func tokenReduction(_ passes: [ResolvedPass]) throws(RenderError) -> TokenReductionPlan? {
         guard let wanted = request.tokenReduction else { return nil }
-        let inputs = passes.flatMap { pass -> [(Int, Int)] in
-            guard let cut = pass.cut else { return [(pass.pass.latentHeight, pass.pass.latentWidth)] }
-            let views = (cut.views.windowHeight, cut.views.windowWidth)
-            return pass.pass.structureCalls > 0 ? [(cut.grid.patchHeight, cut.grid.patchWidth), views] : [views]
+        let inputs = passes.flatMap { resolved -> [TokenReductionPlan.Input] in
+            let pass = resolved.pass
+            func input(_ height: Int, _ width: Int, _ usesHiDiffusion: Bool) -> TokenReductionPlan.Input {
+                TokenReductionPlan.Input(
+                    height: height, width: width, hasWindows: usesHiDiffusion && request.hiDiffusionSettings.windows)
+            }
+            guard let cut = resolved.cut else { return [input(pass.latentHeight, pass.latentWidth, pass.hiDiffusionInDetail)] }
+            let views = input(cut.views.windowHeight, cut.views.windowWidth, pass.hiDiffusionInDetail)
+            let patches = input(cut.grid.patchHeight, cut.grid.patchWidth, pass.hiDiffusionInStructure)
+            return pass.structureCalls > 0 ? [patches, views] : [views]
         }
         // A range of the steps must hold a call of one pass at least: of that with the most.
         let calls = passes.map(\.pass.executedCalls).max() ?? 0

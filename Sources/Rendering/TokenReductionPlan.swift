@@ -48,15 +48,23 @@ public struct TokenReductionPlan: Sendable, Equatable {
 // MARK: - Resolving
 
 extension TokenReductionPlan {
+    /// What the network is given in some calls of a run.
+    struct Input {
+        /// In latent points.
+        var height: Int
+        var width: Int
+        /// Whether HiDiffusion cuts self-attention into windows.
+        var hasWindows: Bool
+    }
+
     /// - Parameters:
     ///   - request: a valid one.
     ///   - calls: how many calls of the network the run makes.
-    ///   - inputs: sides of the network's inputs, in latent points. Levels whose grids are too small in all of them are left
-    ///     out.
+    ///   - inputs: the network's inputs. Levels whose grids are too small in all of them are left out.
     /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
     /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
     init?(
-        _ request: TokenReductionRequest, model: ModelDescription, calls: Int, inputs: [(height: Int, width: Int)]
+        _ request: TokenReductionRequest, model: ModelDescription, calls: Int, inputs: [Input]
     ) throws(RenderError) {
         let resolution = TokenReductionResolution(model: model, inputs: inputs)
         let merging = try request.merging.map { request throws(RenderError) in
@@ -88,8 +96,7 @@ extension TokenReductionPlan {
 /// Finds the transformer blocks that a request means.
 private struct TokenReductionResolution {
     let model: ModelDescription
-    /// Sides of the network's inputs, in latent points.
-    let inputs: [(height: Int, width: Int)]
+    let inputs: [TokenReductionPlan.Input]
 
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
 
@@ -117,7 +124,7 @@ private struct TokenReductionResolution {
             destinations: request.destinations, parts: request.parts, queriesOnly: request.queriesOnly)
         var highest = method
         highest.ratio = max(request.ratio, request.finalRatio ?? 0)
-        let fitting = found.filter { level in grids(level: level).contains { Self.merges(highest, $0) } }
+        let fitting = found.filter { level in grids(level: level, method.parts).contains { Self.merges(highest, $0) } }
         guard !fitting.isEmpty else {
             throw RenderError(
                 .invalidRequest,
@@ -127,9 +134,14 @@ private struct TokenReductionResolution {
         return Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) })
     }
 
-    /// Sides of a level's grids, one for each input: each level halves the one before and rounds up.
-    private func grids(level: Int) -> [(height: Int, width: Int)] {
-        inputs.map { (($0.height + level - 1) / level, ($0.width + level - 1) / level) }
+    /// Sides of the largest grids that some parts of a level's blocks work on, one for each input: each level halves the one
+    /// before and rounds up, and windows, which only self-attention has, do so once more.
+    private func grids(level: Int, _ parts: TokenMerging.Parts) -> [(height: Int, width: Int)] {
+        inputs.map { input in
+            let isCut = input.hasWindows && level == model.windowLevel && parts == .attention
+            let divisor = isCut ? 2 * level : level
+            return ((input.height + divisor - 1) / divisor, (input.width + divisor - 1) / divisor)
+        }
     }
 
     /// Whether any token of a grid is merged.
@@ -160,7 +172,9 @@ private struct TokenReductionResolution {
         for (level, factor) in zip(possible, factors) where factor > 1 && model.transformerBlocks[level] != nil {
             let method = TokenDownsampling(factor: factor, interpolation: request.interpolation, scope: request.scope)
             // A grid of one token cannot become smaller.
-            if grids(level: level).contains(where: { Self.shortens(method, $0) }) { found[level] = .downsampling(method) }
+            if grids(level: level, .attention).contains(where: { Self.shortens(method, $0) }) {
+                found[level] = .downsampling(method)
+            }
         }
         guard !found.isEmpty else {
             throw RenderError(

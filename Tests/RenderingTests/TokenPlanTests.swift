@@ -177,10 +177,12 @@ import Weights
     }
 
     private static func resolve(
-        _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64
+        _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64, hasWindows: Bool = false
     ) throws -> TokenReductionPlan? {
         try request.validated()
-        return try TokenReductionPlan(request, model: model, calls: 10, inputs: [(side, side)])
+        return try TokenReductionPlan(
+            request, model: model, calls: 10,
+            inputs: [TokenReductionPlan.Input(height: side, width: side, hasWindows: hasWindows)])
     }
 
     /// Levels whose own grid has no cell are not counted; without any other, nothing is left to do.
@@ -199,6 +201,23 @@ import Weights
         let downsampled = try #require(try Self.resolve(tokens(nil, [2, 2, 2, 2]), model, side: 8))
         #expect(downsampled.reductions.keys.sorted() == [1, 2, 4])
         #expect(throws: RenderError.self) { try Self.resolve(tokens(nil, [1, 1, 1, 2]), model, side: 8) }
+    }
+
+    /// A cell that fits the grid may not fit a window of it; parts other than self-attention have no windows.
+    @Test(arguments: [(CheckpointFamily.stableDiffusion1, 1), (.stableDiffusionXL, 2)])
+    func windowsAreTheGridsOfTheirLevel(_ family: CheckpointFamily, _ level: Int) throws {
+        let model = try ModelDescription(source: .withoutWeights(family))
+        var wanted = tokens(0.5) {
+            $0.merging?.levels = [level]
+            $0.merging?.cellWidth = 40
+        }
+        #expect(try Self.resolve(wanted, model, side: 64 * level) != nil)
+        #expect(throws: RenderError.self) { try Self.resolve(wanted, model, side: 64 * level, hasWindows: true) }
+        wanted.merging?.parts = [.attention, .feedForward]
+        #expect(try Self.resolve(wanted, model, side: 64 * level, hasWindows: true) != nil)
+        wanted.merging?.parts = .attention
+        wanted.merging?.levels = [2 * level]
+        #expect(try Self.resolve(wanted, model, side: 128 * level, hasWindows: true) != nil)
     }
 
     @Test func parametersHaveTheKeysOfOthers() throws {
