@@ -1,6 +1,7 @@
 import Acceleration
 import ArgumentParser
 import DiffusionModels
+import Foundation
 import MethodComparison
 import Rendering
 import StrictJSON
@@ -16,7 +17,8 @@ struct MethodsBench: ParsableCommand {
         discussion: """
             Each method's render is planned as it would run. U-Net calls that differ in size or in what is switched on are \
             timed once each, with one image, and their times and counted arithmetic are multiplied by how often the plan has \
-            them. Text encoder, autoencoder and transport are left out. Every sum is said to be extrapolated.
+            them. Text encoder, autoencoder and transport are left out. Every sum is said to be extrapolated. A method is \
+            printed as soon as its calls are timed; each call is told on standard error.
             """)
 
     @Option(help: "Architecture: sd15, sd21 or sdxl.") var family = UNetFamily.sd15
@@ -48,12 +50,18 @@ struct MethodsBench: ParsableCommand {
             configuration: UNetConfiguration(
                 json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config)), context: context)
         var timer = CallTimer(unet: unet, context: context, family: family, repeats: repeats)
+        try timer.warmUp(for: plans.flatMap(\.calls))
+        if !json {
+            printNow("\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(threads) threads, \(context.numericsClass)")
+        }
         var rows: [MethodRow] = []
         for plan in plans {
-            let calls = try plan.calls.map { MethodRow.Part(calls: $0, cost: try timer.cost(of: $0)) }
-            rows.append(MethodRow(name: plan.name, parts: calls))
+            let row = MethodRow(
+                name: plan.name, parts: try plan.calls.map { MethodRow.Part(calls: $0, cost: try timer.cost(of: $0)) })
+            rows.append(row)
+            if !json { row.lines(base: rows[0]).forEach { printNow($0) } }
         }
-        report(rows, context)
+        if json { printNow(jsonLine(rows, context)) }
     }
 
     private struct Planned {
@@ -79,24 +87,23 @@ struct MethodsBench: ParsableCommand {
         }
     }
 
-    private func report(_ rows: [MethodRow], _ context: ComputeContext) {
-        let title = "\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(threads) threads, \(context.numericsClass)"
-        if json {
-            var line = JSONObject()
-            line["family"] = .string(family.rawValue)
-            line["size"] = .integer(Int64(size))
-            line["steps"] = .integer(Int64(steps))
-            line["threads"] = .integer(Int64(threads))
-            line["repeats"] = .integer(Int64(repeats))
-            line["numerics_class"] = .string(context.numericsClass)
-            line["extrapolated"] = true
-            line["methods"] = .array(rows.map { $0.json(base: rows[0]) })
-            print(String(decoding: JSONValue.object(line).canonicalBytes(), as: UTF8.self))
-        } else {
-            print(title)
-            for row in rows { row.lines(base: rows[0]).forEach { print($0) } }
-        }
+    private func jsonLine(_ rows: [MethodRow], _ context: ComputeContext) -> String {
+        var line = JSONObject()
+        line["family"] = .string(family.rawValue)
+        line["size"] = .integer(Int64(size))
+        line["steps"] = .integer(Int64(steps))
+        line["threads"] = .integer(Int64(threads))
+        line["repeats"] = .integer(Int64(repeats))
+        line["numerics_class"] = .string(context.numericsClass)
+        line["extrapolated"] = true
+        line["methods"] = .array(rows.map { $0.json(base: rows[0]) })
+        return String(decoding: JSONValue.object(line).canonicalBytes(), as: UTF8.self)
     }
+}
+
+/// Prints a line at once, into a pipe too: a run can take an hour, and what is known by then should be kept if it is stopped.
+private func printNow(_ line: String) {
+    FileHandle.standardOutput.write(Data((line + "\n").utf8))
 }
 
 /// Times each kind of U-Net call once.
@@ -109,6 +116,13 @@ private struct CallTimer {
 
     init(unet: UNet, context: ComputeContext, family: UNetFamily, repeats: Int) {
         (self.unet, self.context, self.family, self.repeats) = (unet, context, family, repeats)
+    }
+
+    /// An untimed call as large as the smallest of these. The first call also pays for weights that are brought into the order
+    /// of the compute library.
+    func warmUp(for calls: [UNetCalls]) throws {
+        guard let smallest = calls.min(by: { $0.width * $0.height < $1.width * $1.height }) else { return }
+        _ = try unet.forward(family.input(batch: 1, height: smallest.height, width: smallest.width), plan: smallest.plan)
     }
 
     /// Of one call with a single image.
@@ -128,6 +142,8 @@ private struct CallTimer {
         }
         context.trimMemory()
         known.append((calls, cost))
+        let title = MethodRow.Part(calls: calls, cost: cost).title
+        FileHandle.standardError.write(Data("\(title): \(decimal(cost.seconds, 3)) s\n".utf8))
         return cost
     }
 }
