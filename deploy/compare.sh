@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Builds Patchloom and compares its methods with the embedded model: tables and contact sheets at twice and four times its size.
-# Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep] [--shapes]
+# Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep]
+#        deploy/compare.sh --shapes [--folder DIR]
 # Writes DIR/compare-2x.png, .csv and .md, and the same for 4x; DIR is ./comparison unless given. All 24 things that the model can
-# draw are asked for, each on a background; --quick takes 4 of them. --keep keeps every picture, in DIR/pictures.
-# --shapes does something else: it times one U-Net call of each kind that the methods make with SD 1.5 at 512, 1024 and 2048 px and with
-# SDXL at 2048 px (random weights, 12 GB of memory, half an hour and more), and writes what whole pictures would take to DIR/shapes.txt.
+# draw are asked for, each on a background; --quick takes 4 of them. Unless said otherwise in 12 steps by one worker process,
+# which has all cores, as in deploy/METHODS.md. --keep keeps every picture, in DIR/pictures.
+# --shapes does something else: it times one U-Net call of each kind that the methods make with SD 1.5 at 512, 1024 and 2048 px
+# and with SDXL at 2048 px (random weights, 12 GB of memory, half an hour), and writes what whole pictures would take to
+# DIR/shapes.txt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -21,30 +24,38 @@ prompts=(
 )
 quick_prompts=("${prompts[0]}" "${prompts[7]}" "${prompts[11]}" "${prompts[18]}")
 
-folder="$PWD/comparison" scales=2,4 steps=25 keep=no shapes=no options=() asked=()
+folder="$PWD/comparison" methods=direct,hires,hidiffusion,cut,multidiffusion,auto scales=2,4 steps=12 workers=1
+keep=no shapes=no comparing=() asked=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
-        sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"
+        sed -n '2,10s/^# //p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     --folder | --methods | --scales | --steps | --workers)
         [ $# -ge 2 ] || fail "$1 needs a value."
         case "$1" in
         --folder) folder=$2 ;;
+        --methods) methods=$2 ;;
         --scales) scales=$2 ;;
         --steps) steps=$2 ;;
-        *) options+=("$1" "$2") ;;
+        --workers) workers=$2 ;;
         esac
+        if [ "$1" != --folder ]; then comparing+=("$1"); fi
         shift
         ;;
-    --quick) asked=("${quick_prompts[@]}") ;;
-    --keep) keep=yes ;;
+    --quick | --keep)
+        if [ "$1" = --quick ]; then asked=("${quick_prompts[@]}"); else keep=yes; fi
+        comparing+=("$1")
+        ;;
     --shapes) shapes=yes ;;
     *) fail "'$1' is no option; see '$(basename "$0") --help'." ;;
     esac
     shift
 done
+if [ "$shapes" = yes ] && [ "${#comparing[@]}" -gt 0 ]; then
+    fail "${comparing[0]} belongs to the comparison of pictures: leave it out, or --shapes."
+fi
 if [ "${#asked[@]}" -eq 0 ]; then asked=("${prompts[@]}"); fi
 
 mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || fail "'$folder' is no folder that you can write to: name another by --folder."
@@ -76,14 +87,14 @@ program="$(swift build --package-path "$root" -c release --show-bin-path </dev/n
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
 printf '%s\n' "${asked[@]}" >"$list"
+options=(--methods "$methods" --steps "$steps" --cfg-scale 5 -s 3 --workers "$workers")
 if [ "$keep" = yes ]; then options+=(--keep "$folder/pictures"); fi
 
 start=$SECONDS
 IFS=, read -r -a each_scale <<<"$scales"
 for scale in "${each_scale[@]}"; do
     step "${#asked[@]} prompts at ${scale}x"
-    "$program" compare --prompt-list "$list" --scale "$scale" --steps "$steps" --cfg-scale 5 -s 3 "${options[@]}" \
-        -o "$folder/compare-${scale}x.png" </dev/null
+    "$program" compare --prompt-list "$list" --scale "$scale" "${options[@]}" -o "$folder/compare-${scale}x.png" </dev/null
 done
 for scale in "${each_scale[@]}"; do
     step "${scale}x"

@@ -121,34 +121,36 @@ struct MethodDraft {
         [.cut, .multidiffusion].contains(request.method) || (request.method == .hires && request.refinement.tiled == true)
     }
 
-    /// Turns HiDiffusion on. It needs a U-Net input that is larger than the native size, so views become that large, as far as
-    /// the picture is.
+    /// Turns HiDiffusion on. It needs a U-Net input that is larger than the native size: the whole canvas of a structure
+    /// phase is, else views become that large, as far as the picture is.
     mutating func useHiDiffusion() {
         request.hiDiffusion = .on
-        guard hasViews, request.patch == nil else { return }
+        guard hasViews, request.patch == nil, request.structure != .whole else { return }
         request.patch = min(2 * native, max(request.width, request.height) / 8 * 8)
     }
 
     /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.
     mutating func reduceTokens(_ change: (inout TokenReductionRequest, TokenReductionRequest?) -> Void) {
         var tokens = request.tokenReduction ?? TokenReductionRequest()
-        if let asked = asked.tokenReduction { (tokens.start, tokens.end) = (asked.start, asked.end) }
+        if let asked = asked.tokenReduction {
+            (tokens.start, tokens.end, tokens.stages) = (asked.start, asked.end, asked.stages)
+        }
         change(&tokens, asked.tokenReduction)
         request.tokenReduction = tokens
     }
 
-    /// The request without settings that its method does not have. Where nothing is said, methods are as published and not as
-    /// the model's recommendation has them: views uniform, CutDiffusion in one stage.
+    /// The request without settings that its method does not have. Where nothing is said, views are uniform, as published, and
+    /// not as `auto` has them.
     var finished: RenderRequest {
         var result = request
         switch result.method {
         case .auto: return result
         case .direct, .multidiffusion: (result.stages, result.refinement) = (nil, RefinementSettings())
         case .hires: break
-        case .cut:
-            result.stages = result.stages ?? []
-            if result.stages == [] { result.refinement = RefinementSettings() }
+        case .cut: if result.stages == [] { result.refinement = RefinementSettings() }
         }
+        let isInStages = result.method == .hires || result.stages?.isEmpty == false
+        if !isInStages { result.tokenReduction = result.tokenReduction?.ofOneStage }
         if result.method != .cut { (result.structure, result.structureFraction) = (nil, nil) }
         if result.hiDiffusion == .off { (result.hiDiffusionSettings, result.hiDiffusionFamily) = (.published, nil) }
         if hasViews {

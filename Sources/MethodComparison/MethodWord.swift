@@ -49,12 +49,15 @@ struct MethodWord: Sendable {
         MethodWord("direct", group: .whole) { $0.request.method = .direct },
         MethodWord("hires", group: .whole) { $0.request.method = .hires },
         MethodWord("multidiffusion", group: .whole) { $0.request.method = .multidiffusion },
-        MethodWord("cut", group: .whole) { $0.request.method = .cut },
+        // In one stage, as published.
+        MethodWord("cut", group: .whole) { ($0.request.method, $0.request.stages) = (.cut, []) },
         // Hires: the later stages in views.
         MethodWord("tiled", needs: ["hires"]) { $0.request.refinement.tiled = true },
-        // CutDiffusion at the native size, at twice of it and so on before the picture's own.
+        // CutDiffusion at the native size, at twice of it and so on before the picture's own. A picture that is too small for a
+        // stage before it is refused when the request is resolved: it would be plain CutDiffusion.
         MethodWord("staged", needs: ["cut"]) { draft in
-            if draft.request.stages?.isEmpty ?? true { draft.request.stages = draft.doublings }
+            let asked = draft.asked.stages ?? []
+            draft.request.stages = asked.isEmpty ? (draft.doublings.isEmpty ? [1] : draft.doublings) : asked
         },
         // CutDiffusion's structure phase on the whole canvas.
         MethodWord("whole", needs: ["cut"]) { $0.request.structure = .whole },

@@ -51,6 +51,21 @@ import Weights
         #expect(try Self.applied("hidiffusion") == expected)
     }
 
+    /// Stages that a picture is too small for are refused, not left out: that would be plain CutDiffusion by another name.
+    @Test func stagesThatAPictureHasNoRoomForAreRefused() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        func machine(_ side: Int) throws -> RenderMachine {
+            let request = try MethodRecipe("cut+staged").applied(to: Self.plain(side), model: model)
+            return try RenderMachine(request: request, model: model)
+        }
+        #expect(try machine(256).plan.passes.count == 2 && machine(512).plan.passes.count == 3)
+        #expect(try machine(144).plan.passes.count == 2)
+        do {
+            _ = try machine(128)
+            Issue.record("128 px have no room for a stage of 128 px")
+        } catch { #expect((error as? RenderError)?.message.contains("no steps towards a picture of 128×128") == true) }
+    }
+
     @Test func autoIsWhatRenderDoes() throws {
         #expect(try Self.applied("auto") == Self.asked)
     }
@@ -58,6 +73,9 @@ import Weights
     @Test func methodsKeepWhatTheUserSays() throws {
         var cut = Self.asked
         (cut.method, cut.hiDiffusion, cut.tokenReduction) = (.cut, .off, nil)
+        // Stages are those of `cut+staged`.
+        #expect(try Self.applied("cut+staged") == cut)
+        (cut.stages, cut.refinement) = ([], RefinementSettings())
         #expect(try Self.applied("cut") == cut)
         cut.hiDiffusion = .on
         #expect(try Self.applied("cut+hidiffusion") == cut)
@@ -96,6 +114,31 @@ import Weights
         for name in ["cut+hidiffusion", "hidiffusion+cut", "multidiffusion+hidiffusion"] {
             let views = try Self.applied(name, Self.plain(512))
             #expect(views.hiDiffusion == .on && views.patch == 256)
+        }
+    }
+
+    /// HiDiffusion's whole canvas takes the place of patches; the views behind it stay native, as `render` has it.
+    @Test func aWholeStructurePhaseLeavesViewsNative() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        let request = try Self.applied("cut+whole+hidiffusion", Self.plain(512))
+        #expect(request.patch == nil)
+        let plan = try RenderMachine(request: request, model: model).plan
+        #expect(plan.cut?.viewWidth == 16 && plan.hiDiffusionInStructure && !plan.hiDiffusionInDetail)
+    }
+
+    /// What is said of later stages goes to methods that have some.
+    @Test func tokensOfLaterStagesAreForMethodsWithStages() throws {
+        var asked = Self.plain(512)
+        var tokens = TokenReductionRequest()
+        tokens.merging = TokenReductionRequest.Merging(ratio: 0.25)
+        tokens.merging?.laterRatio = 0.5
+        tokens.stages = .later
+        asked.tokenReduction = tokens
+        for name in ["hires+tome", "cut+staged+tome"] {
+            #expect(try Self.applied(name, asked).tokenReduction == asked.tokenReduction, "\(name)")
+        }
+        for name in ["tome", "cut+tome", "multidiffusion+tome"] {
+            #expect(try Self.applied(name, asked).tokenReduction == asked.tokenReduction?.ofOneStage, "\(name)")
         }
     }
 

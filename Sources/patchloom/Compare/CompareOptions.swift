@@ -6,7 +6,7 @@ import MethodComparison
 struct CompareOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
-    var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion"
+    var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion,auto"
 
     @Option(
         parsing: .unconditional,
