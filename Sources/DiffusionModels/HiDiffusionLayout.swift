@@ -30,6 +30,12 @@ extension UNetConfiguration {
     /// when HiDiffusion has no place in the network.
     public var windowLevel: Int? { HiDiffusionLayout(self).map { 1 << $0.windowLevel } }
 
+    /// The nominal levels behind which feature maps have half their sides while RAU-Net's dilated convolution, or its
+    /// pooling, is on; nil when HiDiffusion has no place in the network.
+    public var shrinkingLevels: (dilated: Int, pooled: Int)? {
+        HiDiffusionLayout(self).map { (1 << $0.dilatedLevel, 1 << $0.pooledLevel) }
+    }
+
     /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
     public var windowBlockCount: Int? {
         guard let layout = HiDiffusionLayout(self) else { return nil }

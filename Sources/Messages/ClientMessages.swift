@@ -57,6 +57,9 @@ public enum JobNote: Sendable, Equatable {
 
     /// How far the job is: the phase by name, the step within it, tasks of the whole job.
     public struct Progress: Sendable, Equatable {
+        /// From 0, below `stageCount`, which is 1 for a picture made in one go. Left out then.
+        public var stage = 0
+        public var stageCount = 1
         public var phase: String
         public var step: Int
         public var stepCount: Int
@@ -127,6 +130,8 @@ extension JobNote.Progress {
     private static let seconds = 0.0...1e9
 
     init(_ fields: FieldReader) throws(MessageError) {
+        stageCount = try fields.optionalInteger("stages", 1...WireLimits.stages) ?? 1
+        stage = try fields.optionalInteger("stage", 0...(stageCount - 1)) ?? 0
         phase = try fields.string("phase")
         step = try fields.integer("step", 0...Int(Int32.max))
         stepCount = try fields.integer("steps", 0...Int(Int32.max))
@@ -138,6 +143,10 @@ extension JobNote.Progress {
     }
 
     func write(to object: inout JSONObject) {
+        if stageCount > 1 {
+            object.put("stage", stage)
+            object.put("stages", stageCount)
+        }
         object.put("phase", phase)
         object.put("step", step)
         object.put("steps", stepCount)

@@ -45,6 +45,10 @@ struct FieldReader {
         return value
     }
 
+    func optionalInteger(_ key: String, _ range: ClosedRange<Int>) throws(MessageError) -> Int? {
+        object[key] == nil ? nil : try integer(key, range)
+    }
+
     /// A duration in milliseconds, at most a day.
     func milliseconds(_ key: String) throws(MessageError) -> Int { try integer(key, 0...86_400_000) }
 

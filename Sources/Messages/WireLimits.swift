@@ -19,6 +19,8 @@ public enum WireLimits {
     public static let sessions = 4096
     /// Tasks of one barrier.
     public static let tasksPerBarrier = 16_384
+    /// Stages of one picture.
+    public static let stages = 64
     /// Bytes of all pictures that came with jobs which wait or run.
     public static let attachmentBytes = 1 << 30
     /// Jobs that wait or run.

@@ -24,7 +24,7 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> ResolvedPlan {
         try request.validated()
-        try checkRecipe()
+        try checkHiDiffusionFamily()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler = try sampler(steps: steps)
@@ -34,7 +34,7 @@ struct PlanResolution {
         let passes = try PassResolution(self, method, sampler, source).passes()
         let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
         try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
-        try checkThresholdsAreUsed(usesHiDiffusion)
+        try checkHiDiffusionSettingsAreUsed(passes.flatMap(\.phaseInputs).filter(\.usesHiDiffusion))
         let text = try resolvedText(passes)
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
@@ -54,20 +54,17 @@ struct PlanResolution {
     /// Held against the inputs of all passes: it must touch a block of the model, and may be for large ones only.
     private func tokenReduction(_ passes: [ResolvedPass]) throws(RenderError) -> TokenReductionPlan? {
         guard let wanted = request.tokenReduction else { return nil }
-        let inputs = passes.flatMap { resolved -> [TokenReductionPlan.Input] in
-            let pass = resolved.pass
-            func input(_ height: Int, _ width: Int, _ usesHiDiffusion: Bool) -> TokenReductionPlan.Input {
-                TokenReductionPlan.Input(
-                    height: height, width: width, hasWindows: usesHiDiffusion && request.hiDiffusionSettings.windows)
-            }
-            guard let cut = resolved.cut else { return [input(pass.latentHeight, pass.latentWidth, pass.hiDiffusionInDetail)] }
-            let views = input(cut.views.windowHeight, cut.views.windowWidth, pass.hiDiffusionInDetail)
-            let patches = input(cut.grid.patchHeight, cut.grid.patchWidth, pass.hiDiffusionInStructure)
-            return pass.structureCalls > 0 ? [patches, views] : [views]
+        let inputs = passes.flatMap(\.phaseInputs)
+        let stages = inputs.map { input in
+            hiDiffusionFamily.map { input.stages($0, request.hiDiffusionSettings, native: native) }
+                ?? input.calls.map { _ in .plain }
         }
-        // A range of the steps must hold a call of one pass at least: of that with the most.
-        let calls = passes.map(\.pass.executedCalls).max() ?? 0
-        return try TokenReductionPlan(wanted, model: model, calls: calls, inputs: inputs)
+        return try TokenReductionPlan(
+            wanted, model: model, passCount: passes.count,
+            inputs: zip(inputs, stages).map {
+                TokenReductionPlan.Input(
+                    phase: $0, stages: $1, hasWindows: $0.usesHiDiffusion && request.hiDiffusionSettings.windows)
+            })
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {
@@ -159,43 +156,6 @@ struct PlanResolution {
         return isNear && max(latentWidth, latentHeight) <= 2 * native ? .direct : model.recommended.method
     }
 
-    /// `on` must not be ignored in silence.
-    private func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
-        guard request.hiDiffusion == .on, !used else { return }
-        guard hiDiffusionFamily != nil else {
-            throw RenderError(
-                .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
-        }
-        let needed = (3 * native + 1) / 2 * model.scaleFactor
-        let side =
-            model.scaleFactor * (cut.map { min($0.views.windowHeight, $0.views.windowWidth) } ?? min(latentHeight, latentWidth))
-        throw RenderError(
-            .invalidRequest,
-            "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
-                + (cut == nil ? "choose a larger picture" : "choose a larger patch or the method direct")
-                + ", or --hidiffusion off.")
-    }
-
-    /// Settings of HiDiffusion that no call looks at.
-    private func checkThresholdsAreUsed(_ used: Bool) throws(RenderError) {
-        let settings = request.hiDiffusionSettings
-        guard settings != .published else { return }
-        guard used else {
-            throw RenderError(
-                .invalidRequest,
-                "HiDiffusion is off here, so its switches and thresholds would have no effect: leave them out, or choose the method direct "
-                    + "and a picture of 1.5 times the native size or more.")
-        }
-        let hasThresholds = settings.t1 != nil || settings.t2 != nil || settings.aggressive != nil
-        let unread: String? =
-            !settings.raunet && hasThresholds
-            ? "RAU-Net's thresholds have no effect while it is off"
-            : settings.aggressive != nil && hiDiffusionFamily != .sdxl
-                ? "The aggressive threshold belongs to the recipe sdxl"
-                : settings.t2 != nil && hiDiffusionFamily == .sdxlTurbo ? "The recipe sdxl_turbo has no threshold T2" : nil
-        if let unread { throw RenderError(.invalidRequest, "\(unread): leave it out.") }
-    }
-
     private func notes(_ passes: [ResolvedPass]) -> [String] {
         var notes = model.source.assumptions
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
@@ -207,6 +167,14 @@ struct PlanResolution {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
         }
+        let windowed = passes.flatMap(\.phaseInputs).filter(\.usesHiDiffusion)
+        if request.hiDiffusionSettings.windows, let level = model.windowLevel,
+            windowed.contains(where: { $0.hasOddMap(level: level) })
+        {
+            notes.append(
+                "HiDiffusion resizes feature maps with an odd side for its windows, which blurs them a little: choose multiples of "
+                    + "\(2 * level * model.scaleFactor) px, or --hidiffusion-window-attn off")
+        }
         return notes
     }
 }
@@ -217,16 +185,6 @@ extension PlanResolution {
     var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
 
     var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
-
-    /// A recipe of HiDiffusion that is not the model's.
-    private func checkRecipe() throws(RenderError) {
-        if let family = request.hiDiffusionFamily, family.windowBlockCount != model.windowBlockCount {
-            throw RenderError(
-                .invalidRequest,
-                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.family.title): choose "
-                    + "--hidiffusion-family auto.")
-        }
-    }
 
     /// The prompts' rows; each phase's own scale decides whether it is guided.
     private func resolvedText(

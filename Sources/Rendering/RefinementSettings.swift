@@ -13,6 +13,16 @@ public enum Upscaler: String, Sendable, CaseIterable {
     /// The decoded picture, by Lanczos with three lobes, encoded again.
     case lanczos
 
+    /// Reads our names and A1111's, in any case.
+    public init?(named name: String) {
+        guard
+            let known = Self.allCases.first(where: {
+                [$0.rawValue, $0.label].contains { $0.lowercased() == name.lowercased() }
+            })
+        else { return nil }
+        self = known
+    }
+
     /// How A1111's web UI calls it.
     var label: String {
         switch self {

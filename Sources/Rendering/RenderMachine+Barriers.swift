@@ -12,7 +12,7 @@ extension RenderMachine {
         let overall = before + (phase == .detail ? step + pass.pass.structureCalls : step)
         expectedTasks = works.count
         return Barrier(
-            phase: phase, step: step, stepCount: count,
+            phase: phase, stage: passIndex, stageCount: resolved.passes.count, step: step, stepCount: count,
             tasks: works.enumerated().map { index, work in
                 RenderTask(phase: phase, step: overall, index: index, contextHash: context.hash, work: work)
             }, context: context)
@@ -112,7 +112,8 @@ extension RenderMachine {
         }
         unetPlan.tokens =
             plan.tokenReduction?.tokens(
-                (step - pass.pass.firstCall, pass.pass.executedCalls), key: (plan.seed, pass.drawOffset + step),
+                (step - pass.pass.firstCall, pass.pass.executedCalls, isLater: passIndex > 0),
+                key: (plan.seed, pass.drawOffset + step),
                 corner: shown.view.map { ($0.top, $0.left) } ?? (0, 0), isShrunk: unetPlan.rad || unetPlan.pool) ?? .none
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)

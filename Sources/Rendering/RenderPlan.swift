@@ -87,7 +87,7 @@ public struct RenderPlan: Sendable, Equatable {
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
         if let source { lines.append(source.line(calls: calls)) }
         lines.append(hiDiffusionLine)
-        lines += tokenReduction?.summaryLines(calls: calls - firstCall) ?? []
+        lines += tokenReduction?.summaryLines(calls: passes.map(\.executedCalls)) ?? []
         lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -145,7 +145,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_settings"] = hiDiffusionFamily == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }
         object["passes"] = .array(passes.map(\.json))
-        object["token_reduction"] = tokenReduction?.json(calls: calls - firstCall)
+        object["token_reduction"] = tokenReduction?.json(calls: passes.map(\.executedCalls))
         if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)

@@ -128,6 +128,9 @@ public enum TaskOutput: Sendable, Equatable {
 /// The tasks between two merges.
 public struct Barrier: Sendable, Equatable {
     public var phase: RenderPhase
+    /// The place of the pass it belongs to, zero-based, and how many passes the render has.
+    public var stage: Int
+    public var stageCount: Int
     /// Zero-based within the phase, and how many steps the phase has.
     public var step: Int
     public var stepCount: Int

@@ -1,5 +1,4 @@
 public import Acceleration
-import StrictJSON
 
 /// What a user asks for to make the U-Net work on fewer tokens: token merging, token downsampling, or both at different levels.
 /// Which transformer blocks that reaches depends on the model.
@@ -10,6 +9,8 @@ public struct TokenReductionRequest: Sendable, Equatable {
         public var ratio: Double
         /// The share of the last call; the ratio moves there in equal steps. nil keeps it.
         public var finalRatio: Double?
+        /// The share in the stages behind the first, A1111's ratio for the hires pass; nil is the same as in the first.
+        public var laterRatio: Double?
         /// Sides of the cells, each with one destination (`sx`, `sy`).
         public var cellWidth = 2
         public var cellHeight = 2
@@ -24,7 +25,10 @@ public struct TokenReductionRequest: Sendable, Equatable {
         public init(ratio: Double) { self.ratio = ratio }
 
         /// Whether nothing is merged at any call.
-        var isOff: Bool { ratio == 0 && (finalRatio ?? 0) == 0 }
+        var isOff: Bool { highestRatio == 0 }
+
+        /// The largest share of any call.
+        var highestRatio: Double { max(ratio, finalRatio ?? 0, laterRatio ?? 0) }
     }
 
     /// Token downsampling (ToDo) in the words of kohya's scripts.
@@ -48,8 +52,27 @@ public struct TokenReductionRequest: Sendable, Equatable {
     /// The calls of the network that take part, as shares of those that are made: from `start` to below `end`.
     public var start = 0.0
     public var end = 1.0
+    public var stages = Stages.all
+
+    /// Which stages of a picture take part.
+    public enum Stages: String, Sendable, CaseIterable {
+        case all
+        /// All but the first, which is small and decides what the picture shows.
+        case later
+    }
 
     public init() {}
+
+    /// Whether nothing is asked for that would change a call.
+    var isOff: Bool { merging?.isOff ?? true && downsampling?.isOff ?? true }
+
+    /// Without what is said of later stages, for a picture that has none.
+    public var ofOneStage: TokenReductionRequest {
+        var request = self
+        request.stages = .all
+        request.merging?.laterRatio = nil
+        return request
+    }
 
     /// Checks everything that needs no model. Throws `.invalidRequest`.
     func validated() throws(RenderError) {
@@ -71,7 +94,12 @@ public struct TokenReductionRequest: Sendable, Equatable {
 
 extension TokenReductionRequest.Merging {
     fileprivate func validated() throws(RenderError) {
-        for ratio in [ratio, finalRatio ?? ratio] where !(0...1).contains(ratio) {
+        guard finalRatio == nil || laterRatio == nil else {
+            throw RenderError(
+                .invalidRequest,
+                "Token merging is told both a final ratio and one for later stages: leave one out.")
+        }
+        for ratio in [ratio, finalRatio ?? ratio, laterRatio ?? ratio] where !(0...1).contains(ratio) {
             throw RenderError(.invalidRequest, "A token merging ratio of \(ratio) is not possible: choose 0 to 1.")
         }
         let sides = 1...TokenMerging.cellLimit
@@ -126,129 +154,6 @@ extension TokenReductionRequest.Downsampling {
                 .invalidRequest,
                 "\(factors.count) token downsampling factors do not fit a depth of \(maximumDepth): give one factor, or one for each "
                     + "level.")
-        }
-    }
-}
-
-// MARK: - JSON
-
-extension TokenReductionRequest {
-    /// The request's own object, with absent keys for defaults.
-    var json: JSONValue {
-        var object = JSONObject()
-        object["merging"] = merging?.json
-        object["downsampling"] = downsampling?.json
-        object["start"] = .number(start)
-        object["end"] = .number(end)
-        return .object(object)
-    }
-
-    /// nil for anything but such an object, also for keys that are not known.
-    init?(json: JSONValue) {
-        self.init()
-        guard let object = json.objectValue, object.keys.allSatisfy(["merging", "downsampling", "start", "end"].contains)
-        else { return nil }
-        if let value = object["merging"] {
-            guard let merging = Merging(json: value) else { return nil }
-            self.merging = merging
-        }
-        if let value = object["downsampling"] {
-            guard let downsampling = Downsampling(json: value) else { return nil }
-            self.downsampling = downsampling
-        }
-        guard let start = object["start"]?.doubleValue, let end = object["end"]?.doubleValue else { return nil }
-        (self.start, self.end) = (start, end)
-    }
-}
-
-extension TokenReductionRequest.Merging {
-    fileprivate var json: JSONValue {
-        var object = JSONObject()
-        object["ratio"] = .number(ratio)
-        object["final_ratio"] = finalRatio.map { .number($0) }
-        object["sx"] = .integer(Int64(cellWidth))
-        object["sy"] = .integer(Int64(cellHeight))
-        object["max_downsample"] = maximumDownsample.map { .integer(Int64($0)) }
-        object["levels"] = levels.map { .array($0.map { .integer(Int64($0)) }) }
-        object["layers"] = .array(parts.names.map { .string($0) })
-        object["destinations"] = .string(destinations.rawValue)
-        object["queries_only"] = .bool(queriesOnly)
-        return .object(object)
-    }
-
-    private static let keys: Set<String> = [
-        "ratio", "final_ratio", "sx", "sy", "max_downsample", "levels", "layers", "destinations", "queries_only",
-    ]
-
-    fileprivate init?(json: JSONValue) {
-        guard let object = json.objectValue, object.keys.allSatisfy(Self.keys.contains),
-            let ratio = object["ratio"]?.doubleValue, let width = object["sx"]?.intValue,
-            let height = object["sy"]?.intValue,
-            let parts = object["layers"]?.arrayValue.flatMap({
-                TokenMerging.Parts(names: $0.map { $0.stringValue ?? "" })
-            }),
-            let destinations = object["destinations"]?.stringValue.flatMap({ TokenMerging.Destinations(rawValue: $0) }),
-            let queriesOnly = object["queries_only"]?.boolValue
-        else { return nil }
-        self.init(ratio: ratio)
-        (cellWidth, cellHeight, self.parts) = (width, height, parts)
-        (self.destinations, self.queriesOnly) = (destinations, queriesOnly)
-        if let value = object["final_ratio"] {
-            guard let number = value.doubleValue else { return nil }
-            finalRatio = number
-        }
-        if let value = object["max_downsample"] {
-            guard let number = value.intValue else { return nil }
-            maximumDownsample = number
-        }
-        if let value = object["levels"] {
-            guard let list = value.arrayValue, list.allSatisfy({ $0.intValue != nil }) else { return nil }
-            levels = list.compactMap(\.intValue)
-        }
-    }
-}
-
-extension TokenReductionRequest.Downsampling {
-    fileprivate var json: JSONValue {
-        var object = JSONObject()
-        object["factors"] = .array(factors.map { .number($0) })
-        object["max_depth"] = maximumDepth.map { .integer(Int64($0)) }
-        object["method"] = .string(interpolation.rawValue)
-        object["scope"] = .string(scope.rawValue)
-        return .object(object)
-    }
-
-    fileprivate init?(json: JSONValue) {
-        guard let object = json.objectValue,
-            object.keys.allSatisfy(["factors", "max_depth", "method", "scope"].contains),
-            let list = object["factors"]?.arrayValue, list.count <= TokenPlan.levels.count,
-            list.allSatisfy({ $0.doubleValue != nil }),
-            let interpolation = object["method"]?.stringValue.flatMap({ TokenDownsampling.Interpolation(rawValue: $0) }),
-            let scope = object["scope"]?.stringValue.flatMap({ TokenDownsampling.Scope(rawValue: $0) })
-        else { return nil }
-        self.init(factors: list.compactMap(\.doubleValue))
-        (self.interpolation, self.scope) = (interpolation, scope)
-        if let value = object["max_depth"] {
-            guard let number = value.intValue else { return nil }
-            maximumDepth = number
-        }
-    }
-}
-
-extension TokenMerging.Parts {
-    private static let named: [(name: String, part: TokenMerging.Parts)] = [
-        ("attention", .attention), ("cross", .textAttention), ("mlp", .feedForward),
-    ]
-
-    /// The parts by the names that requests and the command line have for them.
-    public var names: [String] { Self.named.filter { contains($0.part) }.map(\.name) }
-
-    /// nil for a name that is not known, or that comes twice.
-    public init?(names: [String]) {
-        self = []
-        for name in names {
-            guard let part = Self.named.first(where: { $0.name == name })?.part, !contains(part) else { return nil }
-            insert(part)
         }
     }
 }

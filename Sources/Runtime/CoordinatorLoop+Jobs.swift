@@ -258,8 +258,9 @@ extension CoordinatorLoop {
         publish(
             .progress(
                 JobProgress(
-                    phase: barrier.phase, step: barrier.step, stepCount: barrier.stepCount, tasksDone: job.tasksDone,
-                    tasksTotal: plan.taskCount, workers: machine.workerCount, elapsed: elapsed.duration,
+                    stage: barrier.stage, stageCount: barrier.stageCount, phase: barrier.phase, step: barrier.step,
+                    stepCount: barrier.stepCount, tasksDone: job.tasksDone, tasksTotal: plan.taskCount,
+                    workers: machine.workerCount, elapsed: elapsed.duration,
                     estimatedRemaining: remaining)), of: id)
     }
 
@@ -329,6 +330,7 @@ extension JobNote.Progress {
         self.init(
             phase: progress.phase, step: progress.step, stepCount: progress.stepCount, tasksDone: progress.tasksDone,
             tasksTotal: progress.tasksTotal, workers: progress.workers)
+        (stage, stageCount) = (progress.stage, progress.stageCount)
         elapsedSeconds = progress.elapsed / .seconds(1)
         remainingSeconds = progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) }
     }

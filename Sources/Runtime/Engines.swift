@@ -32,6 +32,9 @@ package struct EngineBarrier: Sendable {
     package var phase: String
     /// For the header, where people read dumps.
     package var phaseNumber: UInt8
+    /// Which of the picture's stages it belongs to, zero-based, and how many there are.
+    package var stage: Int
+    package var stageCount: Int
     package var step: Int
     /// Steps of the phase.
     package var stepCount: Int
@@ -41,11 +44,13 @@ package struct EngineBarrier: Sendable {
     package var context: EncodedPart
 
     package init(
-        phase: String, phaseNumber: UInt8, step: Int, stepCount: Int, tasks: [EngineTask], contextHash: String,
-        context: EncodedPart
+        phase: String, phaseNumber: UInt8, stage: Int = 0, stageCount: Int = 1, step: Int, stepCount: Int,
+        tasks: [EngineTask], contextHash: String, context: EncodedPart
     ) {
         self.phase = phase
         self.phaseNumber = phaseNumber
+        self.stage = stage
+        self.stageCount = stageCount
         self.step = step
         self.stepCount = stepCount
         self.tasks = tasks

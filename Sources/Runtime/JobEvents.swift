@@ -15,6 +15,9 @@ public struct JobPlan: Sendable, Equatable {
 
 /// How far a job is.
 public struct JobProgress: Sendable, Equatable {
+    /// The stage, from 0, and how many the picture has: 1 where it is made in one go.
+    public var stage: Int
+    public var stageCount: Int
     /// The name of the phase: encode, denoise, structure, detail, decode.
     public var phase: String
     /// The step within the phase, from 0, and how many there are.

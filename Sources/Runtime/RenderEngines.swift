@@ -138,7 +138,8 @@ struct RenderEngine: JobEngine {
         }
         return EngineBarrier(
             phase: barrier.phase.rawValue, phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
-            step: barrier.step, stepCount: barrier.stepCount, tasks: tasks, contextHash: barrier.context.hash.hex,
+            stage: barrier.stage, stageCount: barrier.stageCount, step: barrier.step, stepCount: barrier.stepCount,
+            tasks: tasks, contextHash: barrier.context.hash.hex,
             context: EncodedPart(metadata: context.metadata, payload: context.payload))
     }
 }

@@ -139,7 +139,8 @@ struct MethodOptions: ParsableArguments {
         }
         request.stages = try stages.map { text throws(CommandFailure) in try Self.stages(text) }
         request.refinement.upscaler = try hiresUpscaler.map { word throws(CommandFailure) in
-            try RequestOptions.choice(word, "hires-upscaler")
+            if let upscaler = Upscaler(named: word) { return upscaler }
+            return try RequestOptions.choice(word, "hires-upscaler")
         }
         request.refinement.strength = denoisingStrength
         request.refinement.steps = hiresSteps

@@ -18,7 +18,8 @@ extension ProgressView {
 extension ProgressSnapshot {
     init(_ progress: JobProgress) {
         self.init(
-            phase: TerminalText.printable(progress.phase), step: progress.step + 1, stepCount: progress.stepCount,
+            stage: progress.stage + 1, stageCount: progress.stageCount, phase: TerminalText.printable(progress.phase),
+            step: progress.step + 1, stepCount: progress.stepCount,
             patchesDone: progress.tasksDone, patchCount: progress.tasksTotal, workers: progress.workers,
             secondsLeft: progress.estimatedRemaining.map { $0 / .seconds(1) })
     }

@@ -2,6 +2,9 @@ import CSystem
 
 /// How far a job is, as the progress display needs it.
 struct ProgressSnapshot: Sendable, Equatable {
+    /// Counted from 1; a picture made in one go has one.
+    var stage = 1
+    var stageCount = 1
     var phase: String
     /// Counted from 1 within the phase.
     var step: Int
@@ -50,7 +53,8 @@ struct ProgressView {
             write("\r\u{1B}[K" + Self.bar(snapshot, columns: columns))
             barIsShown = true
         case .lines:
-            let step = "\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"
+            let stage = snapshot.stageCount > 1 ? "stage \(snapshot.stage) of \(snapshot.stageCount), " : ""
+            let step = stage + "\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"
             if step != lastStep { write("\(step), \(Self.details(snapshot))\n") }
             lastStep = step
         }
@@ -77,9 +81,11 @@ struct ProgressView {
         return parts.joined(separator: ", ")
     }
 
-    /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job.
+    /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job. Pictures
+    /// made in stages have `2/3 ` before it.
     static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
-        let head = "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
+        let stage = snapshot.stageCount > 1 ? "\(snapshot.stage)/\(snapshot.stageCount) " : ""
+        let head = stage + "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
         let tail = " " + details(snapshot)
         // One column stays free: a full line wraps on some terminals.
         let room = columns - 1 - head.count - tail.count - 2

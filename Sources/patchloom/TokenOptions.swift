@@ -13,6 +13,11 @@ struct TokenOptions: ParsableArguments {
     var tomeFinalRatio: Double?
 
     @Option(
+        name: [.customLong("tome-hires-ratio"), .customLong("token-merging-ratio-hr")], parsing: .unconditional,
+        help: ArgumentHelp("The share in the stages behind the first (default: --tome-ratio).", valueName: "ratio"))
+    var tomeHiresRatio: Double?
+
+    @Option(
         parsing: .unconditional,
         help: ArgumentHelp("Width of the cells of which one token stays in any case (default: 2).", valueName: "tokens"))
     var tomeSx: Int?
@@ -63,8 +68,20 @@ struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "keys_values, or all for the queries too, whose results are enlarged again (default: keys_values).",
+            valueName: "scope"))
+    var todoScope: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Steps with fewer tokens, as shares of all, such as 0:0.8 (default: 0:1).", valueName: "start:end"))
     var tokenSteps: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "all, or later: only the stages behind the first, which decides what the picture shows (default: all).",
+            valueName: "stages"))
+    var tokenStages: String?
 
     /// Puts what was asked for into a request.
     func apply(to request: inout RenderRequest) throws(CommandFailure) {
@@ -72,18 +89,21 @@ struct TokenOptions: ParsableArguments {
         tokens.merging = try merging()
         tokens.downsampling = try downsampling()
         guard tokens.merging != nil || tokens.downsampling != nil else {
-            guard tokenSteps == nil else {
-                throw CommandFailure(.usage, "--token-steps belongs to --tome-ratio or --todo-factor: give one of them.")
+            guard tokenSteps == nil, tokenStages == nil else {
+                throw CommandFailure(
+                    .usage, "--token-steps and --token-stages belong to --tome-ratio or --todo-factor: give one of them.")
             }
             return
         }
+        if let tokenStages { tokens.stages = try RequestOptions.choice(tokenStages, "token-stages") }
         if let tokenSteps { (tokens.start, tokens.end) = try Self.range(tokenSteps) }
         request.tokenReduction = tokens
     }
 
     private func merging() throws(CommandFailure) -> TokenReductionRequest.Merging? {
         let others: [(String, Bool)] = [
-            ("final-ratio", tomeFinalRatio != nil), ("sx", tomeSx != nil), ("sy", tomeSy != nil),
+            ("final-ratio", tomeFinalRatio != nil), ("hires-ratio", tomeHiresRatio != nil), ("sx", tomeSx != nil),
+            ("sy", tomeSy != nil),
             ("max-downsample", tomeMaxDownsample != nil), ("levels", tomeLevels != nil), ("layers", tomeLayers != nil),
             ("destinations", tomeDestinations != nil), ("queries-only", tomeQueriesOnly),
         ]
@@ -92,7 +112,7 @@ struct TokenOptions: ParsableArguments {
             throw CommandFailure(.usage, "--tome-\(other.0) belongs to --tome-ratio: give that too.")
         }
         var merging = TokenReductionRequest.Merging(ratio: tomeRatio)
-        merging.finalRatio = tomeFinalRatio
+        (merging.finalRatio, merging.laterRatio) = (tomeFinalRatio, tomeHiresRatio)
         merging.cellWidth = tomeSx ?? merging.cellWidth
         merging.cellHeight = tomeSy ?? merging.cellHeight
         merging.maximumDownsample = tomeMaxDownsample
@@ -119,14 +139,16 @@ struct TokenOptions: ParsableArguments {
 
     private func downsampling() throws(CommandFailure) -> TokenReductionRequest.Downsampling? {
         guard !todoFactor.isEmpty else {
-            guard todoMaxDepth == nil, todoMethod == nil else {
-                throw CommandFailure(.usage, "--todo-max-depth and --todo-method belong to --todo-factor: give that too.")
+            guard todoMaxDepth == nil, todoMethod == nil, todoScope == nil else {
+                throw CommandFailure(
+                    .usage, "--todo-max-depth, --todo-method and --todo-scope belong to --todo-factor: give that too.")
             }
             return nil
         }
         var downsampling = TokenReductionRequest.Downsampling(factors: todoFactor)
         downsampling.maximumDepth = todoMaxDepth
         if let todoMethod { downsampling.interpolation = try RequestOptions.choice(todoMethod, "todo-method") }
+        if let todoScope { downsampling.scope = try RequestOptions.choice(todoScope, "todo-scope") }
         return downsampling
     }
 

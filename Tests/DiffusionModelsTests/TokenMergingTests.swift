@@ -139,9 +139,9 @@ import Testing
     @Test func mergingAndUnmergingFit() {
         var generator = SeededGenerator(seed: 3)
         for round in 0..<40 {
-            let (height, width) = (Int.random(in: 2...24, using: &generator), Int.random(in: 2...24, using: &generator))
+            let (height, width) = (Int.random(in: 2...40, using: &generator), Int.random(in: 2...40, using: &generator))
             let cells = MergeCells(
-                height: height, width: width, cellHeight: .random(in: 1...2, using: &generator),
+                height: height, width: width, cellHeight: .random(in: 1...4, using: &generator),
                 cellWidth: .random(in: 2...4, using: &generator))
             guard cells.count > 0 else { continue }
             var numbers = TestNumbers(seed: UInt64(round))

@@ -34,6 +34,21 @@ extension EndToEnd {
             #expect(one.pixels == three.pixels)
         }
 
+        /// Where stages have phases and steps of the same name, only the stage tells them apart.
+        @Test func progressNamesTheStage() async throws {
+            let folder = try Folder()
+            let options = ["--method", "cut", "--stages", "1.5", "--hires-upscaler", "latent", "--denoising-strength", "0.25"]
+            let program = try Program(
+                ["render"] + Self.subject + options + ["--workers", "1", "-o", folder.file("a.png")], in: folder)
+            defer { program.end() }
+            try #require(try await program.wait().code == 0, "\(program.errorLines)")
+            for part in [
+                "stage 1 of 2, structure step 1 of ", "stage 1 of 2, detail step 1 of ", "stage 2 of 2, detail step 1 of 1, ",
+            ] {
+                #expect(program.errorLines.contains { $0.hasPrefix(part) }, "\(part) in \(program.errorLines)")
+            }
+        }
+
         @Test func planAndPictureSayWhatIsDone() async throws {
             let folder = try Folder()
             let plan = try Program(["plan", "--json"] + Self.subject, in: folder)

@@ -40,6 +40,20 @@ extension EndToEnd {
                 }, "\(tomesd.outputLines)")
         }
 
+        /// A1111 has a ratio of its own for the hires pass; ToDo can be left to that pass too.
+        @Test func laterStagesHaveTheirOwn() async throws {
+            func plan(_ options: [String]) async throws -> Program {
+                let picture = ["plan", "-p", "an apple", "-W", "256", "-H", "256", "--method", "hires", "--json"]
+                return try await CommandTests.run(picture + options, in: try Folder())
+            }
+            let ratio = try await plan(["--token-merging-ratio", "0", "--token-merging-ratio-hr", "0.5"])
+            let tokens = try #require(CommandTests.json(ratio)["token_reduction"])
+            #expect(tokens["later_ratio"]?.doubleValue == 0.5 && tokens["calls"]?.arrayValue?.count == 2)
+            let later = try await plan(["--todo-factor", "2", "--todo-scope", "all", "--token-stages", "later"])
+            let calls = try #require(CommandTests.json(later)["token_reduction"]?["calls"]?.arrayValue)
+            #expect(calls[0] == [0, 0] && calls[1].arrayValue?.last?.intValue ?? 0 > 0)
+        }
+
         @Test func wrongSettingsAreNamedInOneLine() async throws {
             let wrong: [([String], String)] = [
                 (["--tome-sx", "2"], "--tome-ratio"), (["--tome-queries-only"], "--tome-ratio"),
@@ -52,6 +66,13 @@ extension EndToEnd {
                 (["--tome-ratio", "0.5", "--tome-destinations", "best"], "fixed, random"),
                 (["--todo-factor", "2", "--todo-method", "area"], "nearest, nearest-exact"),
                 (["--todo-factor", "2", "--token-steps", "half"], "0:0.8"),
+                (["--todo-factor", "2", "--todo-scope", "queries"], "keys_values, all"),
+                (["--todo-scope", "all"], "--todo-factor"),
+                (["--todo-factor", "2", "--token-stages", "first"], "all, later"),
+                (["--token-stages", "later"], "--tome-ratio"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "2"], "2.0"), (["--tome-hires-ratio", "0.5"], "--tome-ratio"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2", "--tome-final-ratio", "0.3"], "leave one out"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2"], "made in one"),
             ]
             for (options, word) in wrong {
                 let program = try await plan(options)

@@ -53,9 +53,10 @@ import Testing
     }
 
     /// The full set of reference cases, where it is at hand. None is left out.
-    @Test(.enabled(if: Fixtures.sharedGolden != nil)) func everyReferenceCasePasses() throws {
+    @Test(.enabled(if: Fixtures.sharedGolden != nil), arguments: [BackendChoice.onednn, .openblas])
+    func everyReferenceCasePasses(backend: BackendChoice) throws {
         let golden = try #require(Fixtures.sharedGolden)
-        let runner = try GoldenRunner(backend: .auto, threads: 1)
+        let runner = try GoldenRunner(backend: backend, threads: 1)
         var passed = 0
         for folder in try GoldenRunner.caseFolders(below: golden.appendingPathComponent("cases").path) {
             let result = runner.run(folder)

@@ -20,6 +20,8 @@ enum SampleMessages {
         var progress = JobNote.Progress(phase: "detail", step: 3, stepCount: 25, tasksDone: 40, tasksTotal: 900, workers: 2)
         progress.elapsedSeconds = 1.5
         progress.remainingSeconds = 2.25
+        var staged = progress
+        (staged.stage, staged.stageCount) = (1, 3)
         return [
             hello,
             .hello(Hello(build: "patchloom 0.1", instance: UniqueID(high: 3, low: 4), host: "a", name: "client")),
@@ -48,7 +50,8 @@ enum SampleMessages {
             .submit(Submit(request: ["prompt": "an apple"], model: digest)),
             .submitted(Submitted(position: 1)),
             .jobEvent(.queued(position: 2)), .jobEvent(.started(summary: ["512 x 512"], taskCount: 900)),
-            .jobEvent(.progress(progress)), .jobEvent(.waiting("no worker")), .jobEvent(.failed(exitCode: 1, text: "numeric")),
+            .jobEvent(.progress(progress)), .jobEvent(.progress(staged)), .jobEvent(.waiting("no worker")),
+            .jobEvent(.failed(exitCode: 1, text: "numeric")),
             .jobResult(ResultChunk(index: 0, count: 1, totalBytes: 3, details: ["width": 8], payload: [1, 2, 3])),
             .jobCancel,
         ]

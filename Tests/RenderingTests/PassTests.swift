@@ -106,9 +106,13 @@ import Testing
             ),
             ("would have no effect", { ($0.width, $0.height, $0.hiDiffusionSettings.t1) = (128, 128, 0.3) }),
             ("would have no effect", { ($0.hiDiffusion, $0.hiDiffusionSettings.raunet) = (.off, false) }),
-            ("belongs to the recipe sdxl", { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }),
+            ("recipe sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionFamily) = (.off, .sd15) }),
             (
-                "have no effect while it is off",
+                "aggressive has no effect outside the recipe sdxl",
+                { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }
+            ),
+            (
+                "T1 has no effect while RAU-Net is off",
                 { ($0.method, $0.hiDiffusionSettings.raunet, $0.hiDiffusionSettings.t1) = (.direct, false, 0.3) }
             ),
             ("--strength", { ($0.method, $0.source, $0.refinement.strength) = (.cut, picture, 0.5) }),
@@ -134,6 +138,49 @@ import Testing
         for (part, change) in cases {
             #expect(refusal(change)?.contains(part) == true, "\(part): \(refusal(change) ?? "taken")")
         }
+    }
+
+    /// SDXL's recipe reads other thresholds below four times the native size than from there on. A published value may be said.
+    @Test func thresholdsThatNoCallReadsAreRefused() throws {
+        let model = try ModelDescription(source: GoldenModels.sdxl())
+        func refusal(_ side: Int, _ change: (inout HiDiffusionSettings) -> Void) -> String? {
+            var request = RenderRequest()
+            (request.width, request.height, request.method, request.steps) = (side, side, .direct, 10)
+            request.hiDiffusionFamily = .sdxl
+            change(&request.hiDiffusionSettings)
+            do {
+                _ = try RenderMachine(request: request, model: model)
+                return nil
+            } catch { return error.message }
+        }
+        let (small, large) = (2 * model.nativeSize, 4 * model.nativeSize)
+        #expect(refusal(small) { $0.t2 = 0.3 }?.contains("unless --hidiffusion-aggressive is 0") == true)
+        #expect(refusal(small) { ($0.t2, $0.aggressive) = (0.3, 0) } == nil)
+        #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 0.16) } == nil)
+        #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 1) }?.contains("other thresholds") == true)
+        #expect(refusal(large) { $0.aggressive = 0.2 }?.contains("four times the native size") == true)
+        #expect(refusal(large) { ($0.t1, $0.t2) = (0.7, 0.3) } == nil)
+    }
+
+    @Test func oddMapsInWindowsAreNoted() throws {
+        func notes(_ side: Int, _ windows: Bool = true) throws -> [String] {
+            try machine(
+                request {
+                    ($0.width, $0.height, $0.method) = (side, 256, .direct)
+                    $0.hiDiffusionSettings.windows = windows
+                }
+            ).plan.notes
+        }
+        #expect(try notes(264).contains { $0.contains("multiples of 16 px") })
+        #expect(try notes(256) == [] && notes(264, false) == [])
+    }
+
+    @Test func upscalersHaveA1111sNamesToo() {
+        for (name, upscaler) in [
+            ("Lanczos", Upscaler.lanczos), ("latent", .latent), ("Latent (bicubic)", .latentBicubic),
+            ("latent-nearest", .latentNearest), ("Latent (nearest-exact)", .latentNearest),
+        ] { #expect(Upscaler(named: name) == upscaler, "\(name)") }
+        #expect(Upscaler(named: "ESRGAN_4x") == nil)
     }
 
     @Test func autoMakesPicturesInStages() throws {

@@ -3,6 +3,7 @@ import PatchGeometry
 import Rendering
 import Samplers
 import StrictJSON
+import TestSupport
 import Testing
 
 @Suite struct RequestTests {
@@ -27,7 +28,21 @@ import Testing
         $0.hiDiffusionFamily = .sdxlPlayground
     }
 
-    @Test(arguments: [RenderRequest(), full])
+    /// What belongs to pictures in stages and to HiDiffusion, with everything set.
+    private static let staged = request {
+        ($0.width, $0.height, $0.steps, $0.method) = (1024, 512, 12, .cut)
+        ($0.stages, $0.structure, $0.blending, $0.jitter) = ([1, 2.5], .whole, .feather, 8)
+        $0.refinement.upscaler = .latentBicubic
+        ($0.refinement.strength, $0.refinement.steps, $0.refinement.tiled) = (0.85, 20, true)
+        $0.hiDiffusion = .on
+        ($0.hiDiffusionSettings.raunet, $0.hiDiffusionSettings.windows) = (true, false)
+        ($0.hiDiffusionSettings.t1, $0.hiDiffusionSettings.t2, $0.hiDiffusionSettings.aggressive) = (0.4, 0, 1)
+        $0.tokenReduction = TokenReductionRequest()
+        $0.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: 0.5)
+        $0.tokenReduction?.merging?.destinations = .random
+    }
+
+    @Test(arguments: [RenderRequest(), full, staged])
     func roundTrip(_ request: RenderRequest) throws {
         let bytes = request.json.canonicalBytes()
         #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
@@ -83,6 +98,13 @@ import Testing
             ("detail_cfg_scale", "7"), ("guidance_rescale", .null), ("clip_skip", .number(1.5)), ("original_size", [512, 512]),
             ("original_size", ["width": 512]), ("target_size", ["width": 512, "height": "512"]),
             ("crop_top_left", ["top": 0, "left": 0, "right": 0]), ("hidiffusion_family", "flux"),
+            ("stages", 2), ("stages", ["2"]), ("stages", [.null]), ("stages", .array([JSONValue](repeating: 1, count: 9))),
+            ("structure", "half"), ("blend", "linear"), ("jitter", .number(0.5)),
+            ("refinement", []), ("refinement", ["upscaler": "esrgan"]), ("refinement", ["strength": "0.5"]),
+            ("refinement", ["steps": .number(1.5)]), ("refinement", ["tiled": 1]), ("refinement", ["scale": 2]),
+            ("hidiffusion_settings", true), ("hidiffusion_settings", ["raunet": 0]), ("hidiffusion_settings", ["t1": "0.4"]),
+            ("hidiffusion_settings", ["window_attn": .null]), ("hidiffusion_settings", ["t3": 1]),
+            ("token_reduction", "tome"),
         ]
         for (key, value) in cases {
             var object = JSONObject()
@@ -94,6 +116,31 @@ import Testing
         for json: JSONValue in [.null, [], "request", 7] {
             #expect(refusal { _ = try RenderRequest(json: json) }?.code == .invalidRequest)
         }
+    }
+
+    /// Random damage to a request as a client sends it: refused in a sentence, or a request that can be written, read and
+    /// resolved without a trap.
+    @Test func damageIsRefusedOrAnotherRequest() throws {
+        let model = try ModelVariant.embedded.get()
+        var sent = Self.staged
+        (sent.refinement.tiled, sent.hiDiffusionSettings.aggressive) = (nil, nil)
+        _ = try RenderMachine(request: sent, model: model)
+        var generator = SeededGenerator(seed: 31)
+        var (refused, read) = (0, 0)
+        for _ in 0..<3000 {
+            let bytes = Mutation.mutate(sent.json.canonicalBytes(), using: &generator)
+            guard let json = try? JSONValue(parsing: bytes, limits: .wire) else { continue }
+            do {
+                let request = try RenderRequest(json: json)
+                #expect(try RenderRequest(json: request.json) == request)
+                _ = try RenderMachine(request: request, model: model)
+                read += 1
+            } catch {
+                #expect(error.isSentence, "\(error)")
+                refused += 1
+            }
+        }
+        #expect(refused > 100 && read > 10, "\(refused) refused, \(read) read")
     }
 
     @Test func numbersBeyondAFloatAreRefused() {

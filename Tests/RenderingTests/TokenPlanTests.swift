@@ -90,6 +90,55 @@ import Weights
         }
     }
 
+    /// The first stage decides what the picture shows; later ones may have a ratio of their own, or all of it.
+    @Test func laterStagesMayDiffer() throws {
+        func hires(_ tokens: TokenReductionRequest) -> RenderRequest {
+            request {
+                ($0.width, $0.height, $0.steps, $0.method, $0.hiDiffusion) = (256, 256, 4, .hires, .off)
+                ($0.stages, $0.refinement.strength, $0.tokenReduction) = (nil, 0.5, tokens)
+            }
+        }
+        func ratios(_ tokens: TokenReductionRequest) throws -> [Double] {
+            try plans(hires(tokens)).map { task in
+                guard case .merging(let method) = task.plan.tokens.reductions[1] else { return 0 }
+                return method.ratio
+            }
+        }
+        #expect(try ratios(tokens(0.5)) == [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+        #expect(try ratios(tokens(0.2) { $0.merging?.laterRatio = 0.6 }) == [0.2, 0.2, 0.2, 0.2, 0.6, 0.6])
+        #expect(try ratios(tokens(0) { $0.merging?.laterRatio = 0.6 }) == [0, 0, 0, 0, 0.6, 0.6])
+        #expect(try ratios(tokens(0.5) { $0.stages = .later }) == [0, 0, 0, 0, 0.5, 0.5])
+        let half = tokens(0.5) { ($0.stages, $0.end) = (.later, 0.5) }
+        #expect(try ratios(half) == [0, 0, 0, 0, 0.5, 0])
+        let plan = try RenderMachine(request: hires(half), model: try ModelVariant.embedded.get()).plan
+        #expect(plan.summaryLines.contains { $0.hasSuffix("in later stages, from 0 to 0.5 of a stage's calls") })
+        #expect(plan.tokenReduction?.parameters.contains { $0 == ("Token stages", "later") } == true)
+        var both = tokens(0.2) { $0.merging?.laterRatio = 0.6 }
+        both.stages = .later
+        #expect(try RenderRequest(json: hires(both).json) == hires(both))
+        #expect(throws: RenderError.self) { try plans(direct(half)) }
+    }
+
+    /// RAU-Net leaves blocks of few tokens alone. Where these are all that was asked for, it is said; where only a level is, it
+    /// is not counted.
+    @Test func whatHiDiffusionKeepsFromActingIsNotClaimed() throws {
+        let model = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))
+        func plan(_ factors: [Double], end: Double, raunet: Bool = true) throws -> TokenReductionPlan? {
+            var wanted = request {
+                ($0.width, $0.height, $0.steps, $0.method, $0.hiDiffusion) = (1536, 1536, 25, .direct, .on)
+                ($0.hiDiffusionSettings.raunet, $0.tokenReduction) = (raunet, tokens(nil, factors) { $0.end = end })
+            }
+            wanted.hiDiffusionFamily = .sdxl
+            return try RenderMachine(request: wanted, model: model).plan.tokenReduction
+        }
+        // The first ten calls are RAU-Net's, and level 4 has 48×48 tokens, shrunk 24×24.
+        let error = renderError { _ = try plan([1, 2], end: 0.4) }
+        #expect(error?.message.contains("fewer than 1024 tokens are left alone") == true, "\(String(describing: error))")
+        #expect(try plan([1, 2], end: 0.4, raunet: false)?.reductions.keys.sorted() == [4])
+        #expect(try plan([1, 2], end: 0.5)?.reductions.keys.sorted() == [4])
+        #expect(try plan([2, 2], end: 0.4)?.reductions.keys.sorted() == [2])
+    }
+
     // MARK: The wire
 
     private static let merging = TokenPlan(
@@ -180,9 +229,14 @@ import Weights
         _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64, hasWindows: Bool = false
     ) throws -> TokenReductionPlan? {
         try request.validated()
+        let phase = PhaseInput(
+            pass: 0, height: side, width: side, usesHiDiffusion: hasWindows, calls: 0..<10, callsOfPass: 10)
         return try TokenReductionPlan(
-            request, model: model, calls: 10,
-            inputs: [TokenReductionPlan.Input(height: side, width: side, hasWindows: hasWindows)])
+            request, model: model, passCount: 1,
+            inputs: [
+                TokenReductionPlan.Input(
+                    phase: phase, stages: [HiDiffusionStage](repeating: .plain, count: 10), hasWindows: hasWindows)
+            ])
     }
 
     /// Levels whose own grid has no cell are not counted; without any other, nothing is left to do.
@@ -193,7 +247,7 @@ import Weights
             let plan = try #require(try Self.resolve(wanted, model, side: side))
             #expect(plan.reductions.keys.sorted() == levels, "\(side)")
         }
-        let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines(calls: 10)
+        let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines(calls: [10])
         #expect(line[0].contains("at level 1, 5 of 16 transformer blocks"), "\(line)")
         let deep = tokens(0.5) { $0.merging?.levels = [8] }
         #expect(throws: RenderError.self) { try Self.resolve(deep, model, side: 8) }

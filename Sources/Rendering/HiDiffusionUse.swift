@@ -1,0 +1,81 @@
+import Acceleration
+import PatchGeometry
+
+// Settings of HiDiffusion must not be ignored in silence.
+
+extension PlanResolution {
+    /// A recipe of HiDiffusion must fit the model. It says what the model is, so it may be given for pictures that are too
+    /// small for HiDiffusion; not where that is switched off.
+    func checkHiDiffusionFamily() throws(RenderError) {
+        guard let family = request.hiDiffusionFamily else { return }
+        guard family.windowBlockCount == model.windowBlockCount else {
+            throw RenderError(
+                .invalidRequest,
+                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.family.title): choose "
+                    + "--hidiffusion-family auto.")
+        }
+        guard request.hiDiffusion != .off else {
+            throw RenderError(
+                .invalidRequest,
+                "HiDiffusion is off, so its recipe \(family.rawValue) would have no effect: leave --hidiffusion-family or "
+                    + "--hidiffusion off out.")
+        }
+    }
+
+    /// `on` needs an input that is large enough.
+    func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
+        guard request.hiDiffusion == .on, !used else { return }
+        guard hiDiffusionFamily != nil else {
+            throw RenderError(
+                .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
+        }
+        let needed = (3 * native + 1) / 2 * model.scaleFactor
+        let side =
+            model.scaleFactor * (cut.map { min($0.views.windowHeight, $0.views.windowWidth) } ?? min(latentHeight, latentWidth))
+        throw RenderError(
+            .invalidRequest,
+            "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
+                + (cut == nil ? "choose a larger picture" : "choose a larger patch or the method direct")
+                + ", or --hidiffusion off.")
+    }
+
+    /// - Parameter inputs: those with HiDiffusion.
+    func checkHiDiffusionSettingsAreUsed(_ inputs: [PhaseInput]) throws(RenderError) {
+        let settings = request.hiDiffusionSettings
+        guard settings != .published else { return }
+        guard !inputs.isEmpty else {
+            throw RenderError(
+                .invalidRequest,
+                "HiDiffusion is off here, so its switches and thresholds would have no effect: leave them out, or choose the method direct "
+                    + "and a picture of 1.5 times the native size or more.")
+        }
+        let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
+            ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
+        ]
+        for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, inputs) {
+            throw RenderError(.invalidRequest, "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
+        }
+    }
+
+    /// Whether any call depends on a threshold: the lowest and the highest must not come to the same.
+    private func isRead(_ threshold: WritableKeyPath<HiDiffusionSettings, Double?>, _ inputs: [PhaseInput]) -> Bool {
+        guard let family = hiDiffusionFamily else { return false }
+        var (none, all) = (request.hiDiffusionSettings, request.hiDiffusionSettings)
+        (none[keyPath: threshold], all[keyPath: threshold]) = (0, 1)
+        return inputs.contains {
+            $0.stages(family, none, native: native) != $0.stages(family, all, native: native)
+        }
+    }
+
+    /// Why a threshold that no call depends on is one.
+    private func reason(_ threshold: String) -> String {
+        guard request.hiDiffusionSettings.raunet else { return "while RAU-Net is off" }
+        switch (threshold, hiDiffusionFamily) {
+        case ("aggressive", .sdxl): return "at four times the native size and more"
+        case ("aggressive", _): return "outside the recipe sdxl"
+        case ("T2", .sdxlTurbo): return "in the recipe sdxl_turbo"
+        case ("T2", .sdxl): return "while the recipe sdxl begins aggressively, unless --hidiffusion-aggressive is 0"
+        default: return "with the other thresholds as they are"
+        }
+    }
+}

@@ -1,0 +1,217 @@
+import Acceleration
+
+extension TokenReductionPlan {
+    /// What the network is given in some calls of a run.
+    struct Input {
+        let phase: PhaseInput
+        /// RAU-Net's stage at each of the phase's calls.
+        let stages: [HiDiffusionStage]
+        /// Whether HiDiffusion cuts self-attention into windows.
+        let hasWindows: Bool
+    }
+
+    /// - Parameters:
+    ///   - request: a valid one.
+    ///   - passCount: how many passes the run has.
+    ///   - inputs: the network's inputs in all of them. Levels whose grids are too small at all calls are left out.
+    /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
+    /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
+    init?(
+        _ request: TokenReductionRequest, model: ModelDescription, passCount: Int, inputs: [Input]
+    ) throws(RenderError) {
+        guard passCount > 1 || request == request.ofOneStage else {
+            throw RenderError(
+                .invalidRequest,
+                "Token reduction is told of later stages, but this picture is made in one: leave --token-stages and "
+                    + "--tome-hires-ratio out, or choose a method with stages.")
+        }
+        let resolution = TokenReductionResolution(model: model, request: request, inputs: inputs)
+        guard request.isOff || !resolution.situations.isEmpty else {
+            throw RenderError(
+                .invalidRequest,
+                "Token steps from \(request.start) to \(request.end) hold none of the \(inputs.map(\.phase.callsOfPass).max() ?? 0) calls "
+                    + "of the network: choose a wider range.")
+        }
+        let merging = try request.merging.map { request throws(RenderError) in
+            request.isOff ? [:] : try resolution.merging(request)
+        }
+        let downsampling = try request.downsampling.map { request throws(RenderError) in
+            request.isOff ? [:] : try resolution.downsampling(request)
+        }
+        let (merged, downsampled) = (merging ?? [:], downsampling ?? [:])
+        if let level = merged.keys.filter({ downsampled[$0] != nil }).min() {
+            throw RenderError(
+                .invalidRequest,
+                "Tokens of level \(level) would be both merged and downsampled: choose one of the two for each level, for example by "
+                    + "--tome-levels, or by a factor of 1.")
+        }
+        reductions = merged.merging(downsampled) { first, _ in first }
+        guard !reductions.isEmpty else { return nil }
+        blocks = model.transformerBlocks
+        finalRatio = merged.isEmpty ? nil : request.merging?.finalRatio
+        laterRatio = merged.isEmpty ? nil : request.merging?.laterRatio
+        (start, end, stages) = (request.start, request.end, request.stages)
+    }
+}
+
+/// Finds the transformer blocks that a request means.
+private struct TokenReductionResolution {
+    /// What the network is given at some calls that take part. Calls of equal sizes and stages are one.
+    struct Situation: Equatable {
+        let height: Int
+        let width: Int
+        let hasWindows: Bool
+        let stage: HiDiffusionStage
+        let isLater: Bool
+    }
+
+    /// The feature map of a level's blocks at some calls.
+    private struct Grid {
+        var height: Int
+        var width: Int
+        var isLater: Bool
+    }
+
+    let model: ModelDescription
+    let situations: [Situation]
+
+    init(model: ModelDescription, request: TokenReductionRequest, inputs: [TokenReductionPlan.Input]) {
+        var situations: [Situation] = []
+        for input in inputs where request.stages == .all || input.phase.pass > 0 {
+            let active = TokenReductionPlan.share(request.start, request.end, of: input.phase.callsOfPass)
+            for (call, stage) in zip(input.phase.calls, input.stages) where active.contains(call) {
+                let situation = Situation(
+                    height: input.phase.height, width: input.phase.width, hasWindows: input.hasWindows, stage: stage,
+                    isLater: input.phase.pass > 0)
+                if !situations.contains(situation) { situations.append(situation) }
+            }
+        }
+        (self.model, self.situations) = (model, situations)
+    }
+
+    private var levels: [Int] { model.transformerBlocks.keys.sorted() }
+
+    /// Where blocks are, for messages.
+    private var places: String {
+        "\(model.name) has transformer blocks at level\(levels.count == 1 ? "" : "s") "
+            + levels.map { "\($0) (\(model.transformerBlocks[$0] ?? 0))" }.joined(separator: ", ")
+    }
+
+    func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> [Int: TokenReduction] {
+        let wanted = request.levels ?? TokenPlan.levels.filter { $0 <= request.maximumDownsample ?? 1 }
+        let found = wanted.filter { model.transformerBlocks[$0] != nil }
+        // Levels that are named one by one must all be there.
+        guard !found.isEmpty, request.levels == nil || found.count == wanted.count else {
+            let what =
+                request.levels == nil
+                ? "up to level \(wanted.max() ?? 1)" : "at the levels \(wanted.map(String.init).joined(separator: ", "))"
+            throw RenderError(
+                .invalidRequest,
+                "Token merging \(what) misses the blocks of the model: \(places), so choose --tome-max-downsample "
+                    + "\(levels.first ?? 1) or more, or fitting levels.")
+        }
+        let method = TokenMerging(
+            ratio: request.ratio, cellWidth: request.cellWidth, cellHeight: request.cellHeight,
+            destinations: request.destinations, parts: request.parts, queriesOnly: request.queriesOnly)
+        func merges(_ grid: Grid) -> Bool {
+            var highest = method
+            highest.ratio = max(grid.isLater ? request.laterRatio ?? request.ratio : request.ratio, request.finalRatio ?? 0)
+            return grid.height >= method.cellHeight && grid.width >= method.cellWidth
+                && highest.mergedCount(of: grid.height * grid.width) > 0
+        }
+        let fitting = try reached(found, method.parts, "Token merging", merges)
+        guard !fitting.isEmpty else {
+            throw RenderError(
+                .invalidRequest,
+                "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.highestRatio) merges no token of "
+                    + "a picture this small: choose smaller cells, a higher ratio or a larger picture.")
+        }
+        return Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) })
+    }
+
+    /// kohya's rules: factors count from the first level that has blocks, which is 2 for SDXL, and each level has sides half as
+    /// long as the one before.
+    func downsampling(_ request: TokenReductionRequest.Downsampling) throws(RenderError) -> [Int: TokenReduction] {
+        let first = levels.first ?? 1
+        let depth = request.maximumDepth ?? request.factors.count
+        let possible = TokenPlan.levels.filter { $0 >= first && $0 <= levels.last ?? 1 }
+        guard depth <= possible.count else {
+            throw RenderError(
+                .invalidRequest,
+                "A token downsampling depth of \(depth) is more than the model has levels: \(places), so choose a depth of at most "
+                    + "\(possible.count).")
+        }
+        let factors = request.factors.count == 1 ? Array(repeating: request.factors[0], count: depth) : request.factors
+        var methods: [Int: TokenDownsampling] = [:]
+        for (level, factor) in zip(possible, factors) where factor > 1 && model.transformerBlocks[level] != nil {
+            methods[level] = TokenDownsampling(factor: factor, interpolation: request.interpolation, scope: request.scope)
+        }
+        var found: [Int: TokenReduction] = [:]
+        var unreached: RenderError?
+        for (level, method) in methods.sorted(by: { $0.key < $1.key }) {
+            do {
+                let levels = try reached([level], .attention, "Token downsampling") { grid in
+                    // A grid of one token cannot become smaller.
+                    method.keptSide(grid.height) * method.keptSide(grid.width) < grid.height * grid.width
+                }
+                if !levels.isEmpty { found[level] = .downsampling(method) }
+            } catch { unreached = error }
+        }
+        guard found.isEmpty else { return found }
+        throw unreached
+            ?? RenderError(
+                .invalidRequest,
+                "Token downsampling misses the blocks of the model: \(places), so give those levels a factor above 1.")
+    }
+
+    // MARK: Grids
+
+    /// The levels at which some call works on fewer tokens.
+    ///
+    /// - Throws: `.invalidRequest` where only HiDiffusion keeps all of them from it.
+    private func reached(
+        _ levels: [Int], _ parts: TokenMerging.Parts, _ what: String, _ acts: (Grid) -> Bool
+    ) throws(RenderError) -> [Int] {
+        let found = levels.filter { level in situations.contains { grid(level, parts, in: $0).map(acts) ?? false } }
+        let isHindered =
+            found.isEmpty
+            && levels.contains { level in situations.contains { acts(plainGrid(level, parts, in: $0)) } }
+        guard isHindered else { return found }
+        throw RenderError(
+            .invalidRequest,
+            "\(what) reaches no block: blocks of fewer than \(TokenReductionPlan.leastTokensInHiDiffusion) tokens are left alone while "
+                + "HiDiffusion's RAU-Net makes feature maps smaller, so choose wider token steps, other levels or "
+                + "--hidiffusion-raunet off.")
+    }
+
+    /// The largest map that some parts of a level's blocks work on, window by window where they do; nil where blocks are left
+    /// alone for HiDiffusion's sake.
+    private func grid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid? {
+        let stage = situation.stage
+        guard stage.rad || stage.pool, let shrinking = model.shrinkingLevels else {
+            return plainGrid(level, parts, in: situation)
+        }
+        let divisor = (stage.rad && level > shrinking.dilated ? 2 : 1) * (stage.pool && level > shrinking.pooled ? 2 : 1)
+        let whole = Self.divided(situation, by: level * divisor)
+        guard whole.height * whole.width >= TokenReductionPlan.leastTokensInHiDiffusion else { return nil }
+        return windowed(whole, level, parts, situation)
+    }
+
+    /// As it would be without RAU-Net.
+    private func plainGrid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid {
+        windowed(Self.divided(situation, by: level), level, parts, situation)
+    }
+
+    /// Only self-attention has windows.
+    private func windowed(_ grid: Grid, _ level: Int, _ parts: TokenMerging.Parts, _ situation: Situation) -> Grid {
+        guard situation.hasWindows, level == model.windowLevel, parts == .attention else { return grid }
+        return Grid(height: (grid.height + 1) / 2, width: (grid.width + 1) / 2, isLater: grid.isLater)
+    }
+
+    /// Each level halves the one before and rounds up.
+    private static func divided(_ situation: Situation, by divisor: Int) -> Grid {
+        Grid(
+            height: (situation.height + divisor - 1) / divisor, width: (situation.width + divisor - 1) / divisor,
+            isLater: situation.isLater)
+    }
+}
