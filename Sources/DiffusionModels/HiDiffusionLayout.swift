@@ -30,10 +30,9 @@ extension UNetConfiguration {
     /// when HiDiffusion has no place in the network.
     public var windowLevel: Int? { HiDiffusionLayout(self).map { 1 << $0.windowLevel } }
 
-    /// The nominal levels behind which feature maps have half their sides while RAU-Net's dilated convolution, or its
-    /// pooling, is on; nil when HiDiffusion has no place in the network.
-    public var shrinkingLevels: (dilated: Int, pooled: Int)? {
-        HiDiffusionLayout(self).map { (1 << $0.dilatedLevel, 1 << $0.pooledLevel) }
+    /// How large feature maps are while RAU-Net is on; nil when HiDiffusion has no place in the network.
+    public var hiDiffusionMaps: HiDiffusionMaps? {
+        HiDiffusionLayout(self).map { HiDiffusionMaps(dilatedLevel: 1 << $0.dilatedLevel, pooledLevel: 1 << $0.pooledLevel) }
     }
 
     /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
@@ -41,5 +40,25 @@ extension UNetConfiguration {
         guard let layout = HiDiffusionLayout(self) else { return nil }
         // Two attentions on the way down and three on the way up.
         return (2 * layersPerBlock[layout.windowLevel] + 1) * layout.windowedBlocks
+    }
+}
+
+/// How large a U-Net's feature maps are while HiDiffusion's RAU-Net is on. Levels are nominal: 1, 2, 4 and so on.
+public struct HiDiffusionMaps: Sendable, Equatable {
+    /// The level behind which maps have half their sides while the dilated convolution is on.
+    let dilatedLevel: Int
+    /// The level within which, and behind which, they have half their sides while pooling is on.
+    public let pooledLevel: Int
+
+    /// The sides of a level's largest maps: of a pooled level those before pooling.
+    ///
+    /// - Parameters:
+    ///   - height: of the U-Net's input, in latent points.
+    ///   - rad: whether the dilated convolution is on.
+    ///   - pool: whether pooling is on.
+    public func largest(level: Int, height: Int, width: Int, rad: Bool, pool: Bool) -> (height: Int, width: Int) {
+        let divisor = level * (rad && level > dilatedLevel ? 2 : 1) * (pool && level > pooledLevel ? 2 : 1)
+        // Convolutions and pooling both round up.
+        return ((height + divisor - 1) / divisor, (width + divisor - 1) / divisor)
     }
 }

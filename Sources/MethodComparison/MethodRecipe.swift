@@ -5,8 +5,8 @@ public import Rendering
 /// A way to make a picture that can be compared with others, by words joined with `+`, such as `cut+hidiffusion`.
 ///
 /// Each word changes a request; `MethodWord.all` is the one place where they are defined, and words that would change nothing
-/// are refused. A recipe decides everything that its
-/// words are about: settings of the request that belong to a method which the recipe does not use are taken out.
+/// are refused. A recipe decides everything that its words are about: settings of the request that belong to a method which the
+/// recipe does not use are taken out.
 public struct MethodRecipe: Sendable {
     /// As the user wrote it.
     public let name: String
@@ -125,7 +125,8 @@ struct MethodDraft {
     /// phase is, else views become that large, as far as the picture is.
     mutating func useHiDiffusion() {
         request.hiDiffusion = .on
-        guard hasViews, request.patch == nil, request.structure != .whole else { return }
+        guard hasViews, request.patch == nil, !(request.method == .cut && request.structure == .whole)
+        else { return }
         request.patch = min(2 * native, max(request.width, request.height) / 8 * 8)
     }
 

@@ -41,9 +41,13 @@ struct MethodWord: Sendable {
 
     /// All words there are, in the order in which they change a request.
     static let all = [
-        // What `render` does when nothing is said.
+        // What `render` does when nothing is said of the method. What would make another method of it, or belongs to one that
+        // it does not choose, is for the others.
         MethodWord("auto", group: .whole) { draft in
             (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
+            (draft.request.structure, draft.request.structureFraction) = (nil, nil)
+            draft.request.refinement.tiled = nil
+            draft.request.hiDiffusionSettings = .published
             draft.request.tokenReduction = draft.asked.tokenReduction
         },
         MethodWord("direct", group: .whole) { $0.request.method = .direct },

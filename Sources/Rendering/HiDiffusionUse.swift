@@ -1,4 +1,5 @@
 import Acceleration
+import DiffusionModels
 import PatchGeometry
 
 // Settings of HiDiffusion must not be ignored in silence.
@@ -57,14 +58,40 @@ extension PlanResolution {
         }
     }
 
-    /// Whether any call depends on a threshold: the lowest and the highest must not come to the same.
+    /// Whether any call depends on a threshold: the least, the most and the published share must not all come to the same as
+    /// what is asked for.
     private func isRead(_ threshold: WritableKeyPath<HiDiffusionSettings, Double?>, _ inputs: [PhaseInput]) -> Bool {
         guard let family = hiDiffusionFamily else { return false }
-        var (none, all) = (request.hiDiffusionSettings, request.hiDiffusionSettings)
-        (none[keyPath: threshold], all[keyPath: threshold]) = (0, 1)
-        return inputs.contains {
-            $0.stages(family, none, native: native) != $0.stages(family, all, native: native)
+        return [0, 1, nil].contains { share in
+            var other = request.hiDiffusionSettings
+            other[keyPath: threshold] = share
+            return inputs.contains {
+                $0.stages(family, other, native: native)
+                    != $0.stages(family, request.hiDiffusionSettings, native: native)
+            }
         }
+    }
+
+    /// What is to be said where maps with an odd side are cut into windows: the reference warns of it too.
+    func oddMapsNote(_ inputs: [PhaseInput]) -> String? {
+        guard request.hiDiffusionSettings.windows, let family = hiDiffusionFamily, let level = model.windowLevel,
+            let maps = model.hiDiffusionMaps
+        else { return nil }
+        var divisor = 0
+        for input in inputs where input.usesHiDiffusion {
+            // Blocks behind the pooling of their own level have windows too.
+            let isPooled =
+                maps.pooledLevel == level
+                && input.stages(family, request.hiDiffusionSettings, native: native).contains(where: \.pool)
+            for part in isPooled ? [level, 2 * level] : [level] {
+                let sides = [input.height, input.width].map { ($0 + part - 1) / part }
+                if sides.contains(where: { $0 % 2 == 1 }) { divisor = max(divisor, isPooled ? 4 * level : 2 * level) }
+            }
+        }
+        guard divisor > 0 else { return nil }
+        return
+            "HiDiffusion resizes feature maps with an odd side for its windows, which blurs them a little: choose sides of picture and "
+            + "patch that are multiples of \(divisor * model.scaleFactor) px, or --hidiffusion-window-attn off"
     }
 
     /// Why a threshold that no call depends on is one.

@@ -43,8 +43,8 @@ public struct ModelDescription: Sendable {
     let windowLevel: Int?
     /// The U-Net's transformer blocks by nominal level.
     public let transformerBlocks: [Int: Int]
-    /// Nominal levels behind which HiDiffusion makes maps smaller; nil where it has no place in the U-Net.
-    let shrinkingLevels: (dilated: Int, pooled: Int)?
+    /// How large feature maps are under HiDiffusion; nil where it has no place in the U-Net.
+    let hiDiffusionMaps: HiDiffusionMaps?
     /// What kind of model it is, by its configurations.
     public let family: ModelFamily
     /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
@@ -91,7 +91,7 @@ public struct ModelDescription: Sendable {
         windowBlockCount = parts.unet.windowBlockCount
         windowLevel = parts.unet.windowLevel
         transformerBlocks = parts.unet.transformerBlocks
-        shrinkingLevels = parts.unet.shrinkingLevels
+        hiDiffusionMaps = parts.unet.hiDiffusionMaps
         family = ModelFamily(parts, scheduler)
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())

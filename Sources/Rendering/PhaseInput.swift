@@ -13,12 +13,6 @@ struct PhaseInput {
     let calls: Range<Int>
     let callsOfPass: Int
 
-    /// Sides of the feature maps of a nominal level in the network as it was trained: each level halves the one before and
-    /// rounds up.
-    func map(level: Int) -> (height: Int, width: Int) { ((height + level - 1) / level, (width + level - 1) / level) }
-
-    func hasOddMap(level: Int) -> Bool { map(level: level).height % 2 == 1 || map(level: level).width % 2 == 1 }
-
     /// RAU-Net's stage at each of `calls`.
     func stages(_ family: HiDiffusionFamily, _ settings: HiDiffusionSettings, native: Int) -> [HiDiffusionStage] {
         calls.map { call in

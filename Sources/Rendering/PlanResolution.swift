@@ -167,15 +167,7 @@ struct PlanResolution {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
         }
-        let windowed = passes.flatMap(\.phaseInputs).filter(\.usesHiDiffusion)
-        if request.hiDiffusionSettings.windows, let level = model.windowLevel,
-            windowed.contains(where: { $0.hasOddMap(level: level) })
-        {
-            notes.append(
-                "HiDiffusion resizes feature maps with an odd side for its windows, which blurs them a little: choose multiples of "
-                    + "\(2 * level * model.scaleFactor) px, or --hidiffusion-window-attn off")
-        }
-        return notes
+        return notes + (oddMapsNote(passes.flatMap(\.phaseInputs)).map { [$0] } ?? [])
     }
 }
 

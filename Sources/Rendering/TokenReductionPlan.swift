@@ -5,6 +5,8 @@ import StrictJSON
 public struct TokenReductionPlan: Sendable, Equatable {
     /// By nominal level; only levels that have blocks. The ratio of merging is that of the first call.
     let reductions: [Int: TokenReduction]
+    /// Levels that were asked for and whose grids have too few tokens at all calls.
+    let idleLevels: [Int]
     /// Transformer blocks of the model by level.
     let blocks: [Int: Int]
     let finalRatio: Double?
@@ -99,6 +101,7 @@ extension TokenReductionPlan {
             let levels = downsampled.map { "\(Self.short($0.method.factor)) at level \($0.level)" }.joined(separator: ", ")
             lines.append("token downsampling (ToDo): by \(levels), \(count(downsampled.map(\.level)))\(range)")
         }
+        for level in idleLevels { lines.append("tokens of level \(level) are left alone: there are too few of them") }
         return lines
     }
 
@@ -108,6 +111,7 @@ extension TokenReductionPlan {
         guard start > 0 || end < 1 else { return range }
         if calls.count == 1 {
             let active = activeCalls(of: calls[0], isLater: false)
+            guard active.count < calls[0] else { return range }
             range += ", calls \(active.lowerBound + 1) to \(active.upperBound) of \(calls[0])"
         } else {
             range += ", from \(Self.short(start)) to \(Self.short(end)) of a stage's calls"

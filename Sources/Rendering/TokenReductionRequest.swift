@@ -82,6 +82,12 @@ public struct TokenReductionRequest: Sendable, Equatable {
                 "Token steps from \(start) to \(end) are not possible: choose two shares of the steps from 0 to 1, the smaller first."
             )
         }
+        guard stages == .all || merging?.laterRatio == nil else {
+            throw RenderError(
+                .invalidRequest,
+                "Token merging in later stages alone needs one ratio: leave the ratio for later stages out, or have all stages take part."
+            )
+        }
         try merging?.validated()
         try downsampling?.validated()
         guard merging != nil || downsampling != nil else {
@@ -99,7 +105,12 @@ extension TokenReductionRequest.Merging {
                 .invalidRequest,
                 "Token merging is told both a final ratio and one for later stages: leave one out.")
         }
-        for ratio in [ratio, finalRatio ?? ratio, laterRatio ?? ratio] where !(0...1).contains(ratio) {
+        if let laterRatio, !(laterRatio > 0 && laterRatio <= 1) {
+            throw RenderError(
+                .invalidRequest,
+                "A token merging ratio of \(laterRatio) for later stages is not possible: choose one above 0, up to 1.")
+        }
+        for ratio in [ratio, finalRatio ?? ratio] where !(0...1).contains(ratio) {
             throw RenderError(.invalidRequest, "A token merging ratio of \(ratio) is not possible: choose 0 to 1.")
         }
         let sides = 1...TokenMerging.cellLimit

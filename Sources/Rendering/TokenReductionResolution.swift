@@ -1,4 +1,5 @@
 import Acceleration
+import DiffusionModels
 
 extension TokenReductionPlan {
     /// What the network is given in some calls of a run.
@@ -26,19 +27,14 @@ extension TokenReductionPlan {
                     + "--tome-hires-ratio out, or choose a method with stages.")
         }
         let resolution = TokenReductionResolution(model: model, request: request, inputs: inputs)
-        guard request.isOff || !resolution.situations.isEmpty else {
-            throw RenderError(
-                .invalidRequest,
-                "Token steps from \(request.start) to \(request.end) hold none of the \(inputs.map(\.phase.callsOfPass).max() ?? 0) calls "
-                    + "of the network: choose a wider range.")
-        }
+        try resolution.checkSituations(request)
         let merging = try request.merging.map { request throws(RenderError) in
-            request.isOff ? [:] : try resolution.merging(request)
+            request.isOff ? .nothing : try resolution.merging(request)
         }
         let downsampling = try request.downsampling.map { request throws(RenderError) in
-            request.isOff ? [:] : try resolution.downsampling(request)
+            request.isOff ? .nothing : try resolution.downsampling(request)
         }
-        let (merged, downsampled) = (merging ?? [:], downsampling ?? [:])
+        let (merged, downsampled) = (merging?.reductions ?? [:], downsampling?.reductions ?? [:])
         if let level = merged.keys.filter({ downsampled[$0] != nil }).min() {
             throw RenderError(
                 .invalidRequest,
@@ -48,6 +44,7 @@ extension TokenReductionPlan {
         reductions = merged.merging(downsampled) { first, _ in first }
         guard !reductions.isEmpty else { return nil }
         blocks = model.transformerBlocks
+        idleLevels = ((merging?.idleLevels ?? []) + (downsampling?.idleLevels ?? [])).sorted()
         finalRatio = merged.isEmpty ? nil : request.merging?.finalRatio
         laterRatio = merged.isEmpty ? nil : request.merging?.laterRatio
         (start, end, stages) = (request.start, request.end, request.stages)
@@ -63,6 +60,14 @@ private struct TokenReductionResolution {
         let hasWindows: Bool
         let stage: HiDiffusionStage
         let isLater: Bool
+    }
+
+    struct Found {
+        var reductions: [Int: TokenReduction]
+        /// Levels that were asked for and have blocks, whose tokens are too few at all calls.
+        var idleLevels: [Int]
+
+        static let nothing = Found(reductions: [:], idleLevels: [])
     }
 
     /// The feature map of a level's blocks at some calls.
@@ -89,6 +94,16 @@ private struct TokenReductionResolution {
         (self.model, self.situations) = (model, situations)
     }
 
+    /// The range of the steps must hold calls of what it is asked for.
+    func checkSituations(_ request: TokenReductionRequest) throws(RenderError) {
+        let needsLater = request.stages == .later || request.merging?.laterRatio != nil
+        guard !request.isOff, situations.isEmpty || needsLater && !situations.contains(where: \.isLater) else { return }
+        throw RenderError(
+            .invalidRequest,
+            "Token steps from \(request.start) to \(request.end) hold none of the calls of \(needsLater ? "a later stage" : "the network"): "
+                + "choose a wider range.")
+    }
+
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
 
     /// Where blocks are, for messages.
@@ -97,7 +112,7 @@ private struct TokenReductionResolution {
             + levels.map { "\($0) (\(model.transformerBlocks[$0] ?? 0))" }.joined(separator: ", ")
     }
 
-    func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> [Int: TokenReduction] {
+    func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> Found {
         let wanted = request.levels ?? TokenPlan.levels.filter { $0 <= request.maximumDownsample ?? 1 }
         let found = wanted.filter { model.transformerBlocks[$0] != nil }
         // Levels that are named one by one must all be there.
@@ -126,12 +141,14 @@ private struct TokenReductionResolution {
                 "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.highestRatio) merges no token of "
                     + "a picture this small: choose smaller cells, a higher ratio or a larger picture.")
         }
-        return Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) })
+        return Found(
+            reductions: Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) }),
+            idleLevels: found.filter { !fitting.contains($0) })
     }
 
     /// kohya's rules: factors count from the first level that has blocks, which is 2 for SDXL, and each level has sides half as
     /// long as the one before.
-    func downsampling(_ request: TokenReductionRequest.Downsampling) throws(RenderError) -> [Int: TokenReduction] {
+    func downsampling(_ request: TokenReductionRequest.Downsampling) throws(RenderError) -> Found {
         let first = levels.first ?? 1
         let depth = request.maximumDepth ?? request.factors.count
         let possible = TokenPlan.levels.filter { $0 >= first && $0 <= levels.last ?? 1 }
@@ -157,7 +174,9 @@ private struct TokenReductionResolution {
                 if !levels.isEmpty { found[level] = .downsampling(method) }
             } catch { unreached = error }
         }
-        guard found.isEmpty else { return found }
+        guard found.isEmpty else {
+            return Found(reductions: found, idleLevels: methods.keys.filter { found[$0] == nil })
+        }
         throw unreached
             ?? RenderError(
                 .invalidRequest,
@@ -188,30 +207,26 @@ private struct TokenReductionResolution {
     /// alone for HiDiffusion's sake.
     private func grid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid? {
         let stage = situation.stage
-        guard stage.rad || stage.pool, let shrinking = model.shrinkingLevels else {
+        guard stage.rad || stage.pool, let maps = model.hiDiffusionMaps else {
             return plainGrid(level, parts, in: situation)
         }
-        let divisor = (stage.rad && level > shrinking.dilated ? 2 : 1) * (stage.pool && level > shrinking.pooled ? 2 : 1)
-        let whole = Self.divided(situation, by: level * divisor)
-        guard whole.height * whole.width >= TokenReductionPlan.leastTokensInHiDiffusion else { return nil }
-        return windowed(whole, level, parts, situation)
+        let sides = maps.largest(
+            level: level, height: situation.height, width: situation.width, rad: stage.rad, pool: stage.pool)
+        guard sides.height * sides.width >= TokenReductionPlan.leastTokensInHiDiffusion else { return nil }
+        return windowed(
+            Grid(height: sides.height, width: sides.width, isLater: situation.isLater), level, parts, situation)
     }
 
     /// As it would be without RAU-Net.
     private func plainGrid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid {
-        windowed(Self.divided(situation, by: level), level, parts, situation)
+        // Each level halves the one before and rounds up.
+        let (height, width) = ((situation.height + level - 1) / level, (situation.width + level - 1) / level)
+        return windowed(Grid(height: height, width: width, isLater: situation.isLater), level, parts, situation)
     }
 
     /// Only self-attention has windows.
     private func windowed(_ grid: Grid, _ level: Int, _ parts: TokenMerging.Parts, _ situation: Situation) -> Grid {
         guard situation.hasWindows, level == model.windowLevel, parts == .attention else { return grid }
         return Grid(height: (grid.height + 1) / 2, width: (grid.width + 1) / 2, isLater: grid.isLater)
-    }
-
-    /// Each level halves the one before and rounds up.
-    private static func divided(_ situation: Situation, by divisor: Int) -> Grid {
-        Grid(
-            height: (situation.height + divisor - 1) / divisor, width: (situation.width + divisor - 1) / divisor,
-            isLater: situation.isLater)
     }
 }

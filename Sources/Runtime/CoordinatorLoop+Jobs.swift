@@ -96,6 +96,7 @@ extension CoordinatorLoop {
 
     private func open(_ barrier: EngineBarrier, _ serial: Int, of id: JobID, _ cpu: Int64) {
         guard var job = jobs[id] else { return }
+        let isNewPhase = job.barrier.map { ($0.stage, $0.phase) != (barrier.stage, barrier.phase) } ?? true
         let old = job.context
         let context = contexts.retain(barrier.contextHash, barrier.context)
         job.timings.merge += .nanoseconds(cpu)
@@ -111,7 +112,8 @@ extension CoordinatorLoop {
         tell(.barrier(id, serial: serial, tasks))
         // Only now: the machine has closed what nobody uses any more, by its number.
         if let old { contexts.release(old) }
-        publishProgress(of: id, force: false)
+        // Every phase is told of, however short.
+        publishProgress(of: id, force: isNewPhase)
     }
 
     func openContext(_ context: ContextID, on id: SessionID) {
@@ -229,7 +231,8 @@ extension CoordinatorLoop {
     func describe(_ failure: JobFailure, of id: JobID) -> RuntimeError {
         func place(_ key: TaskKey) -> String {
             guard let barrier = jobs[id]?.barrier else { return "a task" }
-            return "task \(key.index) of the \(barrier.phase) phase, step \(barrier.step)"
+            let stage = barrier.stageCount > 1 ? "stage \(barrier.stage + 1) of \(barrier.stageCount), " : ""
+            return "\(stage)task \(key.index) of the \(barrier.phase) phase, step \(barrier.step)"
         }
         switch failure {
         case .poisoned(let key, let text):

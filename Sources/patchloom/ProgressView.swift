@@ -82,9 +82,9 @@ struct ProgressView {
     }
 
     /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job. Pictures
-    /// made in stages have `2/3 ` before it.
+    /// made in stages have `stage 2/3 ` before it.
     static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
-        let stage = snapshot.stageCount > 1 ? "\(snapshot.stage)/\(snapshot.stageCount) " : ""
+        let stage = snapshot.stageCount > 1 ? "stage \(snapshot.stage)/\(snapshot.stageCount) " : ""
         let head = stage + "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
         let tail = " " + details(snapshot)
         // One column stays free: a full line wraps on some terminals.

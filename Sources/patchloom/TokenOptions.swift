@@ -14,7 +14,9 @@ struct TokenOptions: ParsableArguments {
 
     @Option(
         name: [.customLong("tome-hires-ratio"), .customLong("token-merging-ratio-hr")], parsing: .unconditional,
-        help: ArgumentHelp("The share in the stages behind the first (default: --tome-ratio).", valueName: "ratio"))
+        help: ArgumentHelp(
+            "The share in the stages behind the first; 0 means that of --tome-ratio, as in A1111. Alone: none in the first stage.",
+            valueName: "ratio"))
     var tomeHiresRatio: Double?
 
     @Option(
@@ -74,7 +76,8 @@ struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Steps with fewer tokens, as shares of all, such as 0:0.8 (default: 0:1).", valueName: "start:end"))
+            "Steps with fewer tokens, as shares of those that a stage makes, such as 0:0.8 (default: 0:1).",
+            valueName: "start:end"))
     var tokenSteps: String?
 
     @Option(
@@ -102,17 +105,18 @@ struct TokenOptions: ParsableArguments {
 
     private func merging() throws(CommandFailure) -> TokenReductionRequest.Merging? {
         let others: [(String, Bool)] = [
-            ("final-ratio", tomeFinalRatio != nil), ("hires-ratio", tomeHiresRatio != nil), ("sx", tomeSx != nil),
+            ("final-ratio", tomeFinalRatio != nil), ("sx", tomeSx != nil),
             ("sy", tomeSy != nil),
             ("max-downsample", tomeMaxDownsample != nil), ("levels", tomeLevels != nil), ("layers", tomeLayers != nil),
             ("destinations", tomeDestinations != nil), ("queries-only", tomeQueriesOnly),
         ]
-        guard let tomeRatio else {
+        let later = tomeHiresRatio == 0 ? nil : tomeHiresRatio
+        guard let tomeRatio = tomeRatio ?? later.map({ _ in 0 }) else {
             guard let other = others.first(where: \.1) else { return nil }
             throw CommandFailure(.usage, "--tome-\(other.0) belongs to --tome-ratio: give that too.")
         }
         var merging = TokenReductionRequest.Merging(ratio: tomeRatio)
-        (merging.finalRatio, merging.laterRatio) = (tomeFinalRatio, tomeHiresRatio)
+        (merging.finalRatio, merging.laterRatio) = (tomeFinalRatio, later)
         merging.cellWidth = tomeSx ?? merging.cellWidth
         merging.cellHeight = tomeSy ?? merging.cellHeight
         merging.maximumDownsample = tomeMaxDownsample

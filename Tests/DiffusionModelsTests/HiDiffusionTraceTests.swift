@@ -114,6 +114,26 @@ import Testing
         #expect(try Self.windowTokens(probe, isSD: isSD) == row.windows)
     }
 
+    /// The largest map of each level that has transformer blocks, by the rule that plans are made with.
+    @Test(arguments: rows) func theLargestMapsOfALevelAreKnown(_ row: Row) throws {
+        let isSD = row.family == .sd15
+        let configuration = try TestConfiguration.unet(
+            isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1)
+        ).configuration
+        let maps = try #require(configuration.hiDiffusionMaps)
+        // Indices into `sides`: everything of the level on the way down, in the middle and on the way up.
+        let places = isSD ? [1: [0, 9], 2: [2, 3, 7, 8], 4: [4], 8: [5]] : [2: [2, 3, 7, 8], 4: [5]]
+        let plan = UNetPlan.hiDiffusion(
+            family: row.family, height: row.size.height, width: row.size.width, progress: (row.steps[0], of: 50), shifts: nil)
+        for (level, indices) in places {
+            let largest = maps.largest(
+                level: level, height: row.size.height, width: row.size.width, rad: plan.rad, pool: plan.pool)
+            let sides = indices.map { row.sides[$0] }
+            #expect(sides.allSatisfy { $0.0 <= largest.height && $0.1 <= largest.width }, "level \(level)")
+            #expect(sides.contains { $0 == largest }, "level \(level): \(largest) of \(sides)")
+        }
+    }
+
     /// `down_blocks.1.resnets.0` is d1r0, `up_blocks.0.upsamplers.0` u0s, `mid_block.resnets.1` m.
     private static func place(_ name: String) -> String? {
         let parts = name.split(separator: ".")

@@ -49,6 +49,11 @@ extension EndToEnd {
             let ratio = try await plan(["--token-merging-ratio", "0", "--token-merging-ratio-hr", "0.5"])
             let tokens = try #require(CommandTests.json(ratio)["token_reduction"])
             #expect(tokens["later_ratio"]?.doubleValue == 0.5 && tokens["calls"]?.arrayValue?.count == 2)
+            let alone = try await plan(["--token_merging_ratio_hr", "0.5"])
+            #expect(try CommandTests.json(alone)["token_reduction"] == tokens)
+            let same = try await plan(["--tome-ratio", "0.4", "--token-merging-ratio-hr", "0"])
+            #expect(
+                try CommandTests.json(same)["token_reduction"]?["later_ratio"] == nil, "0 is that of the first, as in A1111")
             let later = try await plan(["--todo-factor", "2", "--todo-scope", "all", "--token-stages", "later"])
             let calls = try #require(CommandTests.json(later)["token_reduction"]?["calls"]?.arrayValue)
             #expect(calls[0] == [0, 0] && calls[1].arrayValue?.last?.intValue ?? 0 > 0)
@@ -70,7 +75,7 @@ extension EndToEnd {
                 (["--todo-scope", "all"], "--todo-factor"),
                 (["--todo-factor", "2", "--token-stages", "first"], "all, later"),
                 (["--token-stages", "later"], "--tome-ratio"),
-                (["--tome-ratio", "0.5", "--tome-hires-ratio", "2"], "2.0"), (["--tome-hires-ratio", "0.5"], "--tome-ratio"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "2"], "2.0"), (["--tome-hires-ratio", "0.5"], "made in one"),
                 (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2", "--tome-final-ratio", "0.3"], "leave one out"),
                 (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2"], "made in one"),
             ]

@@ -67,7 +67,10 @@ import Weights
     }
 
     @Test func autoIsWhatRenderDoes() throws {
-        #expect(try Self.applied("auto") == Self.asked)
+        var auto = Self.asked
+        (auto.structure, auto.structureFraction) = (nil, nil)
+        #expect(try Self.applied("auto") == auto)
+        #expect(try Self.applied("auto", Self.plain(512)) == Self.plain(512))
     }
 
     @Test func methodsKeepWhatTheUserSays() throws {
@@ -124,6 +127,27 @@ import Weights
         #expect(request.patch == nil)
         let plan = try RenderMachine(request: request, model: model).plan
         #expect(plan.cut?.viewWidth == 16 && plan.hiDiffusionInStructure && !plan.hiDiffusionInDetail)
+        // Said for all methods, it is no matter to those without a structure phase.
+        var asked = Self.plain(512)
+        asked.structure = .whole
+        for name in ["multidiffusion+hidiffusion", "hires+tiled+hidiffusion"] {
+            #expect(try Self.applied(name, asked).patch == 256, "\(name)")
+        }
+    }
+
+    /// Settings of other methods in a comparison do not keep `auto` from being planned.
+    @Test func autoGoesBesideOtherMethodsSettings() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        let changes: [(inout RenderRequest) -> Void] = [
+            { $0.hiDiffusionSettings.t1 = 0.3 }, { $0.hiDiffusionSettings.raunet = false }, { $0.refinement.tiled = true },
+            { ($0.structureFraction, $0.refinement.strength) = (StructureFraction("0.4"), 0.5) }, { $0.structure = .whole },
+        ]
+        for (index, change) in changes.enumerated() {
+            var asked = Self.plain(512)
+            change(&asked)
+            let plan = try RenderMachine(request: Self.applied("auto", asked), model: model).plan
+            #expect(plan.passes.count == 3, "\(index)")
+        }
     }
 
     /// What is said of later stages goes to methods that have some.
@@ -131,14 +155,18 @@ import Weights
         var asked = Self.plain(512)
         var tokens = TokenReductionRequest()
         tokens.merging = TokenReductionRequest.Merging(ratio: 0.25)
+        let one = tokens
         tokens.merging?.laterRatio = 0.5
-        tokens.stages = .later
-        asked.tokenReduction = tokens
-        for name in ["hires+tome", "cut+staged+tome"] {
-            #expect(try Self.applied(name, asked).tokenReduction == asked.tokenReduction, "\(name)")
-        }
-        for name in ["tome", "cut+tome", "multidiffusion+tome"] {
-            #expect(try Self.applied(name, asked).tokenReduction == asked.tokenReduction?.ofOneStage, "\(name)")
+        var later = one
+        later.stages = .later
+        for sent in [tokens, later] {
+            asked.tokenReduction = sent
+            for name in ["hires+tome", "cut+staged+tome"] {
+                #expect(try Self.applied(name, asked).tokenReduction == sent, "\(name)")
+            }
+            for name in ["tome", "cut+tome", "multidiffusion+tome"] {
+                #expect(try Self.applied(name, asked).tokenReduction == one, "\(name)")
+            }
         }
     }
 

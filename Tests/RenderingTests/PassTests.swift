@@ -7,6 +7,7 @@ import Resampling
 import Samplers
 import TestSupport
 import Testing
+import Weights
 
 @testable import Rendering
 
@@ -157,6 +158,8 @@ import Testing
         #expect(refusal(small) { $0.t2 = 0.3 }?.contains("unless --hidiffusion-aggressive is 0") == true)
         #expect(refusal(small) { ($0.t2, $0.aggressive) = (0.3, 0) } == nil)
         #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 0.16) } == nil)
+        // None more and none less would be the same, but not to leave it out.
+        #expect(refusal(small) { ($0.t1, $0.t2, $0.aggressive) = (0, 1, 0) } == nil)
         #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 1) }?.contains("other thresholds") == true)
         #expect(refusal(large) { $0.aggressive = 0.2 }?.contains("four times the native size") == true)
         #expect(refusal(large) { ($0.t1, $0.t2) = (0.7, 0.3) } == nil)
@@ -173,6 +176,15 @@ import Testing
         }
         #expect(try notes(264).contains { $0.contains("multiples of 16 px") })
         #expect(try notes(256) == [] && notes(264, false) == [])
+        // SDXL's windows lie behind the pooling too.
+        let model = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))
+        func odd(_ side: Int) throws -> Bool {
+            var request = RenderRequest()
+            (request.width, request.height, request.method, request.hiDiffusion) = (side, side, .direct, .on)
+            request.hiDiffusionFamily = .sdxl
+            return try RenderMachine(request: request, model: model).plan.notes.contains { $0.contains("multiples of 64 px") }
+        }
+        #expect(try odd(2080) && odd(1552) && !odd(2048))
     }
 
     @Test func upscalersHaveA1111sNamesToo() {

@@ -30,7 +30,7 @@ import Testing
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
         var hand = try CanvasLoop(sampler: machine.resolved.passes[0].sampler, seed: 4, structureCalls: 4 * callsPerStep)
         #expect(try hand.stages() == final.values)
-        // Were the memory of the first stage kept, or its draws repeated, it would show.
+        // Were the first stage's draws repeated, it would show.
         hand = try CanvasLoop(sampler: machine.resolved.passes[0].sampler, seed: 4, structureCalls: 4 * callsPerStep)
         hand.repeatsDraws = true
         #expect(try hand.stages() != final.values)

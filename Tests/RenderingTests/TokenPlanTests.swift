@@ -113,9 +113,22 @@ import Weights
         let plan = try RenderMachine(request: hires(half), model: try ModelVariant.embedded.get()).plan
         #expect(plan.summaryLines.contains { $0.hasSuffix("in later stages, from 0 to 0.5 of a stage's calls") })
         #expect(plan.tokenReduction?.parameters.contains { $0 == ("Token stages", "later") } == true)
-        var both = tokens(0.2) { $0.merging?.laterRatio = 0.6 }
-        both.stages = .later
-        #expect(try RenderRequest(json: hires(both).json) == hires(both))
+        for sent in [tokens(0.2) { $0.merging?.laterRatio = 0.6 }, half] {
+            #expect(try RenderRequest(json: hires(sent).json) == hires(sent))
+        }
+        for (change, part) in [
+            (
+                {
+                    $0.stages = .later
+                    $0.merging?.laterRatio = 0.6
+                }, "needs one ratio"
+            ),
+            ({ $0.merging?.laterRatio = 0 }, "above 0"),
+            ({ ($0.stages, $0.end) = (.later, 0.4) }, "none of the calls of a later stage"),
+        ] as [((inout TokenReductionRequest) -> Void, String)] {
+            let error = renderError { _ = try plans(hires(tokens(0.5, nil, change))) }
+            #expect(error?.message.contains(part) == true, "\(part): \(String(describing: error))")
+        }
         #expect(throws: RenderError.self) { try plans(direct(half)) }
     }
 
@@ -249,6 +262,7 @@ import Weights
         }
         let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines(calls: [10])
         #expect(line[0].contains("at level 1, 5 of 16 transformer blocks"), "\(line)")
+        #expect(line.dropFirst().map { $0.contains("are left alone") } == [true, true, true], "\(line)")
         let deep = tokens(0.5) { $0.merging?.levels = [8] }
         #expect(throws: RenderError.self) { try Self.resolve(deep, model, side: 8) }
         // At the eighth level a grid of one token is left alone.

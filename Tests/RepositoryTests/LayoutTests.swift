@@ -31,7 +31,7 @@ import Testing
             "Sources/CEmbeddedModel/model/examples.png",
             "Sources/CEmbeddedModel/clip/merges.txt",
             "deploy/images/compare-2x.png",
-            "deploy/images/compare-4x.png",
+            "deploy/images/compare-4x.png", "deploy/images/compare-more-4x.png",
             "Tests/TestSupport/Fixtures/golden/cases/txt2img/tiny-sd15-batch2/expected.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15-inpaint/unet/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/text_encoder/model.safetensors",

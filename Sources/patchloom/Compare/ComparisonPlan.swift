@@ -88,6 +88,10 @@ struct ComparisonPlan {
             ("HiDiffusion's family", "hidiffusion", { $0.hiDiffusion != .off && $0.hiDiffusionFamily != nil }),
             ("--tome-ratio", "tome", { $0.tokenReduction?.merging != nil }),
             ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
+            (
+                "--tome-hires-ratio or --token-stages", "hires+tome",
+                { $0.tokenReduction != $0.tokenReduction?.ofOneStage }
+            ),
         ]
         for setting in settings where setting.isSet(matter.request) {
             guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, model: model)) }) else {
