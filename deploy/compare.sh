@@ -72,7 +72,7 @@ if [ "$shapes" = yes ]; then
     swift build --package-path "$root" -c release --product patchloom-bench </dev/null
     bench_program="$(swift build --package-path "$root" -c release --show-bin-path </dev/null)/patchloom-bench"
     : >"$folder/shapes.txt"
-    bench sd15 512 direct,tome --tome-ratio 0.6
+    bench sd15 512 direct,tome --tome-ratio 0.6 --repeats 4
     bench sd15 1024 direct,hidiffusion,todo,tome,hidiffusion+todo,cut,auto
     bench sd15 2048 direct,hidiffusion,todo,cut,auto
     bench sdxl 2048 direct,hidiffusion,cut,auto
