@@ -142,12 +142,16 @@ struct CompareCommand: ParsableCommand {
     private func conditions(
         _ plan: ComparisonPlan, _ model: ModelDescription, _ layout: HostOptions.Layout
     ) -> [ComparisonTable.Condition] {
+        func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
         let first = plan.items[0].plan
         let guidance = Decimal.short(Double(first.guidanceScale))
         return [
             .init("model", "\(model.name) (\(model.identity.hex.prefix(12)))"), .init("seed", String(first.seed)),
             .init("steps", "\(first.steps) of \(first.samplingMethod.rawValue), guidance \(guidance)"),
-            .init("host", "\(layout.workers) workers of \(layout.threads) threads, \(layout.backend.resolved.rawValue)"),
+            .init(
+                "host",
+                "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), \(layout.backend.resolved.rawValue)"
+            ),
         ]
     }
 }
