@@ -148,7 +148,9 @@ struct MethodDraft {
         case .auto: return result
         case .direct, .multidiffusion: (result.stages, result.refinement) = (nil, RefinementSettings())
         case .hires: break
-        case .cut: if result.stages == [] { result.refinement = RefinementSettings() }
+        case .cut:
+            result.refinement.tiled = nil
+            if result.stages == [] { result.refinement = RefinementSettings() }
         }
         let isInStages = result.method == .hires || result.stages?.isEmpty == false
         if !isInStages { result.tokenReduction = result.tokenReduction?.ofOneStage }

@@ -47,7 +47,8 @@ struct MethodWord: Sendable {
             (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
             (draft.request.structure, draft.request.structureFraction) = (nil, nil)
             draft.request.refinement.tiled = nil
-            draft.request.hiDiffusionSettings = .published
+            // Its views are native, too small for HiDiffusion, unless the user says otherwise.
+            if draft.request.patch == nil { draft.request.hiDiffusionSettings = .published }
             draft.request.tokenReduction = draft.asked.tokenReduction
         },
         MethodWord("direct", group: .whole) { $0.request.method = .direct },
@@ -61,6 +62,10 @@ struct MethodWord: Sendable {
         // stage before it is refused when the request is resolved: it would be plain CutDiffusion.
         MethodWord("staged", needs: ["cut"]) { draft in
             let asked = draft.asked.stages ?? []
+            // Refined as little as they are unless the user says otherwise, stages have no structure phase.
+            if draft.asked.refinement.strength == nil {
+                (draft.request.structure, draft.request.structureFraction) = (nil, nil)
+            }
             draft.request.stages = asked.isEmpty ? (draft.doublings.isEmpty ? [1] : draft.doublings) : asked
         },
         // CutDiffusion's structure phase on the whole canvas.

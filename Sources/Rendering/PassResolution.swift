@@ -184,7 +184,8 @@ struct PassResolution {
         let hasOnlyViews = cut.map { $0.structureSteps <= first } ?? false
         let pass = RenderPass(
             index: index, latentWidth: size.width, latentHeight: size.height, start: start, calls: sampler.calls,
-            firstCall: first, cut: cut.map(Self.planCut), guidanceScale: resolution.guidance,
+            firstCall: first, executedSteps: (first..<sampler.calls).count(where: sampler.isStepStart(call:)),
+            cut: cut.map(Self.planCut), guidanceScale: resolution.guidance,
             detailGuidanceScale: request.detailGuidanceScale
                 ?? (index > 0 ? model.recommended.refiningGuidance : nil) ?? resolution.guidance,
             blending: request.blending ?? (index > 0 ? model.recommended.refiningBlending : .uniform),

@@ -44,6 +44,8 @@ public struct RenderPass: Sendable, Equatable {
     /// Calls of the network of the whole schedule, and the one with which this pass begins.
     public let calls: Int
     public let firstCall: Int
+    /// Sampling steps that are made, of one or two calls each.
+    public let executedSteps: Int
     /// nil where the canvas is denoised at once.
     public let cut: Cut?
     public let guidanceScale: Float

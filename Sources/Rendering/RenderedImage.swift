@@ -89,7 +89,8 @@ struct GenerationParameters {
             ("Denoising strength", Self.short(strength)), ("Hires upscale", Self.short((factor * 100).rounded() / 100)),
             ("Hires upscaler", upscaler.label),
         ]
-        if let steps = request.refinement.steps { pairs.append(("Hires steps", String(steps))) }
+        // The web UI makes all the steps that it is told of, where ours are a share: these are those that were made.
+        pairs.append(("Hires steps", String(plan.passes[plan.passes.count - 1].executedSteps)))
         if plan.passes.count > 2 {
             let sizes = plan.passes.map { "\($0.latentWidth * 8)x\($0.latentHeight * 8)" }
             pairs.append(("Stages", sizes.joined(separator: " ")))

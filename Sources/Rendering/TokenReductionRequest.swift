@@ -66,10 +66,12 @@ public struct TokenReductionRequest: Sendable, Equatable {
     /// Whether nothing is asked for that would change a call.
     var isOff: Bool { merging?.isOff ?? true && downsampling?.isOff ?? true }
 
-    /// Without what is said of later stages, for a picture that has none.
+    /// Without what is said of later stages, for a picture that has none. Merging that is for these alone becomes that of the
+    /// one there is.
     public var ofOneStage: TokenReductionRequest {
         var request = self
         request.stages = .all
+        if let merging, let later = merging.laterRatio, merging.ratio == 0 { request.merging?.ratio = later }
         request.merging?.laterRatio = nil
         return request
     }
@@ -85,7 +87,7 @@ public struct TokenReductionRequest: Sendable, Equatable {
         guard stages == .all || merging?.laterRatio == nil else {
             throw RenderError(
                 .invalidRequest,
-                "Token merging in later stages alone needs one ratio: leave the ratio for later stages out, or have all stages take part."
+                "Token merging in later stages alone needs one ratio: give it as --tome-ratio, or leave --token-stages out."
             )
         }
         try merging?.validated()

@@ -147,7 +147,14 @@ import Weights
             change(&asked)
             let plan = try RenderMachine(request: Self.applied("auto", asked), model: model).plan
             #expect(plan.passes.count == 3, "\(index)")
+            guard asked.refinement.strength == nil else { continue }
+            let staged = try RenderMachine(request: Self.applied("cut+staged", asked), model: model).plan
+            #expect(staged.passes.count == 3 && staged.passes.allSatisfy { $0.structureCalls == 0 }, "\(index)")
         }
+        // Larger views have HiDiffusion.
+        var large = Self.plain(512)
+        (large.patch, large.hiDiffusionSettings.t1) = (256, 0.3)
+        #expect(try Self.applied("auto", large).hiDiffusionSettings.t1 == 0.3)
     }
 
     /// What is said of later stages goes to methods that have some.
@@ -159,7 +166,10 @@ import Weights
         tokens.merging?.laterRatio = 0.5
         var later = one
         later.stages = .later
-        for sent in [tokens, later] {
+        var alone = tokens
+        alone.merging?.ratio = 0
+        alone.merging?.laterRatio = 0.25
+        for sent in [tokens, later, alone] {
             asked.tokenReduction = sent
             for name in ["hires+tome", "cut+staged+tome"] {
                 #expect(try Self.applied(name, asked).tokenReduction == sent, "\(name)")

@@ -24,7 +24,7 @@ import Testing
         // Steps 1 to 4 of 8 are structure; of the second stage's six, which begin with the third, the first two.
         let callsPerStep = [.heun, .dpmppSDE].contains(method) ? 2 : 1
         #expect(passes.map(\.structureCalls) == [4 * callsPerStep, 2 * callsPerStep])
-        #expect(passes[1].firstCall == 2 * callsPerStep)
+        #expect(passes[1].firstCall == 2 * callsPerStep && passes[1].executedSteps == 6 && passes[0].executedSteps == 8)
 
         let (barriers, _) = try FormulaNetwork.render(machine)
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))

@@ -86,7 +86,7 @@ struct ComparisonPlan {
                 { $0.hiDiffusion != .off && $0.hiDiffusionSettings != RenderRequest().hiDiffusionSettings }
             ),
             ("HiDiffusion's family", "hidiffusion", { $0.hiDiffusion != .off && $0.hiDiffusionFamily != nil }),
-            ("--tome-ratio", "tome", { $0.tokenReduction?.merging != nil }),
+            ("--tome-ratio or --tome-hires-ratio", "tome", { $0.tokenReduction?.merging != nil }),
             ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
             (
                 "--tome-hires-ratio or --token-stages", "hires+tome",
