@@ -158,7 +158,7 @@ let package = Package(
         tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ResamplingTests", ["Resampling"]),
-        tests("ImageFilesTests", ["ImageFiles", "TestSupport"], resources: [.copy("Pictures")]),
+        tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
         tests("ImageQualityTests", ["ImageFiles", "ImageQuality", "TestSupport"], resources: [.copy("Thumbnails")]),
         tests(

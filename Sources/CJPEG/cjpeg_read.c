@@ -2,6 +2,7 @@
 
 // jpeglib.h needs size_t and FILE declared before it.
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +35,24 @@ static void fail(cjpeg_reader *reader, cjpeg_problem problem, const char *text) 
     longjmp(reader->failed, 1);
 }
 
+static void fail_precision(cjpeg_reader *reader, int bits) {
+    char text[CJPEG_MESSAGE_SIZE];
+    snprintf(text, sizeof(text), "its samples have %d bits, not 8", bits);
+    fail(reader, CJPEG_UNSUPPORTED, text);
+}
+
+/// `marker`: the second byte of the frame's header (ITU-T T.81, table B.1).
+static void fail_process(cjpeg_reader *reader, int marker) {
+    bool is_lossless = marker == 0xC3 || marker == 0xCB;
+    fail(reader, CJPEG_UNSUPPORTED, is_lossless ? "it is lossless" : "it is hierarchical");
+}
+
 /// libjpeg's fatal errors.
 static void on_error(j_common_ptr jpeg) {
     cjpeg_reader *reader = reader_of(jpeg);
     switch (jpeg->err->msg_code) {
-        case JERR_BAD_PRECISION:
-        case JERR_SOF_UNSUPPORTED:
+        case JERR_BAD_PRECISION: fail_precision(reader, jpeg->err->msg_parm.i[0]); break;
+        case JERR_SOF_UNSUPPORTED: fail_process(reader, jpeg->err->msg_parm.i[0]); break;
         case JERR_CONVERSION_NOTIMPL:
         case JERR_ARITH_NOTIMPL: reader->problem = CJPEG_UNSUPPORTED; break;
         default: reader->problem = CJPEG_DAMAGED;
@@ -103,7 +116,7 @@ static void connect_managers(cjpeg_reader *reader, const uint8_t *bytes, size_t 
 /// What the pixels are made in; every setting that decides their values is written down.
 static void choose_output(cjpeg_reader *reader) {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
-    if (jpeg->data_precision != 8) fail(reader, CJPEG_UNSUPPORTED, "its samples do not have 8 bits");
+    if (jpeg->data_precision != 8) fail_precision(reader, jpeg->data_precision);
     switch (jpeg->jpeg_color_space) {
         case JCS_GRAYSCALE:
         case JCS_RGB:

@@ -47,6 +47,7 @@ extension ForeignFile {
     /// What files begin with, the longer mark first where one begins with another.
     private static let magics: [Magic] = [
         Magic("GIF87a", .picture("a GIF")), Magic("GIF89a", .picture("a GIF")),
+        Magic("\u{FF}\u{D8}\u{FF}\u{F7}", .picture("a JPEG-LS")),
         Magic("\0\0\0\u{0C}JXL \r\n\u{87}\n", .picture("a JPEG XL")), Magic("\u{FF}\u{0A}", .picture("a JPEG XL")),
         Magic("\0\0\0\u{0C}jP  \r\n\u{87}\n", .picture("a JPEG 2000")),
         Magic("\u{FF}\u{4F}\u{FF}\u{51}", .picture("a JPEG 2000")),

@@ -14,6 +14,7 @@ enum JPEGDecoder {
         defer { cjpeg_reader_close(reader) }
         let (width, height) = (Int(cjpeg_reader_width(reader)), Int(cjpeg_reader_height(reader)))
         let size = try limits.decodedBytes(width: width, height: height, channels: 3, name: name)
+        let exif = exif(reader)
         var status: Int32 = 0
         let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
@@ -24,7 +25,7 @@ enum JPEGDecoder {
         }
         guard status == 0 else { throw failure(problem, CMessage.text(message), name) }
         return DecodedImage(
-            stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif(reader)))
+            stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif))
     }
 
     private static func exif(_ reader: OpaquePointer) -> [UInt8] {

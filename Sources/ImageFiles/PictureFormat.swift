@@ -14,7 +14,7 @@ enum PictureFormat: Sendable {
         }
         if head.starts(with: [0x89, 0x50, 0x4E, 0x47]) {
             self = .png
-        } else if head.starts(with: [0xFF, 0xD8, 0xFF]) {
+        } else if head.starts(with: [0xFF, 0xD8, 0xFF]), head.dropFirst(3).first != 0xF7 {
             self = .jpeg
         } else if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) {
             self = .webp
