@@ -32,8 +32,8 @@ public struct InpaintMask: Sendable, Equatable {
 
     /// A mask from a picture of 8-bit red, green, blue and alpha, pixel by pixel.
     ///
-    /// Strokes on a transparent layer are drawn in any colour, black too, so the alpha channel alone counts, from 128 on: unless it
-    /// is 255 everywhere, in which case nothing was said with it and the luminance counts as without one.
+    /// Strokes on a transparent layer are drawn in any colour, black too, so the alpha channel alone counts, from 128 on. Where
+    /// it is 255 everywhere, nothing was said with it, and the luminance counts as without one.
     ///
     /// Throws unless there are four bytes a pixel.
     public init(rgba: [UInt8], height: Int, width: Int) throws(ConditioningError) {

@@ -4,8 +4,8 @@
 public enum ImageDecoder {
     /// Reads the picture in a file.
     ///
-    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `unsupported` for another format, which
-    ///   the message names, `tooLarge` beyond the limits, `damaged` when the picture is not whole.
+    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `unsupported` for another format,
+    ///   which the message names, `tooLarge` beyond the limits, `damaged` when the picture is not whole.
     public static func decode(file path: String, limits: PictureLimits = .standard) throws(ImageFileError) -> DecodedImage {
         // A file that is no picture is named before its size is judged: checkpoints are larger than any picture.
         let bytes = try InputFile.read(path, limits: limits) { head throws(ImageFileError) in

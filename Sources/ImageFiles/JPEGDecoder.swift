@@ -1,7 +1,7 @@
 import CJPEG
 
-/// Reads JPEG files of 8 bits a sample as RGB: sequential and progressive, of Huffman and of arithmetic coding, grey, YCbCr, RGB,
-/// CMYK and YCCK. The same bytes give the same pixels: exact integer DCT, smooth upsampling of colours, as Pillow does it.
+/// Reads JPEG files of 8 bits a sample as RGB: sequential and progressive, of Huffman and of arithmetic coding, grey, YCbCr,
+/// RGB, CMYK and YCCK. The same bytes give the same pixels: exact integer DCT, smooth upsampling of colours, as Pillow does it.
 enum JPEGDecoder {
     static func decode(
         _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits

@@ -10,8 +10,8 @@
 
 typedef struct cwebp_reader cwebp_reader;
 
-/// Reads the structure of the WebP in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns NULL
-/// with a message when it is broken or cut short.
+/// Reads the structure of the WebP in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns
+/// NULL with a message when it is broken or cut short.
 cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]);
 
 /// Whether the file is an animation, whose frames cwebp_reader_pixels does not read.
