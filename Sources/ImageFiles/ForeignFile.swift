@@ -125,7 +125,8 @@ extension ForeignFile {
             if ["<head", "<body", "<title", "<script"].contains(where: start.contains) { return .htmlPage }
             if start.hasPrefix("<?xml") { return .noPicture("an XML file") }
         }
-        if start.hasPrefix("{") || start.hasPrefix("[") { return .noPicture("a JSON file") }
+        // A bracket and a letter begin a section of a settings file.
+        if start.hasPrefix("{") || start.prefixMatch(of: /\[\s*[\[\]{"0-9-]/) != nil { return .noPicture("a JSON file") }
         // Characters of any old code page are not told from other bytes: ASCII or UTF-8, but for a character cut at the end.
         return start.dropLast().contains("\u{FFFD}") ? nil : .noPicture("a text file")
     }

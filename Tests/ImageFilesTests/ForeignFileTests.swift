@@ -38,7 +38,8 @@ import Testing
         ("%PDF-1.7\n", "PDF"), ("PK\u{03}\u{04}\u{14}\0", "ZIP"), ("GGUF\u{03}\0\0\0", "GGUF"),
         ("\u{80}\u{02}}q\0(X\u{05}\0\0\0ab", "pickle"), ("RIFF\u{24}\0\0\0WAVEfmt ", "RIFF"),
         ("RIFF\u{24}\0\0\0AVI LIST", "AVI"),
-        (box("isom", "mp42"), "video"), ("{\"error\": \"not found\"}", "JSON"), ("BMW is a car", "text file"),
+        (box("isom", "mp42"), "video"), ("{\"error\": \"not found\"}", "JSON"), ("[ {\"a\": 1}]", "JSON"),
+        ("[core]\nbare = false\n", "text file"), ("BMW is a car", "text file"),
         ("no picture\n", "text file"), ("\u{1F}\u{8B}\u{08}\0", "gzip"), ("", "empty"), ("\u{00}\u{01}\u{02}", "no picture"),
     ]
 
