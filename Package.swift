@@ -45,6 +45,8 @@ let package = Package(
             name: "CFontconfig", pkgConfig: "fontconfig", providers: [.apt(["libfontconfig-dev", "libfreetype-dev"])]),
         .target(name: "COneDNN", cSettings: shimFlags, linkerSettings: [.linkedLibrary("dnnl")]),
         .target(name: "CPNG", cSettings: shimFlags, linkerSettings: [.linkedLibrary("png16")]),
+        .target(name: "CJPEG", cSettings: shimFlags, linkerSettings: [.linkedLibrary("jpeg")]),
+        .target(name: "CWebP", cSettings: shimFlags, linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]),
         .target(name: "CGlyphs", dependencies: ["CFontconfig"], cSettings: shimFlags),
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
@@ -83,7 +85,7 @@ let package = Package(
         // Moving bytes.
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
-        library("ImageFiles", ["CPNG", "CSystem"]),
+        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP"]),
         library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",

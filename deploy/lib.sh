@@ -3,7 +3,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # The libraries that Patchloom links, and what the Swift toolchain itself needs of the system. A * stands for any version.
-library_packages=(libzmq3-dev libopenblas-dev libpng-dev libdnnl-dev libssl-dev libfreetype-dev libfontconfig-dev pkg-config)
+library_packages=(libzmq3-dev libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libdnnl-dev libssl-dev
+    libfreetype-dev libfontconfig-dev pkg-config)
 toolchain_packages=(git ca-certificates binutils libc6-dev 'libgcc-*-dev' 'libstdc++-*-dev' zlib1g-dev libcurl4 libxml2
     libsqlite3-0 libncurses6 libuuid1 tzdata)
 
@@ -37,8 +38,8 @@ as_root() {
 # Installs what is missing. Calls apt only when something is, so that a machine that has all needs no network and no rights.
 require_packages() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        if pkg-config --exists libzmq openblas libpng16 libcrypto freetype2 fontconfig 2>/dev/null; then return; fi
-        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, oneDNN 2.x, OpenSSL, FreeType and fontconfig with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
+        if pkg-config --exists libzmq openblas libpng16 libjpeg libwebpdemux libcrypto freetype2 fontconfig 2>/dev/null; then return; fi
+        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, libjpeg-turbo, libwebp, oneDNN 2.x, OpenSSL, FreeType and fontconfig with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
     fi
     local missing
     mapfile -t missing < <(missing_packages)

@@ -13,6 +13,8 @@ struct cpng_reader {
     const uint8_t *bytes;
     size_t size;
     size_t offset;
+    uint8_t *exif;
+    size_t exif_length;
     char message[CPNG_MESSAGE_SIZE];
 };
 
@@ -23,16 +25,34 @@ static void supply(png_structp png, png_bytep out, png_size_t count) {
     reader->offset += count;
 }
 
-/// Ancillary chunks that are skipped unread: all that libpng knows, but for transparency and text.
+/// Ancillary chunks that are skipped unread: all that libpng knows, but for transparency, EXIF and text.
 static const png_byte skipped_chunks[] =
-    "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
+    "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
 
-static void set_limits(png_structp png, cpng_limits limits) {
+static const png_byte exif_chunk[] = "eXIf";
+
+/// Called with chunks that libpng does not take apart itself, before or after the pixels. Keeps the first EXIF data; without
+/// memory for them the picture is one without.
+static int keep_exif(png_structp png, png_unknown_chunkp chunk) {
+    cpng_reader *reader = png_get_user_chunk_ptr(png);
+    if (memcmp(chunk->name, exif_chunk, 4) != 0 || reader->exif || chunk->size == 0) return 1;
+    reader->exif = malloc(chunk->size);
+    if (!reader->exif) return 1;
+    memcpy(reader->exif, chunk->data, chunk->size);
+    reader->exif_length = chunk->size;
+    return 1;
+}
+
+static void set_limits(cpng_reader *reader, cpng_limits limits) {
+    png_structp png = reader->png;
     png_set_user_limits(png, limits.max_side, limits.max_side);
     png_set_chunk_cache_max(png, limits.max_chunks);
     png_set_chunk_malloc_max(png, limits.max_chunk_memory);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped_chunks, sizeof(skipped_chunks) / 5);
+    // libpng's own reading of EXIF gives the whole file up where these data are spoilt; as an unknown chunk they harm nobody.
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_IF_SAFE, exif_chunk, 1);
+    png_set_read_user_chunk_fn(png, reader, keep_exif);
 }
 
 /// The transformations are the same for every file; each does nothing where it does not apply.
@@ -45,7 +65,7 @@ static void set_transformations(png_structp png, png_infop info) {
 }
 
 static void read_header(cpng_reader *reader, cpng_limits limits) {
-    set_limits(reader->png, limits);
+    set_limits(reader, limits);
     png_set_read_fn(reader->png, reader, supply);
     png_read_info(reader->png, reader->info);
     set_transformations(reader->png, reader->info);
@@ -115,6 +135,11 @@ int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char m
     return failed ? -1 : 0;
 }
 
+void cpng_reader_exif(const cpng_reader *reader, const uint8_t **exif, size_t *length) {
+    *exif = reader->exif;
+    *length = reader->exif_length;
+}
+
 size_t cpng_reader_text_count(const cpng_reader *reader) {
     int count = 0;
     png_textp texts = NULL;
@@ -137,5 +162,6 @@ void cpng_reader_text(const cpng_reader *reader, size_t index, const char **keyw
 void cpng_reader_close(cpng_reader *reader) {
     if (!reader) return;
     if (reader->png) png_destroy_read_struct(&reader->png, reader->info ? &reader->info : NULL, NULL);
+    free(reader->exif);
     free(reader);
 }

@@ -36,7 +36,8 @@ public struct SheetLayout: Sendable, Equatable {
         while true {
             let cell = Self.fitted(aspect, into: (side, side))
             let size = Self.size(rows: rows, columns: columns, cell: cell, lines: lines)
-            if max(size.width, size.height) <= PNGEncoder.sideMax, size.width * size.height <= PNGLimits.standard.pixelsMax {
+            if max(size.width, size.height) <= PNGEncoder.sideMax, size.width * size.height <= PictureLimits.standard.pixelsMax
+            {
                 (cellWidth, cellHeight) = cell
                 return
             }

@@ -1,4 +1,5 @@
-/// Which pixels of a picture are made anew: those where the mask is at least one half (white), as in diffusers and A1111.
+/// Which pixels of a picture are made anew: those where the mask is at least one half (white, or opaque where the mask has
+/// transparency), as in diffusers and A1111.
 public struct InpaintMask: Sendable, Equatable {
     public let height: Int
     public let width: Int
@@ -26,10 +27,27 @@ public struct InpaintMask: Sendable, Equatable {
         try Self.checkSize(height: height, width: width, count: rgb.count / 3)
         guard rgb.count % 3 == 0 else { throw ConditioningError("The mask does not have three bytes a pixel.") }
         (self.height, self.width) = (height, width)
-        repaints = stride(from: 0, to: rgb.count, by: 3).map { at in
-            let weighted = 19_595 * UInt32(rgb[at]) + 38_470 * UInt32(rgb[at + 1]) + 7471 * UInt32(rgb[at + 2])
-            return (weighted + 0x8000) >> 16 >= 128
-        }
+        repaints = stride(from: 0, to: rgb.count, by: 3).map { Self.isBright(rgb[$0], rgb[$0 + 1], rgb[$0 + 2]) }
+    }
+
+    /// A mask from a picture of 8-bit red, green, blue and alpha, pixel by pixel.
+    ///
+    /// Strokes on a transparent layer are drawn in any colour, black too, so the alpha channel alone counts, from 128 on. Where
+    /// it is 255 everywhere, nothing was said with it, and the luminance counts as without one.
+    ///
+    /// Throws unless there are four bytes a pixel.
+    public init(rgba: [UInt8], height: Int, width: Int) throws(ConditioningError) {
+        try Self.checkSize(height: height, width: width, count: rgba.count / 4)
+        guard rgba.count % 4 == 0 else { throw ConditioningError("The mask does not have four bytes a pixel.") }
+        (self.height, self.width) = (height, width)
+        let alphas = stride(from: 3, to: rgba.count, by: 4)
+        repaints =
+            alphas.allSatisfy { rgba[$0] == 255 }
+            ? alphas.map { Self.isBright(rgba[$0 - 3], rgba[$0 - 2], rgba[$0 - 1]) } : alphas.map { rgba[$0] >= 128 }
+    }
+
+    private static func isBright(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Bool {
+        (19_595 * UInt32(red) + 38_470 * UInt32(green) + 7471 * UInt32(blue) + 0x8000) >> 16 >= 128
     }
 
     private static func checkSize(height: Int, width: Int, count: Int) throws(ConditioningError) {

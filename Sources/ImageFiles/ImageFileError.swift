@@ -4,8 +4,10 @@ public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertibl
     public enum Code: Sendable, Equatable {
         /// The caller's pixels, size or text do not fit the format.
         case invalidArgument
-        /// The file is not a PNG, is damaged, or is cut short.
+        /// The file is not a whole picture of its format, or empty.
         case damaged
+        /// A file of a format that is not read, or no picture.
+        case unsupported
         /// The picture is larger than the limits allow.
         case tooLarge
         /// A file or folder that is to be read does not exist.

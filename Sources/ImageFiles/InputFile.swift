@@ -2,41 +2,66 @@ import Glibc
 
 /// Reads whole files of bounded size.
 enum InputFile {
-    static func read(_ path: String, bytesMax: Int) throws(ImageFileError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else {
-            let code: ImageFileError.Code = errno == ENOENT || errno == ENOTDIR ? .notFound : .cannotRead
-            throw failure(code, path, errno)
-        }
+    /// The bytes of a regular file. `examine` gets the first ones, and may refuse the file before its size is judged.
+    static func read(
+        _ path: String, limits: PictureLimits, examine: (ArraySlice<UInt8>) throws(ImageFileError) -> Void
+    ) throws(ImageFileError) -> [UInt8] {
+        let descriptor = try openPath(path)
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw failure(.cannotRead, path, errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw ImageFileError(.cannotRead, "\(path) is not a file; give the path of a picture.")
+        guard fstat(descriptor, &status) == 0 else { throw failure(path, errno) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: throw ImageFileError(.cannotRead, "\(path) is a folder; give the path of a picture.")
+        default: throw ImageFileError(.cannotRead, "\(path) is a device or a pipe and no file; give the path of a picture.")
         }
-        guard status.st_size <= bytesMax else {
-            throw ImageFileError(.tooLarge, "\(path) has \(status.st_size) bytes, more than the \(bytesMax) that are read.")
-        }
-        return try read(descriptor, count: Int(status.st_size), path)
+        let size = Int(status.st_size)
+        try examine(try read(descriptor, count: min(size, PictureFormat.headBytes), path)[...])
+        try limits.checkFile(bytes: size, name: path)
+        return try read(descriptor, count: size, path)
     }
 
-    /// Up to `count` bytes: fewer when the file has been cut meanwhile, which the decoder reports.
+    private static func openPath(_ path: String) throws(ImageFileError) -> Int32 {
+        guard !path.isEmpty else {
+            throw ImageFileError(.notFound, "The path of the picture is empty; give that of a picture.")
+        }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor < 0 else { return descriptor }
+        let number = errno
+        if [ENOENT, ELOOP].contains(number), let link = brokenLink(path) {
+            throw ImageFileError(
+                .notFound, "\(link) is a symbolic link that leads nowhere; give the path of a picture.", systemError: number)
+        }
+        throw failure(path, number)
+    }
+
+    /// The first part of a path that is a link without an end; nil where there is none.
+    private static func brokenLink(_ path: String) -> String? {
+        var status = stat()
+        let slashes = path.indices.filter { path[$0] == "/" && $0 != path.startIndex }
+        return (slashes + [path.endIndex]).map { String(path[..<$0]) }.first { part in
+            lstat(part, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK && stat(part, &status) != 0
+        }
+    }
+
+    /// The first `count` bytes: fewer when the file has been cut meanwhile, which the decoder reports.
     private static func read(_ descriptor: Int32, count: Int, _ path: String) throws(ImageFileError) -> [UInt8] {
         var failed: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count {
-                let got = Glibc.read(descriptor, buffer.baseAddress?.advanced(by: filled), count - filled)
+                let got = pread(descriptor, buffer.baseAddress?.advanced(by: filled), count - filled, filled)
                 if got < 0 && errno == EINTR { continue }
                 if got < 0 { failed = errno }
                 if got <= 0 { break }
                 filled += got
             }
         }
-        guard failed == 0 else { throw failure(.cannotRead, path, failed) }
+        guard failed == 0 else { throw failure(path, failed) }
         return bytes
     }
 
-    private static func failure(_ code: ImageFileError.Code, _ path: String, _ number: Int32) -> ImageFileError {
-        ImageFileError(code, "\(path) cannot be read: \(String(cString: strerror(number))).", systemError: number)
+    private static func failure(_ path: String, _ number: Int32) -> ImageFileError {
+        let code: ImageFileError.Code = number == ENOENT || number == ENOTDIR ? .notFound : .cannotRead
+        return ImageFileError(code, "\(path) cannot be read: \(String(cString: strerror(number))).", systemError: number)
     }
 }

@@ -1,73 +1,28 @@
 import CPNG
 
-/// What a picture from outside may ask for before it is refused. All are checked before memory is taken.
-public struct PNGLimits: Sendable, Equatable {
-    /// Bytes of the file.
-    public var fileBytesMax = 64 << 20
-    /// Pixels of one side.
-    public var sideMax = 16_384
-    /// Pixels of the picture. With the file's size this bounds the time of decoding too.
-    public var pixelsMax = 64 << 20
-    /// Bytes of the decoded picture.
-    public var decodedBytesMax = 512 << 20
-    /// Text chunks kept.
-    public var chunksMax = 64
-    /// Bytes of one text chunk, after decompression.
-    public var chunkBytesMax = 1 << 20
-
-    public static let standard = PNGLimits()
-}
-
-/// A decoded picture.
-public struct DecodedImage: Sendable, Equatable {
-    public let width: Int
-    public let height: Int
-    /// 3 (RGB) or 4 (RGBA).
-    public let channels: Int
-    /// `height` rows of `width` pixels of `channels` bytes, from the top left.
-    public let pixels: [UInt8]
-    /// In the order of the file.
-    public let text: [PNGText]
-
-    /// The pixels without their alpha channel: `height` rows of `width` pixels of 3 bytes.
-    public var rgb: [UInt8] {
-        guard channels == 4 else { return pixels }
-        var rgb: [UInt8] = []
-        rgb.reserveCapacity(width * height * 3)
-        for pixel in stride(from: 0, to: pixels.count, by: 4) { rgb.append(contentsOf: pixels[pixel..<pixel + 3]) }
-        return rgb
-    }
-
-    /// The value of the first text with this keyword.
-    public func text(_ keyword: String) -> String? { text.first { $0.keyword == keyword }?.value }
-}
-
 /// Reads PNG files of every kind as 8-bit RGB or RGBA. The bytes may be hostile.
 public enum PNGDecoder {
-    /// Reads the picture in a file.
+    /// Reads the PNG in a file, one of Patchloom's own; `ImageDecoder` reads those of users.
     ///
     /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `tooLarge` beyond the limits,
     ///   `damaged` when it is no whole PNG.
-    public static func decode(file path: String, limits: PNGLimits = .standard) throws(ImageFileError) -> DecodedImage {
-        let bytes = try InputFile.read(path, bytesMax: limits.fileBytesMax)
+    public static func decode(file path: String, limits: PictureLimits = .standard) throws(ImageFileError) -> DecodedImage {
+        let bytes = try InputFile.read(path, limits: limits) { _ in }
         return try decode(bytes, name: path, limits: limits)
     }
 
-    /// Reads the picture in `bytes`; `name` is how errors call it.
+    /// Reads the PNG in `bytes`; `name` is how errors call it.
     public static func decode(
-        _ bytes: [UInt8], name: String = "The picture", limits: PNGLimits = .standard
+        _ bytes: [UInt8], name: String = "The picture", limits: PictureLimits = .standard
     ) throws(ImageFileError) -> DecodedImage {
-        guard bytes.count <= limits.fileBytesMax else {
-            throw ImageFileError(
-                .tooLarge, "\(name) has \(bytes.count) bytes, more than the \(limits.fileBytesMax) that are read.")
-        }
+        try limits.checkFile(bytes: bytes.count, name: name)
         return try bytes.withUnsafeBufferPointer { buffer throws(ImageFileError) in
             try decode(buffer, name: name, limits: limits)
         }
     }
 
-    private static func decode(
-        _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PNGLimits
+    static func decode(
+        _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
     ) throws(ImageFileError) -> DecodedImage {
         var message = [CChar](repeating: 0, count: Int(CPNG_MESSAGE_SIZE))
         let caps = cpng_limits(
@@ -80,7 +35,7 @@ public enum PNGDecoder {
         let width = Int(cpng_reader_width(reader))
         let height = Int(cpng_reader_height(reader))
         let channels = Int(cpng_reader_channels(reader))
-        let size = try checkedSize(width: width, height: height, channels: channels, name: name, limits: limits)
+        let size = try limits.decodedBytes(width: width, height: height, channels: channels, name: name)
         var status: Int32 = 0
         let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
@@ -91,22 +46,15 @@ public enum PNGDecoder {
         guard status == 0 else {
             throw ImageFileError(.damaged, "\(name) is damaged: \(reason(message)).")
         }
-        return DecodedImage(width: width, height: height, channels: channels, pixels: pixels, text: texts(reader))
+        let stored = StoredPicture(width: width, height: height, channels: channels, pixels: pixels, exif: exif(reader))
+        return DecodedImage(stored: stored, text: texts(reader))
     }
 
-    private static func checkedSize(
-        width: Int, height: Int, channels: Int, name: String, limits: PNGLimits
-    ) throws(ImageFileError) -> Int {
-        let pixels = width.multipliedReportingOverflow(by: height)
-        let bytes = pixels.partialValue.multipliedReportingOverflow(by: channels)
-        guard !pixels.overflow, !bytes.overflow, pixels.partialValue <= limits.pixelsMax,
-            bytes.partialValue <= limits.decodedBytesMax
-        else {
-            throw ImageFileError(
-                .tooLarge,
-                "\(name) is \(width)x\(height), more than the \(limits.pixelsMax) pixels that are read; scale it down.")
-        }
-        return bytes.partialValue
+    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+        var start: UnsafePointer<UInt8>?
+        var length = 0
+        cpng_reader_exif(reader, &start, &length)
+        return Array(UnsafeBufferPointer(start: start, count: length))
     }
 
     private static func texts(_ reader: OpaquePointer) -> [PNGText] {
@@ -137,12 +85,7 @@ public enum PNGDecoder {
     }
 
     private static func reason(_ message: [CChar]) -> String {
-        let text = text(message)
+        let text = CMessage.text(message)
         return text.isEmpty ? "it is empty" : text
-    }
-
-    /// The zero-terminated text in a C buffer.
-    static func text(_ buffer: [CChar]) -> String {
-        String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -3,7 +3,7 @@ import CPNG
 /// Writes pictures as PNG.
 public enum PNGEncoder {
     /// The longest side that is written, as the reader's limit.
-    public static let sideMax = PNGLimits.standard.sideMax
+    public static let sideMax = PictureLimits.standard.sideMax
 
     /// Encodes 8-bit RGB pixels.
     ///
@@ -52,7 +52,7 @@ public enum PNGEncoder {
         var size = 0
         var message = [CChar](repeating: 0, count: Int(CPNG_MESSAGE_SIZE))
         guard cpng_encode(rgb, width, height, chunks, chunks.count, &bytes, &size, &message) == 0, let bytes else {
-            throw ImageFileError(.invalidArgument, "The PNG could not be encoded: \(PNGDecoder.text(message)).")
+            throw ImageFileError(.invalidArgument, "The PNG could not be encoded: \(CMessage.text(message)).")
         }
         defer { cpng_free(bytes) }
         return Array(UnsafeBufferPointer(start: bytes, count: size))

@@ -122,7 +122,7 @@ struct PlanResolution {
         if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
             throw RenderError(
                 .invalidRequest,
-                "What is white in the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
+                "What the mask marks is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
                     + "would be made anew: paint it larger.")
         }
         do {

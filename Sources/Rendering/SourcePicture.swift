@@ -26,7 +26,8 @@ public struct SourcePicture: Sendable, Equatable {
             guard mask.contains(1) else {
                 throw RenderError(
                     .invalidRequest,
-                    "The mask is black everywhere, so nothing would be made anew: paint white what is to change.")
+                    "The mask marks no pixel, so nothing would be made anew: paint what is to change, white on black or in any colour "
+                        + "on a transparent layer.")
             }
         }
         try Self.checkSize(width: width, height: height, masked: mask != nil)

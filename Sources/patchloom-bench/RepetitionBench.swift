@@ -9,7 +9,7 @@ struct RepetitionBench: ParsableCommand {
         commandName: "repetition",
         abstract: "Holds the repetition score against pictures that were labelled by eye.",
         discussion: """
-            The folder has PNG files and a labels.txt, whose lines name a file, how many times larger than the model's \
+            The folder has pictures and a labels.txt, whose lines name a file, how many times larger than the model's \
             native side its picture is, and what was seen: repeats or single. Lines that begin with # are comments. Each \
             picture is printed with its score, those that are judged wrongly are marked, and the last line counts false \
             alarms and misses.
@@ -23,7 +23,7 @@ struct RepetitionBench: ParsableCommand {
         let pictures = try PictureLabel.list(text)
         var tally = Tally()
         for picture in pictures {
-            let image = try PNGDecoder.decode(file: root.appendingPathComponent(picture.path).path)
+            let image = try ImageDecoder.decode(file: root.appendingPathComponent(picture.path).path)
             let score = Repetition.score(
                 RGBImage(width: image.width, height: image.height, rgb: image.rgb), enlargement: picture.enlargement)
             let isRight = tally.count(score > Repetition.threshold, picture.repeats)

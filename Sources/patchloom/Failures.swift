@@ -11,7 +11,7 @@ extension CommandFailure {
         let status: ExitStatus =
             switch error.code {
             case .notFound: .notFound
-            case .damaged, .tooLarge, .cannotRead: .badInput
+            case .damaged, .unsupported, .tooLarge, .cannotRead: .badInput
             case .cannotWrite, .exists: .cannotWrite
             case .invalidArgument: .internalFault
             }

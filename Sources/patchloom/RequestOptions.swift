@@ -22,12 +22,15 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         name: [.customShort("i"), .long],
-        help: ArgumentHelp("A PNG to start from; it is resized where another size is asked for.", valueName: "file"))
+        help: ArgumentHelp(
+            "A picture to start from (PNG, JPEG, WebP); it is resized where another size is asked for.", valueName: "file"))
     var initImg: String?
 
     @Option(
         help: ArgumentHelp(
-            "A PNG of the init image's size: what is white is made anew, what is black stays.", valueName: "file"))
+            "A picture of the init image's size: what is white is made anew, what is black stays; where it has transparency, what "
+                + "is opaque is made anew.",
+            valueName: "file"))
     var mask: String?
 
     @Option(

@@ -3,7 +3,7 @@ import ImageFiles
 import Rendering
 import Resampling
 
-/// Reads the picture to start from, and its mask, from PNG files.
+/// Reads the picture to start from, and its mask, from files.
 struct SourceLoading {
     /// Paths; nil where the user gave none.
     let picture: String?
@@ -51,7 +51,7 @@ struct SourceLoading {
         }
     }
 
-    /// 1 where the mask is half white or more, at the size of the picture that is asked for.
+    /// 1 where the mask marks the picture, at the size of the picture that is asked for.
     private func maskPixels(
         for own: (width: Int, height: Int), _ size: (width: Int, height: Int)
     ) throws(CommandFailure) -> [UInt8]? {
@@ -66,7 +66,7 @@ struct SourceLoading {
         }
         let binary: [UInt8]
         do {
-            binary = try InpaintMask(rgb: Self.overWhite(image), height: found.height, width: found.width).bytes
+            binary = try Self.mask(image).bytes
         } catch {
             throw CommandFailure(.badInput, error.message)
         }
@@ -74,7 +74,13 @@ struct SourceLoading {
     }
 
     private func decode(_ path: String) throws(CommandFailure) -> DecodedImage {
-        do { return try PNGDecoder.decode(file: path) } catch { throw CommandFailure(error) }
+        do { return try ImageDecoder.decode(file: path) } catch { throw CommandFailure(error) }
+    }
+
+    private static func mask(_ image: DecodedImage) throws(ConditioningError) -> InpaintMask {
+        image.channels == 4
+            ? try InpaintMask(rgba: image.pixels, height: image.height, width: image.width)
+            : try InpaintMask(rgb: image.pixels, height: image.height, width: image.width)
     }
 
     private static func overWhite(_ image: DecodedImage) -> [UInt8] {

@@ -28,7 +28,7 @@ import Testing
     @Test func cellsShrinkUntilTheSheetFitsAPNG() throws {
         let layout = try SheetLayout(rows: 100, columns: 7, side: 512, aspect: (width: 64, height: 64), lines: 3)
         #expect(layout.cellHeight < 512 && layout.cellHeight >= 48)
-        #expect(layout.height <= PNGEncoder.sideMax && layout.width * layout.height <= PNGLimits.standard.pixelsMax)
+        #expect(layout.height <= PNGEncoder.sideMax && layout.width * layout.height <= PictureLimits.standard.pixelsMax)
         for rows in [1000, .max] {
             let error = #expect(throws: ContactSheetError.self) {
                 try SheetLayout(rows: rows, columns: 7, side: 512, aspect: (width: 64, height: 64), lines: 3)

@@ -28,7 +28,24 @@ import Testing
         #expect(try InpaintMask(rgb: rgb, height: 1, width: 1).bytes == [isWhite ? 1 : 0])
     }
 
+    /// Strokes count by their alpha channel whatever their colour is, from one half on.
+    @Test func transparencyCountsBeforeColours() throws {
+        func mask(_ pixels: [[UInt8]]) throws -> [UInt8] {
+            try InpaintMask(rgba: pixels.flatMap { $0 }, height: 1, width: pixels.count).bytes
+        }
+        for stroke in [[255, 255, 255], [0, 0, 0], [10, 200, 30]] as [[UInt8]] {
+            #expect(
+                try mask([stroke + [255], stroke + [0], [255, 255, 255, 0], stroke + [127], stroke + [128]]) == [1, 0, 0, 0, 1])
+        }
+        #expect(try mask([[255, 255, 255, 254], [0, 0, 0, 255]]) == [1, 1], "nearly opaque is not opaque")
+        #expect(try mask([[0, 0, 0, 0], [255, 255, 255, 0]]) == [0, 0])
+        #expect(
+            try mask([[127, 127, 127, 255], [128, 128, 128, 255], [255, 88, 0, 255]]) == [0, 1, 1], "opaque: by luminance")
+    }
+
     @Test func wrongMasksAreRefused() {
+        #expect(throws: ConditioningError.self) { try InpaintMask(rgba: [1, 2, 3, 4, 5], height: 1, width: 1) }
+        #expect(throws: ConditioningError.self) { try InpaintMask(rgba: [1, 2, 3, 4], height: 1, width: 2) }
         #expect(throws: ConditioningError.self) { try InpaintMask([0, 1, 1], height: 2, width: 2) }
         #expect(throws: ConditioningError.self) { try InpaintMask([], height: 0, width: 0) }
         #expect(throws: ConditioningError.self) { try InpaintMask([0], height: -1, width: -1) }

@@ -110,7 +110,7 @@ import Testing
             let path = folder.appendingPathComponent("a.png").path
             try OutputFile(path: path).write(try PNGEncoder.encode(rgb: [1, 2, 3], width: 1, height: 1))
             #expect(try PNGDecoder.decode(file: path).pixels == [1, 2, 3])
-            var limits = PNGLimits.standard
+            var limits = PictureLimits.standard
             limits.fileBytesMax = 10
             for (path, expected) in [
                 (folder.path, ImageFileError.Code.cannotRead), (folder.path + "/none.png", .notFound),

@@ -1,8 +1,9 @@
 import ImageFiles
+import TestSupport
 import Testing
 
 @Suite struct PNGDecoderTests {
-    static func code(_ bytes: [UInt8], limits: PNGLimits = .standard) -> ImageFileError.Code? {
+    static func code(_ bytes: [UInt8], limits: PictureLimits = .standard) -> ImageFileError.Code? {
         do {
             _ = try PNGDecoder.decode(bytes, limits: limits)
             return nil
@@ -93,7 +94,7 @@ import Testing
         var small = HandmadePNG()
         small.header(10, 10, depth: 8, .rgba)
         small.pixels([[UInt8]](repeating: [UInt8](repeating: 1, count: 40), count: 10))
-        var limits = PNGLimits.standard
+        var limits = PictureLimits.standard
         limits.pixelsMax = 99
         #expect(Self.code(small.bytes, limits: limits) == .tooLarge)
         limits = .standard
@@ -110,7 +111,7 @@ import Testing
         png.header(1, 1, depth: 8, .rgb)
         png.chunk("zTXt", Array("bomb".utf8) + [0, 0] + HandmadePNG.zlib([UInt8](repeating: 65, count: 5000)))
         png.pixels([[1, 2, 3]])
-        var limits = PNGLimits.standard
+        var limits = PictureLimits.standard
         #expect(try PNGDecoder.decode(png.bytes, limits: limits).text("bomb")?.count == 5000)
         limits.chunkBytesMax = 4000
         // libpng leaves such a chunk's text out, or keeps it as it was stored; it must not unpack it.

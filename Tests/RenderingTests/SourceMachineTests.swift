@@ -172,6 +172,6 @@ struct SourceMachineTests {
         let error = renderError {
             _ = try SourcePicture(width: 64, height: 64, rgb: [UInt8](repeating: 0, count: 64 * 64 * 3), mask: black)
         }
-        #expect(error?.message.contains("black everywhere") == true)
+        #expect(error?.message.contains("marks no pixel") == true)
     }
 }

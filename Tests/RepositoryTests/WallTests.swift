@@ -30,7 +30,8 @@ import Testing
 
     @Test(arguments: [
         ("COneDNN", ["TensorCore"]), ("COpenBLAS", ["TensorCore"]), ("CKernels", ["TensorCore", "TensorCoreTests"]),
-        ("CZeroMQ", ["ZMQSockets"]), ("CPNG", ["ImageFiles"]), ("COpenSSL", ["ContentHash"]),
+        ("CZeroMQ", ["ZMQSockets"]), ("CPNG", ["ImageFiles"]), ("CJPEG", ["ImageFiles"]), ("CWebP", ["ImageFiles"]),
+        ("COpenSSL", ["ContentHash"]),
         ("CEmbeddedModel", ["EmbeddedModel"]), ("CGlyphs", ["ContactSheets"]), ("CFontconfig", []),
         ("ArgumentParser", ["patchloom", "patchloom-bench", "goldencheck"]),
         ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),

@@ -48,6 +48,10 @@ uint32_t cpng_reader_channels(const cpng_reader *reader);
 /// or -1 with a message. To be called once.
 int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]);
 
+/// The content of the file's eXIf chunk, complete after cpng_reader_pixels; `*length` is 0 where there is none. The pointer
+/// lives as long as the reader.
+void cpng_reader_exif(const cpng_reader *reader, const uint8_t **exif, size_t *length);
+
 /// Text chunks found; complete after cpng_reader_pixels.
 size_t cpng_reader_text_count(const cpng_reader *reader);
 

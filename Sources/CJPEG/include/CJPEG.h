@@ -1,0 +1,43 @@
+// JPEG in over libjpeg-turbo's jpeg_* interface, with error codes instead of longjmp.
+//
+// libjpeg reports errors by longjmp, which must not cross Swift frames: every call into it is made inside a function of this
+// module that holds the setjmp.
+#ifndef CJPEG_H
+#define CJPEG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Room for libjpeg's message (its JMSG_LENGTH_MAX), with the terminating zero.
+#define CJPEG_MESSAGE_SIZE 200
+
+typedef struct cjpeg_reader cjpeg_reader;
+
+/// Why a file is not read.
+typedef enum {
+    CJPEG_DAMAGED = 1,      // broken or cut short
+    CJPEG_UNSUPPORTED = 2,  // a kind of JPEG that is not read
+    CJPEG_TOO_MANY_SCANS = 3
+} cjpeg_problem;
+
+/// Reads the header of the JPEG in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns NULL
+/// with a message and a problem when it is no JPEG that can be read.
+cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[CJPEG_MESSAGE_SIZE], cjpeg_problem *problem);
+
+uint32_t cjpeg_reader_width(const cjpeg_reader *reader);
+uint32_t cjpeg_reader_height(const cjpeg_reader *reader);
+
+/// The first APP1 marker that begins with "Exif" and two zeros, without these six bytes; `*length` is 0 where there is none. To
+/// be asked before cjpeg_reader_pixels, which gives libjpeg's memory back; until then the pointer is good.
+void cjpeg_reader_exif(const cjpeg_reader *reader, const uint8_t **exif, size_t *length);
+
+/// Decodes all rows as RGB into `rgb`, which has exactly height * width * 3 bytes, and reads the picture to its end. A picture
+/// in more than `max_scans` passes is refused: a small file can hold very many, and each goes over all pixels. Data that are
+/// missing or spoilt are an error, where libjpeg would go on with grey. Returns 0, or -1 with a message and a problem. To be
+/// called once.
+int cjpeg_reader_pixels(cjpeg_reader *reader, uint8_t *rgb, size_t size, int max_scans, char message[CJPEG_MESSAGE_SIZE],
+                        cjpeg_problem *problem);
+
+void cjpeg_reader_close(cjpeg_reader *reader);
+
+#endif

@@ -1,0 +1,34 @@
+// WebP in over libwebp and libwebpdemux: whole files of one picture.
+#ifndef CWEBP_H
+#define CWEBP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Room for a message, with the terminating zero.
+#define CWEBP_MESSAGE_SIZE 100
+
+typedef struct cwebp_reader cwebp_reader;
+
+/// Reads the structure of the WebP in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns
+/// NULL with a message when it is broken or cut short.
+cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]);
+
+/// Whether the file is an animation, whose frames cwebp_reader_pixels does not read.
+int cwebp_reader_is_animated(const cwebp_reader *reader);
+
+uint32_t cwebp_reader_width(const cwebp_reader *reader);
+uint32_t cwebp_reader_height(const cwebp_reader *reader);
+
+/// 3 (RGB) or 4 (RGBA, not premultiplied): what cwebp_reader_pixels writes.
+uint32_t cwebp_reader_channels(const cwebp_reader *reader);
+
+/// The content of the file's EXIF chunk; `*length` is 0 where there is none. The pointer is one into the file's bytes.
+void cwebp_reader_exif(const cwebp_reader *reader, const uint8_t **exif, size_t *length);
+
+/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes. Returns 0, or -1 with a message.
+int cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size, char message[CWEBP_MESSAGE_SIZE]);
+
+void cwebp_reader_close(cwebp_reader *reader);
+
+#endif

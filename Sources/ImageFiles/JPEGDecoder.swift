@@ -1,0 +1,48 @@
+import CJPEG
+
+/// Reads JPEG files of 8 bits a sample as RGB: sequential and progressive, of Huffman and of arithmetic coding, grey, YCbCr,
+/// RGB, CMYK and YCCK. The same bytes give the same pixels: exact integer DCT, smooth upsampling of colours, as Pillow does it.
+enum JPEGDecoder {
+    static func decode(
+        _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
+    ) throws(ImageFileError) -> DecodedImage {
+        var message = [CChar](repeating: 0, count: Int(CJPEG_MESSAGE_SIZE))
+        var problem = CJPEG_DAMAGED
+        guard let reader = cjpeg_reader_open(bytes.baseAddress, bytes.count, &message, &problem) else {
+            throw failure(problem, CMessage.text(message), name)
+        }
+        defer { cjpeg_reader_close(reader) }
+        let (width, height) = (Int(cjpeg_reader_width(reader)), Int(cjpeg_reader_height(reader)))
+        let size = try limits.decodedBytes(width: width, height: height, channels: 3, name: name)
+        let exif = exif(reader)
+        var status: Int32 = 0
+        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
+            buffer.initialize(repeating: 0)
+            status = cjpeg_reader_pixels(
+                reader, buffer.baseAddress, size, Int32(clamping: limits.scansMax), &message, &problem)
+            count = size
+        }
+        guard status == 0 else { throw failure(problem, CMessage.text(message), name) }
+        return DecodedImage(
+            stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif))
+    }
+
+    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+        var start: UnsafePointer<UInt8>?
+        var length = 0
+        cjpeg_reader_exif(reader, &start, &length)
+        return Array(UnsafeBufferPointer(start: start, count: length))
+    }
+
+    private static func failure(_ problem: cjpeg_problem, _ reason: String, _ name: String) -> ImageFileError {
+        switch problem {
+        case CJPEG_UNSUPPORTED:
+            ImageFileError(.unsupported, "\(name) is a kind of JPEG that is not read: \(reason); save the picture as a PNG.")
+        case CJPEG_TOO_MANY_SCANS:
+            ImageFileError(.tooLarge, "\(name) is a JPEG with \(reason), which is refused; save the picture as a PNG.")
+        default:
+            ImageFileError(.damaged, "\(name) is a damaged JPEG: \(reason); get or make the file again.")
+        }
+    }
+}

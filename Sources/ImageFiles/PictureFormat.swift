@@ -1,0 +1,25 @@
+/// The formats that are read.
+enum PictureFormat: Sendable {
+    case png, jpeg, webp
+
+    /// How many of a file's first bytes are looked at.
+    static let headBytes = 4096
+
+    /// The format of a file that begins with these bytes. Its name is not looked at: browsers save WebP as `.png`.
+    ///
+    /// - Throws: `damaged` for an empty file, else `unsupported`, with a sentence that says what the file is instead.
+    init(of head: ArraySlice<UInt8>, name: String) throws(ImageFileError) {
+        guard !head.isEmpty else {
+            throw ImageFileError(.damaged, "\(name) is empty; give a PNG, JPEG or WebP picture.")
+        }
+        if head.starts(with: [0x89, 0x50, 0x4E, 0x47]) {
+            self = .png
+        } else if head.starts(with: [0xFF, 0xD8, 0xFF]), head.dropFirst(3).first != 0xF7 {
+            self = .jpeg
+        } else if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) {
+            self = .webp
+        } else {
+            throw ImageFileError(.unsupported, ForeignFile(head).refusal(name))
+        }
+    }
+}

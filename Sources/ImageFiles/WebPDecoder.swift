@@ -1,0 +1,42 @@
+import CWebP
+
+/// Reads WebP files of one picture, lossy and lossless, with and without alpha channel.
+enum WebPDecoder {
+    static func decode(
+        _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
+    ) throws(ImageFileError) -> DecodedImage {
+        var message = [CChar](repeating: 0, count: Int(CWEBP_MESSAGE_SIZE))
+        guard let reader = cwebp_reader_open(bytes.baseAddress, bytes.count, &message) else {
+            throw damaged(message, name)
+        }
+        defer { cwebp_reader_close(reader) }
+        guard cwebp_reader_is_animated(reader) == 0 else {
+            throw ImageFileError(
+                .unsupported, "\(name) is an animated WebP, which is not read; save one of its pictures as a PNG.")
+        }
+        let (width, height) = (Int(cwebp_reader_width(reader)), Int(cwebp_reader_height(reader)))
+        let channels = Int(cwebp_reader_channels(reader))
+        let size = try limits.decodedBytes(width: width, height: height, channels: channels, name: name)
+        var status: Int32 = 0
+        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
+            buffer.initialize(repeating: 0)
+            status = cwebp_reader_pixels(reader, buffer.baseAddress, size, &message)
+            count = size
+        }
+        guard status == 0 else { throw damaged(message, name) }
+        return DecodedImage(
+            stored: StoredPicture(width: width, height: height, channels: channels, pixels: pixels, exif: exif(reader)))
+    }
+
+    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+        var start: UnsafePointer<UInt8>?
+        var length = 0
+        cwebp_reader_exif(reader, &start, &length)
+        return Array(UnsafeBufferPointer(start: start, count: length))
+    }
+
+    private static func damaged(_ message: [CChar], _ name: String) -> ImageFileError {
+        ImageFileError(.damaged, "\(name) is a damaged WebP: \(CMessage.text(message)); get or make the file again.")
+    }
+}
