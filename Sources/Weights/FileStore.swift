@@ -89,21 +89,39 @@ final class FileStore: Sendable {
         let content = try content(path)
         // The store keeps the content, and with it the mapping.
         let limits: JSONLimits = path.hasSuffix("scheduler_config.json") ? .schedulerConfig : .config
-        do { return try JSONValue(parsing: content.bytes, limits: limits) } catch {
+        do { return try JSONValue(parsing: FileStore.withoutMark(content.bytes), limits: limits) } catch {
             throw WeightsError(error.code == .tooLarge ? .tooLarge : .malformed, "\(location(of: path)): \(error.message)")
         }
     }
 
+    /// The text of a file with line feeds at the ends of lines, also where the file has CR LF, and without a byte-order mark:
+    /// editors and systems that write them do not change what a text says.
     func text(_ path: String) throws(WeightsError) -> String {
         let content = try content(path)
         guard content.bytes.count <= FileStore.maxTextBytes else {
             throw WeightsError(
                 .tooLarge, "\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
         }
-        guard let text = String(validating: content.bytes, as: UTF8.self) else {
+        var bytes = Array(FileStore.withoutMark(content.bytes))
+        if bytes.contains(FileStore.carriageReturn) { bytes = FileStore.withLineFeeds(bytes) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw WeightsError(.malformed, "\(location(of: path)) is not valid UTF-8; download it again.")
         }
         return text
+    }
+
+    private static let carriageReturn = UInt8(ascii: "\r")
+
+    /// UTF-8 without the mark that some editors put before it.
+    private static func withoutMark(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
+    }
+
+    /// Each CR LF as a line feed; a carriage return that stands anywhere else stays.
+    private static func withLineFeeds(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.indices.filter { index in
+            bytes[index] != carriageReturn || index + 1 == bytes.count || bytes[index + 1] != UInt8(ascii: "\n")
+        }.map { bytes[$0] }
     }
 
     /// What `compute` gives, computed once.

@@ -60,12 +60,12 @@ public struct ModelSource: Sendable {
     /// Whether the model has the file `path`, relative to its folder.
     public func exists(_ path: String) -> Bool { FileStore.isInside(path) && store.exists(path) }
 
-    /// The file `path` read as strict JSON.
+    /// The file `path` read as strict JSON, before which a byte-order mark may stand.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` with the place of the fault.
     public func json(_ path: String) throws(WeightsError) -> JSONValue { try store.json(path) }
 
-    /// The file `path` read as UTF-8, byte for byte.
+    /// The file `path` read as UTF-8: without a byte-order mark, and with line feeds where the file has CR LF.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` when it is not UTF-8.
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }

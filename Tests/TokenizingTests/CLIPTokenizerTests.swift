@@ -170,7 +170,8 @@ import Tokenizing
         #expect(tokenizer.vocabularySize == 516)
         #expect(try tokenizer.ids("<cat> <CAT>s <Cat>s") == [514, 514] + tokenizer.ids("s") + [515])
         let vocabulary = smallVocabulary()
-        let files = CLIPTokenizerFiles(vocabulary: vocabulary.json, merges: vocabulary.merges, addedTokens: ["<dog>": 514])
+        let files = CLIPTokenizerFiles(
+            model: .separate(vocabulary: vocabulary.json, merges: vocabulary.merges), addedTokens: ["<dog>": 514])
         #expect(try CLIPTokenizer(files).ids("<DOG>") == [514])
     }
 
@@ -227,7 +228,7 @@ import Tokenizing
 extension JSONValue {
     /// Stands for a reader that refuses: fails as a vocabulary of this value does.
     fileprivate func refused(_ path: String) throws(TokenizingError) -> JSONValue {
-        _ = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: self, merges: path))
+        _ = try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: self, merges: path)))
         return self
     }
 }
@@ -235,7 +236,8 @@ extension JSONValue {
 @Suite struct HostileVocabularyTests {
     private func refusal(vocabulary: JSONValue? = nil, merges: String = "") -> TokenizingError? {
         tokenizingError {
-            _ = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: vocabulary ?? smallVocabulary().json, merges: merges))
+            _ = try CLIPTokenizer(
+                CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary ?? smallVocabulary().json, merges: merges)))
         }
     }
 
@@ -270,7 +272,8 @@ extension JSONValue {
 
     @Test func bytesThatTheVocabularyLacksAreUnknown() throws {
         let vocabulary: JSONValue = ["a": 0, "a</w>": 1, "<|startoftext|>": 2, "<|endoftext|>": 3]
-        let tokenizer = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: vocabulary, merges: "#version: 0.2\n"))
+        let tokenizer = try CLIPTokenizer(
+            CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary, merges: "#version: 0.2\n")))
         #expect(try tokenizer.ids("aba a") == [0, 3, 1, 1])
     }
 }

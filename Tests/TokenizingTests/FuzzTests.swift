@@ -21,8 +21,9 @@ import Tokenizing
             parts[round % 3] = Mutation.mutate(parts[round % 3], using: &generator)
             do {
                 let files = CLIPTokenizerFiles(
-                    vocabulary: try JSONValue(parsing: parts[0], limits: .config),
-                    merges: String(decoding: parts[1], as: UTF8.self),
+                    model: .separate(
+                        vocabulary: try JSONValue(parsing: parts[0], limits: .config),
+                        merges: String(decoding: parts[1], as: UTF8.self)),
                     configuration: try JSONValue(parsing: parts[2], limits: .config))
                 let tokenizer = try CLIPTokenizer(files)
                 let ids = try tokenizer.paddedIDs("abab <C>ab<|endoftext|> é aaab")
