@@ -99,8 +99,12 @@ struct SpecialTokens: Sendable {
         // What is no byte-pair encoding is no second description of this tokenizer.
         guard let document = try? TokenizerDocument(json), let other = try? BytePairEncoder(document) else { return }
         var (mine, theirs) = (encoder.ids, other.ids)
-        for token in tokens { mine[token.content] = token.id }
         for (token, id) in try document.addedTokens() { theirs[token.content] = id }
+        for token in tokens {
+            mine[token.content] = token.id
+            // What only the configurations add is added to either form.
+            if encoder.ids[token.content] == nil, theirs[token.content] == nil { theirs[token.content] = token.id }
+        }
         func refusal(_ what: String) -> TokenizingError {
             TokenizingError(
                 .malformedConfiguration,

@@ -209,8 +209,9 @@ import Tokenizing
             return json
         }
         func files() throws(TokenizingError) -> CLIPTokenizerFiles {
-            try CLIPTokenizerFiles(
-                folder: "t", exists: { folder[$0] != nil }, json: read,
+            let names = folder.keys.map { String($0.dropFirst(2)) } + ["merges.txt"]
+            return try CLIPTokenizerFiles(
+                folder: "t", names: names, exists: { folder[$0] != nil }, json: read,
                 text: { (path: String) throws(TokenizingError) in path == "t/merges.txt" ? vocabulary.merges : path })
         }
         let plain = try CLIPTokenizer(files())
@@ -220,7 +221,13 @@ import Tokenizing
         folder["t/special_tokens_map.json"] = ["pad_token": "!"]
         let configured = try CLIPTokenizer(files())
         #expect(configured.maxLength == 9 && configured.paddingID == 0)
+        folder["t/tokenizer.json"] = tokenizerDocument(vocabulary.json, merges: vocabulary.merges)
+        #expect(try files().beside != nil && CLIPTokenizer(files()).paddingID == 0)
         folder["t/vocab.json"] = nil
+        #expect(try files().beside == nil)
+        let single = try CLIPTokenizer(files())
+        #expect(try single.paddedIDs("a <dog>") == configured.paddedIDs("a <dog>"))
+        folder["t/tokenizer.json"] = nil
         #expect(tokenizingError { _ = try files() } != nil)
     }
 }

@@ -34,6 +34,27 @@ import Tokenizing
         #expect(refused > 300 && refused < 900)
     }
 
+    /// The same for vocabulary, merges and added tokens in one file.
+    @Test(arguments: 0..<4) func damagedDocumentsAreRefusedOrEncode(seed: UInt64) throws {
+        let vocabulary: JSONValue = [
+            "a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6,
+        ]
+        let added: JSONValue = ["id": 7, "content": "<c>", "normalized": true]
+        let text = tokenizerDocument(vocabulary, merges: "a b</w>\n", added: [added]).canonicalBytes()
+        var generator = SeededGenerator(seed: seed)
+        var refused = 0
+        for _ in 0..<600 {
+            do {
+                let json = try JSONValue(parsing: Mutation.mutate(text, using: &generator), limits: .config)
+                let tokenizer = try CLIPTokenizer(CLIPTokenizerFiles(model: .document(json)))
+                let ids = try tokenizer.paddedIDs("ab <C>ab<|endoftext|> é aaab")
+                #expect(ids.count == tokenizer.maxLength)
+                #expect(ids.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
+            } catch is JSONError { refused += 1 } catch is TokenizingError { refused += 1 }
+        }
+        #expect(refused > 300 && refused < 600)
+    }
+
     /// Random text of all planes gives ids and never fails.
     @Test func anyTextIsEncoded() throws {
         let tokenizer = try smallTokenizer(merges: [("a", "b"), ("Ã", "©</w>"), ("ab", "Ã©</w>")])
