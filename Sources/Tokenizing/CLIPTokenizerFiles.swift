@@ -17,8 +17,8 @@ public struct CLIPTokenizerFiles: Sendable {
     public var specialTokens: JSONValue?
     /// `added_tokens.json`, nil where there is none.
     public var addedTokens: JSONValue?
-    /// A `tokenizer.json` that lies beside a `vocab.json` and `merges.txt` and has no part in the ids: it must not say something
-    /// else than they do.
+    /// A `tokenizer.json` that lies beside a `vocab.json` and `merges.txt` and has no part in the ids: it must say the same as
+    /// they do.
     public var beside: JSONValue?
 
     public init(

@@ -20,10 +20,9 @@ struct SpecialTokens: Sendable {
     private static let maxContentBytes = 512
 
     /// Resolves the roles as transformers 5 does: `special_tokens_map.json` wins over `tokenizer_config.json`, unless that
-    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token that the decoder or
-    /// `tokenizer.json` describes looks as they say, the decoder first. Another one that is described several times looks as the
-    /// last of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it was
-    /// written.
+    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token that the decoder or, without one,
+    /// `tokenizer.json` describes looks as it is described there. Another one that is described several times looks as the last
+    /// of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it was written.
     init(
         _ files: CLIPTokenizerFiles, _ document: TokenizerDocument?, vocabulary: [String: Int32]
     ) throws(TokenizingError) {
@@ -93,8 +92,8 @@ struct SpecialTokens: Sendable {
         return isDecoded ? [] : added.map(\.token.content)
     }
 
-    /// Throws unless a `tokenizer.json` that lies beside other files has the same tokens with the same ids, and the same merges.
-    /// Release 5 of transformers takes it and leaves the others alone, earlier ones did the opposite.
+    /// Throws unless a `tokenizer.json` that lies beside other files has the same tokens with the same ids and the same merges.
+    /// Release 5 of transformers takes that file and leaves the others alone, earlier ones did the opposite.
     func checkAgreement(with json: JSONValue, _ encoder: BytePairEncoder) throws(TokenizingError) {
         // What is no byte-pair encoding is no second description of this tokenizer.
         guard let document = try? TokenizerDocument(json), let other = try? BytePairEncoder(document) else { return }

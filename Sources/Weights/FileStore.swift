@@ -58,7 +58,13 @@ final class FileStore: Sendable {
         if given[path] != nil { return true }
         guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
         guard case .folder(let folder) = base else { return false }
-        return fileExists(folder + "/" + path)
+        // A link that leads nowhere is there: opening it says so, passing it over would make another model.
+        return entryExists(folder + "/" + path)
+    }
+
+    /// The path of the folder on disk; nil for files that are given.
+    var folder: String? {
+        if case .folder(let folder) = base { folder } else { nil }
     }
 
     /// The bytes of the file `path`.
@@ -90,6 +96,7 @@ final class FileStore: Sendable {
         // The store keeps the content, and with it the mapping.
         let limits: JSONLimits = path.hasSuffix("scheduler_config.json") ? .schedulerConfig : .config
         do { return try JSONValue(parsing: FileStore.withoutMark(content.bytes), limits: limits) } catch {
+            if let refusal = notText(content, path) { throw refusal }
             throw WeightsError(error.code == .tooLarge ? .tooLarge : .malformed, "\(location(of: path)): \(error.message)")
         }
     }
@@ -102,12 +109,21 @@ final class FileStore: Sendable {
             throw WeightsError(
                 .tooLarge, "\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
         }
+        if let refusal = notText(content, path) { throw refusal }
         var bytes = Array(FileStore.withoutMark(content.bytes))
         if bytes.contains(FileStore.carriageReturn) { bytes = FileStore.withLineFeeds(bytes) }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw WeightsError(.malformed, "\(location(of: path)) is not valid UTF-8; download it again.")
         }
         return text
+    }
+
+    /// What the file is, where it is something else than a text of a model.
+    private func notText(_ content: FileBytes, _ path: String) -> WeightsError? {
+        guard !content.bytes.isEmpty else {
+            return WeightsError(.malformed, "\(location(of: path)) is empty; download it again.")
+        }
+        return ForeignFormat.recognise(content.bytes)?.refusalAsText(location(of: path))
     }
 
     private static let carriageReturn = UInt8(ascii: "\r")

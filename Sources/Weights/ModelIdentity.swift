@@ -115,9 +115,10 @@ extension ModelSource {
         let optional = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].filter(has)
         if missing.isEmpty { return separate + optional }
         if has("tokenizer.json") { return ["tokenizer.json"] + optional }
+        let paths = missing.map { location(of: "\(folder)/\($0)") }.joined(separator: " and ")
         throw WeightsError(
             .notFound,
-            "\(location(of: folder)) has no \(missing.joined(separator: " and no ")), and no tokenizer.json, which would do instead; "
-                + "download the folder again.")
+            "\(paths) \(missing.count == 1 ? "is" : "are") not there, nor a tokenizer.json, which would do instead; download the "
+                + "tokenizer again.")
     }
 }

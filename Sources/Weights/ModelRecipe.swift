@@ -26,6 +26,7 @@ enum ModelPart: Sendable {
 
     /// Looks at what is at `path`.
     init(path: String) throws(WeightsError) {
+        let path = ModelFolder.path(path)
         if isFolder(path) {
             self = .folder(FileStore(folder: path))
         } else {
@@ -48,7 +49,7 @@ struct ModelAssembly: Sendable {
     /// Finds the files of a recipe.
     init(_ recipe: ModelRecipe) throws(WeightsError) {
         model = try ModelPart(path: recipe.path)
-        if let folder = recipe.configuration {
+        if let folder = recipe.configuration.map(ModelFolder.path) {
             try checkFolder(folder)
             configuration = FileStore(folder: folder)
         }

@@ -30,10 +30,12 @@ public struct ModelSource: Sendable {
         } ?? []
     }
 
-    /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
+    /// The model in the folder at `path`, or in that of the `model_index.json` at `path`. Its files may be links, as they are
+    /// in the Hugging Face cache.
     ///
     /// Throws `.notFound` with the path, `.unreadable` and `.unsupportedFormat` when it is a file.
     public static func folder(_ path: String) throws(WeightsError) -> ModelSource {
+        let path = ModelFolder.path(path)
         try checkFolder(path)
         return try folder(FileStore(folder: path), variant: nil)
     }
@@ -41,9 +43,7 @@ public struct ModelSource: Sendable {
     /// The model in a folder of diffusers' layout.
     static func folder(_ store: FileStore, variant: String?) throws(WeightsError) -> ModelSource {
         guard store.exists("model_index.json") else {
-            throw WeightsError(
-                .notFound,
-                "\(store.name) is not a model in diffusers' layout: it has no model_index.json; name the folder that has one.")
+            throw ModelFolder.refusal(store)
         }
         let source = ModelSource(name: store.name, store: store, variant: variant, renamed: [:], isPlain: true)
         if let variant { try source.requireVariant(variant) }
