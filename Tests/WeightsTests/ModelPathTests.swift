@@ -50,7 +50,8 @@ private func refusal(_ path: String) throws -> WeightsError {
 
     @Test func linksThatLeadNowhereAreNamedWithTheirTargets() throws {
         for path in [
-            "model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+            "model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model-00002-of-00002.safetensors", "vae/diffusion_pytorch_model.safetensors",
             "text_encoder/model.safetensors",
             "tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
             "scheduler/scheduler_config.json",
@@ -114,8 +115,8 @@ private func refusal(_ path: String) throws -> WeightsError {
     @Test func weightsForOtherProgramsAreNamed() throws {
         try withTemporaryFolder { folder throws in
             let model = try copy(folder.appendingPathComponent("model"))
-            let weights = model.appendingPathComponent("unet/diffusion_pytorch_model.safetensors")
-            try FileManager.default.moveItem(at: weights, to: model.appendingPathComponent("unet/diffusion_flax_model.msgpack"))
+            let weights = model.appendingPathComponent("vae/diffusion_pytorch_model.safetensors")
+            try FileManager.default.moveItem(at: weights, to: model.appendingPathComponent("vae/diffusion_flax_model.msgpack"))
             let error = try refusal(model.path)
             #expect(error.code == .unsupportedFormat && error.message.contains("Flax"), "\(error)")
         }
