@@ -2,7 +2,7 @@ import StrictJSON
 
 /// What a model is put together from.
 public struct ModelRecipe: Sendable, Equatable {
-    /// A folder in diffusers' layout, or a single-file checkpoint.
+    /// A folder in diffusers' layout, its `model_index.json`, or a single-file checkpoint.
     public var path: String
     /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
     /// model of its family. Weights in that folder are not looked at.
