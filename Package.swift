@@ -129,7 +129,9 @@ let package = Package(
         tests("RandomStreamsTests", ["RandomStreams", "StrictJSON", "TestSupport"]),
         tests("ContentHashTests", ["ContentHash"]),
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
-        tests("WeightsTests", ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport"]),
+        tests(
+            "WeightsTests",
+            ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport", "Tokenizing"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "RandomStreams", "StrictJSON", "TestSupport"]),

@@ -91,7 +91,8 @@ final class LoadedModel {
     /// - Parameter part: `tokenizer` or `tokenizer_2`.
     func tokenizer(_ part: String) throws -> CLIPTokenizer {
         if let known = loadedTokenizers[part] { return known }
-        let files = try CLIPTokenizerFiles(folder: part, exists: source.exists, json: source.json, text: source.text)
+        let files = try CLIPTokenizerFiles(
+            folder: part, names: source.tokenizerFiles(part), exists: source.exists, json: source.json, text: source.text)
         let tokenizer = try CLIPTokenizer(files)
         loadedTokenizers[part] = tokenizer
         return tokenizer

@@ -43,6 +43,6 @@ enum TokenizerCases {
         guard let merges = String(validating: try bytes("merges.txt"), as: UTF8.self) else {
             throw GoldenError.failed("\(folder)/merges.txt is not UTF-8")
         }
-        return try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: vocabulary, merges: merges))
+        return try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary, merges: merges)))
     }
 }

@@ -16,8 +16,12 @@ struct TextEncoderDescription: Sendable {
     init(_ source: ModelSource, index: Int, configuration: CLIPTextConfiguration) throws(RenderError) {
         let folder = ModelParts.tokenizers[index]
         let tokenizer = try RenderError.model(source) {
-            try CLIPTokenizer(
-                CLIPTokenizerFiles(folder: folder, exists: source.exists, json: source.json, text: source.text))
+            let files = try CLIPTokenizerFiles(
+                folder: folder, names: source.tokenizerFiles(folder), exists: source.exists, json: source.json,
+                text: source.text)
+            do throws(TokenizingError) { return try CLIPTokenizer(files) } catch {
+                throw RenderError(.badModel, "\(source.name), \(folder): \(error.message)")
+            }
         }
         let length = min(tokenizer.maxLength, configuration.maxPositions)
         guard (3...TaskLimits.tokens).contains(length) else {

@@ -15,12 +15,29 @@ struct BytePairEncoder: Sendable {
     static let maxTokens = 1 << 20
 
     /// - Parameters:
-    ///   - vocabulary: an object of ids by token, which are 0, 1, 2 … in any order.
-    ///   - merges: a version line that begins with `#version`, then on each line two tokens and a space between, best first.
+    ///   - vocabulary: `vocab.json`, an object of ids by token, which are 0, 1, 2 … in any order.
+    ///   - merges: `merges.txt`: a version line that begins with `#version`, which may be missing, then on each line two tokens
+    ///     and a space between, best first.
     init(vocabulary: JSONValue, merges: String) throws(TokenizingError) {
-        let ids = try BytePairEncoder.readVocabulary(vocabulary)
+        var lines = merges.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        let rules = lines.enumerated().lazy.map { MergeRule(line: $1, number: $0 + 1) }
+        try self.init(vocabulary, named: "vocab.json", rules)
+    }
+
+    /// - Parameter document: vocabulary and merges in one file; a merge is an array of two tokens, or a text as on a line of
+    ///   `merges.txt`, which files of earlier releases have.
+    init(_ document: TokenizerDocument) throws(TokenizingError) {
+        let rules = document.merges.enumerated().lazy.map { MergeRule(json: $1, index: $0) }
+        try self.init(document.vocabulary, named: "tokenizer.json, model.vocab", rules)
+    }
+
+    private init(
+        _ vocabulary: JSONValue, named name: String, _ rules: some Sequence<MergeRule>
+    ) throws(TokenizingError) {
+        let ids = try BytePairEncoder.readVocabulary(vocabulary, name)
         self.ids = ids
-        self.merges = try BytePairEncoder.readMerges(merges, ids)
+        merges = try BytePairEncoder.readMerges(rules, ids)
         let symbols = BytePairEncoder.byteSymbols
         inner = symbols.map { ids[$0] }
         final = symbols.map { ids[$0 + BytePairEncoder.endOfWord] }
@@ -81,10 +98,16 @@ struct BytePairEncoder: Sendable {
         }
     }()
 
-    private static func readVocabulary(_ json: JSONValue) throws(TokenizingError) -> [String: Int32] {
+    /// Whether two encoders merge the same pairs into the same tokens, in the same order.
+    func mergesEqually(_ other: BytePairEncoder) -> Bool {
+        merges.count == other.merges.count
+            && merges.allSatisfy { pair, merge in other.merges[pair].map { $0 == merge } ?? false }
+    }
+
+    private static func readVocabulary(_ json: JSONValue, _ name: String) throws(TokenizingError) -> [String: Int32] {
         guard let object = json.objectValue, !object.isEmpty, object.count <= maxTokens else {
             throw TokenizingError(
-                .malformedVocabulary, "vocab.json is not an object of 1 to \(maxTokens) tokens; download it again.")
+                .malformedVocabulary, "\(name) is not an object of 1 to \(maxTokens) tokens; download it again.")
         }
         var ids: [String: Int32] = [:]
         var isUsed = [Bool](repeating: false, count: object.count)
@@ -92,10 +115,10 @@ struct BytePairEncoder: Sendable {
             guard let id = value.intValue, isUsed.indices.contains(id) else {
                 throw TokenizingError(
                     .malformedVocabulary,
-                    "vocab.json: the id of token \(quoted(token)) is not a whole number from 0 to \(object.count - 1).")
+                    "\(name): the id of token \(quoted(token)) is not a whole number from 0 to \(object.count - 1).")
             }
             guard !isUsed[id], ids.updateValue(Int32(id), forKey: token) == nil else {
-                throw TokenizingError(.malformedVocabulary, "vocab.json: token \(quoted(token)) or its id \(id) occurs twice.")
+                throw TokenizingError(.malformedVocabulary, "\(name): token \(quoted(token)) or its id \(id) occurs twice.")
             }
             isUsed[id] = true
         }
@@ -103,30 +126,66 @@ struct BytePairEncoder: Sendable {
     }
 
     private static func readMerges(
-        _ text: String, _ ids: [String: Int32]
+        _ rules: some Sequence<MergeRule>, _ ids: [String: Int32]
     ) throws(TokenizingError) -> [UInt64: (rank: UInt32, id: Int32)] {
-        var lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        if lines.last?.isEmpty == true { lines.removeLast() }
         var merges: [UInt64: (rank: UInt32, id: Int32)] = [:]
-        for (index, line) in lines.enumerated() {
-            if index == 0, line.starts(with: "#version".utf8) { continue }
+        for rule in rules where !rule.isVersion {
             func malformed(_ what: String) -> TokenizingError {
-                TokenizingError(
-                    .malformedMerges, "merges.txt, line \(index + 1): \(what); vocabulary and merges must belong together.")
+                TokenizingError(.malformedMerges, "\(rule.place): \(what); vocabulary and merges must belong together.")
             }
-            let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map { String(Substring($0)) }
-            guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
-                throw malformed("\(quoted(String(Substring(line)))) is not two tokens with a space between")
+            guard let (first, second) = rule.tokens else {
+                throw malformed(rule.fault)
             }
-            guard let left = ids[parts[0]], let right = ids[parts[1]], let merged = ids[parts[0] + parts[1]] else {
-                let missing = parts.first { ids[$0] == nil } ?? parts[0] + parts[1]
+            guard let left = ids[first], let right = ids[second], let merged = ids[first + second] else {
+                let missing = [first, second].first { ids[$0] == nil } ?? first + second
                 throw malformed("the vocabulary has no token \(quoted(missing))")
             }
             guard merges.updateValue((UInt32(merges.count), merged), forKey: key(left, right)) == nil else {
-                throw malformed("the pair \(quoted(parts[0])) \(quoted(parts[1])) occurs twice")
+                throw malformed("the pair \(quoted(first)) \(quoted(second)) occurs twice")
             }
         }
         return merges
+    }
+}
+
+/// One merge as a file has it.
+private struct MergeRule {
+    /// Where it stands, for messages.
+    let place: String
+    private let content: JSONValue
+    private let isFirst: Bool
+
+    init(line: Substring.UTF8View, number: Int) {
+        (place, content, isFirst) = ("merges.txt, line \(number)", .string(String(Substring(line))), number == 1)
+    }
+
+    /// - Parameter index: from 0.
+    init(json: JSONValue, index: Int) {
+        (place, content, isFirst) = ("tokenizer.json, model.merges, entry \(index)", json, index == 0)
+    }
+
+    /// Whether it is the line that says which version the file has: the first one.
+    var isVersion: Bool { isFirst && content.stringValue?.utf8.starts(with: "#version".utf8) == true }
+
+    /// The two tokens; nil for something else.
+    var tokens: (String, String)? {
+        let parts: [String]
+        if let line = content.stringValue {
+            parts = line.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map {
+                String(Substring($0))
+            }
+        } else {
+            let pair = content.arrayValue ?? []
+            parts = pair.compactMap(\.stringValue)
+            if parts.count != pair.count { return nil }
+        }
+        return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty ? (parts[0], parts[1]) : nil
+    }
+
+    /// Why it has no two tokens.
+    var fault: String {
+        content.stringValue.map { "\(quoted($0)) is not two tokens with a space between" }
+            ?? "\(content.kindName) is not two tokens"
     }
 }
 

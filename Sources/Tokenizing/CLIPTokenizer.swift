@@ -1,46 +1,4 @@
-public import StrictJSON
-
-/// The files of a `tokenizer` folder, read but not yet checked.
-public struct CLIPTokenizerFiles: Sendable {
-    /// `vocab.json`: ids by token.
-    public var vocabulary: JSONValue
-    /// `merges.txt`.
-    public var merges: String
-    /// `tokenizer_config.json`, nil where there is none.
-    public var configuration: JSONValue?
-    /// `special_tokens_map.json`, nil where there is none.
-    public var specialTokens: JSONValue?
-    /// `added_tokens.json`, nil where there is none.
-    public var addedTokens: JSONValue?
-
-    public init(
-        vocabulary: JSONValue, merges: String, configuration: JSONValue? = nil, specialTokens: JSONValue? = nil,
-        addedTokens: JSONValue? = nil
-    ) {
-        self.vocabulary = vocabulary
-        self.merges = merges
-        self.configuration = configuration
-        self.specialTokens = specialTokens
-        self.addedTokens = addedTokens
-    }
-
-    /// The files of a folder, got from whatever holds the model: `vocab.json` and `merges.txt` must be there, the others may.
-    ///
-    ///     CLIPTokenizerFiles(folder: "tokenizer", exists: source.exists, json: source.json, text: source.text)
-    public init<Failure: Error>(
-        folder: String, exists: (String) -> Bool, json: (String) throws(Failure) -> JSONValue,
-        text: (String) throws(Failure) -> String
-    ) throws(Failure) {
-        func optional(_ name: String) throws(Failure) -> JSONValue? {
-            let path = "\(folder)/\(name)"
-            return exists(path) ? try json(path) : nil
-        }
-        self.init(
-            vocabulary: try json("\(folder)/vocab.json"), merges: try text("\(folder)/merges.txt"),
-            configuration: try optional("tokenizer_config.json"), specialTokens: try optional("special_tokens_map.json"),
-            addedTokens: try optional("added_tokens.json"))
-    }
-}
+import StrictJSON
 
 /// CLIP's byte-pair tokenizer, with the ids that `CLIPTokenizer` of transformers 5 gives: special tokens are cut out of the
 /// text, the rest is normalised (form C, white space, lower case; no repair of broken text and no HTML entities), split into
@@ -81,14 +39,25 @@ public struct CLIPTokenizer: Sendable {
         {
             throw TokenizingError(.unsupported, "The model's tokenizer is \(quoted(name)); only CLIPTokenizer is supported.")
         }
-        encoder = try BytePairEncoder(vocabulary: files.vocabulary, merges: files.merges)
-        let special = try SpecialTokens(files, vocabulary: encoder.ids)
+        let document: TokenizerDocument?
+        switch files.model {
+        case .separate(let vocabulary, let merges):
+            document = nil
+            encoder = try BytePairEncoder(vocabulary: vocabulary, merges: merges)
+        case .document(let json):
+            let whole = try TokenizerDocument(json)
+            try whole.checkSteps()
+            document = whole
+            encoder = try BytePairEncoder(whole)
+        }
+        let special = try SpecialTokens(files, document, vocabulary: encoder.ids)
         (startID, endID, paddingID, unknownID) = (special.start, special.end, special.padding, special.unknown)
         maxLength = try CLIPTokenizer.maxLength(files.configuration)
         vocabularySize = max(encoder.ids.count, Int(special.tokens.map(\.id).max() ?? 0) + 1)
         rawFinder = TokenFinder(special.tokens.filter { !$0.isNormalized }.map { (Array($0.content.unicodeScalars), $0.id) })
         normalizedFinder = TokenFinder(
             special.tokens.filter(\.isNormalized).map { (TextNormalization.normalize($0.content.unicodeScalars), $0.id) })
+        if let beside = files.beside { try special.checkAgreement(with: beside, encoder) }
     }
 
     /// The ids of `text` without start and end, as many as there are.

@@ -20,14 +20,20 @@ struct SpecialTokens: Sendable {
     private static let maxContentBytes = 512
 
     /// Resolves the roles as transformers 5 does: `special_tokens_map.json` wins over `tokenizer_config.json`, unless that
-    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token described several times looks as
-    /// the last of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it
-    /// was written.
-    init(_ files: CLIPTokenizerFiles, vocabulary: [String: Int32]) throws(TokenizingError) {
+    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token that the decoder or, without one,
+    /// `tokenizer.json` describes looks as it is described there. Another one that is described several times looks as the last
+    /// of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it was written.
+    init(
+        _ files: CLIPTokenizerFiles, _ document: TokenizerDocument?, vocabulary: [String: Int32]
+    ) throws(TokenizingError) {
         var table = AddedTokenTable(vocabulary: vocabulary)
         let decoder = files.configuration?["added_tokens_decoder"]
         if let decoder { try SpecialTokens.readDecoder(decoder, into: &table) }
         if let added = files.addedTokens { try SpecialTokens.readAdded(added, into: &table) }
+        var described = decoder == nil ? [] : Set(table.order)
+        if let document {
+            described.formUnion(try SpecialTokens.read(document, isDecoded: decoder != nil, into: &table))
+        }
         let known = Set(table.order)
 
         var contents: [String] = []
@@ -36,11 +42,12 @@ struct SpecialTokens: Sendable {
             let map = decoder == nil ? files.specialTokens?[role] : nil
             let token = try AddedToken(map ?? files.configuration?[role] ?? fallback, name: role)
             contents.append(token.content)
-            if decoder == nil || !known.contains(token.content) { table.set(token) }
+            if !described.contains(token.content) { table.set(token) }
         }
         for key in ["additional_special_tokens", "extra_special_tokens"] {
             let list = (decoder == nil ? files.specialTokens?[key] : nil) ?? files.configuration?[key]
-            for value in list?.arrayValue ?? [] {
+            // Named ones stand in an object, by the name that programs call them.
+            for value in list?.arrayValue ?? list?.objectValue?.map(\.value) ?? [] {
                 let token = try AddedToken(value, name: key)
                 if !known.contains(token.content) { table.set(token) }
             }
@@ -53,6 +60,62 @@ struct SpecialTokens: Sendable {
         var ids: [Int32] = []
         for content in contents { ids.append(try table.id(of: content)) }
         (start, end, unknown, padding) = (ids[0], ids[1], ids[2], ids[3])
+        guard let document else { return }
+        try document.checkFrame(start: (contents[0], start), end: (contents[1], end))
+        if let other = document.unknown, other != contents[2] {
+            throw TokenizingError(
+                .unsupported,
+                "tokenizer.json: model.unk_token is \(quoted(other)), but the tokenizer's unk_token is \(quoted(contents[2])); they "
+                    + "must be the same.")
+        }
+    }
+
+    /// `added_tokens` of a `tokenizer.json`.
+    ///
+    /// - Parameter isDecoded: whether a decoder describes the tokens. Then these must have nothing new.
+    /// - Returns: the tokens that are described here.
+    private static func read(
+        _ document: TokenizerDocument, isDecoded: Bool, into table: inout AddedTokenTable
+    ) throws(TokenizingError) -> [String] {
+        let added = try document.addedTokens()
+        for (token, id) in added {
+            let known = table.knownID(of: token.content)
+            guard known == id || (known == nil && !isDecoded) else {
+                throw TokenizingError(
+                    .malformedConfiguration,
+                    "tokenizer.json: the added token \(quoted(token.content)) has id \(id), but "
+                        + (known.map { "id \($0)" } ?? "none")
+                        + " in the tokenizer's other files; use files that belong together.")
+            }
+            if !isDecoded { table.set(token, id: id) }
+        }
+        return isDecoded ? [] : added.map(\.token.content)
+    }
+
+    /// Throws unless a `tokenizer.json` that lies beside other files has the same tokens with the same ids and the same merges.
+    /// Release 5 of transformers takes that file and leaves the others alone, earlier ones did the opposite.
+    func checkAgreement(with json: JSONValue, _ encoder: BytePairEncoder) throws(TokenizingError) {
+        // What is no byte-pair encoding is no second description of this tokenizer.
+        guard let document = try? TokenizerDocument(json), let other = try? BytePairEncoder(document) else { return }
+        var (mine, theirs) = (encoder.ids, other.ids)
+        for (token, id) in try document.addedTokens() { theirs[token.content] = id }
+        for token in tokens {
+            mine[token.content] = token.id
+            // What only the configurations add is added to either form.
+            if encoder.ids[token.content] == nil, theirs[token.content] == nil { theirs[token.content] = token.id }
+        }
+        func refusal(_ what: String) -> TokenizingError {
+            TokenizingError(
+                .malformedConfiguration,
+                "tokenizer.json and vocab.json with merges.txt are of different tokenizers (\(what)); remove what does not belong to "
+                    + "the model.")
+        }
+        func name(_ id: Int32?) -> String { id.map { "id \($0)" } ?? "no id" }
+        let contents = Set(mine.keys).union(theirs.keys).filter { mine[$0] != theirs[$0] }
+        if let content = contents.min() {
+            throw refusal("\(quoted(content)) has \(name(theirs[content])) in the one and \(name(mine[content])) in the others")
+        }
+        guard encoder.mergesEqually(other) else { throw refusal("their merges differ") }
     }
 
     /// `added_tokens_decoder`: descriptions by id.
@@ -130,8 +193,10 @@ struct AddedTokenTable {
         if let id { statedIDs[token.content] = id }
     }
 
+    func knownID(of content: String) -> Int32? { vocabulary[content] ?? statedIDs[content] }
+
     func id(of content: String) throws(TokenizingError) -> Int32 {
-        guard let id = vocabulary[content] ?? statedIDs[content] else {
+        guard let id = knownID(of: content) else {
             throw TokenizingError(
                 .malformedConfiguration, "The vocabulary has no token \(quoted(content)), which the tokenizer names.")
         }

@@ -91,10 +91,35 @@ final class FileBytes: @unchecked Sendable {
     }
 
     private static func openError(_ path: String, _ reason: Int32) -> WeightsError {
-        if reason == ENOENT || reason == ENOTDIR {
-            return WeightsError(.notFound, "\(path) does not exist; check the path of the model.")
-        }
+        if reason == ENOENT || reason == ENOTDIR { return missing(path) }
         return WeightsError(.unreadable, "\(path) cannot be opened: \(text(reason)).")
+    }
+
+    /// The error for a path at which nothing is.
+    static func missing(_ path: String) -> WeightsError {
+        brokenLink(path) ?? WeightsError(.notFound, "\(path) does not exist; check the path of the model.")
+    }
+
+    /// Names a link that leads nowhere, at the path or on the way to it, with its target; nil where there is none.
+    static func brokenLink(_ path: String) -> WeightsError? {
+        guard !path.utf8.contains(0) else { return nil }
+        var end = path.startIndex
+        while end < path.endIndex {
+            end = path[end...].dropFirst().firstIndex(of: "/") ?? path.endIndex
+            let start = String(path[..<end])
+            guard !fileExists(start), let target = linkTarget(start) else { continue }
+            let what = end == path.endIndex ? "\(path) is" : "\(path) cannot be reached: \(start) is"
+            return WeightsError(
+                .notFound,
+                "\(what) a link to \(target), which is not there; download the model again, or mend the link.")
+        }
+        return nil
+    }
+
+    private static func linkTarget(_ path: String) -> String? {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
+        return count > 0 ? String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
     static func text(_ reason: Int32) -> String { String(cString: strerror(reason)) }
@@ -104,6 +129,13 @@ final class FileBytes: @unchecked Sendable {
 func fileExists(_ path: String) -> Bool {
     var status = stat()
     return !path.utf8.contains(0) && stat(path, &status) == 0
+}
+
+/// Whether something is at `path`: also a link that leads nowhere, and what may not be looked at.
+func entryExists(_ path: String) -> Bool {
+    var status = stat()
+    guard !path.utf8.contains(0) else { return false }
+    return lstat(path, &status) == 0 || errno == EACCES
 }
 
 /// Whether a folder is at `path`, links followed.
@@ -123,7 +155,7 @@ func checkFolder(_ path: String) throws(WeightsError) {
         guard reason == ENOENT || reason == ENOTDIR else {
             throw WeightsError(.unreadable, "\(path) cannot be examined: \(FileBytes.text(reason)).")
         }
-        throw WeightsError(.notFound, "\(path) does not exist; check the path of the model.")
+        throw FileBytes.missing(path)
     }
     guard status.st_mode & S_IFMT == S_IFDIR else {
         if let foreign = ForeignFormat.recognise(name: path) { throw foreign.refusal(path) }

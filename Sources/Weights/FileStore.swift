@@ -58,7 +58,13 @@ final class FileStore: Sendable {
         if given[path] != nil { return true }
         guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
         guard case .folder(let folder) = base else { return false }
-        return fileExists(folder + "/" + path)
+        // A link that leads nowhere is there: opening it says so, passing it over would make another model.
+        return entryExists(folder + "/" + path)
+    }
+
+    /// The path of the folder on disk; nil for files that are given.
+    var folder: String? {
+        if case .folder(let folder) = base { folder } else { nil }
     }
 
     /// The bytes of the file `path`.
@@ -89,21 +95,49 @@ final class FileStore: Sendable {
         let content = try content(path)
         // The store keeps the content, and with it the mapping.
         let limits: JSONLimits = path.hasSuffix("scheduler_config.json") ? .schedulerConfig : .config
-        do { return try JSONValue(parsing: content.bytes, limits: limits) } catch {
+        do { return try JSONValue(parsing: FileStore.withoutMark(content.bytes), limits: limits) } catch {
+            if let refusal = notText(content, path) { throw refusal }
             throw WeightsError(error.code == .tooLarge ? .tooLarge : .malformed, "\(location(of: path)): \(error.message)")
         }
     }
 
+    /// The text of a file with line feeds at the ends of lines, also where the file has CR LF, and without a byte-order mark:
+    /// editors and systems that write them do not change what a text says.
     func text(_ path: String) throws(WeightsError) -> String {
         let content = try content(path)
         guard content.bytes.count <= FileStore.maxTextBytes else {
             throw WeightsError(
                 .tooLarge, "\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
         }
-        guard let text = String(validating: content.bytes, as: UTF8.self) else {
+        if let refusal = notText(content, path) { throw refusal }
+        var bytes = Array(FileStore.withoutMark(content.bytes))
+        if bytes.contains(FileStore.carriageReturn) { bytes = FileStore.withLineFeeds(bytes) }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw WeightsError(.malformed, "\(location(of: path)) is not valid UTF-8; download it again.")
         }
         return text
+    }
+
+    /// What the file is, where it is something else than a text of a model.
+    private func notText(_ content: FileBytes, _ path: String) -> WeightsError? {
+        guard !content.bytes.isEmpty else {
+            return WeightsError(.malformed, "\(location(of: path)) is empty; download it again.")
+        }
+        return ForeignFormat.recognise(content.bytes)?.refusalAsText(location(of: path))
+    }
+
+    private static let carriageReturn = UInt8(ascii: "\r")
+
+    /// UTF-8 without the mark that some editors put before it.
+    private static func withoutMark(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
+    }
+
+    /// Each CR LF as a line feed; a carriage return that stands anywhere else stays.
+    private static func withLineFeeds(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.indices.filter { index in
+            bytes[index] != carriageReturn || index + 1 == bytes.count || bytes[index + 1] != UInt8(ascii: "\n")
+        }.map { bytes[$0] }
     }
 
     /// What `compute` gives, computed once.

@@ -8,8 +8,8 @@ import StrictJSON
 /// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
 ///   opens, which are one `.safetensors` file, or an index and the shards it names, of a variant such as `fp16` where there is
 ///   no other or one was asked for;
-/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, and `tokenizer_config.json`, `special_tokens_map.json` and
-///   `added_tokens.json` where they are;
+/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, or `tokenizer.json` where one of these two is not there; and
+///   `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` where they are;
 /// - `scheduler`: `scheduler_config.json`.
 ///
 /// Nothing else counts: cards, pictures, licences, safety checkers, other variants and formats of the same weights.
@@ -96,11 +96,29 @@ enum ModelIdentity {
         var paths = ["model_index.json"]
         paths += weightComponents.filter(components.contains).map { $0 + "/config.json" }
         for tokenizer in tokenizers where components.contains(tokenizer) {
-            paths += [tokenizer + "/vocab.json", tokenizer + "/merges.txt"]
-            let optional = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
-            paths += optional.map { tokenizer + "/" + $0 }.filter { source.exists($0) }
+            paths += try source.tokenizerFiles(tokenizer).map { tokenizer + "/" + $0 }
         }
         if components.contains("scheduler") { paths.append("scheduler/scheduler_config.json") }
         return paths
+    }
+}
+
+extension ModelSource {
+    /// The files in the folder of a tokenizer that count and are read: `vocab.json` and `merges.txt`, or `tokenizer.json` where
+    /// one of these two is not there; and the configurations that are there.
+    ///
+    /// Throws `.notFound` that says which files are not there.
+    public func tokenizerFiles(_ folder: String) throws(WeightsError) -> [String] {
+        func has(_ name: String) -> Bool { exists("\(folder)/\(name)") }
+        let separate = ["vocab.json", "merges.txt"]
+        let missing = separate.filter { !has($0) }
+        let optional = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].filter(has)
+        if missing.isEmpty { return separate + optional }
+        if has("tokenizer.json") { return ["tokenizer.json"] + optional }
+        let paths = missing.map { location(of: "\(folder)/\($0)") }.joined(separator: " and ")
+        throw WeightsError(
+            .notFound,
+            "\(paths) \(missing.count == 1 ? "is" : "are") not there, nor a tokenizer.json, which would do instead; download the "
+                + "tokenizer again.")
     }
 }

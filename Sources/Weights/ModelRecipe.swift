@@ -2,7 +2,7 @@ import StrictJSON
 
 /// What a model is put together from.
 public struct ModelRecipe: Sendable, Equatable {
-    /// A folder in diffusers' layout, or a single-file checkpoint.
+    /// A folder in diffusers' layout, its `model_index.json`, or a single-file checkpoint.
     public var path: String
     /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
     /// model of its family. Weights in that folder are not looked at.
@@ -26,6 +26,7 @@ enum ModelPart: Sendable {
 
     /// Looks at what is at `path`.
     init(path: String) throws(WeightsError) {
+        let path = ModelFolder.path(path)
         if isFolder(path) {
             self = .folder(FileStore(folder: path))
         } else {
@@ -48,7 +49,7 @@ struct ModelAssembly: Sendable {
     /// Finds the files of a recipe.
     init(_ recipe: ModelRecipe) throws(WeightsError) {
         model = try ModelPart(path: recipe.path)
-        if let folder = recipe.configuration {
+        if let folder = recipe.configuration.map(ModelFolder.path) {
             try checkFolder(folder)
             configuration = FileStore(folder: folder)
         }

@@ -14,6 +14,11 @@ extension ModelSource {
     private static let stems = ["diffusion_pytorch_model", "model"]
     /// Variants that are known to be published.
     private static let knownVariants = ["fp16", "bf16", "fp32", "ema", "non_ema"]
+    /// Weights for other programs.
+    private static let otherWeights = [
+        ("diffusion_flax_model.msgpack", "Flax"), ("flax_model.msgpack", "Flax"), ("model.onnx", "ONNX"),
+        ("openvino_model.xml", "OpenVINO"), ("tf_model.h5", "TensorFlow"),
+    ]
     /// The variant that is taken where there is nothing else: the same weights in half precision.
     private static let variantByDefault = "fp16"
 
@@ -114,6 +119,11 @@ extension ModelSource {
                     .notFound,
                     "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with --variant \(variant).")
             }
+        }
+        for (file, what) in ModelSource.otherWeights where exists(below + file) {
+            return WeightsError(
+                .unsupportedFormat,
+                "\(folder) has weights only for \(what) (\(file)), which is not supported; use the model's .safetensors files.")
         }
         return WeightsError(
             .notFound,

@@ -30,10 +30,12 @@ public struct ModelSource: Sendable {
         } ?? []
     }
 
-    /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
+    /// The model in the folder at `path`, or in that of the `model_index.json` at `path`. Its files may be links, as they are
+    /// in the Hugging Face cache.
     ///
     /// Throws `.notFound` with the path, `.unreadable` and `.unsupportedFormat` when it is a file.
     public static func folder(_ path: String) throws(WeightsError) -> ModelSource {
+        let path = ModelFolder.path(path)
         try checkFolder(path)
         return try folder(FileStore(folder: path), variant: nil)
     }
@@ -41,9 +43,7 @@ public struct ModelSource: Sendable {
     /// The model in a folder of diffusers' layout.
     static func folder(_ store: FileStore, variant: String?) throws(WeightsError) -> ModelSource {
         guard store.exists("model_index.json") else {
-            throw WeightsError(
-                .notFound,
-                "\(store.name) is not a model in diffusers' layout: it has no model_index.json; name the folder that has one.")
+            throw ModelFolder.refusal(store)
         }
         let source = ModelSource(name: store.name, store: store, variant: variant, renamed: [:], isPlain: true)
         if let variant { try source.requireVariant(variant) }
@@ -60,12 +60,12 @@ public struct ModelSource: Sendable {
     /// Whether the model has the file `path`, relative to its folder.
     public func exists(_ path: String) -> Bool { FileStore.isInside(path) && store.exists(path) }
 
-    /// The file `path` read as strict JSON.
+    /// The file `path` read as strict JSON, before which a byte-order mark may stand.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` with the place of the fault.
     public func json(_ path: String) throws(WeightsError) -> JSONValue { try store.json(path) }
 
-    /// The file `path` read as UTF-8, byte for byte.
+    /// The file `path` read as UTF-8: without a byte-order mark, and with line feeds where the file has CR LF.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` when it is not UTF-8.
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }

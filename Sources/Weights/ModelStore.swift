@@ -194,6 +194,7 @@ public struct ModelStore: Sendable {
 
     /// The error for a reference that stands for nothing.
     public func notFound(_ reference: String) -> WeightsError {
+        if let broken = FileBytes.brokenLink(reference) { return broken }
         let models = (try? models()) ?? []
         return WeightsError(
             .notFound,
@@ -257,8 +258,8 @@ public struct ModelStore: Sendable {
 
     // MARK: Names
 
-    /// Whether a word on a command line is the path of something that is there.
-    public static func isPath(_ word: String) -> Bool { !word.isEmpty && fileExists(word) }
+    /// Whether a word on a command line is the path of something that is there, if only a link that leads nowhere.
+    public static func isPath(_ word: String) -> Bool { !word.isEmpty && entryExists(word) }
 
     /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, and nothing that could be taken for an identity or a file of another format.
     static func isName(_ name: String) -> Bool {

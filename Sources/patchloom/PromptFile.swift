@@ -31,11 +31,17 @@ enum PromptFile {
         }
         let bytes = data ?? Data()
         guard bytes.count <= bytesMax else { throw CommandFailure(.usage, "The \(name) \(path) is too long: \(remedy).") }
-        // A byte order mark, which some editors write, is no part of the text.
-        let content = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
-        guard let text = String(validating: content, as: UTF8.self) else {
+        guard let text = decoded(bytes) else {
             throw CommandFailure(.usage, "The \(name) \(path) is not UTF-8; save it as UTF-8.")
         }
         return text
+    }
+
+    /// UTF-8 that people wrote, with line feeds at the ends of lines: a byte-order mark before it and carriage returns before
+    /// line feeds, which some editors write, are no part of a text. Nil for what is not UTF-8.
+    static func decoded(_ bytes: Data) -> String? {
+        let content = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+        guard let text = String(validating: content, as: UTF8.self) else { return nil }
+        return text.replacing("\r\n", with: "\n")
     }
 }

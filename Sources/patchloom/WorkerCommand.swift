@@ -73,7 +73,9 @@ struct AccessOptions: ParsableArguments {
         guard let bytes = FileManager.default.contents(atPath: joinTokenFile), bytes.count <= 4096 else {
             throw CommandFailure(.notFound, "\(joinTokenFile) cannot be read; --join-token-file names a small text file.")
         }
-        let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let token = PromptFile.decoded(bytes)?.trimmingCharacters(in: .whitespacesAndNewlines) else {
+            throw CommandFailure(.usage, "\(joinTokenFile) is not UTF-8; save it as UTF-8.")
+        }
         guard !token.isEmpty else { throw CommandFailure(.usage, "\(joinTokenFile) is empty; put the secret into it.") }
         return token
     }

@@ -73,6 +73,16 @@ extension EndToEnd {
 
         @Test func modelsThatAreNotThere() async throws {
             let folder = try Folder()
+            let link = folder.file("link")
+            try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "gone")
+            try await Self.expectFailure(
+                Self.render(["-m", link], folder), code: 66, mentions: "a link to gone", in: folder, leaves: ["link"])
+            try FileManager.default.removeItem(atPath: link)
+            try await Self.expectFailure(
+                Self.render(["-m", Self.model + "/unet"], folder), code: 66, mentions: "a part of the model \(Self.model)",
+                in: folder)
+            try await Self.expectFailure(
+                Self.render(["-m", Self.model + "/unet/config.json"], folder), code: 65, mentions: "a JSON file", in: folder)
             try await Self.expectFailure(
                 Self.render(["-m", folder.file("nothing")], folder), code: 66, mentions: folder.file("nothing"), in: folder)
         }

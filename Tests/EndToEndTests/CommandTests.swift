@@ -182,13 +182,17 @@ extension EndToEnd {
             defer { coordinator.end() }
             try await coordinator.waitForLine(containing: "listening on \(endpoint)")
             let threads = Int(csystem_available_processors()) + 1
+            // The same secret from a file that another editor wrote.
+            let elsewhere = try Folder()
+            let secret = elsewhere.file("secret.txt")
+            try Data("\u{FEFF}a secret of this test\r\n".utf8).write(to: URL(fileURLWithPath: secret))
             let worker = try Program(
-                ["worker", "--connect", endpoint, "--name", "wanda", "--threads", "\(threads)"], in: folder, environment: token)
+                ["worker", "--connect", endpoint, "--name", "wanda", "--threads", "\(threads)", "--join-token-file", secret],
+                in: folder)
             try await worker.waitForLine(containing: "warning: \(threads) threads")
             try await worker.waitForLine(containing: "joined")
             try await coordinator.waitForLine(containing: "wanda")
             // Without the secret nobody gets in.
-            let elsewhere = try Folder()
             let stranger = try await Self.run(
                 ["submit", "--coordinator", endpoint, "-p", "x", "-o", elsewhere.file("a.png")], in: elsewhere)
             #expect(stranger.ending?.code == 77, "\(stranger.errorLines)")

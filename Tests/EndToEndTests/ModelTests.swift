@@ -67,6 +67,37 @@ extension EndToEnd {
             #expect(folder.homeNames.isEmpty, "the store is all that is written")
         }
 
+        /// As transformers 5 saves it, without `vocab.json` and `merges.txt`; and with text files as another system has them.
+        @Test func theTokenizerMayBeOneFile() async throws {
+            let folder = try Folder()
+            let model = URL(fileURLWithPath: folder.file("model"))
+            try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: model.path)
+            let tokenizer = model.appendingPathComponent("tokenizer")
+            let merges = tokenizer.appendingPathComponent("merges.txt")
+            let foreign = String(decoding: try Data(contentsOf: merges), as: UTF8.self).replacing("\n", with: "\r\n")
+            // Without the last line end.
+            try Data("\u{FEFF}\(foreign.dropLast())".utf8).write(to: merges)
+            for path in ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json"] {
+                let file = model.appendingPathComponent(path)
+                let text = String(decoding: try Data(contentsOf: file), as: UTF8.self).replacing("\n", with: "\r\n")
+                try Data("\u{FEFF}\(text)".utf8).write(to: file)
+            }
+            let expected = try await Self.pixels([], folder)
+            #expect(try await Self.pixels(["-m", model.path], folder) == expected)
+
+            try FileManager.default.removeItem(at: tokenizer)
+            try FileManager.default.copyItem(atPath: BadInputTests.model + "/tokenizer", toPath: tokenizer.path)
+            try putTokenizerInOneFile(tokenizer)
+            #expect(try await Self.pixels(["-m", model.path], folder) == expected)
+            let checkpoint = folder.file("a.safetensors")
+            let tensors = try SingleFiles.checkpoint(of: URL(fileURLWithPath: BadInputTests.model), .first)
+            try Data(FileTensor.file(tensors)).write(to: URL(fileURLWithPath: checkpoint))
+            #expect(try await Self.pixels(["-m", checkpoint, "--model-config", model.path], folder) == expected)
+            _ = try await Self.run(["model", "import", model.path, "--name", "one"], folder)
+            try FileManager.default.removeItem(at: model)
+            #expect(try await Self.pixels(["-m", "one"], folder) == expected)
+        }
+
         @Test func theStoreIsListedLookedIntoAndEmptied() async throws {
             let folder = try Folder()
             let empty = try await Self.run(["model", "list"], folder)

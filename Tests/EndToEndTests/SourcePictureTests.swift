@@ -133,6 +133,20 @@ extension EndToEnd {
             let both = try await CommandTests.run(
                 ["plan", "--prompt-file", folder.file("prompt.txt"), "-p", "x", "-W", "256", "-H", "256"], in: folder)
             #expect(both.ending?.code == 64)
+            // Line ends and byte-order marks of editors are no part of a prompt, also not of the one that the picture keeps.
+            var files: [Data] = []
+            for text in ["a red apple\non a blue background\n", "\u{FEFF}a red apple\r\non a blue background"] {
+                try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("prompt.txt")))
+                let render = try await CommandTests.run(
+                    [
+                        "render", "--prompt-file", folder.file("prompt.txt"), "-W", "64", "-H", "64", "--steps", "1",
+                        "--workers",
+                        "1", "-o", folder.file("a.png"),
+                    ], in: folder)
+                #expect(render.ending?.code == 0, "\(render.errorLines)")
+                files.append(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))))
+            }
+            #expect(files[0] == files[1])
         }
 
         @Test func wrongPicturesAreRefused() async throws {

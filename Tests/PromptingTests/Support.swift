@@ -16,8 +16,9 @@ func smallTokenizer(padding: String? = nil) throws -> CLIPTokenizer {
     if let padding { special["pad_token"] = .string(padding) }
     return try CLIPTokenizer(
         CLIPTokenizerFiles(
-            vocabulary: json("vocab.json"),
-            merges: String(decoding: Data(contentsOf: folder.appendingPathComponent("merges.txt")), as: UTF8.self),
+            model: .separate(
+                vocabulary: json("vocab.json"),
+                merges: String(decoding: Data(contentsOf: folder.appendingPathComponent("merges.txt")), as: UTF8.self)),
             configuration: nil, specialTokens: .object(special)))
 }
 

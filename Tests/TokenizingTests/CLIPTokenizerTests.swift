@@ -170,7 +170,8 @@ import Tokenizing
         #expect(tokenizer.vocabularySize == 516)
         #expect(try tokenizer.ids("<cat> <CAT>s <Cat>s") == [514, 514] + tokenizer.ids("s") + [515])
         let vocabulary = smallVocabulary()
-        let files = CLIPTokenizerFiles(vocabulary: vocabulary.json, merges: vocabulary.merges, addedTokens: ["<dog>": 514])
+        let files = CLIPTokenizerFiles(
+            model: .separate(vocabulary: vocabulary.json, merges: vocabulary.merges), addedTokens: ["<dog>": 514])
         #expect(try CLIPTokenizer(files).ids("<DOG>") == [514])
     }
 
@@ -208,8 +209,9 @@ import Tokenizing
             return json
         }
         func files() throws(TokenizingError) -> CLIPTokenizerFiles {
-            try CLIPTokenizerFiles(
-                folder: "t", exists: { folder[$0] != nil }, json: read,
+            let names = folder.keys.map { String($0.dropFirst(2)) } + ["merges.txt"]
+            return try CLIPTokenizerFiles(
+                folder: "t", names: names, exists: { folder[$0] != nil }, json: read,
                 text: { (path: String) throws(TokenizingError) in path == "t/merges.txt" ? vocabulary.merges : path })
         }
         let plain = try CLIPTokenizer(files())
@@ -219,7 +221,13 @@ import Tokenizing
         folder["t/special_tokens_map.json"] = ["pad_token": "!"]
         let configured = try CLIPTokenizer(files())
         #expect(configured.maxLength == 9 && configured.paddingID == 0)
+        folder["t/tokenizer.json"] = tokenizerDocument(vocabulary.json, merges: vocabulary.merges)
+        #expect(try files().beside != nil && CLIPTokenizer(files()).paddingID == 0)
         folder["t/vocab.json"] = nil
+        #expect(try files().beside == nil)
+        let single = try CLIPTokenizer(files())
+        #expect(try single.paddedIDs("a <dog>") == configured.paddedIDs("a <dog>"))
+        folder["t/tokenizer.json"] = nil
         #expect(tokenizingError { _ = try files() } != nil)
     }
 }
@@ -227,7 +235,7 @@ import Tokenizing
 extension JSONValue {
     /// Stands for a reader that refuses: fails as a vocabulary of this value does.
     fileprivate func refused(_ path: String) throws(TokenizingError) -> JSONValue {
-        _ = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: self, merges: path))
+        _ = try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: self, merges: path)))
         return self
     }
 }
@@ -235,7 +243,8 @@ extension JSONValue {
 @Suite struct HostileVocabularyTests {
     private func refusal(vocabulary: JSONValue? = nil, merges: String = "") -> TokenizingError? {
         tokenizingError {
-            _ = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: vocabulary ?? smallVocabulary().json, merges: merges))
+            _ = try CLIPTokenizer(
+                CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary ?? smallVocabulary().json, merges: merges)))
         }
     }
 
@@ -270,7 +279,8 @@ extension JSONValue {
 
     @Test func bytesThatTheVocabularyLacksAreUnknown() throws {
         let vocabulary: JSONValue = ["a": 0, "a</w>": 1, "<|startoftext|>": 2, "<|endoftext|>": 3]
-        let tokenizer = try CLIPTokenizer(CLIPTokenizerFiles(vocabulary: vocabulary, merges: "#version: 0.2\n"))
+        let tokenizer = try CLIPTokenizer(
+            CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary, merges: "#version: 0.2\n")))
         #expect(try tokenizer.ids("aba a") == [0, 3, 1, 1])
     }
 }

@@ -21,8 +21,9 @@ import Tokenizing
             parts[round % 3] = Mutation.mutate(parts[round % 3], using: &generator)
             do {
                 let files = CLIPTokenizerFiles(
-                    vocabulary: try JSONValue(parsing: parts[0], limits: .config),
-                    merges: String(decoding: parts[1], as: UTF8.self),
+                    model: .separate(
+                        vocabulary: try JSONValue(parsing: parts[0], limits: .config),
+                        merges: String(decoding: parts[1], as: UTF8.self)),
                     configuration: try JSONValue(parsing: parts[2], limits: .config))
                 let tokenizer = try CLIPTokenizer(files)
                 let ids = try tokenizer.paddedIDs("abab <C>ab<|endoftext|> é aaab")
@@ -31,6 +32,27 @@ import Tokenizing
             } catch is JSONError { refused += 1 } catch is TokenizingError { refused += 1 }
         }
         #expect(refused > 300 && refused < 900)
+    }
+
+    /// The same for vocabulary, merges and added tokens in one file.
+    @Test(arguments: 0..<4) func damagedDocumentsAreRefusedOrEncode(seed: UInt64) throws {
+        let vocabulary: JSONValue = [
+            "a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6,
+        ]
+        let added: JSONValue = ["id": 7, "content": "<c>", "normalized": true]
+        let text = tokenizerDocument(vocabulary, merges: "a b</w>\n", added: [added]).canonicalBytes()
+        var generator = SeededGenerator(seed: seed)
+        var refused = 0
+        for _ in 0..<600 {
+            do {
+                let json = try JSONValue(parsing: Mutation.mutate(text, using: &generator), limits: .config)
+                let tokenizer = try CLIPTokenizer(CLIPTokenizerFiles(model: .document(json)))
+                let ids = try tokenizer.paddedIDs("ab <C>ab<|endoftext|> é aaab")
+                #expect(ids.count == tokenizer.maxLength)
+                #expect(ids.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
+            } catch is JSONError { refused += 1 } catch is TokenizingError { refused += 1 }
+        }
+        #expect(refused > 300 && refused < 600)
     }
 
     /// Random text of all planes gives ids and never fails.

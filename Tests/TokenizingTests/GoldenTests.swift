@@ -13,6 +13,13 @@ import Weights
         #expect(try checkGoldenCase(folder, tokenizer: tokenizer) == 40)
     }
 
+    /// The same files as one `tokenizer.json`, in both ways of writing merges.
+    @Test(arguments: [false, true]) func theIdsOfOneFileAreTheReferences(isText: Bool) throws {
+        let folder = Fixtures.folder.appendingPathComponent("tokenizing")
+        let files = try inOneFile(tokenizerFiles(folder.appendingPathComponent("tokenizer")), isText: isText)
+        #expect(try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files)) == 40)
+    }
+
     /// All cases of the full set, among them CLIP's whole vocabulary, where they are at hand.
     @Test(.enabled(if: Fixtures.sharedGolden != nil)) func allReferenceCasesAgree() throws {
         let golden = try #require(Fixtures.sharedGolden)
@@ -27,12 +34,15 @@ import Weights
             if let model = json["model"]?.stringValue {
                 let part = try #require(json["params"]?["part"]?.stringValue)
                 let source = try ModelSource.folder(golden.appendingPathComponent(model).path)
-                files = try CLIPTokenizerFiles(folder: part, exists: source.exists, json: source.json, text: source.text)
+                files = try CLIPTokenizerFiles(
+                    folder: part, names: source.tokenizerFiles(part), exists: source.exists, json: source.json,
+                    text: source.text)
             } else {
                 files = try tokenizerFiles(golden.deletingLastPathComponent().appendingPathComponent("data/clip-bpe"))
             }
             prompts += try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files))
+            prompts += try checkGoldenCase(folder, tokenizer: CLIPTokenizer(inOneFile(files)))
         }
-        #expect(names.count >= 4 && prompts >= 190)
+        #expect(names.count >= 4 && prompts >= 380)
     }
 }

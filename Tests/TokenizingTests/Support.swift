@@ -14,8 +14,9 @@ func tokenizerFiles(_ folder: URL) throws -> CLIPTokenizerFiles {
         try bytes(name).map { try JSONValue(parsing: $0, limits: .config) }
     }
     return CLIPTokenizerFiles(
-        vocabulary: try #require(try json("vocab.json")),
-        merges: String(decoding: try #require(try bytes("merges.txt")), as: UTF8.self),
+        model: .separate(
+            vocabulary: try #require(try json("vocab.json")),
+            merges: String(decoding: try #require(try bytes("merges.txt")), as: UTF8.self)),
         configuration: try json("tokenizer_config.json"), specialTokens: try json("special_tokens_map.json"))
 }
 
@@ -65,7 +66,8 @@ func smallTokenizer(merges: [(String, String)] = [], configuration: JSONValue? =
     let vocabulary = smallVocabulary(merges: merges)
     return try CLIPTokenizer(
         CLIPTokenizerFiles(
-            vocabulary: vocabulary.json, merges: vocabulary.merges, configuration: configuration, specialTokens: specialTokens))
+            model: .separate(vocabulary: vocabulary.json, merges: vocabulary.merges), configuration: configuration,
+            specialTokens: specialTokens))
 }
 
 /// The `TokenizingError` that `body` throws; nil when it throws none.

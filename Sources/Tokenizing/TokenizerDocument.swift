@@ -1,0 +1,175 @@
+import StrictJSON
+
+/// A `tokenizer.json`, the form in which the tokenizers library keeps a whole tokenizer and transformers 5 saves it: vocabulary
+/// and merges in `model`, tokens that are found as they stand in `added_tokens`, and all steps around them.
+///
+/// `CLIPTokenizer` of transformers takes vocabulary, merges and added tokens from this file and has its own steps; so does
+/// Patchloom. A file with other steps or another model would have other ids elsewhere, and is refused by what differs.
+/// `truncation`, `padding` and `decoder` have no part in the ids, and are not looked at.
+struct TokenizerDocument {
+    static let name = "tokenizer.json"
+
+    /// `model.vocab`.
+    let vocabulary: JSONValue
+    /// `model.merges`.
+    let merges: [JSONValue]
+    /// `model.unk_token`, nil where the file names none.
+    let unknown: String?
+    private let json: JSONValue
+
+    /// Takes the model out of the file, without looking at the steps around it.
+    ///
+    /// Throws `.malformedConfiguration` when there is none, `.unsupported` when it is no byte-pair encoding.
+    init(_ json: JSONValue) throws(TokenizingError) {
+        guard json.objectValue != nil else {
+            throw TokenizerDocument.malformed("the file holds \(json.kindName), not an object")
+        }
+        guard let model = json["model"], model.objectValue != nil else {
+            throw TokenizerDocument.malformed("model is \(json["model"]?.kindName ?? "missing"), not an object")
+        }
+        // Releases before 0.9 of the library did not write the type.
+        try TokenizerDocument.expect("model.type", model["type"], ["BPE"])
+        guard let vocabulary = model["vocab"] else { throw TokenizerDocument.malformed("model.vocab is missing") }
+        guard let merges = model["merges"]?.arrayValue else {
+            throw TokenizerDocument.malformed("model.merges is \(model["merges"]?.kindName ?? "missing"), not an array")
+        }
+        (self.json, self.vocabulary, self.merges, unknown) = (json, vocabulary, merges, model["unk_token"]?.stringValue)
+    }
+
+    /// Throws `.unsupported` that names the first setting with which the file would give other ids than CLIP's tokenizer.
+    func checkSteps() throws(TokenizingError) {
+        let model = json["model"]
+        for (key, values) in [
+            ("dropout", [0, 0.0]), ("continuing_subword_prefix", [""]), ("fuse_unk", [false]), ("byte_fallback", [false]),
+            ("ignore_merges", [false]),
+        ] as [(String, [JSONValue])] {
+            try TokenizerDocument.expect("model.\(key)", model?[key], values)
+        }
+        let suffix = model?["end_of_word_suffix"] ?? .null
+        try TokenizerDocument.expect(
+            "model.end_of_word_suffix", suffix.isNull ? "" : suffix, [.string(BytePairEncoder.endOfWord)])
+        try check("normalizer", list: "normalizers", against: TokenizerDocument.normalizers)
+        try check("pre_tokenizer", list: "pretokenizers", against: TokenizerDocument.preTokenizers)
+    }
+
+    /// `added_tokens`: descriptions with ids, in the order of the file.
+    func addedTokens() throws(TokenizingError) -> [(token: SpecialTokens.AddedToken, id: Int32)] {
+        guard let value = json["added_tokens"], !value.isNull else { return [] }
+        guard let list = value.arrayValue else {
+            throw TokenizerDocument.malformed("added_tokens is \(value.kindName), not an array")
+        }
+        var tokens: [(token: SpecialTokens.AddedToken, id: Int32)] = []
+        for (index, entry) in list.enumerated() {
+            guard let id = entry["id"]?.intValue.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+                throw TokenizerDocument.malformed("added_tokens, entry \(index) has no whole number as its id")
+            }
+            guard entry["content"]?.stringValue != nil else {
+                throw TokenizerDocument.malformed("added_tokens, entry \(index) has no text as its content")
+            }
+            tokens.append((try SpecialTokens.AddedToken(entry, name: "added_tokens"), id))
+        }
+        return tokens
+    }
+
+    /// Throws unless the step that puts tokens around the ids, where the file has one that does, puts these: `start` before and
+    /// `end` after.
+    func checkFrame(start: (content: String, id: Int32), end: (content: String, id: Int32)) throws(TokenizingError) {
+        for step in TokenizerDocument.steps(json["post_processor"] ?? .null, list: "processors") {
+            func token(_ key: String) -> (String?, Int?) {
+                guard let pair = step[key]?.arrayValue, pair.count == 2 else { return (nil, nil) }
+                return (pair[0].stringValue, pair[1].intValue)
+            }
+            let agrees: Bool
+            switch step["type"]?.stringValue {
+            case "RobertaProcessing", "BertProcessing":
+                agrees = token("cls") == (start.content, Int(start.id)) && token("sep") == (end.content, Int(end.id))
+            case "TemplateProcessing": agrees = TokenizerDocument.isTemplate(step, start, end)
+            // It only moves the places of words in the text.
+            case "ByteLevel": agrees = true
+            default: agrees = false
+            }
+            guard agrees else {
+                throw TokenizerDocument.unsupported(
+                    "post_processor", step,
+                    "which puts something else around a prompt than \(quoted(start.content)) with id \(start.id) and "
+                        + "\(quoted(end.content)) with id \(end.id)")
+            }
+        }
+    }
+
+    /// Whether a template is: start, text, end.
+    private static func isTemplate(
+        _ step: JSONValue, _ start: (content: String, id: Int32), _ end: (content: String, id: Int32)
+    ) -> Bool {
+        let single = step["single"]?.arrayValue ?? []
+        guard single.count == 3, single[1]["Sequence"] != nil else { return false }
+        return zip([single[0], single[2]], [start, end]).allSatisfy { piece, token in
+            guard let name = piece["SpecialToken"]?["id"]?.stringValue else { return false }
+            let described = step["special_tokens"]?[name]
+            return described?["ids"] == [.integer(Int64(token.id))] && described?["tokens"] == [.string(token.content)]
+        }
+    }
+}
+
+// MARK: What CLIP's steps are
+
+extension TokenizerDocument {
+    private static let normalizers: [[JSONValue]] = [
+        [["type": "NFC"]], [["type": "Replace", "pattern": ["Regex": "\\s+"], "content": " "]], [["type": "Lowercase"]],
+    ]
+
+    /// The expression of `WordSplitter`. Files of transformers before release 5 are without the names of the two tokens.
+    private static let preTokenizers: [[JSONValue]] = [
+        ["<\\|startoftext\\|>|<\\|endoftext\\|>|", ""].map { names in
+            let expression = names + "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
+            return ["type": "Split", "pattern": ["Regex": .string(expression)], "behavior": "Removed", "invert": true]
+        },
+        [["type": "ByteLevel", "add_prefix_space": false, "use_regex": true]],
+    ]
+
+    private func check(_ key: String, list: String, against expected: [[JSONValue]]) throws(TokenizingError) {
+        let found = TokenizerDocument.steps(json[key] ?? .null, list: list)
+        let remedy = "and only the steps of CLIP's own tokenizer are supported"
+        for (step, allowed) in zip(found, expected) where !allowed.contains(TokenizerDocument.plain(step)) {
+            throw TokenizerDocument.unsupported(key, step, remedy)
+        }
+        guard found.count == expected.count else {
+            throw TokenizerDocument.unsupported(key, found.count > expected.count ? found[expected.count] : .null, remedy)
+        }
+    }
+
+    /// A step, or the steps of a sequence one after the other.
+    private static func steps(_ value: JSONValue, list: String) -> [JSONValue] {
+        if value.isNull { return [] }
+        guard value["type"] == "Sequence", let inner = value[list]?.arrayValue else { return [value] }
+        return inner.flatMap { steps($0, list: list) }
+    }
+
+    /// A step without what has no part in ids, and with what older files leave out.
+    private static func plain(_ step: JSONValue) -> JSONValue {
+        guard var object = step.objectValue, object["type"] == "ByteLevel" else { return step }
+        object["trim_offsets"] = nil
+        if object["use_regex"] == nil { object["use_regex"] = true }
+        return .object(object)
+    }
+
+    private static func expect(_ place: String, _ value: JSONValue?, _ allowed: [JSONValue]) throws(TokenizingError) {
+        guard let value, !value.isNull, !allowed.contains(value) else { return }
+        throw unsupported(place, value, "and only \(allowed[0].canonicalText) is supported")
+    }
+
+    private static func unsupported(_ place: String, _ value: JSONValue, _ remedy: String) -> TokenizingError {
+        TokenizingError(.unsupported, "\(name): \(place) has \(shown(value)), \(remedy); use the model's own tokenizer.")
+    }
+
+    /// A value for a message: a text or the type of a step by name, everything else as it is written.
+    private static func shown(_ value: JSONValue) -> String {
+        if let text = value.stringValue { return quoted(text) }
+        let text = value.canonicalText
+        return text.utf8.count > 160 ? String(text.unicodeScalars.prefix(160)) + "…" : text
+    }
+
+    static func malformed(_ what: String) -> TokenizingError {
+        TokenizingError(.malformedConfiguration, "\(name): \(what); download it again.")
+    }
+}

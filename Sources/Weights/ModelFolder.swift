@@ -1,0 +1,69 @@
+/// Which folder people mean, and what is wrong with one that is no model's.
+enum ModelFolder {
+    private static let index = "model_index.json"
+
+    /// The folder that a path names: where it is a model's `model_index.json`, its folder.
+    static func path(_ path: String) -> String {
+        guard path.split(separator: "/").last == index[...], !isFolder(path), !path.hasSuffix("/") else { return path }
+        let folder = path.dropLast(index.utf8.count)
+        return folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
+    }
+
+    /// Why a folder without a `model_index.json` is no model, with the path that was probably meant.
+    static func refusal(_ store: FileStore) -> WeightsError {
+        let name = store.name
+        let plain = WeightsError(
+            .notFound, "\(name) is not a model in diffusers' layout: it has no \(index); name the folder that has one.")
+        // What is not on disk has nothing around it.
+        guard let folder = store.folder, let names = try? StoreFiles.names(in: folder) else { return plain }
+        func refusal(_ what: String) -> WeightsError { WeightsError(.notFound, "\(name) is no model's folder: \(what).") }
+
+        let parent = parent(of: folder)
+        if fileExists("\(parent)/\(index)") { return refusal("it is a part of the model \(parent); name that folder") }
+        if names.contains("snapshots"), names.contains("blobs") || names.contains("refs") {
+            guard let snapshot = snapshot(of: folder) else {
+                return refusal(
+                    "it is one of Hugging Face's cache, and no snapshot in it has a \(index); download the model again")
+            }
+            return refusal("it is one of Hugging Face's cache, where the model is \(snapshot); name that folder")
+        }
+        if let inner = names.first(where: { fileExists("\(folder)/\($0)/\(index)") }) {
+            return refusal("the model lies one level deeper, in \(folder)/\(inner); name that folder")
+        }
+        if names.contains("unet"), names.contains("vae") {
+            return refusal("it has a unet and a vae, but no \(index), which is missing from the download; fetch it as well")
+        }
+        return checkpoint(names, in: folder).map { refusal($0) } ?? plain
+    }
+
+    /// The checkpoints in a folder that is no model's.
+    private static func checkpoint(_ names: [String], in folder: String) -> String? {
+        let files = names.filter { $0.hasSuffix(".safetensors") }
+        if let file = files.first {
+            return files.count == 1
+                ? "it has no \(index), but a file of weights; if that is a whole checkpoint, name \(folder)/\(file)"
+                : "it has no \(index), but \(files.count) files of weights; if they are whole checkpoints, name one, such as "
+                    + "\(folder)/\(file)"
+        }
+        return names.first { ForeignFormat.recognise(name: $0) != nil }.map {
+            "it has no \(index) and no .safetensors file; \(folder)/\($0) is of another format, which is not supported"
+        }
+    }
+
+    /// The snapshot with a model: that of the main branch, or any.
+    private static func snapshot(of folder: String) -> String? {
+        let names = (try? StoreFiles.names(in: folder + "/snapshots")) ?? []
+        let main = (try? FileStore(folder: folder).text("refs/main"))?.split(whereSeparator: \.isWhitespace).first.map(
+            String.init)
+        let found = names.filter { fileExists("\(folder)/snapshots/\($0)/\(index)") }
+        return (found.first { $0 == main } ?? found.first).map { "\(folder)/snapshots/\($0)" }
+    }
+
+    private static func parent(of folder: String) -> String {
+        let last = folder.split(separator: "/").last
+        guard last != ".", last != "..", let slash = folder.lastIndex(of: "/") else {
+            return last == "." || last == ".." ? folder + "/.." : "."
+        }
+        return slash == folder.startIndex ? "/" : String(folder[..<slash])
+    }
+}

@@ -1,0 +1,178 @@
+import Foundation
+import TestSupport
+import Testing
+import Weights
+
+private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
+
+private func copy(_ target: URL) throws -> URL {
+    try FileManager.default.copyItem(at: tiny, to: target)
+    return target
+}
+
+private func link(_ path: URL, to target: String) throws {
+    try? FileManager.default.removeItem(at: path)
+    try FileManager.default.createSymbolicLink(atPath: path.path, withDestinationPath: target)
+}
+
+private func refusal(_ path: String) throws -> WeightsError {
+    try #require(weightsError { _ = try ModelSource.open(ModelRecipe(path: path)).identity() })
+}
+
+/// Paths that people give, and what is at them.
+@Suite struct ModelPathTests {
+    @Test func theIndexOfAModelStandsForItsFolder() throws {
+        let identity = try ModelSource.folder(tiny.path).identity()
+        let index = tiny.path + "/model_index.json"
+        let source = try ModelSource.open(ModelRecipe(path: index))
+        #expect(try source.identity() == identity && source.name == tiny.path)
+        #expect(try ModelSource.folder(index).identity() == identity)
+        try withTemporaryFolder { folder throws in
+            // As in the cache, where files are links into another folder.
+            let model = try copy(folder.appendingPathComponent("model"))
+            let real = folder.appendingPathComponent("0123")
+            try FileManager.default.moveItem(at: model.appendingPathComponent("model_index.json"), to: real)
+            try link(model.appendingPathComponent("model_index.json"), to: real.path)
+            #expect(try ModelSource.open(ModelRecipe(path: model.path + "/model_index.json")).identity() == identity)
+            let store = ModelStore(folder: folder.appendingPathComponent("store").path)
+            #expect(try store.importModel(ModelRecipe(path: index), name: "tiny").identity == identity)
+            let checkpoint = folder.appendingPathComponent("one.safetensors")
+            try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
+            var recipe = ModelRecipe(path: checkpoint.path)
+            recipe.configuration = tiny.path
+            let plain = try ModelSource.open(recipe).identity()
+            recipe.configuration = index
+            #expect(try ModelSource.open(recipe).identity() == plain)
+            let other = try refusal(folder.appendingPathComponent("none/model_index.json").path)
+            #expect(other.code == .notFound)
+        }
+    }
+
+    @Test func linksThatLeadNowhereAreNamedWithTheirTargets() throws {
+        for path in [
+            "model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model-00002-of-00002.safetensors", "vae/diffusion_pytorch_model.safetensors",
+            "text_encoder/model.safetensors",
+            "tokenizer/merges.txt", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
+            "scheduler/scheduler_config.json",
+        ] {
+            try withTemporaryFolder { folder throws in
+                let model = try copy(folder.appendingPathComponent("model"))
+                try link(model.appendingPathComponent(path), to: "../../blobs/0123")
+                let error = try refusal(model.path)
+                #expect(error.code == .notFound && error.message.contains("\(model.path)/\(path)"), "\(error)")
+                #expect(error.message.contains("a link to ../../blobs/0123, which is not there"), "\(error)")
+            }
+        }
+        try withTemporaryFolder { folder throws in
+            try link(folder.appendingPathComponent("model"), to: "gone")
+            for path in ["model", "model/unet", "model/model_index.json"] {
+                let error = try refusal(folder.path + "/" + path)
+                #expect(error.code == .notFound && error.message.contains("\(folder.path)/model is a link to gone"), "\(error)")
+            }
+            #expect(ModelStore.isPath(folder.path + "/model") && !ModelStore.isPath(folder.path + "/other"))
+            // A link to itself leads nowhere too, and is no endless walk.
+            try link(folder.appendingPathComponent("round"), to: "round")
+            #expect(try refusal(folder.path + "/round").message.contains("round"))
+        }
+    }
+
+    @Test func theFolderThatWasMeantIsNamed() throws {
+        try withTemporaryFolder { folder throws in
+            let model = try copy(folder.appendingPathComponent("model"))
+            let part = try refusal(model.path + "/unet/")
+            #expect(part.code == .notFound && part.message.contains("a part of the model \(model.path);"), "\(part)")
+            let above = try refusal(folder.path)
+            #expect(above.code == .notFound && above.message.contains("in \(model.path);"), "\(above)")
+
+            let cache = folder.appendingPathComponent("hub/models--some--model")
+            try FileManager.default.createDirectory(
+                at: cache.appendingPathComponent("snapshots"), withIntermediateDirectories: true)
+            try cache.write("refs/main", "def\n")
+            #expect(try refusal(cache.path).message.contains("no snapshot in it has a model_index.json"))
+            for name in ["abc", "def"] { _ = try copy(cache.appendingPathComponent("snapshots/" + name)) }
+            #expect(try refusal(cache.path).message.contains("the model is \(cache.path)/snapshots/def;"))
+
+            try FileManager.default.removeItem(at: model.appendingPathComponent("model_index.json"))
+            let incomplete = try refusal(model.path)
+            #expect(incomplete.code == .notFound && incomplete.message.contains("no model_index.json, which is missing"))
+        }
+    }
+
+    @Test func checkpointsInAFolderAreNamed() throws {
+        try withTemporaryFolder { folder throws in
+            let plain = try refusal(folder.path)
+            #expect(plain.message.contains("not a model in diffusers' layout"))
+            try folder.write("a.ckpt", "x")
+            #expect(try refusal(folder.path).message.contains("\(folder.path)/a.ckpt is of another format"))
+            try folder.write("b.safetensors", "x")
+            #expect(try refusal(folder.path).message.contains("name \(folder.path)/b.safetensors"))
+            try folder.write("c.safetensors", "x")
+            #expect(try refusal(folder.path).message.contains("2 files of weights"))
+        }
+    }
+
+    @Test func weightsForOtherProgramsAreNamed() throws {
+        try withTemporaryFolder { folder throws in
+            let model = try copy(folder.appendingPathComponent("model"))
+            let weights = model.appendingPathComponent("vae/diffusion_pytorch_model.safetensors")
+            try FileManager.default.moveItem(at: weights, to: model.appendingPathComponent("vae/diffusion_flax_model.msgpack"))
+            let error = try refusal(model.path)
+            #expect(error.code == .unsupportedFormat && error.message.contains("Flax"), "\(error)")
+        }
+    }
+}
+
+/// Files of other formats, in the place of weights and of configurations.
+@Suite struct ForeignFormatTests {
+    private static let pointer = Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".utf8)
+    private static let page = Array("\n <!doctype HTML><html><title>Sign in</title>".utf8)
+    private static func zip(_ name: String) -> [UInt8] {
+        Array("PK\u{03}\u{04}".utf8) + [UInt8](repeating: 0, count: 22) + [UInt8(name.utf8.count), 0, 0, 0] + Array(name.utf8)
+            + [UInt8](repeating: 7, count: 40)
+    }
+
+    @Test(
+        arguments: [
+            (pointer, "a Git LFS pointer"), (page, "an HTML page"), (Array("<html lang=en>".utf8), "an HTML page"),
+            (Array("<?xml version=\"1.0\"?><Error/>".utf8), "an XML document"),
+            ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10, 0x4A, 0x46, 0x49, 0x46, 0], "a JPEG picture"),
+            ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13], "a PNG picture"),
+            (Array("GIF89a\u{1}\0\u{1}\0\0\0\0".utf8), "a GIF picture"),
+            (Array("RIFF\u{24}\0\0\0WEBPVP8 ".utf8), "a WebP picture"),
+            (zip("model/config.json"), "a ZIP archive"), (zip("archive/data.pkl"), "a pickle"),
+            ([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0, 0], "a gzip archive"), (Array("GGUF\u{3}\0\0\0\0\0\0\0".utf8), "a GGUF file"),
+            ([8, 8, 0x12, 7] + Array("pytorch:".utf8), "an ONNX file"),
+            ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 0], "an HDF5 file"),
+            (Array("{\n  \"_class_name\": \"UNet2DConditionModel\"\n}".utf8), "a JSON file"),
+            (Array("Access to model é is restricted.\n".utf8), "begins with \"Access to model é is restricted.\""),
+        ] as [([UInt8], String)])
+    func filesThatAreNoWeightsAreNamed(bytes: [UInt8], title: String) throws {
+        let error = try #require(refusal(bytes))
+        #expect(error.message.contains(title) && error.message.hasPrefix("test.safetensors is "), "\(error)")
+    }
+
+    /// What is none of these is still called broken.
+    @Test(arguments: [
+        [], [1], [UInt8](repeating: 0, count: 40), [UInt8](repeating: 0xFF, count: 40), [0x80, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    ])
+    func everythingElseIsMalformed(bytes: [UInt8]) {
+        #expect(refusal(bytes)?.code == .malformed)
+    }
+
+    @Test(arguments: ["unet/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt", "model_index.json"])
+    func filesThatAreNoTextsAreNamed(path: String) throws {
+        for (bytes, title) in [
+            (Self.pointer, "a Git LFS pointer"), (Self.page, "an HTML page"),
+            ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0], "a JPEG picture"),
+            ([], "is empty"),
+        ] as [([UInt8], String)] {
+            let source = ModelSource.embedded(name: "any", files: [path: permanent(bytes)])
+            let error = try #require(
+                weightsError {
+                    if path.hasSuffix("txt") { _ = try source.text(path) } else { _ = try source.json(path) }
+                })
+            #expect(error.message.contains("any/\(path)") && error.message.contains(title), "\(error)")
+        }
+    }
+}
