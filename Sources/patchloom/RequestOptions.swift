@@ -45,8 +45,9 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         name: .shortAndLong, parsing: .unconditional,
-        help: "Seed of the noise; negative: a random one, printed and kept in the picture.")
-    var seed: Int64 = 42
+        help: "Seed of the noise, of 64 bits without sign; negative: a random one, printed and kept in the picture.",
+        transform: SeedArgument.init)
+    var seed = SeedArgument.number(42)
 
     @OptionGroup(title: "Method") var method: MethodOptions
 
