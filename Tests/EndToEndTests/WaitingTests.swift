@@ -80,13 +80,16 @@ extension EndToEnd {
             #expect(told.last?.contains("'\(given ?? "500")'") == true, "\(told)")
         }
 
-        /// `/proc/self/exe` is the loader then, which would be begun again in the program's place.
-        @Test(arguments: ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"])
-        func aProgramThatTheLoaderWasGivenRuns(_ loader: String) throws {
+        /// `/proc/self/exe` is the loader then, which would be begun again in the program's place. The worker says that its
+        /// threads wait otherwise, unless the user has decided that, before it finds its backend wrong.
+        @Test(arguments: ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"], [nil, "GOMP_SPINCOUNT=9"])
+        func aProgramThatTheLoaderWasGivenRuns(_ loader: String, _ given: String?) throws {
             guard FileManager.default.isExecutableFile(atPath: loader) else { return }
             let run = try ProcessShimTests.shell(
-                "exec \(loader) '\(Program.path)' --version", environment: Self.inherited)
-            #expect(run.code == 0 && run.output.hasPrefix("patchloom "), "\(run.output)")
+                "exec \(loader) '\(Program.path)' worker --connect tcp://127.0.0.1:9 --threads 2 --backend none",
+                environment: Self.inherited + [given].compactMap(\.self))
+            #expect(run.code == 64 && run.output.contains("--backend"), "\(run.output)")
+            #expect(run.output.contains("OMP_WAIT_POLICY=passive") == (given == nil), "\(run.output)")
         }
 
         private static let inherited = ProcessInfo.processInfo.environment
