@@ -20,7 +20,7 @@ enum CutDiffusionCases {
         guard try parameters.integer("jitter_radius", in: 0...4096) == margin else {
             throw GoldenError.failed("the jitter radius is \(margin)")
         }
-        let seed = UInt64(try parameters.integer("seed", in: 0...Int.max))
+        let seed = try parameters.seed("seed")
         var (random, replay) = (PythonRandom(seed: seed), PythonRandom(seed: seed))
         let calls = try parameters.has("calls") ? parameters.integer("calls", in: 1...1000) : 2
         var (corners, extremes, counts, draws): ([Int], [Int], [Int], [Int]) = ([], [], [], [])

@@ -123,7 +123,7 @@ struct CutDiffusionPipeline {
         let shape = [phases.structureSteps, channels, grid.patchHeight, grid.patchWidth, grid.count]
         let (values, _) = try run.integers("permutations", shape)
         let size = values.count / phases.structureSteps
-        var stream = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+        var stream = TorchCPUGenerator(seed: try run.parameters.seed("seed"))
         return try (0..<phases.structureSteps).map { step in
             let own = values[(step * size)..<((step + 1) * size)]
             let drawn = (0..<(size / grid.count)).flatMap { _ in stream.permutation(count: grid.count) }
@@ -145,7 +145,7 @@ struct CutDiffusionPipeline {
         guard try run.parameters.integer("jitter_radius", in: 0...4096) == views.jitterRadius else {
             throw GoldenError.failed("the jitter radius is \(views.jitterRadius)")
         }
-        var random = PythonRandom(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+        var random = PythonRandom(seed: try run.parameters.seed("seed"))
         var canvas = start
         var (latents, allIDs): ([Float], [Float]) = ([], [])
         for detailStep in 0..<phases.detailSteps {

@@ -115,6 +115,12 @@ struct Parameters {
         return number
     }
 
+    /// A seed of a random stream, 64 bits without sign.
+    func seed(_ key: String) throws(GoldenError) -> UInt64 {
+        guard let seed = try value(key).wholeValue else { throw wrong(key, "a whole number from 0 to \(UInt64.max)") }
+        return seed
+    }
+
     func number(_ key: String) throws(GoldenError) -> Double {
         guard let number = try value(key).doubleValue else { throw wrong(key, "a number") }
         return number

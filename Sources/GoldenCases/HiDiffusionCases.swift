@@ -13,7 +13,7 @@ enum HiDiffusionCases {
         case "rad_conv": try dilatedConvolution(run)
         case "resize": try resize(run)
         case "shift_ids":
-            var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+            var generator = TorchCPUGenerator(seed: try run.parameters.seed("seed"))
             let count = run.golden.expected.tensors["ids"]?.count ?? 0
             let ids = WindowShifts.referenceIDs(&generator, count: count)
             run.produce("ids", GoldenTensor(integers: ids.map(Int.init), shape: [count]))

@@ -8,7 +8,7 @@ enum LoRACases {
     static func merged(_ run: CaseRun) throws {
         let plain = try run.model()
         let file = try LoRAFile(path: run.golden.resolve(run.parameters.string("lora")))
-        let source = try plain.source.applying([LoRAUse(file, scale: run.parameters.number("scale"))])
+        let source = try plain.source.applying([LoRAUse(file, scale: LoRAScale(run.parameters.number("scale")))])
         let model = LoadedModel(source, context: run.context)
         let unet = try model.unet()
         let input = try NetworkCases.unetInput(run, unet)

@@ -167,7 +167,7 @@ enum PipelineCases {
         let rows = try run.parameters.strings("prompt").count
         let shape = [rows, try run.model().unet().configuration.outChannels, size.height, size.width]
         guard run.parameters.has("seed"), !run.hasInput("latents") else { return try run.input("latents", shape.map { $0 }) }
-        var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("seed", in: 0...Int.max)))
+        var generator = TorchCPUGenerator(seed: try run.parameters.seed("seed"))
         return GoldenTensor(generator.normals(count: shape.reduce(1, *)), shape: shape)
     }
 

@@ -3,7 +3,7 @@ import RandomStreams
 /// PyTorch's and Python's random streams. The name of each expected tensor says what was drawn, from a fresh generator.
 enum RandomCases {
     static func draw(_ run: CaseRun) throws {
-        let seed = UInt64(try run.parameters.integer("seed", in: 0...Int.max))
+        let seed = try run.parameters.seed("seed")
         let stream = try run.parameters.string("stream")
         switch stream {
         case "torch CPU generator": try drawTorch(run, seed)

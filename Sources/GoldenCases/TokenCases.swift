@@ -146,7 +146,7 @@ enum TokenCases {
     private static func checkDraws(
         _ run: CaseRun, _ choices: [[Int]], _ cells: [MergeCells], areRandom: Bool
     ) throws {
-        var generator = TorchCPUGenerator(seed: UInt64(try run.parameters.integer("torch_seed", in: 0...Int.max)))
+        var generator = TorchCPUGenerator(seed: try run.parameters.seed("torch_seed"))
         for (index, (choices, cells)) in zip(choices, cells).enumerated() {
             let own = areRandom ? cells.referenceChoices(&generator) : cells.fixedChoices
             guard own == choices else { throw GoldenError.failed("matching \(index): the destinations are \(own)") }

@@ -1,6 +1,6 @@
 public import ContentHash
 import StrictJSON
-import Weights
+public import Weights
 
 /// A LoRA file that a picture is asked with.
 public struct LoRASelection: Sendable, Equatable {
@@ -8,10 +8,9 @@ public struct LoRASelection: Sendable, Equatable {
     public var name: String
     /// SHA-256 of the file, where it is known: then the name is only for people.
     public var sha256: SHA256Digest?
-    /// What the file's change of the model is multiplied by.
-    public var scale: Double
+    public var scale: LoRAScale
 
-    public init(name: String, sha256: SHA256Digest? = nil, scale: Double = 1) {
+    public init(name: String, sha256: SHA256Digest? = nil, scale: LoRAScale = 1) {
         (self.name, self.sha256, self.scale) = (name, sha256, scale)
     }
 
@@ -28,10 +27,10 @@ public struct LoRASelection: Sendable, Equatable {
                 .invalidRequest,
                 "The name of a LoRA must have 1 to \(Self.nameLimit) bytes and no control characters: name a file.")
         }
-        guard scale.isFinite, abs(scale) <= Self.scaleLimit else {
+        if let wrong = scale.numbers.first(where: { !$0.isFinite || abs($0) > Self.scaleLimit }) {
             throw RenderError(
                 .invalidRequest,
-                "A scale of \(scale) for the LoRA \(name.prefix(80)) is not possible: choose \(-Int(Self.scaleLimit)) to "
+                "A scale of \(wrong) for the LoRA \(name.prefix(80)) is not possible: choose \(-Int(Self.scaleLimit)) to "
                     + "\(Int(Self.scaleLimit)).")
         }
     }
@@ -61,19 +60,42 @@ extension RenderRequest {
     }
 }
 
+extension LoRAScale {
+    /// Members that hold a scale. A version that knows one scale only refuses the second member instead of ignoring it, and
+    /// reads everything else, so the protocol's version stays.
+    static let keys = ["scale", "text_encoder_scale"]
+
+    /// One number is the member it always was; a second is that of the text encoders.
+    func write(to object: inout JSONObject) {
+        object[Self.keys[0]] = .number(unet)
+        if single == nil { object[Self.keys[1]] = .number(textEncoder) }
+    }
+
+    /// nil without a number, or with something else where one belongs.
+    init?(json: JSONValue) {
+        guard let unet = json[Self.keys[0]]?.doubleValue else { return nil }
+        guard let second = json[Self.keys[1]] else {
+            self.init(unet)
+            return
+        }
+        guard let textEncoder = second.doubleValue else { return nil }
+        self.init(unet: unet, textEncoder: textEncoder)
+    }
+}
+
 extension LoRASelection {
     var json: JSONValue {
         var object = JSONObject()
         object["name"] = .string(name)
         object["sha256"] = sha256.map { .string($0.hex) }
-        object["scale"] = .number(scale)
+        scale.write(to: &object)
         return .object(object)
     }
 
-    /// nil for anything but an object with a name, a scale and perhaps a hash.
+    /// nil for anything but an object with a name, one or two scales and perhaps a hash.
     init?(json: JSONValue) {
-        guard let object = json.objectValue, object.keys.allSatisfy({ ["name", "sha256", "scale"].contains($0) }),
-            let name = object["name"]?.stringValue, let scale = object["scale"]?.doubleValue
+        guard let object = json.objectValue, object.keys.allSatisfy((["name", "sha256"] + LoRAScale.keys).contains),
+            let name = object["name"]?.stringValue, let scale = LoRAScale(json: json)
         else { return nil }
         self.init(name: name, scale: scale)
         guard let hash = object["sha256"] else { return }
@@ -90,19 +112,22 @@ public struct AppliedLoRA: Sendable, Equatable {
     public var sha256: SHA256Digest
     /// The first digits of the SHA-256 of its tensors, as A1111's web UI tells LoRA files apart.
     public var shortHash: String
-    public var scale: Double
+    public var scale: LoRAScale
 
     /// The digits in a picture's parameters.
     static let shortHashDigits = 12
 
     /// The file for people.
-    var summary: String { "LoRA \(name) (\(sha256.hex.prefix(10))) × \(scale)" }
+    var summary: String {
+        let scale = scale.single.map { "\($0)" } ?? "\(scale.unet), text encoder × \(scale.textEncoder)"
+        return "LoRA \(name) (\(sha256.hex.prefix(10))) × \(scale)"
+    }
 
     var json: JSONValue {
         var object = JSONObject()
         object["name"] = .string(name)
         object["sha256"] = .string(sha256.hex)
-        object["scale"] = .number(scale)
+        scale.write(to: &object)
         return .object(object)
     }
 }
@@ -128,12 +153,10 @@ extension ModelDescription {
             opened[key] = known
             let file = known.file
             uses.append(LoRAUse(file, scale: selection.scale))
-            let stem = selection.name.split(separator: "/").last ?? selection.name[...]
             applied.append(
                 AppliedLoRA(
-                    name: stem.hasSuffix(".safetensors") ? String(stem.dropLast(".safetensors".count)) : String(stem),
-                    sha256: file.digest,
-                    shortHash: known.shortHash, scale: selection.scale))
+                    name: LoRALibrary.stem(ofPath: selection.name), sha256: file.digest, shortHash: known.shortHash,
+                    scale: selection.scale))
         }
         _ = try RenderError.model(source) { try source.applying(uses) }
         var model = self
@@ -141,7 +164,7 @@ extension ModelDescription {
         return model
     }
 
-    /// A name that leads out of the folders is the request's fault, a damaged file is the file's.
+    /// A name that leads out of the folders or means several files is the request's fault, a damaged file is the file's.
     private static func open(
         _ selection: LoRASelection, _ library: LoRALibrary
     ) throws(RenderError) -> (file: LoRAFile, shortHash: String) {
@@ -155,7 +178,7 @@ extension ModelDescription {
             let code: RenderError.Code =
                 switch error.code {
                 case .notFound: .notFound
-                case .badPath: .invalidRequest
+                case .badPath, .badOption: .invalidRequest
                 default: .badModel
                 }
             throw RenderError(code, error.message)
@@ -173,7 +196,12 @@ extension JobContext {
 }
 
 extension JobContext.LoRA {
-    var json: JSONValue { ["sha256": .string(sha256.hex), "scale": .number(scale)] }
+    var json: JSONValue {
+        var object = JSONObject()
+        object["sha256"] = .string(sha256.hex)
+        scale.write(to: &object)
+        return .object(object)
+    }
 
     /// Throws `.malformed` for anything but a short list of files.
     static func list(_ json: JSONValue?) throws(RenderError) -> [JobContext.LoRA] {
@@ -184,9 +212,9 @@ extension JobContext.LoRA {
         var loras: [JobContext.LoRA] = []
         for element in list {
             let fields = WireFields(element, "A LoRA file of a job's context")
-            try fields.only(["sha256", "scale"])
-            guard let sha256 = SHA256Digest(hex: try fields.string("sha256")), let scale = element["scale"]?.doubleValue,
-                scale.isFinite, abs(scale) <= LoRASelection.scaleLimit
+            try fields.only(["sha256"] + LoRAScale.keys)
+            guard let sha256 = SHA256Digest(hex: try fields.string("sha256")), let scale = LoRAScale(json: element),
+                scale.numbers.allSatisfy({ $0.isFinite && abs($0) <= LoRASelection.scaleLimit })
             else { throw RenderError(.malformed, "A job's context names a LoRA file without its SHA-256 or its scale.") }
             loras.append(JobContext.LoRA(sha256: sha256, scale: scale))
         }

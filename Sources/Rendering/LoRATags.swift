@@ -1,13 +1,20 @@
+import Weights
+
 /// The tags of A1111's web UI that add LoRA files to a prompt, `<lora:NAME:0.8>`, and the prompt without them.
 ///
 /// A tag is no part of what is encoded: it is taken out before anything else reads the prompt, attention syntax included, and
 /// nothing is put into its place. The scale may be left out and is 1 then. `<lyco:…>` means the same, as in the web UI. Tags of
 /// the negative prompt are refused by `RenderRequest`: a LoRA changes the model for the whole picture, and the web UI, which
 /// takes them for text there, does not apply them either.
+///
+/// **Two scales.** `<lora:NAME:0.5:0.8>` is 0.5 for the text encoder and 0.8 for the U-Net. People describe it the other way
+/// round as often, but this is what the web UI does with prompts that are copied from there: in `extra_networks_lora.py` the
+/// first number behind the name is `te_multiplier` and the second `unet_multiplier`, which is the first one where it is left
+/// out. `te=0.5` and `unet=0.8`, anywhere behind the name, override the numbers without a name, again as there.
 struct LoRATags: Equatable {
     struct Tag: Equatable {
         var name: String
-        var scale: Double
+        var scale: LoRAScale
     }
 
     /// The prompt without its tags.
@@ -15,8 +22,8 @@ struct LoRATags: Equatable {
     /// In the order in which they stand.
     var tags: [Tag] = []
 
-    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, or with more than these,
-    ///   and for `<hypernet:…>`.
+    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, or with more than two of
+    ///   them or other settings, and for `<hypernet:…>`.
     init(_ prompt: String) throws(RenderError) {
         var rest = prompt[...]
         while let open = rest.firstIndex(of: "<") {
@@ -34,16 +41,19 @@ struct LoRATags: Equatable {
                 throw RenderError(
                     .invalidRequest, "The prompt has a tag \"<\(word):\" without an end: write it as <lora:NAME:0.8>.")
             }
-            tags.append(try LoRATags.tag(body[..<close], kind: kind))
+            tags.append(try TagReader(body: body[..<close], kind: kind).tag())
             rest = body[body.index(after: close)...]
         }
         text += rest
     }
+}
 
-    private static func tag(_ body: Substring, kind: String) throws(RenderError) -> Tag {
-        func wrong(_ what: String) -> RenderError {
-            RenderError(.invalidRequest, "The tag <\(kind):\(body.prefix(80))> \(what): write it as <lora:NAME:0.8>.")
-        }
+/// Reads what stands between the tag's first colon and its end.
+private struct TagReader {
+    let body: Substring
+    let kind: String
+
+    func tag() throws(RenderError) -> LoRATags.Tag {
         guard kind != "hypernet" else {
             throw RenderError(
                 .invalidRequest,
@@ -52,11 +62,42 @@ struct LoRATags: Equatable {
         }
         let parts = body.split(separator: ":", omittingEmptySubsequences: false)
         guard let name = parts.first, !name.isEmpty else { throw wrong("has no name") }
-        guard parts.count <= 2 else { throw wrong("has more than a name and a scale") }
-        guard parts.count == 2 else { return Tag(name: String(name), scale: 1) }
-        guard let scale = Double(parts[1].drop { $0 == " " }), scale.isFinite else {
-            throw wrong("has a scale that is no number")
+        return LoRATags.Tag(name: String(name), scale: try scale(parts.dropFirst()))
+    }
+
+    private func scale(_ settings: ArraySlice<Substring>) throws(RenderError) -> LoRAScale {
+        var numbers: [Double] = []
+        var named: [String: Double] = [:]
+        for setting in settings {
+            let sides = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard sides.count == 2 else {
+                numbers.append(try number(setting))
+                continue
+            }
+            let key = trimmed(sides[0])
+            guard key != "dyn" else { throw wrong("sets a dynamic rank by dyn, which is not supported") }
+            guard key == "te" || key == "unet" else { throw wrong("has a setting that is neither te= nor unet=") }
+            guard named.updateValue(try number(sides[1]), forKey: key) == nil else { throw wrong("sets \(key) twice") }
         }
-        return Tag(name: String(name), scale: scale)
+        guard numbers.count <= 2 else { throw wrong("has a third number, a dynamic rank, which is not supported") }
+        let textEncoder = named["te"] ?? numbers.first ?? 1
+        let unet = named["unet"] ?? numbers.dropFirst().first ?? textEncoder
+        return LoRAScale(unet: unet, textEncoder: textEncoder)
+    }
+
+    private func number(_ text: Substring) throws(RenderError) -> Double {
+        guard let number = Double(trimmed(text)), number.isFinite else { throw wrong("has a scale that is no number") }
+        return number
+    }
+
+    private func trimmed(_ text: Substring) -> String {
+        String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    }
+
+    private func wrong(_ what: String) -> RenderError {
+        RenderError(
+            .invalidRequest,
+            "The tag <\(kind):\(body.prefix(80))> \(what): write it as <lora:NAME:0.8>, or <lora:NAME:0.5:0.8> for the text encoder "
+                + "and the U-Net.")
     }
 }

@@ -1,6 +1,7 @@
 import Acceleration
 public import ContentHash
 public import StrictJSON
+import Weights
 
 /// The parts of a render, in the order in which they come.
 public enum RenderPhase: String, Sendable, CaseIterable {
@@ -155,7 +156,7 @@ public struct JobContext: Sendable, Equatable {
     /// A LoRA file that is merged into the model, by its content.
     struct LoRA: Sendable, Hashable {
         var sha256: SHA256Digest
-        var scale: Double
+        var scale: LoRAScale
     }
 
     public let modelIdentity: SHA256Digest

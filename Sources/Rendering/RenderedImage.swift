@@ -2,6 +2,7 @@ import ContentHash
 import PatchGeometry
 import Samplers
 public import StrictJSON
+import Weights
 
 /// A finished picture.
 public struct RenderedImage: Sendable, Equatable {
@@ -32,8 +33,9 @@ struct GenerationParameters {
     /// The prompt as it was written, and a tag for each LoRA file that was asked for beside it: so the text says all that the
     /// web UI needs. A name that no tag can hold is left to the hashes and the details.
     private var promptWithAllTags: String {
-        let tags = zip(request.loras, model.loras).compactMap { _, lora in
-            lora.name.utf8.contains { "<>:".utf8.contains($0) } ? nil : "<lora:\(lora.name):\(Self.short(lora.scale))>"
+        let tags = zip(request.loras, model.loras).compactMap { _, lora -> String? in
+            if lora.name.utf8.contains(where: { "<>:".utf8.contains($0) }) { return nil }
+            return "<lora:\(lora.name):\(lora.scale.written { Self.short($0) })>"
         }
         return ([request.prompt] + tags).joined(separator: " ")
     }

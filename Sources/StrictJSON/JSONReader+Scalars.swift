@@ -130,6 +130,7 @@ extension JSONReader {
         }
         let text = String(decoding: bytes[start..<offset], as: UTF8.self)
         if isWhole, let value = Int64(text), !(negative && value == 0) { return .integer(value) }
+        if isWhole, !negative, let value = UInt64(text) { return .whole(value) }
         guard let value = Double(text) else { throw JSONError(.invalidNumber, at: start, "a number cannot be read") }
         guard value.isFinite else { throw JSONError(.notFinite, at: start, "a number is beyond what a double can hold") }
         return .number(value)

@@ -1,11 +1,14 @@
 /// One JSON value (RFC 8259), as the strict reader of this module gives it and the canonical writer takes it.
 ///
 /// Whole numbers and other numbers are kept apart: `12` is `.integer(12)`, `12.0` and `1.2e1` are `.number(12)`. A whole number
-/// that does not fit 64 bits, and `-0`, are `.number`, so `intValue` refuses them.
+/// that does not fit 64 bits, with or without sign, and `-0`, are `.number`, so `intValue` and `wholeValue` refuse them.
 public enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
+    /// A whole number from 2^63 to 2^64 − 1. Smaller ones are `.integer`, so that equal numbers are equal values: `whole` makes
+    /// either.
+    case unsigned(UInt64)
     case number(Double)
     case string(String)
     case array([JSONValue])
@@ -21,10 +24,25 @@ public enum JSONValue: Sendable {
         if case .integer(let value) = self { Int(exactly: value) } else { nil }
     }
 
+    /// A whole number from 0 to 2^64 − 1 written without fraction and exponent; nil for every other kind.
+    public var wholeValue: UInt64? {
+        switch self {
+        case .integer(let value): UInt64(exactly: value)
+        case .unsigned(let value): value
+        default: nil
+        }
+    }
+
+    /// The whole number, as the reader gives it.
+    public static func whole(_ number: UInt64) -> JSONValue {
+        Int64(exactly: number).map { .integer($0) } ?? .unsigned(number)
+    }
+
     /// Any number; nil for every other kind. Whole numbers beyond 2^53 are rounded to the nearest double.
     public var doubleValue: Double? {
         switch self {
         case .integer(let value): Double(value)
+        case .unsigned(let value): Double(value)
         case .number(let value): value
         default: nil
         }
@@ -58,7 +76,7 @@ public enum JSONValue: Sendable {
         switch self {
         case .null: "null"
         case .bool: "a truth value"
-        case .integer: "a whole number"
+        case .integer, .unsigned: "a whole number"
         case .number: "a number"
         case .string: "a string"
         case .array: "an array"
@@ -74,6 +92,7 @@ extension JSONValue: Equatable {
         case (.null, .null): true
         case (.bool(let a), .bool(let b)): a == b
         case (.integer(let a), .integer(let b)): a == b
+        case (.unsigned(let a), .unsigned(let b)): a == b
         case (.number(let a), .number(let b)): a == b
         case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
         case (.array(let a), .array(let b)): a == b

@@ -18,6 +18,7 @@ extension JSONValue {
         case .null: bytes += "null".utf8
         case .bool(let value): bytes += (value ? "true" : "false").utf8
         case .integer(let value): bytes += String(value).utf8
+        case .unsigned(let value): bytes += String(value).utf8
         case .number(let value):
             precondition(value.isFinite, "JSON has no number for \(value)")
             bytes += value.description.utf8

@@ -25,7 +25,8 @@ import StrictJSON
 ///
 /// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
 /// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
-/// scale (f64) as 16 hexadecimal digits, `\n`. What a file is called does not count.
+/// scale (f64) as 16 hexadecimal digits, `\n`. With two scales the second, of the text encoders, follows the first, of the
+/// U-Net, after another NUL. What a file is called does not count.
 enum ModelIdentity {
     static let weightComponents = ["text_encoder", "text_encoder_2", "unet", "vae"]
     static let tokenizers = ["tokenizer", "tokenizer_2"]
@@ -46,9 +47,12 @@ enum ModelIdentity {
         let hasher = SHA256Hasher()
         hasher.update(Array("patchloom-lora-1\n\(base.hex)\n".utf8))
         for use in loras.uses {
-            let bits = String(use.scale.bitPattern, radix: 16)
-            let padded = String(repeating: "0", count: 16 - bits.utf8.count) + bits
-            hasher.update(Array("\(use.file.digest.hex)\0\(padded)\n".utf8))
+            let numbers = use.scale.single.map { [$0] } ?? use.scale.numbers
+            let bits = numbers.map { number in
+                let digits = String(number.bitPattern, radix: 16)
+                return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+            }
+            hasher.update(Array("\(use.file.digest.hex)\0\(bits.joined(separator: "\0"))\n".utf8))
         }
         return hasher.finalize()
     }

@@ -3,10 +3,9 @@ import TensorCore
 /// A LoRA file and how strongly it counts.
 public struct LoRAUse: Sendable {
     public var file: LoRAFile
-    /// What the file's change is multiplied by: 1 is as it was trained, 0 nothing, negative the opposite.
-    public var scale: Double
+    public var scale: LoRAScale
 
-    public init(_ file: LoRAFile, scale: Double = 1) { (self.file, self.scale) = (file, scale) }
+    public init(_ file: LoRAFile, scale: LoRAScale = 1) { (self.file, self.scale) = (file, scale) }
 }
 
 /// LoRA files laid over a model, in the order of merging.
@@ -44,13 +43,13 @@ extension ModelSource {
         var composition = loras ?? LoRAComposition()
         composition.threads = max(1, threads)
         for use in uses {
-            guard use.scale.isFinite else {
+            if let wrong = use.scale.numbers.first(where: { !$0.isFinite }) {
                 throw WeightsError(
-                    .malformed, "\(use.file.name): a scale of \(use.scale) is not possible; give a number such as 0.8.")
+                    .malformed, "\(use.file.name): a scale of \(wrong) is not possible; give a number such as 0.8.")
             }
             composition.uses.append(use)
             for (target, layer) in try targets.match(use.file) {
-                let factor = Float(use.scale * layer.factor)
+                let factor = Float(use.scale.number(for: layer.network) * layer.factor)
                 guard factor.isFinite else {
                     throw WeightsError(
                         .malformed,

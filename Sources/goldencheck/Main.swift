@@ -16,6 +16,12 @@ struct GoldenCheck: ParsableCommand {
             when a case failed or none passed.
             """)
 
+    static func main() {
+        // Where it cannot be had the results are the same, and only later.
+        _ = WaitingPolicy.settle(program: "goldencheck")
+        main(nil)
+    }
+
     @Argument(help: ArgumentHelp("Folders with cases, searched to any depth.", valueName: "dir")) var folders: [String]
     @Option(help: "Only kinds that match this regular expression, from the first to the last character.") var kind: String?
     @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto

@@ -23,9 +23,10 @@ struct Batch {
         guard (1...Self.countLimit).contains(count) else {
             throw CommandFailure(.usage, "--batch-count must be from 1 to \(Self.countLimit), not \(count).")
         }
-        // As far as the option that takes it back.
-        guard request.seed <= UInt64(Int64.max) - UInt64(count - 1) else {
-            throw CommandFailure(.usage, "The seed \(request.seed) is too large to count \(count) pictures on from it.")
+        guard request.seed <= UInt64.max - UInt64(count - 1) else {
+            throw CommandFailure(
+                .usage,
+                "The seed \(request.seed) is too large to count \(count) pictures on from it: seeds end at \(UInt64.max).")
         }
         items = []
         for index in 0..<count {

@@ -32,7 +32,7 @@ struct LoRAOptions: ParsableArguments {
         do {
             for index in request.loras.indices {
                 let file = try find(request.loras[index].name, folders)
-                resolved.loras[index].name = Self.stem(file.name)
+                resolved.loras[index].name = LoRALibrary.stem(ofPath: file.name)
                 resolved.loras[index].sha256 = file.digest
                 files.append(file.name)
             }
@@ -78,24 +78,29 @@ struct LoRAOptions: ParsableArguments {
         guard !isFile, mayBeName else { return try LoRAFile(path: text) }
         return try folders.file(named: text)
     }
-
-    /// The last part of a path without the ending.
-    private static func stem(_ path: String) -> String {
-        let name = path.split(separator: "/").last.map(String.init) ?? path
-        return name.hasSuffix(".safetensors") ? String(name.dropLast(".safetensors".count)) : name
-    }
 }
 
-/// The value of `--lora`: a path or a name, and after the last colon the scale.
+/// The value of `--lora`: a path or a name, and behind it the scale, or the text encoder's scale and the U-Net's, in the order
+/// of the prompt's tags.
 struct LoRAArgument: Equatable {
     var file: String
-    var scale = 1.0
+    var scale: LoRAScale = 1
 
-    /// A colon belongs to the path unless a number follows it, NaN and infinity among them, which are refused later.
+    /// Read from the end, because a path may hold colons: one or two numbers there are scales, NaN and infinity among them,
+    /// which are refused later. Everything else is the path; a name that ends with a colon and a number is written with its
+    /// ending.
     init(_ text: String) {
         file = text
-        guard let colon = text.lastIndex(of: ":"), let scale = Double(text[text.index(after: colon)...]) else { return }
-        (file, self.scale) = (String(text[..<colon]), scale)
+        guard let last = Self.takeNumber(from: &file) else { return }
+        scale = LoRAScale(last)
+        if let first = Self.takeNumber(from: &file) { scale = LoRAScale(unet: last, textEncoder: first) }
+    }
+
+    /// The number behind the last colon, which is taken away with it.
+    private static func takeNumber(from text: inout String) -> Double? {
+        guard let colon = text.lastIndex(of: ":"), let number = Double(text[text.index(after: colon)...]) else { return nil }
+        text = String(text[..<colon])
+        return number
     }
 
     var selection: LoRASelection { LoRASelection(name: file, scale: scale) }

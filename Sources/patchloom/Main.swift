@@ -1,10 +1,16 @@
 import ArgumentParser
 import Foundation
+import TensorCore
 
 /// The program's entry: spelling, parsing, running, and one way out for every failure.
 @main
 struct Main {
+    /// Why threads wait longer than they should; nil where they do not. See `WaitingPolicy`.
+    static let waitingFault = WaitingPolicy.settle(program: "patchloom")
+
     static func main() {
+        // First of all, because the program may begin again there.
+        _ = waitingFault
         // A reader of our output that goes away must not end us before the workers are stopped; writes report it instead.
         signal(SIGPIPE, SIG_IGN)
         exit(run(CommandLineSpelling.normalized(Array(CommandLine.arguments.dropFirst()))))

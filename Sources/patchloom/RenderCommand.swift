@@ -31,7 +31,7 @@ struct RenderCommand: ParsableCommand {
         }
 
         var view = ProgressView.suitable(quiet: output.quiet)
-        if picture.seed < 0 { view.note("seed \(asked.seed)") }
+        if picture.seed == .random { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,

@@ -24,7 +24,7 @@ struct Report {
         [
             "output": .string(item.place.path), "width": .integer(Int64(result.width)),
             "height": .integer(Int64(result.height)),
-            "seed": .integer(Int64(clamping: item.request.seed)), "parameters": .string(result.parameters),
+            "seed": .whole(item.request.seed), "parameters": .string(result.parameters),
             "timings": Self.json(result.timings), "counts": Self.json(result.counts),
         ]
     }

@@ -4,7 +4,7 @@ import Samplers
 extension RequestOptions {
     /// The request in the words of `Rendering`, checked as far as it can be without a model.
     ///
-    /// A negative seed becomes a random one here, once, so that every later part sees the number that is used.
+    /// A random seed becomes a number here, once, so that every later part sees the number that is used.
     func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
 
     /// The same with another prompt.
@@ -18,8 +18,7 @@ extension RequestOptions {
         request.strength = strength
         request.steps = steps
         request.guidanceScale = cfgScale
-        // 32 bits are what other programs take, so that the number can be used there too.
-        request.seed = seed < 0 ? UInt64(UInt32.random(in: 0...UInt32.max)) : UInt64(seed)
+        request.seed = seed.drawn()
         try method.apply(to: &request)
         try setSampler(of: &request)
         request.eta = eta

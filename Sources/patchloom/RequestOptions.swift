@@ -48,8 +48,9 @@ struct RequestOptions: ParsableArguments {
 
     @Option(
         name: .shortAndLong, parsing: .unconditional,
-        help: "Seed of the noise; negative: a random one, printed and kept in the picture.")
-    var seed: Int64 = 42
+        help: "Seed of the noise, of 64 bits without sign; negative: a random one, printed and kept in the picture.",
+        transform: SeedArgument.init)
+    var seed = SeedArgument.number(42)
 
     @OptionGroup(title: "Method") var method: MethodOptions
 
@@ -76,9 +77,9 @@ struct RequestOptions: ParsableArguments {
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
-            "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1); may be given several times. A path, or a name "
-                + "in the folders of --lora-model-dir; for submit a name in the coordinator's. <lora:NAME:0.8> in the prompt is the "
-                + "same.",
+            "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1), or the text encoder's scale and the U-Net's, such "
+                + "as ink:0.5:0.8; may be given several times. A path, or a name below the folders of --lora-model-dir; for submit "
+                + "a name below the coordinator's. <lora:NAME:0.8> in the prompt is the same.",
             valueName: "file:scale"))
     var lora: [String] = []
 

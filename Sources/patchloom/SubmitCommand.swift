@@ -31,7 +31,7 @@ struct SubmitCommand: ParsableCommand {
         }
         let batch = try Batch(request, count: output.batchCount, output: output)
         var view = ProgressView.suitable(quiet: output.quiet)
-        if picture.seed < 0 { view.note("seed \(request.seed)") }
+        if picture.seed == .random { view.note("seed \(request.seed)") }
         if let model, !(1...256).contains(model.utf8.count) {
             throw CommandFailure(.usage, "--model must be a name or an identity, of at most 256 bytes.")
         }

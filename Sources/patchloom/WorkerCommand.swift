@@ -41,6 +41,11 @@ struct WorkerCommand: ParsableCommand {
         if threads > processors {
             logLine("warning: \(threads) threads exceed the \(processors) processors here; fewer are faster")
         }
+        if threads > 1, let fault = Main.waitingFault {
+            logLine(
+                "warning: waiting threads keep their cores busy, because the program could not be started again with another "
+                    + "setting (\(fault)); start it with OMP_WAIT_POLICY=passive in the environment")
+        }
         var options = WorkerOptions(
             endpoint: connect, models: try checkpoint.sources(), backend: try RequestOptions.choice(backend, "backend"),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,

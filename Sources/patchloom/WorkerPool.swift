@@ -28,11 +28,6 @@ final class WorkerPool: Sendable {
         var isStopping = false
     }
 
-    /// How long libgomp's threads spin for the next piece of work before they sleep. Its own default is some milliseconds,
-    /// which on a host that is busy otherwise (other workers are) takes the cores from those who have work. What the user sets,
-    /// counts.
-    private static let waitingPolicy = ["GOMP_SPINCOUNT": "20000"]
-
     private let state = Mutex(State())
     private let count: Int
     private let arguments: [String]
@@ -49,8 +44,7 @@ final class WorkerPool: Sendable {
     ) throws(CommandFailure) {
         self.count = count
         self.arguments = arguments
-        self.environment = Self.waitingPolicy.merging(ProcessInfo.processInfo.environment) { _, own in own }
-            .merging(environment) { _, added in added }
+        self.environment = ProcessInfo.processInfo.environment.merging(environment) { _, added in added }
         self.report = report
         endings = try EventQueue()
     }

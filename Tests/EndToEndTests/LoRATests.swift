@@ -65,6 +65,38 @@ extension EndToEnd {
             #expect(applied.map { $0["scale"]?.doubleValue } == [0.7, 1])
         }
 
+        /// A bare name from a prompt that was copied, a path, and both orders of saying two scales.
+        @Test func namesBelowFoldersAndTwoScales() async throws {
+            let folder = try Self.folder()
+            for path in ["style/food", "other"] {
+                try FileManager.default.createDirectory(
+                    atPath: folder.file("loras/" + path), withIntermediateDirectories: true)
+            }
+            try EmbeddedLoRA.write(folder.file("loras/style/food/mist v1.2.SafeTensors"), seed: 3, text: true)
+            try EmbeddedLoRA.write(folder.file("loras/mist-unet.safetensors"), seed: 3)
+            let loras = ["--lora-model-dir", folder.file("loras")]
+            let unet = try await Self.render(["--lora", "mist-unet:0.7"] + loras, in: folder)
+            let path = folder.file("loras/style/food/mist v1.2.SafeTensors")
+            let tag = try await Self.render(loras, "a red apple<lora:mist v1.2:0:0.7>", in: folder)
+            let named = try await Self.render(loras, "a red apple<lora:mist v1.2:unet=0.7:te=0>", in: folder)
+            let file = try await Self.render(["--lora", path + ":0:0.7"], in: folder)
+            for image in [tag, named, file] { #expect(image.pixels == unet.pixels) }
+            #expect(tag.text("parameters")?.hasPrefix("a red apple<lora:mist v1.2:0:0.7>\n") == true)
+            #expect(file.text("parameters")?.hasPrefix("a red apple <lora:mist v1.2:0:0.7>\n") == true)
+            let details = try JSONValue(parsing: Array((file.text("patchloom") ?? "").utf8), limits: .config)
+            let applied = try #require(details["plan"]?["loras"]?.arrayValue?.first)
+            #expect(applied["scale"]?.doubleValue == 0.7 && applied["text_encoder_scale"]?.doubleValue == 0)
+
+            try EmbeddedLoRA.write(folder.file("loras/other/mist v1.2.safetensors"), seed: 4)
+            let both = try Program(
+                ["plan", "-p", "a <lora:mist v1.2>"] + loras, in: folder)
+            defer { both.end() }
+            #expect(try await both.wait().code == 64)
+            let said = both.errorLines.joined(separator: "\n")
+            #expect(both.errorLines.count == 1 && said.contains(path), "\(said)")
+            #expect(said.contains(folder.file("loras/other/mist v1.2.safetensors")), "\(said)")
+        }
+
         /// `submit` names what the coordinator has; the worker keeps it elsewhere and calls it something else.
         @Test func aClusterMakesTheSamePicture() async throws {
             let folder = try Self.folder()
@@ -118,6 +150,7 @@ extension EndToEnd {
 
         @Test(arguments: [
             ("a <lora:ink:1>", 66, "--lora-model-dir"), ("a <lora:ink:strong>", 64, "strong"),
+            ("a <lora:ink:1:0.5:8>", 64, "third number"), ("a <lora:ink:dyn=8>", 64, "dyn"),
             ("a <lora:ink", 64, "without an end"),
         ])
         func tagsThatCannotBeAppliedAreRefused(_ prompt: String, _ code: Int32, _ mentions: String) async throws {

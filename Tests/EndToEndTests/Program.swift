@@ -47,7 +47,9 @@ final class Program: Sendable {
         var error: [Int32] = [-1, -1]
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
         // What the machine is told about its BLAS stays; nothing else of the runner's settings must matter.
-        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") }
+        var variables = ProcessInfo.processInfo.environment.filter { variable in
+            !["PATCHLOOM_", "GOMP_", "OMP_"].contains { variable.key.hasPrefix($0) }
+        }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
         // Nor must the user's files, and nothing may be written to them.
         variables["HOME"] = folder.home

@@ -23,6 +23,14 @@ import Weights
         ("<lyco:ink:1e-1>x", "x", [Tag(name: "ink", scale: 0.1)]), ("<LoRA:Ink:1>", "", [Tag(name: "Ink", scale: 1)]),
         ("a < b and <b> or <b:c>, <loras:x> 3 <", "a < b and <b> or <b:c>, <loras:x> 3 <", []),
         ("<<lora:style/ink wash.v2:.5>>", "<>", [Tag(name: "style/ink wash.v2", scale: 0.5)]),
+        ("<lora:ink:0.5:0.8>", "", [Tag(name: "ink", scale: LoRAScale(unet: 0.8, textEncoder: 0.5))]),
+        ("<lora:ink:0.5: 0.5 >", "", [Tag(name: "ink", scale: 0.5)]),
+        ("<lora:ink:te=0.5>", "", [Tag(name: "ink", scale: 0.5)]),
+        ("<lora:ink:unet=0.8>", "", [Tag(name: "ink", scale: LoRAScale(unet: 0.8, textEncoder: 1))]),
+        ("<lora:ink:unet=0.8:te=0>", "", [Tag(name: "ink", scale: LoRAScale(unet: 0.8, textEncoder: 0))]),
+        ("<lyco:ink:te=-1:0.5:0.8>", "", [Tag(name: "ink", scale: LoRAScale(unet: 0.8, textEncoder: -1))]),
+        ("<lora:ink:0.5:unet=0.8>", "", [Tag(name: "ink", scale: LoRAScale(unet: 0.8, textEncoder: 0.5))]),
+        ("<lora:a=b:2>", "", [Tag(name: "a=b", scale: 2)]),
         ("äö<lora:ü:1>ß", "äöß", [Tag(name: "ü", scale: 1)]), ("<lora ink>", "<lora ink>", []),
     ])
     func tagsAreTakenOut(_ prompt: String, _ text: String, _ tags: [Tag]) throws {
@@ -33,7 +41,10 @@ import Weights
     @Test(arguments: [
         ("<lora:ink:0.8", "without an end"), ("<lora:", "without an end"), ("<lora:>", "no name"), ("<lora::1>", "no name"),
         ("<lora:ink:high>", "no number"), ("<lora:ink:nan>", "no number"), ("<lora:ink:inf>", "no number"),
-        ("<lora:ink:>", "no number"), ("<lora:ink:1:0.5>", "more than a name and a scale"),
+        ("<lora:ink:>", "no number"), ("<lora:ink:1:0.5:8>", "third number"), ("<lora:ink:dyn=8>", "dyn"),
+        ("<lora:ink:1:x=2>", "neither te= nor unet="),
+        ("<lora:ink:te=1:te=1>", "te twice"), ("<lora:ink:te=>", "no number"), ("<lora:ink:1:unet=nan>", "no number"),
+        ("<lora:ink:1:>", "no number"), ("<lora:ink:0.5:high>", "no number"), ("<lora:ink:TE=1>", "neither te= nor unet="),
         ("<hypernet:ink:1>", "hypernetwork"),
     ])
     func tagsThatDoNotParseAreRefused(_ prompt: String, _ part: String) {
@@ -56,8 +67,8 @@ import Weights
         #expect(RenderRequest().json["lora"] == nil)
         let changes: [(part: String, change: (inout RenderRequest) -> Void)] = [
             ("negative prompt", { $0.negativePrompt = "y <lora:ink:1>" }), ("101", { $0.prompt = "<lora:ink:101>" }),
-            ("-101", { $0.loras[0].scale = -101 }), ("nan", { $0.loras[0].scale = .nan }),
-            ("inf", { $0.loras[0].scale = .infinity }), ("name", { $0.loras[0].name = "" }),
+            ("-101", { $0.loras[0].scale = -101 }), ("nan", { $0.loras[0].scale = LoRAScale(.nan) }),
+            ("inf", { $0.loras[0].scale = LoRAScale(.infinity) }), ("name", { $0.loras[0].name = "" }),
             ("name", { $0.loras[0].name = "a\nb" }),
             ("too many", { $0.loras = Array(repeating: LoRASelection(name: "a"), count: 31) }),
         ]
@@ -230,6 +241,48 @@ struct LoRAFolder {
         let error = refusal { try runner.open(context) }
         #expect(error?.code == .notFound && error?.isSentence == true)
         #expect(error?.message.contains(hash.hex) == true && error?.message.contains("--lora-model-dir") == true)
+    }
+
+    /// One scale travels and is kept as it always was; of two, the second has a member of its own.
+    @Test func wireAndPictureHoldTheSecondScaleOnlyWhereThereIsOne() throws {
+        let file = SHA256Digest(of: [2])
+        let both = LoRAScale(unet: 0.8, textEncoder: 0.5)
+        func text(_ json: JSONValue) -> String { json.canonicalText }
+        #expect(text(LoRASelection(name: "a", scale: 0.8).json) == #"{"name":"a","scale":0.8}"#)
+        #expect(text(JobContext.LoRA(sha256: file, scale: 0.8).json) == #"{"scale":0.8,"sha256":"\#(file.hex)"}"#)
+        #expect(
+            text(LoRASelection(name: "a", scale: both).json) == #"{"name":"a","scale":0.8,"text_encoder_scale":0.5}"#)
+        for scale in [both, 0.8, LoRAScale(unet: 0, textEncoder: -0.0)] {
+            let selection = LoRASelection(name: "a", sha256: file, scale: scale)
+            #expect(LoRASelection(json: selection.json)?.scale.numbers.map(\.bitPattern) == scale.numbers.map(\.bitPattern))
+            let context = JobContext(
+                modelIdentity: file, loras: [JobContext.LoRA(sha256: file, scale: scale)], conditioning: nil)
+            #expect(try JobContext(metadata: context.encoded().metadata, payload: []).hash == context.hash)
+        }
+        #expect(LoRASelection(json: ["name": "a", "scale": 1.0, "text_encoder_scale": "1"]) == nil)
+        #expect(LoRASelection(json: ["name": "a", "text_encoder_scale": 1.0]) == nil)
+        var request = RenderRequest()
+        request.loras = [LoRASelection(name: "a", scale: LoRAScale(unet: 1, textEncoder: 1e3))]
+        #expect(refusal { try request.validated() }?.code == .invalidRequest)
+    }
+
+    @Test func eachNetworkCountsWithItsOwnScale() throws {
+        let files = try LoRAFolder()
+        defer { files.remove() }
+        try files.write("both", seed: 1, text: true)
+        try files.write("unet", seed: 1)
+        let library = try files.library
+        func picture(_ tag: String) throws -> RenderedImage { try render(library, Self.small { $0.prompt += tag }) }
+        // Factors are seeded in order, the U-Net's first, so the second file is the U-Net's half of the first.
+        let unet = try picture("<lora:unet:0.7>")
+        let half = try picture("<lora:both:0:0.7>")
+        #expect(half.rgb == unet.rgb)
+        #expect(try picture("<lora:both:0.7:0>").rgb != unet.rgb)
+        #expect(try picture("<lora:both:0.7:0.7>").rgb == picture("<lora:both:0.7>").rgb)
+        #expect(half.parameters.hasPrefix("a red apple<lora:both:0:0.7>\n"))
+        let chosen = try render(
+            library, Self.small { $0.loras = [LoRASelection(name: "both", scale: LoRAScale(unet: 0.7, textEncoder: 0))] })
+        #expect(chosen.rgb == unet.rgb && chosen.parameters.hasPrefix("a red apple <lora:both:0:0.7>\n"))
     }
 
     @Test func contextsCarryTheFilesAndTheirScales() throws {

@@ -43,13 +43,26 @@ func refusal(_ bytes: [UInt8], limits: JSONLimits = .config) -> JSONError? {
 
     @Test(arguments: [
         ("0", JSONValue.integer(0)), ("-7", .integer(-7)), ("9223372036854775807", .integer(.max)),
-        ("-9223372036854775808", .integer(.min)), ("9223372036854775808", .number(9_223_372_036_854_775_808)),
+        ("-9223372036854775808", .integer(.min)), ("9223372036854775808", .unsigned(1 << 63)),
+        ("18446744073709551615", .unsigned(.max)), ("18446744073709551616", .number(18_446_744_073_709_551_616)),
+        ("-9223372036854775809", .number(-9_223_372_036_854_775_808)),
         ("1000000000000000019884624838656", .number(1e30)), ("1.0", .number(1)), ("1e2", .number(100)), ("1E-2", .number(0.01)),
         ("-0.5e+1", .number(-5)), ("5e-324", .number(.leastNonzeroMagnitude)), ("0.1", .number(0.1)),
         ("1.7976931348623157e308", .number(.greatestFiniteMagnitude)), ("1e-400", .number(0)),
     ])
     func numbersKeepTheirKind(text: String, expected: JSONValue) throws {
         #expect(try parse(text) == expected)
+    }
+
+    @Test func wholeNumbersWithoutSignReadAndWriteAllTheirDigits() throws {
+        for number in [0, 42, UInt64(Int64.max), 1 << 63, 1 << 63 + 1, .max - 1, .max] {
+            let value = JSONValue.whole(number)
+            #expect(value.wholeValue == number && value.canonicalText == String(number))
+            #expect(try parse(value.canonicalText) == value)
+        }
+        #expect(JSONValue.whole(7) == 7 && JSONValue.whole(.max) != .integer(-1))
+        #expect(JSONValue.whole(1 << 63).intValue == nil && JSONValue.whole(1 << 63).doubleValue == 0x1p63)
+        for text in ["-1", "1.0", "1e3", "18446744073709551616", "\"7\"", "-0"] { #expect(try parse(text).wholeValue == nil) }
     }
 
     @Test func minusZeroIsNotAWholeNumber() throws {

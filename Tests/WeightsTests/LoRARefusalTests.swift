@@ -10,7 +10,7 @@ import Weights
     private static let toQ = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
 
     /// The error of reading and applying a file of these tensors.
-    private func refusal(_ tensors: [Numbers], scale: Double = 1, two: Bool = false) -> WeightsError? {
+    private func refusal(_ tensors: [Numbers], scale: LoRAScale = 1, two: Bool = false) -> WeightsError? {
         weightsError {
             let source = try TinyModel.source(two: two).applying([LoRAUse(lora(tensors), scale: scale)])
             _ = try source.weights(component: "unet").tensor(TinyModel.toQ + ".weight", shape: [2, 2])
@@ -132,7 +132,7 @@ import Weights
         expect(refusal(pair(Self.toQ) + huge, scale: 100), .malformed, mentions: [Self.toQ])
         expect(refusal(pair(Self.toQ) + huge, scale: 1.9), .malformed, mentions: ["no finite numbers", TinyModel.toQ])
         for scale in [Double.nan, .infinity, -.infinity] {
-            expect(refusal(pair(Self.toQ), scale: scale), .malformed, mentions: ["scale"])
+            expect(refusal(pair(Self.toQ), scale: LoRAScale(scale)), .malformed, mentions: ["scale"])
         }
         for bad in [Float.nan, .infinity] {
             let tensors = [

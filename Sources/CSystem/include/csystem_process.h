@@ -15,6 +15,15 @@ int csystem_spawn(const char *path, char *const *arguments, char *const *environ
 /// when the child still runs and `may_block` is 0, or a negative error number.
 int csystem_reap(pid_t pid, int may_block, int *exit_code, int *signal);
 
+/// Replaces this process's program by itself, from its beginning, with the environment as it is now. Process number,
+/// descriptors and ignored signals stay. To be called from the first thread. Returns only when it fails, with an error number:
+/// where there is no /proc, and where the program was given to the dynamic loader, which would be started in its place.
+int csystem_execute_again(char *const *arguments);
+
+/// Gives the process back its name in `ps` and `top`: what is started through /proc/self/exe is called "exe" there. A process
+/// with another name keeps it.
+void csystem_restore_name(const char *name);
+
 /// Installs handlers that write each given signal's number as one byte into a pipe, and returns the pipe's end for reading, or
 /// a negative error number. Works whichever thread the kernel picks (signalfd would need every thread to block the signals, but
 /// the compute libraries start theirs before main). To be called once per process.

@@ -34,7 +34,7 @@ struct CompareCommand: ParsableCommand {
         var files = try CompareFiles(comparison)
 
         var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
-        if picture.seed < 0 { view.note("seed \(asked.seed)") }
+        if picture.seed == .random { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         view.note("\(plan.items.count) pictures")
         let session = try RenderSession(

@@ -1,0 +1,233 @@
+import ContentHash
+import Foundation
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Weights
+
+/// What names of LoRA files mean in a library.
+@Suite struct LoRANameTests {
+    private func write(
+        _ folder: URL, _ path: String, seed: UInt64, alias: String? = nil
+    ) throws -> SHA256Digest {
+        let metadata = alias.map { ["ss_output_name": $0] } ?? [:]
+        try folder.write(path, Numbers.file(LoRATests.pair(TinyModel.toQ, seed: seed), metadata: metadata))
+        return try LoRAFile(path: folder.appendingPathComponent(path).path).digest
+    }
+
+    private func link(_ folder: URL, _ path: String, to target: String) throws {
+        let url = folder.appendingPathComponent(path)
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        #expect(symlink(target, url.path) == 0)
+    }
+
+    private static let (composed, decomposed) = ("caf\u{E9} \u{FC}ber", "cafe\u{301} u\u{308}ber")
+
+    /// Path of the file, and a name that means it.
+    @Test(arguments: [
+        ("style/food/croissant v1.2.safetensors", "croissant v1.2"), ("a/b/c/d/ink.safetensors", "ink"),
+        ("a/ink.safetensors", "ink.safetensors"), ("ink.SafeTensors", "ink"), ("a/ink.SAFETENSORS", "ink"),
+        ("a/ink.SAFETENSORS", "a/ink"), ("a/ink.SAFETENSORS", "ink.safetensors"), ("ink.safetensors", "ink.SAFETENSORS"),
+        ("ink/ink.safetensors", "ink"), ("a/ink.v2.safetensors", "ink.v2"), ("a/\(composed).safetensors", decomposed),
+        ("a/\(decomposed).safetensors", composed), ("\(decomposed)/ink.safetensors", "\(composed)/ink"),
+        ("\(composed).SafeTensors", decomposed), ("a/日本.safetensors", "日本"),
+    ])
+    func aFileIsFound(_ path: String, _ name: String) throws {
+        try withTemporaryFolder { folder in
+            let wanted = try write(folder, path, seed: 1)
+            _ = try write(folder, "z/other.safetensors", seed: 2)
+            let library = try LoRALibrary(folders: [folder.path])
+            #expect(try library.file(named: name).digest == wanted)
+            #expect(try library.file(digest: wanted).digest == wanted)
+        }
+    }
+
+    /// A path below a folder counts before a name, a name before an alias; the first folder's path before the second's.
+    @Test func theNearestMeaningCounts() throws {
+        try withTemporaryFolder { folder in
+            let top = try write(folder, "one/ink.safetensors", seed: 1)
+            let inside = try write(folder, "one/style/ink.safetensors", seed: 2)
+            _ = try write(folder, "two/ink.safetensors", seed: 3)
+            let wash = try write(folder, "two/deep/wash.safetensors", seed: 4)
+            let fog = try write(folder, "two/x_v17.safetensors", seed: 5, alias: "fog")
+            _ = try write(folder, "two/y.safetensors", seed: 6, alias: "wash")
+            let library = try LoRALibrary(folders: ["one", "two"].map { folder.path + "/" + $0 })
+            #expect(try library.file(named: "ink").digest == top)
+            #expect(try library.file(named: "style/ink").digest == inside)
+            #expect(try library.file(named: "wash").digest == wash)
+            for name in ["fog", "fog.safetensors", "x_v17"] { #expect(try library.file(named: name).digest == fog) }
+        }
+    }
+
+    @Test func anAliasFollowsItsFile() throws {
+        try withTemporaryFolder { folder in
+            _ = try write(folder, "a/x.safetensors", seed: 1, alias: Self.composed)
+            let library = try LoRALibrary(folders: [folder.path])
+            #expect(try library.file(named: Self.decomposed).name.hasSuffix("a/x.safetensors"))
+            let other = try write(folder, "a/new.safetensors", seed: 2, alias: "mist")
+            #expect(rename(folder.path + "/a/new.safetensors", folder.path + "/a/x.safetensors") == 0)
+            #expect(try library.file(named: "mist").digest == other)
+            #expect(weightsError { _ = try library.file(named: Self.composed) }?.code == .notFound)
+        }
+    }
+
+    /// The same rank twice, by name and by alias, below one folder and below two.
+    @Test(
+        arguments: [
+            (["a/ink.safetensors", "b/ink.safetensors"], nil), (["a/x/ink.safetensors", "b/x/ink.SAFETENSORS"], nil),
+            (["a/\(composed).safetensors", "b/\(decomposed).safetensors"], nil),
+            (["a/p.safetensors", "b/q/r.safetensors"], "ink"),
+        ] as [([String], String?)], [[""], ["b/..", "a"], ["a/..", "b/q/../.."]])
+    func twoThatFitAreRefused(_ file: ([String], String?), _ folders: [String]) throws {
+        try withTemporaryFolder { folder in
+            let (paths, alias) = file
+            try FileManager.default.createDirectory(atPath: folder.path + "/b/q", withIntermediateDirectories: true)
+            for (index, path) in paths.enumerated() { _ = try write(folder, path, seed: UInt64(index), alias: alias) }
+            let name = alias ?? LoRALibrary.stem(ofPath: paths[0])
+            // The root of the second folder may hold the file itself, which then is what the name means.
+            let isPath = folders.contains("a") && alias == nil && paths[0].split(separator: "/").count == 2
+            let library = try LoRALibrary(folders: folders.map { folder.path + "/" + $0 })
+            let error = weightsError { _ = try library.file(named: name) }
+            guard !isPath else {
+                #expect(error == nil)
+                return
+            }
+            #expect(error?.code == .badOption)
+            for path in paths {
+                #expect(error?.message.contains("/" + path) == true, "\(error?.message ?? "nothing is refused")")
+                // Each is still to be had by its path.
+                #expect(try library.file(named: path).name.hasSuffix("/" + path))
+            }
+        }
+    }
+
+    @Test func oneFileByTwoWaysIsOne() throws {
+        try withTemporaryFolder { folder in
+            let ink = try write(folder, "a/ink.safetensors", seed: 1, alias: "pen")
+            try link(folder, "b/ink.safetensors", to: "../a/ink.safetensors")
+            try FileManager.default.createDirectory(atPath: folder.path + "/c", withIntermediateDirectories: false)
+            #expect(Glibc.link(folder.path + "/a/ink.safetensors", folder.path + "/c/ink.safetensors") == 0)
+            try FileManager.default.copyItem(
+                atPath: folder.path + "/a/ink.safetensors", toPath: folder.path + "/c/copy.safetensors")
+            let library = try LoRALibrary(folders: [folder.path, folder.path + "/a"])
+            for name in ["ink", "pen", "copy"] { #expect(try library.file(named: name).digest == ink) }
+            _ = try write(folder, "d/ink.safetensors", seed: 2)
+            #expect(weightsError { _ = try library.file(named: "c/../ink") }?.code == .badPath)
+            let two = try LoRALibrary(folders: [folder.path])
+            #expect(weightsError { _ = try two.file(named: "ink") }?.code == .badOption)
+        }
+    }
+
+    /// Collections are links to another disk, and links lead in circles.
+    @Test func linksToFoldersAreFollowedOnce() throws {
+        try withTemporaryFolder { folder in
+            let ink = try write(folder, "disk/style/ink.safetensors", seed: 1)
+            try link(folder, "loras/all", to: folder.path + "/disk")
+            try link(folder, "loras/again", to: "all/style")
+            try link(folder, "disk/style/back", to: folder.path + "/disk")
+            try link(folder, "disk/style/self", to: ".")
+            try link(folder, "loras/up", to: "..")
+            let library = try LoRALibrary(folders: [folder.path + "/loras"])
+            #expect(try library.file(named: "ink").digest == ink)
+            #expect(try library.file(named: "all/style/ink").digest == ink)
+            #expect(try library.file(digest: ink).digest == ink)
+            let listing = LoRAListing([folder.path + "/loras"])
+            #expect(listing.entries.count == 1 && listing.limitReached == nil && listing.passedOver.isEmpty, "\(listing)")
+        }
+    }
+
+    @Test func limitsAreToldWhereTheyHide() throws {
+        try withTemporaryFolder { folder in
+            _ = try write(folder, "1/2/3/4/5/6/7/ink.safetensors", seed: 1)
+            _ = try write(folder, "1/2/3/4/5/6/7/8/deep.safetensors", seed: 2)
+            for index in 0..<5 { try folder.write("n\(index).txt", "") }
+            let whole = try LoRALibrary(folders: [folder.path])
+            #expect(try whole.file(named: "ink").name.hasSuffix("7/ink.safetensors"))
+            // A path is found however deep it lies.
+            #expect(try whole.file(named: "1/2/3/4/5/6/7/8/deep").name.hasSuffix("deep.safetensors"))
+            let deep = try #require(weightsError { _ = try whole.file(named: "deep") })
+            #expect(deep.code == .notFound && deep.message.contains("1/2/3/4/5/6/7/8 lies more than 8 folders deep"), "\(deep)")
+            for (path, limits) in [("1/2/3/4/5/6/7/8", LoRAListing.Limits(files: 0)), ("", LoRAListing.Limits(names: 3))] {
+                let some = try LoRALibrary(folders: [folder.path + "/" + path], limits: limits)
+                let error = try #require(weightsError { _ = try some.file(named: "n") })
+                #expect(error.message.contains("searched in part because they hold more than"), "\(error)")
+                let digest = weightsError { _ = try some.file(digest: SHA256Digest(of: [1])) }
+                #expect(digest?.message.contains("in part because they hold more than") == true)
+            }
+        }
+    }
+
+    @Test func whatIsNotThereIsToldWithWhatIsNear() throws {
+        try withTemporaryFolder { folder in
+            _ = try write(folder, "a/Ink Wash.safetensors", seed: 1, alias: "Fog")
+            try folder.write("a/broken.safetensors", "no weights")
+            try link(folder, "gone", to: folder.path + "/unmounted")
+            #expect(mkfifo(folder.path + "/a/pipe.safetensors", 0o600) == 0)
+            let library = try LoRALibrary(folders: [folder.path])
+            for (name, near) in [("ink wash", "Ink Wash"), ("a/ink wash", "a/Ink Wash"), ("FOG", "Fog")] {
+                let error = try #require(weightsError { _ = try library.file(named: name) })
+                #expect(error.code == .notFound && error.message.contains("did you mean \"\(near)\""), "\(error)")
+                #expect(error.message.contains("a/Ink Wash.safetensors"))
+            }
+            let error = try #require(weightsError { _ = try library.file(named: "pen") })
+            #expect(error.code == .notFound && error.message.contains("pen.safetensors"))
+            for path in ["a/broken.safetensors", "gone", "a/pipe.safetensors"] {
+                #expect(error.message.contains(folder.path + "/" + path), "\(error)")
+            }
+        }
+    }
+
+    /// A file that fits by its name and is none is an error about the file, not a reason to look on.
+    @Test func aDamagedFileOfThatNameIsNamed() throws {
+        try withTemporaryFolder { folder in
+            try folder.write("a/ink.safetensors", "no weights")
+            _ = try write(folder, "a/x.safetensors", seed: 1, alias: "ink")
+            let error = weightsError { _ = try LoRALibrary(folders: [folder.path]).file(named: "ink") }
+            #expect(error?.code == .malformed && error?.message.contains("a/ink.safetensors") == true)
+        }
+    }
+}
+
+/// A scale for the U-Net and another for the text encoders.
+@Suite struct LoRAScaleTests {
+    private func file() throws -> LoRAFile {
+        try lora(LoRATests.pair(TinyModel.toQ, seed: 1) + LoRATests.pair(TinyModel.textQ, seed: 2))
+    }
+
+    private func merged(_ scale: LoRAScale, _ layer: String) throws -> [Float] {
+        let component = layer.hasPrefix("text_model") ? "text_encoder" : "unet"
+        let source = try TinyModel.source().applying([LoRAUse(file(), scale: scale)])
+        return try source.weights(component: component).tensor(layer + ".weight", shape: TinyModel.weight(layer).shape).array
+    }
+
+    @Test(arguments: [(0.8, 0.5), (0, 1), (1, 0), (-0.25, 2)])
+    func eachNetworkHasItsOwn(_ unet: Double, _ text: Double) throws {
+        let two = LoRAScale(unet: unet, textEncoder: text)
+        #expect(try merged(two, TinyModel.toQ) == merged(LoRAScale(unet), TinyModel.toQ))
+        #expect(try merged(two, TinyModel.textQ) == merged(LoRAScale(text), TinyModel.textQ))
+        #expect(try merged(two, TinyModel.toQ) != merged(LoRAScale(text), TinyModel.toQ))
+    }
+
+    /// One scale is hashed as it always was: see the definition at `ModelIdentity`.
+    @Test func identitiesOfOneScaleStay() throws {
+        let (base, file) = (TinyModel.source(), try file())
+        func identity(_ scale: LoRAScale) throws -> String {
+            try base.applying([LoRAUse(file, scale: scale)]).identity().hex
+        }
+        func defined(_ bits: String) throws -> String {
+            let text = "patchloom-lora-1\n\(try base.identity().hex)\n\(file.digest.hex)\0\(bits)\n"
+            return SHA256Digest(of: Array(text.utf8)).hex
+        }
+        #expect(try identity(0.5) == defined("3fe0000000000000"))
+        #expect(try identity(LoRAScale(unet: 0.5, textEncoder: 0.5)) == identity(0.5))
+        #expect(
+            try identity(LoRAScale(unet: 0.5, textEncoder: 2)) == defined("3fe0000000000000\04000000000000000"))
+        let all = [(0.5, 2), (2, 0.5), (0.5, 0.5), (2, 2), (0.0, -0.0)].map { LoRAScale(unet: $0.0, textEncoder: $0.1) }
+        #expect(Set(try all.map(identity)).count == all.count)
+        for scale in [LoRAScale(unet: .nan, textEncoder: 1), LoRAScale(unet: 1, textEncoder: .infinity)] {
+            let error = weightsError { _ = try base.applying([LoRAUse(file, scale: scale)]) }
+            #expect(error?.code == .malformed && error?.message.contains("scale") == true)
+        }
+    }
+}
