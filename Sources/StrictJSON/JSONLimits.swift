@@ -6,14 +6,18 @@ public struct JSONLimits: Sendable, Equatable {
     public var maxDepth: Int
     /// The most values of any kind in the whole text, the outermost included.
     public var maxElements: Int
+    /// The most memory in bytes that values may take which are held at once, as the reader estimates it from above. A text of a
+    /// few bytes a value becomes many times as large.
+    public var maxMemory: Int
     /// Whether `-Infinity`, which is no JSON and which Python's writer emits, is read, as the text "-Infinity".
     public var readsNegativeInfinity = false
 
-    public init(maxBytes: Int, maxDepth: Int, maxElements: Int) {
+    public init(maxBytes: Int, maxDepth: Int, maxElements: Int, maxMemory: Int = .max) {
         precondition((0...128).contains(maxDepth), "the reader nests at most 128 deep")
         self.maxBytes = maxBytes
         self.maxDepth = maxDepth
         self.maxElements = maxElements
+        self.maxMemory = maxMemory
     }
 
     /// Configuration files, vocabularies and shard indexes: 16 MiB, depth 32, a million values.
@@ -26,14 +30,16 @@ public struct JSONLimits: Sendable, Equatable {
     }()
     /// Message heads: 64 KiB, depth 8.
     public static let wire = JSONLimits(maxBytes: 64 << 10, maxDepth: 8, maxElements: 8192)
-    /// The head of a safetensors file: 8 MiB, depth 4, room for 65,536 tensors of rank 8.
-    public static let safetensorsHeader = JSONLimits(maxBytes: 8 << 20, maxDepth: 4, maxElements: 65_536 * 16)
+    /// The head of a safetensors file: the 100,000,000 bytes that the format allows, depth 4, and 512 MiB of memory for each of
+    /// its members, which are read one by one.
+    public static let safetensorsHeader = JSONLimits(
+        maxBytes: 100_000_000, maxDepth: 4, maxElements: .max, maxMemory: 512 << 20)
 }
 
 /// Why a JSON text was refused.
 public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: Sendable, Equatable {
-        /// A limit of `JSONLimits` is exceeded.
+        /// A limit of `JSONLimits` is exceeded; `tooLarge` is one of bytes, in the text or in memory.
         case tooLarge, tooDeep, tooManyElements
         /// The text ends inside a value.
         case unexpectedEnd

@@ -5,11 +5,7 @@ extension JSONValue {
     ///
     /// Time and memory are linear in the length of the text.
     public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
-        guard bytes.count <= limits.maxBytes else {
-            throw JSONError(
-                .tooLarge, at: limits.maxBytes, "the text has \(bytes.count) bytes, more than the limit of \(limits.maxBytes)")
-        }
-        var reader = JSONReader(bytes: bytes, limits: limits)
+        var reader = try JSONReader(bytes: bytes, limits: limits)
         self = try reader.readDocument()
     }
 
@@ -23,14 +19,55 @@ extension JSONValue {
     }
 }
 
+/// The members of a JSON text that is one object, read one after the other by the rules of `JSONValue(parsing:limits:)`. What
+/// was handed out is not kept, so memory does not grow with the number of members.
+public struct JSONMembers {
+    private var reader: JSONReader
+    private var isFirst = true
+    private var hasEnded = false
+
+    /// - Parameter bytes: must live while members are read.
+    /// - Throws: `.tooLarge`, and `.unexpectedByte` where no object begins.
+    public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
+        reader = try JSONReader(bytes: bytes, limits: limits)
+        try reader.beginObject()
+    }
+
+    /// The next member; nil after the last, when the text has been read to its end. A key that occurs twice is handed out
+    /// twice: the caller knows what it has seen.
+    public mutating func next() throws(JSONError) -> (key: String, value: JSONValue)? {
+        guard !hasEnded else { return nil }
+        if let member = try reader.readMember(isFirst: isFirst) {
+            isFirst = false
+            return (member.key, member.value)
+        }
+        hasEnded = true
+        try reader.requireEnd()
+        return nil
+    }
+}
+
 /// Position in a text that is being read. Never looks beyond the buffer.
 struct JSONReader {
     let bytes: UnsafeRawBufferPointer
     let limits: JSONLimits
     var offset = 0
     private var elements = 0
+    /// Estimate of the bytes that the values read so far take.
+    private var memory = 0
 
-    init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) {
+    /// What values are estimated to take, growth of arrays and tables included.
+    private enum Size {
+        static let value = 64
+        static let member = 160
+        static let string = 48
+    }
+
+    init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
+        guard bytes.count <= limits.maxBytes else {
+            throw JSONError(
+                .tooLarge, at: limits.maxBytes, "the text has \(bytes.count) bytes, more than the limit of \(limits.maxBytes)")
+        }
         self.bytes = bytes
         self.limits = limits
     }
@@ -39,16 +76,44 @@ struct JSONReader {
     var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     mutating func readDocument() throws(JSONError) -> JSONValue {
+        try skipToStart()
+        let value = try readValue(depth: 0)
+        try requireEnd()
+        return value
+    }
+
+    private mutating func skipToStart() throws(JSONError) {
         if bytes.count >= 3, bytes[0] == 0xEF, bytes[1] == 0xBB, bytes[2] == 0xBF {
             throw JSONError(.unexpectedByte, at: 0, "a byte order mark is not part of JSON")
         }
         skipWhitespace()
-        let value = try readValue(depth: 0)
+    }
+
+    mutating func beginObject() throws(JSONError) {
+        try skipToStart()
+        try check(depth: 1)
+        try expect("{", "an object")
+        skipWhitespace()
+    }
+
+    mutating func requireEnd() throws(JSONError) {
         skipWhitespace()
         if let byte = next {
             throw JSONError(.trailingBytes, at: offset, "the text goes on with \(JSONReader.name(byte)) after its value")
         }
-        return value
+    }
+
+    /// A member of the outermost object, with the comma before it; nil at its end. Counts memory anew.
+    mutating func readMember(isFirst: Bool) throws(JSONError) -> (key: String, offset: Int, value: JSONValue)? {
+        memory = 0
+        return try readMember(isFirst: isFirst, depth: 1)
+    }
+
+    private mutating func take(memory bytes: Int) throws(JSONError) {
+        memory += bytes
+        guard memory <= limits.maxMemory else {
+            throw JSONError(.tooLarge, at: offset, "its values would take more than \(limits.maxMemory) bytes of memory")
+        }
     }
 
     private mutating func readValue(depth: Int) throws(JSONError) -> JSONValue {
@@ -56,14 +121,21 @@ struct JSONReader {
         guard elements <= limits.maxElements else {
             throw JSONError(.tooManyElements, at: offset, "there are more than \(limits.maxElements) values")
         }
+        try take(memory: Size.value)
         guard let byte = next else { throw JSONError(.unexpectedEnd, at: offset, "the text ends where a value is expected") }
         switch byte {
         case UInt8(ascii: "{"): return .object(try readObject(depth: depth + 1))
         case UInt8(ascii: "["): return .array(try readArray(depth: depth + 1))
-        case UInt8(ascii: "\""): return .string(try readString())
+        case UInt8(ascii: "\""): return .string(try readCountedString())
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try readNumber()
         default: return try readWord()
         }
+    }
+
+    private mutating func readCountedString() throws(JSONError) -> String {
+        let text = try readString()
+        try take(memory: Size.string + text.utf8.count)
+        return text
     }
 
     private func check(depth: Int) throws(JSONError) {
@@ -77,25 +149,36 @@ struct JSONReader {
         var object = JSONObject()
         offset += 1
         skipWhitespace()
-        if take("}") { return object }
-        while true {
-            let keyOffset = offset
-            try expect("\"", "a key in quotation marks")
-            offset = keyOffset
-            let key = try readString()
-            skipWhitespace()
-            try expect(":", "a colon after a key")
-            skipWhitespace()
-            let value = try readValue(depth: depth)
-            guard object.append(key, value) else {
+        while let member = try readMember(isFirst: object.isEmpty, depth: depth) {
+            guard object.append(member.key, member.value) else {
                 throw JSONError(
-                    .duplicateKey, at: keyOffset, "the key \"\(JSONReader.shortened(key))\" occurs twice in one object")
+                    .duplicateKey, at: member.offset,
+                    "the key \"\(JSONReader.shortened(member.key))\" occurs twice in one object")
             }
-            skipWhitespace()
-            if take("}") { return object }
+        }
+        return object
+    }
+
+    /// A member with the comma before it, where it is not the first; nil after the object's end, which is taken.
+    private mutating func readMember(
+        isFirst: Bool, depth: Int
+    ) throws(JSONError) -> (key: String, offset: Int, value: JSONValue)? {
+        if take("}") { return nil }
+        if !isFirst {
             try expect(",", "a comma or the end of an object")
             skipWhitespace()
         }
+        let keyOffset = offset
+        try expect("\"", "a key in quotation marks")
+        offset = keyOffset
+        let key = try readCountedString()
+        try take(memory: Size.member)
+        skipWhitespace()
+        try expect(":", "a colon after a key")
+        skipWhitespace()
+        let value = try readValue(depth: depth)
+        skipWhitespace()
+        return (key, keyOffset, value)
     }
 
     private mutating func readArray(depth: Int) throws(JSONError) -> [JSONValue] {

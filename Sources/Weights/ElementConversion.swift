@@ -19,7 +19,9 @@ func convert(_ source: UnsafeRawBufferPointer, _ type: StoredElementType, to tar
         for index in 0..<target.count {
             output[index] = Float(input.loadUnaligned(fromByteOffset: index * 8, as: Double.self))
         }
-    case .i64, .i32, .i16, .i8, .u8, .bool: preconditionFailure("whole numbers are not widened to f32")
+    case .f8e4m3: widen(input, to: target) { float(f8e4m3: $0) }
+    case .f8e5m2: widen(input, to: target) { float(f8e5m2: $0) }
+    case .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: preconditionFailure("whole numbers are not widened to f32")
     }
 }
 
@@ -36,10 +38,36 @@ func float(f16 bits: UInt16) -> Float {
     return Float(bitPattern: value | UInt32(bits & 0x8000) << 16)
 }
 
-/// Whole numbers of any alignment, little endian.
+/// Widens bytes by a table of all 256 values.
+private func widen(
+    _ input: UnsafeRawPointer, to target: UnsafeMutableBufferPointer<Float>, _ value: (UInt8) -> Float
+) {
+    let table = (UInt8.min...UInt8.max).map(value)
+    for index in 0..<target.count { target[index] = table[Int(input.load(fromByteOffset: index, as: UInt8.self))] }
+}
+
+/// The f32 with the value of an F8_E4M3 number: a sign, four bits of exponent with a bias of 7, three of fraction. There are no
+/// infinities; all ones is NaN (OCP 8-bit Floating Point Specification, 2023, and torch's `float8_e4m3fn`).
+func float(f8e4m3 bits: UInt8) -> Float {
+    let (exponent, fraction) = (Int(bits >> 3 & 15), Float(bits & 7))
+    let magnitude: Float =
+        if bits & 0x7F == 0x7F {
+            .nan
+        } else if exponent == 0 {
+            fraction * 0x1p-9
+        } else {
+            Float(sign: .plus, exponent: exponent - 7, significand: 1 + fraction / 8)
+        }
+    return bits & 0x80 == 0 ? magnitude : -magnitude
+}
+
+/// The f32 with the value of an F8_E5M2 number, which is the upper byte of a half-precision one.
+func float(f8e5m2 bits: UInt8) -> Float { float(f16: UInt16(bits) << 8) }
+
+/// Whole numbers of any alignment, little endian. Those beyond `Int` become the largest there is.
 func loadIntegers<Stored: FixedWidthInteger>(_ source: UnsafeRawBufferPointer, as type: Stored.Type) -> [Int] {
     let width = MemoryLayout<Stored>.size
     return (0..<(source.count / width)).map {
-        Int(Stored(littleEndian: source.loadUnaligned(fromByteOffset: $0 * width, as: Stored.self)))
+        Int(clamping: Stored(littleEndian: source.loadUnaligned(fromByteOffset: $0 * width, as: Stored.self)))
     }
 }

@@ -36,6 +36,12 @@ public struct SafetensorsFile: Sendable {
         metadata = header.metadata
     }
 
+    /// The same file with its tensors under other names.
+    init(_ file: SafetensorsFile, tensors: [String: StoredTensor]) {
+        (name, content, metadata) = (file.name, file.content, file.metadata)
+        self.tensors = tensors
+    }
+
     /// The bytes of a tensor, valid inside `body`.
     public func withBytes<Value, Failure: Error>(
         of name: String, _ body: (UnsafeRawBufferPointer, StoredTensor) throws(Failure) -> Value
@@ -44,23 +50,15 @@ public struct SafetensorsFile: Sendable {
         return try body(UnsafeRawBufferPointer(rebasing: content.bytes[tensor.byteRange]), tensor)
     }
 
-    /// A floating-point tensor widened or rounded to f32, in its stored shape. f16 and bf16 are exact; f64 rounds to nearest.
+    /// A floating-point tensor widened or rounded to f32, in its stored shape. f16, bf16 and the types of eight bits are exact;
+    /// f64 rounds to nearest.
     ///
     /// Throws `.missingTensor`, `.unsupportedElementType` for whole numbers, `.misshapenTensor` for tensors without elements.
     public func tensor(_ name: String) throws(WeightsError) -> Tensor { try tensor(name, rows: nil) }
 
     /// A part of the tensor along its first dimension; nil for all of it. The rows must be there.
     func tensor(_ name: String, rows: Range<Int>?) throws(WeightsError) -> Tensor {
-        let stored = try stored(name)
-        guard stored.elementType.isFloatingPoint else {
-            throw WeightsError(
-                .unsupportedElementType,
-                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), floating-point numbers are needed.")
-        }
-        guard stored.count > 0 else {
-            throw WeightsError(
-                .misshapenTensor, "\(self.name): tensor \(quoted(name)) of shape \(stored.shape) has no elements.")
-        }
+        let stored = try requireFloatingPoint(name)
         var (shape, bytes) = (stored.shape, stored.byteRange)
         if let rows, let count = shape.first {
             precondition(rows.lowerBound >= 0 && rows.upperBound <= count && !rows.isEmpty, "no rows \(rows) in \(shape)")
@@ -71,6 +69,23 @@ public struct SafetensorsFile: Sendable {
         let tensor = Tensor(uninitialized: shape)
         convert(UnsafeRawBufferPointer(rebasing: content.bytes[bytes]), stored.elementType, to: tensor.floats)
         return tensor
+    }
+
+    /// The tensor, if its values can be read as f32: throws as `tensor(_:)` does.
+    @discardableResult
+    func requireFloatingPoint(_ name: String) throws(WeightsError) -> StoredTensor {
+        let stored = try stored(name)
+        guard stored.elementType.isFloatingPoint else {
+            throw WeightsError(
+                .unsupportedElementType,
+                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), and floating-point numbers are needed; "
+                    + "take the model's F16 or F32 file.")
+        }
+        guard stored.count > 0 else {
+            throw WeightsError(
+                .misshapenTensor, "\(self.name): tensor \(quoted(name)) of shape \(stored.shape) has no elements.")
+        }
+        return stored
     }
 
     /// The elements of a tensor of whole numbers or truth values, in memory order.
@@ -84,8 +99,11 @@ public struct SafetensorsFile: Sendable {
         case .i32: return loadIntegers(bytes, as: Int32.self)
         case .i16: return loadIntegers(bytes, as: Int16.self)
         case .i8: return loadIntegers(bytes, as: Int8.self)
+        case .u64: return loadIntegers(bytes, as: UInt64.self)
+        case .u32: return loadIntegers(bytes, as: UInt32.self)
+        case .u16: return loadIntegers(bytes, as: UInt16.self)
         case .u8, .bool: return loadIntegers(bytes, as: UInt8.self)
-        case .f64, .f32, .f16, .bf16:
+        case .f64, .f32, .f16, .bf16, .f8e4m3, .f8e5m2:
             throw WeightsError(
                 .unsupportedElementType,
                 "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), whole numbers are needed.")

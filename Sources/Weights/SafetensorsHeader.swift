@@ -1,33 +1,41 @@
 import StrictJSON
 
 /// Element types of the safetensors format that are read. All others are refused by name.
+///
+/// The two types of eight bits are those of the format (`safetensors/src/tensor.rs`): `F8_E4M3` is OCP's E4M3 without
+/// infinities, torch's `float8_e4m3fn`, and `F8_E5M2` OCP's E5M2.
 public enum StoredElementType: String, Sendable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
     case f16 = "F16"
     case bf16 = "BF16"
+    case f8e4m3 = "F8_E4M3"
+    case f8e5m2 = "F8_E5M2"
     case i64 = "I64"
     case i32 = "I32"
     case i16 = "I16"
     case i8 = "I8"
+    case u64 = "U64"
+    case u32 = "U32"
+    case u16 = "U16"
     case u8 = "U8"
     case bool = "BOOL"
 
     /// Bytes of one element.
     public var byteCount: Int {
         switch self {
-        case .f64, .i64: 8
-        case .f32, .i32: 4
-        case .f16, .bf16, .i16: 2
-        case .i8, .u8, .bool: 1
+        case .f64, .i64, .u64: 8
+        case .f32, .i32, .u32: 4
+        case .f16, .bf16, .i16, .u16: 2
+        case .f8e4m3, .f8e5m2, .i8, .u8, .bool: 1
         }
     }
 
     /// Whether the elements are floating-point numbers.
     public var isFloatingPoint: Bool {
         switch self {
-        case .f64, .f32, .f16, .bf16: true
-        default: false
+        case .f64, .f32, .f16, .bf16, .f8e4m3, .f8e5m2: true
+        case .i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool: false
         }
     }
 }
@@ -44,28 +52,27 @@ public struct StoredTensor: Sendable, Equatable {
     public var count: Int { byteRange.count / elementType.byteCount }
 }
 
-/// What may be in the head of a safetensors file, beyond the rules of the format.
+/// What the head of a safetensors file may cost, in bytes. Within it everything is read that the format allows, whatever the
+/// number of tensors, their names and the metadata.
 public struct SafetensorsLimits: Sendable, Equatable {
-    /// The longest head in bytes; the format's own reader allows 100,000,000 and so may be asked for at most.
+    /// The longest head in bytes: at most the 100,000,000 that the format's own reader allows.
     public var maxHeaderBytes: Int
-    /// The most tensors in one file.
-    public var maxTensors: Int
+    /// The most memory that the head's description may take, as estimated from above; a hostile head of few bytes a tensor
+    /// would become many times as large.
+    public var maxMemory: Int
 
     public static let largestHeader = 100_000_000
-    static let maxRank = 8
-    static let maxNameBytes = 512
-    static let maxMetadataBytes = 1 << 20
-    /// Extents are less than 2^48.
-    static let maxExtent = (1 << 48) - 1
+    /// What one tensor takes beside its name and extents, the table's own growth included.
+    static let tensorMemory = 256
 
-    public init(maxHeaderBytes: Int = 8 << 20, maxTensors: Int = 65_536) {
+    public init(maxHeaderBytes: Int = largestHeader, maxMemory: Int = 1 << 30) {
         self.maxHeaderBytes = min(max(maxHeaderBytes, 0), SafetensorsLimits.largestHeader)
-        self.maxTensors = max(maxTensors, 0)
+        self.maxMemory = max(maxMemory, 0)
     }
 }
 
 /// The head of a safetensors file, read by the rules of the format's reference reader (`safetensors/src/tensor.rs`) and
-/// stricter limits of our own. Nothing of the file but its head is touched, and nothing is allocated by a number found in it.
+/// stricter ones of our own. Nothing of the file but its head is touched, and nothing is allocated by a number found in it.
 struct SafetensorsHeader {
     var tensors: [String: StoredTensor] = [:]
     var metadata: [String: String] = [:]
@@ -76,22 +83,12 @@ struct SafetensorsHeader {
     init(file: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits) throws(WeightsError) {
         let length = try SafetensorsHeader.headerLength(file: file, name: name, limits: limits)
         let reader = EntryReader(name: name, dataStart: 8 + length, dataCount: file.count - 8 - length)
-        let json = try SafetensorsHeader.parse(
-            UnsafeRawBufferPointer(rebasing: file[8..<(8 + length)]), reader: reader, limits: limits)
-        guard json.count - (json["__metadata__"] == nil ? 0 : 1) <= limits.maxTensors else {
-            throw reader.malformed("it names more than \(limits.maxTensors) tensors")
+        let head = UnsafeRawBufferPointer(rebasing: file[8..<(8 + length)])
+        // Padding may follow the object, and only as spaces; the JSON reader would also take tabs and line ends.
+        guard let last = head.lastIndex(where: { $0 != 0x20 }), head[last] == UInt8(ascii: "}") else {
+            throw reader.malformed("its head does not end with '}' and spaces")
         }
-        for (key, value) in json {
-            if key == "__metadata__" {
-                metadata = try reader.metadata(value)
-                continue
-            }
-            let tensor = try reader.tensor(key, value)
-            // Names that differ in bytes and are equal to Unicode would be one key to every Swift dictionary.
-            guard tensors.updateValue(tensor, forKey: key) == nil else {
-                throw reader.malformed("two tensors are named \(quoted(key))")
-            }
-        }
+        try read(head, reader, limits)
         try reader.checkCoverage(tensors)
     }
 
@@ -121,21 +118,32 @@ struct SafetensorsHeader {
         return Int(length)
     }
 
-    private static func parse(
-        _ head: UnsafeRawBufferPointer, reader: EntryReader, limits: SafetensorsLimits
-    ) throws(WeightsError) -> JSONObject {
-        // Padding may follow the object, and only as spaces; the JSON reader would also take tabs and line ends.
-        guard let last = head.lastIndex(where: { $0 != 0x20 }), head[last] == UInt8(ascii: "}") else {
-            throw reader.malformed("its head does not end with '}' and spaces")
+    private mutating func read(
+        _ head: UnsafeRawBufferPointer, _ reader: EntryReader, _ limits: SafetensorsLimits
+    ) throws(WeightsError) {
+        var members = try reader.json { () throws(JSONError) in try JSONMembers(parsing: head, limits: .safetensorsHeader) }
+        var memory = 0
+        var hasMetadata = false
+        while let (key, value) = try reader.json({ () throws(JSONError) in try members.next() }) {
+            if key == "__metadata__" {
+                guard !hasMetadata else { throw reader.malformed("it has two members \"__metadata__\"") }
+                hasMetadata = true
+                metadata = try reader.metadata(value)
+                continue
+            }
+            let tensor = try reader.tensor(key, value)
+            memory += SafetensorsLimits.tensorMemory + key.utf8.count + tensor.shape.count * MemoryLayout<Int>.stride
+            guard memory <= limits.maxMemory else {
+                throw WeightsError(
+                    .tooLarge,
+                    "\(reader.name) names so many tensors that their description takes more than \(limits.maxMemory) bytes of "
+                        + "memory; it is no checkpoint.")
+            }
+            // Names that differ in bytes and are equal to Unicode would be one key to every Swift dictionary.
+            guard tensors.updateValue(tensor, forKey: key) == nil else {
+                throw reader.malformed("two tensors are named \(quoted(key))")
+            }
         }
-        var jsonLimits = JSONLimits.safetensorsHeader
-        jsonLimits.maxBytes = limits.maxHeaderBytes
-        let value: JSONValue
-        do { value = try JSONValue(parsing: head, limits: jsonLimits) } catch {
-            throw reader.malformed("in its head \(error.message)")
-        }
-        guard let object = value.objectValue else { throw reader.malformed("its head is \(value.kindName), not an object") }
-        return object
     }
 }
 
@@ -151,17 +159,22 @@ private struct EntryReader {
         return WeightsError(.malformed, "\(name) is not a valid safetensors file: \(what).")
     }
 
+    /// What `read` gives, with an error that names the file.
+    func json<Value>(_ read: () throws(JSONError) -> Value) throws(WeightsError) -> Value {
+        do { return try read() } catch {
+            guard error.code == .tooLarge else { throw malformed("in its head \(error.message)") }
+            throw WeightsError(.tooLarge, "\(name): its head is refused, \(error.message)")
+        }
+    }
+
+    /// `null` is what some writers put where there is no metadata; the format's reader takes it for none.
     func metadata(_ value: JSONValue) throws(WeightsError) -> [String: String] {
+        guard !value.isNull else { return [:] }
         guard let object = value.objectValue else { throw malformed("__metadata__ is \(value.kindName), not an object") }
         var metadata: [String: String] = [:]
-        var byteCount = 0
         for (key, value) in object {
             guard let text = value.stringValue else {
                 throw malformed("__metadata__ \(quoted(key)) is \(value.kindName), not a string")
-            }
-            byteCount += key.utf8.count + text.utf8.count
-            guard byteCount <= SafetensorsLimits.maxMetadataBytes else {
-                throw malformed("__metadata__ is larger than \(SafetensorsLimits.maxMetadataBytes) bytes")
             }
             metadata[key] = text
         }
@@ -169,9 +182,6 @@ private struct EntryReader {
     }
 
     func tensor(_ key: String, _ value: JSONValue) throws(WeightsError) -> StoredTensor {
-        guard (1...SafetensorsLimits.maxNameBytes).contains(key.utf8.count), !key.utf8.contains(0) else {
-            throw malformed("the tensor name \(quoted(key)) is empty, longer than 512 bytes or holds a NUL")
-        }
         guard let entry = value.objectValue, entry.count == 3, let type = entry["dtype"], let shape = entry["shape"],
             let offsets = entry["data_offsets"]
         else { throw malformed("tensor \(quoted(key)) is not described by exactly dtype, shape and data_offsets") }
@@ -180,7 +190,8 @@ private struct EntryReader {
             let known = StoredElementType.allCases.map(\.rawValue).joined(separator: ", ")
             throw WeightsError(
                 .unsupportedElementType,
-                "\(name): tensor \(quoted(key)) has the element type \(quoted(typeName)); only \(known) can be read.")
+                "\(name): tensor \(quoted(key)) has the element type \(quoted(typeName)), and only \(known) can be read; take the "
+                    + "model's F16 or F32 file, or convert this one with the program that wrote it.")
         }
         let extents = try self.extents(shape, key)
         let byteCount = try self.byteCount(extents, elementType, key)
@@ -195,13 +206,10 @@ private struct EntryReader {
 
     private func extents(_ shape: JSONValue, _ key: String) throws(WeightsError) -> [Int] {
         guard let elements = shape.arrayValue else { throw malformed("the shape of tensor \(quoted(key)) is not an array") }
-        guard elements.count <= SafetensorsLimits.maxRank else {
-            throw malformed("tensor \(quoted(key)) has \(elements.count) dimensions, more than \(SafetensorsLimits.maxRank)")
-        }
         var extents: [Int] = []
         for element in elements {
-            guard let extent = element.intValue, (0...SafetensorsLimits.maxExtent).contains(extent) else {
-                throw malformed("the shape of tensor \(quoted(key)) holds something else than whole numbers from 0 to 2^48 - 1")
+            guard let extent = element.intValue, extent >= 0 else {
+                throw malformed("the shape of tensor \(quoted(key)) holds something else than whole numbers from 0 on")
             }
             extents.append(extent)
         }
