@@ -45,8 +45,12 @@ public final class CLIPTextModel {
         projection =
             hasProjection
             ? try scope.linear("text_projection", from: width, to: configuration.projectionSize, bias: false) : nil
-        do { try weights.requireAllConsumed() } catch { throw ModelError(error) }
+        do { try weights.requireAllConsumed(ignoring: CLIPTextModel.ignoredTensors) } catch { throw ModelError(error) }
     }
+
+    /// What files of text encoders hold beside what a model reads: a constant of old files, and a projection where the
+    /// configuration asks for none.
+    public static let ignoredTensors = ["position_ids", "text_projection."]
 
     /// Whether `pooled` has gone through a projection.
     public var hasProjection: Bool { projection != nil }

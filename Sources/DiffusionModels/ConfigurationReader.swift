@@ -133,12 +133,20 @@ struct ConfigurationReader {
         }
     }
 
-    /// Refuses keys that nobody reads, for they may change results. Names that begin with an underscore are the library's
-    /// notes.
-    func refuseKeys(otherThan known: Set<String>) throws(ModelError) {
-        for key in object.keys where !known.contains(key) && !key.hasPrefix("_") {
-            guard object[key]?.isNull == false else { continue }
-            throw fault(key, "this option is not known, and leaving it out could change the picture")
-        }
+    /// Keys that are neither read nor known to mean nothing, sorted. diffusers takes no notice of them either; people are told.
+    ///
+    /// - Parameter known: what is read, and options of the library that are refused unless they have their default.
+    func unknownKeys(otherThan known: Set<String>) -> [String] {
+        object.keys.filter { key in
+            !known.contains(key) && !ConfigurationReader.bookkeeping.contains(key) && !key.hasPrefix("_")
+                && object[key]?.isNull == false
+        }.sorted()
     }
+
+    /// Settings of training and of saving that files carry and that no network reads: those of averaged weights (diffusers'
+    /// `EMAModel`), and what transformers writes. Names that begin with an underscore are the library's notes.
+    private static let bookkeeping: Set<String> = [
+        "architectures", "decay", "dtype", "inv_gamma", "min_decay", "model_type", "optimization_step", "power", "torch_dtype",
+        "transformers_version", "update_after_step", "use_ema_warmup",
+    ]
 }

@@ -13,8 +13,6 @@ enum PointwiseStorage {
     case matrix
     /// (out, in, 1, 1)
     case convolution
-    /// Whichever the file has: checkpoints of the VAE differ.
-    case either
 }
 
 /// A place in a checkpoint, and the context that packs what is found there.
@@ -39,12 +37,7 @@ struct LayerScope {
         _ name: String, from inputs: Int, to outputs: Int, bias: Bool = true, storage: PointwiseStorage = .matrix
     ) throws(ModelError) -> LinearParameters {
         let layer = self[name]
-        let isConvolution: Bool
-        switch storage {
-        case .matrix: isConvolution = false
-        case .convolution: isConvolution = true
-        case .either: isConvolution = layer.weights.shape(of: "weight")?.count == 4
-        }
+        let isConvolution = storage == .convolution
         let weight = try layer.tensor("weight", isConvolution ? [outputs, inputs, 1, 1] : [outputs, inputs])
         let offset = bias ? try layer.tensor("bias", [outputs]) : nil
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in

@@ -51,6 +51,8 @@ public struct UNetConfiguration: Sendable, Equatable {
     public let flipSinToCos: Bool
     public let frequencyShift: Double
     public let added: AddedConditioning?
+    /// Keys of the file that mean nothing here, sorted.
+    public let unknownKeys: [String]
 
     /// - Parameters:
     ///   - json: the content of `config.json`.
@@ -82,6 +84,7 @@ public struct UNetConfiguration: Sendable, Equatable {
         flipSinToCos = try reader.flag("flip_sin_to_cos", default: true)
         frequencyShift = try reader.number("freq_shift", default: 0)
         added = try UNetConfiguration.addedConditioning(reader)
+        unknownKeys = reader.unknownKeys(otherThan: UNetConfiguration.knownKeys)
         try checkDivisions(reader)
     }
 
@@ -161,6 +164,7 @@ extension UNetConfiguration {
         for key in [
             "class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_dim",
             "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "num_attention_heads", "cross_attention_norm",
+            "quantization_config",
         ] {
             try reader.require(key, .null)
         }
@@ -178,7 +182,6 @@ extension UNetConfiguration {
         try reader.require("resnet_time_scale_shift", "default")
         try reader.require("attention_type", "default")
         try reader.require("act_fn", "silu", "swish")
-        try reader.refuseKeys(otherThan: knownKeys)
     }
 
     /// What is read or required above, and what means nothing here: dropout acts in training only, `upcast_attention` asks for
@@ -190,7 +193,8 @@ extension UNetConfiguration {
         "downsample_padding", "dropout", "dual_cross_attention", "encoder_hid_dim", "encoder_hid_dim_type", "flip_sin_to_cos",
         "freq_shift", "in_channels", "layers_per_block", "mid_block_only_cross_attention", "mid_block_scale_factor",
         "mid_block_type", "norm_eps", "norm_num_groups", "num_attention_heads", "num_class_embeds", "only_cross_attention",
-        "out_channels", "projection_class_embeddings_input_dim", "resnet_out_scale_factor", "resnet_skip_time_act",
+        "out_channels", "projection_class_embeddings_input_dim", "quantization_config", "resnet_out_scale_factor",
+        "resnet_skip_time_act",
         "resnet_time_scale_shift", "reverse_transformer_layers_per_block", "sample_size", "time_cond_proj_dim",
         "time_embedding_act_fn", "time_embedding_dim", "time_embedding_type", "timestep_post_act",
         "transformer_layers_per_block", "up_block_types", "upcast_attention", "use_linear_projection",

@@ -9,15 +9,13 @@ struct VAEAttention {
     private let value: LinearParameters
     private let output: LinearParameters
 
-    /// Checkpoints from before diffusers 0.15 have other names, and some store the layers as 1×1 convolutions.
+    /// `Weights` gives the layers today's names and shapes, whatever a file calls them.
     init(_ scope: LayerScope, channels: Int, groups: Int) throws(ModelError) {
-        let isOld = scope.weights.contains("query.weight")
-        let names = isOld ? ["query", "key", "value", "proj_attn"] : ["to_q", "to_k", "to_v", "to_out.0"]
         norm = try GroupNorm(scope, "group_norm", channels: channels, groups: groups, epsilon: vaeNormEpsilon)
-        query = try scope.linear(names[0], from: channels, to: channels, storage: .either)
-        key = try scope.linear(names[1], from: channels, to: channels, storage: .either)
-        value = try scope.linear(names[2], from: channels, to: channels, storage: .either)
-        output = try scope.linear(names[3], from: channels, to: channels, storage: .either)
+        query = try scope.linear("to_q", from: channels, to: channels)
+        key = try scope.linear("to_k", from: channels, to: channels)
+        value = try scope.linear("to_v", from: channels, to: channels)
+        output = try scope.linear("to_out.0", from: channels, to: channels)
     }
 
     /// - Parameter x: (n, h, w, channels)

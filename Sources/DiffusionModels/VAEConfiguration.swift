@@ -21,6 +21,8 @@ public struct VAEConfiguration: Sendable, Equatable {
     public let latentsMean: [Double]?
     /// Standard deviation of each latent channel; nil in most models.
     public let latentsDeviation: [Double]?
+    /// Keys of the file that mean nothing here, sorted.
+    public let unknownKeys: [String]
 
     /// - Parameters:
     ///   - json: the content of `config.json`.
@@ -41,6 +43,7 @@ public struct VAEConfiguration: Sendable, Equatable {
         scalingFactor = try reader.positiveNumber("scaling_factor", default: 0.18215)
         latentsMean = try reader.optionalNumbers("latents_mean", count: latentChannels)
         latentsDeviation = try reader.optionalNumbers("latents_std", count: latentChannels)
+        unknownKeys = reader.unknownKeys(otherThan: VAEConfiguration.knownKeys)
         let down: [EncoderBlockType] = try reader.choices("down_block_types", default: [.down])
         let up: [DecoderBlockType] = try reader.choices("up_block_types", default: [.up])
         for (key, count) in [("down_block_types", down.count), ("up_block_types", up.count)] where count != channels.count {
@@ -64,14 +67,16 @@ public struct VAEConfiguration: Sendable, Equatable {
         try reader.require("_class_name", "AutoencoderKL")
         try reader.require("act_fn", "silu", "swish")
         try reader.require("shift_factor", .null, 0)
-        // `sample_size` and `force_upcast` decide about tiling and half precision, neither of which is used here.
-        try reader.refuseKeys(otherThan: [
-            "act_fn", "block_out_channels", "down_block_types", "force_upcast", "in_channels", "latent_channels",
-            "latents_mean",
-            "latents_std", "layers_per_block", "mid_block_add_attention", "norm_num_groups", "out_channels", "sample_size",
-            "scaling_factor", "shift_factor", "up_block_types", "use_post_quant_conv", "use_quant_conv",
-        ])
+        try reader.require("quantization_config", .null)
     }
+
+    /// What is read or required. `sample_size` and `force_upcast` decide about tiling and half precision, neither of which is
+    /// used here.
+    private static let knownKeys: Set<String> = [
+        "act_fn", "block_out_channels", "down_block_types", "force_upcast", "in_channels", "latent_channels", "latents_mean",
+        "latents_std", "layers_per_block", "mid_block_add_attention", "norm_num_groups", "out_channels", "quantization_config",
+        "sample_size", "scaling_factor", "shift_factor", "up_block_types", "use_post_quant_conv", "use_quant_conv",
+    ]
 }
 
 extension VAEConfiguration {

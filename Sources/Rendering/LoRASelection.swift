@@ -158,8 +158,9 @@ extension ModelDescription {
                     name: LoRALibrary.stem(ofPath: selection.name), sha256: file.digest, shortHash: known.shortHash,
                     scale: selection.scale))
         }
-        _ = try RenderError.model(source) { try source.applying(uses) }
+        let composed = try RenderError.model(source) { try source.applying(uses) }
         var model = self
+        model.notes += composed.loraNotes
         model.loras = applied
         return model
     }

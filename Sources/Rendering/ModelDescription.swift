@@ -15,6 +15,8 @@ public struct ModelDescription: Sendable {
     public let identity: SHA256Digest
     /// LoRA files that are merged into the weights, in order.
     public internal(set) var loras: [AppliedLoRA] = []
+    /// What people should know of how the model was read: a sentence each, without a full stop.
+    public internal(set) var notes: [String]
     public let recommended: RecommendedSettings
     /// Native side of a picture in pixels.
     public var nativeSize: Int { sampleSize * scaleFactor }
@@ -61,7 +63,8 @@ public struct ModelDescription: Sendable {
         return own
     }
 
-    /// Reads configurations, tokenizer and the heads of the weight files, and computes the identity.
+    /// Reads configurations, tokenizer and the heads of the weight files, holds each network against its tensors, and computes
+    /// the identity.
     ///
     /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or
     ///   describe a model that is not supported.
@@ -82,7 +85,7 @@ public struct ModelDescription: Sendable {
         pooledWidth = parts.unet.added?.textWidth
         zeroesEmptyPrompt = parts.zeroesEmptyPrompt
         scheduler = try RenderError.model(source) {
-            try SchedulerConfiguration(json: source.json("scheduler/scheduler_config.json"))
+            try SchedulerConfiguration(json: parts.configuration.scheduler)
         }
         encoders = try parts.texts.indices.map { index throws(RenderError) in
             try TextEncoderDescription(source, index: index, configuration: parts.texts[index])
@@ -93,13 +96,20 @@ public struct ModelDescription: Sendable {
         transformerBlocks = parts.unet.transformerBlocks
         hiDiffusionMaps = parts.unet.hiDiffusionMaps
         family = ModelFamily(parts, scheduler)
+        try Self.check(source, scaleFactor: parts.vae.scale, encoders)
+        notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes + ModelCheck(source, parts).notes
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())
         recommended = isEmbedded ? .embedded : RecommendedSettings(family)
+    }
+
+    private static func check(
+        _ source: ModelSource, scaleFactor: Int, _ encoders: [TextEncoderDescription]
+    ) throws(RenderError) {
         guard scaleFactor == 8 else {
             throw RenderError(.badModel, "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only 8.")
         }
-        guard encoders.allSatisfy({ $0.chunker.length == textTokens }) else {
+        guard encoders.allSatisfy({ $0.chunker.length == encoders[0].chunker.length }) else {
             throw RenderError(
                 .badModel,
                 "\(source.name): its two text encoders take different numbers of tokens; they belong to different models.")
@@ -127,6 +137,9 @@ extension RenderError {
             throw error
         } catch let error as WeightsError {
             throw RenderError(error.code == .notFound ? .notFound : .badModel, error.message)
+        } catch let error as ModelError where error.code == .weights {
+            // Names the file already.
+            throw RenderError(.badModel, error.message)
         } catch {
             throw RenderError(.badModel, "\(source.name): \(error)")
         }

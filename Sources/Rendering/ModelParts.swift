@@ -10,6 +10,8 @@ struct ModelParts {
     let texts: [CLIPTextConfiguration]
     /// An empty negative prompt stands for zeros: SDXL's pipelines do so unless the model says otherwise.
     let zeroesEmptyPrompt: Bool
+    /// What the networks were configured from.
+    let configuration: ModelConfiguration
 
     /// The components of text encoders, and of their tokenizers.
     static let textEncoders = ["text_encoder", "text_encoder_2"]
@@ -22,8 +24,10 @@ struct ModelParts {
     init(_ source: ModelSource) throws(RenderError) {
         // Pipelines that cannot be run are named here, before other files are read.
         try RenderError.model(source) { try source.checkComponents() }
-        unet = try RenderError.model(source) { try UNetConfiguration(json: source.json("unet/config.json")) }
-        vae = try RenderError.model(source) { try VAEConfiguration(json: source.json("vae/config.json")) }
+        let configuration = try RenderError.model(source) { try ModelConfiguration(source) }
+        self.configuration = configuration
+        unet = try RenderError.model(source) { try UNetConfiguration(json: configuration.unet) }
+        vae = try RenderError.model(source) { try VAEConfiguration(json: configuration.vae) }
         let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
         var texts: [CLIPTextConfiguration] = []
         for encoder in encoders {

@@ -157,7 +157,7 @@ struct PlanResolution {
     }
 
     private func notes(_ passes: [ResolvedPass]) -> [String] {
-        var notes = model.source.assumptions
+        var notes = model.notes
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"

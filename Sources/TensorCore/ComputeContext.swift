@@ -38,6 +38,18 @@ public final class ComputeContext {
         }
     }
 
+    /// A context for building networks from the shapes of their weights, whose values are never looked at; computing in it
+    /// throws.
+    public static func forShapes() -> ComputeContext { ComputeContext(ShapeBackend()) }
+
+    private init(_ backend: any ComputeBackend) {
+        threads = 1
+        pool = ParallelPool(threads: 1)
+        scratch = ThreadScratch(threads: 1)
+        kernels = ck_kernels_best()
+        self.backend = backend
+    }
+
     /// `onednn` or `openblas`.
     public var backendName: String { backend.name }
 

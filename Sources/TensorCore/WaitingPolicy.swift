@@ -11,9 +11,10 @@ public enum WaitingPolicy {
     /// What the user may set, and what then counts.
     private static let variables = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"]
     /// Turns of libgomp's waiting loop before a thread sleeps. Two workers of two threads on two cores that others used too
-    /// needed 15 s of CPU time for a picture with the default, 7 with 20,000, 3.5 with 2,000 and 2 to 2.5 with 500 or less.
-    /// Without any turns (`OMP_WAIT_POLICY=passive`) a worker that has its cores for itself is slower by a tenth to a third.
-    private static let spins = "500"
+    /// needed 15 s of CPU time for a picture with the default, 7 with 20,000, 3.5 with 2,000 and 2 to 2.5 with 500 or less. A
+    /// worker that has its cores for itself takes as long with 2,000 as with 20,000, a tenth longer with 500, and a tenth to a
+    /// third longer without any turns (`OMP_WAIT_POLICY=passive`).
+    private static let spins = "2000"
 
     /// Sees to it that threads wait shortly in this process and in all that it starts. To be called first thing in `main`:
     /// where nothing is set the process begins again there, under the same number, with the same arguments and descriptors. The

@@ -2,111 +2,129 @@ import StrictJSON
 
 /// A checkpoint in a single file of the original layouts: LDM for Stable Diffusion 1 and 2, SGM for XL.
 ///
-/// Every tensor of the file belongs to a component under diffusers' name, or is known to mean nothing here; any other is an
-/// error that names it. Averaged weights (`model_ema.`) beside the plain ones are left alone, as diffusers does.
+/// Every tensor of the file belongs to a component under diffusers' name, or is no part of the model and left alone: averaged
+/// weights (`model_ema.`) beside the plain ones, constants and counters of training, modules that other programs put there. A
+/// tensor inside of a network that has no place there keeps its own name, so that the network refuses it.
 struct Checkpoint {
     private let file: SafetensorsFile
     private let traits: CheckpointTraits
+    private let scales: WeightScales
     private var pieces: [String: [String: TensorPiece]] = [:]
-    private var strangers: [String] = []
+    /// Names that no part of the model asks for, but for those that files are known to hold.
+    private(set) var leftovers: [String] = []
 
     /// The file's part of a model's identity.
     static let label = "checkpoint"
 
-    /// Constants of training, marks, and parts of text encoders that diffusers' pipelines leave out.
+    /// Constants of training, counters and marks.
     private static let ignoredNames: Set<String> = [
-        "alphas_cumprod", "alphas_cumprod_prev", "betas", "edm_mean", "edm_std", "global_step",
+        "alphas_cumprod", "alphas_cumprod_prev", "betas", "edm_mean", "edm_std", "epoch", "global_step",
         "log_one_minus_alphas_cumprod", "logvar", "lvlb_weights", "posterior_log_variance_clipped", "posterior_mean_coef1",
         "posterior_mean_coef2", "posterior_variance", "scale_factor", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
         "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "v_pred", "ztsnr",
     ]
-    private static let ignoredPrefixes = [
-        "model_ema.", "denoiser.", "first_stage_model.loss.", "first_stage_model.model_ema.",
-    ]
-    private static let ignoredEndings = [".position_ids", ".logit_scale", ".attn_mask"]
+    private static let ignoredPrefixes = ["denoiser.", "first_stage_model.loss.", "first_stage_model.model_ema."]
 
     /// Sorts the file's tensors.
     ///
-    /// - Parameter configuration: the model's configuration files.
-    /// - Throws: `.unusedTensors` naming the tensors that fit nowhere.
+    /// - Parameters:
+    ///   - file: with the names of the original layouts, no wrapper before them.
+    ///   - configuration: the model's configuration files.
+    /// - Throws: `.malformed` when two tensors are the same part of the model.
     init(_ file: SafetensorsFile, _ traits: CheckpointTraits, configuration: FileStore) throws(WeightsError) {
         self.file = file
         self.traits = traits
+        scales = try WeightScales(file)
         let unetFile = "unet/config.json"
         let unetNames = OriginalUNetNames(
             try UNetTopology(configuration: configuration.json(unetFile), file: configuration.location(of: unetFile)))
         let vaeNames = OriginalVAENames(levels: Checkpoint.vaeLevels(file.tensors.keys, prefix: CheckpointTraits.vaePrefix))
         let textFile = "text_encoder/config.json"
         let textLayers = try configuration.json(textFile)["num_hidden_layers"]?.intValue
-        for (key, stored) in file.tensors where !Checkpoint.isIgnored(key) {
-            if let name = key.dropping(CheckpointTraits.unetPrefix) {
-                add(unetNames.diffusers(name), key, stored.shape, to: "unet")
-            } else if let name = key.dropping(CheckpointTraits.vaePrefix) {
-                let path = vaeNames.diffusers(name)
-                add(path, key, Checkpoint.vaeShape(path, stored.shape), to: "vae")
+        for (key, stored) in file.tensors where !Checkpoint.isIgnored(key) && !scales.handled.contains(key) {
+            if stored.count == 0 {
+                leftovers.append(key)
+            } else if let name = key.dropping(CheckpointTraits.unetPrefix) {
+                try add(unetNames.diffusers(name) ?? name, key, stored.shape, to: "unet")
+            } else if let name = key.dropping(CheckpointTraits.vaePrefix), ComponentNames.isInside(name, "vae") {
+                let path = vaeNames.diffusers(name) ?? name
+                try add(path, key, Checkpoint.vaeShape(path, stored.shape), to: "vae")
             } else if traits.family == .stableDiffusionXL {
-                addXLText(key, stored.shape)
+                try addXLText(key, stored.shape)
             } else {
-                addText(key, stored.shape, layers: textLayers)
+                try addText(key, stored.shape, layers: textLayers)
             }
-        }
-        guard strangers.isEmpty else {
-            throw Checkpoint.refusal(of: strangers, file.name, "of a \(traits.family.rawValue) model")
         }
     }
 
     /// The tensors by component, as the file holds them.
-    var components: [String: RenamedComponent] {
-        pieces.mapValues { RenamedComponent(file: file, label: Checkpoint.label, pieces: $0) }
+    var components: [String: StoredComponent] {
+        pieces.mapValues { StoredComponent(name: file.name, file: file, label: Checkpoint.label, pieces: $0) }
     }
 
     private static func isIgnored(_ key: String) -> Bool {
-        ignoredNames.contains(key) || ignoredPrefixes.contains { key.hasPrefix($0) }
-            || ignoredEndings.contains { key.hasSuffix($0) }
+        ignoredNames.contains(key) || ignoredPrefixes.contains { key.hasPrefix($0) } || ComponentNames.isHarmless(key)
     }
 
-    private mutating func add(_ path: String?, _ key: String, _ shape: [Int], to component: String) {
-        add(path.map { [$0: TensorPiece(key: key, shape: shape)] }, key, to: component)
+    private mutating func add(
+        _ path: String, _ key: String, _ shape: [Int], to component: String
+    ) throws(WeightsError) {
+        try add([path: TensorPiece(key: key, shape: shape, scale: scales.scale(of: key))], to: component)
     }
 
-    private mutating func add(_ found: [String: TensorPiece]?, _ key: String, to component: String) {
-        guard let found, found.keys.allSatisfy({ pieces[component]?[$0] == nil }) else {
-            strangers.append(key)
-            return
+    private mutating func add(_ found: [String: TensorPiece], to component: String) throws(WeightsError) {
+        for (path, piece) in found {
+            guard let other = pieces[component, default: [:]].updateValue(piece, forKey: path) else { continue }
+            throw WeightsError(
+                .malformed,
+                "\(file.name) holds \(quoted(min(other.key, piece.key))) and \(quoted(max(other.key, piece.key))), which are the same "
+                    + "part of the model; remove one.")
         }
-        pieces[component, default: [:]].merge(found) { first, _ in first }
     }
 
-    private mutating func addXLText(_ key: String, _ shape: [Int]) {
+    private mutating func addXLText(_ key: String, _ shape: [Int]) throws(WeightsError) {
         if let name = key.dropping("conditioner.embedders.0.transformer.") {
-            addCLIP(name, key, shape)
+            try addCLIP(name, key, shape)
         } else if let name = key.dropping("conditioner.embedders.1.model.") {
-            add(OpenCLIPNames.pieces(name, key: key, shape: shape), key, to: "text_encoder_2")
+            try addOpenCLIP(name, key, shape, to: "text_encoder_2")
         } else {
-            strangers.append(key)
+            leftovers.append(key)
         }
     }
 
     /// A tensor of CLIP's text encoder. Old files, written with a transformers that nested its modules less, leave out the
     /// `text_model.` that the names begin with; the projection is not used.
-    private mutating func addCLIP(_ name: String, _ key: String, _ shape: [Int]) {
-        if name.hasPrefix("text_projection.") { return }
-        let isOld = ["embeddings.", "encoder.", "final_layer_norm."].contains { name.hasPrefix($0) }
-        add(isOld ? "text_model." + name : name, key, shape, to: "text_encoder")
+    private mutating func addCLIP(_ name: String, _ key: String, _ shape: [Int]) throws(WeightsError) {
+        guard ComponentNames.isInside(name, "text_encoder"), !name.hasPrefix("text_projection.") else {
+            leftovers.append(key)
+            return
+        }
+        try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: "text_encoder")
     }
 
     /// - Parameter layers: of the text encoder. Stable Diffusion 2 takes the state before the last layer, and its configuration
     ///   leaves that layer out; files hold it all the same.
-    private mutating func addText(_ key: String, _ shape: [Int], layers: Int?) {
+    private mutating func addText(_ key: String, _ shape: [Int], layers: Int?) throws(WeightsError) {
         if traits.family == .stableDiffusion1, let name = key.dropping("cond_stage_model.transformer.") {
-            addCLIP(name, key, shape)
+            try addCLIP(name, key, shape)
         } else if traits.family == .stableDiffusion2, let name = Checkpoint.secondText(key) {
             let isLast = OpenCLIPNames.block(name).map { $0 == layers } ?? false
             if isLast || name == "text_projection" { return }
-            add(OpenCLIPNames.pieces(name, key: key, shape: shape), key, to: "text_encoder")
+            try addOpenCLIP(name, key, shape, to: "text_encoder")
         } else {
-            strangers.append(key)
+            leftovers.append(key)
         }
+    }
+
+    private mutating func addOpenCLIP(
+        _ name: String, _ key: String, _ shape: [Int], to component: String
+    ) throws(WeightsError) {
+        guard OpenCLIPNames.isText(name) else {
+            leftovers.append(key)
+            return
+        }
+        let own = [name: TensorPiece(key: key, shape: shape)]
+        try add(OpenCLIPNames.pieces(name, key: key, shape: shape, scale: scales.scale(of: key)) ?? own, to: component)
     }
 
     /// Levels of an autoencoder: one more than the largest number among its decoder's.
@@ -119,17 +137,6 @@ struct Checkpoint {
     static func vaeShape(_ path: String?, _ shape: [Int]) -> [Int] {
         guard path?.contains(".attentions.") == true, shape.count == 4, shape[2...] == [1, 1] else { return shape }
         return Array(shape[..<2])
-    }
-
-    /// - Parameter whose: what they should belong to.
-    static func refusal(of keys: [String], _ name: String, _ whose: String) -> WeightsError {
-        let sorted = keys.sorted()
-        let names = sorted.prefix(5).map(quoted).joined(separator: ", ")
-        let more = sorted.count > 5 ? " and \(sorted.count - 5) more" : ""
-        return WeightsError(
-            .unusedTensors,
-            "\(name) holds \(sorted.count) tensors that are no part \(whose): \(names)\(more); it is damaged, or its "
-                + "configuration is another (--model-config).")
     }
 
     /// Layers of Stable Diffusion 2's text encoder, for files that come without a configuration: all but the last of

@@ -22,6 +22,13 @@ public enum CheckpointFamily: String, Sendable, CaseIterable {
     case stableDiffusion1 = "Stable Diffusion 1.x"
     case stableDiffusion2 = "Stable Diffusion 2.x"
     case stableDiffusionXL = "Stable Diffusion XL"
+
+    /// By a U-Net's configuration: how it takes the text is what separates the families; sizes are free.
+    init(unet: JSONValue) {
+        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
+        let isSecond = unet["use_linear_projection"]?.boolValue == true
+        self = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
+    }
 }
 
 /// What the tensors and the metadata of a single-file checkpoint say about the model. The file's name is never looked at.
@@ -29,29 +36,15 @@ struct CheckpointTraits: Equatable {
     let family: CheckpointFamily
     /// Channels that the U-Net takes: 4, or 9 for inpainting.
     let inputChannels: Int
-    /// Whether there is a mark that says what the U-Net predicts; nil when there is none.
-    let prediction: UNetPrediction?
-    /// Native side in pixels, where the metadata has it.
-    let resolution: Int?
-    /// Whether the betas were rescaled to a last step of pure noise.
-    let hasZeroSNR: Bool
     /// Whether it is SD-Turbo: Stable Diffusion 2 with its text encoder under the names of XL's.
     let isTurbo: Bool
-    /// Mean and standard deviation of the latents, by channel: the mark of EDM training (Playground v2.5).
-    let latentStatistics: (mean: [Float], deviation: [Float])?
+    let marks: ModelMarks
 
     static let unetPrefix = "model.diffusion_model."
     static let vaePrefix = "first_stage_model."
     /// Where Stable Diffusion 2 has its text encoder, and where SD-Turbo has it.
     static let secondTextPrefix = "cond_stage_model.model."
     static let turboTextPrefix = "conditioner.embedders.0.model."
-
-    static func == (a: CheckpointTraits, b: CheckpointTraits) -> Bool {
-        a.family == b.family && a.inputChannels == b.inputChannels && a.prediction == b.prediction
-            && a.resolution == b.resolution && a.hasZeroSNR == b.hasZeroSNR && a.isTurbo == b.isTurbo
-            && a.latentStatistics?.mean == b.latentStatistics?.mean
-            && a.latentStatistics?.deviation == b.latentStatistics?.deviation
-    }
 
     /// Recognises the model.
     ///
@@ -75,19 +68,17 @@ struct CheckpointTraits: Equatable {
                 "\(file.name): its U-Net takes \(inputChannels) channels, a \(kind) not supported; use a model with 4, or 9 for "
                     + "inpainting.")
         }
-        hasZeroSNR = file.tensors["ztsnr"] != nil
         isTurbo = family == .stableDiffusion2 && CheckpointTraits.has(CheckpointTraits.turboTextPrefix, file)
-        prediction = CheckpointTraits.prediction(file) ?? (isTurbo ? .epsilon : nil)
-        resolution = CheckpointTraits.resolution(file)
-        latentStatistics = try CheckpointTraits.latentStatistics(file)
+        marks = try ModelMarks(file)
     }
+
+    /// The traits of a family's published base model.
+    init(published family: CheckpointFamily) { (self.family, inputChannels, isTurbo, marks) = (family, 4, false, ModelMarks()) }
 
     /// Throws `.unusedTensors` for a configuration of another family or with other input channels than the tensors have.
     func check(against configuration: FileStore, _ name: String) throws(WeightsError) {
         let unet = try configuration.json("unet/config.json")
-        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
-        let isSecond = unet["use_linear_projection"]?.boolValue == true
-        let described: CheckpointFamily = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
+        let described = CheckpointFamily(unet: unet)
         let channels = unet["in_channels"]?.intValue ?? 4
         guard described == family, channels == inputChannels else {
             throw WeightsError(
@@ -117,56 +108,6 @@ struct CheckpointTraits: Equatable {
     private static func missingText(_ file: SafetensorsFile, _ what: String) -> WeightsError {
         WeightsError(
             .unsupportedModel, "\(file.name) does not hold \(what); use a complete checkpoint or a model folder.")
-    }
-
-    /// Steps of training of Stable Diffusion 2.0 base, which its file and fine-tunes of it hold as `global_step`.
-    private static let stepsOfBase = 875_000
-
-    /// The tensor `v_pred` is how trainers mark the other kind; the ModelSpec metadata standard is Stability AI's; of Stable
-    /// Diffusion 2, diffusers knows the 512 px base by its number of training steps.
-    private static func prediction(_ file: SafetensorsFile) -> UNetPrediction? {
-        if file.tensors["v_pred"] != nil { return .velocity }
-        switch file.metadata["modelspec.prediction_type"]?.lowercased() {
-        case "epsilon", "eps": return .epsilon
-        case "v", "v_prediction", "v-prediction": return .velocity
-        default: break
-        }
-        switch file.metadata["modelspec.architecture"]?.lowercased() {
-        case "stable-diffusion-v2-768-v": return .velocity
-        case "stable-diffusion-v2-512": return .epsilon
-        default: break
-        }
-        return steps(file) == stepsOfBase ? .epsilon : nil
-    }
-
-    /// The number of training steps, where it is one whole number.
-    private static func steps(_ file: SafetensorsFile) -> Int? {
-        guard let stored = file.tensors["global_step"], stored.count == 1, !stored.elementType.isFloatingPoint else {
-            return nil
-        }
-        return (try? file.integers("global_step"))?.first
-    }
-
-    /// `768x768` or `768`; other forms, and sides that no latent has, are not a hint.
-    private static func resolution(_ file: SafetensorsFile) -> Int? {
-        guard let text = file.metadata["modelspec.resolution"] else { return nil }
-        let sides = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-        guard (1...2).contains(sides.count), let side = sides.first ?? nil, sides.allSatisfy({ $0 == side }),
-            (64...4096).contains(side), side % 64 == 0
-        else { return nil }
-        return side
-    }
-
-    private static func latentStatistics(
-        _ file: SafetensorsFile
-    ) throws(WeightsError) -> (mean: [Float], deviation: [Float])? {
-        guard file.tensors["edm_mean"] != nil || file.tensors["edm_std"] != nil else { return nil }
-        let broken = WeightsError(
-            .malformed, "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
-        guard file.tensors["edm_mean"]?.count == 4, file.tensors["edm_std"]?.count == 4 else { throw broken }
-        let (mean, deviation) = (try file.tensor("edm_mean").array, try file.tensor("edm_std").array)
-        guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else { throw broken }
-        return (mean, deviation)
     }
 }
 
@@ -200,10 +141,12 @@ struct ForeignFamily {
         if keys.contains(where: { $0.hasPrefix("transformer_blocks.") }) {
             return ForeignFamily(what: "a transformer, such as Stable Diffusion 3's", remedy: others)
         }
-        if keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") }) {
+        let hasUNet = keys.contains { $0.hasPrefix(CheckpointTraits.unetPrefix) }
+        if !hasUNet,
+            keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") })
+        {
             return ForeignFamily(what: "a LoRA", remedy: "name the checkpoint it belongs to by -m, and the file by --lora")
         }
-        let hasUNet = keys.contains { $0.hasPrefix(CheckpointTraits.unetPrefix) }
         if let label = file.tensors[CheckpointTraits.unetPrefix + "label_emb.0.0.weight"]?.shape {
             let isRefiner =
                 label.last == 2560

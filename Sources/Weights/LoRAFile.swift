@@ -26,6 +26,10 @@ public struct LoRAFile: Sendable {
     private let content: FileBytes
     /// Sorted by network and layer.
     let layers: [LoRALayer]
+    /// Names that begin like layers of the model and are not understood, sorted.
+    let unknown: [String]
+    /// Names that say nothing of the model, such as counters of a trainer, sorted.
+    let leftovers: [String]
 
     /// Maps, hashes and checks the file at `path`.
     ///
@@ -49,7 +53,8 @@ public struct LoRAFile: Sendable {
         let file = try SafetensorsFile(content: content, name: name)
         (self.name, self.content, self.file) = (name, content, file)
         digest = content.digest()
-        layers = try LoRAReader(file).layers()
+        let reader = try LoRAReader(file)
+        (layers, unknown, leftovers) = (reader.layers, reader.unknown, reader.leftovers)
     }
 
     /// SHA-256 of the tensors' bytes, without the head: what A1111's web UI tells LoRA files apart by, since editors change the
@@ -77,20 +82,23 @@ private struct LoRAReader {
 
     let file: SafetensorsFile
     private let adapters: LoRAMetadata
+    private(set) var layers: [LoRALayer] = []
+    private(set) var unknown: [String] = []
+    private(set) var leftovers: [String] = []
 
     init(_ file: SafetensorsFile) throws(WeightsError) {
         self.file = file
         adapters = try LoRAMetadata(file)
+        layers = try read()
     }
 
-    func layers() throws(WeightsError) -> [LoRALayer] {
+    private mutating func read() throws(WeightsError) -> [LoRALayer] {
         let names = file.tensors.keys.sorted()
         for name in names { if let refusal = LoRAKind.refusal(of: name, in: file.name) { throw refusal } }
         var places: [Place: Parts] = [:]
-        var unknown: [String] = []
         for name in names {
             guard let key = LoRAKey(name) else {
-                unknown.append(name)
+                if LoRAKey.belongsToModel(name) { unknown.append(name) } else { leftovers.append(name) }
                 continue
             }
             let place = Place(network: key.network.rawValue, layer: key.layer)
@@ -98,12 +106,13 @@ private struct LoRAReader {
                 throw malformed("\(quoted(other)) and \(quoted(name)) are the same part of one layer")
             }
         }
-        if let first = unknown.first {
-            let more = unknown.count > 1 ? " and \(unknown.count - 1) more" : ""
+        guard !places.isEmpty else {
+            let others = unknown + leftovers
+            guard let first = others.first else { throw malformed("it holds no tensors") }
+            let more = others.count > 1 ? " and \(others.count - 1) more" : ""
             throw WeightsError(
                 .malformed, "\(file.name) is no LoRA: the name \(quoted(first))\(more) is none that LoRA files have.")
         }
-        guard !places.isEmpty else { throw malformed("it holds no tensors") }
         var layers: [LoRALayer] = []
         for (place, parts) in places.sorted(by: { $0.key < $1.key }) { layers.append(try layer(place, parts)) }
         return layers

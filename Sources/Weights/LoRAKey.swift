@@ -72,9 +72,29 @@ struct LoRAKey: Equatable {
         ("add_embedding.", .unet), ("conv_in", .unet), ("conv_out", .unet), ("text_model.", .textEncoder),
     ]
     private static let peft = "base_model.model."
+    /// What training programs put before all names of what they save.
+    private static let wrappers = ["state_dict.", "module.", "model.", "lora."]
 
-    /// Cuts the prefix off and says which network it names.
+    /// Whether a name that is none of a LoRA begins like one: it says something about the model that is not understood.
+    static func belongsToModel(_ name: String) -> Bool {
+        var path = name
+        return takeNetwork(&path) != nil
+    }
+
+    /// Cuts the prefix off and says which network it names, also behind a wrapper.
     private static func takeNetwork(_ path: inout String) -> LoRANetwork? {
+        var rest = path
+        while true {
+            if let network = takeOwnNetwork(&rest) {
+                path = rest
+                return network
+            }
+            guard let wrapper = wrappers.first(where: { rest.hasPrefix($0) }) else { return nil }
+            rest.removeFirst(wrapper.count)
+        }
+    }
+
+    private static func takeOwnNetwork(_ path: inout String) -> LoRANetwork? {
         if path.hasPrefix(peft) { path.removeFirst(peft.count) }
         if let (prefix, network) = prefixes.first(where: { path.hasPrefix($0.0) }) {
             path.removeFirst(prefix.count)

@@ -44,13 +44,38 @@ struct LoRATargets {
         return layers
     }
 
-    /// What each layer of the file changes.
+    /// What each layer of the file changes, and names of tensors that are left out.
     ///
-    /// Throws `.unusedTensors` that names the first layer without a counterpart and says whose LoRA it may be,
-    /// `.misshapenTensor` with both shapes, `.malformed` when two names mean one layer.
-    func match(_ lora: LoRAFile) throws(WeightsError) -> [(target: Target, layer: LoRALayer)] {
+    /// - Parameter ignoringUnknown: whether what the model does not know is left out. Layers of a text projection always are
+    ///   where the model has none that pictures depend on: trainers write them for every text encoder.
+    /// - Throws: `.unusedTensors` that names the first layer without a counterpart and says whose LoRA it may be,
+    ///   `.misshapenTensor` with both shapes, `.malformed` for names that are not understood and when two names mean one layer.
+    func match(
+        _ lora: LoRAFile, ignoringUnknown: Bool
+    ) throws(WeightsError) -> (layers: [(target: Target, layer: LoRALayer)], leftOut: [String]) {
+        if let first = lora.unknown.first, !ignoringUnknown {
+            let more = lora.unknown.count > 1 ? " and \(lora.unknown.count - 1) more" : ""
+            throw WeightsError(
+                .malformed,
+                "\(lora.name) is not usable as a LoRA: the name \(quoted(first))\(more) is not understood; choose another file, or "
+                    + "name --ignore-unknown-tensors to leave out what is not.")
+        }
+        var leftOut = lora.unknown + lora.leftovers
         let strangers = lora.layers.filter { weights[$0.network]?[$0.layer] == nil }
-        if let first = strangers.first { throw noCounterpart(first, more: strangers.count - 1, lora) }
+        for (index, stranger) in strangers.enumerated() {
+            guard ignoringUnknown || LoRATargets.isTextProjection(stranger) else {
+                throw noCounterpart(stranger, more: strangers.count - 1 - index, lora)
+            }
+            leftOut += [stranger.down, stranger.up]
+        }
+        return (try matched(lora), leftOut.sorted())
+    }
+
+    private static func isTextProjection(_ layer: LoRALayer) -> Bool {
+        layer.network != .unet && (layer.layer == "text_projection" || layer.layer == "text_model_text_projection")
+    }
+
+    private func matched(_ lora: LoRAFile) throws(WeightsError) -> [(target: Target, layer: LoRALayer)] {
         var matched: [(target: Target, layer: LoRALayer)] = []
         var names: [String: String] = [:]
         for layer in lora.layers {
@@ -71,7 +96,8 @@ struct LoRATargets {
         let others = more > 0 ? " and \(more) more layers have" : " has"
         return WeightsError(
             .unusedTensors,
-            "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)).")
+            "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or name "
+                + "--ignore-unknown-tensors to leave out what has none.")
     }
 
     /// Whose LoRA it may be, where that can be told.

@@ -2,11 +2,13 @@
 enum ModelFolder {
     private static let index = "model_index.json"
 
-    /// The folder that a path names: where it is a model's `model_index.json`, its folder.
-    static func path(_ path: String) -> String {
-        guard path.split(separator: "/").last == index[...], !isFolder(path), !path.hasSuffix("/") else { return path }
+    /// Throws `.unsupportedFormat` for the path of a model's `model_index.json`, with the folder that is meant.
+    static func checkIsNoIndex(_ path: String) throws(WeightsError) {
+        guard path.split(separator: "/").last == index[...], fileExists(path), !isFolder(path) else { return }
         let folder = path.dropLast(index.utf8.count)
-        return folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
+        let meant = folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
+        throw WeightsError(
+            .unsupportedFormat, "\(path) is the index of a model in diffusers' layout; name its folder, \(meant).")
     }
 
     /// Why a folder without a `model_index.json` is no model, with the path that was probably meant.

@@ -90,7 +90,7 @@ enum ModelIdentity {
     /// What pictures are made with: SDXL's U-Net, which takes a pooled text, has two text encoders.
     private static func required(_ source: ModelSource) throws(WeightsError) -> [String] {
         let one = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"]
-        let isXL = try source.json("unet/config.json")["addition_embed_type"]?.stringValue == "text_time"
+        let isXL = try CheckpointFamily(unet: source.json("unet/config.json")) == .stableDiffusionXL
         return isXL ? one + ["text_encoder_2", "tokenizer_2"] : one
     }
 

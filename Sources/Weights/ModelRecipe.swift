@@ -2,7 +2,7 @@ import StrictJSON
 
 /// What a model is put together from.
 public struct ModelRecipe: Sendable, Equatable {
-    /// A folder in diffusers' layout, its `model_index.json`, or a single-file checkpoint.
+    /// A folder in diffusers' layout, or a single-file checkpoint.
     public var path: String
     /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
     /// model of its family. Weights in that folder are not looked at.
@@ -14,6 +14,8 @@ public struct ModelRecipe: Sendable, Equatable {
     public var prediction: UNetPrediction?
     /// The kind of weight files that is preferred in a folder, such as `fp16`.
     public var variant: String?
+    /// Whether tensors inside of a network, and LoRA layers, that the model does not know are left out instead of refused.
+    public var ignoresUnknownTensors = false
 
     /// A model as it stands at `path`.
     public init(path: String) { self.path = path }
@@ -26,7 +28,7 @@ enum ModelPart: Sendable {
 
     /// Looks at what is at `path`.
     init(path: String) throws(WeightsError) {
-        let path = ModelFolder.path(path)
+        try ModelFolder.checkIsNoIndex(path)
         if isFolder(path) {
             self = .folder(FileStore(folder: path))
         } else {
@@ -43,18 +45,21 @@ struct ModelAssembly: Sendable {
     var vae: ModelPart?
     var prediction: UNetPrediction?
     var variant: String?
+    var ignoresUnknownTensors = false
 
     init(model: ModelPart) { self.model = model }
 
     /// Finds the files of a recipe.
     init(_ recipe: ModelRecipe) throws(WeightsError) {
         model = try ModelPart(path: recipe.path)
-        if let folder = recipe.configuration.map(ModelFolder.path) {
+        if let folder = recipe.configuration {
+            try ModelFolder.checkIsNoIndex(folder)
             try checkFolder(folder)
             configuration = FileStore(folder: folder)
         }
         vae = try recipe.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
         (prediction, variant) = (recipe.prediction, recipe.variant)
+        ignoresUnknownTensors = recipe.ignoresUnknownTensors
     }
 
     /// Puts the model together: opens and checks all heads, reads no weight.
@@ -66,23 +71,25 @@ struct ModelAssembly: Sendable {
                 throw WeightsError(
                     .badOption, "\(store.name) is a folder with its own configuration; leave --model-config out.")
             }
-            base = try .folder(store, variant: variant)
+            let folder = try ModelSource.folder(store, variant: variant)
+            // What cannot be run is refused by its name, before other files are looked at.
+            try folder.checkComponents()
+            base = try folder.marked(folder.unetMarks(), prediction: prediction)
         case .file(let content, let name):
             guard variant == nil else {
                 throw WeightsError(.badOption, "\(name) is a single file, which has no variants; leave --variant out.")
             }
             let file = try SafetensorsFile(content: content, name: name)
-            base = try .checkpoint(file, configuration, prediction, needsVAE: vae == nil)
+            base = try .checkpoint(file.unwrapped(nil), configuration, prediction, needsVAE: vae == nil)
         }
-        return try base.adjusted(vae: vae, prediction: prediction)
+        return try base.adjusted(vae: vae, prediction: prediction).ignoringUnknownTensors(ignoresUnknownTensors)
     }
 }
 
 extension ModelSource {
     /// A model from its files. Weights stay where they are and are read when networks are built.
     ///
-    /// Throws what is wrong with the files; `.unsupportedModel` names the family of a model that is not run; `.unusedTensors`
-    /// names tensors of a single file that belong nowhere.
+    /// Throws what is wrong with the files; `.unsupportedModel` names the family of a model that is not run.
     public static func open(_ recipe: ModelRecipe) throws(WeightsError) -> ModelSource {
         try ModelAssembly(recipe).source()
     }
@@ -118,9 +125,16 @@ extension ModelSource {
             let contents = published.files(textLayers: Checkpoint.textLayers(file))
             files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
         }
-        let renamed = try Checkpoint(file, traits, configuration: files).components
+        let checkpoint = try Checkpoint(file, traits, configuration: files)
+        let renamed = checkpoint.components
         var source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
         source.assumedPrediction = assumed
+        source.leftovers = checkpoint.leftovers.sorted()
+        // A published configuration has the marks in it already.
+        if configuration != nil { source = try source.marked(traits.marks, prediction: prediction) }
+        if let note = traits.marks.meaninglessNote(try source.json("scheduler/scheduler_config.json")) {
+            source.markNotes.append(note)
+        }
         let components = try ModelIdentity.components(of: source)
         for component in ModelIdentity.weightComponents where components.contains(component) && renamed[component] == nil {
             if component == "vae" && !needsVAE { continue }
@@ -156,13 +170,11 @@ extension ModelSource {
             throw WeightsError(
                 .malformed, "\(location(of: path)) holds \(configuration.kindName), not an object; download it again.")
         }
-        let wanted = JSONValue.string(prediction.rawValue)
         var said = self
         said.assumedPrediction = nil
-        if configuration["prediction_type"] ?? .string(UNetPrediction.epsilon.rawValue) == wanted { return said }
-        let content = FileBytes(configuration.setting(.object(JSONObject("prediction_type", wanted))).canonicalBytes())
-        let given = [path: FileStore.Given(content: content, location: location(of: path))]
-        return said.with(FileStore(store, given: given), renamed: renamed)
+        if ModelMarks.prediction(configuration) == prediction { return said }
+        return try said.replacing(
+            path, with: configuration.setting(.object(JSONObject("prediction_type", .string(prediction.rawValue)))))
     }
 }
 

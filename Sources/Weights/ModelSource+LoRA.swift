@@ -25,6 +25,8 @@ struct LoRAComposition: Sendable {
     var additions: [String: [String: [Addition]]] = [:]
     /// Threads that multiply.
     var threads = 1
+    /// What was left out of the files: a sentence each, without a full stop.
+    var notes: [String] = []
 }
 
 extension ModelSource {
@@ -48,7 +50,11 @@ extension ModelSource {
                     .malformed, "\(use.file.name): a scale of \(wrong) is not possible; give a number such as 0.8.")
             }
             composition.uses.append(use)
-            for (target, layer) in try targets.match(use.file) {
+            let matched = try targets.match(use.file, ignoringUnknown: ignoresUnknownTensors)
+            if !matched.leftOut.isEmpty {
+                composition.notes.append("\(use.file.name) holds \(listed(matched.leftOut)) that the model has no use for")
+            }
+            for (target, layer) in matched.layers {
                 let factor = Float(use.scale.number(for: layer.network) * layer.factor)
                 guard factor.isFinite else {
                     throw WeightsError(
@@ -76,6 +82,9 @@ extension ModelSource {
         return WeightScope(MergedWeights(stored.source, additions, threads: loras.threads))
     }
 
+    /// What was left out of the LoRA files of this source: a sentence each, without a full stop.
+    public var loraNotes: [String] { loras?.notes ?? [] }
+
     /// Components whose weights the LoRA files of this source change; the others are the model's own.
     public var changedComponents: Set<String> { Set(loras?.additions.keys.map { $0 } ?? []) }
 }
@@ -95,6 +104,8 @@ private final class MergedWeights: WeightSource {
     func shape(of path: String) -> [Int]? { base.shape(of: path) }
     /// LoRA layers belong to tensors of the base, so that one that was never merged shows as a tensor that was never taken.
     func unusedPaths() -> [String] { base.unusedPaths() }
+    func check(_ path: String, shape: [Int]) throws(WeightsError) { try base.check(path, shape: shape) }
+    var ignoresUnknown: Bool { base.ignoresUnknown }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
         let weight = try base.tensor(path, shape: shape)

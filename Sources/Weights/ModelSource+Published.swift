@@ -8,21 +8,13 @@ extension ModelSource {
         }
         for component in ["unet", "vae"] { files[component + "/diffusion_pytorch_model.safetensors"] = emptySafetensors }
         let name = family.rawValue
-        return ModelSource(
+        var source = ModelSource(
             name: name, store: FileStore(name: name, files: files.mapValues { FileBytes($0) }), variant: nil, renamed: [:],
             isPlain: true)
+        source.hasWeights = false
+        return source
     }
 
     /// A header of two bytes, `{}`, after its length.
     private static let emptySafetensors: [UInt8] = [2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)
-}
-
-extension CheckpointTraits {
-    /// Those of the family's published base model.
-    fileprivate init(published family: CheckpointFamily) {
-        self.family = family
-        inputChannels = 4
-        (prediction, resolution, latentStatistics) = (nil, nil, nil)
-        (hasZeroSNR, isTurbo) = (false, false)
-    }
 }

@@ -32,18 +32,24 @@ extension ModelSource {
     ///
     /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
     func storedWeights(component: String) throws(WeightsError) -> WeightScope {
-        if let renamed = renamed[component] { return WeightScope(RenamedWeights(renamed)) }
+        WeightScope(StoredWeights(try storedComponent(component), ignoresUnknown: ignoresUnknownTensors))
+    }
+
+    /// Where the tensors of a component lie, by their paths in the network: opens and checks all files.
+    func storedComponent(_ component: String) throws(WeightsError) -> StoredComponent {
+        if let renamed = renamed[component] { return renamed }
         let paths = try weightFiles(component: component)
-        guard let indexPath = paths.index else {
-            return WeightScope(
-                StoredWeights(
-                    try paths.files.map { path throws(WeightsError) in try open(path) }, name: location(of: component)))
+        let files: [SafetensorsFile]
+        if let indexPath = paths.index {
+            let index = try ShardIndex(json(indexPath), name: location(of: indexPath))
+            var shards: [String: SafetensorsFile] = [:]
+            for file in index.files { shards[file] = try open(component + "/" + file) }
+            try index.check(against: shards, name: location(of: indexPath))
+            files = index.files.compactMap { shards[$0] }
+        } else {
+            files = try paths.files.map { path throws(WeightsError) in try open(path) }
         }
-        let index = try ShardIndex(json(indexPath), name: location(of: indexPath))
-        var shards: [String: SafetensorsFile] = [:]
-        for file in index.files { shards[file] = try open(component + "/" + file) }
-        try index.check(against: shards, name: location(of: indexPath))
-        return WeightScope(StoredWeights(index.files.compactMap { shards[$0] }, name: location(of: component)))
+        return try StoredComponent(component, files: files, name: location(of: component))
     }
 
     private func open(_ path: String) throws(WeightsError) -> SafetensorsFile {
@@ -55,8 +61,8 @@ extension ModelSource {
         var files: [String: FileBytes] = [:]
         let components = try ModelIdentity.components(of: self)
         for component in ModelIdentity.weightComponents where components.contains(component) {
-            if let renamed = renamed[component] {
-                files[renamed.label] = renamed.file.content
+            if let renamed = renamed[component], let label = renamed.label {
+                files[label] = renamed.files[0].content
                 continue
             }
             for path in try weightFiles(component: component).paths { files[path] = try content(path) }
@@ -66,11 +72,17 @@ extension ModelSource {
 
     /// Which files `weights(component:)` opens in a folder; the empty component is the folder itself.
     func weightFiles(component: String) throws(WeightsError) -> WeightFiles {
+        guard let files = try existingWeightFiles(component: component) else { throw noWeights(component) }
+        return files
+    }
+
+    /// The same; nil where there are none.
+    func existingWeightFiles(component: String) throws(WeightsError) -> WeightFiles? {
         let wishes: [String?] = (variant.map { [$0] } ?? []) + [nil, ModelSource.variantByDefault]
         for wish in wishes {
             if let files = try weightFiles(component, wish) { return files }
         }
-        throw noWeights(component)
+        return nil
     }
 
     private func weightFiles(_ component: String, _ variant: String?) throws(WeightsError) -> WeightFiles? {

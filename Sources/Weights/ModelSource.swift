@@ -12,30 +12,28 @@ public struct ModelSource: Sendable {
     /// The kind of weight files that is preferred, `fp16` for `*.fp16.safetensors`.
     let variant: String?
     /// Components whose weights lie under other names in a single file.
-    var renamed: [String: RenamedComponent]
+    var renamed: [String: StoredComponent]
     /// Whether this is a folder or an embedded model as it stands.
     var isPlain: Bool
     /// LoRA files that are merged into the weights; nil for the model as it is.
     var loras: LoRAComposition?
     /// What the U-Net is taken to predict, where neither its file nor anybody says so.
     var assumedPrediction: UNetPrediction?
+    /// Names in a single file that no part of the model asks for, sorted.
+    var leftovers: [String] = []
+    /// What the files' marks changed in the configuration, a sentence each, without a full stop.
+    var markNotes: [String] = []
+    /// Whether tensors inside of a network that the network does not know are left out instead of refused, and the same of
+    /// LoRA layers.
+    public private(set) var ignoresUnknownTensors = false
+    /// Whether there are weights at all: see `withoutWeights`.
+    public internal(set) var hasWeights = true
 
-    /// What was taken for granted about the model because its files do not say it: a sentence each, without a full stop.
-    public var assumptions: [String] {
-        assumedPrediction.map {
-            [
-                "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "
-                    + "--prediction-type epsilon"
-            ]
-        } ?? []
-    }
-
-    /// The model in the folder at `path`, or in that of the `model_index.json` at `path`. Its files may be links, as they are
-    /// in the Hugging Face cache.
+    /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
     ///
     /// Throws `.notFound` with the path, `.unreadable` and `.unsupportedFormat` when it is a file.
     public static func folder(_ path: String) throws(WeightsError) -> ModelSource {
-        let path = ModelFolder.path(path)
+        try ModelFolder.checkIsNoIndex(path)
         try checkFolder(path)
         return try folder(FileStore(folder: path), variant: nil)
     }
@@ -90,10 +88,24 @@ public struct ModelSource: Sendable {
     }
 
     /// The same model with other files and weights than its own.
-    func with(_ store: FileStore, renamed: [String: RenamedComponent]) -> ModelSource {
+    func with(_ store: FileStore, renamed: [String: StoredComponent]) -> ModelSource {
         var other = self
         (other.store, other.renamed, other.isPlain) = (store, renamed, false)
         return other
+    }
+
+    /// The same model, whose unknown tensors are left out. Its identity is the same: such tensors never count for a picture.
+    public func ignoringUnknownTensors(_ ignores: Bool) -> ModelSource {
+        var other = self
+        other.ignoresUnknownTensors = ignores
+        return other
+    }
+
+    /// The same model with another content of a configuration file; the model itself where the content is what it was.
+    func replacing(_ path: String, with json: JSONValue) throws(WeightsError) -> ModelSource {
+        if try self.json(path) == json { return self }
+        let given = [path: FileStore.Given(content: FileBytes(json.canonicalBytes()), location: location(of: path))]
+        return with(FileStore(store, given: given), renamed: renamed)
     }
 
     /// The bytes of the file `path`.

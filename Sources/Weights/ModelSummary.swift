@@ -47,19 +47,16 @@ public struct ModelSummary: Sendable {
         }
         let named = try ModelIdentity.components(of: source)
         let index = try source.json("model_index.json")
+        let configuration = try ModelConfiguration(source)
         let (unetFile, vaeFile) = ("unet/config.json", "vae/config.json")
-        let (unet, vae) = (try source.json(unetFile), try source.json(vaeFile))
-        let schedule = try source.json("scheduler/scheduler_config.json")
+        let (unet, vae, schedule) = (configuration.unet, configuration.vae, configuration.scheduler)
         pipeline = index["_class_name"]?.stringValue ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
         prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         isPredictionAssumed = source.assumedPrediction != nil
         inputChannels = try number(unet, "in_channels", unetFile, 4)
         latentChannels = try number(vae, "latent_channels", vaeFile, 4)
-        // Attention to the text is what separates the first two families; sizes are free.
-        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
-        let isSecond = unet["use_linear_projection"]?.boolValue == true
-        family = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
+        family = configuration.family
         let levels = vae["block_out_channels"]?.arrayValue?.count ?? 1
         let side = unet["sample_size"]?.intValue
         nativeSize = side.flatMap { (1...1 << 16).contains($0) && levels < 16 ? $0 << (levels - 1) : nil }
@@ -130,14 +127,8 @@ extension ModelSource {
             parameters = parameters.addingClamped(shape.reduce(1, *))
             types.insert(type.rawValue)
         }
-        if let renamed = renamed[component] {
-            for piece in renamed.pieces.values { add(piece.shape, renamed.file.tensors[piece.key]?.elementType) }
-        } else {
-            for path in try weightFiles(component: component).files {
-                let file = try SafetensorsFile(content: content(path), name: location(of: path))
-                for tensor in file.tensors.values { add(tensor.shape, tensor.elementType) }
-            }
-        }
+        let stored = try storedComponent(component)
+        for piece in stored.pieces.values { add(piece.shape, stored.files[piece.file].tensors[piece.key]?.elementType) }
         return ModelSummary.Component(name: component, parameters: parameters, types: types.sorted())
     }
 

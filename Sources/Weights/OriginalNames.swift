@@ -6,6 +6,22 @@ struct OriginalVAENames {
     /// Levels of encoder and decoder.
     let levels: Int
 
+    /// The attention's layers by all names that LDM, diffusers of different ages and converters between them have given them.
+    private static let attentionLayers = [
+        "norm": "group_norm", "group_norm": "group_norm", "q": "to_q", "query": "to_q", "to_q": "to_q", "k": "to_k",
+        "key": "to_k", "to_k": "to_k", "v": "to_v", "value": "to_v", "to_v": "to_v", "proj_out": "to_out.0",
+        "proj_attn": "to_out.0", "to_out": "to_out.0", "to_out.0": "to_out.0",
+    ]
+
+    /// diffusers' path with today's names of the attention's layers, from one with any of their names.
+    static func currentAttention(_ path: String) -> String {
+        let place = ".mid_block.attentions.0."
+        guard let found = path.firstRange(of: place), let dot = path.lastIndex(of: "."), dot >= found.upperBound,
+            let layer = attentionLayers[String(path[found.upperBound..<dot])]
+        else { return path }
+        return path[..<found.upperBound] + layer + path[dot...]
+    }
+
     /// diffusers' path of a tensor from the original one, without a prefix such as `first_stage_model.`; nil for a name of
     /// another form.
     func diffusers(_ original: String) -> String? {
@@ -26,13 +42,13 @@ struct OriginalVAENames {
     }
 
     private func mid(_ parts: [String]) -> String? {
-        guard parts.count == 3 else { return nil }
+        guard parts.count >= 3 else { return nil }
         switch parts[1] {
-        case "block_1", "block_2":
+        case "block_1" where parts.count == 3, "block_2" where parts.count == 3:
             return OriginalVAENames.residual(parts[2]).map { "mid_block.resnets.\(parts[1] == "block_1" ? 0 : 1).\($0)" }
         case "attn_1":
-            let names = ["norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"]
-            return names[parts[2]].map { "mid_block.attentions.0.\($0)" }
+            let layer = parts[2...].joined(separator: ".")
+            return OriginalVAENames.attentionLayers[layer].map { "mid_block.attentions.0.\($0)" }
         default: return nil
         }
     }
@@ -77,15 +93,22 @@ enum OpenCLIPNames {
         return number
     }
 
+    /// Whether a name lies inside of the text encoder; complete models of OpenCLIP hold one for pictures too (`visual.`).
+    static func isText(_ original: String) -> Bool {
+        let modules: Set<Substring> = ["token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection"]
+        return modules.contains(original.prefix { $0 != "." })
+    }
+
     /// What transformers knows a stored tensor as: one piece, or three. Nil for a name or shape of another form.
     ///
     /// - Parameters:
     ///   - original: the name, without a prefix such as `cond_stage_model.model.`.
     ///   - key: the whole name.
-    static func pieces(_ original: String, key: String, shape: [Int]) -> [String: TensorPiece]? {
+    ///   - scale: the name of the number that its values are multiplied by.
+    static func pieces(_ original: String, key: String, shape: [Int], scale: String?) -> [String: TensorPiece]? {
         switch original {
         case "token_embedding.weight":
-            return ["text_model.embeddings.token_embedding.weight": TensorPiece(key: key, shape: shape)]
+            return ["text_model.embeddings.token_embedding.weight": TensorPiece(key: key, shape: shape, scale: scale)]
         case "positional_embedding":
             return ["text_model.embeddings.position_embedding.weight": TensorPiece(key: key, shape: shape)]
         case "ln_final.weight", "ln_final.bias":
@@ -111,6 +134,6 @@ enum OpenCLIPNames {
             return pieces
         }
         guard let dot = inner.lastIndex(of: "."), let module = layers[String(inner[..<dot])] else { return nil }
-        return ["\(layer).\(module)\(inner[dot...])": TensorPiece(key: key, shape: shape)]
+        return ["\(layer).\(module)\(inner[dot...])": TensorPiece(key: key, shape: shape, scale: scale)]
     }
 }

@@ -19,7 +19,7 @@ struct PublishedConfiguration {
     init(_ traits: CheckpointTraits, prediction: UNetPrediction?) {
         self.traits = traits
         let isEither = traits.family == .stableDiffusion2 && traits.inputChannels == 4
-        let known = prediction ?? traits.prediction
+        let known = prediction ?? traits.marks.prediction ?? traits.marks.likelyPrediction ?? (traits.isTurbo ? .epsilon : nil)
         self.prediction = known ?? (isEither ? .velocity : .epsilon)
         isPredictionAssumed = isEither && known == nil
     }
@@ -28,10 +28,15 @@ struct PublishedConfiguration {
     private var isSecond: Bool { traits.family == .stableDiffusion2 }
 
     /// Native side in pixels.
-    var nativeSize: Int {
-        switch traits.family {
+    private var nativeSize: Int {
+        PublishedConfiguration.nativeSize(traits.family, predictsVelocity: prediction == .velocity)
+    }
+
+    /// Native side in pixels of a family's published base model.
+    static func nativeSize(_ family: CheckpointFamily, predictsVelocity: Bool) -> Int {
+        switch family {
         case .stableDiffusion1: 512
-        case .stableDiffusion2: traits.resolution ?? (prediction == .velocity ? 768 : 512)
+        case .stableDiffusion2: predictsVelocity ? 768 : 512
         case .stableDiffusionXL: 1024
         }
     }
@@ -58,9 +63,11 @@ struct PublishedConfiguration {
     ///
     /// - Parameter textLayers: layers of Stable Diffusion 2's text encoder.
     func files(textLayers: Int) -> [String: [UInt8]] {
+        let marks = traits.marks
         var files = [
-            "model_index.json": pipeline.canonicalBytes(), "unet/config.json": unet.canonicalBytes(),
-            "vae/config.json": vae.canonicalBytes(), "scheduler/scheduler_config.json": scheduler.canonicalBytes(),
+            "model_index.json": pipeline.canonicalBytes(), "unet/config.json": marks.unet(unet).canonicalBytes(),
+            "vae/config.json": marks.vae(vae).canonicalBytes(),
+            "scheduler/scheduler_config.json": markedScheduler.canonicalBytes(),
             "text_encoder/config.json": isSecond
                 ? PublishedConfiguration.openCLIP(width: 1024, layers: textLayers, heads: 16, projection: nil).canonicalBytes()
                 : PublishedConfiguration.clip.canonicalBytes(),
@@ -79,7 +86,7 @@ struct PublishedConfiguration {
         var index: JSONValue = [
             "_class_name": .string(name), "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
             "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-            "scheduler": ["diffusers", scheduler["_class_name"] ?? .null],
+            "scheduler": ["diffusers", markedScheduler["_class_name"] ?? .null],
         ]
         if isXL {
             index = index.setting([
@@ -126,25 +133,20 @@ extension PublishedConfiguration {
             "norm_num_groups": 32, "out_channels": 3, "sample_size": .integer(sample),
             "up_block_types": [up, up, up, up],
         ]
-        guard isXL else { return common.setting(["scaling_factor": 0.18215]) }
-        guard let statistics = traits.latentStatistics else { return common.setting(["scaling_factor": 0.13025]) }
-        // The shortest decimals that read back as the stored numbers, as the published configuration has them.
-        func list(_ values: [Float]) -> JSONValue { .array(values.map { .number(Double($0.description) ?? Double($0)) }) }
-        return common.setting([
-            "scaling_factor": 0.5, "latents_mean": list(statistics.mean), "latents_std": list(statistics.deviation),
-        ])
+        return common.setting(["scaling_factor": isXL ? 0.13025 : 0.18215])
     }
 
+    private var markedScheduler: JSONValue { traits.marks.scheduler(scheduler, traits.family, option: prediction) }
+
+    /// Playground v2.5's.
+    static let edmScheduler: JSONValue = [
+        "_class_name": "EDMDPMSolverMultistepScheduler", "algorithm_type": "dpmsolver++", "dynamic_thresholding_ratio": 0.995,
+        "euler_at_final": false, "final_sigmas_type": "zero", "lower_order_final": true, "num_train_timesteps": 1000,
+        "prediction_type": "epsilon", "rho": 7.0, "sample_max_value": 1.0, "sigma_data": 0.5, "sigma_max": 80.0,
+        "sigma_min": 0.002, "solver_order": 2, "solver_type": "midpoint", "thresholding": false,
+    ]
+
     private var scheduler: JSONValue {
-        if traits.latentStatistics != nil {
-            return [
-                "_class_name": "EDMDPMSolverMultistepScheduler", "algorithm_type": "dpmsolver++",
-                "dynamic_thresholding_ratio": 0.995, "euler_at_final": false, "final_sigmas_type": "zero",
-                "lower_order_final": true, "num_train_timesteps": 1000, "prediction_type": .string(prediction.rawValue),
-                "rho": 7.0, "sample_max_value": 1.0, "sigma_data": 0.5, "sigma_max": 80.0, "sigma_min": 0.002,
-                "solver_order": 2, "solver_type": "midpoint", "thresholding": false,
-            ]
-        }
         var scheduler: JSONValue = [
             "beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
             "num_train_timesteps": 1000, "prediction_type": .string(prediction.rawValue), "set_alpha_to_one": false,
@@ -159,12 +161,7 @@ extension PublishedConfiguration {
             let isVelocity = isSecond && prediction == .velocity
             scheduler = scheduler.setting(["_class_name": isVelocity ? "DDIMScheduler" : "PNDMScheduler"])
         }
-        // A last step of pure noise can only be met when the first step taken is that one.
-        guard traits.hasZeroSNR else { return scheduler }
-        let name: JSONValue = isXL ? "EulerDiscreteScheduler" : "DDIMScheduler"
-        return scheduler.setting([
-            "_class_name": name, "rescale_betas_zero_snr": true, "timestep_spacing": "trailing",
-        ])
+        return scheduler
     }
 
     /// CLIP ViT-L/14.

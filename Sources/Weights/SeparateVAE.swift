@@ -17,9 +17,9 @@ extension ModelSource {
         switch part {
         case .folder(let folder): return try replacingVAE(folder, own: own, channels: channels)
         case .file(let content, let name):
-            let file = try SafetensorsFile(content: content, name: name)
-            let pieces = try SeparateVAE.pieces(file)
-            let input = pieces["decoder.conv_in.weight"]?.shape ?? []
+            let component = try SeparateVAE.component(SafetensorsFile(content: content, name: name))
+            let file = component.files[0]
+            let input = component.pieces["decoder.conv_in.weight"]?.shape ?? []
             guard input.count == 4 else {
                 throw WeightsError(
                     .unsupportedModel,
@@ -29,7 +29,7 @@ extension ModelSource {
             try checkFamily(ofCheckpoint: file, own)
             let given = [ownFile: FileStore.Given(content: try self.content(ownFile), location: location(of: ownFile))]
             var renamed = self.renamed
-            renamed["vae"] = RenamedComponent(file: file, label: SeparateVAE.label, pieces: pieces)
+            renamed["vae"] = component
             return with(FileStore(store, given: given, hiding: ["vae/"]), renamed: renamed)
         }
     }
@@ -69,7 +69,7 @@ extension ModelSource {
     /// Refuses the autoencoder of a whole checkpoint of another family: it would be used with this model's scale of latents.
     private func checkFamily(ofCheckpoint file: SafetensorsFile, _ own: JSONValue) throws(WeightsError) {
         guard let theirs = SeparateVAE.latents(of: file) else { return }
-        let isXL = try json("unet/config.json")["addition_embed_type"]?.stringValue == "text_time"
+        let isXL = try CheckpointFamily(unet: json("unet/config.json")) == .stableDiffusionXL
         let hasStatistics = own["latents_mean"].map { !$0.isNull } ?? false
         let ours: SeparateVAE.Latents = hasStatistics ? .playground : isXL ? .xl : .first
         guard theirs == ours else {
@@ -114,25 +114,12 @@ enum SeparateVAE {
 
     /// The tensors of a single file by diffusers' names: a file in that naming, or in LDM's with or without
     /// `first_stage_model.`. Of a complete checkpoint, only the autoencoder is looked at.
-    static func pieces(_ file: SafetensorsFile) throws(WeightsError) -> [String: TensorPiece] {
-        let hasPrefix = file.tensors.keys.contains { $0.hasPrefix(CheckpointTraits.vaePrefix) }
-        let prefix = hasPrefix ? CheckpointTraits.vaePrefix : ""
-        let isDiffusers = file.tensors.keys.contains { $0.hasPrefix("decoder.up_blocks.") }
-        let names = OriginalVAENames(levels: Checkpoint.vaeLevels(file.tensors.keys, prefix: prefix))
-        var pieces: [String: TensorPiece] = [:]
-        var strangers: [String] = []
-        for (key, stored) in file.tensors {
-            guard let name = key.dropping(prefix) else { continue }
-            if name.hasPrefix("loss.") || name.hasPrefix("model_ema.") { continue }
-            let path = isDiffusers ? name : names.diffusers(name)
-            guard let path, pieces[path] == nil else {
-                strangers.append(key)
-                continue
-            }
-            pieces[path] = TensorPiece(key: key, shape: Checkpoint.vaeShape(path, stored.shape))
-        }
-        guard strangers.isEmpty else { throw Checkpoint.refusal(of: strangers, file.name, "of an autoencoder") }
-        return pieces
+    static func component(_ stored: SafetensorsFile) throws(WeightsError) -> StoredComponent {
+        let file = try stored.unwrapped(nil).unwrapped("vae")
+        let found = try StoredComponent("vae", files: [file], name: file.name)
+        return StoredComponent(
+            name: file.name, file: file, label: label, pieces: found.pieces,
+            leftovers: latents(of: file) == nil ? found.leftovers : [])
     }
 
     /// Where in a folder the autoencoder lies: in `vae/` of a whole model's, at the top of one that holds nothing else.

@@ -1,4 +1,3 @@
-import Synchronization
 public import TensorCore
 
 /// Where the weights of one network come from: files, or a generator for benchmarks.
@@ -11,8 +10,19 @@ public protocol WeightSource: Sendable {
     func shape(of path: String) -> [Int]?
     /// A tensor of exactly this shape as f32. Throws `.missingTensor`, `.misshapenTensor` and `.unsupportedElementType`.
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor
+    /// Takes a tensor without its values: throws as `tensor` does for all that can be told from the files' heads.
+    func check(_ path: String, shape: [Int]) throws(WeightsError)
     /// Full paths of the tensors that were never taken, sorted.
     func unusedPaths() -> [String]
+    /// Whether tensors that the network does not know are passed over.
+    var ignoresUnknown: Bool { get }
+}
+
+extension WeightSource {
+    /// Takes the tensor with its values, for sources that have nothing cheaper.
+    public func check(_ path: String, shape: [Int]) throws(WeightsError) { _ = try tensor(path, shape: shape) }
+    /// False: they are refused.
+    public var ignoresUnknown: Bool { false }
 }
 
 /// A place in the tree of a network's tensors: `weights["down_blocks"][0]["resnets"][1]["conv1"]` is the prefix
@@ -63,20 +73,30 @@ public struct WeightScope: Sendable {
     /// - Parameter ignoring: names that may be left over. One with a dot at its end stands for everything below that path of
     ///   this place (`"encoder."`), any other for tensors so named at any depth (`"position_ids"`, a constant that old text
     ///   encoders hold).
+    ///   Nothing is thrown where the source passes over what the network does not know.
     public func requireAllConsumed(ignoring: [String] = ["position_ids"]) throws(WeightsError) {
-        let left = source.unusedPaths().filter { candidate in
+        let left = unknown(ignoring: ignoring)
+        guard !left.isEmpty, !source.ignoresUnknown else { return }
+        throw WeightsError(
+            .unusedTensors,
+            "\(source.name) holds \(listed(left)) inside of the network, which the model does not know; its configuration does not "
+                + "belong to these weights, or name --ignore-unknown-tensors to leave them out.")
+    }
+
+    /// What is said of tensors inside of a network that were never taken and are left out; nil where there are none.
+    public func unknownNote(ignoring: [String]) -> String? {
+        let left = unknown(ignoring: ignoring)
+        return left.isEmpty ? nil : "\(source.name) holds \(listed(left)) that the model does not know, which are left out"
+    }
+
+    /// Full paths of the tensors at or below this place that were never taken, sorted.
+    private func unknown(ignoring: [String]) -> [String] {
+        source.unusedPaths().filter { candidate in
             guard let relative = self.relative(candidate) else { return false }
             return !ignoring.contains { rule in
                 rule.hasSuffix(".") ? relative.hasPrefix(rule) : relative == rule || relative.hasSuffix("." + rule)
             }
         }
-        guard !left.isEmpty else { return }
-        let names = left.prefix(5).map(quoted).joined(separator: ", ")
-        let more = left.count > 5 ? " and \(left.count - 5) more" : ""
-        throw WeightsError(
-            .unusedTensors,
-            "\(source.name) holds \(left.count) tensors that the model does not know: \(names)\(more); its configuration does "
-                + "not belong to these weights.")
     }
 
     private func fullPath(_ name: String) -> String { path.isEmpty ? name : path + "." + name }
@@ -88,47 +108,33 @@ public struct WeightScope: Sendable {
     }
 }
 
-/// The tensors of one or more safetensors files, and which of them were taken.
-final class StoredWeights: WeightSource {
-    let name: String
-    private let files: [SafetensorsFile]
-    private let fileOfTensor: [String: Int]
-    private let taken = Mutex<Set<String>>([])
+/// Tensors of another source by their shapes alone: what can be told without their values is checked, and the values that are
+/// given mean nothing.
+private struct ShapesOnly: WeightSource {
+    let base: any WeightSource
 
-    /// No two files may hold a tensor of the same name.
-    init(_ files: [SafetensorsFile], name: String) {
-        self.files = files
-        self.name = name
-        var fileOfTensor: [String: Int] = [:]
-        for (position, file) in files.enumerated() { for key in file.tensors.keys { fileOfTensor[key] = position } }
-        self.fileOfTensor = fileOfTensor
-    }
-
-    func contains(_ path: String) -> Bool { fileOfTensor[path] != nil }
-
-    func shape(of path: String) -> [Int]? { fileOfTensor[path].flatMap { files[$0].tensors[path]?.shape } }
+    var name: String { base.name }
+    func contains(_ path: String) -> Bool { base.contains(path) }
+    func shape(of path: String) -> [Int]? { base.shape(of: path) }
+    func unusedPaths() -> [String] { base.unusedPaths() }
+    var ignoresUnknown: Bool { base.ignoresUnknown }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
-        guard let position = fileOfTensor[path], let stored = files[position].tensors[path] else {
-            throw WeightsError(
-                .missingTensor, "\(name) has no tensor \(quoted(path)); the model needs it with shape \(shape).")
-        }
-        guard stored.shape == shape else {
-            throw WeightsError(
-                .misshapenTensor, "\(name): tensor \(quoted(path)) has shape \(stored.shape); the model needs \(shape).")
-        }
-        let tensor = try files[position].tensor(path)
-        taken.withLock { _ = $0.insert(path) }
-        return tensor
-    }
-
-    func unusedPaths() -> [String] {
-        let taken = taken.withLock { $0 }
-        return fileOfTensor.keys.filter { !taken.contains($0) }.sorted()
+        try base.check(path, shape: shape)
+        return Tensor(uninitialized: shape)
     }
 }
 
 extension WeightScope {
-    /// All tensors of one safetensors file, as one network's weights.
-    public init(_ file: SafetensorsFile) { self.init(StoredWeights([file], name: file.name)) }
+    /// The same tensors by their shapes alone, for `ComputeContext.forShapes()`: nothing is read of them, and the values of the
+    /// tensors that it gives are not initialised.
+    public var shapesOnly: WeightScope { WeightScope(source: ShapesOnly(base: source), path: path) }
+
+    /// All tensors of one safetensors file by their own names, as one network's weights.
+    public init(_ file: SafetensorsFile) {
+        let pieces = file.tensors.map { key, tensor in (key, TensorPiece(key: key, shape: tensor.shape)) }
+        let component = StoredComponent(
+            name: file.name, file: file, label: "file", pieces: Dictionary(uniqueKeysWithValues: pieces))
+        self.init(StoredWeights(component, ignoresUnknown: false))
+    }
 }

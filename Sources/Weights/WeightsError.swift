@@ -47,3 +47,10 @@ func quoted(_ text: String) -> String {
     let head = scalars.prefix(128).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }.joined()
     return "\"" + head + (scalars.dropFirst(128).isEmpty ? "" : "…") + "\""
 }
+
+/// Names of tensors for a message: how many, and the first five.
+func listed(_ names: [String]) -> String {
+    let shown = names.prefix(5).map(quoted).joined(separator: ", ")
+    let more = names.count > 5 ? " and \(names.count - 5) more" : ""
+    return "\(names.count == 1 ? "1 tensor" : "\(names.count) tensors") (\(shown)\(more))"
+}

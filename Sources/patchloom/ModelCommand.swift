@@ -30,6 +30,10 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
+        guard !checkpoint.ignoreUnknownTensors else {
+            throw CommandFailure(
+                .usage, "--ignore-unknown-tensors is not kept in the store: leave it out, and give it where the model is used.")
+        }
         let recipe = try checkpoint.recipe(path)
         let stored: StoredModel
         do { stored = try ModelStore.standard().importModel(recipe, name: name) } catch { throw CommandFailure(error) }
@@ -90,19 +94,28 @@ struct ModelInspectCommand: ParsableCommand {
         let source = try open(model, checkpoint)
         let summary: ModelSummary
         do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
-        // A model can be looked into that cannot be rendered with; then the reason is part of what it is.
+        // A model can be looked into that cannot be rendered with; then the reason is part of what it is, and the exit code is
+        // that of a render.
         var object = summary.json.objectValue ?? JSONObject()
         var lines = summary.lines
+        var refusal: RenderError?
         do {
             let model = try ModelDescription(source: source)
             object["renders_as"] = .string(model.family.rawValue)
             object["clip_skip"] = .integer(Int64(model.clipSkip))
+            object["notes"] = .array(model.notes.map { .string($0) })
             lines += [("clip skip", String(model.clipSkip)), ("renders as", model.family.title)]
+            lines += model.notes.map { ("note", $0) }
         } catch {
+            refusal = error
             object["not_rendered"] = .string(error.message)
             lines.append(("not rendered", error.message))
         }
-        if json { return printJSON(.object(object)) }
+        if json { printJSON(.object(object)) } else { printTable(lines) }
+        if let refusal { throw CommandFailure(refusal) }
+    }
+
+    private func printTable(_ lines: [(String, String)]) {
         let width = lines.map(\.0.count).max() ?? 0
         for (what, value) in lines {
             print("\(what)\(String(repeating: " ", count: width - what.count))  \(TerminalText.printable(value))")

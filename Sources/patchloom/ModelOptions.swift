@@ -26,7 +26,11 @@ struct CheckpointOptions: ParsableArguments {
         help: ArgumentHelp("The kind of weight files in a folder, such as fp16 (default: the plain ones).", valueName: "name"))
     var variant: String?
 
-    /// Whether any of them is given.
+    @Flag(
+        help: "Leave out tensors inside of a network, and LoRA layers, that the model does not know, instead of refusing them.")
+    var ignoreUnknownTensors = false
+
+    /// Whether none is given that belongs to one model.
     var isEmpty: Bool { vae == nil && modelConfig == nil && predictionType == nil && variant == nil }
 
     /// The same options as words of a command line.
@@ -35,6 +39,7 @@ struct CheckpointOptions: ParsableArguments {
             ("--vae", vae), ("--model-config", modelConfig), ("--prediction-type", predictionType), ("--variant", variant),
         ]
         return options.flatMap { name, value in value.map { ["\(name)=\($0)"] } ?? [] }
+            + (ignoreUnknownTensors ? ["--ignore-unknown-tensors"] : [])
     }
 
     func prediction() throws(CommandFailure) -> UNetPrediction? {
@@ -52,6 +57,7 @@ struct CheckpointOptions: ParsableArguments {
         recipe.configuration = modelConfig
         recipe.prediction = try prediction()
         recipe.variant = variant
+        recipe.ignoresUnknownTensors = ignoreUnknownTensors
         return recipe
     }
 }
@@ -101,7 +107,10 @@ struct ModelOptions: ParsableArguments {
             throw CommandFailure(.usage, "--model-config and --variant need a --model.")
         }
         let prediction = try checkpoint.prediction()
-        do { return try ModelSource.embeddedModel.adjusted(vae: checkpoint.vae, prediction: prediction) } catch {
+        do {
+            return try ModelSource.embeddedModel.adjusted(vae: checkpoint.vae, prediction: prediction)
+                .ignoringUnknownTensors(checkpoint.ignoreUnknownTensors)
+        } catch {
             throw CommandFailure(error)
         }
     }
@@ -123,6 +132,7 @@ func open(_ reference: String, _ options: CheckpointOptions) throws(CommandFailu
             )
         }
         return try store.open(stored).adjusted(vae: options.vae, prediction: recipe.prediction)
+            .ignoringUnknownTensors(options.ignoreUnknownTensors)
     } catch let error as WeightsError {
         throw CommandFailure(error)
     } catch {

@@ -41,7 +41,8 @@ import Weights
             ("transformer_layers_per_block", [[1], 1, 1, 1]),
             ("cross_attention_dim", [8, 8, 8, 9]), ("num_attention_heads", 8), ("conv_in_kernel", 1),
             ("resnet_out_scale_factor", 2),
-            ("addition_embed_type", "text_time"), ("freq_shift", 4), ("a_new_option", true), ("_class_name", "UNet2DModel"),
+            ("addition_embed_type", "text_time"), ("freq_shift", 4), ("quantization_config", ["quant_method": "x"]),
+            ("_class_name", "UNet2DModel"),
             ("sample_size", [16]), ("use_linear_projection", "yes"),
         ] as [(String, JSONValue)])
     func whatTheUNetDoesNotHaveIsRefusedByName(key: String, value: JSONValue) throws {
@@ -95,7 +96,6 @@ import Weights
             ("cross_attention_dim", 25, "attn2"), ("layers_per_block", 1, "up_blocks"),
             ("layers_per_block", 3, "has no tensor"),
             ("in_channels", 9, "conv_in.weight"), ("block_out_channels", [16, 24, 40, 40], "down_blocks.2"),
-            ("use_linear_projection", true, "proj_in"),
         ] as [(String, JSONValue, String)])
     func weightsOfAnotherModelAreRefused(key: String, value: JSONValue, fragment: String) throws {
         let source = try TinyModel.source("tiny-sd15")

@@ -70,9 +70,10 @@ import Testing
     func guidancesHalvesMayGoApart(_ text: String, _ backend: BackendChoice) throws {
         let unet = try network(text, backend)
         let input = guided(unet)
-        // OpenBLAS adds up in an order that depends on the number of rows: of outputs up to 5 the last bits differ. A render
-        // never depends on it, for a task holds both halves.
-        let largest = backend == .onednn ? 1e-6 : 1e-5
+        // OpenBLAS adds up in an order that depends on the number of rows and on the processor: of outputs up to 5 the last
+        // bits differ, by at most 1.1e-5 on the processors seen (Zen 3 to 5, Xeon). A render never depends on it, for a task
+        // holds both halves.
+        let largest = backend == .onednn ? 1e-6 : 2e-5
         for (rad, pool) in [(false, false), (true, false), (false, true)] {
             let plan = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet))
             let together = try unet.forward(input, plan: plan).array

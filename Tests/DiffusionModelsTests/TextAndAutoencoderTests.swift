@@ -83,29 +83,6 @@ import Weights
         return Tensor(numbers.floats(6 * 5 * 4), shape: [1, 6, 5, 4])
     }
 
-    /// What the attention's parts were called before, stored as 1×1 convolutions.
-    @Test(arguments: [false, true]) func oldNamesOfAttentionAreRead(asConvolutions: Bool) throws {
-        let entries = try MemoryWeights.read(Self.folder.appendingPathComponent("diffusion_pytorch_model.safetensors").path)
-        let names = ["to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"]
-        var old: [String: MemoryWeights.Entry] = [:]
-        var renamed = 0
-        for (key, entry) in entries {
-            guard let name = names.first(where: { key.contains(".attentions.0.\($0.key).") }) else {
-                old[key] = entry
-                continue
-            }
-            renamed += 1
-            var entry = entry
-            if asConvolutions, entry.shape.count == 2 { entry.shape += [1, 1] }
-            old[key.replacing(name.key, with: name.value)] = entry
-        }
-        #expect(renamed == 16)
-        let context = try ComputeContext(threads: 1)
-        let new = try VAEDecoder(WeightScope(MemoryWeights(entries)), configuration: configuration(), context: context)
-        let other = try VAEDecoder(WeightScope(MemoryWeights(old)), configuration: configuration(), context: context)
-        #expect(try new.decode(latent).array == other.decode(latent).array)
-    }
-
     @Test func eachHalfChecksItsOwnTensors() throws {
         var entries = try MemoryWeights.read(Self.folder.appendingPathComponent("diffusion_pytorch_model.safetensors").path)
         entries["decoder.stranger"] = MemoryWeights.Entry(shape: [1], values: [0])

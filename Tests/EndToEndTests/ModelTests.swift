@@ -132,7 +132,8 @@ extension EndToEnd {
             #expect(try await Self.run(["model", "list"], folder).outputLines.count == 1)
         }
 
-        /// A file of Stable Diffusion 2 that holds nothing but what such files are known by.
+        /// A file of Stable Diffusion 2 that holds nothing but what such files are known by: what it is can be told, and that
+        /// it cannot be rendered with.
         @Test func whatAFileDoesNotSayIsSaidToBeAssumed() async throws {
             let folder = try Folder()
             let shapes = [
@@ -145,18 +146,94 @@ extension EndToEnd {
             }
             try Data(FileTensor.file(tensors)).write(to: URL(fileURLWithPath: folder.file("a.safetensors")))
             for (options, isAssumed) in [([], true), (["--prediction-type", "v_prediction"], false)] {
-                let model = [folder.file("a.safetensors")] + options
-                let lines = try await Self.run(["model", "inspect"] + model, folder).outputLines
-                let predicts = try #require(lines.first { $0.hasPrefix("predicts") })
+                let program = try Program(["model", "inspect", folder.file("a.safetensors")] + options, in: folder)
+                defer { program.end() }
+                let ending = try await program.wait()
+                #expect(ending.code == 65 && program.errorLines.count == 1 && program.errorLines[0].contains("has no tensor"))
+                let predicts = try #require(program.outputLines.first { $0.hasPrefix("predicts") })
                 #expect(
                     predicts.hasSuffix(
                         "v_prediction"
                             + (isAssumed ? " (assumed: the file does not say; --prediction-type epsilon for a base model)" : "")
                     ))
-                let plan = try await Self.run(["plan", "-p", "x", "-W", "768", "-H", "768", "-m"] + model, folder)
-                let said = (plan.outputLines + plan.errorLines).contains { $0.contains("v_prediction is assumed") }
-                #expect(said == isAssumed, "\(plan.outputLines)")
+                #expect(program.outputLines.contains { $0.hasPrefix("not rendered") })
             }
+        }
+
+        /// Whether a model can be used is one answer, whoever is asked.
+        @Test func inspectAndPlanAndRenderAgree() async throws {
+            let folder = try Folder()
+            let unet = "unet/diffusion_pytorch_model.safetensors"
+            let tensors = try SingleFiles.tensors(of: "unet", in: URL(fileURLWithPath: BadInputTests.model))
+            let stray = FileTensor.f32("mid_block.stray.weight", [1], shape: [1])
+            let cases: [(name: String, file: String, content: [UInt8], mention: String?)] = [
+                ("ema", "unet/config.json", try Self.changed("unet/config.json", "\"decay\":0.9,\"power\":1,"), nil),
+                ("new", "vae/config.json", try Self.changed("vae/config.json", "\"novelty\":1,"), nil),
+                (
+                    "class", "unet/config.json",
+                    try Self.changed("unet/config.json", "\"mid_block_only_cross_attention\":true,"), "mid_block_only"
+                ),
+                ("stray", unet, FileTensor.file(tensors + [stray]), "mid_block.stray.weight"),
+                ("missing", unet, FileTensor.file(Array(tensors.dropLast())), "has no tensor"),
+                ("global", unet, FileTensor.file(tensors + [.f32("epoch", [1], shape: [])]), nil),
+            ]
+            for (name, file, content, mention) in cases {
+                let model = folder.file(name)
+                try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: model)
+                try Data(content).write(to: URL(fileURLWithPath: model + "/" + file))
+                var answers: [(Int32, [String])] = []
+                for arguments in [
+                    ["model", "inspect", model], ["plan", "-p", "x", "-m", model],
+                    [
+                        "render", "-p", "x", "-W", "64", "-H", "64", "--steps", "1", "-q", "-m", model, "-o",
+                        folder.file("a.png"),
+                    ],
+                ] {
+                    let program = try Program(arguments, in: folder)
+                    defer { program.end() }
+                    answers.append((try await program.wait().code, program.errorLines))
+                }
+                #expect(answers.allSatisfy { $0.0 == (mention == nil ? 0 : 65) }, "\(name): \(answers)")
+                #expect(answers.allSatisfy { $0.1 == answers[0].1 }, "\(name): \(answers)")
+                if let mention { #expect(answers[0].1.count == 1 && answers[0].1[0].contains(mention), "\(answers)") }
+                try FileManager.default.removeItem(atPath: model)
+            }
+        }
+
+        /// A JSON file of the embedded model with members put before its own.
+        private static func changed(_ path: String, _ members: String) throws -> [UInt8] {
+            let text = String(
+                decoding: try Data(contentsOf: URL(fileURLWithPath: BadInputTests.model + "/" + path)), as: UTF8.self)
+            let start = try #require(text.firstIndex(of: "{"))
+            let key = members.prefix { $0 != ":" }
+            // A member that is there already would be there twice.
+            let rest = text[text.index(after: start)...].split(separator: "\n").filter { !$0.contains(key) }
+            return Array("{\(members)\(rest.joined(separator: "\n"))".utf8)
+        }
+
+        /// The option reaches workers; a stored model is used with it too.
+        @Test func unknownTensorsAreLeftOutWhereTheUserSaysSo() async throws {
+            let folder = try Folder()
+            let model = folder.file("model")
+            try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: model)
+            let tensors = try SingleFiles.tensors(of: "unet", in: URL(fileURLWithPath: model))
+            let stray = FileTensor.f32("up_blocks.0.stray.weight", [1], shape: [1])
+            try Data(FileTensor.file(tensors + [stray])).write(
+                to: URL(fileURLWithPath: model + "/unet/diffusion_pytorch_model.safetensors"))
+            let expected = try await Self.pixels([], folder)
+            let ignoring = "--ignore-unknown-tensors"
+            #expect(try await Self.pixels(["-m", model, ignoring], folder) == expected)
+            _ = try await Self.run(["model", "import", model, "--name", "stray"], folder)
+            #expect(try await Self.pixels(["-m", "stray", ignoring], folder) == expected)
+            try await BadInputTests.expectFailure(
+                BadInputTests.render(["-m", "stray"], folder), code: 65, mentions: ignoring, in: folder,
+                leaves: ["model", "picture.png", "store"], environment: Self.store(folder))
+            try await BadInputTests.expectFailure(
+                ["model", "import", model, "--name", "other", ignoring], code: 64, mentions: "where the model is used",
+                in: folder,
+                leaves: ["model", "picture.png", "store"], environment: Self.store(folder))
+            let plan = try await Self.run(["plan", "-p", "x", "-m", model, "--ignore_unknown_tensors"], folder)
+            #expect(plan.outputLines.contains { $0.contains("up_blocks.0.stray.weight") && $0.contains("left out") })
         }
 
         @Test func wrongThingsAreSaidInOneSentence() async throws {

@@ -24,7 +24,7 @@ extension EndToEnd {
         /// What the user says counts, a value of the kind that libgomp does not understand too.
         @Test(
             arguments: [
-                ([:], ["GOMP_SPINCOUNT=500"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
+                ([:], ["GOMP_SPINCOUNT=2000"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
                 (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], ["GOMP_SPINCOUNT="]),
                 (
                     ["GOMP_SPINCOUNT": "5", "OMP_WAIT_POLICY": "passive"], ["GOMP_SPINCOUNT=5", "OMP_WAIT_POLICY=passive"]
@@ -59,7 +59,7 @@ extension EndToEnd {
             try await program.waitForLine(containing: "structure step ")
             let processes = Program.processes(marked: folder.mark)
             #expect(processes.count == 3 && processes.count { $0.isWorker } == 2)
-            let expected = given.isEmpty ? ["GOMP_SPINCOUNT=500"] : given.map { "\($0.key)=\($0.value)" }
+            let expected = given.isEmpty ? ["GOMP_SPINCOUNT=2000"] : given.map { "\($0.key)=\($0.value)" }
             for process in processes {
                 #expect(Self.settings(process.pid) == expected && Self.name(process.pid) == "patchloom")
             }
@@ -77,7 +77,7 @@ extension EndToEnd {
             #expect(run.code == 0 && run.output.contains("USAGE"))
             let told = run.output.split(separator: "\n").filter { $0.contains("GOMP_SPINCOUNT = ") }
             #expect(told.count == (given == nil ? 2 : 1), "\(told)")
-            #expect(told.last?.contains("'\(given ?? "500")'") == true, "\(told)")
+            #expect(told.last?.contains("'\(given ?? "2000")'") == true, "\(told)")
         }
 
         /// `/proc/self/exe` is the loader then, which would be begun again in the program's place. The worker says that its

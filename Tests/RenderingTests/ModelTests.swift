@@ -70,7 +70,7 @@ import Weights
 
     /// A model for inpainting is described, and refused for what it cannot make.
     @Test func inpaintingNeedsAPicture() throws {
-        let model = try ModelDescription(source: ModelVariant.source(changing: "unet/config.json", ["in_channels": 9]))
+        let model = try ModelDescription(source: GoldenModels.source("tiny-sd15-inpaint"))
         #expect(model.isInpainting && model.inputChannels == 9)
         let error = refusal { _ = try RenderMachine(request: RenderRequest(), model: model) }
         #expect(error?.code == .invalidRequest && error?.message.contains("a mask (--mask)") == true)
@@ -127,14 +127,16 @@ import Weights
         }
     }
 
-    /// Weights that do not fit the configuration are refused when a job is opened, the decoder's as well: not when the picture
-    /// is nearly done.
-    @Test func weightsThatDoNotFitAreRefusedWhenAJobIsOpened() throws {
+    /// Weights that do not fit the configuration are refused when the model is described, and by a worker when a job is opened:
+    /// never when the picture is nearly done.
+    @Test func weightsThatDoNotFitAreRefusedAtTheStart() throws {
         let cases: [(path: String, members: [String: JSONValue])] = [
             ("vae/config.json", ["layers_per_block": 2]), ("text_encoder/config.json", ["num_hidden_layers": 4]),
         ]
         for (path, members) in cases {
             let source = try ModelVariant.source(changing: path, members)
+            let described = refusal { _ = try ModelDescription(source: source) }
+            #expect(described?.code == .badModel && described?.isSentence == true, "\(path): \(String(describing: described))")
             let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)
             let error = refusal {
                 try runner.open(JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil))

@@ -150,7 +150,7 @@ import Weights
                 source: GoldenModels.sdxl(
                     setting: [
                         GoldenModels.schedulerPath: scheduler, "unet/config.json": ["in_channels": .integer(Int64(channels))],
-                    ]))
+                    ], inputChannels: channels == 4 ? nil : channels))
             #expect(model.family == family && model.hiDiffusionFamily == recipe && model.isInpainting == (channels == 9))
             let settings: (Int, Float) = family == .sdxlTurbo ? (4, 1) : family == .playground ? (25, 3) : (25, 7)
             #expect((model.recommended.steps, model.recommended.guidanceScale) == settings)

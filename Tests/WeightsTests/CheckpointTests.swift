@@ -158,7 +158,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         "model.diffusion_model.input_blocks.99.0.in_layers.0.weight", "model.diffusion_model.input_blocks.10.1.norm.weight",
         "model.diffusion_model.other", "first_stage_model.decoder.up.1.block.0.other.weight",
         "first_stage_model.encoder.down.01.block.0.conv1.weight", "first_stage_model.encoder.up.0.block.0.conv1.weight",
-        "first_stage_model.decoder", "first_stage_model.decoder.mid.block_3.conv1.weight", "unknown",
+        "first_stage_model.decoder", "first_stage_model.decoder.mid.block_3.conv1.weight",
         "cond_stage_model.model.transformer.resblocks.x.ln_1.weight",
     ])
     func leftOverTensorsAreNamed(name: String) throws {

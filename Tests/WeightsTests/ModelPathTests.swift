@@ -21,28 +21,26 @@ private func refusal(_ path: String) throws -> WeightsError {
 
 /// Paths that people give, and what is at them.
 @Suite struct ModelPathTests {
-    @Test func theIndexOfAModelStandsForItsFolder() throws {
-        let identity = try ModelSource.folder(tiny.path).identity()
+    /// It is refused with the folder that is meant, as everything that is no model.
+    @Test func theIndexOfAModelIsNotTheModel() throws {
         let index = tiny.path + "/model_index.json"
-        let source = try ModelSource.open(ModelRecipe(path: index))
-        #expect(try source.identity() == identity && source.name == tiny.path)
-        #expect(try ModelSource.folder(index).identity() == identity)
         try withTemporaryFolder { folder throws in
             // As in the cache, where files are links into another folder.
             let model = try copy(folder.appendingPathComponent("model"))
             let real = folder.appendingPathComponent("0123")
             try FileManager.default.moveItem(at: model.appendingPathComponent("model_index.json"), to: real)
             try link(model.appendingPathComponent("model_index.json"), to: real.path)
-            #expect(try ModelSource.open(ModelRecipe(path: model.path + "/model_index.json")).identity() == identity)
-            let store = ModelStore(folder: folder.appendingPathComponent("store").path)
-            #expect(try store.importModel(ModelRecipe(path: index), name: "tiny").identity == identity)
+            for path in [index, model.path + "/model_index.json"] {
+                let error = try refusal(path)
+                #expect(error.code == .unsupportedFormat, "\(error)")
+                #expect(error.message.hasSuffix("name its folder, \(path.dropLast("/model_index.json".count))."))
+                #expect(weightsError { _ = try ModelSource.folder(path) } == error)
+            }
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
             var recipe = ModelRecipe(path: checkpoint.path)
-            recipe.configuration = tiny.path
-            let plain = try ModelSource.open(recipe).identity()
             recipe.configuration = index
-            #expect(try ModelSource.open(recipe).identity() == plain)
+            #expect(weightsError { _ = try ModelSource.open(recipe) }?.message.contains("name its folder") == true)
             let other = try refusal(folder.appendingPathComponent("none/model_index.json").path)
             #expect(other.code == .notFound)
         }

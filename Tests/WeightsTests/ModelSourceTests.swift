@@ -17,7 +17,8 @@ private let smallModel: [String: [UInt8]] = [
                 .utf8),
     "unet/config.json": Array("{}".utf8),
     "unet/diffusion_pytorch_model.safetensors": safetensors([
-        f32("a.weight", [1, 2], shape: [2]), f32("a.bias", [3], shape: [1]), f32("b.0.weight", [4], shape: [1, 1]),
+        f32("conv_in.weight", [1, 2], shape: [2]), f32("conv_in.bias", [3], shape: [1]),
+        f32("down_blocks.0.weight", [4], shape: [1, 1]),
     ]),
     "vae/config.json": Array("{\"x\":1}".utf8),
     "vae/diffusion_pytorch_model.safetensors": safetensors([f32("v", [1], shape: [1])]),
@@ -116,7 +117,7 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
                     at: link, withDestinationURL: folder.appendingPathComponent("blobs/\(position)"))
             }
             let linked = try ModelSource.folder(folder.appendingPathComponent("snapshot").path)
-            #expect(try linked.weights(component: "unet").tensor("a.bias", shape: [1]).array == [3])
+            #expect(try linked.weights(component: "unet").tensor("conv_in.bias", shape: [1]).array == [3])
             #expect(try linked.identity() == ModelSource.folder(folder.appendingPathComponent("plain").path).identity())
         }
     }

@@ -131,8 +131,8 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             }
             try folder.write("other.safetensors", FileTensor.file([.f32("taesd.decoder.1.weight", [0], shape: [1])]))
             #expect(
-                weightsError { _ = try source(vae: folder.appendingPathComponent("other.safetensors")) }?.code == .unusedTensors
-            )
+                weightsError { _ = try source(vae: folder.appendingPathComponent("other.safetensors")) }?.code
+                    == .unsupportedModel)
             #expect(weightsError { _ = try source(vae: folder) }?.code == .notFound)
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("none")) }?.code == .notFound)
             try folder.write("empty/config.json", "{}")

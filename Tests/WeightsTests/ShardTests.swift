@@ -7,15 +7,17 @@ import Weights
 
 /// A component in two shards, with changes.
 private func shardedWeights(
-    map: [(String, String)] = [("a", "m-1.safetensors"), ("b", "m-1.safetensors"), ("c", "m-2.safetensors")],
+    map: [(String, String)] = [
+        ("conv_in.a", "m-1.safetensors"), ("conv_in.b", "m-1.safetensors"), ("conv_out.c", "m-2.safetensors"),
+    ],
     index: [UInt8]? = nil, files changed: [String: [UInt8]?] = [:]
 ) throws -> WeightScope {
     let entries = map.map { "\"\($0.0)\":\"\($0.1)\"" }.joined(separator: ",")
     var files: [String: [UInt8]] = [
         "unet/model.safetensors.index.json": index
             ?? Array("{\"metadata\":{\"total_size\":12},\"weight_map\":{\(entries)}}".utf8),
-        "unet/m-1.safetensors": safetensors([f32("a", [1], shape: [1]), f32("b", [2], shape: [1])]),
-        "unet/m-2.safetensors": safetensors([f32("c", [3], shape: [1])]),
+        "unet/m-1.safetensors": safetensors([f32("conv_in.a", [1], shape: [1]), f32("conv_in.b", [2], shape: [1])]),
+        "unet/m-2.safetensors": safetensors([f32("conv_out.c", [3], shape: [1])]),
     ]
     for (path, bytes) in changed { files[path] = bytes }
     let permanent = files.mapValues { bytes in
@@ -29,10 +31,10 @@ private func shardedWeights(
 @Suite struct ShardTests {
     @Test func tensorsComeFromTheirShards() throws {
         let scope = try shardedWeights()
-        #expect(try scope.tensor("a", shape: [1]).array == [1])
-        #expect(try scope.tensor("c", shape: [1]).array == [3])
-        #expect(weightsError { try scope.requireAllConsumed() }?.message.contains("\"b\"") == true)
-        #expect(try scope.tensor("b", shape: [1]).array == [2])
+        #expect(try scope.tensor("conv_in.a", shape: [1]).array == [1])
+        #expect(try scope.tensor("conv_out.c", shape: [1]).array == [3])
+        #expect(weightsError { try scope.requireAllConsumed() }?.message.contains("\"conv_in.b\"") == true)
+        #expect(try scope.tensor("conv_in.b", shape: [1]).array == [2])
         try scope.requireAllConsumed()
     }
 
@@ -41,30 +43,35 @@ private func shardedWeights(
         "é.safetensors", "m-1.safetensors ", String(repeating: "m", count: 129) + ".safetensors", "m\\\\u0000.safetensors",
     ])
     func shardNamesArePlain(name: String) {
-        #expect(weightsError { _ = try shardedWeights(map: [("a", name)]) }?.code == .badPath)
+        #expect(weightsError { _ = try shardedWeights(map: [("conv_in.a", name)]) }?.code == .badPath)
     }
 
     @Test func indexAndShardsAgreeBothWays() {
         // A tensor of a shard that the index does not name.
         #expect(
-            weightsError { _ = try shardedWeights(map: [("a", "m-1.safetensors"), ("c", "m-2.safetensors")]) }?.code
+            weightsError {
+                _ = try shardedWeights(map: [("conv_in.a", "m-1.safetensors"), ("conv_out.c", "m-2.safetensors")])
+            }?.code
                 == .malformed)
         // A tensor of the index that no shard holds.
-        let extra = [("a", "m-1.safetensors"), ("b", "m-1.safetensors"), ("c", "m-2.safetensors"), ("d", "m-2.safetensors")]
+        let extra = [
+            ("conv_in.a", "m-1.safetensors"), ("conv_in.b", "m-1.safetensors"), ("conv_out.c", "m-2.safetensors"),
+            ("d", "m-2.safetensors"),
+        ]
         #expect(weightsError { _ = try shardedWeights(map: extra) }?.code == .missingTensor)
         // A tensor in another shard than the index says.
-        let moved = [("a", "m-1.safetensors"), ("b", "m-2.safetensors"), ("c", "m-2.safetensors")]
+        let moved = [("conv_in.a", "m-1.safetensors"), ("conv_in.b", "m-2.safetensors"), ("conv_out.c", "m-2.safetensors")]
         #expect(weightsError { _ = try shardedWeights(map: moved) }?.code == .malformed)
         // A tensor in two shards.
-        let twice = safetensors([f32("c", [3], shape: [1]), f32("a", [1], shape: [1])])
+        let twice = safetensors([f32("conv_out.c", [3], shape: [1]), f32("conv_in.a", [1], shape: [1])])
         #expect(weightsError { _ = try shardedWeights(files: ["unet/m-2.safetensors": twice]) }?.code == .malformed)
         #expect(weightsError { _ = try shardedWeights(files: ["unet/m-2.safetensors": nil]) }?.code == .notFound)
     }
 
     @Test(arguments: [
-        "[]", "{}", "{\"weight_map\":[]}", "{\"weight_map\":{}}", "{\"weight_map\":{\"a\":1}}",
-        "{\"weight_map\":{\"a\":\"m-1.safetensors\",",
-        "{\"weight_map\":{\"a\":\"m-1.safetensors\",\"a\":\"m-1.safetensors\"}}",
+        "[]", "{}", "{\"weight_map\":[]}", "{\"weight_map\":{}}", "{\"weight_map\":{\"conv_in.a\":1}}",
+        "{\"weight_map\":{\"conv_in.a\":\"m-1.safetensors\",",
+        "{\"weight_map\":{\"conv_in.a\":\"m-1.safetensors\",\"conv_in.a\":\"m-1.safetensors\"}}",
         "{\"weight_map\":{\"\u{E9}\":\"m-1.safetensors\",\"e\u{301}\":\"m-1.safetensors\"}}",
     ])
     func badIndexesAreRefused(text: String) {
@@ -78,13 +85,13 @@ private func shardedWeights(
 
     @Test(arguments: 0..<4) func damagedIndexesAreRefusedOrRead(seed: UInt64) throws {
         let index =
-            #"{"metadata":{"total_size":12},"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors","c":"m-2.safetensors"}}"#
+            #"{"metadata":{"total_size":12},"weight_map":{"conv_in.a":"m-1.safetensors","conv_in.b":"m-1.safetensors","conv_out.c":"m-2.safetensors"}}"#
         var generator = SeededGenerator(seed: seed)
         var refused = 0
         for _ in 0..<500 {
             do {
                 let scope = try shardedWeights(index: Mutation.mutate(Array(index.utf8), using: &generator))
-                #expect(try scope.tensor("a", shape: [1]).array == [1])
+                #expect(try scope.tensor("conv_in.a", shape: [1]).array == [1])
             } catch is WeightsError { refused += 1 }
         }
         #expect(refused > 250 && refused < 500)

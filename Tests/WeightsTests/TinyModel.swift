@@ -65,8 +65,10 @@ enum TinyModel {
         Numbers(textQ + ".weight", [3, 3], seed: 8), Numbers(textOut + ".weight", [3, 3], seed: 9),
     ]
 
-    /// - Parameter two: with a second text encoder, as SDXL has.
-    static func source(two: Bool = false) -> ModelSource {
+    /// - Parameters:
+    ///   - two: with a second text encoder, as SDXL has.
+    ///   - secondText: its tensors.
+    static func source(two: Bool = false, secondText: [Numbers] = text) -> ModelSource {
         let blocks =
             #""down_block_types":["CrossAttnDownBlock2D"],"up_block_types":["CrossAttnUpBlock2D"],"layers_per_block":1"#
         let configuration = two ? "{\(blocks),\"addition_embed_type\":\"text_time\"}" : "{\(blocks)}"
@@ -85,7 +87,7 @@ enum TinyModel {
         }
         if two {
             files["text_encoder_2/config.json"] = Array("{}".utf8)
-            files["text_encoder_2/model.safetensors"] = Numbers.file(text)
+            files["text_encoder_2/model.safetensors"] = Numbers.file(secondText)
         }
         return .embedded(name: "tiny", files: files.mapValues(permanent))
     }

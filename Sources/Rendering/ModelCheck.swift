@@ -1,0 +1,51 @@
+import DiffusionModels
+import TensorCore
+import Weights
+
+/// Whether the networks of a model can be built: every tensor is there with its shape, and nothing inside of them is left over.
+/// The heads of the files tell, before anything is computed and where the user is, not hours later on a worker.
+struct ModelCheck {
+    /// What is left out because the user asked for it.
+    private(set) var notes: [String] = []
+
+    /// - Throws: `.badModel` that names the tensor.
+    init(_ source: ModelSource, _ parts: ModelParts) throws(RenderError) {
+        guard source.hasWeights else { return }
+        let context = ComputeContext.forShapes()
+        func weights(_ component: String) throws(RenderError) -> WeightScope {
+            try RenderError.model(source) { try source.weights(component: component).shapesOnly }
+        }
+        let unet = try weights("unet")
+        _ = try RenderError.model(source) { try UNet(unet, configuration: parts.unet, context: context) }
+        note(unet, [])
+        let vae = try weights("vae")
+        _ = try RenderError.model(source) { try VAEDecoder(vae, configuration: parts.vae, context: context) }
+        // A decoder alone makes pictures; that there is no encoder is said where one is needed.
+        if vae.contains("encoder.conv_in.weight") {
+            _ = try RenderError.model(source) { try VAEEncoder(vae, configuration: parts.vae, context: context) }
+            note(vae, [])
+        }
+        for (component, configuration) in zip(ModelParts.textEncoders, parts.texts) {
+            let text = try weights(component)
+            _ = try RenderError.model(source) { try CLIPTextModel(text, configuration: configuration, context: context) }
+            note(text, CLIPTextModel.ignoredTensors)
+        }
+    }
+
+    /// To be called when the network was built: it has taken all that it knows.
+    private mutating func note(_ weights: WeightScope, _ ignored: [String]) {
+        if let left = weights.unknownNote(ignoring: ignored) { notes.append(left) }
+    }
+}
+
+extension ModelParts {
+    /// Keys of the configurations that mean nothing here, a sentence for each file.
+    var unknownKeyNotes: [String] {
+        [("unet/config.json", unet.unknownKeys), ("vae/config.json", vae.unknownKeys)].compactMap { file, keys in
+            guard !keys.isEmpty else { return nil }
+            let names = keys.prefix(5).map { "\"\($0.prefix(60))\"" }.joined(separator: ", ")
+            let more = keys.count > 5 ? " and \(keys.count - 5) more" : ""
+            return "\(file) has settings that mean nothing to the network and are ignored: \(names)\(more)"
+        }
+    }
+}

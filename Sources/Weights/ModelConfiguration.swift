@@ -1,0 +1,150 @@
+public import StrictJSON
+
+/// A model's configuration as pictures are made with it: what its files say, with what diffusers repairs in the files of old
+/// models. All that reads a model's configuration reads it here.
+///
+/// The repairs are those that diffusers' pipelines of Stable Diffusion 1 and 2 make when they load a folder
+/// (`pipelines/stable_diffusion/pipeline_stable_diffusion.py` and `…_inpaint.py`, 0.42.1): `steps_offset` is 1 and
+/// `clip_sample` false, whatever the scheduler's file says; for models for inpainting `skip_prk_steps` is true; a `sample_size`
+/// below 64 is 64 where `_diffusers_version` is below 0.9.0. Beyond that, the native size of a U-Net with the published width
+/// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. Models of other families
+/// are taken as they are.
+public struct ModelConfiguration: Sendable {
+    public let family: CheckpointFamily
+    /// `unet/config.json`
+    public let unet: JSONValue
+    /// `vae/config.json`
+    public let vae: JSONValue
+    /// `scheduler/scheduler_config.json`
+    public let scheduler: JSONValue
+    /// What was repaired: a sentence each, without a full stop.
+    public let notes: [String]
+
+    /// Throws what is wrong with the files as JSON. What stands in them is checked where it is used.
+    public init(_ source: ModelSource) throws(WeightsError) {
+        let schedulerFile = "scheduler/scheduler_config.json"
+        let (unet, scheduler) = (try source.json("unet/config.json"), try source.json(schedulerFile))
+        family = CheckpointFamily(unet: unet)
+        vae = try source.json("vae/config.json")
+        var notes: [String] = []
+        let repairs = SchedulerRepairs(scheduler, isInpainting: (unet["in_channels"]?.intValue ?? 4) > 4)
+        if family == .stableDiffusionXL {
+            self.scheduler = scheduler
+        } else {
+            self.scheduler = repairs.repaired
+            notes += repairs.note.map { ["\(schedulerFile): \($0)"] } ?? []
+        }
+        let size = NativeSize(unet, family, predictsVelocity: ModelMarks.prediction(scheduler) == .velocity)
+        self.unet = size.repaired
+        notes += size.note.map { ["unet/config.json: \($0)"] } ?? []
+        self.notes = notes
+    }
+}
+
+/// What diffusers' pipelines of Stable Diffusion 1 and 2 change in a scheduler's configuration.
+private struct SchedulerRepairs {
+    let repaired: JSONValue
+    /// nil where nothing is changed that this scheduler reads.
+    let note: String?
+
+    init(_ scheduler: JSONValue, isInpainting: Bool) {
+        var changes: [String] = []
+        if (scheduler["steps_offset"] ?? 0).doubleValue != 1 { changes.append("steps_offset is taken for 1") }
+        let name = scheduler["_class_name"]?.stringValue ?? ""
+        let clips = scheduler["clip_sample"].map { $0.boolValue == true } ?? ["DDIMScheduler", "DDPMScheduler"].contains(name)
+        if clips { changes.append("clip_sample is taken for false") }
+        var repaired = scheduler.setting(["steps_offset": 1, "clip_sample": false])
+        if isInpainting {
+            let warmsUp = scheduler["skip_prk_steps"].map { $0.boolValue == false } ?? (name == "PNDMScheduler")
+            if warmsUp { changes.append("skip_prk_steps is taken for true") }
+            repaired = repaired.setting(["skip_prk_steps": true])
+        }
+        self.repaired = repaired
+        note = changes.isEmpty ? nil : changes.joined(separator: ", ") + ", as diffusers does with models of this family"
+    }
+}
+
+/// The latent side that a U-Net was trained at.
+private struct NativeSize {
+    let repaired: JSONValue
+    let note: String?
+
+    /// The side that diffusers, and everybody, knows Stable Diffusion by.
+    private static let smallest = 64
+
+    init(_ unet: JSONValue, _ family: CheckpointFamily, predictsVelocity: Bool) {
+        let isPublished = NativeSize.hasPublishedShape(unet, family)
+        let said = NativeSize.side(unet)
+        let published = PublishedConfiguration.nativeSize(family, predictsVelocity: predictsVelocity) / 8
+        let isXL = family == .stableDiffusionXL
+        var side = said
+        var reason = ""
+        if said == nil, unet["sample_size"] ?? .null == .null, isPublished {
+            (side, reason) = (published, "says nothing of the native size")
+        } else if let said, said < NativeSize.smallest, !isXL, NativeSize.isOld(unet) {
+            (side, reason) = (NativeSize.smallest, "of an old version says sample_size \(said), as files of that time do")
+        } else if let said, said < NativeSize.smallest, !isXL, isPublished {
+            (side, reason) = (
+                NativeSize.smallest, "says sample_size \(said), and no U-Net of this shape was made for so little"
+            )
+        }
+        guard let side, side != said else {
+            (repaired, note) = (unet, nil)
+            return
+        }
+        repaired = unet.setting(.object(JSONObject("sample_size", .integer(Int64(side)))))
+        note = "the file \(reason): the native size is taken for \(side * 8) px"
+    }
+
+    /// The side of a square; nil for anything else.
+    private static func side(_ unet: JSONValue) -> Int? {
+        let value = unet["sample_size"]
+        if let side = value?.intValue { return side }
+        guard let sides = value?.arrayValue?.map(\.intValue), sides.count == 2, sides[0] == sides[1] else { return nil }
+        return sides[0]
+    }
+
+    /// Whether width and depth are those of the published U-Nets. What a file leaves out is diffusers' default, that of Stable
+    /// Diffusion 1.
+    private static func hasPublishedShape(_ unet: JSONValue, _ family: CheckpointFamily) -> Bool {
+        let channels = unet["block_out_channels"]?.arrayValue?.map(\.intValue) ?? [320, 640, 1280, 1280]
+        let layers = (unet["layers_per_block"] ?? 2).intValue
+        return layers == 2 && channels == (family == .stableDiffusionXL ? [320, 640, 1280] : [320, 640, 1280, 1280])
+    }
+
+    /// Whether the file was written by diffusers before 0.9.0, as Python's `packaging` compares the numbers of a version.
+    private static func isOld(_ unet: JSONValue) -> Bool {
+        guard let version = unet["_diffusers_version"]?.stringValue else { return false }
+        let numbers = version.split(separator: ".", omittingEmptySubsequences: false).prefix(2).map { Int($0) }
+        guard let major = numbers.first ?? nil else { return false }
+        return major == 0 && (numbers.count < 2 || (numbers[1] ?? .max) < 9)
+    }
+}
+
+extension ModelSource {
+    /// What people should know of how the model's files were read: a sentence each, without a full stop. Opens the heads of all
+    /// weight files.
+    ///
+    /// Throws what is wrong with the files.
+    public func notes() throws(WeightsError) -> [String] {
+        var notes = markNotes
+        if let assumedPrediction {
+            notes.append(
+                "the checkpoint does not say what its U-Net predicts: \(assumedPrediction.rawValue) is assumed, and a base model needs "
+                    + "--prediction-type epsilon")
+        }
+        if let left = try PipelineClass(self)?.leftOut {
+            notes.append(
+                "\(name) is made for a pipeline with \(left), which is left out: the picture is that of the base model")
+        }
+        notes += try ModelConfiguration(self).notes
+        var leftovers = leftovers.isEmpty ? [] : [(name, leftovers)]
+        let components = try ModelIdentity.components(of: self)
+        for component in ModelIdentity.weightComponents where components.contains(component) {
+            let stored = try storedComponent(component)
+            if !stored.leftovers.isEmpty { leftovers.append((stored.name, stored.leftovers)) }
+        }
+        for (place, names) in leftovers { notes.append("\(place) holds \(listed(names)) that no part of the model asks for") }
+        return notes
+    }
+}

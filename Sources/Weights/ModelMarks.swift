@@ -1,0 +1,193 @@
+import StrictJSON
+import TensorCore
+
+/// What a file of weights says of its model beside the weights: marks that trainers leave as tensors, and the entries of
+/// Stability AI's ModelSpec in the metadata.
+///
+/// **Precedence.** Of everything that is known about a model in several ways, an option of the user counts first, then the
+/// file's own mark, then the configuration, then the default of the published model. README.md has the table.
+struct ModelMarks: Equatable {
+    /// Mean and standard deviation of the latents, by channel: the mark of EDM training (Playground v2.5).
+    struct LatentStatistics: Equatable {
+        let mean: [Float]
+        let deviation: [Float]
+    }
+
+    /// What the U-Net predicts.
+    var prediction: UNetPrediction?
+    /// What the number of training steps hints at; weaker than any configuration.
+    var likelyPrediction: UNetPrediction?
+    /// Native side in pixels.
+    var resolution: Int?
+    /// Whether the betas were rescaled to a last step of pure noise.
+    var hasZeroSNR = false
+    var latentStatistics: LatentStatistics?
+
+    /// No marks.
+    init() {}
+
+    /// Throws `.malformed` for statistics of latents that cannot be.
+    init(_ file: SafetensorsFile) throws(WeightsError) {
+        prediction = ModelMarks.prediction(file)
+        likelyPrediction = ModelMarks.steps(file) == ModelMarks.stepsOfBase ? .epsilon : nil
+        resolution = ModelMarks.resolution(file)
+        hasZeroSNR = file.tensors["ztsnr"] != nil
+        latentStatistics = try ModelMarks.statistics(file)
+    }
+
+    /// The marks of several files of one network: of each kind the first that is there.
+    init(_ files: [SafetensorsFile]) throws(WeightsError) {
+        for file in files {
+            let marks = try ModelMarks(file)
+            prediction = prediction ?? marks.prediction
+            resolution = resolution ?? marks.resolution
+            hasZeroSNR = hasZeroSNR || marks.hasZeroSNR
+            latentStatistics = latentStatistics ?? marks.latentStatistics
+        }
+    }
+
+    /// Steps of training of Stable Diffusion 2.0 base, by which diffusers knows its file and fine-tunes of it.
+    private static let stepsOfBase = 875_000
+
+    /// The tensor `v_pred` counts more than the metadata, which merging programs copy from one of the merged files.
+    private static func prediction(_ file: SafetensorsFile) -> UNetPrediction? {
+        if file.tensors["v_pred"] != nil { return .velocity }
+        switch file.metadata["modelspec.prediction_type"]?.lowercased() {
+        case "epsilon", "eps": return .epsilon
+        case "v", "v_prediction", "v-prediction": return .velocity
+        default: break
+        }
+        switch file.metadata["modelspec.architecture"]?.lowercased() {
+        case "stable-diffusion-v2-768-v": return .velocity
+        case "stable-diffusion-v2-512": return .epsilon
+        default: return nil
+        }
+    }
+
+    /// The number of training steps, where it is one whole number.
+    private static func steps(_ file: SafetensorsFile) -> Int? {
+        guard let stored = file.tensors["global_step"], stored.count == 1, !stored.elementType.isFloatingPoint else {
+            return nil
+        }
+        return (try? file.integers("global_step"))?.first
+    }
+
+    /// `768x768` or `768`; other forms, and sides that no latent has, are not a hint.
+    private static func resolution(_ file: SafetensorsFile) -> Int? {
+        guard let text = file.metadata["modelspec.resolution"] else { return nil }
+        let sides = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+        guard (1...2).contains(sides.count), let side = sides.first ?? nil, sides.allSatisfy({ $0 == side }),
+            (64...4096).contains(side), side % 64 == 0
+        else { return nil }
+        return side
+    }
+
+    private static func statistics(_ file: SafetensorsFile) throws(WeightsError) -> LatentStatistics? {
+        guard file.tensors["edm_mean"] != nil || file.tensors["edm_std"] != nil else { return nil }
+        let broken = WeightsError(
+            .malformed, "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
+        guard file.tensors["edm_mean"]?.count == 4, file.tensors["edm_std"]?.count == 4 else { throw broken }
+        let (mean, deviation) = (try file.tensor("edm_mean").array, try file.tensor("edm_std").array)
+        guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else { throw broken }
+        return LatentStatistics(mean: mean, deviation: deviation)
+    }
+}
+
+// MARK: - Marks over a configuration
+
+extension ModelMarks {
+    /// Schedulers of diffusers that can begin with pure noise.
+    private static let zeroSNRClasses: Set<String> = [
+        "DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler",
+        "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
+    ]
+
+    /// A scheduler's configuration with what the marks say. A configuration that says so already stays as it is.
+    ///
+    /// - Parameter option: what the user says that the U-Net predicts, which counts more than the mark.
+    func scheduler(_ base: JSONValue, _ family: CheckpointFamily, option: UNetPrediction?) -> JSONValue {
+        var scheduler = base
+        let isEDM = base["_class_name"]?.stringValue?.hasPrefix("EDM") ?? false
+        if latentStatistics != nil, !isEDM { scheduler = PublishedConfiguration.edmScheduler }
+        if let wanted = option ?? prediction, wanted != ModelMarks.prediction(scheduler) {
+            scheduler = scheduler.setting(.object(JSONObject("prediction_type", .string(wanted.rawValue))))
+        }
+        // A last step of pure noise says nothing to a U-Net that predicts noise.
+        guard hasZeroSNR, ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
+        if scheduler["rescale_betas_zero_snr"]?.boolValue == true { return scheduler }
+        let own = scheduler["_class_name"]?.stringValue ?? ""
+        let able = family == .stableDiffusionXL ? "EulerDiscreteScheduler" : "DDIMScheduler"
+        // Pure noise can only be met when the first step taken is that one.
+        return scheduler.setting([
+            "_class_name": .string(ModelMarks.zeroSNRClasses.contains(own) ? own : able), "rescale_betas_zero_snr": true,
+            "timestep_spacing": "trailing",
+        ])
+    }
+
+    /// What is said of marks that have no meaning with a scheduler's configuration.
+    func meaninglessNote(_ scheduler: JSONValue) -> String? {
+        guard hasZeroSNR, ModelMarks.prediction(scheduler) != .velocity else { return nil }
+        return "the file's mark ztsnr, a last step of pure noise, has no meaning for a U-Net that predicts noise"
+    }
+
+    /// What a scheduler's configuration says that the U-Net predicts; epsilon where it says nothing, nil for anything else.
+    static func prediction(_ scheduler: JSONValue) -> UNetPrediction? {
+        guard let value = scheduler["prediction_type"], !value.isNull else { return .epsilon }
+        return value.stringValue.flatMap { UNetPrediction(rawValue: $0) }
+    }
+
+    /// An autoencoder's configuration with the marks' statistics of latents.
+    func vae(_ base: JSONValue) -> JSONValue {
+        guard let latentStatistics else { return base }
+        // The shortest decimals that read back as the stored numbers, as the published configuration has them.
+        func list(_ values: [Float]) -> JSONValue { .array(values.map { .number(Double($0.description) ?? Double($0)) }) }
+        func floats(_ key: String) -> [Float]? { base[key]?.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } } }
+        if floats("latents_mean") == latentStatistics.mean, floats("latents_std") == latentStatistics.deviation { return base }
+        return base.setting([
+            "scaling_factor": 0.5, "latents_mean": list(latentStatistics.mean), "latents_std": list(latentStatistics.deviation),
+        ])
+    }
+
+    /// A U-Net's configuration with the marks' native size.
+    func unet(_ base: JSONValue) -> JSONValue {
+        guard let resolution, base["sample_size"]?.intValue != resolution / 8 else { return base }
+        return base.setting(.object(JSONObject("sample_size", .integer(Int64(resolution / 8)))))
+    }
+}
+
+extension ModelSource {
+    /// This model with what its files' marks say instead of what its configuration says.
+    ///
+    /// - Parameter prediction: what the user says that the U-Net predicts.
+    func marked(_ marks: ModelMarks, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
+        guard marks != ModelMarks() else { return self }
+        let (unetFile, vaeFile, schedulerFile) = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
+        let (unet, vae, scheduler) = (try json(unetFile), try json(vaeFile), try json(schedulerFile))
+        for (file, content) in [(unetFile, unet), (vaeFile, vae), (schedulerFile, scheduler)] where content.objectValue == nil {
+            throw WeightsError(
+                .malformed, "\(location(of: file)) holds \(content.kindName), not an object; download it again.")
+        }
+        let wanted = marks.scheduler(scheduler, CheckpointFamily(unet: unet), option: prediction)
+        var marked = try replacing(unetFile, with: marks.unet(unet)).replacing(vaeFile, with: marks.vae(vae))
+        marked = try marked.replacing(schedulerFile, with: wanted)
+        if prediction == nil, let said = marks.prediction, said != ModelMarks.prediction(scheduler) {
+            marked.markNotes.append(
+                "the file says that its U-Net predicts \(said.rawValue), which counts more than its configuration")
+        }
+        if let side = marks.resolution, marks.unet(unet) != unet {
+            marked.markNotes.append("the file says that it was trained at \(side) px, which counts more than its configuration")
+        }
+        if prediction != nil { marked.assumedPrediction = nil }
+        return marked
+    }
+
+    /// The marks in the files of a folder's U-Net. Files that are not there have none; that they are missing is said where they
+    /// are needed.
+    func unetMarks() throws(WeightsError) -> ModelMarks {
+        guard let paths = try existingWeightFiles(component: "unet") else { return ModelMarks() }
+        return try ModelMarks(
+            paths.files.map { path throws(WeightsError) in
+                try SafetensorsFile(content: content(path), name: location(of: path)).unwrapped("unet")
+            })
+    }
+}

@@ -1,0 +1,150 @@
+import Synchronization
+import TensorCore
+
+/// Where one tensor of a network lies in the files that hold it, which may name and shape it otherwise.
+struct TensorPiece: Sendable, Equatable {
+    /// Which of the component's files.
+    var file = 0
+    /// Its name in the file.
+    let key: String
+    /// Its shape as the network knows it.
+    let shape: [Int]
+    /// The rows of the stored tensor that it is; nil for all. Three matrices stored as one are an example.
+    var rows: Range<Int>?
+    /// Whether rows and columns are stored the other way round.
+    var isTransposed = false
+    /// Name of the number that all its values are multiplied by; nil for none.
+    var scale: String?
+}
+
+/// The tensors of one network by their paths in diffusers' naming, wherever they lie and whatever they are called there.
+struct StoredComponent: Sendable {
+    /// The component in messages: its folder, or the file.
+    let name: String
+    let files: [SafetensorsFile]
+    /// What stands for the file in the model's identity; nil for the files of a model's folder, which have paths.
+    let label: String?
+    let pieces: [String: TensorPiece]
+    /// Names that no part of a model asks for, sorted.
+    let leftovers: [String]
+
+    init(name: String, file: SafetensorsFile, label: String, pieces: [String: TensorPiece], leftovers: [String] = []) {
+        (self.name, files, self.label, self.pieces, self.leftovers) = (name, [file], label, pieces, leftovers.sorted())
+    }
+
+    /// The tensors of a component's own files, which are in diffusers' naming or, for an autoencoder, in LDM's.
+    ///
+    /// - Parameter component: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
+    /// - Throws: `.malformed` when two tensors are the same part of the network, and for scales without their weights.
+    init(_ component: String, files: [SafetensorsFile], name: String) throws(WeightsError) {
+        var pieces: [String: TensorPiece] = [:]
+        var leftovers: [String] = []
+        var unwrapped: [SafetensorsFile] = []
+        for (index, stored) in files.enumerated() {
+            let file = try stored.unwrapped(component)
+            let names = ComponentNames(component, file)
+            let scales = try WeightScales(file)
+            for (key, tensor) in file.tensors where !scales.handled.contains(key) {
+                guard let path = names.path(key), tensor.count > 0 else {
+                    if !ComponentNames.isHarmless(key) { leftovers.append(key) }
+                    continue
+                }
+                let piece = TensorPiece(
+                    file: index, key: key, shape: names.shape(path, tensor.shape), scale: scales.scale(of: key))
+                if let other = pieces.updateValue(piece, forKey: path) {
+                    throw WeightsError(
+                        .malformed,
+                        "\(name) holds \(quoted(other.key)) and \(quoted(key)), which are the same part of the model; remove one."
+                    )
+                }
+            }
+            unwrapped.append(file)
+        }
+        (self.name, self.files, label, self.pieces) = (name, unwrapped, nil, pieces)
+        self.leftovers = leftovers.sorted()
+    }
+}
+
+/// A component's weights as its files hold them. Nothing is copied before it is asked for.
+final class StoredWeights: WeightSource {
+    private let component: StoredComponent
+    private let taken = Mutex<Set<String>>([])
+    let ignoresUnknown: Bool
+
+    /// - Parameter ignoresUnknown: whether tensors that the network does not know are passed over.
+    init(_ component: StoredComponent, ignoresUnknown: Bool) {
+        (self.component, self.ignoresUnknown) = (component, ignoresUnknown)
+    }
+
+    var name: String { component.name }
+
+    func contains(_ path: String) -> Bool { component.pieces[path] != nil }
+
+    func shape(of path: String) -> [Int]? { component.pieces[path]?.shape }
+
+    func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
+        let piece = try piece(path, shape: shape)
+        let file = component.files[piece.file]
+        let stored = try file.tensor(piece.key, rows: piece.rows)
+        if let scale = piece.scale { stored.scale(by: try WeightScales.value(scale, in: file)) }
+        taken.withLock { _ = $0.insert(path) }
+        return piece.isTransposed ? StoredWeights.transposed(stored) : stored.reshaped(shape)
+    }
+
+    func check(_ path: String, shape: [Int]) throws(WeightsError) {
+        let piece = try piece(path, shape: shape)
+        try component.files[piece.file].requireFloatingPoint(piece.key)
+        if let scale = piece.scale { _ = try WeightScales.value(scale, in: component.files[piece.file]) }
+        taken.withLock { _ = $0.insert(path) }
+    }
+
+    private func piece(_ path: String, shape: [Int]) throws(WeightsError) -> TensorPiece {
+        let isFile = component.label != nil
+        guard let piece = component.pieces[path] else {
+            throw WeightsError(
+                .missingTensor,
+                "\(name) has no tensor \(isFile ? "for " : "")\(quoted(path)), which the model needs with shape \(shape); the file is "
+                    + "incomplete, or its configuration is another.")
+        }
+        guard StoredWeights.same(piece.shape, shape) else {
+            let other = piece.key == path ? "" : " as \(quoted(path))"
+            throw WeightsError(
+                .misshapenTensor,
+                "\(name): tensor \(quoted(piece.key)) has shape \(piece.shape)\(other); the model needs \(shape).")
+        }
+        return piece
+    }
+
+    func unusedPaths() -> [String] {
+        let taken = taken.withLock { $0 }
+        return component.pieces.keys.filter { !taken.contains($0) }.sorted()
+    }
+
+    /// Equal but for ones behind the second extent: a matrix and a 1×1 convolution hold the same numbers, and converters
+    /// write either.
+    private static func same(_ a: [Int], _ b: [Int]) -> Bool {
+        func trimmed(_ shape: [Int]) -> ArraySlice<Int> {
+            var shape = shape[...]
+            while shape.count > 2, shape.last == 1 { shape.removeLast() }
+            return shape
+        }
+        return trimmed(a) == trimmed(b)
+    }
+
+    /// A matrix with rows and columns exchanged.
+    private static func transposed(_ matrix: Tensor) -> Tensor {
+        let (rows, columns) = (matrix.shape[0], matrix.shape[1])
+        let result = Tensor(uninitialized: [columns, rows])
+        let (from, to) = (matrix.floats, result.floats)
+        for row in 0..<rows { for column in 0..<columns { to[column * rows + row] = from[row * columns + column] } }
+        return result
+    }
+}
+
+extension Tensor {
+    /// Multiplies every value.
+    fileprivate func scale(by factor: Float) {
+        let values = floats
+        for index in values.indices { values[index] *= factor }
+    }
+}
