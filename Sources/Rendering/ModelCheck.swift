@@ -7,6 +7,8 @@ import Weights
 struct ModelCheck {
     /// What is left out because the user asked for it.
     private(set) var notes: [String] = []
+    /// Whether the autoencoder has an encoder too. A decoder alone makes pictures, but none from another picture.
+    private(set) var hasEncoder = true
 
     /// - Throws: `.badModel` that names the tensor.
     init(_ source: ModelSource, _ parts: ModelParts) throws(RenderError) {
@@ -20,8 +22,8 @@ struct ModelCheck {
         note(unet, [])
         let vae = try weights("vae")
         _ = try RenderError.model(source) { try VAEDecoder(vae, configuration: parts.vae, context: context) }
-        // A decoder alone makes pictures; that there is no encoder is said where one is needed.
-        if vae.contains("encoder.conv_in.weight") {
+        hasEncoder = vae.hasUntaken(below: "encoder")
+        if hasEncoder {
             _ = try RenderError.model(source) { try VAEEncoder(vae, configuration: parts.vae, context: context) }
             note(vae, [])
         }

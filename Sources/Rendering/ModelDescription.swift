@@ -51,6 +51,8 @@ public struct ModelDescription: Sendable {
     public let family: ModelFamily
     /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
     public let inputChannels: Int
+    /// Whether the autoencoder can turn pictures into latents. Some models were published with the decoder alone.
+    let hasEncoder: Bool
     /// Whether the U-Net takes a mask and a masked picture beside the latent.
     public var isInpainting: Bool { inputChannels == 2 * latentChannels + 1 }
     /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
@@ -97,7 +99,9 @@ public struct ModelDescription: Sendable {
         hiDiffusionMaps = parts.unet.hiDiffusionMaps
         family = ModelFamily(parts, scheduler)
         try Self.check(source, scaleFactor: parts.vae.scale, encoders)
-        notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes + ModelCheck(source, parts).notes
+        let check = try ModelCheck(source, parts)
+        hasEncoder = check.hasEncoder
+        notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes + check.notes
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())
         recommended = isEmbedded ? .embedded : RecommendedSettings(family)

@@ -32,6 +32,7 @@ struct PlanResolution {
         let method = resolvedMethod
         try checkSettingsBelong(to: method)
         let passes = try PassResolution(self, method, sampler, source).passes()
+        try checkEncoder(passes)
         let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
         try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
         try checkHiDiffusionSettingsAreUsed(passes.flatMap(\.phaseInputs).filter(\.usesHiDiffusion))
@@ -68,13 +69,27 @@ struct PlanResolution {
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {
-        do {
-            return try Sampler(
-                model.scheduler, method: request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
-                eta: request.eta.map { Double($0.description) ?? Double($0) })
-        } catch {
-            throw RenderError(error.code == .badConfiguration ? .badModel : .invalidRequest, error.message)
-        }
+        try model.sampler(
+            request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
+            eta: request.eta.map { Double($0.description) ?? Double($0) })
+    }
+
+    /// A picture to start from, and a stage that is enlarged as a picture, go through the autoencoder's encoder.
+    private func checkEncoder(_ passes: [ResolvedPass]) throws(RenderError) {
+        guard !model.hasEncoder else { return }
+        let need: (what: String, cure: String)? = passes.lazy.compactMap { pass in
+            switch pass.pass.start {
+            case .noise: nil
+            case .source: ("a picture to start from", "leave the picture out")
+            case .enlarged(let upscaler, _):
+                upscaler.kernel == nil ? ("a stage that is enlarged as a picture", "choose the upscaler latent") : nil
+            }
+        }.first
+        guard let need else { return }
+        throw RenderError(
+            .badModel,
+            "The autoencoder of \(model.name) has a decoder alone, and \(need.what) needs its encoder: choose another autoencoder "
+                + "(--vae), or \(need.cure).")
     }
 
     /// Settings that the method would ignore are refused.

@@ -30,7 +30,7 @@ extension SchedulerConfiguration {
     func adapted(
         to method: SamplingMethod, isChosen: Bool, _ kind: NoiseScheduleKind
     ) throws(SamplerError) -> SchedulerConfiguration {
-        try checkFit(method)
+        try checkFit(method, isChosen: isChosen)
         var adapted = self
         if isChosen { adapted.solver.adapt(to: method) }
         guard kind != .automatic else { return adapted }
@@ -55,7 +55,8 @@ extension SchedulerConfiguration {
         return adapted
     }
 
-    private func checkFit(_ method: SamplingMethod) throws(SamplerError) {
+    /// - Parameter isChosen: whether the user chose the method; else what does not fit is the model's own contradiction.
+    private func checkFit(_ method: SamplingMethod, isChosen: Bool) throws(SamplerError) {
         if ownMethod.isEDM, !method.isEDM {
             throw SamplerError(
                 .badRequest,
@@ -70,7 +71,7 @@ extension SchedulerConfiguration {
         }
         if rescalesToZeroSNR, !method.allowsZeroSNR {
             throw SamplerError(
-                .badRequest,
+                isChosen ? .badRequest : .unsupported,
                 "The sampler \(method.rawValue) has no way to start at pure noise, as this model's schedule does (rescale_betas_zero_snr): "
                     + "choose ddim, euler or dpm++2m.")
         }

@@ -8,9 +8,12 @@ extension ModelStore {
     /// The files are read once for their hashes, and once more from where they are kept; those that the file system cannot
     /// share are copied. Importing the same model again under another name adds the name, and mends its damaged files.
     ///
-    /// Throws `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for files
-    /// that change meanwhile, and whatever is wrong with the model.
-    public func importModel(_ recipe: ModelRecipe, name: String) throws(WeightsError) -> StoredModel {
+    /// - Parameter check: looks at the model before anything is stored; whatever it throws ends the import.
+    /// - Throws: `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for files
+    ///   that change meanwhile, and whatever is wrong with the model.
+    public func importModel(
+        _ recipe: ModelRecipe, name: String, check: (ModelSource) throws -> Void = { _ in }
+    ) throws -> StoredModel {
         guard ModelStore.isName(name) else {
             throw WeightsError(
                 .badOption,
@@ -19,6 +22,7 @@ extension ModelStore {
         }
         let assembly = try ModelAssembly(recipe)
         let source = try assembly.source()
+        try check(source)
         let (manifest, contents) = try manifest(assembly, source)
         // Under the lock, because others clear folders whose own lock nobody holds.
         let session = try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in try ImportSession(incoming) }

@@ -96,17 +96,40 @@ public struct ModelStore: Sendable {
 
     /// Opens a model and verifies the content of all its files.
     ///
-    /// Throws `.malformed` that names the file whose content is not what was stored.
-    public func open(_ model: StoredModel) throws(WeightsError) -> ModelSource {
-        try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
-            try open(readManifest(model.identity), name: model.reference)
+    /// - Parameters:
+    ///   - prediction: counts more than the one that the model was imported with, and than all that its files say.
+    ///   - vae: the path of an autoencoder that replaces the model's own.
+    /// - Throws: `.malformed` that names the file whose content is not what was stored.
+    public func open(
+        _ model: StoredModel, prediction: UNetPrediction? = nil, vae: String? = nil, ignoresUnknownTensors: Bool = false
+    ) throws(WeightsError) -> ModelSource {
+        let part = try vae.map { path throws(WeightsError) in try ModelPart(path: path) }
+        return try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
+            let manifest = try readManifest(model.identity)
+            var assembly = try verifiedAssembly(manifest, name: model.reference)
+            let stored = try source(assembly, manifest, name: model.reference)
+            if prediction == nil, part == nil, !ignoresUnknownTensors { return stored }
+            // Put together anew as its files would be: what is decided about a model depends on these.
+            if let prediction { assembly.prediction = prediction }
+            if let part { assembly.vae = part }
+            assembly.ignoresUnknownTensors = ignoresUnknownTensors
+            return try assembly.source().renamed(model.reference)
         }
     }
 
+    /// The model of a manifest as it was imported, to see that the store can open it.
+    ///
     /// - Parameter known: files that are in the store under their hashes and have been read already.
     func open(
-        _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
+        _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes]
     ) throws(WeightsError) -> ModelSource {
+        try source(verifiedAssembly(manifest, name: name, known: known), manifest, name: name)
+    }
+
+    /// The files of a model, each with the content that its name says.
+    private func verifiedAssembly(
+        _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
+    ) throws(WeightsError) -> ModelAssembly {
         var contents: [StoreManifest.Part: [String: FileBytes]] = [:]
         for entry in manifest.files {
             let content: FileBytes
@@ -119,7 +142,14 @@ public struct ModelStore: Sendable {
             }
             contents[entry.part, default: [:]][entry.path] = content
         }
-        let source = try assembly(manifest, contents, name: name).source().renamed(name)
+        return try assembly(manifest, contents, name: name)
+    }
+
+    /// The model as it was imported.
+    private func source(
+        _ assembly: ModelAssembly, _ manifest: StoreManifest, name: String
+    ) throws(WeightsError) -> ModelSource {
+        let source = try assembly.source().renamed(name)
         guard try source.identity() == manifest.identity else {
             throw WeightsError(
                 .malformed,

@@ -89,6 +89,11 @@ public struct WeightScope: Sendable {
         return left.isEmpty ? nil : "\(source.name) holds \(listed(left)) that the model does not know, which are left out"
     }
 
+    /// Whether tensors below the place `child` of this one were never taken.
+    public func hasUntaken(below child: String) -> Bool {
+        source.unusedPaths().contains { $0.hasPrefix(fullPath(child) + ".") }
+    }
+
     /// Full paths of the tensors at or below this place that were never taken, sorted.
     private func unknown(ignoring: [String]) -> [String] {
         source.unusedPaths().filter { candidate in

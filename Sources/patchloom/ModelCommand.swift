@@ -30,17 +30,33 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        guard !checkpoint.ignoreUnknownTensors else {
-            throw CommandFailure(
-                .usage, "--ignore-unknown-tensors is not kept in the store: leave it out, and give it where the model is used.")
-        }
-        let recipe = try checkpoint.recipe(path)
-        let stored: StoredModel
-        do { stored = try ModelStore.standard().importModel(recipe, name: name) } catch { throw CommandFailure(error) }
+        let stored = try store(try checkpoint.recipe(path))
         if json {
             printJSON(describe(stored))
         } else {
             print("\(name): \(stored.identity.hex)")
+        }
+    }
+}
+
+extension ModelImportCommand {
+    /// A model that cannot be rendered with is refused here, not when somebody needs it.
+    private func store(_ recipe: ModelRecipe) throws(CommandFailure) -> StoredModel {
+        do {
+            return try ModelStore.standard().importModel(recipe, name: name) { source in
+                var view = ProgressView.suitable(quiet: false)
+                var notes = try ModelDescription(source: source.ignoringUnknownTensors(recipe.ignoresUnknownTensors)).notes
+                if recipe.ignoresUnknownTensors {
+                    notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
+                }
+                for note in notes { view.note("note: \(TerminalText.printable(note))") }
+            }
+        } catch let error as WeightsError {
+            throw CommandFailure(error)
+        } catch let error as RenderError {
+            throw CommandFailure(error)
+        } catch {
+            throw CommandFailure(.internalFault, "\(error)")
         }
     }
 }
@@ -106,6 +122,7 @@ struct ModelInspectCommand: ParsableCommand {
             object["notes"] = .array(model.notes.map { .string($0) })
             lines += [("clip skip", String(model.clipSkip)), ("renders as", model.family.title)]
             lines += model.notes.map { ("note", $0) }
+            try model.checkOwnSampler()
         } catch {
             refusal = error
             object["not_rendered"] = .string(error.message)

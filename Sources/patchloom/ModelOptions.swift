@@ -131,8 +131,8 @@ func open(_ reference: String, _ options: CheckpointOptions) throws(CommandFailu
                 "\(reference) is a stored model, which was imported with its own configuration: leave --model-config and --variant out."
             )
         }
-        return try store.open(stored).adjusted(vae: options.vae, prediction: recipe.prediction)
-            .ignoringUnknownTensors(options.ignoreUnknownTensors)
+        return try store.open(
+            stored, prediction: recipe.prediction, vae: options.vae, ignoresUnknownTensors: options.ignoreUnknownTensors)
     } catch let error as WeightsError {
         throw CommandFailure(error)
     } catch {

@@ -86,6 +86,53 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
+    /// What is decided about a model depends on what the user says of it: a stored model is put together with an option as its
+    /// files are.
+    @Test(arguments: [UNetPrediction.epsilon, .velocity], [nil, UNetPrediction.epsilon, .velocity])
+    func optionsMeanTheSameForStoredModels(option: UNetPrediction, imported: UNetPrediction?) throws {
+        try withStore { store, folder throws in
+            let marks = ["v_pred", "ztsnr"].map { FileTensor($0, "U8", [0], []) }
+            let plain = try SingleFiles.checkpoint(of: tiny1, .first)
+            var files: [(String, ModelRecipe)] = []
+            for (name, marks) in [("none", []), ("both", marks), ("snr", [marks[1]])] {
+                try folder.write("\(name).safetensors", FileTensor.file(plain + marks))
+                var recipe = ModelRecipe(path: folder.appendingPathComponent("\(name).safetensors").path)
+                recipe.configuration = tiny1.path
+                files.append((name, recipe))
+            }
+            files.append(("folder", ModelRecipe(path: tiny2.path)))
+            for (name, file) in files {
+                var recipe = file
+                recipe.prediction = imported
+                let stored = try store.importModel(recipe, name: "\(name)-\(imported?.rawValue ?? "own")")
+                recipe.prediction = option
+                let expected = try ModelSource.open(recipe)
+                let opened = try store.open(stored, prediction: option)
+                let path = "scheduler/scheduler_config.json"
+                #expect(try opened.json(path) == expected.json(path), "\(name)")
+                #expect(try opened.identity() == expected.identity(), "\(name)")
+                #expect(try opened.notes().count == expected.notes().count, "\(name)")
+                #expect(try store.open(stored).identity() == stored.identity, "\(name)")
+                recipe.vae = tiny2.path
+                #expect(
+                    try store.open(stored, prediction: option, vae: tiny2.path).identity()
+                        == ModelSource.open(recipe).identity(), "\(name)")
+            }
+        }
+    }
+
+    /// Nothing is left of an import that the caller's own look at the model ends.
+    @Test func importsEndWhereTheModelIsRefused() throws {
+        struct Refused: Error {}
+        try withStore { store, _ throws in
+            #expect(throws: Refused.self) {
+                try store.importModel(ModelRecipe(path: tiny1.path), name: "bad") { _ in throw Refused() }
+            }
+            #expect(try store.models().isEmpty)
+            #expect(blobs(store).isEmpty)
+        }
+    }
+
     @Test func removingDeletesWhatNobodyElseUses() throws {
         try withStore { store, _ throws in
             _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")

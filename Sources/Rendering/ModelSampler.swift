@@ -1,0 +1,30 @@
+import Samplers
+
+extension ModelDescription {
+    /// Throws as a request does that leaves the sampler and its steps to the model: a scheduler that is read may still ask for
+    /// what no sampler of this program does.
+    public func checkOwnSampler() throws(RenderError) {
+        _ = try sampler(nil, schedule: .automatic, steps: recommended.steps, eta: nil)
+    }
+
+    /// The sampler of a request.
+    ///
+    /// - Parameter method: nil takes the model's own scheduler.
+    /// - Throws: `.badModel` for what is wrong with the model's own scheduler, `.invalidRequest` for what the user chose.
+    func sampler(
+        _ method: SamplingMethod?, schedule: NoiseScheduleKind, steps: Int, eta: Double?
+    ) throws(RenderError) -> Sampler {
+        do {
+            return try Sampler(scheduler, method: method, schedule: schedule, steps: steps, eta: eta)
+        } catch {
+            let isModels =
+                switch error.code {
+                case .badConfiguration: true
+                case .unsupported: method == nil
+                case .badRequest: false
+                }
+            guard isModels else { throw RenderError(.invalidRequest, error.message) }
+            throw RenderError(.badModel, "\(name): \(error.message)")
+        }
+    }
+}
