@@ -55,8 +55,10 @@ let package = Package(
             cSettings: [.unsafeFlags(["-Wno-c23-extensions", "-Wall", "-Wextra", "-Werror"])]),
 
         // Leaves.
+        library("FileLinks"),
         library("StrictJSON"),
         library("ContentHash", ["COpenSSL"]),
+        library("FileSignatures"),
         library("RandomStreams"),
         library("Cluster"),
         library("ImageQuality"),
@@ -65,7 +67,9 @@ let package = Package(
 
         // Computing.
         library("TensorCore", ["CKernels", "COneDNN", "COpenBLAS", "CSystem"]),
-        library("Weights", ["TensorCore", "StrictJSON", "ContentHash", "CSystem", "EmbeddedModel"]),
+        library(
+            "Weights",
+            ["TensorCore", "StrictJSON", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures"]),
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
@@ -85,7 +89,7 @@ let package = Package(
         // Moving bytes.
         library("Messages", ["CSystem", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
-        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP"]),
+        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures"]),
         library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",
@@ -128,6 +132,7 @@ let package = Package(
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
         tests("RandomStreamsTests", ["RandomStreams", "StrictJSON", "TestSupport"]),
         tests("ContentHashTests", ["ContentHash"]),
+        tests("FileSignaturesTests", ["FileSignatures"]),
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests(
             "WeightsTests",

@@ -19,13 +19,13 @@ struct cjpeg_reader {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     jmp_buf failed;
+    jpeg_saved_marker_ptr next_app1;
     int max_scans;
+    bool has_data[MAX_COMPONENTS];  // components of which a scan was read
     uint8_t *row;  // one row of CMYK
     cjpeg_problem problem;
     char message[CJPEG_MESSAGE_SIZE];
 };
-
-static const char exif_mark[6] = "Exif\0";
 
 static cjpeg_reader *reader_of(j_common_ptr jpeg) { return jpeg->client_data; }
 
@@ -92,9 +92,17 @@ static void skip_source(j_decompress_ptr jpeg, long count) {
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
 
+/// Takes down whose lowest frequency the present scan holds.
+static void note_components(cjpeg_reader *reader) {
+    const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (jpeg->progressive_mode && jpeg->Ss != 0) return;
+    for (int i = 0; i < jpeg->comps_in_scan; i++) reader->has_data[jpeg->cur_comp_info[i]->component_index] = true;
+}
+
 /// Called for each row of blocks of each scan.
 static void on_progress(j_common_ptr jpeg) {
     cjpeg_reader *reader = reader_of(jpeg);
+    note_components(reader);
     if (reader->jpeg.input_scan_number <= reader->max_scans) return;
     char text[CJPEG_MESSAGE_SIZE];
     snprintf(text, sizeof(text), "more than %d passes over its pixels", reader->max_scans);
@@ -151,6 +159,7 @@ cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[
     jpeg_save_markers(&reader->jpeg, JPEG_APP0 + 1, 0xFFFF);
     jpeg_read_header(&reader->jpeg, TRUE);
     choose_output(reader);
+    reader->next_app1 = reader->jpeg.marker_list;
     return reader;
 }
 
@@ -158,16 +167,13 @@ uint32_t cjpeg_reader_width(const cjpeg_reader *reader) { return reader->jpeg.im
 
 uint32_t cjpeg_reader_height(const cjpeg_reader *reader) { return reader->jpeg.image_height; }
 
-void cjpeg_reader_exif(const cjpeg_reader *reader, const uint8_t **exif, size_t *length) {
-    *exif = NULL;
-    *length = 0;
-    for (jpeg_saved_marker_ptr marker = reader->jpeg.marker_list; marker; marker = marker->next) {
-        if (marker->marker != JPEG_APP0 + 1 || marker->data_length < sizeof(exif_mark)) continue;
-        if (memcmp(marker->data, exif_mark, sizeof(exif_mark)) != 0) continue;
-        *exif = marker->data + sizeof(exif_mark);
-        *length = marker->data_length - sizeof(exif_mark);
-        return;
-    }
+int cjpeg_reader_next_app1(cjpeg_reader *reader, const uint8_t **content, size_t *length) {
+    jpeg_saved_marker_ptr marker = reader->next_app1;
+    if (!marker) return 0;
+    *content = marker->data;
+    *length = marker->data_length;
+    reader->next_app1 = marker->next;
+    return 1;
 }
 
 /// `a * b / 255`, rounded.
@@ -184,9 +190,18 @@ static void convert_cmyk(const uint8_t *cmyk, uint8_t *rgb, size_t width) {
     }
 }
 
+/// Where the first scan does not hold everything, libjpeg has read all scans before the first row is asked for.
+static void check_components(cjpeg_reader *reader) {
+    if (!jpeg_has_multiple_scans(&reader->jpeg)) return;
+    for (int i = 0; i < reader->jpeg.num_components; i++) {
+        if (!reader->has_data[i]) fail(reader, CJPEG_DAMAGED, "the data of one of its colour components are missing");
+    }
+}
+
 static void read_rows(cjpeg_reader *reader, uint8_t *rgb) {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     jpeg_start_decompress(jpeg);
+    check_components(reader);
     size_t width = jpeg->output_width;
     if (jpeg->output_components == 4) reader->row = malloc(width * 4);
     if (jpeg->output_components == 4 && !reader->row) fail(reader, CJPEG_DAMAGED, "out of memory");

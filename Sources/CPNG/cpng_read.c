@@ -2,6 +2,8 @@
 
 #include <png.h>
 #include <setjmp.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ struct cpng_reader {
     const uint8_t *bytes;
     size_t size;
     size_t offset;
+    uint32_t channels;
     uint8_t *exif;
     size_t exif_length;
     char message[CPNG_MESSAGE_SIZE];
@@ -31,10 +34,19 @@ static const png_byte skipped_chunks[] =
 
 static const png_byte exif_chunk[] = "eXIf";
 
+/// A chunk whose name begins with a capital is one without which the picture cannot be shown (PNG specification, 5.4).
+static void refuse_if_critical(png_structp png, const png_byte *name) {
+    if (name[0] & 0x20) return;
+    char text[CPNG_MESSAGE_SIZE];
+    snprintf(text, sizeof(text), "it needs its chunk '%.4s', which is not known", (const char *)name);
+    png_error(png, text);
+}
+
 /// Called with chunks that libpng does not take apart itself, before or after the pixels. Keeps the first EXIF data; without
-/// memory for them the picture is one without.
-static int keep_exif(png_structp png, png_unknown_chunkp chunk) {
+/// memory for them the picture is one without. Returns 1: the chunk is done with, and libpng need not keep it.
+static int take_foreign_chunk(png_structp png, png_unknown_chunkp chunk) {
     cpng_reader *reader = png_get_user_chunk_ptr(png);
+    refuse_if_critical(png, chunk->name);
     if (memcmp(chunk->name, exif_chunk, 4) != 0 || reader->exif || chunk->size == 0) return 1;
     reader->exif = malloc(chunk->size);
     if (!reader->exif) return 1;
@@ -45,14 +57,15 @@ static int keep_exif(png_structp png, png_unknown_chunkp chunk) {
 
 static void set_limits(cpng_reader *reader, cpng_limits limits) {
     png_structp png = reader->png;
-    png_set_user_limits(png, limits.max_side, limits.max_side);
+    // The caller judges the size, before anything as large as a row is made.
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_chunk_cache_max(png, limits.max_chunks);
     png_set_chunk_malloc_max(png, limits.max_chunk_memory);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped_chunks, sizeof(skipped_chunks) / 5);
     // libpng's own reading of EXIF gives the whole file up where these data are spoilt; as an unknown chunk they harm nobody.
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_IF_SAFE, exif_chunk, 1);
-    png_set_read_user_chunk_fn(png, reader, keep_exif);
+    png_set_read_user_chunk_fn(png, reader, take_foreign_chunk);
 }
 
 /// The transformations are the same for every file; each does nothing where it does not apply.
@@ -68,10 +81,9 @@ static void read_header(cpng_reader *reader, cpng_limits limits) {
     set_limits(reader, limits);
     png_set_read_fn(reader->png, reader, supply);
     png_read_info(reader->png, reader->info);
-    set_transformations(reader->png, reader->info);
-    uint32_t channels = png_get_channels(reader->png, reader->info);
-    if (channels != 3 && channels != 4) png_error(reader->png, "its colour type cannot be made RGB");
-    if (png_get_bit_depth(reader->png, reader->info) != 8) png_error(reader->png, "its samples cannot be made 8 bits");
+    bool has_alpha = (png_get_color_type(reader->png, reader->info) & PNG_COLOR_MASK_ALPHA) != 0;
+    bool has_transparency = png_get_valid(reader->png, reader->info, PNG_INFO_tRNS) != 0;
+    reader->channels = has_alpha || has_transparency ? 4 : 3;
 }
 
 cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]) {
@@ -107,14 +119,22 @@ uint32_t cpng_reader_width(const cpng_reader *reader) { return png_get_image_wid
 
 uint32_t cpng_reader_height(const cpng_reader *reader) { return png_get_image_height(reader->png, reader->info); }
 
-uint32_t cpng_reader_channels(const cpng_reader *reader) { return png_get_channels(reader->png, reader->info); }
+uint32_t cpng_reader_channels(const cpng_reader *reader) { return reader->channels; }
+
+static void read_rows(cpng_reader *reader, png_bytepp rows, size_t row_bytes) {
+    set_transformations(reader->png, reader->info);
+    if (png_get_bit_depth(reader->png, reader->info) != 8 || png_get_rowbytes(reader->png, reader->info) != row_bytes) {
+        png_error(reader->png, "its samples cannot be made RGB of 8 bits");
+    }
+    png_read_image(reader->png, rows);
+    png_read_end(reader->png, reader->info);
+}
 
 int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]) {
     message[0] = 0;
     size_t height = cpng_reader_height(reader);
-    size_t row_bytes = png_get_rowbytes(reader->png, reader->info);
-    if (row_bytes != (size_t)cpng_reader_width(reader) * cpng_reader_channels(reader) || size / height != row_bytes ||
-        size % height != 0) {
+    size_t row_bytes = (size_t)cpng_reader_width(reader) * cpng_reader_channels(reader);
+    if (size / height != row_bytes || size % height != 0) {
         cpng_set_message(message, "the pixel buffer has another size than the picture");
         return -1;
     }
@@ -126,10 +146,7 @@ int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char m
     }
     for (size_t row = 0; row < height; row++) rows[row] = pixels + row * row_bytes;
     int failed = setjmp(png_jmpbuf(reader->png));
-    if (!failed) {
-        png_read_image(reader->png, rows);
-        png_read_end(reader->png, reader->info);
-    }
+    if (!failed) read_rows(reader, rows, row_bytes);
     free(rows);
     if (failed) cpng_set_message(message, reader->message);
     return failed ? -1 : 0;

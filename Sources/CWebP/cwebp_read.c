@@ -10,8 +10,6 @@ struct cwebp_reader {
     size_t size;
     WebPDemuxer *demuxer;
     WebPBitstreamFeatures features;
-    const uint8_t *exif;
-    size_t exif_length;
 };
 
 static void set_message(char *message, const char *text) { snprintf(message, CWEBP_MESSAGE_SIZE, "%s", text); }
@@ -36,14 +34,6 @@ static const char *open_problem(cwebp_reader *reader) {
     return status == VP8_STATUS_OK ? NULL : reason(status);
 }
 
-static void find_exif(cwebp_reader *reader) {
-    WebPChunkIterator chunk;
-    if (!WebPDemuxGetChunk(reader->demuxer, "EXIF", 1, &chunk)) return;
-    reader->exif = chunk.chunk.bytes;
-    reader->exif_length = chunk.chunk.size;
-    WebPDemuxReleaseChunkIterator(&chunk);
-}
-
 cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]) {
     message[0] = 0;
     cwebp_reader *reader = calloc(1, sizeof(cwebp_reader));
@@ -59,7 +49,6 @@ cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[
         cwebp_reader_close(reader);
         return NULL;
     }
-    find_exif(reader);
     return reader;
 }
 
@@ -71,9 +60,14 @@ uint32_t cwebp_reader_height(const cwebp_reader *reader) { return (uint32_t)read
 
 uint32_t cwebp_reader_channels(const cwebp_reader *reader) { return reader->features.has_alpha ? 4 : 3; }
 
-void cwebp_reader_exif(const cwebp_reader *reader, const uint8_t **exif, size_t *length) {
-    *exif = reader->exif;
-    *length = reader->exif_length;
+void cwebp_reader_chunk(const cwebp_reader *reader, const char kind[4], const uint8_t **content, size_t *length) {
+    *content = NULL;
+    *length = 0;
+    WebPChunkIterator chunk;
+    if (!WebPDemuxGetChunk(reader->demuxer, kind, 1, &chunk)) return;
+    *content = chunk.chunk.bytes;
+    *length = chunk.chunk.size;
+    WebPDemuxReleaseChunkIterator(&chunk);
 }
 
 int cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size, char message[CWEBP_MESSAGE_SIZE]) {

@@ -122,13 +122,18 @@ struct ConfigurationReader {
     }
 
     /// The key must be absent or have one of these values: the option behind it is not supported.
-    func require(_ key: String, _ allowed: JSONValue...) throws(ModelError) {
+    ///
+    /// - Parameter inLists: whether a list of such values means the same, one for each block or each axis.
+    func require(_ key: String, _ allowed: JSONValue..., inLists: Bool = false) throws(ModelError) {
         guard let value = object[key] else { return }
-        let same = allowed.contains { candidate in
-            if let a = candidate.doubleValue, let b = value.doubleValue { return a == b }
-            return candidate == value
+        func isAllowed(_ value: JSONValue) -> Bool {
+            allowed.contains { candidate in
+                if let a = candidate.doubleValue, let b = value.doubleValue { return a == b }
+                return candidate == value
+            }
         }
-        guard same else {
+        let list = inLists ? value.arrayValue ?? [] : []
+        guard isAllowed(value) || !list.isEmpty && list.allSatisfy(isAllowed) else {
             throw fault(key, "supported is only \(allowed.map(\.canonicalText).joined(separator: " or "))")
         }
     }

@@ -80,7 +80,8 @@ public struct UNetConfiguration: Sendable, Equatable {
         textWidth = try UNetConfiguration.textWidth(reader)
         normGroups = try reader.integer("norm_num_groups", default: 32)
         normEpsilon = try reader.positiveNumber("norm_eps", default: 1e-5)
-        usesLinearProjection = try reader.flag("use_linear_projection", default: false)
+        let isLinearNull = reader.value("use_linear_projection")?.isNull ?? false
+        usesLinearProjection = isLinearNull ? false : try reader.flag("use_linear_projection", default: false)
         flipSinToCos = try reader.flag("flip_sin_to_cos", default: true)
         frequencyShift = try reader.number("freq_shift", default: 0)
         added = try UNetConfiguration.addedConditioning(reader)
@@ -162,20 +163,20 @@ extension UNetConfiguration {
     private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
         try reader.require("_class_name", "UNet2DConditionModel")
         for key in [
-            "class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_dim",
+            "class_embed_type", "num_class_embeds", "encoder_hid_dim_type", "time_embedding_dim",
             "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "num_attention_heads", "cross_attention_norm",
             "quantization_config",
         ] {
             try reader.require(key, .null)
         }
-        for key in [
-            "center_input_sample", "class_embeddings_concat", "dual_cross_attention", "resnet_skip_time_act",
-            "only_cross_attention",
-        ] {
-            try reader.require(key, false)
+        // A projection from no numbers is none.
+        try reader.require("encoder_hid_dim", .null, 0)
+        for key in ["center_input_sample", "class_embeddings_concat", "dual_cross_attention", "resnet_skip_time_act"] {
+            try reader.require(key, false, .null)
         }
+        try reader.require("only_cross_attention", false, .null, inLists: true)
         for key in ["mid_block_scale_factor", "resnet_out_scale_factor", "downsample_padding"] { try reader.require(key, 1) }
-        for key in ["conv_in_kernel", "conv_out_kernel"] { try reader.require(key, 3) }
+        for key in ["conv_in_kernel", "conv_out_kernel"] { try reader.require(key, 3, inLists: true) }
         try reader.require("mid_block_only_cross_attention", .null, false)
         try reader.require("mid_block_type", "UNetMidBlock2DCrossAttn")
         try reader.require("time_embedding_type", "positional")

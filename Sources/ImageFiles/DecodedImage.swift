@@ -23,7 +23,7 @@ public struct DecodedImage: Sendable, Equatable {
 
     /// A picture as it lies in its file, which is turned upright here.
     init(stored: StoredPicture, text: [PNGText] = []) {
-        let orientation = Orientation(exif: stored.exif)
+        let orientation = Orientation(exif: stored.exif, xmp: stored.xmp)
         let size = orientation.swapsSides ? (stored.height, stored.width) : (stored.width, stored.height)
         (width, height) = size
         channels = stored.channels
@@ -32,7 +32,7 @@ public struct DecodedImage: Sendable, Equatable {
     }
 }
 
-/// The pixels of a file in the file's own order, and what it says in EXIF.
+/// The pixels of a file in the file's own order, and what it says in EXIF and XMP.
 struct StoredPicture {
     let width: Int
     let height: Int
@@ -40,4 +40,6 @@ struct StoredPicture {
     let pixels: [UInt8]
     /// Empty where the file has none.
     let exif: [UInt8]
+    /// Empty where the file has none.
+    let xmp: [UInt8]
 }

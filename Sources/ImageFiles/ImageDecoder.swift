@@ -1,6 +1,6 @@
 /// Reads the pictures of users: PNG, JPEG and WebP, recognised by their first bytes. The bytes may be hostile.
 ///
-/// A picture is turned upright as its EXIF data say. Colour profiles are not applied.
+/// A picture is turned upright as its EXIF data or its XMP packet say. Colour profiles are not applied.
 public enum ImageDecoder {
     /// Reads the picture in a file.
     ///

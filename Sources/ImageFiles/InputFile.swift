@@ -1,3 +1,4 @@
+import FileLinks
 import Glibc
 
 /// Reads whole files of bounded size.
@@ -28,20 +29,11 @@ enum InputFile {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor < 0 else { return descriptor }
         let number = errno
-        if [ENOENT, ELOOP].contains(number), let link = brokenLink(path) {
+        if [ENOENT, ENOTDIR, ELOOP].contains(number), let link = BrokenLink(on: path) {
             throw ImageFileError(
-                .notFound, "\(link) is a symbolic link that leads nowhere; give the path of a picture.", systemError: number)
+                .notFound, "\(link.explanation); mend the link, or give the path of a picture.", systemError: number)
         }
         throw failure(path, number)
-    }
-
-    /// The first part of a path that is a link without an end; nil where there is none.
-    private static func brokenLink(_ path: String) -> String? {
-        var status = stat()
-        let slashes = path.indices.filter { path[$0] == "/" && $0 != path.startIndex }
-        return (slashes + [path.endIndex]).map { String(path[..<$0]) }.first { part in
-            lstat(part, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK && stat(part, &status) != 0
-        }
     }
 
     /// The first `count` bytes: fewer when the file has been cut meanwhile, which the decoder reports.

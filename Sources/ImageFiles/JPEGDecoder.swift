@@ -14,25 +14,34 @@ enum JPEGDecoder {
         defer { cjpeg_reader_close(reader) }
         let (width, height) = (Int(cjpeg_reader_width(reader)), Int(cjpeg_reader_height(reader)))
         let size = try limits.decodedBytes(width: width, height: height, channels: 3, name: name)
-        let exif = exif(reader)
+        let (exif, xmp) = metadata(reader)
         var status: Int32 = 0
         let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
             buffer.initialize(repeating: 0)
             status = cjpeg_reader_pixels(
-                reader, buffer.baseAddress, size, Int32(clamping: limits.scansMax), &message, &problem)
+                reader, buffer.baseAddress, size, Int32(clamping: limits.scans(pixels: width * height)), &message, &problem)
             count = size
         }
         guard status == 0 else { throw failure(problem, CMessage.text(message), name) }
         return DecodedImage(
-            stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif))
+            stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif, xmp: xmp))
     }
 
-    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+    /// EXIF data, which are longer than a marker now and then and go on in the next one, and the last XMP packet, as in Pillow.
+    private static func metadata(_ reader: OpaquePointer) -> (exif: [UInt8], xmp: [UInt8]) {
+        let exifMark = Array("Exif\0\0".utf8)
+        let xmpMark = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
+        var exif: [UInt8] = []
+        var xmp: [UInt8] = []
         var start: UnsafePointer<UInt8>?
         var length = 0
-        cjpeg_reader_exif(reader, &start, &length)
-        return Array(UnsafeBufferPointer(start: start, count: length))
+        while cjpeg_reader_next_app1(reader, &start, &length) != 0 {
+            let content = UnsafeBufferPointer(start: start, count: length)
+            if content.starts(with: exifMark) { exif += content.dropFirst(exifMark.count) }
+            if content.starts(with: xmpMark) { xmp = Array(content.dropFirst(xmpMark.count)) }
+        }
+        return (exif, xmp)
     }
 
     private static func failure(_ problem: cjpeg_problem, _ reason: String, _ name: String) -> ImageFileError {

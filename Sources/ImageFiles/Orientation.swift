@@ -1,4 +1,4 @@
-/// How a camera was held when it took a picture, as EXIF says it: what must be done to see the picture upright.
+/// How a camera was held when it took a picture, in the numbers of EXIF: what must be done to see the picture upright.
 enum Orientation: Int, CaseIterable {
     case upright = 1
     case mirrored = 2
@@ -13,27 +13,10 @@ enum Orientation: Int, CaseIterable {
     /// Whether the upright picture is as wide as the stored one is high.
     var swapsSides: Bool { rawValue >= 5 }
 
-    /// The orientation in EXIF data: a TIFF header and its first directory. The data may be hostile; whatever is not as the
-    /// standard says (tag 0x0112, one SHORT from 1 to 8) counts as upright, as in browsers.
-    init(exif: [UInt8]) {
-        self = Self.read(TIFFBytes(exif)) ?? .upright
-    }
-
-    private static func read(_ tiff: TIFFBytes?) -> Orientation? {
-        let short = 3
-        guard let tiff, let directory = tiff.number(at: 4, bytes: 4), let count = tiff.number(at: directory, bytes: 2) else {
-            return nil
-        }
-        for entry in 0..<count {
-            let place = directory + 2 + 12 * entry
-            guard let tag = tiff.number(at: place, bytes: 2) else { return nil }
-            guard tag == 0x0112 else { continue }
-            guard tiff.number(at: place + 2, bytes: 2) == short, tiff.number(at: place + 4, bytes: 4) == 1,
-                let value = tiff.number(at: place + 8, bytes: 2)
-            else { return nil }
-            return Orientation(rawValue: value)
-        }
-        return nil
+    /// What a file says: its EXIF data before its XMP packet, which counts where EXIF says nothing of the orientation; each
+    /// empty where the file has none. Both may be hostile: what is not as their standards say counts as upright.
+    init(exif: [UInt8], xmp: [UInt8]) {
+        self = EXIFOrientation.read(exif) ?? XMPOrientation.read(xmp) ?? .upright
     }
 
     /// The pixels of a stored picture in the order of the upright one.
@@ -73,31 +56,5 @@ enum Orientation: Int, CaseIterable {
         case .transversed: (last, -width, -1)
         case .needsLeftTurn: (width - 1, width, -1)
         }
-    }
-}
-
-/// Numbers in a TIFF structure, which says itself in which order their bytes are.
-private struct TIFFBytes {
-    private let bytes: ArraySlice<UInt8>
-    private let isBigEndian: Bool
-
-    /// nil for what does not begin as TIFF does. The mark that JPEG puts before it may be there in other formats too.
-    init?(_ exif: [UInt8]) {
-        let mark = Array("Exif\0\0".utf8)
-        bytes = exif.starts(with: mark) ? exif.dropFirst(mark.count) : exif[...]
-        if bytes.starts(with: [0x49, 0x49, 42, 0]) {
-            isBigEndian = false
-        } else if bytes.starts(with: [0x4D, 0x4D, 0, 42]) {
-            isBigEndian = true
-        } else {
-            return nil
-        }
-    }
-
-    /// The unsigned number at an offset from the TIFF header; nil where it is not inside the data.
-    func number(at offset: Int, bytes count: Int) -> Int? {
-        guard offset >= 0, offset <= bytes.count - count else { return nil }
-        let digits = bytes.dropFirst(offset).prefix(count)
-        return isBigEndian ? digits.reduce(0) { $0 << 8 | Int($1) } : digits.reversed().reduce(0) { $0 << 8 | Int($1) }
     }
 }

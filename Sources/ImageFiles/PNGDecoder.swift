@@ -25,11 +25,10 @@ public enum PNGDecoder {
         _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
     ) throws(ImageFileError) -> DecodedImage {
         var message = [CChar](repeating: 0, count: Int(CPNG_MESSAGE_SIZE))
-        let caps = cpng_limits(
-            max_side: UInt32(clamping: limits.sideMax), max_chunks: UInt32(clamping: limits.chunksMax),
-            max_chunk_memory: limits.chunkBytesMax)
+        let caps = cpng_limits(max_chunks: UInt32(clamping: limits.chunksMax), max_chunk_memory: limits.chunkBytesMax)
         guard let start = bytes.baseAddress, let reader = cpng_reader_open(start, bytes.count, caps, &message) else {
-            throw ImageFileError(.damaged, "\(name) is not a PNG that can be read: \(reason(message)).")
+            throw ImageFileError(
+                .damaged, "\(name) is not a PNG that can be read: \(reason(message)); get or make the file again.")
         }
         defer { cpng_reader_close(reader) }
         let width = Int(cpng_reader_width(reader))
@@ -44,17 +43,27 @@ public enum PNGDecoder {
             count = size
         }
         guard status == 0 else {
-            throw ImageFileError(.damaged, "\(name) is damaged: \(reason(message)).")
+            throw ImageFileError(.damaged, "\(name) is a damaged PNG: \(reason(message)); get or make the file again.")
         }
-        let stored = StoredPicture(width: width, height: height, channels: channels, pixels: pixels, exif: exif(reader))
-        return DecodedImage(stored: stored, text: texts(reader))
+        let texts = texts(reader)
+        let stored = StoredPicture(
+            width: width, height: height, channels: channels, pixels: pixels, exif: exif(reader, texts),
+            xmp: Array((last("XML:com.adobe.xmp", texts) ?? "").utf8))
+        return DecodedImage(stored: stored, text: texts)
     }
 
-    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+    /// The content of the `eXIf` chunk, and where there is none, of the text in which older programs keep EXIF data.
+    private static func exif(_ reader: OpaquePointer, _ texts: [PNGText]) -> [UInt8] {
         var start: UnsafePointer<UInt8>?
         var length = 0
         cpng_reader_exif(reader, &start, &length)
-        return Array(UnsafeBufferPointer(start: start, count: length))
+        guard length == 0 else { return Array(UnsafeBufferPointer(start: start, count: length)) }
+        return last("Raw profile type exif", texts).map(EXIFOrientation.bytes(ofRawProfile:)) ?? []
+    }
+
+    /// The value of the last text with this keyword, which counts where there are several, as in Pillow.
+    private static func last(_ keyword: String, _ texts: [PNGText]) -> String? {
+        texts.last { $0.keyword == keyword }?.value
     }
 
     private static func texts(_ reader: OpaquePointer) -> [PNGText] {

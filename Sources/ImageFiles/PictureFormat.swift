@@ -1,9 +1,11 @@
+import FileSignatures
+
 /// The formats that are read.
 enum PictureFormat: Sendable {
     case png, jpeg, webp
 
     /// How many of a file's first bytes are looked at.
-    static let headBytes = 4096
+    static let headBytes = FileKind.headBytes
 
     /// The format of a file that begins with these bytes. Its name is not looked at: browsers save WebP as `.png`.
     ///
@@ -19,7 +21,7 @@ enum PictureFormat: Sendable {
         } else if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) {
             self = .webp
         } else {
-            throw ImageFileError(.unsupported, ForeignFile(head).refusal(name))
+            throw ImageFileError(.unsupported, ForeignFile.refusal(head, name))
         }
     }
 }

@@ -4,7 +4,7 @@ public struct PictureLimits: Sendable, Equatable {
     public var fileBytesMax = 64 << 20
     /// Pixels of one side.
     public var sideMax = 16_384
-    /// Pixels of the picture. With the file's size this bounds the time of decoding too.
+    /// Pixels of the picture. With the file's size, and for JPEG the passes below, this bounds the time of decoding too.
     public var pixelsMax = 64 << 20
     /// Bytes of the decoded picture.
     public var decodedBytesMax = 512 << 20
@@ -14,6 +14,8 @@ public struct PictureLimits: Sendable, Equatable {
     public var chunkBytesMax = 1 << 20
     /// Passes over the pixels of a JPEG. Progressive files have about ten; a small file can ask for very many.
     public var scansMax = 500
+    /// Passes times pixels of a JPEG that has more than twenty passes: a second or so of one core.
+    public var scannedPixelsMax = 1 << 31
 
     public static let standard = PictureLimits()
 }
@@ -25,6 +27,9 @@ extension PictureLimits {
                 .tooLarge, "\(name) has \(bytes) bytes, and at most \(fileBytesMax) are read; scale the picture down.")
         }
     }
+
+    /// How many passes a JPEG of so many pixels may have.
+    func scans(pixels: Int) -> Int { min(scansMax, max(20, scannedPixelsMax / max(1, pixels))) }
 
     /// The bytes of a decoded picture, from the size that its header says.
     func decodedBytes(width: Int, height: Int, channels: Int, name: String) throws(ImageFileError) -> Int {

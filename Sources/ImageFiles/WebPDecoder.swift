@@ -26,13 +26,15 @@ enum WebPDecoder {
         }
         guard status == 0 else { throw damaged(message, name) }
         return DecodedImage(
-            stored: StoredPicture(width: width, height: height, channels: channels, pixels: pixels, exif: exif(reader)))
+            stored: StoredPicture(
+                width: width, height: height, channels: channels, pixels: pixels, exif: chunk("EXIF", reader),
+                xmp: chunk("XMP ", reader)))
     }
 
-    private static func exif(_ reader: OpaquePointer) -> [UInt8] {
+    private static func chunk(_ name: String, _ reader: OpaquePointer) -> [UInt8] {
         var start: UnsafePointer<UInt8>?
         var length = 0
-        cwebp_reader_exif(reader, &start, &length)
+        cwebp_reader_chunk(reader, name, &start, &length)
         return Array(UnsafeBufferPointer(start: start, count: length))
     }
 

@@ -39,15 +39,3 @@ struct ModelCheck {
         if let left = weights.unknownNote(ignoring: ignored) { notes.append(left) }
     }
 }
-
-extension ModelParts {
-    /// Keys of the configurations that mean nothing here, a sentence for each file.
-    var unknownKeyNotes: [String] {
-        [("unet/config.json", unet.unknownKeys), ("vae/config.json", vae.unknownKeys)].compactMap { file, keys in
-            guard !keys.isEmpty else { return nil }
-            let names = keys.prefix(5).map { "\"\($0.prefix(60))\"" }.joined(separator: ", ")
-            let more = keys.count > 5 ? " and \(keys.count - 5) more" : ""
-            return "\(file) has settings that mean nothing to the network and are ignored: \(names)\(more)"
-        }
-    }
-}

@@ -101,7 +101,7 @@ public struct ModelDescription: Sendable {
         try Self.check(source, scaleFactor: parts.vae.scale, encoders)
         let check = try ModelCheck(source, parts)
         hasEncoder = check.hasEncoder
-        notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes + check.notes
+        notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes(source) + check.notes
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())
         recommended = isEmbedded ? .embedded : RecommendedSettings(family)

@@ -61,10 +61,13 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     public var offset: Int
     /// One sentence with the offset and what is wrong there.
     public var message: String
+    /// What is wrong, without the offset and a full stop.
+    public var reason: String
 
     init(_ code: Code, at offset: Int, _ what: String) {
         self.code = code
         self.offset = offset
+        reason = what
         message = "JSON is refused at byte \(offset): \(what)."
     }
 

@@ -24,6 +24,8 @@ public enum WaitingPolicy {
     /// - Returns: nil, or why the threads of this process wait as libgomp has it.
     public static func settle(program: String) -> String? {
         csystem_restore_name(program)
+        // An empty value is none, and libgomp complains about it.
+        for name in variables where getenv(name)?.pointee == 0 { unsetenv(name) }
         guard variables.allSatisfy({ getenv($0) == nil }) else { return nil }
         guard setenv(variables[0], spins, 1) == 0 else { return String(cString: strerror(errno)) }
         let reason = csystem_execute_again(CommandLine.unsafeArgv)

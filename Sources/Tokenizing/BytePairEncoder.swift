@@ -17,10 +17,10 @@ struct BytePairEncoder: Sendable {
     /// - Parameters:
     ///   - vocabulary: `vocab.json`, an object of ids by token, which are 0, 1, 2 … in any order.
     ///   - merges: `merges.txt`: a version line that begins with `#version`, which may be missing, then on each line two tokens
-    ///     and a space between, best first.
+    ///     and a space between, best first. Empty lines may follow.
     init(vocabulary: JSONValue, merges: String) throws(TokenizingError) {
         var lines = merges.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        if lines.last?.isEmpty == true { lines.removeLast() }
+        while lines.last?.isEmpty == true { lines.removeLast() }
         let rules = lines.enumerated().lazy.map { MergeRule(line: $1, number: $0 + 1) }
         try self.init(vocabulary, named: "vocab.json", rules)
     }
@@ -102,6 +102,25 @@ struct BytePairEncoder: Sendable {
     func mergesEqually(_ other: BytePairEncoder) -> Bool {
         merges.count == other.merges.count
             && merges.allSatisfy { pair, merge in other.merges[pair].map { $0 == merge } ?? false }
+    }
+
+    /// Throws unless a rule makes each token that is neither a single byte's nor found in texts as it stands. Files that were
+    /// cut short, or have lost their line ends, would give other ids without a word.
+    ///
+    /// - Parameters:
+    ///   - added: the tokens that are found as they stand.
+    ///   - place: the merges in messages.
+    func checkComplete(added: some Sequence<String>, _ place: String) throws(TokenizingError) {
+        var isMade = [Bool](repeating: false, count: ids.count)
+        for merge in merges.values { isMade[Int(merge.id)] = true }
+        for id in inner + final { if let id { isMade[Int(id)] = true } }
+        for token in added { if let id = ids[token] { isMade[Int(id)] = true } }
+        guard let first = isMade.firstIndex(of: false) else { return }
+        let token = ids.first { $0.value == first }?.key ?? ""
+        throw TokenizingError(
+            .malformedMerges,
+            "\(place): no rule makes the token \(quoted(token)) of the vocabulary; the rules were cut short, or their lines end "
+                + "neither with LF nor with CR LF: download them again.")
     }
 
     private static func readVocabulary(_ json: JSONValue, _ name: String) throws(TokenizingError) -> [String: Int32] {

@@ -34,11 +34,7 @@ public struct CLIPTokenizer: Sendable {
                     .malformedConfiguration, "\(name) holds \(json.kindName), not an object; download it again.")
             }
         }
-        if let name = files.configuration?["tokenizer_class"]?.stringValue,
-            !["CLIPTokenizer", "CLIPTokenizerFast"].contains(name)
-        {
-            throw TokenizingError(.unsupported, "The model's tokenizer is \(quoted(name)); only CLIPTokenizer is supported.")
-        }
+        try CLIPTokenizer.checkClass(files)
         let document: TokenizerDocument?
         switch files.model {
         case .separate(let vocabulary, let merges):
@@ -57,7 +53,25 @@ public struct CLIPTokenizer: Sendable {
         rawFinder = TokenFinder(special.tokens.filter { !$0.isNormalized }.map { (Array($0.content.unicodeScalars), $0.id) })
         normalizedFinder = TokenFinder(
             special.tokens.filter(\.isNormalized).map { (TextNormalization.normalize($0.content.unicodeScalars), $0.id) })
+        try encoder.checkComplete(
+            added: special.tokens.map(\.content),
+            document == nil ? "merges.txt" : "\(TokenizerDocument.name), model.merges")
         if let beside = files.beside { try special.checkAgreement(with: beside, encoder) }
+    }
+
+    /// Throws for the name of another tokenizer's class. A general class does what a `tokenizer.json` says: it is this one
+    /// where that file has CLIP's own steps, those around a prompt included.
+    private static func checkClass(_ files: CLIPTokenizerFiles) throws(TokenizingError) {
+        guard let name = files.configuration?["tokenizer_class"]?.stringValue,
+            !["CLIPTokenizer", "CLIPTokenizerFast"].contains(name)
+        else { return }
+        let json: JSONValue? = if case .document(let json) = files.model { json } else { files.beside }
+        guard ["TokenizersBackend", "PreTrainedTokenizerFast"].contains(name), let json else {
+            throw TokenizingError(.unsupported, "The model's tokenizer is \(quoted(name)); only CLIPTokenizer is supported.")
+        }
+        let document = try TokenizerDocument(json)
+        try document.checkSteps()
+        try document.checkHasFrame(name)
     }
 
     /// The ids of `text` without start and end, as many as there are.

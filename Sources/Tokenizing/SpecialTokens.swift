@@ -124,9 +124,15 @@ struct SpecialTokens: Sendable {
             throw TokenizingError(.malformedConfiguration, "tokenizer_config.json: added_tokens_decoder is not an object.")
         }
         for (key, value) in object {
-            guard let id = Int32(key), id >= 0 else {
+            guard let number = Int(key) else {
                 throw TokenizingError(
                     .malformedConfiguration, "tokenizer_config.json: \(quoted(key)) is not the id of a token.")
+            }
+            guard let id = SpecialTokens.id(number) else {
+                throw TokenizingError(
+                    .malformedConfiguration,
+                    "tokenizer_config.json: added_tokens_decoder has the id \(number), which is out of range; download it again."
+                )
             }
             table.set(try AddedToken(value, name: "added_tokens_decoder"), id: id)
         }
@@ -138,13 +144,21 @@ struct SpecialTokens: Sendable {
             throw TokenizingError(.malformedConfiguration, "added_tokens.json is not an object.")
         }
         for (content, value) in object {
-            guard let id = value.intValue.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+            guard let number = value.intValue else {
                 throw TokenizingError(
                     .malformedConfiguration, "added_tokens.json: the id of \(quoted(content)) is not a whole number.")
+            }
+            guard let id = SpecialTokens.id(number) else {
+                throw TokenizingError(
+                    .malformedConfiguration,
+                    "added_tokens.json: the id of \(quoted(content)) is \(number), which is out of range; download it again.")
             }
             if !table.order.contains(content) { table.set(try AddedToken(content: content, isNormalized: true), id: id) }
         }
     }
+
+    /// A number as the id of a token; nil for one that no vocabulary can have.
+    static func id(_ number: Int) -> Int32? { (0..<2 * BytePairEncoder.maxTokens).contains(number) ? Int32(number) : nil }
 
     /// The description of one token: its text, or an object with the text in `content`.
     struct AddedToken {

@@ -60,8 +60,11 @@ struct TokenizerDocument {
         }
         var tokens: [(token: SpecialTokens.AddedToken, id: Int32)] = []
         for (index, entry) in list.enumerated() {
-            guard let id = entry["id"]?.intValue.flatMap({ Int32(exactly: $0) }), id >= 0 else {
+            guard let number = entry["id"]?.intValue else {
                 throw TokenizerDocument.malformed("added_tokens, entry \(index) has no whole number as its id")
+            }
+            guard let id = SpecialTokens.id(number) else {
+                throw TokenizerDocument.malformed("added_tokens, entry \(index) has the id \(number), which is out of range")
             }
             guard entry["content"]?.stringValue != nil else {
                 throw TokenizerDocument.malformed("added_tokens, entry \(index) has no text as its content")
@@ -94,6 +97,17 @@ struct TokenizerDocument {
                     "which puts something else around a prompt than \(quoted(start.content)) with id \(start.id) and "
                         + "\(quoted(end.content)) with id \(end.id)")
             }
+        }
+    }
+
+    /// Throws unless some step puts tokens around the ids: a tokenizer of the class `name` has no such step of its own.
+    func checkHasFrame(_ name: String) throws(TokenizingError) {
+        let steps = TokenizerDocument.steps(json["post_processor"] ?? .null, list: "processors")
+        guard steps.contains(where: { $0["type"] != "ByteLevel" }) else {
+            throw TokenizingError(
+                .unsupported,
+                "\(TokenizerDocument.name): its post_processor puts nothing around a prompt, and a \(quoted(name)) does no more "
+                    + "than the file says; use the model's own tokenizer.")
         }
     }
 

@@ -16,14 +16,10 @@ struct Checkpoint {
     /// The file's part of a model's identity.
     static let label = "checkpoint"
 
-    /// Constants of training, counters and marks.
-    private static let ignoredNames: Set<String> = [
-        "alphas_cumprod", "alphas_cumprod_prev", "betas", "edm_mean", "edm_std", "epoch", "global_step",
-        "log_one_minus_alphas_cumprod", "logvar", "lvlb_weights", "posterior_log_variance_clipped", "posterior_mean_coef1",
-        "posterior_mean_coef2", "posterior_variance", "scale_factor", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-        "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "v_pred", "ztsnr",
+    private static let clipPrefixes = ["cond_stage_model.transformer.", "conditioner.embedders.0.transformer."]
+    private static let openCLIPPrefixes = [
+        CheckpointTraits.secondTextPrefix, CheckpointTraits.turboTextPrefix, "conditioner.embedders.1.model.",
     ]
-    private static let ignoredPrefixes = ["denoiser.", "first_stage_model.loss.", "first_stage_model.model_ema."]
 
     /// Sorts the file's tensors.
     ///
@@ -34,16 +30,16 @@ struct Checkpoint {
     init(_ file: SafetensorsFile, _ traits: CheckpointTraits, configuration: FileStore) throws(WeightsError) {
         self.file = file
         self.traits = traits
-        scales = try WeightScales(file)
+        scales = try WeightScales(file, isPart: Checkpoint.isPart)
         let unetFile = "unet/config.json"
         let unetNames = OriginalUNetNames(
             try UNetTopology(configuration: configuration.json(unetFile), file: configuration.location(of: unetFile)))
-        let vaeNames = OriginalVAENames(levels: Checkpoint.vaeLevels(file.tensors.keys, prefix: CheckpointTraits.vaePrefix))
+        let vaeNames = OriginalVAENames(levels: Checkpoint.vaeLevels(try configuration.json("vae/config.json")))
         let textFile = "text_encoder/config.json"
         let textLayers = try configuration.json(textFile)["num_hidden_layers"]?.intValue
         for (key, stored) in file.tensors where !Checkpoint.isIgnored(key) && !scales.handled.contains(key) {
             if stored.count == 0 {
-                leftovers.append(key)
+                leftovers.append(file.nameInFile(key))
             } else if let name = key.dropping(CheckpointTraits.unetPrefix) {
                 try add(unetNames.diffusers(name) ?? name, key, stored.shape, to: "unet")
             } else if let name = key.dropping(CheckpointTraits.vaePrefix), ComponentNames.isInside(name, "vae") {
@@ -63,7 +59,7 @@ struct Checkpoint {
     }
 
     private static func isIgnored(_ key: String) -> Bool {
-        ignoredNames.contains(key) || ignoredPrefixes.contains { key.hasPrefix($0) } || ComponentNames.isHarmless(key)
+        ModelMarks.tensors.contains(key) || ComponentNames.isHarmless(key)
     }
 
     private mutating func add(
@@ -88,7 +84,7 @@ struct Checkpoint {
         } else if let name = key.dropping("conditioner.embedders.1.model.") {
             try addOpenCLIP(name, key, shape, to: "text_encoder_2")
         } else {
-            leftovers.append(key)
+            leftovers.append(file.nameInFile(key))
         }
     }
 
@@ -96,7 +92,7 @@ struct Checkpoint {
     /// `text_model.` that the names begin with; the projection is not used.
     private mutating func addCLIP(_ name: String, _ key: String, _ shape: [Int]) throws(WeightsError) {
         guard ComponentNames.isInside(name, "text_encoder"), !name.hasPrefix("text_projection.") else {
-            leftovers.append(key)
+            leftovers.append(file.nameInFile(key))
             return
         }
         try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: "text_encoder")
@@ -112,7 +108,7 @@ struct Checkpoint {
             if isLast || name == "text_projection" { return }
             try addOpenCLIP(name, key, shape, to: "text_encoder")
         } else {
-            leftovers.append(key)
+            leftovers.append(file.nameInFile(key))
         }
     }
 
@@ -120,18 +116,25 @@ struct Checkpoint {
         _ name: String, _ key: String, _ shape: [Int], to component: String
     ) throws(WeightsError) {
         guard OpenCLIPNames.isText(name) else {
-            leftovers.append(key)
+            leftovers.append(file.nameInFile(key))
             return
         }
         let own = [name: TensorPiece(key: key, shape: shape)]
         try add(OpenCLIPNames.pieces(name, key: key, shape: shape, scale: scales.scale(of: key)) ?? own, to: component)
     }
 
-    /// Levels of an autoencoder: one more than the largest number among its decoder's.
-    static func vaeLevels(_ keys: some Sequence<String>, prefix: String) -> Int {
-        let numbers = keys.compactMap { $0.dropping(prefix + "decoder.up.").flatMap { Int($0.prefix { $0 != "." }) } }
-        return min(max(0, numbers.max() ?? 0), 63) + 1
+    /// Whether a name lies inside of one of the networks of a checkpoint.
+    static func isPart(_ key: String) -> Bool {
+        if key.hasPrefix(CheckpointTraits.unetPrefix) { return true }
+        if let name = key.dropping(CheckpointTraits.vaePrefix) { return ComponentNames.isInside(name, "vae") }
+        if let name = clipPrefixes.lazy.compactMap({ key.dropping($0) }).first {
+            return ComponentNames.isInside(name, "text_encoder")
+        }
+        return openCLIPPrefixes.lazy.compactMap { key.dropping($0) }.first.map(OpenCLIPNames.isText) ?? false
     }
+
+    /// Levels of an autoencoder by its configuration; diffusers has one where the configuration does not say.
+    static func vaeLevels(_ configuration: JSONValue) -> Int { configuration["block_out_channels"]?.arrayValue?.count ?? 1 }
 
     /// The attention's layers are 1×1 convolutions in most files and matrices in diffusers; the numbers are the same.
     static func vaeShape(_ path: String?, _ shape: [Int]) -> [Int] {

@@ -61,15 +61,15 @@ struct CheckpointTraits: Equatable {
         inputChannels = input[1]
         family = try CheckpointTraits.family(file)
         guard [4, 9].contains(inputChannels) else {
-            let known = [5: "depth-to-image", 7: "upscaling", 8: "instruction (InstructPix2Pix)"]
-            let kind = known[inputChannels].map { "\($0) model, which is" } ?? "kind that is"
+            let known = [5: "a depth-to-image model", 7: "an upscaling model", 8: "an InstructPix2Pix model"]
+            let kind = known[inputChannels].map { ", as \($0) does" } ?? ""
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name): its U-Net takes \(inputChannels) channels, a \(kind) not supported; use a model with 4, or 9 for "
-                    + "inpainting.")
+                "\(file.name): its U-Net takes \(inputChannels) channels\(kind), which is not supported; use a model whose U-Net "
+                    + "takes 4, or 9 for inpainting.")
         }
         isTurbo = family == .stableDiffusion2 && CheckpointTraits.has(CheckpointTraits.turboTextPrefix, file)
-        marks = try ModelMarks(file)
+        marks = try ModelMarks(file, family)
     }
 
     /// The traits of a family's published base model.
@@ -124,15 +124,20 @@ struct ForeignFamily {
         ("effnet_mapper.", "a Würstchen or Stable Cascade model"), (".time_stack.", "a Stable Video Diffusion model"),
         (".time_mixer.", "a Stable Video Diffusion model"), ("cap_embedder.", "a Lumina model"),
         ("motion_modules.", "an AnimateDiff motion module"), ("edm_vpred.sigma_max", "a CosXL model"),
+        ("embedder.model.visual.", "an unCLIP model"),
+    ]
+    /// The same for parts that lie in some files beside a whole model, which can be rendered without them.
+    private static let besides: [(mark: String, what: String)] = [
         ("control_model.", "a ControlNet"), ("input_hint_block.", "a ControlNet"),
-        ("controlnet_cond_embedding.", "a ControlNet"), ("embedder.model.visual.", "an unCLIP model"),
+        ("controlnet_cond_embedding.", "a ControlNet"),
     ]
 
     private static let others = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
 
     static func recognise(_ file: SafetensorsFile) -> ForeignFamily? {
         let keys = file.tensors.keys
-        for (mark, what) in marks where keys.contains(where: { strstr($0, mark) != nil }) {
+        let hasUNet = keys.contains { $0.hasPrefix(CheckpointTraits.unetPrefix) }
+        for (mark, what) in marks + (hasUNet ? [] : besides) where keys.contains(where: { strstr($0, mark) != nil }) {
             return ForeignFamily(what: what, remedy: others)
         }
         if keys.contains(where: { $0.hasPrefix("single_transformer_blocks.") }) {
@@ -141,7 +146,6 @@ struct ForeignFamily {
         if keys.contains(where: { $0.hasPrefix("transformer_blocks.") }) {
             return ForeignFamily(what: "a transformer, such as Stable Diffusion 3's", remedy: others)
         }
-        let hasUNet = keys.contains { $0.hasPrefix(CheckpointTraits.unetPrefix) }
         if !hasUNet,
             keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") })
         {
@@ -164,7 +168,15 @@ struct ForeignFamily {
             return ForeignFamily(what: "a U-Net only", remedy: "name the model folder that it belongs to")
         }
         let isVAE = keys.contains { $0.hasPrefix("decoder.") || $0.hasPrefix(CheckpointTraits.vaePrefix) }
-        return isVAE ? ForeignFamily(what: "an autoencoder only", remedy: "name it by --vae, beside a model") : nil
+        if isVAE { return ForeignFamily(what: "an autoencoder only", remedy: "name it by --vae, beside a model") }
+        guard keys.contains(where: isOfTextEncoder) else { return nil }
+        return ForeignFamily(what: "a text encoder only", remedy: "name the model folder that it belongs to")
+    }
+
+    /// In transformers' naming or in OpenCLIP's, with whatever a checkpoint or a program puts before it.
+    private static func isOfTextEncoder(_ name: String) -> Bool {
+        let marks = ["text_model.encoder.layers.", "text_model.embeddings.", "transformer.resblocks."]
+        return marks.contains { mark in strstr(name, mark) != nil }
     }
 
     func refusal(_ name: String) -> WeightsError {

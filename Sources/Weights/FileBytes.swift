@@ -1,4 +1,5 @@
 import ContentHash
+import FileLinks
 import Glibc
 import Synchronization
 
@@ -92,6 +93,7 @@ final class FileBytes: @unchecked Sendable {
 
     private static func openError(_ path: String, _ reason: Int32) -> WeightsError {
         if reason == ENOENT || reason == ENOTDIR { return missing(path) }
+        if reason == ELOOP, let link = brokenLink(path) { return link }
         return WeightsError(.unreadable, "\(path) cannot be opened: \(text(reason)).")
     }
 
@@ -100,26 +102,11 @@ final class FileBytes: @unchecked Sendable {
         brokenLink(path) ?? WeightsError(.notFound, "\(path) does not exist; check the path of the model.")
     }
 
-    /// Names a link that leads nowhere, at the path or on the way to it, with its target; nil where there is none.
+    /// The error for a link that leads nowhere, at the path or on the way to it; nil where there is none.
     static func brokenLink(_ path: String) -> WeightsError? {
-        guard !path.utf8.contains(0) else { return nil }
-        var end = path.startIndex
-        while end < path.endIndex {
-            end = path[end...].dropFirst().firstIndex(of: "/") ?? path.endIndex
-            let start = String(path[..<end])
-            guard !fileExists(start), let target = linkTarget(start) else { continue }
-            let what = end == path.endIndex ? "\(path) is" : "\(path) cannot be reached: \(start) is"
-            return WeightsError(
-                .notFound,
-                "\(what) a link to \(target), which is not there; download the model again, or mend the link.")
+        BrokenLink(on: path).map { link in
+            WeightsError(.notFound, "\(link.explanation); download the model again, or mend the link.")
         }
-        return nil
-    }
-
-    private static func linkTarget(_ path: String) -> String? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink(path, &buffer, buffer.count)
-        return count > 0 ? String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
     static func text(_ reason: Int32) -> String { String(cString: strerror(reason)) }
@@ -153,12 +140,15 @@ func checkFolder(_ path: String) throws(WeightsError) {
     guard stat(path, &status) == 0 else {
         let reason = errno
         guard reason == ENOENT || reason == ENOTDIR else {
+            if reason == ELOOP, let link = FileBytes.brokenLink(path) { throw link }
             throw WeightsError(.unreadable, "\(path) cannot be examined: \(FileBytes.text(reason)).")
         }
         throw FileBytes.missing(path)
     }
     guard status.st_mode & S_IFMT == S_IFDIR else {
-        if let foreign = ForeignFormat.recognise(name: path) { throw foreign.refusal(path) }
+        if let content = try? FileBytes(mapping: path), let refusal = ForeignFormat.refusal(content, named: path) {
+            throw refusal
+        }
         throw WeightsError(.unsupportedFormat, "\(path) is a file; here a folder is needed.")
     }
 }

@@ -123,7 +123,7 @@ final class FileStore: Sendable {
         guard !content.bytes.isEmpty else {
             return WeightsError(.malformed, "\(location(of: path)) is empty; download it again.")
         }
-        return ForeignFormat.recognise(content.bytes)?.refusalAsText(location(of: path))
+        return ForeignFormat.refusalAsText(content.bytes, location(of: path))
     }
 
     private static let carriageReturn = UInt8(ascii: "\r")

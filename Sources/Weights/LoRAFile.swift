@@ -23,6 +23,7 @@ public struct LoRAFile: Sendable {
     /// SHA-256 of the file.
     public let digest: SHA256Digest
     let file: SafetensorsFile
+    private let scales: WeightScales
     private let content: FileBytes
     /// Sorted by network and layer.
     let layers: [LoRALayer]
@@ -36,9 +37,15 @@ public struct LoRAFile: Sendable {
     /// Throws what `SafetensorsFile` throws; `.unsupportedFormat` for other kinds of adapters and other families of models, by
     /// name; `.malformed` for names that are none of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
     public init(path: String) throws(WeightsError) {
+        guard !isFolder(path) else {
+            throw WeightsError(
+                .unreadable,
+                "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by --lora-model-dir and the "
+                    + "file in it by its name.")
+        }
         let content: FileBytes
         do { content = try FileBytes(mapping: path) } catch {
-            guard error.code == .notFound else { throw error }
+            guard error.code == .notFound, FileBytes.brokenLink(path) == nil else { throw error }
             throw WeightsError(.notFound, "\(path) does not exist; check the path or the name of the LoRA file.")
         }
         try self.init(content: content, name: path)
@@ -54,8 +61,11 @@ public struct LoRAFile: Sendable {
         (self.name, self.content, self.file) = (name, content, file)
         digest = content.digest()
         let reader = try LoRAReader(file)
-        (layers, unknown, leftovers) = (reader.layers, reader.unknown, reader.leftovers)
+        (layers, unknown, leftovers, scales) = (reader.layers, reader.unknown, reader.leftovers, reader.scales)
     }
+
+    /// A part of a layer as f32, times the scale that stands beside it in files of eight bits.
+    func tensor(_ key: String) throws(WeightsError) -> Tensor { try file.tensor(key, scale: scales.scale(of: key)) }
 
     /// SHA-256 of the tensors' bytes, without the head: what A1111's web UI tells LoRA files apart by, since editors change the
     /// metadata in the head.
@@ -82,6 +92,7 @@ private struct LoRAReader {
 
     let file: SafetensorsFile
     private let adapters: LoRAMetadata
+    let scales: WeightScales
     private(set) var layers: [LoRALayer] = []
     private(set) var unknown: [String] = []
     private(set) var leftovers: [String] = []
@@ -89,6 +100,7 @@ private struct LoRAReader {
     init(_ file: SafetensorsFile) throws(WeightsError) {
         self.file = file
         adapters = try LoRAMetadata(file)
+        scales = try WeightScales(file, isPart: LoRAKey.belongsToModel)
         layers = try read()
     }
 
@@ -96,10 +108,17 @@ private struct LoRAReader {
         let names = file.tensors.keys.sorted()
         for name in names { if let refusal = LoRAKind.refusal(of: name, in: file.name) { throw refusal } }
         var places: [Place: Parts] = [:]
-        for name in names {
+        var adapter: (name: String, key: String)?
+        for name in names where !scales.handled.contains(name) {
             guard let key = LoRAKey(name) else {
                 if LoRAKey.belongsToModel(name) { unknown.append(name) } else { leftovers.append(name) }
                 continue
+            }
+            if let own = key.adapter {
+                guard own == adapter?.name ?? own else {
+                    throw malformed("\(quoted(adapter?.key ?? "")) and \(quoted(name)) are parts of two adapters")
+                }
+                adapter = (own, name)
             }
             let place = Place(network: key.network.rawValue, layer: key.layer)
             if let other = places[place, default: Parts()].names.updateValue(name, forKey: key.role) {
@@ -124,6 +143,9 @@ private struct LoRAReader {
         else {
             let missing = parts.names[.up] == nil ? "up" : "down"
             throw malformed("\(quoted(some)) has no lora_\(missing) beside it")
+        }
+        for key in parts.names.values.sorted() {
+            if let scale = scales.scale(of: key) { _ = try WeightScales.value(scale, in: file) }
         }
         guard let rank = file.tensors[down]?.shape.first, rank > 0 else {
             throw malformed("\(quoted(down)) has rank 0")

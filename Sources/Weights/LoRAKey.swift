@@ -1,3 +1,5 @@
+import Glibc
+
 /// The network of a model that a LoRA changes. The raw value is the component's folder.
 enum LoRANetwork: String, Sendable, CaseIterable {
     case unet
@@ -11,7 +13,7 @@ enum LoRANetwork: String, Sendable, CaseIterable {
 /// - kohya's: `lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight`, `lora_te_…` for the text encoder, `lora_te1_…`
 ///   and `lora_te2_…` for SDXL's two, `.alpha` beside them; the path below the prefix has `_` for `.`;
 /// - PEFT's, which diffusers writes: `unet.down_blocks.0.attentions.0.proj_in.lora_A.weight`, `text_encoder.…`,
-///   `text_encoder_2.…`, with or without `base_model.model.` and an adapter name `default`;
+///   `text_encoder_2.…`, with or without `base_model.model.` and the adapter's name (`….lora_A.default.weight`);
 /// - older diffusers': `….proj_in.lora.down.weight`, `….q_proj.lora_linear_layer.down.weight`, and for attention
 ///   `….attn1.processor.to_q_lora.down.weight`; the U-Net's may lack the prefix `unet.`;
 /// - the original repositories' paths behind `diffusion_model.`.
@@ -33,12 +35,13 @@ struct LoRAKey: Equatable {
     /// The layer's path with `_` for `.`, as kohya writes it.
     let layer: String
     let role: Role
+    /// The adapter's name, where PEFT put one into the tensor's.
+    let adapter: String?
 
     private static let endings: [(String, Role)] = [
         (".lora_up.weight", .up), (".lora_down.weight", .down), (".lora_mid.weight", .mid),
         (".lora_up", .up), (".lora_down", .down), (".lora_mid", .mid),
         (".lora_B.weight", .up), (".lora_A.weight", .down),
-        (".lora_B.default.weight", .up), (".lora_A.default.weight", .down),
         (".lora.up.weight", .up), (".lora.down.weight", .down), (".lora.alpha", .alpha),
         (".lora_linear_layer.up.weight", .up), (".lora_linear_layer.down.weight", .down),
         (".lora_linear_layer.alpha", .alpha),
@@ -47,6 +50,7 @@ struct LoRAKey: Equatable {
 
     /// nil for a name that is none of a LoRA for Stable Diffusion.
     init?(_ name: String) {
+        let (name, adapter) = Self.withoutAdapter(name)
         guard let (ending, role) = Self.endings.first(where: { name.hasSuffix($0.0) }) else { return nil }
         var path = String(name.dropLast(ending.count))
         if ending == ".up.weight" || ending == ".down.weight" {
@@ -58,7 +62,23 @@ struct LoRAKey: Equatable {
         guard !path.isEmpty else { return nil }
         self.network = network
         self.role = role
-        layer = flat(path)
+        self.adapter = adapter
+        layer = Self.withoutCompiled(flat(path))
+    }
+
+    /// A name without that of the adapter in it: `….lora_A.weight` for `….lora_A.mine.weight`. It holds no dot.
+    static func withoutAdapter(_ name: String) -> (name: String, adapter: String?) {
+        guard strstr(name, ".lora_A.") != nil || strstr(name, ".lora_B.") != nil else { return (name, nil) }
+        var steps = name.split(separator: ".", omittingEmptySubsequences: false)
+        let place = steps.count - 3
+        guard place >= 0, steps[place] == "lora_A" || steps[place] == "lora_B" else { return (name, nil) }
+        let adapter = String(steps.remove(at: place + 1))
+        return (steps.joined(separator: "."), adapter)
+    }
+
+    /// A flat path without the steps that torch's compiler puts into it.
+    private static func withoutCompiled(_ path: String) -> String {
+        strstr(path, "_orig_mod_") == nil ? path : path.replacing("_orig_mod_", with: "")
     }
 
     private static let prefixes: [(String, LoRANetwork)] = [
@@ -73,7 +93,7 @@ struct LoRAKey: Equatable {
     ]
     private static let peft = "base_model.model."
     /// What training programs put before all names of what they save.
-    private static let wrappers = ["state_dict.", "module.", "model.", "lora."]
+    private static let wrappers = ["state_dict.", "module.", "model.", "lora.", "_orig_mod."]
 
     /// Whether a name that is none of a LoRA begins like one: it says something about the model that is not understood.
     static func belongsToModel(_ name: String) -> Bool {
@@ -144,7 +164,7 @@ enum LoRAKind {
 
     /// Why a file that holds a tensor of this name cannot be applied; nil when nothing is known against it.
     static func refusal(of key: String, in file: String) -> WeightsError? {
-        if let (_, family) = otherFamilies.first(where: { key.contains($0.part) }) {
+        if let (_, family) = otherFamilies.first(where: { strstr(key, $0.part) != nil }) {
             return WeightsError(
                 .unsupportedFormat,
                 "\(file) is a LoRA for \(family) (it holds \(quoted(key))); choose one for Stable Diffusion 1.x, 2.x or XL.")
@@ -155,8 +175,9 @@ enum LoRAKind {
                 "\(file) is a LoRA for a diffusion transformer such as Flux or Stable Diffusion 3 (it holds \(quoted(key))); "
                     + "choose one for Stable Diffusion 1.x, 2.x or XL.")
         }
+        let plain = LoRAKey.withoutAdapter(key).name
         let foreign =
-            foreignParts.first { key.contains($0.part) } ?? foreignEndings.first { key.hasSuffix($0.part) }
+            foreignParts.first { strstr(plain, $0.part) != nil } ?? foreignEndings.first { plain.hasSuffix($0.part) }
         if let what = foreign?.what {
             return WeightsError(
                 .unsupportedFormat,

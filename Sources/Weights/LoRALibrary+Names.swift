@@ -1,38 +1,41 @@
+import FileLinks
+
 extension LoRALibrary {
-    /// The file that a name means. Looked for in this order, and the first rank at which something fits counts:
+    /// The file that a name means.
     ///
-    /// 1. the path below a folder, `style/ink` or `style/ink.safetensors`, in the first folder that has it;
-    /// 2. the file's name anywhere below the folders, as A1111's tags have it, whatever the letters of the ending; a path
-    ///    below a folder too;
-    /// 3. `ss_output_name`, which trainers write into a file's head.
+    /// - A name without a slash is a file's name anywhere below the folders, as A1111's tags have it.
+    /// - A name with slashes is a path below a folder.
+    /// - Where no file is called so, it is the `ss_output_name` that trainers write into a file's head.
     ///
-    /// Names are compared as Unicode does, so that an accent may be a letter's own or follow it; the case of letters counts.
-    /// Files of equal content, and one file reached by two ways, are one.
+    /// The ending may be left out and have letters of either case. Names are compared as Unicode does, so that an accent may be
+    /// a letter's own or follow it; the case of other letters counts. Files of equal content, and one file reached by two ways,
+    /// are one. A link that leads nowhere counts as a file of its name.
     ///
     /// Throws `.notFound` with the remedy, `.badPath` for a name that leads out of the folders, `.badOption` for one that
     /// means several files, by their paths, and what is wrong with the file.
     public func file(named name: String) throws(WeightsError) -> LoRAFile {
         try checkName(name)
-        for folder in folders {
-            let path = LoRAListing.joined(folder, name)
-            if !LoRAListing.hasEnding(name), isFile(path + Self.ending) { return try LoRAFile(path: path + Self.ending) }
-            if isFile(path) { return try LoRAFile(path: path) }
-        }
-        var listing = LoRAListing(folders, limits: limits)
         let stem = LoRAListing.withoutEnding(name)
-        let named = listing.entries.filter { $0.stem == stem || LoRAListing.withoutEnding($0.relative) == stem }
+        let isPath = name.utf8.contains(UInt8(ascii: "/"))
+        // At the top of a folder and by a path a file is found even where there is too much to list.
+        var named = folders.flatMap { LoRAListing.entries(at: name, below: $0, limits: limits) }
+        if isPath, !named.isEmpty { return try theOnly(named, called: name) }
+        var listing = LoRAListing(folders, limits: limits)
+        if !isPath { named += listing.entries.filter { $0.stem == stem } }
         if !named.isEmpty { return try theOnly(named, called: name) }
 
         var aliases: [(name: String, entry: LoRAListing.Entry)] = []
-        for entry in listing.entries {
+        for entry in listing.entries where entry.isFile {
             switch head(of: entry.path) {
             case .named(let alias?) where !alias.isEmpty: aliases.append((alias, entry))
             case .named: break
             case .unreadable: listing.passedOver.append(entry.path)
             }
         }
-        let alike = aliases.filter { $0.name == stem || $0.name == name }.map(\.entry)
+        let alike = aliases.filter { LoRAListing.withoutEnding($0.name) == stem }.map(\.entry)
         if !alike.isEmpty { return try theOnly(alike, called: name) }
+        // A file of another format is refused by what it is.
+        if let foreign = listing.foreign.first(where: { isCalled(name, $0) }) { return try LoRAFile(path: foreign.path) }
         let names = listing.entries.flatMap { entry in
             [entry.stem, LoRAListing.withoutEnding(entry.relative)].map { (name: $0, entry: entry) }
         }
@@ -40,8 +43,12 @@ extension LoRALibrary {
         throw notFound(name, near, listing)
     }
 
-    /// A folder may well be called as the file in it.
-    private func isFile(_ path: String) -> Bool { fileExists(path) && !isFolder(path) }
+    /// Whether a file of another format has this name or path, with or without its ending.
+    private func isCalled(_ name: String, _ foreign: LoRAListing.Entry) -> Bool {
+        let own = name.utf8.contains(UInt8(ascii: "/")) ? foreign.relative : LoRAListing.lastPart(foreign.relative)
+        let ending = ForeignFormat.ending(of: own) ?? ""
+        return [own, String(own.dropLast(ending.count))].contains { $0 == name || $0 == LoRAListing.withoutEnding(name) }
+    }
 
     private func checkName(_ name: String) throws(WeightsError) {
         let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
@@ -60,19 +67,30 @@ extension LoRALibrary {
     /// The one file of several that fit, if they are one.
     private func theOnly(_ candidates: [LoRAListing.Entry], called name: String) throws(WeightsError) -> LoRAFile {
         let first = candidates[0]
-        guard let other = candidates.dropFirst().first(where: { !isSame(first, $0) }) else {
-            return try LoRAFile(path: first.path)
-        }
+        // Where none can be read, opening one says why.
+        guard candidates.contains(where: \.isFile), let other = candidates.dropFirst().first(where: { !isSame(first, $0) })
+        else { return try LoRAFile(path: first.path) }
+        let paths = [first, other].map { LoRAListing.withoutEnding($0.relative) }
+        let example = paths[0] == paths[1] || name.contains("/") ? nil : paths.first { $0.contains("/") }
+        let remedy =
+            example.map { "name one by its path below the folder, such as \($0), or rename one" }
+            ?? "rename one, or give the whole path of one to --lora"
         throw WeightsError(
-            .badOption,
-            "The LoRA \(quoted(name)) may be \(first.path) or \(other.path); name one by its path below the folder, such as "
-                + "\(LoRAListing.withoutEnding(first.relative)).")
+            .badOption, "The LoRA \(quoted(name)) may be \(described(first)) or \(described(other)); \(remedy).")
+    }
+
+    private func described(_ entry: LoRAListing.Entry) -> String {
+        guard entry.stamp == nil, let target = BrokenLink.target(of: entry.path) else { return entry.path }
+        return "\(entry.path) (a link to \(target), which is not there)"
     }
 
     private func isSame(_ a: LoRAListing.Entry, _ b: LoRAListing.Entry) -> Bool {
-        if a.stamp.device == b.stamp.device && a.stamp.inode == b.stamp.inode { return true }
+        // Paths that are equal to Unicode may be those of two files.
+        if a.path.utf8.elementsEqual(b.path.utf8) { return true }
+        guard let (one, two) = a.stamp.flatMap({ one in b.stamp.map { (one, $0) } }) else { return false }
+        if one.device == two.device && one.inode == two.inode { return true }
         // Files of other sizes need not be hashed.
-        guard a.stamp.size == b.stamp.size, let digest = digest(of: a.path) else { return false }
+        guard a.isFile, b.isFile, one.size == two.size, let digest = digest(of: a.path) else { return false }
         return digest == self.digest(of: b.path)
     }
 

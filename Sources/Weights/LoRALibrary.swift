@@ -46,6 +46,7 @@ public final class LoRALibrary: Sendable {
         for folder in folders {
             var status = stat()
             guard !folder.isEmpty, !folder.utf8.contains(0), stat(folder, &status) == 0 else {
+                if let broken = FileBytes.brokenLink(folder) { throw broken }
                 throw WeightsError(.notFound, "\(folder) does not exist; --lora-model-dir names a folder of LoRA files.")
             }
             guard status.st_mode & S_IFMT == S_IFDIR else {
@@ -65,7 +66,7 @@ public final class LoRALibrary: Sendable {
     /// over: they may not be the one.
     public func file(digest: SHA256Digest) throws(WeightsError) -> LoRAFile {
         let listing = LoRAListing(folders, limits: limits)
-        for path in files + listing.entries.map(\.path) where self.digest(of: path) == digest {
+        for path in files + listing.entries.filter(\.isFile).map(\.path) where self.digest(of: path) == digest {
             let file = try LoRAFile(path: path)
             // What was hashed a moment ago may be another file by now.
             if file.digest == digest { return file }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The LoRA files below some folders, and what of the folders was not seen.
+/// What lies below some folders under the name of a LoRA file.
 ///
 /// Links are followed, to files and to folders, because collections are often kept on another disk. A folder that is reached
 /// again, by a link that leads back to it or by two ways, is listed once. Names that begin with a dot are left out.
@@ -9,13 +9,26 @@ struct LoRAListing {
         let path: String
         /// Below the folder it was found in.
         let relative: String
-        let stamp: FileStamp
+        /// Nil where nothing can be looked at: a link that leads nowhere has the name of a file all the same.
+        let stamp: FileStamp?
+        /// Whether there is a file to read, and no pipe or broken link.
+        let isFile: Bool
+
+        /// Nil for a folder.
+        init?(path: String, relative: String) {
+            var status = stat()
+            let exists = stat(path, &status) == 0
+            if exists, status.st_mode & S_IFMT == S_IFDIR { return nil }
+            (self.path, self.relative) = (path, relative)
+            stamp = exists ? FileStamp(status) : nil
+            isFile = exists && status.st_mode & S_IFMT == S_IFREG
+        }
 
         /// The file's name without folders and ending.
         var stem: String { LoRAListing.stem(ofPath: relative) }
     }
 
-    /// How much is looked at: LoRA files, names of any kind, and how deep below a folder.
+    /// How much is looked at: LoRA files, names of any kind, and how many folders deep.
     struct Limits {
         var files = 20_000
         var names = 200_000
@@ -27,8 +40,10 @@ struct LoRAListing {
         let inode: UInt64
     }
 
-    /// Sorted by name, folder by folder.
+    /// What has the ending of a LoRA file, sorted by name, folder by folder.
     private(set) var entries: [Entry] = []
+    /// What has the ending of a pickle or another foreign format: it may be meant, and cannot be used.
+    private(set) var foreign: [Entry] = []
     /// Paths of folders and files that cannot be read.
     var passedOver: [String] = []
     /// The limit that ended the search before everything was seen.
@@ -36,6 +51,7 @@ struct LoRAListing {
 
     private let limits: Limits
     private var looked = 0
+    private var isFull = false
     private var visited: Set<Place> = []
 
     init(_ folders: [String], limits: Limits = Limits()) {
@@ -58,41 +74,39 @@ struct LoRAListing {
             passedOver.append(folder)
             return
         }
-        for name in names.sorted() {
-            guard hasRoom() else { return }
+        for name in names.sorted() where !isFull {
+            guard looked < limits.names else { return end("they hold more than \(Self.counted(limits.names, "name"))") }
             looked += 1
             let path = Self.joined(folder, name)
             let relative = parents.isEmpty ? name : parents + "/" + name
-            var status = stat()
-            // A broken link may have led to a whole folder.
-            guard stat(path, &status) == 0 else {
-                passedOver.append(path)
-                continue
-            }
-            switch status.st_mode & S_IFMT {
-            case S_IFDIR where depth + 1 >= limits.depth:
-                limitReached = limitReached ?? "\(path) lies more than \(limits.depth) folders deep"
-            case S_IFDIR:
-                if isNew(FileStamp(status)) { list(path, below: relative, depth: depth + 1) }
-            case S_IFREG where Self.hasEnding(name):
-                entries.append(Entry(path: path, relative: relative, stamp: FileStamp(status)))
-            case _ where Self.hasEnding(name): passedOver.append(path)
-            default: break
+            if let entry = Entry(path: path, relative: relative) {
+                take(entry, name)
+            } else if depth == limits.depth {
+                limitReached = limitReached ?? "\(path) lies more than \(Self.counted(limits.depth, "folder")) deep"
+            } else if let stamp = FileStamp(path: path), isNew(stamp) {
+                list(path, below: relative, depth: depth + 1)
             }
         }
     }
 
-    private mutating func hasRoom() -> Bool {
-        if entries.count >= limits.files {
-            limitReached = limitReached ?? "they hold more than \(limits.files) LoRA files"
-            return false
+    private mutating func take(_ entry: Entry, _ name: String) {
+        let hasEnding = Self.hasEnding(name)
+        // A broken link may have led to a whole folder.
+        if entry.stamp == nil || hasEnding && !entry.isFile { passedOver.append(entry.path) }
+        if ForeignFormat.ending(of: name) != nil { foreign.append(entry) }
+        guard hasEnding else { return }
+        guard entries.count < limits.files else {
+            return end("they hold more than \(Self.counted(limits.files, "LoRA file"))")
         }
-        if looked >= limits.names {
-            limitReached = limitReached ?? "they hold more than \(limits.names) files of any kind"
-            return false
-        }
-        return true
+        entries.append(entry)
     }
+
+    private mutating func end(_ reason: String) {
+        limitReached = limitReached ?? reason
+        isFull = true
+    }
+
+    private static func counted(_ count: Int, _ what: String) -> String { "\(count) \(what)\(count == 1 ? "" : "s")" }
 
     /// In no order; nil for a folder that cannot be read.
     private static func names(in folder: String, atMost limit: Int) -> [String]? {
@@ -106,6 +120,31 @@ struct LoRAListing {
             if !name.hasPrefix(".") { names.append(name) }
         }
         return names
+    }
+
+    // MARK: Paths
+
+    /// What lies at the path `name` below a folder, however deep and whatever else is there. Several files may, whose names
+    /// differ in the form of accents or in the letters of the ending.
+    static func entries(at name: String, below folder: String, limits: Limits) -> [Entry] {
+        let parts = name.split(separator: "/").map(String.init)
+        var places: [(path: String, relative: String)] = [(folder, "")]
+        for (index, part) in parts.enumerated() {
+            let (isLast, stem) = (index == parts.count - 1, withoutEnding(part))
+            func fits(_ name: String) -> Bool { isLast ? hasEnding(name) && withoutEnding(name) == stem : name == part }
+            places = places.flatMap { place in
+                (names(in: place.path, atMost: limits.names) ?? []).filter(fits).sorted().map {
+                    (joined(place.path, $0), place.relative.isEmpty ? $0 : place.relative + "/" + $0)
+                }
+            }
+        }
+        // As it is written, too: such a name may begin with a dot, or lie in a folder of more names than are looked at.
+        let plain = hasEnding(name) ? name : name + ending
+        let path = joined(folder, plain)
+        if entryExists(path), !places.contains(where: { $0.path.utf8.elementsEqual(path.utf8) }) {
+            places.append((path, plain))
+        }
+        return places.compactMap { Entry(path: $0.path, relative: $0.relative) }
     }
 
     // MARK: Names
@@ -124,7 +163,7 @@ struct LoRAListing {
     /// The name without its ending, if it has one.
     static func withoutEnding(_ name: String) -> String { hasEnding(name) ? String(name.dropLast(ending.count)) : name }
 
-    static func stem(ofPath path: String) -> String {
-        withoutEnding(path.split(separator: "/").last.map(String.init) ?? path)
-    }
+    static func stem(ofPath path: String) -> String { withoutEnding(lastPart(path)) }
+
+    static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 }

@@ -126,11 +126,11 @@ struct LoRATargets {
             fits = fits && LoRATargets.same(down, [rank] + wanted.dropFirst())
         }
         guard !fits else { return }
-        let middle = layer.mid.flatMap { tensors[$0]?.shape }.map { ", mid \($0)" } ?? ""
+        let middle = layer.mid.flatMap { tensors[$0]?.shape }.map { ", mid \(described($0))" } ?? ""
         throw WeightsError(
             .misshapenTensor,
-            "\(lora.name): \(quoted(layer.down)) of shape \(down)\(middle) and its up of shape \(up) make no change of \(target.path) "
-                + "of shape \(wanted) in \(model)\(hint(lora)).")
+            "\(lora.name): \(quoted(layer.down)) of shape \(described(down))\(middle) and its up of shape \(described(up)) make no "
+                + "change of \(target.path) of shape \(wanted) in \(model)\(hint(lora)).")
     }
 
     /// Equal but for ones at the end: a matrix and a 1×1 convolution are the same.

@@ -7,8 +7,8 @@ public import StrictJSON
 /// (`pipelines/stable_diffusion/pipeline_stable_diffusion.py` and `…_inpaint.py`, 0.42.1): `steps_offset` is 1 and
 /// `clip_sample` false, whatever the scheduler's file says; for models for inpainting `skip_prk_steps` is true; a `sample_size`
 /// below 64 is 64 where `_diffusers_version` is below 0.9.0. Beyond that, the native size of a U-Net with the published width
-/// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. Models of other families
-/// are taken as they are.
+/// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. A size that the weights'
+/// own mark gives counts as it is. Models of other families are taken as they are.
 public struct ModelConfiguration: Sendable {
     public let family: CheckpointFamily
     /// `unet/config.json`
@@ -32,11 +32,15 @@ public struct ModelConfiguration: Sendable {
             self.scheduler = scheduler
         } else {
             self.scheduler = repairs.repaired
-            notes += repairs.note.map { ["\(schedulerFile): \($0)"] } ?? []
+            notes += repairs.note.map { ["\(source.location(of: schedulerFile)): \($0)"] } ?? []
         }
-        let size = NativeSize(unet, family, predictsVelocity: ModelMarks.prediction(scheduler) == .velocity)
-        self.unet = size.repaired
-        notes += size.note.map { ["unet/config.json: \($0)"] } ?? []
+        if source.marks.resolution == nil {
+            let size = NativeSize(unet, family, predictsVelocity: ModelMarks.prediction(scheduler) == .velocity)
+            self.unet = size.repaired
+            notes += size.note.map { ["\(source.location(of: "unet/config.json")): \($0)"] } ?? []
+        } else {
+            self.unet = unet
+        }
         self.notes = notes
     }
 }
@@ -44,7 +48,8 @@ public struct ModelConfiguration: Sendable {
 /// What diffusers' pipelines of Stable Diffusion 1 and 2 change in a scheduler's configuration.
 private struct SchedulerRepairs {
     let repaired: JSONValue
-    /// nil where nothing is changed that this scheduler reads.
+    /// nil where the file, or the default of its class, says all of this already. Whether a picture depends on it is up to the
+    /// sampler and the spacing of its steps, which the user may choose.
     let note: String?
 
     init(_ scheduler: JSONValue, isInpainting: Bool) {
@@ -128,23 +133,26 @@ extension ModelSource {
     /// Throws what is wrong with the files.
     public func notes() throws(WeightsError) -> [String] {
         var notes = markNotes
-        if let assumedPrediction {
-            notes.append(
-                "the checkpoint does not say what its U-Net predicts: \(assumedPrediction.rawValue) is assumed, and a base model needs "
-                    + "--prediction-type epsilon")
-        }
-        if let left = try PipelineClass(self)?.leftOut {
-            notes.append(
-                "\(name) is made for a pipeline with \(left), which is left out: the picture is that of the base model")
-        }
+        if let assumptionNote { notes.append(assumptionNote) }
+        if let note = try PipelineClass(self)?.note(name) { notes.append(note) }
         notes += try ModelConfiguration(self).notes
         var leftovers = leftovers.isEmpty ? [] : [(name, leftovers)]
         let components = try ModelIdentity.components(of: self)
         for component in ModelIdentity.weightComponents where components.contains(component) {
             let stored = try storedComponent(component)
-            if !stored.leftovers.isEmpty { leftovers.append((stored.name, stored.leftovers)) }
+            // The marks of the U-Net's files were read.
+            let left = stored.leftovers.filter { component != "unet" || !ModelMarks.tensors.contains($0) }
+            if !left.isEmpty { leftovers.append((stored.name, left)) }
         }
         for (place, names) in leftovers { notes.append("\(place) holds \(listed(names)) that no part of the model asks for") }
         return notes
+    }
+
+    /// What is said where nothing tells what the U-Net predicts; nil where something does.
+    public var assumptionNote: String? {
+        assumedPrediction.map {
+            "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "
+                + "--prediction-type epsilon"
+        }
     }
 }

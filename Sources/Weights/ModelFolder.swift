@@ -4,11 +4,26 @@ enum ModelFolder {
 
     /// Throws `.unsupportedFormat` for the path of a model's `model_index.json`, with the folder that is meant.
     static func checkIsNoIndex(_ path: String) throws(WeightsError) {
-        guard path.split(separator: "/").last == index[...], fileExists(path), !isFolder(path) else { return }
+        if path.split(separator: "/").last == index[...], fileExists(path), !isFolder(path) { throw indexRefusal(path) }
+    }
+
+    static func indexRefusal(_ path: String) -> WeightsError {
         let folder = path.dropLast(index.utf8.count)
         let meant = folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
+        return WeightsError(
+            .unsupportedFormat,
+            "\(path) is the index of a model in diffusers' layout; name its folder \(quoted(meant)) instead.")
+    }
+
+    /// Throws unless the path is a folder from which a checkpoint may take its configuration.
+    static func checkMayConfigure(_ path: String) throws(WeightsError) {
+        guard fileExists(path), !isFolder(path) else { return try checkFolder(path) }
+        let isYAML = [".yaml", ".yml"].contains(where: path.lowercased().hasSuffix)
+        let what = isYAML ? "settings in YAML, as other programs keep them beside a checkpoint" : "a file"
         throw WeightsError(
-            .unsupportedFormat, "\(path) is the index of a model in diffusers' layout; name its folder, \(meant).")
+            .unsupportedFormat,
+            "\(path) is \(what), and --model-config takes the folder of a model in diffusers' layout; name such a folder, or "
+                + "leave the option out.")
     }
 
     /// Why a folder without a `model_index.json` is no model, with the path that was probably meant.
@@ -47,7 +62,7 @@ enum ModelFolder {
                 : "it has no \(index), but \(files.count) files of weights; if they are whole checkpoints, name one, such as "
                     + "\(folder)/\(file)"
         }
-        return names.first { ForeignFormat.recognise(name: $0) != nil }.map {
+        return names.first { ForeignFormat.ending(of: $0) != nil }.map {
             "it has no \(index) and no .safetensors file; \(folder)/\($0) is of another format, which is not supported"
         }
     }

@@ -26,19 +26,24 @@ struct ModelMarks: Equatable {
     /// No marks.
     init() {}
 
-    /// Throws `.malformed` for statistics of latents that cannot be.
-    init(_ file: SafetensorsFile) throws(WeightsError) {
-        prediction = ModelMarks.prediction(file)
-        likelyPrediction = ModelMarks.steps(file) == ModelMarks.stepsOfBase ? .epsilon : nil
+    /// The tensors that are marks. Whoever reads the marks of a file does not list them as left over.
+    static let tensors: Set<String> = ["edm_mean", "edm_std", "v_pred", "ztsnr"]
+
+    /// - Parameter family: the model's. Marks of another one, which merging programs copy along, do not count.
+    /// - Throws: `.malformed` for statistics of latents that cannot be.
+    init(_ file: SafetensorsFile, _ family: CheckpointFamily) throws(WeightsError) {
+        prediction = ModelMarks.prediction(file, family)
+        let isOfBase = family == .stableDiffusion2 && ModelMarks.steps(file) == ModelMarks.stepsOfBase
+        likelyPrediction = isOfBase ? .epsilon : nil
         resolution = ModelMarks.resolution(file)
         hasZeroSNR = file.tensors["ztsnr"] != nil
         latentStatistics = try ModelMarks.statistics(file)
     }
 
     /// The marks of several files of one network: of each kind the first that is there.
-    init(_ files: [SafetensorsFile]) throws(WeightsError) {
+    init(_ files: [SafetensorsFile], _ family: CheckpointFamily) throws(WeightsError) {
         for file in files {
-            let marks = try ModelMarks(file)
+            let marks = try ModelMarks(file, family)
             prediction = prediction ?? marks.prediction
             resolution = resolution ?? marks.resolution
             hasZeroSNR = hasZeroSNR || marks.hasZeroSNR
@@ -50,13 +55,15 @@ struct ModelMarks: Equatable {
     private static let stepsOfBase = 875_000
 
     /// The tensor `v_pred` counts more than the metadata, which merging programs copy from one of the merged files.
-    private static func prediction(_ file: SafetensorsFile) -> UNetPrediction? {
+    private static func prediction(_ file: SafetensorsFile, _ family: CheckpointFamily) -> UNetPrediction? {
         if file.tensors["v_pred"] != nil { return .velocity }
         switch file.metadata["modelspec.prediction_type"]?.lowercased() {
         case "epsilon", "eps": return .epsilon
         case "v", "v_prediction", "v-prediction": return .velocity
         default: break
         }
+        // Only the names of Stable Diffusion 2's architectures tell the prediction.
+        guard family == .stableDiffusion2 else { return nil }
         switch file.metadata["modelspec.architecture"]?.lowercased() {
         case "stable-diffusion-v2-768-v": return .velocity
         case "stable-diffusion-v2-512": return .epsilon
@@ -107,13 +114,12 @@ extension ModelMarks {
     /// - Parameter option: what the user says that the U-Net predicts, which counts more than the mark.
     func scheduler(_ base: JSONValue, _ family: CheckpointFamily, option: UNetPrediction?) -> JSONValue {
         var scheduler = base
-        let isEDM = base["_class_name"]?.stringValue?.hasPrefix("EDM") ?? false
-        if latentStatistics != nil, !isEDM { scheduler = PublishedConfiguration.edmScheduler }
+        if latentStatistics != nil, !ModelMarks.isEDM(base) { scheduler = PublishedConfiguration.edmScheduler }
         if let wanted = option ?? prediction, wanted != ModelMarks.prediction(scheduler) {
             scheduler = scheduler.setting(.object(JSONObject("prediction_type", .string(wanted.rawValue))))
         }
         // A last step of pure noise says nothing to a U-Net that predicts noise.
-        guard hasZeroSNR, ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
+        guard hasZeroSNR, !ModelMarks.isEDM(scheduler), ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
         if scheduler["rescale_betas_zero_snr"]?.boolValue == true { return scheduler }
         let own = scheduler["_class_name"]?.stringValue ?? ""
         let able = family == .stableDiffusionXL ? "EulerDiscreteScheduler" : "DDIMScheduler"
@@ -124,10 +130,34 @@ extension ModelMarks {
         ])
     }
 
-    /// What is said of marks that have no meaning with a scheduler's configuration.
-    func meaninglessNote(_ scheduler: JSONValue) -> String? {
-        guard hasZeroSNR, ModelMarks.prediction(scheduler) != .velocity else { return nil }
-        return "the file's mark ztsnr, a last step of pure noise, has no meaning for a U-Net that predicts noise"
+    private static func isEDM(_ scheduler: JSONValue) -> Bool {
+        scheduler["_class_name"]?.stringValue?.hasPrefix("EDM") ?? false
+    }
+
+    /// What is said where marks change how a picture is sampled, or have no meaning there: a sentence each, without a full
+    /// stop.
+    ///
+    /// - Parameters:
+    ///   - base: the scheduler's configuration without the marks.
+    ///   - marked: the same with them, from `scheduler`.
+    func samplerNotes(from base: JSONValue, to marked: JSONValue) -> [String] {
+        let sampler = quoted(marked["_class_name"]?.stringValue ?? "")
+        var notes: [String] = []
+        if ModelMarks.isEDM(marked), !ModelMarks.isEDM(base) {
+            notes.append(
+                "the file's marks edm_mean and edm_std say that it was trained as EDM: the sampler is \(sampler) instead of the "
+                    + "configuration's")
+        }
+        guard hasZeroSNR else { return notes }
+        let mark = "the file's mark ztsnr, a last step of pure noise,"
+        if ModelMarks.isEDM(marked) {
+            notes.append("\(mark) has no meaning for a model that was trained as EDM")
+        } else if ModelMarks.prediction(marked) != .velocity {
+            notes.append("\(mark) has no meaning for a U-Net that predicts noise")
+        } else if base["rescale_betas_zero_snr"]?.boolValue != true {
+            notes.append("\(mark) decides the sampler: it is \(sampler) with trailing timesteps")
+        }
+        return notes
     }
 
     /// What a scheduler's configuration says that the U-Net predicts; epsilon where it says nothing, nil for anything else.
@@ -161,6 +191,8 @@ extension ModelSource {
     /// - Parameter prediction: what the user says that the U-Net predicts.
     func marked(_ marks: ModelMarks, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         guard marks != ModelMarks() else { return self }
+        var marked = self
+        marked.marks = marks
         let (unetFile, vaeFile, schedulerFile) = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
         let (unet, vae, scheduler) = (try json(unetFile), try json(vaeFile), try json(schedulerFile))
         for (file, content) in [(unetFile, unet), (vaeFile, vae), (schedulerFile, scheduler)] where content.objectValue == nil {
@@ -168,7 +200,7 @@ extension ModelSource {
                 .malformed, "\(location(of: file)) holds \(content.kindName), not an object; download it again.")
         }
         let wanted = marks.scheduler(scheduler, CheckpointFamily(unet: unet), option: prediction)
-        var marked = try replacing(unetFile, with: marks.unet(unet)).replacing(vaeFile, with: marks.vae(vae))
+        marked = try marked.replacing(unetFile, with: marks.unet(unet)).replacing(vaeFile, with: marks.vae(vae))
         marked = try marked.replacing(schedulerFile, with: wanted)
         if prediction == nil, let said = marks.prediction, said != ModelMarks.prediction(scheduler) {
             marked.markNotes.append(
@@ -177,6 +209,7 @@ extension ModelSource {
         if let side = marks.resolution, marks.unet(unet) != unet {
             marked.markNotes.append("the file says that it was trained at \(side) px, which counts more than its configuration")
         }
+        marked.markNotes += marks.samplerNotes(from: scheduler, to: wanted)
         if prediction != nil { marked.assumedPrediction = nil }
         return marked
     }
@@ -185,9 +218,9 @@ extension ModelSource {
     /// are needed.
     func unetMarks() throws(WeightsError) -> ModelMarks {
         guard let paths = try existingWeightFiles(component: "unet") else { return ModelMarks() }
-        return try ModelMarks(
-            paths.files.map { path throws(WeightsError) in
-                try SafetensorsFile(content: content(path), name: location(of: path)).unwrapped("unet")
-            })
+        let files = try paths.files.map { path throws(WeightsError) in
+            try SafetensorsFile(content: content(path), name: location(of: path)).unwrapped("unet")
+        }
+        return try ModelMarks(files, CheckpointFamily(unet: json("unet/config.json")))
     }
 }

@@ -32,8 +32,9 @@ enum ModelPart: Sendable {
         if isFolder(path) {
             self = .folder(FileStore(folder: path))
         } else {
-            if let foreign = ForeignFormat.recognise(name: path), fileExists(path) { throw foreign.refusal(path) }
-            self = .file(try FileBytes(mapping: path), name: path)
+            let content = try FileBytes(mapping: path)
+            if let refusal = ForeignFormat.refusal(content, named: path) { throw refusal }
+            self = .file(content, name: path)
         }
     }
 }
@@ -54,7 +55,7 @@ struct ModelAssembly: Sendable {
         model = try ModelPart(path: recipe.path)
         if let folder = recipe.configuration {
             try ModelFolder.checkIsNoIndex(folder)
-            try checkFolder(folder)
+            try ModelFolder.checkMayConfigure(folder)
             configuration = FileStore(folder: folder)
         }
         vae = try recipe.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
@@ -115,6 +116,7 @@ extension ModelSource {
         let traits = try CheckpointTraits(file)
         let files: FileStore
         var assumed: UNetPrediction?
+        var markNotes: [String] = []
         if let configuration {
             files = try takenConfiguration(configuration, for: file.name)
             try traits.check(against: files, file.name)
@@ -122,6 +124,7 @@ extension ModelSource {
             let published = PublishedConfiguration(traits, prediction: prediction)
             try published.check(file)
             if published.isPredictionAssumed { assumed = published.prediction }
+            markNotes = published.markNotes
             let contents = published.files(textLayers: Checkpoint.textLayers(file))
             files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
         }
@@ -129,12 +132,12 @@ extension ModelSource {
         let renamed = checkpoint.components
         var source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
         source.assumedPrediction = assumed
-        source.leftovers = checkpoint.leftovers.sorted()
+        // A number of training steps is left over unless it told what the U-Net predicts.
+        let tellsPrediction = configuration == nil && traits.marks.likelyPrediction != nil
+        source.leftovers = checkpoint.leftovers.filter { !tellsPrediction || $0 != "global_step" }.sorted()
         // A published configuration has the marks in it already.
+        (source.marks, source.markNotes) = (traits.marks, markNotes)
         if configuration != nil { source = try source.marked(traits.marks, prediction: prediction) }
-        if let note = traits.marks.meaninglessNote(try source.json("scheduler/scheduler_config.json")) {
-            source.markNotes.append(note)
-        }
         let components = try ModelIdentity.components(of: source)
         for component in ModelIdentity.weightComponents where components.contains(component) && renamed[component] == nil {
             if component == "vae" && !needsVAE { continue }

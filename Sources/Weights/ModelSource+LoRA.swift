@@ -106,6 +106,8 @@ private final class MergedWeights: WeightSource {
     func unusedPaths() -> [String] { base.unusedPaths() }
     func check(_ path: String, shape: [Int]) throws(WeightsError) { try base.check(path, shape: shape) }
     var ignoresUnknown: Bool { base.ignoresUnknown }
+    var remedy: String { base.remedy }
+    func nameInFile(_ path: String) -> String { base.nameInFile(path) }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
         let weight = try base.tensor(path, shape: shape)
@@ -114,7 +116,7 @@ private final class MergedWeights: WeightSource {
     }
 
     private func add(_ addition: LoRAComposition.Addition, to weight: Tensor, _ path: String) throws(WeightsError) {
-        let (file, layer, rank) = (addition.file.file, addition.layer, addition.layer.rank)
+        let (file, layer, rank) = (addition.file, addition.layer, addition.layer.rank)
         let rows = addition.shape[0]
         let columns = Tensor.elementCount(addition.shape) / rows
         let up = try file.tensor(layer.up).reshaped([rows, rank])

@@ -44,12 +44,14 @@ extension ModelSource {
             let index = try ShardIndex(json(indexPath), name: location(of: indexPath))
             var shards: [String: SafetensorsFile] = [:]
             for file in index.files { shards[file] = try open(component + "/" + file) }
-            try index.check(against: shards, name: location(of: indexPath))
+            let wrapper = NameWrapper(Array(shards.values), component)
+            try index.check(against: shards, name: location(of: indexPath), isPart: wrapper.isInside)
             files = index.files.compactMap { shards[$0] }
         } else {
             files = try paths.files.map { path throws(WeightsError) in try open(path) }
         }
-        return try StoredComponent(component, files: files, name: location(of: component))
+        let levels = component == "vae" ? Checkpoint.vaeLevels(try json("vae/config.json")) : 1
+        return try StoredComponent(component, files: files, name: location(of: component), vaeLevels: levels)
     }
 
     private func open(_ path: String) throws(WeightsError) -> SafetensorsFile {
@@ -122,7 +124,9 @@ extension ModelSource {
         let (folder, below) = component.isEmpty ? (name, "") : (location(of: component), component + "/")
         for stem in ModelSource.stems + ["pytorch_model"] {
             for ending in ForeignFormat.pickleEndings where exists("\(below)\(stem)\(ending)") {
-                return ForeignFormat.pickle.refusal(location(of: "\(below)\(stem)\(ending)"))
+                let path = "\(below)\(stem)\(ending)"
+                let refusal = (try? content(path)).flatMap { ForeignFormat.refusal($0, named: location(of: path)) }
+                return refusal ?? ForeignFormat.pickleRefusal(location(of: path))
             }
         }
         for stem in ModelSource.stems {

@@ -21,7 +21,9 @@ public struct ModelSource: Sendable {
     var assumedPrediction: UNetPrediction?
     /// Names in a single file that no part of the model asks for, sorted.
     var leftovers: [String] = []
-    /// What the files' marks changed in the configuration, a sentence each, without a full stop.
+    /// What the files of the U-Net say of the model. The configuration has it already.
+    var marks = ModelMarks()
+    /// What these marks changed in the configuration, a sentence each, without a full stop.
     var markNotes: [String] = []
     /// Whether tensors inside of a network that the network does not know are left out instead of refused, and the same of
     /// LoRA layers.
@@ -111,6 +113,6 @@ public struct ModelSource: Sendable {
     /// The bytes of the file `path`.
     func content(_ path: String) throws(WeightsError) -> FileBytes { try store.content(path) }
 
-    /// The file `path` in messages.
-    func location(of path: String) -> String { store.location(of: path) }
+    /// The file `path` in messages: where it really lies, such as in the folder of another autoencoder.
+    public func location(of path: String) -> String { store.location(of: path) }
 }

@@ -9,8 +9,8 @@ extension ModelStore {
     /// share are copied. Importing the same model again under another name adds the name, and mends its damaged files.
     ///
     /// - Parameter check: looks at the model before anything is stored; whatever it throws ends the import.
-    /// - Throws: `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for files
-    ///   that change meanwhile, and whatever is wrong with the model.
+    /// - Throws: `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for
+    ///   files that change meanwhile, and whatever is wrong with the model.
     public func importModel(
         _ recipe: ModelRecipe, name: String, check: (ModelSource) throws -> Void = { _ in }
     ) throws -> StoredModel {

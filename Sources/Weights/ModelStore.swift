@@ -301,7 +301,7 @@ public struct ModelStore: Sendable {
         }
         let isTemporary = name.hasSuffix(".tmp")
         let looksLikeIdentity = name.utf8.count >= 8 && isHexadecimal(name)
-        return !isTemporary && !looksLikeIdentity && ForeignFormat.recognise(name: name) == nil
+        return !isTemporary && !looksLikeIdentity && ForeignFormat.ending(of: name) == nil
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

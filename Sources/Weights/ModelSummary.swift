@@ -35,27 +35,24 @@ public struct ModelSummary: Sendable {
     public let textEncoders: [(width: Int, layers: Int)]
     public let components: [Component]
 
-    /// Reads every weight once, for the identity.
+    /// Reads every weight once, for the identity. Numbers are taken as they stand: whether a picture can be made with them is
+    /// checked where the networks are configured, and a number that is none is shown as 0.
     public init(_ source: ModelSource) throws(WeightsError) {
         name = source.name
-        func number(_ json: JSONValue, _ key: String, _ file: String, _ fallback: Int) throws(WeightsError) -> Int {
+        func number(_ json: JSONValue, _ key: String, _ fallback: Int) -> Int {
             guard let value = json[key] else { return fallback }
-            guard let number = value.intValue, (1...1 << 20).contains(number) else {
-                throw WeightsError(.malformed, "\(source.location(of: file)): \(key) is not a whole number above 0.")
-            }
-            return number
+            return value.intValue ?? 0
         }
         let named = try ModelIdentity.components(of: source)
         let index = try source.json("model_index.json")
         let configuration = try ModelConfiguration(source)
-        let (unetFile, vaeFile) = ("unet/config.json", "vae/config.json")
         let (unet, vae, schedule) = (configuration.unet, configuration.vae, configuration.scheduler)
         pipeline = index["_class_name"]?.stringValue ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
         prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         isPredictionAssumed = source.assumedPrediction != nil
-        inputChannels = try number(unet, "in_channels", unetFile, 4)
-        latentChannels = try number(vae, "latent_channels", vaeFile, 4)
+        inputChannels = number(unet, "in_channels", 4)
+        latentChannels = number(vae, "latent_channels", 4)
         family = configuration.family
         let levels = vae["block_out_channels"]?.arrayValue?.count ?? 1
         let side = unet["sample_size"]?.intValue
@@ -64,9 +61,8 @@ public struct ModelSummary: Sendable {
         hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
         var encoders: [(width: Int, layers: Int)] = []
         for component in ["text_encoder", "text_encoder_2"] where named.contains(component) {
-            let file = component + "/config.json"
-            let json = try source.json(file)
-            encoders.append((try number(json, "hidden_size", file, 512), try number(json, "num_hidden_layers", file, 12)))
+            let json = try source.json(component + "/config.json")
+            encoders.append((number(json, "hidden_size", 512), number(json, "num_hidden_layers", 12)))
         }
         textEncoders = encoders
         components = try ModelIdentity.weightComponents.filter(named.contains).map { component throws(WeightsError) in

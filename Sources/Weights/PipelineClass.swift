@@ -11,63 +11,72 @@ extension ModelSource {
 /// What the `_class_name` of a `model_index.json` says: which pipeline of diffusers a folder is for.
 ///
 /// One checkpoint serves all pipelines of its family: text, picture, inpainting. Pipelines that add something to a base which
-/// can be rendered (ControlNet, perturbed-attention guidance, safe guidance and others) are taken for the base.
+/// can be rendered (ControlNet, perturbed-attention guidance, safe guidance and others) are taken for the base. People write
+/// pipelines of their own, so a name with unknown words is taken for the base as well where the folder's networks are of the
+/// base's classes; the U-Net's configuration is checked later, as that of any model.
 struct PipelineClass {
-    /// What the pipeline adds and pictures are made without; nil for a plain one.
-    let leftOut: String?
+    /// What the pipeline adds and pictures are made without.
+    private let leftOut: [String]
 
     /// nil for a folder that does not say what it is for. Throws `.unsupportedModel`.
     init?(_ source: ModelSource) throws(WeightsError) {
-        guard source.exists("model_index.json"), let name = try source.json("model_index.json")["_class_name"]?.stringValue
-        else { return nil }
-        guard let additions = PipelineClass.additions(name) else {
-            let kind = PipelineClass.foreign.first { name.hasPrefix($0.prefix) }.map { " (\($0.name))" } ?? ""
+        guard source.exists("model_index.json") else { return nil }
+        let index = try source.json("model_index.json")
+        guard let name = index["_class_name"]?.stringValue, !name.isEmpty else { return nil }
+        guard PipelineClass.foreign(name) == nil, let words = PipelineWords(name),
+            words.namesBase && words.unknown.isEmpty || PipelineClass.hasNetworksOfBase(index)
+        else {
+            let kind = PipelineClass.foreign(name).map { " (\($0))" } ?? ""
             throw WeightsError(
                 .unsupportedModel,
-                "\(source.name) is a \(name.prefix(80))\(kind), which is not supported: choose a model of Stable Diffusion 1.x, 2.x "
-                    + "or XL.")
+                "\(source.name) is made for the pipeline \(quoted(String(name.prefix(80))))\(kind), which is not supported: choose a "
+                    + "model of Stable Diffusion 1.x, 2.x or XL.")
         }
-        leftOut = additions.isEmpty ? nil : additions.joined(separator: " and ")
+        leftOut = words.additions + words.unknown.map { "\"\($0)\"" } + PipelineClass.otherNetworks(index)
     }
 
-    /// Words that classes of pipelines are composed of, longer ones before those they begin with, and what each adds to the
-    /// base; nil for what every base does.
-    private static let words: [(word: String, addition: String?)] = [
-        ("Img2Img", nil), ("Inpainting", nil), ("Inpaint", nil), ("Legacy", nil), ("KDiffusion", nil),
-        ("LongPromptWeighting", nil),
-        ("ControlNetXS", "a ControlNet-XS"), ("ControlNetUnion", "a ControlNet"), ("ControlNet", "a ControlNet"),
-        ("Adapter", "a T2I adapter"), ("PAG", "perturbed-attention guidance"), ("SAG", "self-attention guidance"),
-        ("Safe", "safe guidance"), ("Panorama", "panorama views"), ("Paradigms", "parallel sampling"),
-        ("AttendAndExcite", "attend-and-excite guidance"), ("DiffEdit", "DiffEdit's masks"),
-        ("ModelEditing", "edits of the model"), ("Pix2PixZero", "pix2pix-zero guidance"),
+    /// What is said of what is left out; nil where nothing is.
+    ///
+    /// - Parameter model: the model in messages.
+    func note(_ model: String) -> String? {
+        guard let last = leftOut.last else { return nil }
+        let all = leftOut.count == 1 ? last : leftOut.dropLast().joined(separator: ", ") + " and " + last
+        return
+            "\(model) is made for a pipeline with \(all), which \(leftOut.count == 1 ? "is" : "are") left out: the picture is "
+            + "that of the base model"
+    }
+
+    /// The classes of the base's networks, in diffusers and transformers.
+    private static let networks: [(component: String, name: String)] = [
+        ("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"), ("text_encoder", "CLIPTextModel"),
+        ("text_encoder_2", "CLIPTextModelWithProjection"),
     ]
-    /// Words before `StableDiffusion`.
-    private static let beginnings: [(word: String, addition: String?)] = [
-        ("Semantic", "semantic guidance"), ("Flax", nil), ("LEditsPPPipeline", "LEDITS++"),
+    /// Components that every pipeline of the base may have, or that the words of its name stand for.
+    private static let usual: Set<String> = [
+        "adapter", "controlnet", "feature_extractor", "image_encoder", "safety_checker", "scheduler", "text_encoder",
+        "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae", "watermark",
     ]
 
-    /// What the pipeline adds to its base, in the order of its name; nil for a pipeline of another kind.
-    private static func additions(_ name: String) -> [String]? {
-        var rest = name[...]
-        var additions: [String] = []
-        if let (word, addition) = beginnings.first(where: { rest.hasPrefix($0.word) }) {
-            rest = rest.dropFirst(word.count)
-            additions += addition.map { [$0] } ?? []
-        }
-        guard rest.hasPrefix("StableDiffusion") else { return nil }
-        rest = rest.dropFirst("StableDiffusion".count)
-        if rest.hasPrefix("XL") { rest = rest.dropFirst(2) }
-        while !rest.isEmpty {
-            if rest.hasPrefix("Pipeline") {
-                rest = rest.dropFirst("Pipeline".count)
-                continue
+    /// Whether the networks that the base has are of its classes.
+    private static func hasNetworksOfBase(_ index: JSONValue) -> Bool {
+        networks.allSatisfy { component, name in
+            guard let found = index[component], found != [.null, .null], !found.isNull else {
+                return component == "text_encoder_2"
             }
-            guard let (word, addition) = words.first(where: { rest.hasPrefix($0.word) }) else { return nil }
-            rest = rest.dropFirst(word.count)
-            if let addition, !additions.contains(addition) { additions.append(addition) }
+            return found.arrayValue?.last == .string(name) || found.arrayValue?.last == .string("Flax" + name)
         }
-        return name.contains("Pipeline") ? additions : nil
     }
+
+    /// Components beyond those of the base, where the pipeline has a class and a library for them.
+    private static func otherNetworks(_ index: JSONValue) -> [String] {
+        let names = (index.objectValue?.keys.sorted() ?? []).filter { key in
+            guard !usual.contains(key), !key.hasPrefix("_"), let pair = index[key]?.arrayValue else { return false }
+            return pair.count == 2 && pair.allSatisfy { $0.stringValue != nil }
+        }
+        return names.prefix(5).map { "the component \(quoted($0))" } + (names.count > 5 ? ["\(names.count - 5) more"] : [])
+    }
+
+    private static func foreign(_ name: String) -> String? { foreign.first { name.hasPrefix($0.prefix) }?.name }
 
     /// Families that people may try, by the beginning of their pipelines' names.
     private static let foreign: [(prefix: String, name: String)] = [
@@ -76,10 +85,71 @@ struct PipelineClass {
         ("StableDiffusionLatentUpscale", "the latent upscaler"), ("StableDiffusionDepth2Img", "depth to image"),
         ("StableDiffusionGLIGEN", "GLIGEN"), ("StableDiffusionImageVariation", "image variations"),
         ("StableDiffusionLDM3D", "LDM3D"), ("StableUnCLIP", "unCLIP"), ("OnnxStableDiffusion", "ONNX"),
-        ("StableDiffusionOnnx", "ONNX"), ("AltDiffusion", "AltDiffusion"), ("AnimateDiff", "AnimateDiff"), ("Flux", "FLUX"),
+        ("StableDiffusionOnnx", "ONNX"), ("StableDiffusionVideo", "video"), ("StableVideoDiffusion", "video"),
+        ("AltDiffusion", "AltDiffusion"), ("AnimateDiff", "AnimateDiff"), ("Flux", "FLUX"),
         ("PixArt", "PixArt"), ("StableCascade", "Stable Cascade"), ("Kandinsky", "Kandinsky"), ("HunyuanDiT", "Hunyuan-DiT"),
         ("Hunyuan", "Hunyuan"), ("AuraFlow", "AuraFlow"), ("Sana", "SANA"), ("QwenImage", "Qwen-Image"), ("Wan", "Wan"),
         ("Lumina", "Lumina"), ("Chroma", "Chroma"), ("LatentConsistencyModel", "a latent consistency model"),
         ("IF", "DeepFloyd IF"),
     ]
+}
+
+/// The words that the name of a pipeline around Stable Diffusion is composed of.
+private struct PipelineWords {
+    /// Whether the name says that the base is Stable Diffusion.
+    var namesBase = true
+    /// What the words that are known add to the base, in the order of the name.
+    private(set) var additions: [String] = []
+    /// What stands between them, in the same order.
+    private(set) var unknown: [String] = []
+
+    /// Words and what each adds to the base, nil for what every base does; longer ones before those they begin with.
+    private static let words: [(word: String, addition: String?)] = [
+        ("Pipeline", nil), ("Img2Img", nil), ("Inpainting", nil), ("Inpaint", nil), ("Legacy", nil), ("KDiffusion", nil),
+        ("LongPromptWeighting", nil), ("Mega", nil),
+        ("ControlNetXS", "a ControlNet-XS"), ("ControlNetUnion", "a ControlNet"), ("ControlNet", "a ControlNet"),
+        ("Adapter", "a T2I adapter"), ("PAG", "perturbed-attention guidance"), ("SAG", "self-attention guidance"),
+        ("Safe", "safe guidance"), ("Panorama", "panorama views"), ("Paradigms", "parallel sampling"),
+        ("AttendAndExcite", "attend-and-excite guidance"), ("DiffEdit", "DiffEdit's masks"),
+        ("ModelEditing", "edits of the model"), ("Pix2PixZero", "pix2pix-zero guidance"),
+        ("Reference", "a reference picture"), ("HDPainter", "HD-Painter's guidance"), ("Tiling", "seamless tiling"),
+        ("Differential", "a strength for each pixel"),
+    ]
+    /// How names begin, and what that adds.
+    private static let beginnings: [(word: String, addition: String?)] = [
+        ("StableDiffusionXL", nil), ("StableDiffusion", nil), ("SDXL", nil), ("DiffusionPipeline", nil),
+        ("CycleDiffusion", "CycleDiffusion's coupled noise"), ("SemanticStableDiffusionXL", "semantic guidance"),
+        ("SemanticStableDiffusion", "semantic guidance"), ("FlaxStableDiffusionXL", nil), ("FlaxStableDiffusion", nil),
+        ("LEditsPPPipelineStableDiffusionXL", "LEDITS++"), ("LEditsPPPipelineStableDiffusion", "LEDITS++"),
+    ]
+    private static let maxCharacters = 80
+
+    /// nil for a name that is not that of a pipeline around Stable Diffusion, and for one that is no name of a class.
+    init?(_ name: String) {
+        let isName = name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5A).contains($0 & 0xDF) || $0 == 0x5F }
+        guard isName, name.utf8.count <= Self.maxCharacters, name.contains("Pipeline") else { return nil }
+        guard let (word, addition) = Self.beginnings.first(where: { name.hasPrefix($0.word) }) else { return nil }
+        namesBase = word != "DiffusionPipeline"
+        additions = addition.map { [$0] } ?? []
+        var rest = name.dropFirst(word.count)
+        // A number is that of another generation of models.
+        guard rest.first?.isNumber != true else { return nil }
+        var other = ""
+        while let character = rest.first {
+            guard let (word, addition) = Self.words.first(where: { rest.hasPrefix($0.word) }) else {
+                other.append(character)
+                rest = rest.dropFirst()
+                continue
+            }
+            rest = rest.dropFirst(word.count)
+            flush(&other)
+            if let addition, !additions.contains(addition) { additions.append(addition) }
+        }
+        flush(&other)
+    }
+
+    private mutating func flush(_ word: inout String) {
+        if !word.isEmpty { unknown.append(word) }
+        word = ""
+    }
 }

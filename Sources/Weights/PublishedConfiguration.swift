@@ -8,7 +8,7 @@ import StrictJSON
 ///
 /// Where a checkpoint does not say what it predicts, Stable Diffusion 2.x is assumed to predict v at 768 px, and its inpainting
 /// variant epsilon at 512 px; everything else predicts epsilon. For 2.x that is a guess, since most files of its 512 px base
-/// say nothing either, and people are told so: see `ModelSource.assumptions`.
+/// say nothing either, and people are told so: see `ModelSource.assumptionNote`.
 struct PublishedConfiguration {
     let traits: CheckpointTraits
     /// What the U-Net predicts: as asked for, else as the checkpoint says, else as above.
@@ -54,7 +54,7 @@ struct PublishedConfiguration {
             guard let found = file.tensors[key]?.shape, found != shape else { continue }
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name) has other sizes than any published \(traits.family.rawValue) model (\(key) is \(found), there \(shape)); "
+                "\(file.name) has other sizes than any published \(traits.family.rawValue) model (\(key) is \(described(found)), there \(shape)); "
                     + "name a model folder with its configuration by --model-config.")
         }
     }
@@ -137,6 +137,12 @@ extension PublishedConfiguration {
     }
 
     private var markedScheduler: JSONValue { traits.marks.scheduler(scheduler, traits.family, option: prediction) }
+
+    /// What is said of the file's marks. Marks of EDM say which published model it is, whose sampler it has then.
+    var markNotes: [String] {
+        let base = traits.marks.latentStatistics == nil ? scheduler : markedScheduler
+        return traits.marks.samplerNotes(from: base, to: markedScheduler)
+    }
 
     /// Playground v2.5's.
     static let edmScheduler: JSONValue = [

@@ -11,11 +11,13 @@ public struct SafetensorsFile: Sendable {
     /// The free text of the file, `__metadata__`.
     public let metadata: [String: String]
     let content: FileBytes
+    /// The names that tensors have in the file itself, of those that go by another one here.
+    private let namesInFile: [String: String]
 
     /// Maps and checks the file at `path`.
     ///
-    /// Throws `.notFound`, `.unreadable`, `.unsupportedFormat` (pickles by name and by content), `.malformed`, `.tooLarge` and
-    /// `.unsupportedElementType`.
+    /// Throws `.notFound`, `.unreadable`, `.unsupportedFormat` (files of other formats, by their bytes and by the ending of
+    /// their name), `.malformed`, `.tooLarge` and `.unsupportedElementType`.
     public init(path: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
         try self.init(content: FileBytes(mapping: path), name: path, limits: limits)
     }
@@ -28,19 +30,32 @@ public struct SafetensorsFile: Sendable {
     }
 
     init(content: FileBytes, name: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
-        if let foreign = ForeignFormat.recognise(name: name) { throw foreign.refusal(name) }
+        if let refusal = ForeignFormat.refusal(content, named: name) { throw refusal }
         let header = try SafetensorsHeader(file: content.bytes, name: name, limits: limits)
         self.name = name
         self.content = content
         tensors = header.tensors
         metadata = header.metadata
+        namesInFile = [:]
     }
 
     /// The same file with its tensors under other names.
-    init(_ file: SafetensorsFile, tensors: [String: StoredTensor]) {
+    ///
+    /// - Parameter newName: gives each name of the file its new one; two never get the same.
+    init(_ file: SafetensorsFile, renaming newName: (String) -> String) {
         (name, content, metadata) = (file.name, file.content, file.metadata)
-        self.tensors = tensors
+        var tensors: [String: StoredTensor] = [:]
+        var namesInFile: [String: String] = [:]
+        for (key, tensor) in file.tensors {
+            let new = newName(key)
+            precondition(tensors.updateValue(tensor, forKey: new) == nil, "two tensors are renamed to \(new)")
+            if new != key { namesInFile[new] = file.nameInFile(key) }
+        }
+        (self.tensors, self.namesInFile) = (tensors, namesInFile)
     }
+
+    /// What a tensor is called in the file itself, for messages.
+    func nameInFile(_ name: String) -> String { namesInFile[name] ?? name }
 
     /// The bytes of a tensor, valid inside `body`.
     public func withBytes<Value, Failure: Error>(
@@ -78,12 +93,13 @@ public struct SafetensorsFile: Sendable {
         guard stored.elementType.isFloatingPoint else {
             throw WeightsError(
                 .unsupportedElementType,
-                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), and floating-point numbers are needed; "
-                    + "take the model's F16 or F32 file.")
+                "\(self.name): tensor \(quoted(nameInFile(name))) holds \(stored.elementType.rawValue), and floating-point numbers "
+                    + "are needed; take the model's F16 or F32 file.")
         }
         guard stored.count > 0 else {
             throw WeightsError(
-                .misshapenTensor, "\(self.name): tensor \(quoted(name)) of shape \(stored.shape) has no elements.")
+                .misshapenTensor,
+                "\(self.name): tensor \(quoted(nameInFile(name))) of shape \(described(stored.shape)) has no elements.")
         }
         return stored
     }

@@ -97,14 +97,14 @@ struct SafetensorsHeader {
         file: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits
     ) throws(WeightsError) -> Int {
         guard file.count >= 10 else {
-            if let foreign = ForeignFormat.recognise(file) { throw foreign.refusal(name) }
+            if let refusal = ForeignFormat.refusal(file, name) { throw refusal }
             throw WeightsError(
                 .malformed, "\(name) has \(file.count) bytes, too few for a safetensors file; download it again.")
         }
         let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
         let available = UInt64(file.count - 8)
         guard length <= available, length > 0, file[8] == UInt8(ascii: "{") else {
-            if let foreign = ForeignFormat.recognise(file) { throw foreign.refusal(name) }
+            if let refusal = ForeignFormat.refusal(file, name) { throw refusal }
             let reason =
                 length > available
                 ? "its head should have \(length) bytes and only \(available) follow; it may be cut short, download it again"
@@ -163,7 +163,7 @@ private struct EntryReader {
     func json<Value>(_ read: () throws(JSONError) -> Value) throws(WeightsError) -> Value {
         do { return try read() } catch {
             guard error.code == .tooLarge else { throw malformed("in its head \(error.message)") }
-            throw WeightsError(.tooLarge, "\(name): its head is refused, \(error.message)")
+            throw WeightsError(.tooLarge, "\(name) has a head that is too large to be read: \(error.reason).")
         }
     }
 
@@ -197,7 +197,8 @@ private struct EntryReader {
         let byteCount = try self.byteCount(extents, elementType, key)
         let range = try self.range(offsets, key)
         guard range.count == byteCount else {
-            throw malformed("tensor \(quoted(key)) of shape \(extents) needs \(byteCount) bytes and has \(range.count)")
+            throw malformed(
+                "tensor \(quoted(key)) of shape \(described(extents)) needs \(byteCount) bytes and has \(range.count)")
         }
         return StoredTensor(
             elementType: elementType, shape: extents, byteRange: (dataStart + range.lowerBound)..<(dataStart + range.upperBound)
@@ -220,7 +221,9 @@ private struct EntryReader {
         var product = type.byteCount
         for extent in extents {
             let (next, overflow) = product.multipliedReportingOverflow(by: extent)
-            guard !overflow else { throw malformed("the size of tensor \(quoted(key)) of shape \(extents) overflows") }
+            guard !overflow else {
+                throw malformed("the size of tensor \(quoted(key)) of shape \(described(extents)) overflows")
+            }
             product = next
         }
         return product

@@ -17,7 +17,8 @@ extension ModelSource {
         switch part {
         case .folder(let folder): return try replacingVAE(folder, own: own, channels: channels)
         case .file(let content, let name):
-            let component = try SeparateVAE.component(SafetensorsFile(content: content, name: name))
+            let component = try SeparateVAE.component(
+                SafetensorsFile(content: content, name: name), levels: Checkpoint.vaeLevels(own))
             let file = component.files[0]
             let input = component.pieces["decoder.conv_in.weight"]?.shape ?? []
             guard input.count == 4 else {
@@ -114,9 +115,11 @@ enum SeparateVAE {
 
     /// The tensors of a single file by diffusers' names: a file in that naming, or in LDM's with or without
     /// `first_stage_model.`. Of a complete checkpoint, only the autoencoder is looked at.
-    static func component(_ stored: SafetensorsFile) throws(WeightsError) -> StoredComponent {
+    ///
+    /// - Parameter levels: of the autoencoder, by the configuration that it takes.
+    static func component(_ stored: SafetensorsFile, levels: Int) throws(WeightsError) -> StoredComponent {
         let file = try stored.unwrapped(nil).unwrapped("vae")
-        let found = try StoredComponent("vae", files: [file], name: file.name)
+        let found = try StoredComponent("vae", files: [file], name: file.name, vaeLevels: levels)
         return StoredComponent(
             name: file.name, file: file, label: label, pieces: found.pieces,
             leftovers: latents(of: file) == nil ? found.leftovers : [])

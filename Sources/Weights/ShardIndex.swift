@@ -58,13 +58,18 @@ struct ShardIndex: Equatable {
         }
     }
 
-    /// Index and shards agree: every tensor of the index lies in the file it names, and every tensor of a file is in the index.
-    func check(against shards: [String: SafetensorsFile], name: String) throws(WeightsError) {
+    /// Index and shards agree: every tensor of the index lies in the file it names, and every part of the network that a file
+    /// holds is in the index.
+    ///
+    /// - Parameter isPart: whether a tensor of this name is a part of the network; what is none may lie in any file.
+    func check(
+        against shards: [String: SafetensorsFile], name: String, isPart: (String) -> Bool
+    ) throws(WeightsError) {
         for file in files {
             guard let shard = shards[file] else {
                 throw WeightsError(.notFound, "\(name) names the file \(quoted(file)), which is not there; download it.")
             }
-            for tensor in shard.tensors.keys.sorted() where fileOfTensor[tensor] != file {
+            for tensor in shard.tensors.keys.sorted() where fileOfTensor[tensor] != file && isPart(tensor) {
                 let place = fileOfTensor[tensor].map { "puts it into \(quoted($0))" } ?? "does not name it"
                 throw WeightsError(.malformed, "\(shard.name) holds tensor \(quoted(tensor)), but \(name) \(place).")
             }

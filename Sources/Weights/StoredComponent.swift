@@ -34,19 +34,22 @@ struct StoredComponent: Sendable {
 
     /// The tensors of a component's own files, which are in diffusers' naming or, for an autoencoder, in LDM's.
     ///
-    /// - Parameter component: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
+    /// - Parameters:
+    ///   - component: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
+    ///   - vaeLevels: of an autoencoder, by its configuration.
     /// - Throws: `.malformed` when two tensors are the same part of the network, and for scales without their weights.
-    init(_ component: String, files: [SafetensorsFile], name: String) throws(WeightsError) {
+    init(_ component: String, files: [SafetensorsFile], name: String, vaeLevels: Int) throws(WeightsError) {
         var pieces: [String: TensorPiece] = [:]
-        var leftovers: [String] = []
+        var leftovers: Set<String> = []
         var unwrapped: [SafetensorsFile] = []
+        let wrapper = NameWrapper(files, component)
+        let names = ComponentNames(component, vaeLevels: vaeLevels)
         for (index, stored) in files.enumerated() {
-            let file = try stored.unwrapped(component)
-            let names = ComponentNames(component, file)
-            let scales = try WeightScales(file)
+            let file = try wrapper.unwrap(stored)
+            let scales = try WeightScales(file) { ComponentNames.isInside($0, component) }
             for (key, tensor) in file.tensors where !scales.handled.contains(key) {
                 guard let path = names.path(key), tensor.count > 0 else {
-                    if !ComponentNames.isHarmless(key) { leftovers.append(key) }
+                    if !ComponentNames.isHarmless(key) { leftovers.insert(file.nameInFile(key)) }
                     continue
                 }
                 let piece = TensorPiece(
@@ -54,7 +57,8 @@ struct StoredComponent: Sendable {
                 if let other = pieces.updateValue(piece, forKey: path) {
                     throw WeightsError(
                         .malformed,
-                        "\(name) holds \(quoted(other.key)) and \(quoted(key)), which are the same part of the model; remove one."
+                        "\(name) holds \(quoted(min(other.key, key))) and \(quoted(max(other.key, key))), which are the same "
+                            + "part of the model; remove one."
                     )
                 }
             }
@@ -80,13 +84,25 @@ final class StoredWeights: WeightSource {
 
     func contains(_ path: String) -> Bool { component.pieces[path] != nil }
 
+    func nameInFile(_ path: String) -> String {
+        component.pieces[path].map { component.files[$0.file].nameInFile($0.key) } ?? path
+    }
+
+    /// What to do when the weights are those of another network, by where they come from.
+    var remedy: String {
+        switch component.label {
+        case Checkpoint.label: "name their configuration by --model-config"
+        case SeparateVAE.label: "name another autoencoder by --vae"
+        default: "take the config.json that was published with them"
+        }
+    }
+
     func shape(of path: String) -> [Int]? { component.pieces[path]?.shape }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
         let piece = try piece(path, shape: shape)
         let file = component.files[piece.file]
-        let stored = try file.tensor(piece.key, rows: piece.rows)
-        if let scale = piece.scale { stored.scale(by: try WeightScales.value(scale, in: file)) }
+        let stored = try file.tensor(piece.key, rows: piece.rows, scale: piece.scale)
         taken.withLock { _ = $0.insert(path) }
         return piece.isTransposed ? StoredWeights.transposed(stored) : stored.reshaped(shape)
     }
@@ -107,10 +123,11 @@ final class StoredWeights: WeightSource {
                     + "incomplete, or its configuration is another.")
         }
         guard StoredWeights.same(piece.shape, shape) else {
-            let other = piece.key == path ? "" : " as \(quoted(path))"
+            let key = nameInFile(path)
+            let other = key == path ? "" : " as \(quoted(path))"
             throw WeightsError(
                 .misshapenTensor,
-                "\(name): tensor \(quoted(piece.key)) has shape \(piece.shape)\(other); the model needs \(shape).")
+                "\(name): tensor \(quoted(key)) has shape \(described(piece.shape))\(other); the model needs \(shape).")
         }
         return piece
     }
@@ -138,13 +155,5 @@ final class StoredWeights: WeightSource {
         let (from, to) = (matrix.floats, result.floats)
         for row in 0..<rows { for column in 0..<columns { to[column * rows + row] = from[row * columns + column] } }
         return result
-    }
-}
-
-extension Tensor {
-    /// Multiplies every value.
-    fileprivate func scale(by factor: Float) {
-        let values = floats
-        for index in values.indices { values[index] *= factor }
     }
 }

@@ -1,56 +1,117 @@
+import StrictJSON
 import TensorCore
 
 /// The numbers that weights of eight bits are multiplied by, one for each tensor, as programs write them beside the weights:
 /// `layer.scale_weight` (ComfyUI's scaled F8 files) or `layer.weight_scale`. Scales of inputs (`scale_input`, `input_scale`)
-/// are for products in eight bits, and mean nothing where weights are widened; neither does the mark `scaled_fp8`.
+/// are for products in eight bits, and mean nothing where weights are widened; neither does the mark `scaled_fp8`. The mark
+/// `layer.comfy_quant` says by JSON how a layer is stored.
 struct WeightScales {
     private static let endings = [".scale_weight", ".weight_scale"]
     private static let meaningless = [".scale_input", ".input_scale"]
     private static let mark = "scaled_fp8"
     /// Scales of blocks of a weight, which are not implemented.
     private static let unsupported = ".weight_scale_inv"
+    private static let layerMark = ".comfy_quant"
+    /// The formats of marked layers that are read, and how their weights are stored.
+    private static let formats: [String: StoredElementType] = ["float8_e4m3fn": .f8e4m3, "float8_e5m2": .f8e5m2]
 
     private var scaleOf: [String: String] = [:]
     /// Names of scales and marks, which are no tensors of a network.
     private(set) var handled: Set<String> = []
 
-    /// - Throws: `.unsupportedFormat` for scales of another kind, `.malformed` for a scale without its weight.
-    init(_ file: SafetensorsFile) throws(WeightsError) {
+    /// - Parameter isPart: whether a name lies inside of a network; scales of other tensors mean nothing.
+    /// - Throws: `.unsupportedFormat` for scales and formats of another kind, `.malformed` for a scale without its weight.
+    init(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
         for (key, stored) in file.tensors {
             if key == Self.mark || key.hasSuffix("." + Self.mark) || Self.meaningless.contains(where: { key.hasSuffix($0) }) {
                 handled.insert(key)
+            } else if key.hasSuffix(Self.unsupported) {
+                if isPart(key) { throw Self.refusal(key, file) }
+            } else if key.hasSuffix(Self.layerMark) {
+                guard isPart(key) else { continue }
+                try Self.checkMark(key, file)
+                handled.insert(key)
+            } else if let ending = Self.endings.first(where: { key.hasSuffix($0) }), isPart(key) {
+                guard stored.count == 1 else { throw Self.refusal(key, file) }
+                let weight = try Self.weight(key, ending, file)
+                guard scaleOf.updateValue(key, forKey: weight) == nil else {
+                    throw WeightsError(
+                        .malformed, "\(file.name) holds two scales of \(quoted(file.nameInFile(weight))); download it again.")
+                }
+                handled.insert(key)
             }
-            if key.hasSuffix(Self.unsupported) { throw Self.refusal(key, file) }
-            guard let ending = Self.endings.first(where: { key.hasSuffix($0) }) else { continue }
-            guard stored.count == 1 else { throw Self.refusal(key, file) }
-            let weight = key.dropLast(ending.count) + ".weight"
-            guard file.tensors[String(weight)] != nil else {
-                throw WeightsError(
-                    .malformed, "\(file.name) holds the scale \(quoted(key)) without its weight; download it again.")
-            }
-            guard scaleOf.updateValue(key, forKey: String(weight)) == nil else {
-                throw WeightsError(.malformed, "\(file.name) holds two scales of \(quoted(String(weight))); download it again.")
-            }
-            handled.insert(key)
         }
     }
 
     /// The name of the number that a weight is multiplied by.
     func scale(of weight: String) -> String? { scaleOf[weight] }
 
+    /// The name of the weight that a scale or a mark stands beside, which must be there.
+    private static func weight(_ key: String, _ ending: String, _ file: SafetensorsFile) throws(WeightsError) -> String {
+        let weight = key.dropLast(ending.count) + ".weight"
+        guard file.tensors[String(weight)] != nil else {
+            throw WeightsError(
+                .malformed,
+                "\(file.name) holds \(quoted(file.nameInFile(key))) without the weight that it belongs to; download it again.")
+        }
+        return String(weight)
+    }
+
+    /// Reads `{"format": "float8_e4m3fn"}`. Other members say how products are made, not what the numbers are.
+    private static func checkMark(_ key: String, _ file: SafetensorsFile) throws(WeightsError) {
+        let weight = try weight(key, layerMark, file)
+        let limits = JSONLimits(maxBytes: 4096, maxDepth: 8, maxElements: 256)
+        let json = file.withBytes(of: key) { bytes, stored in
+            stored.elementType == .u8 ? try? JSONValue(parsing: bytes, limits: limits) : nil
+        }
+        guard let format = json??["format"]?.stringValue else {
+            throw WeightsError(
+                .malformed,
+                "\(file.name): \(quoted(file.nameInFile(key))) does not say the format of its layer; download it again.")
+        }
+        guard let type = formats[format] else {
+            let known = formats.keys.sorted().joined(separator: " and ")
+            throw WeightsError(
+                .unsupportedFormat,
+                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), and only "
+                    + "\(known) can be read; take the model's F16 or F32 file.")
+        }
+        guard let found = file.tensors[weight]?.elementType, found == type else {
+            throw WeightsError(
+                .malformed,
+                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), and "
+                    + "\(quoted(file.nameInFile(weight))) is of another type; download it again.")
+        }
+    }
+
     private static func refusal(_ key: String, _ file: SafetensorsFile) -> WeightsError {
         WeightsError(
             .unsupportedFormat,
-            "\(file.name): \(quoted(key)) scales parts of a weight, and only one scale for each tensor is supported; take the "
-                + "model's F16 or F32 file.")
+            "\(file.name): \(quoted(file.nameInFile(key))) scales parts of a weight, and only one scale for each tensor is "
+                + "supported; take the model's F16 or F32 file.")
     }
 
-    /// Throws `.malformed` unless it is a finite number.
+    /// The number, which makes a weight larger or smaller. Throws `.malformed` unless it is finite and above 0.
     static func value(_ key: String, in file: SafetensorsFile) throws(WeightsError) -> Float {
         let value = try file.tensor(key).array[0]
-        guard value.isFinite else {
-            throw WeightsError(.malformed, "\(file.name): the scale \(quoted(key)) is no finite number; download it again.")
+        guard value.isFinite, value > 0 else {
+            throw WeightsError(
+                .malformed,
+                "\(file.name): the scale \(quoted(file.nameInFile(key))) is \(value), not a finite number above 0; download it again."
+            )
         }
         return value
+    }
+}
+
+extension SafetensorsFile {
+    /// A tensor times its scale; nil for none.
+    func tensor(_ name: String, rows: Range<Int>? = nil, scale: String?) throws(WeightsError) -> Tensor {
+        let tensor = try tensor(name, rows: rows)
+        guard let scale else { return tensor }
+        let factor = try WeightScales.value(scale, in: self)
+        let values = tensor.floats
+        for index in values.indices { values[index] *= factor }
+        return tensor
     }
 }

@@ -16,6 +16,11 @@ public protocol WeightSource: Sendable {
     func unusedPaths() -> [String]
     /// Whether tensors that the network does not know are passed over.
     var ignoresUnknown: Bool { get }
+    /// What the file itself calls the tensor with this full path.
+    func nameInFile(_ path: String) -> String
+    /// What a user does when the weights turn out to be those of another network; it follows "if the weights are those of
+    /// another model,".
+    var remedy: String { get }
 }
 
 extension WeightSource {
@@ -23,6 +28,10 @@ extension WeightSource {
     public func check(_ path: String, shape: [Int]) throws(WeightsError) { _ = try tensor(path, shape: shape) }
     /// False: they are refused.
     public var ignoresUnknown: Bool { false }
+    /// The path itself.
+    public func nameInFile(_ path: String) -> String { path }
+    /// For sources that are no files of a model.
+    public var remedy: String { "take the configuration that belongs to them" }
 }
 
 /// A place in the tree of a network's tensors: `weights["down_blocks"][0]["resnets"][1]["conv1"]` is the prefix
@@ -77,16 +86,20 @@ public struct WeightScope: Sendable {
     public func requireAllConsumed(ignoring: [String] = ["position_ids"]) throws(WeightsError) {
         let left = unknown(ignoring: ignoring)
         guard !left.isEmpty, !source.ignoresUnknown else { return }
+        let them = left.count == 1 ? "it" : "them"
         throw WeightsError(
             .unusedTensors,
-            "\(source.name) holds \(listed(left)) inside of the network, which the model does not know; its configuration does not "
-                + "belong to these weights, or name --ignore-unknown-tensors to leave them out.")
+            "\(source.name) holds \(listed(left)) inside of a network that has no place for \(them); leave \(them) out by "
+                + "--ignore-unknown-tensors or, if the weights are those of another model, \(source.remedy).")
     }
 
     /// What is said of tensors inside of a network that were never taken and are left out; nil where there are none.
     public func unknownNote(ignoring: [String]) -> String? {
         let left = unknown(ignoring: ignoring)
-        return left.isEmpty ? nil : "\(source.name) holds \(listed(left)) that the model does not know, which are left out"
+        guard !left.isEmpty else { return nil }
+        return
+            "\(source.name) holds \(listed(left)) that the network has no place for; \(left.count == 1 ? "it is" : "they are") "
+            + "left out"
     }
 
     /// Whether tensors below the place `child` of this one were never taken.
@@ -94,14 +107,16 @@ public struct WeightScope: Sendable {
         source.unusedPaths().contains { $0.hasPrefix(fullPath(child) + ".") }
     }
 
-    /// Full paths of the tensors at or below this place that were never taken, sorted.
+    /// Names in the file of the tensors at or below this place that were never taken, sorted.
     private func unknown(ignoring: [String]) -> [String] {
-        source.unusedPaths().filter { candidate in
+        let paths = source.unusedPaths().filter { candidate in
             guard let relative = self.relative(candidate) else { return false }
             return !ignoring.contains { rule in
                 rule.hasSuffix(".") ? relative.hasPrefix(rule) : relative == rule || relative.hasSuffix("." + rule)
             }
         }
+        // Several paths may be parts of one tensor.
+        return Set(paths.map(source.nameInFile)).sorted()
     }
 
     private func fullPath(_ name: String) -> String { path.isEmpty ? name : path + "." + name }
@@ -123,6 +138,8 @@ private struct ShapesOnly: WeightSource {
     func shape(of path: String) -> [Int]? { base.shape(of: path) }
     func unusedPaths() -> [String] { base.unusedPaths() }
     var ignoresUnknown: Bool { base.ignoresUnknown }
+    var remedy: String { base.remedy }
+    func nameInFile(_ path: String) -> String { base.nameInFile(path) }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
         try base.check(path, shape: shape)

@@ -48,6 +48,12 @@ func quoted(_ text: String) -> String {
     return "\"" + head + (scalars.dropFirst(128).isEmpty ? "" : "…") + "\""
 }
 
+/// A shape for a message: at most eight extents.
+func described(_ shape: [Int]) -> String {
+    guard shape.count > 8 else { return "\(shape)" }
+    return "[" + shape.prefix(8).map(String.init).joined(separator: ", ") + ", … (\(shape.count) extents)]"
+}
+
 /// Names of tensors for a message: how many, and the first five.
 func listed(_ names: [String]) -> String {
     let shown = names.prefix(5).map(quoted).joined(separator: ", ")

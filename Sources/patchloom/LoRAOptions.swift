@@ -8,7 +8,7 @@ struct LoRAOptions: ParsableArguments {
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
-            "A folder of LoRA files; may be given several times, the first that has a name counts.", valueName: "folder"))
+            "A folder of LoRA files; may be given several times, names are looked for in all.", valueName: "folder"))
     var loraModelDir: [String] = []
 
     /// The files of the folders.
@@ -74,8 +74,11 @@ struct LoRAOptions: ParsableArguments {
     private func find(_ text: String, _ folders: LoRALibrary) throws(WeightsError) -> LoRAFile {
         let mayBeName = !loraModelDir.isEmpty && !text.hasPrefix("/") && !text.hasPrefix(".")
         var isFolder: ObjCBool = false
-        let isFile = FileManager.default.fileExists(atPath: text, isDirectory: &isFolder) && !isFolder.boolValue
-        guard !isFile, mayBeName else { return try LoRAFile(path: text) }
+        // A link that leads nowhere is one too: what it should lead to is not to be taken from elsewhere.
+        let isThere =
+            FileManager.default.fileExists(atPath: text, isDirectory: &isFolder)
+            || (try? FileManager.default.destinationOfSymbolicLink(atPath: text)) != nil
+        guard !isThere || isFolder.boolValue, mayBeName else { return try LoRAFile(path: text) }
         return try folders.file(named: text)
     }
 }

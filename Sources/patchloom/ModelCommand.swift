@@ -108,25 +108,32 @@ struct ModelInspectCommand: ParsableCommand {
 
     func run() throws {
         let source = try open(model, checkpoint)
+        // What is wrong with a model is said as a render says it, so its description comes first.
+        let description = Result { () throws(RenderError) in try ModelDescription(source: source) }
         let summary: ModelSummary
-        do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
+        do throws(WeightsError) { summary = try ModelSummary(source) } catch {
+            if case .failure(let refusal) = description { throw CommandFailure(refusal) }
+            throw CommandFailure(error)
+        }
         // A model can be looked into that cannot be rendered with; then the reason is part of what it is, and the exit code is
         // that of a render.
         var object = summary.json.objectValue ?? JSONObject()
         var lines = summary.lines
         var refusal: RenderError?
-        do {
-            let model = try ModelDescription(source: source)
+        switch description {
+        case .success(let model):
             object["renders_as"] = .string(model.family.rawValue)
             object["clip_skip"] = .integer(Int64(model.clipSkip))
             object["notes"] = .array(model.notes.map { .string($0) })
             lines += [("clip skip", String(model.clipSkip)), ("renders as", model.family.title)]
-            lines += model.notes.map { ("note", $0) }
-            try model.checkOwnSampler()
-        } catch {
-            refusal = error
-            object["not_rendered"] = .string(error.message)
-            lines.append(("not rendered", error.message))
+            // The line on the prediction says already that it is assumed.
+            lines += model.notes.filter { $0 != source.assumptionNote }.map { ("note", $0) }
+            do throws(RenderError) { try model.checkOwnSampler() } catch { refusal = error }
+        case .failure(let error): refusal = error
+        }
+        if let refusal {
+            object["not_rendered"] = .string(refusal.message)
+            lines.append(("not rendered", refusal.message))
         }
         if json { printJSON(.object(object)) } else { printTable(lines) }
         if let refusal { throw CommandFailure(refusal) }

@@ -20,7 +20,7 @@ struct PlanCommand: ParsableCommand {
         if json {
             print(String(decoding: plan.json.canonicalBytes(), as: UTF8.self))
         } else {
-            for line in plan.summaryLines { print(line) }
+            for line in plan.summaryLines { print(TerminalText.printable(line)) }
         }
     }
 }

@@ -5,7 +5,7 @@ extension ProgressView {
     mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
         switch event {
         case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
-        case .started(let plan): for line in plan.summaryLines { note(line) }
+        case .started(let plan): for line in plan.summaryLines { noteOnce(TerminalText.printable(line)) }
         case .progress(let progress): show(ProgressSnapshot(progress))
         case .waiting(let reason): note("waiting: \(TerminalText.printable(reason))")
         case .finished(let result): return result

@@ -31,6 +31,8 @@ struct ProgressView {
     /// The phase and step of the last plain line.
     private var lastStep = ""
     private var barIsShown = false
+    /// Lines that are not to be said again.
+    private var said: Set<String> = []
 
     init(style: Style, write: @escaping (String) -> Void = ProgressView.writeToStandardError) {
         self.style = style
@@ -65,6 +67,11 @@ struct ProgressView {
         guard style != .none else { return }
         clear()
         write(text + "\n")
+    }
+
+    /// A line that is left out where it was said before: the pictures of one command have most of their plans in common.
+    mutating func noteOnce(_ text: String) {
+        if said.insert(text).inserted { note(text) }
     }
 
     /// Takes the bar off the screen.

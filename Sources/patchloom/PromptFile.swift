@@ -8,10 +8,11 @@ enum PromptFile {
         let text = try text(
             path, called: "prompt file", bytesMax: 4 * RenderRequest.promptLimit,
             ifLonger: "a prompt has at most \(RenderRequest.promptLimit) bytes")
-        guard !text.isEmpty else {
+        let prompt = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !prompt.isEmpty else {
             throw CommandFailure(.usage, "The prompt file \(path) is empty; write a prompt into it.")
         }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+        return prompt
     }
 
     /// The text of a file, or of standard input for `-`.

@@ -43,7 +43,8 @@ import Weights
             ("resnet_out_scale_factor", 2),
             ("addition_embed_type", "text_time"), ("freq_shift", 4), ("quantization_config", ["quant_method": "x"]),
             ("_class_name", "UNet2DModel"),
-            ("sample_size", [16]), ("use_linear_projection", "yes"),
+            ("sample_size", [16]), ("use_linear_projection", "yes"), ("conv_in_kernel", [3, 1]), ("conv_out_kernel", []),
+            ("only_cross_attention", [false, true, false, false]), ("encoder_hid_dim", 768), ("num_class_embeds", 0),
         ] as [(String, JSONValue)])
     func whatTheUNetDoesNotHaveIsRefusedByName(key: String, value: JSONValue) throws {
         let json = try TestConfiguration.json(TestConfiguration.sd15, [key: value])
@@ -53,6 +54,18 @@ import Weights
         #expect(message.contains("some/unet/config.json"), "\(message)")
         // The fault of an option may be that another one which it needs is absent.
         #expect(message.contains(key) || value == "text_time", "\(message)")
+    }
+
+    /// Values that mean what is done anyway.
+    @Test(
+        arguments: [
+            ("only_cross_attention", [false, false, false, false]), ("only_cross_attention", .null),
+            ("use_linear_projection", .null), ("conv_in_kernel", [3]), ("conv_out_kernel", [3, 3]), ("encoder_hid_dim", 0),
+            ("dual_cross_attention", .null),
+        ] as [(String, JSONValue)])
+    func valuesWithoutAnEffectAreTaken(key: String, value: JSONValue) throws {
+        let plain = try UNetConfiguration(json: TestConfiguration.json(TestConfiguration.sd15, [:]))
+        #expect(try UNetConfiguration(json: TestConfiguration.json(TestConfiguration.sd15, [key: value])) == plain)
     }
 
     @Test func unknownKeysThatSayNothingAreLetBe() throws {

@@ -71,6 +71,30 @@ extension EndToEnd {
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) == Data([1]))
         }
 
+        /// Line ends, white space and a byte-order mark are no prompt.
+        @Test(arguments: ["", "\n", "\u{FEFF}\r\n", " \t\r\n\n"]) func promptFilesWithoutAPrompt(_ text: String) async throws {
+            let folder = try Folder()
+            try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("p.txt")))
+            try await Self.expectFailure(
+                ["render", "--prompt-file", folder.file("p.txt"), "-o", folder.file("a.png")], code: 64, mentions: "is empty",
+                in: folder, leaves: ["p.txt"])
+        }
+
+        /// What people have beside their models, or in the place of them.
+        @Test(arguments: [
+            ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "git lfs pull"),
+            ("x.safetensors", "{\"error\": \"not found\"}", [], "the download has probably failed"),
+            ("v1-inference.yaml", "model:\n", ["--model-config"], "--model-config takes the folder of a model"),
+        ]) func filesThatAreNoModels(_ name: String, _ text: String, _ options: [String], _ mentions: String) async throws {
+            let folder = try Folder()
+            try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file(name)))
+            let path = folder.file(name)
+            let given =
+                options.isEmpty
+                ? ["-m", path] : ["-m", Self.model + "/unet/diffusion_pytorch_model.safetensors"] + options + [path]
+            try await Self.expectFailure(Self.render(given, folder), code: 65, mentions: mentions, in: folder, leaves: [name])
+        }
+
         @Test func modelsThatAreNotThere() async throws {
             let folder = try Folder()
             let link = folder.file("link")

@@ -127,7 +127,11 @@ extension EndToEnd {
         @Test(arguments: [
             (["--lora", "nowhere.safetensors:0.5"], 66, "nowhere.safetensors"), (["--lora", "INK:nan"], 64, "nan"),
             (["--lora", "INK:1e9"], 64, "1000000000"), (["--lora", ""], 64, "name"),
-            (["--lora", "LORAS"], 65, "not a regular file"),
+            (["--lora", "LORAS"], 65, "is a folder, and a LoRA is a .safetensors file"),
+            (["--lora", "LORAS/gone.safetensors"], 66, "a link to /mnt/none"),
+            (["--lora", "gone", "--lora-model-dir", "LORAS"], 66, "a link to /mnt/none"),
+            (["--lora", "old", "--lora-model-dir", "LORAS"], 65, "old.pt is a pickle"),
+            (["--lora", "two", "--lora-model-dir", "LORAS"], 64, "two.SAFETENSORS"),
             (["--lora", "pen", "--lora-model-dir", "LORAS"], 66, "pen.safetensors"),
             (["--lora", "../loras/ink", "--lora-model-dir", "LORAS"], 66, "../loras/ink"),
             (["--lora-model-dir", "LORAS/no"], 66, "--lora-model-dir"), (["--lora-model-dir", "INK"], 65, "not a folder"),
@@ -137,6 +141,12 @@ extension EndToEnd {
         func whatCannotBeAppliedIsRefused(_ options: [String], _ code: Int32, _ mentions: String) async throws {
             let folder = try Self.folder()
             try Data("{}{}{}{}".utf8).write(to: URL(fileURLWithPath: folder.file("loras/config.json")))
+            try Data([0x80, 2, 0x7D]).write(to: URL(fileURLWithPath: folder.file("loras/old.pt")))
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.file("loras/gone.safetensors"), withDestinationPath: "/mnt/none")
+            for (seed, name) in ["two.safetensors", "two.SAFETENSORS"].enumerated() {
+                try EmbeddedLoRA.write(folder.file("loras/" + name), seed: UInt64(seed))
+            }
             let places = [
                 ("INK", folder.file("loras/ink.safetensors")), ("LORAS", folder.file("loras")), ("TINY", Self.tiny),
                 ("CONFIG", folder.file("loras/config.json")),

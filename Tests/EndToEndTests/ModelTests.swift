@@ -180,6 +180,18 @@ extension EndToEnd {
                     try Self.changed("scheduler/scheduler_config.json", "\"thresholding\":true,"), "thresholding"
                 ),
                 ("global", unet, FileTensor.file(tensors + [.f32("epoch", [1], shape: [])]), nil),
+                (
+                    "channels", "unet/config.json", try Self.changed("unet/config.json", "\"in_channels\":\"4\","),
+                    "in_channels"
+                ),
+                (
+                    "latent", "vae/config.json", try Self.changed("vae/config.json", "\"latent_channels\":\"4\","),
+                    "latent_channels"
+                ),
+                (
+                    "layers", "text_encoder/config.json",
+                    try Self.changed("text_encoder/config.json", "\"num_hidden_layers\":3.5,"), "num_hidden_layers"
+                ),
             ]
             for (name, file, content, mention) in cases {
                 let model = folder.file(name)
@@ -202,6 +214,39 @@ extension EndToEnd {
                 if let mention { #expect(answers[0].1.count == 1 && answers[0].1[0].contains(mention), "\(answers)") }
                 try FileManager.default.removeItem(atPath: model)
             }
+        }
+
+        /// What was repaired or left out is said by every command, and once however many pictures it makes.
+        @Test func notesAreSaidOnceByEveryCommand() async throws {
+            let folder = try Folder()
+            let model = folder.file("model")
+            try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: model)
+            for (file, member) in [
+                ("model_index.json", "\"_class_name\":\"StableDiffusionPAGPipeline\","),
+                ("scheduler/scheduler_config.json", "\"steps_offset\":0,"), ("vae/config.json", "\"novelty\":1,"),
+            ] {
+                try Data(Self.changed(file, member)).write(to: URL(fileURLWithPath: "\(model)/\(file)"))
+            }
+            let small = ["-m", model, "-p", "x", "--steps", "2"]
+            for arguments in [
+                ["render", "-b", "3", "-W", "64", "-H", "64", "--workers", "1", "-o", folder.file("a.png")],
+                [
+                    "compare", "--methods", "direct,cut", "--scale", "1.5", "--cell", "64", "--workers", "1", "-o",
+                    folder.file("c.png"),
+                ],
+                ["plan"],
+            ] {
+                let program = try await Self.run(arguments + small, folder)
+                let lines = program.errorLines + program.outputLines
+                for mention in [
+                    "perturbed-attention guidance, which is left out", "steps_offset is taken for 1", "ignored: \"novelty\"",
+                ] {
+                    #expect(lines.count { $0.contains(mention) } == 1, "\(arguments[0]): \(lines)")
+                }
+            }
+            let quiet = try await Self.run(
+                ["render", "-q", "-b", "2", "--workers", "1", "-o", folder.file("q.png")] + small, folder)
+            #expect(quiet.errorLines.isEmpty)
         }
 
         /// A JSON file of the embedded model with members put before its own.

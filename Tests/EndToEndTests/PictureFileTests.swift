@@ -112,7 +112,16 @@ extension EndToEnd {
                 let turned = try Self.write(SamplePictures.png(stored, exif: exif), "turned.png", in: folder)
                 #expect(try await Self.render(["-i", turned], in: folder) == expected)
             }
-            let spoilt = SamplePictures.exif(type: 4, count: 1, value: 6)
+            for chunk in [
+                ("eXIf", SamplePictures.exif(type: 4, count: 1, data: [0, 0, 0, 6], width: 4)),
+                SamplePictures.xmpChunk(Array("<a tiff:Orientation=\"6\"/>".utf8)),
+                SamplePictures.xmpChunk(Array("<tiff:Orientation>6</tiff:Orientation>".utf8)),
+            ] {
+                let turned = try Self.write(
+                    HandmadePNG(Self.height, Self.width, .rgb, rows: rows, extra: [chunk]).bytes, "turned.png", in: folder)
+                #expect(try await Self.render(["-i", turned], in: folder) == expected)
+            }
+            let spoilt = SamplePictures.exif(type: 1, count: 1, value: 6)
             let ignored = try Self.write(SamplePictures.png(stored, exif: spoilt), "turned.png", in: folder)
             let lying = try Self.write(stored, "lying.png", in: folder)
             #expect(try await Self.render(["-i", ignored], in: folder) == Self.render(["-i", lying], in: folder))
@@ -124,13 +133,14 @@ extension EndToEnd {
             let picture = try Self.source(in: folder)
             let path = folder.file("x.png")
             try FileManager.default.createSymbolicLink(atPath: folder.file("link.png"), withDestinationPath: "blobs/0123")
+            try FileManager.default.createSymbolicLink(atPath: folder.file("loop.png"), withDestinationPath: "loop.png")
             let jpeg = try SamplePictures.bytes("ycc420.jpg")
             func expect(_ path: String, _ code: Int32, _ mentions: String) async throws {
                 for options in [["-i", path], ["-i", picture, "--mask", path]] {
                     try await BadInputTests.expectFailure(
                         ["render", "-p", "x"] + options + ["-o", folder.file("a.png")], code: code, mentions: mentions,
                         in: folder,
-                        leaves: ["link.png", "source.png", "x.png"])
+                        leaves: ["link.png", "loop.png", "source.png", "x.png"])
                 }
             }
             for (bytes, mentions) in [
@@ -144,7 +154,8 @@ extension EndToEnd {
                 try await expect(path, 65, mentions)
             }
             try await expect(folder.path, 65, "is a folder")
-            try await expect(folder.file("link.png"), 66, "leads nowhere")
+            try await expect(folder.file("link.png"), 66, "link.png is a link to blobs/0123, which is not there; mend the link")
+            try await expect(folder.file("loop.png"), 66, "loop.png is a link to loop.png, from where links lead in a circle")
             try await expect(folder.file("none.png"), 66, "none.png")
         }
     }

@@ -21,11 +21,16 @@ extension EndToEnd {
             return words.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// What the user says counts, a value of the kind that libgomp does not understand too.
+        /// What the user says counts; an empty value says nothing.
         @Test(
             arguments: [
                 ([:], ["GOMP_SPINCOUNT=2000"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
-                (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], ["GOMP_SPINCOUNT="]),
+                (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], ["GOMP_SPINCOUNT=2000"]),
+                (["OMP_WAIT_POLICY": ""], ["GOMP_SPINCOUNT=2000"]),
+                // It need not begin again, so it has what it was given.
+                (
+                    ["GOMP_SPINCOUNT": "", "OMP_WAIT_POLICY": "active"], ["GOMP_SPINCOUNT=", "OMP_WAIT_POLICY=active"]
+                ),
                 (
                     ["GOMP_SPINCOUNT": "5", "OMP_WAIT_POLICY": "passive"], ["GOMP_SPINCOUNT=5", "OMP_WAIT_POLICY=passive"]
                 ),

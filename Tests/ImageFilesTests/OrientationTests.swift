@@ -99,11 +99,11 @@ import Testing
             changed(4, [0, 0, 0, 0]), changed(4, [0, 0, 0, 3]),
             // No entries; another tag in the only one; entries that are not there.
             changed(8, [0, 0]), changed(10, [1, 0x13]), changed(8, [0xFF, 0xFF, 1, 0x13]),
-            // Types: byte, text, long, rational, signed short, none of the standard.
-            changed(12, [0, 1]), changed(12, [0, 2]), changed(12, [0, 4]), changed(12, [0, 5]), changed(12, [0, 8]),
-            changed(12, [0xFF, 0xFF]),
+            // Types: byte, text, a long and fractions that are too large or outside, bytes, none of the standard.
+            changed(12, [0, 1]), changed(12, [0, 2]), changed(12, [0, 4]), changed(12, [0, 5]), changed(12, [0, 7]),
+            changed(12, [0, 10]), changed(12, [0, 11]), changed(12, [0, 12]), changed(12, [0xFF, 0xFF]), changed(12, [0, 0]),
             // Counts.
-            changed(14, [0, 0, 0, 0]), changed(14, [0, 0, 0, 2]), changed(14, [0xFF, 0xFF, 0xFF, 0xFF]),
+            changed(14, [0, 0, 0, 0]), changed(14, [0, 0, 0, 3]), changed(14, [0xFF, 0xFF, 0xFF, 0xFF]),
             // Values.
             changed(18, [0, 0]), changed(18, [0, 9]), changed(18, [6, 0]), changed(18, [0xFF, 0xFF]),
         ] + (0..<20).map { Array(valid[..<$0]) }

@@ -81,16 +81,58 @@ import Testing
         #expect(image.text("bad") == "\u{FFFD}A")
     }
 
-    @Test func hugePicturesAreRefusedBeforeMemoryIsTaken() {
-        for (width, height) in [(16_385, 1), (1, 16_385), (16_384, 16_384), (UInt32.max >> 1, UInt32.max >> 1)]
-            as [(UInt32, UInt32)]
-        {
+    /// A chunk that is not known and says itself that the picture cannot be shown without it: before the palette, between the
+    /// pixels, behind them.
+    @Test(arguments: ["ABCd", "CgBI", "XXXX", "Zzzz"]) func unknownCriticalChunksAreRefused(_ kind: String) throws {
+        func picture(_ kind: String, at place: Int) -> [UInt8] {
             var png = HandmadePNG()
-            png.header(width, height, depth: 8, .rgb)
-            png.pixels([[0, 0, 0]])
-            let code = Self.code(png.bytes)
-            #expect(code == .tooLarge || code == .damaged)
+            png.header(2, 1, depth: 8, .grey)
+            let zipped = HandmadePNG.zlib([0, 7, 9])
+            let parts = [("IDAT", Array(zipped[..<5])), ("IDAT", Array(zipped[5...])), ("IEND", [])]
+            for (index, part) in parts.enumerated() {
+                if index == place { png.chunk(kind, [1, 2, 3, 4]) }
+                png.chunk(part.0, part.1)
+            }
+            return png.bytes
         }
+        for place in 0..<3 where place != 1 {
+            let error = try #require(ImageDecoderTests.error(picture(kind, at: place)))
+            #expect(error.code == .damaged && error.message.contains("its chunk '\(kind)', which is not known"), "\(error)")
+            // The same chunk as one that may be passed over.
+            let image = try ImageDecoder.decode(picture(kind.prefix(1).lowercased() + kind.dropFirst(), at: place))
+            #expect(image.pixels == [7, 7, 7, 9, 9, 9])
+        }
+        #expect(ImageDecoderTests.error(picture(kind, at: 1))?.code == .damaged)
+        // Without content, and in front of the header.
+        #expect(Self.code(HandmadePNG(1, 1, .grey, rows: [[1]], extra: [(kind, [])]).bytes) == .damaged)
+        var first = HandmadePNG()
+        first.chunk(kind, [0, 0, 0, 2])
+        #expect(Self.code(first.bytes + HandmadePNG(1, 1, .grey, rows: [[1]]).bytes.dropFirst(8)) == .damaged)
+    }
+
+    @Test func hugePicturesAreRefusedBeforeMemoryIsTaken() throws {
+        for (width, height) in [
+            (16_385, 1), (1, 16_385), (16_385, 8), (16_384, 16_384), (1_000_001, 1), (UInt32.max >> 1, UInt32.max >> 1),
+        ] as [(UInt32, UInt32)] {
+            for colour in [.grey, .rgb, .rgba] as [HandmadePNG.Colour] {
+                var png = HandmadePNG()
+                png.header(width, height, depth: 8, colour, interlaced: height == 8)
+                png.pixels([[0, 0, 0]])
+                let error = try #require(ImageDecoderTests.error(png.bytes))
+                #expect(error.code == .tooLarge && error.message.contains("is \(width)x\(height), "), "\(error)")
+                #expect(error.message.hasSuffix("scale it down."))
+            }
+        }
+        // Sizes that the format does not allow.
+        for (width, height) in [(0, 1), (1, 0), (UInt32.max, 1), (1, 1 << 31)] as [(UInt32, UInt32)] {
+            var png = HandmadePNG()
+            png.header(width, height, depth: 8, .grey)
+            png.pixels([[0]])
+            #expect(Self.code(png.bytes) == .damaged)
+        }
+        // As long as is allowed.
+        let row = [UInt8](repeating: 3, count: 16_384)
+        #expect(try ImageDecoder.decode(HandmadePNG(16_384, 1, .grey, rows: [row]).bytes).pixels.count == 3 * 16_384)
         var small = HandmadePNG()
         small.header(10, 10, depth: 8, .rgba)
         small.pixels([[UInt8]](repeating: [UInt8](repeating: 1, count: 40), count: 10))

@@ -9,11 +9,11 @@ import Weights
 /// Model files as people have them: each is read as the plain file that it stands for, shown by the picture, and says what was
 /// left out. Native size 64 px.
 @Suite("Files that people have") struct RealFilesTests {
-    private static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
-    private static let plain = Result { try pixels(ModelSource.open(ModelRecipe(path: model.path))) }
-    private static let checkpoint = Result { try SingleFiles.checkpoint(of: model, .first) }
+    static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
+    static let plain = Result { try pixels(ModelSource.open(ModelRecipe(path: model.path))) }
+    static let checkpoint = Result { try SingleFiles.checkpoint(of: model, .first) }
 
-    private static func pixels(_ source: ModelSource, _ change: (inout RenderRequest) -> Void = { _ in }) throws -> [UInt8] {
+    static func pixels(_ source: ModelSource, _ change: (inout RenderRequest) -> Void = { _ in }) throws -> [UInt8] {
         try LocalRender(source).image(
             request {
                 ($0.prompt, $0.width, $0.height, $0.steps, $0.seed) = ("a cat", 64, 64, 3, 7)
@@ -23,7 +23,7 @@ import Weights
     }
 
     /// Runs `body` on a copy of the model's folder and its recipe.
-    private static func withCopy<Value>(_ body: (URL, inout ModelRecipe) throws -> Value) throws -> Value {
+    static func withCopy<Value>(_ body: (URL, inout ModelRecipe) throws -> Value) throws -> Value {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-files-\(UUID().uuidString)")
         try FileManager.default.copyItem(at: model, to: folder)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -32,14 +32,14 @@ import Weights
     }
 
     /// Sets members of a JSON file; `nil` takes one away.
-    private static func set(_ file: URL, _ members: [String: JSONValue?]) throws {
+    static func set(_ file: URL, _ members: [String: JSONValue?]) throws {
         var object = try #require(JSONValue(parsing: [UInt8](Data(contentsOf: file)), limits: .config).objectValue)
         for (key, value) in members { object[key] = value }
         try Data(JSONValue.object(object).canonicalBytes()).write(to: file)
     }
 
     /// Replaces the weights of a component by one file.
-    private static func write(_ tensors: [FileTensor], to component: String, in folder: URL) throws {
+    static func write(_ tensors: [FileTensor], to component: String, in folder: URL) throws {
         let place = folder.appendingPathComponent(component)
         for name in try FileManager.default.contentsOfDirectory(atPath: place.path) where name.contains(".safetensors") {
             try FileManager.default.removeItem(at: place.appendingPathComponent(name))
@@ -49,7 +49,7 @@ import Weights
     }
 
     /// The description and the pixels of a single file with the model's configuration.
-    private static func single(
+    static func single(
         _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in }
     ) throws -> (notes: [String], pixels: [UInt8]) {
         try withCopy { folder, recipe in
@@ -63,7 +63,7 @@ import Weights
         }
     }
 
-    private static func expectPlain(
+    static func expectPlain(
         _ folder: URL, _ recipe: ModelRecipe, notes mentions: [String], _ location: SourceLocation = #_sourceLocation
     ) throws {
         let source = try ModelSource.open(recipe)
@@ -80,14 +80,53 @@ import Weights
             ("unet", ["decay": 0.99, "inv_gamma": 1.0, "power": 0.75, "optimization_step": 7, "min_decay": 0.0], nil),
             ("unet", ["_class_name": "UNet2DConditionModel", "torch_dtype": "float16", "future": .null], nil),
             ("vae", ["use_ema_warmup": true, "update_after_step": 0], nil),
-            ("vae", ["double_z": true, "ch_mult": [1, 2, 4]], "\"ch_mult\", \"double_z\""),
-            ("unet", ["a_new_option": true], "unet/config.json has settings that mean nothing to the network"),
-            ("text_encoder", ["attention_dropout": 0.1, "a_new_option": 3], nil),
+            (
+                "vae", ["double_z": true, "ch_mult": [1, 2, 4]],
+                "vae/config.json has settings that mean nothing here and are ignored: \"ch_mult\", \"double_z\""
+            ),
+            (
+                "unet", ["a_new_option": true],
+                "unet/config.json has a setting that means nothing here and is ignored: \"a_new_option\""
+            ),
+            ("text_encoder", ["attention_dropout": 0.1, "is_decoder": false, "top_k": 50, "dtype": "float32"], nil),
+            (
+                "text_encoder", ["attention_dropout": 0.1, "a_new_option": 3],
+                "text_encoder/config.json has a setting that means nothing here and is ignored: \"a_new_option\""
+            ),
+            ("scheduler", ["_diffusers_version": "0.99.0", "solver_order": 2, "flow_shift": 1.0, "future": .null], nil),
+            (
+                "scheduler", ["a_new_option": 3, "solver_order": 2, "beta_sharpness": 1],
+                "scheduler_config.json has settings that mean nothing here and are ignored: \"a_new_option\", \"beta_sharpness\""
+            ),
         ] as [(String, [String: JSONValue], String?)])
     func keysThatNoNetworkReadsAreIgnored(component: String, members: [String: JSONValue], note: String?) throws {
         try Self.withCopy { folder, recipe in
-            try Self.set(folder.appendingPathComponent(component + "/config.json"), members)
+            let file = component == "scheduler" ? "scheduler/scheduler_config.json" : component + "/config.json"
+            try Self.set(folder.appendingPathComponent(file), members)
             try Self.expectPlain(folder, recipe, notes: note.map { [$0] } ?? [])
+        }
+    }
+
+    /// A note names the file that has the key, also where that is not the model's folder.
+    @Test func notesNameTheFileThatTheyAreAbout() throws {
+        try Self.withCopy { folder, recipe in
+            try Self.set(folder.appendingPathComponent("vae/config.json"), ["a_new_option": 1])
+            try Self.set(folder.appendingPathComponent("unet/config.json"), ["another_option": 1])
+            try Self.set(folder.appendingPathComponent("scheduler/scheduler_config.json"), ["steps_offset": 0])
+            recipe.path = Self.model.path
+            recipe.vae = folder.appendingPathComponent("vae").path
+            try Self.expectPlain(folder, recipe, notes: ["\(folder.path)/vae/config.json has a setting"])
+            recipe.vae = folder.path
+            try Self.expectPlain(folder, recipe, notes: ["\(folder.path)/vae/config.json has a setting"])
+            let file = folder.appendingPathComponent("checkpoint.safetensors")
+            try Data(FileTensor.file(Self.checkpoint.get())).write(to: file)
+            (recipe.path, recipe.vae, recipe.configuration) = (file.path, nil, folder.path)
+            try Self.expectPlain(
+                folder, recipe,
+                notes: [
+                    "\(folder.path)/scheduler/scheduler_config.json: steps_offset is taken for 1",
+                    "\(folder.path)/unet/config.json has a setting", "\(folder.path)/vae/config.json has a setting",
+                ])
         }
     }
 
@@ -96,6 +135,7 @@ import Weights
             ("unet", "class_embed_type", "timestep"), ("unet", "mid_block_only_cross_attention", true),
             ("unet", "quantization_config", ["quant_method": "bitsandbytes"]), ("vae", "quantization_config", [:]),
             ("vae", "shift_factor", 0.1), ("unet", "attention_type", "gated"),
+            ("text_encoder", "quantization_config", ["quant_method": "bitsandbytes"]),
         ] as [(String, String, JSONValue)])
     func optionsThatChangeTheNetworkAreRefused(component: String, key: String, value: JSONValue) throws {
         try Self.withCopy { folder, recipe in
@@ -144,64 +184,6 @@ import Weights
         #expect(try pixels(0) != pixels(1))
     }
 
-    // MARK: Marks
-
-    @Test func marksOfAFileCountMoreThanItsConfiguration() throws {
-        let tensors = try Self.checkpoint.get()
-        func folder(_ members: [String: JSONValue?]) throws -> [UInt8] {
-            try Self.withCopy { folder, recipe in
-                try Self.set(folder.appendingPathComponent("scheduler/scheduler_config.json"), members)
-                return try Self.pixels(.open(recipe))
-            }
-        }
-        let velocity = try folder(["prediction_type": "v_prediction"])
-        let zeroSNR = try folder([
-            "prediction_type": "v_prediction", "rescale_betas_zero_snr": true, "timestep_spacing": "trailing",
-            "_class_name": "DDIMScheduler",
-        ])
-        #expect(try velocity != Self.plain.get() && zeroSNR != velocity)
-        let mark = FileTensor.f32("v_pred", [1], shape: [1])
-        let snr = FileTensor("ztsnr", "U8", [0], [])
-        #expect(try Self.single(tensors).pixels == Self.plain.get())
-        let marked = try Self.single(tensors + [mark])
-        #expect(marked.pixels == velocity)
-        #expect(
-            marked.notes == ["the file says that its U-Net predicts v_prediction, which counts more than its configuration"])
-        #expect(try Self.single(tensors + [mark, snr]).pixels == zeroSNR)
-        for metadata in [["modelspec.prediction_type": "v"], ["modelspec.architecture": "stable-diffusion-v2-768-v"]] {
-            #expect(try Self.single(tensors, metadata: metadata).pixels == velocity)
-        }
-        // The tensor counts more than the metadata, and the user's word more than both.
-        #expect(try Self.single(tensors + [mark], metadata: ["modelspec.prediction_type": "epsilon"]).pixels == velocity)
-        let asked = try Self.single(tensors + [mark, snr]) { $0.prediction = .epsilon }
-        #expect(
-            asked.notes == ["the file's mark ztsnr, a last step of pure noise, has no meaning for a U-Net that predicts noise"])
-        #expect(try asked.pixels == Self.plain.get())
-        // A number of training steps is no mark.
-        let steps = FileTensor("global_step", "I64", [], withUnsafeBytes(of: Int64(875_000).littleEndian) { Array($0) })
-        #expect(try Self.single(tensors + [steps]).pixels == Self.plain.get())
-    }
-
-    /// The same in a folder, whose U-Net's files may have the marks.
-    @Test func marksOfAFoldersUNetCount() throws {
-        let unet = try SingleFiles.tensors(of: "unet", in: Self.model)
-        func pixels(_ extra: [FileTensor], _ option: UNetPrediction? = nil) throws -> [UInt8] {
-            try Self.withCopy { folder, recipe in
-                try Self.write(unet + extra, to: "unet", in: folder)
-                recipe.prediction = option
-                return try Self.pixels(.open(recipe))
-            }
-        }
-        let velocity = try Self.withCopy { folder, recipe in
-            recipe.prediction = .velocity
-            return try Self.pixels(.open(recipe))
-        }
-        let mark = FileTensor.f32("v_pred", [], shape: [0])
-        #expect(try pixels([mark]) == velocity)
-        #expect(try pixels([mark], .epsilon) == Self.plain.get())
-        #expect(try pixels([]) == Self.plain.get())
-    }
-
     // MARK: Leftovers
 
     private static let strays: [FileTensor] = [
@@ -217,8 +199,8 @@ import Weights
     @Test func whatNoPartAsksForIsLeftAlone() throws {
         let (notes, pixels) = try Self.single(Self.checkpoint.get() + Self.strays)
         #expect(try pixels == Self.plain.get())
-        #expect(notes.count == 1 && notes[0].contains("holds 8 tensors"), "\(notes)")
-        #expect(notes.first?.contains("\"callbacks.0\"") == true && notes.first?.contains("and 3 more") == true)
+        #expect(notes.count == 1 && notes[0].contains("holds 9 tensors"), "\(notes)")
+        #expect(notes.first?.contains("\"callbacks.0\"") == true && notes.first?.contains("and 4 more") == true)
         // Empty tensors change nothing, wherever they are.
         let empty = FileTensor.f32("model.diffusion_model.input_blocks.1.0.stray", [], shape: [0])
         #expect(try Self.single(Self.checkpoint.get() + [empty]).pixels == Self.plain.get())
@@ -242,7 +224,8 @@ import Weights
     }
 
     @Test(arguments: [
-        ("unet", "global_step", true), ("unet", "model_ema.conv_in.weight", false), ("vae", "logvar", true),
+        ("unet", "global_step", true), ("unet", "model_ema.conv_in.weight", false), ("vae", "logvar", false),
+        ("unet", "epoch", true), ("unet", "betas", false), ("vae", "alphas_cumprod", false), ("vae", "edm_mean", true),
         ("text_encoder", "text_model.embeddings.position_ids", false), ("text_encoder", "vision_model.bias", true),
         ("text_encoder", "logit_scale", false), ("text_encoder", "text_projection.weight", false),
     ])
@@ -251,6 +234,28 @@ import Weights
             let tensors = try SingleFiles.tensors(of: component, in: Self.model).filter { $0.name != name }
             try Self.write(tensors + [.f32(name, [1, 2], shape: [1, 2])], to: component, in: folder)
             try Self.expectPlain(folder, recipe, notes: isNoted ? ["(\"\(name)\") that no part of the model asks for"] : [])
+        }
+    }
+
+    /// Single files and folders take the same names for known.
+    @Test func constantsAreSilentAndCountersAreNot() throws {
+        let counters: [FileTensor] = [
+            FileTensor("global_step", "I64", [], [UInt8](repeating: 1, count: 8)),
+            FileTensor("epoch", "I64", [1], [UInt8](repeating: 1, count: 8)),
+        ]
+        let constants: [FileTensor] = ["betas", "alphas_cumprod", "scale_factor", "logvar", "denoiser.sigmas"].map {
+            .f32($0, [1, 2], shape: [2])
+        }
+        let line = "holds 2 tensors (\"epoch\", \"global_step\") that no part of the model asks for"
+        let names = Set((counters + constants).map(\.name))
+        let plain = try Self.checkpoint.get().filter { !names.contains($0.name) }
+        let single = try Self.single(plain + counters + constants)
+        #expect(try single.pixels == Self.plain.get())
+        #expect(single.notes.count == 1 && single.notes[0].contains(line), "\(single.notes)")
+        try Self.withCopy { folder, recipe in
+            let unet = try SingleFiles.tensors(of: "unet", in: Self.model)
+            try Self.write(unet + counters + constants, to: "unet", in: folder)
+            try Self.expectPlain(folder, recipe, notes: [line])
         }
     }
 
@@ -264,10 +269,16 @@ import Weights
         let tensors = try Self.checkpoint.get() + [.f32(name, [1, 2], shape: [1, 2])]
         let error = refusal { _ = try Self.single(tensors) }
         #expect(error?.code == .badModel && error?.isSentence == true, "\(error as Any)")
-        #expect(error?.message.contains("--ignore-unknown-tensors") == true, "\(error?.message ?? "")")
+        #expect(
+            error?.message.contains("holds 1 tensor (\"\(name)\") inside of a network that has no place for it") == true
+                && error?.message.contains("leave it out by --ignore-unknown-tensors") == true, "\(error?.message ?? "")")
         let (notes, pixels) = try Self.single(tensors) { $0.ignoresUnknownTensors = true }
         #expect(try pixels == Self.plain.get())
-        #expect(notes.count == 1 && notes[0].contains("which are left out"), "\(notes)")
+        #expect(
+            notes.count == 1 && notes[0].contains("(\"\(name)\") that the network has no place for; it is left out"), "\(notes)"
+        )
+        let two = try Self.single(tensors + [.f32(name + "2", [1], shape: [1])]) { $0.ignoresUnknownTensors = true }
+        #expect(two.notes.count == 1 && two.notes[0].contains("they are left out"), "\(two.notes)")
     }
 
     @Test func whatIsMissingOrMisshapenIsStillRefused() throws {
@@ -394,7 +405,7 @@ import Weights
     @Test(arguments: [
         ("conv_in.weight_scale_inv", "F32", [1], "conv_in.weight_scale_inv"),
         ("conv_in.scale_weight", "F32", [2], "scales parts of a weight"),
-        ("stray.scale_weight", "F32", [1], "without its weight"),
+        ("conv_in.stray.scale_weight", "F32", [1], "without the weight that it belongs to"),
     ])
     func scalesThatAreNotUnderstoodAreRefused(name: String, type: String, shape: [Int], mention: String) throws {
         try Self.withCopy { folder, recipe in
@@ -419,38 +430,6 @@ import Weights
             try Self.write(unet, to: "unet", in: folder)
             let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
             #expect(error?.message.contains("holds \(type), and floating-point numbers are needed") == true, "\(error as Any)")
-        }
-    }
-
-    // MARK: Pipelines
-
-    @Test(arguments: [
-        ("StableDiffusionPAGPipeline", "perturbed-attention guidance"), ("StableDiffusionPipelineSafe", "safe guidance"),
-        ("StableDiffusionControlNetPipeline", "a ControlNet"), ("StableDiffusionSafePipeline", "safe guidance"),
-        ("StableDiffusionControlNetPAGPipeline", "a ControlNet and perturbed-attention guidance"),
-        ("StableDiffusionControlNetImg2ImgPipeline", "a ControlNet"), ("StableDiffusionAdapterPipeline", "a T2I adapter"),
-        ("SemanticStableDiffusionPipeline", "semantic guidance"), ("StableDiffusionInpaintPipelineLegacy", nil),
-        ("StableDiffusionImg2ImgPipeline", nil),
-    ])
-    func pipelinesAroundABaseAreTakenForIt(name: String, leftOut: String?) throws {
-        try Self.withCopy { folder, recipe in
-            try Self.set(
-                folder.appendingPathComponent("model_index.json"),
-                ["_class_name": .string(name), "controlnet": ["diffusers", "ControlNetModel"]])
-            let notes = leftOut.map { ["made for a pipeline with \($0), which is left out"] } ?? []
-            try Self.expectPlain(folder, recipe, notes: notes)
-        }
-    }
-
-    @Test(arguments: [
-        "StableDiffusion3ControlNetPipeline", "StableDiffusionUpscalePipeline", "StableDiffusionInstructPix2PixPipeline",
-        "StableDiffusionGLIGENPipeline", "StableDiffusionLDM3DPipeline", "StableUnCLIPPipeline", "OnnxStableDiffusionPipeline",
-        "StableDiffusion", "StableDiffusionFancyPipeline",
-    ])
-    func otherPipelinesAreStillRefused(name: String) throws {
-        try Self.withCopy { folder, recipe in
-            try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": .string(name)])
-            #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
         }
     }
 }

@@ -34,6 +34,7 @@ import Testing
         ("COpenSSL", ["ContentHash"]),
         ("CEmbeddedModel", ["EmbeddedModel"]), ("CGlyphs", ["ContactSheets"]), ("CFontconfig", []),
         ("ArgumentParser", ["patchloom", "patchloom-bench", "goldencheck"]),
+        ("FileSignatures", ["ImageFiles", "Weights", "FileSignaturesTests"]),
         ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),
         ("Dispatch", []), ("XCTest", []),
     ])

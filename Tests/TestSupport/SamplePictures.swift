@@ -27,6 +27,27 @@ public enum SamplePictures {
         return bytes + [0, 0] + number(UInt32(0))
     }
 
+    /// The same with the bytes of its value, the highest first. Those of numbers of `width` bytes are turned around where
+    /// `bigEndian` is not set; more than four lie behind the directory.
+    public static func exif(type: UInt16, count: UInt32, data: [UInt8], width: Int, bigEndian: Bool = true) -> [UInt8] {
+        func ordered(_ bytes: [UInt8]) -> [UInt8] {
+            bigEndian ? bytes : stride(from: 0, to: bytes.count, by: width).flatMap { bytes[$0..<$0 + width].reversed() }
+        }
+        let head = exif(type: type, count: count, value: 0, bigEndian: bigEndian)
+        let place: [UInt8] = bigEndian ? [0, 0, 0, 26] : [26, 0, 0, 0]
+        let isInside = data.count <= 4
+        let value = isInside ? ordered(data) + [UInt8](repeating: 0, count: 4 - data.count) : place
+        return head[..<18] + value + head[22...] + (isInside ? [] : ordered(data))
+    }
+
+    /// The mark of the APP1 marker that holds an XMP packet.
+    public static let xmpMark = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
+
+    /// The PNG chunk that holds an XMP packet.
+    public static func xmpChunk(_ packet: [UInt8]) -> (String, [UInt8]) {
+        ("iTXt", Array("XML:com.adobe.xmp".utf8) + [0, 0, 0, 0, 0] + packet)
+    }
+
     /// A JPEG with an APP1 marker behind its beginning.
     public static func jpeg(_ jpeg: [UInt8], exif: [UInt8], mark: [UInt8] = Array("Exif\0\0".utf8)) -> [UInt8] {
         let length = UInt16(2 + mark.count + exif.count)
@@ -42,14 +63,18 @@ public enum SamplePictures {
         return Array(png[..<place]) + chunk.bytes.dropFirst(8) + png[place...]
     }
 
-    /// A WebP in the extended form with an EXIF chunk. `webp` is of the simple form.
-    public static func webp(_ webp: [UInt8], width: Int, height: Int, exif: [UInt8]) -> [UInt8] {
+    /// A WebP in the extended form with a chunk of EXIF data and one of XMP, where these are given. `webp` is of the simple
+    /// form.
+    public static func webp(_ webp: [UInt8], width: Int, height: Int, exif: [UInt8]?, xmp: [UInt8]? = nil) -> [UInt8] {
         var body = Array("WEBPVP8X".utf8) + little(10, 4)
-        body += [0x08, 0, 0, 0]
+        body += [(exif == nil ? 0 : 0x08) | (xmp == nil ? 0 : 0x04), 0, 0, 0]
         body += little(width - 1, 3) + little(height - 1, 3)
         body += webp[12...]
-        body += Array("EXIF".utf8) + little(exif.count, 4) + exif
-        if exif.count % 2 == 1 { body.append(0) }
+        for (kind, content) in [("EXIF", exif), ("XMP ", xmp)] {
+            guard let content else { continue }
+            body += Array(kind.utf8) + little(content.count, 4) + content
+            if content.count % 2 == 1 { body.append(0) }
+        }
         return Array("RIFF".utf8) + little(body.count, 4) + body
     }
 

@@ -189,9 +189,28 @@ import Tokenizing
         #expect(tokenizingError { _ = try smallTokenizer(configuration: configuration) }?.code == .malformedConfiguration)
     }
 
+    @Test(arguments: [1_000_000_000_000, 4_294_967_296, -1]) func idsOutOfRangeAreNamed(id: Int64) throws {
+        let vocabulary = smallVocabulary()
+        func refusal(_ configuration: JSONValue?, _ added: JSONValue?) -> String {
+            let files = CLIPTokenizerFiles(
+                model: .separate(vocabulary: vocabulary.json, merges: vocabulary.merges), configuration: configuration,
+                addedTokens: added)
+            return tokenizingError { _ = try CLIPTokenizer(files) }?.message ?? ""
+        }
+        for message in [
+            refusal(["added_tokens_decoder": ["\(id)": "<a>"]], nil), refusal(nil, ["<a>": .integer(id)]),
+            tokenizingError {
+                let document = tokenizerDocument(
+                    vocabulary.json, merges: vocabulary.merges, added: [["id": .integer(id), "content": "<a>"]])
+                _ = try CLIPTokenizer(CLIPTokenizerFiles(model: .document(document)))
+            }?.message ?? "",
+        ] { #expect(message.contains("\(id), which is out of range"), "\(message)") }
+    }
+
     @Test(
         arguments: [
-            ["tokenizer_class": "T5Tokenizer"], ["pad_token": ["content": "!", "lstrip": true]],
+            ["tokenizer_class": "T5Tokenizer"], ["tokenizer_class": "TokenizersBackend"],
+            ["tokenizer_class": "PreTrainedTokenizerFast"], ["pad_token": ["content": "!", "lstrip": true]],
             ["pad_token": ["content": "!", "single_word": true]],
         ] as [JSONValue])
     func whatIsNotSupportedIsRefused(configuration: JSONValue) {
@@ -263,11 +282,53 @@ extension JSONValue {
     }
 
     @Test(arguments: [
-        "a", "a ", " a", "a  b", "a b c", "a b", "a zz", "zz a", "\n", "#version: 0.2\n\n", "! \"\n", "a\tb",
-        "#version: 0.2\n#version: 0.2",
+        "a", "a ", " a", "a  b", "a b c", "a b", "a zz", "zz a", "\n\n! \"", "#version: 0.2\n\n! \"\n", "! \"\n", "a\tb",
+        "#version: 0.2\n#version: 0.2", "#version: 0.2\n \n",
     ])
     func mergesNameKnownTokens(merges: String) {
         #expect(refusal(merges: merges)?.code == .malformedMerges)
+    }
+
+    @Test(arguments: ["", "\n", "\n\n", "\n\n\n\n\n"]) func emptyLinesMayFollow(end: String) throws {
+        let vocabulary = smallVocabulary(merges: [("a", "b"), ("ab", "c</w>")])
+        let plain = try CLIPTokenizer(
+            CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary.json, merges: vocabulary.merges)))
+        let rules = "#version: 0.2\na b\nab c</w>" + end
+        let other = try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary.json, merges: rules)))
+        #expect(try other.ids("abc ab") == plain.ids("abc ab"))
+        #expect(refusal(merges: "#version: 0.2" + end) == nil)
+    }
+
+    /// Rules that were lost would give other ids: the first token that none makes is named.
+    @Test(arguments: [
+        ("", "ab"), ("#version: 0.2\n", "ab"), ("#version: 0.2\ra b\rab c</w>\r", "ab"), ("#version: 0.2\na b\n", "abc</w>"),
+        ("#version: 0.2\na b", "abc</w>"),
+    ]) func rulesThatWereLostAreMissed(merges: String, token: String) {
+        let vocabulary = smallVocabulary(merges: [("a", "b"), ("ab", "c</w>")])
+        let error = refusal(vocabulary: vocabulary.json, merges: merges)
+        #expect(error?.code == .malformedMerges && error?.message.hasPrefix("merges.txt: no rule makes") == true)
+        #expect(error?.message.contains("\"\(token)\"") == true, "\(error as Any)")
+    }
+
+    /// Without a version line all rules are one, which has too many words.
+    @Test func carriageReturnsAloneEndNoLines() {
+        let vocabulary = smallVocabulary(merges: [("a", "b"), ("ab", "c</w>")])
+        #expect(refusal(vocabulary: vocabulary.json, merges: "a b\rab c</w>\r")?.code == .malformedMerges)
+    }
+
+    /// What training adds to the vocabulary needs no rule where some file says that it was added.
+    @Test func addedTokensNeedNoRule() throws {
+        var ids = smallVocabulary().json.objectValue ?? JSONObject()
+        ids["<cat-toy>"] = .integer(Int64(ids.count))
+        func files(_ configuration: JSONValue? = nil, added: JSONValue? = nil) -> CLIPTokenizerFiles {
+            CLIPTokenizerFiles(
+                model: .separate(vocabulary: .object(ids), merges: ""), configuration: configuration, addedTokens: added)
+        }
+        for given in [
+            files(["additional_special_tokens": ["<cat-toy>"]]), files(["added_tokens_decoder": ["514": "<cat-toy>"]]),
+            files(["pad_token": "<cat-toy>"]), files(added: ["<cat-toy>": 514]),
+        ] { #expect(try CLIPTokenizer(given).ids("<cat-toy>") == [514]) }
+        #expect(tokenizingError { _ = try CLIPTokenizer(files()) }?.message.contains("\"<cat-toy>\"") == true)
     }
 
     @Test func mergesOccurOnce() {

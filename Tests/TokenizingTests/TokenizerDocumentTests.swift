@@ -138,6 +138,40 @@ private func tokenizer(
         }
     }
 
+    private static let generalClasses = ["TokenizersBackend", "PreTrainedTokenizerFast"]
+
+    /// Classes that do what the file says are this tokenizer where the file has its steps.
+    @Test(arguments: generalClasses) func theStepsDecideForGeneralClasses(name: String) throws {
+        let text = "abc's <|endoftext|> 12"
+        let ids = try tokenizer(smallDocument).paddedIDs(text)
+        #expect(try tokenizer(smallDocument, configuration: ["tokenizer_class": .string(name)]).paddedIDs(text) == ids)
+        var both = separate
+        (both.configuration, both.beside) = (["tokenizer_class": .string(name)], smallDocument)
+        #expect(try CLIPTokenizer(both).paddedIDs(text) == ids)
+        for (path, value) in [
+            (["normalizer"], ["type": "NFKC"]), (["pre_tokenizer"], ["type": "Whitespace"]), (["post_processor"], nil),
+            (["post_processor"], ["type": "ByteLevel"]), (["model", "ignore_merges"], true),
+        ] as [([String], JSONValue?)] {
+            let other = smallDocument.changing(path, to: value)
+            let error = tokenizingError { _ = try tokenizer(other, configuration: ["tokenizer_class": .string(name)]) }
+            #expect(error?.code == .unsupported && error?.message.contains(path.last ?? "") == true, "\(error as Any)")
+            both.beside = other
+            #expect(tokenizingError { _ = try CLIPTokenizer(both) }?.code == .unsupported)
+        }
+        let another = tokenizingError {
+            _ = try tokenizer(smallDocument, configuration: ["tokenizer_class": "T5TokenizerFast"])
+        }
+        #expect(another?.code == .unsupported)
+    }
+
+    @Test(arguments: [[], ["#version: 0.2"], ["a b"], [["a", "b"]]] as [JSONValue])
+    func rulesThatWereLostAreMissed(merges: JSONValue) throws {
+        let error = tokenizingError { _ = try tokenizer(smallDocument.changing(["model", "merges"], to: merges)) }
+        #expect(error?.code == .malformedMerges, "\(error as Any)")
+        #expect(
+            error?.message.hasPrefix("tokenizer.json, model.merges: no rule makes the token \"ab") == true, "\(error as Any)")
+    }
+
     @Test(
         arguments: [
             (["model", "type"], "WordPiece"), (["model", "type"], "Unigram"), (["model", "dropout"], 0.1),

@@ -155,6 +155,56 @@ private func open(
         for others in [Marks.first, Marks.xl, Marks.turbo] { #expect(try assumed(others) == [false, false]) }
     }
 
+    /// The names of Stable Diffusion 2's architectures say nothing of other models, into which merging programs copy them.
+    @Test func architecturesOfOtherFamiliesDoNotCount() throws {
+        for (tensors, name, prediction) in [
+            (Marks.first, "stable-diffusion-v2-768-v", "epsilon"), (Marks.xl, "stable-diffusion-v2-768-v", "epsilon"),
+            (Marks.second, "stable-diffusion-v2-512", "epsilon"), (Marks.second, "Stable-Diffusion-v2-768-v", "v_prediction"),
+            (Marks.second, "stable-diffusion-xl-v1-base", "v_prediction"),
+        ] {
+            try open(tensors, metadata: ["modelspec.architecture": name]) { source in
+                let summary = try ModelSummary(source)
+                #expect(summary.prediction == prediction, "\(name)")
+                #expect(summary.isPredictionAssumed == (name.hasSuffix("base") && summary.family == .stableDiffusion2))
+            }
+        }
+    }
+
+    /// Marks that change how a published model is sampled are told; marks that say which model it is are not.
+    @Test func marksThatChangeTheSamplerAreTold() throws {
+        let snr = FileTensor("ztsnr", "U8", [0], [])
+        let velocity = zeros("v_pred", [1])
+        let statistics = [
+            FileTensor.f32("edm_mean", [0, 0, 0, 0], shape: [4]), FileTensor.f32("edm_std", [1, 1, 1, 1], shape: [4]),
+        ]
+        for (tensors, mention) in [
+            (Marks.first + [velocity, snr], "it is \"DDIMScheduler\" with trailing timesteps"),
+            (Marks.xl + [velocity, snr], "it is \"EulerDiscreteScheduler\" with trailing timesteps"),
+            (Marks.second + [velocity, snr], "it is \"DDIMScheduler\" with trailing timesteps"),
+            (Marks.first + [snr], "has no meaning for a U-Net that predicts noise"),
+            (Marks.xl + statistics + [snr], "has no meaning for a model that was trained as EDM"),
+            (Marks.xl + statistics, nil), (Marks.first + [velocity], nil), (Marks.xl, nil),
+        ] as [([FileTensor], String?)] {
+            try open(tensors) { source in
+                let notes = try source.notes()
+                #expect(notes.count == (mention == nil ? 0 : 1) && notes.allSatisfy { $0.contains(mention ?? "") }, "\(notes)")
+            }
+        }
+    }
+
+    /// A number of training steps is left over, but where it tells what the U-Net predicts.
+    @Test func theNumberOfStepsIsLeftOverWhereItTellsNothing() throws {
+        for (tensors, count, isListed) in [
+            (Marks.second, 875_000, false), (Marks.second, 140_000, true), (Marks.first, 875_000, true),
+            (Marks.xl, 875_000, true),
+        ] as [([FileTensor], UInt64, Bool)] {
+            try open(tensors + [steps(count, "I64")]) { source in
+                let notes = try source.notes()
+                #expect(notes.contains { $0.contains("(\"global_step\") that no part") } == isListed, "\(notes)")
+            }
+        }
+    }
+
     /// The file holds Stable Diffusion 2's text encoder under XL's names, and no label embedding.
     @Test func turboIsStableDiffusion2() throws {
         try open(Marks.turbo) { source in
@@ -212,6 +262,21 @@ private func open(
         #expect(message(Marks.xl.dropLast()).contains("text encoders"))
         #expect(message(Marks.first.filter { !$0.name.hasPrefix("first_stage") }).contains("vae"))
         #expect(message(Marks.checkpoint(context: 640, text: [Marks.first[3].name])).contains("--model-config"))
+    }
+
+    /// In transformers' names and OpenCLIP's, as saved and with a program's words before them.
+    @Test(arguments: [
+        ["text_model.encoder.layers.0.layer_norm1.weight", "text_model.final_layer_norm.weight"],
+        ["text_model.embeddings.position_ids"], ["transformer.resblocks.0.ln_1.weight", "ln_final.weight"],
+        ["module.text_model.encoder.layers.0.layer_norm1.weight"], ["cond_stage_model.transformer.resblocks.0.ln_1.weight"],
+    ])
+    func textEncodersAloneAreNamed(names: [String]) throws {
+        let error = weightsError { try open(names.map { zeros($0, [2]) }) { _ in } }
+        #expect(
+            error?.code == .unsupportedModel && error?.message.contains("is a text encoder only") == true, "\(error as Any)")
+        // Beside a U-Net it is a part of the model.
+        let whole = weightsError { try open(Marks.first + names.map { zeros($0, [2]) }) { _ in } }
+        #expect(whole?.message.contains("text encoder only") != true)
     }
 
     @Test(arguments: ["model.ckpt", "model.pt", "model.bin", "MODEL.CKPT"])

@@ -22,6 +22,10 @@ import Testing
         #expect(symlink(target, url.path) == 0)
     }
 
+    private func refusal(_ library: LoRALibrary, _ name: String) throws -> WeightsError {
+        try #require(weightsError { _ = try library.file(named: name) })
+    }
+
     private static let (composed, decomposed) = ("caf\u{E9} \u{FC}ber", "cafe\u{301} u\u{308}ber")
 
     /// Path of the file, and a name that means it.
@@ -43,20 +47,104 @@ import Testing
         }
     }
 
-    /// A path below a folder counts before a name, a name before an alias; the first folder's path before the second's.
+    /// A path is one whatever else has its last name, and a name goes before an alias.
     @Test func theNearestMeaningCounts() throws {
         try withTemporaryFolder { folder in
-            let top = try write(folder, "one/ink.safetensors", seed: 1)
+            _ = try write(folder, "one/ink.safetensors", seed: 1)
             let inside = try write(folder, "one/style/ink.safetensors", seed: 2)
             _ = try write(folder, "two/ink.safetensors", seed: 3)
             let wash = try write(folder, "two/deep/wash.safetensors", seed: 4)
             let fog = try write(folder, "two/x_v17.safetensors", seed: 5, alias: "fog")
             _ = try write(folder, "two/y.safetensors", seed: 6, alias: "wash")
+            let mist = try write(folder, "two/z.safetensors", seed: 7, alias: "mist.safetensors")
             let library = try LoRALibrary(folders: ["one", "two"].map { folder.path + "/" + $0 })
-            #expect(try library.file(named: "ink").digest == top)
             #expect(try library.file(named: "style/ink").digest == inside)
             #expect(try library.file(named: "wash").digest == wash)
-            for name in ["fog", "fog.safetensors", "x_v17"] { #expect(try library.file(named: name).digest == fog) }
+            for name in ["fog", "fog.safetensors", "fog.SafeTensors", "x_v17"] {
+                #expect(try library.file(named: name).digest == fog)
+            }
+            for name in ["mist", "mist.safetensors"] { #expect(try library.file(named: name).digest == mist) }
+            #expect(weightsError { _ = try library.file(named: "ink") }?.code == .badOption)
+        }
+    }
+
+    /// Where a file lies gives it no right to a name: at the top of a folder, in the first of several, or as it is written.
+    @Test(
+        arguments: [
+            (["a/ink.safetensors", "a/style/ink.safetensors"], "ink", "such as style/ink"),
+            (["a/ink.safetensors", "a/ink.SAFETENSORS"], "ink.safetensors", "--lora"),
+            (["a/\(composed).safetensors", "a/\(decomposed).safetensors"], composed, "--lora"),
+            (["a/ink.safetensors", "b/ink.safetensors"], "ink", "--lora"),
+            (["a/x/ink.safetensors", "b/x/ink.safetensors"], "ink", "--lora"),
+            (["a/x/ink.safetensors", "b/x/ink.safetensors"], "x/ink", "--lora"),
+            (["a/x/ink.safetensors", "b/x/ink.SafeTensors"], "x/ink.safetensors", "--lora"),
+            (["a/\(composed)/ink.safetensors", "a/\(decomposed)/ink.safetensors"], "\(decomposed)/ink", "--lora"),
+        ] as [([String], String, String)])
+    func noPlaceGoesBeforeAnother(_ paths: [String], _ name: String, _ remedy: String) throws {
+        try withTemporaryFolder { folder in
+            for path in ["a", "b"] {
+                try FileManager.default.createDirectory(atPath: folder.path + "/" + path, withIntermediateDirectories: true)
+            }
+            for (index, path) in paths.enumerated() { _ = try write(folder, path, seed: UInt64(index)) }
+            let folders = ["a", "b"].map { folder.path + "/" + $0 }
+            let error = try refusal(LoRALibrary(folders: folders), name)
+            #expect(error.code == .badOption && error.message.contains(remedy), "\(error)")
+            for path in paths {
+                let said = error.message.unicodeScalars
+                #expect(said.contains(Array((folder.path + "/" + path).unicodeScalars)), "\(error)")
+            }
+            // The same content is one file, wherever it lies and whatever it is called.
+            for path in paths { _ = try write(folder, path, seed: 9) }
+            #expect(try LoRALibrary(folders: folders).file(named: name).name.hasPrefix(folder.path))
+        }
+    }
+
+    /// A link that leads nowhere has its name all the same: nothing else is taken for it.
+    @Test func brokenLinksCount() throws {
+        try withTemporaryFolder { folder in
+            for path in ["a/ink.safetensors", "a/style/fog.SafeTensors"] { try link(folder, path, to: "/mnt/gone/x") }
+            try link(folder, "dead", to: "/mnt/gone")
+            let library = try LoRALibrary(folders: [folder.path + "/a"])
+            for (name, path) in [
+                ("ink", "ink.safetensors"), ("fog", "style/fog.SafeTensors"), ("style/fog", "style/fog.SafeTensors"),
+            ] {
+                let error = try refusal(library, name)
+                #expect(error.code == .notFound, "\(error)")
+                #expect(
+                    error.message.contains("\(folder.path)/a/\(path) is a link to /mnt/gone/x, which is not there"), "\(error)")
+            }
+            let direct = weightsError { _ = try LoRAFile(path: folder.path + "/a/ink.safetensors") }
+            #expect(direct?.message.contains("a link to /mnt/gone/x") == true, "\(String(describing: direct))")
+            let dead = weightsError { _ = try LoRALibrary(folders: [folder.path + "/dead"]) }
+            #expect(dead?.code == .notFound && dead?.message.contains("a link to /mnt/gone") == true)
+
+            _ = try write(folder, "a/other/ink.safetensors", seed: 1)
+            _ = try write(folder, "a/x.safetensors", seed: 2, alias: "fog")
+            let both = try refusal(library, "ink")
+            #expect(both.code == .badOption && both.message.contains("a/ink.safetensors (a link to /mnt/gone/x"), "\(both)")
+            #expect(both.message.contains("a/other/ink.safetensors"), "\(both)")
+            // Not by its alias either.
+            #expect(try refusal(library, "fog").message.contains("a link to"))
+            #expect(try library.file(named: "other/ink").name.hasSuffix("other/ink.safetensors"))
+        }
+    }
+
+    /// What has the name and is of another format is refused by what it is.
+    @Test(arguments: ["x/ink.pt", "ink.ckpt", "a/b/ink.BIN"]) func foreignFilesAreNamed(_ path: String) throws {
+        try withTemporaryFolder { folder in
+            try folder.write(path, [0x80, 2] + Array("}q".utf8))
+            let library = try LoRALibrary(folders: [folder.path])
+            for name in ["ink", "ink.safetensors", LoRAListing.lastPart(path), String(path.split(separator: ".")[0])] {
+                let error = try refusal(library, name)
+                #expect(error.code == .unsupportedFormat, "\(error)")
+                #expect(error.message.hasPrefix("\(folder.path)/\(path) is a pickle"), "\(error)")
+            }
+            #expect(try refusal(library, "in").code == .notFound)
+            try folder.write(path, Numbers.file(LoRATests.pair(TinyModel.toQ, seed: 1)))
+            let renamed = try refusal(library, "ink")
+            #expect(renamed.message.contains("rename it to") && renamed.message.contains("ink.safetensors"))
+            let ink = try write(folder, "y/ink.safetensors", seed: 1)
+            #expect(try library.file(named: "ink").digest == ink)
         }
     }
 
@@ -85,14 +173,8 @@ import Testing
             try FileManager.default.createDirectory(atPath: folder.path + "/b/q", withIntermediateDirectories: true)
             for (index, path) in paths.enumerated() { _ = try write(folder, path, seed: UInt64(index), alias: alias) }
             let name = alias ?? LoRALibrary.stem(ofPath: paths[0])
-            // The root of the second folder may hold the file itself, which then is what the name means.
-            let isPath = folders.contains("a") && alias == nil && paths[0].split(separator: "/").count == 2
             let library = try LoRALibrary(folders: folders.map { folder.path + "/" + $0 })
             let error = weightsError { _ = try library.file(named: name) }
-            guard !isPath else {
-                #expect(error == nil)
-                return
-            }
             #expect(error?.code == .badOption)
             for path in paths {
                 #expect(error?.message.contains("/" + path) == true, "\(error?.message ?? "nothing is refused")")
@@ -139,21 +221,38 @@ import Testing
 
     @Test func limitsAreToldWhereTheyHide() throws {
         try withTemporaryFolder { folder in
-            _ = try write(folder, "1/2/3/4/5/6/7/ink.safetensors", seed: 1)
-            _ = try write(folder, "1/2/3/4/5/6/7/8/deep.safetensors", seed: 2)
+            _ = try write(folder, "1/2/3/4/5/6/7/8/ink.safetensors", seed: 1)
+            _ = try write(folder, "1/2/3/4/5/6/7/8/9/deep.safetensors", seed: 2)
             for index in 0..<5 { try folder.write("n\(index).txt", "") }
             let whole = try LoRALibrary(folders: [folder.path])
-            #expect(try whole.file(named: "ink").name.hasSuffix("7/ink.safetensors"))
+            #expect(try whole.file(named: "ink").name.hasSuffix("8/ink.safetensors"))
             // A path is found however deep it lies.
-            #expect(try whole.file(named: "1/2/3/4/5/6/7/8/deep").name.hasSuffix("deep.safetensors"))
+            #expect(try whole.file(named: "1/2/3/4/5/6/7/8/9/deep").name.hasSuffix("deep.safetensors"))
             let deep = try #require(weightsError { _ = try whole.file(named: "deep") })
-            #expect(deep.code == .notFound && deep.message.contains("1/2/3/4/5/6/7/8 lies more than 8 folders deep"), "\(deep)")
-            for (path, limits) in [("1/2/3/4/5/6/7/8", LoRAListing.Limits(files: 0)), ("", LoRAListing.Limits(names: 3))] {
+            #expect(
+                deep.code == .notFound && deep.message.contains("1/2/3/4/5/6/7/8/9 lies more than 8 folders deep"), "\(deep)")
+            let flat = try LoRALibrary(folders: [folder.path + "/1"], limits: LoRAListing.Limits(depth: 1))
+            #expect(
+                weightsError { _ = try flat.file(named: "n") }?.message.contains("1/2/3 lies more than 1 folder deep") == true)
+            for (path, limits) in [("1/2/3/4/5/6/7/8/9", LoRAListing.Limits(files: 0)), ("", LoRAListing.Limits(names: 3))] {
                 let some = try LoRALibrary(folders: [folder.path + "/" + path], limits: limits)
                 let error = try #require(weightsError { _ = try some.file(named: "n") })
                 #expect(error.message.contains("searched in part because they hold more than"), "\(error)")
                 let digest = weightsError { _ = try some.file(digest: SHA256Digest(of: [1])) }
                 #expect(digest?.message.contains("in part because they hold more than") == true)
+            }
+        }
+    }
+
+    /// As many as the limit allows hide nothing.
+    @Test func limitsThatAreJustKeptAreNotReached() throws {
+        try withTemporaryFolder { folder in
+            _ = try write(folder, "a/ink.safetensors", seed: 1)
+            try folder.write("b.txt", "")
+            let kept = LoRAListing([folder.path], limits: LoRAListing.Limits(files: 1, names: 3, depth: 1))
+            #expect(kept.limitReached == nil && kept.entries.count == 1)
+            for limits in [LoRAListing.Limits(files: 0), LoRAListing.Limits(names: 2), LoRAListing.Limits(depth: 0)] {
+                #expect(LoRAListing([folder.path], limits: limits).limitReached != nil)
             }
         }
     }

@@ -192,8 +192,10 @@ import Weights
             try folder.write("a/notes.txt", "no weights")
             let paths = ["a", "b/"].map { folder.path + "/" + $0 }
             let library = try LoRALibrary(folders: paths, files: [single.name])
-            #expect(try library.file(named: "ink").digest == ink.digest)
-            #expect(try library.file(named: "ink.safetensors").digest == ink.digest)
+            let first = try LoRALibrary(folders: [paths[0]])
+            #expect(try first.file(named: "ink").digest == ink.digest)
+            #expect(try first.file(named: "ink.safetensors").digest == ink.digest)
+            #expect(weightsError { _ = try library.file(named: "ink") }?.code == .badOption)
             #expect(try library.file(named: "style/wash").digest == deep.digest)
             // Twice: found anew, and from what is known.
             for _ in 0..<2 {

@@ -91,7 +91,7 @@ import Weights
         #expect(repaired.scheduler["skip_prk_steps"] == nil)
         #expect(
             repaired.notes == [
-                "scheduler/scheduler_config.json: steps_offset is taken for 1, clip_sample is taken for false, as diffusers does with "
+                "old/scheduler/scheduler_config.json: steps_offset is taken for 1, clip_sample is taken for false, as diffusers does with "
                     + "models of this family"
             ])
         let xl = try configuration(unet: ["addition_embed_type": "text_time", "sample_size": 128], scheduler: old)
@@ -105,6 +105,51 @@ import Weights
         // Values of another kind are not taken for good.
         let odd = try configuration(scheduler: ["steps_offset": "1", "clip_sample": "no", "_class_name": "DDIMScheduler"])
         #expect(odd.scheduler["steps_offset"] == 1 && odd.scheduler["clip_sample"] == false)
+    }
+
+    /// The repair is of what the configuration says; a mark in the weights says more.
+    @Test(arguments: [("0.8.0", [32, 64]), ("0.27.2", [320, 640, 1280, 1280])] as [(String, JSONValue)])
+    func aMarkOfSizeCountsMoreThanTheRepair(version: String, channels: JSONValue) throws {
+        let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
+        func open(_ metadata: [String: String], single: Bool) throws -> ModelConfiguration {
+            try withTemporaryFolder { folder throws in
+                let copy = folder.appendingPathComponent("copy")
+                try FileManager.default.copyItem(at: model, to: copy)
+                let file = copy.appendingPathComponent("unet/config.json")
+                let unet = try JSONValue(parsing: [UInt8](Data(contentsOf: file)), limits: .config)
+                var object = try #require(unet.objectValue)
+                (object["_diffusers_version"], object["sample_size"]) = (.string(version), 16)
+                if !single { object["block_out_channels"] = channels }
+                try Data(JSONValue.object(object).canonicalBytes()).write(to: file)
+                var recipe = ModelRecipe(path: copy.path)
+                if single {
+                    let tensors = try SingleFiles.checkpoint(of: model, .first)
+                    try folder.write("a.safetensors", FileTensor.file(tensors, metadata: metadata))
+                    recipe.path = folder.appendingPathComponent("a.safetensors").path
+                    recipe.configuration = copy.path
+                } else {
+                    let tensors = try SingleFiles.tensors(of: "unet", in: model)
+                    for name in try FileManager.default.contentsOfDirectory(atPath: copy.appendingPathComponent("unet").path)
+                    where name != "config.json" {
+                        try FileManager.default.removeItem(at: copy.appendingPathComponent("unet/" + name))
+                    }
+                    try copy.write("unet/diffusion_pytorch_model.safetensors", FileTensor.file(tensors, metadata: metadata))
+                }
+                return try ModelConfiguration(.open(recipe))
+            }
+        }
+        for (side, latent) in [(256, 32), (64, 8), (768, 96)] {
+            let marked = try open(["modelspec.resolution": "\(side)x\(side)"], single: false)
+            #expect(marked.unet["sample_size"]?.intValue == latent && marked.notes.isEmpty, "\(marked.notes)")
+        }
+        // What is no mark repairs nothing.
+        for metadata in [[:], ["modelspec.resolution": "256x512"], ["modelspec.resolution": "100x100"]] {
+            let plain = try open(metadata, single: false)
+            #expect(plain.unet["sample_size"]?.intValue == 64)
+            #expect(plain.notes.count == 1 && plain.notes[0].contains("sample_size 16"), "\(plain.notes)")
+        }
+        let single = try open(["modelspec.resolution": "256x256"], single: true)
+        #expect(single.unet["sample_size"]?.intValue == 32 && single.notes.isEmpty)
     }
 
     /// Marks of resolution and of latents' statistics, over the configuration that a single file is given.

@@ -1,7 +1,8 @@
 import Foundation
 import TestSupport
 import Testing
-import Weights
+
+@testable import Weights
 
 private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
 
@@ -33,7 +34,7 @@ private func refusal(_ path: String) throws -> WeightsError {
             for path in [index, model.path + "/model_index.json"] {
                 let error = try refusal(path)
                 #expect(error.code == .unsupportedFormat, "\(error)")
-                #expect(error.message.hasSuffix("name its folder, \(path.dropLast("/model_index.json".count))."))
+                #expect(error.message.hasSuffix("name its folder \"\(path.dropLast("/model_index.json".count))\" instead."))
                 #expect(weightsError { _ = try ModelSource.folder(path) } == error)
             }
             let checkpoint = folder.appendingPathComponent("one.safetensors")
@@ -44,6 +45,14 @@ private func refusal(_ path: String) throws -> WeightsError {
             let other = try refusal(folder.appendingPathComponent("none/model_index.json").path)
             #expect(other.code == .notFound)
         }
+    }
+
+    /// The folder of an index that is named without one is that of the command.
+    @Test(arguments: [
+        ("model_index.json", "."), ("./model_index.json", "."), ("../model_index.json", ".."), ("/model_index.json", "/"),
+    ])
+    func theFolderOfAnIndexReadsWell(path: String, folder: String) {
+        #expect(ModelFolder.indexRefusal(path).message.hasSuffix("name its folder \"\(folder)\" instead."))
     }
 
     @Test func linksThatLeadNowhereAreNamedWithTheirTargets() throws {
@@ -69,9 +78,32 @@ private func refusal(_ path: String) throws -> WeightsError {
                 #expect(error.code == .notFound && error.message.contains("\(folder.path)/model is a link to gone"), "\(error)")
             }
             #expect(ModelStore.isPath(folder.path + "/model") && !ModelStore.isPath(folder.path + "/other"))
-            // A link to itself leads nowhere too, and is no endless walk.
+            // A link to itself, and two to each other, lead nowhere too, and are no endless walk.
             try link(folder.appendingPathComponent("round"), to: "round")
-            #expect(try refusal(folder.path + "/round").message.contains("round"))
+            try link(folder.appendingPathComponent("there"), to: "back")
+            try link(folder.appendingPathComponent("back"), to: folder.path + "/there")
+            for (path, target) in [
+                ("round", "round"), ("there", "back"), ("there/unet", "back"), ("round/a.safetensors", "round"),
+            ] {
+                let error = try refusal(folder.path + "/" + path)
+                #expect(
+                    error.code == .notFound
+                        && error.message.contains(
+                            "a link to \(target), from where links lead in a circle; download the model again"),
+                    "\(error)")
+            }
+            try link(folder.appendingPathComponent("chain"), to: "model")
+            #expect(
+                try refusal(folder.path + "/chain").message.contains(
+                    "\(folder.path)/model is a link to gone, which is not there"))
+        }
+        try withTemporaryFolder { folder throws in
+            let model = try copy(folder.appendingPathComponent("model"))
+            try link(model.appendingPathComponent("vae/config.json"), to: "config.json")
+            let error = try refusal(model.path)
+            #expect(
+                error.code == .notFound && error.message.contains("vae/config.json is a link to config.json, from where"),
+                "\(error)")
         }
     }
 
@@ -125,6 +157,7 @@ private func refusal(_ path: String) throws -> WeightsError {
 @Suite struct ForeignFormatTests {
     private static let pointer = Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".utf8)
     private static let page = Array("\n <!doctype HTML><html><title>Sign in</title>".utf8)
+    private static func wide(_ text: String) -> [UInt8] { text.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] } }
     private static func zip(_ name: String) -> [UInt8] {
         Array("PK\u{03}\u{04}".utf8) + [UInt8](repeating: 0, count: 22) + [UInt8(name.utf8.count), 0, 0, 0] + Array(name.utf8)
             + [UInt8](repeating: 7, count: 40)
@@ -143,11 +176,72 @@ private func refusal(_ path: String) throws -> WeightsError {
             ([8, 8, 0x12, 7] + Array("pytorch:".utf8), "an ONNX file"),
             ([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 0], "an HDF5 file"),
             (Array("{\n  \"_class_name\": \"UNet2DConditionModel\"\n}".utf8), "a JSON file"),
+            ([0, 0, 0, 0x18] + Array("ftypheic\0\0\0\0mif1heic".utf8), "a HEIC picture"),
+            ([0, 0, 0, 0x10] + Array("ftypavif\0\0\0\0".utf8), "an AVIF picture"),
+            (Array("BM\u{46}\0\0\0\0\0\0\0\u{36}\0\0\0\u{28}\0\0\0".utf8), "a BMP picture"),
+            ([0xEF, 0xBB, 0xBF] + pointer, "a Git LFS pointer"), ([0xFF, 0xFE] + wide("<html>"), "an HTML page"),
+            ([0xFF, 0xFE] + wide("Access denied."), "a text file in UTF-16 that begins with \"Access denied.\""),
+            (Array("<!-- saved -->\n<html>".utf8), "an HTML page"), (Array("<meta charset=utf-8>".utf8), "an HTML page"),
+            (Array("<script>location='/'</script>".utf8), "an HTML page"),
+            (Array("<?xml version=\"1.0\"?><!DOCTYPE html>".utf8), "an HTML page"),
+            (
+                Array("{\"error\": \"Repository not found\"}".utf8),
+                "a JSON file with an error message and no weights; the download"
+            ),
+            (Array("{\"detail\":\"Not authenticated\"}".utf8), "the download has probably failed"),
             (Array("Access to model é is restricted.\n".utf8), "begins with \"Access to model é is restricted.\""),
         ] as [([UInt8], String)])
     func filesThatAreNoWeightsAreNamed(bytes: [UInt8], title: String) throws {
         let error = try #require(refusal(bytes))
         #expect(error.message.contains(title) && error.message.hasPrefix("test.safetensors is "), "\(error)")
+    }
+
+    /// The bytes say more than the ending of a name that promises a pickle.
+    @Test(arguments: ["sd-v1-4.ckpt", "x.bin", "x.pt", "X.PTH", "x.gguf"]) func bytesGoBeforeTheName(name: String) throws {
+        try withTemporaryFolder { folder throws in
+            let path = folder.appendingPathComponent(name).path
+            for (bytes, title) in [
+                (Self.pointer, "is a Git LFS pointer"), (Self.page, "is an HTML page"), ([], "is empty"),
+                (Array("{\"error\": \"x\"}".utf8), "a JSON file with an error message"),
+                ([0xFF, 0xD8, 0xFF, 0xE0], "is a JPEG picture"),
+                (
+                    safetensors([f32("a", [1], shape: [1])]),
+                    "rename it to \(path.dropLast(name.count))\(name.split(separator: ".")[0]).safetensors."
+                ),
+            ] as [([UInt8], String)] {
+                try folder.write(name, bytes)
+                let error = try WeightsTests.refusal(path)
+                #expect(error.message.hasPrefix(path + " is ") && error.message.contains(title), "\(error)")
+                #expect(weightsError { _ = try SafetensorsFile(path: path) } == error)
+                #expect(weightsError { _ = try ModelSource.folder(path) } == error)
+            }
+            // Numbers of no known kind, and the text that pickles of the oldest protocol are.
+            for bytes in [[0x80, 2] + Array("}q".utf8), [7, 7, 7], Array("(dp0\nS'a'\n".utf8)] as [[UInt8]]
+            where !name.hasSuffix("gguf") {
+                try folder.write(name, bytes)
+                #expect(try WeightsTests.refusal(path).message.contains("is a pickle, which can run programs"))
+            }
+        }
+    }
+
+    /// What other programs keep beside a checkpoint is no configuration here.
+    @Test(arguments: ["v1-inference.yaml", "x.YML", "x.ckpt", "x.safetensors"]) func configurationsAreFolders(name: String)
+        throws
+    {
+        try withTemporaryFolder { folder throws in
+            try folder.write(name, "model:\n  base_learning_rate: 1.0e-04\n")
+            let checkpoint = folder.appendingPathComponent("one.safetensors")
+            try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
+            var recipe = ModelRecipe(path: checkpoint.path)
+            recipe.configuration = folder.path + "/" + name
+            let error = weightsError { _ = try ModelSource.open(recipe) }
+            let message = error?.message ?? "nothing is refused"
+            #expect(error?.code == .unsupportedFormat && message.contains("--model-config takes the folder"), "\(message)")
+            #expect(message.contains("YAML") == name.lowercased().contains(".y"))
+            recipe.configuration = folder.path + "/none"
+            let missing = weightsError { _ = try ModelSource.open(recipe) }
+            #expect(missing?.code == .notFound)
+        }
     }
 
     /// What is none of these is still called broken.

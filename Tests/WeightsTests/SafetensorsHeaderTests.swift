@@ -203,7 +203,10 @@ import Weights
     }
 
     @Test func otherFormatsAreRecognised() {
-        let zip: [UInt8] = [0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 40)
+        // torch.save's archive: the length of the first name, then the name.
+        let zip: [UInt8] =
+            [0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 22) + [16, 0, 0, 0] + Array("archive/data.pkl".utf8)
+            + [UInt8](repeating: 0, count: 20)
         #expect(refusal(zip)?.message.contains("safe_serialization=True") == true)
         for version in UInt8(2)...5 {
             let pickle: [UInt8] = [0x80, version] + Array("}qXstate_dict".utf8)

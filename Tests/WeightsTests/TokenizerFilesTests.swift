@@ -54,6 +54,28 @@ private func tokenizer(_ source: ModelSource) throws -> CLIPTokenizer {
         }
     }
 
+    /// As editors of other systems save the rules, and as they are lost.
+    @Test(arguments: [
+        ("\n", "\n", true), ("\r\n", "\r\n", true), ("\r\n", "\r\n\r\n\r\n", true), ("\r\n", "", true),
+        ("\n", "\n\r\n\n", true),
+        ("\r", "\r", false), ("\n", "CUT", false),
+    ]) func rulesComeWithTheirLineEnds(ending: String, last: String, isRead: Bool) throws {
+        try withTemporaryFolder { folder throws in
+            let model = folder.appendingPathComponent("model")
+            try FileManager.default.copyItem(at: tiny, to: model)
+            let path = model.appendingPathComponent("tokenizer/merges.txt")
+            var lines = String(decoding: try Data(contentsOf: path), as: UTF8.self).split(separator: "\n")
+            if last == "CUT" { lines.removeLast(lines.count / 2) }
+            try Data((lines.joined(separator: ending) + (last == "CUT" ? "\n" : last)).utf8).write(to: path)
+            let prompt = "Naïve CAFÉ, 3 red-hot dogs!!"
+            guard isRead else {
+                #expect(throws: TokenizingError.self) { _ = try tokenizer(.folder(model.path)) }
+                return
+            }
+            #expect(try tokenizer(.folder(model.path)).paddedIDs(prompt) == tokenizer(.folder(tiny.path)).paddedIDs(prompt))
+        }
+    }
+
     /// From the folder, from the store, and as the configuration of a checkpoint in one file.
     @Test func theOneFileGoesWithTheModel() throws {
         try withTemporaryFolder { folder throws in

@@ -27,14 +27,15 @@ cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[
 uint32_t cjpeg_reader_width(const cjpeg_reader *reader);
 uint32_t cjpeg_reader_height(const cjpeg_reader *reader);
 
-/// The first APP1 marker that begins with "Exif" and two zeros, without these six bytes; `*length` is 0 where there is none. To
-/// be asked before cjpeg_reader_pixels, which gives libjpeg's memory back; until then the pointer is good.
-void cjpeg_reader_exif(const cjpeg_reader *reader, const uint8_t **exif, size_t *length);
+/// The content of the next APP1 marker, in which EXIF data and XMP packets are. Returns 0 when there is none left. To be asked
+/// before cjpeg_reader_pixels, which gives libjpeg's memory back; until then the pointer is good.
+int cjpeg_reader_next_app1(cjpeg_reader *reader, const uint8_t **content, size_t *length);
 
 /// Decodes all rows as RGB into `rgb`, which has exactly height * width * 3 bytes, and reads the picture to its end. A picture
 /// in more than `max_scans` passes is refused: a small file can hold very many, and each goes over all pixels. Data that are
-/// missing or spoilt are an error, where libjpeg would go on with grey. Returns 0, or -1 with a message and a problem. To be
-/// called once.
+/// missing or spoilt are an error, where libjpeg would go on with grey: also where a component has no data at all. Progressive
+/// files need not hold every bit of it (ITU-T T.81, G.1.1.1.1), but its lowest frequency. Returns 0, or -1 with a message and a
+/// problem. To be called once.
 int cjpeg_reader_pixels(cjpeg_reader *reader, uint8_t *rgb, size_t size, int max_scans, char message[CJPEG_MESSAGE_SIZE],
                         cjpeg_problem *problem);
 

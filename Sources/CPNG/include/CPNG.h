@@ -29,13 +29,13 @@ typedef struct cpng_reader cpng_reader;
 
 /// What a file may ask for before it is refused.
 typedef struct {
-    uint32_t max_side;        // pixels
     uint32_t max_chunks;      // ancillary chunks kept in memory
     size_t max_chunk_memory;  // bytes of one ancillary chunk, also after decompression
 } cpng_limits;
 
-/// Reads the header of the PNG in `bytes` (not copied: must outlive the reader). Returns NULL with a message when it is no PNG,
-/// is broken or is beyond the limits.
+/// Reads the header of the PNG in `bytes` (not copied: must outlive the reader). No memory for pixels is taken, so that the
+/// caller can judge the size first. Returns NULL with a message when it is no PNG, is broken, has chunks beyond the limits or
+/// one that is needed and not known.
 cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]);
 
 uint32_t cpng_reader_width(const cpng_reader *reader);

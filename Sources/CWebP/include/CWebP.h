@@ -23,8 +23,9 @@ uint32_t cwebp_reader_height(const cwebp_reader *reader);
 /// 3 (RGB) or 4 (RGBA, not premultiplied): what cwebp_reader_pixels writes.
 uint32_t cwebp_reader_channels(const cwebp_reader *reader);
 
-/// The content of the file's EXIF chunk; `*length` is 0 where there is none. The pointer is one into the file's bytes.
-void cwebp_reader_exif(const cwebp_reader *reader, const uint8_t **exif, size_t *length);
+/// The content of the file's first chunk of a kind, "EXIF" or "XMP "; `*length` is 0 where there is none. The pointer is one into
+/// the file's bytes.
+void cwebp_reader_chunk(const cwebp_reader *reader, const char kind[4], const uint8_t **content, size_t *length);
 
 /// Decodes all rows into `pixels`, which has exactly height * width * channels bytes. Returns 0, or -1 with a message.
 int cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size, char message[CWEBP_MESSAGE_SIZE]);

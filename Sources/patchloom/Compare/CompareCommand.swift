@@ -37,6 +37,7 @@ struct CompareCommand: ParsableCommand {
         if picture.seed == .random { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         view.note("\(plan.items.count) pictures")
+        for note in plan.items.flatMap(\.plan.notes) { view.noteOnce(TerminalText.printable(note)) }
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
             verbose: comparison.verbose)

@@ -1,0 +1,110 @@
+/// The orientation in EXIF data: tag 0x0112 in the first directory of a TIFF structure (TIFF 6.0, section 2). The data may be
+/// hostile.
+enum EXIFOrientation {
+    /// nil where the data do not say it. A value that is no orientation counts as upright; other sources are not asked then.
+    ///
+    /// The standard wants one SHORT. Writers use other types too, and Pillow takes every type of numbers but BYTE.
+    static func read(_ exif: [UInt8]) -> Orientation? {
+        guard let tiff = TIFFBytes(exif), let directory = tiff.number(at: 4, bytes: 4),
+            let count = tiff.number(at: directory, bytes: 2)
+        else { return nil }
+        for entry in 0..<count {
+            let place = directory + 2 + 12 * entry
+            guard let tag = tiff.number(at: place, bytes: 2) else { return nil }
+            guard tag == 0x0112, let field = TIFFField(tiff, entry: place) else { continue }
+            return field.number(tiff).flatMap(Orientation.init) ?? .upright
+        }
+        return nil
+    }
+
+    /// The bytes in a PNG text `Raw profile type exif`, as ImageMagick writes it: a line end, the kind, the length, then
+    /// hexadecimal digits in lines. Empty for anything else.
+    static func bytes(ofRawProfile text: String) -> [UInt8] {
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n"), maxSplits: 3, omittingEmptySubsequences: false)
+        guard lines.count == 4 else { return [] }
+        var bytes: [UInt8] = []
+        var high: UInt8?
+        for character in lines[3] where !character.isSpace {
+            let digit: UInt8
+            switch character {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = character - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = character - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = character - UInt8(ascii: "A") + 10
+            default: return []
+            }
+            if let first = high { bytes.append(first << 4 | digit) }
+            high = high == nil ? digit : nil
+        }
+        return high == nil ? bytes : []
+    }
+}
+
+/// Where the data of a directory's entry lie, all of them inside the file's.
+private struct TIFFField {
+    private let type: Int
+    private let place: Int
+
+    /// Bytes of one value, by type.
+    private static let sizes = [1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8]
+
+    init?(_ tiff: TIFFBytes, entry: Int) {
+        guard let type = tiff.number(at: entry + 2, bytes: 2), let size = Self.sizes[type],
+            let count = tiff.number(at: entry + 4, bytes: 4), count > 0
+        else { return nil }
+        // Data of up to four bytes are in the entry itself.
+        guard let place = size * count <= 4 ? entry + 8 : tiff.number(at: entry + 8, bytes: 4),
+            tiff.holds(size * count, at: place)
+        else { return nil }
+        (self.type, self.place) = (type, place)
+    }
+
+    /// The first value; nil for one that is no whole number or too large. A negative number is a large one here.
+    func number(_ tiff: TIFFBytes) -> Int? {
+        switch type {
+        case 6: return tiff.number(at: place, bytes: 1)
+        case 3, 8: return tiff.number(at: place, bytes: 2)
+        case 4, 9, 13: return tiff.number(at: place, bytes: 4)
+        case 16: return tiff.number(at: place, bytes: 8)
+        case 5, 10:
+            guard let above = tiff.number(at: place, bytes: 4), let below = tiff.number(at: place + 4, bytes: 4), below > 0,
+                above % below == 0
+            else { return nil }
+            return above / below
+        case 11:
+            return tiff.number(at: place, bytes: 4).flatMap { Int(exactly: Float(bitPattern: UInt32(truncatingIfNeeded: $0))) }
+        case 12:
+            return tiff.number(at: place, bytes: 8).flatMap { Int(exactly: Double(bitPattern: UInt64(truncatingIfNeeded: $0))) }
+        default: return nil
+        }
+    }
+}
+
+/// Numbers in a TIFF structure, which says itself in which order their bytes are.
+private struct TIFFBytes {
+    private let bytes: ArraySlice<UInt8>
+    private let isBigEndian: Bool
+
+    /// nil for what does not begin as TIFF does. The mark that JPEG puts before it may be there in other formats too.
+    init?(_ exif: [UInt8]) {
+        let mark = Array("Exif\0\0".utf8)
+        bytes = exif.starts(with: mark) ? exif.dropFirst(mark.count) : exif[...]
+        if bytes.starts(with: [0x49, 0x49, 42, 0]) {
+            isBigEndian = false
+        } else if bytes.starts(with: [0x4D, 0x4D, 0, 42]) {
+            isBigEndian = true
+        } else {
+            return nil
+        }
+    }
+
+    /// Whether so many bytes are there at an offset from the TIFF header.
+    func holds(_ count: Int, at offset: Int) -> Bool { offset >= 0 && offset <= bytes.count - count }
+
+    /// The unsigned number at an offset from the TIFF header; nil where it is not inside the data. Of eight bytes the highest
+    /// bit makes it negative.
+    func number(at offset: Int, bytes count: Int) -> Int? {
+        guard holds(count, at: offset) else { return nil }
+        let digits = bytes.dropFirst(offset).prefix(count)
+        return isBigEndian ? digits.reduce(0) { $0 << 8 | Int($1) } : digits.reversed().reduce(0) { $0 << 8 | Int($1) }
+    }
+}

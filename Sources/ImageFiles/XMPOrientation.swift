@@ -1,0 +1,73 @@
+import Glibc
+
+/// The orientation in an XMP packet: `tiff:Orientation` as an attribute or as an element. The packet may be hostile.
+///
+/// The packet is searched and not parsed, as Pillow does it: its writers take the prefix `tiff`, which the XMP specification
+/// prefers, and no picture is lost for its XML.
+enum XMPOrientation {
+    /// nil where the packet does not say it. The first one counts; a digit that is no orientation counts as upright.
+    static func read(_ packet: [UInt8]) -> Orientation? {
+        let name = Array("tiff:Orientation".utf8)
+        return packet.withUnsafeBytes { packet in
+            var start = 0
+            while let place = find(name, in: packet, from: start) {
+                start = place + name.count
+                let before = place > 0 ? packet[place - 1] : 0
+                if let digit = XMLBytes(packet, at: start).digit(before: before) {
+                    return Orientation(rawValue: digit) ?? .upright
+                }
+            }
+            return nil
+        }
+    }
+
+    private static func find(_ name: [UInt8], in packet: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        guard let base = packet.baseAddress, start + name.count <= packet.count else { return nil }
+        return (start...packet.count - name.count).first { place in
+            packet[place] == name[0] && memcmp(base + place, name, name.count) == 0
+        }
+    }
+}
+
+/// Reads on in XML from one place.
+private struct XMLBytes {
+    private let bytes: UnsafeRawBufferPointer
+    private var place: Int
+
+    init(_ bytes: UnsafeRawBufferPointer, at place: Int) {
+        (self.bytes, self.place) = (bytes, place)
+    }
+
+    /// The one digit that is the value of the name behind which this place is; `before` is the byte in front of the name.
+    func digit(before: UInt8) -> Int? {
+        var rest = self
+        let next = rest.next()
+        let end: UInt8
+        if before.isSpace, next == UInt8(ascii: "="), let quote = rest.next(), "\"'".utf8.contains(quote) {
+            end = quote
+        } else if before == UInt8(ascii: "<"), next == UInt8(ascii: ">") {
+            end = UInt8(ascii: "<")
+        } else {
+            return nil
+        }
+        guard let digit = rest.next(), (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit), rest.next() == end else {
+            return nil
+        }
+        return Int(digit - UInt8(ascii: "0"))
+    }
+
+    /// The next byte that is no white space.
+    private mutating func next() -> UInt8? {
+        while place < bytes.count {
+            let byte = bytes[place]
+            place += 1
+            if !byte.isSpace { return byte }
+        }
+        return nil
+    }
+}
+
+extension UInt8 {
+    /// White space of XML.
+    var isSpace: Bool { self == 32 || self == 9 || self == 10 || self == 13 }
+}

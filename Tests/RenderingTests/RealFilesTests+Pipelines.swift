@@ -1,0 +1,89 @@
+import Foundation
+import StrictJSON
+import TestSupport
+import Testing
+import Weights
+
+@testable import Rendering
+
+/// Folders that are made for pipelines around a base.
+extension RealFilesTests {
+    @Test(arguments: [
+        ("StableDiffusionPAGPipeline", "perturbed-attention guidance"), ("StableDiffusionPipelineSafe", "safe guidance"),
+        ("StableDiffusionControlNetPipeline", "a ControlNet"), ("StableDiffusionSafePipeline", "safe guidance"),
+        ("StableDiffusionControlNetPAGPipeline", "a ControlNet and perturbed-attention guidance"),
+        ("StableDiffusionControlNetImg2ImgPipeline", "a ControlNet"), ("StableDiffusionAdapterPipeline", "a T2I adapter"),
+        ("SemanticStableDiffusionPipeline", "semantic guidance"), ("StableDiffusionInpaintPipelineLegacy", nil),
+        ("StableDiffusionImg2ImgPipeline", nil), ("DiffusionPipeline", nil), ("", nil), ("StableDiffusionMegaPipeline", nil),
+        ("CycleDiffusionPipeline", "CycleDiffusion's coupled noise"),
+        ("StableDiffusionReferencePipeline", "a reference picture"),
+        ("StableDiffusionControlNetReferencePipeline", "a ControlNet and a reference picture"),
+        ("StableDiffusionHDPainterPipeline", "HD-Painter's guidance"), ("StableDiffusionFancyPipeline", "\"Fancy\""),
+        ("StableDiffusionPAGFancyImg2ImgRealPipeline", "perturbed-attention guidance, \"Fancy\" and \"Real\""),
+    ])
+    func pipelinesAroundABaseAreTakenForIt(name: String, leftOut: String?) throws {
+        try Self.withCopy { folder, recipe in
+            try Self.set(
+                folder.appendingPathComponent("model_index.json"),
+                ["_class_name": .string(name), "controlnet": ["diffusers", "ControlNetModel"]])
+            let verb = leftOut?.contains(" and ") == true ? "are" : "is"
+            let notes = leftOut.map { ["made for a pipeline with \($0), which \(verb) left out"] } ?? []
+            try Self.expectPlain(folder, recipe, notes: notes)
+        }
+    }
+
+    @Test(arguments: [
+        ("StableDiffusionXLReferencePipeline", "a reference picture"), ("SDXLLongPromptWeightingPipeline", nil),
+        ("StableDiffusionXLTilingPipeline", "seamless tiling"), ("DiffusionPipeline", nil),
+        ("StableDiffusionXLDifferentialImg2ImgPipeline", "a strength for each pixel"),
+        ("StableDiffusionXLControlNetTileSRPipeline", "a ControlNet and \"TileSR\""),
+    ])
+    func pipelinesAroundXLAreTakenForIt(name: String, leftOut: String?) throws {
+        let plain = try GoldenModels.sdxl(setting: [:])
+        let source = try GoldenModels.sdxl(setting: ["model_index.json": ["_class_name": .string(name)]])
+        let notes = try ModelDescription(source: source).notes
+        #expect(notes.count == (leftOut == nil ? 0 : 1) && notes.allSatisfy { $0.contains(leftOut ?? "") }, "\(notes)")
+        #expect(try Self.pixels(source) == Self.pixels(plain))
+    }
+
+    /// A pipeline may have networks of its own, which are named; those of the base must be the base's.
+    @Test func networksOfAPipelineDecide() throws {
+        func open(_ members: [String: JSONValue?]) throws -> [String] {
+            try Self.withCopy { folder, recipe in
+                try Self.set(folder.appendingPathComponent("model_index.json"), members)
+                return try ModelDescription(source: .open(recipe)).notes
+            }
+        }
+        let fancy: JSONValue = "StableDiffusionFancyPipeline"
+        let other: JSONValue = ["diffusers", "UNet2DConditionModel"]
+        #expect(
+            try open(["_class_name": fancy, "ref_unet": other]).first?.hasSuffix(
+                "with \"Fancy\" and the component \"ref_unet\", which are left out: the picture is that of the base model")
+                == true)
+        for (component, name) in [
+            ("unet", "UNetMotionModel"), ("unet", "UNet3DConditionModel"), ("vae", "AutoencoderTiny"),
+            ("text_encoder", "T5EncoderModel"), ("text_encoder_2", "ChatGLMModel"),
+        ] {
+            for pipeline in [fancy, "DiffusionPipeline"] {
+                let error = #expect(throws: WeightsError.self) {
+                    try open(["_class_name": pipeline, component: ["x", .string(name)]])
+                }
+                #expect(error?.message.contains("which is not supported: choose a model of") == true, "\(error as Any)")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "StableDiffusion3ControlNetPipeline", "StableDiffusionUpscalePipeline", "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionGLIGENPipeline", "StableDiffusionLDM3DPipeline", "StableUnCLIPPipeline", "OnnxStableDiffusionPipeline",
+        "StableDiffusion", "AnimateDiffPipeline", "AnimateDiffSDXLPipeline", "StableVideoDiffusionPipeline", "FluxPipeline",
+        "StableDiffusion35Pipeline", "KolorsPipeline", "TextToVideoZeroPipeline", "stableDiffusionPipeline",
+        "StableDiffusionPAG\n\u{1B}Pipeline", "StableDiffusion\(String(repeating: "A", count: 5000))Pipeline",
+    ])
+    func otherPipelinesAreStillRefused(name: String) throws {
+        try Self.withCopy { folder, recipe in
+            try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": .string(name)])
+            #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
+        }
+    }
+}
