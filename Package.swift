@@ -127,7 +127,7 @@ let package = Package(
 
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["TensorCore", "StrictJSON", "Weights"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Messages", "TensorCore", "StrictJSON", "Weights"], path: "Tests/TestSupport",
             resources: [.copy("Fixtures")], swiftSettings: strict),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
         tests("RandomStreamsTests", ["RandomStreams", "StrictJSON", "TestSupport"]),

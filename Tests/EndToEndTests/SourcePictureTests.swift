@@ -46,11 +46,12 @@ extension EndToEnd {
             let strong = try await Self.render(options + ["--strength", "1", "--workers", "2"], in: folder)
             let original = try Picture(source)
             #expect(Self.distance(strong, original, .right) > Self.distance(one, original, .right))
-            guard masked else { return }
-            // What is black in the mask is the picture as the autoencoder gives it back, whatever the strength; the small
-            // model's changes its tones a little.
-            #expect(Self.distance(one, original, .left) < 16 && Self.distance(strong, original, .left) < 16)
-            #expect(Self.distance(one, strong, .left) * 4 < Self.distance(one, strong, .right))
+            if masked {
+                // The black part of the mask keeps the picture as the autoencoder gives it back, at every strength; the
+                // small model's autoencoder changes its tones a little.
+                #expect(Self.distance(one, original, .left) < 16 && Self.distance(strong, original, .left) < 16)
+                #expect(Self.distance(one, strong, .left) * 4 < Self.distance(one, strong, .right))
+            }
         }
 
         enum Half { case left, right }

@@ -1,5 +1,6 @@
 import CSystem
 import Messages
+import TestSupport
 import Testing
 
 @Suite("CRC-32C")
@@ -23,7 +24,7 @@ struct ChecksumTests {
 
     @Test("the CPU's instruction and the table agree at every length and offset")
     func agreement() {
-        var random = SplitMix(seed: 3)
+        var random = SeededGenerator(seed: 3)
         let bytes = (0..<300).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         for start in 0..<9 {
             for end in start..<bytes.count {

@@ -71,7 +71,10 @@ import Weights
         var machine = try RenderMachine(request: request, model: model)
         var barriers = [machine.start()]
         while let last = barriers.last, last.phase != .decode {
-            guard case .barrier(let next) = try machine.complete(run(last, machine.plan)) else { break }
+            guard case .barrier(let next) = try machine.complete(run(last, machine.plan)) else {
+                Issue.record("the render ended before its decoding")
+                break
+            }
             barriers.append(next)
         }
         return barriers

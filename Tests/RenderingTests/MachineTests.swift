@@ -186,9 +186,15 @@ import Weights
     @Test func numbersOutOfRangeNameTheirPlace() throws {
         var machine = try machine(.square(256, steps: 4))
         let encode = machine.start()
-        guard case .barrier(let structure) = try machine.complete(encode.tasks.map(FormulaNetwork.run)) else { return }
+        guard case .barrier(let structure) = try machine.complete(encode.tasks.map(FormulaNetwork.run)) else {
+            Issue.record("the render ended with the prompt")
+            return
+        }
         var outputs = try structure.tasks.map(FormulaNetwork.run)
-        guard case .prediction(var latent) = outputs[1] else { return }
+        guard case .prediction(var latent) = outputs[1] else {
+            Issue.record("a denoising task gives a prediction")
+            return
+        }
         latent.values[5] = .infinity
         outputs[1] = .prediction(latent)
         let error = renderError { _ = try machine.complete(outputs) }

@@ -368,8 +368,10 @@ import Weights
             while true {
                 found += barrier.tasks.compactMap { $0.denoiseWork?.timeIDs }
                 let outputs = barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }
-                guard case .barrier(let next) = try machine.complete(outputs) else { return found }
-                barrier = next
+                switch try machine.complete(outputs) {
+                case .barrier(let next): barrier = next
+                case .finished: return found
+                }
             }
         }
         let plan = try RenderMachine(request: request, model: ModelDescription(source: GoldenModels.sdxl())).plan

@@ -98,7 +98,7 @@ import Testing
         for (key, value) in [
             ("width", "wide" as JSONValue), ("seed", -1), ("unknown", 1), ("method", "magic"), ("eta", "much"),
         ] {
-            guard case .object(var object) = request.json else { return }
+            var object = try #require(request.json.objectValue)
             object[key] = value
             #expect(renderError { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest, "\(key)")
         }

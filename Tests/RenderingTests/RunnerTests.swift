@@ -116,7 +116,10 @@ import Testing
                 conditioning: JobContext.Conditioning(
                     rows: 1, tokens: conditioning.tokens, width: conditioning.width, values: Array(values)))
             try runner.open(context)
-            guard case .prediction(let latent) = try runner.run(Self.denoise(context, guidance: 1)) else { return [] }
+            guard case .prediction(let latent) = try runner.run(Self.denoise(context, guidance: 1)) else {
+                Issue.record("a denoising task gives a prediction")
+                return []
+            }
             return latent.values.map(Double.init)
         }
         func deviation(_ values: [Double]) -> Double {

@@ -80,7 +80,10 @@ import Weights
             }
             var machine = try RenderMachine(request: request, model: model)
             let plan = machine.plan
-            guard case .encode(let work) = machine.start().tasks[0].work else { continue }
+            guard case .encode(let work) = machine.start().tasks[0].work else {
+                Issue.record("a render begins with the prompts")
+                continue
+            }
             #expect(work.ids.count == 2 && work.ids.allSatisfy { $0.count == rows })
             let cut = try #require(plan.cut)
             let counts = (cut.structureSteps * cut.patches, (4 - cut.structureSteps) * cut.viewsPerStep)

@@ -109,8 +109,10 @@ import Weights
                 calls += zip(barrier.tasks, outputs).map {
                     Call(context: barrier.context, task: $0, output: bytes($1))
                 }
-                guard case .barrier(let next) = try machine.complete(outputs) else { return calls }
-                barrier = next
+                switch try machine.complete(outputs) {
+                case .barrier(let next): barrier = next
+                case .finished: return calls
+                }
             }
         }
     }

@@ -91,12 +91,13 @@ struct FakeJob: JobEngine {
 
 struct FakeFactory: JobEngineFactory {
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
-        guard let barriers = request.metadata["barriers"]?.arrayValue?.compactMap(\.intValue),
-            let seed = request.metadata["seed"]?.intValue
+        let counts = request.metadata["barriers"]?.arrayValue?.compactMap(\.intValue) ?? []
+        guard !counts.isEmpty, counts.allSatisfy({ (1...100_000).contains($0) }),
+            let seed = request.metadata["seed"]?.intValue, seed >= 0
         else {
             throw RuntimeError(.usage, "The request has no barriers.")
         }
-        return FakeJob(barriers: barriers, seed: UInt64(seed))
+        return FakeJob(barriers: counts, seed: UInt64(seed))
     }
 }
 

@@ -53,7 +53,7 @@ final class HostilePeer {
             if let received = try socket!.receive(keeping: 4) {
                 return try Packet(frames: received.frames, frameCount: received.frameCount)
             }
-            _ = try poller.wait(for: socket!, milliseconds: 20)
+            _ = try poller.wait(for: socket!, milliseconds: Swift.min(20, milliseconds))
         } while ContinuousClock.now < end
         return nil
     }
@@ -69,10 +69,11 @@ final class HostilePeer {
         return nil
     }
 
-    /// Joins as a worker.
-    func join(numericsClass: String = "fake") throws {
-        let worker = Hello.Worker(
-            worker: .random(), slots: 1, credit: 2, numericsClass: numericsClass, models: [FakeJob.modelIdentity])
+    /// Joins as a worker, or as a client.
+    func join(asWorker: Bool = true) throws {
+        let worker =
+            asWorker
+            ? Hello.Worker(worker: .random(), slots: 1, credit: 2, numericsClass: "fake", models: [FakeJob.modelIdentity]) : nil
         try say(.hello(Hello(build: "x", instance: instance, host: "h", name: "hostile", worker: worker)), session: 0, epoch: 0)
         guard let welcome = try hear(.welcome) else { throw MessageError(.frameCount, "no WELCOME came") }
         epoch = welcome.address.epoch
@@ -85,6 +86,14 @@ final class HostilePeer {
             throw MessageError(.frameCount, "no JOB_OPEN came")
         }
         try say(.jobReady(ContextNote(open.context)))
+    }
+
+    /// The entries of the next RESULT_ACK.
+    func verdicts() throws -> [ResultAcks.Entry] {
+        guard let packet = try hear(.resultAck), case .resultAck(let acks) = packet.message else {
+            throw MessageError(.frameCount, "no RESULT_ACK came")
+        }
+        return acks.entries
     }
 
     /// The honest answer to a lease.

@@ -45,9 +45,10 @@ import Testing
         let straight = Self.run(sampler)
         for place in 0..<sampler.calls {
             let moved = Self.run(sampler) { call, sample, history in
-                guard call == place else { return }
-                sample.reverse()
-                history.mapArrays { $0.reversed() }
+                if call == place {
+                    sample.reverse()
+                    history.mapArrays { $0.reversed() }
+                }
             }
             #expect(moved == straight.reversed(), "before call \(place)")
         }
@@ -86,10 +87,9 @@ import Testing
     }
 
     /// With more steps the result settles: the method goes where it says, and no coefficient is off.
-    @Test(arguments: methods.filter { ![.lcm, .tcd, .ddpm].contains($0) })
+    @Test(arguments: methods.filter { ![.lcm, .tcd, .ddpm, .dpmpp2mSDE].contains($0) })
     func moreStepsAreMoreExact(_ method: SamplingMethod) throws {
         let eta: Double? = [.ddim, .eulerAncestral, .dpm2Ancestral, .dpmpp2sAncestral, .dpmppSDE].contains(method) ? 0 : nil
-        guard method != .dpmpp2mSDE else { return }
         func end(_ steps: Int) throws -> Double {
             let sampler = try Sampler(
                 Self.configuration(method, changing: ["timestep_spacing": "linspace"]), method: method, steps: steps, eta: eta)
