@@ -1,6 +1,9 @@
 internal import CZeroMQ
 
 /// The options every socket of ours is made with. Durations are milliseconds.
+///
+/// libzmq's own heartbeat stays off: its timer ends the process when a peer fills the queue and hangs up (an assertion of
+/// libzmq 4.3, its issue 4364). Silence is noticed by the PINGs of the protocol, a dead connection by TCP's limit on resending.
 public struct SocketOptions: Sendable, Equatable {
     /// Messages (not bytes) a peer's queue may hold. A backstop: credit is what bounds traffic.
     public var highWaterMark: Int32 = 16
@@ -8,10 +11,6 @@ public struct SocketOptions: Sendable, Equatable {
     public var maxFrameBytes: Int64
     /// How long a connection may take over its handshake before it is closed.
     public var handshakeInterval: Int32 = 5000
-    /// libzmq's own heartbeat: interval, time to answer, and the time the peer may take silence for.
-    public var heartbeatInterval: Int32 = 2000
-    public var heartbeatTimeout: Int32 = 6000
-    public var heartbeatTimeToLive: Int32 = 8000
     /// Waits between attempts to connect: the first, and the longest.
     public var reconnectInterval: Int32 = 500
     public var reconnectIntervalMax: Int32 = 15000
@@ -33,9 +32,7 @@ public struct SocketOptions: Sendable, Equatable {
             ("ZMQ_SNDHWM", ZMQ_SNDHWM, highWaterMark),
             ("ZMQ_RCVHWM", ZMQ_RCVHWM, highWaterMark),
             ("ZMQ_HANDSHAKE_IVL", ZMQ_HANDSHAKE_IVL, handshakeInterval),
-            ("ZMQ_HEARTBEAT_IVL", ZMQ_HEARTBEAT_IVL, heartbeatInterval),
-            ("ZMQ_HEARTBEAT_TIMEOUT", ZMQ_HEARTBEAT_TIMEOUT, heartbeatTimeout),
-            ("ZMQ_HEARTBEAT_TTL", ZMQ_HEARTBEAT_TTL, heartbeatTimeToLive),
+            ("ZMQ_HEARTBEAT_IVL", ZMQ_HEARTBEAT_IVL, 0),
             ("ZMQ_TCP_MAXRT", ZMQ_TCP_MAXRT, tcpMaxRetransmit),
             ("ZMQ_TCP_KEEPALIVE", ZMQ_TCP_KEEPALIVE, 1),
             ("ZMQ_TCP_KEEPALIVE_IDLE", ZMQ_TCP_KEEPALIVE_IDLE, keepaliveIdleSeconds),

@@ -98,6 +98,34 @@ struct SocketTests {
         context.terminate()
     }
 
+    /// With a heartbeat of libzmq's own the process ended here: its timer asserted that the closed connection could be written.
+    @Test("a peer that fills the queue and hangs up does not end the process")
+    func floodAndHangUp() async throws {
+        let context = try Context()
+        do {
+            let endpoint = try SocketTests.endpoint()
+            let router = try Socket(context, .router, options: options, for: endpoint)
+            try router.bind(endpoint)
+            let stranger = try Context()
+            do {
+                let dealer = try Socket(stranger, .dealer, options: options, for: endpoint)
+                try dealer.connect(endpoint)
+                #expect(try send([[1]], on: dealer) == .queued)
+                _ = try #require(try next(router))
+                // Far more than both queues and the connection hold: the router's side must stop reading.
+                let block = [UInt8](repeating: 7, count: 65_536)
+                for _ in 0..<200 { if try dealer.send([block]) != .queued { usleep(1000) } }
+            }
+            stranger.terminate()
+            // Longer than the interval that the heartbeats had.
+            usleep(2_500_000)
+            var waiting = 0
+            while try router.receive(keeping: 4) != nil { waiting += 1 }
+            #expect(waiting > 1, "the queue did not fill")
+        }
+        context.terminate()
+    }
+
     @Test("a dealer without a coordinator keeps nothing for later")
     func nothingQueued() throws {
         let context = try Context()
