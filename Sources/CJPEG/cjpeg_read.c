@@ -20,6 +20,7 @@ struct cjpeg_reader {
     struct jpeg_progress_mgr progress;
     jmp_buf failed;
     jpeg_saved_marker_ptr next_app1;
+    int marker_count;
     int max_scans;
     bool has_data[MAX_COMPONENTS];  // components of which a scan was read
     uint8_t *row;  // one row of CMYK
@@ -61,9 +62,20 @@ static void on_error(j_common_ptr jpeg) {
     longjmp(reader->failed, 1);
 }
 
+/// The most markers of applications and comments: libjpeg goes through all that it keeps for each new one. As many of 64 KiB
+/// are more than a file may have, so only files that were made to cost time have more.
+enum { MARKERS_MAX = 10000 };
+
+static void count_marker(j_common_ptr jpeg) {
+    cjpeg_reader *reader = reader_of(jpeg);
+    reader->marker_count += 1;
+    if (reader->marker_count > MARKERS_MAX) fail(reader, CJPEG_DAMAGED, "it has more than 10000 markers of applications");
+}
+
 /// A warning is an error where pixels are missing or guessed. The others tell of oddities that change no pixel, such as bytes
 /// between two markers, which cameras write.
 static void on_message(j_common_ptr jpeg, int level) {
+    if (jpeg->err->msg_code == JTRC_MISC_MARKER) count_marker(jpeg);
     if (level >= 0) return;
     switch (jpeg->err->msg_code) {
         case JWRN_ARITH_BAD_CODE:

@@ -85,4 +85,17 @@ import Testing
         #expect(ImageDecoderTests.error(Self.manyScans(side: 128, scans: 21), limits: limits)?.code == .tooLarge)
         #expect(try ImageDecoder.decode(Self.manyScans(side: 64, scans: 500)).pixels.allSatisfy { $0 == 128 })
     }
+
+    /// Markers cost libjpeg the more the more there are.
+    @Test(arguments: [0xE1, 0xE5, 0xFE] as [UInt8])
+    func filesOfMarkersAreRefused(marker: UInt8) throws {
+        let picture = Self.jpeg(1, scans: [[0]])
+        func file(_ count: Int) -> [UInt8] {
+            let markers = [[UInt8]](repeating: [0xFF, marker, 0, 2], count: count).flatMap { $0 }
+            return Array(picture[..<2]) + markers + Array(picture[2...])
+        }
+        #expect(try ImageDecoder.decode(file(5000)).pixels == Self.grey)
+        let error = try #require(ImageDecoderTests.error(file(1_000_000)))
+        #expect(error.code == .damaged && error.message.contains("more than 10000 markers"), "\(error)")
+    }
 }
