@@ -12,7 +12,7 @@ enum ModelFolder {
         let meant = folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
         return WeightsError(
             .unsupportedFormat,
-            "\(path) is the index of a model in diffusers' layout; name its folder \(quoted(meant)) instead.")
+            "\(path) is the index of a model in diffusers' layout; name its folder \"\(meant)\" instead.")
     }
 
     /// Throws unless the path is a folder from which a checkpoint may take its configuration.

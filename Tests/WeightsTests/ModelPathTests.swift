@@ -27,7 +27,7 @@ private func refusal(_ path: String) throws -> WeightsError {
         let index = tiny.path + "/model_index.json"
         try withTemporaryFolder { folder throws in
             // As in the cache, where files are links into another folder.
-            let model = try copy(folder.appendingPathComponent("model"))
+            let model = try copy(folder.appendingPathComponent("model" + String(repeating: "l", count: 200)))
             let real = folder.appendingPathComponent("0123")
             try FileManager.default.moveItem(at: model.appendingPathComponent("model_index.json"), to: real)
             try link(model.appendingPathComponent("model_index.json"), to: real.path)
