@@ -49,7 +49,9 @@ let package = Package(
         .target(name: "CWebP", cSettings: shimFlags, linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]),
         .target(name: "CGlyphs", dependencies: ["CFontconfig"], cSettings: shimFlags),
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
-        .target(name: "CKernels", cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
+        // The templates are included by the sources, once for each instruction set, and are none themselves.
+        .target(
+            name: "CKernels", exclude: ["templates"], cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "CEmbeddedModel", exclude: ["model", "clip"],
             cSettings: [.unsafeFlags(["-Wno-c23-extensions", "-Wall", "-Wextra", "-Werror"])]),

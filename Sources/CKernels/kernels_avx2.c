@@ -14,11 +14,11 @@
 #define QUERY_BLOCK 60
 #define NAME(x) x##_avx2
 #define SET_NAME "avx2"
-#include "vector_math.h"
-#include "elementwise.h"
-#include "attention.h"
-#include "matching.h"
-#include "kernel_table.h"
+#include "templates/vector_math.inc"
+#include "templates/elementwise.inc"
+#include "templates/attention.inc"
+#include "templates/matching.inc"
+#include "templates/kernel_table.inc"
 
 #pragma clang attribute pop
 #endif

@@ -17,9 +17,9 @@
 #define QUERY_BLOCK 64
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
-#include "vector_math.h"
-#include "elementwise.h"
-#include "attention.h"
-#include "matching.h"
-#include "kernel_table.h"
+#include "templates/vector_math.inc"
+#include "templates/elementwise.inc"
+#include "templates/attention.inc"
+#include "templates/matching.inc"
+#include "templates/kernel_table.inc"
 

@@ -21,6 +21,29 @@ import Testing
         }
     }
 
+    /// A header is included at most once in a file, and its guard sees to it; what is compiled several times under other macros is
+    /// a template and ends in `.inc`.
+    @Test func headersAreGuardedAndTemplatesAreNot() throws {
+        let files = try SourceTree.files(below: "Sources")
+        // The shim of a module map holds includes alone.
+        let headers = files.filter { $0.path.hasSuffix(".h") && !$0.path.hasSuffix("/shim.h") }
+        let templates = files.filter { $0.path.hasSuffix(".inc") }
+        #expect(headers.count > 5 && !templates.isEmpty)
+        for header in headers {
+            let words = try header.text().split(whereSeparator: \.isWhitespace)
+            let guarded = words.firstIndex(of: "#ifndef").map { words[$0 + 1] }
+            let defined = words.firstIndex(of: "#define").map { words[$0 + 1] }
+            #expect(guarded != nil && guarded == defined, "\(header.path) has no include guard")
+        }
+        for template in templates {
+            #expect(try !template.text().contains("#ifndef"), "\(template.path) is guarded: call it .h")
+        }
+        for file in files where [".c", ".h", ".inc"].contains(where: { file.path.hasSuffix($0) }) {
+            let included = try file.text().matches(of: /#include "([^"]+)"/).map { String($0.output.1) }
+            #expect(Set(included).count == included.count, "\(file.path) includes a file twice")
+        }
+    }
+
     /// A file this large is a decision, so it is named here.
     @Test func largeFilesAreNamed() throws {
         let bytesMax = 256 * 1024

@@ -52,7 +52,7 @@ enum SourceTree {
     /// Sources and tests in Swift and C.
     static func code() throws -> [File] {
         try (files(below: "Sources") + files(below: "Tests")).filter { file in
-            [".swift", ".c", ".h"].contains { file.path.hasSuffix($0) }
+            [".swift", ".c", ".h", ".inc"].contains { file.path.hasSuffix($0) }
         }
     }
 }
