@@ -96,6 +96,14 @@ let package = Package(
                 "Weights", "ZMQSockets",
             ]),
 
+        // What users ask for, whichever way their words come.
+        library(
+            "Requests",
+            [
+                "Acceleration", "ImageConditioning", "ImageFiles", "PatchGeometry", "Rendering", "Resampling", "Samplers",
+                "Weights",
+            ]),
+
         // Programs.
         library(
             "GoldenCases",
@@ -106,9 +114,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles",
-                "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "Resampling", "Runtime", "Samplers",
-                "StrictJSON", "TensorCore", "Weights",
+                "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "ImageFiles", "ImageQuality",
+                "MethodComparison", "Rendering", "Requests", "Runtime", "Samplers", "StrictJSON", "TensorCore", "Weights",
                 argumentParser,
             ],
             swiftSettings: strict),
@@ -173,6 +180,9 @@ let package = Package(
                 "ZMQSockets",
                 "TestSupport",
             ]),
+        tests(
+            "RequestsTests",
+            ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "TestSupport", "Weights"]),
         tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
         tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),

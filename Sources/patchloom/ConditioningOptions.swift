@@ -1,5 +1,5 @@
 import ArgumentParser
-import Rendering
+import Requests
 
 /// How the prompt is read and how strongly it acts, beyond the prompt and the guidance scale themselves.
 struct ConditioningOptions: ParsableArguments {
@@ -29,36 +29,12 @@ struct ConditioningOptions: ParsableArguments {
     @Option(help: ArgumentHelp("SDXL: size the picture is to have (default: its own).", valueName: "WxH"))
     var targetSize: String?
 
-    /// Puts what was asked for into a request.
-    func apply(to request: inout RenderRequest) throws(CommandFailure) {
-        request.clipSkip = clipSkip.flatMap { $0 < 1 ? nil : $0 }
-        request.guidanceRescale = guidanceRescale
-        request.detailGuidanceScale = detailCfgScale
-        request.originalSize = try Self.size(originalSize, "original-size")
-        request.targetSize = try Self.size(targetSize, "target-size")
-        if let cropCoordsTopLeft {
-            guard let (top, left) = Self.pair(cropCoordsTopLeft, separator: ",") else {
-                throw CommandFailure(
-                    .usage, "--crop-coords-top-left must be two numbers such as 0,64 (top,left), not '\(cropCoordsTopLeft)'.")
-            }
-            request.cropTopLeft = SizeConditioning.Corner(top: top, left: left)
-        }
-    }
-
-    private static func size(_ text: String?, _ option: String) throws(CommandFailure) -> SizeConditioning.Size? {
-        guard let text else { return nil }
-        guard let (width, height) = pair(text, separator: "x") else {
-            throw CommandFailure(.usage, "--\(option) must be a size such as 1024x768 (width x height), not '\(text)'.")
-        }
-        return SizeConditioning.Size(width: width, height: height)
-    }
-
-    /// Two whole numbers of digits alone.
-    private static func pair(_ text: String, separator: Character) -> (Int, Int)? {
-        let parts = text.split(separator: separator, omittingEmptySubsequences: false)
-        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy { ("0"..."9").contains($0) } }),
-            let first = Int(parts[0]), let second = Int(parts[1])
-        else { return nil }
-        return (first, second)
+    /// What the user said.
+    var words: ConditioningWords {
+        var words = ConditioningWords()
+        (words.clipSkip, words.guidanceRescale) = (clipSkip, guidanceRescale)
+        words.detailGuidanceScale = detailCfgScale
+        (words.originalSize, words.targetSize, words.cropTopLeft) = (originalSize, targetSize, cropCoordsTopLeft)
+        return words
     }
 }

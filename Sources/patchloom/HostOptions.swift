@@ -1,5 +1,6 @@
 import ArgumentParser
 import CSystem
+import Requests
 import Runtime
 import TensorCore
 
@@ -54,7 +55,7 @@ struct HostOptions: ParsableArguments {
             ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
             : nil
         return Layout(
-            workers: workers, threads: threads, backend: try RequestOptions.choice(backend, "backend"), warning: warning)
+            workers: workers, threads: threads, backend: try Self.choice(backend), warning: warning)
     }
 
     private static func defaultWorkers(cores: Int, weightBytes: Int) -> Int {
@@ -64,6 +65,11 @@ struct HostOptions: ParsableArguments {
     /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.
     static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
         try checked(asked ?? cores, "threads")
+    }
+
+    /// The backend of that name.
+    static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
+        do { return try Words.choice(backend, .backend) } catch { throw CommandFailure(error) }
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

@@ -1,7 +1,6 @@
 import Acceleration
 import ArgumentParser
-import PatchGeometry
-import Rendering
+import Requests
 
 /// How a picture beyond the native size is made.
 struct MethodOptions: ParsableArguments {
@@ -115,62 +114,17 @@ struct MethodOptions: ParsableArguments {
     @Flag(help: "Method hires: later stages in overlapping views, not at once.")
     var hiresTiled = false
 
-    func apply(to request: inout RenderRequest) throws(CommandFailure) {
-        request.method = try RequestOptions.choice(method, "method")
-        request.hiDiffusion = try RequestOptions.choice(hidiffusion, "hidiffusion")
-        if hidiffusionFamily != "auto" {
-            guard let family = HiDiffusionFamily(rawValue: hidiffusionFamily) else {
-                let words = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
-                throw CommandFailure(
-                    .usage, "--hidiffusion-family must be one of auto, \(words), not '\(hidiffusionFamily)'.")
-            }
-            request.hiDiffusionFamily = family
-        }
-        request.hiDiffusionSettings = try hiDiffusionSettings()
-        (request.patch, request.stride, request.jitter) = (patch, stride, jitter)
-        request.blending = try blend.map { word throws(CommandFailure) in try RequestOptions.choice(word, "blend") }
-        request.structure = try structure.map { word throws(CommandFailure) in try RequestOptions.choice(word, "structure") }
-        if let structureFraction {
-            guard let fraction = StructureFraction(structureFraction) else {
-                throw CommandFailure(
-                    .usage, "--structure-fraction must be a decimal between 0 and 1, such as 0.4, not '\(structureFraction)'.")
-            }
-            request.structureFraction = fraction
-        }
-        request.stages = try stages.map { text throws(CommandFailure) in try Self.stages(text) }
-        request.refinement.upscaler = try hiresUpscaler.map { word throws(CommandFailure) in
-            if let upscaler = Upscaler(named: word) { return upscaler }
-            return try RequestOptions.choice(word, "hires-upscaler")
-        }
-        request.refinement.strength = denoisingStrength
-        request.refinement.steps = hiresSteps
-        if hiresTiled { request.refinement.tiled = true }
-    }
-
-    private func hiDiffusionSettings() throws(CommandFailure) -> HiDiffusionSettings {
-        var settings = HiDiffusionSettings.published
-        settings.raunet = try Self.isOn(hidiffusionRaunet, "hidiffusion-raunet")
-        settings.windows = try Self.isOn(hidiffusionWindowAttn, "hidiffusion-window-attn")
-        (settings.t1, settings.t2, settings.aggressive) = (hidiffusionT1, hidiffusionT2, hidiffusionAggressive)
-        return settings
-    }
-
-    private static func isOn(_ word: String?, _ option: String) throws(CommandFailure) -> Bool {
-        guard let word else { return true }
-        guard ["on", "off"].contains(word) else {
-            throw CommandFailure(.usage, "--\(option) must be on or off, not '\(word)'.")
-        }
-        return word == "on"
-    }
-
-    private static func stages(_ text: String) throws(CommandFailure) -> [Double] {
-        if text == "none" { return [] }
-        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-        let factors = parts.compactMap { Double($0) }.filter(\.isFinite)
-        guard factors.count == parts.count else {
-            throw CommandFailure(
-                .usage, "--stages must be multiples of the native size, such as 1,2, or none, not '\(text)'.")
-        }
-        return factors
+    /// What the user said.
+    var words: MethodWords {
+        var words = MethodWords()
+        (words.method, words.hidiffusion, words.hidiffusionFamily) = (method, hidiffusion, hidiffusionFamily)
+        (words.hidiffusionRaunet, words.hidiffusionWindowAttn) = (hidiffusionRaunet, hidiffusionWindowAttn)
+        (words.hidiffusionT1, words.hidiffusionT2) = (hidiffusionT1, hidiffusionT2)
+        words.hidiffusionAggressive = hidiffusionAggressive
+        (words.patch, words.stride, words.jitter, words.blend) = (patch, stride, jitter, blend)
+        (words.structureFraction, words.structure, words.stages) = (structureFraction, structure, stages)
+        (words.denoisingStrength, words.hiresUpscaler) = (denoisingStrength, hiresUpscaler)
+        (words.hiresSteps, words.hiresTiled) = (hiresSteps, hiresTiled)
+        return words
     }
 }

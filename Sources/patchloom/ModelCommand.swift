@@ -1,6 +1,7 @@
 import ArgumentParser
 import ContentHash
 import Rendering
+import Requests
 import StrictJSON
 import Weights
 
@@ -34,7 +35,8 @@ struct ModelImportCommand: ParsableCommand {
             throw CommandFailure(
                 .usage, "--ignore-unknown-tensors is not kept in the store: leave it out, and give it where the model is used.")
         }
-        let recipe = try checkpoint.recipe(path)
+        let recipe: ModelRecipe
+        do { recipe = try checkpoint.words.recipe(path) } catch { throw CommandFailure(error) }
         let stored: StoredModel
         do { stored = try ModelStore.standard().importModel(recipe, name: name) } catch { throw CommandFailure(error) }
         if json {
@@ -91,7 +93,8 @@ struct ModelInspectCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let source = try open(model, checkpoint)
+        let source: ModelSource
+        do { source = try checkpoint.words.open(model) } catch { throw CommandFailure(error) }
         let summary: ModelSummary
         do { summary = try ModelSummary(source) } catch { throw CommandFailure(error) }
         // A model can be looked into that cannot be rendered with; then the reason is part of what it is, and the exit code is

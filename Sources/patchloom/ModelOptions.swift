@@ -1,5 +1,5 @@
 import ArgumentParser
-import Rendering
+import Requests
 import Weights
 
 /// How a checkpoint is put together, beside where it lies.
@@ -30,8 +30,13 @@ struct CheckpointOptions: ParsableArguments {
         help: "Leave out tensors inside of a network, and LoRA layers, that the model does not know, instead of refusing them.")
     var ignoreUnknownTensors = false
 
-    /// Whether none is given that belongs to one model.
-    var isEmpty: Bool { vae == nil && modelConfig == nil && predictionType == nil && variant == nil }
+    /// What the user said.
+    var words: CheckpointWords {
+        var words = CheckpointWords()
+        (words.vae, words.modelConfig, words.predictionType) = (vae, modelConfig, predictionType)
+        (words.variant, words.ignoreUnknownTensors) = (variant, ignoreUnknownTensors)
+        return words
+    }
 
     /// The same options as words of a command line.
     var arguments: [String] {
@@ -40,25 +45,6 @@ struct CheckpointOptions: ParsableArguments {
         ]
         return options.flatMap { name, value in value.map { ["\(name)=\($0)"] } ?? [] }
             + (ignoreUnknownTensors ? ["--ignore-unknown-tensors"] : [])
-    }
-
-    func prediction() throws(CommandFailure) -> UNetPrediction? {
-        guard let predictionType else { return nil }
-        guard let prediction = UNetPrediction(option: predictionType) else {
-            throw CommandFailure(.usage, "--prediction-type must be epsilon or v_prediction, not '\(predictionType)'.")
-        }
-        return prediction
-    }
-
-    /// A recipe for the model at `path`.
-    func recipe(_ path: String) throws(CommandFailure) -> ModelRecipe {
-        var recipe = ModelRecipe(path: path)
-        recipe.vae = vae
-        recipe.configuration = modelConfig
-        recipe.prediction = try prediction()
-        recipe.variant = variant
-        recipe.ignoresUnknownTensors = ignoreUnknownTensors
-        return recipe
     }
 }
 
@@ -76,66 +62,21 @@ struct ModelOptions: ParsableArguments {
     /// What makes another process open the same models.
     var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
 
+    /// What the user said.
+    private var words: ModelWords { ModelWords(model, checkpoint.words) }
+
     /// The one checkpoint that was named, or the embedded one.
     func source() throws(CommandFailure) -> ModelSource {
-        guard model.count <= 1 else {
-            throw CommandFailure(.usage, "One picture is made with one model; give --model once.")
-        }
-        return try sources()[0]
+        do { return try words.source() } catch { throw CommandFailure(error) }
     }
 
     /// All checkpoints that were named, in this order, or the embedded one.
     func sources() throws(CommandFailure) -> [ModelSource] {
-        guard model.count <= 1 || checkpoint.isEmpty else {
-            throw CommandFailure(
-                .usage,
-                "--vae, --model-config, --prediction-type and --variant belong to one model; give --model once, or import the "
-                    + "models with these options by 'patchloom model import' and name them.")
-        }
-        guard !model.isEmpty else { return [try embedded()] }
-        return try model.map { reference throws(CommandFailure) in try open(reference, checkpoint) }
+        do { return try words.sources() } catch { throw CommandFailure(error) }
     }
 
     /// Bytes of the weights; none for the embedded model, which is small.
     func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
-        guard !model.isEmpty else { return 0 }
-        do { return try source.weightByteCount() } catch { throw CommandFailure(error) }
-    }
-
-    private func embedded() throws(CommandFailure) -> ModelSource {
-        guard checkpoint.modelConfig == nil, checkpoint.variant == nil else {
-            throw CommandFailure(.usage, "--model-config and --variant need a --model.")
-        }
-        let prediction = try checkpoint.prediction()
-        do {
-            return try ModelSource.embeddedModel.adjusted(vae: checkpoint.vae, prediction: prediction)
-                .ignoringUnknownTensors(checkpoint.ignoreUnknownTensors)
-        } catch {
-            throw CommandFailure(error)
-        }
-    }
-}
-
-/// Opens a model by its path, which wins, or by its name or identity in the store.
-func open(_ reference: String, _ options: CheckpointOptions) throws(CommandFailure) -> ModelSource {
-    let recipe = try options.recipe(reference)
-    do {
-        if ModelStore.isPath(reference) { return try .open(recipe) }
-        let store = try ModelStore.standard()
-        guard let stored = try store.find(reference) else {
-            throw store.notFound(reference)
-        }
-        guard options.modelConfig == nil, options.variant == nil else {
-            throw WeightsError(
-                .badOption,
-                "\(reference) is a stored model, which was imported with its own configuration: leave --model-config and --variant out."
-            )
-        }
-        return try store.open(stored).adjusted(vae: options.vae, prediction: recipe.prediction)
-            .ignoringUnknownTensors(options.ignoreUnknownTensors)
-    } catch let error as WeightsError {
-        throw CommandFailure(error)
-    } catch {
-        throw CommandFailure(.internalFault, "\(error)")
+        do { return try words.weightBytes(source) } catch { throw CommandFailure(error) }
     }
 }

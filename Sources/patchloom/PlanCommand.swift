@@ -1,5 +1,6 @@
 import ArgumentParser
 import Rendering
+import Requests
 import StrictJSON
 
 /// `patchloom plan`: what `render` would do.

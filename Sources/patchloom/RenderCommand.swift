@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import ImageFiles
 import Rendering
+import Requests
 import Weights
 
 /// `patchloom render`: a picture on this host, from one command.

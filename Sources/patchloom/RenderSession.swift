@@ -1,6 +1,7 @@
 import Foundation
 import ImageFiles
 import Rendering
+import Requests
 import Runtime
 import TensorCore
 import Weights
@@ -32,7 +33,7 @@ final class RenderSession {
         var source: ModelSource
         /// What tells a worker to open the same model.
         var arguments: [String]
-        var loras: LoRAOptions.Resolved
+        var loras: LoRAFolders.Resolved
     }
 
     /// Starts the coordinator; no worker yet.

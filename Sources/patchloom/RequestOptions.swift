@@ -1,4 +1,6 @@
 import ArgumentParser
+import Rendering
+import Requests
 
 /// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
 struct RequestOptions: ParsableArguments {
@@ -49,8 +51,8 @@ struct RequestOptions: ParsableArguments {
     @Option(
         name: .shortAndLong, parsing: .unconditional,
         help: "Seed of the noise, of 64 bits without sign; negative: a random one, printed and kept in the picture.",
-        transform: SeedArgument.init)
-    var seed = SeedArgument.number(42)
+        transform: RequestOptions.seed)
+    var seed = SeedWord.number(42)
 
     @OptionGroup(title: "Method") var method: MethodOptions
 
@@ -85,34 +87,42 @@ struct RequestOptions: ParsableArguments {
 
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
     @OptionGroup(title: "Token reduction") var tokens: TokenOptions
-}
 
-/// Where the picture goes and how much is said on the way.
-struct OutputOptions: ParsableArguments {
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp(
-            "The PNG file to write; an existing one is replaced. %d, or %03d with zeros, stands for the picture's number.",
-            valueName: "file"))
-    var output: String
+    /// The request, checked as far as it can be without a model.
+    func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
 
-    @Option(
-        name: [.customShort("b"), .long], parsing: .unconditional,
-        help: ArgumentHelp("Make so many pictures, each with the next seed.", valueName: "number"))
-    var batchCount = 1
+    /// The same with another prompt.
+    func request(prompt: String) throws(CommandFailure) -> RenderRequest {
+        do { return try words(prompt: prompt).request() } catch { throw CommandFailure(error) }
+    }
 
-    @Flag(help: "Refuse to replace an existing file.")
-    var noClobber = false
+    /// What the user said.
+    private func words(prompt: String) -> RequestWords {
+        var words = RequestWords(prompt: prompt)
+        words.negativePrompt = negativePrompt
+        (words.picture, words.mask) = (initImg.map(PictureInput.file), mask.map(PictureInput.file))
+        (words.width, words.height) = (width, height)
+        (words.strength, words.steps, words.guidanceScale) = (strength, steps, cfgScale)
+        (words.seed, words.eta, words.loras) = (seed, eta, lora)
+        (words.samplingMethod, words.scheduler) = (samplingMethod, scheduler)
+        (words.method, words.conditioning, words.tokens) = (method.words, conditioning.words, tokens.words)
+        return words
+    }
 
-    @Flag(help: "Print where the time went.")
-    var timings = false
+    /// The parser puts option and value before the sentence.
+    private static func seed(_ text: String) throws -> SeedWord {
+        do throws(RequestError) { return try SeedWord(text) } catch { throw ValidationError(CommandFailure(error).message) }
+    }
 
-    @Flag(help: "Print a summary of the result as JSON to standard output.")
-    var json = false
-
-    @Flag(name: .shortAndLong, help: "No progress, only errors.")
-    var quiet = false
-
-    @Flag(name: .shortAndLong, help: "Show what the workers say.")
-    var verbose = false
+    private func promptText() throws(CommandFailure) -> String {
+        guard prompt.count <= 1 else {
+            throw CommandFailure(.usage, "There are \(prompt.count) prompts: give --prompt once.")
+        }
+        switch (prompt.first, promptFile) {
+        case (let prompt?, nil): return prompt
+        case (nil, let file?): do { return try PromptFile.read(file) } catch { throw CommandFailure(error) }
+        case (nil, nil): throw CommandFailure(.usage, "No prompt: say what the picture shows with -p, or --prompt-file.")
+        case (_?, _?): throw CommandFailure(.usage, "There are two prompts: give either --prompt or --prompt-file.")
+        }
+    }
 }

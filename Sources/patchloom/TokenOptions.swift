@@ -1,6 +1,5 @@
-import Acceleration
 import ArgumentParser
-import Rendering
+import Requests
 
 /// How the U-Net works on fewer tokens, in the words of tomesd, of A1111's web UI and of kohya's scripts.
 struct TokenOptions: ParsableArguments {
@@ -86,85 +85,16 @@ struct TokenOptions: ParsableArguments {
             valueName: "stages"))
     var tokenStages: String?
 
-    /// Puts what was asked for into a request.
-    func apply(to request: inout RenderRequest) throws(CommandFailure) {
-        var tokens = TokenReductionRequest()
-        tokens.merging = try merging()
-        tokens.downsampling = try downsampling()
-        guard tokens.merging != nil || tokens.downsampling != nil else {
-            guard tokenSteps == nil, tokenStages == nil else {
-                throw CommandFailure(
-                    .usage, "--token-steps and --token-stages belong to --tome-ratio or --todo-factor: give one of them.")
-            }
-            return
-        }
-        if let tokenStages { tokens.stages = try RequestOptions.choice(tokenStages, "token-stages") }
-        if let tokenSteps { (tokens.start, tokens.end) = try Self.range(tokenSteps) }
-        request.tokenReduction = tokens
-    }
-
-    private func merging() throws(CommandFailure) -> TokenReductionRequest.Merging? {
-        let others: [(String, Bool)] = [
-            ("final-ratio", tomeFinalRatio != nil), ("sx", tomeSx != nil),
-            ("sy", tomeSy != nil),
-            ("max-downsample", tomeMaxDownsample != nil), ("levels", tomeLevels != nil), ("layers", tomeLayers != nil),
-            ("destinations", tomeDestinations != nil), ("queries-only", tomeQueriesOnly),
-        ]
-        let later = tomeHiresRatio == 0 ? nil : tomeHiresRatio
-        guard let tomeRatio = tomeRatio ?? later.map({ _ in 0 }) else {
-            guard let other = others.first(where: \.1) else { return nil }
-            throw CommandFailure(.usage, "--tome-\(other.0) belongs to --tome-ratio: give that too.")
-        }
-        var merging = TokenReductionRequest.Merging(ratio: tomeRatio)
-        (merging.finalRatio, merging.laterRatio) = (tomeFinalRatio, later)
-        merging.cellWidth = tomeSx ?? merging.cellWidth
-        merging.cellHeight = tomeSy ?? merging.cellHeight
-        merging.maximumDownsample = tomeMaxDownsample
-        merging.queriesOnly = tomeQueriesOnly
-        if let tomeLevels {
-            let levels = Self.words(tomeLevels).map { Int($0) }
-            guard !levels.contains(nil) else {
-                throw CommandFailure(.usage, "--tome-levels must be levels such as 2,4, not '\(tomeLevels)'.")
-            }
-            merging.levels = levels.compactMap(\.self)
-        }
-        if let tomeLayers {
-            guard let parts = TokenMerging.Parts(names: Self.words(tomeLayers)) else {
-                throw CommandFailure(
-                    .usage, "--tome-layers must be attention, cross and mlp with commas between, not '\(tomeLayers)'.")
-            }
-            merging.parts = parts
-        }
-        if let tomeDestinations {
-            merging.destinations = try RequestOptions.choice(tomeDestinations, "tome-destinations")
-        }
-        return merging
-    }
-
-    private func downsampling() throws(CommandFailure) -> TokenReductionRequest.Downsampling? {
-        guard !todoFactor.isEmpty else {
-            guard todoMaxDepth == nil, todoMethod == nil, todoScope == nil else {
-                throw CommandFailure(
-                    .usage, "--todo-max-depth, --todo-method and --todo-scope belong to --todo-factor: give that too.")
-            }
-            return nil
-        }
-        var downsampling = TokenReductionRequest.Downsampling(factors: todoFactor)
-        downsampling.maximumDepth = todoMaxDepth
-        if let todoMethod { downsampling.interpolation = try RequestOptions.choice(todoMethod, "todo-method") }
-        if let todoScope { downsampling.scope = try RequestOptions.choice(todoScope, "todo-scope") }
-        return downsampling
-    }
-
-    private static func words(_ text: String) -> [String] {
-        text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    }
-
-    private static func range(_ text: String) throws(CommandFailure) -> (Double, Double) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let start = Double(parts[0]), let end = Double(parts[1]) else {
-            throw CommandFailure(.usage, "--token-steps must be two shares of the steps such as 0:0.8, not '\(text)'.")
-        }
-        return (start, end)
+    /// What the user said.
+    var words: TokenWords {
+        var words = TokenWords()
+        (words.tomeRatio, words.tomeFinalRatio, words.tomeHiresRatio) = (tomeRatio, tomeFinalRatio, tomeHiresRatio)
+        (words.tomeSx, words.tomeSy, words.tomeMaxDownsample) = (tomeSx, tomeSy, tomeMaxDownsample)
+        (words.tomeLevels, words.tomeLayers, words.tomeDestinations) = (tomeLevels, tomeLayers, tomeDestinations)
+        words.tomeQueriesOnly = tomeQueriesOnly
+        (words.todoFactors, words.todoMaxDepth) = (todoFactor, todoMaxDepth)
+        (words.todoMethod, words.todoScope) = (todoMethod, todoScope)
+        (words.tokenSteps, words.tokenStages) = (tokenSteps, tokenStages)
+        return words
     }
 }

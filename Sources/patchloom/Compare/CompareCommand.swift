@@ -4,6 +4,7 @@ import ContentHash
 import ImageFiles
 import MethodComparison
 import Rendering
+import Requests
 import Runtime
 import Samplers
 import TensorCore
@@ -27,7 +28,7 @@ struct CompareCommand: ParsableCommand {
         let source = try checkpoint.source()
         let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
         let model = try describe(source)
-        let found = try loras.resolve(asked, prompts: prompts)
+        let found = try resolve(asked, prompts)
         let plan = try plan(prompts, found, model)
         let font = try sheetFont()
         let sheet = try sheetLayout(plan)
@@ -98,8 +99,12 @@ struct CompareCommand: ParsableCommand {
 
     private func allPrompts() throws(CommandFailure) -> [String] {
         var prompts = picture.prompt
-        if let file = picture.promptFile { prompts.append(try PromptFile.read(file)) }
-        if let file = comparison.promptList { prompts += try PromptList.read(file) }
+        do {
+            if let file = picture.promptFile { prompts.append(try PromptFile.read(file)) }
+            if let file = comparison.promptList { prompts += try PromptList.read(file) }
+        } catch {
+            throw CommandFailure(error)
+        }
         guard !prompts.isEmpty else {
             throw CommandFailure(.usage, "No prompt: say what the pictures show with -p, or name a list by --prompt-list.")
         }
@@ -110,7 +115,7 @@ struct CompareCommand: ParsableCommand {
     }
 
     private func plan(
-        _ prompts: [String], _ found: LoRAOptions.Resolved, _ model: ModelDescription
+        _ prompts: [String], _ found: LoRAFolders.Resolved, _ model: ModelDescription
     ) throws(CommandFailure) -> ComparisonPlan {
         let recipes: [MethodRecipe]
         do { recipes = try MethodRecipe.list(comparison.methods) } catch { throw CommandFailure(error) }
@@ -121,6 +126,10 @@ struct CompareCommand: ParsableCommand {
             try KeptPictures(folder: folder, replacesExisting: !comparison.noClobber)
         }
         return try ComparisonPlan(matter, model: model, loras: found, keep: keep)
+    }
+
+    private func resolve(_ asked: RenderRequest, _ prompts: [String]) throws(CommandFailure) -> LoRAFolders.Resolved {
+        do { return try loras.folders.resolve(asked, prompts: prompts) } catch { throw CommandFailure(error) }
     }
 
     private func sheetFont() throws(CommandFailure) -> SheetFont {

@@ -1,6 +1,7 @@
 import ImageFiles
 import MethodComparison
 import Rendering
+import Requests
 
 /// Every picture of a comparison, planned before the first one is rendered.
 struct ComparisonPlan {
@@ -35,7 +36,7 @@ struct ComparisonPlan {
 
     /// - Parameter keep: the folder that keeps the pictures.
     init(
-        _ matter: Matter, model: ModelDescription, loras: LoRAOptions.Resolved, keep: KeptPictures?
+        _ matter: Matter, model: ModelDescription, loras: LoRAFolders.Resolved, keep: KeptPictures?
     ) throws(CommandFailure) {
         self.matter = matter
         let count = matter.prompts.count * (1 + matter.sizes.sizes.count * matter.recipes.count)

@@ -3,11 +3,19 @@ import ImageFiles
 import Rendering
 import Resampling
 
-/// Reads the picture to start from, and its mask, from files.
+/// A picture that a user gives: PNG, JPEG or WebP.
+public enum PictureInput: Sendable, Equatable {
+    /// A path on this host.
+    case file(String)
+    /// The bytes of a file that came another way.
+    case bytes([UInt8])
+}
+
+/// Reads the picture to start from, and its mask.
 struct SourceLoading {
-    /// Paths; nil where the user gave none.
-    let picture: String?
-    let mask: String?
+    /// nil where the user gave none.
+    let picture: PictureInput?
+    let mask: PictureInput?
     /// The size asked for; nil is the picture's own.
     let width: Int?
     let height: Int?
@@ -16,65 +24,77 @@ struct SourceLoading {
     ///
     /// A picture of another size than asked for is resized (Lanczos), a mask is resized to the picture by nearest pixels. What
     /// is transparent in a picture is laid over white.
-    func load() throws(CommandFailure) -> SourcePicture? {
+    func load() throws(RequestError) -> SourcePicture? {
         guard let picture else {
             guard mask == nil else {
-                throw CommandFailure(.usage, "A mask says which part of a picture is made anew: give the picture with -i.")
+                throw RequestError(
+                    .invalid, "A mask says which part of a picture is made anew: give the picture with \(.initImg).")
             }
             return nil
         }
-        let image = try decode(picture)
+        let (image, name) = try Self.decode(picture, called: "The picture")
         let own = (width: image.width, height: image.height)
         let size = (width: width ?? own.width, height: height ?? own.height)
         if size == own, own.width % 8 != 0 || own.height % 8 != 0 {
-            throw CommandFailure(
-                .usage,
-                "\(picture) has \(own.width)×\(own.height) px, and sides must be multiples of 8: choose a size, such as "
-                    + "-W \(max(64, own.width / 8 * 8)) -H \(max(64, own.height / 8 * 8)), to which it is resized.")
+            throw RequestError(
+                .invalid,
+                "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of 8: choose a size, such as \(.width) \(max(64, own.width / 8 * 8)) \(.height) \(max(64, own.height / 8 * 8)), to which it is resized."
+            )
         }
         // Before a picture of that size is made.
         do {
             try RenderRequest.check(width: size.width, height: size.height)
             try SourcePicture.checkSize(width: size.width, height: size.height, masked: mask != nil)
         } catch {
-            throw CommandFailure(error)
+            throw RequestError(error)
         }
+        let marked = try maskPixels(for: own, size)
         let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)
         do {
-            return try SourcePicture(width: size.width, height: size.height, rgb: rgb, mask: try maskPixels(for: own, size))
-        } catch let error as RenderError {
-            throw CommandFailure(error)
-        } catch let error as CommandFailure {
-            throw error
+            return try SourcePicture(width: size.width, height: size.height, rgb: rgb, mask: marked)
         } catch {
-            throw CommandFailure(.internalFault, "\(error)")
+            throw RequestError(error)
         }
     }
 
     /// 1 where the mask marks the picture, at the size of the picture that is asked for.
     private func maskPixels(
         for own: (width: Int, height: Int), _ size: (width: Int, height: Int)
-    ) throws(CommandFailure) -> [UInt8]? {
+    ) throws(RequestError) -> [UInt8]? {
         guard let mask else { return nil }
-        let image = try decode(mask)
+        let image = try Self.decode(mask, called: "The mask").image
         let found = (width: image.width, height: image.height)
         guard found == own || found == size else {
-            throw CommandFailure(
-                .usage,
-                "The mask \(mask) has \(found.width)×\(found.height) px, but the picture has \(own.width)×\(own.height): "
-                    + "make the mask as large as the picture.")
+            throw RequestError(
+                .invalid,
+                "\(Self.title(of: mask)) has \(found.width)×\(found.height) px, but the picture has \(own.width)×\(own.height): make the mask as large as the picture."
+            )
         }
         let binary: [UInt8]
         do {
             binary = try Self.mask(image).bytes
         } catch {
-            throw CommandFailure(.badInput, error.message)
+            throw RequestError(.badInput, "\(error.message)")
         }
         return ImageResizer.nearest(binary, size: found, to: size)
     }
 
-    private func decode(_ path: String) throws(CommandFailure) -> DecodedImage {
-        do { return try ImageDecoder.decode(file: path) } catch { throw CommandFailure(error) }
+    /// The picture, and its name for messages.
+    private static func decode(
+        _ input: PictureInput, called role: String
+    ) throws(RequestError) -> (image: DecodedImage, name: String) {
+        do {
+            switch input {
+            case .file(let path): return (try ImageDecoder.decode(file: path), path)
+            case .bytes(let bytes): return (try ImageDecoder.decode(bytes, name: role), role)
+            }
+        } catch {
+            throw RequestError(error)
+        }
+    }
+
+    private static func title(of mask: PictureInput) -> String {
+        if case .file(let path) = mask { "The mask \(path)" } else { "The mask" }
     }
 
     private static func mask(_ image: DecodedImage) throws(ConditioningError) -> InpaintMask {
