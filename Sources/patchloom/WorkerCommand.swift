@@ -1,5 +1,6 @@
 import ArgumentParser
 import CSystem
+import CommandSupport
 import Foundation
 import Requests
 import Runtime

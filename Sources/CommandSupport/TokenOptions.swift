@@ -1,8 +1,11 @@
-import ArgumentParser
+public import ArgumentParser
 import Requests
 
 /// How the U-Net works on fewer tokens, in the words of tomesd, of A1111's web UI and of kohya's scripts.
-struct TokenOptions: ParsableArguments {
+public struct TokenOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,
         help: "Token merging (ToMe): share of the tokens that are merged away in each block, 0 to 1.")

@@ -21,23 +21,24 @@ final class ChildProcess: Sendable {
     /// The number the lifeline has in the child.
     static let lifelineDescriptor: Int32 = 3
 
-    /// Starts this program once more.
+    /// Starts a worker.
     ///
     /// - Parameters:
     ///   - onLine: every line of its standard error, on a thread of the child's own.
     ///   - onEnd: once, on the same thread, after the last line, when the process is gone and collected.
     init(
-        arguments: [String], environment: [String: String], onLine: @escaping @Sendable (String) -> Void,
+        _ program: WorkerProgram, arguments: [String], environment: [String: String],
+        onLine: @escaping @Sendable (String) -> Void,
         onEnd: @escaping @Sendable (Ending) -> Void
     ) throws(CommandFailure) {
         let lifelineEnds = try Self.makePipe()
         let output = try Self.makePipe()
-        let arguments = CStrings(["patchloom"] + arguments)
+        let arguments = CStrings([OwnProgram.patchloom.rawValue] + arguments)
         let environment = CStrings(environment.map { "\($0.key)=\($0.value)" }.sorted())
         var started: pid_t = 0
         let descriptors = [-1, -1, output.write, lifelineEnds.read]
         let failed = withExtendedLifetime((arguments, environment)) {
-            csystem_spawn("/proc/self/exe", arguments.pointers, environment.pointers, descriptors, descriptors.count, &started)
+            csystem_spawn(program.path, arguments.pointers, environment.pointers, descriptors, descriptors.count, &started)
         }
         close(output.write)
         close(lifelineEnds.read)

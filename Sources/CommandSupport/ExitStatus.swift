@@ -1,5 +1,5 @@
 /// What the program's exit code says. The numbers are those of sysexits.h where it has one; README.md lists them for users.
-enum ExitStatus: Int32, Sendable {
+public enum ExitStatus: Int32, Sendable {
     case done = 0
     /// The job ran and failed.
     case jobFailed = 1
@@ -9,7 +9,7 @@ enum ExitStatus: Int32, Sendable {
     case badInput = 65
     /// A file or folder that is not there.
     case notFound = 66
-    /// The coordinator cannot be reached, or its port cannot be had.
+    /// The coordinator cannot be reached, its port cannot be had, or another program of Patchloom is not there.
     case unavailable = 69
     /// A fault of this program.
     case internalFault = 70
@@ -26,14 +26,15 @@ enum ExitStatus: Int32, Sendable {
 }
 
 /// A failure as the user meets it: one sentence on standard error and an exit code.
-struct CommandFailure: Error, Sendable, CustomStringConvertible {
-    let status: ExitStatus
-    let message: String
+public struct CommandFailure: Error, Sendable, CustomStringConvertible {
+    public let status: ExitStatus
+    public let message: String
 
-    init(_ status: ExitStatus, _ message: String) {
+    /// A failure from its exit code and sentence.
+    public init(_ status: ExitStatus, _ message: String) {
         self.status = status
         self.message = message
     }
 
-    var description: String { message }
+    public var description: String { message }
 }

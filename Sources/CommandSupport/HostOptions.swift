@@ -1,11 +1,14 @@
-import ArgumentParser
+public import ArgumentParser
 import CSystem
 import Requests
 import Runtime
-import TensorCore
+public import TensorCore
 
 /// How `render` uses this host.
-struct HostOptions: ParsableArguments {
+public struct HostOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
@@ -33,16 +36,18 @@ struct HostOptions: ParsableArguments {
     /// Cores that this process may use and gets the time for.
     private static var cores: Int { min(Int(csystem_available_cores()), limits.processors ?? Int.max) }
 
-    struct Layout: Equatable {
-        let workers: Int
-        let threads: Int
-        let backend: BackendChoice
+    /// How the work is spread.
+    public struct Layout: Equatable {
+        public let workers: Int
+        /// Of each worker.
+        public let threads: Int
+        public let backend: BackendChoice
         /// What the user should know about it.
-        let warning: String?
+        public let warning: String?
     }
 
     /// - Parameter weightBytes: of the model's files; 0 for the embedded model, which is small.
-    func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
+    public func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
         let cores = Self.cores
         let workers = self.workers ?? Self.defaultWorkers(cores: cores, weightBytes: weightBytes)
         guard (1...Self.workersMax).contains(workers) else {
@@ -63,12 +68,12 @@ struct HostOptions: ParsableArguments {
     }
 
     /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.
-    static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
+    public static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
         try checked(asked ?? cores, "threads")
     }
 
     /// The backend of that name.
-    static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
+    public static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
         do { return try Words.choice(backend, .backend) } catch { throw CommandFailure(error) }
     }
 

@@ -1,9 +1,12 @@
-import ArgumentParser
-import Rendering
-import Requests
+public import ArgumentParser
+public import Rendering
+public import Requests
 
 /// Where LoRA files are.
-struct LoRAOptions: ParsableArguments {
+public struct LoRAOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
@@ -11,10 +14,10 @@ struct LoRAOptions: ParsableArguments {
     var loraModelDir: [String] = []
 
     /// The folders that were named.
-    var folders: LoRAFolders { LoRAFolders(loraModelDir) }
+    public var folders: LoRAFolders { LoRAFolders(loraModelDir) }
 
     /// Finds the LoRA files of a request.
-    func resolve(_ request: RenderRequest) throws(CommandFailure) -> LoRAFolders.Resolved {
+    public func resolve(_ request: RenderRequest) throws(CommandFailure) -> LoRAFolders.Resolved {
         do { return try folders.resolve(request) } catch { throw CommandFailure(error) }
     }
 }

@@ -1,18 +1,21 @@
 import Acceleration
-import ArgumentParser
+public import ArgumentParser
 import Requests
 
 /// How a picture beyond the native size is made.
-struct MethodOptions: ParsableArguments {
+public struct MethodOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         help: ArgumentHelp(
             "auto, direct (the whole picture at once), cut (CutDiffusion), hires (small first, then enlarged and denoised again) or "
                 + "multidiffusion (overlapping views only).",
             valueName: "method"))
-    var method = "auto"
+    public var method = "auto"
 
     @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
-    var hidiffusion = "auto"
+    public var hidiffusion = "auto"
 
     @Option(
         help: ArgumentHelp(

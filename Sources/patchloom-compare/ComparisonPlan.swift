@@ -1,3 +1,4 @@
+import CommandSupport
 import ImageFiles
 import MethodComparison
 import Rendering
@@ -66,7 +67,7 @@ struct ComparisonPlan {
                 promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method.name, scale: size.scale,
                 width: size.width, height: size.height)
             let plan: RenderPlan
-            do throws(CommandFailure) { plan = try patchloom.plan(request, model, loras.library) } catch {
+            do throws(CommandFailure) { plan = try CommandSupport.plan(request, model, loras.library) } catch {
                 throw CommandFailure(error.status, "\(method.name) at \(size.width)×\(size.height): \(error.message)")
             }
             items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))

@@ -29,6 +29,7 @@ final class WorkerPool: Sendable {
     }
 
     private let state = Mutex(State())
+    private let program: WorkerProgram
     private let count: Int
     private let arguments: [String]
     private let environment: [String: String]
@@ -40,8 +41,10 @@ final class WorkerPool: Sendable {
     ///   - arguments: the command line of a worker, without the program's name; `--name` is added.
     ///   - environment: added to that of this process. Secrets go here: other users can read command lines.
     init(
-        count: Int, arguments: [String], environment: [String: String], report: @escaping @Sendable (Report) -> Void
+        _ program: WorkerProgram, count: Int, arguments: [String], environment: [String: String],
+        report: @escaping @Sendable (Report) -> Void
     ) throws(CommandFailure) {
+        self.program = program
         self.count = count
         self.arguments = arguments
         self.environment = ProcessInfo.processInfo.environment.merging(environment) { _, added in added }
@@ -63,7 +66,7 @@ final class WorkerPool: Sendable {
             endings.post(())
         }
         let child = try ChildProcess(
-            arguments: arguments + ["--name", "local-\(worker)"], environment: environment,
+            program, arguments: arguments + ["--name", "local-\(worker)"], environment: environment,
             onLine: { [self] line in
                 state.withLock { $0.lastLines[worker] = line }
                 report(.line(worker: worker, line))

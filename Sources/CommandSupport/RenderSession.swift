@@ -1,13 +1,12 @@
 import Foundation
-import ImageFiles
-import Rendering
-import Requests
-import Runtime
+public import Rendering
+public import Requests
+public import Runtime
 import TensorCore
-import Weights
+public import Weights
 
 /// One `render`: a coordinator in this process, workers as its children, and one thread that hears of everything.
-final class RenderSession {
+public final class RenderSession {
     private enum Event: Sendable {
         case job(JobEvent)
         /// The events of the batch's picture with this number ended.
@@ -17,7 +16,7 @@ final class RenderSession {
     }
 
     /// The name of the environment variable that carries the join token to workers.
-    static let tokenVariable = "PATCHLOOM_JOIN_TOKEN"
+    public static let tokenVariable = "PATCHLOOM_JOIN_TOKEN"
     /// How long workers may take to leave. They are not asked to finish a patch: the picture is done or given up.
     private static let graceMilliseconds = 2000
 
@@ -26,18 +25,24 @@ final class RenderSession {
     private let pool: WorkerPool
     private let verbose: Bool
     /// Whether each picture's plan is shown when it begins.
-    var tellsPlans = true
+    public var tellsPlans = true
 
     /// What is rendered with.
-    struct Models {
-        var source: ModelSource
-        /// What tells a worker to open the same model.
-        var arguments: [String]
-        var loras: LoRAFolders.Resolved
+    public struct Models {
+        let source: ModelSource
+        let arguments: [String]
+        let loras: LoRAFolders.Resolved
+
+        /// - Parameter arguments: what tells a worker to open the same model.
+        public init(source: ModelSource, arguments: [String], loras: LoRAFolders.Resolved) {
+            (self.source, self.arguments, self.loras) = (source, arguments, loras)
+        }
     }
 
     /// Starts the coordinator; no worker yet.
-    init(_ models: Models, layout: HostOptions.Layout, verbose: Bool) throws(CommandFailure) {
+    public init(
+        _ models: Models, layout: HostOptions.Layout, worker: WorkerProgram, verbose: Bool
+    ) throws(CommandFailure) {
         let events = try EventQueue<Event>()
         self.events = events
         self.verbose = verbose
@@ -58,28 +63,17 @@ final class RenderSession {
         arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
         arguments += models.arguments
         for file in models.loras.files { arguments += ["--lora-file", file] }
-        pool = try WorkerPool(count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]) {
+        pool = try WorkerPool(
+            worker, count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]
+        ) {
             events.post(.worker($0))
-        }
-    }
-
-    /// Renders and writes the pictures, one after the other. However it returns, no worker is left.
-    ///
-    /// - Parameter done: called when a picture is written.
-    func run(
-        _ batch: Batch, view: inout ProgressView, done: (Batch.Item, RenderResult, inout ProgressView) -> Void
-    ) throws(CommandFailure) {
-        try render(batch.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
-            let item = batch.items[number]
-            do throws(ImageFileError) { try item.place.write(result.png) } catch { throw CommandFailure(error) }
-            done(item, result, &view)
         }
     }
 
     /// Renders the pictures, one after the other. However it returns, no worker is left. To be called once.
     ///
     /// - Parameter done: called with the picture and its number in `requests`.
-    func render(
+    public func render(
         _ requests: [RenderRequest], view: inout ProgressView,
         done: (Int, RenderResult, inout ProgressView) throws(CommandFailure) -> Void
     ) throws(CommandFailure) {

@@ -1,9 +1,12 @@
-import ArgumentParser
-import Requests
-import Weights
+public import ArgumentParser
+public import Requests
+public import Weights
 
 /// How a checkpoint is put together, beside where it lies.
-struct CheckpointOptions: ParsableArguments {
+public struct CheckpointOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         help: ArgumentHelp(
             "Another autoencoder: its folder, a model's folder, or a .safetensors file in diffusers' or LDM's naming.",
@@ -28,10 +31,10 @@ struct CheckpointOptions: ParsableArguments {
 
     @Flag(
         help: "Leave out tensors inside of a network, and LoRA layers, that the model does not know, instead of refusing them.")
-    var ignoreUnknownTensors = false
+    public var ignoreUnknownTensors = false
 
     /// What the user said.
-    var words: CheckpointWords {
+    public var words: CheckpointWords {
         var words = CheckpointWords()
         (words.vae, words.modelConfig, words.predictionType) = (vae, modelConfig, predictionType)
         (words.variant, words.ignoreUnknownTensors) = (variant, ignoreUnknownTensors)
@@ -49,7 +52,10 @@ struct CheckpointOptions: ParsableArguments {
 }
 
 /// Which checkpoint, or which several.
-struct ModelOptions: ParsableArguments {
+public struct ModelOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
@@ -60,23 +66,23 @@ struct ModelOptions: ParsableArguments {
     @OptionGroup var checkpoint: CheckpointOptions
 
     /// What makes another process open the same models.
-    var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
+    public var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
 
     /// What the user said.
     private var words: ModelWords { ModelWords(model, checkpoint.words) }
 
     /// The one checkpoint that was named, or the embedded one.
-    func source() throws(CommandFailure) -> ModelSource {
+    public func source() throws(CommandFailure) -> ModelSource {
         do { return try words.source() } catch { throw CommandFailure(error) }
     }
 
     /// All checkpoints that were named, in this order, or the embedded one.
-    func sources() throws(CommandFailure) -> [ModelSource] {
+    public func sources() throws(CommandFailure) -> [ModelSource] {
         do { return try words.sources() } catch { throw CommandFailure(error) }
     }
 
     /// Bytes of the weights; none for the embedded model, which is small.
-    func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
+    public func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
         do { return try words.weightBytes(source) } catch { throw CommandFailure(error) }
     }
 }

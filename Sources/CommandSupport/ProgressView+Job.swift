@@ -1,8 +1,8 @@
-import Runtime
+public import Runtime
 
 extension ProgressView {
     /// Shows one event of a job. Gives back the result when there is one and throws when the job failed.
-    mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
+    public mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
         switch event {
         case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
         case .started(let plan): for line in plan.summaryLines { note(line) }

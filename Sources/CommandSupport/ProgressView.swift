@@ -17,7 +17,7 @@ struct ProgressSnapshot: Sendable, Equatable {
 }
 
 /// Shows progress on standard error: a bar that redraws itself on a terminal, at most one plain line a step elsewhere.
-struct ProgressView {
+public struct ProgressView {
     enum Style: Equatable {
         case bar(columns: Int)
         case lines
@@ -40,7 +40,7 @@ struct ProgressView {
     /// A bar on a terminal that is wide enough, lines elsewhere.
     ///
     /// - Parameter tellsSteps: whether there are lines for steps; of many pictures they would be too many.
-    static func suitable(quiet: Bool, tellsSteps: Bool = true) -> ProgressView {
+    public static func suitable(quiet: Bool, tellsSteps: Bool = true) -> ProgressView {
         if quiet { return ProgressView(style: .none) }
         let columns = csystem_is_terminal(2) == 1 ? Int(csystem_terminal_columns(2)) : 0
         return ProgressView(style: columns >= 40 ? .bar(columns: columns) : tellsSteps ? .lines : .notes)
@@ -61,14 +61,14 @@ struct ProgressView {
     }
 
     /// A plain line that stays, above the bar where there is one.
-    mutating func note(_ text: String) {
+    public mutating func note(_ text: String) {
         guard style != .none else { return }
         clear()
         write(text + "\n")
     }
 
     /// Takes the bar off the screen.
-    mutating func clear() {
+    public mutating func clear() {
         if barIsShown { write("\r\u{1B}[K") }
         barIsShown = false
     }

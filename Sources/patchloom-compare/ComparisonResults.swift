@@ -1,3 +1,4 @@
+import CommandSupport
 import ContactSheets
 import ImageFiles
 import ImageQuality

@@ -1,15 +1,14 @@
-import ContactSheets
-import ImageFiles
-import Rendering
-import Requests
-import Runtime
-import Weights
+public import ImageFiles
+public import Rendering
+public import Requests
+public import Runtime
+public import Weights
 
 // Which exit code each module's errors have.
 
 extension CommandFailure {
     /// A sentence with its settings as options.
-    init(_ error: RequestError) {
+    public init(_ error: RequestError) {
         let status: ExitStatus =
             switch error.category {
             case .invalid: .usage
@@ -22,21 +21,15 @@ extension CommandFailure {
         self.init(status, error.sentence.spelled(\.option))
     }
 
-    init(_ error: ImageFileError) { self.init(RequestError(error)) }
-    init(_ error: WeightsError) { self.init(RequestError(error)) }
-    init(_ error: RenderError) { self.init(RequestError(error)) }
-
-    init(_ error: ContactSheetError) {
-        let status: ExitStatus =
-            switch error.code {
-            case .noFont: .notFound
-            case .tooLarge: .usage
-            }
-        self.init(status, error.message)
-    }
+    /// The same as a `RequestError`.
+    public init(_ error: ImageFileError) { self.init(RequestError(error)) }
+    /// The same as a `RequestError`.
+    public init(_ error: WeightsError) { self.init(RequestError(error)) }
+    /// The same as a `RequestError`.
+    public init(_ error: RenderError) { self.init(RequestError(error)) }
 
     /// `Runtime` numbers its errors as this program's exit codes.
-    init(_ error: RuntimeError) {
+    public init(_ error: RuntimeError) {
         self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandSupport
 import ContactSheets
 import ContentHash
 import ImageFiles
@@ -12,7 +13,7 @@ import TensorCore
 /// `patchloom compare`: the same pictures by several methods, side by side and with figures.
 struct CompareCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "compare", abstract: "Render the same pictures by several methods and compare them.")
+        commandName: "compare", abstract: OwnProgram.compareAbstract)
 
     @OptionGroup(title: "Comparison") var comparison: CompareOptions
     @OptionGroup(title: "Picture") var picture: RequestOptions
@@ -32,6 +33,7 @@ struct CompareCommand: ParsableCommand {
         let plan = try plan(prompts, found, model)
         let font = try sheetFont()
         let sheet = try sheetLayout(plan)
+        let worker = try WorkerProgram.besideThis()
         var files = try CompareFiles(comparison)
 
         var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
@@ -40,7 +42,7 @@ struct CompareCommand: ParsableCommand {
         view.note("\(plan.items.count) pictures")
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
-            verbose: comparison.verbose)
+            worker: worker, verbose: comparison.verbose)
         session.tellsPlans = false
         var results = ComparisonResults(
             plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
@@ -76,7 +78,7 @@ struct CompareCommand: ParsableCommand {
         let (subject, cost) = (picture.subject, picture.cost)
         return
             "\(number) of \(count): \(subject.method) at \(subject.width)×\(subject.height), prompt \(subject.promptNumber): "
-            + "\(Decimal.fixed(cost.wallSeconds, digits: 1)) s, \(Report.teraflop(cost.operations)) TFLOP"
+            + "\(Decimal.fixed(cost.wallSeconds, digits: 1)) s, \(Decimal.fixed(Double(cost.operations) / 1e12, digits: 3)) TFLOP"
             + (picture.quality.isRepeating ? ", repeats its subject" : "")
     }
 

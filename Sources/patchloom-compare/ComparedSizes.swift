@@ -1,3 +1,4 @@
+import CommandSupport
 import MethodComparison
 
 /// The sizes in which methods are compared, and the native one that all are held against. In pixels.

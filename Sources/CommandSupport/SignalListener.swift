@@ -2,10 +2,10 @@ import CSystem
 import Foundation
 
 /// Hands signals over to a thread of our own, where more than a few calls are allowed.
-enum SignalListener {
+public enum SignalListener {
     /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up
     /// that is ignored, as under `nohup`, stays ignored.
-    static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
+    public static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
         let descriptor = csystem_signals_open(signals, signals.count)
         guard descriptor >= 0 else {
             throw CommandFailure(.internalFault, "Signals cannot be handled: \(systemText(-descriptor)).")
@@ -21,5 +21,5 @@ enum SignalListener {
     }
 
     /// The exit code of a process that ends because of the signal; a hang-up is as SIGTERM.
-    static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
+    public static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
 }

@@ -1,44 +1,47 @@
-import ArgumentParser
-import Rendering
-import Requests
+public import ArgumentParser
+public import Rendering
+public import Requests
 
 /// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
-struct RequestOptions: ParsableArguments {
+public struct RequestOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(name: .shortAndLong, parsing: .unconditionalSingleValue, help: "What the picture shows.")
-    var prompt: [String] = []
+    public var prompt: [String] = []
 
     @Option(help: ArgumentHelp("A text file that holds the prompt; - is standard input.", valueName: "file"))
-    var promptFile: String?
+    public var promptFile: String?
 
     @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
     var negativePrompt = ""
 
     @Option(
         name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels (default: 512, or the init image's).")
-    var width: Int?
+    public var width: Int?
 
     @Option(
         name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels (default: 512, or the init image's)."
     )
-    var height: Int?
+    public var height: Int?
 
     @Option(
         name: [.customShort("i"), .long],
         help: ArgumentHelp(
             "A picture to start from (PNG, JPEG, WebP); it is resized where another size is asked for.", valueName: "file"))
-    var initImg: String?
+    public var initImg: String?
 
     @Option(
         help: ArgumentHelp(
             "A picture of the init image's size: what is white is made anew, what is black stays; where it has transparency, what "
                 + "is opaque is made anew.",
             valueName: "file"))
-    var mask: String?
+    public var mask: String?
 
     @Option(
         parsing: .unconditional,
         help: "How much of the init image is given up: the share of the steps that are done, above 0 to 1 (default: 0.75).")
-    var strength: Float?
+    public var strength: Float?
 
     @Option(parsing: .unconditional, help: "Denoising steps (default: what suits the model, as a rule 25).")
     var steps: Int?
@@ -52,9 +55,9 @@ struct RequestOptions: ParsableArguments {
         name: .shortAndLong, parsing: .unconditional,
         help: "Seed of the noise, of 64 bits without sign; negative: a random one, printed and kept in the picture.",
         transform: RequestOptions.seed)
-    var seed = SeedWord.number(42)
+    public var seed = SeedWord.number(42)
 
-    @OptionGroup(title: "Method") var method: MethodOptions
+    @OptionGroup(title: "Method") public var method: MethodOptions
 
     @Option(
         help: ArgumentHelp(
@@ -89,10 +92,10 @@ struct RequestOptions: ParsableArguments {
     @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 
     /// The request, checked as far as it can be without a model.
-    func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
+    public func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
 
     /// The same with another prompt.
-    func request(prompt: String) throws(CommandFailure) -> RenderRequest {
+    public func request(prompt: String) throws(CommandFailure) -> RenderRequest {
         do { return try words(prompt: prompt).request() } catch { throw CommandFailure(error) }
     }
 

@@ -1,8 +1,11 @@
-import ArgumentParser
+public import ArgumentParser
 import Requests
 
 /// How the prompt is read and how strongly it acts, beyond the prompt and the guidance scale themselves.
-struct ConditioningOptions: ParsableArguments {
+public struct ConditioningOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(

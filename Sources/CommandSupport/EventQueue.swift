@@ -3,13 +3,14 @@ import Glibc
 import Synchronization
 
 /// Events from any thread for the one thread that waits for them.
-final class EventQueue<Event: Sendable>: Sendable {
+public final class EventQueue<Event: Sendable>: Sendable {
     private let waiting = Mutex<[Event]>([])
     /// A pipe: the reader sleeps on it, and closing is never needed because the queue lives as long as the process.
     private let wakeUp: Int32
     private let wake: Int32
 
-    init() throws(CommandFailure) {
+    /// An empty queue.
+    public init() throws(CommandFailure) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else {
             throw CommandFailure(.internalFault, "A pipe cannot be made: \(systemText(errno)).")
@@ -18,7 +19,8 @@ final class EventQueue<Event: Sendable>: Sendable {
         wake = ends[1]
     }
 
-    func post(_ event: Event) {
+    /// Adds an event and wakes the thread that waits.
+    public func post(_ event: Event) {
         let wasEmpty = waiting.withLock { events in
             events.append(event)
             return events.count == 1
@@ -28,7 +30,7 @@ final class EventQueue<Event: Sendable>: Sendable {
     }
 
     /// The next event; nil when none came within the time.
-    func next(withinMilliseconds timeout: Int32? = nil) -> Event? {
+    public func next(withinMilliseconds timeout: Int32? = nil) -> Event? {
         while true {
             let event = waiting.withLock { events in events.isEmpty ? nil : events.removeFirst() }
             if let event { return event }
@@ -47,7 +49,7 @@ final class EventQueue<Event: Sendable>: Sendable {
 func systemText(_ number: Int32) -> String { String(cString: strerror(number)) }
 
 /// Writes all bytes to a descriptor; gives up when its other end is gone.
-func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+public func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     var written = 0
     while written < bytes.count {
         let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written) }
