@@ -30,6 +30,7 @@ let package = Package(
     name: "patchloom",
     products: [
         .executable(name: "patchloom", targets: ["patchloom"]),
+        .executable(name: "patchloom-compare", targets: ["patchloom-compare"]),
         .executable(name: "patchloom-bench", targets: ["patchloom-bench"]),
         .executable(name: "goldencheck", targets: ["goldencheck"]),
     ],
@@ -100,6 +101,14 @@ let package = Package(
                 "Weights", "ZMQSockets",
             ]),
 
+        // What users ask for, whichever way their words come.
+        library(
+            "Requests",
+            [
+                "Acceleration", "ImageConditioning", "ImageFiles", "PatchGeometry", "Rendering", "Resampling", "Samplers",
+                "Weights",
+            ]),
+
         // Programs.
         library(
             "GoldenCases",
@@ -107,13 +116,27 @@ let package = Package(
                 "Acceleration", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
                 "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
             ]),
+        // What the programs with patchloom's commands share.
+        library(
+            "CommandSupport",
+            [
+                "Acceleration", "CSystem", "ImageFiles", "Rendering", "Requests", "Runtime", "TensorCore", "Weights",
+                argumentParser,
+            ]),
+        // A worker on a cluster is this program, so it links nothing that draws text.
         .executableTarget(
             name: "patchloom",
             dependencies: [
-                "Acceleration", "Cluster", "ContactSheets", "ContentHash", "CSystem", "EmbeddedModel", "ImageFiles",
-                "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "Resampling", "Runtime", "Samplers",
-                "StrictJSON", "TensorCore", "Weights",
-                argumentParser,
+                "CommandSupport", "ContentHash", "CSystem", "ImageFiles", "Rendering", "Requests", "Runtime", "StrictJSON",
+                "TensorCore", "Weights", argumentParser,
+            ],
+            swiftSettings: strict),
+        // `patchloom compare` starts it.
+        .executableTarget(
+            name: "patchloom-compare",
+            dependencies: [
+                "CommandSupport", "ContactSheets", "ContentHash", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering",
+                "Requests", "Runtime", "Samplers", "TensorCore", argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -178,8 +201,11 @@ let package = Package(
                 "ZMQSockets",
                 "TestSupport",
             ]),
+        tests(
+            "RequestsTests",
+            ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "TestSupport", "Weights"]),
         tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
-        tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
+        tests("EndToEndTests", ["CSystem", "ImageFiles", "Requests", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

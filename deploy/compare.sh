@@ -81,7 +81,10 @@ if [ "$shapes" = yes ]; then
 fi
 
 step "building (the first time takes some minutes)"
-swift build --package-path "$root" -c release --product patchloom </dev/null
+# The command is a program of its own, and its workers are patchloom.
+for product in patchloom patchloom-compare; do
+    swift build --package-path "$root" -c release --product "$product" </dev/null
+done
 program="$(swift build --package-path "$root" -c release --show-bin-path </dev/null)/patchloom"
 
 list=$(mktemp)

@@ -24,7 +24,9 @@ prepare_machine
 
 step "building (the first time takes some minutes)"
 start=$SECONDS
-swift build --package-path "$root" -c release --product patchloom </dev/null
+for product in patchloom patchloom-compare; do
+    swift build --package-path "$root" -c release --product "$product" </dev/null
+done
 printf 'built in %s\n' "$(elapsed_since "$start")"
 
 step "rendering \"$prompt\" at 512x512 with 2 workers"

@@ -1,5 +1,7 @@
 import ArgumentParser
+import CommandSupport
 import Foundation
+import Requests
 import Runtime
 import Weights
 
@@ -22,7 +24,7 @@ struct CoordinatorCommand: ParsableCommand {
         let events = try EventQueue<Event>()
         try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
         var options = CoordinatorOptions(endpoint: listen, models: sources, joinToken: token, log: logLine)
-        options.loras = try loras.library()
+        do { options.loras = try loras.folders.library() } catch { throw CommandFailure(error) }
         // Names are a convenience: without a place for a store there are none.
         options.store = try? ModelStore.standard()
         options.onFailure = { events.post(.failed($0)) }

@@ -1,6 +1,8 @@
 import ArgumentParser
+import CommandSupport
 import ContentHash
 import Rendering
+import Requests
 import StrictJSON
 import Weights
 
@@ -30,7 +32,9 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let stored = try store(try checkpoint.recipe(path))
+        let recipe: ModelRecipe
+        do { recipe = try checkpoint.words.recipe(path) } catch { throw CommandFailure(error) }
+        let stored = try store(recipe)
         if json {
             printJSON(describe(stored))
         } else {
@@ -107,7 +111,8 @@ struct ModelInspectCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let source = try open(model, checkpoint)
+        let source: ModelSource
+        do { source = try checkpoint.words.open(model) } catch { throw CommandFailure(error) }
         // What is wrong with a model is said as a render says it, so its description comes first.
         let description = Result { () throws(RenderError) in try ModelDescription(source: source) }
         let summary: ModelSummary

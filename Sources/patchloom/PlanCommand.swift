@@ -1,5 +1,7 @@
 import ArgumentParser
+import CommandSupport
 import Rendering
+import Requests
 import StrictJSON
 
 /// `patchloom plan`: what `render` would do.

@@ -1,7 +1,10 @@
 import ArgumentParser
+import CommandSupport
 import Foundation
 import ImageFiles
 import Rendering
+import Requests
+import Runtime
 import Weights
 
 /// `patchloom render`: a picture on this host, from one command.
@@ -35,21 +38,11 @@ struct RenderCommand: ParsableCommand {
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(
             RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
-            verbose: output.verbose)
-        try session.run(batch, view: &view) { item, result, view in
+            worker: .thisProgram, verbose: output.verbose)
+        try session.render(batch.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
+            let item = batch.items[number]
+            do throws(ImageFileError) { try item.place.write(result.png) } catch { throw CommandFailure(error) }
             Report(item: item, output: output, result: result).print(view: &view)
         }
     }
-}
-
-/// Reads a model's configuration and tokenizer.
-func describe(_ source: ModelSource) throws(CommandFailure) -> ModelDescription {
-    do { return try ModelDescription(source: source) } catch { throw CommandFailure(error) }
-}
-
-/// What rendering the request with the model takes.
-func plan(
-    _ request: RenderRequest, _ model: ModelDescription, _ loras: LoRALibrary
-) throws(CommandFailure) -> RenderPlan {
-    do { return try RenderMachine(request: request, model: model, loras: loras).plan } catch { throw CommandFailure(error) }
 }

@@ -1,7 +1,9 @@
 import ArgumentParser
+import CommandSupport
 import Foundation
 import ImageFiles
 import Rendering
+import Requests
 import Runtime
 import Synchronization
 

@@ -1,6 +1,8 @@
 import ArgumentParser
 import CSystem
+import CommandSupport
 import Foundation
+import Requests
 import Runtime
 import TensorCore
 import Weights
@@ -47,10 +49,10 @@ struct WorkerCommand: ParsableCommand {
                     + "setting (\(fault)); start it with OMP_WAIT_POLICY=passive in the environment")
         }
         var options = WorkerOptions(
-            endpoint: connect, models: try checkpoint.sources(), backend: try RequestOptions.choice(backend, "backend"),
+            endpoint: connect, models: try checkpoint.sources(), backend: try HostOptions.choice(backend),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
-        do { options.loras = try LoRALibrary(folders: loras.loraModelDir, files: loraFile) } catch {
+        do { options.loras = try loras.folders.library(files: loraFile) } catch {
             throw CommandFailure(error)
         }
         let code = WorkerProcess.run(options)
@@ -78,7 +80,7 @@ struct AccessOptions: ParsableArguments {
         guard let bytes = FileManager.default.contents(atPath: joinTokenFile), bytes.count <= 4096 else {
             throw CommandFailure(.notFound, "\(joinTokenFile) cannot be read; --join-token-file names a small text file.")
         }
-        guard let token = PromptFile.decoded(bytes)?.trimmingCharacters(in: .whitespacesAndNewlines) else {
+        guard let token = PromptFile.decoded(Array(bytes))?.trimmingCharacters(in: .whitespacesAndNewlines) else {
             throw CommandFailure(.usage, "\(joinTokenFile) is not UTF-8; save it as UTF-8.")
         }
         guard !token.isEmpty else { throw CommandFailure(.usage, "\(joinTokenFile) is empty; put the secret into it.") }

@@ -73,7 +73,7 @@ extension EndToEnd {
         }
 
         /// libgomp tells its settings each time it is loaded: that counts how often a program begins.
-        @Test(arguments: ["patchloom", "patchloom-bench", "goldencheck"], [nil, "77"])
+        @Test(arguments: ["patchloom", "patchloom-compare", "patchloom-bench", "goldencheck"], [nil, "77"])
         func programsBeginAgainOnceAtMost(_ name: String, _ given: String?) throws {
             let path = URL(fileURLWithPath: Program.path).deletingLastPathComponent().appendingPathComponent(name).path
             let own = given.map { ["GOMP_SPINCOUNT=\($0)"] } ?? []

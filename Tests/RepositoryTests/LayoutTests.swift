@@ -21,8 +21,8 @@ import Testing
         }
     }
 
-    /// A header is included at most once in a file, and its guard sees to it; what is compiled several times under other macros
-    /// is a template and ends in `.inc`.
+    /// A header has a guard that keeps it from being compiled twice. A template is compiled several times under other macros,
+    /// and ends in `.inc`.
     @Test func headersAreGuardedAndTemplatesAreNot() throws {
         let files = try SourceTree.files(below: "Sources")
         // The shim of a module map holds includes alone.

@@ -33,7 +33,9 @@ import Testing
         ("CZeroMQ", ["ZMQSockets"]), ("CPNG", ["ImageFiles"]), ("CJPEG", ["ImageFiles"]), ("CWebP", ["ImageFiles"]),
         ("COpenSSL", ["ContentHash"]),
         ("CEmbeddedModel", ["EmbeddedModel"]), ("CGlyphs", ["ContactSheets"]), ("CFontconfig", []),
-        ("ArgumentParser", ["patchloom", "patchloom-bench", "goldencheck"]),
+        ("ContactSheets", ["patchloom-compare", "ContactSheetsTests"]),
+        ("ArgumentParser", ["CommandSupport", "patchloom", "patchloom-compare", "patchloom-bench", "goldencheck"]),
+        ("CommandSupport", ["patchloom", "patchloom-compare"]),
         ("FileSignatures", ["ImageFiles", "Weights", "FileSignaturesTests"]),
         ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),
         ("Dispatch", []), ("XCTest", []),
@@ -43,6 +45,17 @@ import Testing
         #expect(all.count > 15, "the imports were not found at all")
         let intruders = all.filter { $0.module == module && !targets.contains($0.target) }
         #expect(intruders.isEmpty, "\(module) is imported at \(intruders.map(\.place))")
+    }
+
+    /// A server of another kind reads its users' words by it: it knows no command line and no farm.
+    @Test func requestsKnowNoProgram() throws {
+        let walls = ["ArgumentParser", "CommandSupport", "Runtime", "Cluster", "Messages", "ZMQSockets", "CSystem"]
+        let intruders = try Self.imports().filter { $0.target == "Requests" && walls.contains($0.module) }
+        #expect(intruders.isEmpty, "\(intruders.map { "\($0.place) imports \($0.module)" })")
+        // Nor how a setting is spelled there.
+        for file in try SourceTree.files(below: "Sources/Requests") {
+            #expect(try !file.text().contains(/"[^"\n]*(^|[ (])--[a-z]/), "\(file.path) names an option")
+        }
     }
 
     /// The two state machines decide without sockets, threads, files or a clock.

@@ -1,0 +1,105 @@
+import CSystem
+import Foundation
+import Synchronization
+
+/// A process that this one started: its standard input is the read end of a lifeline that hangs up when this process ends in
+/// whatever way, its standard error comes here line by line.
+final class ChildProcess: Sendable {
+    /// How a child ended.
+    struct Ending: Sendable, Equatable {
+        let pid: Int32
+        /// 128 + the signal's number when a signal ended it.
+        let code: Int32
+        /// 0 when it ended by itself.
+        let signal: Int32
+    }
+
+    let pid: Int32
+    /// Set when the process has been collected: its number may then belong to another.
+    private let hasEnded = Atomic(false)
+
+    /// The number the lifeline has in the child.
+    static let lifelineDescriptor: Int32 = 3
+
+    /// Starts a worker.
+    ///
+    /// - Parameters:
+    ///   - onLine: every line of its standard error, on a thread of the child's own.
+    ///   - onEnd: once, on the same thread, after the last line, when the process is gone and collected.
+    init(
+        _ program: WorkerProgram, arguments: [String], environment: [String: String],
+        onLine: @escaping @Sendable (String) -> Void,
+        onEnd: @escaping @Sendable (Ending) -> Void
+    ) throws(CommandFailure) {
+        let lifelineEnds = try Self.makePipe()
+        let output = try Self.makePipe()
+        let arguments = CStrings([OwnProgram.patchloom.rawValue] + arguments)
+        let environment = CStrings(environment.map { "\($0.key)=\($0.value)" }.sorted())
+        var started: pid_t = 0
+        let descriptors = [-1, -1, output.write, lifelineEnds.read]
+        let failed = withExtendedLifetime((arguments, environment)) {
+            csystem_spawn(program.path, arguments.pointers, environment.pointers, descriptors, descriptors.count, &started)
+        }
+        close(output.write)
+        close(lifelineEnds.read)
+        guard failed == 0 else {
+            close(output.read)
+            close(lifelineEnds.write)
+            throw CommandFailure(.internalFault, "A worker process cannot be started: \(systemText(failed)).")
+        }
+        pid = started
+        Thread.detachNewThread { [self] in
+            Self.forwardLines(output.read, onLine)
+            close(output.read)
+            var code: Int32 = 0
+            var signal: Int32 = 0
+            let reaped = csystem_reap(pid, 1, &code, &signal)
+            hasEnded.store(true, ordering: .releasing)
+            // The lifeline's write end: nothing is ever written.
+            close(lifelineEnds.write)
+            if reaped != 1 { code = ExitStatus.internalFault.rawValue }
+            onEnd(Ending(pid: pid, code: code, signal: signal))
+        }
+    }
+
+    func send(_ signal: Int32) {
+        if !hasEnded.load(ordering: .acquiring) { kill(pid, signal) }
+    }
+
+    private static func makePipe() throws(CommandFailure) -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else {
+            throw CommandFailure(.internalFault, "A pipe cannot be made: \(systemText(errno)).")
+        }
+        return (ends[0], ends[1])
+    }
+
+    /// Lines of at most 4,096 bytes; a longer one is cut into several.
+    private static func forwardLines(_ descriptor: Int32, _ onLine: (String) -> Void) {
+        let lineMax = 4096
+        var line: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: lineMax)
+        while true {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { break }
+            for byte in buffer[..<count] {
+                if byte == UInt8(ascii: "\n") || line.count == lineMax {
+                    onLine(String(decoding: line, as: UTF8.self))
+                    line.removeAll(keepingCapacity: true)
+                }
+                if byte != UInt8(ascii: "\n") { line.append(byte) }
+            }
+        }
+        if !line.isEmpty { onLine(String(decoding: line, as: UTF8.self)) }
+    }
+}
+
+/// A null-terminated array of C strings that lives as long as this object.
+private final class CStrings {
+    let pointers: [UnsafeMutablePointer<CChar>?]
+
+    init(_ strings: [String]) { pointers = strings.map { strdup($0) } + [nil] }
+
+    deinit { for pointer in pointers { free(pointer) } }
+}

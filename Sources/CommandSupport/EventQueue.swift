@@ -1,0 +1,60 @@
+import CSystem
+import Glibc
+import Synchronization
+
+/// Events from any thread for the one thread that waits for them.
+public final class EventQueue<Event: Sendable>: Sendable {
+    private let waiting = Mutex<[Event]>([])
+    /// A pipe: the reader sleeps on it, and closing is never needed because the queue lives as long as the process.
+    private let wakeUp: Int32
+    private let wake: Int32
+
+    /// An empty queue.
+    public init() throws(CommandFailure) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else {
+            throw CommandFailure(.internalFault, "A pipe cannot be made: \(systemText(errno)).")
+        }
+        wakeUp = ends[0]
+        wake = ends[1]
+    }
+
+    /// Adds an event and wakes the thread that waits.
+    public func post(_ event: Event) {
+        let wasEmpty = waiting.withLock { events in
+            events.append(event)
+            return events.count == 1
+        }
+        // One byte at most is in the pipe for every time the queue was emptied, so the write never blocks.
+        if wasEmpty { writeAll([0], to: wake) }
+    }
+
+    /// The next event; nil when none came within the time.
+    public func next(withinMilliseconds timeout: Int32? = nil) -> Event? {
+        while true {
+            let event = waiting.withLock { events in events.isEmpty ? nil : events.removeFirst() }
+            if let event { return event }
+            var item = pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&item, 1, timeout ?? -1)
+            if ready == 0 { return nil }
+            if ready > 0 {
+                var byte: UInt8 = 0
+                _ = read(wakeUp, &byte, 1)
+            }
+        }
+    }
+}
+
+/// The system's words for an error number.
+func systemText(_ number: Int32) -> String { String(cString: strerror(number)) }
+
+/// Writes all bytes to a descriptor; gives up when its other end is gone.
+public func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+    var written = 0
+    while written < bytes.count {
+        let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written) }
+        if count < 0 && errno == EINTR { continue }
+        if count <= 0 { return }
+        written += count
+    }
+}

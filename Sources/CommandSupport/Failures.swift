@@ -1,0 +1,47 @@
+public import ImageFiles
+public import Rendering
+public import Requests
+public import Runtime
+public import Weights
+
+// Which exit code each module's errors have.
+
+extension CommandFailure {
+    /// A sentence with its settings as options.
+    public init(_ error: RequestError) {
+        let status: ExitStatus =
+            switch error.category {
+            case .invalid: .usage
+            case .badInput: .badInput
+            case .notFound: .notFound
+            case .cannotWrite: .cannotWrite
+            case .failed: .jobFailed
+            case .fault: .internalFault
+            }
+        self.init(status, error.sentence.spelled(\.option))
+    }
+
+    /// The same as a `RequestError`.
+    public init(_ error: ImageFileError) { self.init(RequestError(error)) }
+    /// The same as a `RequestError`.
+    public init(_ error: WeightsError) { self.init(RequestError(error)) }
+    /// The same as a `RequestError`.
+    public init(_ error: RenderError) { self.init(RequestError(error)) }
+
+    /// `Runtime` numbers its errors as this program's exit codes.
+    public init(_ error: RuntimeError) {
+        self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
+    }
+}
+
+extension Setting {
+    /// The option that gives it a value.
+    var option: String {
+        switch self {
+        case .initImg: "-i"
+        case .width: "-W"
+        case .height: "-H"
+        default: "--" + rawValue.split(separator: "_").joined(separator: "-")
+        }
+    }
+}

@@ -1,0 +1,86 @@
+public import ArgumentParser
+import CSystem
+import Requests
+import Runtime
+public import TensorCore
+
+/// How `render` uses this host.
+public struct HostOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Worker processes (default: one a core, at most \(HostOptions.defaultWorkersMax), fewer where memory is short).",
+            valueName: "count"))
+    var workers: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
+    var threadsPerWorker: Int?
+
+    @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
+    var backend = "auto"
+
+    /// Every worker holds the weights in the form its library wants them, so more workers cost memory; above this, more threads
+    /// are the better use of cores unless the user knows otherwise.
+    static let defaultWorkersMax = 8
+    /// Far above any host; stops a mistyped number before it starts processes.
+    static let workersMax = 256
+    static let threadsMax = 1024
+
+    /// What a container leaves of the host.
+    private static let limits = ControlGroup.current()
+    /// Cores that this process may use and gets the time for.
+    private static var cores: Int { min(Int(csystem_available_cores()), limits.processors ?? Int.max) }
+
+    /// How the work is spread.
+    public struct Layout: Equatable {
+        public let workers: Int
+        /// Of each worker.
+        public let threads: Int
+        public let backend: BackendChoice
+        /// What the user should know about it.
+        public let warning: String?
+    }
+
+    /// - Parameter weightBytes: of the model's files; 0 for the embedded model, which is small.
+    public func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
+        let cores = Self.cores
+        let workers = self.workers ?? Self.defaultWorkers(cores: cores, weightBytes: weightBytes)
+        guard (1...Self.workersMax).contains(workers) else {
+            throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
+        }
+        let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
+        let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
+        let warning =
+            workers * threads > processors
+            ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
+            : nil
+        return Layout(
+            workers: workers, threads: threads, backend: try Self.choice(backend), warning: warning)
+    }
+
+    private static func defaultWorkers(cores: Int, weightBytes: Int) -> Int {
+        min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
+    }
+
+    /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.
+    public static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
+        try checked(asked ?? cores, "threads")
+    }
+
+    /// The backend of that name.
+    public static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
+        do { return try Words.choice(backend, .backend) } catch { throw CommandFailure(error) }
+    }
+
+    private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {
+        guard (1...threadsMax).contains(threads) else {
+            throw CommandFailure(.usage, "--\(option) must be from 1 to \(threadsMax), not \(threads).")
+        }
+        return threads
+    }
+}

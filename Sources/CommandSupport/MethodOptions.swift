@@ -1,0 +1,133 @@
+import Acceleration
+public import ArgumentParser
+import Requests
+
+/// How a picture beyond the native size is made.
+public struct MethodOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(
+        help: ArgumentHelp(
+            "auto, direct (the whole picture at once), cut (CutDiffusion), hires (small first, then enlarged and denoised again) or "
+                + "multidiffusion (overlapping views only).",
+            valueName: "method"))
+    public var method = "auto"
+
+    @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
+    public var hidiffusion = "auto"
+
+    @Option(
+        help: ArgumentHelp(
+            "HiDiffusion's recipe: auto, \(HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
+                + "any SDXL model and needs sdxl_playground.",
+            valueName: "family"))
+    var hidiffusionFamily = "auto"
+
+    @Option(help: ArgumentHelp("on or off: HiDiffusion's resolution-aware U-Net (default: on).", valueName: "switch"))
+    var hidiffusionRaunet: String?
+
+    @Option(help: ArgumentHelp("on or off: HiDiffusion's window attention (default: on).", valueName: "switch"))
+    var hidiffusionWindowAttn: String?
+
+    @Option(
+        name: .customLong("hidiffusion-t1"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net: the share of the steps of its main operator, 0 to 1 (default: as published).", valueName: "share")
+    )
+    var hidiffusionT1: Double?
+
+    @Option(
+        name: .customLong("hidiffusion-t2"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net: the share of the steps of its other operator, 0 to 1 (default: as published).", valueName: "share")
+    )
+    var hidiffusionT2: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "RAU-Net of SDXL below 4096 px: the share of the steps that begin aggressively, 0 to 1 (default: 0.16, as published).",
+            valueName: "share"))
+    var hidiffusionAggressive: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Side of a patch in pixels (default: the model's native size).", valueName: "pixels"))
+    var patch: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Distance of neighbouring views in the detail phase, in pixels (default: half a patch).", valueName: "pixels"))
+    var stride: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "How far views are moved at random, at most, in pixels; 0 for not at all (default: a quarter of what they overlap, refining a stage 0).",
+            valueName: "pixels"))
+    var jitter: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "uniform (all views of a point count alike, as published) or feather (less towards their borders; default: uniform, refining a stage feather).",
+            valueName: "weights"))
+    var blend: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Share of the steps in the structure phase, such as 0.4 (default: what suits the model).", valueName: "fraction"))
+    var structureFraction: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What the network sees in the structure phase: patches, as published, or the whole canvas (with HiDiffusion).",
+            valueName: "kind"))
+    var structure: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Sizes at which the picture is made before its own, as multiples of the native size, such as 1,2, or none (default: of the "
+                + "method auto each twice the one before, of cut none, of hires 1).",
+            valueName: "factors"))
+    var stages: String?
+
+    @Option(
+        name: [.customLong("denoising-strength"), .customLong("hires-denoising-strength")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "How much of a stage's enlarged result the next one gives up, above 0 to 1 (default: 0.35, of hires 0.5).",
+            valueName: "strength"))
+    var denoisingStrength: Float?
+
+    @Option(
+        help: ArgumentHelp(
+            "How a stage's result is enlarged: lanczos (pixels), latent, latent-bicubic or latent-nearest (default: lanczos).",
+            valueName: "upscaler"))
+    var hiresUpscaler: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Steps of the later stages, of which the denoising strength takes its share (default: as many as --steps).",
+            valueName: "steps"))
+    var hiresSteps: Int?
+
+    @Flag(help: "Method hires: later stages in overlapping views, not at once.")
+    var hiresTiled = false
+
+    /// What the user said.
+    var words: MethodWords {
+        var words = MethodWords()
+        (words.method, words.hidiffusion, words.hidiffusionFamily) = (method, hidiffusion, hidiffusionFamily)
+        (words.hidiffusionRaunet, words.hidiffusionWindowAttn) = (hidiffusionRaunet, hidiffusionWindowAttn)
+        (words.hidiffusionT1, words.hidiffusionT2) = (hidiffusionT1, hidiffusionT2)
+        words.hidiffusionAggressive = hidiffusionAggressive
+        (words.patch, words.stride, words.jitter, words.blend) = (patch, stride, jitter, blend)
+        (words.structureFraction, words.structure, words.stages) = (structureFraction, structure, stages)
+        (words.denoisingStrength, words.hiresUpscaler) = (denoisingStrength, hiresUpscaler)
+        (words.hiresSteps, words.hiresTiled) = (hiresSteps, hiresTiled)
+        return words
+    }
+}

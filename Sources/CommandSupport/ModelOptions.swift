@@ -1,0 +1,88 @@
+public import ArgumentParser
+public import Requests
+public import Weights
+
+/// How a checkpoint is put together, beside where it lies.
+public struct CheckpointOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(
+        help: ArgumentHelp(
+            "Another autoencoder: its folder, a model's folder, or a .safetensors file in diffusers' or LDM's naming.",
+            valueName: "path"))
+    var vae: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "For a single file that is no usual Stable Diffusion: a model folder whose configuration and tokenizer it takes.",
+            valueName: "folder"))
+    var modelConfig: String?
+
+    @Option(
+        name: [.long, .customLong("prediction")],
+        help: ArgumentHelp(
+            "What the U-Net predicts, epsilon or v_prediction (default: as the model says).", valueName: "type"))
+    var predictionType: String?
+
+    @Option(
+        help: ArgumentHelp("The kind of weight files in a folder, such as fp16 (default: the plain ones).", valueName: "name"))
+    var variant: String?
+
+    @Flag(
+        help: "Leave out tensors inside of a network, and LoRA layers, that the model does not know, instead of refusing them.")
+    public var ignoreUnknownTensors = false
+
+    /// What the user said.
+    public var words: CheckpointWords {
+        var words = CheckpointWords()
+        (words.vae, words.modelConfig, words.predictionType) = (vae, modelConfig, predictionType)
+        (words.variant, words.ignoreUnknownTensors) = (variant, ignoreUnknownTensors)
+        return words
+    }
+
+    /// The same options as words of a command line.
+    var arguments: [String] {
+        let options = [
+            ("--vae", vae), ("--model-config", modelConfig), ("--prediction-type", predictionType), ("--variant", variant),
+        ]
+        return options.flatMap { name, value in value.map { ["\(name)=\($0)"] } ?? [] }
+            + (ignoreUnknownTensors ? ["--ignore-unknown-tensors"] : [])
+    }
+}
+
+/// Which checkpoint, or which several.
+public struct ModelOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "A model folder as Hugging Face lays it out, a .safetensors checkpoint, or a stored model by its name or sha256 "
+                + "(default: the small model inside this program).", valueName: "model"))
+    var model: [String] = []
+
+    @OptionGroup var checkpoint: CheckpointOptions
+
+    /// What makes another process open the same models.
+    public var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
+
+    /// What the user said.
+    private var words: ModelWords { ModelWords(model, checkpoint.words) }
+
+    /// The one checkpoint that was named, or the embedded one.
+    public func source() throws(CommandFailure) -> ModelSource {
+        do { return try words.source() } catch { throw CommandFailure(error) }
+    }
+
+    /// All checkpoints that were named, in this order, or the embedded one.
+    public func sources() throws(CommandFailure) -> [ModelSource] {
+        do { return try words.sources() } catch { throw CommandFailure(error) }
+    }
+
+    /// Bytes of the weights; none for the embedded model, which is small.
+    public func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
+        do { return try words.weightBytes(source) } catch { throw CommandFailure(error) }
+    }
+}

@@ -1,0 +1,26 @@
+public import Runtime
+
+extension ProgressView {
+    /// Shows one event of a job. Gives back the result when there is one and throws when the job failed.
+    public mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
+        switch event {
+        case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
+        case .started(let plan): for line in plan.summaryLines { noteOnce(TerminalText.printable(line)) }
+        case .progress(let progress): show(ProgressSnapshot(progress))
+        case .waiting(let reason): note("waiting: \(TerminalText.printable(reason))")
+        case .finished(let result): return result
+        case .failed(let error): throw CommandFailure(error)
+        }
+        return nil
+    }
+}
+
+extension ProgressSnapshot {
+    init(_ progress: JobProgress) {
+        self.init(
+            stage: progress.stage + 1, stageCount: progress.stageCount, phase: TerminalText.printable(progress.phase),
+            step: progress.step + 1, stepCount: progress.stepCount,
+            patchesDone: progress.tasksDone, patchCount: progress.tasksTotal, workers: progress.workers,
+            secondsLeft: progress.estimatedRemaining.map { $0 / .seconds(1) })
+    }
+}

@@ -1,0 +1,142 @@
+import Foundation
+public import Rendering
+public import Requests
+public import Runtime
+import TensorCore
+public import Weights
+
+/// One `render`: a coordinator in this process, workers as its children, and one thread that hears of everything.
+public final class RenderSession {
+    private enum Event: Sendable {
+        case job(JobEvent)
+        /// The events of the batch's picture with this number ended.
+        case jobEnded(Int)
+        case worker(WorkerPool.Report)
+        case signal(Int32)
+    }
+
+    /// The name of the environment variable that carries the join token to workers.
+    public static let tokenVariable = "PATCHLOOM_JOIN_TOKEN"
+    /// How long workers may take to leave. They are not asked to finish a patch: the picture is done or given up.
+    private static let graceMilliseconds = 2000
+
+    private let events: EventQueue<Event>
+    private let coordinator: Coordinator
+    private let pool: WorkerPool
+    private let verbose: Bool
+    /// Whether each picture's plan is shown when it begins.
+    public var tellsPlans = true
+
+    /// What is rendered with.
+    public struct Models {
+        let source: ModelSource
+        let arguments: [String]
+        let loras: LoRAFolders.Resolved
+
+        /// - Parameter arguments: what tells a worker to open the same model.
+        public init(source: ModelSource, arguments: [String], loras: LoRAFolders.Resolved) {
+            (self.source, self.arguments, self.loras) = (source, arguments, loras)
+        }
+    }
+
+    /// Starts the coordinator; no worker yet.
+    public init(
+        _ models: Models, layout: HostOptions.Layout, worker: WorkerProgram, verbose: Bool
+    ) throws(CommandFailure) {
+        let events = try EventQueue<Event>()
+        self.events = events
+        self.verbose = verbose
+        // A name in the abstract namespace: no port, no file that could stay behind. The token keeps other users out.
+        let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
+        let token = Self.randomHex(32)
+        do {
+            var options = CoordinatorOptions(
+                endpoint: endpoint, models: [models.source], joinToken: token, ownsItsWorkers: true)
+            options.loras = models.loras.library
+            coordinator = try Coordinator.start(options)
+        } catch {
+            throw CommandFailure(error)
+        }
+        var arguments = [
+            "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
+        ]
+        arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
+        arguments += models.arguments
+        for file in models.loras.files { arguments += ["--lora-file", file] }
+        pool = try WorkerPool(
+            worker, count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]
+        ) {
+            events.post(.worker($0))
+        }
+    }
+
+    /// Renders the pictures, one after the other. However it returns, no worker is left. To be called once.
+    ///
+    /// - Parameter done: called with the picture and its number in `requests`.
+    public func render(
+        _ requests: [RenderRequest], view: inout ProgressView,
+        done: (Int, RenderResult, inout ProgressView) throws(CommandFailure) -> Void
+    ) throws(CommandFailure) {
+        defer {
+            // Workers end when their coordinator says goodbye; they are not to be replaced then.
+            pool.expectEndings()
+            coordinator.shutdown()
+            pool.stop(graceMilliseconds: Self.graceMilliseconds)
+            view.clear()
+        }
+        try SignalListener.start([SIGINT, SIGTERM, SIGHUP]) { [events] in events.post(.signal($0)) }
+        try pool.start()
+        for (number, request) in requests.enumerated() {
+            let job: RenderJob
+            do { job = try coordinator.submit(request, model: nil) } catch { throw CommandFailure(error) }
+            forward(job, number)
+            try done(number, try follow(job, number, view: &view), &view)
+        }
+    }
+
+    private func forward(_ job: RenderJob, _ number: Int) {
+        let events = self.events
+        Task {
+            for await event in job.events { events.post(.job(event)) }
+            events.post(.jobEnded(number))
+        }
+    }
+
+    private func follow(
+        _ job: RenderJob, _ number: Int, view: inout ProgressView
+    ) throws(CommandFailure) -> RenderResult {
+        while true {
+            switch events.next() {
+            case .job(.started) where !tellsPlans: continue
+            case .job(let event):
+                if let result = try view.show(event) { return result }
+            // The end of the picture before may come after its result.
+            case .jobEnded(let ended) where ended != number: continue
+            case .jobEnded: throw CommandFailure(.internalFault, "The job ended without a result.")
+            case .worker(let report): try heard(report, view: &view)
+            case .signal(let signal):
+                job.cancel()
+                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; the picture in hand was not written.")
+            case nil: continue
+            }
+        }
+    }
+
+    private func heard(_ report: WorkerPool.Report, view: inout ProgressView) throws(CommandFailure) {
+        switch report {
+        case .line(let worker, let text): if verbose { view.note("worker \(worker): \(TerminalText.printable(text))") }
+        case .replaced(let worker, let ending):
+            let how = ending.signal == 0 ? "ended with code \(ending.code)" : "was killed by signal \(ending.signal)"
+            view.note("worker \(worker) was lost (it \(how)); another takes its place")
+        case .failed(let failure): throw failure
+        }
+    }
+
+    private static func randomHex(_ bytes: Int) -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<bytes).map { _ in
+            let byte = UInt8.random(in: 0...255, using: &generator)
+            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+    }
+}

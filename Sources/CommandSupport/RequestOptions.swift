@@ -1,0 +1,131 @@
+public import ArgumentParser
+public import Rendering
+public import Requests
+
+/// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
+public struct RequestOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(name: .shortAndLong, parsing: .unconditionalSingleValue, help: "What the picture shows.")
+    public var prompt: [String] = []
+
+    @Option(help: ArgumentHelp("A text file that holds the prompt; - is standard input.", valueName: "file"))
+    public var promptFile: String?
+
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
+    var negativePrompt = ""
+
+    @Option(
+        name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels (default: 512, or the init image's).")
+    public var width: Int?
+
+    @Option(
+        name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels (default: 512, or the init image's)."
+    )
+    public var height: Int?
+
+    @Option(
+        name: [.customShort("i"), .long],
+        help: ArgumentHelp(
+            "A picture to start from (PNG, JPEG, WebP); it is resized where another size is asked for.", valueName: "file"))
+    public var initImg: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A picture of the init image's size: what is white is made anew, what is black stays; where it has transparency, what "
+                + "is opaque is made anew.",
+            valueName: "file"))
+    public var mask: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "How much of the init image is given up: the share of the steps that are done, above 0 to 1 (default: 0.75).")
+    public var strength: Float?
+
+    @Option(parsing: .unconditional, help: "Denoising steps (default: what suits the model, as a rule 25).")
+    var steps: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Guidance: how strictly the prompt is followed (default: what suits the model); up to 1 without negative prompt.")
+    var cfgScale: Float?
+
+    @Option(
+        name: .shortAndLong, parsing: .unconditional,
+        help: "Seed of the noise, of 64 bits without sign; negative: a random one, printed and kept in the picture.",
+        transform: RequestOptions.seed)
+    public var seed = SeedWord.number(42)
+
+    @OptionGroup(title: "Method") public var method: MethodOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "euler, euler_a, heun, dpm2, dpm2_a, dpm++2s, dpm++2s_a, dpm++2m, dpm++2m_sde, dpm++3m, dpm++sde, lcm, ddim, tcd, unipc, "
+                + "pndm (plms), lms, deis, ddpm, edm_euler or edm_dpm++2m; A1111's names too, such as \"DPM++ 2M Karras\" "
+                + "(default: the model's own scheduler).",
+            valueName: "sampler"))
+    var samplingMethod: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How the noise levels are spread: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
+                + "(default: what the model's scheduler says).",
+            valueName: "schedule"))
+    var scheduler: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Share of fresh noise, 0 to 1: of ddim (usually 0), tcd (0.3) and the ancestral samplers (1).")
+    var eta: Float?
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1), or the text encoder's scale and the U-Net's, such "
+                + "as ink:0.5:0.8; may be given several times. A path, or a name below the folders of --lora-model-dir; for submit "
+                + "a name below the coordinator's. <lora:NAME:0.8> in the prompt is the same.",
+            valueName: "file:scale"))
+    var lora: [String] = []
+
+    @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
+    @OptionGroup(title: "Token reduction") var tokens: TokenOptions
+
+    /// The request, checked as far as it can be without a model.
+    public func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
+
+    /// The same with another prompt.
+    public func request(prompt: String) throws(CommandFailure) -> RenderRequest {
+        do { return try words(prompt: prompt).request() } catch { throw CommandFailure(error) }
+    }
+
+    /// What the user said.
+    private func words(prompt: String) -> RequestWords {
+        var words = RequestWords(prompt: prompt)
+        words.negativePrompt = negativePrompt
+        (words.picture, words.mask) = (initImg.map(PictureInput.file), mask.map(PictureInput.file))
+        (words.width, words.height) = (width, height)
+        (words.strength, words.steps, words.guidanceScale) = (strength, steps, cfgScale)
+        (words.seed, words.eta, words.loras) = (seed, eta, lora)
+        (words.samplingMethod, words.scheduler) = (samplingMethod, scheduler)
+        (words.method, words.conditioning, words.tokens) = (method.words, conditioning.words, tokens.words)
+        return words
+    }
+
+    /// The parser puts option and value before the sentence.
+    private static func seed(_ text: String) throws -> SeedWord {
+        do throws(RequestError) { return try SeedWord(text) } catch { throw ValidationError(CommandFailure(error).message) }
+    }
+
+    private func promptText() throws(CommandFailure) -> String {
+        guard prompt.count <= 1 else {
+            throw CommandFailure(.usage, "There are \(prompt.count) prompts: give --prompt once.")
+        }
+        switch (prompt.first, promptFile) {
+        case (let prompt?, nil): return prompt
+        case (nil, let file?): do { return try PromptFile.read(file) } catch { throw CommandFailure(error) }
+        case (nil, nil): throw CommandFailure(.usage, "No prompt: say what the picture shows with -p, or --prompt-file.")
+        case (_?, _?): throw CommandFailure(.usage, "There are two prompts: give either --prompt or --prompt-file.")
+        }
+    }
+}

@@ -1,0 +1,25 @@
+import CSystem
+import Foundation
+
+/// Hands signals over to a thread of our own, where more than a few calls are allowed.
+public enum SignalListener {
+    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up
+    /// that is ignored, as under `nohup`, stays ignored.
+    public static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
+        let descriptor = csystem_signals_open(signals, signals.count)
+        guard descriptor >= 0 else {
+            throw CommandFailure(.internalFault, "Signals cannot be handled: \(systemText(-descriptor)).")
+        }
+        Thread.detachNewThread {
+            var number: UInt8 = 0
+            while true {
+                let count = read(descriptor, &number, 1)
+                if count == 1 { handler(Int32(number)) }
+                if count == 0 || (count < 0 && errno != EINTR) { return }
+            }
+        }
+    }
+
+    /// The exit code of a process that ends because of the signal; a hang-up is as SIGTERM.
+    public static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
+}

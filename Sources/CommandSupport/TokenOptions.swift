@@ -1,0 +1,103 @@
+public import ArgumentParser
+import Requests
+
+/// How the U-Net works on fewer tokens, in the words of tomesd, of A1111's web UI and of kohya's scripts.
+public struct TokenOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
+
+    @Option(
+        name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,
+        help: "Token merging (ToMe): share of the tokens that are merged away in each block, 0 to 1.")
+    var tomeRatio: Double?
+
+    @Option(parsing: .unconditional, help: "The share in the last step, when it is to change (default: --tome-ratio).")
+    var tomeFinalRatio: Double?
+
+    @Option(
+        name: [.customLong("tome-hires-ratio"), .customLong("token-merging-ratio-hr")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "The share in the stages behind the first; 0 means that of --tome-ratio, as in A1111. Alone: none in the first stage.",
+            valueName: "ratio"))
+    var tomeHiresRatio: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Width of the cells of which one token stays in any case (default: 2).", valueName: "tokens"))
+    var tomeSx: Int?
+
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Height of the cells (default: 2).", valueName: "tokens"))
+    var tomeSy: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Merge in blocks up to this level, 1, 2, 4 or 8; SDXL has none at level 1 (default: 1).", valueName: "level"))
+    var tomeMaxDownsample: Int?
+
+    @Option(help: ArgumentHelp("Merge in the blocks of these levels instead, such as 2,4.", valueName: "levels"))
+    var tomeLevels: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Parts of the blocks that run on merged tokens: attention, cross, mlp, with commas between (default: attention).",
+            valueName: "parts"))
+    var tomeLayers: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Which token of a cell stays: fixed, the top left one, or random (default: fixed).", valueName: "how")
+    )
+    var tomeDestinations: String?
+
+    @Flag(help: "Merge the queries of self-attention only.")
+    var tomeQueriesOnly = false
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Token downsampling (ToDo): how many times shorter the sides of the keys' grid are, 1 and above; one number a level, or one "
+                + "for all down to --todo-max-depth.",
+            valueName: "factor"))
+    var todoFactor: [Double] = []
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Levels that are downsampled (default: as many as there are factors).", valueName: "levels"))
+    var todoMaxDepth: Int?
+
+    @Option(help: ArgumentHelp("nearest, or nearest-exact (default).", valueName: "method"))
+    var todoMethod: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "keys_values, or all for the queries too, whose results are enlarged again (default: keys_values).",
+            valueName: "scope"))
+    var todoScope: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Steps with fewer tokens, as shares of those that a stage makes, such as 0:0.8 (default: 0:1).",
+            valueName: "start:end"))
+    var tokenSteps: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "all, or later: only the stages behind the first, which decides what the picture shows (default: all).",
+            valueName: "stages"))
+    var tokenStages: String?
+
+    /// What the user said.
+    var words: TokenWords {
+        var words = TokenWords()
+        (words.tomeRatio, words.tomeFinalRatio, words.tomeHiresRatio) = (tomeRatio, tomeFinalRatio, tomeHiresRatio)
+        (words.tomeSx, words.tomeSy, words.tomeMaxDownsample) = (tomeSx, tomeSy, tomeMaxDownsample)
+        (words.tomeLevels, words.tomeLayers, words.tomeDestinations) = (tomeLevels, tomeLayers, tomeDestinations)
+        words.tomeQueriesOnly = tomeQueriesOnly
+        (words.todoFactors, words.todoMaxDepth) = (todoFactor, todoMaxDepth)
+        (words.todoMethod, words.todoScope) = (todoMethod, todoScope)
+        (words.tokenSteps, words.tokenStages) = (tokenSteps, tokenStages)
+        return words
+    }
+}

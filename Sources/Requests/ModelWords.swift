@@ -1,0 +1,122 @@
+import Rendering
+public import Weights
+
+/// How a checkpoint is put together, in the words of a user, beside where it lies.
+public struct CheckpointWords: Sendable {
+    /// Another autoencoder: a folder, a model's folder, or a file.
+    public var vae: String?
+    /// A model folder whose configuration and tokenizer a single file takes.
+    public var modelConfig: String?
+    /// `epsilon` or `v_prediction`.
+    public var predictionType: String?
+    /// The kind of weight files in a folder, such as `fp16`.
+    public var variant: String?
+    public var ignoreUnknownTensors = false
+
+    /// The checkpoint as it stands.
+    public init() {}
+
+    /// Whether nothing is said that belongs to one model.
+    var isEmpty: Bool { vae == nil && modelConfig == nil && predictionType == nil && variant == nil }
+
+    /// A recipe for the model at `path`.
+    ///
+    /// - Throws: `invalid` for a prediction type that there is not.
+    public func recipe(_ path: String) throws(RequestError) -> ModelRecipe {
+        var recipe = ModelRecipe(path: path)
+        recipe.vae = vae
+        recipe.configuration = modelConfig
+        recipe.prediction = try prediction()
+        recipe.variant = variant
+        recipe.ignoresUnknownTensors = ignoreUnknownTensors
+        return recipe
+    }
+
+    /// Opens a model by its path, which wins, or by its name or identity in the store of this host.
+    ///
+    /// - Throws: `notFound`, `badInput`, or `invalid` for words that do not go with the model.
+    public func open(_ reference: String) throws(RequestError) -> ModelSource {
+        let recipe = try recipe(reference)
+        do throws(WeightsError) {
+            if ModelStore.isPath(reference) { return try .open(recipe) }
+            let store = try ModelStore.standard()
+            guard let stored = try store.find(reference) else { throw store.notFound(reference) }
+            if modelConfig == nil && variant == nil {
+                return try store.open(
+                    stored, prediction: recipe.prediction, vae: vae, ignoresUnknownTensors: ignoreUnknownTensors)
+            }
+        } catch {
+            throw RequestError(error)
+        }
+        throw RequestError(
+            .invalid,
+            "\(reference) is a stored model, which was imported with its own configuration: leave \(.modelConfig) and \(.variant) out."
+        )
+    }
+
+    /// The model inside this program.
+    func embedded() throws(RequestError) -> ModelSource {
+        guard modelConfig == nil, variant == nil else {
+            throw RequestError(.invalid, "\(.modelConfig) and \(.variant) need a \(.model).")
+        }
+        let prediction = try prediction()
+        do throws(WeightsError) {
+            return try ModelSource.embeddedModel.adjusted(vae: vae, prediction: prediction)
+                .ignoringUnknownTensors(ignoreUnknownTensors)
+        } catch {
+            throw RequestError(error)
+        }
+    }
+
+    private func prediction() throws(RequestError) -> UNetPrediction? {
+        guard let predictionType else { return nil }
+        guard let prediction = UNetPrediction(option: predictionType) else {
+            throw RequestError(.invalid, "\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.")
+        }
+        return prediction
+    }
+}
+
+/// Which checkpoint, or which several, in the words of a user.
+public struct ModelWords: Sendable {
+    /// Paths, or names and identities of stored models; none is the embedded model.
+    public var references: [String]
+    public var checkpoint: CheckpointWords
+
+    /// Models by what they are called.
+    public init(_ references: [String], _ checkpoint: CheckpointWords = CheckpointWords()) {
+        (self.references, self.checkpoint) = (references, checkpoint)
+    }
+
+    /// The one checkpoint that was named, or the embedded one.
+    ///
+    /// - Throws: what `sources` throws, and `invalid` for several.
+    public func source() throws(RequestError) -> ModelSource {
+        guard references.count <= 1 else {
+            throw RequestError(.invalid, "One picture is made with one model; give \(.model) once.")
+        }
+        return try sources()[0]
+    }
+
+    /// All checkpoints that were named, in this order, or the embedded one.
+    ///
+    /// - Throws: what `CheckpointWords.open` throws, and `invalid` for words that belong to one model where there are several.
+    public func sources() throws(RequestError) -> [ModelSource] {
+        guard references.count <= 1 || checkpoint.isEmpty else {
+            throw RequestError(
+                .invalid,
+                "\(.vae), \(.modelConfig), \(.predictionType) and \(.variant) belong to one model; give \(.model) once, or import the models with these options by 'patchloom model import' and name them."
+            )
+        }
+        guard !references.isEmpty else { return [try checkpoint.embedded()] }
+        return try references.map { reference throws(RequestError) in try checkpoint.open(reference) }
+    }
+
+    /// Bytes of the weights of `source`; none for the embedded model, which is small.
+    ///
+    /// - Throws: `notFound` or `badInput` when they cannot be looked at.
+    public func weightBytes(_ source: ModelSource) throws(RequestError) -> Int {
+        guard !references.isEmpty else { return 0 }
+        do { return try source.weightByteCount() } catch { throw RequestError(error) }
+    }
+}

@@ -1,0 +1,169 @@
+import ArgumentParser
+import CommandSupport
+import ContactSheets
+import ContentHash
+import ImageFiles
+import MethodComparison
+import Rendering
+import Requests
+import Runtime
+import Samplers
+import TensorCore
+
+/// `patchloom compare`: the same pictures by several methods, side by side and with figures.
+struct CompareCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compare", abstract: OwnProgram.compareAbstract)
+
+    @OptionGroup(title: "Comparison") var comparison: CompareOptions
+    @OptionGroup(title: "Picture") var picture: RequestOptions
+    @OptionGroup(title: "Model") var checkpoint: ModelOptions
+    @OptionGroup(title: "LoRA") var loras: LoRAOptions
+    @OptionGroup(title: "This host") var host: HostOptions
+
+    func run() throws {
+        // Everything that can be wrong is found before a process is started.
+        try checkOptions()
+        let prompts = try allPrompts()
+        let asked = try picture.request(prompt: prompts[0])
+        let source = try checkpoint.source()
+        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
+        let model = try describe(source)
+        let found = try resolve(asked, prompts)
+        let plan = try plan(prompts, found, model)
+        let font = try sheetFont()
+        let sheet = try sheetLayout(plan)
+        let worker = try WorkerProgram.besideThis()
+        var files = try CompareFiles(comparison)
+
+        var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
+        if picture.seed == .random { view.note("seed \(asked.seed)") }
+        if let warning = layout.warning { view.note("warning: \(warning)") }
+        view.note("\(plan.items.count) pictures")
+        for note in plan.items.flatMap(\.plan.notes) { view.noteOnce(TerminalText.printable(note)) }
+        let session = try RenderSession(
+            RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
+            worker: worker, verbose: comparison.verbose)
+        session.tellsPlans = false
+        var results = ComparisonResults(
+            plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
+        do {
+            try render(plan, session, into: &results, files: &files, view: &view)
+        } catch {
+            // Whoever waits hears why the rendering ended, whatever becomes of the files.
+            do throws(CommandFailure) { try results.write(&files, font: font) } catch let other { view.note(other.message) }
+            throw error
+        }
+        try results.write(&files, font: font)
+        view.note("\(TerminalText.printable(files.sheet.path)), with the figures in .md and .csv beside it")
+    }
+
+    /// The figures are written after each prompt, so that little is lost however the program ends.
+    private func render(
+        _ plan: ComparisonPlan, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
+        view: inout ProgressView
+    ) throws(CommandFailure) {
+        try session.render(plan.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
+            if let place = plan.items[number].place {
+                do throws(ImageFileError) { try place.write(result.png) } catch { throw CommandFailure(error) }
+            }
+            let picture = try results.add(number, result)
+            view.clear()
+            view.note(Self.line(picture, number: number + 1, of: plan.items.count))
+            if plan.isLastOfPrompt(number) { try files.write(results.table) }
+        }
+    }
+
+    /// `3 of 12: cut at 256×256, prompt 1: 12.3 s, 0.58 TFLOP`
+    private static func line(_ picture: ComparedPicture, number: Int, of count: Int) -> String {
+        let (subject, cost) = (picture.subject, picture.cost)
+        return
+            "\(number) of \(count): \(subject.method) at \(subject.width)×\(subject.height), prompt \(subject.promptNumber): "
+            + "\(Decimal.fixed(cost.wallSeconds, digits: 1)) s, \(Decimal.fixed(Double(cost.operations) / 1e12, digits: 3)) TFLOP"
+            + (picture.quality.isRepeating ? ", repeats its subject" : "")
+    }
+
+    // MARK: Options
+
+    private func checkOptions() throws(CommandFailure) {
+        guard picture.method.method == "auto", picture.method.hidiffusion == "auto" else {
+            throw CommandFailure(.usage, "--method and --hidiffusion make one picture: say what is compared by --methods.")
+        }
+        guard picture.initImg == nil, picture.mask == nil, picture.strength == nil else {
+            throw CommandFailure(
+                .usage, "Methods are compared without a picture to start from: leave -i, --mask and --strength out.")
+        }
+        guard CompareOptions.cellRange.contains(comparison.cell) else {
+            let range = CompareOptions.cellRange
+            throw CommandFailure(
+                .usage, "--cell must be from \(range.lowerBound) to \(range.upperBound) pixels, not \(comparison.cell).")
+        }
+    }
+
+    private func allPrompts() throws(CommandFailure) -> [String] {
+        var prompts = picture.prompt
+        do {
+            if let file = picture.promptFile { prompts.append(try PromptFile.read(file)) }
+            if let file = comparison.promptList { prompts += try PromptList.read(file) }
+        } catch {
+            throw CommandFailure(error)
+        }
+        guard !prompts.isEmpty else {
+            throw CommandFailure(.usage, "No prompt: say what the pictures show with -p, or name a list by --prompt-list.")
+        }
+        guard prompts.count <= PromptList.countMax else {
+            throw CommandFailure(.usage, "These are \(prompts.count) prompts: give at most \(PromptList.countMax).")
+        }
+        return prompts
+    }
+
+    private func plan(
+        _ prompts: [String], _ found: LoRAFolders.Resolved, _ model: ModelDescription
+    ) throws(CommandFailure) -> ComparisonPlan {
+        let recipes: [MethodRecipe]
+        do { recipes = try MethodRecipe.list(comparison.methods) } catch { throw CommandFailure(error) }
+        let sizes = try ComparedSizes(
+            scales: comparison.scale, width: picture.width, height: picture.height, native: model.nativeSize)
+        let matter = ComparisonPlan.Matter(prompts: prompts, recipes: recipes, sizes: sizes, request: found.request)
+        let keep = try comparison.keep.map { folder throws(CommandFailure) in
+            try KeptPictures(folder: folder, replacesExisting: !comparison.noClobber)
+        }
+        return try ComparisonPlan(matter, model: model, loras: found, keep: keep)
+    }
+
+    private func resolve(_ asked: RenderRequest, _ prompts: [String]) throws(CommandFailure) -> LoRAFolders.Resolved {
+        do { return try loras.folders.resolve(asked, prompts: prompts) } catch { throw CommandFailure(error) }
+    }
+
+    private func sheetFont() throws(CommandFailure) -> SheetFont {
+        do { return try SheetFont() } catch { throw CommandFailure(error) }
+    }
+
+    private func sheetLayout(_ plan: ComparisonPlan) throws(CommandFailure) -> SheetLayout {
+        let matter = plan.matter
+        do {
+            return try SheetLayout(
+                rows: matter.prompts.count * matter.sizes.sizes.count, columns: 1 + matter.recipes.count, side: comparison.cell,
+                aspect: (matter.sizes.native.width, matter.sizes.native.height), lines: ComparisonResults.lines)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    /// What all pictures have in common.
+    private func conditions(
+        _ plan: ComparisonPlan, _ model: ModelDescription, _ layout: HostOptions.Layout
+    ) -> [ComparisonTable.Condition] {
+        func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
+        let first = plan.items[0].plan
+        let guidance = Decimal.short(Double(first.guidanceScale))
+        return [
+            .init("model", "\(model.name) (\(model.identity.hex.prefix(12)))"), .init("seed", String(first.seed)),
+            .init("steps", "\(first.steps) of \(first.samplingMethod.rawValue), guidance \(guidance)"),
+            .init(
+                "host",
+                "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), \(layout.backend.resolved.rawValue)"
+            ),
+        ]
+    }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import CommandSupport
+import ImageFiles
+import MethodComparison
+
+/// What `compare` compares and where the results go.
+struct CompareOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
+    var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion,auto"
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Sizes as multiples of the model's native side, with commas between them (default: 2, unless --width or --height says "
+                + "otherwise).", valueName: "list"))
+    var scale: String?
+
+    @Option(help: ArgumentHelp("A text file of prompts, one a line, after those of --prompt.", valueName: "file"))
+    var promptList: String?
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The contact sheet, NAME.png; the figures go beside it, as NAME.csv and NAME.md. Existing files are replaced.",
+            valueName: "file"))
+    var output: String
+
+    @Option(help: ArgumentHelp("A folder that keeps every picture; it is made where there is none.", valueName: "folder"))
+    var keep: String?
+
+    @Option(parsing: .unconditional, help: ArgumentHelp("Longer side of a picture on the sheet.", valueName: "pixels"))
+    var cell = 256
+
+    @Flag(help: "Refuse to replace an existing file.")
+    var noClobber = false
+
+    @Flag(name: .shortAndLong, help: "No progress, only errors.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Show what the workers say.")
+    var verbose = false
+
+    static let cellRange = 48...2048
+}
+
+/// The files that a comparison writes.
+struct CompareFiles {
+    let sheet: OutputFile
+    private var csv: OutputFile
+    private var markdown: OutputFile
+
+    /// Finds all of them writable.
+    init(_ options: CompareOptions) throws(CommandFailure) {
+        let ending = ".png"
+        guard options.output.hasSuffix(ending), options.output.utf8.count > ending.utf8.count else {
+            throw CommandFailure(
+                .usage, "--output names the contact sheet: give a file that ends with .png, such as sheet.png.")
+        }
+        let base = options.output.dropLast(ending.count)
+        func place(_ path: String) throws(CommandFailure) -> OutputFile {
+            do { return try OutputFile(path: path, replacesExisting: !options.noClobber) } catch { throw CommandFailure(error) }
+        }
+        sheet = try place(options.output)
+        csv = try place(base + ".csv")
+        markdown = try place(base + ".md")
+    }
+
+    /// Writes the figures. What this has written before is replaced, whatever the user says of other files.
+    mutating func write(_ table: ComparisonTable) throws(CommandFailure) {
+        do {
+            try Self.write(table.csv, to: &csv)
+            try Self.write(table.markdown, to: &markdown)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    private static func write(_ text: String, to file: inout OutputFile) throws(ImageFileError) {
+        try file.write(Array(text.utf8))
+        file = try OutputFile(path: file.path)
+    }
+}

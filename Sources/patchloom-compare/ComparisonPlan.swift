@@ -1,0 +1,107 @@
+import CommandSupport
+import ImageFiles
+import MethodComparison
+import Rendering
+import Requests
+
+/// Every picture of a comparison, planned before the first one is rendered.
+struct ComparisonPlan {
+    struct Item {
+        let subject: ComparedPicture.Subject
+        let request: RenderRequest
+        let plan: RenderPlan
+        /// Where the picture is kept; nil where it is not.
+        let place: OutputFile?
+
+        var isNative: Bool { subject.method == ComparedPicture.native }
+    }
+
+    /// What is compared.
+    struct Matter {
+        let prompts: [String]
+        let recipes: [MethodRecipe]
+        let sizes: ComparedSizes
+        /// With the first prompt, in any size.
+        let request: RenderRequest
+    }
+
+    /// In the order in which they are rendered: for each prompt the native picture, then every size with every method.
+    private(set) var items: [Item] = []
+    let matter: Matter
+
+    /// Whether the item with this number is the last with its prompt.
+    func isLastOfPrompt(_ number: Int) -> Bool { number + 1 == items.count || items[number + 1].isNative }
+
+    /// The most pictures of one comparison.
+    private static let picturesMax = 10_000
+
+    /// - Parameter keep: the folder that keeps the pictures.
+    init(
+        _ matter: Matter, model: ModelDescription, loras: LoRAFolders.Resolved, keep: KeptPictures?
+    ) throws(CommandFailure) {
+        self.matter = matter
+        let count = matter.prompts.count * (1 + matter.sizes.sizes.count * matter.recipes.count)
+        guard count <= Self.picturesMax else {
+            throw CommandFailure(
+                .usage,
+                "These are \(count) pictures, and a comparison has at most \(Self.picturesMax): leave prompts or sizes out.")
+        }
+        try checkNothingIsLost(model)
+        for (index, prompt) in matter.prompts.enumerated() {
+            var asked = loras.request
+            asked.prompt = prompt
+            do { try asked.validated() } catch { throw CommandFailure(error) }
+            let native = (name: ComparedPicture.native, recipe: MethodRecipe.direct)
+            try add(prompt: index, native, matter.sizes.native, asked)
+            for size in matter.sizes.sizes {
+                for recipe in matter.recipes { try add(prompt: index, (recipe.name, recipe), size, asked) }
+            }
+        }
+        func add(
+            prompt: Int, _ method: (name: String, recipe: MethodRecipe), _ size: ComparedSizes.Size, _ asked: RenderRequest
+        ) throws(CommandFailure) {
+            var sized = asked
+            (sized.width, sized.height) = (size.width, size.height)
+            let request = method.recipe.applied(to: sized, model: model)
+            let subject = ComparedPicture.Subject(
+                promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method.name, scale: size.scale,
+                width: size.width, height: size.height)
+            let plan: RenderPlan
+            do throws(CommandFailure) { plan = try CommandSupport.plan(request, model, loras.library) } catch {
+                throw CommandFailure(error.status, "\(method.name) at \(size.width)×\(size.height): \(error.message)")
+            }
+            items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))
+        }
+    }
+
+    /// A setting that no method of the comparison has must not be ignored in silence.
+    private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
+        let settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = [
+            ("--patch", "cut", { $0.patch != nil }), ("--stride", "cut", { $0.stride != nil }),
+            ("--jitter", "cut", { $0.jitter != nil }), ("--blend", "cut", { $0.blending != nil }),
+            ("--structure-fraction", "cut", { $0.structureFraction != nil }), ("--structure", "cut", { $0.structure != nil }),
+            ("--detail-cfg-scale", "cut", { $0.detailGuidanceScale != nil }),
+            ("--stages", "cut+staged", { $0.stages.map { !$0.isEmpty } ?? false }),
+            ("The settings of later stages", "hires", { $0.refinement != RefinementSettings() }),
+            (
+                "The settings of HiDiffusion", "hidiffusion",
+                { $0.hiDiffusion != .off && $0.hiDiffusionSettings != RenderRequest().hiDiffusionSettings }
+            ),
+            ("HiDiffusion's family", "hidiffusion", { $0.hiDiffusion != .off && $0.hiDiffusionFamily != nil }),
+            ("--tome-ratio or --tome-hires-ratio", "tome", { $0.tokenReduction?.merging != nil }),
+            ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
+            (
+                "--tome-hires-ratio or --token-stages", "hires+tome",
+                { $0.tokenReduction != $0.tokenReduction?.ofOneStage }
+            ),
+        ]
+        for setting in settings where setting.isSet(matter.request) {
+            guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, model: model)) }) else {
+                throw CommandFailure(
+                    .usage,
+                    "No method that is compared uses this: \(setting.name). Leave it out, or add \(setting.method) to --methods."
+                )
+            }
+        }
+    }
+}

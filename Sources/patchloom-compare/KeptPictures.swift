@@ -1,0 +1,36 @@
+import CommandSupport
+import Foundation
+import ImageFiles
+import MethodComparison
+
+/// The folder of `--keep`.
+struct KeptPictures {
+    private let folder: String
+    private let replacesExisting: Bool
+
+    /// Makes the folder where there is none.
+    init(folder: String, replacesExisting: Bool) throws(CommandFailure) {
+        self.folder = folder
+        self.replacesExisting = replacesExisting
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue { return }
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        } catch {
+            throw CommandFailure(
+                .cannotWrite, "The folder \(folder) of --keep cannot be made: name a new folder in one that you can write to.")
+        }
+    }
+
+    /// `prompt-003_512x512_cut+hidiffusion.png`, once it is known that it can be written.
+    func place(for subject: ComparedPicture.Subject) throws(CommandFailure) -> OutputFile {
+        let digits = String(subject.promptNumber)
+        let number = String(repeating: "0", count: max(0, 3 - digits.count)) + digits
+        let name = "prompt-\(number)_\(subject.width)x\(subject.height)_\(subject.method).png"
+        do {
+            return try OutputFile(path: "\(folder)/\(name)", replacesExisting: replacesExisting)
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+}

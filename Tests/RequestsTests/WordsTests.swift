@@ -1,0 +1,129 @@
+import Acceleration
+import PatchGeometry
+import Rendering
+import Requests
+import Samplers
+import Testing
+import Weights
+
+/// Words of a user become a request, or a sentence that says which word is wrong.
+@Suite struct WordsTests {
+    /// The error that making a request throws.
+    static func refusal(_ change: (inout RequestWords) -> Void) throws -> RequestError {
+        var words = RequestWords(prompt: "a fox")
+        change(&words)
+        return try #require(throws: RequestError.self) { try words.request() }
+    }
+
+    @Test func whatIsNotSaidIsAsInAnEmptyRequest() throws {
+        var expected = RenderRequest()
+        expected.prompt = "a fox"
+        expected.seed = 42
+        #expect(try RequestWords(prompt: "a fox").request() == expected)
+    }
+
+    @Test func everyWordArrives() throws {
+        var words = RequestWords(prompt: "a fox")
+        (words.negativePrompt, words.width, words.height, words.steps) = ("blur", 512, 768, 12)
+        (words.guidanceScale, words.seed, words.eta) = (4, .number(7), 0.5)
+        (words.samplingMethod, words.scheduler) = ("DPM++ 2M Karras", "karras")
+        words.loras = ["ink.safetensors:0.5:0.8", "a:b.safetensors"]
+        (words.method.method, words.method.stages, words.method.blend) = ("cut", "1,1.5", "feather")
+        (words.method.structure, words.method.structureFraction) = ("whole", "0.40")
+        (words.method.hidiffusion, words.method.hidiffusionFamily) = ("on", "sdxl")
+        (words.method.hidiffusionRaunet, words.method.hidiffusionAggressive) = ("off", 0.25)
+        (words.method.denoisingStrength, words.method.hiresUpscaler) = (0.4, "Latent (bicubic)")
+        (words.conditioning.originalSize, words.conditioning.cropTopLeft) = ("1024x768", "0,64")
+        (words.conditioning.clipSkip, words.conditioning.guidanceRescale) = (0, 0.7)
+        (words.tokens.tomeRatio, words.tokens.tomeLevels, words.tokens.tomeLayers) = (0.5, "2,4", "attention,mlp")
+        (words.tokens.todoFactors, words.tokens.todoScope) = ([2], "all")
+        (words.tokens.tokenSteps, words.tokens.tokenStages) = ("0:0.8", "later")
+        let request = try words.request()
+        #expect(request.negativePrompt == "blur" && request.width == 512 && request.height == 768 && request.steps == 12)
+        #expect(request.guidanceScale == 4 && request.seed == 7 && request.eta == 0.5)
+        #expect(request.noiseSchedule == .karras && request.samplingMethod?.rawValue == "dpm++2m")
+        #expect(request.loras.map(\.name) == ["ink.safetensors", "a:b.safetensors"])
+        #expect(request.loras[0].scale.textEncoder == 0.5 && request.loras[0].scale.unet == 0.8)
+        #expect(request.method == .cut && request.stages == [1, 1.5] && request.blending?.rawValue == "feather")
+        #expect(request.structure?.rawValue == "whole" && request.structureFraction?.description == "0.4")
+        #expect(request.hiDiffusion == .on && request.hiDiffusionFamily == .sdxl)
+        #expect(!request.hiDiffusionSettings.raunet && request.hiDiffusionSettings.windows)
+        #expect(request.hiDiffusionSettings.aggressive == 0.25)
+        #expect(request.refinement.strength == 0.4 && request.refinement.upscaler?.rawValue == "latent-bicubic")
+        #expect(request.originalSize == SizeConditioning.Size(width: 1024, height: 768))
+        #expect(request.cropTopLeft == SizeConditioning.Corner(top: 0, left: 64))
+        #expect(request.clipSkip == nil && request.guidanceRescale == 0.7)
+        let tokens = try #require(request.tokenReduction)
+        #expect(tokens.merging?.levels == [2, 4] && tokens.merging?.ratio == 0.5)
+        #expect(tokens.downsampling?.factors == [2] && tokens.downsampling?.scope.rawValue == "all")
+        #expect(tokens.start == 0 && tokens.end == 0.8 && tokens.stages.rawValue == "later")
+    }
+
+    /// The same sentence is right on a command line and in JSON, because the one who shows it spells the settings.
+    @Test func settingsAreSpelledByWhoeverShowsThem() throws {
+        let error = try Self.refusal { $0.method.hiresUpscaler = "magic" }
+        #expect(error.category == .invalid)
+        #expect(error.sentence.spelled(\.rawValue).hasPrefix("hires_upscaler must be one of "))
+        #expect(error.sentence.spelled { "<\($0)>" }.hasPrefix("<hiresUpscaler> must be one of "))
+        let lone = try Self.refusal { $0.tokens.tomeSx = 3 }
+        #expect(lone.sentence.spelled(\.rawValue) == "tome_sx belongs to tome_ratio: give that too.")
+        // A value that looks like a setting stays as the user wrote it.
+        let value = try Self.refusal { $0.method.stages = "tome_ratio" }
+        #expect(value.sentence.spelled { "--\($0.rawValue)" }.hasSuffix("not 'tome_ratio'."))
+    }
+
+    static let wrong: [(String, @Sendable (inout RequestWords) -> Void)] = [
+        ("method", { $0.method.method = "magic" }), ("hidiffusion", { $0.method.hidiffusion = "yes" }),
+        ("hidiffusion_family", { $0.method.hidiffusionFamily = "flux" }),
+        ("hidiffusion_raunet", { $0.method.hidiffusionRaunet = "true" }),
+        ("hidiffusion_window_attn", { $0.method.hidiffusionWindowAttn = "" }),
+        ("blend", { $0.method.blend = "none" }), ("structure", { $0.method.structure = "half" }),
+        ("stages", { $0.method.stages = "1,,2" }), ("stages", { $0.method.stages = "1,inf" }),
+        ("structure_fraction", { $0.method.structureFraction = "1e-1" }),
+        ("original_size", { $0.conditioning.originalSize = "1024" }),
+        ("target_size", { $0.conditioning.targetSize = "-1x2" }),
+        ("crop_coords_top_left", { $0.conditioning.cropTopLeft = "1,2,3" }),
+        ("original_size", { $0.conditioning.originalSize = "99999999999999999999x1" }),
+        ("tome_levels", { ($0.tokens.tomeRatio, $0.tokens.tomeLevels) = (0.5, "2,x") }),
+        ("tome_layers", { ($0.tokens.tomeRatio, $0.tokens.tomeLayers) = (0.5, "convolution") }),
+        ("tome_destinations", { ($0.tokens.tomeRatio, $0.tokens.tomeDestinations) = (0.5, "last") }),
+        ("tome_final_ratio belongs to tome_ratio", { $0.tokens.tomeFinalRatio = 0.1 }),
+        ("todo_max_depth, todo_method and todo_scope", { $0.tokens.todoMethod = "nearest" }),
+        ("todo_method", { ($0.tokens.todoFactors, $0.tokens.todoMethod) = ([2], "cubic") }),
+        ("todo_scope", { ($0.tokens.todoFactors, $0.tokens.todoScope) = ([2], "keys") }),
+        ("token_steps", { ($0.tokens.todoFactors, $0.tokens.tokenSteps) = ([2], "0.8") }),
+        ("token_stages", { ($0.tokens.todoFactors, $0.tokens.tokenStages) = ([2], "first") }),
+        ("token_steps and token_stages", { $0.tokens.tokenStages = "all" }),
+        ("scheduler", { ($0.samplingMethod, $0.scheduler) = ("DPM++ 2M Karras", "exponential") }),
+        ("magic", { $0.samplingMethod = "magic" }), ("magic", { $0.scheduler = "magic" }),
+        ("init_img", { $0.mask = .file("mask.png") }), ("steps", { $0.steps = 0 }),
+    ]
+
+    @Test(arguments: wrong)
+    func aWordThatIsNotPossibleIsNamed(_ named: String, _ change: @Sendable (inout RequestWords) -> Void) throws {
+        let error = try Self.refusal(change)
+        #expect(error.category == .invalid)
+        #expect(error.sentence.spelled(\.rawValue).contains(named), "\(error.sentence.spelled(\.rawValue))")
+    }
+
+    @Test func seeds() throws {
+        #expect(try SeedWord("18446744073709551615") == .number(.max))
+        #expect(try SeedWord("-0") == .number(0) && SeedWord("-99999999999999999999999") == .random)
+        for text in ["", "-", "1.5", "18446744073709551616", "0x10", "seven", "--1"] {
+            let error = #expect(throws: RequestError.self, "\(text)") { try SeedWord(text) }
+            #expect(error?.category == .invalid)
+        }
+        #expect(SeedWord.number(3).drawn() == 3)
+        #expect(Set((0..<8).map { _ in SeedWord.random.drawn() }).count > 1)
+    }
+
+    @Test(
+        arguments: [
+            ("ink", "ink", 1, 1), ("ink:0.5", "ink", 0.5, 0.5), ("ink:0.5:-2", "ink", 0.5, -2),
+            ("C:/a:1", "C:/a", 1, 1), ("a:b:c", "a:b:c", 1, 1),
+        ] as [(String, String, Double, Double)])
+    func lorasAreReadFromTheEnd(_ text: String, _ file: String, _ textEncoder: Double, _ unet: Double) {
+        let word = LoRAWord(text)
+        #expect(word.file == file && word.scale.textEncoder == textEncoder && word.scale.unet == unet)
+    }
+}
