@@ -42,4 +42,18 @@ struct StoredPicture {
     let exif: [UInt8]
     /// Empty where the file has none.
     let xmp: [UInt8]
+
+    /// The pixels that a C reader writes: `size` bytes, or nil where it fails.
+    ///
+    /// - Parameter read: fills the buffer and returns 0; anything else says that it failed, and rows may be unwritten then.
+    static func pixels(bytes size: Int, _ read: (UnsafeMutablePointer<UInt8>?) -> Int32) -> [UInt8]? {
+        var status: Int32 = 0
+        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            // Swift wants every byte written; what a failed read leaves out is never seen.
+            buffer.initialize(repeating: 0)
+            status = read(buffer.baseAddress)
+            count = size
+        }
+        return status == 0 ? pixels : nil
+    }
 }

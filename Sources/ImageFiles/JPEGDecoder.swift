@@ -15,15 +15,11 @@ enum JPEGDecoder {
         let (width, height) = (Int(cjpeg_reader_width(reader)), Int(cjpeg_reader_height(reader)))
         let size = try limits.decodedBytes(width: width, height: height, channels: 3, name: name)
         let (exif, xmp) = metadata(reader)
-        var status: Int32 = 0
-        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
-            buffer.initialize(repeating: 0)
-            status = cjpeg_reader_pixels(
-                reader, buffer.baseAddress, size, Int32(clamping: limits.scans(pixels: width * height)), &message, &problem)
-            count = size
+        let read = StoredPicture.pixels(bytes: size) {
+            cjpeg_reader_pixels(
+                reader, $0, size, Int32(clamping: limits.scans(pixels: width * height)), &message, &problem)
         }
-        guard status == 0 else { throw failure(problem, CMessage.text(message), name) }
+        guard let pixels = read else { throw failure(problem, CMessage.text(message), name) }
         return DecodedImage(
             stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif, xmp: xmp))
     }

@@ -1,4 +1,5 @@
 import CSystem
+import FileLinks
 import Glibc
 
 /// A place for a file that is either written whole or not at all.
@@ -53,9 +54,10 @@ public struct OutputFile: Sendable, Equatable {
         }
         guard replacesExisting else { throw existsError(path) }
         guard stat(path, &status) == 0, let real = realpath(path, nil) else {
+            let number = errno
+            let problem = BrokenLink(on: path)?.explanation ?? "\(path) cannot be reached: \(String(cString: strerror(number)))"
             throw ImageFileError(
-                .cannotWrite, "\(path) is a symbolic link that leads nowhere; remove it or give another name.",
-                systemError: errno)
+                .cannotWrite, "\(problem); remove the link or give another name.", systemError: number)
         }
         defer { free(real) }
         switch status.st_mode & S_IFMT {

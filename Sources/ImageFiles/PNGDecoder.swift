@@ -35,14 +35,10 @@ public enum PNGDecoder {
         let height = Int(cpng_reader_height(reader))
         let channels = Int(cpng_reader_channels(reader))
         let size = try limits.decodedBytes(width: width, height: height, channels: channels, name: name)
-        var status: Int32 = 0
-        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
-            buffer.initialize(repeating: 0)
-            status = cpng_reader_pixels(reader, buffer.baseAddress, size, &message)
-            count = size
+        let read = StoredPicture.pixels(bytes: size) {
+            cpng_reader_pixels(reader, $0, size, &message)
         }
-        guard status == 0 else {
+        guard let pixels = read else {
             throw ImageFileError(.damaged, "\(name) is a damaged PNG: \(reason(message)); get or make the file again.")
         }
         let texts = texts(reader)

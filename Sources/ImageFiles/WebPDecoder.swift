@@ -17,14 +17,10 @@ enum WebPDecoder {
         let (width, height) = (Int(cwebp_reader_width(reader)), Int(cwebp_reader_height(reader)))
         let channels = Int(cwebp_reader_channels(reader))
         let size = try limits.decodedBytes(width: width, height: height, channels: channels, name: name)
-        var status: Int32 = 0
-        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            // A failed read leaves rows unwritten; they are never seen, because the failure is thrown below.
-            buffer.initialize(repeating: 0)
-            status = cwebp_reader_pixels(reader, buffer.baseAddress, size, &message)
-            count = size
+        let read = StoredPicture.pixels(bytes: size) {
+            cwebp_reader_pixels(reader, $0, size, &message)
         }
-        guard status == 0 else { throw damaged(message, name) }
+        guard let pixels = read else { throw damaged(message, name) }
         return DecodedImage(
             stored: StoredPicture(
                 width: width, height: height, channels: channels, pixels: pixels, exif: chunk("EXIF", reader),

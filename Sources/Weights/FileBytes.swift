@@ -105,7 +105,7 @@ final class FileBytes: @unchecked Sendable {
     /// The error for a link that leads nowhere, at the path or on the way to it; nil where there is none.
     static func brokenLink(_ path: String) -> WeightsError? {
         BrokenLink(on: path).map { link in
-            WeightsError(.notFound, "\(link.explanation); download the model again, or mend the link.")
+            WeightsError(.notFound, "\(link.explanation); download the file again, or mend the link.")
         }
     }
 

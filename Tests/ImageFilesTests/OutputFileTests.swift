@@ -101,7 +101,9 @@ import Testing
             #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "real.png")
             let dangling = folder.appendingPathComponent("dangling.png").path
             try FileManager.default.createSymbolicLink(atPath: dangling, withDestinationPath: "nowhere/x.png")
-            #expect(Self.code(dangling) == .cannotWrite)
+            let refusal = #expect(throws: ImageFileError.self) { _ = try OutputFile(path: dangling) }
+            #expect(refusal?.code == .cannotWrite)
+            #expect(refusal?.message.contains("\(dangling) is a link to nowhere/x.png, which is not there") == true)
         }
     }
 

@@ -89,7 +89,7 @@ private func refusal(_ path: String) throws -> WeightsError {
                 #expect(
                     error.code == .notFound
                         && error.message.contains(
-                            "a link to \(target), from where links lead in a circle; download the model again"),
+                            "a link to \(target), from where links lead in a circle; download the file again"),
                     "\(error)")
             }
             try link(folder.appendingPathComponent("chain"), to: "model")
