@@ -65,6 +65,7 @@ let package = Package(
         library("RandomStreams"),
         library("Cluster"),
         library("ImageQuality"),
+        library("Places"),
         library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
@@ -84,21 +85,22 @@ let package = Package(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+                "Places", "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing",
+                "Weights",
             ]),
 
         library("MethodComparison", ["Acceleration", "ImageQuality", "PatchGeometry", "Rendering"]),
 
         // Moving bytes.
-        library("Messages", ["CSystem", "StrictJSON"]),
+        library("Messages", ["CSystem", "Places", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
         library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures"]),
         library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",
             [
-                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore",
-                "Weights", "ZMQSockets",
+                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Places", "Rendering", "StrictJSON",
+                "TensorCore", "Weights", "ZMQSockets",
             ]),
 
         // What users ask for, whichever way their words come.
@@ -120,7 +122,7 @@ let package = Package(
         library(
             "CommandSupport",
             [
-                "Acceleration", "CSystem", "ImageFiles", "Rendering", "Requests", "Runtime", "TensorCore", "Weights",
+                "Acceleration", "CSystem", "ImageFiles", "Places", "Rendering", "Requests", "Runtime", "TensorCore", "Weights",
                 argumentParser,
             ]),
         // A worker on a cluster is this program, so it links nothing that draws text.
@@ -180,14 +182,14 @@ let package = Package(
             "RenderingTests",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
+                "Places", "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
             ]),
         tests(
             "MethodComparisonTests",
             ["Acceleration", "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport", "Weights"]),
         tests("ClusterTests", ["Cluster", "TestSupport"]),
-        tests("MessagesTests", ["CSystem", "Messages", "StrictJSON", "TestSupport"]),
+        tests("MessagesTests", ["CSystem", "Messages", "Places", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
@@ -196,7 +198,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Rendering", "StrictJSON", "TensorCore",
+                "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Places", "Rendering", "StrictJSON",
+                "TensorCore",
                 "Weights",
                 "ZMQSockets",
                 "TestSupport",

@@ -1,3 +1,4 @@
+import Places
 public import Runtime
 
 extension ProgressView {
@@ -18,9 +19,8 @@ extension ProgressView {
 extension ProgressSnapshot {
     init(_ progress: JobProgress) {
         self.init(
-            stage: progress.stage + 1, stageCount: progress.stageCount, phase: TerminalText.printable(progress.phase),
-            step: progress.step + 1, stepCount: progress.stepCount,
-            patchesDone: progress.tasksDone, patchCount: progress.tasksTotal, workers: progress.workers,
+            place: progress.place.renamed(TerminalText.printable), patchesDone: progress.tasksDone,
+            patchCount: progress.tasksTotal, workers: progress.workers,
             secondsLeft: progress.estimatedRemaining.map { $0 / .seconds(1) })
     }
 }

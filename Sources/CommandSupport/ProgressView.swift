@@ -1,14 +1,9 @@
 import CSystem
+import Places
 
 /// How far a job is, as the progress display needs it.
 struct ProgressSnapshot: Sendable, Equatable {
-    /// Counted from 1; a picture made in one go has one.
-    var stage = 1
-    var stageCount = 1
-    var phase: String
-    /// Counted from 1 within the phase.
-    var step: Int
-    var stepCount: Int
+    var place: Place<String>
     /// Of the whole job, as is the number below.
     var patchesDone: Int
     var patchCount: Int
@@ -55,8 +50,8 @@ public struct ProgressView {
             write("\r\u{1B}[K" + Self.bar(snapshot, columns: columns))
             barIsShown = true
         case .lines:
-            let stage = snapshot.stageCount > 1 ? "stage \(snapshot.stage) of \(snapshot.stageCount), " : ""
-            let step = stage + "\(snapshot.phase) step \(snapshot.step) of \(snapshot.stepCount)"
+            let place = snapshot.place
+            let step = place.stageTitle + "\(place.phase) step \(place.step + 1) of \(place.stepCount)"
             if step != lastStep { write("\(step), \(Self.details(snapshot))\n") }
             lastStep = step
         }
@@ -91,8 +86,9 @@ public struct ProgressView {
     /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job. Pictures
     /// made in stages have `stage 2/3 ` before it.
     static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
-        let stage = snapshot.stageCount > 1 ? "stage \(snapshot.stage)/\(snapshot.stageCount) " : ""
-        let head = stage + "\(padded(snapshot.phase, 9)) \(snapshot.step)/\(snapshot.stepCount) "
+        let place = snapshot.place
+        let stage = place.stageCount > 1 ? "stage \(place.stage + 1)/\(place.stageCount) " : ""
+        let head = stage + "\(padded(place.phase, 9)) \(place.step + 1)/\(place.stepCount) "
         let tail = " " + details(snapshot)
         // One column stays free: a full line wraps on some terminals.
         let room = columns - 1 - head.count - tail.count - 2

@@ -1,3 +1,4 @@
+public import Places
 public import StrictJSON
 
 /// SUBMIT: render this.
@@ -55,24 +56,18 @@ public enum JobNote: Sendable, Equatable {
     /// It ended without a picture: the exit code a program should end with, and why.
     case failed(exitCode: Int, text: String)
 
-    /// How far the job is: the phase by name, the step within it, tasks of the whole job.
+    /// How far the job is: tasks of the whole job.
     public struct Progress: Sendable, Equatable {
-        /// From 0, below `stageCount`, which is 1 for a picture made in one go. Left out then.
-        public var stage = 0
-        public var stageCount = 1
-        public var phase: String
-        public var step: Int
-        public var stepCount: Int
+        /// Its stage is left out for a picture that is made in one go.
+        public var place: Place<String>
         public var tasksDone: Int
         public var tasksTotal: Int
         public var workers: Int
         public var elapsedSeconds: Double
         public var remainingSeconds: Double?
 
-        public init(phase: String, step: Int, stepCount: Int, tasksDone: Int, tasksTotal: Int, workers: Int) {
-            self.phase = phase
-            self.step = step
-            self.stepCount = stepCount
+        public init(_ place: Place<String>, tasksDone: Int, tasksTotal: Int, workers: Int) {
+            self.place = place
             self.tasksDone = tasksDone
             self.tasksTotal = tasksTotal
             self.workers = workers
@@ -130,11 +125,11 @@ extension JobNote.Progress {
     private static let seconds = 0.0...1e9
 
     init(_ fields: FieldReader) throws(MessageError) {
-        stageCount = try fields.optionalInteger("stages", 1...WireLimits.stages) ?? 1
-        stage = try fields.optionalInteger("stage", 0...(stageCount - 1)) ?? 0
-        phase = try fields.string("phase")
-        step = try fields.integer("step", 0...Int(Int32.max))
-        stepCount = try fields.integer("steps", 0...Int(Int32.max))
+        let stageCount = try fields.optionalInteger("stages", 1...WireLimits.stages) ?? 1
+        place = Place(
+            stage: try fields.optionalInteger("stage", 0...(stageCount - 1)) ?? 0, stageCount: stageCount,
+            phase: try fields.string("phase"), step: try fields.integer("step", 0...Int(Int32.max)),
+            stepCount: try fields.integer("steps", 0...Int(Int32.max)))
         tasksDone = try fields.integer("done", 0...Int(Int32.max))
         tasksTotal = try fields.integer("total", 0...Int(Int32.max))
         workers = try fields.integer("workers", 0...WireLimits.sessions)
@@ -143,13 +138,13 @@ extension JobNote.Progress {
     }
 
     func write(to object: inout JSONObject) {
-        if stageCount > 1 {
-            object.put("stage", stage)
-            object.put("stages", stageCount)
+        if place.stageCount > 1 {
+            object.put("stage", place.stage)
+            object.put("stages", place.stageCount)
         }
-        object.put("phase", phase)
-        object.put("step", step)
-        object.put("steps", stepCount)
+        object.put("phase", place.phase)
+        object.put("step", place.step)
+        object.put("steps", place.stepCount)
         object.put("done", tasksDone)
         object.put("total", tasksTotal)
         object.put("workers", workers)

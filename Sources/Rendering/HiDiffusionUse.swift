@@ -23,28 +23,37 @@ extension PlanResolution {
         }
     }
 
+    /// What of RAU-Net is on where HiDiffusion is, in the call at a position of so many, under some settings.
+    func stage(
+        of size: (height: Int, width: Int), _ position: Int, of count: Int, _ settings: HiDiffusionSettings
+    ) -> HiDiffusionStage {
+        guard let family = hiDiffusionFamily else { return .plain }
+        return HiDiffusionStage(
+            family: family, height: size.height, width: size.width, steps: count, step: position, settings: settings,
+            native: native)
+    }
+
     /// `on` needs an input that is large enough.
-    func checkHiDiffusionIsUsed(_ used: Bool, _ cut: CutGeometry?) throws(RenderError) {
-        guard request.hiDiffusion == .on, !used else { return }
+    func checkHiDiffusionIsUsed(_ calls: [PlannedCall]) throws(RenderError) {
+        guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
         guard hiDiffusionFamily != nil else {
             throw RenderError(
                 .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
-        let side =
-            model.scaleFactor * (cut.map { min($0.views.windowHeight, $0.views.windowWidth) } ?? min(latentHeight, latentWidth))
+        let side = model.scaleFactor * min(last.height, last.width)
         throw RenderError(
             .invalidRequest,
             "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
-                + (cut == nil ? "choose a larger picture" : "choose a larger patch or the method direct")
+                + (last.phase == .denoise ? "choose a larger picture" : "choose a larger patch or the method direct")
                 + ", or --hidiffusion off.")
     }
 
-    /// - Parameter inputs: those with HiDiffusion.
-    func checkHiDiffusionSettingsAreUsed(_ inputs: [PhaseInput]) throws(RenderError) {
+    /// - Parameter calls: those with HiDiffusion.
+    func checkHiDiffusionSettingsAreUsed(_ calls: [PlannedCall]) throws(RenderError) {
         let settings = request.hiDiffusionSettings
         guard settings != .published else { return }
-        guard !inputs.isEmpty else {
+        guard !calls.isEmpty else {
             throw RenderError(
                 .invalidRequest,
                 "HiDiffusion is off here, so its switches and thresholds would have no effect: leave them out, or choose the method direct "
@@ -53,38 +62,30 @@ extension PlanResolution {
         let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
             ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
         ]
-        for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, inputs) {
+        for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, calls) {
             throw RenderError(.invalidRequest, "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
         }
     }
 
     /// Whether any call depends on a threshold: the least, the most and the published share must not all come to the same as
     /// what is asked for.
-    private func isRead(_ threshold: WritableKeyPath<HiDiffusionSettings, Double?>, _ inputs: [PhaseInput]) -> Bool {
-        guard let family = hiDiffusionFamily else { return false }
-        return [0, 1, nil].contains { share in
+    private func isRead(_ threshold: WritableKeyPath<HiDiffusionSettings, Double?>, _ calls: [PlannedCall]) -> Bool {
+        [0, 1, nil].contains { share in
             var other = request.hiDiffusionSettings
             other[keyPath: threshold] = share
-            return inputs.contains {
-                $0.stages(family, other, native: native)
-                    != $0.stages(family, request.hiDiffusionSettings, native: native)
-            }
+            return calls.contains { stage(of: ($0.height, $0.width), $0.position, of: $0.count, other) != $0.stage }
         }
     }
 
     /// What is to be said where maps with an odd side are cut into windows: the reference warns of it too.
-    func oddMapsNote(_ inputs: [PhaseInput]) -> String? {
-        guard request.hiDiffusionSettings.windows, let family = hiDiffusionFamily, let level = model.windowLevel,
-            let maps = model.hiDiffusionMaps
-        else { return nil }
+    func oddMapsNote(_ calls: [PlannedCall]) -> String? {
+        guard let level = model.windowLevel, let maps = model.hiDiffusionMaps else { return nil }
         var divisor = 0
-        for input in inputs where input.usesHiDiffusion {
+        for call in calls where call.windowBlocks != nil {
             // Blocks behind the pooling of their own level have windows too.
-            let isPooled =
-                maps.pooledLevel == level
-                && input.stages(family, request.hiDiffusionSettings, native: native).contains(where: \.pool)
+            let isPooled = maps.pooledLevel == level && call.stage.pool
             for part in isPooled ? [level, 2 * level] : [level] {
-                let sides = [input.height, input.width].map { ($0 + part - 1) / part }
+                let sides = [call.height, call.width].map { ($0 + part - 1) / part }
                 if sides.contains(where: { $0 % 2 == 1 }) { divisor = max(divisor, isPooled ? 4 * level : 2 * level) }
             }
         }

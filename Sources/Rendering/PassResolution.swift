@@ -3,32 +3,14 @@ import ImageConditioning
 import PatchGeometry
 import Samplers
 
-/// A pass with what is needed to carry it out.
-struct ResolvedPass: Sendable {
-    let pass: RenderPass
-    let sampler: Sampler
-    /// nil where the canvas is denoised at once.
-    let cut: CutGeometry?
-    /// What a random draw's step number begins at, so that no two passes draw the same.
-    let drawOffset: Int
-}
-
-/// The ways to cut a canvas.
-struct CutGeometry: Sendable {
-    let grid: PatchGrid
-    let views: ViewGrid
-    /// The call with which the detail phase begins; 0 without a structure phase.
-    let structureSteps: Int
-}
-
 /// Makes a request's passes: their sizes, their schedules, and how each cuts its canvas.
 struct PassResolution {
-    private let resolution: PlanResolution
-    private let method: RenderMethod
+    let resolution: PlanResolution
+    let method: RenderMethod
     private let sampler: Sampler
     private let source: SourcePlan?
 
-    private var request: RenderRequest { resolution.request }
+    var request: RenderRequest { resolution.request }
     private var model: ModelDescription { resolution.model }
     private var scale: Int { model.scaleFactor }
     private var native: Int { resolution.native }
@@ -40,26 +22,24 @@ struct PassResolution {
         (self.resolution, self.method, self.sampler, self.source) = (resolution, method, sampler, source)
     }
 
-    func passes() throws(RenderError) -> [ResolvedPass] {
+    /// The passes in order, and the sampler of each.
+    func passes() throws(RenderError) -> (passes: [RenderPass], samplers: [Sampler]) {
         let sizes = try stageSizes()
         let later = try laterSampler(stages: sizes.count)
-        var passes: [ResolvedPass] = []
-        for (index, size) in sizes.enumerated() {
-            let offset = passes.last.map { $0.drawOffset + $0.sampler.calls } ?? 0
-            passes.append(
-                try pass(
-                    index, size, sampler: index == 0 ? sampler : later, drawOffset: offset,
-                    isLast: index == sizes.count - 1))
+        let samplers = sizes.indices.map { $0 == 0 ? sampler : later }
+        var passes: [RenderPass] = []
+        for (size, sampler) in zip(sizes, samplers) {
+            passes.append(try pass(size, sampler, after: passes, of: sizes.count))
         }
         try checkStructureIsUsed(passes)
-        return passes
+        return (passes, samplers)
     }
 
     /// A structure phase that no stage comes to must not be ignored in silence.
-    private func checkStructureIsUsed(_ passes: [ResolvedPass]) throws(RenderError) {
+    private func checkStructureIsUsed(_ passes: [RenderPass]) throws(RenderError) {
         // With a source picture the share belongs to the whole schedule, of which the picture's strength takes the end.
         guard request.structure != nil || request.structureFraction != nil && source == nil,
-            passes.allSatisfy({ $0.pass.structureCalls == 0 })
+            passes.allSatisfy({ $0.structureCalls == 0 })
         else { return }
         throw RenderError(
             .invalidRequest,
@@ -68,7 +48,7 @@ struct PassResolution {
     }
 
     /// Sides of a canvas in latents.
-    private typealias Size = (height: Int, width: Int)
+    typealias Size = (height: Int, width: Int)
 
     // MARK: Stages
 
@@ -169,29 +149,21 @@ struct PassResolution {
     // MARK: One pass
 
     private func pass(
-        _ index: Int, _ size: Size, sampler: Sampler, drawOffset: Int, isLast: Bool
-    ) throws(RenderError) -> ResolvedPass {
-        let start =
-            index > 0 ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
-        let first = index == 0 ? source?.firstCall ?? 0 : try firstCall(sampler)
-        let jitter = request.jitter ?? (index > 0 ? model.recommended.refiningJitter : nil)
-        let cut = isCut(size, isLast: isLast) ? try cutGeometry(size, sampler, jitter: jitter) : nil
-        let isPlain = method == .hires && request.hiDiffusion != .on
-        func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool { !isPlain && self.usesHiDiffusion(height, width) }
-        let structure = usesHiDiffusion(cut?.grid.patchHeight ?? size.height, cut?.grid.patchWidth ?? size.width)
-        let detail = cut.map { usesHiDiffusion($0.views.windowHeight, $0.views.windowWidth) } ?? structure
-        // Where no call is a structure call, both say what the views say.
-        let hasOnlyViews = cut.map { $0.structureSteps <= first } ?? false
-        let pass = RenderPass(
-            index: index, latentWidth: size.width, latentHeight: size.height, start: start, calls: sampler.calls,
-            firstCall: first, executedSteps: (first..<sampler.calls).count(where: sampler.isStepStart(call:)),
-            cut: cut.map(Self.planCut), guidanceScale: resolution.guidance,
-            detailGuidanceScale: request.detailGuidanceScale
-                ?? (index > 0 ? model.recommended.refiningGuidance : nil) ?? resolution.guidance,
-            blending: request.blending ?? (index > 0 ? model.recommended.refiningBlending : .uniform),
-            hiDiffusionInStructure: hasOnlyViews ? detail : structure,
-            hiDiffusionInDetail: detail)
-        return ResolvedPass(pass: pass, sampler: sampler, cut: cut, drawOffset: drawOffset)
+        _ size: Size, _ sampler: Sampler, after earlier: [RenderPass], of count: Int
+    ) throws(RenderError) -> RenderPass {
+        let isLater = !earlier.isEmpty
+        let start = isLater ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
+        let first = try firstCall(sampler, isLater: isLater)
+        let jitter = request.jitter ?? (isLater ? model.recommended.refiningJitter : nil)
+        let isLast = earlier.count == count - 1
+        let cut = isCut(size, isLast: isLast) ? try cut(size, sampler, jitter: jitter) : nil
+        let detailGuidance =
+            request.detailGuidanceScale ?? (isLater ? model.recommended.refiningGuidance : nil) ?? resolution.guidance
+        return RenderPass(
+            latentWidth: size.width, latentHeight: size.height, start: start, cut: cut, detailGuidanceScale: detailGuidance,
+            blending: request.blending ?? (isLater ? model.recommended.refiningBlending : .uniform),
+            schedule: schedule(
+                first..<sampler.calls, sampler, size, cut, detailGuidance: detailGuidance, after: earlier, of: count))
     }
 
     /// A stage before the last that is about as large as a patch is done at once.
@@ -213,15 +185,20 @@ struct PassResolution {
         Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
     }
 
-    private func firstCall(_ sampler: Sampler) throws(RenderError) -> Int {
-        do { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) } catch {
+    /// The call with which a pass begins that starts from a picture or from the pass before; else 0.
+    private func firstCall(_ sampler: Sampler, isLater: Bool) throws(RenderError) -> Int {
+        do {
+            if isLater { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) }
+            guard let source else { return 0 }
+            return try source.mode.firstCall(sampler, strength: source.strength)
+        } catch {
             throw RenderError(.invalidRequest, error.message)
         }
     }
 
     // MARK: Cutting
 
-    private func cutGeometry(_ size: Size, _ sampler: Sampler, jitter: Int?) throws(RenderError) -> CutGeometry {
+    private func cut(_ size: Size, _ sampler: Sampler, jitter: Int?) throws(RenderError) -> RenderPass.Cut {
         let patch = (request.patch ?? native * scale) / scale
         let stride = request.stride.map { $0 / scale } ?? max(1, patch / 2)
         guard patch <= max(size.width, size.height) else {
@@ -250,7 +227,7 @@ struct PassResolution {
                 height: size.height, width: size.width, window: patch, stride: stride, jitter: jitter.map { $0 / scale }
             )
             try checkCounts(grid, views)
-            return CutGeometry(grid: grid, views: views, structureSteps: try structureSteps(sampler))
+            return RenderPass.Cut(grid: grid, views: views, structureSteps: try structureSteps(sampler))
         } catch let error as GeometryError {
             throw RenderError(.invalidRequest, error.message)
         } catch let error as RenderError {
@@ -289,19 +266,5 @@ struct PassResolution {
                 "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): choose a "
                     + "larger stride.")
         }
-    }
-
-    private static func planCut(_ geometry: CutGeometry) -> RenderPass.Cut {
-        RenderPass.Cut(
-            gridRows: geometry.grid.rows, gridColumns: geometry.grid.columns, patchHeight: geometry.grid.patchHeight,
-            patchWidth: geometry.grid.patchWidth, viewHeight: geometry.views.windowHeight,
-            viewWidth: geometry.views.windowWidth, stride: geometry.views.stride, jitter: geometry.views.jitterRadius,
-            viewsPerStep: geometry.views.count, structureSteps: geometry.structureSteps)
-    }
-
-    /// Whether HiDiffusion is on for a U-Net input of this size.
-    private func usesHiDiffusion(_ height: Int, _ width: Int) -> Bool {
-        guard request.hiDiffusion != .off, resolution.hiDiffusionFamily != nil else { return false }
-        return HiDiffusionGuard.allows(height: height, width: width, native: native)
     }
 }

@@ -7,9 +7,8 @@ import Weights
 /// A plan with what is needed to carry it out.
 struct ResolvedPlan: Sendable {
     let plan: RenderPlan
-    let passes: [ResolvedPass]
-    /// How many shift ids window attention takes; nil when HiDiffusion is off throughout.
-    let windowBlocks: Int?
+    /// Of each pass.
+    let samplers: [Sampler]
     let prompts: PromptConditioning
 }
 
@@ -28,44 +27,33 @@ struct PlanResolution {
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.recommended.steps
         let sampler = try sampler(steps: steps)
-        let source = try sourcePlan(sampler)
+        let source = try sourcePlan()
         let method = resolvedMethod
         try checkSettingsBelong(to: method)
-        let passes = try PassResolution(self, method, sampler, source).passes()
+        var (passes, samplers) = try PassResolution(self, method, sampler, source).passes()
         try checkEncoder(passes)
-        let usesHiDiffusion = passes.contains { $0.pass.hiDiffusionInStructure || $0.pass.hiDiffusionInDetail }
-        try checkHiDiffusionIsUsed(usesHiDiffusion, passes[passes.count - 1].cut)
-        try checkHiDiffusionSettingsAreUsed(passes.flatMap(\.phaseInputs).filter(\.usesHiDiffusion))
-        let text = try resolvedText(passes)
+        let calls = passes.flatMap(\.schedule)
+        let usesHiDiffusion = calls.contains(where: \.usesHiDiffusion)
+        try checkHiDiffusionIsUsed(calls)
+        try checkHiDiffusionSettingsAreUsed(calls.filter(\.usesHiDiffusion))
+        let tokens = try request.tokenReduction.flatMap { wanted throws(RenderError) in
+            try TokenReductionPlan(wanted, model: model, passes: passes)
+        }
+        tokens?.apply(to: &passes, seed: request.seed)
+        let text = try resolvedText(isGuided: calls.contains { $0.guidanceScale > 1 })
+        try checkSizesBelong()
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
-            latentChannels: model.latentChannels, steps: steps, passes: passes.map(\.pass), source: source,
+            latentChannels: model.latentChannels, steps: steps, passes: passes, source: source,
             guidanceScale: guidance, guidanceRescale: request.guidanceRescale,
-            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, sizes: try resolvedSizes(), seed: request.seed,
+            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, seed: request.seed,
             eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
             noiseSchedule: request.noiseSchedule,
-
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes) + text.notes, loras: model.loras,
-            tokenReduction: try tokenReduction(passes))
+            tokenReduction: tokens)
         return ResolvedPlan(
-            plan: plan, passes: passes, windowBlocks: usesHiDiffusion ? model.windowBlockCount : nil, prompts: text.prompts)
-    }
-
-    /// Held against the inputs of all passes: it must touch a block of the model, and may be for large ones only.
-    private func tokenReduction(_ passes: [ResolvedPass]) throws(RenderError) -> TokenReductionPlan? {
-        guard let wanted = request.tokenReduction else { return nil }
-        let inputs = passes.flatMap(\.phaseInputs)
-        let stages = inputs.map { input in
-            hiDiffusionFamily.map { input.stages($0, request.hiDiffusionSettings, native: native) }
-                ?? input.calls.map { _ in .plain }
-        }
-        return try TokenReductionPlan(
-            wanted, model: model, passCount: passes.count,
-            inputs: zip(inputs, stages).map {
-                TokenReductionPlan.Input(
-                    phase: $0, stages: $1, hasWindows: $0.usesHiDiffusion && request.hiDiffusionSettings.windows)
-            })
+            plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {
@@ -75,10 +63,10 @@ struct PlanResolution {
     }
 
     /// A picture to start from, and a stage that is enlarged as a picture, go through the autoencoder's encoder.
-    private func checkEncoder(_ passes: [ResolvedPass]) throws(RenderError) {
+    private func checkEncoder(_ passes: [RenderPass]) throws(RenderError) {
         guard !model.hasEncoder else { return }
         let need: (what: String, cure: String)? = passes.lazy.compactMap { pass in
-            switch pass.pass.start {
+            switch pass.start {
             case .noise: nil
             case .source: ("a picture to start from", "leave the picture out")
             case .enlarged(let upscaler, _):
@@ -127,7 +115,7 @@ struct PlanResolution {
         "Stages and their refinement belong to the methods cut and hires: leave them out or choose one of these."
 
     /// What is done with the source picture.
-    private func sourcePlan(_ sampler: Sampler) throws(RenderError) -> SourcePlan? {
+    private func sourcePlan() throws(RenderError) -> SourcePlan? {
         guard !model.isInpainting || request.source?.mask != nil else {
             throw RenderError(
                 .invalidRequest,
@@ -147,7 +135,7 @@ struct PlanResolution {
                 : .imageToImage
             // The decimal number that the user wrote: 0.7 of 10 steps are 7.
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
-            return SourcePlan(mode: mode, strength: strength, firstCall: try mode.firstCall(sampler, strength: strength))
+            return SourcePlan(mode: mode, strength: strength)
         } catch {
             throw RenderError(.invalidRequest, error.message)
         }
@@ -171,18 +159,18 @@ struct PlanResolution {
         return isNear && max(latentWidth, latentHeight) <= 2 * native ? .direct : model.recommended.method
     }
 
-    private func notes(_ passes: [ResolvedPass]) -> [String] {
+    private func notes(_ passes: [RenderPass]) -> [String] {
         var notes = model.notes
         if model.family.isXL, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
             )
         }
-        if passes.contains(where: { $0.pass.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {
+        if passes.contains(where: { $0.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {
             notes.append(
                 "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
         }
-        return notes + (oddMapsNote(passes.flatMap(\.phaseInputs)).map { [$0] } ?? [])
+        return notes + (oddMapsNote(passes.flatMap(\.schedule)).map { [$0] } ?? [])
     }
 }
 
@@ -193,9 +181,9 @@ extension PlanResolution {
 
     var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
 
-    /// The prompts' rows; each phase's own scale decides whether it is guided.
+    /// - Parameter isGuided: whether any call is.
     private func resolvedText(
-        _ passes: [ResolvedPass]
+        isGuided: Bool
     ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
         let layers = model.encoders.map(\.layers).min() ?? 1
         let clipSkip = max(request.clipSkip ?? model.clipSkip, model.clipSkip)
@@ -205,7 +193,6 @@ extension PlanResolution {
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
                     + "\(layers + 1).")
         }
-        let isGuided = guidance > 1 || (passes.contains { $0.cut != nil && $0.pass.detailGuidanceScale > 1 })
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
         if clipSkip != request.clipSkip ?? clipSkip {
@@ -217,18 +204,22 @@ extension PlanResolution {
         return (prompts, clipSkip, notes)
     }
 
-    /// What SDXL is told of sizes.
-    private func resolvedSizes() throws(RenderError) -> SizeConditioning? {
-        guard model.pooledWidth != nil else {
-            guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
-                throw RenderError(
-                    .invalidRequest,
-                    "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
-                        + "\(model.family.title): leave them out.")
-            }
-            return nil
+    private func checkSizesBelong() throws(RenderError) {
+        guard model.pooledWidth == nil else { return }
+        guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
+            throw RenderError(
+                .invalidRequest,
+                "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
+                    + "\(model.family.title): leave them out.")
         }
-        let picture = SizeConditioning.Size(width: request.width, height: request.height)
+    }
+
+    /// What SDXL is told of sizes in a pass: those of its canvas, in latents, which is the picture as far as this pass knows,
+    /// unless the user gave others.
+    func sizes(of canvas: (height: Int, width: Int)) -> SizeConditioning? {
+        guard model.pooledWidth != nil else { return nil }
+        let picture = SizeConditioning.Size(
+            width: canvas.width * model.scaleFactor, height: canvas.height * model.scaleFactor)
         return SizeConditioning(
             originalSize: request.originalSize ?? picture,
             cropTopLeft: request.cropTopLeft ?? SizeConditioning.Corner(top: 0, left: 0),

@@ -26,14 +26,19 @@ public struct RenderMachine: Sendable {
         case picturing
         /// The result of a pass on its way to pixels, which the next pass begins with.
         case enlarging
-        /// Call `step` of the pass, of the whole latent.
-        case denoising(step: Int)
-        /// CutDiffusion's structure phase: patches that will get their predictions back through `interaction`.
-        case structure(step: Int, PixelInteraction)
-        /// CutDiffusion's detail phase: the canvas as these views see it.
-        case detail(step: Int, views: [PatchView])
+        /// The call at this position of the pass's schedule.
+        case calling(position: Int, Layout)
         case decoding
         case finished
+    }
+
+    /// How a call's inputs were made of the canvas.
+    enum Layout: Sendable {
+        case whole
+        /// CutDiffusion's structure phase: patches that will get their predictions back through the interaction.
+        case patches(PixelInteraction)
+        /// CutDiffusion's detail phase: the canvas as these views see it.
+        case views([PatchView])
     }
 
     public let plan: RenderPlan
@@ -54,7 +59,8 @@ public struct RenderMachine: Sendable {
     var expectedTasks = 0
 
     /// The pass under way.
-    var pass: ResolvedPass { resolved.passes[passIndex] }
+    var pass: RenderPass { plan.passes[passIndex] }
+    var sampler: Sampler { resolved.samplers[passIndex] }
 
     /// Resolves the request for a model.
     ///
@@ -82,7 +88,7 @@ public struct RenderMachine: Sendable {
         generator = TorchCPUGenerator(seed: plan.seed)
         (canvas, history, guide, passIndex) = ([], SamplerHistory(), .none, 0)
         stage = .encoding
-        return barrier(.encode, step: 0, of: 1, resolved.prompts.works)
+        return barrier(.encode, resolved.prompts.works)
     }
 
     /// Merges the outputs of the last barrier, in task order.
@@ -111,14 +117,9 @@ public struct RenderMachine: Sendable {
             return .barrier(firstDenoisingBarrier())
         case .enlarging:
             return .barrier(try enlargedPictureBarrier(outputs[0]))
-        case .denoising(let step):
-            try completeDenoising(step, outputs)
-            return .barrier(try barrier(after: step))
-        case .structure(let step, let interaction):
-            return .barrier(try completeStructure(step, interaction, outputs))
-        case .detail(let step, let views):
-            try completeDetail(step, views, outputs)
-            return .barrier(try barrier(after: step))
+        case .calling(let position, let layout):
+            try complete(pass.schedule[position], layout, outputs)
+            return .barrier(try barrier(after: position))
         case .decoding:
             let image = try finish(outputs[0])
             stage = .finished
@@ -136,12 +137,12 @@ public struct RenderMachine: Sendable {
 extension RenderMachine {
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
     private mutating func drawInitialNoise() {
-        let scale = pass.sampler.initialNoiseScale
+        let scale = sampler.initialNoiseScale
         canvas = noiseMap(&generator, of: firstGrid).map { $0 * scale }
     }
 
     /// The grid of the structure phase where the pass begins with it.
-    private var firstGrid: PatchGrid? { pass.pass.structureCalls > 0 ? pass.cut?.grid : nil }
+    private var firstGrid: PatchGrid? { pass.first.phase == .structure ? pass.cut?.grid : nil }
 
     /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
     private mutating func begin(from outputs: [TaskOutput], _ source: SourcePlan) throws(RenderError) {
@@ -156,14 +157,14 @@ extension RenderMachine {
             let map = noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
             if draw == .noise { noise = map }
             latents[draw] = moments[draw].map {
-                model.vae.samplerLatent($0.sample(noise: map), height: pass.pass.latentHeight, width: pass.pass.latentWidth)
+                model.vae.samplerLatent($0.sample(noise: map), height: pass.latentHeight, width: pass.latentWidth)
             }
         }
         let image = latents[.image] ?? []
         let layOut = { [self] (values: [Float]) in laidOut(values) }
         let start = source.mode.startLatent(
-            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: pass.sampler, strength: source.strength,
-            call: source.firstCall)
+            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: sampler, strength: source.strength,
+            call: pass.firstCall)
         let masked = latents[.maskedImage] ?? []
         for values in [start, image, masked] { try checkRange(values, .picture, 0) }
         guide = SourceGuide(
@@ -179,28 +180,26 @@ extension RenderMachine {
 
     /// Begins the pass with `image`, a latent of its size, under fresh noise.
     private mutating func begin(fromEnlarged image: [Float]) throws(RenderError) {
-        guard case .enlarged(_, let strength) = pass.pass.start else {
+        guard case .enlarged(_, let strength) = pass.start else {
             preconditionFailure("a pass that does not begin with the one before")
         }
         canvas = ImageMode.imageToImage.startLatent(
-            image: laidOut(image), noise: noiseMap(&generator, of: firstGrid), sampler: pass.sampler, strength: strength,
-            call: pass.pass.firstCall)
+            image: laidOut(image), noise: noiseMap(&generator, of: firstGrid), sampler: sampler, strength: strength,
+            call: pass.firstCall)
         history = SamplerHistory()
         try checkRange(canvas, .picture, 0)
     }
 
-    /// What follows call `step`: the pass's next call, the next pass, or the end.
-    private mutating func barrier(after step: Int) throws(RenderError) -> Barrier {
-        if step + 1 < pass.sampler.calls {
-            return pass.cut == nil ? denoisingBarrier(step + 1) : detailBarrier(step + 1)
-        }
-        guard passIndex + 1 < resolved.passes.count else { return decodingBarrier(.decoding) }
-        let next = resolved.passes[passIndex + 1].pass
+    /// What follows a call: the pass's next one, the next pass, or the end.
+    private mutating func barrier(after position: Int) throws(RenderError) -> Barrier {
+        if position + 1 < pass.schedule.count { return callBarrier(position + 1) }
+        guard passIndex + 1 < plan.passes.count else { return decodingBarrier(.decoding) }
+        let next = plan.passes[passIndex + 1]
         guard case .enlarged(let upscaler, _) = next.start, let kernel = upscaler.kernel else {
             return decodingBarrier(.enlarging)
         }
         let enlarged = LatentResizer.resized(
-            canvas, size: (pass.pass.latentHeight, pass.pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
+            canvas, size: (pass.latentHeight, pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
         passIndex += 1
         try begin(fromEnlarged: enlarged)
         return firstDenoisingBarrier()
@@ -210,7 +209,7 @@ extension RenderMachine {
     private mutating func enlargedPictureBarrier(_ output: TaskOutput) throws(RenderError) -> Barrier {
         let small = try pixels(output)
         passIndex += 1
-        let size = (width: pass.pass.latentWidth * model.scaleFactor, height: pass.pass.latentHeight * model.scaleFactor)
+        let size = (width: pass.latentWidth * model.scaleFactor, height: pass.latentHeight * model.scaleFactor)
         let rgb = ImageResizer.lanczos(small.rgb, channels: 3, size: (small.width, small.height), to: size)
         return picturingBarrier(PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil))
     }
@@ -219,12 +218,12 @@ extension RenderMachine {
     private mutating func beginEnlarged(from output: TaskOutput) throws(RenderError) {
         try begin(
             fromEnlarged: model.vae.samplerLatent(
-                try distribution(output).mean, height: pass.pass.latentHeight, width: pass.pass.latentWidth))
+                try distribution(output).mean, height: pass.latentHeight, width: pass.latentWidth))
     }
 
     private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {
         guard case .moments(let latent) = output, latent.channels == 2 * plan.latentChannels,
-            latent.height == pass.pass.latentHeight, latent.width == pass.pass.latentWidth
+            latent.height == pass.latentHeight, latent.width == pass.latentWidth
         else { throw RenderError(.malformed, "The encoded picture does not have the size of its latent.") }
         try checkRange(latent.values, .picture, 0)
         let half = latent.values.count / 2
@@ -234,7 +233,7 @@ extension RenderMachine {
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
     private func noiseMap(_ stream: inout TorchCPUGenerator, of grid: PatchGrid?) -> [Float] {
         guard let grid else {
-            return stream.normals(count: plan.latentChannels * pass.pass.latentHeight * pass.pass.latentWidth)
+            return stream.normals(count: plan.latentChannels * pass.latentHeight * pass.latentWidth)
         }
         var map: [Float] = []
         for _ in 0..<grid.count { map += stream.normals(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
@@ -248,16 +247,15 @@ extension RenderMachine {
     }
 
     /// The predictions of all tasks, each checked to have its input's shape and to be numbers.
-    private func predictions(
-        _ outputs: [TaskOutput], height: Int, width: Int, _ phase: RenderPhase, _ step: Int
-    ) throws(RenderError) -> [[Float]] {
+    private func predictions(_ outputs: [TaskOutput], _ call: PlannedCall) throws(RenderError) -> [[Float]] {
         var predictions: [[Float]] = []
         predictions.reserveCapacity(outputs.count)
         for (index, output) in outputs.enumerated() {
-            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels, latent.height == height,
-                latent.width == width, latent.values.count == latent.channels * height * width
+            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels,
+                latent.height == call.height, latent.width == call.width,
+                latent.values.count == latent.channels * call.height * call.width
             else { throw RenderError(.malformed, "The output of task \(index) is no prediction of its task's size.") }
-            try checkRange(latent.values, phase, step)
+            try checkRange(latent.values, call.phase, call.call)
             predictions.append(latent.values)
         }
         return predictions
@@ -270,38 +268,46 @@ extension RenderMachine {
         }
     }
 
+    /// Merges a call's predictions and takes its step. The views' predictions are averaged, then the canvas takes one step: for
+    /// the published samplers, whose step is linear, this is the mean of the stepped views; for those with a memory or noise it
+    /// is the one right meaning.
+    private mutating func complete(
+        _ call: PlannedCall, _ layout: Layout, _ outputs: [TaskOutput]
+    ) throws(RenderError) {
+        let predictions = try predictions(outputs, call)
+        switch layout {
+        case .whole: try takeStep(predictions[0], call)
+        case .patches(let interaction):
+            let grid = cut.grid
+            try takeStep(interaction.restore(predictions).flatMap(\.self), call, of: grid)
+            if call.endsPhase { relocate(grid) }
+        case .views(let views):
+            let average = cut.views.average(
+                predictions, channels: plan.latentChannels, views: views, blending: pass.blending)
+            try takeStep(average, call)
+        }
+    }
+
+    /// How the pass's canvas is cut. Only calls of patches and views ask for it.
+    var cut: RenderPass.Cut {
+        guard let cut = pass.cut else { preconditionFailure("patches and views belong to a pass that is cut") }
+        return cut
+    }
+
     /// One call's step of everything there is: sampler, history and noise belong to the canvas, never to a view.
     ///
     /// - Parameter grid: of the patches whose latents `canvas` holds in the structure phase.
     /// - Throws: `.nonFinite`; nothing is changed then.
     private mutating func takeStep(
-        _ prediction: [Float], _ step: Int, _ phase: RenderPhase, of grid: PatchGrid? = nil
+        _ prediction: [Float], _ call: PlannedCall, of grid: PatchGrid? = nil
     ) throws(RenderError) {
         var (stream, past) = (generator, history)
-        let noise = (0..<pass.sampler.noiseMaps(call: step)).map { _ in noiseMap(&stream, of: grid) }
-        let stepped = pass.sampler.step(
-            modelOutput: prediction, call: step, sample: canvas, noise: noise, history: &past)
-        let next = guide.impose(on: stepped, after: step, sampler: pass.sampler)
-        try checkRange(next, phase, step)
+        let noise = (0..<sampler.noiseMaps(call: call.call)).map { _ in noiseMap(&stream, of: grid) }
+        let stepped = sampler.step(
+            modelOutput: prediction, call: call.call, sample: canvas, noise: noise, history: &past)
+        let next = guide.impose(on: stepped, after: call.call, sampler: sampler)
+        try checkRange(next, call.phase, call.call)
         (canvas, generator, history) = (next, stream, past)
-    }
-
-    private mutating func completeDenoising(_ step: Int, _ outputs: [TaskOutput]) throws(RenderError) {
-        let predictions = try predictions(
-            outputs, height: pass.pass.latentHeight, width: pass.pass.latentWidth, .denoise, step)
-        try takeStep(predictions[0], step, .denoise)
-    }
-
-    private mutating func completeStructure(
-        _ step: Int, _ interaction: PixelInteraction, _ outputs: [TaskOutput]
-    ) throws(RenderError) -> Barrier {
-        guard let cut = pass.cut else { preconditionFailure("the structure phase belongs to the method cut") }
-        let restored = interaction.restore(
-            try predictions(outputs, height: cut.grid.patchHeight, width: cut.grid.patchWidth, .structure, step))
-        try takeStep(restored.flatMap(\.self), step, .structure, of: cut.grid)
-        guard step + 1 == cut.structureSteps else { return structureBarrier(step + 1) }
-        relocate(cut.grid)
-        return detailBarrier(step + 1)
     }
 
     /// Deals the patches into the canvas, and with them all that the sampler remembers of them.
@@ -316,19 +322,6 @@ extension RenderMachine {
         grid.relocate(slices(of: patches, grid), channels: plan.latentChannels)
     }
 
-    /// The views' predictions are averaged, then the canvas takes one step. For the published samplers, whose step is linear,
-    /// this is the mean of the stepped views; for those with a memory or noise it is the one right meaning.
-    private mutating func completeDetail(
-        _ step: Int, _ views: [PatchView], _ outputs: [TaskOutput]
-    ) throws(RenderError) {
-        guard let cut = pass.cut else { preconditionFailure("the detail phase belongs to the method cut") }
-        let predictions = try predictions(
-            outputs, height: cut.views.windowHeight, width: cut.views.windowWidth, .detail, step)
-        let prediction = cut.views.average(
-            predictions, channels: plan.latentChannels, views: views, blending: pass.pass.blending)
-        try takeStep(prediction, step, .detail)
-    }
-
     private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {
         let picture = try pixels(output)
         let parameters = GenerationParameters(request: request, plan: plan, model: model)
@@ -339,7 +332,7 @@ extension RenderMachine {
 
     /// The decoded result of the pass.
     private func pixels(_ output: TaskOutput) throws(RenderError) -> (width: Int, height: Int, rgb: [UInt8]) {
-        let size = (pass.pass.latentWidth * model.scaleFactor, pass.pass.latentHeight * model.scaleFactor)
+        let size = (pass.latentWidth * model.scaleFactor, pass.latentHeight * model.scaleFactor)
         guard case .pixels(let width, let height, let rgb) = output, (width, height) == size, rgb.count == width * height * 3
         else {
             throw RenderError(.malformed, "The decoded picture does not have \(size.0)×\(size.1) pixels.")

@@ -1,4 +1,5 @@
 public import PatchGeometry
+import Places
 import StrictJSON
 
 /// One pass of a render: all calls of the network on a canvas of one size, from its first noise to its result.
@@ -14,83 +15,85 @@ public struct RenderPass: Sendable, Equatable {
 
     /// How CutDiffusion and MultiDiffusion cut the latent. Sides in latents.
     public struct Cut: Sendable, Equatable {
+        /// The patches of the structure phase, and the views of the detail phase.
+        let grid: PatchGrid
+        let views: ViewGrid
+        /// Calls of the network in the structure phase of the whole schedule, which comes first; the rest belong to the
+        /// detail phase. 0 for MultiDiffusion.
+        public let structureSteps: Int
+
         /// Rows and columns of patches in the structure phase.
-        public var gridRows: Int
-        public var gridColumns: Int
+        public var gridRows: Int { grid.rows }
+        public var gridColumns: Int { grid.columns }
         /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our
         /// extension).
-        public var patchHeight: Int
-        public var patchWidth: Int
+        public var patchHeight: Int { grid.patchHeight }
+        public var patchWidth: Int { grid.patchWidth }
         /// Sides of one view in the detail phase, and the distance of neighbours.
-        public var viewHeight: Int
-        public var viewWidth: Int
-        public var stride: Int
+        public var viewHeight: Int { views.windowHeight }
+        public var viewWidth: Int { views.windowWidth }
+        public var stride: Int { views.stride }
         /// How far a view may be moved.
-        public var jitter: Int
-        public var viewsPerStep: Int
-        /// Calls of the network in the structure phase, which comes first; the rest belong to the detail phase. 0 for
-        /// MultiDiffusion.
-        public var structureSteps: Int
-
-        public var patches: Int { gridRows * gridColumns }
+        public var jitter: Int { views.jitterRadius }
+        public var viewsPerStep: Int { views.count }
+        public var patches: Int { grid.count }
     }
 
-    /// Its place among the passes, from 0.
-    public let index: Int
     /// Sides of the canvas, in latents.
     public let latentWidth: Int
     public let latentHeight: Int
     public let start: Start
-    /// Calls of the network of the whole schedule, and the one with which this pass begins.
-    public let calls: Int
-    public let firstCall: Int
-    /// Sampling steps that are made, of one or two calls each.
-    public let executedSteps: Int
     /// nil where the canvas is denoised at once.
     public let cut: Cut?
-    public let guidanceScale: Float
     /// Of views.
     public let detailGuidanceScale: Float
     /// How overlapping views share a point.
     public let blending: ViewBlending
-    /// Whether HiDiffusion changes the U-Net, by the phase's input size. Equal where there is no cut.
-    public let hiDiffusionInStructure: Bool
-    public let hiDiffusionInDetail: Bool
+    /// The calls that are made, in order; one at least, and the last is always the last of the sampler's schedule.
+    public internal(set) var schedule: [PlannedCall]
+
+    var first: PlannedCall { schedule[0] }
+    var last: PlannedCall { schedule[schedule.count - 1] }
+
+    /// Its place among the passes, from 0.
+    public var index: Int { first.place.stage }
+    /// Calls of the network of the whole schedule, and the one with which this pass begins.
+    public var calls: Int { last.call + 1 }
+    public var firstCall: Int { first.call }
+    /// Sampling steps that are made, of one or two calls each.
+    public var executedSteps: Int { schedule.count(where: \.beginsStep) }
 
     /// Calls that are made.
-    public var executedCalls: Int { calls - firstCall }
+    public var executedCalls: Int { schedule.count }
 
     /// Calls that this pass makes in the structure phase. The phase is that of high noise: a pass that starts from a picture
     /// at little noise has a short one, or none.
-    public var structureCalls: Int { cut.map { max(0, $0.structureSteps - firstCall) } ?? 0 }
+    public var structureCalls: Int { schedule.count { $0.phase == .structure } }
 
-    /// The guidance scale of a phase.
-    func guidance(_ phase: RenderPhase) -> Float { phase == .detail ? detailGuidanceScale : guidanceScale }
+    /// Whether HiDiffusion changes the U-Net in the calls before the detail phase and in those from there on. Equal where all
+    /// calls are of one phase.
+    public var hiDiffusionInStructure: Bool { first.usesHiDiffusion }
+    public var hiDiffusionInDetail: Bool { last.usesHiDiffusion }
 
     /// U-Net evaluations of single images: each task with guidance makes two.
-    var evaluations: Int {
-        tasksPerPhase.reduce(0) { sum, part in
-            [.denoise, .structure, .detail].contains(part.phase) ? sum + part.tasks * (guidance(part.phase) > 1 ? 2 : 1) : sum
-        }
-    }
+    var evaluations: Int { schedule.reduce(0) { $0 + $1.evaluations } }
 
     /// Tasks of each phase, in order, with those that bring the result of the pass before.
     var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
-        var phases: [(RenderPhase, Int)] = []
+        var phases: [(phase: RenderPhase, tasks: Int)] = []
         if case .enlarged(let upscaler, _) = start, upscaler.kernel == nil { phases = [(.decode, 1), (.picture, 1)] }
-        guard let cut else { return phases + [(.denoise, executedCalls)] }
-        let structure = structureCalls
-        let denoising: [(RenderPhase, Int)] = [
-            (.structure, structure * cut.patches), (.detail, (executedCalls - structure) * cut.viewsPerStep),
-        ]
-        return phases + denoising.filter { $0.1 > 0 }
+        for call in schedule {
+            if phases.last?.phase != call.phase { phases.append((call.phase, 0)) }
+            phases[phases.count - 1].tasks += call.inputs
+        }
+        return phases
     }
 
     // MARK: For people
 
-    /// - Parameter count: of all passes.
-    func lines(of count: Int, _ method: RenderMethod) -> [String] {
-        var head = count == 1 ? "" : "stage \(index + 1) of \(count), \(latentWidth * 8)×\(latentHeight * 8) px, "
+    func lines(_ method: RenderMethod) -> [String] {
+        let count = first.place.stageCount
+        var head = count == 1 ? "" : "\(first.place.stageTitle)\(latentWidth * 8)×\(latentHeight * 8) px, "
         if case .enlarged(let upscaler, let strength) = start {
             head += "enlarged by \(upscaler.rawValue), denoising strength \(strength), "
         }

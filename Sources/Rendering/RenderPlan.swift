@@ -27,8 +27,6 @@ public struct RenderPlan: Sendable, Equatable {
     public let clipSkip: Int
     /// Chunks of the longer prompt, each a task.
     public let promptChunks: Int
-    /// nil for models that know nothing of sizes.
-    public let sizes: SizeConditioning?
     public let seed: UInt64
     public let eta: Float
     /// Resolved: never `auto`.
@@ -46,6 +44,9 @@ public struct RenderPlan: Sendable, Equatable {
     public let loras: [AppliedLoRA]
     /// nil when all tokens stay.
     public let tokenReduction: TokenReductionPlan?
+
+    /// What the last pass tells SDXL of sizes; nil for models that know nothing of them.
+    public var sizes: SizeConditioning? { lastPass.last.sizes }
 
     private var lastPass: RenderPass { passes[passes.count - 1] }
     /// Calls of the network in the last pass, one barrier each: as many as steps, or more with samplers of second order.
@@ -79,15 +80,15 @@ public struct RenderPlan: Sendable, Equatable {
             "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
                 + (noiseSchedule == .automatic ? "" : ", schedule \(noiseSchedule.rawValue)")
         ]
-        for pass in passes { lines += pass.lines(of: passes.count, method) }
+        for pass in passes { lines += pass.lines(method) }
         lines.append(guidanceLine)
         if blending != .uniform, passes.contains(where: { $0.cut != nil }) {
             lines.append("views blended by \(blending.rawValue)")
         }
         if promptChunks > 1 { lines.append("the prompt in \(promptChunks) chunks") }
-        if let source { lines.append(source.line(calls: calls)) }
+        if let source { lines.append(source.line(passes[0])) }
         lines.append(hiDiffusionLine)
-        lines += tokenReduction?.summaryLines(calls: passes.map(\.executedCalls)) ?? []
+        lines += tokenReduction?.summaryLines(passes) ?? []
         lines += loras.map(\.summary)
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
@@ -145,7 +146,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_settings"] = hiDiffusionFamily == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }
         object["passes"] = .array(passes.map(\.json))
-        object["token_reduction"] = tokenReduction?.json(calls: passes.map(\.executedCalls))
+        object["token_reduction"] = tokenReduction?.json
         if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
         object["notes"] = .array(notes.map { .string($0) })
         return .object(object)
@@ -154,7 +155,7 @@ public struct RenderPlan: Sendable, Equatable {
 
 extension SourcePlan {
     /// For people.
-    func line(calls: Int) -> String {
+    func line(_ pass: RenderPass) -> String {
         let what: String =
             switch mode {
             case .textToImage: "no picture"
@@ -162,6 +163,6 @@ extension SourcePlan {
             case .inpaintKnown: "a part of a picture, what stays is put back after every call"
             case .inpaintNine: "a part of a picture, by a model for inpainting"
             }
-        return "\(what): strength \(strength), calls \(firstCall + 1) to \(calls) are made"
+        return "\(what): strength \(strength), calls \(pass.firstCall + 1) to \(pass.calls) are made"
     }
 }

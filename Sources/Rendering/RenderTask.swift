@@ -1,5 +1,6 @@
 import Acceleration
 public import ContentHash
+public import Places
 public import StrictJSON
 import Weights
 
@@ -128,16 +129,13 @@ public enum TaskOutput: Sendable, Equatable {
 
 /// The tasks between two merges.
 public struct Barrier: Sendable, Equatable {
-    public var phase: RenderPhase
-    /// The place of the pass it belongs to, zero-based, and how many passes the render has.
-    public var stage: Int
-    public var stageCount: Int
-    /// Zero-based within the phase, and how many steps the phase has.
-    public var step: Int
-    public var stepCount: Int
+    /// Its stage is the pass it belongs to.
+    public var place: Place<RenderPhase>
     public var tasks: [RenderTask]
     /// What a worker must hold before it runs any of them.
     public var context: JobContext
+
+    public var phase: RenderPhase { place.phase }
 }
 
 /// What the tasks of a job share: the model, and from the first denoising step on the embedded prompts. It goes to each worker

@@ -6,8 +6,6 @@ import Samplers
 struct SourcePlan: Sendable, Equatable {
     var mode: ImageMode
     var strength: Double
-    /// The call of the network with which the run begins.
-    var firstCall: Int
 
     /// Which pictures go through the encoder, in this order: the picture itself, the picture with grey where it is made anew.
     var encodes: [ImageMode.Draw] {

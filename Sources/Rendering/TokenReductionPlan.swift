@@ -16,39 +16,26 @@ public struct TokenReductionPlan: Sendable, Equatable {
     let start: Double
     let end: Double
     let stages: TokenReductionRequest.Stages
+    /// The calls of each pass that take part, among those that it makes.
+    let activeCalls: [Range<Int>]
 
     /// Blocks of fewer tokens are left alone while HiDiffusion makes feature maps smaller: there would be too few keys. Our
     /// rule; the references have none.
     static let leastTokensInHiDiffusion = 1024
 
-    /// What the U-Net does at one call.
+    /// Says for each call that takes part what it does with tokens.
     ///
-    /// - Parameters:
-    ///   - progress: the call, from 0, among those that its pass makes, and whether that is a later pass than the first.
-    ///   - key: the picture's seed and the call's number, for the destinations that are hashed.
-    ///   - corner: where the network's input lies on the canvas, in latent points.
-    ///   - isShrunk: whether HiDiffusion makes feature maps smaller at this call.
-    func tokens(
-        _ progress: (step: Int, of: Int, isLater: Bool), key: (seed: UInt64, step: Int), corner: (row: Int, column: Int),
-        isShrunk: Bool
-    ) -> TokenPlan {
-        let active = activeCalls(of: progress.of, isLater: progress.isLater)
-        guard active.contains(progress.step) else { return .none }
-        let share = active.count > 1 ? Double(progress.step - active.lowerBound) / Double(active.count - 1) : 0
-        return TokenPlan(
-            reductions: reductions.mapValues { scheduled($0, share: share, isLater: progress.isLater) },
-            minimumTokens: isShrunk ? Self.leastTokensInHiDiffusion : 0, seed: key.seed, step: key.step,
-            originRow: corner.row, originColumn: corner.column)
-    }
-
-    /// The calls that take part of the `count` of a pass.
-    func activeCalls(of count: Int, isLater: Bool) -> Range<Int> {
-        stages == .later && !isLater ? 0..<0 : Self.share(start, end, of: count)
-    }
-
-    /// Counted from the first call that is made: shares are multiplied as doubles and cut off.
-    static func share(_ start: Double, _ end: Double, of count: Int) -> Range<Int> {
-        Int(Double(count) * start)..<Int(Double(count) * end)
+    /// - Parameter seed: the picture's, for the destinations that are hashed.
+    func apply(to passes: inout [RenderPass], seed: UInt64) {
+        for (pass, active) in activeCalls.enumerated() {
+            for position in active {
+                let share = active.count > 1 ? Double(position - active.lowerBound) / Double(active.count - 1) : 0
+                let call = passes[pass].schedule[position]
+                passes[pass].schedule[position].tokens = TokenPlan(
+                    reductions: reductions.mapValues { scheduled($0, share: share, isLater: pass > 0) },
+                    minimumTokens: call.stage == .plain ? 0 : Self.leastTokensInHiDiffusion, seed: seed, step: call.draw)
+            }
+        }
     }
 
     private func scheduled(_ reduction: TokenReduction, share: Double, isLater: Bool) -> TokenReduction {
@@ -83,10 +70,8 @@ extension TokenReductionPlan {
     }
 
     /// For people.
-    ///
-    /// - Parameter calls: how many calls of the network each pass makes.
-    func summaryLines(calls: [Int]) -> [String] {
-        let range = rangeOfCalls(calls)
+    func summaryLines(_ passes: [RenderPass]) -> [String] {
+        let range = rangeOfCalls(passes)
         var lines: [String] = []
         if let method = merged.first?.method {
             var ratio = Self.short(method.ratio)
@@ -106,13 +91,13 @@ extension TokenReductionPlan {
     }
 
     /// Nothing where all calls take part.
-    private func rangeOfCalls(_ calls: [Int]) -> String {
+    private func rangeOfCalls(_ passes: [RenderPass]) -> String {
         var range = stages == .later ? ", in later stages" : ""
         guard start > 0 || end < 1 else { return range }
-        if calls.count == 1 {
-            let active = activeCalls(of: calls[0], isLater: false)
-            guard active.count < calls[0] else { return range }
-            range += ", calls \(active.lowerBound + 1) to \(active.upperBound) of \(calls[0])"
+        if passes.count == 1 {
+            let (active, count) = (activeCalls[0], passes[0].schedule.count)
+            guard active.count < count else { return range }
+            range += ", calls \(active.lowerBound + 1) to \(active.upperBound) of \(count)"
         } else {
             range += ", from \(Self.short(start)) to \(Self.short(end)) of a stage's calls"
         }
@@ -120,7 +105,7 @@ extension TokenReductionPlan {
     }
 
     /// For programs: what each level does, and on how many blocks. `calls` has the first and the end for each pass.
-    func json(calls: [Int]) -> JSONValue {
+    var json: JSONValue {
         let levels = sorted.map { level, reduction in
             var object = JSONObject()
             object["level"] = .integer(Int64(level))
@@ -134,10 +119,7 @@ extension TokenReductionPlan {
         object["blocks"] = .integer(Int64(blocks.values.reduce(0, +)))
         object["later_ratio"] = laterRatio.map { .number($0) }
         object["calls"] = .array(
-            calls.enumerated().map { index, count in
-                let active = activeCalls(of: count, isLater: index > 0)
-                return [.integer(Int64(active.lowerBound)), .integer(Int64(active.upperBound))]
-            })
+            activeCalls.map { [.integer(Int64($0.lowerBound)), .integer(Int64($0.upperBound))] })
         return .object(object)
     }
 

@@ -2,31 +2,23 @@ import Acceleration
 import DiffusionModels
 
 extension TokenReductionPlan {
-    /// What the network is given in some calls of a run.
-    struct Input {
-        let phase: PhaseInput
-        /// RAU-Net's stage at each of the phase's calls.
-        let stages: [HiDiffusionStage]
-        /// Whether HiDiffusion cuts self-attention into windows.
-        let hasWindows: Bool
-    }
-
     /// - Parameters:
     ///   - request: a valid one.
-    ///   - passCount: how many passes the run has.
-    ///   - inputs: the network's inputs in all of them. Levels whose grids are too small at all calls are left out.
+    ///   - passes: levels whose grids are too small at all of their calls are left out.
     /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
     /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
     init?(
-        _ request: TokenReductionRequest, model: ModelDescription, passCount: Int, inputs: [Input]
+        _ request: TokenReductionRequest, model: ModelDescription, passes: [RenderPass]
     ) throws(RenderError) {
-        guard passCount > 1 || request == request.ofOneStage else {
+        guard passes.count > 1 || request == request.ofOneStage else {
             throw RenderError(
                 .invalidRequest,
                 "Token reduction is told of later stages, but this picture is made in one: leave --token-stages and "
                     + "--tome-hires-ratio out, or choose a method with stages.")
         }
-        let resolution = TokenReductionResolution(model: model, request: request, inputs: inputs)
+        activeCalls = passes.map { request.activeCalls(of: $0) }
+        let resolution = TokenReductionResolution(
+            model: model, calls: zip(passes, activeCalls).flatMap { $0.schedule[$1] })
         try resolution.checkSituations(request)
         let merging = try request.merging.map { request throws(RenderError) in
             request.isOff ? .nothing : try resolution.merging(request)
@@ -48,6 +40,14 @@ extension TokenReductionPlan {
         finalRatio = merged.isEmpty ? nil : request.merging?.finalRatio
         laterRatio = merged.isEmpty ? nil : request.merging?.laterRatio
         (start, end, stages) = (request.start, request.end, request.stages)
+    }
+}
+
+extension TokenReductionRequest {
+    /// The calls of a pass that take part, counted from the first that is made: shares are multiplied as doubles and cut off.
+    fileprivate func activeCalls(of pass: RenderPass) -> Range<Int> {
+        let count = Double(pass.schedule.count)
+        return stages == .later && pass.index == 0 ? 0..<0 : Int(count * start)..<Int(count * end)
     }
 }
 
@@ -80,16 +80,14 @@ private struct TokenReductionResolution {
     let model: ModelDescription
     let situations: [Situation]
 
-    init(model: ModelDescription, request: TokenReductionRequest, inputs: [TokenReductionPlan.Input]) {
+    /// - Parameter calls: those that take part.
+    init(model: ModelDescription, calls: [PlannedCall]) {
         var situations: [Situation] = []
-        for input in inputs where request.stages == .all || input.phase.pass > 0 {
-            let active = TokenReductionPlan.share(request.start, request.end, of: input.phase.callsOfPass)
-            for (call, stage) in zip(input.phase.calls, input.stages) where active.contains(call) {
-                let situation = Situation(
-                    height: input.phase.height, width: input.phase.width, hasWindows: input.hasWindows, stage: stage,
-                    isLater: input.phase.pass > 0)
-                if !situations.contains(situation) { situations.append(situation) }
-            }
+        for call in calls {
+            let situation = Situation(
+                height: call.height, width: call.width, hasWindows: call.windowBlocks != nil, stage: call.stage,
+                isLater: call.isLater)
+            if situations.last != situation, !situations.contains(situation) { situations.append(situation) }
         }
         (self.model, self.situations) = (model, situations)
     }

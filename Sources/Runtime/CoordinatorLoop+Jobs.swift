@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+internal import Places
 internal import StrictJSON
 
 /// Jobs: from submission to the picture.
@@ -96,7 +97,8 @@ extension CoordinatorLoop {
 
     private func open(_ barrier: EngineBarrier, _ serial: Int, of id: JobID, _ cpu: Int64) {
         guard var job = jobs[id] else { return }
-        let isNewPhase = job.barrier.map { ($0.stage, $0.phase) != (barrier.stage, barrier.phase) } ?? true
+        let isNewPhase =
+            job.barrier.map { ($0.place.stage, $0.place.phase) != (barrier.place.stage, barrier.place.phase) } ?? true
         let old = job.context
         let context = contexts.retain(barrier.contextHash, barrier.context)
         job.timings.merge += .nanoseconds(cpu)
@@ -140,7 +142,7 @@ extension CoordinatorLoop {
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid
-            address.step = UInt32(clamping: barrier.step)
+            address.step = UInt32(clamping: barrier.place.step)
             address.taskIndex = UInt32(clamping: key.index)
             address.attempt = UInt16(clamping: attempt)
             address.phase = barrier.phaseNumber
@@ -230,9 +232,8 @@ extension CoordinatorLoop {
 
     func describe(_ failure: JobFailure, of id: JobID) -> RuntimeError {
         func place(_ key: TaskKey) -> String {
-            guard let barrier = jobs[id]?.barrier else { return "a task" }
-            let stage = barrier.stageCount > 1 ? "stage \(barrier.stage + 1) of \(barrier.stageCount), " : ""
-            return "\(stage)task \(key.index) of the \(barrier.phase) phase, step \(barrier.step)"
+            guard let place = jobs[id]?.barrier?.place else { return "a task" }
+            return "\(place.stageTitle)task \(key.index) of the \(place.phase) phase, step \(place.step)"
         }
         switch failure {
         case .poisoned(let key, let text):
@@ -261,10 +262,8 @@ extension CoordinatorLoop {
         publish(
             .progress(
                 JobProgress(
-                    stage: barrier.stage, stageCount: barrier.stageCount, phase: barrier.phase, step: barrier.step,
-                    stepCount: barrier.stepCount, tasksDone: job.tasksDone, tasksTotal: plan.taskCount,
-                    workers: machine.workerCount, elapsed: elapsed.duration,
-                    estimatedRemaining: remaining)), of: id)
+                    place: barrier.place, tasksDone: job.tasksDone, tasksTotal: plan.taskCount,
+                    workers: machine.workerCount, elapsed: elapsed.duration, estimatedRemaining: remaining)), of: id)
     }
 
     func publish(_ event: JobEvent, of id: JobID) {
@@ -331,9 +330,7 @@ extension FixedWidthInteger where Self: SignedInteger {
 extension JobNote.Progress {
     init(_ progress: JobProgress) {
         self.init(
-            phase: progress.phase, step: progress.step, stepCount: progress.stepCount, tasksDone: progress.tasksDone,
-            tasksTotal: progress.tasksTotal, workers: progress.workers)
-        (stage, stageCount) = (progress.stage, progress.stageCount)
+            progress.place, tasksDone: progress.tasksDone, tasksTotal: progress.tasksTotal, workers: progress.workers)
         elapsedSeconds = progress.elapsed / .seconds(1)
         remainingSeconds = progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) }
     }

@@ -1,4 +1,5 @@
 package import Messages
+package import Places
 package import StrictJSON
 
 // What the cluster carries, without knowing it: the seam between moving bytes and making pictures. Rendering stands behind it
@@ -29,30 +30,19 @@ package struct EngineTask: Sendable {
 
 /// The tasks of one barrier and what they share.
 package struct EngineBarrier: Sendable {
-    package var phase: String
+    package var place: Place<String>
     /// For the header, where people read dumps.
     package var phaseNumber: UInt8
-    /// Which of the picture's stages it belongs to, zero-based, and how many there are.
-    package var stage: Int
-    package var stageCount: Int
-    package var step: Int
-    /// Steps of the phase.
-    package var stepCount: Int
     package var tasks: [EngineTask]
     /// The content hash of `context`, 64 hexadecimal digits.
     package var contextHash: String
     package var context: EncodedPart
 
     package init(
-        phase: String, phaseNumber: UInt8, stage: Int = 0, stageCount: Int = 1, step: Int, stepCount: Int,
-        tasks: [EngineTask], contextHash: String, context: EncodedPart
+        _ place: Place<String>, phaseNumber: UInt8, tasks: [EngineTask], contextHash: String, context: EncodedPart
     ) {
-        self.phase = phase
+        self.place = place
         self.phaseNumber = phaseNumber
-        self.stage = stage
-        self.stageCount = stageCount
-        self.step = step
-        self.stepCount = stepCount
         self.tasks = tasks
         self.contextHash = contextHash
         self.context = context

@@ -1,3 +1,4 @@
+public import Places
 internal import StrictJSON
 
 /// What is going to be done, for people.
@@ -15,14 +16,8 @@ public struct JobPlan: Sendable, Equatable {
 
 /// How far a job is.
 public struct JobProgress: Sendable, Equatable {
-    /// The stage, from 0, and how many the picture has: 1 where it is made in one go.
-    public var stage: Int
-    public var stageCount: Int
-    /// The name of the phase: encode, denoise, structure, detail, decode.
-    public var phase: String
-    /// The step within the phase, from 0, and how many there are.
-    public var step: Int
-    public var stepCount: Int
+    /// Phases are encode, picture, denoise, structure, detail and decode.
+    public var place: Place<String>
     /// Of the whole job.
     public var tasksDone: Int
     public var tasksTotal: Int

@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+internal import Places
 
 /// Who asked for a job.
 enum JobOwner {
@@ -39,7 +40,7 @@ struct JobState {
 
     /// Takes in what a result took that entered the barrier.
     mutating func count(_ result: ResultInHand) {
-        guard let phase = barrier?.phase else { return }
+        guard let phase = barrier?.place.phase else { return }
         workerWire = workerWire.addingSaturating(result.wireMicroseconds * 1000)
         counts.add(operations: result.effort.operations, to: phase)
         counts.workerPeakBytes = max(counts.workerPeakBytes, result.effort.peakBytes)

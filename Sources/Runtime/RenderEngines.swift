@@ -1,5 +1,6 @@
 internal import ContentHash
 internal import Messages
+internal import Places
 internal import Rendering
 internal import StrictJSON
 internal import TensorCore
@@ -137,8 +138,7 @@ struct RenderEngine: JobEngine {
             tasks.append(EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost))
         }
         return EngineBarrier(
-            phase: barrier.phase.rawValue, phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
-            stage: barrier.stage, stageCount: barrier.stageCount, step: barrier.step, stepCount: barrier.stepCount,
+            barrier.place.renamed(\.rawValue), phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
             tasks: tasks, contextHash: barrier.context.hash.hex,
             context: EncodedPart(metadata: context.metadata, payload: context.payload))
     }

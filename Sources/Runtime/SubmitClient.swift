@@ -221,9 +221,7 @@ private final class ClientConversation {
 extension JobProgress {
     init(_ note: JobNote.Progress) {
         self.init(
-            stage: note.stage, stageCount: note.stageCount, phase: note.phase, step: note.step, stepCount: note.stepCount,
-            tasksDone: note.tasksDone, tasksTotal: note.tasksTotal, workers: note.workers,
-            elapsed: .seconds(note.elapsedSeconds),
-            estimatedRemaining: note.remainingSeconds.map { .seconds($0) })
+            place: note.place, tasksDone: note.tasksDone, tasksTotal: note.tasksTotal, workers: note.workers,
+            elapsed: .seconds(note.elapsedSeconds), estimatedRemaining: note.remainingSeconds.map { .seconds($0) })
     }
 }

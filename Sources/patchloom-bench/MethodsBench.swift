@@ -83,7 +83,7 @@ struct MethodsBench: ParsableCommand {
             }
             let machine = try RenderMachine(
                 request: recipe.applied(to: asked, model: model), model: model)
-            return Planned(name: recipe.name, calls: try UNetCalls.all(of: machine))
+            return Planned(name: recipe.name, calls: UNetCalls.all(of: machine))
         }
     }
 

@@ -1,4 +1,5 @@
 import Messages
+import Places
 import StrictJSON
 
 /// One message of every type, with every field set.
@@ -17,11 +18,12 @@ enum SampleMessages {
     }
 
     static var all: [Message] {
-        var progress = JobNote.Progress(phase: "detail", step: 3, stepCount: 25, tasksDone: 40, tasksTotal: 900, workers: 2)
+        var progress = JobNote.Progress(
+            Place(phase: "detail", step: 3, stepCount: 25), tasksDone: 40, tasksTotal: 900, workers: 2)
         progress.elapsedSeconds = 1.5
         progress.remainingSeconds = 2.25
         var staged = progress
-        (staged.stage, staged.stageCount) = (1, 3)
+        (staged.place.stage, staged.place.stageCount) = (1, 3)
         return [
             hello,
             .hello(Hello(build: "patchloom 0.1", instance: UniqueID(high: 3, low: 4), host: "a", name: "client")),

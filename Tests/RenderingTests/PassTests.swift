@@ -342,7 +342,7 @@ import Weights
             $0.tokenReduction?.merging?.destinations = .random
         }
         let machine = try machine(request)
-        #expect(machine.resolved.passes.map(\.drawOffset) == [0, 4, 8])
+        #expect(machine.plan.passes.flatMap(\.schedule).map(\.draw) == Array(0..<12))
         let (barriers, _) = try FormulaNetwork.render(machine)
         let tasks = barriers.dropFirst().dropLast().map { $0.tasks[0] }
         #expect(tasks.map(\.step) == Array(0..<12))

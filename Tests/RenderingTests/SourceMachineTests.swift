@@ -1,5 +1,6 @@
 import ImageConditioning
 import PatchGeometry
+import Places
 import RandomStreams
 import Rendering
 import Samplers
@@ -108,8 +109,8 @@ struct SourceMachineTests {
         #expect(barriers.count { $0.phase == .detail } == detail)
         #expect(machine.plan.totalTasks == barriers.reduce(0) { $0 + $1.tasks.count })
         for barrier in barriers where barrier.phase == .structure || barrier.phase == .detail {
-            #expect((0..<barrier.stepCount).contains(barrier.step))
-            #expect(barrier.stepCount == (barrier.phase == .structure ? structure : detail))
+            #expect((0..<barrier.place.stepCount).contains(barrier.place.step))
+            #expect(barrier.place.stepCount == (barrier.phase == .structure ? structure : detail))
         }
     }
 

@@ -1,5 +1,6 @@
 import ImageConditioning
 import PatchGeometry
+import Places
 import RandomStreams
 import Resampling
 import Samplers
@@ -28,10 +29,10 @@ import Testing
 
         let (barriers, _) = try FormulaNetwork.render(machine)
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
-        var hand = try CanvasLoop(sampler: machine.resolved.passes[0].sampler, seed: 4, structureCalls: 4 * callsPerStep)
+        var hand = try CanvasLoop(sampler: machine.resolved.samplers[0], seed: 4, structureCalls: 4 * callsPerStep)
         #expect(try hand.stages() == final.values)
         // Were the first stage's draws repeated, it would show.
-        hand = try CanvasLoop(sampler: machine.resolved.passes[0].sampler, seed: 4, structureCalls: 4 * callsPerStep)
+        hand = try CanvasLoop(sampler: machine.resolved.samplers[0], seed: 4, structureCalls: 4 * callsPerStep)
         hand.repeatsDraws = true
         #expect(try hand.stages() != final.values)
     }
@@ -44,7 +45,7 @@ import Testing
             ($0.stages, $0.refinement.upscaler, $0.refinement.strength) = ([1], .latentNearest, 0.5)
         }
         let machine = try RenderMachine(request: request, model: try ModelVariant.embedded.get())
-        let sampler = machine.resolved.passes[0].sampler
+        let sampler = machine.resolved.samplers[0]
         let (barriers, _) = try FormulaNetwork.render(machine)
         // Of the second stage's three calls, the first; what the machine shows the network next is its result.
         let shown = try barriers.filter { $0.phase == .denoise }.suffix(3).map { try FormulaNetwork.latent($0.tasks[0]).values }
@@ -79,8 +80,8 @@ import Testing
         }
         let (barriers, _) = try FormulaNetwork.render(
             try RenderMachine(request: request, model: try ModelVariant.embedded.get()))
-        #expect(barriers.map(\.stage) == barriers.map(\.stage).sorted() && Set(barriers.map(\.stageCount)) == [3])
-        #expect(Set(barriers.map(\.stage)) == [0, 1, 2])
+        let stages = barriers.map(\.place.stage)
+        #expect(stages == stages.sorted() && Set(barriers.map(\.place.stageCount)) == [3] && Set(stages) == [0, 1, 2])
     }
 }
 

@@ -1,5 +1,7 @@
 import Acceleration
 import ContentHash
+import PatchGeometry
+import Places
 import StrictJSON
 import TensorCore
 import TestSupport
@@ -242,14 +244,20 @@ import Weights
         _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64, hasWindows: Bool = false
     ) throws -> TokenReductionPlan? {
         try request.validated()
-        let phase = PhaseInput(
-            pass: 0, height: side, width: side, usesHiDiffusion: hasWindows, calls: 0..<10, callsOfPass: 10)
-        return try TokenReductionPlan(
-            request, model: model, passCount: 1,
-            inputs: [
-                TokenReductionPlan.Input(
-                    phase: phase, stages: [HiDiffusionStage](repeating: .plain, count: 10), hasWindows: hasWindows)
-            ])
+        return try TokenReductionPlan(request, model: model, passes: [pass(side: side, hasWindows: hasWindows)])
+    }
+
+    /// Ten calls of the whole latent.
+    private static func pass(side: Int, hasWindows: Bool = false) -> RenderPass {
+        let calls = (0..<10).map { call in
+            PlannedCall(
+                place: Place(phase: .denoise, step: call, stepCount: 10), call: call, beginsStep: true, position: call,
+                count: 10, number: call, draw: call, height: side, width: side, inputs: 1, guidanceScale: 1,
+                usesHiDiffusion: hasWindows, windowBlocks: hasWindows ? 5 : nil, stage: .plain, sizes: nil)
+        }
+        return RenderPass(
+            latentWidth: side, latentHeight: side, start: .noise, cut: nil, detailGuidanceScale: 1, blending: .uniform,
+            schedule: calls)
     }
 
     /// Levels whose own grid has no cell are not counted; without any other, nothing is left to do.
@@ -260,7 +268,7 @@ import Weights
             let plan = try #require(try Self.resolve(wanted, model, side: side))
             #expect(plan.reductions.keys.sorted() == levels, "\(side)")
         }
-        let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines(calls: [10])
+        let line = try #require(try Self.resolve(wanted, model, side: 2)).summaryLines([Self.pass(side: 2)])
         #expect(line[0].contains("at level 1, 5 of 16 transformer blocks"), "\(line)")
         #expect(line.dropFirst().map { $0.contains("are left alone") } == [true, true, true], "\(line)")
         let deep = tokens(0.5) { $0.merging?.levels = [8] }

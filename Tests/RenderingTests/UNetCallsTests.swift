@@ -18,19 +18,19 @@ import Weights
     }
 
     @Test func aPlainRenderHasOneKind() throws {
-        let calls = try UNetCalls.all(of: machine { _ in })
+        let calls = UNetCalls.all(of: try machine { _ in })
         #expect(calls.count == 1)
         #expect(calls.first?.plan == .plain)
         #expect(calls.first?.evaluations == 20)
         #expect(calls.first.map { [$0.channels, $0.height, $0.width] } == [4, 64, 64])
-        #expect(try UNetCalls.all(of: machine { $0.guidanceScale = 1 }).map(\.evaluations) == [10])
+        #expect(UNetCalls.all(of: try machine { $0.guidanceScale = 1 }).map(\.evaluations) == [10])
     }
 
     /// Patches and views are of one size here, and the shifts of windows make no kind of their own.
     @Test func kindsDifferInSizeAndInWhatIsOn() throws {
-        let cut = try UNetCalls.all(of: machine { ($0.method, $0.stages) = (.cut, []) })
+        let cut = UNetCalls.all(of: try machine { ($0.method, $0.stages) = (.cut, []) })
         #expect(cut.map { [$0.height, $0.width] } == [[16, 16]])
-        let hiDiffusion = try UNetCalls.all(of: machine { $0.hiDiffusion = .on })
+        let hiDiffusion = UNetCalls.all(of: try machine { $0.hiDiffusion = .on })
         // At four times the native size pooling is on for the first 0.3 of the steps, the dilated convolution for 0.7.
         #expect(hiDiffusion.map(\.plan.rad) == [true, true, false])
         #expect(hiDiffusion.map(\.plan.pool) == [true, false, false])
@@ -41,7 +41,7 @@ import Weights
     @Test(arguments: [RenderMethod.direct, .cut, .hires, .multidiffusion, .auto])
     func theSumIsThatOfThePlan(_ method: RenderMethod) throws {
         let machine = try machine(side: 384) { $0.method = method }
-        let calls = try UNetCalls.all(of: machine)
+        let calls = UNetCalls.all(of: machine)
         #expect(calls.reduce(0) { $0 + $1.evaluations } == machine.plan.evaluations)
     }
 
@@ -55,7 +55,7 @@ import Weights
         #expect(model.nativeSize == native)
         #expect(model.family == family)
         let machine = try machine(source, side: 2 * native) { ($0.method, $0.steps) = (.cut, 4) }
-        let calls = try UNetCalls.all(of: machine)
+        let calls = UNetCalls.all(of: machine)
         #expect(calls.reduce(0) { $0 + $1.evaluations } == machine.plan.evaluations)
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import ImageFiles
 import Messages
+import Places
 import Runtime
 import StrictJSON
 import Synchronization
@@ -63,9 +64,9 @@ struct FakeJob: JobEngine {
         }
         let hash = String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32)
         return EngineBarrier(
-            phase: serial % 2 == 0 ? "structure" : "detail", phaseNumber: UInt8(serial % 2), step: serial,
-            stepCount: barriers.count,
-            tasks: tasks, contextHash: hash, context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]))
+            Place(phase: serial % 2 == 0 ? "structure" : "detail", step: serial, stepCount: barriers.count),
+            phaseNumber: UInt8(serial % 2), tasks: tasks, contextHash: hash,
+            context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]))
     }
 
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {

@@ -1,0 +1,24 @@
+/// Where a job stands: at a step of a phase of a stage, each counted from 0.
+///
+/// `Phase` is a phase's name in messages, and its kind where all kinds are known.
+public struct Place<Phase: Hashable & Sendable>: Hashable, Sendable {
+    /// The stage, and how many the picture has: 1 where it is made in one go.
+    public var stage: Int
+    public var stageCount: Int
+    public var phase: Phase
+    /// The step within the phase of its stage, and how many there are.
+    public var step: Int
+    public var stepCount: Int
+
+    public init(stage: Int = 0, stageCount: Int = 1, phase: Phase, step: Int = 0, stepCount: Int = 1) {
+        (self.stage, self.stageCount, self.phase, self.step, self.stepCount) = (stage, stageCount, phase, step, stepCount)
+    }
+
+    /// The same place with another word for its phase.
+    public func renamed<Name>(_ name: (Phase) -> Name) -> Place<Name> {
+        Place<Name>(stage: stage, stageCount: stageCount, phase: name(phase), step: step, stepCount: stepCount)
+    }
+
+    /// `stage 2 of 3, ` for people; nothing for a picture that is made in one go.
+    public var stageTitle: String { stageCount > 1 ? "stage \(stage + 1) of \(stageCount), " : "" }
+}

@@ -1,0 +1,169 @@
+import Acceleration
+import PatchGeometry
+import Places
+import Samplers
+import Testing
+
+@testable import Rendering
+
+/// One call of the network as the plan has it, or as its tasks show it.
+struct CallSeen: Equatable {
+    var place: Place<RenderPhase>
+    /// Over the whole render.
+    var number: Int
+    var timestep: Float
+    var inputs: Int
+    var height: Int
+    var width: Int
+    var guidance: Float
+    var rad: Bool
+    var pool: Bool
+    var windowBlocks: Int?
+    /// Without the origin of an input.
+    var tokens: TokenPlan
+    /// SDXL's original and target size, heights first.
+    var sizes: [Float]?
+}
+
+/// A canvas of a render, as whoever reads the README expects it. Sides in latents.
+struct ExpectedPass {
+    /// How a canvas is cut: sides of patches and views, and their distance.
+    struct Cut {
+        var patch: Int
+        var view: Int
+        var stride: Int
+        var jitter: Int?
+        /// Half of the calls are structure; else all are views.
+        var hasStructure = true
+    }
+
+    var height: Int
+    var width: Int
+    var cut: Cut?
+    /// Whether HiDiffusion is on before the views, and in them.
+    var hiDiffusion = (first: false, views: false)
+    /// In views, where it is another.
+    var viewGuidance: Float?
+    var steps = 6
+    /// Of the picture or pass that it begins with; nil begins with noise.
+    var strength: Double?
+    /// Whether it begins with the pixels of the pass before.
+    var isEnlargedAsPicture = false
+
+    static func whole(_ height: Int, _ width: Int, hiDiffusion: Bool = false, strength: Double? = nil) -> ExpectedPass {
+        ExpectedPass(height: height, width: width, hiDiffusion: (hiDiffusion, hiDiffusion), strength: strength)
+    }
+
+    /// Patches and views of 16, each half a side from the next.
+    static func cut(_ height: Int, _ width: Int, jitter: Int? = nil, strength: Double? = nil) -> ExpectedPass {
+        ExpectedPass(
+            height: height, width: width, cut: Cut(patch: 16, view: 16, stride: 8, jitter: jitter), strength: strength)
+    }
+
+    /// Views of 16 alone.
+    static func views(_ height: Int, _ width: Int, jitter: Int? = nil, strength: Double? = nil) -> ExpectedPass {
+        var pass = cut(height, width, jitter: jitter, strength: strength)
+        pass.cut?.hasStructure = false
+        return pass
+    }
+
+    func with(_ change: (inout ExpectedPass) -> Void) -> ExpectedPass {
+        var pass = self
+        change(&pass)
+        return pass
+    }
+}
+
+/// The calls of a render, worked out from the canvases that are expected and the sampler alone: nothing here asks the plan.
+struct ScheduleOracle {
+    let passes: [ExpectedPass]
+    let request: RenderRequest
+    let model: ModelDescription
+    /// What is done at each level in the call at a position of so many of a pass.
+    let tokens: (_ pass: Int, _ position: Int, _ count: Int) -> [Int: TokenReduction]
+
+    /// What belongs to one call.
+    struct Call {
+        var seen: CallSeen
+        /// The corners of its views.
+        var views: [PatchView]
+        var shifts: [UInt8]?
+    }
+
+    func sampler(_ pass: ExpectedPass) throws -> Sampler {
+        try Sampler(model.scheduler, method: request.samplingMethod, steps: pass.steps)
+    }
+
+    func calls() throws -> [Call] {
+        var (calls, drawn): ([Call], Int) = ([], 0)
+        for (index, pass) in passes.enumerated() {
+            let sampler = try sampler(pass)
+            let first = pass.strength.map { sampler.firstCall(strength: $0) } ?? 0
+            let boundary = Self.boundary(sampler, pass)
+            for call in first..<sampler.calls {
+                calls.append(
+                    try self.call(
+                        call, sampler, pass, index, first: first, boundary: max(first, boundary), number: calls.count,
+                        draw: drawn + call))
+            }
+            drawn += sampler.calls
+        }
+        return calls
+    }
+
+    /// Where the detail phase begins: at half of the calls, rounded up, and there where a step of the sampler does.
+    private static func boundary(_ sampler: Sampler, _ pass: ExpectedPass) -> Int {
+        guard let cut = pass.cut else { return sampler.calls }
+        guard cut.hasStructure else { return 0 }
+        return ((sampler.calls + 1) / 2..<sampler.calls).first(where: sampler.isStepStart(call:)) ?? sampler.calls
+    }
+
+    private func call(
+        _ call: Int, _ sampler: Sampler, _ pass: ExpectedPass, _ index: Int, first: Int, boundary: Int, number: Int, draw: Int
+    ) throws -> Call {
+        let (position, count) = (call - first, sampler.calls - first)
+        let isView = pass.cut != nil && call >= boundary
+        let (sides, views, inputs) = try inputs(pass, isView, draw)
+        let usesHiDiffusion = isView ? pass.hiDiffusion.views : pass.hiDiffusion.first
+        let family = try #require(usesHiDiffusion ? model.hiDiffusionFamily : .sd15)
+        let stage =
+            usesHiDiffusion
+            ? HiDiffusionStage(
+                family: family, height: sides.height, width: sides.width, steps: count, step: position,
+                settings: request.hiDiffusionSettings, native: model.sampleSize) : .plain
+        let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? family.windowBlockCount : nil
+        let reductions = tokens(index, position, count)
+        let canvas = [Float(8 * pass.height), Float(8 * pass.width)]
+        return Call(
+            seen: CallSeen(
+                place: Place(
+                    stage: index, stageCount: passes.count,
+                    phase: pass.cut == nil ? .denoise : isView ? .detail : .structure,
+                    step: isView ? call - boundary : position, stepCount: isView ? sampler.calls - boundary : boundary - first),
+                number: number, timestep: Float(sampler.timesteps[call]), inputs: inputs, height: sides.height,
+                width: sides.width, guidance: isView ? pass.viewGuidance ?? 6 : 6, rad: stage.rad, pool: stage.pool,
+                windowBlocks: blocks,
+                tokens: reductions.isEmpty
+                    ? .none
+                    : TokenPlan(
+                        reductions: reductions, minimumTokens: stage == .plain ? 0 : 1024, seed: request.seed, step: draw),
+                sizes: model.pooledWidth == nil ? nil : canvas + canvas),
+            views: views, shifts: blocks.map { WindowShifts.ids(seed: request.seed, step: draw, blocks: $0) })
+    }
+
+    private func inputs(
+        _ pass: ExpectedPass, _ isView: Bool, _ draw: Int
+    ) throws -> (sides: (height: Int, width: Int), views: [PatchView], count: Int) {
+        guard let cut = pass.cut else { return ((pass.height, pass.width), [], 1) }
+        guard isView else {
+            let grid = try PatchGrid(height: pass.height, width: pass.width, patch: cut.patch)
+            return ((grid.patchHeight, grid.patchWidth), [], grid.count)
+        }
+        let views = try ViewGrid(
+            height: pass.height, width: pass.width, window: cut.view, stride: cut.stride, jitter: cut.jitter)
+        return (
+            (min(cut.view, pass.height), min(cut.view, pass.width)), views.jitteredViews(seed: request.seed, step: draw),
+            views.count
+        )
+    }
+}
