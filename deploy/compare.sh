@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds Patchloom and compares its methods with the embedded model: tables and contact sheets at twice and four times its size.
+# Builds Patchloom and compares its methods by the embedded model: tables and contact sheets at twice and four times its size.
 # Usage: deploy/compare.sh [--quick] [--folder DIR] [--methods LIST] [--scales LIST] [--steps N] [--workers N] [--keep]
 #        deploy/compare.sh --shapes [--folder DIR]
-# Writes DIR/compare-2x.png, .csv and .md, and the same for 4x; DIR is ./comparison unless given. All 24 things that the model can
-# draw are asked for, each on a background; --quick takes 4 of them. Unless said otherwise in 12 steps by one worker process,
-# which has all cores, as in deploy/METHODS.md. --keep keeps every picture, in DIR/pictures.
-# --shapes does something else: it times one U-Net call of each kind that the methods make with SD 1.5 at 512, 1024 and 2048 px
-# and with SDXL at 2048 px (random weights, 12 GB of memory, half an hour), and writes what whole pictures would take to
+# Writes DIR/compare-2x.png, .csv and .md, and the same for 4x; DIR is ./comparison by default. The pictures are all 24 things
+# that the model can draw, each on a background; with --quick 4 of them. The defaults are 12 steps and one worker process with
+# all cores, as in deploy/METHODS.md. --keep keeps every picture in DIR/pictures.
+# --shapes does something else: it times one U-Net call of each kind that the methods make, with SD 1.5 at 512, 1024 and
+# 2048 px and SDXL at 2048 px (random weights, 12 GB of memory, half an hour). It writes the times of whole pictures to
 # DIR/shapes.txt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -62,7 +62,7 @@ mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || fail "'$folder' is no fold
 require_build_folder
 prepare_machine
 
-# One line of the published comparison: architecture, size, methods, and what else the bench takes.
+# One line of the published comparison: architecture, size, methods, and further options of the bench.
 bench() {
     "$bench_program" methods --family "$1" --size "$2" --steps 50 --methods "$3" "${@:4}" </dev/null | tee -a "$folder/shapes.txt"
 }
@@ -81,7 +81,7 @@ if [ "$shapes" = yes ]; then
 fi
 
 step "building (the first time takes some minutes)"
-# The command is a program of its own, and its workers are patchloom.
+# The command is its own program; its workers are patchloom.
 for product in patchloom patchloom-compare; do
     swift build --package-path "$root" -c release --product "$product" </dev/null
 done

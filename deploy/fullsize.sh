@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Checks full-size models: random weights in the published configurations, one U-Net call against diffusers, one rendered step.
 # Usage: deploy/fullsize.sh [--storage f16|f32] [--folder DIR] [--python PYTHON] [--exact] [--no-render] [sd15|sd21|sdxl ...]
-# Needs 18 GB of memory for sdxl, 16 with --no-render, and 20 GB of disk. The most memory of a process counts the weight files
-# that it has mapped, which the system takes back when it must. Everything goes into a temporary folder that is removed at the
-# end, or into DIR, which keeps all but the weights. PYTHON must have torch, diffusers and transformers; without it they are
-# installed into the folder. --exact computes the reference in f64 too and allows an eightfold of its own rounding where that is
-# above 5e-5.
+# Needs 18 GB of memory for sdxl, 16 with --no-render, and 20 GB of disk. The peak memory of a process includes the weight files
+# that it has mapped; the system can take these back. Everything goes into a temporary folder that is removed at the end, or
+# into DIR, which keeps all but the weights. PYTHON must have torch, diffusers and transformers. Without PYTHON they are
+# installed into the folder. --exact also computes the reference in f64, and allows eight times the reference's own rounding
+# where that is above 5e-5.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# What the reference results of the tests were made with.
+# The releases that made the reference results of the tests.
 reference_packages=(torch==2.13.0 diffusers==0.42.1 transformers==5.23.0 accelerate safetensors numpy)
-# Free memory for making the weights and one U-Net call, and for a rendered step: networks in f32 and the mapped files in f16.
+# Free memory for the weights and one U-Net call, and for a rendered step: networks in f32 and the mapped files in f16.
 declare -A memory_gb=([sd15]=8 [sd21]=8 [sdxl]=16) render_gb=([sd15]=10 [sd21]=11 [sdxl]=18) native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
 
 storage=f16 folder="" python="" renders=yes exact=() families=()
@@ -67,8 +67,7 @@ for product in goldencheck patchloom; do
 done
 programs=$(swift build --package-path "$root" -c release --show-bin-path </dev/null)
 
-# Runs a command; prints, to standard output after the command's own, how long it took and the most memory that one of its
-# processes held.
+# Runs a command. After the command's own output it prints the duration, and the peak memory of the largest of its processes.
 measured() {
     local title=$1 result=0
     shift

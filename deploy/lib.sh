@@ -1,8 +1,8 @@
-# Shared by the scripts of this folder: what a machine needs before Patchloom can be built. Source it, do not run it.
+# Functions that the scripts of this folder share: they prepare a machine for the build. Source this file, do not run it.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# The libraries that Patchloom links, and what the Swift toolchain itself needs of the system. A * stands for any version.
+# The libraries that Patchloom links, and the packages that the Swift toolchain needs. A * stands for any version.
 library_packages=(libzmq3-dev libopenblas-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libdnnl-dev libssl-dev
     libfreetype-dev libfontconfig-dev pkg-config)
 toolchain_packages=(git ca-certificates binutils libc6-dev 'libgcc-*-dev' 'libstdc++-*-dev' zlib1g-dev libcurl4 libxml2
@@ -23,7 +23,7 @@ package_installed() {
     dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
-# The packages that are not installed yet, one a line; `libgcc-*-dev` becomes the version of Debian 12.
+# The packages that are not installed yet, one a line. `libgcc-*-dev` becomes the version of Debian 12.
 missing_packages() {
     local package
     for package in "${library_packages[@]}" "${toolchain_packages[@]}"; do
@@ -35,7 +35,7 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Installs what is missing. Calls apt only when something is, so that a machine that has all needs no network and no rights.
+# Installs the missing packages. It calls apt only if one is missing, so a complete machine needs no network and no rights.
 require_packages() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         if pkg-config --exists libzmq openblas libpng16 libjpeg libwebpdemux libcrypto freetype2 fontconfig 2>/dev/null; then return; fi
@@ -54,14 +54,14 @@ require_packages() {
         || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN 2.x, x86-64 and arm64 in Debian), it must be built from source."
 }
 
-# Prints the version of the Swift on the path, such as 6.3.1; nothing when there is none or it does not start.
+# Prints the version of the Swift on the path, such as 6.3.1. Prints nothing if there is none or it does not start.
 swift_version() {
     swift --version 2>/dev/null </dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1 || true
 }
 
-# Fails in one line when there is no Swift or one that is too old.
+# Fails in one line if there is no Swift, or one that is too old.
 require_swift() {
-    # sudo cuts the path down; look where toolchains usually are, too.
+    # sudo shortens the path, so this also looks where toolchains usually are.
     PATH="$PATH:/opt/swift/usr/bin:/usr/local/swift/usr/bin:/usr/share/swift/usr/bin:${HOME:-/nonexistent}/.local/share/swiftly/bin"
     local found
     found=$(swift_version)
@@ -71,14 +71,14 @@ require_swift() {
     fi
 }
 
-# Swift is asked for first, so that nothing is installed on a machine that cannot build; and again after its libraries are there.
+# Checks Swift first, so that nothing is installed on a machine that cannot build, and again once its libraries are there.
 prepare_machine() {
     require_swift may-lack-libraries
     require_packages
     require_swift
 }
 
-# Fails in one line when the build cannot write where it must, before minutes are spent on it.
+# Fails in one line if the build cannot write where it must, before minutes are spent on it.
 require_build_folder() {
     local build="$root/.build"
     if [ -e "$build" ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds Patchloom and renders a first picture: 512x512, cut into patches by a coordinator, denoised by two worker processes.
-# Usage: deploy/quickstart.sh    writes patchloom-demo.png into the current folder. Needs no model: one is compiled in.
+# Builds Patchloom and renders a first picture of 512x512: a coordinator cuts it up, two worker processes denoise it.
+# Usage: deploy/quickstart.sh    writes patchloom-demo.png into the current folder. It needs no model: one is compiled in.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

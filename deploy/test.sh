@@ -27,14 +27,14 @@ swift format lint --strict --recursive Package.swift Sources Tests </dev/null
 for script in deploy/*.sh .ci/run; do bash -n "$script"; done
 printf 'clean\n'
 
-# The release tests see internals too, which a release build is not made for unless told so; in a folder of its own, or it and the
+# The release tests see internals too. A release build needs an option for this. It has its own folder; otherwise it and the
 # program that quickstart.sh builds would rebuild each other.
 options_of() {
     printf '%s\n' -c "$1" --explicit-target-dependency-import-check error
     if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing --scratch-path .build-release-tests; fi
 }
 
-# Tests that live by the clock (sockets, processes) run apart from those that take all the processors.
+# Tests that depend on the clock (sockets, processes) run apart from those that take all the processors.
 groups=("unit and parity" "runtime" "end to end")
 group_options() {
     case "$1" in

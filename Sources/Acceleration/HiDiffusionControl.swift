@@ -1,14 +1,14 @@
 /// HiDiffusion's rules for a ControlNet beside SDXL's U-Net (`hidiffusion.py` of 0.1.10): it runs on a latent near its native
-/// size and in the first steps only. Nothing here runs a ControlNet yet; these are the decisions.
+/// size, and only in the first steps. Nothing here runs a ControlNet yet; these are only the decisions.
 public enum HiDiffusionControl {
-    /// The longer side in latent points that a ControlNet was trained at.
+    /// The longer side, in latent points, that a ControlNet was trained at.
     static let nativeSide = 128.0
 
-    /// The size at which the ControlNet runs beside a U-Net whose input is `height × width` latent points: the longer side
-    /// 128, the other one in proportion, both cut off to multiples of eight. Its input is resized to that by nearest points,
-    /// and what it gives back to the sizes of the skips by cubics. Smaller inputs are enlarged.
+    /// The size at which the ControlNet runs beside a U-Net with an input of `height × width` latent points: the longer side
+    /// 128, the other one in proportion, both rounded down to multiples of eight. Its input is resized to this size by
+    /// nearest points. Its outputs are resized to the sizes of the skips by cubics. Smaller inputs are enlarged.
     ///
-    /// Both must be positive. A side that would come to nothing is eight long, where the reference fails.
+    /// Both must be positive. A side that would become zero is eight long; the reference fails there.
     public static func size(height: Int, width: Int) -> (height: Int, width: Int) {
         precondition(height > 0 && width > 0)
         let factor = max(Double(height) / nativeSide, Double(width) / nativeSide)
@@ -16,6 +16,6 @@ public enum HiDiffusionControl {
         return (side(height), side(width))
     }
 
-    /// Whether the ControlNet takes part in step `step`, from 0, of the `steps` that are made: in the first six tenths.
+    /// Whether the ControlNet takes part in step `step`, from 0, of `steps` steps that are made: in the first six tenths.
     public static func takesPart(step: Int, of steps: Int) -> Bool { Double(step) < 0.6 * Double(steps) }
 }

@@ -1,16 +1,16 @@
-/// Which halves of HiDiffusion are on, and how long RAU-Net acts where that shall not be as published.
+/// The halves of HiDiffusion that are on, and RAU-Net's thresholds if they differ from the published ones.
 public struct HiDiffusionSettings: Sendable, Equatable {
-    /// RAU-Net: deep features of the size the model was trained on, in the first steps.
+    /// RAU-Net: in the first steps, deep features have the size that the model was trained on.
     public var raunet = true
     /// MSW-MSA: self-attention of the largest feature maps in shifted windows.
     public var windows = true
-    /// The share of the steps of the family's main operator, 0 to 1: dilated down-sampling of Stable Diffusion, pooling of
+    /// The share of the steps, 0 to 1, of the family's main operator: dilated down-sampling for Stable Diffusion, pooling for
     /// SDXL. nil is the published one.
     public var t1: Double?
     /// The share of the steps of the other operator, 0 to 1. nil is the published one.
     public var t2: Double?
-    /// SDXL below 4096 px: the share of the steps, 0 to 1, in which dilated down-sampling takes the place of pooling; 0 for
-    /// none. nil is the published 8/50.
+    /// SDXL below 4096 px: the share of the steps, 0 to 1, in which dilated down-sampling replaces pooling; 0 for none. nil
+    /// is the published 8/50.
     public var aggressive: Double?
 
     /// Both halves, thresholds as in the reference package.
@@ -19,14 +19,14 @@ public struct HiDiffusionSettings: Sendable, Equatable {
     public init() {}
 }
 
-/// The shares of the steps in which the parts of RAU-Net are on (`hidiffusion.py` of 0.1.10, the module's ratio tables).
+/// The shares of the steps during which the parts of RAU-Net are on (`hidiffusion.py` of 0.1.10, the module's ratio tables).
 struct HiDiffusionThresholds {
     let t1: Double
     let t2: Double
-    /// 0 where the recipe has no aggressive start.
+    /// 0 if the family has no aggressive start.
     let aggressive: Double
 
-    /// - Parameter isLarge: whether the profile is that of four times the native size and more.
+    /// - Parameter isLarge: whether to take the thresholds for four times the native size and more.
     init(_ family: HiDiffusionFamily, isLarge: Bool, _ settings: HiDiffusionSettings) {
         let published: (t1: Double, t2: Double) =
             switch (family, isLarge) {
@@ -41,6 +41,7 @@ struct HiDiffusionThresholds {
 }
 
 extension HiDiffusionFamily {
-    /// The latent side from which on the profile is that of very large pictures: 2048 px for Stable Diffusion, 4096 for SDXL.
+    /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for
+    /// SDXL.
     var largeSide: Int { self == .sd15 ? 256 : 512 }
 }

@@ -1,24 +1,24 @@
-/// Which of HiDiffusion's recipes a model follows. Always said, never guessed from a path.
+/// The published settings of HiDiffusion that a model takes. The caller always names them; nothing guesses them from a path.
 public enum HiDiffusionFamily: String, Sendable, CaseIterable {
     /// Stable Diffusion 1.x and 2.x.
     case sd15
     /// SDXL and its fine-tunes.
     case sdxl
-    /// SDXL inpainting: never the aggressive schedule.
+    /// SDXL inpainting; it never has the aggressive start.
     case sdxlInpainting = "sdxl_inpainting"
-    /// Playground v2: never the aggressive schedule.
+    /// Playground v2; it never has the aggressive start.
     case sdxlPlayground = "sdxl_playground"
     /// SDXL-Turbo.
     case sdxlTurbo = "sdxl_turbo"
 
-    /// Transformer blocks with window attention in this family's U-Net.
+    /// The number of transformer blocks with window attention in this family's U-Net.
     public var windowBlockCount: Int { self == .sd15 ? 5 : 10 }
 }
 
-/// What of RAU-Net is on in one U-Net call.
+/// The switches of RAU-Net in one U-Net call.
 ///
-/// A pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py` of
-/// 0.1.10). The reference counts calls instead, which goes wrong as soon as a step is more than one call.
+/// They are a pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py`
+/// of 0.1.10). The reference counts calls instead, and this goes wrong as soon as a step has several calls.
 public struct HiDiffusionStage: Sendable, Equatable {
     /// The dilated down-sampling with stride 4.
     public let rad: Bool
@@ -28,20 +28,20 @@ public struct HiDiffusionStage: Sendable, Equatable {
     /// Nothing on.
     public static let plain = HiDiffusionStage(rad: false, pool: false)
 
-    /// A stage from its two switches.
+    /// Sets the two switches.
     public init(rad: Bool, pool: Bool) {
         self.rad = rad
         self.pool = pool
     }
 
-    /// The stage of step `step` (from 0) of `steps` for a U-Net input of `height × width` latent points.
+    /// The switches at step `step` (from 0) of `steps`, for a U-Net input of `height × width` latent points.
     ///
     /// There is no lower size limit, as in the reference; see `HiDiffusionGuard`.
     ///
     /// - Parameters:
     ///   - settings: thresholds other than the published ones.
-    ///   - native: the latent side that the model was trained at. A model of a smaller one than its family's has the profile of
-    ///     large pictures from four times its own side on, as the family has it; nil is the reference's fixed size.
+    ///   - native: the latent side that the model was trained at. If it is smaller than the family's, the thresholds for very
+    ///     large pictures hold from four times this side on, as they do for the family. nil takes the reference's fixed size.
     public init(
         family: HiDiffusionFamily, height: Int, width: Int, steps: Int, step: Int,
         settings: HiDiffusionSettings = .published, native: Int? = nil
@@ -63,14 +63,14 @@ public struct HiDiffusionStage: Sendable, Equatable {
         }
     }
 
-    /// `Int(Double(steps) · ratio)`: multiplied as doubles, then cut off. Exact arithmetic gives one more for 0.7 of 90 steps.
+    /// `Int(Double(steps) · ratio)`: a product of doubles, rounded down. Exact arithmetic gives one more for 0.7 of 90 steps.
     static func threshold(_ steps: Int, _ ratio: Double) -> Int { Int(Double(steps) * ratio) }
 }
 
-/// Keeps HiDiffusion away from inputs near the native size, where it halves the features the model was trained on.
+/// Keeps HiDiffusion away from inputs near the native size. There it would halve the features the model was trained on.
 public enum HiDiffusionGuard {
-    /// Whether an input of `height × width` latent points is 1.5 times `native` or more on its shorter side. Our rule; the
-    /// reference has none.
+    /// Whether the shorter side of an input of `height × width` latent points is 1.5 times `native` or more. This is our
+    /// rule; the reference has none.
     public static func allows(height: Int, width: Int, native: Int) -> Bool {
         2 * min(height, width) >= 3 * native
     }

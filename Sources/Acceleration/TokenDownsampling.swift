@@ -1,22 +1,22 @@
 /// ToDo: self-attention takes its keys and values from a subsampled grid (Smith et al. 2024, arXiv 2402.13573).
 public struct TokenDownsampling: Sendable, Equatable {
-    /// Which token of those that become one is kept, as PyTorch's `interpolate` has it.
+    /// Which of several tokens is kept for all of them, in the terms of PyTorch's `interpolate`.
     public enum Interpolation: String, Sendable, CaseIterable {
-        /// The first: strided sampling, as in the paper.
+        /// The first one: strided sampling, as in the paper.
         case nearest
-        /// One near the middle, the default of the authors' library and of kohya's scripts.
+        /// A token near the middle: the default of the authors' library and of kohya's scripts.
         case nearestExact = "nearest-exact"
     }
 
-    /// What is subsampled.
+    /// The parts of attention that are subsampled.
     public enum Scope: String, Sendable, CaseIterable {
-        /// Keys and values; queries stay whole. The paper's method.
+        /// Keys and values. Queries stay whole. This is the paper's method.
         case keysAndValues = "keys_values"
-        /// Queries too, and the result is enlarged again: another method, with more loss.
+        /// Queries too; the result is enlarged again. This is another method, with more loss.
         case all
     }
 
-    /// How many times shorter each side becomes, at least 1; may be a fraction.
+    /// The ratio of each side to the shorter one, at least 1. It may be a fraction.
     public var factor: Double
     public var interpolation: Interpolation
     public var scope: Scope
@@ -29,25 +29,25 @@ public struct TokenDownsampling: Sendable, Equatable {
         (self.factor, self.interpolation, self.scope) = (factor, interpolation, scope)
     }
 
-    /// Tokens of a side that are kept: side / factor, cut off, at least one.
+    /// The number of kept tokens along a side: side / factor, rounded down, at least one.
     public func keptSide(_ side: Int) -> Int { max(1, Int(Double(side) / factor)) }
 
-    /// The kept tokens of a grid, row by row: indices of tokens row by row.
+    /// The kept tokens of a grid, row by row, as indices into the grid, which also counts row by row.
     public func keptTokens(height: Int, width: Int) -> [Int32] {
         Self.tokens(
             rows: Self.positions(from: height, to: keptSide(height), interpolation),
             columns: Self.positions(from: width, to: keptSide(width), interpolation), width: width)
     }
 
-    /// For each token of a grid, which of the kept ones stands for it when the kept grid is enlarged again.
+    /// For each token of a grid: the kept token that stands for it when the kept grid is enlarged again.
     public func enlargement(height: Int, width: Int) -> [Int32] {
         Self.tokens(
             rows: Self.positions(from: keptSide(height), to: height, interpolation),
             columns: Self.positions(from: keptSide(width), to: width, interpolation), width: keptSide(width))
     }
 
-    /// The source position of each of `target` positions along a side of `source`, with PyTorch's roundings: the ratio is a
-    /// `Float`, and the products are not those of exact fractions (26 to 22 takes 12 for the eleventh, not 13).
+    /// The source position of each of `target` positions along a side of `source`, with PyTorch's roundings. The ratio is a
+    /// `Float`, so the products are not those of exact fractions (26 to 22 takes 12 for the eleventh, not 13).
     public static func positions(from source: Int, to target: Int, _ interpolation: Interpolation) -> [Int] {
         precondition(source > 0 && target > 0, "a side of \(source) cannot become one of \(target)")
         let ratio = Float(source) / Float(target)

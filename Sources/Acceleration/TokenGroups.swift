@@ -1,25 +1,26 @@
-/// Which tokens become one, for each image of a batch: what merging and unmerging go by.
+/// The groups of tokens that merge into one, for each image of a batch. Merging and unmerging use them.
 ///
-/// Groups are numbered so that sources which stay alone come first, ascending, and then the destinations, each with what is
-/// merged into it. The reference orders them by likeness; attention does not depend on it.
+/// Groups are numbered. Sources that stay alone come first, ascending. Then come the destinations, each with the sources
+/// merged into it. The reference orders them by likeness; attention does not depend on the order.
 public struct TokenGroups: Sendable, Equatable {
-    /// Tokens of an image before and after merging.
+    /// The numbers of an image's tokens before and after merging.
     public let tokens: Int
     public let groups: Int
     /// The group of each token, (images, tokens).
     public private(set) var groupOfToken: [Int32] = []
-    /// Where each group's members begin in `members`, (images · groups), and at the end where the last ends.
+    /// The start of each group's members in `members`, (images · groups), and the end of the last group.
     public private(set) var offsets: [Int32] = [0]
-    /// Tokens, each within its image: of each group the destination first, then the sources, the most alike first.
+    /// Tokens, numbered within their image. Each group has the destination first, then the sources, the most alike first.
     public private(set) var members: [Int32] = []
 
-    /// Merges the `count` sources that are most alike their destinations, or all if there are fewer.
+    /// Merges the `count` sources that are most alike to their destinations, or all sources if there are fewer.
     ///
     /// - Parameters:
-    ///   - count: how many tokens of each image are merged away.
-    ///   - sources: tokens that may be merged, ascending; likewise `destinations`, those that they may be merged into.
-    ///   - scores: the likeness of each source to its best destination, (images, sources). Of equal ones the lower source is
-    ///     merged first.
+    ///   - count: the number of tokens of each image to merge away.
+    ///   - sources: tokens that may be merged, ascending.
+    ///   - destinations: tokens to merge them into, ascending.
+    ///   - scores: the likeness of each source to its best destination, (images, sources). Among equal ones the lower source
+    ///     merges first.
     ///   - best: the place of that destination in `destinations`, (images, sources).
     public init(merging count: Int, sources: [Int32], destinations: [Int32], scores: [Float], best: [Int32]) {
         precondition(!sources.isEmpty && scores.count == best.count && scores.count % sources.count == 0)
@@ -33,7 +34,7 @@ public struct TokenGroups: Sendable, Equatable {
         }
     }
 
-    /// One image's groups.
+    /// Adds one image's groups.
     ///
     /// - Parameter merged: places in `sources`, the most alike first.
     private mutating func append(_ sources: [Int32], _ destinations: [Int32], best: [Int32], merged: ArraySlice<Int>) {
@@ -63,9 +64,9 @@ public struct TokenGroups: Sendable, Equatable {
         groupOfToken += group
     }
 
-    /// The places of scores from the highest to the lowest, of equal ones the lower place first.
+    /// The places of scores from the highest score to the lowest. Among equal scores the lower place comes first.
     private static func mostAlikeFirst(_ scores: ArraySlice<Float>) -> [Int] {
-        // The bits of a float, turned so that they sort as the number does, downwards; below them the place.
+        // The bits of a float, turned so that they sort like the number, downwards. The place is below them.
         let keys = scores.enumerated().map { place, score -> UInt64 in
             let bits = (score + 0).bitPattern
             let ascending = bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits

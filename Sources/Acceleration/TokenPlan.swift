@@ -1,35 +1,37 @@
-/// What makes a transformer block's tokens fewer.
+/// A way to reduce a transformer block's tokens.
 public enum TokenReduction: Sendable, Equatable {
     case downsampling(TokenDownsampling)
     case merging(TokenMerging)
 }
 
-/// Which transformer blocks of one U-Net call work on fewer tokens, and how: resolved decisions, never the rules behind them.
+/// The transformer blocks of one U-Net call that work on fewer tokens, and how they do it. These are resolved decisions,
+/// never the rules behind them.
 ///
-/// A level is nominal: how many times shorter the sides of a block's grid are than the latent's in the network as it was
-/// trained. It does not change when HiDiffusion makes the grid smaller.
+/// A level is nominal: it is the ratio of the latent's sides to those of a block's grid, in the network as it was trained. It
+/// does not change when HiDiffusion makes the grid smaller.
 public struct TokenPlan: Sendable, Equatable {
     /// The levels of Stable Diffusion's blocks.
     public static let levels = [1, 2, 4, 8]
 
-    /// What is done at each level; nothing at those that are not named.
+    /// The reduction at each level. Levels without an entry keep all tokens.
     public var reductions: [Int: TokenReduction]
-    /// Blocks whose grid has fewer tokens are left alone.
+    /// Blocks whose grid has fewer tokens keep them all.
     public var minimumTokens: Int
-    /// What the choice of destinations is hashed from, with the block's own number.
+    /// The destinations are hashed from seed and step, with the block's own number.
     public var seed: UInt64
     public var step: Int
-    /// Where the input's first row and column lie on the canvas, in latent points: views that overlap choose the same
-    /// destinations where that is a multiple of cell side times level. Inside windows a cell's place in its window counts.
+    /// The place of the input's first row and column on the canvas, in latent points. Overlapping views choose the same
+    /// destinations if this is a multiple of the cell's side times the level. Inside windows a cell's place in its window
+    /// counts.
     public var originRow: Int
     public var originColumn: Int
 
-    /// The largest numbers that a plan holds: of steps, and of rows, columns and tokens.
+    /// The largest values: of the step, of the origin, and of the minimum.
     public static let stepLimit = 1_000_000
     public static let originLimit = 1 << 19
     public static let minimumLimit = 1 << 24
 
-    /// A plan from its decisions.
+    /// Sets all decisions.
     public init(
         reductions: [Int: TokenReduction] = [:], minimumTokens: Int = 0, seed: UInt64 = 0, step: Int = 0, originRow: Int = 0,
         originColumn: Int = 0
@@ -41,7 +43,7 @@ public struct TokenPlan: Sendable, Equatable {
     /// Every token stays.
     public static let none = TokenPlan()
 
-    /// What is done in a block of a level whose grid has `tokens` tokens; nil for nothing.
+    /// The reduction of a block at a level with `tokens` tokens; nil for none.
     public func reduction(level: Int, tokens: Int) -> TokenReduction? {
         guard tokens >= minimumTokens, let reduction = reductions[level] else { return nil }
         switch reduction {
@@ -50,7 +52,7 @@ public struct TokenPlan: Sendable, Equatable {
         }
     }
 
-    /// What is wrong with it, in one sentence; nil when it can be computed.
+    /// The first fault in one sentence; nil if there is none.
     public var problem: String? {
         if let level = reductions.keys.first(where: { !Self.levels.contains($0) }) {
             return "There are blocks at the levels 1, 2, 4 and 8, not at \(level)."

@@ -1,20 +1,21 @@
 import Foundation
 
-/// Token merging for vision transformers, between attention and feed-forward part, where merged tokens are gone for good (Bolya
-/// et al. 2023, arXiv 2210.09461). For image encoders such as CLIP's; the U-Nets use `TokenMerging`, which gives every token
-/// back.
+/// Token merging for vision transformers (Bolya et al. 2023, arXiv 2210.09461), between attention and feed-forward part.
+/// Merged tokens do not come back. It is for image encoders such as CLIP's. The U-Nets use `TokenMerging`, which gives every
+/// token back.
 public enum VisionMergeSchedule {
     /// The same number of tokens in every layer.
     public static func constant(_ count: Int, layers: Int) -> [Int] { Array(repeating: count, count: layers) }
 
-    /// A number for each layer; layers beyond the list merge none.
+    /// A number for each layer. Layers beyond the list merge none.
     public static func list(_ counts: [Int], layers: Int) -> [Int] {
         (0..<layers).map { $0 < counts.count ? counts[$0] : 0 }
     }
 
-    /// Numbers that move in equal steps around a mean. Each is cut off, so that the sum may fall short of `mean · layers`.
+    /// Numbers that move in equal steps around a mean. Each is rounded down, so the sum may be less than `mean · layers`.
     ///
-    /// - Parameter inflection: −1 merges most in the first layers and none in the last, 0 is constant, 1 the reverse of −1.
+    /// - Parameter inflection: −1 merges most in the first layers and none in the last, 0 is constant, 1 is the reverse of
+    ///   −1.
     public static func linear(mean: Int, inflection: Double, layers: Int) -> [Int] {
         let first = Double(Int(Double(mean) * (1 - inflection)))
         let last = 2 * Double(mean) - first
@@ -23,23 +24,23 @@ public enum VisionMergeSchedule {
     }
 }
 
-/// One layer's merging in a vision transformer, for one image: of the tokens at even places some join the most alike token at
-/// an odd place.
+/// One layer's merging in a vision transformer, for one image: some tokens at even places join the most similar token at an
+/// odd place.
 public struct VisionTokenMerging: Sendable, Equatable {
-    /// The members of each token that goes on, in the order in which they go on.
+    /// The members of each remaining token, in the order of these tokens.
     public let groups: [[Int]]
-    /// Which token went into which, the most alike first.
+    /// Each source and its destination, the most alike pair first.
     public let pairs: [(source: Int, destination: Int)]
 
     public static func == (a: VisionTokenMerging, b: VisionTokenMerging) -> Bool {
         a.groups == b.groups && a.pairs.elementsEqual(b.pairs, by: ==)
     }
 
-    /// Tokens that must stay what they are, at the front of the sequence.
+    /// Tokens at the front of the sequence that must not merge.
     public struct Protected: Sendable {
         /// The class token, at place 0.
         public var classToken: Bool
-        /// The distillation token, at place 1; there is none without a class token.
+        /// The distillation token, at place 1. There is none without a class token.
         public var distillationToken: Bool
 
         public init(classToken: Bool = false, distillationToken: Bool = false) {
@@ -52,8 +53,8 @@ public struct VisionTokenMerging: Sendable, Equatable {
     /// Matches tokens by the cosine of their keys.
     ///
     /// - Parameters:
-    ///   - keys: (tokens, width); of a block's own attention, the mean over its heads.
-    ///   - count: how many tokens are to go; at most half of those that are not protected do.
+    ///   - keys: (tokens, width): the mean over the heads of the block's own attention.
+    ///   - count: the number of tokens to merge away; at most half of the unprotected ones.
     public init(keys: [Float], tokens: Int, merging count: Int, protecting protected: Protected = Protected()) {
         precondition(tokens > 0 && keys.count % tokens == 0, "\(keys.count) numbers are not \(tokens) tokens")
         precondition(
@@ -81,14 +82,15 @@ public struct VisionTokenMerging: Sendable, Equatable {
         groups = Array(kept.prefix(1) + joined.prefix(1) + kept.dropFirst() + joined.dropFirst())
     }
 
-    /// For each token at an even place that may go the most alike one at an odd place; nothing joins the distillation token.
+    /// For each token at an even place that may go: the most similar token at an odd place. Nothing joins the distillation
+    /// token.
     private static func bestPartners(
         _ keys: [Float], tokens: Int, _ protected: Protected
     ) -> [(source: Int, destination: Int, score: Float)] {
         let units = units(keys, tokens: tokens)
         let targets = stride(from: 1, to: tokens, by: 2).filter { !(protected.distillationToken && $0 == 1) }
         return stride(from: protected.classToken ? 2 : 0, to: tokens, by: 2).compactMap { source in
-            // What cannot be compared is the least alike, so that no token is lost.
+            // A token that cannot be compared is the least alike, so no token is lost.
             let scores = targets.map { target in
                 let score = zip(units[source], units[target]).reduce(Float(0)) { $0 + $1.0 * $1.1 }
                 return score.isNaN ? -Float.infinity : score
@@ -107,7 +109,8 @@ public struct VisionTokenMerging: Sendable, Equatable {
         }
     }
 
-    /// The tokens that go on: means weighted by how many patches each stands for, and the new counts.
+    /// The remaining tokens, as means weighted by the number of patches that each stands for, and their new numbers of
+    /// patches.
     ///
     /// - Parameters:
     ///   - values: (tokens, width)
@@ -126,11 +129,12 @@ public struct VisionTokenMerging: Sendable, Equatable {
     }
 }
 
-/// Attention over tokens that stand for several patches each: softmax(q·kᵀ·scale + log size)·v, as if each key were there as
-/// often as it has patches.
+/// Attention over tokens that each stand for several patches: softmax(q·kᵀ·scale + log size)·v. Each key counts as often as
+/// it has patches.
 public enum ProportionalAttention {
     /// - Parameters:
-    ///   - queries: (m, width); `keys` and `values`: (n, width) of one head.
+    ///   - queries: (m, width), of one head.
+    ///   - keys, values: (n, width), of the same head.
     ///   - sizes: (n), above 0.
     /// - Returns: (m, width)
     public static func attend(

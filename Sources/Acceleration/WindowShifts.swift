@@ -1,10 +1,10 @@
 public import RandomStreams
 
-/// Shift ids of window attention: how far the feature map is rolled before it is cut into windows, `0...3` for each window
-/// block.
+/// Shift ids of window attention, `0...3` for each window block: how far to roll the feature map before it is cut into
+/// windows.
 public enum WindowShifts {
-    /// The shifts of one step of the product, one for each window block in execution order, equal for all patches of the step:
-    /// views that are averaged have seen the same windows. Each is a hash of its own.
+    /// The shifts of one step in a render, one for each window block in execution order. They are equal for all patches of
+    /// the step, so that averaged views have seen the same windows. Each has a hash of its own.
     public static func ids(seed: UInt64, step: Int, blocks: Int) -> [UInt8] {
         (0..<blocks).map { block in
             var stream = HashStream(seed: seed, purpose: .windowShift, step: step, index: block)
@@ -12,8 +12,8 @@ public enum WindowShifts {
         }
     }
 
-    /// The next `count` shifts the reference draws from PyTorch's default generator, one `rand(1)` each; a draw of exactly a
-    /// quarter belongs to the lower id.
+    /// The next `count` shifts that the reference draws from PyTorch's default generator, one `rand(1)` each. A draw of
+    /// exactly a quarter belongs to the lower id.
     public static func referenceIDs(_ generator: inout TorchCPUGenerator, count: Int) -> [UInt8] {
         (0..<count).map { _ in
             let draw = generator.uniform()
@@ -23,9 +23,9 @@ public enum WindowShifts {
 }
 
 extension UNetPlan {
-    /// HiDiffusion at one step: the stage of the input's size and this step's window shifts.
+    /// HiDiffusion's switches at one step, for the input's size and this step's window shifts.
     ///
-    /// `height` and `width` are the U-Net input in latent points, `windowBlocks` how many blocks of the model have windows.
+    /// `height` and `width` are the U-Net's input in latent points.
     public static func hiDiffusion(
         family: HiDiffusionFamily, height: Int, width: Int, progress: (step: Int, of: Int), shifts: [UInt8]?
     ) -> UNetPlan {

@@ -1,6 +1,6 @@
 #include "CEmbeddedModel.h"
 
-// #embed puts a file's bytes where it stands: they become read-only pages of the program, shared by all its processes.
+// #embed inserts a file's bytes. They become read-only pages of the program, and all its processes share them.
 #define ALIGNED static const _Alignas(64) unsigned char
 
 ALIGNED model_index[] = {

@@ -15,7 +15,7 @@ static void set_message(char message[CGLYPHS_MESSAGE_SIZE], const char *text) {
     snprintf(message, CGLYPHS_MESSAGE_SIZE, "%s", text);
 }
 
-/// The pattern of the nearest font, or NULL where there is none.
+/// The pattern of the nearest font; NULL if there is none.
 static FcPattern *match(FcConfig *config, const char *family) {
     FcPattern *wanted = FcPatternCreate();
     if (!wanted) return NULL;
@@ -30,7 +30,7 @@ static FcPattern *match(FcConfig *config, const char *family) {
     return found;
 }
 
-/// Opens the file that the pattern names.
+/// Opens the file of a pattern.
 static int open_face(cglyphs_font *font, FcPattern *pattern, char message[CGLYPHS_MESSAGE_SIZE]) {
     FcChar8 *path = NULL;
     int index = 0;
@@ -38,7 +38,7 @@ static int open_face(cglyphs_font *font, FcPattern *pattern, char message[CGLYPH
     if (FcPatternGetInteger(pattern, FC_INDEX, 0, &index) != FcResultMatch) index = 0;
     set_message(message, (const char *)path);
     if (FT_New_Face(font->library, (const char *)path, index, &font->face) != 0) return cglyphs_bad_font;
-    // A match is the nearest there is, which may have pictures of one size only.
+    // The nearest match may be a font with pictures of one size only.
     return FT_IS_SCALABLE(font->face) ? cglyphs_ok : cglyphs_no_font;
 }
 
@@ -83,7 +83,7 @@ int cglyphs_draw(cglyphs_font *font, uint32_t character, cglyphs_glyph *glyph) {
         return cglyphs_bad_font;
     }
     FT_GlyphSlot slot = font->face->glyph;
-    // Grey coverage in rows from the top, which is what rendering an outline gives.
+    // Rendering an outline gives grey coverage in rows from the top.
     if (slot->bitmap.pixel_mode != FT_PIXEL_MODE_GRAY || slot->bitmap.pitch < 0) return cglyphs_bad_font;
     glyph->coverage = slot->bitmap.buffer;
     glyph->width = (int)slot->bitmap.width;

@@ -22,7 +22,7 @@ struct cjpeg_reader {
     jpeg_saved_marker_ptr next_app1;
     int marker_count;
     int max_scans;
-    bool has_data[MAX_COMPONENTS];  // components of which a scan was read
+    bool has_data[MAX_COMPONENTS];  // components with at least one scan
     uint8_t *row;  // one row of CMYK
     cjpeg_problem problem;
     char message[CJPEG_MESSAGE_SIZE];
@@ -62,8 +62,8 @@ static void on_error(j_common_ptr jpeg) {
     longjmp(reader->failed, 1);
 }
 
-/// The most markers of applications and comments: libjpeg goes through all that it keeps for each new one. As many of 64 KiB
-/// are more than a file may have, so only files that were made to cost time have more.
+/// The most markers of applications and comments. For each new marker libjpeg walks through all that it keeps. This number of
+/// markers of 64 KiB exceeds the largest file, so only a file made to waste time has more.
 enum { MARKERS_MAX = 10000 };
 
 static void count_marker(j_common_ptr jpeg) {
@@ -72,7 +72,7 @@ static void count_marker(j_common_ptr jpeg) {
     if (reader->marker_count > MARKERS_MAX) fail(reader, CJPEG_DAMAGED, "it has more than 10000 markers of applications");
 }
 
-/// A warning is an error where pixels are missing or guessed. The others tell of oddities that change no pixel, such as bytes
+/// A warning is an error if pixels are missing or guessed. Other warnings report oddities that change no pixel, such as bytes
 /// between two markers, which cameras write.
 static void on_message(j_common_ptr jpeg, int level) {
     if (jpeg->err->msg_code == JTRC_MISC_MARKER) count_marker(jpeg);
@@ -91,7 +91,7 @@ static void ignore_output(j_common_ptr jpeg) { (void)jpeg; }
 
 static void start_source(j_decompress_ptr jpeg) { (void)jpeg; }
 
-/// All bytes are there from the beginning: whoever asks for more has a file that was cut.
+/// All bytes are there from the beginning. A request for more means that the file was cut.
 static boolean fill_source(j_decompress_ptr jpeg) {
     fail(reader_of((j_common_ptr)jpeg), CJPEG_DAMAGED, "the file ends too early");
     return FALSE;
@@ -104,7 +104,7 @@ static void skip_source(j_decompress_ptr jpeg, long count) {
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
 
-/// Takes down whose lowest frequency the present scan holds.
+/// Records the components whose lowest frequency the present scan contains.
 static void note_components(cjpeg_reader *reader) {
     const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     if (jpeg->progressive_mode && jpeg->Ss != 0) return;
@@ -133,7 +133,7 @@ static void connect_managers(cjpeg_reader *reader, const uint8_t *bytes, size_t 
     reader->progress.progress_monitor = on_progress;
 }
 
-/// What the pixels are made in; every setting that decides their values is written down.
+/// Chooses the form of the pixels. Every setting that decides their values is written here.
 static void choose_output(cjpeg_reader *reader) {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     if (jpeg->data_precision != 8) fail_precision(reader, jpeg->data_precision);
@@ -194,15 +194,15 @@ static unsigned share(unsigned a, unsigned b) {
     return ((product >> 8) + product) >> 8;
 }
 
-/// CMYK as JPEG files hold it, inverted (255 is no ink), as Pillow reads and converts it: ink takes its share of the light that
-/// black leaves.
+/// CMYK in JPEG files is inverted (255 is no ink). Pillow reads and converts it like this: black leaves a part of the light,
+/// and ink takes its share of that part.
 static void convert_cmyk(const uint8_t *cmyk, uint8_t *rgb, size_t width) {
     for (size_t x = 0; x < width; x++, cmyk += 4, rgb += 3) {
         for (int channel = 0; channel < 3; channel++) rgb[channel] = cmyk[3] - share(255 - cmyk[channel], cmyk[3]);
     }
 }
 
-/// Where the first scan does not hold everything, libjpeg has read all scans before the first row is asked for.
+/// If the first scan does not hold everything, libjpeg has read all scans before the first row is requested.
 static void check_components(cjpeg_reader *reader) {
     if (!jpeg_has_multiple_scans(&reader->jpeg)) return;
     for (int i = 0; i < reader->jpeg.num_components; i++) {

@@ -1,4 +1,4 @@
-// Which tables this CPU can run.
+// Chooses the tables that this CPU can run.
 #include "kernel_tables.h"
 
 const ck_kernels *ck_kernels_at(size_t index) {

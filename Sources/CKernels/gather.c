@@ -1,4 +1,4 @@
-// What only moves numbers, and the tables that say from where.
+// Loops that only move numbers, and the tables of the numbers' sources.
 #include "CKernels.h"
 
 #include <math.h>

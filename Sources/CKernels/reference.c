@@ -1,4 +1,4 @@
-// The plain version of every kernel, in the order of the formulas, kept for tests. Sums run in double precision.
+// The plain version of every kernel, in the order of the formulas, for tests. Sums run in double precision.
 #include "CKernels.h"
 
 #include <math.h>
@@ -123,7 +123,7 @@ void ck_ref_epilogue(float *y, size_t rows, size_t c, const float *bias, int act
 void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y) {
     for (size_t oy = 0; oy < out_h; oy++)
         for (size_t ox = 0; ox < out_w; ox++) {
-            // Positions are in f32, as PyTorch has them: at a side of 100 they are off by 4e-6.
+            // Positions are in f32, as in PyTorch: at a side of 100 they are off by 4e-6.
             double sy = (float)h / (float)out_h * ((float)oy + 0.5f) - 0.5f,
                    sx = (float)w / (float)out_w * ((float)ox + 0.5f) - 0.5f;
             for (size_t k = 0; k < c; k++) {

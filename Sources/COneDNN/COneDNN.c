@@ -80,7 +80,7 @@ const char *conednn_status_text(int status) {
     }
 }
 
-// Post-operations: an activation, then the residual. Returns the index of the residual's post-operation or -1.
+// Post-operations: an activation, then the residual. Returns the index of the residual's post-operation, or -1.
 static dnnl_status_t make_attributes(
     int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes, int *residual_index
 ) {
@@ -107,7 +107,7 @@ static dnnl_status_t make_memory(conednn_engine *engine, const dnnl_memory_desc_
     return dnnl_memory_create(memory, desc, engine->engine, DNNL_MEMORY_NONE);
 }
 
-// Builds the primitive of a description and the memory objects of its arguments.
+// Builds a description's primitive and the memory objects of its arguments.
 static dnnl_status_t finish(
     conednn_engine *engine, const_dnnl_op_desc_t description, dnnl_primitive_attr_t attributes, int residual_index,
     const dnnl_memory_desc_t *x, const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *y, conednn_operation **out

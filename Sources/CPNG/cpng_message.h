@@ -16,7 +16,7 @@ static inline void cpng_fail(png_structp png, png_const_charp text) {
     png_longjmp(png, 1);
 }
 
-/// Warnings are about chunks that are not used here.
+/// Warnings concern only chunks that are not used here.
 static inline void cpng_ignore_warning(png_structp png, png_const_charp text) {
     (void)png;
     (void)text;

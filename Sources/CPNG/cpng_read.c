@@ -28,13 +28,13 @@ static void supply(png_structp png, png_bytep out, png_size_t count) {
     reader->offset += count;
 }
 
-/// Ancillary chunks that are skipped unread: all that libpng knows, but for transparency, EXIF and text.
+/// The ancillary chunks that are skipped unread: all that libpng knows, except transparency, EXIF and text.
 static const png_byte skipped_chunks[] =
     "bKGD\0cHRM\0gAMA\0hIST\0iCCP\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sTER\0sRGB\0tIME";
 
 static const png_byte exif_chunk[] = "eXIf";
 
-/// A chunk whose name begins with a capital is one without which the picture cannot be shown (PNG specification, 5.4).
+/// A chunk is critical if its name begins with a capital: the picture cannot be shown without it (PNG specification, 5.4).
 static void refuse_if_critical(png_structp png, const png_byte *name) {
     if (name[0] & 0x20) return;
     char text[CPNG_MESSAGE_SIZE];
@@ -42,8 +42,9 @@ static void refuse_if_critical(png_structp png, const png_byte *name) {
     png_error(png, text);
 }
 
-/// Called with chunks that libpng does not take apart itself, before or after the pixels. Keeps the first EXIF data; without
-/// memory for them the picture is one without. Returns 1: the chunk is done with, and libpng need not keep it.
+/// libpng calls this with chunks that it does not take apart itself, before or after the pixels. It keeps the first EXIF
+/// data. If there is no memory for them, the picture counts as one without EXIF data. Returns 1: the chunk is done, and
+/// libpng need not keep it.
 static int take_foreign_chunk(png_structp png, png_unknown_chunkp chunk) {
     cpng_reader *reader = png_get_user_chunk_ptr(png);
     refuse_if_critical(png, chunk->name);
@@ -57,18 +58,18 @@ static int take_foreign_chunk(png_structp png, png_unknown_chunkp chunk) {
 
 static void set_limits(cpng_reader *reader, cpng_limits limits) {
     png_structp png = reader->png;
-    // The caller judges the size, before anything as large as a row is made.
+    // The caller checks the size before anything as large as a row is allocated.
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_chunk_cache_max(png, limits.max_chunks);
     png_set_chunk_malloc_max(png, limits.max_chunk_memory);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, skipped_chunks, sizeof(skipped_chunks) / 5);
-    // libpng's own reading of EXIF gives the whole file up where these data are spoilt; as an unknown chunk they harm nobody.
+    // libpng's own reader of EXIF gives up the whole file if these data are spoilt. As an unknown chunk they do no harm.
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_IF_SAFE, exif_chunk, 1);
     png_set_read_user_chunk_fn(png, reader, take_foreign_chunk);
 }
 
-/// The transformations are the same for every file; each does nothing where it does not apply.
+/// The transformations are the same for every file. Each does nothing if it does not apply.
 static void set_transformations(png_structp png, png_infop info) {
     png_set_expand(png);       // palette to RGB, 1/2/4-bit grey to 8, tRNS to alpha
     png_set_scale_16(png);     // 16 bits to 8, rounded
@@ -138,7 +139,7 @@ int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char m
         cpng_set_message(message, "the pixel buffer has another size than the picture");
         return -1;
     }
-    // An interlaced picture is read in several passes over all rows, so libpng gets all row pointers at once.
+    // An interlaced picture is read in several passes over all rows, so libpng needs all row pointers at once.
     png_bytepp rows = malloc(height * sizeof(png_bytep));
     if (!rows) {
         cpng_set_message(message, "out of memory");

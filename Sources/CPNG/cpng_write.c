@@ -30,12 +30,12 @@ static void append(png_structp png, png_bytep data, png_size_t count) {
 
 static void flush(png_structp png) { (void)png; }
 
-/// Everything that can longjmp, called below the setjmp of cpng_encode.
+/// Everything that can longjmp. cpng_encode calls it after its setjmp.
 static void write_all(png_structp png, png_infop info, const uint8_t *rgb, uint32_t width, uint32_t height, png_textp texts,
                       size_t text_count) {
     png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
-    // Both are libpng's defaults today; written down because the bytes of a picture must not change with the library's mind.
+    // Both are libpng's defaults today. They are written here so that a new version cannot change the bytes of a picture.
     png_set_compression_level(png, 6);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_ALL_FILTERS);
     if (text_count > 0) png_set_text(png, info, texts, (int)text_count);
@@ -49,7 +49,7 @@ int cpng_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const cpng_
     *out = NULL;
     *out_size = 0;
     message[0] = 0;
-    // Pointers that are read after a longjmp live in memory that the jump does not restore: the buffer's struct and this array.
+    // A longjmp does not restore the buffer's struct and this array, so they can hold pointers that are read after it.
     growing_buffer buffer = {0};
     png_textp chunks = calloc(text_count ? text_count : 1, sizeof(png_text));
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, message, cpng_fail, cpng_ignore_warning);

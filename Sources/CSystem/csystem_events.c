@@ -28,7 +28,7 @@ int csystem_eventfd_signal(int fd) {
     for (;;) {
         if (write(fd, &one, sizeof one) == (ssize_t)sizeof one) return 0;
         if (errno == EINTR) continue;
-        // A full counter is readable already, which is all that a signal means.
+        // A full counter is readable already, and a signal means no more than that.
         return errno == EAGAIN ? 0 : -errno;
     }
 }

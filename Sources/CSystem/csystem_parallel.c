@@ -2,8 +2,8 @@
 
 #include <stdatomic.h>
 
-// libgomp's ABI as GCC emits calls to it for `#pragma omp parallel`; declared here because the compiler of Swift packages has
-// no omp.h of its own for libgomp.
+// libgomp's ABI, as GCC emits calls to it for `#pragma omp parallel`. It is declared here because the compiler of Swift
+// packages has no omp.h for libgomp.
 void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
 int omp_get_thread_num(void);
 void omp_set_num_threads(int threads);

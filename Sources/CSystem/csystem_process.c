@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// Copies of the caller's descriptors are made above the numbers they take in the child, so that no dup2 overwrites one that is
+// Copies the caller's descriptors above the numbers that they get in the child. So no dup2 overwrites a descriptor that is
 // still to be copied.
 static int copies_open(const int *descriptors, size_t count, int *copies) {
     for (size_t i = 0; i < count; i++) copies[i] = -1;
@@ -88,7 +88,7 @@ int csystem_reap(pid_t pid, int may_block, int *exit_code, int *signal) {
 }
 
 int csystem_execute_again(char *const *arguments) {
-    // Without an interpreter of its own, what the kernel started is the dynamic loader, which was given this program to load.
+    // Without an interpreter of its own, the kernel started the dynamic loader, and the loader was given this program.
     if (getauxval(AT_BASE) == 0) return ENOEXEC;
     execv("/proc/self/exe", arguments);
     return errno;
@@ -106,7 +106,7 @@ static int signal_pipe[2] = {-1, -1};
 static void on_signal(int number) {
     int saved = errno;
     unsigned char byte = (unsigned char)number;
-    // A full pipe means that nobody has listened for 64 thousand signals; this one adds nothing.
+    // A full pipe means that nobody has listened for 64 thousand signals. One more adds nothing.
     ssize_t written = write(signal_pipe[1], &byte, 1);
     (void)written;
     errno = saved;
@@ -123,7 +123,7 @@ int csystem_signals_open(const int *signals, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct sigaction before;
         if (sigaction(signals[i], NULL, &before) != 0) return -errno;
-        // Who started the program under nohup wants it to go on.
+        // A user who starts the program under nohup wants it to go on.
         if (signals[i] == SIGHUP && before.sa_handler == SIG_IGN) continue;
         if (sigaction(signals[i], &action, NULL) != 0) return -errno;
     }
@@ -137,7 +137,7 @@ int csystem_terminal_columns(int descriptor) {
 
 int csystem_is_terminal(int descriptor) { return isatty(descriptor); }
 
-// More than 1,024 processors do not fit this mask; the call then fails and the configured count stands in.
+// This mask has room for 1,024 processors. With more the call fails, and the configured count is used.
 static int affinity(cpu_set_t *set) {
     CPU_ZERO(set);
     return sched_getaffinity(0, sizeof(*set), set) == 0 && CPU_COUNT(set) > 0;
@@ -150,7 +150,7 @@ int csystem_available_processors(void) {
     return configured > 0 ? (int)configured : 1;
 }
 
-// The lowest number among the processors that share this one's core; its own where the kernel does not say.
+// The lowest number among the processors that share this one's core; its own number if the kernel does not say.
 static int first_sibling(int processor) {
     char path[96];
     snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", processor);

@@ -23,7 +23,7 @@ static const char *reason(VP8StatusCode status) {
     }
 }
 
-/// Parses the whole container, so that a file that was cut is found out, whatever the decoder would make of it.
+/// Parses the whole container. So a file that was cut is found, however the decoder would treat it.
 static const char *open_problem(cwebp_reader *reader) {
     WebPData data = {reader->bytes, reader->size};
     WebPDemuxState state = WEBP_DEMUX_PARSING_HEADER;

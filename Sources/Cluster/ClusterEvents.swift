@@ -1,15 +1,15 @@
-/// What the cluster knows of a worker.
+/// A worker as the cluster sees it.
 public struct WorkerProfile: Sendable, Equatable {
-    /// What failures are counted against. Today each process takes a random one, so a worker that is started again begins anew.
+    /// Failures count against this. Today each process takes a random one, so a worker that is started again begins anew.
     public var worker: PeerID
-    /// New at each start of the process: leases belong to it.
+    /// New at each start of the process. Leases belong to it.
     public var instance: PeerID
     public var host: String
-    /// Tasks it computes at once.
+    /// The number of tasks it computes at once.
     public var slots: Int
-    /// Leases it takes at once.
+    /// The number of leases it takes at once.
     public var credit: Int
-    /// Workers of one class give the same bits.
+    /// Workers of one class compute the same bits.
     public var numericsClass: String
     /// The models it can run.
     public var models: [String]
@@ -32,7 +32,7 @@ public struct ClusterTask: Sendable, Equatable {
     public var context: ContextID
     /// Relative to the job's other tasks.
     public var cost: Double
-    /// Bytes of its message.
+    /// The size of its message in bytes.
     public var byteCount: Int
 
     public init(context: ContextID, cost: Double = 1, byteCount: Int = 0) {
@@ -42,37 +42,37 @@ public struct ClusterTask: Sendable, Equatable {
     }
 }
 
-/// Why a task or a context was not done.
+/// Why a task or a context failed.
 public enum FailureClass: Sendable, Equatable {
-    /// The message was lost or damaged: nobody is at fault.
+    /// The message was lost or damaged. Nobody is at fault.
     case transport
     /// The worker is at fault.
     case worker
     /// The task is at fault.
     case payload
-    /// The output holds NaN or infinity.
+    /// The output contains NaN or infinity.
     case nonFinite
-    /// The worker died on it.
+    /// The worker died while it computed the task.
     case unknown
-    /// It was given back.
+    /// The worker gave the task back.
     case cancelled
 }
 
-/// Everything that happens to the cluster.
+/// Every event of the cluster.
 public enum ClusterEvent: Sendable, Equatable {
-    /// A worker said HELLO. `held` are the leases of an earlier session that it still works on or has results of.
+    /// A worker said HELLO. `held` are the leases of an earlier session that it still computes or has results of.
     case joined(SessionID, WorkerProfile, held: [LeaseID])
-    /// A message came from the session and means nothing else.
+    /// A message without any other meaning came from the session.
     case heard(SessionID)
-    /// The worker takes so many leases at once from now on.
+    /// From now on the worker takes this number of leases at once.
     case credit(SessionID, Int)
     case contextReady(SessionID, ContextID)
-    /// The worker does not have the context (any more).
+    /// The worker does not have the context, or no longer has it.
     case contextMissing(SessionID, ContextID)
     case contextFailed(SessionID, ContextID, FailureClass, String)
     case accepted(SessionID, [LeaseID])
     case progressed(SessionID, LeaseID)
-    /// A result whose frames were in order; its compute time where it is known.
+    /// A result with all frames in order, and its compute time if known.
     case result(SessionID, LeaseID, computeTime: Interval)
     case failed(SessionID, LeaseID, FailureClass, String)
     case cancelled(SessionID, [LeaseID])
@@ -80,15 +80,15 @@ public enum ClusterEvent: Sendable, Equatable {
     case draining(SessionID)
     /// The worker ended in order.
     case left(SessionID)
-    /// The connection is gone; these leases were granted, but could not be sent any more.
+    /// The connection is gone. These leases were granted but could not be sent.
     case disconnected(SessionID, undelivered: [LeaseID])
     /// The session broke the protocol.
     case strike(SessionID)
 
     case submitted(JobID, model: String)
-    /// The next barrier of a job; the one before is finished with.
+    /// The next barrier of a job. The one before is finished.
     case barrier(JobID, serial: Int, [ClusterTask])
-    /// A result that had been taken turned out to be unusable.
+    /// A result that was taken cannot be used.
     case rejected(TaskKey, FailureClass, String)
     /// The job is done, or its owner gave it up.
     case ended(JobID)
@@ -97,20 +97,20 @@ public enum ClusterEvent: Sendable, Equatable {
     case tick
 }
 
-/// What became of a result.
+/// The decision about a result.
 public enum Verdict: Sendable, Equatable { case accepted, duplicate, stale }
 
-/// Why a session is ended by the coordinator.
+/// Why the coordinator ends a session.
 public enum SessionEnd: Sendable, Equatable {
     /// It was silent for too long.
     case silent
-    /// The connection went and did not come back.
+    /// The connection broke and did not come back.
     case lost
-    /// It left as it should.
+    /// The worker left in order.
     case orderly
-    /// It did not answer for its leases.
+    /// The worker did not answer for its leases.
     case wedged
-    /// Too many violations of the protocol.
+    /// The worker broke the protocol too often.
     case strikes
     /// The same process has a newer session.
     case superseded
@@ -118,19 +118,19 @@ public enum SessionEnd: Sendable, Equatable {
 
 /// Why a job cannot be finished.
 public enum JobFailure: Sendable, Equatable {
-    /// A task failed on enough workers to be at fault itself.
+    /// A task failed on so many workers that the task itself is at fault.
     case poisoned(TaskKey, String)
     /// A task's output was not finite, twice.
     case numeric(TaskKey, String)
-    /// No worker could load what the tasks share.
+    /// No worker could load the tasks' context.
     case context(String)
-    /// Nobody could work on it for too long.
+    /// No worker could take a task for too long.
     case starved(String)
 }
 
-/// Everything the cluster wants done.
+/// Every action that the cluster requests.
 public enum ClusterAction: Sendable, Equatable {
-    /// Answer HELLO; of the leases it named, these go on.
+    /// Answer HELLO. Of the leases it named, these go on.
     case welcome(SessionID, keep: [LeaseID])
     case openContext(SessionID, ContextID)
     case closeContext(SessionID, ContextID)
@@ -139,13 +139,13 @@ public enum ClusterAction: Sendable, Equatable {
     case acknowledge(SessionID, LeaseID, Verdict)
     /// Ask for a sign of life.
     case probe(SessionID)
-    /// Keep the result that is in hand: it is the one that counts.
+    /// Keep the result that has just arrived: it counts.
     case take(TaskKey, SessionID)
     /// Every task of the barrier has its result.
     case collected(JobID, serial: Int)
-    /// A job waits because nobody can work on it; nil when it goes on.
+    /// A job waits because no worker can take its tasks; nil when it goes on.
     case waiting(JobID, String?)
     case jobFailed(JobID, JobFailure)
-    /// Say BYE where the reason asks for it, and forget the session.
+    /// Say BYE if the reason calls for it, and forget the session.
     case endSession(SessionID, SessionEnd)
 }

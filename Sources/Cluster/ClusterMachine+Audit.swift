@@ -1,10 +1,10 @@
 /// The rules that hold between any two events.
 extension ClusterMachine {
-    /// The first broken rule in words, nil when all hold. For tests and for a coordinator that is asked to check itself.
+    /// The first broken rule in words; nil if all hold. For tests, and for a coordinator that checks itself on request.
     public func inconsistency() -> String? {
         for id in sessions.keys {
             guard let session = sessions[id] else { continue }
-            // A worker may lower its credit while leases are out, so the bound is what it could ever have had.
+            // A worker may lower its credit while leases are out, so the limit is the largest credit it could have had.
             if session.outstanding.count > 2 * session.profile.slots + 1 {
                 return "session \(id.rawValue) holds \(session.outstanding.count) leases with credit \(session.profile.credit)"
             }

@@ -1,6 +1,6 @@
-/// What happens because time passes.
+/// The effects of passing time.
 extension ClusterMachine {
-    /// The longest time between two ticks that does not mean this process itself was stopped.
+    /// The longest gap between two ticks. After a longer one this process itself must have been stopped.
     static let longestGap = Interval.seconds(2)
 
     mutating func tick(_ now: Instant) {
@@ -13,7 +13,7 @@ extension ClusterMachine {
         for id in jobs.keys { checkStarvation(of: id, now) }
     }
 
-    /// When the coordinator itself was frozen, nobody else is to blame for the silence: every clock is moved on by the gap.
+    /// If the coordinator itself was frozen, nobody else is to blame for the silence. Every clock moves on by the gap.
     private mutating func forgiveOwnAbsence(_ now: Instant) {
         defer { lastTick = now }
         guard let lastTick, now.since(lastTick) > ClusterMachine.longestGap else { return }
@@ -43,7 +43,7 @@ extension ClusterMachine {
         }
     }
 
-    /// When a session that owes something is to be asked for a sign of life.
+    /// When to ask a session with leases or loading contexts for a sign of life.
     private func probeTime(_ session: Session) -> Instant? {
         let owes = !session.outstanding.isEmpty || session.contexts.keys.contains { session.contexts[$0]?.isOpening == true }
         return owes ? max(session.lastHeard, session.lastProbe) + parameters.probe : nil
@@ -54,7 +54,7 @@ extension ClusterMachine {
         if case .lost = session.state { return }
         for entry in session.outstanding {
             if !entry.isAccepted, !entry.isCancelled, entry.sent + parameters.acceptTimeout(bytes: entry.bytes) <= now {
-                // Lost in transit: nobody's fault. The worker is told to drop it should it turn up.
+                // Lost in transit: nobody is at fault. The worker is told to drop the lease if it arrives later.
                 sessions.update(id) { $0.outstanding.removeAll { $0.lease == entry.lease } }
                 actions.append(.cancel(id, [entry.lease]))
                 release(entry.lease, .transport, "", now)
@@ -67,13 +67,13 @@ extension ClusterMachine {
         }
     }
 
-    /// When a cancelled lease that never arrived stops using up credit.
+    /// When a cancelled lease that never arrived stops to use up credit.
     private func forgetTime(_ entry: Session.Outstanding) -> Instant? {
         guard entry.isCancelled, !entry.isAccepted, entry.expires == nil else { return nil }
         return entry.sent + parameters.acceptTimeout(bytes: entry.bytes) + parameters.lease
     }
 
-    /// A worker answers but its work does not move. Everything it has goes to others; the second time in a row it is sent away.
+    /// A worker answers but its work does not move. All its leases go to others. The second time in a row it is sent away.
     private mutating func expire(_ id: SessionID, _ now: Instant) {
         guard let session = sessions[id] else { return }
         if session.expiriesInARow >= 1 {
@@ -110,11 +110,12 @@ extension ClusterMachine {
 
     // MARK: Starvation
 
-    /// A job without a worker that could take it says so soon, and after `starvation` it fails where nobody can come any more.
+    /// A job without a worker that could take its tasks soon says so. After `starvation` it fails, if no worker can come any
+    /// more.
     private mutating func checkStarvation(of id: JobID, _ now: Instant) {
         guard var job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return }
         let workers = sessions.keys.compactMap { sessions[$0] }.filter { $0.state != .draining }
-        // A try that is still out may yet give a result of the class, so the class stays as long as there is one.
+        // A try that is still out may still return a result of the class, so the class stays until then.
         if !job.hasResults, !barrier.hasLiveLeases, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
         if workers.contains(where: { fits($0, job) }) {
             job.starvedSince = nil
@@ -137,8 +138,8 @@ extension ClusterMachine {
         jobs[id] = job
     }
 
-    /// The job's results so far are of a numerics class that is gone, while other workers would be ready: it cannot go on with
-    /// the promise of equal bytes, and waiting would hide that a new submission could run at once.
+    /// The job's results so far belong to a numerics class that is gone, while other workers are ready. The job cannot go on
+    /// with equal bytes. Waiting would hide that a new submission could run at once.
     private func isClassLost(_ job: Job, _ workers: [Session]) -> Bool {
         job.numericsClass != nil && workers.contains { $0.profile.models.contains(job.model) }
     }
@@ -154,7 +155,7 @@ extension ClusterMachine {
 
     // MARK: Deadlines
 
-    /// When the next tick is due, nil when nothing waits for time.
+    /// When the next tick is due; nil if nothing waits for time.
     public func nextDeadline() -> Instant? {
         var next: Instant?
         func consider(_ instant: Instant?) {
@@ -178,7 +179,7 @@ extension ClusterMachine {
                 if case .opening(_, let asked) = session.contexts[context] { consider(asked + parameters.contextResend) }
             }
         }
-        // What is overdue for a job waits for a worker, not for time.
+        // An overdue job waits for a worker, not for time.
         for id in jobs.keys { consider(jobDeadline(id, after: lastTick)) }
         return next
     }

@@ -1,13 +1,13 @@
-/// Which worker gets which task.
+/// The choice of a worker for each task.
 extension ClusterMachine {
     private enum Choice {
         case session(SessionID)
-        /// Nobody now, but somebody later.
+        /// No worker now, but a worker later.
         case wait
         case fail(JobFailure)
     }
 
-    /// Hands out what can be handed out: jobs in the order of submission, so that a later job fills the gaps of an earlier one.
+    /// Hands out all tasks that it can: jobs in the order of submission. So a later job fills the gaps of an earlier one.
     mutating func dispatch(_ now: Instant) {
         for id in jobs.keys {
             guard let barrier = jobs[id]?.barrier, !barrier.isCollected else { continue }
@@ -31,7 +31,7 @@ extension ClusterMachine {
                 jobs.update(id) { _ = $0.barrier?.queue.remove(at: position) }
                 grant(key, record, to: session, isSpeculative: false, now)
             case .wait:
-                // Tasks that nobody has failed are alike: where one must wait, so must the rest.
+                // Tasks without a failure are alike: if one must wait, so must the rest.
                 if record.failedWorkers.isEmpty { return }
             case .fail(let failure):
                 failJob(id, failure)
@@ -41,8 +41,8 @@ extension ClusterMachine {
         }
     }
 
-    /// The worker that would finish the task first, if it has credit. An idle worker takes it too, unless a busy one is
-    /// expected to be done in half the time.
+    /// The worker that would finish the task first, if it has credit. If it has none, an idle worker takes the task, unless a
+    /// busy one would probably finish in half the time.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
         var fitting = 0
         var untried = 0
@@ -75,12 +75,12 @@ extension ClusterMachine {
             return .fail(.context(contextFailures[record.task.context] ?? "the workers refused the job's context"))
         }
         guard let best else { return .wait }
-        // The last tasks are not queued behind others while workers are about to be ready for them.
+        // The last tasks do not queue behind others while workers become ready for them.
         if !best.isIdle, (job.barrier?.queue.count ?? 0) <= opening { return .wait }
         return best.finish <= earliest * (best.isIdle ? 2 : 1) ? .session(best.id) : .wait
     }
 
-    /// What a worker that has computed nothing yet is taken for: the mean of the others.
+    /// The assumed speed of a worker without results: the mean of the others.
     private var usualSpeed: Double {
         let speeds = sessions.keys.compactMap { sessions[$0]?.speed }
         return speeds.isEmpty ? 1 : speeds.reduce(0, +) / Double(speeds.count)
@@ -115,8 +115,8 @@ extension ClusterMachine {
 
     // MARK: Stragglers
 
-    /// Tries a task a second time when three quarters of its siblings are done and it is much older than they were. The first
-    /// result counts, the other try is cancelled; tasks that failed before are never doubled.
+    /// Tries a task a second time if three quarters of its siblings are done and it is much older than they were. The first
+    /// result counts, and the other try is cancelled. Tasks that failed before are never doubled.
     private mutating func speculate(_ id: JobID, _ now: Instant) {
         guard let job = jobs[id], let barrier = job.barrier, let threshold = stragglerAge(barrier) else { return }
         var allowance = max(1, barrier.tasks.count / 10) - barrier.speculativeCount
@@ -136,7 +136,7 @@ extension ClusterMachine {
         }
     }
 
-    /// The age from which a task is a straggler, nil while too few are done to know.
+    /// The age at which a task becomes a straggler; nil while too few tasks are done to know.
     func stragglerAge(_ barrier: BarrierRecord) -> Interval? {
         guard !barrier.isCollected, barrier.queue.isEmpty, barrier.tasks.count >= 2,
             barrier.doneCount * 4 >= barrier.tasks.count * 3,
@@ -153,7 +153,7 @@ extension ClusterMachine {
         return stragglerStart(record).map { now.since($0) >= threshold } ?? false
     }
 
-    /// Since when the one try of a task runs.
+    /// The start of the only try of a task.
     func stragglerStart(_ record: TaskRecord) -> Instant? {
         record.leases.first.flatMap { leases[$0]?.sent }
     }

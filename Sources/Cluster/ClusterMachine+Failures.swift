@@ -1,6 +1,6 @@
-/// What a failed try costs, and when a task is at fault itself.
+/// The cost of a failed try, and the point at which the task itself is at fault.
 extension ClusterMachine {
-    /// One try is over without a result: the task is tried again, or its job fails.
+    /// One try ended without a result: the task is tried again, or its job fails.
     mutating func release(_ leaseID: LeaseID, _ failure: FailureClass, _ text: String, _ now: Instant) {
         guard let lease = leases[leaseID], lease.isLive else { return }
         leases[leaseID]?.isLive = false
@@ -8,12 +8,12 @@ extension ClusterMachine {
         guard let barrier = jobs[key.job]?.barrier, barrier.serial == key.barrier else { return }
         jobs.update(key.job) { $0.barrier?.tasks[key.index].leases.removeAll { $0 == leaseID } }
         guard barrier.tasks[key.index].status == .leased else { return }
-        // A process that died is counted by itself: its successor on the same machine may try again.
+        // A dead process counts by itself: its successor on the same machine may try again.
         charge(key, failure == .unknown ? lease.instance : lease.worker, failure, text, now)
         reopen(key, now)
     }
 
-    /// A result that had been taken cannot be used: the task goes on as if its worker had failed it.
+    /// A result that was taken cannot be used. The task goes on as if its worker had failed it.
     mutating func reject(_ key: TaskKey, _ failure: FailureClass, _ text: String, _ now: Instant) {
         guard let barrier = jobs[key.job]?.barrier, barrier.serial == key.barrier, barrier.tasks.indices.contains(key.index),
             barrier.tasks[key.index].status == .done, let worker = barrier.tasks[key.index].takenFrom
@@ -52,8 +52,8 @@ extension ClusterMachine {
         }
     }
 
-    /// Whether a worker's death speaks against the task. Deaths on different tasks within a short time speak against the
-    /// machines: then none of them counts.
+    /// Whether a worker's death counts against the task. Deaths on different tasks within a short time count against the
+    /// machines, and then none of them counts against a task.
     private mutating func countsDeath(_ key: TaskKey, _ worker: PeerID, _ now: Instant) -> Bool {
         deaths.removeAll { now.since($0.time) > parameters.massDeathWindow }
         let others = deaths.filter { $0.task != key && $0.worker != worker }
@@ -67,7 +67,7 @@ extension ClusterMachine {
         return others.isEmpty
     }
 
-    /// A worker that was sent away because it hung: the task it hung on was given to others before, and is charged now.
+    /// A worker was sent away because it hung. Its task already went to others, and is charged now.
     mutating func chargeHang(_ leaseID: LeaseID, _ now: Instant) {
         guard let lease = leases[leaseID], let barrier = jobs[lease.task.job]?.barrier, barrier.serial == lease.task.barrier,
             barrier.tasks[lease.task.index].status != .done
@@ -76,7 +76,7 @@ extension ClusterMachine {
         _ = failsJob(lease.task)
     }
 
-    /// Ends the job when its task has failed often enough to be at fault.
+    /// Ends the job if its task has failed so often that the task is at fault.
     private mutating func failsJob(_ key: TaskKey) -> Bool {
         guard let record = jobs[key.job]?.barrier?.tasks[key.index] else { return true }
         if record.nonFiniteCount >= 2 {
@@ -98,12 +98,12 @@ extension ClusterMachine {
         jobs.update(key.job) { job in
             job.barrier?.tasks[key.index].status = .open
             job.barrier?.tasks[key.index].notBefore = delay.map { now + $0 }
-            // At the end of the queue, which is its front: the barrier waits for this one.
+            // The end of the array is the front of the queue: the barrier waits for this task.
             job.barrier?.queue.append(key.index)
         }
     }
 
-    /// The failure of a task that every worker which could take it has failed.
+    /// The failure of a task after every worker that could take it has failed it.
     func exhausted(_ key: TaskKey, _ record: TaskRecord) -> JobFailure {
         record.nonFiniteCount > 0 ? .numeric(key, record.lastFailure) : .poisoned(key, record.lastFailure)
     }

@@ -1,4 +1,4 @@
-/// Workers coming, going, and answering for their leases.
+/// Workers join, leave, and answer for their leases.
 extension ClusterMachine {
     mutating func join(_ id: SessionID, _ profile: WorkerProfile, _ held: [LeaseID], _ now: Instant) {
         guard sessions[id] == nil else { return }
@@ -38,7 +38,7 @@ extension ClusterMachine {
         startClocks(of: id, now)
     }
 
-    /// The lease clock of a task runs from when the worker can have begun with it, not while it waits behind another.
+    /// The lease clock of a task starts when the worker can have begun it, not while it waits behind another task.
     mutating func startClocks(of id: SessionID, _ now: Instant) {
         guard let session = sessions[id] else { return }
         for position in session.outstanding.indices.prefix(session.profile.slots) {
@@ -52,7 +52,7 @@ extension ClusterMachine {
         }
     }
 
-    /// The configured time, or four times what nearly all tasks of the barrier took.
+    /// The configured time, or four times the duration of nearly all tasks of the barrier.
     private func leaseTime(of lease: LeaseID) -> Interval {
         guard let key = leases[lease]?.task, let barrier = jobs[key.job]?.barrier, !barrier.durations.isEmpty else {
             return parameters.lease
@@ -92,7 +92,7 @@ extension ClusterMachine {
             return
         }
         guard bind(lease.task.job, toClassOf: id) else {
-            // Computed by another class than the job's other results: the task is left to workers of that class.
+            // A worker of another class than the job's computed it. The task stays for workers of the job's class.
             actions.append(.acknowledge(id, leaseID, .stale))
             release(leaseID, .transport, "", now)
             return
@@ -100,11 +100,11 @@ extension ClusterMachine {
         take(leaseID, lease, from: id, time, now)
     }
 
-    /// Whether a worker's result may enter a job: only those of one numerics class give the same bytes together.
+    /// Whether a worker's result may enter a job. Only results of one numerics class give the same bytes together.
     private mutating func bind(_ job: JobID, toClassOf id: SessionID) -> Bool {
         guard let numericsClass = sessions[id]?.profile.numericsClass else { return false }
         jobs.update(job) { job in
-            // Free while no try is out and nothing was merged: then a late result binds the job as a lease would.
+            // The job is free while no try is out and nothing was merged. Then a late result binds it, as a lease would.
             if job.numericsClass == nil { job.numericsClass = numericsClass }
         }
         return jobs[job]?.numericsClass == numericsClass
@@ -143,7 +143,7 @@ extension ClusterMachine {
         if entry != nil { release(leaseID, failure, text, now) }
     }
 
-    /// The worker has answered for a lease: it no longer uses its credit.
+    /// The worker has answered for a lease, so the lease no longer uses up credit.
     private mutating func settle(_ lease: LeaseID, on id: SessionID, _ now: Instant) -> Session.Outstanding? {
         var settled: Session.Outstanding?
         sessions.update(id) { session in
@@ -160,14 +160,14 @@ extension ClusterMachine {
         sessions.update(id) { session in session.outstanding.removeAll { undelivered.contains($0.lease) } }
         guard let session = sessions[id] else { return }
         if case .lost = session.state {
-            // Known already.
+            // This is known already.
         } else if session.outstanding.isEmpty || parameters.reconnectGrace.nanoseconds <= 0 {
-            // A worker that has nothing of ours, or that nobody waits for, is forgotten at once.
+            // A worker without leases, or one that nobody waits for, is forgotten at once.
             drop(id, .lost, now)
         } else {
             sessions.update(id) { $0.state = .lost(until: now + parameters.reconnectGrace) }
         }
-        // It did not die of a task it never got.
+        // The worker did not die of a task that it never received.
         for lease in undelivered { release(lease, .transport, "", now) }
     }
 
@@ -181,12 +181,13 @@ extension ClusterMachine {
         if count >= parameters.strikesPerMinute { drop(id, .strikes, now) }
     }
 
-    /// Forgets a session; its tasks are open again.
+    /// Forgets a session. Its tasks are open again.
     mutating func drop(_ id: SessionID, _ end: SessionEnd, _ now: Instant) {
         guard let session = sessions[id] else { return }
         sessions[id] = nil
         actions.append(.endSession(id, end))
-        // What a dead worker was computing: it takes its leases in order. It need not have said so before it died.
+        // The tasks that a dead worker was computing. It takes its leases in order, and need not have reported them before it
+        // died.
         let computed = session.outstanding.prefix(session.profile.slots).map(\.lease)
         for entry in session.outstanding {
             switch end {
@@ -200,7 +201,7 @@ extension ClusterMachine {
 }
 
 extension BarrierRecord {
-    /// Marks a task done.
+    /// Marks a task as done.
     mutating func finish(_ index: Int, by worker: PeerID, after age: Interval) {
         if tasks[index].status == .open { queue.removeAll { $0 == index } }
         tasks[index].status = .done

@@ -1,15 +1,17 @@
-/// Who computes what, and what happens when they die: the coordinator's side of the cluster as a value. Events go in, actions
-/// come out; it has no clock, no randomness, no sockets and no hash order, so a run can be repeated from its events.
+/// The coordinator's side of the cluster as a value: which worker computes which task, and the response to a death. Events go
+/// in, actions come out. It has no clock, no randomness, no sockets and no hash order, so its events are enough to repeat a
+/// run.
 ///
-/// It promises at-least-once execution and exactly-once merging: a task may be tried many times, `take` comes once per task.
+/// It promises at-least-once execution and exactly-once merging: a task may be tried many times, but `take` comes once for
+/// each task.
 public struct ClusterMachine: Sendable {
     public let parameters: ClusterParameters
     var sessions = OrderedTable<SessionID, Session>()
-    /// In the order of submission, which is their priority.
+    /// In the order of submission, which is also the priority.
     var jobs = OrderedTable<JobID, Job>()
-    /// Looked up, never walked: every try of the open barriers, also those that nobody waits for.
+    /// Every try of the open barriers, also abandoned tries. The code looks up single entries and never walks the table.
     var leases: [LeaseID: Lease] = [:]
-    /// Leases by barrier, so that they can be forgotten with it.
+    /// Leases by barrier, so that they are forgotten together with it.
     var leasesOfJob: [JobID: [LeaseID]] = [:]
     var contextFailures: [ContextID: String] = [:]
     var deaths: [DeathRecord] = []
@@ -17,14 +19,14 @@ public struct ClusterMachine: Sendable {
     private var nextLease: UInt64
     var actions: [ClusterAction] = []
 
-    /// - Parameter firstLease: where lease numbers begin. Different lives of a coordinator must use different numbers, or a
-    ///   result for an earlier one could pass for a result of this one.
+    /// - Parameter firstLease: the first lease number. Each start of a coordinator must use different numbers. Otherwise a
+    ///   result for an earlier start could pass for a result of this one.
     public init(parameters: ClusterParameters = ClusterParameters(), firstLease: UInt64 = 1) {
         self.parameters = parameters
         nextLease = firstLease
     }
 
-    /// Takes one event and says what to do, in order.
+    /// Takes one event and returns the actions in order.
     public mutating func handle(_ event: ClusterEvent, now: Instant) -> [ClusterAction] {
         actions.removeAll(keepingCapacity: true)
         switch event {
@@ -92,7 +94,7 @@ public struct ClusterMachine: Sendable {
         actions.append(.jobFailed(id, failure))
     }
 
-    /// Cancels what is still out for a job's barrier and forgets its leases: later results of them are stale.
+    /// Cancels the open tries of a job's barrier and forgets its leases. Later results of these leases are stale.
     private mutating func forgetLeases(of id: JobID) {
         let all = leasesOfJob.removeValue(forKey: id) ?? []
         for lease in all {
@@ -121,7 +123,7 @@ public struct ClusterMachine: Sendable {
 
     // MARK: Contexts
 
-    /// Asks a session to open what a job's barrier needs, before the first task is sent.
+    /// Asks a session to open the contexts of a job's barrier before the first task is sent.
     mutating func openContexts(of job: JobID, on id: SessionID, _ now: Instant?) {
         guard let job = jobs[job], let barrier = job.barrier, !barrier.isCollected, let session = sessions[id],
             session.state == .ready, fits(session, job)
@@ -170,9 +172,9 @@ public struct ClusterMachine: Sendable {
             && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
     }
 
-    // MARK: What others may ask
+    // MARK: Queries
 
-    /// Workers that take leases, or finish what they have.
+    /// The workers that take leases or finish the leases they have.
     public var workerCount: Int {
         sessions.keys.count { id in
             if case .lost = sessions[id]?.state { return false }
@@ -180,10 +182,10 @@ public struct ClusterMachine: Sendable {
         }
     }
 
-    /// The numerics class a job is bound to, nil while no task of it has been leased.
+    /// The numerics class of a job; nil while none of its tasks has been leased.
     public func numericsClass(of job: JobID) -> String? { jobs[job]?.numericsClass }
 
-    /// Open, leased and done tasks of a job's barrier.
+    /// The numbers of open, leased and done tasks of a job's barrier.
     public func taskCounts(of job: JobID) -> (open: Int, leased: Int, done: Int)? {
         guard let barrier = jobs[job]?.barrier else { return nil }
         var counts = (open: 0, leased: 0, done: 0)
@@ -199,7 +201,7 @@ public struct ClusterMachine: Sendable {
 }
 
 extension ClusterEvent {
-    /// The session an event comes from.
+    /// The session that an event comes from.
     var session: SessionID? {
         switch self {
         case .heard(let id), .credit(let id, _), .contextReady(let id, _), .contextMissing(let id, _),

@@ -6,28 +6,28 @@ struct Session: Sendable {
         case failed
     }
 
-    /// A lease the worker has not answered for yet.
+    /// A lease that the worker has not answered for yet.
     struct Outstanding: Sendable {
         let lease: LeaseID
         let cost: Double
         let bytes: Int
         let sent: Instant
         var isAccepted = false
-        /// When the worker can have begun to compute it: nil while it waits behind others.
+        /// When the worker can have begun to compute it; nil while it waits behind others.
         var active: Instant?
-        /// When it has shown no life for too long.
+        /// When it runs out for lack of progress.
         var expires: Instant?
-        /// Nobody wants it any more; the worker was told.
+        /// Nobody waits for it any more, and the worker was told so.
         var isCancelled = false
     }
 
     enum State: Sendable, Equatable {
         case ready
-        /// Takes no more leases; finishes what it has.
+        /// Takes no more leases, and finishes those it has.
         case draining
-        /// A lease showed no progress in time; gets nothing until it answers.
+        /// A lease showed no progress in time. The worker gets nothing until it answers.
         case suspect
-        /// The connection is gone; waiting for its worker until then.
+        /// The connection is gone. The session waits for its worker until the given time.
         case lost(until: Instant)
     }
 
@@ -37,7 +37,7 @@ struct Session: Sendable {
     var outstanding: [Outstanding] = []
     var lastHeard: Instant
     var lastProbe: Instant
-    /// Leases in a row that ran out of time.
+    /// The number of leases in a row that ran out of time.
     var expiriesInARow = 0
     /// Cost per second, from the results so far.
     var speed: Double?
@@ -55,7 +55,8 @@ struct Session: Sendable {
     }
 }
 
-/// One try at a task, remembered until its barrier is over and its worker has answered, so that a late result still counts.
+/// One try at a task. It is remembered until its barrier is over and its worker has answered, so that a late result still
+/// counts.
 struct Lease: Sendable {
     let task: TaskKey
     let instance: PeerID
@@ -63,7 +64,7 @@ struct Lease: Sendable {
     var session: SessionID
     let attempt: Int
     let sent: Instant
-    /// Still one of the tries the task waits for.
+    /// Whether the task still waits for this try.
     var isLive = true
     let isSpeculative: Bool
 }
@@ -77,14 +78,14 @@ struct TaskRecord: Sendable {
     /// Live leases, at most two.
     var leases: [LeaseID] = []
     var attempts = 0
-    /// Workers that failed it, in order; they never get it again.
+    /// The workers that failed it, in order. They never get it again.
     var failedWorkers: [PeerID] = []
-    /// Workers whose failure counts against the task.
+    /// The workers whose failure counts against the task.
     var blame: [PeerID] = []
     var nonFiniteCount = 0
     var failures = 0
     var notBefore: Instant?
-    /// Who gave the result that was taken.
+    /// The worker whose result was taken.
     var takenFrom: PeerID?
     var lastFailure = ""
 }
@@ -92,11 +93,11 @@ struct TaskRecord: Sendable {
 struct BarrierRecord: Sendable {
     let serial: Int
     var tasks: [TaskRecord]
-    /// Indices of open tasks, the most expensive first.
+    /// Indices of open tasks, ordered for dispatch: the last is next.
     var queue: [Int]
     var doneCount = 0
     var isCollected = false
-    /// Ages at which tasks were done, for the straggler rule.
+    /// The ages at which tasks were done, for the straggler rule.
     var durations: [Int64] = []
     var speculativeCount = 0
 
@@ -109,13 +110,13 @@ struct Job: Sendable {
     /// The class of the first worker that got one of its tasks.
     var numericsClass: String?
     var barrier: BarrierRecord?
-    /// Results of an earlier barrier or of this one were taken: the class cannot change any more.
+    /// Whether results of this or an earlier barrier were taken. Then the class cannot change any more.
     var hasResults = false
     var starvedSince: Instant?
     var saidWaiting = false
 }
 
-/// A worker's death that was counted against a task, kept for the mass-death rule.
+/// A worker's death that counted against a task, kept for the mass-death rule.
 struct DeathRecord: Sendable {
     let time: Instant
     let task: TaskKey

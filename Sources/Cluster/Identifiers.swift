@@ -9,14 +9,14 @@ public struct PeerID: Sendable, Hashable {
     }
 }
 
-/// One conversation between the coordinator and a worker: from WELCOME until either end gives it up.
+/// One conversation between the coordinator and a worker, from WELCOME until either end gives it up.
 public struct SessionID: Sendable, Hashable {
     public var rawValue: UInt64
 
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
-/// The fencing number of one try at a task; grows, and is never used twice by one coordinator.
+/// The fencing number of one try at a task. It grows, and one coordinator never uses it twice.
 public struct LeaseID: Sendable, Hashable, Comparable {
     public var rawValue: UInt64
 
@@ -34,8 +34,8 @@ public struct JobID: Sendable, Hashable, Comparable {
     public static func < (left: JobID, right: JobID) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// What the tasks of a barrier share and a worker must hold before it runs them. Numbered by the owner of the machine; equal
-/// content may have equal numbers.
+/// The shared data of a barrier's tasks, which a worker must hold before it runs them. The owner of the machine assigns the
+/// numbers; equal content may have equal numbers.
 public struct ContextID: Sendable, Hashable {
     public var rawValue: UInt64
 
@@ -55,7 +55,7 @@ public struct TaskKey: Sendable, Hashable {
     }
 }
 
-/// A point on a monotonic clock, nanoseconds. The machines never read a clock: they are told.
+/// A point on a monotonic clock, in nanoseconds. The machines never read a clock: events bring the time.
 public struct Instant: Sendable, Hashable, Comparable {
     public var nanoseconds: Int64
 
@@ -63,28 +63,28 @@ public struct Instant: Sendable, Hashable, Comparable {
 
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
-    /// The moment so much later; wraps instead of trapping.
+    /// The instant later by the interval. Wraps instead of trapping.
     public static func + (instant: Instant, interval: Interval) -> Instant {
         Instant(nanoseconds: instant.nanoseconds &+ interval.nanoseconds)
     }
 
-    /// How long after `earlier` this is.
+    /// The time from `earlier` to this.
     public func since(_ earlier: Instant) -> Interval { Interval(nanoseconds: nanoseconds &- earlier.nanoseconds) }
 }
 
-/// A length of time, nanoseconds.
+/// A length of time, in nanoseconds.
 public struct Interval: Sendable, Hashable, Comparable {
     public var nanoseconds: Int64
 
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    /// So many milliseconds; a very long time where the number is too large.
+    /// An interval of this number of milliseconds; a very long one if the number is too large.
     public static func milliseconds(_ count: Int) -> Interval {
         let product = Int64(count).multipliedReportingOverflow(by: 1_000_000)
         return Interval(nanoseconds: product.overflow ? Int64.max / 4 : product.partialValue)
     }
 
-    /// So many seconds.
+    /// An interval of this number of seconds.
     public static func seconds(_ count: Int) -> Interval { .milliseconds(count &* 1000) }
 
     public var milliseconds: Int { Int(nanoseconds / 1_000_000) }
@@ -92,8 +92,8 @@ public struct Interval: Sendable, Hashable, Comparable {
     public static func < (left: Interval, right: Interval) -> Bool { left.nanoseconds < right.nanoseconds }
 }
 
-/// A table that remembers the order in which keys came, so that nothing depends on the order of a hash table, which differs
-/// from process to process.
+/// A table that remembers the order of its keys. The order of a hash table differs from process to process; here nothing
+/// depends on it.
 struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private(set) var keys: [Key] = []
     private var values: [Key: Value] = [:]
@@ -112,7 +112,7 @@ struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
-    /// Changes a value in place; nothing happens when the key is unknown.
+    /// Changes a value in place. Nothing happens if the key is unknown.
     mutating func update(_ key: Key, _ body: (inout Value) -> Void) {
         guard let index = values.index(forKey: key) else { return }
         body(&values.values[index])

@@ -1,4 +1,4 @@
-/// What a worker does with its leases.
+/// A worker's handling of its leases.
 extension WorkerMachine {
     mutating func take(_ lease: LeaseID, _ context: ContextID, _ now: Instant) {
         guard isJoined else {
@@ -57,7 +57,7 @@ extension WorkerMachine {
         }
     }
 
-    /// Waiting leases go at once; what is being computed cannot be stopped, and its outcome settles it.
+    /// Drops waiting leases at once. A computation cannot be stopped; its outcome settles its lease.
     mutating func cancel(_ leases: [LeaseID], _ now: Instant) {
         var gone: [LeaseID] = []
         for lease in leases where !computing.contains(lease) && outbox[lease] == nil {
@@ -85,7 +85,7 @@ extension WorkerMachine {
         if !waiting.isEmpty { say(.sendCancelled(waiting), now) }
     }
 
-    /// Ends when nothing is owed any more, or when the time for it is over.
+    /// Ends if nothing is owed any more, or if the time for it is over.
     mutating func finishDrain(_ now: Instant) {
         guard let drainDeadline, link != .ended else { return }
         let isOver = drainDeadline <= now
@@ -107,7 +107,7 @@ extension WorkerMachine {
             return
         }
         if now.since(lastHeard) >= terms.silence {
-            // The connection does not answer: make a new one, keep the results.
+            // The connection does not answer: make a new one and keep the results.
             actions.append(.reconnect)
             lastHeard = now
             link = .joining(nextHello: now)
@@ -122,7 +122,7 @@ extension WorkerMachine {
         if now.since(lastSent) >= terms.heartbeat { say(.sendPing, now) }
     }
 
-    /// ACCEPT for leases that have been here for a moment. A result that comes sooner has confirmed its lease by itself.
+    /// Sends ACCEPT for leases that have waited for a moment. An earlier result has already confirmed its lease.
     private mutating func confirmWaiting(_ now: Instant) {
         let due = held.keys.filter { lease in
             guard let record = held[lease] else { return false }

@@ -1,4 +1,4 @@
-/// What a worker is told by its coordinator at WELCOME, besides its session.
+/// The terms that a coordinator tells a worker at WELCOME, besides its session.
 public struct WorkerTerms: Sendable, Equatable {
     public var heartbeat: Interval
     public var silence: Interval
@@ -22,7 +22,7 @@ public struct WorkerTerms: Sendable, Equatable {
         self.resend = resend
     }
 
-    /// The same without waits so short that a worker would do nothing but talk, whatever a coordinator says.
+    /// The terms without waits so short that a worker would only talk, whatever a coordinator says.
     var bearable: WorkerTerms {
         WorkerTerms(
             heartbeat: max(heartbeat, .milliseconds(10)), silence: max(silence, .milliseconds(100)),
@@ -30,28 +30,28 @@ public struct WorkerTerms: Sendable, Equatable {
     }
 }
 
-/// The numbers a worker lives by before any coordinator has told it others.
+/// A worker's timing and limits before any coordinator has told it others.
 public struct WorkerParameters: Sendable, Equatable {
-    /// Tasks computed at once.
+    /// The number of tasks computed at once.
     public var slots = 1
-    /// Waits between HELLOs without an answer: the first, doubled up to the last.
+    /// The waits between HELLOs without an answer: the first wait, doubled up to the last.
     public var helloFirst = Interval.milliseconds(500)
     public var helloLast = Interval.seconds(30)
-    /// Results nobody has acknowledged; with more, no new task is begun.
+    /// The number of results without an acknowledgement. With more, no new task begins.
     public var outboxLimit = 64
-    /// Contexts kept loaded; the one used longest ago goes first.
+    /// The number of contexts kept loaded. The one used longest ago goes first.
     public var contextLimit = 16
-    /// Time to finish the current task when asked to drain.
+    /// The time to finish the current task after a request to drain.
     public var drainGrace = Interval.seconds(25)
 
     public init() {}
 }
 
-/// Everything that happens to a worker.
+/// Every event of a worker.
 public enum WorkerEvent: Sendable, Equatable {
     // From the coordinator.
     case welcomed(WorkerTerms, keep: [LeaseID])
-    /// No; whether trying again can help, and when.
+    /// No. Tells whether another try can help, and when.
     case refused(isFinal: Bool, retryAfter: Interval)
     case reset
     case pinged
@@ -63,7 +63,7 @@ public enum WorkerEvent: Sendable, Equatable {
     case acknowledged([LeaseID])
     case cancelled([LeaseID])
     case drainRequested
-    /// The coordinator ends the session; whether the worker should look for it again.
+    /// The coordinator ends the session. Tells whether the worker should look for it again.
     case dismissed(comesBack: Bool)
     // From the compute thread.
     case contextOpened(ContextID, ok: Bool)
@@ -76,7 +76,7 @@ public enum WorkerEvent: Sendable, Equatable {
 
 /// Why a worker ends.
 public enum WorkerEnd: Sendable, Equatable {
-    /// Asked to, and everything is delivered or given back.
+    /// It was asked to end, and everything is delivered or given back.
     case drained
     /// A final refusal.
     case refused
@@ -84,7 +84,7 @@ public enum WorkerEnd: Sendable, Equatable {
     case dismissed
 }
 
-/// Everything a worker wants done.
+/// Every action that a worker requests.
 public enum WorkerAction: Sendable, Equatable {
     /// Close the socket and make a new one: the old connection does not answer.
     case reconnect
@@ -110,10 +110,10 @@ public enum WorkerAction: Sendable, Equatable {
     case end(WorkerEnd)
 }
 
-/// A worker's side of the cluster as a value: what it holds, what it owes, and when it speaks.
+/// A worker's side of the cluster as a value: its leases, its debts, and the times at which it speaks.
 public struct WorkerMachine: Sendable {
     enum Link: Sendable, Equatable {
-        /// No session; HELLO goes out at the given time.
+        /// No session. HELLO goes out at the given time.
         case joining(nextHello: Instant)
         case joined
         case ended
@@ -137,10 +137,10 @@ public struct WorkerMachine: Sendable {
     var lastSent: Instant
     var contexts: [ContextID] = []
     var openingContexts: [ContextID] = []
-    /// Leases not finished, in order of arrival; the first `computing.count` of them are with the compute thread.
+    /// Unfinished leases in order of arrival. The first `computing.count` of them are with the compute thread.
     var held = OrderedTable<LeaseID, Held>()
     var computing: [LeaseID] = []
-    /// Finished and not acknowledged.
+    /// Finished and not yet acknowledged.
     var outbox = OrderedTable<LeaseID, Outcome>()
     var lastProgressSent: Instant?
     var drainDeadline: Instant?
@@ -157,10 +157,10 @@ public struct WorkerMachine: Sendable {
 
     public var isJoined: Bool { link == .joined }
 
-    /// Whether the compute thread has something to do.
+    /// Whether the compute thread has work.
     public var isBusy: Bool { !computing.isEmpty || !openingContexts.isEmpty }
 
-    /// Takes one event and says what to do, in order.
+    /// Takes one event and returns the actions in order.
     public mutating func handle(_ event: WorkerEvent, now: Instant) -> [WorkerAction] {
         actions.removeAll(keepingCapacity: true)
         guard link != .ended else { return actions }
@@ -210,7 +210,7 @@ public struct WorkerMachine: Sendable {
         helloWait = parameters.helloFirst
         for lease in held.keys where !keep.contains(lease) {
             if computing.contains(lease) {
-                // Cannot be stopped; its outcome will be told and found stale.
+                // This lease cannot be stopped. Its outcome will be sent and found stale.
                 continue
             }
             held[lease] = nil

@@ -1,4 +1,4 @@
-/// An 8-bit RGB picture that is drawn on. What lies outside is not drawn.
+/// An 8-bit RGB picture to draw on. Parts outside the picture are not drawn.
 struct Canvas {
     struct Colour: Equatable {
         var red: UInt8
@@ -16,13 +16,13 @@ struct Canvas {
     let height: Int
     private(set) var rgb: [UInt8]
 
-    /// A white one.
+    /// A white canvas.
     init(width: Int, height: Int) {
         (self.width, self.height) = (width, height)
         rgb = [UInt8](repeating: 255, count: width * height * 3)
     }
 
-    /// Mixes a colour into a pixel; 255 covers it wholly.
+    /// Mixes a colour into a pixel. A share of 255 covers it wholly.
     mutating func blend(_ colour: Colour, share: UInt8, at point: (x: Int, y: Int)) {
         guard share > 0, (0..<width).contains(point.x), (0..<height).contains(point.y) else { return }
         let offset = (point.y * width + point.x) * 3
@@ -40,7 +40,7 @@ struct Canvas {
         }
     }
 
-    /// A frame of so many pixels around the area.
+    /// Draws a frame of this thickness, in pixels, around the area.
     mutating func frame(_ area: Area, thickness: Int, _ colour: Colour) {
         let (outerWidth, outerHeight) = (area.width + 2 * thickness, area.height + 2 * thickness)
         let (left, top) = (area.x - thickness, area.y - thickness)
@@ -50,7 +50,7 @@ struct Canvas {
         fill(Area(x: area.x + area.width, y: top, width: thickness, height: outerHeight), colour)
     }
 
-    /// Puts a picture down with its top left corner at a point.
+    /// Draws a picture with its top left corner at a point.
     mutating func place(_ picture: SheetPicture, at point: (x: Int, y: Int)) {
         for row in 0..<picture.height {
             let (y, first) = (point.y + row, max(0, -point.x))

@@ -1,12 +1,12 @@
-/// Pictures side by side with what is to be known about them.
+/// Pictures side by side, with their labels and figures.
 public struct ContactSheet {
     /// One picture with its figures.
     public struct Cell: Sendable {
-        /// nil where there is none; the cell then stays grey.
+        /// nil if there is no picture; the cell then stays grey.
         public var picture: SheetPicture?
-        /// The lines under it; what is too long is cut.
+        /// The lines under the picture. A line that is too long is cut.
         public var lines: [String]
-        /// Whether it is framed in red: something is wrong with it.
+        /// Whether something is wrong with the picture. Then it has a red frame.
         public var isFlagged: Bool
 
         public init(picture: SheetPicture?, lines: [String], isFlagged: Bool = false) {
@@ -14,9 +14,9 @@ public struct ContactSheet {
         }
     }
 
-    /// The pictures of one line.
+    /// The pictures of one row.
     public struct Row: Sendable {
-        /// Paragraphs; the first is the one that is cut where there is not enough room.
+        /// Paragraphs. If there is not enough room, the first one is cut.
         public var label: [String]
         public var cells: [Cell]
 
@@ -70,7 +70,7 @@ public struct ContactSheet {
                 x: area.x + (area.width - fitted.width) / 2, y: area.y + (area.height - fitted.height) / 2,
                 width: fitted.width, height: fitted.height)
             pen.canvas.place(fitted, at: (place.x, place.y))
-            // A thin frame too, or a white picture would have no end.
+            // Without a thin frame a white picture would have no visible border.
             pen.canvas.frame(place, thickness: cell.isFlagged ? 3 : 1, cell.isFlagged ? .red : .pale)
         } else {
             pen.canvas.fill(area, .pale)
@@ -90,8 +90,8 @@ private struct Pen {
     var canvas: Canvas
 
     /// - Parameters:
-    ///   - paragraphs: each begins a line; the first gets the lines that the others leave.
-    ///   - linesMax: of all paragraphs; no more than the area holds are written.
+    ///   - paragraphs: each one begins a line. The first gets the lines that the others leave.
+    ///   - linesMax: of all paragraphs. The area's height limits the lines too.
     mutating func write(
         _ paragraphs: [String], in area: Area, size: Int, _ colour: Canvas.Colour, linesMax: Int = 1, isAtBottom: Bool = false
     ) {

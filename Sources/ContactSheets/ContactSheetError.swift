@@ -2,7 +2,7 @@
 public struct ContactSheetError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for choosing an exit code.
     public enum Code: Sendable, Equatable {
-        /// The system has no font to write with.
+        /// The system has no usable font.
         case noFont
         /// There are more pictures than one sheet can show.
         case tooLarge

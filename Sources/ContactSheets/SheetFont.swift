@@ -1,11 +1,11 @@
 import CGlyphs
 
-/// A font of the system in any size. One thread uses it.
+/// A system font in any size. Only one thread may use it.
 public final class SheetFont {
     private let font: OpaquePointer
     private var size = 0
     private var extent = (above: 0, below: 0)
-    /// Advances in 64ths of a pixel that were measured already.
+    /// Advances in 64ths of a pixel, kept after the first measurement.
     private var advances: [Key: Int] = [:]
 
     private struct Key: Hashable {
@@ -13,9 +13,9 @@ public final class SheetFont {
         var size: Int
     }
 
-    /// The font that comes nearest to DejaVu Sans, which Debian's fontconfig brings along.
+    /// Opens the font that is most like DejaVu Sans, which Debian's fontconfig brings along.
     ///
-    /// - Throws: `.noFont` with the remedy where no font is installed or the one found cannot be read.
+    /// - Throws: `.noFont` with the remedy, if no font is installed or the one found cannot be read.
     public init() throws(ContactSheetError) {
         var opened: OpaquePointer?
         var message = [CChar](repeating: 0, count: Int(CGLYPHS_MESSAGE_SIZE))
@@ -32,7 +32,7 @@ public final class SheetFont {
 
     deinit { cglyphs_close(font) }
 
-    /// Pixels above and below the baseline that letters of a size need.
+    /// The pixels above and below the baseline that letters of a size need.
     func extent(size: Int) -> (above: Int, below: Int) {
         if size != self.size {
             var (above, below): (Int32, Int32) = (0, 0)
@@ -77,7 +77,7 @@ public final class SheetFont {
         }
     }
 
-    /// Gives `body` the glyph; nil where the font cannot draw it.
+    /// Calls `body` with the glyph. Returns nil if the font cannot draw it.
     @discardableResult
     private func draw<Value>(_ scalar: Unicode.Scalar, size: Int, _ body: (cglyphs_glyph) -> Value) -> Value? {
         _ = extent(size: size)

@@ -1,30 +1,30 @@
 import ImageFiles
 import Resampling
 
-/// Where everything lies on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. Made before
-/// there is any picture, so that what cannot be shown is found in time.
+/// The places of everything on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. The
+/// layout is made before any picture, so that a sheet which is too large is found in time.
 public struct SheetLayout: Sendable, Equatable {
     public private(set) var rows: Int
     public let columns: Int
     /// The largest picture that a cell holds.
     public let cellWidth: Int
     public let cellHeight: Int
-    /// Lines of text under each picture.
+    /// The number of text lines under each picture.
     public let lines: Int
 
     static let margin = 16
     static let gap = 14
     static let labelWidth = 176
     static let (titleSize, headerSize, labelSize, lineSize) = (17, 15, 13, 11)
-    /// Heights of the title, of the headers' two lines, and of a line under a picture.
+    /// The heights of the title, of the headers' two lines, and of a line under a picture.
     static let (titleHeight, headerHeight, lineHeight) = (34, 44, 15)
-    /// Below this a picture shows nothing.
+    /// A smaller picture would show nothing.
     static let cellSideMin = 48
 
     /// A sheet of `rows × columns` pictures.
     ///
     /// - Parameters:
-    ///   - side: the longer side of a cell; smaller where the sheet would be larger than a PNG can be.
+    ///   - side: the longer side of a cell. It becomes smaller if the sheet would be larger than a PNG can be.
     ///   - aspect: the pictures' width and height.
     /// - Throws: `.tooLarge` for a sheet that would not fit even with the smallest cells.
     public init(
@@ -51,7 +51,7 @@ public struct SheetLayout: Sendable, Equatable {
         }
     }
 
-    /// The same with fewer rows.
+    /// The layout with fewer rows.
     public func with(rows: Int) -> SheetLayout {
         precondition((1...self.rows).contains(rows))
         var layout = self
@@ -59,7 +59,7 @@ public struct SheetLayout: Sendable, Equatable {
         return layout
     }
 
-    /// Of the whole sheet.
+    /// The size of the whole sheet.
     public var width: Int { size.width }
     public var height: Int { size.height }
 
@@ -70,7 +70,7 @@ public struct SheetLayout: Sendable, Equatable {
     private static func size(
         rows: Int, columns: Int, cell: (width: Int, height: Int), lines: Int
     ) -> (width: Int, height: Int) {
-        // Far beyond any limit, and far from overflow.
+        // These numbers are far beyond any limit, and far from overflow.
         let (rows, columns) = (min(rows, 1 << 20), min(columns, 1 << 20))
         return (
             2 * margin + labelWidth + columns * (cell.width + gap),
@@ -78,7 +78,7 @@ public struct SheetLayout: Sendable, Equatable {
         )
     }
 
-    /// The cell's place, without the lines under it.
+    /// The place of a cell, without the lines under it.
     func cell(row: Int, column: Int) -> Area {
         Area(
             x: Self.margin + Self.labelWidth + column * (cellWidth + Self.gap),
@@ -86,7 +86,7 @@ public struct SheetLayout: Sendable, Equatable {
             width: cellWidth, height: cellHeight)
     }
 
-    /// The largest size of the aspect within a box, each side at least 1.
+    /// The largest size with this aspect that fits into a box, each side at least 1.
     static func fitted(_ aspect: (width: Int, height: Int), into box: (width: Int, height: Int)) -> (width: Int, height: Int) {
         if aspect.width * box.height >= aspect.height * box.width {
             return (box.width, max(1, (aspect.height * box.width + aspect.width / 2) / aspect.width))
@@ -94,7 +94,7 @@ public struct SheetLayout: Sendable, Equatable {
         return (max(1, (aspect.width * box.height + aspect.height / 2) / aspect.height), box.height)
     }
 
-    /// The picture in the size in which a cell shows it.
+    /// The picture in the size that a cell shows.
     public func fitted(_ picture: SheetPicture) -> SheetPicture {
         let size = Self.fitted((picture.width, picture.height), into: (cellWidth, cellHeight))
         let rgb = ImageResizer.lanczos(picture.rgb, channels: 3, size: (picture.width, picture.height), to: size)

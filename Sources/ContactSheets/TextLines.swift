@@ -1,10 +1,10 @@
-/// Text made to fit.
+/// Fits text into lines.
 enum TextLines {
-    /// What stands for the part that was cut off.
+    /// Replaces the part that was cut off.
     private static let ellipsis = "…"
 
-    /// The text in lines of at most `width`, broken at spaces, or within a word that is wider than a line; what does not fit
-    /// into the last line is cut with an ellipsis.
+    /// The text in lines of at most `width`. Lines break at spaces, or inside a word that is wider than a line. If the text
+    /// does not fit into the last line, it ends in an ellipsis.
     ///
     /// - Parameter measure: the width of a line.
     static func wrapped(_ text: String, width: Int, linesMax: Int, measure: (String) -> Int) -> [String] {
@@ -18,7 +18,7 @@ enum TextLines {
         return lines
     }
 
-    /// The text, or as much of it as fits with an ellipsis behind it; at least one character.
+    /// The text, or as much of it as fits before an ellipsis; at least one character.
     static func cut(_ text: String, width: Int, measure: (String) -> Int) -> String {
         guard measure(text) > width else { return text }
         var end = prefixLength(of: text, width: width - measure(ellipsis), measure: measure)
@@ -40,7 +40,7 @@ enum TextLines {
         return line
     }
 
-    /// Characters of the longest prefix that fits, at least 1. Widths grow with the text, so halving finds it.
+    /// The number of characters of the longest prefix that fits, at least 1. Widths grow with the text, so halving finds it.
     private static func prefixLength(of text: String, width: Int, measure: (String) -> Int) -> Int {
         var (fits, tooLong) = (1, text.count + 1)
         while tooLong - fits > 1 {

@@ -1,17 +1,17 @@
 import COpenSSL
 
-/// The SHA-256 of some content (FIPS 180-4): its name wherever files, models and pictures are compared.
+/// The SHA-256 of some content (FIPS 180-4). It names files, models and pictures wherever they are compared.
 public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
     /// 32 bytes, most significant first.
     public let bytes: [UInt8]
 
-    /// A digest received as bytes; nil unless there are 32.
+    /// A digest from received bytes; nil unless there are 32.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 32 else { return nil }
         self.bytes = Array(bytes)
     }
 
-    /// A digest written as 64 hexadecimal digits, lower case; nil for everything else.
+    /// A digest from 64 lower-case hexadecimal digits; nil for anything else.
     public init?(hex: String) {
         let digits = Array(hex.utf8)
         guard digits.count == 64 else { return nil }
@@ -56,15 +56,16 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// SHA-256 of content that comes in pieces, by libcrypto, which uses the processor's SHA instructions where there are any.
+/// Computes the SHA-256 of content that comes in pieces. libcrypto does it, with the processor's SHA instructions if there
+/// are any.
 ///
-/// Not `Sendable`: one thread makes, feeds and finishes it.
+/// Not `Sendable`: the same thread must make, feed and finish it.
 public final class SHA256Hasher {
     private let context: OpaquePointer
     private var isFinished = false
 
     public init() {
-        // libcrypto fails here only when memory is exhausted or the library is broken; nothing can go on then.
+        // libcrypto fails here only if memory is exhausted or the library is broken. Nothing can go on then.
         guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto gave no digest context") }
         self.context = context
         precondition(EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1, "libcrypto has no SHA-256")

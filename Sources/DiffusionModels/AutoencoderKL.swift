@@ -12,7 +12,7 @@ public final class VAEDecoder {
     private let normOut: GroupNorm
     private let convolutionOut: ConvolutionParameters
 
-    /// - Parameter weights: all tensors of the component, of which only the decoder's are taken.
+    /// - Parameter weights: all tensors of the component. Only the decoder's are taken.
     public init(_ weights: WeightScope, configuration: VAEConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
         self.context = context
@@ -40,7 +40,7 @@ public final class VAEDecoder {
         try requireNothingLeft(weights, ignoring: ["encoder.", "quant_conv."])
     }
 
-    /// - Parameter latent: (n, h, w, latentChannels) as `VAEConfiguration.decoderInput` makes it.
+    /// - Parameter latent: (n, h, w, latentChannels), from `VAEConfiguration.decoderInput`.
     /// - Returns: (n, h·scale, w·scale, outChannels), pictures from about −1 to 1, not clipped.
     /// - Throws: `.input` for another shape; `.nonFinite`.
     public func decode(_ latent: Tensor) throws(ModelError) -> Tensor {
@@ -89,7 +89,7 @@ public final class VAEEncoder {
         public let logVariance: Tensor
     }
 
-    /// - Parameter weights: all tensors of the component, of which only the encoder's are taken.
+    /// - Parameter weights: all tensors of the component. Only the encoder's are taken.
     public init(_ weights: WeightScope, configuration: VAEConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
         self.context = context
@@ -117,7 +117,7 @@ public final class VAEEncoder {
         try requireNothingLeft(weights, ignoring: ["decoder.", "post_quant_conv."])
     }
 
-    /// - Parameter image: (n, h, w, imageChannels), values from −1 to 1, sides that `VAEConfiguration.scale` divides.
+    /// - Parameter image: (n, h, w, imageChannels), values from −1 to 1. `VAEConfiguration.scale` must divide the sides.
     /// - Throws: `.input` for another shape; `.nonFinite`.
     public func encode(_ image: Tensor) throws(ModelError) -> Distribution {
         let (shape, scale) = (image.shape, configuration.scale)
@@ -137,7 +137,7 @@ public final class VAEEncoder {
         for level in levels {
             for residual in level.residuals { x = try residual(x, context) }
             if let downsampler = level.resampler {
-                // The model was trained with zeros at the right and the bottom only.
+                // The model was trained with zeros only at the right and the bottom.
                 x = try context.convolution(
                     x, downsampler, stride: 2, padding: Padding(top: 0, left: 0, bottom: 1, right: 1))
             }
@@ -163,7 +163,7 @@ public final class VAEEncoder {
     }
 }
 
-/// Throws when the half that was built left tensors of its own behind.
+/// Throws if one half of the autoencoder left tensors of its own behind.
 private func requireNothingLeft(_ weights: WeightScope, ignoring: [String]) throws(ModelError) {
     do { try weights.requireAllConsumed(ignoring: ignoring) } catch { throw ModelError(error) }
 }

@@ -15,22 +15,22 @@ public struct CLIPTextConfiguration: Sendable, Equatable {
     public let intermediateSize: Int
     public let layerCount: Int
     public let headCount: Int
-    /// The most tokens of a row; 77 in all published models.
+    /// The largest number of tokens in a row; 77 in all published models.
     public let maxPositions: Int
     public let hiddenActivation: HiddenActivation
     public let normEpsilon: Double
-    /// The id whose first place is pooled; 2 stands for an old convention, see `CLIPTextModel`.
+    /// The id whose first place is pooled. 2 stands for an old convention, see `CLIPTextModel`.
     public let endTokenID: Int
     public let projectionSize: Int
-    /// Whether the model ends in a projection; nil when the file does not say, then the weights decide.
+    /// Whether the model ends in a projection; nil if the file does not say. Then the weights decide.
     public let hasProjection: Bool?
-    /// Keys of the file that mean nothing to the network, sorted.
+    /// Keys of the file that the network does not use, sorted.
     public let unknownKeys: [String]
 
     /// - Parameters:
     ///   - json: the content of `config.json`.
     ///   - file: its path, for messages.
-    /// - Throws: `.configuration` that names the key, the value and the file.
+    /// - Throws: `.configuration` with the key, the value and the file.
     public init(json: JSONValue, file: String = "text_encoder/config.json") throws(ModelError) {
         let reader = try ConfigurationReader(json, file: file)
         try reader.require("model_type", "clip_text_model", "clip")
@@ -63,8 +63,8 @@ public struct CLIPTextConfiguration: Sendable, Equatable {
 }
 
 extension CLIPTextConfiguration {
-    /// What is read, what only training reads, and what transformers writes for all of its models: settings of generating text,
-    /// which no text encoder of a picture does.
+    /// The keys that are read here, keys for training, and keys that transformers writes for all of its models: settings of
+    /// text generation, which a picture's text encoder does not do.
     private static let knownKeys: Set<String> = [
         "hidden_act", "hidden_size", "intermediate_size", "eos_token_id", "layer_norm_eps", "max_position_embeddings",
         "num_attention_heads", "num_hidden_layers", "projection_dim", "quantization_config", "vocab_size",

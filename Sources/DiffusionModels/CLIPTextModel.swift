@@ -1,18 +1,19 @@
 public import TensorCore
 public import Weights
 
-/// What a text encoder says about rows of tokens.
+/// A text encoder's output for rows of tokens.
 public struct CLIPTextOutput {
-    /// The vectors that enter the first layer and those that leave each layer, (n, tokens, width) each: one more than there are
-    /// layers. None has passed the final norm.
+    /// The vectors that enter the first layer and those that leave each layer, (n, tokens, width) each: one more than layers.
+    /// None has passed the final norm.
     public let hiddenStates: [Tensor]
     /// The last layer's vectors after the final norm, (n, tokens, width).
     public let lastHiddenState: Tensor
-    /// The normed vector at each row's end token, (n, width); projected, (n, projection), when the model has a projection.
+    /// The normed vector at each row's end token, (n, width). If the model has a projection, it is projected: (n,
+    /// projection).
     public let pooled: Tensor
 }
 
-/// CLIP's text encoder (Radford et al. 2021, arXiv 2103.00020): a causal transformer with the norm before each part.
+/// CLIP's text encoder (Radford et al. 2021, arXiv 2103.00020): a causal transformer with a norm before each part.
 public final class CLIPTextModel {
     public let configuration: CLIPTextConfiguration
     private let context: ComputeContext
@@ -24,7 +25,7 @@ public final class CLIPTextModel {
 
     /// - Parameters:
     ///   - weights: the component's tensors, with or without the prefix `text_model`.
-    /// - Throws: `.weights` for tensors that are missing, misshapen or left over.
+    /// - Throws: `.weights` if tensors are missing, misshapen or left over.
     public init(
         _ weights: WeightScope, configuration: CLIPTextConfiguration, context: ComputeContext
     ) throws(ModelError) {
@@ -48,17 +49,18 @@ public final class CLIPTextModel {
         do { try weights.requireAllConsumed(ignoring: CLIPTextModel.ignoredTensors) } catch { throw ModelError(error) }
     }
 
-    /// What files of text encoders hold beside what a model reads: a constant of old files, and a projection where the
-    /// configuration asks for none.
+    /// Tensors in files of text encoders that a model does not read: a constant of old files, and a projection that the
+    /// configuration does not ask for.
     public static let ignoredTensors = ["position_ids", "text_projection."]
 
-    /// Whether `pooled` has gone through a projection.
+    /// Whether `pooled` has passed a projection.
     public var hasProjection: Bool { projection != nil }
 
     /// Encodes rows of token ids of equal length.
     ///
-    /// The pooled vector is taken at the first place of the end token; when the configuration's end token is 2, as in files
-    /// from before transformers 4.30, at the first place of the row's largest id, which is what those models were trained with.
+    /// The pooled vector is the one at the first place of the end token. If the configuration's end token is 2, as in files
+    /// from before transformers 4.30, it is the one at the first place of the row's largest id. Those models were trained
+    /// with it.
     ///
     /// - Throws: `.input` for rows of unequal or wrong length and ids outside the vocabulary; `.nonFinite`.
     public func encode(ids: [[Int32]]) throws(ModelError) -> CLIPTextOutput {
@@ -75,15 +77,15 @@ public final class CLIPTextModel {
         return CLIPTextOutput(hiddenStates: states, lastHiddenState: last, pooled: try pool(last, ids: ids))
     }
 
-    /// The hidden state that enters the given number of layers from the end, through the final norm: clip skip as Stable
-    /// Diffusion 1 and 2 use it.
+    /// The hidden state that enters the given number of layers from the end, after the final norm: clip skip as in Stable
+    /// Diffusion 1 and 2.
     ///
-    /// - Parameter clipSkip: how many of the last layers are left out, 0 to the number of layers.
+    /// - Parameter clipSkip: the number of last layers to leave out, 0 to the number of layers.
     public func normedState(_ output: CLIPTextOutput, clipSkip: Int) throws(ModelError) -> Tensor {
         finalNorm(try state(output, clipSkip: clipSkip), context)
     }
 
-    /// The hidden state as in `normedState`, without the norm: what SDXL uses, which always leaves out at least one layer.
+    /// The hidden state of `normedState` before the norm. SDXL uses it and always leaves out at least one layer.
     public func state(_ output: CLIPTextOutput, clipSkip: Int) throws(ModelError) -> Tensor {
         guard (0...configuration.layerCount).contains(clipSkip) else {
             throw ModelError(
@@ -132,14 +134,14 @@ public final class CLIPTextModel {
         }
     }
 
-    /// Where the row ends. A row without an end token is pooled at its first place, as the reference does.
+    /// The end of the row. A row without an end token is pooled at its first place, as in the reference.
     private func endPosition(_ row: [Int32]) -> Int {
         let wanted = configuration.endTokenID == 2 ? (row.max() ?? 0) : Int32(configuration.endTokenID)
         return row.firstIndex(of: wanted) ?? 0
     }
 }
 
-/// Self-attention and a feed-forward part, each behind a norm and inside a residual.
+/// Self-attention and a feed-forward part, each after a norm and inside a residual.
 private struct CLIPTextLayer {
     private let norm1: LayerNorm
     private let query: LinearParameters

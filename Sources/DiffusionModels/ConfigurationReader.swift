@@ -1,13 +1,14 @@
 import StrictJSON
 
-/// Reads a configuration file: a value is of the right kind and in range, or the error names the key, the value and the file.
+/// Reads a configuration file. If a value is of the wrong kind or out of range, the error names the key, the value and the
+/// file.
 ///
-/// A key that is absent takes the default its library documents. A key that is `null` is not absent.
+/// An absent key takes the documented default of its library. A key that is `null` is not absent.
 struct ConfigurationReader {
     let file: String
     private let object: JSONObject
 
-    /// No network has more channels, layers or tokens than this, so that products of a few extents never overflow.
+    /// The largest number of channels, layers or tokens in a network. It keeps products of a few extents from overflow.
     static let largestExtent = 1 << 20
 
     init(_ json: JSONValue, file: String) throws(ModelError) {
@@ -20,7 +21,7 @@ struct ConfigurationReader {
 
     func value(_ key: String) -> JSONValue? { object[key] }
 
-    /// A fault of the value at `key`.
+    /// An error about the value at `key`.
     func fault(_ key: String, _ what: String) -> ModelError {
         let value = object[key].map { String($0.canonicalText.prefix(80)) } ?? "absent"
         return ModelError(.configuration, "\(file): \"\(key)\" is \(value); \(what).")
@@ -35,7 +36,7 @@ struct ConfigurationReader {
         return number
     }
 
-    /// A whole number, or nil when the key is absent or `null`.
+    /// A whole number; nil if the key is absent or `null`.
     func optionalInteger(_ key: String) throws(ModelError) -> Int? {
         guard let value = object[key], !value.isNull else { return nil }
         return try integer(key, default: value.intValue ?? 0)
@@ -75,7 +76,7 @@ struct ConfigurationReader {
         return number
     }
 
-    /// A list of `count` numbers, or nil when the key is absent or `null`.
+    /// A list of `count` numbers; nil if the key is absent or `null`.
     func optionalNumbers(_ key: String, count: Int) throws(ModelError) -> [Double]? {
         guard let value = object[key], !value.isNull else { return nil }
         let numbers = value.arrayValue?.compactMap(\.doubleValue) ?? []
@@ -91,7 +92,7 @@ struct ConfigurationReader {
         return flag
     }
 
-    /// A list of names, each one of a closed set.
+    /// A list of names from a closed set.
     func choices<Choice: RawRepresentable & CaseIterable>(
         _ key: String, default fallback: [Choice]
     ) throws(ModelError) -> [Choice] where Choice.RawValue == String {
@@ -110,7 +111,7 @@ struct ConfigurationReader {
         return choices
     }
 
-    /// A name of a closed set.
+    /// A name from a closed set.
     func choice<Choice: RawRepresentable & CaseIterable>(
         _ key: String, default fallback: Choice
     ) throws(ModelError) -> Choice where Choice.RawValue == String {
@@ -121,9 +122,9 @@ struct ConfigurationReader {
         return choice
     }
 
-    /// The key must be absent or have one of these values: the option behind it is not supported.
+    /// Requires the key to be absent or to have one of these values, because the option behind it is not supported.
     ///
-    /// - Parameter inLists: whether a list of such values means the same, one for each block or each axis.
+    /// - Parameter inLists: whether a list of such values means the same, one value for each block or each axis.
     func require(_ key: String, _ allowed: JSONValue..., inLists: Bool = false) throws(ModelError) {
         guard let value = object[key] else { return }
         func isAllowed(_ value: JSONValue) -> Bool {
@@ -138,9 +139,9 @@ struct ConfigurationReader {
         }
     }
 
-    /// Keys that are neither read nor known to mean nothing, sorted. diffusers takes no notice of them either; people are told.
+    /// Keys that are neither read nor known to have no effect, sorted. diffusers ignores them too; users get a note.
     ///
-    /// - Parameter known: what is read, and options of the library that are refused unless they have their default.
+    /// - Parameter known: the keys that are read, and options of the library that are refused unless they have their default.
     func unknownKeys(otherThan known: Set<String>) -> [String] {
         object.keys.filter { key in
             !known.contains(key) && !ConfigurationReader.bookkeeping.contains(key) && !key.hasPrefix("_")
@@ -148,8 +149,8 @@ struct ConfigurationReader {
         }.sorted()
     }
 
-    /// Settings of training and of saving that files carry and that no network reads: those of averaged weights (diffusers'
-    /// `EMAModel`), and what transformers writes. Names that begin with an underscore are the library's notes.
+    /// Settings of training and of saving that files carry and no network reads: those of averaged weights (diffusers'
+    /// `EMAModel`), and keys that transformers writes. Names that begin with an underscore are the library's notes.
     private static let bookkeeping: Set<String> = [
         "architectures", "decay", "dtype", "inv_gamma", "min_decay", "model_type", "optimization_step", "power", "torch_dtype",
         "transformers_version", "update_after_step", "use_ema_warmup",

@@ -1,16 +1,16 @@
-/// Where HiDiffusion acts in a U-Net, by position (Zhang et al. 2023, arXiv 2311.17528; the key lists of the reference package
-/// `hidiffusion`). Levels are counted from the top, as the blocks on the way down are.
+/// The places in a U-Net where HiDiffusion acts (Zhang et al. 2023, arXiv 2311.17528; the key lists of the reference package
+/// `hidiffusion`). Levels count from the top, like the blocks on the way down.
 struct HiDiffusionLayout: Equatable {
     /// The level whose downsampler becomes the dilated convolution of stride 4.
     let dilatedLevel: Int
-    /// The level that is pooled behind its first layer on the way down, and resized back behind its second on the way up.
+    /// The level that is pooled after its first layer on the way down, and resized back after its second layer on the way up.
     let pooledLevel: Int
     /// The level whose self-attention runs in windows.
     let windowLevel: Int
-    /// The first transformer blocks of each attention at that level have windows, this many of them.
+    /// The number of windowed transformer blocks in each attention at that level: the first ones.
     let windowedBlocks: Int
 
-    /// nil when the U-Net has neither Stable Diffusion's nor SDXL's arrangement of blocks.
+    /// nil if the U-Net's arrangement of blocks is neither Stable Diffusion's nor SDXL's.
     init?(_ configuration: UNetConfiguration) {
         guard configuration.layersPerBlock.allSatisfy({ $0 == 2 }) else { return nil }
         switch configuration.downBlocks {
@@ -26,16 +26,16 @@ struct HiDiffusionLayout: Equatable {
 }
 
 extension UNetConfiguration {
-    /// The nominal level at which self-attention runs in windows: 1, 2, 4 and so on, as in `transformerBlocks`; nil
-    /// when HiDiffusion has no place in the network.
+    /// The nominal level at which self-attention runs in windows: 1, 2, 4 and so on, as in `transformerBlocks`; nil if the
+    /// network has no place for HiDiffusion.
     public var windowLevel: Int? { HiDiffusionLayout(self).map { 1 << $0.windowLevel } }
 
-    /// How large feature maps are while RAU-Net is on; nil when HiDiffusion has no place in the network.
+    /// The sizes of feature maps while RAU-Net is on; nil if the network has no place for HiDiffusion.
     public var hiDiffusionMaps: HiDiffusionMaps? {
         HiDiffusionLayout(self).map { HiDiffusionMaps(dilatedLevel: 1 << $0.dilatedLevel, pooledLevel: 1 << $0.pooledLevel) }
     }
 
-    /// How many shift ids a plan with window attention carries; nil when HiDiffusion has no place in the network.
+    /// The number of shift ids that window attention takes; nil if the network has no place for HiDiffusion.
     public var windowBlockCount: Int? {
         guard let layout = HiDiffusionLayout(self) else { return nil }
         // Two attentions on the way down and three on the way up.
@@ -43,17 +43,17 @@ extension UNetConfiguration {
     }
 }
 
-/// How large a U-Net's feature maps are while HiDiffusion's RAU-Net is on. Levels are nominal: 1, 2, 4 and so on.
+/// The sizes of a U-Net's feature maps while HiDiffusion's RAU-Net is on. Levels are nominal: 1, 2, 4 and so on.
 public struct HiDiffusionMaps: Sendable, Equatable {
-    /// The level behind which maps have half their sides while the dilated convolution is on.
+    /// Behind this level maps have half their sides while the dilated convolution is on.
     let dilatedLevel: Int
-    /// The level within which, and behind which, they have half their sides while pooling is on.
+    /// Within this level and behind it, maps have half their sides while pooling is on.
     public let pooledLevel: Int
 
-    /// The sides of a level's largest maps: of a pooled level those before pooling.
+    /// The sides of a level's largest maps; at a pooled level those before pooling.
     ///
     /// - Parameters:
-    ///   - height: of the U-Net's input, in latent points.
+    ///   - height: of the U-Net's input, in latent points. So is `width`.
     ///   - rad: whether the dilated convolution is on.
     ///   - pool: whether pooling is on.
     public func largest(level: Int, height: Int, width: Int, rad: Bool, pool: Bool) -> (height: Int, width: Int) {

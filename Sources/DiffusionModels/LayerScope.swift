@@ -7,7 +7,7 @@ struct NormParameters {
     let offset: Tensor
 }
 
-/// How the weights of a layer that acts on single pixels are stored.
+/// The stored form of the weights of a layer that acts on single pixels.
 enum PointwiseStorage {
     /// (out, in)
     case matrix
@@ -15,7 +15,7 @@ enum PointwiseStorage {
     case convolution
 }
 
-/// A place in a checkpoint, and the context that packs what is found there.
+/// A place in a checkpoint, and the context that packs its tensors.
 struct LayerScope {
     let weights: WeightScope
     let context: ComputeContext
@@ -32,7 +32,7 @@ struct LayerScope {
         do { return try weights.tensor(name, shape: shape) } catch { throw ModelError(error) }
     }
 
-    /// A fully connected layer, or a 1×1 convolution, which is the same for channels-last images.
+    /// A fully connected layer, or a 1×1 convolution, which is the same thing for channels-last images.
     func linear(
         _ name: String, from inputs: Int, to outputs: Int, bias: Bool = true, storage: PointwiseStorage = .matrix
     ) throws(ModelError) -> LinearParameters {
@@ -61,7 +61,7 @@ struct LayerScope {
     }
 }
 
-/// Group normalisation with its own numbers.
+/// Group normalisation with its parameters.
 struct GroupNorm {
     let parameters: NormParameters
     let groups: Int
@@ -80,7 +80,7 @@ struct GroupNorm {
     }
 }
 
-/// Layer normalisation with its own numbers.
+/// Layer normalisation with its parameters.
 struct LayerNorm {
     let parameters: NormParameters
     let epsilon: Float

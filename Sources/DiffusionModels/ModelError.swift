@@ -4,11 +4,11 @@ import Weights
 /// Why a network cannot be built or run.
 public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: Sendable, Equatable {
-        /// A configuration file has a wrong value, or asks for something Patchloom does not have.
+        /// A configuration file has a wrong value, or needs a feature that Patchloom does not have.
         case configuration
         /// The weights do not fit the configuration.
         case weights
-        /// A call with tensors or settings the network does not take.
+        /// A call had tensors or settings that the network does not take.
         case input
         /// The compute library refused.
         case compute
@@ -30,10 +30,10 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
 extension ModelError {
     init(_ error: WeightsError) { self.init(.weights, error.message) }
 
-    /// - Parameter stage: what was being computed: "the U-Net", "the VAE decoder".
+    /// - Parameter stage: the part that was computed: "the U-Net", "the VAE decoder".
     init(_ error: ComputeError, in stage: String) { self.init(.compute, "\(stage): \(error.message)") }
 
-    /// Runs a forward pass and says in which stage the compute library refused.
+    /// Runs a forward pass. If the compute library refuses, the error names the part.
     static func computing<Value>(
         _ stage: String, _ body: () throws(ComputeError) -> Value
     ) throws(ModelError) -> Value {
@@ -42,7 +42,7 @@ extension ModelError {
 }
 
 extension ComputeContext {
-    /// Throws `.nonFinite` that names the stage when `x` holds NaN or infinity.
+    /// Throws `.nonFinite` with the part's name if `x` contains NaN or infinity.
     func requireFinite(_ x: Tensor, _ stage: String) throws(ModelError) {
         guard isFinite(x) else {
             throw ModelError(

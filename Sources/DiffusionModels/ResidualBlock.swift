@@ -1,8 +1,8 @@
 import TensorCore
 
-/// norm, SiLU, convolution, twice, around which the input is added: the building block of the U-Net and the VAE.
+/// Norm, SiLU, convolution, twice; then the input is added. The building block of the U-Net and the VAE.
 ///
-/// The time embedding, where there is one, is added between the two convolutions (Ho et al. 2020, arXiv 2006.11239).
+/// If there is a time embedding, it is added between the two convolutions (Ho et al. 2020, arXiv 2006.11239).
 struct ResidualBlock {
     private let norm1: GroupNorm
     private let conv1: ConvolutionParameters

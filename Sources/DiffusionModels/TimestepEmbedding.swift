@@ -1,10 +1,10 @@
 import Foundation
 import TensorCore
 
-/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as diffusers'
+/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as in diffusers'
 /// `get_timestep_embedding`).
 struct SinusoidalEmbedding {
-    /// Numbers of one embedding, even.
+    /// The width of one embedding, an even number.
     let width: Int
     /// Cosines first.
     let flipSinToCos: Bool
@@ -12,8 +12,8 @@ struct SinusoidalEmbedding {
 
     private static let maxPeriod = 10000.0
 
-    /// - Returns: (values.count, width), computed in f32 as the reference does: at a timestep near 1000 the rounding of the
-    ///   frequencies shows.
+    /// - Returns: (values.count, width), computed in f32 like the reference: at a timestep near 1000 the rounding of the
+    ///   frequencies is visible.
     func callAsFunction(_ values: [Float], _ context: ComputeContext) -> Tensor {
         let half = width / 2
         let result = context.empty([values.count, width])
@@ -33,7 +33,7 @@ struct SinusoidalEmbedding {
     }
 }
 
-/// Two linear layers with SiLU between them: what makes a vector out of the sinusoidal embedding.
+/// Two linear layers with SiLU between them. They make a vector out of the sinusoidal embedding.
 struct EmbeddingProjection {
     private let linear1: LinearParameters
     private let linear2: LinearParameters

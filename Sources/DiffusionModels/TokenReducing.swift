@@ -1,31 +1,31 @@
 import Acceleration
 import TensorCore
 
-/// A feature map as tokens: its sides, and how many latent points lie along one of its tokens' sides.
+/// A feature map as tokens: its sides, and the number of latent points along one side of a token.
 struct TokenGrid {
     var height: Int
     var width: Int
-    /// 1, 2, 4 or 8 in the network as it was trained; more where HiDiffusion has made the map smaller.
+    /// 1, 2, 4 or 8 in the network as it was trained; more if HiDiffusion has made the map smaller.
     var scale: Int
 
     var count: Int { height * width }
 }
 
-/// Where a transformer block stands in its network, which never changes.
+/// The place of a transformer block in its network. It never changes.
 struct BlockPlace: Sendable, Equatable {
-    /// How many times shorter its grid's sides are than the latent's, as the network was trained: 1, 2, 4, 8.
+    /// The ratio of the latent's sides to those of the block's grid, in the network as it was trained: 1, 2, 4, 8.
     let level: Int
-    /// Counted over all transformer blocks in execution order.
+    /// The place among all transformer blocks, in execution order.
     let index: Int
-    /// Its place among the blocks whose self-attention may run in windows; nil for all others.
+    /// The place among the blocks whose self-attention may run in windows; nil for all others.
     let windowIndex: Int?
 }
 
-/// Gives the transformer blocks of a network their places, in the order in which they run, while it is built.
+/// Gives each transformer block its place while the network is built, in the order in which the blocks run.
 struct BlockCounter {
     /// The level of each block so far.
     private(set) var levels: [Int] = []
-    /// Blocks so far whose self-attention may run in windows.
+    /// The number of blocks so far whose self-attention may run in windows.
     private(set) var windows = 0
 
     mutating func next(level: Int, windowed: Bool) -> BlockPlace {
@@ -37,10 +37,11 @@ struct BlockCounter {
     }
 }
 
-/// How one call of self-attention works on fewer tokens.
+/// How one call of self-attention reduces its tokens.
 enum TokenReducer {
     case none
-    /// Keys and values from the kept tokens; with an enlargement, queries too, and each token gets its kept one's result.
+    /// Keys and values come from the kept tokens. With an enlargement queries do too, and each token gets the result of the
+    /// kept token that stands for it.
     case downsampled(kept: [Int32], enlargement: [Int32]?)
     case merged(TokenGroups, queriesOnly: Bool)
 }
@@ -53,19 +54,19 @@ struct SharedGroups {
     /// The groups, for a part that uses them.
     subscript(_ part: TokenMerging.Parts) -> TokenGroups? { parts.contains(part) ? groups : nil }
 
-    /// For self-attention.
+    /// The reducer for self-attention.
     var reducer: TokenReducer { self[.attention].map { .merged($0, queriesOnly: false) } ?? .none }
 }
 
-/// Destinations of merged tokens as a reference chose them, for one call of the network.
+/// Destinations of merged tokens that a reference chose, for one call of the network.
 final class GivenChoices {
     private let byBlock: [Int: [Int]]
-    /// Why they cannot be those of the call, in one sentence; nil as long as they fit.
+    /// Why they cannot belong to the call, in one sentence; nil as long as they fit.
     private(set) var problem: String?
 
     init(_ byBlock: [Int: [Int]]) { self.byBlock = byBlock }
 
-    /// One for each cell; nil for a block that is not named.
+    /// One choice for each cell; nil for a block that is not named.
     func choices(block: Int, cells: MergeCells) -> [Int]? {
         guard let given = byBlock[block] else { return nil }
         guard given.count == cells.count, given.allSatisfy({ (0..<cells.cellTokens).contains($0) }) else {
@@ -94,9 +95,10 @@ extension WindowGeometry {
 }
 
 extension UNetCall {
-    /// Prepares self-attention over a grid, which may be that of a window: then `metric` holds the windows' tokens.
+    /// Prepares self-attention over a grid or over the windows of a grid. In the second case `metric` holds the windows'
+    /// tokens.
     ///
-    /// - Parameter metric: what tokens are compared by, (n, tokens, channels).
+    /// - Parameter metric: the vectors that tokens are compared by, (n, tokens, channels).
     func reducer(
         _ reduction: TokenReduction?, at place: BlockPlace, grid: TokenGrid, metric: Tensor, inWindows: Bool
     ) -> TokenReducer {
@@ -115,7 +117,7 @@ extension UNetCall {
         }
     }
 
-    /// Matches the tokens of a grid; nil where nothing can be merged: no cell fits the grid, or a cell is a single token.
+    /// Matches the tokens of a grid; nil if nothing can merge: no cell fits the grid, or a cell is a single token.
     func groups(
         _ method: TokenMerging, at place: BlockPlace, grid: TokenGrid, metric: Tensor, inWindows: Bool
     ) -> TokenGroups? {
@@ -128,7 +130,8 @@ extension UNetCall {
         return TokenGroups(merging: count, sources: sources, destinations: destinations, scores: scores, best: best)
     }
 
-    /// - Parameter scale: latent points along a token's side; nil inside windows, where the canvas says nothing.
+    /// - Parameter scale: latent points along a token's side; nil inside windows, where the place on the canvas does not
+    ///   count.
     private func choices(_ method: TokenMerging, at place: BlockPlace, cells: MergeCells, scale: Int?) -> [Int] {
         if let given = givenChoices?.choices(block: place.index, cells: cells) { return given }
         switch method.destinations {
@@ -140,9 +143,9 @@ extension UNetCall {
         }
     }
 
-    /// `residual` and what a part of a block gives for `x`, computed on the groups' means where there are groups.
+    /// `residual` plus the result of one part of a block for `x`. If there are groups, the part runs on their means.
     ///
-    /// - Parameter part: adds the residual that it is given.
+    /// - Parameter part: adds the residual it receives.
     func merging(
         _ x: Tensor, _ groups: TokenGroups?, residual: Tensor,
         _ part: (_ x: Tensor, _ residual: Tensor?) throws(ComputeError) -> Tensor
@@ -163,7 +166,7 @@ extension UNetCall {
 }
 
 extension AttentionLayer {
-    /// Self-attention on as many tokens as the reducer leaves.
+    /// Self-attention on the tokens that the reducer leaves.
     ///
     /// - Parameter residual: added to the result; nil adds nothing.
     func attendToItself(
@@ -188,6 +191,6 @@ extension AttentionLayer {
 }
 
 extension ComputeContext {
-    /// `x`, and `residual` where there is one.
+    /// `x`, plus `residual` if there is one.
     func sum(_ x: Tensor, _ residual: Tensor?) -> Tensor { residual.map { add($0, x) } ?? x }
 }

@@ -1,7 +1,7 @@
 import Acceleration
 import TensorCore
 
-/// What the blocks of one U-Net call share. Made for the call and gone with it: blocks keep no state.
+/// The data that all blocks of one U-Net call share. It lives as long as the call: blocks keep no state.
 struct UNetCall {
     let context: ComputeContext
     /// SiLU of the time embedding, (n, width).
@@ -10,14 +10,14 @@ struct UNetCall {
     let text: Tensor
     /// One id of 0…3 for each window block; nil without windows.
     let windowShifts: [UInt8]?
-    /// Where tokens are made fewer.
+    /// The blocks that reduce tokens.
     let tokens: TokenPlan
-    /// Destinations of merged tokens as a reference chose them; nil for the plan's own.
+    /// Destinations of merged tokens that a reference chose; nil for the call's own.
     let givenChoices: GivenChoices?
     let probe: UNetProbe?
 }
 
-/// Multi-head attention with diffusers' names; keys and values come from `contextWidth` channels.
+/// Multi-head attention with diffusers' names. Keys and values come from `contextWidth` channels.
 struct AttentionLayer {
     private let query: LinearParameters
     private let key: LinearParameters
@@ -35,7 +35,7 @@ struct AttentionLayer {
 
     /// - Parameters:
     ///   - x: (n, tokens, width)
-    ///   - source: (n, sourceTokens, contextWidth), where keys and values come from.
+    ///   - source: (n, sourceTokens, contextWidth), the source of keys and values.
     ///   - residual: added to the result.
     func callAsFunction(
         _ x: Tensor, source: Tensor, residual: Tensor?, _ context: ComputeContext
@@ -47,7 +47,7 @@ struct AttentionLayer {
     }
 }
 
-/// Self-attention, attention to the text and a gated feed-forward part, each behind a norm and inside a residual.
+/// Self-attention, attention to the text and a gated feed-forward part, each after a norm and inside a residual.
 struct TransformerBlock {
     private let norm1: LayerNorm
     private let selfAttention: AttentionLayer
@@ -85,8 +85,8 @@ struct TransformerBlock {
         }
     }
 
-    /// One matching of the block's input serves all its parts, as in the reference. Queries alone, and self-attention in
-    /// windows, have matchings of their own; then this one is made only for the other parts.
+    /// One matching of the block's input serves all parts of the block, as in the reference. Merging of queries alone and
+    /// self-attention in windows have matchings of their own; then this one serves only the other parts.
     private func sharedGroups(
         _ x: Tensor, _ reduction: TokenReduction?, grid: TokenGrid, _ call: UNetCall
     ) -> SharedGroups? {
@@ -102,7 +102,7 @@ struct TransformerBlock {
         return Int(shifts[windowIndex])
     }
 
-    /// Windows are outermost: tokens are made fewer inside each, and are whole again before the windows are put together.
+    /// Windows are outermost: tokens are reduced inside each window, and are whole again before the windows are put together.
     private func attendToItself(
         _ x: Tensor, _ reduction: TokenReduction?, shared: SharedGroups?, grid: TokenGrid, _ call: UNetCall
     ) throws(ComputeError) -> Tensor {
@@ -115,7 +115,7 @@ struct TransformerBlock {
         }
         let windows = WindowGeometry(height: grid.height, width: grid.width, shift: shift)
         let split = windows.split(normed, context)
-        // The same windows of the input, for it is the input that tokens are compared by.
+        // The same windows of the input: tokens are compared by the block's input.
         let metric = reduction?.comparesInput == true ? windows.split(x, context) : split
         let reducer = call.reducer(reduction, at: place, grid: windows.grid(of: grid), metric: metric, inWindows: true)
         let attended = try selfAttention.attendToItself(split, residual: nil, reducer, call)
@@ -123,7 +123,7 @@ struct TransformerBlock {
     }
 }
 
-/// Transformer blocks between two projections, inside a residual: how a feature map attends.
+/// Transformer blocks between two projections, inside a residual: the attention of a feature map.
 struct SpatialTransformer {
     private let norm: GroupNorm
     private let projectIn: LinearParameters
@@ -137,9 +137,9 @@ struct SpatialTransformer {
         var textWidth: Int
         var groups: Int
         var linearProjection: Bool
-        /// How many times shorter the grid's sides are than the latent's, as the network was trained.
+        /// The ratio of the latent's sides to the grid's, in the network as it was trained.
         var level: Int
-        /// How many of the first blocks may run in windows.
+        /// The number of first blocks that may run in windows.
         var windowedBlocks: Int
     }
 
@@ -160,7 +160,7 @@ struct SpatialTransformer {
 
     /// - Parameters:
     ///   - x: (n, h, w, channels)
-    ///   - scale: latent points along the side of one of its points.
+    ///   - scale: latent points along one side of a point of the map.
     func callAsFunction(_ x: Tensor, scale: Int, _ call: UNetCall) throws(ComputeError) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         var tokens = try call.context.linear(norm(x, silu: false, call.context).reshaped([n, h * w, c]), projectIn)

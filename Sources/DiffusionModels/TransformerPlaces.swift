@@ -1,8 +1,8 @@
 import Acceleration
 
 extension UNetConfiguration {
-    /// How many transformer blocks there are at each nominal level: 1 where the grid is the latent's, 2 where its sides are
-    /// half as long, and so on. Levels without blocks are absent.
+    /// The number of transformer blocks at each nominal level: 1 has the latent's grid, 2 a grid with half its sides, and so
+    /// on. Levels without blocks are absent.
     public var transformerBlocks: [Int: Int] {
         var counts = [1 << (levels - 1): transformerLayers[levels - 1]]
         for level in 0..<levels {

@@ -2,16 +2,16 @@ public import Acceleration
 public import TensorCore
 
 extension UNet {
-    /// Runs one transformer block by itself, to compare it with a reference.
+    /// Runs one transformer block alone, to compare it with a reference.
     ///
     /// - Parameters:
     ///   - path: its name in checkpoints, `down_blocks.0.attentions.1.transformer_blocks.0`.
     ///   - tokens: (n, height·width, channels of its level)
     ///   - text: (n, tokens, textWidth)
-    ///   - plan: one shift where self-attention runs in windows; where and how tokens are made fewer.
-    ///   - choices: which token of each cell others are merged into, as a reference chose them; nil for the plan's own.
+    ///   - plan: one shift if self-attention runs in windows; the reduction of tokens.
+    ///   - choices: the destination of each cell that a reference chose; nil for the plan's own.
     /// - Returns: as `tokens`.
-    /// - Throws: `.input` for a block that is not there, or has no windows, or other shapes, shifts or choices.
+    /// - Throws: `.input` if the block does not exist or has no windows, or if shapes, shifts or choices do not fit.
     public func runTransformerBlock(
         _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, plan: UNetPlan,
         choices: [Int]? = nil

@@ -4,9 +4,9 @@ public import Weights
 
 /// The input of one U-Net call.
 public struct UNetInput {
-    /// (n, h, w, inChannels), already scaled as the sampler asks. Any h and w of at least 1.
+    /// (n, h, w, inChannels), already scaled for the sampler. Any h and w of at least 1.
     public var sample: Tensor
-    /// One timestep for all rows, or one a row.
+    /// One timestep for all rows, or one for each row.
     public var timesteps: [Float]
     /// (n, tokens, textWidth)
     public var text: Tensor
@@ -26,14 +26,14 @@ public struct UNetInput {
     }
 }
 
-/// The denoising network of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv
-/// 2307.01952), with HiDiffusion as part of each call.
+/// The denoising network of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023,
+/// arXiv 2307.01952). HiDiffusion is part of each call.
 public final class UNet {
     public let configuration: UNetConfiguration
-    /// How many shifts a plan with window attention must have; 0 when the blocks are not arranged as HiDiffusion knows them.
+    /// The number of shifts that window attention needs; 0 if HiDiffusion does not know the arrangement of blocks.
     public let windowBlockCount: Int
-    /// The nominal level of each transformer block in execution order: 1 where the grid is the latent's, 2 where its sides are
-    /// half as long, and so on.
+    /// The nominal level of each transformer block in execution order: 1 has the latent's grid, 2 a grid with half its sides,
+    /// and so on.
     public let blockLevels: [Int]
     let context: ComputeContext
     private let layout: HiDiffusionLayout?
@@ -46,7 +46,7 @@ public final class UNet {
     private let normOut: GroupNorm
     private let convolutionOut: ConvolutionParameters
 
-    /// - Throws: `.weights` for tensors that are missing, misshapen or left over.
+    /// - Throws: `.weights` if tensors are missing, misshapen or left over.
     public init(_ weights: WeightScope, configuration: UNetConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
         self.context = context
@@ -84,17 +84,17 @@ public final class UNet {
         do { try weights.requireAllConsumed() } catch { throw ModelError(error) }
     }
 
-    /// Predicts the noise, or the velocity, of a latent.
+    /// Predicts the noise or the velocity of a latent.
     ///
-    /// A pure function of its arguments: nothing is remembered between calls.
+    /// It is a pure function of its arguments: it remembers nothing between calls.
     ///
     /// - Parameters:
-    ///   - plan: what HiDiffusion and token reduction do in this call, `.plain` for nothing.
-    ///   - probe: told the size of each feature map, for tests and plans.
-    ///   - givenChoices: to compare with a reference: which token of each cell others are merged into, for transformer blocks
-    ///     by their place in execution order; the plan's own for blocks that are not named.
+    ///   - plan: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
+    ///   - probe: receives the size of each feature map, for tests and plans.
+    ///   - givenChoices: destinations that a reference chose, for a comparison: the destination of each cell, for transformer
+    ///     blocks by their place in execution order. Blocks without an entry take the plan's own.
     /// - Returns: (n, h, w, outChannels)
-    /// - Throws: `.input` for shapes, plans and choices that do not fit; `.nonFinite`.
+    /// - Throws: `.input` if shapes, plans or choices do not fit; `.nonFinite`.
     public func forward(
         _ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil, givenChoices: [Int: [Int]]? = nil
     ) throws(ModelError) -> Tensor {
@@ -131,7 +131,7 @@ public final class UNet {
         return try context.convolution(normOut(x, silu: true, context), convolutionOut)
     }
 
-    /// SiLU of the time embedding, (n, timeWidth): every block applies it before its own projection.
+    /// SiLU of the time embedding, (n, timeWidth). Every block would apply it before its own projection.
     private func embedTime(_ input: UNetInput) throws(ComputeError) -> Tensor {
         let rows = input.sample.shape[0]
         let timesteps =
@@ -198,9 +198,9 @@ extension UNet {
     }
 }
 
-/// Writes down the sizes of feature maps as a forward pass goes.
+/// Records the sizes of feature maps during a forward pass.
 public final class UNetProbe {
-    /// Name of a place and (height, width) there, in the order of computing.
+    /// The name of a place and its (height, width), in the order of computation.
     public private(set) var sizes: [(name: String, height: Int, width: Int)] = []
 
     public init() {}

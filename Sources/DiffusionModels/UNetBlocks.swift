@@ -1,14 +1,14 @@
 import TensorCore
 
-/// What a way down leaves for the way up.
+/// A feature map that the way down leaves for the way up.
 struct Skip {
     /// (n, h, w, channels)
     let map: Tensor
-    /// Latent points along the side of one of its points.
+    /// Latent points along one side of a point of the map.
     let scale: Int
 }
 
-/// What the blocks of a U-Net are built from: the configuration, where HiDiffusion acts, and the running count of transformer
+/// The material for the blocks of a U-Net: the configuration, HiDiffusion's places, and the running count of transformer
 /// blocks.
 struct UNetBuilder {
     let configuration: UNetConfiguration
@@ -37,7 +37,7 @@ struct UNetBuilder {
     }
 }
 
-/// One level on the way down: residual blocks, each followed by a transformer where the level has attention, then a halving
+/// One level on the way down: residual blocks, each followed by a transformer if the level has attention, then a halving
 /// convolution.
 struct UNetDownBlock {
     private let place: String
@@ -70,10 +70,10 @@ struct UNetDownBlock {
 
     /// - Parameters:
     ///   - x: (n, h, w, channels of the level above)
-    ///   - skips: receives what the way up will need; its last is x.
-    ///   - pool: average-pool 2×2 behind the first layer (HiDiffusion).
-    ///   - dilated: downsample by a dilated convolution of stride 4 (HiDiffusion).
-    /// - Returns: the result, and the size before pooling when it was pooled.
+    ///   - skips: receives the maps that the way up needs; its last is x.
+    ///   - pool: average-pools 2×2 after the first layer (HiDiffusion).
+    ///   - dilated: downsamples by a dilated convolution of stride 4 (HiDiffusion).
+    /// - Returns: the result; and the size before pooling, if it was pooled.
     func callAsFunction(
         _ x: Tensor, skips: inout [Skip], pool: Bool, dilated: Bool, _ call: UNetCall
     ) throws(ComputeError) -> (Tensor, fullSize: (height: Int, width: Int)?) {
@@ -103,7 +103,7 @@ struct UNetDownBlock {
     }
 }
 
-/// The bottom: a transformer between two residual blocks.
+/// The bottom of the U-Net: a transformer between two residual blocks.
 struct UNetMidBlock {
     private let before: ResidualBlock
     let transformer: SpatialTransformer
@@ -127,8 +127,8 @@ struct UNetMidBlock {
     }
 }
 
-/// One level on the way up: residual blocks that take what the way down left, each followed by a transformer where the level
-/// has attention, then an enlarging convolution.
+/// One level on the way up: residual blocks that also take the skips of the way down, each followed by a transformer if the
+/// level has attention, then an enlarging convolution.
 struct UNetUpBlock {
     private let place: String
     private let residuals: [ResidualBlock]
@@ -145,7 +145,7 @@ struct UNetUpBlock {
         var residuals: [ResidualBlock] = []
         var transformers: [SpatialTransformer] = []
         for index in 0..<count {
-            // The last skip of a level came from the level above, or from the first convolution.
+            // The last skip of a level comes from the level above, or from the first convolution.
             let skip = index == count - 1 ? configuration.channels[max(0, level - 1)] : width
             residuals.append(try builder.residual(scope["resnets"][index], from: inputs + skip, to: width))
             if hasAttention {
@@ -163,9 +163,9 @@ struct UNetUpBlock {
     }
 
     /// - Parameters:
-    ///   - skips: the last of them are taken.
-    ///   - fullSize: resize to this behind the second layer, bicubically (HiDiffusion); nil does not.
-    /// - Returns: the level's result at the size of the skip that the next level takes first.
+    ///   - skips: the block takes its skips from the end.
+    ///   - fullSize: the size for a bicubic resize after the second layer (HiDiffusion); nil for none.
+    /// - Returns: the level's result, at the size of the skip that the next level takes first.
     func callAsFunction(
         _ x: Tensor, skips: inout [Skip], fullSize: (height: Int, width: Int)?, _ call: UNetCall
     ) throws(ComputeError) -> Tensor {
@@ -180,7 +180,7 @@ struct UNetUpBlock {
             }
         }
         guard let upsampler, let next = skips.last?.map else { return x }
-        // Going to the skip's own size, not to twice this one, is what makes every latent size work.
+        // The target is the skip's own size, not twice this one. This makes every latent size work.
         x = call.context.resizeNearest(x, height: next.shape[1], width: next.shape[2])
         x = try call.context.convolution(x, upsampler)
         call.probe?.record("\(place).upsamplers.0", x)

@@ -1,9 +1,9 @@
 public import StrictJSON
 
-/// The numbers of a denoising U-Net, from the `config.json` of diffusers' `UNet2DConditionModel`: Stable Diffusion 1.x, 2.x and
-/// XL and their inpainting variants. Options that no such model uses are refused by name.
+/// The numbers of a denoising U-Net, from the `config.json` of diffusers' `UNet2DConditionModel`: Stable Diffusion 1.x, 2.x
+/// and XL and their inpainting variants. Options that no such model uses are refused by name.
 public struct UNetConfiguration: Sendable, Equatable {
-    /// A block on the way down: with attention to the text, or residual blocks only.
+    /// A block on the way down: with attention to the text, or with residual blocks only.
     public enum DownBlockType: String, Sendable, CaseIterable {
         case crossAttention = "CrossAttnDownBlock2D"
         case plain = "DownBlock2D"
@@ -21,13 +21,13 @@ public struct UNetConfiguration: Sendable, Equatable {
         public let timeWidth: Int
         /// Width of the pooled text vector.
         public let textWidth: Int
-        /// How many numbers `timeIDs` has a row.
+        /// The count of numbers in a row of `timeIDs`.
         public static let timeIDCount = 6
     }
 
     public let inChannels: Int
     public let outChannels: Int
-    /// Latent sides the model was trained at; nil when the file does not say.
+    /// The latent sides that the model was trained at; nil if the file does not say.
     public let sampleHeight: Int?
     public let sampleWidth: Int?
     public let downBlocks: [DownBlockType]
@@ -38,7 +38,7 @@ public struct UNetConfiguration: Sendable, Equatable {
     public let layersPerBlock: [Int]
     /// Transformer blocks behind each residual block of a level.
     public let transformerLayers: [Int]
-    /// The same on the way up, by level from the top.
+    /// The transformer blocks on the way up, by level from the top.
     public let upTransformerLayers: [Int]
     /// Attention heads of each level.
     public let heads: [Int]
@@ -51,13 +51,13 @@ public struct UNetConfiguration: Sendable, Equatable {
     public let flipSinToCos: Bool
     public let frequencyShift: Double
     public let added: AddedConditioning?
-    /// Keys of the file that mean nothing here, sorted.
+    /// Keys of the file that have no effect here, sorted.
     public let unknownKeys: [String]
 
     /// - Parameters:
     ///   - json: the content of `config.json`.
     ///   - file: its path, for messages.
-    /// - Throws: `.configuration` that names the key, the value and the file.
+    /// - Throws: `.configuration` with the key, the value and the file.
     public init(json: JSONValue, file: String = "unet/config.json") throws(ModelError) {
         let reader = try ConfigurationReader(json, file: file)
         try UNetConfiguration.refuseUnsupported(reader)
@@ -89,7 +89,7 @@ public struct UNetConfiguration: Sendable, Equatable {
         try checkDivisions(reader)
     }
 
-    /// Levels of the U-Net, each but the last of half the size of the one above.
+    /// The number of levels. Each level but the first has half the size of the one above.
     public var levels: Int { channels.count }
 
     /// Width of the time embedding.
@@ -97,7 +97,7 @@ public struct UNetConfiguration: Sendable, Equatable {
 }
 
 extension UNetConfiguration {
-    /// Divisions that would not come out whole.
+    /// Refuses divisions with a remainder.
     private func checkDivisions(_ reader: ConfigurationReader) throws(ModelError) {
         for (level, width) in channels.enumerated() {
             guard width % normGroups == 0 else {
@@ -159,7 +159,7 @@ extension UNetConfiguration {
         return AddedConditioning(timeWidth: timeWidth, textWidth: total - timeWidth * AddedConditioning.timeIDCount)
     }
 
-    /// Options of diffusers that Stable Diffusion models leave alone.
+    /// Refuses options of diffusers that no Stable Diffusion model uses.
     private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
         try reader.require("_class_name", "UNet2DConditionModel")
         for key in [
@@ -169,7 +169,7 @@ extension UNetConfiguration {
         ] {
             try reader.require(key, .null)
         }
-        // A projection from no numbers is none.
+        // A projection from zero numbers is none.
         try reader.require("encoder_hid_dim", .null, 0)
         for key in ["center_input_sample", "class_embeddings_concat", "dual_cross_attention", "resnet_skip_time_act"] {
             try reader.require(key, false, .null)
@@ -185,8 +185,9 @@ extension UNetConfiguration {
         try reader.require("act_fn", "silu", "swish")
     }
 
-    /// What is read or required above, and what means nothing here: dropout acts in training only, `upcast_attention` asks for
-    /// the f32 that everything has, `addition_embed_type_num_heads` belongs to an embedding that is refused.
+    /// The keys that are read or required above, and keys without effect here: dropout acts only in training,
+    /// `upcast_attention` asks for f32, which everything has, and `addition_embed_type_num_heads` belongs to an embedding
+    /// that is refused.
     private static let knownKeys: Set<String> = [
         "act_fn", "addition_embed_type", "addition_embed_type_num_heads", "addition_time_embed_dim", "attention_head_dim",
         "attention_type", "block_out_channels", "center_input_sample", "class_embed_type", "class_embeddings_concat",

@@ -9,7 +9,7 @@ struct VAEAttention {
     private let value: LinearParameters
     private let output: LinearParameters
 
-    /// `Weights` gives the layers today's names and shapes, whatever a file calls them.
+    /// `Weights` gives the layers today's names and shapes, whatever their names in the file.
     init(_ scope: LayerScope, channels: Int, groups: Int) throws(ModelError) {
         norm = try GroupNorm(scope, "group_norm", channels: channels, groups: groups, epsilon: vaeNormEpsilon)
         query = try scope.linear("to_q", from: channels, to: channels)
@@ -55,12 +55,12 @@ struct VAEMidBlock {
     }
 }
 
-/// Residual blocks of one level, and a convolution that changes the size behind them.
+/// The residual blocks of one level, and the convolution after them that changes the size.
 struct VAELevel {
     let residuals: [ResidualBlock]
     let resampler: ConvolutionParameters?
 
-    /// - Parameter resampler: the name of the convolution; nil at the level that keeps its size.
+    /// - Parameter resampler: the name of the convolution; nil for the level that keeps its size.
     init(
         _ scope: LayerScope, from inputs: Int, to outputs: Int, layers: Int, groups: Int, resampler: String?
     ) throws(ModelError) {

@@ -15,19 +15,19 @@ public struct VAEConfiguration: Sendable, Equatable {
     public let usesQuantConvolution: Bool
     public let usesPostQuantConvolution: Bool
     public let hasMidAttention: Bool
-    /// What the U-Net's latents are the autoencoder's times.
+    /// The ratio of the U-Net's latents to the autoencoder's own.
     public let scalingFactor: Double
     /// Mean of each latent channel; nil in most models.
     public let latentsMean: [Double]?
     /// Standard deviation of each latent channel; nil in most models.
     public let latentsDeviation: [Double]?
-    /// Keys of the file that mean nothing here, sorted.
+    /// Keys of the file that have no effect here, sorted.
     public let unknownKeys: [String]
 
     /// - Parameters:
     ///   - json: the content of `config.json`.
     ///   - file: its path, for messages.
-    /// - Throws: `.configuration` that names the key, the value and the file.
+    /// - Throws: `.configuration` with the key, the value and the file.
     public init(json: JSONValue, file: String = "vae/config.json") throws(ModelError) {
         let reader = try ConfigurationReader(json, file: file)
         try VAEConfiguration.refuseUnsupported(reader)
@@ -60,7 +60,7 @@ public struct VAEConfiguration: Sendable, Equatable {
         }
     }
 
-    /// How many pixels a latent's side stands for: 8 in Stable Diffusion.
+    /// The number of pixels along one side of a latent point: 8 in Stable Diffusion.
     public var scale: Int { 1 << (channels.count - 1) }
 
     private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
@@ -70,8 +70,8 @@ public struct VAEConfiguration: Sendable, Equatable {
         try reader.require("quantization_config", .null)
     }
 
-    /// What is read or required. `sample_size` and `force_upcast` decide about tiling and half precision, neither of which is
-    /// used here.
+    /// The keys that are read or required. `sample_size` and `force_upcast` decide about tiling and half precision; neither
+    /// is used here.
     private static let knownKeys: Set<String> = [
         "act_fn", "block_out_channels", "down_block_types", "force_upcast", "in_channels", "latent_channels", "latents_mean",
         "latents_std", "layers_per_block", "mid_block_add_attention", "norm_num_groups", "out_channels", "quantization_config",
@@ -80,8 +80,8 @@ public struct VAEConfiguration: Sendable, Equatable {
 }
 
 extension VAEConfiguration {
-    /// A sampler's latent, planar (n, c, h, w), as the decoder takes it: divided by the scaling factor, or, where the model has
-    /// means and deviations, z · σ / scaling + μ by channel.
+    /// Converts a sampler's latent, planar (n, c, h, w), for the decoder: it divides by the scaling factor. If the model has
+    /// means and deviations, it computes z · σ / scaling + μ by channel instead.
     public func decoderInput(_ latent: [Float], height: Int, width: Int) -> [Float] {
         mapChannels(latent, plane: height * width) { z, channel in
             guard let mean = latentsMean, let deviation = latentsDeviation else { return z / Float(scalingFactor) }
@@ -89,7 +89,7 @@ extension VAEConfiguration {
         }
     }
 
-    /// The inverse of `decoderInput`: an encoder's latent as a sampler takes it.
+    /// The inverse of `decoderInput`: converts an encoder's latent for a sampler.
     public func samplerLatent(_ latent: [Float], height: Int, width: Int) -> [Float] {
         mapChannels(latent, plane: height * width) { z, channel in
             guard let mean = latentsMean, let deviation = latentsDeviation else { return z * Float(scalingFactor) }

@@ -1,14 +1,14 @@
 public import TensorCore
 
 /// The windows of HiDiffusion's self-attention (MSW-MSA, Zhang et al. 2023, arXiv 2311.17528): the feature map is rolled by
-/// some quarters of a window and cut into 2×2 windows of half its sides.
+/// some quarters of a window and cut into 2×2 windows with half its sides.
 ///
-/// A map with an odd side is resized to even sides first and back afterwards, bicubically, as the reference package does.
+/// A map with an odd side is first resized to even sides, and back at the end, bicubically, as in the reference package.
 public struct WindowGeometry: Sendable, Equatable {
     /// Sides of the feature map.
     public let height: Int
     public let width: Int
-    /// How far the map is rolled, in pixels.
+    /// The distance of the roll, in pixels.
     public let shiftRows: Int
     public let shiftColumns: Int
 
@@ -17,7 +17,7 @@ public struct WindowGeometry: Sendable, Equatable {
         precondition(height > 0 && width > 0 && (0...3).contains(shift), "no windows of \(height)×\(width), shift \(shift)")
         (self.height, self.width) = (height, width)
         shiftRows = (height + 1) / 2 / 4 * shift
-        // The reference rolls at all only when the rows move.
+        // The reference rolls only if the rows move.
         shiftColumns = shiftRows > 0 ? (width + 1) / 2 / 4 * shift : 0
     }
 
@@ -32,7 +32,7 @@ public struct WindowGeometry: Sendable, Equatable {
         return context.splitWindows(image, shiftRows: shiftRows, shiftColumns: shiftColumns)
     }
 
-    /// Puts (4n, tokens of a window, c) together to (n, height·width, c) again.
+    /// Joins (4n, tokens of a window, c) into (n, height·width, c) again.
     public func merge(_ windows: Tensor, _ context: ComputeContext) -> Tensor {
         let batch = windows.shape[0] / 4
         var image = context.mergeWindows(

@@ -1,6 +1,6 @@
 import CEmbeddedModel
 
-/// CLIP's byte-pair vocabulary, which the program carries because checkpoints in a single file have none.
+/// CLIP's byte-pair vocabulary. The program carries it because single-file checkpoints have none.
 public enum CLIPVocabulary {
     /// `merges.txt`: a version line, then 48,894 merges, best first. The bytes live as long as the program.
     public static var merges: UnsafeRawBufferPointer {
@@ -9,8 +9,8 @@ public enum CLIPVocabulary {
         return UnsafeRawBufferPointer(start: bytes, count: count)
     }
 
-    /// `vocab.json`, which follows from the merges: 256 symbols for single bytes, the same at the end of a word, what each
-    /// merge makes, start and end. 49,408 tokens.
+    /// `vocab.json`, made from the merges: 256 symbols for single bytes, the same symbols at the end of a word, the result of
+    /// each merge, start and end. 49,408 tokens.
     public static let vocabulary: [UInt8] = {
         var tokens = byteSymbols.map { Array($0.utf8) } + byteSymbols.map { Array(($0 + "</w>").utf8) }
         for line in merges.split(separator: UInt8(ascii: "\n")).dropFirst() {
@@ -30,8 +30,8 @@ public enum CLIPVocabulary {
         return json
     }()
 
-    /// The character that stands for each byte, in the order of ids: printable Latin-1 for itself, then all others from U+0100
-    /// on.
+    /// The character that stands for each byte, in the order of ids: first printable Latin-1, which stands for itself, then
+    /// all other bytes from U+0100 on.
     private static let byteSymbols: [String] = {
         let printable = Array(UInt8(0x21)...0x7E) + Array(0xA1...0xAC) + Array(0xAE...0xFF)
         let others = (UInt32(0x100)..<0x100 + UInt32(256 - printable.count)).compactMap(Unicode.Scalar.init)

@@ -1,9 +1,9 @@
 import CEmbeddedModel
 
-/// The model that Patchloom carries inside its program: OpenMoji-24, a small text-to-image model with the structure of Stable
-/// Diffusion 1.x. What it draws is in its card, `MODEL_CARD.md`.
+/// The model inside the program: OpenMoji-24, a small text-to-image model with the structure of Stable Diffusion 1.x. Its
+/// card `MODEL_CARD.md` says what it draws.
 public enum EmbeddedModel {
-    /// The name under which programs and messages speak of it.
+    /// Its name in programs and messages.
     public static let name = "openmoji-24"
 
     /// Files by path below the model's folder. The bytes are read-only pages of the program and live as long as it does.

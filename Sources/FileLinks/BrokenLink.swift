@@ -1,19 +1,19 @@
 import Glibc
 
-/// A symbolic link behind which nothing is found, at a path or on the way to it.
+/// A symbolic link to nothing, at a path or on the way to it.
 public struct BrokenLink: Sendable, Equatable {
-    /// The path of the link: of the last one, where links lead to links.
+    /// The path of the link. If links lead to links, this is the last one.
     public let link: String
-    /// What is written in the link.
+    /// The path written in the link.
     public let target: String
-    /// Whether links lead in a circle, and not to a place where nothing is.
+    /// Whether the links lead in a circle, instead of to a missing file.
     public let isCircle: Bool
     private let path: String
 
-    /// nil where no link is to blame for what is not found at `path`.
+    /// nil if the missing file at `path` is not the fault of a link.
     public init?(on path: String) {
         guard var found = Self.first(on: path) else { return nil }
-        // The system follows at most forty links, so that there are no more to look at.
+        // The system follows at most forty links, so there are no more to look at.
         for _ in 0..<40 where !found.isCircle {
             guard let next = Self.first(on: Self.place(of: found.target, in: found.link)) else { break }
             found = next
@@ -21,7 +21,7 @@ public struct BrokenLink: Sendable, Equatable {
         (self.path, link, target, isCircle) = (path, found.link, found.target, found.isCircle)
     }
 
-    /// What a user is told, without an end: the caller adds a semicolon and the remedy.
+    /// The sentence for the user, without its end: the caller adds a semicolon and the remedy.
     public var explanation: String {
         let subject = link == path ? "\(path) is" : "\(path) cannot be reached: \(link) is"
         return "\(subject) a link to \(target), \(isCircle ? "from where links lead in a circle" : "which is not there")"
@@ -43,14 +43,14 @@ public struct BrokenLink: Sendable, Equatable {
         return nil
     }
 
-    /// Where the link at a path leads; nil for what is no link.
+    /// The target of the link at a path; nil if it is no link.
     public static func target(of link: String) -> String? {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink(link, &buffer, buffer.count)
         return count > 0 ? String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
-    /// A link's target is a path from the folder of the link.
+    /// A relative target starts at the folder of the link.
     private static func place(of target: String, in link: String) -> String {
         guard !target.hasPrefix("/"), let slash = link.lastIndex(of: "/") else { return target }
         return link[...slash] + target

@@ -1,7 +1,7 @@
-/// What a file is, as far as its first bytes tell. Its name is never looked at.
+/// The kind of a file by its first bytes. Its name does not matter.
 ///
-/// Readers ask when a file is not of the format that they read, so that their refusals name what was given instead. Titles have
-/// an article: "a GIF picture".
+/// A reader asks for it if a file does not have the reader's format, so that the refusal can name the file's kind. Titles
+/// have an article: "a GIF picture".
 public enum FileKind: Sendable, Equatable {
     case picture(String)
     /// Weights for other programs, such as "a GGUF file".
@@ -9,19 +9,19 @@ public enum FileKind: Sendable, Equatable {
     /// An archive, a document, a video or a program.
     case other(String)
     case safetensors, pickle, gitLFSPointer, htmlPage, json
-    /// A text in UTF-8 or ASCII, by the beginning of its first line.
+    /// A text in UTF-8 or ASCII, with the beginning of its first line.
     case text(String)
-    /// The same in UTF-16.
+    /// A text in UTF-16, with the beginning of its first line.
     case wideText(String)
 
-    /// How many of a file's first bytes are looked at.
+    /// The number of first bytes that are examined.
     public static let headBytes = 4096
 
-    /// Nil for a file of no known kind.
+    /// nil for a file of no known kind.
     ///
     /// - Parameters:
-    ///   - head: the first `headBytes` bytes of the file, or all of a shorter one.
-    ///   - tail: its last bytes, where they are at hand: some formats have their mark there.
+    ///   - head: the first `headBytes` bytes of the file, or all bytes of a shorter file.
+    ///   - tail: its last bytes, if they are at hand. Some formats have their mark there.
     public init?(head: some Collection<UInt8>, tail: some Collection<UInt8> = EmptyCollection()) {
         let bytes = Array(head.prefix(FileKind.headBytes))
         guard
@@ -31,7 +31,7 @@ public enum FileKind: Sendable, Equatable {
         self = kind
     }
 
-    /// What the file is called in a sentence, with an article.
+    /// The name of the kind in a sentence, with an article.
     public var title: String {
         switch self {
         case .picture(let title), .weights(let title), .other(let title): title

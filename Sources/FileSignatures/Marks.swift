@@ -4,7 +4,7 @@ extension FileKind {
         let bytes: [UInt8]
         let offset: Int
 
-        /// `bytes`: characters below 256 stand for themselves.
+        /// - Parameter bytes: characters below 256 stand for themselves.
         init(_ bytes: String, _ kind: FileKind, at offset: Int = 0) {
             self.bytes = bytes.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
             self.kind = kind
@@ -12,12 +12,12 @@ extension FileKind {
         }
     }
 
-    /// By a mark at a fixed place.
+    /// The kind by a mark at a fixed place.
     static func marked(_ head: [UInt8]) -> FileKind? {
         marks.first { head.dropFirst($0.offset).starts(with: $0.bytes) }?.kind
     }
 
-    /// What files begin with, the longer mark first where one begins with another.
+    /// The first bytes of files. If one mark begins with another, the longer one comes first.
     private static let marks: [Mark] = [
         Mark("\u{89}PNG", .picture("a PNG picture")), Mark("GIF87a", .picture("a GIF picture")),
         Mark("GIF89a", .picture("a GIF picture")), Mark("\u{FF}\u{D8}\u{FF}\u{F7}", .picture("a JPEG-LS picture")),
@@ -47,7 +47,7 @@ extension FileKind {
         Mark("ustar", .other("a tar archive"), at: 257), Mark("\u{1A}E\u{DF}\u{A3}", .other("a video (Matroska or WebM)")),
     ]
 
-    /// Formats that more than one mark tells.
+    /// The kind by more than one mark.
     static func container(_ bytes: [UInt8]) -> FileKind? {
         func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
         func number(_ range: Range<Int>) -> UInt64 { bytes[range].reversed().reduce(0) { $0 << 8 | UInt64($1) } }
@@ -55,12 +55,12 @@ extension FileKind {
         // A pickle of protocol 2 to 5. The length of a safetensors head may begin with the same bytes.
         let isPickle = bytes.count >= 2 && bytes[0] == 0x80 && (2...5).contains(bytes[1])
         guard bytes.count >= 12 else { return isPickle ? .pickle : nil }
-        // Eight bytes of length, then JSON.
+        // A safetensors file: eight bytes of length, then JSON.
         if bytes[8] == UInt8(ascii: "{"), (2...100_000_000).contains(number(0..<8)) { return .safetensors }
         if isPickle { return .pickle }
         if text(4..<8) == "ftyp" { return mediaBox(bytes) }
         if text(0..<4) == "RIFF" { return riff(text(8..<12)) }
-        // "BM" begins words too; the length of a BMP's second header does not.
+        // Words may begin with "BM" too, but then the length of a BMP's second header does not fit.
         if text(0..<2) == "BM", bytes.count >= 18, [12, 16, 40, 52, 56, 64, 108, 124].contains(number(14..<18)) {
             return .picture("a BMP picture")
         }
@@ -69,7 +69,7 @@ extension FileKind {
             return .picture("a portable anymap (PNM, PAM or PFM)")
         }
         if let icon = icon(bytes) { return icon }
-        // SGI's number, whether it is packed, bytes of a sample, and dimensions.
+        // SGI's number, a flag for packing, the bytes of a sample, and the dimensions.
         if bytes[0] == 1, bytes[1] == 0xDA, bytes[2] <= 1, (1...2).contains(bytes[3]), bytes[4] == 0, (1...3).contains(bytes[5])
         {
             return .picture("an SGI picture")
@@ -77,17 +77,17 @@ extension FileKind {
         return nil
     }
 
-    /// Icons and cursors begin with zeros and small numbers, as other files do: their directory must make sense.
+    /// Icons and cursors begin with zeros and small numbers, as other files do. So their directory must make sense.
     private static func icon(_ bytes: [UInt8]) -> FileKind? {
         guard bytes.count >= 22, bytes[0] == 0, bytes[1] == 0, (1...2).contains(bytes[2]), bytes[3] == 0 else { return nil }
         func number(_ range: Range<Int>) -> Int { bytes[range].reversed().reduce(0) { $0 << 8 | Int($1) } }
-        // The number of pictures; the bytes of the first one, and where they begin: behind the directory.
+        // The number of pictures, the size of the first one in bytes, and its start behind the directory.
         let count = number(4..<6)
         guard count > 0, number(14..<18) > 0, number(18..<22) >= 6 + 16 * count else { return nil }
         return .picture(bytes[2] == 1 ? "an icon (ICO)" : "a cursor (CUR)")
     }
 
-    /// `torch.save` writes ZIP files since release 1.6, of which the first entry is a pickle.
+    /// Since release 1.6 `torch.save` writes ZIP files with a pickle as the first entry.
     private static func zip(_ bytes: [UInt8]) -> FileKind {
         let length = bytes.count >= 30 ? Int(bytes[26]) | Int(bytes[27]) << 8 : 0
         let name = String(decoding: bytes.dropFirst(30).prefix(length), as: UTF8.self)
@@ -102,7 +102,7 @@ extension FileKind {
         }
     }
 
-    /// ISO media files, by their brands: the main one, then the compatible ones.
+    /// ISO media files by their brands: the main one, then the compatible ones.
     private static func mediaBox(_ bytes: [UInt8]) -> FileKind {
         let length = bytes[0..<4].reduce(0) { $0 << 8 | Int($1) }
         let starts = [8] + stride(from: 16, to: max(16, min(length, bytes.count) - 3), by: 4)
@@ -116,16 +116,16 @@ extension FileKind {
         return .other("a video (MP4 or QuickTime)")
     }
 
-    /// Formats whose beginning is no mark, only numbers that fit together.
+    /// Formats without a mark: only the numbers at their beginning fit together.
     static func unmarked(_ bytes: [UInt8], tail: [UInt8]) -> FileKind? {
-        // Version 2 of TGA ends with a mark; version 1 has none.
+        // Version 2 of TGA ends with a mark, version 1 has none.
         let footer = Array("TRUEVISION-XFILE.\0".utf8)
         if tail.suffix(footer.count).elementsEqual(footer) || bytes.suffix(footer.count).elementsEqual(footer)
             || isTGA(bytes)
         {
             return .picture("a TGA picture")
         }
-        // ONNX: field 1, the version of the format, then field 2 or 7, the writer's name or the graph.
+        // ONNX: field 1 with the version of the format, then field 2 or 7 with the writer's name or the graph.
         if bytes.count >= 3, bytes[0] == 0x08, (3...20).contains(bytes[1]), [0x12, 0x3A].contains(bytes[2]) {
             return .weights("an ONNX file")
         }

@@ -1,7 +1,7 @@
 extension FileKind {
     private static let spaces: Set<Unicode.Scalar> = ["\t", "\n", "\u{0C}", "\r", " "]
 
-    /// Files of characters; nil where there are other bytes. Characters of any old code page are not told from other bytes.
+    /// The kind of a text file; nil if it has other bytes. Characters of old code pages cannot be told from other bytes.
     static func text(_ head: [UInt8]) -> FileKind? {
         if head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) { return wideText(head) }
         let body = head.starts(with: [0xEF, 0xBB, 0xBF]) ? head.dropFirst(3) : head[...]
@@ -21,7 +21,7 @@ extension FileKind {
         return String(validating: units, as: UTF16.self).flatMap { kind(of: $0) { .wideText($0) } }
     }
 
-    /// - Parameter plain: the kind of a text that is nothing else, by its beginning.
+    /// - Parameter plain: makes the kind of a plain text from its beginning.
     private static func kind(of text: String, plain: (String) -> FileKind) -> FileKind? {
         let scalars = text.unicodeScalars.drop { spaces.contains($0) }
         guard let first = scalars.first, scalars.allSatisfy({ $0.value >= 0x20 || spaces.contains($0) }) else { return nil }

@@ -1,6 +1,6 @@
-/// Why a run cannot start from a picture as asked.
+/// A run cannot start from a picture as requested.
 public struct ConditioningError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// One sentence naming what does not fit and the remedy.
+    /// One sentence that names the value and the remedy.
     public var message: String
 
     /// An error from its sentence.

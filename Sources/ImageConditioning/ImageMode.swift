@@ -1,23 +1,24 @@
 public import Samplers
 
-/// What a given picture does to a run, as diffusers' pipelines have it. Arrays are planar latents of one picture.
+/// How a run uses a given picture, as in diffusers' pipelines. Arrays are planar latents of one picture.
 ///
-/// The order of things is the same in every mode: draw the maps of `draws`, encode the picture (and the masked picture),
-/// take `startLatent`, and call the network from `firstCall` on. After every call `inpaintKnown` puts the known region back
-/// (`KnownRegion`); for `inpaintNine` the network is shown five more channels (`InpaintingChannels`).
+/// The order is the same in every mode: draw the maps of `draws`, encode the picture (and the masked picture), take
+/// `startLatent`, and call the network from `firstCall` on. After every call `inpaintKnown` puts the known region back
+/// (`KnownRegion`). For `inpaintNine` the network gets five more channels (`InpaintingChannels`).
 public enum ImageMode: String, Sendable, Equatable, CaseIterable {
     /// No picture.
     case textToImage
-    /// The whole picture is changed, more so the greater the strength.
+    /// The whole picture changes; the more, the greater the strength.
     case imageToImage
-    /// A part of the picture is made anew by an ordinary U-Net: what must stay is put back after every step.
+    /// An ordinary U-Net makes a part of the picture anew. The rest is put back after every call.
     case inpaintKnown
-    /// A part of the picture is made anew by a U-Net trained for it, with nine input channels.
+    /// A U-Net that was trained for it, with nine input channels, makes a part of the picture anew.
     case inpaintNine
 
-    /// The way in which a U-Net inpaints: with twice its latent's channels and one more as input, it was trained for it.
+    /// The inpainting mode of a U-Net. A U-Net was trained for inpainting if its input has twice the latent's channels and
+    /// one more.
     ///
-    /// Throws for a U-Net that takes neither a latent nor a latent with mask and masked picture.
+    /// Throws for a U-Net whose input is neither a latent nor a latent with mask and masked picture.
     public init(inpaintingWithInputChannels input: Int, latentChannels: Int) throws(ConditioningError) {
         switch input {
         case latentChannels: self = .inpaintKnown
@@ -34,20 +35,20 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
 
     /// A map of unit noise of the latent's size.
     public enum Draw: String, Sendable, Equatable {
-        /// For the picture's latent, which the encoder gives as a distribution.
+        /// For the picture's latent: the encoder gives a distribution.
         case image
-        /// The noise that the run begins with.
+        /// The noise at the start of the run.
         case noise
         /// For the masked picture's latent.
         case maskedImage
     }
 
-    /// The maps that are drawn from the seed's stream before the first step, in this order; the sampler's own come after them.
+    /// The maps to draw from the seed's stream before the first step, in this order. The sampler draws its maps after them.
     ///
-    /// `inpaintKnown` has no use for the masked picture's latent, but diffusers draws for it, so it is in the list: a seed must
-    /// mean the same noise later on.
+    /// `inpaintKnown` does not use the masked picture's latent. But diffusers draws for it, so it is in the list: later noise
+    /// must stay the same for a seed.
     ///
-    /// - Parameter strength: `0...1`; at 1 `inpaintNine` has no use for the unmasked picture, and nothing is drawn for it.
+    /// - Parameter strength: `0...1`. At 1 `inpaintNine` does not use the unmasked picture, so nothing is drawn for it.
     public func draws(strength: Double) -> [Draw] {
         switch self {
         case .textToImage: [.noise]
@@ -57,13 +58,13 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
         }
     }
 
-    /// Whether the run begins with noise alone, whatever the picture: inpainting at full strength does, image-to-image does
-    /// not.
+    /// Whether the run begins with noise alone, whatever the picture. This is so for inpainting at full strength, but not for
+    /// image-to-image.
     public func startsFromNoise(strength: Double) -> Bool {
         self == .textToImage || (isInpainting && strength >= 1)
     }
 
-    /// The call of the network with which the run begins.
+    /// The first call of the run.
     ///
     /// Throws for a strength outside `0...1`, and for one so small that nothing is left to do.
     public func firstCall(_ sampler: Sampler, strength: Double) throws(ConditioningError) -> Int {
@@ -79,12 +80,12 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
         return first
     }
 
-    /// The latent before `call`, which is the run's first: noise at the sampler's own scale where `startsFromNoise` says so,
-    /// else the picture noised to the level at which `call` starts.
+    /// The latent before `call`, the first call of the run: noise at the sampler's own scale if `startsFromNoise`, else the
+    /// picture with noise added up to the level at which `call` starts.
     ///
     /// - Parameters:
-    ///   - image: the picture's latent in the sampler's scale; it has the size of `noise`, and is not looked at where the run
-    ///     begins with noise alone.
+    ///   - image: the picture's latent in the sampler's scale, of the size of `noise`. It is not used if the run begins with
+    ///     noise alone.
     ///   - noise: unit noise.
     public func startLatent(
         image: [Float], noise: [Float], sampler: Sampler, strength: Double, call: Int

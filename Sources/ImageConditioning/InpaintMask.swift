@@ -1,5 +1,5 @@
-/// Which pixels of a picture are made anew: those where the mask is at least one half (white, or opaque where the mask has
-/// transparency), as in diffusers and A1111.
+/// The pixels of a picture to make anew. The mask is at least one half there (white, or opaque if the mask has transparency),
+/// as in diffusers and A1111.
 public struct InpaintMask: Sendable, Equatable {
     public let height: Int
     public let width: Int
@@ -18,9 +18,8 @@ public struct InpaintMask: Sendable, Equatable {
         repaints = values.map { $0 >= 0.5 }
     }
 
-    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel, whose luminance counts:
-    /// `(299 R + 587 G + 114 B) / 1000` (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same
-    /// side of one half.
+    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel. Its luminance counts: `(299 R + 587 G + 114 B) /
+    /// 1000` (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same side of one half.
     ///
     /// Throws unless there are three bytes a pixel.
     public init(rgb: [UInt8], height: Int, width: Int) throws(ConditioningError) {
@@ -32,8 +31,8 @@ public struct InpaintMask: Sendable, Equatable {
 
     /// A mask from a picture of 8-bit red, green, blue and alpha, pixel by pixel.
     ///
-    /// Strokes on a transparent layer are drawn in any colour, black too, so the alpha channel alone counts, from 128 on. Where
-    /// it is 255 everywhere, nothing was said with it, and the luminance counts as without one.
+    /// Strokes on a transparent layer can have any colour, black too. So only the alpha channel counts, from 128 on. If it is
+    /// 255 everywhere it carries no information, and the luminance counts.
     ///
     /// Throws unless there are four bytes a pixel.
     public init(rgba: [UInt8], height: Int, width: Int) throws(ConditioningError) {
@@ -57,10 +56,10 @@ public struct InpaintMask: Sendable, Equatable {
         }
     }
 
-    /// Row by row, 1 for what is made anew and 0 for the rest.
+    /// Row by row, 1 for pixels to make anew, 0 for the rest.
     public var bytes: [UInt8] { repaints.map { $0 ? 1 : 0 } }
 
-    /// `image` with mid-grey where it is made anew.
+    /// `image` with mid-grey in the part to make anew.
     ///
     /// - Parameter image: planar, any number of channels of the mask's size, values from −1 to 1.
     public func maskedImage(_ image: [Float]) -> [Float] {
@@ -68,10 +67,10 @@ public struct InpaintMask: Sendable, Equatable {
         return image.indices.map { image[$0] * (repaints[$0 % repaints.count] ? 0 : 1) }
     }
 
-    /// The mask at the latent's size, 1 where the latent is made anew and 0 elsewhere: each latent point takes the top left one
-    /// of the pixels it stands for (torch's nearest interpolation).
+    /// The mask at the latent's size: 1 in the part to make anew, 0 elsewhere. Each latent point takes the top left one of
+    /// its pixels (torch's nearest interpolation).
     ///
-    /// - Parameter scale: pixels a latent point is wide; it must divide both sides.
+    /// - Parameter scale: the pixels on one side of a latent point. It must divide both sides.
     public func latentMask(scale: Int) -> [Float] {
         precondition(scale > 0 && height % scale == 0 && width % scale == 0, "a mask that the scale does not divide")
         return stride(from: 0, to: height, by: scale).flatMap { y in

@@ -4,7 +4,7 @@ import Foundation
 public struct LatentDistribution: Sendable, Equatable {
     /// Planar, in the autoencoder's own scale.
     public var mean: [Float]
-    /// Natural logarithms of the variances, in the order of `mean`, of which there are as many.
+    /// Natural logarithms of the variances, in the order of `mean` and of the same count.
     public var logVariance: [Float]
 
     /// A distribution from its parameters.

@@ -1,7 +1,7 @@
-/// Pictures of 8 bits as an encoder takes them.
+/// Converts 8-bit pictures into an encoder's input.
 public enum PicturePixels {
-    /// 8-bit red, green and blue, pixel by pixel, as three planes of values from −1 to 1: `2 · (value / 255) − 1`, with
-    /// diffusers' order of roundings.
+    /// 8-bit red, green and blue, pixel by pixel, as three planes of values from −1 to 1: `2 · (value / 255) − 1`, rounded in
+    /// diffusers' order.
     public static func planes(rgb: [UInt8]) -> [Float] {
         precondition(rgb.count % 3 == 0, "three bytes a pixel")
         return (0..<3).flatMap { channel in

@@ -6,7 +6,7 @@ public struct DecodedImage: Sendable, Equatable {
     public let channels: Int
     /// `height` rows of `width` pixels of `channels` bytes, from the top left.
     public let pixels: [UInt8]
-    /// The texts of a PNG in the order of the file; none of other formats.
+    /// The texts of a PNG in the order of the file; empty for other formats.
     public let text: [PNGText]
 
     /// The pixels without their alpha channel: `height` rows of `width` pixels of 3 bytes.
@@ -21,7 +21,7 @@ public struct DecodedImage: Sendable, Equatable {
     /// The value of the first text with this keyword.
     public func text(_ keyword: String) -> String? { text.first { $0.keyword == keyword }?.value }
 
-    /// A picture as it lies in its file, which is turned upright here.
+    /// Turns a picture upright from the order in its file.
     init(stored: StoredPicture, text: [PNGText] = []) {
         let orientation = Orientation(exif: stored.exif, xmp: stored.xmp)
         let size = orientation.swapsSides ? (stored.height, stored.width) : (stored.width, stored.height)
@@ -32,24 +32,24 @@ public struct DecodedImage: Sendable, Equatable {
     }
 }
 
-/// The pixels of a file in the file's own order, and what it says in EXIF and XMP.
+/// The pixels of a file in the file's own order, and its EXIF and XMP data.
 struct StoredPicture {
     let width: Int
     let height: Int
     let channels: Int
     let pixels: [UInt8]
-    /// Empty where the file has none.
+    /// Empty if the file has none.
     let exif: [UInt8]
-    /// Empty where the file has none.
+    /// Empty if the file has none.
     let xmp: [UInt8]
 
-    /// The pixels that a C reader writes: `size` bytes, or nil where it fails.
+    /// The pixels that a C reader writes: `size` bytes, or nil if it fails.
     ///
-    /// - Parameter read: fills the buffer and returns 0; anything else says that it failed, and rows may be unwritten then.
+    /// - Parameter read: fills the buffer and returns 0. Any other number means failure, and rows may then be unwritten.
     static func pixels(bytes size: Int, _ read: (UnsafeMutablePointer<UInt8>?) -> Int32) -> [UInt8]? {
         var status: Int32 = 0
         let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            // Swift wants every byte written; what a failed read leaves out is never seen.
+            // Swift needs every byte written. Nobody sees the bytes that a failed read leaves out.
             buffer.initialize(repeating: 0)
             status = read(buffer.baseAddress)
             count = size

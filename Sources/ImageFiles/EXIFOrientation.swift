@@ -1,9 +1,10 @@
 /// The orientation in EXIF data: tag 0x0112 in the first directory of a TIFF structure (TIFF 6.0, section 2). The data may be
 /// hostile.
 enum EXIFOrientation {
-    /// nil where the data do not say it. A value that is no orientation counts as upright; other sources are not asked then.
+    /// nil if the data have no orientation. A value that is no orientation counts as upright, and then no other source is
+    /// asked.
     ///
-    /// The standard wants one SHORT. Writers use other types too, and Pillow takes every type of numbers but BYTE.
+    /// The standard demands one SHORT. Writers use other types too, and Pillow takes every type of numbers but BYTE.
     static func read(_ exif: [UInt8]) -> Orientation? {
         guard let tiff = TIFFBytes(exif), let directory = tiff.number(at: 4, bytes: 4),
             let count = tiff.number(at: directory, bytes: 2)
@@ -18,7 +19,7 @@ enum EXIFOrientation {
     }
 
     /// The bytes in a PNG text `Raw profile type exif`, as ImageMagick writes it: a line end, the kind, the length, then
-    /// hexadecimal digits in lines. Empty for anything else.
+    /// lines of hexadecimal digits. Empty for anything else.
     static func bytes(ofRawProfile text: String) -> [UInt8] {
         let lines = text.utf8.split(separator: UInt8(ascii: "\n"), maxSplits: 3, omittingEmptySubsequences: false)
         guard lines.count == 4 else { return [] }
@@ -39,26 +40,26 @@ enum EXIFOrientation {
     }
 }
 
-/// Where the data of a directory's entry lie, all of them inside the file's.
+/// The place of a directory entry's data, all of them inside the file's data.
 private struct TIFFField {
     private let type: Int
     private let place: Int
 
-    /// Bytes of one value, by type.
+    /// The bytes of one value, by type.
     private static let sizes = [1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8]
 
     init?(_ tiff: TIFFBytes, entry: Int) {
         guard let type = tiff.number(at: entry + 2, bytes: 2), let size = Self.sizes[type],
             let count = tiff.number(at: entry + 4, bytes: 4), count > 0
         else { return nil }
-        // Data of up to four bytes are in the entry itself.
+        // An entry holds data of up to four bytes itself.
         guard let place = size * count <= 4 ? entry + 8 : tiff.number(at: entry + 8, bytes: 4),
             tiff.holds(size * count, at: place)
         else { return nil }
         (self.type, self.place) = (type, place)
     }
 
-    /// The first value; nil for one that is no whole number or too large. A negative number is a large one here.
+    /// The first value; nil if it is no whole number or too large. A negative number becomes a large one here.
     func number(_ tiff: TIFFBytes) -> Int? {
         switch type {
         case 6: return tiff.number(at: place, bytes: 1)
@@ -79,12 +80,12 @@ private struct TIFFField {
     }
 }
 
-/// Numbers in a TIFF structure, which says itself in which order their bytes are.
+/// Numbers in a TIFF structure. The structure itself says its byte order.
 private struct TIFFBytes {
     private let bytes: ArraySlice<UInt8>
     private let isBigEndian: Bool
 
-    /// nil for what does not begin as TIFF does. The mark that JPEG puts before it may be there in other formats too.
+    /// nil if the data do not begin as TIFF does. JPEG puts a mark before TIFF data, and other formats may have it too.
     init?(_ exif: [UInt8]) {
         let mark = Array("Exif\0\0".utf8)
         bytes = exif.starts(with: mark) ? exif.dropFirst(mark.count) : exif[...]
@@ -97,11 +98,11 @@ private struct TIFFBytes {
         }
     }
 
-    /// Whether so many bytes are there at an offset from the TIFF header.
+    /// Whether this number of bytes exists at an offset from the TIFF header.
     func holds(_ count: Int, at offset: Int) -> Bool { offset >= 0 && offset <= bytes.count - count }
 
-    /// The unsigned number at an offset from the TIFF header; nil where it is not inside the data. Of eight bytes the highest
-    /// bit makes it negative.
+    /// The unsigned number at an offset from the TIFF header; nil if it is not inside the data. The highest bit of eight
+    /// bytes makes it negative.
     func number(at offset: Int, bytes count: Int) -> Int? {
         guard holds(count, at: offset) else { return nil }
         let digits = bytes.dropFirst(offset).prefix(count)

@@ -1,6 +1,6 @@
 import FileSignatures
 
-/// The refusal of a file that is given as a picture and is none of the formats that are read.
+/// Refuses a file that is given as a picture but has no format that Patchloom reads.
 enum ForeignFile {
     /// One sentence for the user.
     ///

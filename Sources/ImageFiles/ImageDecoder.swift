@@ -1,20 +1,20 @@
-/// Reads the pictures of users: PNG, JPEG and WebP, recognised by their first bytes. The bytes may be hostile.
+/// Reads users' pictures: PNG, JPEG and WebP. The first bytes tell the format. The bytes may be hostile.
 ///
-/// A picture is turned upright as its EXIF data or its XMP packet say. Colour profiles are not applied.
+/// The decoder turns a picture upright by its EXIF data or its XMP packet. It does not apply colour profiles.
 public enum ImageDecoder {
     /// Reads the picture in a file.
     ///
-    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `unsupported` for another format,
-    ///   which the message names, `tooLarge` beyond the limits, `damaged` when the picture is not whole.
+    /// - Throws: `notFound` or `cannotRead` if the file is missing or no regular file, `unsupported` for another format, with
+    ///   its name in the message, `tooLarge` beyond the limits, `damaged` if the picture is not whole.
     public static func decode(file path: String, limits: PictureLimits = .standard) throws(ImageFileError) -> DecodedImage {
-        // A file that is no picture is named before its size is judged: checkpoints are larger than any picture.
+        // The format is checked before the size: a checkpoint is larger than any picture, and its message should name it.
         let bytes = try InputFile.read(path, limits: limits) { head throws(ImageFileError) in
             _ = try PictureFormat(of: head, name: path)
         }
         return try decode(bytes, name: path, limits: limits)
     }
 
-    /// Reads the picture in `bytes`; `name` is how errors call it.
+    /// Reads the picture in `bytes`. Errors call it `name`.
     public static func decode(
         _ bytes: [UInt8], name: String = "The picture", limits: PictureLimits = .standard
     ) throws(ImageFileError) -> DecodedImage {

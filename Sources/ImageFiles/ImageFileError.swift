@@ -1,20 +1,20 @@
-/// Why a picture could not be read or a file not be written.
+/// Why a picture could not be read, or a file not be written.
 public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of failure, for choosing an exit code.
     public enum Code: Sendable, Equatable {
         /// The caller's pixels, size or text do not fit the format.
         case invalidArgument
-        /// The file is not a whole picture of its format, or empty.
+        /// The file is empty or not a whole picture of its format.
         case damaged
-        /// A file of a format that is not read, or no picture.
+        /// The file has a format that Patchloom does not read, or is no picture.
         case unsupported
         /// The picture is larger than the limits allow.
         case tooLarge
-        /// A file or folder that is to be read does not exist.
+        /// A file or folder to read does not exist.
         case notFound
         /// A file exists but cannot be read.
         case cannotRead
-        /// The output cannot be written where it was asked for.
+        /// The output cannot be written at the requested place.
         case cannotWrite
         /// The output exists and must not be replaced.
         case exists
@@ -23,7 +23,7 @@ public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertibl
     public let code: Code
     /// One sentence that names the file and the remedy.
     public let message: String
-    /// The system's error number where a system call failed.
+    /// The system's error number, if a system call failed.
     public let systemError: Int32?
 
     public init(_ code: Code, _ message: String, systemError: Int32? = nil) {

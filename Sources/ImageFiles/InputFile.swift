@@ -3,7 +3,7 @@ import Glibc
 
 /// Reads whole files of bounded size.
 enum InputFile {
-    /// The bytes of a regular file. `examine` gets the first ones, and may refuse the file before its size is judged.
+    /// The bytes of a regular file. `examine` gets the first bytes and may refuse the file before its size is checked.
     static func read(
         _ path: String, limits: PictureLimits, examine: (ArraySlice<UInt8>) throws(ImageFileError) -> Void
     ) throws(ImageFileError) -> [UInt8] {
@@ -36,7 +36,7 @@ enum InputFile {
         throw failure(path, number)
     }
 
-    /// The first `count` bytes: fewer when the file has been cut meanwhile, which the decoder reports.
+    /// The first `count` bytes. If the file was cut meanwhile there are fewer, and the decoder reports it.
     private static func read(_ descriptor: Int32, count: Int, _ path: String) throws(ImageFileError) -> [UInt8] {
         var failed: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

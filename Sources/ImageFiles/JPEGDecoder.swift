@@ -1,7 +1,8 @@
 import CJPEG
 
-/// Reads JPEG files of 8 bits a sample as RGB: sequential and progressive, of Huffman and of arithmetic coding, grey, YCbCr,
-/// RGB, CMYK and YCCK. The same bytes give the same pixels: exact integer DCT, smooth upsampling of colours, as Pillow does it.
+/// Reads JPEG files of 8 bits a sample as RGB: sequential and progressive, with Huffman and with arithmetic coding, grey,
+/// YCbCr, RGB, CMYK and YCCK. The same bytes give the same pixels: exact integer DCT and smooth upsampling of colours, as in
+/// Pillow.
 enum JPEGDecoder {
     static func decode(
         _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
@@ -24,7 +25,7 @@ enum JPEGDecoder {
             stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif, xmp: xmp))
     }
 
-    /// EXIF data, which are longer than a marker now and then and go on in the next one, and the last XMP packet, as in Pillow.
+    /// EXIF data, and the last XMP packet, as in Pillow. Long EXIF data continue in the next marker.
     private static func metadata(_ reader: OpaquePointer) -> (exif: [UInt8], xmp: [UInt8]) {
         let exifMark = Array("Exif\0\0".utf8)
         let xmpMark = Array("http://ns.adobe.com/xap/1.0/\0".utf8)

@@ -1,11 +1,11 @@
-/// How a camera was held when it took a picture, in the numbers of EXIF: what must be done to see the picture upright.
+/// How the camera was held, in the numbers of EXIF. It says how to turn the picture upright.
 enum Orientation: Int, CaseIterable {
     case upright = 1
     case mirrored = 2
     case halfTurned = 3
     case flipped = 4
     case transposed = 5
-    /// The picture is upright after a quarter turn to the right.
+    /// A quarter turn to the right makes the picture upright.
     case needsRightTurn = 6
     case transversed = 7
     case needsLeftTurn = 8
@@ -13,13 +13,13 @@ enum Orientation: Int, CaseIterable {
     /// Whether the upright picture is as wide as the stored one is high.
     var swapsSides: Bool { rawValue >= 5 }
 
-    /// What a file says: its EXIF data before its XMP packet, which counts where EXIF says nothing of the orientation; each
-    /// empty where the file has none. Both may be hostile: what is not as their standards say counts as upright.
+    /// Reads the orientation in a file's EXIF data. If they have none, the XMP packet counts. Each is empty if the file has
+    /// none. Both may be hostile: anything against their standards counts as upright.
     init(exif: [UInt8], xmp: [UInt8]) {
         self = EXIFOrientation.read(exif) ?? XMPOrientation.read(xmp) ?? .upright
     }
 
-    /// The pixels of a stored picture in the order of the upright one.
+    /// The pixels of a stored picture in the upright order.
     func upright(_ stored: StoredPicture) -> [UInt8] {
         guard self != .upright else { return stored.pixels }
         let (width, height, channels) = (stored.width, stored.height, stored.channels)
@@ -43,7 +43,8 @@ enum Orientation: Int, CaseIterable {
         }
     }
 
-    /// Where in the stored pixels the upright picture begins, and how far its neighbours to the right and below are.
+    /// The place in the stored pixels where the upright picture begins, and the distances to its neighbours on the right and
+    /// below.
     private func walk(width: Int, height: Int) -> (start: Int, right: Int, down: Int) {
         let last = width * height - 1
         return switch self {

@@ -2,21 +2,22 @@ import CSystem
 import FileLinks
 import Glibc
 
-/// A place for a file that is either written whole or not at all.
+/// A place for a file that is written whole or not at all.
 ///
-/// Made before the work starts, it finds out whether the file can be written at all; `write` then puts the bytes into a
-/// temporary file of the same folder, brings them to the disk and renames it. Nothing is left behind when any of this fails.
+/// It is made before the work starts, and then finds out whether the file can be written. `write` puts the bytes into a
+/// temporary file of the same folder, syncs them to the disk and renames the file. If any of this fails, nothing is left
+/// behind.
 public struct OutputFile: Sendable, Equatable {
-    /// As the user gave it.
+    /// As the user wrote it.
     public let path: String
     /// Whether an existing file may be replaced.
     public let replacesExisting: Bool
-    /// Where the bytes go: `path` with a symbolic link at its end followed.
+    /// The place of the bytes: `path`, with a symbolic link at its end followed.
     private let target: String
 
     /// Checks the place by making and removing a temporary file in its folder.
     ///
-    /// - Throws: `cannotWrite` when the folder is missing or not writable or `path` is a folder or device, `exists` when a file
+    /// - Throws: `cannotWrite` if the folder is missing or not writable, or `path` is a folder or device; `exists` if a file
     ///   is there and `replacesExisting` is false.
     public init(path: String, replacesExisting: Bool = true) throws(ImageFileError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
@@ -49,7 +50,7 @@ public struct OutputFile: Sendable, Equatable {
     private static func resolve(_ path: String, replacesExisting: Bool) throws(ImageFileError) -> String {
         var status = stat()
         guard lstat(path, &status) == 0 else {
-            // Nothing there yet. A missing folder is reported by the probe.
+            // Nothing is there yet. The probe reports a missing folder.
             return path
         }
         guard replacesExisting else { throw existsError(path) }
@@ -67,7 +68,7 @@ public struct OutputFile: Sendable, Equatable {
         }
     }
 
-    /// A new, empty file beside the target, with the permissions that a new file of this user gets.
+    /// A new, empty file beside the target, with the permissions of a new file of this user.
     private func makeTemporary() throws(ImageFileError) -> (path: String, descriptor: Int32) {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<16 {
@@ -79,8 +80,8 @@ public struct OutputFile: Sendable, Equatable {
         throw failure(EEXIST)
     }
 
-    /// A file that is replaced keeps its permissions, as if it had been written over. Where the file system has none, there are
-    /// none to keep.
+    /// A replaced file keeps its permissions, as if it had been written over. If the file system has none, there are none to
+    /// keep.
     private func keepPermissions(_ descriptor: Int32) {
         var status = stat()
         if replacesExisting, stat(target, &status) == 0 { fchmod(descriptor, status.st_mode & 0o777) }
@@ -91,7 +92,7 @@ public struct OutputFile: Sendable, Equatable {
         return slash == target.startIndex ? "" : String(target[..<slash])
     }
 
-    /// 0 or the error number.
+    /// Returns 0 or the error number.
     private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
         var written = 0
         while written < bytes.count {
@@ -110,7 +111,7 @@ public struct OutputFile: Sendable, Equatable {
         return rename(temporary, target) == 0 ? 0 : errno
     }
 
-    /// Brings the new name to the disk. A file system that cannot do this for folders has still got the file.
+    /// Syncs the new name to the disk. If a file system cannot do this for folders, the file is still there.
     private func syncFolder() {
         let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }

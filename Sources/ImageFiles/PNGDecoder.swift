@@ -2,16 +2,16 @@ import CPNG
 
 /// Reads PNG files of every kind as 8-bit RGB or RGBA. The bytes may be hostile.
 public enum PNGDecoder {
-    /// Reads the PNG in a file, one of Patchloom's own; `ImageDecoder` reads those of users.
+    /// Reads one of Patchloom's own PNG files. `ImageDecoder` reads users' files.
     ///
-    /// - Throws: `notFound` or `cannotRead` when the file is missing or no regular file, `tooLarge` beyond the limits,
-    ///   `damaged` when it is no whole PNG.
+    /// - Throws: `notFound` or `cannotRead` if the file is missing or no regular file, `tooLarge` beyond the limits,
+    ///   `damaged` if it is no whole PNG.
     public static func decode(file path: String, limits: PictureLimits = .standard) throws(ImageFileError) -> DecodedImage {
         let bytes = try InputFile.read(path, limits: limits) { _ in }
         return try decode(bytes, name: path, limits: limits)
     }
 
-    /// Reads the PNG in `bytes`; `name` is how errors call it.
+    /// Reads the PNG in `bytes`. Errors call it `name`.
     public static func decode(
         _ bytes: [UInt8], name: String = "The picture", limits: PictureLimits = .standard
     ) throws(ImageFileError) -> DecodedImage {
@@ -48,7 +48,7 @@ public enum PNGDecoder {
         return DecodedImage(stored: stored, text: texts)
     }
 
-    /// The content of the `eXIf` chunk, and where there is none, of the text in which older programs keep EXIF data.
+    /// The content of the `eXIf` chunk. If there is none, the text in which older programs keep EXIF data.
     private static func exif(_ reader: OpaquePointer, _ texts: [PNGText]) -> [UInt8] {
         var start: UnsafePointer<UInt8>?
         var length = 0
@@ -57,7 +57,7 @@ public enum PNGDecoder {
         return last("Raw profile type exif", texts).map(EXIFOrientation.bytes(ofRawProfile:)) ?? []
     }
 
-    /// The value of the last text with this keyword, which counts where there are several, as in Pillow.
+    /// The value of the last text with this keyword. If there are several, the last counts, as in Pillow.
     private static func last(_ keyword: String, _ texts: [PNGText]) -> String? {
         texts.last { $0.keyword == keyword }?.value
     }

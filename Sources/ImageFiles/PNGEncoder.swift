@@ -2,19 +2,19 @@ import CPNG
 
 /// Writes pictures as PNG.
 public enum PNGEncoder {
-    /// The longest side that is written, as the reader's limit.
+    /// The longest side of a picture, equal to the reader's limit.
     public static let sideMax = PictureLimits.standard.sideMax
 
     /// Encodes 8-bit RGB pixels.
     ///
-    /// The same arguments give the same bytes with one version of libpng and zlib: there is no time in the file. Text goes into
-    /// `tEXt` where Latin-1 can hold it and into `iTXt` (UTF-8) elsewhere, in the given order, before the pixels.
+    /// The same arguments give the same bytes with one version of libpng and zlib: the file holds no time. Texts come before
+    /// the pixels, in the given order. A text is a `tEXt` chunk if Latin-1 can hold it, otherwise an `iTXt` chunk (UTF-8).
     ///
     /// - Parameters:
     ///   - rgb: `height` rows of `width` pixels of 3 bytes, from the top left.
     ///   - text: keywords may repeat.
-    /// - Throws: `invalidArgument` for a size that is empty, beyond `sideMax`, or not the size of `rgb`, and for text that a
-    ///   PNG cannot hold.
+    /// - Throws: `invalidArgument` for an empty size, a size beyond `sideMax` or not that of `rgb`, and for text that a PNG
+    ///   cannot hold.
     public static func encode(rgb: [UInt8], width: Int, height: Int, text: [PNGText] = []) throws(ImageFileError) -> [UInt8] {
         guard (1...sideMax).contains(width), (1...sideMax).contains(height) else {
             throw ImageFileError(
@@ -32,7 +32,7 @@ public enum PNGEncoder {
         }
     }
 
-    /// Calls `body` with C views of all texts. The recursion keeps every array's memory borrowed until `body` has returned.
+    /// Calls `body` with C views of all texts. The recursion keeps the memory of every array borrowed until `body` returns.
     private static func withChunks(
         _ texts: ArraySlice<EncodedPNGText>, _ chunks: [cpng_text], _ body: ([cpng_text]) throws(ImageFileError) -> [UInt8]
     ) throws(ImageFileError) -> [UInt8] {

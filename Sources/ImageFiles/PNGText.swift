@@ -18,7 +18,7 @@ struct EncodedPNGText {
     let value: [CChar]
     let isUTF8: Bool
 
-    /// The longest value that is written. Readers, ours too, cap one text chunk at about a megabyte.
+    /// The longest value. Readers, ours too, limit one text chunk to about a megabyte.
     static let valueBytesMax = 512 * 1024
 
     init(_ text: PNGText) throws(ImageFileError) {
@@ -53,7 +53,7 @@ struct EncodedPNGText {
         return scalars.map { CChar(bitPattern: UInt8($0.value)) } + [0]
     }
 
-    /// The value as tEXt may hold it, or nil when a character is beyond Latin-1 or a control character other than line feed.
+    /// The value for a tEXt chunk; nil if a character is beyond Latin-1, or a control character other than line feed.
     private static func latin1(_ value: String) -> [CChar]? {
         var bytes: [CChar] = []
         bytes.reserveCapacity(value.utf8.count + 1)

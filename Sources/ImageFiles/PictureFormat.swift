@@ -1,15 +1,15 @@
 import FileSignatures
 
-/// The formats that are read.
+/// The formats that Patchloom reads.
 enum PictureFormat: Sendable {
     case png, jpeg, webp
 
-    /// How many of a file's first bytes are looked at.
+    /// The number of first bytes that are examined.
     static let headBytes = FileKind.headBytes
 
-    /// The format of a file that begins with these bytes. Its name is not looked at: browsers save WebP as `.png`.
+    /// The format of a file with these first bytes. Its name does not matter: browsers save WebP as `.png`.
     ///
-    /// - Throws: `damaged` for an empty file, else `unsupported`, with a sentence that says what the file is instead.
+    /// - Throws: `damaged` for an empty file, otherwise `unsupported`, with a sentence that names the file's kind.
     init(of head: ArraySlice<UInt8>, name: String) throws(ImageFileError) {
         guard !head.isEmpty else {
             throw ImageFileError(.damaged, "\(name) is empty; give a PNG, JPEG or WebP picture.")

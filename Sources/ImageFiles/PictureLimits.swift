@@ -1,20 +1,21 @@
-/// What a picture from outside may ask for before it is refused. All are checked before memory is taken.
+/// The limits for a picture from outside. All are checked before memory is taken.
 public struct PictureLimits: Sendable, Equatable {
     /// Bytes of the file.
     public var fileBytesMax = 64 << 20
     /// Pixels of one side.
     public var sideMax = 16_384
-    /// Pixels of the picture. With the file's size, and for JPEG the passes below, this bounds the time of decoding too.
+    /// Pixels of the picture. Together with the file's size, and the passes of a JPEG below, this limits the time of decoding
+    /// too.
     public var pixelsMax = 64 << 20
     /// Bytes of the decoded picture.
     public var decodedBytesMax = 512 << 20
-    /// Text chunks kept of a PNG.
+    /// Text chunks of a PNG that are kept.
     public var chunksMax = 64
     /// Bytes of one text chunk, after decompression.
     public var chunkBytesMax = 1 << 20
-    /// Passes over the pixels of a JPEG. Progressive files have about ten; a small file can ask for very many.
+    /// Passes over the pixels of a JPEG. Progressive files have about ten, but a small file can ask for very many.
     public var scansMax = 500
-    /// Passes times pixels of a JPEG that has more than twenty passes: a second or so of one core.
+    /// Passes times pixels of a JPEG with more than twenty passes: a second or so of one core.
     public var scannedPixelsMax = 1 << 31
 
     public static let standard = PictureLimits()
@@ -28,10 +29,10 @@ extension PictureLimits {
         }
     }
 
-    /// How many passes a JPEG of so many pixels may have.
+    /// The largest number of passes for a JPEG with this number of pixels.
     func scans(pixels: Int) -> Int { min(scansMax, max(20, scannedPixelsMax / max(1, pixels))) }
 
-    /// The bytes of a decoded picture, from the size that its header says.
+    /// The bytes of a decoded picture, from the size in its header.
     func decodedBytes(width: Int, height: Int, channels: Int, name: String) throws(ImageFileError) -> Int {
         let pixels = width.multipliedReportingOverflow(by: height)
         let bytes = pixels.partialValue.multipliedReportingOverflow(by: channels)

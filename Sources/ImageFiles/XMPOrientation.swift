@@ -2,10 +2,10 @@ import Glibc
 
 /// The orientation in an XMP packet: `tiff:Orientation` as an attribute or as an element. The packet may be hostile.
 ///
-/// The packet is searched and not parsed, as Pillow does it: its writers take the prefix `tiff`, which the XMP specification
-/// prefers, and no picture is lost for its XML.
+/// It searches the packet without parsing it, as Pillow does. Writers use the prefix `tiff`, which the XMP specification
+/// prefers. So a picture is never lost because of its XML.
 enum XMPOrientation {
-    /// nil where the packet does not say it. The first one counts; a digit that is no orientation counts as upright.
+    /// nil if the packet has none. The first one counts; a digit that is no orientation counts as upright.
     static func read(_ packet: [UInt8]) -> Orientation? {
         let name = Array("tiff:Orientation".utf8)
         return packet.withUnsafeBytes { packet in
@@ -29,7 +29,7 @@ enum XMPOrientation {
     }
 }
 
-/// Reads on in XML from one place.
+/// Reads forward in XML from one place.
 private struct XMLBytes {
     private let bytes: UnsafeRawBufferPointer
     private var place: Int
@@ -38,7 +38,7 @@ private struct XMLBytes {
         (self.bytes, self.place) = (bytes, place)
     }
 
-    /// The one digit that is the value of the name behind which this place is; `before` is the byte in front of the name.
+    /// The single digit that is the value of a name. This place is behind the name; `before` is the byte in front of it.
     func digit(before: UInt8) -> Int? {
         var rest = self
         let next = rest.next()
@@ -68,6 +68,6 @@ private struct XMLBytes {
 }
 
 extension UInt8 {
-    /// White space of XML.
+    /// Whether the byte is XML's white space.
     var isSpace: Bool { self == 32 || self == 9 || self == 10 || self == 13 }
 }

@@ -1,12 +1,12 @@
-/// What stands out from a picture's background, on a coarse grid of cells.
+/// The foreground of a picture, on a coarse grid of cells.
 struct ForegroundMap {
     let width: Int
     let height: Int
     /// The mean colour of every cell, row by row.
     let colours: [Colour]
-    /// Whether a cell belongs to what is shown.
+    /// Whether a cell belongs to the foreground.
     private(set) var isForeground: [Bool]
-    /// The number of the connected piece that a foreground cell belongs to; -1 for background.
+    /// The number of a foreground cell's connected piece; -1 for background.
     private(set) var pieces: [Int]
 
     /// Red, green and blue, 0 to 255.
@@ -19,25 +19,26 @@ struct ForegroundMap {
             square(red - other.red) + square(green - other.green) + square(blue - other.blue) < square(distance)
         }
 
-        /// Colours that lie nearer to each other, in 8-bit levels, are one colour.
+        /// Two colours that differ by less, in 8-bit levels, count as one colour.
         static let likeness = 45.0
-        /// Neighbouring cells that differ less belong to one gradient.
+        /// Neighbouring cells that differ by less belong to one gradient.
         static let slope = 6.0
     }
 
-    /// What is too small to be taken for what it seems, in cells.
+    /// Sizes in cells below which an area does not count.
     struct Limits {
-        /// An area of fewer cells is no background but a part of what is shown. So a picture without an even background is all
-        /// foreground.
+        /// A smaller area of the background's colour belongs to the foreground. So a picture without an even background is
+        /// all foreground.
         var backgroundMin: Int
-        /// Pieces of so many cells and fewer are stray strokes.
+        /// Pieces of this many cells or fewer are stray strokes.
         var specksMax: Int
 
-        /// For cells of a sixteenth of a side: a background holds a square of half a side, a speck fits into one of a sixth.
+        /// For cells of a sixteenth of a side: a background contains a square of half a side, a speck fits into one of a
+        /// sixth.
         static let standard = Limits(backgroundMin: 64, specksMax: 8)
     }
 
-    /// The map of a grid of `width × height` cells, at most as many as the picture has pixels.
+    /// Makes the map of a grid of `width × height` cells. The grid is not finer than the picture.
     init(_ image: RGBImage, width: Int, height: Int, limits: Limits) {
         let planes = image.channels.map { $0.reduced(width: width, height: height).values }
         self.width = width
@@ -61,18 +62,18 @@ struct ForegroundMap {
         }
     }
 
-    /// The colour of the background: the one that most cells have.
+    /// The colour of the background: most cells have it.
     private var prevailingColour: Colour {
         func bin(_ colour: Colour) -> Int {
             [colour.red, colour.green, colour.blue].reduce(0) { $0 << 8 | Int($1) >> Self.binBits }
         }
         let members = Dictionary(grouping: colours.indices) { bin(colours[$0]) }.sorted { $0.key < $1.key }
-        // A colour may lie on the edge of two bins: what counts is all that is like the bin's mean.
+        // A colour may lie on the edge of two bins. So all cells count whose colour is like the bin's mean.
         let bins = members.map { (mean: mean($0.value), count: $0.value.count) }
         let shares = bins.map { one in bins.reduce(0) { $0 + ($1.mean.isLike(one.mean) ? $1.count : 0) } }
         guard let best = shares.indices.max(by: { shares[$0] < shares[$1] }) else { return Colour() }
         var colour = bins[best].mean
-        // The middle of all that is like it, which a bin's mean need not be.
+        // The mean of all cells with this colour; the bin's mean may be another.
         for _ in 0..<4 { colour = mean(colours.indices.filter { colours[$0].isLike(colour) }) }
         return colour
     }
@@ -95,8 +96,8 @@ struct ForegroundMap {
         return x == 0 || y == 0 || x == width - 1 || y == height - 1
     }
 
-    /// The share of the foreground that is more than thin strokes: that a square of three cells, which lies in the foreground
-    /// altogether, covers somewhere.
+    /// The share of the foreground that is more than thin strokes: cells inside some square of three cells that lies wholly
+    /// in the foreground.
     var bulkShare: Double {
         var isBulk = [Bool](repeating: false, count: colours.count)
         for y in 0..<max(0, height - 2) {
@@ -108,7 +109,7 @@ struct ForegroundMap {
         return Double(isBulk.count { $0 }) / Double(max(1, isForeground.count { $0 }))
     }
 
-    /// Connected areas of the cells that are meant, each with its cells.
+    /// Connected areas of the member cells, each with its cells.
     private func regions(where isMember: (Int) -> Bool) -> [[Int]] {
         var isSeen = [Bool](repeating: false, count: colours.count)
         var found: [[Int]] = []
@@ -138,7 +139,7 @@ struct ForegroundMap {
         return cells
     }
 
-    /// The background goes on where its colour changes slowly: a sky is one background from top to bottom.
+    /// The background continues where its colour changes slowly: a sky is one background from top to bottom.
     private mutating func growBackground() {
         var border = colours.indices.filter { !isForeground[$0] }
         while let cell = border.popLast() {
@@ -150,14 +151,14 @@ struct ForegroundMap {
         }
     }
 
-    /// Background that is enclosed by a piece which itself lies free of the picture's border belongs to the piece: the walls
-    /// of a white house on white.
+    /// Fills holes: background inside a piece belongs to the piece, if the piece does not touch the picture's border. An
+    /// example are the walls of a white house on white.
     private mutating func fillHoles() {
         var isOpen = [Bool](repeating: false, count: colours.count)
         for piece in regions(where: { self.isForeground[$0] }) where piece.contains(where: touchesBorder) {
             for cell in piece { isOpen[cell] = true }
         }
-        // Seen through what touches the border, all but holes of free pieces hangs together with the border.
+        // Pieces at the border count as open here. Then everything but a hole of a free piece connects with the border.
         for region in regions(where: { !self.isForeground[$0] || isOpen[$0] })
         where !region.contains(where: { touchesBorder($0) || isOpen[$0] }) {
             for cell in region { isForeground[cell] = true }

@@ -1,14 +1,14 @@
-/// What people saw in a picture: one line of a list that `Repetition` is held against.
+/// A person's judgement of a picture: one line of a list that tests `Repetition`.
 ///
-/// A line has a file's path, how many times larger than the model's native side the picture is, and `repeats` or `single`; what
-/// follows is a remark. Lines that begin with `#` are comments.
+/// A line has a file's path, the picture's enlargement over the model's native side, and `repeats` or `single`. The rest is a
+/// remark. Lines that begin with `#` are comments.
 public struct PictureLabel: Sendable, Equatable {
     public var path: String
     public var enlargement: Double
     /// Whether the picture repeats its subject.
     public var repeats: Bool
 
-    /// A line that is none.
+    /// A line that does not have this form.
     public struct Malformed: Error, Equatable, CustomStringConvertible {
         /// Counted from 1.
         public let line: Int

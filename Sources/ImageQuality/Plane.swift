@@ -8,7 +8,7 @@ struct Plane: Sendable, Equatable {
 
     subscript(x: Int, y: Int) -> Double { values[y * width + x] }
 
-    /// The plane at a size that is not larger, each new pixel the mean of the area that it covers.
+    /// The plane at a size that is not larger. Each new pixel is the mean of its area.
     func reduced(width newWidth: Int, height newHeight: Int) -> Plane {
         precondition((1...width).contains(newWidth) && (1...height).contains(newHeight))
         if newWidth == width, newHeight == height { return self }
@@ -17,7 +17,8 @@ struct Plane: Sendable, Equatable {
 
     private func reducedAcross(to newWidth: Int) -> Plane {
         if newWidth == width { return self }
-        // In units of 1 / newWidth of an old pixel an old one is newWidth long and a new one width long: no rounding.
+        // The unit is 1 / newWidth of an old pixel. An old pixel is newWidth long and a new one width long, so nothing is
+        // rounded.
         var result = [Double](repeating: 0, count: newWidth * height)
         for y in 0..<height {
             for target in 0..<newWidth {
@@ -39,15 +40,15 @@ struct Plane: Sendable, Equatable {
         return Plane(width: height, height: width, values: result)
     }
 
-    /// Where a filtered plane comes to lie.
+    /// The extent of a filtered plane.
     enum Extent {
-        /// Only where the whole filter finds pixels: smaller by twice the radius, which must fit.
+        /// Only where the whole filter finds pixels: smaller by twice the radius. The plane must be large enough.
         case inside
-        /// As large as before; beyond the border the outermost pixels go on.
+        /// As large as before. Beyond the border the outermost pixels repeat.
         case same
     }
 
-    /// The plane under a separable Gaussian of `deviation` pixels that reaches `radius` pixels far and sums to one.
+    /// The plane after a separable Gaussian of `deviation` pixels that reaches `radius` pixels and sums to one.
     func blurred(deviation: Double, radius: (x: Int, y: Int), extent: Extent) -> Plane {
         blurredAcross(Gaussian.taps(deviation: deviation, radius: radius.x), extent).transposed()
             .blurredAcross(Gaussian.taps(deviation: deviation, radius: radius.y), extent).transposed()

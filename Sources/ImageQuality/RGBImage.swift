@@ -6,7 +6,7 @@ public struct RGBImage: Sendable, Equatable {
     /// `3 · width · height` bytes.
     public let rgb: [UInt8]
 
-    /// A picture from its bytes. Sizes that do not go together are a fault of the caller, and trap.
+    /// A picture from its bytes. Sizes that do not fit together are the caller's mistake, and trap.
     public init(width: Int, height: Int, rgb: [UInt8]) {
         precondition(width > 0 && height > 0 && width <= 1 << 24 && height <= 1 << 24 && rgb.count == 3 * width * height)
         self.width = width
@@ -14,7 +14,7 @@ public struct RGBImage: Sendable, Equatable {
         self.rgb = rgb
     }
 
-    /// Brightness as ITU-R BT.601 weighs it, 0 to 255.
+    /// Brightness with the weights of ITU-R BT.601, 0 to 255.
     var luma: Plane {
         var values = [Double](repeating: 0, count: width * height)
         for index in values.indices {

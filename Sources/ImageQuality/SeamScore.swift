@@ -1,17 +1,17 @@
-/// Whether the borders of views can be seen in a picture.
+/// Measures whether the borders of views are visible in a picture.
 public enum SeamScore {
-    /// How much larger steps are at view borders than elsewhere: 1 where borders are as smooth as the rest or nothing can be
-    /// said, 1 + h for borders with steps of h levels on otherwise smooth content; below 1 where they are smoother.
+    /// The steps at view borders compared with steps elsewhere: 1 if borders are as smooth as the rest or nothing can be
+    /// said, 1 + h for borders with steps of h levels on otherwise smooth content, below 1 if they are smoother.
     ///
-    /// The step between two neighbouring pixels is taken beyond the trend: beyond the mean of the steps just before and just
-    /// after it. So a gradient has none. It is that of the channel where it is largest, in 8-bit levels, and counts as at most
-    /// 16, so that the outlines of what is shown do not drown a seam. One level is added to both means, since less than that
-    /// cannot be told from rounding. Pixels within two of a border count for neither side.
+    /// The step between two neighbouring pixels is measured against the trend, the mean of the steps just before and just
+    /// after it. So a gradient has no step. The channel with the largest step counts, in 8-bit levels, and at most 16, so
+    /// that the outlines of the subject do not hide a seam. Both means get one level more, since less than that could be
+    /// rounding. Pixels within two of a border count for neither side.
     ///
     /// - Parameters:
-    ///   - columns: borders that run down, each the number of the first pixel column right of it. Those outside the picture,
-    ///     0 and the width included, are passed over.
-    ///   - rows: borders that run across, each the number of the first pixel row below it.
+    ///   - columns: borders that run down, each as the number of the first pixel column to its right. Borders outside the
+    ///     picture, and at 0 and the width, are skipped.
+    ///   - rows: borders that run across, each as the number of the first pixel row below it.
     public static func score(_ image: RGBImage, columns: [Int], rows: [Int]) -> Double {
         let channels = image.channels
         let steps = [

@@ -1,10 +1,10 @@
-/// How much fine detail a picture has.
+/// Measures the fine detail of a picture.
 public enum Sharpness {
-    /// The mean square of what a Gaussian blur of σ = 1 pixel takes from the brightness, in squared 8-bit levels a pixel: 0
-    /// for a plain picture, more for sharp outlines and texture, and for noise.
+    /// The mean square of the brightness that a Gaussian blur of σ = 1 pixel removes, in squared 8-bit levels a pixel: 0 for
+    /// a plain picture, more for sharp outlines and texture, and for noise.
     ///
-    /// Measured at the picture's own size: of two pictures of one content and size the blurred one has less. Pictures of
-    /// different sizes do not compare.
+    /// It is measured at the picture's own size. Of two pictures with the same content and size, the blurred one has less.
+    /// Pictures of different sizes do not compare.
     public static func highFrequencyEnergy(_ image: RGBImage) -> Double {
         let luma = image.luma
         let blurred = luma.blurred(deviation: 1, radius: (x: radius, y: radius), extent: .same)

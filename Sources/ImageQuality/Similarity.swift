@@ -1,12 +1,12 @@
-/// How much a picture looks like another.
+/// Measures how much a picture looks like another.
 public enum Similarity {
-    /// The structural similarity index (Wang, Bovik, Sheikh and Simoncelli 2004) of the brightness of two pictures: 1 for equal
-    /// ones, about 0 for unrelated ones, at least -1.
+    /// The structural similarity index (Wang, Bovik, Sheikh and Simoncelli 2004) of the brightness of two pictures: 1 for
+    /// equal pictures, about 0 for unrelated ones, at least -1.
     ///
-    /// As published: a Gaussian window of 11 × 11 pixels with σ = 1.5, K1 = 0.01, K2 = 0.03, variances of the population, the
-    /// mean over all places where the window fits. Where sizes differ, each side is brought to the shorter one's length by the
-    /// mean over areas, so that a picture at four times the native size is held against the native one at the native size.
-    /// Where a side is shorter than the window, the window is cut to the longest odd length that fits.
+    /// As published: a Gaussian window of 11 × 11 pixels with σ = 1.5, K1 = 0.01, K2 = 0.03, variances of the population, and
+    /// the mean over all places where the window fits. If sizes differ, each side is reduced to the shorter one's length by
+    /// the mean over areas. So a picture at four times the native size is compared with the native one at the native size. If
+    /// a side is shorter than the window, the window is cut to the longest odd length that fits.
     public static func structural(_ image: RGBImage, reference: RGBImage) -> Double {
         let (width, height) = (min(image.width, reference.width), min(image.height, reference.height))
         let one = image.luma.reduced(width: width, height: height)
@@ -31,7 +31,7 @@ public enum Similarity {
         var sum = 0.0
         for index in means.indices {
             let (mean, otherMean) = (means[index], otherMeans[index])
-            // Rounding may leave a variance of nothing a little below it.
+            // Rounding may leave a zero variance a little below zero.
             let variances = max(0, squares[index] - square(mean)) + max(0, otherSquares[index] - square(otherMean))
             let covariance = products[index] - mean * otherMean
             let luminance = (2 * mean * otherMean + luminanceFloor) / (square(mean) + square(otherMean) + luminanceFloor)

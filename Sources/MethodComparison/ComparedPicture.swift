@@ -1,6 +1,6 @@
 /// One picture of a comparison.
 public struct ComparedPicture: Sendable, Equatable {
-    /// What was asked for.
+    /// The requested picture.
     public struct Subject: Sendable, Equatable {
         /// Counted from 1.
         public var promptNumber: Int
@@ -8,7 +8,7 @@ public struct ComparedPicture: Sendable, Equatable {
         public var seed: UInt64
         /// The recipe's name, or `ComparedPicture.native`.
         public var method: String
-        /// How many times the model's native side.
+        /// The ratio to the model's native side.
         public var scale: Double
         /// In pixels.
         public var width: Int
@@ -20,17 +20,17 @@ public struct ComparedPicture: Sendable, Equatable {
         }
     }
 
-    /// What it took.
+    /// The cost of the picture.
     public struct Cost: Sendable, Equatable {
-        /// From the order to the picture.
+        /// From the submission to the picture.
         public var wallSeconds: Double
-        /// U-Net evaluations of single images, as planned.
+        /// U-Net evaluations of single images, from the plan.
         public var evaluations: Int
         /// Multiplications and additions, counted.
         public var operations: Int
-        /// The most memory that a worker's process held; 0 where the system does not say.
+        /// The most memory of a worker's process; 0 if the system does not say.
         public var workerPeakBytes: Int
-        /// Both ways.
+        /// In both directions.
         public var bytesOnWire: Int
 
         public init(wallSeconds: Double, evaluations: Int, operations: Int, workerPeakBytes: Int, bytesOnWire: Int) {
@@ -39,7 +39,7 @@ public struct ComparedPicture: Sendable, Equatable {
         }
     }
 
-    /// The method of the pictures that all others are held against: `direct` at the model's native size.
+    /// The method of the pictures that all others are compared with: `direct` at the model's native size.
     public static let native = "native"
 
     public let subject: Subject

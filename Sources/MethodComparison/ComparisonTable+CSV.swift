@@ -1,8 +1,8 @@
 extension ComparisonTable {
-    /// A line for each picture, after one of column names: comma-separated values by RFC 4180, UTF-8.
+    /// A line of column names, then a line for each picture: comma-separated values by RFC 4180, UTF-8.
     ///
-    /// Prompts and names that begin with `=`, `+`, `-`, `@` or a control character get an apostrophe in front: spreadsheets
-    /// would take them for formulas.
+    /// If a prompt or name begins with `=`, `+`, `-`, `@` or a control character, it gets an apostrophe in front.
+    /// Spreadsheets would take it for a formula.
     public var csv: String {
         ([Self.csvColumns] + pictures.map(csvFields)).map { $0.map(Self.csvField).joined(separator: ",") + "\r\n" }.joined()
     }
@@ -27,14 +27,14 @@ extension ComparisonTable {
         ]
     }
 
-    /// Text that is no formula to a spreadsheet.
+    /// Text that a spreadsheet does not take for a formula.
     static func text(_ text: String) -> String {
         guard let first = text.utf8.first, "=+-@".utf8.contains(first) || first < 0x20 else { return text }
         return "'" + text
     }
 
-    /// Quoted where it must be: commas, quotation marks and line ends. Bytes are looked at, since a comma with an accent on it
-    /// is one character to Swift, and another one.
+    /// Quotes the text if it has commas, quotation marks or line ends. It looks at bytes: for Swift a comma with an accent is
+    /// one character, and another one.
     static func csvField(_ text: String) -> String {
         guard text.utf8.contains(where: { ",\"\r\n".utf8.contains($0) }) else { return text }
         var quoted: [UInt8] = [UInt8(ascii: "\"")]

@@ -1,5 +1,5 @@
 extension ComparisonTable {
-    /// The conditions, a table of methods and sizes over all prompts, and one of the pictures.
+    /// The conditions, a table of methods and sizes over all prompts, and a table of the pictures.
     public var markdown: String {
         var lines = ["# Methods compared", ""]
         lines += conditions.map { "- \(Self.cell($0.name)): \(Self.cell($0.value))" }
@@ -71,7 +71,7 @@ extension ComparisonTable {
         return found
     }
 
-    /// MiB; nil where the system did not say.
+    /// MiB; nil if the system did not say.
     private static func memory(_ picture: ComparedPicture) -> Double? {
         picture.cost.workerPeakBytes > 0 ? Double(picture.cost.workerPeakBytes) / 1_048_576 : nil
     }
@@ -87,10 +87,10 @@ extension ComparisonTable {
         return [line(columns), "|" + String(repeating: "---|", count: columns.count)] + rows.map(line)
     }
 
-    /// Text in one line in which nothing means anything to Markdown, wherever it stands.
+    /// Text in one line without any meaning to Markdown, in any place.
     static func cell(_ text: String) -> String {
         let spaced = text.unicodeScalars.map { Self.isBlank($0) ? " " : $0 }
-        // White space in front could make it code, a sign or a number a list.
+        // White space in front could make the text code; a sign or a number could make it a list.
         let scalars = spaced.drop { $0 == " " }
         let digits = scalars.prefix { ("0"..."9").contains($0) }.count
         let isNumbered =
@@ -106,7 +106,7 @@ extension ComparisonTable {
 
     private static let marks = Set("|\\`*_<>[]#&~!$".unicodeScalars)
 
-    /// Line ends of all kinds, and what does not show.
+    /// Line ends of all kinds, and invisible characters.
     private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
         [.control, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
     }

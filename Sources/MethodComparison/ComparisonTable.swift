@@ -1,6 +1,6 @@
 /// The figures of a comparison, picture by picture and summed up.
 public struct ComparisonTable: Sendable {
-    /// What all pictures have in common, such as the model and the seed.
+    /// A condition that all pictures share, such as the model or the seed.
     public struct Condition: Sendable, Equatable {
         public var name: String
         public var value: String
@@ -9,14 +9,14 @@ public struct ComparisonTable: Sendable {
     }
 
     public let conditions: [Condition]
-    /// In the order in which they were made.
+    /// In the order of rendering.
     public let pictures: [ComparedPicture]
 
     public init(conditions: [Condition], pictures: [ComparedPicture]) {
         (self.conditions, self.pictures) = (conditions, pictures)
     }
 
-    /// How many times as fast as `direct` with the same prompt and size; nil where there is no such picture.
+    /// The speed relative to `direct` with the same prompt and size; nil if there is no such picture.
     public func speed(_ picture: ComparedPicture) -> Double? {
         let subject = picture.subject
         let direct = pictures.first {
@@ -28,7 +28,7 @@ public struct ComparisonTable: Sendable {
         return direct.cost.wallSeconds / picture.cost.wallSeconds
     }
 
-    /// Pictures of one method and size.
+    /// The pictures of one method and size.
     struct Group {
         let first: ComparedPicture
         let pictures: [ComparedPicture]
@@ -36,8 +36,8 @@ public struct ComparisonTable: Sendable {
         func values(_ value: (ComparedPicture) -> Double?) -> [Double] { pictures.compactMap(value) }
     }
 
-    /// All groups, in the order in which they appear, each with the same prompts: those of which every group has a picture. A
-    /// comparison that was stopped ends in the midst of a prompt.
+    /// All groups, in the order of their first pictures. All have the same prompts: only prompts count for which every group
+    /// has a picture. A stopped comparison ends in the middle of a prompt.
     var groups: [Group] {
         var order: [[ComparedPicture]] = []
         for picture in pictures {
@@ -60,9 +60,9 @@ public struct ComparisonTable: Sendable {
     }
 }
 
-/// Numbers that stand for many.
+/// Averages.
 enum Statistics {
-    /// The middle value, or the mean of the two in the middle; nil of none.
+    /// The middle value, or the mean of the two in the middle; nil for no values.
     static func median(_ values: [Double]) -> Double? {
         guard !values.isEmpty else { return nil }
         let sorted = values.sorted()
@@ -70,7 +70,7 @@ enum Statistics {
         return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
     }
 
-    /// nil of none.
+    /// The mean; nil for no values.
     static func mean(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
     }
@@ -78,7 +78,7 @@ enum Statistics {
 
 /// Numbers as text.
 public enum Decimal {
-    /// With so many decimals, whatever the locale; `?` for what is no number or too large to be one of these figures.
+    /// A number with this number of decimals, in any locale; `?` if it is no number, or too large for a figure.
     public static func fixed(_ value: Double, digits: Int) -> String {
         var scale = 1.0
         for _ in 0..<digits { scale *= 10 }
@@ -90,7 +90,7 @@ public enum Decimal {
         return "\(sign)\(scaled / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
     }
 
-    /// As short as it is exact to three decimals: `2`, `1.5`.
+    /// The shortest text that is exact to three decimals: `2`, `1.5`.
     public static func short(_ value: Double) -> String {
         var text = fixed(value, digits: 3)
         guard text.contains(".") else { return text }

@@ -2,13 +2,13 @@ public import ImageQuality
 import PatchGeometry
 public import Rendering
 
-/// What can be said of a picture without another network.
+/// The quality of a picture, measured without another network.
 public struct PictureQuality: Sendable, Equatable {
-    /// To the native render of the same prompt and seed; nil for that one itself.
+    /// Similarity to the native render of the same prompt and seed; nil for that render itself.
     public var similarity: Double?
     /// High-frequency energy at the picture's own size.
     public var sharpness: Double
-    /// nil where the picture was not made of views, or of views that are moved from call to call, whose borders are everywhere.
+    /// nil if the picture was not made of views, or if its views moved from call to call: then their borders are everywhere.
     public var seams: Double?
     public var repetition: Double
 
@@ -19,9 +19,9 @@ public struct PictureQuality: Sendable, Equatable {
     /// Measures a picture.
     ///
     /// - Parameters:
-    ///   - plan: what made it.
-    ///   - native: the native render of the same prompt and seed; nil for that one itself.
-    ///   - nativeSide: of the model, in pixels.
+    ///   - plan: the picture's plan.
+    ///   - native: the native render of the same prompt and seed; nil for that render itself.
+    ///   - nativeSide: the model's native side in pixels.
     public init(of image: RGBImage, plan: RenderPlan, native: RGBImage?, nativeSide: Int) {
         similarity = native.map { Similarity.structural(image, reference: $0) }
         sharpness = Sharpness.highFrequencyEnergy(image)
@@ -30,17 +30,17 @@ public struct PictureQuality: Sendable, Equatable {
             image, enlargement: Double(max(image.width, image.height)) / Double(max(1, nativeSide)))
     }
 
-    /// Whether the subject is taken to be there more than once.
+    /// Whether the picture seems to show its subject more than once.
     public var isRepeating: Bool { repetition > Repetition.threshold }
 }
 
-/// Where the views of a picture's detail phase end inside of the picture.
+/// The borders inside a picture where views of its detail phase end.
 struct ViewBorders: Equatable {
-    /// The first pixel right of each border, and below it, in order.
+    /// The first pixel to the right of each border, and below each border, in order.
     let columns: [Int]
     let rows: [Int]
 
-    /// nil where there are no views, or none that stay where they are.
+    /// nil if there are no views, or if they move.
     init?(_ plan: RenderPlan) {
         guard let cut = plan.cut, cut.jitter == 0,
             let views = try? ViewGrid(

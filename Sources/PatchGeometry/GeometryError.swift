@@ -1,6 +1,6 @@
-/// Why a size cannot be cut as asked.
+/// A size that cannot be cut as requested.
 public struct GeometryError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// One sentence naming the number that does not fit and the remedy.
+    /// One sentence that names the number and the remedy.
     public var message: String
 
     /// An error from its sentence.

@@ -1,23 +1,21 @@
-/// How a canvas is dealt out to patches in the structure phase: patch `(a, b)` holds the canvas points
-/// `(a + rows·y, b + columns·x)`.
+/// The patches of a canvas in the structure phase: patch `(a, b)` holds the canvas points `(a + rows·y, b + columns·x)`.
 ///
-/// Lengths are in latent points. Where the canvas is a multiple of the patch, as the reference demands, patches have the
-/// patch's size and cover the canvas exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all
-/// of one size, which is a multiple of eight or the patch's own; relocation crops what lies beyond the canvas, at the right
-/// and at the bottom. A side shorter than the patch has one patch as short as the side itself.
+/// Lengths are in latent points. If the canvas is a multiple of the patch, as the reference demands, the patches cover it
+/// exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all of one size, which is a multiple of
+/// eight or the patch's own. Relocation crops the points beyond the canvas, at the right and at the bottom. If a side is
+/// shorter than the patch, it has one patch of its own length.
 public struct PatchGrid: Sendable, Equatable {
     /// Size of the canvas.
     public let height: Int
     public let width: Int
-    /// Patches down and across.
+    /// The numbers of patches down and across.
     public let rows: Int
     public let columns: Int
     /// Size of every patch.
     public let patchHeight: Int
     public let patchWidth: Int
 
-    /// Patch sizes that do not come from the model itself are multiples of this, so that a U-Net with three halvings takes
-    /// them.
+    /// Other patch sizes than the model's own are multiples of this, so that they fit a U-Net with three halvings.
     public static let alignment = 8
 
     /// The grid of a canvas of `height × width` for patches of about `patch × patch`. All three must be positive.
@@ -45,7 +43,7 @@ public struct PatchGrid: Sendable, Equatable {
         return (count, min(patch, (least + alignment - 1) / alignment * alignment))
     }
 
-    /// Deals patches into one canvas:
+    /// Puts patches together into one canvas:
     /// `canvas[c][Y][X] = patches[(Y % rows) · columns + X % columns][c][Y / rows][X / columns]`.
     ///
     /// Patches and canvas are planar, `(channels, height, width)`. Nothing is scaled or filtered.
@@ -65,11 +63,11 @@ public struct PatchGrid: Sendable, Equatable {
         return canvas
     }
 
-    /// The patches of a canvas, the inverse of `relocate`:
+    /// Deals a canvas out to its patches, the inverse of `relocate`:
     /// `patches[a · columns + b][c][y][x] = canvas[c][a + rows·y][b + columns·x]`.
     ///
-    /// Patch points beyond the canvas, which only grids that are not exact have, repeat its last row or column; `relocate`
-    /// drops them again.
+    /// Only grids that are not exact have patch points beyond the canvas. These points repeat the canvas's last row or
+    /// column; `relocate` drops them again.
     public func deal(_ canvas: [Float], channels: Int) -> [[Float]] {
         precondition(canvas.count == channels * height * width)
         return (0..<count).map { patch in

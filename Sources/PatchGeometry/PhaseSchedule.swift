@@ -1,18 +1,18 @@
-/// Which steps of a run belong to which CutDiffusion phase. A step is one call of the network.
+/// Divides the calls of a run into CutDiffusion's two phases. A step here is one call of the network.
 ///
-/// Steps before `structureSteps` are structure steps; the patches are relocated once, at the start of step `structureSteps`;
-/// that step and all later ones are detail steps. The reference compares `i` with `N · p` and breaks where that is no whole
-/// number; rounding up is our extension and agrees with it elsewhere.
+/// Steps before `structureSteps` are structure steps. The patches are relocated once, at the start of step `structureSteps`.
+/// That step and all later ones are detail steps. The reference compares `i` with `N · p`, and breaks if that is no whole
+/// number. Rounding up is our extension; for whole numbers it agrees with the reference.
 public struct PhaseSchedule: Sendable, Equatable {
     /// All steps of the run, N.
     public let steps: Int
     /// Structure steps, Ts.
     public let structureSteps: Int
 
-    /// The schedule of `steps` steps. Throws unless both phases get a step.
+    /// Divides `steps` steps. Throws unless both phases get a step.
     ///
-    /// - Parameter mayRelocate: whether the phase may change before this step. Samplers that make one step of several calls
-    ///   forbid it inside; the structure phase then goes on to the next place.
+    /// - Parameter mayRelocate: whether the phase may change before this step. Samplers with several calls a step forbid it
+    ///   inside a step; then the structure phase goes on to the next possible place.
     public init(
         steps: Int, fraction: StructureFraction, mayRelocate: (_ step: Int) -> Bool = { _ in true }
     ) throws(GeometryError) {

@@ -1,18 +1,18 @@
 public import RandomStreams
 
-/// CutDiffusion's pixel interaction: at every channel, row and column the K patches exchange their values, so that the U-Net
-/// sees patches that are mixed all over. The predictions go back to their owners; the patches themselves are never permuted.
+/// CutDiffusion's pixel interaction: the K patches exchange their values at every channel, row and column. So the U-Net sees
+/// mixtures of all patches. The predictions go back to their owners; the patches themselves are never permuted.
 ///
-/// A permutation for each channel as well as each point, as in the reference.
+/// Each channel of each point has its own permutation, as in the reference.
 public struct PixelInteraction: Sendable, Equatable {
     /// Patches, K.
     public let patchCount: Int
     /// Points of one patch, `channels · height · width`.
     public let positionCount: Int
-    /// `sources[position · K + n]`: the patch whose value patch `n` shows there.
+    /// `sources[position · K + n]`: the patch whose value patch `n` shows at that position.
     private let sources: [Int32]
 
-    /// The permutations of one structure step of the product: each from its own hash, so no draw depends on another.
+    /// The permutations of one structure step in a render: each comes from its own hash, so no draw depends on another.
     public init(patchCount: Int, positionCount: Int, seed: UInt64, step: Int) {
         self.init(patchCount: patchCount, positionCount: positionCount) { position in
             var stream = HashStream(seed: seed, purpose: .interaction, step: step, index: position)
@@ -20,15 +20,15 @@ public struct PixelInteraction: Sendable, Equatable {
         }
     }
 
-    /// The permutations the reference draws from PyTorch's default generator, positions in row-major order of (channel, row,
-    /// column).
+    /// The permutations that the reference draws from PyTorch's default generator, for positions in row-major order of
+    /// (channel, row, column).
     public init(patchCount: Int, positionCount: Int, generator: inout TorchCPUGenerator) {
         var stream = generator
         self.init(patchCount: patchCount, positionCount: positionCount) { _ in stream.permutation(count: patchCount) }
         generator = stream
     }
 
-    /// Given permutations of `0..<patchCount`, one for each position.
+    /// Takes given permutations of `0..<patchCount`, one for each position.
     public init(patchCount: Int, positionCount: Int, permutation: (_ position: Int) -> [Int]) {
         precondition(patchCount > 0 && positionCount >= 0)
         self.patchCount = patchCount
@@ -43,7 +43,7 @@ public struct PixelInteraction: Sendable, Equatable {
         self.sources = sources
     }
 
-    /// What the U-Net sees: `shuffled[n][q] = patches[π_q(n)][q]`.
+    /// The U-Net's inputs: `shuffled[n][q] = patches[π_q(n)][q]`.
     public func shuffle(_ patches: [[Float]]) -> [[Float]] {
         checkSizes(patches)
         var shuffled = patches

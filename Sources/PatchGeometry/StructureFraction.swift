@@ -1,7 +1,7 @@
 /// The share of the steps that belong to the structure phase, an exact decimal strictly between 0 and 1.
 ///
-/// Exact, because 90 · 0.7 is 62.99999999999999 in binary floating point and the phase would end a step early or, as in the
-/// reference, never.
+/// It is exact, because 90 · 0.7 is 62.99999999999999 in binary floating point. The phase would end a step early or, as in
+/// the reference, never.
 public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
     private static let scale = 1_000_000_000
 
@@ -19,8 +19,8 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
         self.billionths = billionths
     }
 
-    /// A fraction from decimal text like `0.4`; nil unless it has digits only, up to nine after the point, and is strictly
-    /// between 0 and 1.
+    /// A fraction from decimal text like `0.4`. nil unless it has only digits, up to nine of them after the point, and is
+    /// strictly between 0 and 1.
     public init?(_ text: some StringProtocol) {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0].count <= 1, parts[0].allSatisfy({ $0 == UInt8(ascii: "0") }) else { return nil }

@@ -1,15 +1,15 @@
-/// How overlapping windows share a canvas point.
+/// How overlapping views share a canvas point.
 public enum ViewBlending: String, Sendable, CaseIterable {
-    /// Every window that covers the point counts as much as any other: MultiDiffusion and CutDiffusion as published.
+    /// All views that cover the point count equally: MultiDiffusion and CutDiffusion as published.
     case uniform
-    /// A window counts less towards its borders, where it has seen little of what is around, so that no step is left where
-    /// one ends.
+    /// A view counts less towards its borders, because it has seen less of the surroundings there. So its end leaves no step.
     case feather
 
-    /// The weight of each point of a window's side; a point's own is the product of its row's and its column's.
+    /// The weights along one side of a view. A point's weight is the product of its row's and its column's weight.
     ///
-    /// Feathered it falls linearly from the middle, to about `2 / length` at the borders and never to zero: a point that only
-    /// one window covers keeps that window's value. A window that spans its axis has no borders there, and so no slope.
+    /// With `feather` the weight falls linearly from the middle to about `2 / length` at the borders, and never to zero: a
+    /// point that only one view covers keeps that view's value. A view that spans its axis has no borders there, and so no
+    /// slope.
     func weights(_ length: Int, of axis: Int) -> [Float] {
         guard self == .feather, length < axis else { return [Float](repeating: 1, count: length) }
         let middle = Float(length) / 2

@@ -1,5 +1,5 @@
 extension ViewGrid {
-    /// What the windows see of a planar canvas `(channels, height, width)`: crops of the canvas with zeros around it.
+    /// The views' inputs from a planar canvas `(channels, height, width)`: crops of the canvas with zeros around it.
     public func crops(of canvas: [Float], channels: Int, views: [PatchView]) -> [[Float]] {
         precondition(canvas.count == channels * height * width)
         return views.map { view in
@@ -12,10 +12,10 @@ extension ViewGrid {
         }
     }
 
-    /// The mean of all windows at every canvas point, weighted as `blending` says.
+    /// The mean of all views at every canvas point, weighted by `blending`.
     ///
-    /// Sums are taken in the order of the views, whatever order they were computed in, and divided last, so the result is the
-    /// same bit for bit. What lies in the padding is dropped. Every point must be covered, which `jitteredViews` sees to.
+    /// Sums follow the order of the views, whatever order they were computed in, and are divided last. So the result is the
+    /// same bit for bit. Points in the padding are dropped. Every point must be covered; `jitteredViews` takes care of that.
     public func average(
         _ patches: [[Float]], channels: Int, views: [PatchView], blending: ViewBlending = .uniform
     ) -> [Float] {
@@ -45,7 +45,7 @@ extension ViewGrid {
         return sums
     }
 
-    /// How many windows cover each canvas point, in row-major order.
+    /// The number of views that cover each canvas point, in row-major order.
     public func coverage(of views: [PatchView]) -> [Int] {
         var counts = [Int](repeating: 0, count: height * width)
         for view in views {
@@ -56,7 +56,8 @@ extension ViewGrid {
         return counts
     }
 
-    /// Calls `body` with the canvas index, the patch index and the length of every part of a row that lies inside the canvas.
+    /// Calls `body` for every part of a row that lies inside the canvas, with its canvas index, its patch index and its
+    /// length.
     private func forEachRow(of view: PatchView, channels: Int, _ body: (_ canvas: Int, _ patch: Int, _ length: Int) -> Void) {
         let (top, left) = (view.top - jitterRadius, view.left - jitterRadius)
         let (firstRow, lastRow) = (max(0, -top), min(view.height, height - top))

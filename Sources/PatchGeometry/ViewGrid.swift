@@ -1,13 +1,13 @@
 public import RandomStreams
 
-/// One window of the detail phase, in the coordinates of the canvas padded by the jitter radius on all sides.
+/// One view of the detail phase, in the coordinates of the canvas padded by the jitter radius on all sides.
 public struct PatchView: Sendable, Hashable {
     public let top: Int
     public let left: Int
     public let height: Int
     public let width: Int
 
-    /// A window from its corner and size.
+    /// A view from its corner and size.
     public init(top: Int, left: Int, height: Int, width: Int) {
         self.top = top
         self.left = left
@@ -16,27 +16,27 @@ public struct PatchView: Sendable, Hashable {
     }
 }
 
-/// The overlapping windows of the detail phase (MultiDiffusion with DemoFusion's jitter, as CutDiffusion uses them).
+/// The overlapping views of the detail phase (MultiDiffusion with DemoFusion's jitter, as in CutDiffusion).
 ///
-/// Lengths are in latent points. On an axis of length L with window P and stride s there is one window if L ≤ P and
-/// `⌈(L - P) / s⌉ + 1` otherwise; the last is pulled back to end at L. A window is never longer than its axis.
+/// Lengths are in latent points. An axis of length L with view length P and stride s has one view if L ≤ P, otherwise `⌈(L -
+/// P) / s⌉ + 1`. The last view is pulled back to end at L. A view is never longer than its axis.
 public struct ViewGrid: Sendable, Equatable {
     /// Size of the canvas.
     public let height: Int
     public let width: Int
-    /// Size of every window.
+    /// Size of every view.
     public let windowHeight: Int
     public let windowWidth: Int
-    /// Distance of neighbouring windows before the last is pulled back.
+    /// Distance of neighbouring views before the last is pulled back.
     public let stride: Int
-    /// How far a window may be moved, J; the canvas is padded by it. The reference has (P - s) / 4.
+    /// The largest movement of a view, J. The canvas is padded by it. The reference has (P - s) / 4.
     public let jitterRadius: Int
     private let tops: [Int]
     private let lefts: [Int]
 
-    /// The windows of a canvas of `height × width`.
+    /// The views of a canvas of `height × width`.
     ///
-    /// - Parameter jitter: how far a window may be moved; nil is the reference's (window - stride) / 4.
+    /// - Parameter jitter: the largest movement of a view; nil is the reference's (window - stride) / 4.
     /// - Throws: unless `1 ≤ stride ≤ window`, and for a jitter so large that neighbours could move apart.
     public init(height: Int, width: Int, window: Int, stride: Int, jitter: Int? = nil) throws(GeometryError) {
         guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(window) else {
@@ -61,20 +61,20 @@ public struct ViewGrid: Sendable, Equatable {
         lefts = Self.starts(length: width, window: window, stride: stride)
     }
 
-    /// The number of windows; window `row · columns + column` has the order of its position.
+    /// The number of views. View `row · columns + column` has the order of its position.
     public var count: Int { tops.count * lefts.count }
-    /// Windows down and across.
+    /// The numbers of views down and across.
     public var rows: Int { tops.count }
     public var columns: Int { lefts.count }
 
-    /// The windows where they belong, without jitter and in the coordinates of the unpadded canvas.
+    /// The views in their places, without jitter, in the coordinates of the unpadded canvas.
     public var plainViews: [PatchView] {
         tops.flatMap { top in
             lefts.map { PatchView(top: top, left: $0, height: windowHeight, width: windowWidth) }
         }
     }
 
-    /// The windows of one detail step of the product: each is moved by draws from its own hash.
+    /// The views of one detail step in a render: draws from its own hash move each one.
     public func jitteredViews(seed: UInt64, step: Int) -> [PatchView] {
         jitteredViews { index in
             var stream = HashStream(seed: seed, purpose: .jitter, step: step, index: index)
@@ -82,7 +82,7 @@ public struct ViewGrid: Sendable, Equatable {
         }
     }
 
-    /// The windows the reference draws from Python's `random`: windows in order, for each the column first, then the row.
+    /// The views as the reference draws them from Python's `random`: views in order, for each the column first, then the row.
     public func jitteredViews(using random: inout PythonRandom) -> [PatchView] {
         var stream = random
         let views = jitteredViews { _ in { stream.integer(in: $0) } }
@@ -90,8 +90,8 @@ public struct ViewGrid: Sendable, Equatable {
         return views
     }
 
-    /// Moves every window. On each axis an inner window moves by -J...J, the first by -J...0, the last by 0...J, and one that
-    /// spans the axis not at all and without a draw.
+    /// Moves every view. On each axis an inner view moves by -J...J, the first by -J...0, and the last by 0...J. A view that
+    /// spans the axis does not move and takes no draw.
     private func jitteredViews(draw: (_ index: Int) -> (ClosedRange<Int>) -> Int) -> [PatchView] {
         plainViews.enumerated().map { index, view in
             let draw = draw(index)

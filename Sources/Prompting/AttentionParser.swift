@@ -1,12 +1,12 @@
-/// Reads A1111's attention syntax from left to right; `ParsedPrompt` has the rules.
+/// Reads A1111's attention syntax from left to right. `ParsedPrompt` has the rules.
 struct AttentionParser {
     /// An opening bracket that waits for its closing one.
     private struct OpenBracket {
         /// The first piece inside it.
         var piece: Int
-        /// Where it stands in the source.
+        /// Its place in the source.
         var place: Int
-        /// How many round brackets are open around it.
+        /// The number of open round brackets around it.
         var depth: Int
         /// Whether a bar stands directly inside.
         var hasBar = false
@@ -59,7 +59,7 @@ struct AttentionParser {
     private mutating func escape() {
         colon = nil
         guard position + 1 < source.count, "()[]\\".unicodeScalars.contains(source[position + 1]) else {
-            // Dropped, but words end at it.
+            // The backslash is dropped, but words end at it.
             return flush()
         }
         position += 1
@@ -67,7 +67,7 @@ struct AttentionParser {
     }
 
     private mutating func open(_ stack: WritableKeyPath<AttentionParser, [OpenBracket]>) throws(PromptError) {
-        // So many would make no weight that is in range, and each costs a walk over what is inside.
+        // More brackets would leave no weight in range, and each one costs a walk over its contents.
         guard self[keyPath: stack].count < ParsedPrompt.depthLimit else {
             throw PromptError(
                 .badWeight,
@@ -124,18 +124,18 @@ struct AttentionParser {
                 "The weight \"\(shown(tail))\" in \"\(shown(inside))\" is no number: write it as (text:1.3), or \\( and \\) when the "
                     + "brackets are text.")
         }
-        // A colon with a space behind it is one of prose.
+        // A colon with a space behind it belongs to prose.
         guard tail.startIndex == colon + 1 else { return nil }
         note("has no number behind the colon of \"\(shown(inside))\"; it is read as text")
         return nil
     }
 
     private mutating func note(_ phrase: String) {
-        // A few are enough to see what is wrong.
+        // A few notes are enough to show the problem.
         if notes.count < 4, !notes.contains(phrase) { notes.append(phrase) }
     }
 
-    /// Ends the text that has gathered; `BREAK` in it becomes a break.
+    /// Ends the gathered text. `BREAK` in it becomes a break.
     private mutating func flush() {
         guard !gathered.isEmpty else { return }
         if !Self.places(of: "AND", in: gathered).isEmpty { note("has the word AND, which joins nothing here; it is text") }
@@ -163,7 +163,7 @@ struct AttentionParser {
 }
 
 extension AttentionParser {
-    /// Where a word stands.
+    /// The places of a word.
     private static func places(of word: String, in text: [Unicode.Scalar]) -> [Range<Int>] {
         let word = Array(word.unicodeScalars)
         var found: [Range<Int>] = []
@@ -192,14 +192,14 @@ extension AttentionParser {
         return start[...last]
     }
 
-    /// A decimal number: a sign or none, digits with at most one point among them, no exponent.
+    /// A decimal number: an optional sign, then digits with at most one point among them, no exponent.
     private static func number(_ text: ArraySlice<Unicode.Scalar>) -> Double? {
         let text = trimmed(text)
         let digits = "+-".unicodeScalars.contains(text.first ?? " ") ? text.dropFirst() : text
         guard digits.contains(where: { $0 != "." }), digits.count(where: { $0 == "." }) <= 1, digits.count <= 40,
             digits.allSatisfy({ "0123456789.".unicodeScalars.contains($0) })
         else { return nil }
-        // Swift wants a digit on both sides of the point.
+        // Swift needs a digit on both sides of the point.
         var written = String(String.UnicodeScalarView(digits))
         if digits.first == "." { written = "0" + written }
         if digits.last == "." { written += "0" }

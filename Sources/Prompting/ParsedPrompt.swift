@@ -1,14 +1,13 @@
-/// A prompt in the attention syntax of A1111's web UI, taken apart into weighted text.
+/// A prompt in the attention syntax of A1111's web UI, as pieces of weighted text.
 ///
-/// - `(a)` weighs 1.1, `[a]` 1/1.1, `(a:1.3)` 1.3; brackets nest and their weights multiply.
-/// - `\(` `\)` `\[` `\]` `\\` stand for the character itself; any other backslash is dropped.
-/// - A bracket that is not closed counts to the end; a closing one without an opening one is text.
-/// - The word `BREAK` in capitals ends a chunk, also inside brackets (where the web UI takes it for a word).
-/// - What stands between the last colon and the `)` of a bracket is a weight when it is a decimal number. When it is one word
-///   that begins like a number (a digit, a sign, a point) or is `nan` or `inf`, it is refused. Anything else is text, as is
-///   a colon elsewhere.
-/// - The web UI's prompt editing `[a:b:10]` and alternation `[a|b]` are refused: they would be misread. Its `AND`, which
-///   composes prompts, is text here, and a note says so.
+/// - `(a)` has weight 1.1, `[a]` 1/1.1, `(a:1.3)` 1.3. Brackets nest and their weights multiply.
+/// - `\(` `\)` `\[` `\]` `\\` stand for the character itself. Any other backslash is dropped.
+/// - An opening bracket without a closing one reaches to the end. A closing one without an opening one is text.
+/// - The word `BREAK` in capitals ends a chunk, also inside brackets (there the web UI takes it for a word).
+/// - A decimal number between the last colon and the `)` of a bracket is a weight. One word that begins like a number (a
+///   digit, a sign, a point), or `nan` or `inf`, is refused there. Anything else is text, and so is a colon elsewhere.
+/// - The web UI's prompt editing `[a:b:10]` and alternation `[a|b]` are refused, because they would be misread. The web UI
+///   composes prompts with `AND`; here it is text, and a note says so.
 public struct ParsedPrompt: Sendable, Equatable {
     /// A piece of a prompt.
     public enum Part: Sendable, Equatable {
@@ -16,14 +15,14 @@ public struct ParsedPrompt: Sendable, Equatable {
         case chunkBreak
     }
 
-    /// In order. Neighbouring texts have different weights; none is empty.
+    /// In order. Neighbouring texts have different weights, and none is empty.
     public let parts: [Part]
-    /// What of the prompt may mean something else than its author thinks, each a phrase for "the prompt …".
+    /// Parts of the prompt that may not mean what their author thinks, each a phrase for "the prompt …".
     public let notes: [String]
 
-    /// Weights are from minus this to this.
+    /// The largest weight; the smallest is minus this.
     public static let weightLimit = 100.0
-    /// The most brackets of one kind that are open at once.
+    /// The most open brackets of one kind at a time.
     public static let depthLimit = 100
 
     /// Throws `.badWeight` and `.unsupported`.
@@ -34,7 +33,7 @@ public struct ParsedPrompt: Sendable, Equatable {
         notes = parser.notes
     }
 
-    /// Joins neighbours of equal weight, which are tokenised as one text.
+    /// Joins neighbours of equal weight, so that they are tokenised as one text.
     private static func merged(_ pieces: [Part]) throws(PromptError) -> [Part] {
         var parts: [Part] = []
         for piece in pieces {
@@ -58,7 +57,7 @@ public struct ParsedPrompt: Sendable, Equatable {
     }
 }
 
-/// Text of a prompt for a message: at most 40 characters, control characters made visible.
+/// Text of a prompt for a message: at most 40 characters, with spaces for control characters.
 func shown(_ scalars: some Collection<Unicode.Scalar>) -> String {
     let head = scalars.prefix(40).map { $0.value < 0x20 || $0.value == 0x7F ? " " : String($0) }.joined()
     return head + (scalars.count > 40 ? "…" : "")

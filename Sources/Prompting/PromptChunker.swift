@@ -13,21 +13,22 @@ public struct PromptChunk: Sendable, Equatable {
 
 /// Cuts prompts into chunks that fit a text encoder, by the rule of A1111's web UI.
 ///
-/// A chunk takes 75 tokens. When it is full and a comma is among its last 20 tokens, what follows the comma moves to the next
-/// chunk with the token that did not fit; a token that is a comma itself does not move anything. `BREAK` fills a chunk up.
+/// A chunk has room for 75 tokens. If a token does not fit, and a comma is among the last 20 tokens of the chunk, everything
+/// after the comma moves to the next chunk with that token. If that token is a comma itself, nothing moves. `BREAK` fills a
+/// chunk up.
 public struct PromptChunker: Sendable {
-    /// Ids of a chunk, start and end among them.
+    /// The ids of a chunk, with start and end.
     public let length: Int
 
     private let tokenizer: CLIPTokenizer
     private let comma: Int32?
 
-    /// The most tokens that move to the next chunk, the comma counted.
+    /// The most tokens that move to the next chunk, with the comma.
     static let backtrack = 20
 
-    /// - Parameter length: ids of a chunk, at least 3: start, end and a token between them.
+    /// - Parameter length: the ids of a chunk, at least 3: start, end and a token between them.
     ///
-    /// Throws what the tokenizer throws for a comma, which is nothing.
+    /// Throws the tokenizer's errors for a comma; there are none.
     public init(_ tokenizer: CLIPTokenizer, length: Int) throws(TokenizingError) {
         precondition(length >= 3, "a chunk has start, end and at least one token")
         (self.tokenizer, self.length) = (tokenizer, length)
@@ -67,10 +68,10 @@ public struct PromptChunker: Sendable {
         return chunks
     }
 
-    /// A chunk without text, which fills the shorter of two prompts.
+    /// A chunk without text. It fills up the shorter of two prompts.
     public var emptyChunk: PromptChunk { closed(OpenChunk()) }
 
-    /// Tokens of a chunk.
+    /// The tokens that fit into a chunk.
     private var room: Int { length - 2 }
 
     private func closed(_ open: OpenChunk) -> PromptChunk {
@@ -86,10 +87,10 @@ public struct PromptChunker: Sendable {
 private struct OpenChunk {
     var ids: [Int32] = []
     var weights: [Float] = []
-    /// Where its last comma stands.
+    /// The place of its last comma.
     var lastComma: Int?
 
-    /// Takes out what stands behind a place and gives it as the next chunk, which knows of no comma.
+    /// Removes everything behind a place and returns it as the next chunk, without a comma.
     mutating func removeAll(behind place: Int) -> OpenChunk {
         let next = OpenChunk(ids: Array(ids[(place + 1)...]), weights: Array(weights[(place + 1)...]))
         ids.removeLast(next.ids.count)

@@ -1,21 +1,22 @@
-/// What a random value is for. Each purpose has its own values, so no draw depends on the order of others.
+/// The purpose of a random value. Each purpose has its own values, so no draw depends on the order of others.
 ///
-/// The raw values are part of what a seed means: they never change, and a number that was used is not used again.
+/// The raw values are part of the meaning of a seed: they never change, and no number is used twice.
 public enum RandomPurpose: UInt64, Sendable, CaseIterable {
-    /// Pixel interaction: index is the position `(channel · height + row) · width + column` in a patch.
+    /// Pixel interaction: the index is the position `(channel · height + row) · width + column` in a patch.
     case interaction = 1
-    /// View jitter: index is the view; the first draw is the column offset, the second the row offset.
+    /// View jitter: the index is the view. The first draw is the column offset, the second the row offset.
     case jitter = 2
-    /// Window shifts of HiDiffusion: index is the window block in execution order.
+    /// Window shifts of HiDiffusion: the index is the window block in execution order.
     case windowShift = 3
-    /// Destinations of merged tokens: index is the cell, `(block · 2^20 + row) · 2^20 + column` with the block in execution
-    /// order and the cell's place on the canvas.
+    /// Destinations of merged tokens: the index is the cell, `(block · 2^20 + row) · 2^20 + column`, with the block in
+    /// execution order and the cell's place on the canvas.
     case mergeDestination = 4
 }
 
-/// A counter-based random stream: its values are a function of (seed, purpose, step, index, draw) and of nothing else.
+/// A counter-based random stream: its values depend on (seed, purpose, step, index, draw) and on nothing else.
 ///
-/// Stable for ever, because old seeds must give old pictures. With `G = 0x9E3779B97F4A7C15` and SplitMix64's finaliser `mix`:
+/// It never changes, because old seeds must give old pictures. With `G = 0x9E3779B97F4A7C15` and SplitMix64's finaliser
+/// `mix`:
 ///
 ///     h = 0;  for word in [seed, purpose, step, index] { h = mix(h + G + word) }
 ///     value(draw) = mix(h + (draw + 1) · G)          all modulo 2^64

@@ -1,5 +1,5 @@
-/// The 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), which both PyTorch's CPU generator and Python's
-/// `random` are built on. They differ in how they are seeded and in what they make of the words.
+/// The 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998). PyTorch's CPU generator and Python's `random` both
+/// build on it. They seed it differently and make different numbers of its words.
 public struct MersenneTwister: Sendable, Equatable {
     private static let size = 624
     private static let middle = 397
@@ -51,7 +51,7 @@ public struct MersenneTwister: Sendable, Equatable {
         return word ^ (word >> 18)
     }
 
-    /// Steps a position of the key schedule; past the end it starts again behind a copy of the last word.
+    /// Advances a position of the key schedule. Past the end it starts again behind a copy of the last word.
     private mutating func advance(_ position: inout Int) {
         position += 1
         if position == Self.size {

@@ -1,4 +1,4 @@
-/// Python's `random.Random(seed)` for integer seeds, bit for bit: what the CutDiffusion reference draws its jitter from.
+/// Python's `random.Random(seed)` for integer seeds, bit for bit. The CutDiffusion reference draws its jitter from it.
 public struct PythonRandom: Sendable, Equatable {
     private var twister: MersenneTwister
 
@@ -19,7 +19,7 @@ public struct PythonRandom: Sendable, Equatable {
         return (high * 67_108_864 + low) * 0x1p-53
     }
 
-    /// `random.randint(range.lowerBound, range.upperBound)`: words are drawn until one fits, so even a range of one value
+    /// `random.randint(range.lowerBound, range.upperBound)`. It draws words until one fits, so even a range of one value
     /// draws.
     ///
     /// The range must hold fewer than 2^32 values.

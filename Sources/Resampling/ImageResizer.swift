@@ -1,11 +1,11 @@
 import Foundation
 
-/// Resizes 8-bit pictures the way image editors do.
+/// Resizes 8-bit pictures as image editors do.
 public enum ImageResizer {
-    /// Lanczos resampling with a radius of three lobes; where the picture shrinks, the kernel is as much wider, so that nothing
-    /// is skipped (the filter of Pillow's `resize`, which diffusers takes for pictures to start from).
+    /// Lanczos resampling with a radius of three lobes. If the picture shrinks, the kernel widens with it, so that no pixel
+    /// is left out (the filter of Pillow's `resize`, which diffusers uses for pictures to start from).
     ///
-    /// Along rows and along columns, each in doubles and rounded to bytes, as Pillow does.
+    /// It works along rows and along columns, each in doubles and rounded to bytes, as Pillow does.
     ///
     /// - Parameters:
     ///   - pixels: row by row, `channels` bytes a pixel.
@@ -17,7 +17,7 @@ public enum ImageResizer {
         precondition(channels > 0 && pixels.count == size.width * size.height * channels)
         precondition(target.width >= 1 && target.height >= 1)
         if size == target { return pixels }
-        // The order that has less to do, as in Pillow.
+        // The order with less work, as in Pillow.
         if target.width * size.height <= size.width * target.height {
             let narrow = across(pixels, channels, width: size.width, to: target.width)
             return down(narrow, row: target.width * channels, height: size.height, to: target.height)
@@ -26,7 +26,7 @@ public enum ImageResizer {
         return across(low, channels, width: size.width, to: target.width)
     }
 
-    /// Every row made of `target` pixels.
+    /// Resizes every row to `target` pixels.
     private static func across(_ pixels: [UInt8], _ channels: Int, width: Int, to target: Int) -> [UInt8] {
         if width == target { return pixels }
         let taps = (0..<target).map { Taps(of: $0, from: width, to: target) }
@@ -46,7 +46,7 @@ public enum ImageResizer {
         return result
     }
 
-    /// `target` rows made of those there are, each of `row` bytes.
+    /// Resizes to `target` rows, each of `row` bytes.
     private static func down(_ pixels: [UInt8], row: Int, height: Int, to target: Int) -> [UInt8] {
         if height == target { return pixels }
         var result: [UInt8] = []
@@ -66,10 +66,10 @@ public enum ImageResizer {
 
     private static func byte(_ value: Double) -> UInt8 { UInt8(min(255, max(0, value.rounded()))) }
 
-    /// Which source pixels make one target pixel, and how much of each.
+    /// The source pixels of one target pixel, and the share of each.
     private struct Taps {
         let first: Int
-        /// They sum up to 1.
+        /// They sum to 1.
         let weights: [Double]
 
         init(of target: Int, from source: Int, to count: Int) {
@@ -93,7 +93,7 @@ public enum ImageResizer {
         private static func sinc(_ x: Double) -> Double { x == 0 ? 1 : sin(.pi * x) / (.pi * x) }
     }
 
-    /// Copies the nearest pixel's value: for masks, which must not get values in between.
+    /// Copies the nearest pixel's value. Masks need this, because they must not get values in between.
     public static func nearest(
         _ values: [UInt8], size: (width: Int, height: Int), to target: (width: Int, height: Int)
     ) -> [UInt8] {

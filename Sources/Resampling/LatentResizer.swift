@@ -1,7 +1,7 @@
-/// Resizes latents as PyTorch's `interpolate` does, without antialiasing and with pixel centres at halves: what A1111's "Latent"
-/// upscalers are.
+/// Resizes latents as PyTorch's `interpolate` does, without antialiasing and with pixel centres at halves. A1111's "Latent"
+/// upscalers do the same.
 public enum LatentResizer {
-    /// How values between the given ones are found.
+    /// How to compute values between the given ones.
     public enum Kernel: String, Sendable, CaseIterable {
         /// Two neighbours a side.
         case bilinear
@@ -14,7 +14,7 @@ public enum LatentResizer {
     /// - Parameters:
     ///   - values: planar (channels, height, width).
     ///   - size: their height and width.
-    ///   - target: the wanted height and width, both at least 1.
+    ///   - target: the new height and width, both at least 1.
     /// - Returns: planar (channels, target height, target width).
     public static func resized(
         _ values: [Float], size: (height: Int, width: Int), to target: (height: Int, width: Int), _ kernel: Kernel

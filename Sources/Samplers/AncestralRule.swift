@@ -15,7 +15,7 @@ struct AncestralRule: StepRule {
         parts = zip(table.sigmas, table.sigmas.dropFirst()).map { AncestralStep(from: Double($0), to: Double($1), eta: eta) }
     }
 
-    /// Also where the noise comes to nothing, in the last step: diffusers draws it there too.
+    /// diffusers draws noise in the last step too, although nothing of it is used there.
     func noiseMaps(call: Int) -> Int { 1 }
 
     func scaleInput(_ sample: [Float], call: Int) -> [Float] { sample.scaledToUnitVariance(sigma: sigmas[call]) }

@@ -1,4 +1,4 @@
-/// Timesteps of models that were distilled for a fixed number of steps: an even choice of those.
+/// Timesteps for models that were distilled for a fixed number of steps: an even selection of that number.
 struct DistilledTimesteps {
     let values: [Int]
 
@@ -22,12 +22,12 @@ struct DistilledTimesteps {
     }
 }
 
-/// Latent consistency models (Luo et al. 2023, diffusers' LCMScheduler): each call jumps to the noise-free sample, which is
-/// noised anew for the next.
+/// Latent consistency models (Luo et al. 2023, diffusers' LCMScheduler): each call jumps to the noise-free sample and adds
+/// fresh noise to it for the next call.
 struct LCMRule: StepRule {
     private struct Coefficients: Sendable {
         var level: NoiseLevel
-        /// The boundary condition's shares of the noise-free sample and of the sample.
+        /// The shares of the noise-free sample and of the sample, from the boundary condition.
         var out: Double
         var skip: Double
         /// Where the next call begins; nil after the last.
@@ -47,7 +47,7 @@ struct LCMRule: StepRule {
         timesteps = times.map { Double($0) }
         prediction = configuration.predictionType
         clip = configuration.clipsSample ?? false ? Float(configuration.clipRange) : nil
-        // 0.5 is the method's standard deviation of the data, no option.
+        // 0.5 is the method's standard deviation of the data. It is no option.
         let data = 0.5
         coefficients = times.indices.map { index in
             let scaled = Double(times[index]) * configuration.solver.timestepScaling
@@ -77,7 +77,7 @@ struct LCMRule: StepRule {
 }
 
 /// Trajectory consistency distillation (Zheng et al. 2024, diffusers' TCDScheduler): each call jumps to a level below the
-/// next one, by `eta`, and is noised up to it.
+/// next one, and adds fresh noise up to the next one. `eta` decides how far below.
 struct TCDRule: StepRule {
     private struct Coefficients: Sendable {
         var level: NoiseLevel
@@ -101,7 +101,7 @@ struct TCDRule: StepRule {
         prediction = configuration.predictionType
         coefficients = times.indices.map { index in
             let next = index + 1 < times.count ? times[index + 1] : 0
-            // In 32-bit floats, as diffusers has it: the product decides which level is meant.
+            // 32-bit floats, as in diffusers: the product decides which level is meant.
             let target = min(max(Int((Float(1 - eta) * Float(next)).rounded(.down)), 0), next)
             let ratio = Double(alphas[next]) / Double(alphas[target])
             let addsNoise = eta > 0 && index + 1 < times.count

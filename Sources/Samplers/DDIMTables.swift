@@ -1,6 +1,6 @@
 /// DDIM (Song et al. 2020, equation 12) with diffusers' tables.
 struct DDIMTables: StepRule {
-    /// What one step needs, all in 32-bit floats as diffusers computes them.
+    /// The numbers of one step, in 32-bit floats as in diffusers.
     private struct Coefficients: Sendable {
         /// Signal share now and after the step.
         var now: Float
@@ -35,7 +35,7 @@ struct DDIMTables: StepRule {
         try Self.checkStart(configuration, alpha: coefficients[0].now)
     }
 
-    /// Of pure noise a model that predicts noise says nothing.
+    /// A model that predicts noise learns nothing from a sample of pure noise, so a run cannot start there.
     static func checkStart(_ configuration: SchedulerConfiguration, alpha: Float) throws(SamplerError) {
         if configuration.predictionType == .epsilon, alpha == 0 {
             throw SamplerError(
@@ -68,7 +68,7 @@ struct DDIMTables: StepRule {
             case .sample: (original, epsilon) = (output, (x - signal * output) / spread)
             case .velocity: (original, epsilon) = (signal * x - spread * output, signal * output + spread * x)
             }
-            // Not min and max: they would turn a NaN into a number, and it has to be seen.
+            // min and max would turn a NaN into a number, and it must stay visible.
             if let clip, abs(original) > clip { original = original < 0 ? -clip : clip }
             result[index] = nextSignal * original + direction * epsilon
         }

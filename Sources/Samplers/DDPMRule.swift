@@ -1,4 +1,4 @@
-/// Ancestral sampling of Ho et al. 2020 with the variances that need no learning (diffusers' DDPMScheduler).
+/// Ancestral sampling (Ho et al. 2020, diffusers' DDPMScheduler) with the variances that need no learning.
 struct DDPMRule: StepRule {
     private struct Coefficients: Sendable {
         var level: NoiseLevel

@@ -1,7 +1,7 @@
 import Foundation
 
-/// DEIS in several steps (Zhang and Chen 2023): the noise is taken for a polynomial of the logarithm of sigma, which is
-/// integrated exactly.
+/// DEIS in several steps (Zhang and Chen 2023): the rule treats the noise as a polynomial in the logarithm of sigma and
+/// integrates it exactly.
 struct DEISRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]
@@ -39,7 +39,7 @@ struct DEISRule: StepRule {
     private func usableOrder(call: Int, views: Int) -> Int {
         let left = timesteps.count - call
         var usable = lowersOrder && left <= 2 ? min(left, order, views) : min(order, views)
-        // Between equal sigmas there is no slope.
+        // Equal sigmas have no slope between them.
         for back in 1..<max(usable, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
             usable = back
             break
@@ -47,7 +47,7 @@ struct DEISRule: StepRule {
         return usable
     }
 
-    /// The integrals from this sigma to the next of the Lagrange polynomials of log sigma over the last `order` calls.
+    /// The integrals, from this sigma to the next, of the Lagrange polynomials in log sigma over the last `order` calls.
     private func weights(call: Int, order: Int) -> [Double] {
         let places = (0..<order).map { log(Double(sigmas[call - $0])) }
         let moments = (0..<order).map { Self.moment($0, Double(sigmas[call + 1])) - Self.moment($0, Double(sigmas[call])) }

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Shares of one step of DPM-Solver (Lu et al. 2022) over `h`, the growth of the logarithm of the signal-to-noise ratio.
+/// Shares of one step of DPM-Solver (Lu et al. 2022). `h` is the growth of the logarithm of the signal-to-noise ratio.
 ///
-/// The step is `sample · x + value · m + first · m' + second · m'' + noise · z`, where m is the network's view of the
-/// noise-free sample (or of the noise) where the step begins, m' and m'' its scaled derivatives, and z unit noise.
+/// The step is `sample · x + value · m + first · m' + second · m'' + noise · z`. m is the network's view of the noise-free
+/// sample (or of the noise) at the start of the step, m' and m'' are its scaled derivatives, and z is unit noise.
 struct DPMCoefficients {
     let algorithm: SchedulerConfiguration.SolverAlgorithm
     private let h: Double
@@ -33,7 +33,7 @@ struct DPMCoefficients {
         }
     }
 
-    /// The derivative's share: half the value's at the midpoint, or what the integral says ("heun").
+    /// The derivative's share: half the value's share at the midpoint, or the exact integral ("heun").
     func first(heun: Bool) -> Double {
         guard heun else { return value / 2 }
         return switch algorithm {
@@ -44,11 +44,11 @@ struct DPMCoefficients {
         }
     }
 
-    /// The second derivative's share; the stochastic form that is linear in the noise has none.
+    /// The second derivative's share. The stochastic form that is linear in the noise has none.
     var second: Double {
         switch algorithm {
         case .original: -end.signal * ((expm1(-h) + h) / (h * h) - 0.5)
-        // diffusers' number, for equal pictures; by the integral its last sign would be a plus.
+        // diffusers' number, so that pictures are equal. The integral would have a plus as its last sign.
         case .stochasticOriginal: end.signal * (-(expm1(-2 * h) + 2 * h) / (4 * h * h) - 0.5)
         case .noise, .stochasticNoise: -end.noise * ((expm1(h) - h) / (h * h) - 0.5)
         }

@@ -1,21 +1,21 @@
 import Foundation
 
-/// Sigmas and preconditioning of Karras et al. 2022 (EDM), table 1, as diffusers' EDM classes have them.
+/// Sigmas and preconditioning of Karras et al. 2022 (EDM), table 1, as in diffusers' EDM classes.
 struct EDMTable: Sendable {
     /// diffusers' defaults.
     static let smallest = 0.002
     static let largest = 80.0
 
-    /// A quarter of the logarithm of each sigma: what the network is told.
+    /// A quarter of the logarithm of each sigma. The network receives these numbers.
     let timesteps: [Double]
     /// One more than steps.
     let sigmas: [Float]
     let initialNoiseScale: Float
-    /// What the noise-free sample is made of at each call.
+    /// The noise-free sample at each call, as shares.
     let shares: [LinearShares]
     let inputScales: [Float]
 
-    /// - Parameter smallest: the sigma after the last step where it is not zero.
+    /// - Parameter smallest: the sigma after the last step, if that is not zero.
     init(_ configuration: SchedulerConfiguration, steps: Int, smallest: Double?) throws(SamplerError) {
         let (low, high) = (configuration.sigmaMin ?? Self.smallest, configuration.sigmaMax ?? Self.largest)
         guard low < high else {

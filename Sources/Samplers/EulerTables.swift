@@ -1,7 +1,7 @@
-/// The Euler method over sigmas (Karras et al. 2022) with the tables of diffusers' EulerDiscreteScheduler.
+/// Euler's method over sigmas (Karras et al. 2022) with the tables of diffusers' EulerDiscreteScheduler.
 struct EulerTables: StepRule {
     let timesteps: [Double]
-    /// One more than steps; with log-linear spacing diffusers has two more, of which the last is not used.
+    /// One more than steps. With log-linear spacing diffusers has two more, and does not use the last.
     let sigmas: [Float]
     let initialNoiseScale: Float
     private let prediction: PredictionType

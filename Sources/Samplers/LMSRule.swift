@@ -1,4 +1,4 @@
-/// Linear multistep (Adams and Bashforth) of fourth order on sigmas: the derivative is taken for a polynomial of sigma
+/// Linear multistep (Adams and Bashforth) of fourth order on sigmas: the rule treats the derivative as a polynomial in sigma
 /// through the last calls (diffusers' LMSDiscreteScheduler).
 struct LMSRule: StepRule {
     let timesteps: [Double]
@@ -32,8 +32,8 @@ struct LMSRule: StepRule {
         return combination(terms)
     }
 
-    /// The integrals from this sigma to the next of the Lagrange polynomials over the last `order` calls: Gauss's rule of three
-    /// points, exact for polynomials of degree five. Calls of equal sigma count once.
+    /// The integrals, from this sigma to the next, of the Lagrange polynomials over the last `order` calls. Gauss's rule of
+    /// three points computes them; it is exact for polynomials of degree five. Calls of equal sigma count once.
     private func weights(call: Int, order: Int) -> [Double] {
         var order = order
         for back in 1..<max(order, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
@@ -58,7 +58,7 @@ struct LMSRule: StepRule {
 }
 
 extension [Float] {
-    /// What the network is shown of a sample with noise of `sigma` on it.
+    /// The network's input for a sample with noise of `sigma`.
     func scaledToUnitVariance(sigma: Float) -> [Float] {
         let divisor = (sigma * sigma + 1).squareRoot()
         return map { $0 / divisor }

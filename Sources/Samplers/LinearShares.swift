@@ -1,4 +1,4 @@
-/// A quantity that is a sum of the sample and the network's output, each times a number.
+/// A quantity that is a share of the sample plus a share of the network's output.
 struct LinearShares: Sendable, Equatable {
     var sample: Double
     var output: Double
@@ -8,7 +8,7 @@ struct LinearShares: Sendable, Equatable {
     }
 }
 
-/// The sum of arrays of one length, each times a number, in double precision. A share of zero leaves its array out.
+/// The sum of arrays of equal length, each times a number, in double precision. A share of zero leaves its array out.
 func combination(_ terms: [(share: Double, values: [Float])]) -> [Float] {
     guard let first = terms.first else { return [] }
     var sums = [Double](repeating: 0, count: first.values.count)
@@ -18,13 +18,13 @@ func combination(_ terms: [(share: Double, values: [Float])]) -> [Float] {
     return sums.map { Float($0) }
 }
 
-/// Values held to `-limit...limit`. NaN stays NaN, so that it is seen.
+/// Values limited to `-limit...limit`. NaN stays NaN, so that it stays visible.
 func clamped(_ values: [Float], to limit: Float?) -> [Float] {
     guard let limit else { return values }
     return values.map { abs($0) > limit ? ($0 < 0 ? -limit : limit) : $0 }
 }
 
-/// How much signal and noise a sample holds.
+/// The amounts of signal and noise in a sample.
 struct NoiseLevel: Sendable, Equatable {
     var signal: Double
     var noise: Double
@@ -39,12 +39,12 @@ struct NoiseLevel: Sendable, Equatable {
     /// Whole signal with noise of `sigma` on it.
     init(exploding sigma: Float) { (signal, noise) = (1, Double(sigma)) }
 
-    /// A level of the training schedule, from the share of signal variance left.
+    /// A level of the training schedule, from the remaining share of signal variance.
     init(product: Float) {
         (signal, noise) = (Double(product).squareRoot(), (1 - Double(product)).squareRoot())
     }
 
-    /// What the noise-free sample is made of.
+    /// The noise-free sample as shares.
     func original(_ prediction: PredictionType) -> LinearShares {
         switch prediction {
         case .epsilon: LinearShares(sample: 1 / signal, output: -noise / signal)
@@ -53,7 +53,7 @@ struct NoiseLevel: Sendable, Equatable {
         }
     }
 
-    /// What the noise is made of.
+    /// The noise as shares.
     func epsilon(_ prediction: PredictionType) -> LinearShares {
         switch prediction {
         case .epsilon: LinearShares(sample: 0, output: 1)
@@ -62,8 +62,8 @@ struct NoiseLevel: Sendable, Equatable {
         }
     }
 
-    /// What the noise-free sample is made of where the sample has whole signal and noise of `sigma`, but the network was shown
-    /// it scaled to unit variance.
+    /// The noise-free sample as shares, for a sample with whole signal and noise of `sigma`. The network received that sample
+    /// scaled to unit variance.
     static func original(_ prediction: PredictionType, sigma: Float) -> LinearShares {
         let sigma = Double(sigma)
         let square = sigma * sigma + 1
@@ -75,12 +75,13 @@ struct NoiseLevel: Sendable, Equatable {
     }
 }
 
-/// How an ancestral step from `sigma` to `next` divides: first down without noise, then up by fresh noise (k-diffusion).
+/// The two parts of an ancestral step from `sigma` to `next`: first down without noise, then up by fresh noise (k-diffusion).
 struct AncestralStep: Sendable, Equatable {
     var down: Double
     var up: Double
 
-    /// In 32-bit floats like the references: `down` is the small difference of two squares, so its rounding shows.
+    /// Computed in 32-bit floats like the references: `down` is the small difference of two squares, so its rounding is
+    /// visible.
     ///
     /// - Parameter eta: 0 adds no noise, 1 the most.
     init(from sigma: Double, to next: Double, eta: Double = 1) {

@@ -1,7 +1,7 @@
 import Foundation
 
-/// DPM-Solver in several steps: each call makes a step, of a higher order with what earlier calls of the run have shown (Lu
-/// et al. 2022, with diffusers' choices), for ordinary models and for those with EDM's preconditioning.
+/// DPM-Solver in several steps (Lu et al. 2022, with diffusers' choices): each call makes one step, and earlier calls of the
+/// run raise its order. For ordinary models and for models with EDM's preconditioning.
 struct MultistepRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]
@@ -104,8 +104,8 @@ struct MultistepRule: StepRule {
         return combination(terms)
     }
 
-    /// The order that the place in the run and the views so far allow. A step of no length (two equal sigmas, which many steps
-    /// bring about) says nothing of a derivative.
+    /// The order that the place in the run and the views so far allow. A step of no length gives no derivative. Many steps
+    /// can bring about such a step: two equal sigmas.
     private func usableOrder(call: Int, views: Int) -> Int {
         let last = timesteps.count - 1
         if call == last, eulerAtEnd { return 1 }
@@ -115,7 +115,7 @@ struct MultistepRule: StepRule {
         return sigmas[call + 1] >= sigmas[call] ? 1 : order
     }
 
-    /// The shares of the newest view, the one before and so on.
+    /// The shares of the newest view, of the view before it, and so on.
     private func weights(call: Int, order: Int) -> [Double] {
         let step = DPMCoefficients(algorithm, from: levels[call], to: levels[call + 1])
         guard order > 1 else { return [step.value] }
@@ -127,7 +127,8 @@ struct MultistepRule: StepRule {
             return [step.value + slope, -slope]
         }
         let far = (logSNR(call - 1) - logSNR(call - 2)) / h
-        // Divided differences: slope between the newest two, between the two before, and how the slope changes.
+        // Divided differences: the slope between the newest two, the slope between the two before, and the change of the
+        // slope.
         let (newer, older) = ([1 / near, -1 / near, 0], [0, 1 / far, -1 / far])
         let (first, second) = (step.first(heun: true), step.second)
         return (0..<3).map { index in

@@ -1,14 +1,14 @@
 import Foundation
 
-/// The noise of every training step: `alphasCumprod[t]` is the share of signal variance left at step `t`.
+/// The noise of every training step: `alphasCumprod[t]` is the remaining share of signal variance at step `t`.
 ///
-/// Computed as diffusers does: in 32-bit floats, only the running product in doubles (PyTorch's `cumprod` on CPU).
+/// Computed in 32-bit floats, with the running product in doubles, as in diffusers (PyTorch's `cumprod` on CPU).
 public struct NoiseSchedule: Sendable, Equatable {
     /// One value for each training step, falling.
     public let alphasCumprod: [Float]
 
-    /// The schedule of a configuration. Methods on sigmas never let the last value be
-    /// zero; the others do (zero terminal SNR).
+    /// The schedule of a configuration. With methods on sigmas the last value is never zero; with other methods it can be
+    /// (zero terminal SNR).
     public init(_ configuration: SchedulerConfiguration, method: SamplingMethod) throws(SamplerError) {
         var betas = Self.betas(configuration)
         guard betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
@@ -20,7 +20,7 @@ public struct NoiseSchedule: Sendable, Equatable {
         }
         if configuration.rescalesToZeroSNR { betas = try Self.zeroTerminal(betas) }
         var products = Self.runningProducts(betas)
-        // The smallest 16-bit float stands for zero, so that the first sigma is 4096 and not infinite.
+        // The smallest 16-bit float replaces zero. So the first sigma is 4096, not infinite.
         if configuration.rescalesToZeroSNR && method.hasSigmas { products[products.count - 1] = 0x1p-24 }
         alphasCumprod = products
     }
@@ -47,13 +47,13 @@ public struct NoiseSchedule: Sendable, Equatable {
         }
     }
 
-    /// Nichol and Dhariwal's cosine schedule: the signal left at time `time` in `0...1`.
+    /// Nichol and Dhariwal's cosine schedule: the remaining signal at `time` in `0...1`.
     private static func cosineProduct(_ time: Double) -> Double {
         let cosine = cos((time + 0.008) / 1.008 * Double.pi / 2)
         return cosine * cosine
     }
 
-    /// Algorithm 1 of Lin et al. 2023: shifts and scales the square roots so that the last is zero and the first stays.
+    /// Algorithm 1 of Lin et al. 2023: shifts and scales the square roots, so that the last becomes zero and the first stays.
     private static func zeroTerminal(_ betas: [Float]) throws(SamplerError) -> [Float] {
         var roots = runningProducts(betas).map { $0.squareRoot() }
         let (first, last) = (roots[0], roots[roots.count - 1])
@@ -75,8 +75,8 @@ public struct NoiseSchedule: Sendable, Equatable {
         }
     }
 
-    /// `torch.linspace` in 32-bit floats: counted up in the first half and down in the second, with fused multiply-adds as
-    /// PyTorch's vector kernels have them, which makes it equal bit for bit.
+    /// `torch.linspace` in 32-bit floats. Like PyTorch's vector kernels it counts up in the first half and down in the
+    /// second, with fused multiply-adds. So it is equal bit for bit.
     static func linspace(_ start: Float, _ end: Float, count: Int) -> [Float] {
         if count == 1 { return [start] }
         let step = (end - start) / Float(count - 1)

@@ -1,32 +1,32 @@
-/// How the noise levels of a run are spread, by the names of stable-diffusion.cpp, A1111 and diffusers.
+/// How a run spreads its noise levels, by the names of stable-diffusion.cpp, A1111 and diffusers.
 ///
-/// With methods on sigmas the last sigma is zero in all of them, unless the configuration says otherwise.
+/// With methods on sigmas each of these ends at sigma zero, unless the configuration says otherwise.
 public enum NoiseScheduleKind: String, Sendable, CaseIterable {
-    /// What the model's configuration says.
+    /// As the model's configuration says.
     case automatic
-    /// N timesteps from the last training step to the first, both among them; sigmas by linear interpolation. A1111's
-    /// "Uniform"; diffusers' `timestep_spacing = linspace` of Euler and its kin.
+    /// N timesteps from the last training step to the first, both included; sigmas by linear interpolation. A1111's
+    /// "Uniform"; diffusers' `timestep_spacing = linspace` of Euler and related classes.
     case discrete
     /// Sigmas after Karras et al. 2022, equation 5, with rho 7, between the largest and the smallest of training (`sigma_max`
-    /// and `sigma_min` of the configuration, where it has them): diffusers' `use_karras_sigmas` with linspace spacing.
+    /// and `sigma_min` of the configuration, if it has them): diffusers' `use_karras_sigmas` with linspace spacing.
     case karras
-    /// Evenly spaced logarithms of sigma between the same ends: diffusers' `use_exponential_sigmas`.
+    /// Evenly spaced logarithms of sigma between the ends of `karras`: diffusers' `use_exponential_sigmas`.
     case exponential
-    /// N + 1 evenly spaced timesteps from the last training step to the first, of which the first is left out, as in A1111 and
-    /// ComfyUI; diffusers' `timestep_spacing = linspace` of DPM-Solver and its kin.
+    /// N + 1 evenly spaced timesteps from the last training step to the first, without the first one, as in A1111 and
+    /// ComfyUI; diffusers' `timestep_spacing = linspace` of DPM-Solver and related classes.
     case sgmUniform = "sgm_uniform"
-    /// diffusers' `timestep_spacing = trailing`: evenly from the last training step down.
+    /// Evenly spaced from the last training step down: diffusers' `timestep_spacing = trailing`.
     case trailing
-    /// diffusers' `timestep_spacing = leading`: multiples of the whole ratio, plus `steps_offset`.
+    /// Multiples of the whole ratio, plus `steps_offset`: diffusers' `timestep_spacing = leading`.
     case leading
-    /// diffusers' `timestep_spacing = linspace`, which is `discrete` for some of its classes and `sgm_uniform` for others.
+    /// diffusers' `timestep_spacing = linspace`. It means `discrete` for some of its classes and `sgm_uniform` for others.
     case linspace
 }
 
 extension SchedulerConfiguration {
-    /// The configuration as `method` takes it with the schedule `kind`.
+    /// The configuration, adapted to `method` with the schedule `kind`.
     ///
-    /// - Throws: what has no meaning together, with the cure.
+    /// - Throws: for a combination without meaning, with the remedy.
     func adapted(
         to method: SamplingMethod, isChosen: Bool, _ kind: NoiseScheduleKind
     ) throws(SamplerError) -> SchedulerConfiguration {
@@ -55,7 +55,7 @@ extension SchedulerConfiguration {
         return adapted
     }
 
-    /// - Parameter isChosen: whether the user chose the method; else what does not fit is the model's own contradiction.
+    /// - Parameter isChosen: whether the user chose the method. If not, the model contradicts itself.
     private func checkFit(_ method: SamplingMethod, isChosen: Bool) throws(SamplerError) {
         if ownMethod.isEDM, !method.isEDM {
             throw SamplerError(
@@ -97,7 +97,7 @@ extension SchedulerConfiguration {
 }
 
 extension SchedulerConfiguration.SolverOptions {
-    /// What the name of a method fixes.
+    /// Sets the options that the name of a method fixes.
     fileprivate mutating func adapt(to method: SamplingMethod) {
         switch method {
         case .dpmpp2m, .dpmpp2s, .edmDPMpp2m: (order, algorithm) = (2, .original)
@@ -109,7 +109,7 @@ extension SchedulerConfiguration.SolverOptions {
 }
 
 extension SamplingMethod {
-    /// Whether the method is one of DPM-Solver's kin.
+    /// Whether the method is a variant of DPM-Solver.
     fileprivate var isSolver: Bool {
         switch self {
         case .dpmpp2s, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .unipc, .deis, .edmDPMpp2m: true
@@ -119,7 +119,7 @@ extension SamplingMethod {
 
     fileprivate var knowsThresholding: Bool { isSolver || self == .ddim || self == .ddpm || self == .lcm || self == .tcd }
 
-    /// Refuses a schedule that means nothing for this method.
+    /// Refuses a schedule that has no meaning for this method.
     fileprivate func check(_ kind: NoiseScheduleKind) throws(SamplerError) {
         let (allowed, reason): ([NoiseScheduleKind], String) =
             switch self {
@@ -139,7 +139,7 @@ extension SamplingMethod {
             .badRequest, "The schedule \(kind.rawValue) has no meaning for the sampler \(rawValue), which \(reason): \(cure).")
     }
 
-    /// The share of fresh noise: the one asked for, or the usual one.
+    /// The share of fresh noise: the requested one, or the method's default.
     func checked(eta: Double?) throws(SamplerError) -> Double {
         guard let eta else { return defaultEta ?? 0 }
         guard eta >= 0, eta <= 1 else { throw SamplerError(.badRequest, "eta is \(eta) but must be from 0 to 1.") }
@@ -155,7 +155,7 @@ extension SamplingMethod {
         return 0
     }
 
-    /// The tables and the formula.
+    /// The method's tables and formula.
     func rule(
         _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) -> any StepRule {

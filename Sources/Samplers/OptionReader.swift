@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// Reads options of a scheduler configuration; `null` counts as absent, every other surprise is an error that names the option.
+/// Reads options of a scheduler configuration. `null` counts as absent. Any other surprise is an error that names the option.
 struct OptionReader {
     private let json: JSONValue
 
@@ -48,7 +48,7 @@ struct OptionReader {
         return number
     }
 
-    /// A list of whole numbers of at least 0, no longer than a run can use.
+    /// A list of whole numbers from 0, no longer than a run can use.
     func integers(_ key: String) throws(SamplerError) -> [Int]? {
         guard let value = present(key) else { return nil }
         guard let elements = value.arrayValue, elements.count <= 100_000 else {
@@ -62,7 +62,7 @@ struct OptionReader {
         return integers
     }
 
-    /// Whether the option is there at all.
+    /// Whether the option is present.
     func has(_ key: String) -> Bool { present(key) != nil }
 
     /// `trained_betas`: one number strictly between 0 and 1 for each training step.

@@ -1,6 +1,6 @@
-/// Pseudo numerical methods (Liu et al. 2022, diffusers' PNDMScheduler): the noise is extrapolated linearly from the last
-/// calls. The first steps are Runge-Kutta's, four calls each, or, with `skip_prk_steps`, Heun's of two calls: the form known
-/// as PLMS.
+/// Pseudo numerical methods (Liu et al. 2022, diffusers' PNDMScheduler): the rule extrapolates the noise linearly from the
+/// last calls. The first steps are Runge-Kutta's, with four calls each. With `skip_prk_steps` they are Heun's, with two
+/// calls; this form is known as PLMS.
 struct PNDMRule: StepRule {
     let timesteps: [Double]
     private let alphas: [Float]
@@ -37,12 +37,13 @@ struct PNDMRule: StepRule {
         }
     }
 
-    /// The second step's timestep comes twice.
+    /// The second step's timestep appears twice.
     private static func plain(_ times: [Int]) -> [Int] {
         times.count < 2 ? times : [times[0], times[1]] + times[1...]
     }
 
-    /// Three steps of four calls: at the start, twice in the middle and at the end; then the rest from the fourth step on.
+    /// Three steps of four calls: at the start, twice in the middle, and at the end. The rest follows from the fourth step
+    /// on.
     private static func rungeKutta(_ times: [Int], half: Int) -> [Int] {
         var calls: [Int] = []
         for step in 0..<3 {
@@ -88,9 +89,9 @@ struct PNDMRule: StepRule {
         _ output: [Float], _ call: Int, _ sample: [Float], _ history: inout SamplerHistory
     ) -> [Float] {
         var (from, target) = (Int(timesteps[call]), Int(timesteps[call]) - stride)
-        // Like diffusers, the second call of a run is taken for this wherever the run begins.
+        // Like diffusers, this takes the second call of a run for Heun's second call, wherever the run begins.
         guard startCalls > 0 || history.calls != 1 else {
-            // The first step again, with the mean of the noise at both its ends.
+            // Repeats the first step with the mean of the noise at both its ends.
             (from, target) = (from + stride, from)
             let mean = combination([(0.5, output), (0.5, history.outputs.last ?? output)])
             let begin = history.sample ?? sample
@@ -110,8 +111,8 @@ struct PNDMRule: StepRule {
         return moved(sample, used, from: from, to: target)
     }
 
-    /// DDIM's step in the form of the paper's formula 9, from one training step to another; beyond the first one the final
-    /// level holds.
+    /// DDIM's step in the form of the paper's formula 9, from one training step to another. Beyond the first training step
+    /// the final level holds.
     private func moved(_ sample: [Float], _ output: [Float], from: Int, to target: Int) -> [Float] {
         let (now, after) = (Double(alphas[from]), Double(target >= 0 ? alphas[target] : finalAlpha))
         let divisor = now * (1 - after).squareRoot() + (now * (1 - now) * after).squareRoot()

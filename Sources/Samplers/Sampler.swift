@@ -1,31 +1,31 @@
-/// A sampler for a fixed number of steps: the tables of one of diffusers' schedulers and its formula.
+/// A sampler for a fixed number of steps: the formula of one of diffusers' schedulers and its tables.
 ///
-/// The network is evaluated in *calls*. Most methods make one call a step, second-order ones two, so there may be more calls
-/// than steps. A value without state: what a run remembers from call to call is in its `SamplerHistory`. Arrays are planar
-/// samples of any shape; for a picture that is cut into patches, they hold the whole canvas.
+/// The network runs in *calls*. Most methods make one call a step, second-order ones two, so there may be more calls than
+/// steps. A sampler is a value without state: `SamplerHistory` holds the memory of a run. Arrays are planar samples of any
+/// shape. For a picture that is cut into patches they hold the whole canvas.
 public struct Sampler: Sendable {
-    /// Which formula steps.
+    /// The formula.
     public let method: SamplingMethod
-    /// The steps that were asked for.
+    /// The requested number of steps.
     public let steps: Int
-    /// The timestep the network is told at each call, diffusers' `timesteps`; not all are whole numbers.
+    /// The timestep that the network receives at each call, diffusers' `timesteps`; not all are whole numbers.
     public let timesteps: [Double]
-    /// What unit noise is multiplied by to start with.
+    /// The factor that turns unit noise into the first sample.
     public let initialNoiseScale: Float
-    /// The signal left at each training step.
+    /// The remaining signal at each training step.
     public let schedule: NoiseSchedule
     /// The share of fresh noise in every step, `0...1`.
     public let eta: Double
 
     private let rule: any StepRule
 
-    /// A sampler rebuilt from a model's own configuration, as diffusers' `from_config` does.
+    /// Makes a sampler from a model's own configuration, as diffusers' `from_config` does.
     ///
     /// - Parameters:
     ///   - chosen: nil takes the model's own scheduler.
-    ///   - kind: how sigmas or timesteps are spread; `automatic` is what the configuration says.
-    ///   - eta: nil takes the method's usual value.
-    /// - Throws: for more steps than the schedule has, an eta that is out of range or means nothing, an option that is not
+    ///   - kind: how to spread sigmas or timesteps; `automatic` follows the configuration.
+    ///   - eta: nil takes the method's default.
+    /// - Throws: for more steps than the schedule has, an eta that is out of range or has no meaning, an option that is not
     ///   implemented, and a method or schedule that has no meaning for this model.
     public init(
         _ configuration: SchedulerConfiguration, method chosen: SamplingMethod? = nil,
@@ -46,9 +46,10 @@ public struct Sampler: Sendable {
         try checkNumbers(isAsked: chosen != nil || kind != .automatic)
     }
 
-    /// Takes a whole run with samples of one number: a schedule whose formulas divide by nothing is refused before the work.
+    /// Makes a whole run with samples of one number. So a schedule whose formulas divide by zero is refused before the work
+    /// begins.
     ///
-    /// - Parameter isAsked: whether the user chose method or schedule; else the fault is the model's.
+    /// - Parameter isAsked: whether the user chose method or schedule. If not, the model is at fault.
     private func checkNumbers(isAsked: Bool) throws(SamplerError) {
         var (sample, history) = ([initialNoiseScale], SamplerHistory())
         for call in timesteps.indices {
@@ -64,27 +65,29 @@ public struct Sampler: Sendable {
         }
     }
 
-    /// How often the network is evaluated.
+    /// The number of calls of the network.
     public var calls: Int { timesteps.count }
 
-    /// diffusers' `sigmas`, falling noise levels; empty for methods that have none. Not one for each call with every method.
+    /// diffusers' `sigmas`, falling noise levels; empty for methods without sigmas. Some methods have more or fewer sigmas
+    /// than calls.
     public var sigmas: [Float] { rule.sigmas }
 
-    /// Whether a step begins with `call`, so that nothing waits for the other half of a step: a phase may change here.
+    /// Whether a step begins with `call`. Then no step is half done, and a phase may change here.
     public func isStepStart(call: Int) -> Bool { rule.isStepStart(call: call) }
 
-    /// How many maps of unit noise `step` takes at `call`, drawn one after the other.
+    /// The number of maps of unit noise that `step` takes at `call`, drawn one after the other.
     public func noiseMaps(call: Int) -> Int { rule.noiseMaps(call: call) }
 
-    /// What the network is shown of `sample` at `call`. Elementwise.
+    /// The network's input for `sample` at `call`. Elementwise.
     public func scaleInput(_ sample: [Float], call: Int) -> [Float] { rule.scaleInput(sample, call: call) }
 
-    /// The sample after `call`, from the network's output for it. Elementwise, so it may be done to a whole canvas or to all
-    /// its patches one after the other.
+    /// The sample after `call`, from the network's output. Elementwise, so it works on a whole canvas as well as on all
+    /// patches one after the other.
     ///
-    /// All arrays have one length, and `noise` has as many maps as `noiseMaps` says; anything else is a mistake of the program.
+    /// All arrays have one length, and `noise` has as many maps as `noiseMaps` says. Anything else is a mistake of the
+    /// program.
     ///
-    /// - Parameter history: empty at the first call of a run, then as the previous call has left it.
+    /// - Parameter history: empty at the first call of a run, later as the previous call left it.
     public func step(
         modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]] = [], history: inout SamplerHistory
     ) -> [Float] {
@@ -95,15 +98,15 @@ public struct Sampler: Sendable {
         return next
     }
 
-    /// `original` noised to the level at which `call` starts (img2img and inpainting start so).
+    /// `original` with noise added up to the level at which `call` starts. Runs of img2img and inpainting start like this.
     public func addNoise(to original: [Float], noise: [Float], call: Int) -> [Float] {
         precondition(original.count == noise.count)
         let (signal, spread) = rule.mixture(call: call)
         return zip(original, noise).map { signal * $0 + spread * $1 }
     }
 
-    /// The call at which a run of img2img begins that shall change `strength` of the picture, `0...1`; diffusers'
-    /// `get_timesteps`. It equals `calls` where nothing is left to do.
+    /// The first call of an img2img run that changes `strength` of the picture, `0...1`; diffusers' `get_timesteps`. It
+    /// equals `calls` if nothing is left to do.
     public func firstCall(strength: Double) -> Int {
         let kept = steps - min(Int(Double(steps) * min(max(strength, 0), 1)), steps)
         return min(rule.firstCall(afterSteps: kept), calls)

@@ -1,21 +1,21 @@
 /// Why a scheduler configuration or a sampling request is refused.
 public struct SamplerError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// What kind of mistake it is.
+    /// The kind of mistake.
     public enum Code: Sendable, Equatable {
-        /// The configuration is not what diffusers writes: a missing or misshapen value.
+        /// A value of the configuration is missing or misshapen: diffusers does not write such a file.
         case badConfiguration
-        /// A scheduler class or an option value that is not implemented.
+        /// A scheduler class or an option value is not implemented.
         case unsupported
         /// The number of steps or eta does not fit the schedule.
         case badRequest
     }
 
-    /// What kind of mistake it is.
+    /// The kind of mistake.
     public var code: Code
     /// One sentence naming the option, its value and the remedy.
     public var message: String
 
-    /// An error from its kind and sentence.
+    /// An error from its kind and its sentence.
     public init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message

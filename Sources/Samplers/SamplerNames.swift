@@ -1,7 +1,7 @@
-/// A sampler as a user names it: a method, and a schedule where the name holds one, as in "DPM++ 2M Karras".
+/// A sampler's name as a user writes it: a method and perhaps a schedule, as in "DPM++ 2M Karras".
 public struct SamplerName: Sendable, Equatable {
     public var method: SamplingMethod
-    /// nil where the name says nothing of it.
+    /// nil if the name has no schedule.
     public var schedule: NoiseScheduleKind?
 
     /// Reads the names of stable-diffusion.cpp, A1111, ComfyUI and diffusers' classes. Case, spaces, `-` and `_` do not matter.
@@ -24,7 +24,7 @@ public struct SamplerName: Sendable, Equatable {
         throw SamplerError(.badRequest, "There is no sampler \"\(text.prefix(60))\": choose one of \(known).")
     }
 
-    /// What of a name counts.
+    /// The significant part of a name.
     static func key(_ text: String) -> String {
         var key = text.lowercased().filter { !" -_".contains($0) }
         if key.hasPrefix("dpmpp") { key = "dpm++" + key.dropFirst(5) }
@@ -54,7 +54,7 @@ public struct SamplerName: Sendable, Equatable {
         return methods
     }()
 
-    /// Samplers that others have and this program has not, with what to take instead.
+    /// Samplers of other programs that this program does not have, with the replacement.
     private static let refused = [
         "dpm++2mv2": "choose dpm++2m", "dpmfast": "choose dpm++2s",
         "dpmadaptive": "its steps cannot be planned, choose dpm++2s",
@@ -64,7 +64,7 @@ public struct SamplerName: Sendable, Equatable {
 }
 
 extension SamplingMethod {
-    /// The name that A1111's web UI shows, or one in its manner.
+    /// The name in A1111's web UI, or a name in its style.
     public var label: String {
         switch self {
         case .euler: "Euler"
@@ -110,7 +110,7 @@ extension NoiseScheduleKind {
         }
     }
 
-    /// The name that A1111's web UI shows, or one in its manner.
+    /// The name in A1111's web UI, or a name in its style.
     public var label: String {
         switch self {
         case .automatic: "Automatic"

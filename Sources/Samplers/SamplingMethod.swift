@@ -1,4 +1,4 @@
-/// The sampling methods, each by the name that stable-diffusion.cpp or diffusers gives it.
+/// The sampling methods. Each has its name in stable-diffusion.cpp or diffusers.
 public enum SamplingMethod: String, Sendable, CaseIterable {
     /// Euler's method on sigmas (Karras et al. 2022): diffusers' EulerDiscreteScheduler without churn.
     case euler
@@ -8,7 +8,7 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
     case heun
     /// DPM-Solver-2 after Karras et al., two calls a step: KDPM2DiscreteScheduler.
     case dpm2
-    /// The same with fresh noise: KDPM2AncestralDiscreteScheduler.
+    /// `dpm2` with fresh noise: KDPM2AncestralDiscreteScheduler.
     case dpm2Ancestral = "dpm2_a"
     /// DPM-Solver++ in single steps of rising order: DPMSolverSinglestepScheduler.
     case dpmpp2s = "dpm++2s"
@@ -16,7 +16,7 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
     case dpmpp2sAncestral = "dpm++2s_a"
     /// DPM-Solver++, multistep, second order: DPMSolverMultistepScheduler.
     case dpmpp2m = "dpm++2m"
-    /// The same as a stochastic equation: DPMSolverMultistepScheduler with `sde-dpmsolver++`.
+    /// `dpmpp2m` as a stochastic equation: DPMSolverMultistepScheduler with `sde-dpmsolver++`.
     case dpmpp2mSDE = "dpm++2m_sde"
     /// DPM-Solver++, multistep, third order: DPMSolverMultistepScheduler with order 3.
     case dpmpp3m = "dpm++3m"
@@ -40,12 +40,12 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
     case ddpm
     /// Euler's method for models with EDM's preconditioning (Playground v2.5): EDMEulerScheduler.
     case edmEuler = "edm_euler"
-    /// DPM-Solver++ for such models: EDMDPMSolverMultistepScheduler.
+    /// DPM-Solver++ for models with EDM's preconditioning: EDMDPMSolverMultistepScheduler.
     case edmDPMpp2m = "edm_dpm++2m"
 }
 
 extension SamplingMethod {
-    /// The method of a class of diffusers; nil for a class that is not implemented.
+    /// The method of one of diffusers' classes; nil for a class that is not implemented.
     public init?(className: String) {
         switch className {
         case "EulerDiscreteScheduler": self = .euler
@@ -70,10 +70,10 @@ extension SamplingMethod {
         }
     }
 
-    /// Whether the method is made for networks with EDM's preconditioning, which no other method fits.
+    /// Whether the method is for networks with EDM's preconditioning. No other method fits these.
     var isEDM: Bool { self == .edmEuler || self == .edmDPMpp2m }
 
-    /// What the method does with `eta`: its value when none is asked for; nil where it means nothing.
+    /// The default of `eta`; nil if the method has no use for it.
     var defaultEta: Double? {
         switch self {
         case .ddim: 0
@@ -83,7 +83,7 @@ extension SamplingMethod {
         }
     }
 
-    /// Whether the method knows schedules whose last training step is pure noise.
+    /// Whether the method supports schedules whose last training step is pure noise.
     var allowsZeroSNR: Bool {
         switch self {
         case .ddim, .ddpm, .euler, .eulerAncestral, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .unipc, .lcm, .tcd: true
@@ -91,7 +91,7 @@ extension SamplingMethod {
         }
     }
 
-    /// Whether the method works on sigmas, which go to infinity as the signal goes to nothing.
+    /// Whether the method works on sigmas. These grow to infinity as the signal vanishes.
     var hasSigmas: Bool {
         switch self {
         case .ddim, .ddpm, .pndm, .lcm, .tcd: false
@@ -103,7 +103,7 @@ extension SamplingMethod {
 extension SchedulerConfiguration {
     /// The method of the configuration's own class. DPM-Solver in several steps has several names, by order and noise.
     public var ownMethod: SamplingMethod {
-        // A configuration that was read has a class that is known.
+        // A configuration that was read has a known class.
         let method = SamplingMethod(className: className) ?? .ddim
         guard method == .dpmpp2m else { return method }
         if solver.algorithm?.addsNoise == true { return .dpmpp2mSDE }

@@ -1,16 +1,16 @@
 public import StrictJSON
 
 extension SchedulerConfiguration {
-    /// Keys of a `scheduler_config.json` that mean nothing to any sampler, sorted. diffusers takes no notice of them either.
-    /// Names that begin with an underscore are the library's notes, and `null` says nothing.
+    /// The keys of a `scheduler_config.json` that no sampler knows, sorted. diffusers ignores them too. Keys that begin with
+    /// an underscore are the library's notes, and `null` counts as absent; neither is returned.
     public static func unknownKeys(_ json: JSONValue) -> [String] {
         (json.objectValue?.keys.sorted() ?? []).filter { key in
             !knownKeys.contains(key) && !key.hasPrefix("_") && json[key]?.isNull == false
         }
     }
 
-    /// The options of diffusers' schedulers for noise. Each has some of them, and files keep those of the class that they were
-    /// saved with before.
+    /// The options of diffusers' noise schedulers. Each class has some of them. Files keep options of the class that wrote
+    /// them earlier.
     private static let knownKeys: Set<String> = [
         "algorithm_type", "beta_end", "beta_schedule", "beta_start", "clip_sample", "clip_sample_range", "disable_corrector",
         "dynamic_thresholding_ratio", "euler_at_final", "final_sigmas_type", "flow_shift", "interpolation_type",

@@ -1,28 +1,28 @@
 public import StrictJSON
 
-/// What the network predicts.
+/// The quantity that the network predicts.
 public enum PredictionType: String, Sendable, CaseIterable {
     case epsilon
     case velocity = "v_prediction"
     case sample
 }
 
-/// How the inference steps are spread over the training steps ("Common Diffusion Noise Schedules and Sample Steps are Flawed",
+/// The spread of the inference steps over the training steps ("Common Diffusion Noise Schedules and Sample Steps are Flawed",
 /// Lin et al. 2023, table 2).
 public enum TimestepSpacing: String, Sendable, CaseIterable {
     case leading, linspace, trailing
-    /// N steps from the last training step to the first, both among them; no spacing of a configuration file.
+    /// N steps from the last training step to the first, both included. Configuration files do not have this spacing.
     case discrete
-    /// N + 1 steps from the last training step to the first, of which the first one falls away; no spacing of a configuration
-    /// file.
+    /// N + 1 steps from the last training step to the first, without the first one. Configuration files do not have this
+    /// spacing.
     case sgmUniform = "sgm_uniform"
 
-    /// Those that a configuration file may name.
+    /// The spacings that a configuration file may name.
     public static let allCases = [leading, linspace, trailing]
 }
 
-/// A diffusers `scheduler_config.json`, checked. Options that are absent stay absent: like diffusers' `from_config`, each
-/// sampling method fills them with its own class's defaults.
+/// A diffusers `scheduler_config.json`, checked. Absent options stay absent: like diffusers' `from_config`, each sampling
+/// method fills them with the defaults of its own class.
 public struct SchedulerConfiguration: Sendable, Equatable {
     /// The shape of beta over the training steps.
     public enum BetaSchedule: String, Sendable, CaseIterable {
@@ -31,43 +31,43 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         case squaredCosine = "squaredcos_cap_v2"
     }
 
-    /// How Euler's sigmas are chosen between the largest and the smallest.
+    /// The spread of Euler's sigmas between the largest and the smallest.
     public enum SigmaSpacing: Sendable, Equatable {
         case interpolated, karras, exponential
-        /// Even steps of the logarithm, with the timesteps rounded (`use_lu_lambdas`).
+        /// Even steps of the logarithm with rounded timesteps (`use_lu_lambdas`).
         case lu
     }
 
-    /// Options of some of the methods. What is absent is the method's own default.
+    /// Options of some of the methods. An absent option takes the method's default.
     public struct SolverOptions: Sendable, Equatable {
         /// The order of DPM-Solver, DEIS and UniPC, 1 to 3; absent: 2.
         public var order: Int?
         public var algorithm: SolverAlgorithm?
-        /// DPM-Solver's way to use the derivative; absent: midpoint.
+        /// DPM-Solver's use of the derivative; absent: midpoint.
         public var usesHeun = false
         /// UniPC's B(h) = h instead of exp(h) - 1 ("bh1").
         public var usesPlainStep = false
         public var lowerOrderFinal: Bool?
         public var eulerAtFinal = false
         public var usesLuLambdas = false
-        /// UniPC works on the noise-free sample instead of the noise.
+        /// Whether UniPC works on the noise-free sample or on the noise.
         public var predictsOriginal = true
         /// Steps after which UniPC does not correct.
         public var uncorrectedSteps: [Int] = []
-        /// PNDM without its Runge-Kutta start; absent: false where PNDM is the configuration's own class, else true.
+        /// Whether PNDM leaves out its Runge-Kutta start. Absent: false if PNDM is the configuration's own class, else true.
         public var skipsRungeKutta: Bool?
-        /// DDPM's variance, as written; absent: fixed_small.
+        /// DDPM's variance, as in the file; absent: fixed_small.
         public var variance: String?
-        /// The steps that LCM and TCD were distilled for.
+        /// The number of steps that LCM and TCD were distilled for.
         public var originalSteps = 50
-        /// LCM's sharpness of the boundary condition.
+        /// The sharpness of LCM's boundary condition.
         public var timestepScaling = 10.0
-        /// EDM's standard deviation of the data, and the bend of its sigmas.
+        /// EDM's standard deviation of the data, and the curvature of its sigmas.
         public var dataDeviation = 0.5
         public var rho = 7.0
     }
 
-    /// DPM-Solver's variants (Lu et al. 2022): what the solver is linear in, and whether it adds noise.
+    /// DPM-Solver's variants (Lu et al. 2022). They differ in the quantity the solver is linear in, and in added noise.
     public enum SolverAlgorithm: String, Sendable, CaseIterable {
         case noise = "dpmsolver"
         case original = "dpmsolver++"
@@ -78,7 +78,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         var isOfOriginal: Bool { self == .original || self == .stochasticOriginal }
     }
 
-    /// `_class_name`, as written.
+    /// `_class_name`, as in the file.
     public var className: String
     public var trainSteps = 1000
     public var betaStart = 0.0001
@@ -87,35 +87,35 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// Explicit betas, one for each training step; they replace the three above.
     public var trainedBetas: [Float]?
     public var predictionType = PredictionType.epsilon
-    /// Absent: each method's own, leading for DDIM, linspace for Euler.
+    /// Absent: each method's own spacing, leading for DDIM, linspace for Euler.
     public var timestepSpacing: TimestepSpacing?
     public var stepsOffset = 0
-    /// Betas are stretched until the last training step is pure noise (zero terminal SNR).
+    /// Whether betas are stretched until the last training step is pure noise (zero terminal SNR).
     public var rescalesToZeroSNR = false
-    /// Absent: true for DDIM and DDPM, false for the others that know it.
+    /// Absent: true for DDIM and DDPM, false for the other methods with this option.
     public var clipsSample: Bool?
     public var clipRange = 1.0
-    /// Absent: true for DDIM, LCM and TCD, false for PNDM. Whether the step after the last one counts as noise-free.
+    /// Whether the step after the last one counts as noise-free. Absent: true for DDIM, LCM and TCD, false for PNDM.
     public var setsAlphaToOne: Bool?
     /// Dynamic thresholding, which is not implemented.
     public var thresholds = false
     public var sigmaSpacing = SigmaSpacing.interpolated
-    /// Euler only: noise levels fall evenly in their logarithm instead of following the timesteps.
+    /// Euler only: the logarithms of the noise levels fall evenly, instead of following the timesteps.
     public var isLogLinear = false
     public var sigmaMin: Double?
     public var sigmaMax: Double?
-    /// The last sigma is the smallest of training instead of zero.
+    /// Whether the last sigma is the smallest of training instead of zero.
     public var endsAtSmallestSigma = false
     public var solver = SolverOptions()
-    /// Options of the methods that work on sigmas that are not implemented, as "option = value".
+    /// Options of the methods on sigmas that are not implemented, as "option = value".
     public var unsupportedOptions: [String] = []
-    /// The same of options that only DPM-Solver, DEIS and UniPC read.
+    /// Such options that only DPM-Solver, DEIS and UniPC read.
     public var unsupportedSolverOptions: [String] = []
 
     /// Reads `scheduler_config.json`.
     ///
-    /// Errors: a class that neither is nor can stand for DDIM or Euler, and every option whose value is of the wrong kind,
-    /// out of range or unknown, are named.
+    /// - Throws: an error that names the class or the option: for a class that no sampling method stands for, and for an
+    ///   option whose value has the wrong kind, is out of range or is unknown.
     public init(json: JSONValue) throws(SamplerError) {
         let reader = OptionReader(json)
         guard let object = json.objectValue else {
@@ -149,7 +149,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         try readSolverOptions(reader)
     }
 
-    /// The betas of a class whose configuration does not give them.
+    /// The betas of a class if its configuration has none.
     private static func defaultBetas(className: String) -> (start: Double, end: Double, schedule: BetaSchedule) {
         switch SamplingMethod(className: className) {
         case .heun, .dpm2, .dpm2Ancestral, .dpmppSDE: (0.00085, 0.012, .linear)
@@ -189,7 +189,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         let timestepType = try reader.text("timestep_type") ?? "discrete"
         if timestepType != "discrete" { unsupportedOptions.append("timestep_type = \(timestepType)") }
         for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader.has(option) {
-            // diffusers writes minus infinity, its default, as text where it writes JSON that everyone reads.
+            // Where diffusers writes portable JSON, it writes minus infinity, its default, as text.
             if option == "lambda_min_clipped", json[option]?.stringValue == "-Infinity" { continue }
             unsupportedSolverOptions.append("\(option) other than its default")
         }
@@ -213,7 +213,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
             }
             solver.algorithm = algorithm
         }
-        // Like diffusers, each class takes the names of the others for its own default.
+        // Like diffusers, each class reads the other classes' names as its own default.
         switch try reader.text("solver_type") {
         case nil, "midpoint", "logrho", "bh2": break
         case "heun": solver.usesHeun = true

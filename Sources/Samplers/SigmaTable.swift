@@ -1,27 +1,27 @@
 import Foundation
 
-/// Timesteps and noise levels of the methods that think in sigmas, as diffusers lays them out.
+/// Timesteps and noise levels of the methods on sigmas, in diffusers' layout.
 struct SigmaTable: Sendable {
-    /// How a class of diffusers lays its table out.
+    /// How one of diffusers' classes lays out its table.
     struct Layout {
-        /// Whole timesteps from one step more, of which the last falls away (DPM-Solver and its kin), or N of them down to the
-        /// lowest, with fractions (Euler and its kin).
+        /// Whether timesteps are whole. DPM-Solver and related classes take whole timesteps of one step more, without the
+        /// last. Euler and related classes take N timesteps with fractions, down to the lowest.
         var isWhole: Bool
-        /// Karras tables have whole timesteps too.
+        /// Whether Karras tables have whole timesteps too.
         var roundsBent = false
         /// Whether the class has the option of log-linear levels.
         var readsInterpolation = false
-        /// With cosine betas bent timesteps are cut to whole ones, not rounded.
+        /// Whether bent timesteps are cut to whole ones with cosine betas, instead of rounded.
         var cutsCosine = false
-        /// What the last sigma is after the last step.
+        /// The sigma after the last step.
         var final = Final.zero
     }
 
     enum Final {
         case zero
-        /// The smallest of training.
+        /// The smallest sigma of training.
         case smallestTrained
-        /// The last step's own again where the table is bent, else the smallest of training.
+        /// The last step's own sigma again if the table is bent, else the smallest of training.
         case repeated
     }
 
@@ -29,7 +29,7 @@ struct SigmaTable: Sendable {
     let timesteps: [Double]
     /// One more than steps, falling.
     let sigmas: [Float]
-    /// The factor of the initial noise of Euler and its kin.
+    /// The factor of the initial noise for Euler and related classes.
     let initialNoiseScale: Float
 
     init(
@@ -42,12 +42,13 @@ struct SigmaTable: Sendable {
         if configuration.isLogLinear, layout.readsInterpolation {
             let (first, last) = (log(trained[0]), log(trained[trained.count - 1]))
             levels = NoiseSchedule.linspace(last, first, count: steps + 1).map { Double(exp($0)) }
-            // Not what is left of it when the logarithm and back have been rounded.
+            // Taken directly: rounding the logarithm and back would change it.
             levels[steps] = Double(trained[0])
         }
         let bend = Self.bend(configuration.sigmaSpacing)
         if let bend {
-            // Euler's kin bend between the ends of their own table, DPM-Solver's between those of training.
+            // Euler and related classes bend between the ends of their own table, DPM-Solver and related classes between
+            // those of training.
             let (high, low) =
                 layout.isWhole
                 ? (Double(trained[trained.count - 1]), Double(trained[0])) : (levels[0], levels[levels.count - 1])
@@ -67,7 +68,7 @@ struct SigmaTable: Sendable {
         try Self.check(sigmas)
     }
 
-    /// Every step goes down, or at least not up, from a positive sigma.
+    /// Checks that every step goes down, or at least not up, from a positive sigma.
     static func check(_ sigmas: [Float]) throws(SamplerError) {
         guard sigmas.allSatisfy({ $0.isFinite }), sigmas.dropLast().allSatisfy({ $0 > 0 }) else {
             throw SamplerError(.badConfiguration, "scheduler_config.json gives sigmas that are not positive numbers.")
@@ -118,7 +119,7 @@ struct SigmaTable: Sendable {
         return configuration.sigmaSpacing == .karras ? times.map { $0.rounded(.toNearestOrEven) } : times
     }
 
-    /// Linear interpolation between training steps; beyond the ends the end values hold.
+    /// Linear interpolation between training steps. Beyond the ends the end values hold.
     private static func interpolate(_ values: [Float], at position: Double) -> Double {
         if position <= 0 { return Double(values[0]) }
         let low = Int(position)
@@ -127,10 +128,10 @@ struct SigmaTable: Sendable {
         return (right - left) * (position - Double(low)) + left
     }
 
-    /// The timestep, with fraction, whose trained sigma is `sigma`: linear in the logarithm.
+    /// The timestep, with fraction, whose trained sigma is `sigma`; linear in the logarithm.
     static func timestep(ofSigma sigma: Double, logarithms: [Float]) -> Double {
         let wanted = log(max(sigma, 1e-10))
-        // The first index at which the count of trained sigmas below `wanted` is highest; sigmas rise with the timestep.
+        // The first index with the highest count of trained sigmas below `wanted`. Sigmas rise with the timestep.
         let below = logarithms.lastIndex { wanted >= Double($0) } ?? 0
         let low = max(0, min(below, logarithms.count - 2))
         let high = min(low + 1, logarithms.count - 1)
@@ -141,7 +142,7 @@ struct SigmaTable: Sendable {
 
     // MARK: Bending
 
-    /// How sigmas run from the largest to the smallest when they do not follow the timesteps.
+    /// The function that spreads sigmas from the largest to the smallest; nil if they follow the timesteps.
     private static func bend(
         _ spacing: SchedulerConfiguration.SigmaSpacing
     ) -> (@Sendable (_ largest: Double, _ smallest: Double, _ count: Int) -> [Double])? {

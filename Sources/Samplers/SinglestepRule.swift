@@ -1,7 +1,7 @@
 import Foundation
 
-/// DPM-Solver in single steps: two or three calls share a step, each going from the step's start with one view more (Lu et al.
-/// 2022, diffusers' DPMSolverSinglestepScheduler).
+/// DPM-Solver in single steps (Lu et al. 2022, diffusers' DPMSolverSinglestepScheduler): two or three calls share a step.
+/// Each call goes from the step's start, with one view more than the call before.
 struct SinglestepRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]
@@ -9,13 +9,13 @@ struct SinglestepRule: StepRule {
     private let shares: [LinearShares]
     private let algorithm: SchedulerConfiguration.SolverAlgorithm
     private let usesHeun: Bool
-    /// How many views each call uses.
+    /// The number of views that each call uses.
     private let orders: [Int]
 
     init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let solver = configuration.solver
         var options = configuration
-        // The class knows no other spacing.
+        // diffusers' class has no other spacing.
         if options.timestepSpacing != .discrete { options.timestepSpacing = .linspace }
         let final: SigmaTable.Final = options.endsAtSmallestSigma ? .smallestTrained : .zero
         let table = try SigmaTable(options, schedule: schedule, steps: steps, .init(isWhole: true, final: final))
@@ -34,7 +34,7 @@ struct SinglestepRule: StepRule {
         }
     }
 
-    /// Rising orders over and over; the last steps are of lower order where the count does not come out even, or where the end
+    /// The orders rise, over and over. The last steps are of lower order if the count does not come out even, or if the end
     /// is free of noise.
     private static func orders(steps: Int, _ configuration: SchedulerConfiguration) -> [Int] {
         let order = configuration.solver.order ?? 2
@@ -67,7 +67,7 @@ struct SinglestepRule: StepRule {
         return combination(terms)
     }
 
-    /// The shares of the views, the step's first one first.
+    /// The shares of the views, beginning with the step's first.
     private func weights(_ step: DPMCoefficients, first: Int, order: Int) -> [Double] {
         guard order > 1 else { return [step.value] }
         func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }

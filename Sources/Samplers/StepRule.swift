@@ -1,17 +1,17 @@
-/// The tables and the formula of one sampling method for a fixed number of steps: what differs from method to method.
+/// The tables and the formula of one sampling method for a fixed number of steps.
 ///
-/// Arrays are planar samples of any shape, all of one size. A rule holds no state: what a run remembers is in its history.
+/// Arrays are planar samples of any shape, all of one size. A rule holds no state: the history is the memory of a run.
 protocol StepRule: Sendable {
     /// The timestep of every call of the network.
     var timesteps: [Double] { get }
     /// diffusers' `sigmas`; empty for methods that have none.
     var sigmas: [Float] { get }
-    /// What unit noise is multiplied by to start with.
+    /// The factor that turns unit noise into the first sample.
     var initialNoiseScale: Float { get }
     /// Calls of the network in one step, diffusers' `order`.
     var callsPerStep: Int { get }
 
-    /// The call that comes after the calls of `steps` steps.
+    /// The first call after the calls of `steps` steps.
     func firstCall(afterSteps steps: Int) -> Int
     func isStepStart(call: Int) -> Bool
     func noiseMaps(call: Int) -> Int
@@ -19,7 +19,7 @@ protocol StepRule: Sendable {
     func step(
         modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
     ) -> [Float]
-    /// Signal and noise shares at which `call` starts.
+    /// The shares of signal and noise at the start of `call`.
     func mixture(call: Int) -> (signal: Float, noise: Float)
 }
 

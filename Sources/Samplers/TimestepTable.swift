@@ -1,6 +1,6 @@
 import Foundation
 
-/// Which training steps the inference steps stand for, highest first.
+/// The training steps of the inference steps, highest first.
 enum TimestepTable {
     /// Leading spacing: multiples of the whole-number ratio, plus the offset.
     static func leading(trainSteps: Int, steps: Int, offset: Int) -> [Double] {
@@ -10,8 +10,8 @@ enum TimestepTable {
 
     /// Trailing spacing: from the last training step down.
     ///
-    /// NumPy's `arange` counts by the difference of its first two values, which is rounded; for the same timesteps it is done
-    /// so here. Its length can also come out one too long, which would add a step at timestep -1; here it is always `steps`.
+    /// NumPy's `arange` counts by the rounded difference of its first two values. This does the same, to get the same
+    /// timesteps. NumPy's length can come out one too long, which would add a step at timestep -1; here it is always `steps`.
     static func trailing(trainSteps: Int, steps: Int) -> [Double] {
         let start = Double(trainSteps)
         let difference = (start - start / Double(steps)) - start

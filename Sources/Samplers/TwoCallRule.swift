@@ -1,28 +1,29 @@
 import Foundation
 
-/// Methods on sigmas that look twice in each step, at its start and at a second place, and go the whole step again from its
-/// start with what the second look shows. The last step, to sigma zero, is Euler's and has one call.
+/// Methods on sigmas with two calls in each step: one at its start and one at a second place. The second call's output then
+/// moves the sample the whole step from its start. The last step, to sigma zero, is Euler's and has one call.
 struct TwoCallRule: StepRule {
     enum Kind: Sendable {
-        /// The second look is at the end, and the mean of both derivatives counts.
+        /// The second call is at the end of the step; the mean of both derivatives counts.
         case heun
-        /// The second look is in the middle of the logarithm.
+        /// The second call is in the middle of the logarithm.
         case midpoint
-        /// The same with fresh noise at the end of the step.
+        /// `midpoint` with fresh noise at the end of the step.
         case ancestralMidpoint
-        /// The same in the logarithm of sigma, which with noise-free views comes to the same step (DPM-Solver++ 2S ancestral).
+        /// `ancestralMidpoint` in the logarithm of sigma. With noise-free views it comes to the same step (DPM-Solver++ 2S
+        /// ancestral).
         case ancestralSolver
         /// A stochastic equation: fresh noise in the middle and at the end, both from one Brownian path (DPM-Solver++ SDE).
         case stochastic
     }
 
-    /// One step that has two calls.
+    /// One step of two calls.
     private struct Step: Sendable {
-        /// Where the first call goes, and the noise it adds there.
+        /// The way of the first call, and the noise it adds.
         var first: AncestralStep
-        /// The level of the second look.
+        /// The noise level of the second call.
         var look: Double
-        /// Where the second call goes from the step's start, and the noise.
+        /// The way of the second call from the step's start, and the noise it adds.
         var second: AncestralStep
     }
 
@@ -58,7 +59,8 @@ struct TwoCallRule: StepRule {
         sigmas = Self.published(table.sigmas, kind)
     }
 
-    /// diffusers repeats the sigmas of both calls, and has one more at either end where the second look lies inside.
+    /// diffusers repeats the sigmas of both calls. If the second call lies inside the step, diffusers has one more at either
+    /// end.
     private static func published(_ sigmas: [Float], _ kind: Kind) -> [Float] {
         let inner = sigmas.dropFirst().dropLast().flatMap { [$0, $0] }
         let end = sigmas[sigmas.count - 1]
@@ -94,7 +96,7 @@ struct TwoCallRule: StepRule {
         }
     }
 
-    /// The noise level of what the network looks at.
+    /// The noise level of the network's input.
     private func level(call: Int) -> Double { call % 2 == 0 ? levels[call / 2] : steps[call / 2].look }
 
     func scaleInput(_ sample: [Float], call: Int) -> [Float] {
@@ -125,7 +127,7 @@ struct TwoCallRule: StepRule {
         return second(index, from: begin, looked: (sample, original), before: before, noise)
     }
 
-    /// The whole step from its start `begin`, by the second look at `looked`.
+    /// The whole step from its start `begin`, with the second call's view `looked`.
     private func second(
         _ index: Int, from begin: [Float], looked: (sample: [Float], original: [Float]), before: [[Float]], _ noise: [[Float]]
     ) -> [Float] {
@@ -144,7 +146,7 @@ struct TwoCallRule: StepRule {
         case .ancestralSolver, .stochastic:
             let kept = step.second.down / start
             var terms: [(share: Double, values: [Float])] = [(kept, begin), (1 - kept, looked.original)]
-            // The path's increment over the whole step: what it did up to the look, and what it did since.
+            // The path's increment over the whole step: the part before the second call and the part after it.
             let (early, late) = kind == .stochastic ? (start - step.look, step.look - next) : (0, 1)
             // A step between equal levels has no increment.
             for (increment, map) in [(early, before.first), (late, noise.first)] where early + late > 0 {

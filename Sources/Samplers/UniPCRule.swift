@@ -1,6 +1,6 @@
 import Foundation
 
-/// UniPC (Zhao et al. 2023): each call first corrects the last step with what it sees at its end, then predicts the next one.
+/// UniPC (Zhao et al. 2023): each call first corrects the last step with the view at its end, then predicts the next step.
 struct UniPCRule: StepRule {
     let timesteps: [Double]
     let sigmas: [Float]
@@ -41,11 +41,11 @@ struct UniPCRule: StepRule {
 
     func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
 
-    /// The order of the step that begins at `call`, when `made` calls of the run were made before.
+    /// The order of the step that begins at `call`, after `made` calls of the run.
     private func order(call: Int, made: Int) -> Int {
         let most = lowersOrder ? min(order, timesteps.count - call) : order
         var usable = min(most, min(made, order) + 1)
-        // A step of no length, between equal sigmas, says nothing of a derivative.
+        // A step of no length, between equal sigmas, gives no derivative.
         for back in 1..<max(usable, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
             usable = back
             break
@@ -70,8 +70,8 @@ struct UniPCRule: StepRule {
             order: order(call: call, made: history.calls))
     }
 
-    /// The step that begins at the call `start`, from the views there and before; with the view at its end it is the corrector,
-    /// else the predictor.
+    /// The step that begins at the call `start`, from the views there and before. With the view at its end it is the
+    /// corrector, without it the predictor.
     private func moved(_ sample: [Float], from start: Int, views: [[Float]], end: [Float]?, order: Int) -> [Float] {
         let (a, b) = (levels[start], levels[start + 1])
         func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
@@ -98,15 +98,15 @@ struct UniPCRule: StepRule {
         return combination(terms)
     }
 
-    /// The weights, times B(h), of the differences to the views at `nodes` (in steps, from the start; negative) and, for the
-    /// corrector, of that to the view at the end.
+    /// The weights, times B(h), of the differences to the views at `nodes` (in steps, from the start; negative). The
+    /// corrector has one more weight, for the view at the end.
     private static func weights(nodes: [Double], h: Double, usesPlainStep: Bool, corrects: Bool) -> [Double] {
         let base = usesPlainStep ? h : expm1(h)
-        // The method's authors take these instead of the solutions.
+        // The method's authors use these numbers instead of the solutions.
         if corrects, nodes.isEmpty { return [0.5 * base] }
         if !corrects, nodes.count <= 1 { return nodes.map { _ in 0.5 * base } }
         let places = corrects ? nodes + [1] : nodes
-        // Row i: the sum of the weights times the places to the power i is the scaled integral φ.
+        // Row i: the sum of the weights times the places to the power i equals the scaled integral φ.
         var (integral, factorial) = (expm1(h) / h - 1, 1.0)
         var rows: [[Double]] = []
         for power in places.indices {
@@ -117,7 +117,7 @@ struct UniPCRule: StepRule {
         return solved(rows)
     }
 
-    /// Solves linear equations, each row the coefficients and the right-hand side, by elimination; the rows are few and
+    /// Solves linear equations by elimination. Each row holds the coefficients and the right-hand side. The rows are few and
     /// regular.
     private static func solved(_ equations: [[Double]]) -> [Double] {
         var rows = equations

@@ -1,13 +1,13 @@
 import StrictJSON
 
 /// Byte-pair encoding with a mark at the end of words (Sennrich, Haddow and Birch, "Neural machine translation of rare words
-/// with subword units", 2016), over bytes as GPT-2 and CLIP use it.
+/// with subword units", 2016). It works on bytes, as in GPT-2 and CLIP.
 struct BytePairEncoder: Sendable {
-    /// Id of every token by its text.
+    /// The id of every token, by its text.
     let ids: [String: Int32]
-    /// By two neighbouring ids: the rank of their merge (lower first) and the id of what they become.
+    /// For two neighbouring ids: the rank of their merge (lower first) and the id of the merged token.
     private let merges: [UInt64: (rank: UInt32, id: Int32)]
-    /// Ids of single bytes, inside a word and at its end; nil where the vocabulary lacks them.
+    /// Ids of single bytes, inside a word and at its end; nil if the vocabulary lacks them.
     private let inner: [Int32?]
     private let final: [Int32?]
 
@@ -15,9 +15,9 @@ struct BytePairEncoder: Sendable {
     static let maxTokens = 1 << 20
 
     /// - Parameters:
-    ///   - vocabulary: `vocab.json`, an object of ids by token, which are 0, 1, 2 … in any order.
-    ///   - merges: `merges.txt`: a version line that begins with `#version`, which may be missing, then on each line two tokens
-    ///     and a space between, best first. Empty lines may follow.
+    ///   - vocabulary: `vocab.json`, an object of ids by token. The ids are 0, 1, 2 … in any order.
+    ///   - merges: `merges.txt`: a version line that begins with `#version` and may be missing; then one merge a line, two
+    ///     tokens with a space between, best first. Empty lines may follow.
     init(vocabulary: JSONValue, merges: String) throws(TokenizingError) {
         var lines = merges.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         while lines.last?.isEmpty == true { lines.removeLast() }
@@ -25,8 +25,8 @@ struct BytePairEncoder: Sendable {
         try self.init(vocabulary, named: "vocab.json", rules)
     }
 
-    /// - Parameter document: vocabulary and merges in one file; a merge is an array of two tokens, or a text as on a line of
-    ///   `merges.txt`, which files of earlier releases have.
+    /// - Parameter document: vocabulary and merges in one file. A merge is an array of two tokens. In files of earlier
+    ///   releases it is a text like a line of `merges.txt`.
     init(_ document: TokenizerDocument) throws(TokenizingError) {
         let rules = document.merges.enumerated().lazy.map { MergeRule(json: $1, index: $0) }
         try self.init(document.vocabulary, named: "tokenizer.json, model.vocab", rules)
@@ -45,14 +45,14 @@ struct BytePairEncoder: Sendable {
 
     /// The ids of one word, given as UTF-8. A byte that the vocabulary lacks becomes `unknown`.
     ///
-    /// Of all neighbours the pair of lowest rank is merged, the leftmost of equals, until none is left; with a heap, so that
-    /// time grows with n·log(n) in the length of the word.
+    /// Merges the pair of lowest rank among all neighbours, the leftmost of equals, until no pair is left. A heap finds the
+    /// pairs, so that time grows with n·log(n) in the length of the word.
     func encode(_ word: [UInt8], unknown: Int32) -> [Int32] {
         var symbols = word.map { inner[Int($0)] ?? unknown }
         guard let lastByte = word.last else { return [] }
         symbols[word.count - 1] = final[Int(lastByte)] ?? unknown
         guard symbols.count > 1 else { return symbols }
-        // A chain of the symbols that are left: `next` leads to the following one, `symbols.count` is beyond the end.
+        // The chain of the symbols that are left: `next` leads to the following one; `symbols.count` is the end.
         var next = Array(1...symbols.count)
         var previous = Array(-1..<(symbols.count - 1))
         var isMerged = [Bool](repeating: false, count: symbols.count)
@@ -67,7 +67,7 @@ struct BytePairEncoder: Sendable {
         for position in symbols.indices { push(position) }
         while let entry = heap.pop() {
             let position = Int(entry & 0xFFFF_FFFF)
-            // The symbols may have changed since the entry was made.
+            // The symbols may have changed after the entry was made.
             guard !isMerged[position], next[position] < symbols.count else { continue }
             let right = next[position]
             guard let merge = merges[BytePairEncoder.key(symbols[position], symbols[right])], UInt64(merge.rank) == entry >> 32
@@ -86,7 +86,8 @@ struct BytePairEncoder: Sendable {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }
 
-    /// The character that stands for each byte in vocabularies: printable Latin-1 for itself, all others from U+0100 on.
+    /// The character that stands for each byte in vocabularies: printable Latin-1 stands for itself, all other bytes have
+    /// characters from U+0100 on.
     static let byteSymbols: [String] = {
         var next: UInt32 = 0x100
         return (UInt32(0)...255).map { byte in
@@ -104,12 +105,12 @@ struct BytePairEncoder: Sendable {
             && merges.allSatisfy { pair, merge in other.merges[pair].map { $0 == merge } ?? false }
     }
 
-    /// Throws unless a rule makes each token that is neither a single byte's nor found in texts as it stands. Files that were
-    /// cut short, or have lost their line ends, would give other ids without a word.
+    /// Throws if a token is neither a single byte, nor found in texts as it stands, nor made by a merge. A file that was cut
+    /// short, or has lost its line ends, would give other ids without an error.
     ///
     /// - Parameters:
     ///   - added: the tokens that are found as they stand.
-    ///   - place: the merges in messages.
+    ///   - place: the name of the merges in messages.
     func checkComplete(added: some Sequence<String>, _ place: String) throws(TokenizingError) {
         var isMade = [Bool](repeating: false, count: ids.count)
         for merge in merges.values { isMade[Int(merge.id)] = true }
@@ -167,9 +168,9 @@ struct BytePairEncoder: Sendable {
     }
 }
 
-/// One merge as a file has it.
+/// One merge, as a file has it.
 private struct MergeRule {
-    /// Where it stands, for messages.
+    /// Its place, for messages.
     let place: String
     private let content: JSONValue
     private let isFirst: Bool
@@ -183,7 +184,7 @@ private struct MergeRule {
         (place, content, isFirst) = ("tokenizer.json, model.merges, entry \(index)", json, index == 0)
     }
 
-    /// Whether it is the line that says which version the file has: the first one.
+    /// Whether this is the first line and says the version of the file.
     var isVersion: Bool { isFirst && content.stringValue?.utf8.starts(with: "#version".utf8) == true }
 
     /// The two tokens; nil for something else.
@@ -201,14 +202,14 @@ private struct MergeRule {
         return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty ? (parts[0], parts[1]) : nil
     }
 
-    /// Why it has no two tokens.
+    /// The reason why it does not hold two tokens.
     var fault: String {
         content.stringValue.map { "\(quoted($0)) is not two tokens with a space between" }
             ?? "\(content.kindName) is not two tokens"
     }
 }
 
-/// A binary heap that gives the smallest element first.
+/// A binary heap that returns the smallest element first.
 private struct MinimumHeap {
     private var elements: [UInt64] = []
 

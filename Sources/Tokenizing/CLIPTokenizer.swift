@@ -1,8 +1,8 @@
 import StrictJSON
 
-/// CLIP's byte-pair tokenizer, with the ids that `CLIPTokenizer` of transformers 5 gives: special tokens are cut out of the
-/// text, the rest is normalised (form C, white space, lower case; no repair of broken text and no HTML entities), split into
-/// words and merged byte pair by byte pair.
+/// CLIP's byte-pair tokenizer. It gives the ids of `CLIPTokenizer` of transformers 5. It cuts special tokens out of the text,
+/// normalises the rest (form C, white space, lower case; no repair of broken text and no HTML entities), splits it into
+/// words, and merges each word byte pair by byte pair.
 public struct CLIPTokenizer: Sendable {
     /// The id at the start of every sequence.
     public let startID: Int32
@@ -10,13 +10,12 @@ public struct CLIPTokenizer: Sendable {
     public let endID: Int32
     /// The id that fills short sequences: the end token's for most models, 0 for the second tokenizer of SDXL.
     public let paddingID: Int32
-    /// `model_max_length`, 77 where the configuration has none: how many ids the text encoder takes at once.
+    /// The number of ids that the text encoder takes at once: `model_max_length`, or 77 if the configuration has none.
     public let maxLength: Int
-    /// One more than the largest id: how many rows the text encoder's embedding must have.
+    /// One more than the largest id: the number of rows that the text encoder's embedding must have.
     public let vocabularySize: Int
 
-    /// Longer prompts, in bytes of UTF-8, are refused. It bounds the time of one call to about a second for the worst text
-    /// there is.
+    /// The longest prompt, in bytes of UTF-8. It limits the time of one call to about a second for the worst text.
     public static let maxPromptBytes = 64 << 10
 
     private let encoder: BytePairEncoder
@@ -59,8 +58,8 @@ public struct CLIPTokenizer: Sendable {
         if let beside = files.beside { try special.checkAgreement(with: beside, encoder) }
     }
 
-    /// Throws for the name of another tokenizer's class. A general class does what a `tokenizer.json` says: it is this one
-    /// where that file has CLIP's own steps, those around a prompt included.
+    /// Throws for the class name of another tokenizer. A general class follows its `tokenizer.json`. It counts as CLIP's
+    /// tokenizer if that file has CLIP's own steps, also those around a prompt.
     private static func checkClass(_ files: CLIPTokenizerFiles) throws(TokenizingError) {
         guard let name = files.configuration?["tokenizer_class"]?.stringValue,
             !["CLIPTokenizer", "CLIPTokenizerFast"].contains(name)
@@ -74,7 +73,7 @@ public struct CLIPTokenizer: Sendable {
         try document.checkHasFrame(name)
     }
 
-    /// The ids of `text` without start and end, as many as there are.
+    /// The ids of `text` without start and end.
     ///
     /// Throws `.promptTooLong`.
     public func ids(_ text: String) throws(TokenizingError) -> [Int32] {
@@ -101,9 +100,9 @@ public struct CLIPTokenizer: Sendable {
         return ids
     }
 
-    /// The ids of `text` between start and end, cut to `length` with the end kept last, and filled with the padding id.
+    /// The ids of `text` between start and end, cut to `length` with the end kept last, and filled up with the padding id.
     ///
-    /// - Parameter length: at least 2; `maxLength` where it is nil.
+    /// - Parameter length: at least 2; nil means `maxLength`.
     ///
     /// Throws `.promptTooLong`.
     public func paddedIDs(_ text: String, length: Int? = nil) throws(TokenizingError) -> [Int32] {
@@ -132,14 +131,14 @@ public struct CLIPTokenizer: Sendable {
     }
 }
 
-/// Finds tokens in text as they stand: the leftmost first, and of those that begin at one place the longest.
+/// Finds tokens in text as they stand: the leftmost first, and the longest of those that begin at one place.
 struct TokenFinder: Sendable {
     enum Part {
         case text(ArraySlice<Unicode.Scalar>)
         case token(Int32)
     }
 
-    /// By their first scalar, longest first.
+    /// Tokens by their first scalar, longest first.
     private let tokens: [Unicode.Scalar: [(text: [Unicode.Scalar], id: Int32)]]
 
     init(_ tokens: [(text: [Unicode.Scalar], id: Int32)]) {
@@ -148,7 +147,7 @@ struct TokenFinder: Sendable {
         self.tokens = table.mapValues { $0.sorted { $0.text.count > $1.text.count } }
     }
 
-    /// The text as tokens and what stands between them; nothing is empty.
+    /// The tokens of the text and the pieces between them. No piece is empty.
     func parts(of text: ArraySlice<Unicode.Scalar>) -> [Part] {
         var parts: [Part] = []
         var start = text.startIndex

@@ -2,23 +2,23 @@ public import StrictJSON
 
 /// The files of a `tokenizer` folder, read but not yet checked.
 public struct CLIPTokenizerFiles: Sendable {
-    /// Vocabulary and merges, in the two forms in which they are kept.
+    /// Vocabulary and merges, in one of their two forms.
     public enum Model: Sendable {
-        /// `vocab.json`, ids by token, and `merges.txt`: as transformers before release 5 saved CLIP's tokenizer.
+        /// `vocab.json` with ids by token, and `merges.txt`. transformers before release 5 saved CLIP's tokenizer like this.
         case separate(vocabulary: JSONValue, merges: String)
-        /// `tokenizer.json`, which holds both and more: as transformers 5 saves it.
+        /// `tokenizer.json`, which holds both and more. transformers 5 saves it.
         case document(JSONValue)
     }
 
     public var model: Model
-    /// `tokenizer_config.json`, nil where there is none.
+    /// `tokenizer_config.json`; nil if there is none.
     public var configuration: JSONValue?
-    /// `special_tokens_map.json`, nil where there is none.
+    /// `special_tokens_map.json`; nil if there is none.
     public var specialTokens: JSONValue?
-    /// `added_tokens.json`, nil where there is none.
+    /// `added_tokens.json`; nil if there is none.
     public var addedTokens: JSONValue?
-    /// A `tokenizer.json` that lies beside a `vocab.json` and `merges.txt` and has no part in the ids: it must say the same as
-    /// they do.
+    /// A `tokenizer.json` beside `vocab.json` and `merges.txt`. It does not decide the ids, but must agree with the two
+    /// files.
     public var beside: JSONValue?
 
     public init(
@@ -32,14 +32,14 @@ public struct CLIPTokenizerFiles: Sendable {
         self.beside = beside
     }
 
-    /// The files of a folder, got from whatever holds the model.
+    /// Reads the files of a folder through functions of the model's source.
     ///
     ///     CLIPTokenizerFiles(
     ///         folder: "tokenizer", names: try source.tokenizerFiles("tokenizer"), exists: source.exists, json: source.json,
     ///         text: source.text)
     ///
-    /// - Parameter names: the files in the folder that count. With `vocab.json` among them it is read with `merges.txt`, else
-    ///   `tokenizer.json`.
+    /// - Parameter names: the files in the folder that count. If `vocab.json` is among them, it is read with `merges.txt`;
+    ///   otherwise `tokenizer.json` is read.
     public init<Failure: Error>(
         folder: String, names: [String], exists: (String) -> Bool, json: (String) throws(Failure) -> JSONValue,
         text: (String) throws(Failure) -> String
@@ -58,7 +58,7 @@ public struct CLIPTokenizerFiles: Sendable {
         self.init(
             model: model, configuration: try optional("tokenizer_config.json"),
             specialTokens: try optional("special_tokens_map.json"), addedTokens: try optional("added_tokens.json"))
-        // The model is complete without this file. One that cannot be read contradicts nothing.
+        // The model is complete without this file. A file that cannot be read contradicts nothing.
         if isSeparate, exists(document) { beside = try? json(document) }
     }
 }

@@ -1,11 +1,12 @@
 import StrictJSON
 
-/// Tokens that are found in a text as they stand, before words are split: start, end, padding, and what training added.
+/// Tokens that are found in a text as they stand, before it is split into words: start, end, padding, and tokens that
+/// training added.
 struct SpecialTokens: Sendable {
     struct Token: Sendable, Equatable {
         let content: String
         let id: Int32
-        /// Looked for in normalised text, in any case; else in the text as it was written.
+        /// Whether to look for the token in normalised text, in any case, or in the text as it was written.
         let isNormalized: Bool
     }
 
@@ -19,10 +20,10 @@ struct SpecialTokens: Sendable {
     private static let maxAdded = 1024
     private static let maxContentBytes = 512
 
-    /// Resolves the roles as transformers 5 does: `special_tokens_map.json` wins over `tokenizer_config.json`, unless that
-    /// has an `added_tokens_decoder`; where neither names a token, it is CLIP's own. A token that the decoder or, without one,
-    /// `tokenizer.json` describes looks as it is described there. Another one that is described several times looks as the last
-    /// of start, end, unknown and padding says, and one written as a plain string is looked for in the text as it was written.
+    /// Resolves the roles as transformers 5 does. `special_tokens_map.json` wins over `tokenizer_config.json`, unless the
+    /// latter has an `added_tokens_decoder`. If neither names a token, it is CLIP's own. If the decoder describes a token, or
+    /// without a decoder `tokenizer.json`, that description counts. Otherwise the last description counts, in the order
+    /// start, end, unknown, padding. A plain string is looked for in the text as it was written.
     init(
         _ files: CLIPTokenizerFiles, _ document: TokenizerDocument?, vocabulary: [String: Int32]
     ) throws(TokenizingError) {
@@ -46,7 +47,7 @@ struct SpecialTokens: Sendable {
         }
         for key in ["additional_special_tokens", "extra_special_tokens"] {
             let list = (decoder == nil ? files.specialTokens?[key] : nil) ?? files.configuration?[key]
-            // Named ones stand in an object, by the name that programs call them.
+            // Named tokens stand in an object, under the names that programs use for them.
             for value in list?.arrayValue ?? list?.objectValue?.map(\.value) ?? [] {
                 let token = try AddedToken(value, name: key)
                 if !known.contains(token.content) { table.set(token) }
@@ -70,9 +71,9 @@ struct SpecialTokens: Sendable {
         }
     }
 
-    /// `added_tokens` of a `tokenizer.json`.
+    /// Reads `added_tokens` of a `tokenizer.json`.
     ///
-    /// - Parameter isDecoded: whether a decoder describes the tokens. Then these must have nothing new.
+    /// - Parameter isDecoded: whether a decoder describes the tokens. Then this list must not add a token.
     /// - Returns: the tokens that are described here.
     private static func read(
         _ document: TokenizerDocument, isDecoded: Bool, into table: inout AddedTokenTable
@@ -92,16 +93,16 @@ struct SpecialTokens: Sendable {
         return isDecoded ? [] : added.map(\.token.content)
     }
 
-    /// Throws unless a `tokenizer.json` that lies beside other files has the same tokens with the same ids and the same merges.
-    /// Release 5 of transformers takes that file and leaves the others alone, earlier ones did the opposite.
+    /// Throws unless a `tokenizer.json` beside other files has the same tokens, ids and merges. Release 5 of transformers
+    /// reads that file and ignores the others; earlier releases did the opposite.
     func checkAgreement(with json: JSONValue, _ encoder: BytePairEncoder) throws(TokenizingError) {
-        // What is no byte-pair encoding is no second description of this tokenizer.
+        // A file that is no byte-pair encoding is no second description of this tokenizer.
         guard let document = try? TokenizerDocument(json), let other = try? BytePairEncoder(document) else { return }
         var (mine, theirs) = (encoder.ids, other.ids)
         for (token, id) in try document.addedTokens() { theirs[token.content] = id }
         for token in tokens {
             mine[token.content] = token.id
-            // What only the configurations add is added to either form.
+            // Tokens that only the configurations add belong to both forms.
             if encoder.ids[token.content] == nil, theirs[token.content] == nil { theirs[token.content] = token.id }
         }
         func refusal(_ what: String) -> TokenizingError {
@@ -138,7 +139,7 @@ struct SpecialTokens: Sendable {
         }
     }
 
-    /// `added_tokens.json`, which older releases wrote: ids by token.
+    /// `added_tokens.json` of older releases: ids by token.
     private static func readAdded(_ json: JSONValue, into table: inout AddedTokenTable) throws(TokenizingError) {
         guard let object = json.objectValue else {
             throw TokenizingError(.malformedConfiguration, "added_tokens.json is not an object.")
@@ -157,7 +158,7 @@ struct SpecialTokens: Sendable {
         }
     }
 
-    /// A number as the id of a token; nil for one that no vocabulary can have.
+    /// A number as the id of a token; nil if no vocabulary can have it.
     static func id(_ number: Int) -> Int32? { (0..<2 * BytePairEncoder.maxTokens).contains(number) ? Int32(number) : nil }
 
     /// The description of one token: its text, or an object with the text in `content`.
@@ -193,7 +194,7 @@ struct SpecialTokens: Sendable {
     }
 }
 
-/// Added tokens by text, in the order they were first named.
+/// Added tokens by text, in the order in which they were first named.
 struct AddedTokenTable {
     let vocabulary: [String: Int32]
     private(set) var order: [String] = []
@@ -217,7 +218,7 @@ struct AddedTokenTable {
         return id
     }
 
-    /// All tokens with their ids: those of the vocabulary, and new ones directly behind it.
+    /// All tokens with their ids: tokens of the vocabulary, and new tokens directly behind it.
     func resolved() throws(TokenizingError) -> [SpecialTokens.Token] {
         let newCount = order.count { vocabulary[$0] == nil }
         var used: Set<Int32> = []

@@ -1,12 +1,12 @@
 import Foundation
 
-/// What CLIP's tokenizer does to text before it splits it: Unicode normalisation form C, each run of white space one space,
-/// lower case. The tables are those of the Swift standard library, so the result depends on no locale.
+/// The changes that CLIP's tokenizer makes to text before it splits it: Unicode normalisation form C, one space for each run
+/// of white space, lower case. The tables are those of the Swift standard library, so the result depends on no locale.
 ///
-/// The reference's tables are of an older Unicode, which does not know some marks of rare scripts as combining marks: a text
-/// where two such marks follow each other can be put in another order here. For all single characters the ids agree.
+/// The reference uses tables of an older Unicode. They do not have some marks of rare scripts as combining marks. If two such
+/// marks follow each other, their order can differ here. For all single characters the ids agree.
 enum TextNormalization {
-    /// Lower case is taken scalar by scalar, without looking at neighbours: a final Σ becomes σ.
+    /// Lower case is taken scalar by scalar, without a look at neighbours: a final Σ becomes σ.
     static func normalize(_ text: some Sequence<Unicode.Scalar>) -> [Unicode.Scalar] {
         var result: [Unicode.Scalar] = []
         for scalar in composed(text) {
@@ -29,8 +29,8 @@ enum TextNormalization {
         for scalar in text {
             isASCII = isASCII && scalar.isASCII
             // Three vowel signs of Tibetan have combining class 0 and decompose into marks of other classes. Swift's
-            // implementation takes them for starters and leaves the marks around them unordered; decomposed by hand they are
-            // right.
+            // implementation takes them for starters and leaves the marks around them unordered. Decomposed by hand, they
+            // come out right.
             switch scalar.value {
             case 0x0F73: input.unicodeScalars.append(contentsOf: ["\u{0F71}", "\u{0F72}"])
             case 0x0F75: input.unicodeScalars.append(contentsOf: ["\u{0F71}", "\u{0F74}"])

@@ -1,11 +1,11 @@
 import StrictJSON
 
-/// A `tokenizer.json`, the form in which the tokenizers library keeps a whole tokenizer and transformers 5 saves it: vocabulary
+/// A `tokenizer.json`. The tokenizers library keeps a whole tokenizer in this form, and transformers 5 saves it: vocabulary
 /// and merges in `model`, tokens that are found as they stand in `added_tokens`, and all steps around them.
 ///
-/// `CLIPTokenizer` of transformers takes vocabulary, merges and added tokens from this file and has its own steps; so does
-/// Patchloom. A file with other steps or another model would have other ids elsewhere, and is refused by what differs.
-/// `truncation`, `padding` and `decoder` have no part in the ids, and are not looked at.
+/// `CLIPTokenizer` of transformers takes vocabulary, merges and added tokens from this file and has its own steps. Patchloom
+/// does the same. A file with other steps or another model would give other ids elsewhere, so it is refused, with the setting
+/// that differs. `truncation`, `padding` and `decoder` do not affect the ids and are not read.
 struct TokenizerDocument {
     static let name = "tokenizer.json"
 
@@ -13,13 +13,13 @@ struct TokenizerDocument {
     let vocabulary: JSONValue
     /// `model.merges`.
     let merges: [JSONValue]
-    /// `model.unk_token`, nil where the file names none.
+    /// `model.unk_token`; nil if the file names none.
     let unknown: String?
     private let json: JSONValue
 
-    /// Takes the model out of the file, without looking at the steps around it.
+    /// Takes the model out of the file, without a look at the steps around it.
     ///
-    /// Throws `.malformedConfiguration` when there is none, `.unsupported` when it is no byte-pair encoding.
+    /// Throws `.malformedConfiguration` if there is none, `.unsupported` if it is no byte-pair encoding.
     init(_ json: JSONValue) throws(TokenizingError) {
         guard json.objectValue != nil else {
             throw TokenizerDocument.malformed("the file holds \(json.kindName), not an object")
@@ -27,7 +27,7 @@ struct TokenizerDocument {
         guard let model = json["model"], model.objectValue != nil else {
             throw TokenizerDocument.malformed("model is \(json["model"]?.kindName ?? "missing"), not an object")
         }
-        // Releases before 0.9 of the library did not write the type.
+        // The library did not write the type before release 0.9.
         try TokenizerDocument.expect("model.type", model["type"], ["BPE"])
         guard let vocabulary = model["vocab"] else { throw TokenizerDocument.malformed("model.vocab is missing") }
         guard let merges = model["merges"]?.arrayValue else {
@@ -36,7 +36,7 @@ struct TokenizerDocument {
         (self.json, self.vocabulary, self.merges, unknown) = (json, vocabulary, merges, model["unk_token"]?.stringValue)
     }
 
-    /// Throws `.unsupported` that names the first setting with which the file would give other ids than CLIP's tokenizer.
+    /// Throws `.unsupported` with the name of the first setting that would give other ids than CLIP's tokenizer.
     func checkSteps() throws(TokenizingError) {
         let model = json["model"]
         for (key, values) in [
@@ -74,8 +74,8 @@ struct TokenizerDocument {
         return tokens
     }
 
-    /// Throws unless the step that puts tokens around the ids, where the file has one that does, puts these: `start` before and
-    /// `end` after.
+    /// Checks the step that puts tokens around the ids, if the file has one. Throws unless it puts `start` before and `end`
+    /// after them.
     func checkFrame(start: (content: String, id: Int32), end: (content: String, id: Int32)) throws(TokenizingError) {
         for step in TokenizerDocument.steps(json["post_processor"] ?? .null, list: "processors") {
             func token(_ key: String) -> (String?, Int?) {
@@ -87,7 +87,7 @@ struct TokenizerDocument {
             case "RobertaProcessing", "BertProcessing":
                 agrees = token("cls") == (start.content, Int(start.id)) && token("sep") == (end.content, Int(end.id))
             case "TemplateProcessing": agrees = TokenizerDocument.isTemplate(step, start, end)
-            // It only moves the places of words in the text.
+            // This step only moves the places of words in the text.
             case "ByteLevel": agrees = true
             default: agrees = false
             }
@@ -111,7 +111,7 @@ struct TokenizerDocument {
         }
     }
 
-    /// Whether a template is: start, text, end.
+    /// Whether a template is start, text, end.
     private static func isTemplate(
         _ step: JSONValue, _ start: (content: String, id: Int32), _ end: (content: String, id: Int32)
     ) -> Bool {
@@ -125,14 +125,14 @@ struct TokenizerDocument {
     }
 }
 
-// MARK: What CLIP's steps are
+// MARK: CLIP's own steps
 
 extension TokenizerDocument {
     private static let normalizers: [[JSONValue]] = [
         [["type": "NFC"]], [["type": "Replace", "pattern": ["Regex": "\\s+"], "content": " "]], [["type": "Lowercase"]],
     ]
 
-    /// The expression of `WordSplitter`. Files of transformers before release 5 are without the names of the two tokens.
+    /// The expression of `WordSplitter`. In files of transformers before release 5 it lacks the names of the two tokens.
     private static let preTokenizers: [[JSONValue]] = [
         ["<\\|startoftext\\|>|<\\|endoftext\\|>|", ""].map { names in
             let expression = names + "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
@@ -152,14 +152,14 @@ extension TokenizerDocument {
         }
     }
 
-    /// A step, or the steps of a sequence one after the other.
+    /// A step, or the steps of a sequence in order.
     private static func steps(_ value: JSONValue, list: String) -> [JSONValue] {
         if value.isNull { return [] }
         guard value["type"] == "Sequence", let inner = value[list]?.arrayValue else { return [value] }
         return inner.flatMap { steps($0, list: list) }
     }
 
-    /// A step without what has no part in ids, and with what older files leave out.
+    /// A step without the settings that do not affect ids, and with the settings that older files leave out.
     private static func plain(_ step: JSONValue) -> JSONValue {
         guard var object = step.objectValue, object["type"] == "ByteLevel" else { return step }
         object["trim_offsets"] = nil
@@ -176,7 +176,7 @@ extension TokenizerDocument {
         TokenizingError(.unsupported, "\(name): \(place) has \(shown(value)), \(remedy); use the model's own tokenizer.")
     }
 
-    /// A value for a message: a text or the type of a step by name, everything else as it is written.
+    /// A value for a message: a text, the type of a step, or anything else as it is written.
     private static func shown(_ value: JSONValue) -> String {
         if let text = value.stringValue { return quoted(text) }
         let text = value.canonicalText

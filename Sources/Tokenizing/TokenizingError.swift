@@ -5,16 +5,16 @@ public struct TokenizingError: Error, Sendable, Equatable, CustomStringConvertib
         case malformedVocabulary
         /// `merges.txt` is not a list of pairs of tokens of the vocabulary.
         case malformedMerges
-        /// `tokenizer_config.json`, `special_tokens_map.json` or `added_tokens.json` hold something else than they should.
+        /// `tokenizer_config.json`, `special_tokens_map.json` or `added_tokens.json` does not hold what it should.
         case malformedConfiguration
-        /// A tokenizer, or a property of a token, that Patchloom does not have.
+        /// A tokenizer, or a property of a token, that Patchloom does not implement.
         case unsupported
         /// More than `CLIPTokenizer.maxPromptBytes`.
         case promptTooLong
     }
 
     public var code: Code
-    /// One sentence that names the file or prompt and what to do.
+    /// One sentence that names the file or the prompt, and the remedy.
     public var message: String
 
     init(_ code: Code, _ message: String) {

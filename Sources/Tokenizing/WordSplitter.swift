@@ -1,10 +1,10 @@
-/// Splits normalised text into words, between which nothing is ever merged, as the expression of CLIP's tokenizer in
-/// transformers (`models/clip/tokenization_clip.py`) does:
+/// Splits normalised text into words. Nothing is ever merged across words. The rule is the expression of CLIP's tokenizer in
+/// transformers (`models/clip/tokenization_clip.py`):
 ///
 ///     <\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
 ///
-/// The first alternative that fits counts; white space is dropped. The two token names, when they reach this place at all,
-/// are then split once more by kinds of characters, as the byte-level step of the reference does with every word.
+/// The first alternative that fits counts. White space is dropped. If the two token names reach this place at all, they are
+/// then split once more by kinds of characters, as the reference's byte-level step does with every word.
 enum WordSplitter {
     private enum Kind {
         case space, letter, number, other

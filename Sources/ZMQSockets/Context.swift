@@ -7,8 +7,8 @@ public final class Context: @unchecked Sendable {
     // Guard: libzmq documents contexts as thread-safe; the pointer itself never changes.
     let raw: UnsafeMutableRawPointer
 
-    /// - Parameter ioThreads: background threads that move bytes; the rule of thumb is one per Gb/s.
-    /// - Throws: `ZMQError` when the library has no descriptors or threads left.
+    /// - Parameter ioThreads: background threads that move bytes. The rule of thumb is one for each Gb/s.
+    /// - Throws: `ZMQError` if the library has no descriptors or threads left.
     public init(ioThreads: Int32 = 1) throws(ZMQError) {
         guard let context = zmq_ctx_new() else { throw .last("zmq_ctx_new") }
         guard zmq_ctx_set(context, ZMQ_IO_THREADS, ioThreads) == 0 else {
@@ -19,13 +19,13 @@ public final class Context: @unchecked Sendable {
         raw = context
     }
 
-    /// Waits until every closed socket has sent what its linger time allows, then frees the context. All sockets must be
-    /// closed, and the context must not be used afterwards. Call it exactly once.
+    /// Waits until every closed socket has sent as much as its linger time allows, then frees the context. Close all sockets
+    /// before, do not use the context afterwards, and call this exactly once.
     public func terminate() {
         while zmq_ctx_term(raw) != 0 && zmq_errno() == EINTR {}
     }
 
-    /// The version of the library the program runs with, for example `4.3.4`.
+    /// The version of the loaded library, for example `4.3.4`.
     public static var libraryVersion: String {
         var major: Int32 = 0
         var minor: Int32 = 0

@@ -1,8 +1,7 @@
 /// An address to bind or to connect to: `tcp://HOST:PORT` or `ipc://PATH` (`ipc://@NAME` is Linux's abstract namespace, which
-/// leaves no file). No other transport of libzmq is accepted, because Debian's build also carries ones that were never
-/// hardened.
+/// leaves no file). No other transport of libzmq is accepted: Debian's build also has transports that were never hardened.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
-    /// The way bytes go, with what it needs.
+    /// The kind of connection, and its address.
     public enum Transport: Sendable, Hashable {
         case tcp(host: String, port: Int)
         case ipc(path: String)
@@ -10,11 +9,11 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
 
     public let transport: Transport
 
-    /// The longest path of a local socket that Linux takes (`sun_path` less its terminator).
+    /// The longest path of a local socket in Linux (`sun_path` less its terminator).
     static let longestPath = 107
 
     /// Reads an endpoint.
-    /// - Throws: `ZMQError` with code `invalidEndpoint` and a sentence on what is expected.
+    /// - Throws: `ZMQError` with code `invalidEndpoint` and a sentence about the expected form.
     public init(parsing text: String) throws(ZMQError) {
         if text.hasPrefix("tcp://") {
             transport = try Endpoint.tcp(text.dropFirst("tcp://".count), whole: text)
@@ -84,7 +83,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// The text libzmq binds: it takes addresses and interface names, but not the name `localhost`.
+    /// The text for libzmq's bind. It takes addresses and interface names, but not the name `localhost`.
     var bindText: String {
         guard case .tcp("localhost", let port) = transport else { return description }
         return "tcp://127.0.0.1:\(port)"

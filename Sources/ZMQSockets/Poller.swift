@@ -4,22 +4,23 @@ internal import CZeroMQ
 public struct Poller: ~Copyable {
     private var items: [zmq_pollitem_t]
 
-    /// What a wait ended with.
+    /// The result of a wait.
     public struct Readiness: Sendable, Equatable {
         public var canReceive = false
         public var canSend = false
-        /// For each descriptor, whether it can be read or its other end has gone.
+        /// For each descriptor: whether it can be read, or its other end has gone.
         public var descriptors: [Bool]
     }
 
-    /// - Parameter descriptors: file descriptors to watch beside the socket, for instance an eventfd. They stay the caller's.
+    /// - Parameter descriptors: file descriptors to watch beside the socket, for instance an eventfd. The caller still owns
+    ///   them.
     public init(descriptors: [Int32]) {
         items = [zmq_pollitem_t(socket: nil, fd: 0, events: 0, revents: 0)]
         items += descriptors.map { zmq_pollitem_t(socket: nil, fd: $0, events: Int16(ZMQ_POLLIN), revents: 0) }
     }
 
-    /// Waits until something is ready, at most `milliseconds`.
-    /// - Parameter toSend: also wake up when the socket can take a message.
+    /// Waits until something is ready, but at most `milliseconds`.
+    /// - Parameter toSend: whether to wake up also when the socket can take a message.
     public mutating func wait(
         for socket: borrowing Socket, toSend: Bool = false, milliseconds: Int
     ) throws(ZMQError) -> Readiness {

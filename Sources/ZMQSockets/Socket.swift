@@ -1,18 +1,19 @@
 internal import CZeroMQ
 internal import Glibc
 
-/// A ZeroMQ socket: made, used and closed on one thread, which neither copying nor sending can get around. No call ever waits.
+/// A ZeroMQ socket. One thread makes, uses and closes it, and the type can be neither copied nor sent to another. No call
+/// ever waits.
 public struct Socket: ~Copyable {
-    /// The two ends of the protocol: the coordinator routes, workers and clients deal.
+    /// The two ends of the protocol: the coordinator is a router, workers and clients are dealers.
     public enum Kind: Sendable {
         case router, dealer
 
         var number: Int32 { self == .router ? ZMQ_ROUTER : ZMQ_DEALER }
     }
 
-    /// What became of a message that was to be sent.
+    /// The result of an attempt to send a message.
     public enum Delivery: Sendable, Equatable {
-        /// It is in the queue of a living connection.
+        /// The message is in the queue of a living connection.
         case queued
         /// The queue is full, or (dealer) there is no connection.
         case wouldBlock
@@ -20,17 +21,17 @@ public struct Socket: ~Copyable {
         case unreachable
     }
 
-    /// A message as it arrived.
+    /// A message that has arrived.
     public struct Received: Sendable {
-        /// The frames kept, in order.
+        /// The frames that were kept, in order.
         public var frames: [[UInt8]]
-        /// How many frames the message had; more than `frames.count` when it had too many.
+        /// The number of frames of the message. It is more than `frames.count` if there were too many.
         public var frameCount: Int
     }
 
     let raw: UnsafeMutableRawPointer
 
-    /// - Throws: `ZMQError` when the option table cannot be applied or no descriptor is left.
+    /// - Throws: `ZMQError` if an option cannot be set or no descriptor is left.
     public init(_ context: Context, _ kind: Kind, options: SocketOptions, for endpoint: Endpoint) throws(ZMQError) {
         guard let socket = zmq_socket(context.raw, kind.number) else { throw .last("zmq_socket") }
         do throws(ZMQError) {
@@ -55,17 +56,17 @@ public struct Socket: ~Copyable {
     }
 
     /// Listens on `endpoint`.
-    /// - Throws: `ZMQError`, with code `addressInUse` when another process has it, and `addressUnavailable` when the path of a
-    ///   local socket names a file that is none.
+    /// - Throws: `ZMQError`, with code `addressInUse` if another process has the endpoint, and `addressUnavailable` if the
+    ///   path of a local socket names a file that is no socket.
     public borrowing func bind(_ endpoint: Endpoint) throws(ZMQError) {
         if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isOtherFile(path) {
-            // libzmq would unlink it, whatever it is.
+            // libzmq would unlink the file, whatever it is.
             throw ZMQError(
                 code: .addressUnavailable, errno: EEXIST, call: "lstat",
                 message: "\(endpoint) cannot be bound: a file that is no socket has this path; choose another path")
         }
         if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isAnswered(path) {
-            // libzmq would unlink the file and take the name from the process that answers there.
+            // libzmq would unlink the file and take the name away from the process that answers there.
             throw ZMQError(
                 code: .addressInUse, errno: EADDRINUSE, call: "connect",
                 message: "\(endpoint) is in use by another process; choose another path or stop that process")
@@ -73,8 +74,8 @@ public struct Socket: ~Copyable {
         _ = try zmqCall("zmq_bind", endpoint.description) { zmq_bind(raw, endpoint.bindText) }
     }
 
-    /// Connects in the background, again and again while the peer is not there.
-    /// - Throws: `ZMQError`, with code `invalidEndpoint` for the host `*`, which only a listener can have.
+    /// Connects in the background, and tries again while the peer is not there.
+    /// - Throws: `ZMQError`, with code `invalidEndpoint` for the host `*`. Only a listener can have it.
     public borrowing func connect(_ endpoint: Endpoint) throws(ZMQError) {
         if case .tcp("*", let port) = endpoint.transport {
             throw .invalidEndpoint("'\(endpoint)' is an address to listen on; to connect, write tcp://HOST:\(port)")
@@ -82,17 +83,19 @@ public struct Socket: ~Copyable {
         _ = try zmqCall("zmq_connect", endpoint.description) { zmq_connect(raw, endpoint.description) }
     }
 
-    /// How long closing may still send what is queued, milliseconds. 0 from the start: only an orderly end asks for more.
+    /// Sets how long closing may still send queued messages, in milliseconds. It is 0 from the start; only an orderly end
+    /// asks for more.
     public borrowing func setLinger(milliseconds: Int32) throws(ZMQError) {
         try Socket.set(raw, "ZMQ_LINGER", ZMQ_LINGER, milliseconds)
     }
 
-    /// Sends one message of one or more frames, whole or not at all.
+    /// Sends one message of one or more frames, either whole or not at all.
     public borrowing func send(_ frames: [[UInt8]]) throws(ZMQError) -> Delivery {
         let delivery = try sendOnce(frames)
         guard delivery == .wouldBlock else { return delivery }
-        // A queue that was full may have been read since: libzmq looks for that at most every three million clock ticks while
-        // it sends without waiting, which is longer than a fast peer takes for a queue. Asking for events makes it look.
+        // The peer may have read from a full queue since the last look. While it sends without waiting, libzmq looks for that
+        // at most every three million clock ticks. A fast peer reads a queue in less time. A question for events makes libzmq
+        // look.
         try takeNotice()
         return try sendOnce(frames)
     }
@@ -116,7 +119,7 @@ public struct Socket: ~Copyable {
             }
             if sent >= 0 { continue }
             switch zmq_errno() {
-            // libzmq decides on the first frame; the others of a message it has begun to take never fail this way.
+            // libzmq decides on the first frame. Once it has begun to take a message, the other frames never fail like this.
             case EAGAIN where index == 0: return .wouldBlock
             case EHOSTUNREACH where index == 0: return .unreachable
             default: throw ZMQError.last("zmq_send")
@@ -125,7 +128,7 @@ public struct Socket: ~Copyable {
         return .queued
     }
 
-    /// The next message, nil when none is waiting. Frames beyond `keeping` are read, counted and thrown away.
+    /// The next message; nil if none is waiting. Frames beyond `keeping` are read, counted and dropped.
     public borrowing func receive(keeping: Int) throws(ZMQError) -> Received? {
         var message = Received(frames: [], frameCount: 0)
         var part = zmq_msg_t()
@@ -146,7 +149,7 @@ public struct Socket: ~Copyable {
 
 /// Asks whether a process listens on a local socket's path.
 private enum LocalSocketProbe {
-    /// Whether the path names something that is no socket, a link included.
+    /// Whether the path names something that is no socket. A link counts as such.
     static func isOtherFile(_ path: String) -> Bool {
         var status = stat()
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFSOCK

@@ -1,31 +1,31 @@
 internal import CZeroMQ
 
-/// The options every socket of ours is made with. Durations are milliseconds.
+/// The options of every socket. Durations are in milliseconds.
 ///
-/// libzmq's own heartbeat stays off: its timer ends the process when a peer fills the queue and hangs up (an assertion of
-/// libzmq 4.3, its issue 4364). Silence is noticed by the PINGs of the protocol, a dead connection by TCP's limit on resending.
+/// libzmq's own heartbeat stays off: its timer ends the process if a peer fills the queue and hangs up (an assertion of
+/// libzmq 4.3, its issue 4364). The protocol's PINGs notice silence, and TCP's limit on resending notices a dead connection.
 public struct SocketOptions: Sendable, Equatable {
-    /// Messages (not bytes) a peer's queue may hold. A backstop: credit is what bounds traffic.
+    /// The largest number of messages (not bytes) in a peer's queue. It is only a backstop: credit limits the traffic.
     public var highWaterMark: Int32 = 16
-    /// The largest single frame taken from a peer, bytes. libzmq drops the connection that sends more.
+    /// The largest single frame from a peer, in bytes. libzmq drops a connection that sends more.
     public var maxFrameBytes: Int64
-    /// How long a connection may take over its handshake before it is closed.
+    /// The longest handshake of a connection before it is closed.
     public var handshakeInterval: Int32 = 5000
-    /// Waits between attempts to connect: the first, and the longest.
+    /// The waits between attempts to connect: the first, and the longest.
     public var reconnectInterval: Int32 = 500
     public var reconnectIntervalMax: Int32 = 15000
     public var connectTimeout: Int32 = 5000
-    /// How long TCP keeps resending before it gives a connection up.
+    /// How long TCP sends again before it gives a connection up.
     public var tcpMaxRetransmit: Int32 = 15000
     public var keepaliveIdleSeconds: Int32 = 30
     public var keepaliveIntervalSeconds: Int32 = 10
     public var keepaliveCount: Int32 = 3
     public var backlog: Int32 = 512
 
-    /// - Parameter maxFrameBytes: the largest payload, with room for what encryption adds.
+    /// - Parameter maxFrameBytes: the largest payload, with room for the bytes that encryption adds.
     public init(maxFrameBytes: Int64) { self.maxFrameBytes = maxFrameBytes }
 
-    /// Name, number and value of the integer options for one kind of socket.
+    /// The names, numbers and values of the integer options for one kind of socket.
     func integers(for kind: Socket.Kind, usesIPv6: Bool) -> [(name: String, option: Int32, value: Int32)] {
         var options: [(String, Int32, Int32)] = [
             ("ZMQ_LINGER", ZMQ_LINGER, 0),
@@ -43,15 +43,15 @@ public struct SocketOptions: Sendable, Equatable {
         switch kind {
         case .router:
             options += [
-                // Without it a message to an unknown or full peer vanishes in silence.
+                // Without this a message to an unknown or full peer vanishes in silence.
                 ("ZMQ_ROUTER_MANDATORY", ZMQ_ROUTER_MANDATORY, 1),
-                // With it a newcomer could take over another peer's routing id, and its traffic.
+                // With this a newcomer could take over another peer's routing id, and its traffic.
                 ("ZMQ_ROUTER_HANDOVER", ZMQ_ROUTER_HANDOVER, 0),
                 ("ZMQ_BACKLOG", ZMQ_BACKLOG, backlog),
             ]
         case .dealer:
             options += [
-                // Queue nothing for a peer that is not connected: stale heartbeats would arrive later.
+                // Queues nothing for a peer that is not connected: stale heartbeats would arrive later.
                 ("ZMQ_IMMEDIATE", ZMQ_IMMEDIATE, 1),
                 ("ZMQ_RECONNECT_IVL", ZMQ_RECONNECT_IVL, reconnectInterval),
                 ("ZMQ_RECONNECT_IVL_MAX", ZMQ_RECONNECT_IVL_MAX, reconnectIntervalMax),

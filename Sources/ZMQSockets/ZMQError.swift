@@ -1,25 +1,25 @@
 internal import CZeroMQ
 internal import Glibc
 
-/// Why a call of libzmq, or the text of an endpoint, was refused.
+/// A call of libzmq failed, or the text of an endpoint was refused.
 public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: String, Sendable {
-        /// Another process holds the address that was to be bound.
+        /// Another process holds the address.
         case addressInUse
-        /// The address to be bound is not one of this machine, or binding it is not allowed.
+        /// The address does not belong to this machine, or binding it is not allowed.
         case addressUnavailable
-        /// The text is not an endpoint this program accepts.
+        /// The text is no endpoint that this program accepts.
         case invalidEndpoint
-        /// The context was shut down while the call ran: stop using the socket.
+        /// The context was shut down during the call. Stop using the socket.
         case contextTerminated
         /// Anything else: see `errno` and `call`.
         case system
     }
 
     public let code: Code
-    /// The error number libzmq left, 0 when no call was made.
+    /// The error number from libzmq; 0 if no call was made.
     public let errno: Int32
-    /// The name of the call that failed, empty when no call was made.
+    /// The name of the call that failed; empty if no call was made.
     public let call: String
     /// One sentence for people.
     public let message: String
@@ -52,8 +52,8 @@ public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// The one way through which libzmq is called: repeats the call when a signal interrupted it, returns nil where the call would
-/// have to wait, and throws everything else with the call's name and error number.
+/// The single way to call libzmq. It repeats a call that a signal interrupted, returns nil if the call would have to wait,
+/// and throws everything else with the call's name and error number.
 func zmqCall(_ name: String, _ subject: String = "", _ body: () -> Int32) throws(ZMQError) -> Int32? {
     while true {
         let result = body()

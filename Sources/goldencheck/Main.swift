@@ -17,7 +17,7 @@ struct GoldenCheck: ParsableCommand {
             """)
 
     static func main() {
-        // Where it cannot be had the results are the same, and only later.
+        // If the waiting policy cannot be set, the results are the same, only later.
         _ = WaitingPolicy.settle(program: "goldencheck")
         main(nil)
     }
@@ -71,7 +71,7 @@ struct GoldenCheck: ParsableCommand {
             line["outcome"] = "passed"
             line["largest_error"] = .number(error)
             line["tensors"] = .integer(Int64(tensors))
-            // Equal pictures have no finite ratio, and JSON no infinity.
+            // Equal pictures have an infinite ratio, and JSON has no infinity.
             line["psnr_db"] = decibels.map { $0.isFinite ? .number($0) : .string("equal") }
         case .failed(let reason):
             line["outcome"] = "failed"

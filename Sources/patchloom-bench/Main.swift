@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import TensorCore
 
-/// Measures parts of Patchloom. Numbers that must hold are asserted by tests, on counts; this program only reports seconds.
+/// Measures parts of Patchloom. Tests check the required numbers, on counts. This program only reports seconds.
 @main
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,7 +14,7 @@ struct Bench: ParsableCommand {
         main(nil)
     }
 
-    /// What is measured then is not what workers do.
+    /// Warns that the measured waiting is not that of workers.
     private static func warnOfWaiting(_ fault: String?) {
         guard let fault else { return }
         let warning = "warning: waiting threads spin as libgomp has it, not as in workers (\(fault))\n"

@@ -2,14 +2,14 @@ import Acceleration
 import Rendering
 import StrictJSON
 
-/// One method of a comparison: the kinds of U-Net calls that it makes and what they cost.
+/// One method of a comparison: its kinds of U-Net calls and their cost.
 struct MethodRow {
-    /// Of one call with a single image.
+    /// The cost of one call with a single image.
     struct Cost {
         var seconds: Double
         /// Multiplications and additions.
         var operations: UInt64
-        /// The most bytes of activations at once.
+        /// The most bytes of activations at one time.
         var activationBytes: Int
     }
 
@@ -26,9 +26,9 @@ struct MethodRow {
     var operations: Double { parts.reduce(0) { $0 + Double($1.cost.operations) * Double($1.calls.evaluations) } }
     var activationBytes: Int { parts.map(\.cost.activationBytes).max() ?? 0 }
 
-    /// For people. The sums are those of a whole picture.
+    /// Lines for people. The sums are those of a whole picture.
     ///
-    /// - Parameter base: the method that the others are held against.
+    /// - Parameter base: the method to compare the others with.
     func lines(base: MethodRow) -> [String] {
         let total =
             column(name, 28) + column("\(evaluations) calls", 14, right: true)
@@ -59,7 +59,7 @@ struct MethodRow {
 }
 
 extension MethodRow.Part {
-    /// What the U-Net is given and what is switched on.
+    /// The size of the U-Net's input, and everything that is switched on.
     var title: String { (["\(calls.width)×\(calls.height)"] + calls.plan.switchedOn).joined(separator: " ") }
 
     var json: JSONValue {
@@ -76,7 +76,7 @@ extension MethodRow.Part {
 }
 
 extension UNetPlan {
-    /// In words.
+    /// The switches in words.
     var switchedOn: [String] {
         var words: [String] = []
         if rad { words.append("rad") }

@@ -8,8 +8,8 @@ import StrictJSON
 import TensorCore
 import Weights
 
-/// `patchloom-bench methods`: what a whole picture would take by each method, from one timed U-Net call of each kind that its
-/// plan has. Weights are random; time does not depend on their values.
+/// `patchloom-bench methods`: the time of a whole picture by each method, from one timed U-Net call of each kind in its plan.
+/// Weights are random; the time does not depend on their values.
 struct MethodsBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "methods",
@@ -69,7 +69,7 @@ struct MethodsBench: ParsableCommand {
         var calls: [UNetCalls]
     }
 
-    /// The U-Net calls of every method. Everything that can be wrong is found before anything is timed.
+    /// The U-Net calls of every method. All errors are found before anything is timed.
     private func planned() throws -> [Planned] {
         let model = try ModelDescription(source: .withoutWeights(family.checkpointFamily))
         var request = RenderRequest()
@@ -101,7 +101,7 @@ struct MethodsBench: ParsableCommand {
     }
 }
 
-/// Prints a line at once, into a pipe too: a run can take an hour, and what is known by then should be kept if it is stopped.
+/// Prints a line at once, also into a pipe: a run can take an hour, and an interrupted run should keep its results.
 private func printNow(_ line: String) {
     FileHandle.standardOutput.write(Data((line + "\n").utf8))
 }
@@ -118,14 +118,14 @@ private struct CallTimer {
         (self.unet, self.context, self.family, self.repeats) = (unet, context, family, repeats)
     }
 
-    /// An untimed call as large as the smallest of these. The first call also pays for weights that are brought into the order
-    /// of the compute library.
+    /// Runs an untimed call, as large as the smallest of these. The first call also pays for the reordering of weights for
+    /// the compute library.
     func warmUp(for calls: [UNetCalls]) throws {
         guard let smallest = calls.min(by: { $0.width * $0.height < $1.width * $1.height }) else { return }
         _ = try unet.forward(family.input(batch: 1, height: smallest.height, width: smallest.width), plan: smallest.plan)
     }
 
-    /// Of one call with a single image.
+    /// The cost of one call with a single image.
     mutating func cost(of calls: UNetCalls) throws -> MethodRow.Cost {
         if let found = known.first(where: { $0.calls.isOfOneKind(with: calls) }) { return found.cost }
         let input = family.input(batch: 1, height: calls.height, width: calls.width)

@@ -74,7 +74,7 @@ struct OperationsBench: ParsableCommand {
         }
     }
 
-    /// Token merging's search: one of each 2×2 tokens is a destination.
+    /// Token merging's search. One of each 2×2 tokens is a destination.
     private func matchTokens(_ tokens: Tensor, side: Int, _ context: ComputeContext) {
         let all = (0..<Int32(side * side)).map { $0 }
         let isDestination = { (token: Int32) in Int(token) % side % 2 == 0 && Int(token) / side % 2 == 0 }

@@ -3,7 +3,7 @@ import Foundation
 import ImageFiles
 import ImageQuality
 
-/// `patchloom-bench repetition DIR`: how often the repetition score agrees with people who looked at the pictures.
+/// `patchloom-bench repetition DIR`: how often the repetition score agrees with people's labels of pictures.
 struct RepetitionBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repetition",
@@ -40,7 +40,7 @@ struct RepetitionBench: ParsableCommand {
         var falseAlarms = 0
         var misses = 0
 
-        /// Whether the verdict is the label.
+        /// Counts a verdict. Returns whether it agrees with the label.
         mutating func count(_ verdict: Bool, _ label: Bool) -> Bool {
             if label {
                 repeating += 1

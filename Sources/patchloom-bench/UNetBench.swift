@@ -5,8 +5,8 @@ import StrictJSON
 import TensorCore
 import Weights
 
-/// `patchloom-bench unet`: one U-Net forward of a published architecture with random weights made in memory; time does not
-/// depend on their values.
+/// `patchloom-bench unet`: one U-Net forward of a published architecture, with random weights made in memory. The time does
+/// not depend on their values.
 struct UNetBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unet",

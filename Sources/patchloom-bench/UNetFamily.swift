@@ -3,8 +3,8 @@ import DiffusionModels
 import TensorCore
 import Weights
 
-/// The published architectures that can be timed. The configurations are those of the checkpoints' `unet/config.json`, as far
-/// as they differ from the defaults of diffusers' `UNet2DConditionModel`.
+/// The published architectures that the bench knows. The configurations hold the values of the checkpoints'
+/// `unet/config.json` that differ from the defaults of diffusers' `UNet2DConditionModel`.
 enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
     case sd15, sd21, sdxl
 
@@ -37,7 +37,7 @@ enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
         }
     }
 
-    /// The whole model that the U-Net belongs to.
+    /// The family of the whole model with this U-Net.
     var checkpointFamily: CheckpointFamily {
         switch self {
         case .sd15: .stableDiffusion1
@@ -54,7 +54,7 @@ enum UNetFamily: String, ExpressibleByArgument, CaseIterable {
         }
     }
 
-    /// A latent, a text of 77 tokens and what else the architecture takes, all uniform in ±1.
+    /// A latent, a text of 77 tokens and the architecture's other inputs, all uniform in ±1.
     func input(batch: Int, height: Int, width: Int) -> UNetInput {
         UNetInput(
             sample: uniform([batch, height, width, 4]), timesteps: [500], text: uniform([batch, 77, textWidth]),

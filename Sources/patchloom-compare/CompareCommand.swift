@@ -22,7 +22,7 @@ struct CompareCommand: ParsableCommand {
     @OptionGroup(title: "This host") var host: HostOptions
 
     func run() throws {
-        // Everything that can be wrong is found before a process is started.
+        // All errors of the request are found before a process starts.
         try checkOptions()
         let prompts = try allPrompts()
         let asked = try picture.request(prompt: prompts[0])
@@ -50,7 +50,7 @@ struct CompareCommand: ParsableCommand {
         do {
             try render(plan, session, into: &results, files: &files, view: &view)
         } catch {
-            // Whoever waits hears why the rendering ended, whatever becomes of the files.
+            // The user hears why the rendering ended, also if the files cannot be written.
             do throws(CommandFailure) { try results.write(&files, font: font) } catch let other { view.note(other.message) }
             throw error
         }
@@ -58,7 +58,7 @@ struct CompareCommand: ParsableCommand {
         view.note("\(TerminalText.printable(files.sheet.path)), with the figures in .md and .csv beside it")
     }
 
-    /// The figures are written after each prompt, so that little is lost however the program ends.
+    /// Writes the figures after each prompt, so that little is lost if the program ends early.
     private func render(
         _ plan: ComparisonPlan, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
         view: inout ProgressView
@@ -150,7 +150,7 @@ struct CompareCommand: ParsableCommand {
         }
     }
 
-    /// What all pictures have in common.
+    /// The conditions that all pictures share.
     private func conditions(
         _ plan: ComparisonPlan, _ model: ModelDescription, _ layout: HostOptions.Layout
     ) -> [ComparisonTable.Condition] {

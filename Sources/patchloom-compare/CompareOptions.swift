@@ -3,7 +3,7 @@ import CommandSupport
 import ImageFiles
 import MethodComparison
 
-/// What `compare` compares and where the results go.
+/// The options for the methods to compare and for the result files.
 struct CompareOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
@@ -50,7 +50,7 @@ struct CompareFiles {
     private var csv: OutputFile
     private var markdown: OutputFile
 
-    /// Finds all of them writable.
+    /// Checks that all files can be written.
     init(_ options: CompareOptions) throws(CommandFailure) {
         let ending = ".png"
         guard options.output.hasSuffix(ending), options.output.utf8.count > ending.utf8.count else {
@@ -66,7 +66,7 @@ struct CompareFiles {
         markdown = try place(base + ".md")
     }
 
-    /// Writes the figures. What this has written before is replaced, whatever the user says of other files.
+    /// Writes the figures. A file that this has written before is replaced, whatever the user says about existing files.
     mutating func write(_ table: ComparisonTable) throws(CommandFailure) {
         do {
             try Self.write(table.csv, to: &csv)

@@ -1,16 +1,16 @@
 import CommandSupport
 import MethodComparison
 
-/// The sizes in which methods are compared, and the native one that all are held against. In pixels.
+/// The sizes of a comparison in pixels, and the native size that all are compared with.
 struct ComparedSizes: Equatable {
     struct Size: Equatable {
-        /// How many times the native picture's sides.
+        /// The ratio to the native picture's sides.
         var scale: Double
         var width: Int
         var height: Int
     }
 
-    /// The native render: of the same aspect, and as many pixels as the model was trained with.
+    /// The native render's size. It has the same aspect, and as many pixels as the model was trained with.
     let native: Size
     let sizes: [Size]
 
@@ -18,8 +18,8 @@ struct ComparedSizes: Equatable {
     private static let scalesMax = 16
 
     /// - Parameters:
-    ///   - scales: the value of `--scale`; nil where it is not given.
-    ///   - width: the value of `--width`, likewise `height`.
+    ///   - scales: the value of `--scale`; nil without the option.
+    ///   - width, height: the values of `--width` and `--height`; nil without the option.
     ///   - side: the model's native side.
     init(scales: String?, width: Int?, height: Int?, native side: Int) throws(CommandFailure) {
         guard width != nil || height != nil else {

@@ -4,35 +4,35 @@ import MethodComparison
 import Rendering
 import Requests
 
-/// Every picture of a comparison, planned before the first one is rendered.
+/// Every picture of a comparison. All are planned before the first one is rendered.
 struct ComparisonPlan {
     struct Item {
         let subject: ComparedPicture.Subject
         let request: RenderRequest
         let plan: RenderPlan
-        /// Where the picture is kept; nil where it is not.
+        /// The file that keeps the picture; nil if it is not kept.
         let place: OutputFile?
 
         var isNative: Bool { subject.method == ComparedPicture.native }
     }
 
-    /// What is compared.
+    /// The subject of a comparison.
     struct Matter {
         let prompts: [String]
         let recipes: [MethodRecipe]
         let sizes: ComparedSizes
-        /// With the first prompt, in any size.
+        /// A request with the first prompt, in any size.
         let request: RenderRequest
     }
 
-    /// In the order in which they are rendered: for each prompt the native picture, then every size with every method.
+    /// In the order of rendering: for each prompt the native picture, then every size with every method.
     private(set) var items: [Item] = []
     let matter: Matter
 
-    /// Whether the item with this number is the last with its prompt.
+    /// Whether the item with this number is the last of its prompt.
     func isLastOfPrompt(_ number: Int) -> Bool { number + 1 == items.count || items[number + 1].isNative }
 
-    /// The most pictures of one comparison.
+    /// The largest number of pictures in one comparison.
     private static let picturesMax = 10_000
 
     /// - Parameter keep: the folder that keeps the pictures.
@@ -74,7 +74,7 @@ struct ComparisonPlan {
         }
     }
 
-    /// A setting that no method of the comparison has must not be ignored in silence.
+    /// Refuses a setting that no method of the comparison has. It must not be ignored in silence.
     private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
         let settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = [
             ("--patch", "cut", { $0.patch != nil }), ("--stride", "cut", { $0.stride != nil }),

@@ -6,7 +6,7 @@ import MethodComparison
 import Rendering
 import Runtime
 
-/// What a comparison has found so far: the figures, and the pictures in the size of the sheet.
+/// The results of a comparison so far: the figures, and the pictures in the sheet's size.
 struct ComparisonResults {
     private let plan: ComparisonPlan
     private let layout: SheetLayout
@@ -14,17 +14,17 @@ struct ComparisonResults {
     private let conditions: [ComparisonTable.Condition]
     private var pictures: [ComparedPicture] = []
     private var thumbnails: [SheetPicture] = []
-    /// The native render of the prompt in hand.
+    /// The native render of the current prompt.
     private var native: RGBImage?
 
-    /// Lines of figures under each picture of the sheet.
+    /// The number of lines of figures under each picture of the sheet.
     static let lines = 3
 
     init(_ plan: ComparisonPlan, layout: SheetLayout, nativeSide: Int, conditions: [ComparisonTable.Condition]) {
         (self.plan, self.layout, self.nativeSide, self.conditions) = (plan, layout, nativeSide, conditions)
     }
 
-    /// The figures of the pictures that there are.
+    /// The figures of the pictures so far.
     var table: ComparisonTable {
         var conditions = conditions
         if pictures.count < plan.items.count {
@@ -33,7 +33,7 @@ struct ComparisonResults {
         return ComparisonTable(conditions: conditions, pictures: pictures)
     }
 
-    /// Takes in the picture of the item with this number; they come in order.
+    /// Adds the picture of the item with this number. Pictures come in order.
     mutating func add(_ number: Int, _ result: RenderResult) throws(CommandFailure) -> ComparedPicture {
         let item = plan.items[number]
         let decoded: DecodedImage
@@ -52,7 +52,7 @@ struct ComparisonResults {
         return picture
     }
 
-    /// Writes what there is: the figures, and the sheet with the font. Nothing where there is no picture.
+    /// Writes the results so far: the figures, and the sheet with the font. Writes nothing without a picture.
     func write(_ files: inout CompareFiles, font: SheetFont) throws(CommandFailure) {
         guard !pictures.isEmpty else { return }
         let table = table
@@ -79,7 +79,7 @@ struct ComparisonResults {
                 )
             }
         }
-        // What was not rendered at all needs no row.
+        // A row without any picture is left out.
         rows.removeAll { row in row.cells.allSatisfy { $0.picture == nil } }
         return ContactSheet(
             layout: layout.with(rows: max(1, rows.count)),
@@ -102,7 +102,7 @@ struct ComparisonResults {
             isFlagged: picture.quality.isRepeating)
     }
 
-    /// What stands under a picture.
+    /// The lines under a picture.
     private static func lines(_ picture: ComparedPicture, speed: Double?) -> [String] {
         let (cost, quality) = (picture.cost, picture.quality)
         var time = "\(Decimal.fixed(cost.wallSeconds, digits: 1)) s"

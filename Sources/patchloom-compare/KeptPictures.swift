@@ -8,7 +8,7 @@ struct KeptPictures {
     private let folder: String
     private let replacesExisting: Bool
 
-    /// Makes the folder where there is none.
+    /// Makes the folder if it does not exist.
     init(folder: String, replacesExisting: Bool) throws(CommandFailure) {
         self.folder = folder
         self.replacesExisting = replacesExisting
@@ -22,7 +22,7 @@ struct KeptPictures {
         }
     }
 
-    /// `prompt-003_512x512_cut+hidiffusion.png`, once it is known that it can be written.
+    /// The file `prompt-003_512x512_cut+hidiffusion.png`, after a check that it can be written.
     func place(for subject: ComparedPicture.Subject) throws(CommandFailure) -> OutputFile {
         let digits = String(subject.promptNumber)
         let number = String(repeating: "0", count: max(0, 3 - digits.count)) + digits

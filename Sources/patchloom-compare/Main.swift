@@ -6,14 +6,14 @@ import TensorCore
 @main
 struct Main {
     static func main() {
-        // First of all, because the program may begin again there. It computes nothing itself: its workers tell when their
+        // This comes first, because the program may start again here. It computes nothing itself: its workers say if their
         // threads wait longer than they should.
         _ = WaitingPolicy.settle(program: OwnProgram.compare.rawValue)
         Program.run(Patchloom.self)
     }
 }
 
-/// The command line of `patchloom`, as far as it is this program's. Without the name of the command it is read alike.
+/// This program's part of the command line of `patchloom`. It also reads it without the name of the command.
 struct Patchloom: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "patchloom", abstract: OwnProgram.compareAbstract, version: Program.version,

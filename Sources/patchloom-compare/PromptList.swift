@@ -1,13 +1,13 @@
 import Foundation
 import Requests
 
-/// Many prompts that stand in a file, one a line.
+/// A file of many prompts, one a line.
 enum PromptList {
-    /// The most prompts of one comparison.
+    /// The largest number of prompts in one comparison.
     static let countMax = 1000
     private static let bytesMax = 4 << 20
 
-    /// The lines of a file without white space at their ends; empty lines are passed over.
+    /// The lines of a file, without white space at their ends and without empty lines.
     static func read(_ path: String) throws(RequestError) -> [String] {
         let text = try PromptFile.text(
             path, called: "list of prompts", bytesMax: bytesMax, ifLonger: "it has at most \(bytesMax >> 20) MiB")

@@ -13,7 +13,7 @@ import Testing
         }
     }
 
-    /// The first step without it, by the specification's table.
+    /// The first step without the ControlNet, by the specification's table.
     @Test(arguments: [(1, 1), (2, 2), (4, 3), (8, 5), (20, 12), (25, 15), (30, 18), (50, 30), (100, 60)])
     func itTakesPartInTheFirstSteps(_ steps: Int, _ first: Int) {
         let taking = (0...steps).map { HiDiffusionControl.takesPart(step: $0, of: steps) }

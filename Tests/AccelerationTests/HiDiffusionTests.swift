@@ -43,14 +43,15 @@ import Testing
         }
     }
 
-    /// Doubles are multiplied and cut off; these are the step counts up to 1000 where 0.7 gives one less than exact arithmetic.
+    /// Doubles are multiplied and rounded down. These are the step counts up to 1000 for which 0.7 gives one less than exact
+    /// arithmetic.
     @Test func sevenTenthsAreIEEEDoubles() {
         let short = [90, 170, 180, 330, 340, 350, 360, 650, 660, 670, 680, 690, 700, 710, 720, 730]
         let found = (1...1000).filter { counts(.sd15, 256, $0).0 != $0 * 7 / 10 }
         #expect(found == short)
     }
 
-    /// Pooling begins where the dilated convolution ends, and the larger profile needs both sides.
+    /// Pooling begins where the dilated convolution ends. Both sides must be large for the larger profile.
     @Test func profilesGoByTheShorterSide() {
         #expect(counts(.sdxl, 256, 50, width: 512) == counts(.sdxl, 256, 50))
         #expect(counts(.sd15, 190, 50, width: 270) == counts(.sd15, 128, 50))

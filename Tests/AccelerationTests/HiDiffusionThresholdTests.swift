@@ -1,9 +1,9 @@
 import Acceleration
 import Testing
 
-/// When the parts of RAU-Net are on, for every number of steps (vector G14 of the specification and its table 3.2).
+/// The steps with each part of RAU-Net on, for every number of steps (vector G14 of the specification and its table 3.2).
 @Suite struct HiDiffusionThresholdTests {
-    /// Where a product of doubles with 0.7, cut off, is one less than the exact one.
+    /// Numbers of steps for which the rounded-down double product with 0.7 is one less than the exact one.
     private static let shortAtSevenTenths: Set = [
         90, 170, 180, 330, 340, 350, 360, 650, 660, 670, 680, 690, 700, 710, 720, 730,
     ]
@@ -12,7 +12,7 @@ import Testing
         (64, 64), (128, 128), (190, 270), (256, 256), (256, 512), (512, 512), (640, 640), (255, 640), (512, 511),
     ]
 
-    /// Hundredths of the steps in whole numbers, so that nothing is shared with the arithmetic that is tested.
+    /// Hundredths of the steps in whole numbers, so that the expectation shares no arithmetic with the code.
     private static func share(_ steps: Int, _ hundredths: Int) -> Int {
         steps * hundredths / 100 - (hundredths == 70 && shortAtSevenTenths.contains(steps) ? 1 : 0)
     }
@@ -32,8 +32,8 @@ import Testing
         }
     }
 
-    /// All steps of small numbers of steps; of large ones the first, the last and those beside each threshold, between which
-    /// nothing can change.
+    /// All steps of small numbers of steps. For large numbers: the first, the last, and the steps beside each threshold;
+    /// nothing can change between these.
     @Test(arguments: HiDiffusionFamily.allCases) func everyNumberOfSteps(_ family: HiDiffusionFamily) {
         var wrong: [String] = []
         for size in Self.sizes {
@@ -53,7 +53,7 @@ import Testing
         #expect(wrong.isEmpty, "\(wrong.count) wrong, such as \(wrong.prefix(3))")
     }
 
-    /// Between the thresholds nothing changes, looked at step by step where the steps are most.
+    /// Nothing changes between the thresholds, checked step by step for the largest number of steps.
     @Test(arguments: HiDiffusionFamily.allCases) func everyOneOfAThousandSteps(_ family: HiDiffusionFamily) {
         for size in Self.sizes {
             let (rad, pool) = Self.expected(family, size, 1000)

@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Which tokens are kept, which are merged into which cells: the vectors G1, G2, G10, G11 and G14 of the specification.
+/// The tokens that are kept and the tokens that merge into each cell: vectors G1, G2, G10, G11 and G14 of the specification.
 @Suite struct TokenTests {
     private func choices(_ seed: UInt64, _ cells: MergeCells) -> [Int] {
         var generator = TorchCPUGenerator(seed: seed)
@@ -57,7 +57,8 @@ import Testing
         }
     }
 
-    /// The reference draws on and on, here after a batch of 2×64×8 normals: one matching's draws follow the other's.
+    /// The reference draws on and on, here after a batch of 2×64×8 normals: the draws of one matching follow those of the one
+    /// before.
     @Test func onePlanFollowsTheOther() {
         let cells = grid(8, 8)
         var generator = TorchCPUGenerator(seed: 5)
@@ -86,7 +87,7 @@ import Testing
         }
     }
 
-    /// Overlapping views choose alike where they lie a multiple of a cell apart, and each step and block by itself.
+    /// Overlapping views choose alike if they lie a multiple of a cell apart. Each step and each block chooses anew.
     @Test func hashedDestinationsBelongToThePlaceOnTheCanvas() {
         func drawn(_ cells: MergeCells, step: Int = 4, block: Int = 2, row: Int = 0, column: Int = 0) -> [Int] {
             cells.hashedChoices(seed: 7, step: step, block: block, originRow: row, originColumn: column)
@@ -100,7 +101,7 @@ import Testing
         #expect(Set([whole, drawn(canvas, step: 5), drawn(canvas, block: 3), drawn(canvas, row: 2)]).count == 4)
         let many = drawn(grid(200, 200))
         for choice in 0..<4 { #expect(abs(many.count { $0 == choice } - 2500) < 200, "\(choice)") }
-        // Part of what a seed means.
+        // This is part of the meaning of a seed.
         #expect(drawn(grid(4, 8)) == Array(whole[0..<4] + whole[16..<20]))
     }
 
@@ -128,7 +129,7 @@ import Testing
         #expect(kept(40, 1, .nearest) == Array(0..<40) && kept(40, 1, .nearestExact) == Array(0..<40))
     }
 
-    /// Exact fractions are another rule: so many pairs below 300 tell them apart.
+    /// Exact fractions are another rule: this number of pairs below 300 differs.
     @Test func roundingsAreThoseOfFloats() {
         var (nearest, exact) = (0, 0)
         for source in 2..<300 {

@@ -18,7 +18,7 @@ import Testing
         #expect(VisionMergeSchedule.list([3, 1, 2], layers: 2) == [3, 1])
     }
 
-    /// Tokens after each layer: at most half of those that are not protected go.
+    /// Tokens after each layer: at most half of the unprotected ones go.
     @Test func layersShrinkAsThePublishedTables() {
         func counts(_ tokens: Int, _ schedule: [Int]) -> [Int] {
             var tokens = tokens
@@ -95,7 +95,7 @@ import Testing
         #expect(merging.merge(keys, sizes: Array(repeating: 1, count: 6)).values.allSatisfy { $0 == 0 })
     }
 
-    /// Every token goes on or joins another, also those whose keys are no numbers: they are the last to join.
+    /// Every token stays or joins another. Tokens whose keys are no numbers are the last to join.
     @Test func noTokenIsLost() {
         for bad in [Float.nan, .infinity] {
             var keys = (0..<12).map { Float($0) }

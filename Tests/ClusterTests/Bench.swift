@@ -34,7 +34,7 @@ struct Bench {
         return all
     }
 
-    /// A worker that says it holds every context it is sent.
+    /// A worker that reports every context it is sent as ready.
     mutating func join(
         _ number: UInt64, instance: UInt64? = nil, session: UInt64? = nil, numericsClass: String = "a",
         models: [String] = ["m"],
@@ -61,7 +61,7 @@ struct Bench {
         for case .openContext(let session, let context) in actions { openAll(tell(.contextReady(session, context))) }
     }
 
-    /// Leases granted so far and not shown before, in order.
+    /// Leases granted since the last look, in order.
     mutating func takeLeases() -> [(session: SessionID, lease: LeaseID, key: TaskKey)] {
         defer { actions.removeAll() }
         return actions.compactMap { action in

@@ -23,7 +23,7 @@ struct DispatchTests {
         #expect(opening == [.openContext(SessionID(1), ContextID(4))])
         #expect(bench.pass(4500).contains(.openContext(SessionID(1), ContextID(4))) == false)
         #expect(bench.takeLeases().isEmpty)
-        // Lost on the way: asked again in time, and now answered.
+        // Lost in transit: the worker is asked again in time, and now answers.
         #expect(bench.pass(500).contains(.openContext(SessionID(1), ContextID(4))))
         #expect(bench.takeLeases().count == 1)
     }
@@ -43,7 +43,7 @@ struct DispatchTests {
         _ = bench.join(2)
         _ = bench.submit(costs: [Double](repeating: 1, count: 40))
         var counts: [SessionID: Int] = [:]
-        // Whoever is due first finishes next: the second worker takes ten times as long.
+        // The worker that is due first finishes next. The second worker takes ten times as long.
         var running: [(due: Int, lease: (session: SessionID, lease: LeaseID, key: TaskKey))] = []
         var free: [SessionID: Int] = [:]
         while true {

@@ -86,7 +86,7 @@ struct FailureTests {
             for lease in leases { #expect(farm.tell(.disconnected(lease.session, undelivered: [])).failures.isEmpty) }
         }
 
-        // Nobody dies of a task that never arrived.
+        // A task that never arrived cannot kill a worker.
         var late = Bench { $0.reconnectGrace = .milliseconds(0) }
         _ = late.submit(costs: [1])
         for round: UInt64 in 1...6 {

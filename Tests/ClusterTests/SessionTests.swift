@@ -71,7 +71,7 @@ struct SessionTests {
         bench.actions.removeAll()
         _ = bench.join(1, session: 5, held: [leases[0].lease])
         #expect(bench.actions.contains(.welcome(SessionID(5), keep: [leases[0].lease])))
-        // What it does not hold any more is leased again, to it.
+        // A lease that the worker no longer holds is granted to it again.
         #expect(bench.takeLeases().map(\.key) == [leases[1].key])
         #expect(bench.finish((SessionID(5), leases[0].lease, leases[0].key)).taken == [leases[0].key.index])
     }

@@ -16,22 +16,22 @@ struct SeededRandom: RandomNumberGenerator, Sendable {
     mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }
 
-/// How bad the simulated world is.
+/// The faults of the simulated world.
 struct Weather: Sendable {
     var dropPercent = 0
     var duplicatePercent = 0
     var reorderPercent = 0
-    /// Crashes of a random worker in one run; each comes back later as a new process.
+    /// Crashes of a random worker in one run. Each worker comes back later as a new process.
     var crashes = 0
-    /// Times at which a random link is stopped for a while.
+    /// How often a random link stops for a while.
     var clogs = 0
-    /// Of all tries, how many fail with a failure of the worker.
+    /// The share of all tries that fail through the worker's fault.
     var failPercent = 0
-    /// Times a random worker is told to drain; each comes back later as a new process.
+    /// How often a random worker is told to drain. Each one comes back later as a new process.
     var drains = 0
 }
 
-/// Messages as the machines mean them; the wire format is tested elsewhere.
+/// Messages in the machines' terms. Other tests cover the wire format.
 enum ToWorker: Sendable {
     case welcome(SessionID, [LeaseID]), reset, openContext(ContextID), closeContext(ContextID)
     case lease(LeaseID, TaskKey), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
@@ -45,19 +45,19 @@ enum ToCoordinator: Sendable {
 
 /// The coordinator, its workers and the network between them, on one simulated clock.
 ///
-/// A result is a number that only its task determines, so "every task's result entered once, and is right" can be checked at
-/// the end.
+/// A result is a number that only its task determines. So the end can check that every task's result entered once and is
+/// right.
 struct Simulation: Sendable {
     struct Node: Sendable {
         var machine: WorkerMachine
         var profile: WorkerProfile
         var isAlive = true
-        /// The session the worker puts into its messages.
+        /// The session that the worker puts into its messages.
         var session: SessionID?
         var tasks: [LeaseID: TaskKey] = [:]
         var results: [LeaseID: Int?] = [:]
         var cloggedUntil = Instant(nanoseconds: 0)
-        /// Connection counter: a new one after each reconnect or restart, so that old messages go nowhere.
+        /// The number of the connection. Each reconnect or restart makes a new one, so that old messages go nowhere.
         var connection = 0
     }
 
@@ -288,7 +288,7 @@ struct Simulation: Sendable {
         transmit(.toWorker(owner.node, connection: owner.connection, message), node: owner.node)
     }
 
-    /// A probe of a connection that is gone says so, as the router socket does.
+    /// A probe of a broken connection says so, as the router socket does.
     mutating func probe(_ id: SessionID) {
         guard let owner = sessionOwner[id] else { return }
         if nodes[owner.node].connection != owner.connection {
@@ -378,7 +378,7 @@ struct Simulation: Sendable {
             .toCoordinator(node, connection: nodes[node].connection, nodes[node].session, message), node: node)
     }
 
-    // MARK: What must always hold
+    // MARK: Invariants
 
     mutating func checkInvariants() {
         for id in jobs.keys where !finished.contains(id) && failed[id] == nil {

@@ -2,12 +2,12 @@ import Cluster
 import Foundation
 import Testing
 
-/// One after another and on a thread of their own, so that tests with real clocks beside them are not starved.
+/// The tests run one after another on a thread of their own, so that they do not starve tests with real clocks beside them.
 @Suite("Simulated clusters", .serialized)
 struct SimulationTests {
     static let batches = Array(0..<UInt64(6))
 
-    /// Runs 10 seeds of one kind of world and demands that every job ends with every result in its place.
+    /// Runs 10 seeds of one kind of world, and demands that every job ends with every result in its place.
     func run(_ batch: UInt64, workers: Int, _ weather: Weather) async {
         for seed in batch * 10..<batch * 10 + 10 {
             let simulation = await withCheckedContinuation { continuation in
@@ -62,7 +62,7 @@ struct SimulationTests {
             }
             #expect(simulation.broken.isEmpty, "seed \(seed): \(simulation.broken)")
             #expect(simulation.finished.count + simulation.failed.count == 2, "seed \(seed) did not end")
-            // A job may say that the class which began it is gone, and nothing else.
+            // A job may say that its first class is gone, and nothing else.
             for failure in simulation.failed.values {
                 guard case .starved = failure else {
                     Issue.record("seed \(seed): \(failure)")

@@ -94,7 +94,7 @@ import Testing
         let widths = [8, 12, 24, 48].map { font.width(of: "Wapple 1.5", size: $0) }
         #expect(widths == widths.sorted() && Set(widths).count == 4)
         #expect(abs(font.width(of: "ab", size: 40) - font.width(of: "a", size: 40) - font.width(of: "b", size: 40)) <= 1)
-        // Not every font has these; none of them stops the writing of the letters behind it.
+        // Not every font has these letters. None of them stops the letters behind it.
         let (strange, usual) = ("日本\u{10FFFF}\u{0}", "Wapple")
         let behind = font.width(of: strange + usual, size: 20) - font.width(of: strange, size: 20)
         #expect(abs(behind - font.width(of: usual, size: 20)) <= 1)

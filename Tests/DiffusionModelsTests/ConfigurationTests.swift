@@ -52,11 +52,11 @@ import Weights
         #expect(error?.code == .configuration)
         let message = error?.message ?? ""
         #expect(message.contains("some/unet/config.json"), "\(message)")
-        // The fault of an option may be that another one which it needs is absent.
+        // The fault may be the absence of another option that this one needs.
         #expect(message.contains(key) || value == "text_time", "\(message)")
     }
 
-    /// Values that mean what is done anyway.
+    /// Values that ask for the usual behaviour.
     @Test(
         arguments: [
             ("only_cross_attention", [false, false, false, false]), ("only_cross_attention", .null),
@@ -103,7 +103,7 @@ import Weights
         #expect(throws: ModelError.self) { try CLIPTextConfiguration(json: .null) }
     }
 
-    /// A configuration that does not belong to the weights: every tensor is checked, both ways.
+    /// A configuration that does not belong to the weights: every tensor is checked, in both directions.
     @Test(
         arguments: [
             ("cross_attention_dim", 25, "attn2"), ("layers_per_block", 1, "up_blocks"),

@@ -4,7 +4,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// HiDiffusion's halves by themselves, and guidance's halves by themselves (vectors G22 and G24 of the specification).
+/// HiDiffusion's halves alone, and guidance's halves alone (vectors G22 and G24 of the specification).
 @Suite struct HiDiffusionToggleTests {
     private static let configurations = [TestConfiguration.sd15, TestConfiguration.sdxl]
 
@@ -27,8 +27,8 @@ import Testing
         return Result(values: output.array, trace: probe.sizes.map { [$0.height, $0.width] })
     }
 
-    /// RAU-Net alone has the sizes of both, windows alone those of neither; each is a result of its own. What is off again
-    /// has left nothing behind, at a size that the network's halvings do not divide.
+    /// RAU-Net alone has the sizes of both halves, windows alone the plain sizes. Each gives its own result. A half that is
+    /// off again has left nothing behind, at a size that the network's halvings do not divide.
     @Test(arguments: configurations) func eachHalfActsAlone(_ text: String) throws {
         let unet = try network(text)
         let input = testInput(unet, height: 26, width: 38)
@@ -41,7 +41,7 @@ import Testing
             let both = try run(unet, input, UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet)))
             #expect(raunet.trace == both.trace && raunet.trace != plain.trace)
             seen += [raunet.values, both.values]
-            // Off again: as before, and as a network that was never told of HiDiffusion.
+            // Off again: the result is the one from before, and that of a network that never had HiDiffusion.
             #expect(try run(unet, input, .plain).values == plain.values)
         }
         #expect(Set(seen).count == seen.count, "two switches did the same")
@@ -70,9 +70,9 @@ import Testing
     func guidancesHalvesMayGoApart(_ text: String, _ backend: BackendChoice) throws {
         let unet = try network(text, backend)
         let input = guided(unet)
-        // OpenBLAS adds up in an order that depends on the number of rows and on the processor: of outputs up to 5 the last
-        // bits differ, by at most 1.1e-5 on the processors seen (Zen 3 to 5, Xeon). A render never depends on it, for a task
-        // holds both halves.
+        // OpenBLAS adds up in an order that depends on the number of rows and on the processor. In outputs up to 5 the last
+        // bits differ, by at most 1.1e-5 on the processors seen (Zen 3 to 5, Xeon). A render never depends on it, because a
+        // task holds both halves.
         let largest = backend == .onednn ? 1e-6 : 2e-5
         for (rad, pool) in [(false, false), (true, false), (false, true)] {
             let plan = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet))
@@ -80,7 +80,7 @@ import Testing
             let apart = try (0..<2).map { try unet.forward(row(input, $0), plan: plan).array }
             let closeness = Closeness(apart[0] + apart[1], together)
             #expect(closeness.within(largest: largest), "\(closeness)")
-            // With other windows for one of them, their difference, which guidance multiplies, is another.
+            // With other windows for one half the difference of the halves changes, and guidance multiplies it.
             let other = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet, 2))
             let prompted = try unet.forward(row(input, 1), plan: other).array
             #expect(Closeness(prompted, apart[1]).largestError > 1e-4)

@@ -6,12 +6,13 @@ import Testing
 /// The sizes of all feature maps and windows at the resolutions of the specification's section 3.5, on networks of the true
 /// arrangement with few channels (vectors G20 and G29).
 ///
-/// Keys and values are downsampled by eight, which changes no size: attention at these resolutions would take minutes.
+/// Keys and values are downsampled by eight, which changes no size. Otherwise attention at these resolutions would take
+/// minutes.
 @Suite struct HiDiffusionTraceTests {
     struct Row: Sendable, CustomStringConvertible {
         var family: HiDiffusionFamily
         var size: (height: Int, width: Int)
-        /// Steps, of fifty, at which the plan and so the trace is this one.
+        /// The steps, of fifty, with these switches and so with this trace.
         var steps: [Int]
         /// Sides in the order of `sdxlPlaces` or `sdPlaces`.
         var sides: [(Int, Int)]
@@ -26,14 +27,14 @@ import Testing
             (self.family, self.size, self.steps, self.sides, self.windows) = (family, size, steps, sides, windows)
         }
 
-        /// A square one.
+        /// A square size.
         init(_ family: HiDiffusionFamily, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
             self.init(family, (side, side), steps, sides.map { ($0, $0) }, windows: windows)
         }
     }
 
-    /// Places that have one size in every row of the specification's tables: d is down, u up, r a residual block, s the
-    /// sampler behind them, m the middle.
+    /// Places with one size in every row of the specification's tables: d is down, u up, r a residual block, s the sampler
+    /// after them, m the middle.
     private static let sdxlPlaces = ["d0", "d0s", "d1r0", "d1r1", "d1s", "d2 m u0", "u0s", "u1r0 u1r1", "u1r2", "u1s u2"]
     private static let sdPlaces = [
         "d0", "d0s", "d1r0", "d1r1", "d1s d2 u0s u1", "d2s d3 m u0", "u1s", "u2r0 u2r1", "u2r2", "u2s u3",
@@ -54,7 +55,7 @@ import Testing
         Row(.sdxlPlayground, 256, [20, 49], [256, 128, 128, 128, 64, 64, 128, 128, 128, 256], windows: windows(4096, 4096)),
         Row(.sdxlTurbo, 128, [0, 24], [128, 64, 64, 32, 16, 16, 32, 32, 64, 128], windows: windows(1024, 256)),
         Row(.sdxlTurbo, 128, [25, 49], [128, 64, 64, 64, 32, 32, 64, 64, 64, 128], windows: windows(1024, 1024)),
-        // The profile of 2048 px, for one side is below 512.
+        // The profile of 2048 px, because one side is below 512.
         Row(
             .sdxl, (256, 512), [0, 7],
             [256, 128, 128, 128, 32, 32, 128, 128, 128, 256].map { ($0, 2 * $0) }, windows: windows(8192, 8192)),
@@ -78,7 +79,7 @@ import Testing
         Row(.sd15, 256, [15, 34], [256, 64, 64, 64, 32, 16, 64, 64, 64, 256], windows: [Int](repeating: 16384, count: 5)),
         Row(
             .sd15, 256, [35, 49], [256, 128, 128, 128, 64, 32, 128, 128, 128, 256], windows: [Int](repeating: 16384, count: 5)),
-        // At the native size the features are half as large as the model knows them: what the guard is for.
+        // At the native size the features are half as large as the model knows them. The guard prevents this.
         Row(.sdxl, 128, [0, 7], [128, 64, 64, 64, 16, 16, 64, 64, 64, 128], windows: windows(1024, 1024)),
         Row(.sdxl, 128, [8, 19], [128, 64, 64, 32, 16, 16, 32, 32, 64, 128], windows: windows(1024, 256)),
         Row(.sdxl, 128, [20], [128, 64, 64, 64, 32, 32, 64, 64, 64, 128], windows: windows(1024, 1024)),
@@ -114,7 +115,7 @@ import Testing
         #expect(try Self.windowTokens(probe, isSD: isSD) == row.windows)
     }
 
-    /// The largest map of each level that has transformer blocks, by the rule that plans are made with.
+    /// The largest map of each level with transformer blocks, by the rule of the plans.
     @Test(arguments: rows) func theLargestMapsOfALevelAreKnown(_ row: Row) throws {
         let isSD = row.family == .sd15
         let configuration = try TestConfiguration.unet(
@@ -143,7 +144,7 @@ import Testing
         return "\(first == "down_blocks" ? "d" : "u")\(parts[1])" + (parts[2] == "resnets" ? "r\(parts[3])" : "s")
     }
 
-    /// Tokens of one window in each windowed block: a block sees the map that the residual block before it gave.
+    /// Tokens of one window in each windowed block. A block sees the map of the residual block before it.
     private static func windowTokens(_ probe: UNetProbe, isSD: Bool) throws -> [Int] {
         let context = try ComputeContext(threads: 1)
         let places = isSD ? ["d0r0", "d0r1", "u3r0", "u3r1", "u3r2"] : ["d1r0", "d1r1", "u1r0", "u1r1", "u1r2"]

@@ -3,7 +3,7 @@ import StrictJSON
 import TensorCore
 import Weights
 
-/// A U-Net whose transformer blocks are x + attention(norm x) with projections that change nothing: the layer of the
+/// A U-Net whose transformer blocks compute x + attention(norm x), with projections that change nothing: the layer of the
 /// specification's vectors G12 and G13, in the network's own code.
 final class IdentityAttention: WeightSource {
     let name = "identity attention"

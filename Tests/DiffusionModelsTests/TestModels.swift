@@ -66,7 +66,7 @@ enum TinyModel {
     }
 }
 
-/// Weights in memory, for checkpoints that no file has. Says what was never taken, as files do.
+/// Weights in memory, for checkpoints without a file. Reports tensors that were never taken, as files do.
 final class MemoryWeights: WeightSource {
     struct Entry {
         var shape: [Int]

@@ -40,7 +40,7 @@ import Testing
         context.gatherTokens(x, groups.groupOfToken, perImage: true)
     }
 
-    /// What was merged of one image, as source>destination, and the sources that stay alone.
+    /// The merges of one image, as source>destination, and the sources that stay alone.
     private func told(_ plan: Plan, image: Int = 0) -> (pairs: Set<String>, alone: Set<Int>) {
         let groups = plan.groups
         var (pairs, alone): (Set<String>, Set<Int>) = ([], [])
@@ -122,7 +122,7 @@ import Testing
         #expect(abs(sums(unmerge(merge(wide, widePlan.groups), widePlan.groups)).0 + 1.729051) < 1e-4)
     }
 
-    /// Destinations stay: a cell of four tokens loses three at most.
+    /// Destinations stay: a cell of four tokens loses at most three.
     @Test func theRatioIsCapped() {
         let x = specified(images: 1, tokens: 16)
         let plans = [0.75, 0.9, 1].map { plan(x, four, merging: TokenMerging(ratio: $0).mergedCount(of: 16), seed: nil) }

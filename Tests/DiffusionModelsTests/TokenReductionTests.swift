@@ -5,7 +5,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Fewer tokens inside the network's own blocks: the vectors G12, G13, G20 and G21 of the specification.
+/// Fewer tokens inside the network's own blocks: vectors G12, G13, G20 and G21 of the specification.
 @Suite struct TokenReductionTests {
     private static let block = "down_blocks.0.attentions.0.transformer_blocks.0"
 
@@ -90,7 +90,7 @@ import Testing
         }
     }
 
-    /// 16 cells of four tokens, and four in each window.
+    /// 16 cells of four tokens; four cells in each window.
     @Test func choicesAndShiftsThatDoNotFitAreRefused() throws {
         let unet = try IdentityAttention.unet(ComputeContext(threads: 1))
         let x = Tensor(SpecificationTokens.values(images: 1, tokens: 64, width: 8), shape: [1, 64, 8])
@@ -186,7 +186,7 @@ import Testing
 
     // MARK: Both halves of guidance, and parts
 
-    /// Run together or one by one, the halves choose the same destinations.
+    /// The halves choose the same destinations, whether they run together or one by one.
     @Test func batchesAreLikeSingleRuns() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let merging = TokenReduction.merging(TokenMerging(ratio: 0.5, destinations: .random))
@@ -229,7 +229,7 @@ import Testing
                     return try unet.forward(input, plan: plan).array
                 }
             }
-            // The 2×2 tokens of level 8 are one cell and 4 wide ones none.
+            // The 2×2 tokens of level 8 are one cell; with cells 4 wide there is none.
             let distinct = Set(results.map { $0.map(\.bitPattern) }).count
             #expect(distinct >= 1 + 2 * reductions.count, "\(distinct) of \(results.count) differ")
         }

@@ -5,7 +5,8 @@ import TensorCore
 import Testing
 import Weights
 
-/// A U-Net call is a pure function: of its input and plan, not of earlier calls, threads or the way weights are stored.
+/// A U-Net call is a pure function of its input and its switches. Earlier calls, threads and the storage of weights do not
+/// matter.
 @Suite struct UNetStateTests {
     private struct Job {
         var height: Int
@@ -49,7 +50,7 @@ import Weights
         for index in [4, 7, 1, 5, 1, 0, 6, 8, 3, 7, 2, 5, 4, 6, 0, 8] {
             #expect(try run(Self.jobs[index], unet) == first[index])
         }
-        // Calls that are refused in between leave no trace either.
+        // Refused calls in between leave no trace either.
         #expect(throws: ModelError.self) {
             try unet.forward(testInput(unet, height: 16, width: 16), plan: UNetPlan(rad: true, windowShifts: [0]))
         }

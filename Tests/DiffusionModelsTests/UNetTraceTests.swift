@@ -3,7 +3,7 @@ import DiffusionModels
 import TensorCore
 import Testing
 
-/// The sizes of feature maps under HiDiffusion, which the reference was traced for at true resolutions.
+/// The sizes of feature maps under HiDiffusion, from traces of the reference at true resolutions.
 @Suite struct UNetTraceTests {
     private typealias Size = (Int, Int)
 

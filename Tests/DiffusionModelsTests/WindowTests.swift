@@ -4,7 +4,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// The windows of MSW-MSA and a block in windows (vectors G17 and G18 of the specification).
+/// The windows of MSW-MSA, and a block in windows (vectors G17 and G18 of the specification).
 @Suite struct WindowTests {
     private func tokens(_ batch: Int, _ height: Int, _ width: Int, _ channels: Int, seed: UInt64 = 5) -> Tensor {
         var numbers = TestNumbers(seed: seed)
@@ -29,7 +29,7 @@ import Testing
         return result
     }
 
-    /// 6×10 is never rolled, for its windows have three rows, though five columns would move.
+    /// 6×10 is never rolled: its windows have three rows, although five columns would move.
     @Test(arguments: [(6, 10), (8, 8), (16, 24), (2, 40)], 0...3)
     func evenSidesAreCutByTheFormula(_ sides: (Int, Int), _ shift: Int) throws {
         let context = try ComputeContext(threads: 1)
@@ -41,7 +41,7 @@ import Testing
         #expect(windows.merge(split, context).array == x.array)
     }
 
-    /// Odd sides are resized to even ones before, and back behind: the formula holds on the resized image.
+    /// Odd sides are resized to even ones at first and back at the end. The formula holds on the resized image.
     @Test(arguments: [(5, 7), (17, 19), (95, 135)], 0...3) func oddSidesAreResized(_ sides: (Int, Int), _ shift: Int) throws {
         let context = try ComputeContext(threads: 1)
         let x = tokens(2, sides.0, sides.1, 3)
@@ -57,7 +57,7 @@ import Testing
 
     private static let block = "down_blocks.0.attentions.1.transformer_blocks.0"
 
-    /// Both halves of guidance see the same windows: equal rows stay equal, and a row is what it is alone.
+    /// Both halves of guidance see the same windows: equal rows stay equal, and a row is the same alone.
     @Test(arguments: 0...3) func rowsOfABatchShareTheirWindows(_ shift: Int) throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let plan = UNetPlan(windowShifts: [UInt8(shift)])

@@ -46,14 +46,14 @@ import Testing
     func filesAreRecognised(_ head: [UInt8], _ kind: FileKind) {
         #expect(FileKind(head: head) == kind)
         #expect(["a ", "an "].contains { kind.title.hasPrefix($0) })
-        // Whatever is cut off or follows, there is no trap.
+        // Whatever is cut off or appended, nothing traps.
         for length in 0...head.count {
             _ = FileKind(head: head[..<length])
             _ = FileKind(head: head[..<length] + [UInt8](repeating: 0xFF, count: 5000))
         }
     }
 
-    /// What only looks like one of them.
+    /// Files that only look like one of these kinds.
     @Test(
         arguments: [
             [], [1], [UInt8](repeating: 0, count: 40), [UInt8](repeating: 0xFF, count: 40),

@@ -3,7 +3,7 @@ import ImageFiles
 import TestSupport
 import Testing
 
-/// Files that are given as pictures and are none, or of another format: each is named.
+/// Files that are given as pictures but are none, or have another format. The refusal names each kind.
 @Suite struct ForeignFileTests {
     /// Bytes as characters below 256.
     static func bytes(_ text: String) -> [UInt8] { text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) } }
@@ -18,7 +18,7 @@ import Testing
         return "\0\0\(code(kind))\0\(code(count))\0" + String(repeating: entry, count: count)
     }
 
-    /// The header of a TGA of 3 by 2 pixels and some of them.
+    /// The header of a TGA of 3 by 2 pixels, and some of the pixels.
     static func targa(_ kind: Int, depth: Int, palette: Int = 0, descriptor: Int = 0) -> String {
         let colours = "\0\0\(code(palette % 256))\(code(palette / 256))\(code(palette > 0 ? 24 : 0))"
         let head = "\0\(code(palette > 0 ? 1 : 0))\(code(kind))" + colours + "\0\0\0\0\u{03}\0\u{02}\0"
@@ -62,7 +62,7 @@ import Testing
         (box("isom", "mp42"), "video"), ("{\"error\": \"not found\"}", "JSON"), ("[ {\"a\": 1}]", "JSON"),
         ("[core]\nbare = false\n", "text file"), ("BMW is a car", "text file"),
         ("no picture\n", "text file"), ("\u{1F}\u{8B}\u{08}\0", "gzip"), ("", "empty"), ("\u{00}\u{01}\u{02}", "no picture"),
-        // What begins as TGA files, icons and cursors do, and goes on otherwise.
+        // Files that begin like TGA files, icons and cursors but go on otherwise.
         ("\0\0\u{02}\0\0\0\0\0\0\0\0\0\0\0\0\0\u{18}\0", "no picture of a known"),
         ("\0\0\u{02}\0" + String(repeating: "\0", count: 40), "no picture of a known"),
         (
@@ -77,7 +77,7 @@ import Testing
         #expect(error.code == (content.isEmpty ? .damaged : .unsupported))
         #expect(error.message.contains(word), "\(error.message)")
         #expect(error.message.hasSuffix(".") && !error.message.contains("\n"))
-        // Whatever follows, and however short the file is, there is no trap.
+        // Whatever follows, and however short the file is, nothing traps.
         for length in 0...content.unicodeScalars.count {
             let cut = Array(Self.bytes(content)[..<length])
             #expect(ImageDecoderTests.error(cut) != nil)
@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    /// PNG, JPEG and WebP that end after their mark are damaged ones of their format.
+    /// PNG, JPEG and WebP files that end after their mark count as damaged files of their format.
     @Test(arguments: [
         ("\u{89}PNG\r\n\u{1A}\n", "PNG"), ("\u{89}PNG\n\u{1A}\n\0\0\0\0", "PNG"),
         ("\u{FF}\u{D8}\u{FF}\u{E0}\0\u{10}JFIF\0", "JPEG"),
@@ -97,7 +97,7 @@ import Testing
         }
     }
 
-    /// A file's name says nothing.
+    /// A file's name does not matter.
     @Test func endingsDoNotCount() throws {
         try OutputFileTests.withFolder { folder in
             for (name, ending) in [
@@ -123,7 +123,7 @@ import Testing
             try manager.createSymbolicLink(atPath: path("long.png"), withDestinationPath: "lost/deep/a.png")
             try manager.createSymbolicLink(atPath: path("far"), withDestinationPath: folder.path)
             try Data().write(to: folder.appendingPathComponent("empty.png"))
-            // A checkpoint larger than any picture is named all the same: a sparse file with a safetensors head.
+            // A checkpoint larger than any picture is named all the same. This one is a sparse file with a safetensors head.
             try Data(Self.bytes("\u{40}\0\0\0\0\0\0\0{\"a\":{")).write(to: folder.appendingPathComponent("model.png"))
             let handle = try FileHandle(forWritingTo: folder.appendingPathComponent("model.png"))
             try handle.truncate(atOffset: 200 << 20)

@@ -2,7 +2,7 @@ import ImageFiles
 import TestSupport
 import Testing
 
-/// JPEG and WebP against what Pillow reads in the same files.
+/// JPEG and WebP files against Pillow's pixels of the same files.
 @Suite struct ImageDecoderTests {
     static let files = [
         "440.jpg", "arithmetic.jpg", "cmyk-plain.jpg", "cmyk.jpg", "grey.jpg", "lossless-alpha.webp", "lossless.webp",
@@ -33,7 +33,7 @@ import Testing
         #expect(try ImageDecoder.decode(file: SamplePictures.path(name)) == image)
     }
 
-    /// A cut file is an error at every length, also where the libraries would fill up with grey.
+    /// A cut file is an error at every length, also where the libraries would fill the rest with grey.
     @Test(arguments: files + ["ycc444.png"]) func everyPrefixIsAnError(_ name: String) throws {
         let bytes = try SamplePictures.bytes(name)
         for length in 0..<bytes.count {
@@ -43,12 +43,12 @@ import Testing
         #expect(Self.error(bytes + [1, 2, 3]) == nil, "bytes behind the picture change nothing")
     }
 
-    /// Scans cut in the middle and closed properly: libjpeg only warns of these.
+    /// Scans that are cut in the middle and closed properly. libjpeg only warns about these.
     @Test(arguments: ["ycc420.jpg", "progressive.jpg", "restarts.jpg", "arithmetic.jpg"])
     func jpegsCutAndClosedAreDamaged(_ name: String) throws {
         let bytes = try SamplePictures.bytes(name)
         let scan = try #require(bytes.indices.last { bytes[$0...].starts(with: [0xFF, 0xDA]) })
-        // Arithmetic coding may leave out the zeros at the end of its data, so a cut there is none.
+        // Arithmetic coding may leave out the zeros at the end of its data, so a cut there is no damage.
         let cut = scan + (bytes.count - scan) / 2
         if name == "arithmetic.jpg" {
             #expect(Self.error(Array(bytes[..<cut])) != nil)
@@ -93,7 +93,7 @@ import Testing
                 #expect(error?.message.contains("\(width)x\(height)") == true)
             }
         }
-        // 16,384 pixels a side in the 14-bit fields of a lossless WebP.
+        // 16,384 pixels a side, in the 14-bit fields of a lossless WebP.
         var webp = try SamplePictures.bytes("lossless.webp")
         webp.replaceSubrange(21..<25, with: [0xFF, 0xFF, 0xFF, 0x0F])
         #expect(Self.error(webp)?.code == .tooLarge)
@@ -119,7 +119,7 @@ import Testing
     /// A JPEG may go over its pixels as often as it likes; each pass costs a few bytes.
     @Test func veryManyScansAreRefused() throws {
         let bytes = try SamplePictures.bytes("progressive.jpg")
-        // The first scan, of the lowest frequencies, up to the next marker; read again it overwrites itself.
+        // The first scan, of the lowest frequencies, up to the next marker. A repeated scan overwrites itself.
         let scan = try #require(bytes.indices.first { bytes[$0...].starts(with: [0xFF, 0xDA]) })
         let next = try #require(bytes.indices.first { $0 > scan && bytes[$0] == 0xFF && bytes[$0 + 1] != 0 })
         let repeated = [[UInt8]](repeating: Array(bytes[scan..<next]), count: 600).flatMap { $0 }

@@ -2,7 +2,7 @@ import ImageFiles
 import TestSupport
 import Testing
 
-/// JPEG files in several scans: what is missing in them, and how many there are.
+/// JPEG files in several scans: missing parts, and the number of scans.
 @Suite struct JPEGScanTests {
     static func jpeg(_ components: Int, scans: [[Int]]) -> [UInt8] {
         var jpeg = HandmadeJPEG(width: 8, height: 8, components: components)
@@ -11,7 +11,7 @@ import Testing
         return jpeg.bytes
     }
 
-    /// Each scan: its components, and whether it holds their lowest frequency or all others.
+    /// For each scan: its components, and whether it has their lowest frequency or all others.
     static func progressive(_ components: Int, scans: [([Int], Bool)]) -> [UInt8] {
         var jpeg = HandmadeJPEG(width: 8, height: 8, components: components, isProgressive: true)
         for (components, isLowest) in scans {
@@ -35,7 +35,7 @@ import Testing
         }
         #expect(try ImageDecoder.decode(Self.jpeg(1, scans: [[0]])).pixels == Self.grey)
         #expect(ImageDecoderTests.error(Self.jpeg(4, scans: [[0], [1, 2], [3]])) == nil)
-        // The lowest frequency of each is enough, as encoders may leave out others.
+        // The lowest frequency of each component is enough: encoders may leave out others.
         for scans in [
             [([0, 1, 2], true)], [([0], true), ([1], true), ([2], true)],
             [([0], true), ([0], false), ([1], true), ([2], true), ([2], false)],
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func scansOfLargePicturesAreFewer() throws {
-        // A picture of 4096 by 4096 may have 128, which 67 million pixels times 32 is too.
+        // A picture of 4096 by 4096 may have 128 scans, because that is also 67 million pixels times 32.
         let large = Self.manyScans(side: 4096, scans: 140)
         #expect(large.count < 50_000)
         let error = try #require(ImageDecoderTests.error(large))
@@ -80,7 +80,7 @@ import Testing
         limits.scannedPixelsMax = 64 * 64 * 30
         #expect(ImageDecoderTests.error(Self.manyScans(side: 64, scans: 30), limits: limits) == nil)
         #expect(ImageDecoderTests.error(Self.manyScans(side: 64, scans: 31), limits: limits)?.code == .tooLarge)
-        // Twenty are read of every picture, as no program writes more.
+        // Twenty scans are allowed for every picture. No program writes more.
         #expect(ImageDecoderTests.error(Self.manyScans(side: 128, scans: 20), limits: limits) == nil)
         #expect(ImageDecoderTests.error(Self.manyScans(side: 128, scans: 21), limits: limits)?.code == .tooLarge)
         #expect(try ImageDecoder.decode(Self.manyScans(side: 64, scans: 500)).pixels.allSatisfy { $0 == 128 })

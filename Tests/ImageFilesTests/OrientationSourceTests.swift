@@ -2,12 +2,12 @@ import ImageFiles
 import TestSupport
 import Testing
 
-/// Where the orientation is said besides one SHORT of EXIF. What Pillow's `ImageOps.exif_transpose` makes of the same files was
-/// looked up in Pillow 9.5 to 13.0.
+/// Sources of the orientation besides one SHORT of EXIF. The expected results come from Pillow's `ImageOps.exif_transpose`,
+/// 9.5 to 13.0, on the same files.
 @Suite struct OrientationSourceTests {
     static let plain = HandmadePNG(3, 2, .grey, rows: [Array("abc".utf8), Array("def".utf8)]).bytes
 
-    /// The letters of the picture above as it is seen, row by row.
+    /// The letters of the picture above as a viewer sees them, row by row.
     static func letters(_ png: [UInt8]) throws -> String {
         let image = try ImageDecoder.decode(png)
         let letters = stride(from: 0, to: image.pixels.count, by: 3).map { image.pixels[$0] }
@@ -17,7 +17,7 @@ import Testing
         .joined(separator: " ")
     }
 
-    /// The picture with more chunks, before its pixels or behind them.
+    /// The picture with more chunks, before or behind its pixels.
     static func png(_ chunks: [(String, [UInt8])], atEnd: Bool = false) -> [UInt8] {
         var more = HandmadePNG()
         for (kind, content) in chunks { more.chunk(kind, content) }
@@ -42,7 +42,7 @@ import Testing
             #expect(try Self.letters(SamplePictures.png(Self.plain, exif: exif(data))) == Self.turned, "\(type)")
             // Several values: the first counts, wherever they lie.
             #expect(try Self.letters(SamplePictures.png(Self.plain, exif: exif(count: 3, data + data + data))) == Self.turned)
-            // Cut, with fewer values than are said, and with a value that is none.
+            // Cut data, fewer values than announced, and a value that is none.
             for spoilt in [exif(data).dropLast(data.count > 4 ? 1 : 8), exif(count: 900, data)[...]] {
                 #expect(try Self.letters(SamplePictures.png(Self.plain, exif: Array(spoilt))) == Self.upright, "\(type)")
             }
@@ -52,7 +52,7 @@ import Testing
                     try Self.letters(SamplePictures.png(Self.plain, exif: exif(other))) == Self.upright, "\(type), \(value)")
             }
         }
-        // A BYTE, text and bytes of no meaning are no numbers, for Pillow too; nor is a fraction of nothing.
+        // A BYTE, text and undefined bytes are no numbers, in Pillow either. Nor is a fraction over zero.
         for (type, data) in [(1, [6]), (2, [0x36, 0]), (7, [6]), (14, [0, 6]), (5, [0, 0, 0, 6, 0, 0, 0, 0])]
             as [(UInt16, [UInt8])]
         {
@@ -61,13 +61,13 @@ import Testing
         }
     }
 
-    /// What programs write.
+    /// Packets that programs write.
     static let packets = [
         #"<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>"#,
         "<?xpacket begin='\u{FEFF}' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>",
         "<rdf:Description\n   tiff:XResolution='72/1'\n   tiff:Orientation='6'\n   tiff:Make='x'/>",
         "<a tiff:Orientation = \"6\" />", "<tiff:Orientation>\r\n 6\r\n</tiff:Orientation>",
-        // Such as have no value are passed over.
+        // Names without a value are skipped.
         "<a tiff:Orientation=\"\"/><tiff:Orientation/><b tiff:Orientation=\"6\"/> <c tiff:Orientation=\"3\"/>",
     ]
 
@@ -110,7 +110,7 @@ import Testing
 
     static let six = Array(packets[0].utf8)
 
-    /// EXIF data that say the orientation decide, also where they say upright or nonsense; spoilt ones do not.
+    /// EXIF data with an orientation decide, also if it is upright or nonsense. Spoilt data do not decide.
     @Test func exifComesFirst() throws {
         let other = SamplePictures.exif(orientation: 3).enumerated().map { $0 == 11 ? 0x13 : $1 }
         for (exif, letters) in [
@@ -134,7 +134,7 @@ import Testing
         }
     }
 
-    /// The last of several packets counts; one in another marker, or in a marker with another name, does not.
+    /// The last of several packets counts. A packet in another marker, or in a marker with another name, does not.
     @Test func severalPackets() throws {
         let three = Array("<a tiff:Orientation=\"3\"/>".utf8)
         let (first, last) = (SamplePictures.xmpChunk(three), SamplePictures.xmpChunk(Self.six))
@@ -183,7 +183,7 @@ import Testing
             #expect(try Self.letters(Self.png([("zTXt", keyword + [0] + HandmadePNG.zlib(text))], atEnd: true)) == Self.turned)
         }
         #expect(try Self.letters(Self.png([("tEXt", keyword + Self.profile(three))])) == Self.halfTurned)
-        // Before XMP, and behind a chunk for EXIF.
+        // It counts before XMP, and behind a chunk for EXIF.
         #expect(
             try Self.letters(Self.png([("tEXt", keyword + Self.profile(three)), SamplePictures.xmpChunk(Self.six)]))
                 == Self.halfTurned)
@@ -196,7 +196,7 @@ import Testing
             good.map { $0 | 0x80 },
         ] {
             #expect(try Self.letters(Self.png([("tEXt", keyword + spoilt)])) == Self.upright, "\(spoilt)")
-            // XMP is asked then.
+            // Then XMP is asked.
             #expect(
                 try Self.letters(Self.png([("tEXt", keyword + spoilt), SamplePictures.xmpChunk(Self.six)])) == Self.turned)
         }

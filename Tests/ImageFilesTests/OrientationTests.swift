@@ -4,7 +4,7 @@ import Testing
 
 /// EXIF's orientation in all three formats.
 @Suite struct OrientationTests {
-    /// A picture of 3×2 letters, and how it looks upright after each orientation.
+    /// A picture of 3×2 letters, and its upright form after each orientation.
     static let letters: [UInt16: [String]] = [
         1: ["abc", "def"], 2: ["cba", "fed"], 3: ["fed", "cba"], 4: ["def", "abc"],
         5: ["ad", "be", "cf"], 6: ["da", "eb", "fc"], 7: ["fc", "eb", "da"], 8: ["cf", "be", "ad"],
@@ -82,7 +82,7 @@ import Testing
         #expect(try ImageDecoder.decode(twice).width == 37)
     }
 
-    /// EXIF data that are not as the standard says leave the picture as it is stored, and never keep anyone from it.
+    /// EXIF data against the standard leave the picture as it is stored, and never make it unreadable.
     static let hostile: [[UInt8]] = {
         let valid = SamplePictures.exif(orientation: 6)
         func changed(_ at: Int, _ bytes: [UInt8]) -> [UInt8] {
@@ -94,12 +94,13 @@ import Testing
             [0], Array("Exif\0\0".utf8), [UInt8](repeating: 0xFF, count: 300),
             // Byte order, magic number.
             changed(0, [0x58, 0x58]), changed(0, [0x49, 0x4D]), changed(2, [0, 43]), changed(2, [42, 0]),
-            // The directory lies outside, at the very end, in the header.
+            // The directory lies outside the data, at their very end, in the header.
             changed(4, [0xFF, 0xFF, 0xFF, 0xFF]), changed(4, [0x7F, 0xFF, 0xFF, 0xFF]), changed(4, [0, 0, 0, 25]),
             changed(4, [0, 0, 0, 0]), changed(4, [0, 0, 0, 3]),
-            // No entries; another tag in the only one; entries that are not there.
+            // No entries; another tag in the only entry; entries that do not exist.
             changed(8, [0, 0]), changed(10, [1, 0x13]), changed(8, [0xFF, 0xFF, 1, 0x13]),
-            // Types: byte, text, a long and fractions that are too large or outside, bytes, none of the standard.
+            // Types: byte, text, a long and fractions that are too large or outside, bytes, a type that the standard does not
+            // have.
             changed(12, [0, 1]), changed(12, [0, 2]), changed(12, [0, 4]), changed(12, [0, 5]), changed(12, [0, 7]),
             changed(12, [0, 10]), changed(12, [0, 11]), changed(12, [0, 12]), changed(12, [0xFF, 0xFF]), changed(12, [0, 0]),
             // Counts.
@@ -114,7 +115,7 @@ import Testing
         for exif in Self.hostile {
             #expect(try ImageDecoder.decode(try Self.with(name, exif: exif)).pixels == stored.pixels, "\(exif)")
         }
-        // A next directory that is the first again is never looked at; nor is the tag's place in a second directory.
+        // A next directory that is the first one again is never read. Nor is the tag in a second directory.
         var loop = SamplePictures.exif(orientation: 6)
         loop.replaceSubrange(22..<26, with: [0, 0, 0, 8])
         #expect(try ImageDecoder.decode(try Self.with(name, exif: loop)).width == 22)

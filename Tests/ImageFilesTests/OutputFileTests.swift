@@ -81,7 +81,7 @@ import Testing
         try Self.withFolder { folder in
             let path = folder.appendingPathComponent("a.png").path
             let output = try OutputFile(path: path)
-            // A folder takes the place between the check and the write: the rename fails.
+            // A folder takes the place between the check and the write, so the rename fails.
             try FileManager.default.createDirectory(atPath: path + "/inner", withIntermediateDirectories: true)
             let error = #expect(throws: ImageFileError.self) { try output.write([1, 2, 3]) }
             #expect(error?.code == .cannotWrite)

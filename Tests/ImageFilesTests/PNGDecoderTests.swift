@@ -81,8 +81,7 @@ import Testing
         #expect(image.text("bad") == "\u{FFFD}A")
     }
 
-    /// A chunk that is not known and says itself that the picture cannot be shown without it: before the palette, between the
-    /// pixels, behind them.
+    /// An unknown chunk that declares itself critical: before the palette, between the pixels, behind them.
     @Test(arguments: ["ABCd", "CgBI", "XXXX", "Zzzz"]) func unknownCriticalChunksAreRefused(_ kind: String) throws {
         func picture(_ kind: String, at place: Int) -> [UInt8] {
             var png = HandmadePNG()
@@ -98,7 +97,7 @@ import Testing
         for place in 0..<3 where place != 1 {
             let error = try #require(ImageDecoderTests.error(picture(kind, at: place)))
             #expect(error.code == .damaged && error.message.contains("its chunk '\(kind)', which is not known"), "\(error)")
-            // The same chunk as one that may be passed over.
+            // The same chunk, declared ancillary.
             let image = try ImageDecoder.decode(picture(kind.prefix(1).lowercased() + kind.dropFirst(), at: place))
             #expect(image.pixels == [7, 7, 7, 9, 9, 9])
         }
@@ -130,7 +129,7 @@ import Testing
             png.pixels([[0]])
             #expect(Self.code(png.bytes) == .damaged)
         }
-        // As long as is allowed.
+        // The longest size that is allowed.
         let row = [UInt8](repeating: 3, count: 16_384)
         #expect(try ImageDecoder.decode(HandmadePNG(16_384, 1, .grey, rows: [row]).bytes).pixels.count == 3 * 16_384)
         var small = HandmadePNG()
@@ -156,7 +155,7 @@ import Testing
         var limits = PictureLimits.standard
         #expect(try PNGDecoder.decode(png.bytes, limits: limits).text("bomb")?.count == 5000)
         limits.chunkBytesMax = 4000
-        // libpng leaves such a chunk's text out, or keeps it as it was stored; it must not unpack it.
+        // libpng leaves out such a chunk's text, or keeps it as it was stored. It must not unpack it.
         #expect(try PNGDecoder.decode(png.bytes, limits: limits).text("bomb")?.count != 5000)
     }
 
@@ -172,7 +171,7 @@ import Testing
     @Test func everyTruncationIsAnErrorAndNoMutationTraps() throws {
         let valid = try PNGEncoder.encode(
             rgb: PNGEncoderTests.noise(16 * 16 * 3), width: 16, height: 16, text: [PNGText(keyword: "parameters", value: "日本")])
-        // The last chunk's checksum is all that may be missing unnoticed by the pixels; libpng refuses that too.
+        // Only the last chunk's checksum could be missing without an effect on the pixels. libpng refuses that too.
         for length in 0..<valid.count { #expect(Self.code(Array(valid[..<length])) == .damaged) }
         let random = PNGEncoderTests.noise(4000, seed: 7)
         for round in 0..<1000 {

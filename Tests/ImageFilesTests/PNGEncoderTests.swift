@@ -37,7 +37,7 @@ import Testing
     func textComesBackInTheRightChunk(_ value: String, _ chunk: String) throws {
         let texts = [PNGText(keyword: "parameters", value: value), PNGText(keyword: "patchloom", value: "{}")]
         let bytes = try PNGEncoder.encode(rgb: [1, 2, 3], width: 1, height: 1, text: texts)
-        // The signature has 8 bytes and the header chunk 25; the text is the next chunk, its type after its length.
+        // The signature has 8 bytes and the header chunk 25. The text is the next chunk; its type follows its length.
         #expect(String(decoding: bytes[37..<41], as: UTF8.self) == chunk)
         let image = try PNGDecoder.decode(bytes)
         #expect(image.text == texts)

@@ -3,7 +3,7 @@ import ImageFiles
 import ImageQuality
 import Testing
 
-/// Pictures that a model rendered, against what was seen in them. `patchloom-bench repetition` reads the same folder.
+/// Pictures that a model rendered, against people's labels. `patchloom-bench repetition` reads the same folder.
 @Suite struct LabelledPictureTests {
     private struct Picture {
         var name: String
@@ -44,7 +44,7 @@ import Testing
         let wrong = pictures.filter { picture in
             (Repetition.score(picture.image, enlargement: picture.enlargement) > Repetition.threshold) != picture.repeats
         }
-        // The known miss: one mass of mane that fills the picture.
+        // The known miss: one mass of mane fills the picture.
         #expect(wrong.map(\.name) == ["plain-lion-1.png"])
     }
 }

@@ -1,9 +1,9 @@
 import ImageQuality
 import TestSupport
 
-/// Pictures that tests are made of.
+/// Pictures for tests.
 extension RGBImage {
-    /// Every pixel from its place.
+    /// Every pixel follows from its place.
     init(width: Int, height: Int, pixel: (_ x: Int, _ y: Int) -> (Int, Int, Int)) {
         var bytes: [UInt8] = []
         for y in 0..<height {
@@ -20,7 +20,7 @@ extension RGBImage {
         RGBImage(width: width, height: height) { _, _ in (level, level, level) }
     }
 
-    /// Bytes that have nothing to do with each other.
+    /// Bytes without any relation to each other.
     static func random(_ width: Int, _ height: Int, seed: UInt64) -> RGBImage {
         var numbers = TestNumbers(seed: seed)
         return RGBImage(width: width, height: height, rgb: (0..<3 * width * height).map { _ in UInt8(numbers.next() >> 56) })

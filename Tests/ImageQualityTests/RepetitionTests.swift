@@ -4,7 +4,7 @@ import Testing
 @Suite struct RepetitionTests {
     private typealias Place = (x: Int, y: Int)
 
-    /// Discs with an outline on one colour, as large as a picture of the model's native side shows them.
+    /// Discs with an outline on one colour, as large as in a picture of the model's native size.
     private func discs(_ places: [Place], radius: Int = 18, width: Int = 192, height: Int = 192) -> RGBImage {
         RGBImage(width: width, height: height) { x, y in
             for place in places {
@@ -47,7 +47,7 @@ import Testing
         #expect(score(image) < 0.01)
     }
 
-    /// The background prevails in the middle, what should be the subject lies along the border.
+    /// The background prevails in the middle, and the supposed subject lies along the border.
     @Test func subjectsInTheCornersRepeat() {
         let image = RGBImage(width: 192, height: 192) { x, y in
             min(x, 191 - x) + min(y, 191 - y) < 48 ? (180, 110, 40) : (60, 80, 220)
@@ -62,7 +62,7 @@ import Testing
         #expect(score(image) > 0.3)
     }
 
-    /// The walls have the background's colour and are seen by their outline only.
+    /// The walls have the background's colour; only their outline is visible.
     @Test func whatIsDrawnAsAnOutlineIsOneThing() {
         let image = RGBImage(width: 192, height: 192) { x, y in
             (66..<71).contains(max(abs(x - 96), abs(y - 96))) ? (0, 0, 0) : (255, 255, 255)
@@ -70,7 +70,7 @@ import Testing
         #expect(score(image) < 0.01)
     }
 
-    /// Open outlines around the background's colour: nothing can be said.
+    /// Open outlines around the background's colour: there is no verdict.
     @Test func strokesAreNoCopies() {
         let image = RGBImage(width: 192, height: 192) { x, y in
             let isStroke = [30, 80, 130, 160].contains { abs(x - $0) < 3 } && (40..<150).contains(y)
@@ -96,7 +96,7 @@ import Testing
         #expect(abs(score(noisy(three)) - score(three)) < 0.05)
     }
 
-    /// Where nothing is an even background, nothing is said to be a repetition.
+    /// Without an even background nothing counts as a repetition.
     @Test(arguments: [3, 8, 20]) func aBusyPictureIsNoRepetition(_ grain: Int) {
         let noise = RGBImage.random(192, 192, seed: 23)
         let image = RGBImage(width: 192, height: 192) { x, y in

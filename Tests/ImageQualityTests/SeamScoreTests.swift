@@ -2,12 +2,12 @@ import ImageQuality
 import Testing
 
 @Suite struct SeamScoreTests {
-    /// A picture with a step of `height` levels at each border that runs down and a base level from its place.
+    /// A picture with a step of `height` levels at each border that runs down, on a base level that follows from the place.
     private func seamed(
         _ height: Int, columns: [Int] = [], rows: [Int] = [], base: (_ x: Int, _ y: Int) -> Int
     ) -> RGBImage {
         RGBImage(width: 96, height: 80) { x, y in
-            // Up and down in turn, as views that lie beside each other have it.
+            // Up and down in turn, as with views beside each other.
             let steps = columns.count { $0 <= x } % 2 + rows.count { $0 <= y } % 2
             let level = base(x, y) + height * steps
             return (level, level, level)

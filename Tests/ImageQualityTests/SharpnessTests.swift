@@ -3,7 +3,7 @@ import ImageQuality
 import Testing
 
 @Suite struct SharpnessTests {
-    /// A lone bright pixel: what is left of it is 1 - g², and what the blur puts around it is g_x g_y.
+    /// A lone bright pixel: 1 - g² is left of it, and the blur puts g_x g_y around it.
     @Test func aPointHasTheEnergyOfTheFilter() {
         let image = RGBImage(width: 21, height: 19) { x, y in x == 10 && y == 9 ? (200, 200, 200) : (0, 0, 0) }
         let weights = (-4...4).map { exp(-Double($0 * $0) / 2) }

@@ -14,7 +14,7 @@ import Testing
         #expect(abs(Similarity.structural(picture, reference: inverted) - -0.9650178661141835) < 1e-9)
     }
 
-    /// The reference is given the means of blocks of 2 × 3 pixels.
+    /// The reference receives the means of blocks of 2 × 3 pixels.
     @Test func theLargerPictureIsReducedByAreaMeans() {
         let (large, small) = (RGBImage.random(44, 36, seed: 3), RGBImage.random(22, 12, seed: 9000))
         #expect(abs(Similarity.structural(large, reference: small) - 0.04688032743310594) < 1e-9)

@@ -24,7 +24,7 @@ import Testing
         let pulled = try #require(ViewBorders(uneven))
         #expect(pulled.columns == [96, 128, 136, 224] && pulled.rows.isEmpty)
         #expect(ViewBorders(try Self.plan(width: 256, height: 256) { $0.method = .direct }) == nil)
-        // Views that move have their borders elsewhere at every call.
+        // Views that move have their borders at other places in every call.
         #expect(ViewBorders(try Self.plan(width: 256, height: 192) { $0.method = .cut }) == nil)
     }
 

@@ -1,7 +1,7 @@
 import PatchGeometry
 import Testing
 
-/// How views share points, and what is left at their borders.
+/// How views share points, and the steps at their borders.
 @Suite struct BlendingTests {
     private let grid = Result { try ViewGrid(height: 32, width: 48, window: 16, stride: 8) }
 
@@ -14,8 +14,8 @@ import Testing
         #expect(zip(blended, canvas).allSatisfy { abs($0 - $1) < 1e-5 })
     }
 
-    /// Neighbouring views that differ by a constant leave a step at every border when they count alike, and a slope when
-    /// they are feathered: constant and gradient content, each view lighter or darker than the next.
+    /// Neighbouring views that differ by a constant leave a step at every border if they count alike, and a slope if they are
+    /// feathered. The contents are constant and gradient, and each view is lighter or darker than the next.
     @Test(arguments: [Float(0), 0.05]) func featheringLeavesNoStepAtBorders(_ slope: Float) throws {
         let grid = try ViewGrid(height: 32, width: 48, window: 16, stride: 8, jitter: 0)
         let views = grid.plainViews

@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    /// Sizes that are no multiple: patches of one size cover the canvas and the rest is cropped.
+    /// Sizes that are no multiple: patches of one size cover the canvas, and the rest is cropped.
     @Test func otherSizesAreCovered() throws {
         for height in 8...70 {
             for patch in [8, 12, 16] {
@@ -151,7 +151,7 @@ import Testing
             ])
     }
 
-    /// The promise of the geometry: whatever the draws, every canvas point is covered and no window leaves the padded canvas.
+    /// The promise of the geometry: for all draws, every canvas point is covered and no view leaves the padded canvas.
     @Test func everyPointIsCovered() throws {
         var numbers = TestNumbers(seed: 11)
         for _ in 0..<400 {
@@ -181,7 +181,7 @@ import Testing
 
     @Test func paddingIsZeroAndCroppedAgain() throws {
         let grid = try ViewGrid(height: 4, width: 6, window: 4, stride: 2)
-        // A window of 4 and a stride of 2 leave no jitter; 8 and 4 leave one.
+        // A view of 4 and a stride of 2 leave no jitter; 8 and 4 leave one.
         #expect(grid.jitterRadius == 0)
         let padded = try ViewGrid(height: 8, width: 12, window: 8, stride: 4)
         let canvas = (1...96).map(Float.init)

@@ -19,7 +19,7 @@ import Testing
         var views: [PatchView] = []
         for _ in 0..<(try integer("calls")) { views += grid.jitteredViews(using: &random) }
         #expect(flat(views) == expected)
-        // The next draw is the reference's next draw, so no view drew too often or too seldom.
+        // The next draw is the reference's next draw, so the views drew exactly as often.
         var replay = PythonRandom(seed: UInt64(try integer("seed")))
         for draw in golden.expected.integerRows("draws") { #expect(replay.integer(in: draw[0]...draw[1]) == draw[2]) }
         #expect(replay == random)

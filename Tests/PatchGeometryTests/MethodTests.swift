@@ -39,7 +39,8 @@ import Testing
         return sampler.step(modelOutput: output, call: call, sample: sample, history: &history)
     }
 
-    /// For a noise-free elementwise sampler, stepping owners with their predictions is shuffling, stepping and unshuffling.
+    /// With a noise-free elementwise sampler there are two equal ways: step the owners with their predictions, or shuffle,
+    /// step and unshuffle.
     @Test(arguments: [SamplingMethod.ddim, .euler]) func interactionOnlyChangesWhatTheNetworkSees(_ method: SamplingMethod)
         throws
     {

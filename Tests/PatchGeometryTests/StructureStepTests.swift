@@ -3,18 +3,18 @@ import RandomStreams
 import TestSupport
 import Testing
 
-/// Which steps are structure steps, and what several of them in a row draw (vectors G4 and G6 of the specification).
+/// The structure steps, and the draws of several of them in a row (vectors G4 and G6 of the specification).
 @Suite struct StructureStepTests {
     private enum Phase { case structure, detail }
 
-    /// The reference's loop: it compares the step with N · p as doubles. nil where it never comes to relocating.
+    /// The reference's loop: it compares the step with N · p as doubles. nil if it never relocates.
     private func reference(_ steps: Int, _ fraction: Double) -> [Phase]? {
         let boundary = Double(steps) * fraction
         guard (0..<steps).contains(where: { Double($0) == boundary }) else { return nil }
         return (0..<steps).map { Double($0) < boundary ? .structure : .detail }
     }
 
-    /// Rounded up in exact arithmetic everywhere; the reference's own list wherever it has one.
+    /// Rounded up in exact arithmetic everywhere; equal to the reference's own list wherever it has one.
     @Test(arguments: [2, 25, 49, 50, 90], [5, 7]) func everyStepHasItsPhase(_ steps: Int, _ tenths: Int) throws {
         let fraction = try #require(StructureFraction("0.\(tenths)"))
         let boundary = (steps * tenths + 9) / 10

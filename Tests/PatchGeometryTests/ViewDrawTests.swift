@@ -2,16 +2,16 @@ import PatchGeometry
 import RandomStreams
 import Testing
 
-/// What the detail phase draws for its views, and that no draw leaves a gap (vectors G2 and G3 of the specification).
+/// The detail phase's draws for its views, and the proof that no draw leaves a gap (vectors G2 and G3 of the specification).
 @Suite struct ViewDrawTests {
-    /// Starts of the windows of 128 on an axis, by the specification's formula.
+    /// Starts of the views of 128 on an axis, by the specification's formula.
     private static func starts(_ length: Int, _ stride: Int) -> [Int] {
         guard length > 128 else { return [0] }
         let count = Int(Double(length - 128) / Double(stride) - 1e-6) + 2
         return (0..<count).map { $0 * stride + 128 > length ? length - 128 : $0 * stride }
     }
 
-    /// Corners drawn one by one: for each window the column first, then the row, nothing for an axis that has one window.
+    /// Corners drawn one by one: for each view the column first, then the row. An axis with one view takes no draw.
     private static func corners(_ height: Int, _ width: Int, _ stride: Int, _ random: inout PythonRandom) -> [[Int]] {
         let radius = (128 - stride) / 4
         func moved(_ start: Int, _ length: Int, _ random: inout PythonRandom) -> Int {
@@ -29,7 +29,7 @@ import Testing
         return corners
     }
 
-    /// Two steps in a row from one generator. It ends where drawing by hand ends: no number more is taken, none less.
+    /// Two steps in a row from one generator. It ends where drawing by hand ends, so both took the same count of numbers.
     @Test(
         arguments: [(128, 128), (128, 256), (256, 256), (256, 512), (384, 384), (512, 512), (160, 208), (1024, 1024)],
         [32, 64, 96, 128])
@@ -54,8 +54,8 @@ import Testing
         #expect(views.map { [$0.top, $0.left] } == [[16, 2], [16, 95], [16, 152]])
     }
 
-    /// Every length from one window to eight, every stride from 16 on. Neighbours that move apart as far as they may still
-    /// touch, so no draw at all leaves a gap; each pair is drawn once as well.
+    /// Every length from one view to eight, every stride from 16 on. Neighbours still touch at their largest movement apart,
+    /// so no draw leaves a gap. Each pair is also drawn once.
     @Test func noDrawLeavesAGap() throws {
         var (gaps, outside, pairs) = ([String](), [String](), 0)
         for length in Swift.stride(from: 128, through: 1024, by: 8) {

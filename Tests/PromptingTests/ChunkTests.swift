@@ -4,7 +4,7 @@ import Tokenizing
 
 @testable import Prompting
 
-/// Chunks of 75 tokens, and how weights act on them.
+/// Chunks of 75 tokens, and the effect of weights on them.
 @Suite struct ChunkTests {
     private static func chunks(_ prompt: String, _ tokenizer: CLIPTokenizer, length: Int = 77) throws -> [PromptChunk] {
         try PromptChunker(tokenizer, length: length).chunks(ParsedPrompt(prompt))
@@ -67,7 +67,7 @@ import Tokenizing
         }
     }
 
-    /// Numbers of a calculation in NumPy: four tokens of five numbers, weighed as a whole and in parts of two and three.
+    /// Numbers from a calculation in NumPy: four tokens of five numbers, weighed as a whole and in parts of two and three.
     @Test func emphasisRestoresTheMean() {
         let values: [Float] = [
             0.5, -1.25, 0, -2, 0.5, 0.75, 0.25, 0.5, -0.5, -2, 1, -0.25, 1.5, -1.5, -1.5, -1.75, -0.75, 0, 1.5, -1.75,
@@ -92,7 +92,7 @@ import Tokenizing
         var plain = values
         Emphasis.apply([1, 1, 1, 1], to: &plain, start: 0, width: 5, stride: 5)
         #expect(plain == values)
-        // A mean that is lost cannot be restored, which has to be seen.
+        // A lost mean cannot be restored, and this must be visible.
         var lost: [Float] = [1, 1]
         Emphasis.apply([0, 0], to: &lost, start: 0, width: 1, stride: 1)
         #expect(lost.contains { !$0.isFinite })

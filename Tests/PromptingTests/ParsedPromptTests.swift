@@ -59,7 +59,7 @@ import Testing
         #expect(error?.code == .badWeight && error?.message.contains("smaller weights") == true, "\(prompt)")
     }
 
-    /// The longest prompts of open brackets are refused at once, and closed ones are read.
+    /// The longest prompts of open brackets are refused at once; closed ones are read.
     @Test func manyBrackets() throws {
         for bracket in ["(", "["] {
             let error = promptError { _ = try ParsedPrompt(String(repeating: bracket + "a", count: 4096)) }
@@ -83,7 +83,7 @@ import Testing
         #expect(try ParsedPrompt("BAND and ANDY").notes.isEmpty)
     }
 
-    /// Random prompts give each letter the weight that the reference gives it.
+    /// In random prompts each letter has the reference's weight.
     @Test func randomPromptsAgreeWithTheReference() {
         var generator = SeededGenerator(seed: 11)
         let alphabet =

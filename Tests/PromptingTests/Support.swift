@@ -22,7 +22,7 @@ func smallTokenizer(padding: String? = nil) throws -> CLIPTokenizer {
             configuration: nil, specialTokens: .object(special)))
 }
 
-/// The error that `body` throws; nil when it throws none.
+/// The error that `body` throws; nil if it throws none.
 func promptError(_ body: () throws -> Void) -> PromptError? {
     do {
         try body()
@@ -30,7 +30,7 @@ func promptError(_ body: () throws -> Void) -> PromptError? {
     } catch { return error as? PromptError }
 }
 
-/// A1111's grammar written down once more: its alternatives as one regular expression, a list of texts with weights, and two
+/// A1111's grammar, written once more: its alternatives as one regular expression, a list of texts with weights, and two
 /// stacks of places in that list.
 enum ReferenceParser {
     /// Texts with weights; nil is a break.

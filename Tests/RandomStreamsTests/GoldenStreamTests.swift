@@ -3,7 +3,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Every tensor of the `rng` cases: its name says which call made it, from a generator that starts at the case's seed.
+/// Every tensor of the `rng` cases. Its name says which call made it, from a generator that starts at the case's seed.
 @Suite struct GoldenStreamTests {
     private static let cases = GoldenFiles.cases("rng")
 
@@ -40,7 +40,7 @@ import Testing
         }
     }
 
-    /// Seven, twenty and three normals from one generator: the scalar calls share a spare value that the block call leaves
+    /// Seven, twenty and three normals from one generator. The scalar calls share a spare value, and the block call leaves it
     /// alone.
     private func checkMixed(_ golden: GoldenFiles, _ seed: UInt64) throws {
         var generator = TorchCPUGenerator(seed: seed)

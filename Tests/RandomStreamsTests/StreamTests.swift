@@ -57,7 +57,7 @@ import Testing
     }
 }
 
-/// The hash stream's values are part of what a seed means, so they are written down here and never change.
+/// The hash stream's values are part of the meaning of a seed. They are written here and never change.
 @Suite struct HashStreamTests {
     @Test func valuesNeverChange() {
         var first = HashStream(seed: 0, purpose: .interaction, step: 0, index: 0)

@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    /// The ends and shapes that the schedules' descriptions promise.
+    /// The ends and shapes that the descriptions of the schedules promise.
     @Test func schedulesAreWhatTheySay() throws {
         func sampler(_ method: SamplingMethod, _ kind: NoiseScheduleKind) throws -> Sampler {
             try Sampler(SamplerPropertyTests.configuration(method), method: method, schedule: kind, steps: 4)

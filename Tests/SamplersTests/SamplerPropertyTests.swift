@@ -3,7 +3,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// What holds for every method.
+/// Properties of every method.
 @Suite struct SamplerPropertyTests {
     static let methods = SamplingMethod.allCases
 
@@ -20,9 +20,9 @@ import Testing
         return try SchedulerConfiguration(json: .object(object))
     }
 
-    /// Runs from `first` to the end with a network that is a formula.
+    /// Runs from `first` to the end. The network is a formula.
     ///
-    /// - Parameter between: what happens to sample and history before a call.
+    /// - Parameter between: changes sample and history before a call.
     static func run(
         _ sampler: Sampler, from first: Int = 0, size: Int = 6,
         between: (_ call: Int, _ sample: inout [Float], _ history: inout SamplerHistory) -> Void = { _, _, _ in }
@@ -38,8 +38,8 @@ import Testing
         return sample
     }
 
-    /// Moving the values about between two calls and going on is the same as going on and moving them, wherever it is: what
-    /// CutDiffusion's relocation relies on.
+    /// Moving the values between two calls and going on equals going on and moving them at the end, at any place.
+    /// CutDiffusion's relocation relies on it.
     @Test(arguments: methods) func steppingAndMovingCommute(_ method: SamplingMethod) throws {
         let sampler = try Sampler(Self.configuration(method), method: method, steps: 6)
         let straight = Self.run(sampler)
@@ -54,7 +54,7 @@ import Testing
         }
     }
 
-    /// Two runs side by side as one, each value of its own: nothing in a step looks at its neighbours.
+    /// Two runs side by side as one, each with its own values: no step looks at its neighbours.
     @Test(arguments: methods) func stepsAreElementwise(_ method: SamplingMethod) throws {
         let sampler = try Sampler(Self.configuration(method), method: method, steps: 5)
         var histories = (SamplerHistory(), SamplerHistory(), SamplerHistory())
@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    /// With more steps the result settles: the method goes where it says, and no coefficient is off.
+    /// With more steps the result settles: the method goes where it should, and no coefficient is wrong.
     @Test(arguments: methods.filter { ![.lcm, .tcd, .ddpm, .dpmpp2mSDE].contains($0) })
     func moreStepsAreMoreExact(_ method: SamplingMethod) throws {
         let eta: Double? = [.ddim, .eulerAncestral, .dpm2Ancestral, .dpmpp2sAncestral, .dpmppSDE].contains(method) ? 0 : nil
@@ -95,7 +95,8 @@ import Testing
                 Self.configuration(method, changing: ["timestep_spacing": "linspace"]), method: method, steps: steps, eta: eta)
             var (sample, history) = ([sampler.initialNoiseScale], SamplerHistory())
             for call in 0..<sampler.calls {
-                // The one right network for data of standard deviation 1, in the model's own scale: its noise is its input's.
+                // The one right network for data of standard deviation 1, in the model's own scale: its noise is that of its
+                // input.
                 let noise = Self.gaussianNoise(sampler, call: call, shown: sampler.scaleInput(sample, call: call)[0], method)
                 let fresh = [[Float]](repeating: [0], count: sampler.noiseMaps(call: call))
                 sample = sampler.step(
@@ -108,7 +109,7 @@ import Testing
         #expect(abs(value - 1) < 0.04, "\(value)")
     }
 
-    /// What a perfect network says of `shown` where data and noise are both of unit variance.
+    /// The output of a perfect network for `shown`, if data and noise both have unit variance.
     private static func gaussianNoise(_ sampler: Sampler, call: Int, shown: Float, _ method: SamplingMethod) -> Float {
         if method.rawValue.hasPrefix("edm") {
             // c_skip x + c_out F = x / (1 + sigma²) with EDM's sigma_data of one half.
@@ -135,7 +136,7 @@ import Testing
         return (0..<6).reduce(sum) { value, _ in value * value }
     }
 
-    /// Few steps and many: each is done with numbers, or refused in a sentence.
+    /// Few steps and many: each run gives numbers, or is refused in a sentence.
     @Test(arguments: methods, [1, 2, 3, 499, 999, 1000]) func everyStepCountEndsWell(_ method: SamplingMethod, _ steps: Int)
         throws
     {
@@ -165,7 +166,7 @@ import Testing
         }
     }
 
-    /// Whatever stands in the file, it is a sampler that gives numbers or an error in a sentence.
+    /// Any content of the file gives a sampler with finite numbers, or an error in a sentence.
     @Test func hostileConfigurationsNeverTrap() throws {
         let classes = [
             "DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "LCMScheduler",

@@ -49,8 +49,8 @@ import Testing
         #expect(alphas.reduce(UInt32(0)) { $0 &* 31 &+ $1.bitPattern } == 1_726_158_735)
     }
 
-    /// The chosen method keeps the model's betas, spacing and offset; what its configuration leaves out is the method's own
-    /// default.
+    /// The chosen method keeps the model's betas, spacing and offset. Options missing in the configuration take the method's
+    /// own defaults.
     @Test func rebuildingKeepsTheModelsOwnSchedule() throws {
         let configuration = try SchedulerConfiguration(json: Self.sdxl)
         let ddim = try Sampler(configuration, method: .ddim, steps: 50)
@@ -62,7 +62,7 @@ import Testing
         #expect(try Sampler(bare, method: .ddim, steps: 4).timesteps == [751, 501, 251, 1])
     }
 
-    /// Without a choice the model's own class samples, whichever of diffusers' it is.
+    /// Without a choice the model's own class samples, for each of diffusers' classes.
     @Test func everyClassIsItsOwnMethod() throws {
         let classes: [(String, SamplingMethod)] = [
             ("PNDMScheduler", .pndm), ("DDPMScheduler", .ddpm), ("LMSDiscreteScheduler", .lms),
@@ -81,8 +81,8 @@ import Testing
         }
     }
 
-    /// The deterministic steps are linear, so the mean of stepped samples is the step of the mean: what makes averaging views
-    /// right.
+    /// The deterministic steps are linear, so the mean of stepped samples is the step of the mean. Averaging views relies on
+    /// it.
     @Test(arguments: [SamplingMethod.ddim, .euler]) func stepsAreLinear(_ method: SamplingMethod) throws {
         let sampler = try Sampler(SchedulerConfiguration(json: Self.sdxl), method: method, steps: 7)
         let (x, a, b): ([Float], [Float], [Float]) = ([0.5, -2, 3], [1, 0.25, -1], [-3, 0.75, 2])
@@ -92,7 +92,7 @@ import Testing
         for index in x.indices { #expect(abs((left[index] + right[index]) / 2 - whole[index]) < 1e-5) }
     }
 
-    /// With eta 1 the step is the one of eta 0 with less direction and some noise; without noise in it, it is smaller.
+    /// With eta 1 the step is that of eta 0 with less direction and some noise. Without the noise it is smaller.
     @Test func etaAddsTheNoiseItIsGiven() throws {
         let sampler = try Sampler(SchedulerConfiguration(json: Self.sdxl), method: .ddim, steps: 10, eta: 1)
         #expect(sampler.noiseMaps(call: 0) == 1)
@@ -126,7 +126,7 @@ import Testing
         #expect(error(Self.sdxl, method: .ddim, eta: 1) == nil)
     }
 
-    /// A model that predicts epsilon cannot say anything about pure noise: 0 / 0.
+    /// A model that predicts epsilon cannot predict anything from pure noise: 0 / 0.
     @Test func epsilonCannotStartAtPureNoise() throws {
         var object = try #require(Self.sdxl.objectValue)
         object["rescale_betas_zero_snr"] = true
@@ -137,7 +137,7 @@ import Testing
         #expect(error(.object(object), method: .euler) == nil)
     }
 
-    /// NumPy's `arange` gives one timestep too many for some step counts (61 of 1000 is one); a run must not have it.
+    /// For some step counts NumPy's `arange` gives one timestep too many (61 of 1000 is one). A run must not have it.
     @Test func trailingAlwaysHasAsManyTimestepsAsSteps() throws {
         let configuration = try SchedulerConfiguration(json: Self.changed("timestep_spacing", "trailing"))
         for steps in 1...200 {

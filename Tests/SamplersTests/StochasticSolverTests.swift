@@ -2,9 +2,10 @@ import Foundation
 import Samplers
 import Testing
 
-/// DPM++ SDE against its formulas written out plainly, on a Brownian path that is fixed beforehand.
+/// DPM++ SDE against its plain formulas, on a Brownian path that is fixed beforehand.
 @Suite struct StochasticSolverTests {
-    /// k-diffusion's loop in doubles: every noise is an increment of one path W over sigma, divided by the root of its length.
+    /// k-diffusion's loop in doubles. Every noise is an increment of one path W over sigma, divided by the root of its
+    /// length.
     private func plain(_ sigmas: [Double], path: (Double) -> Double, start: Double, network: (Double, Double) -> Double)
         -> Double
     {
@@ -30,7 +31,7 @@ import Testing
         let sampler = try Sampler(SamplerPropertyTests.configuration(.dpmppSDE), method: .dpmppSDE, schedule: .karras, steps: 9)
         let levels = [0] + (0..<9).map { $0 == 0 ? 0 : 2 * $0 - 1 }.dropFirst() + [sampler.sigmas.count - 1]
         let sigmas = levels.map { Double(sampler.sigmas[$0]) }
-        // Unit maps, in the order of the draws, and the path that they make: its value falls by each increment.
+        // Unit maps in the order of the draws, and their path: its value falls by each increment.
         let maps: [Float] = [0.3, -1.2, 0.7, 0.1, -0.4, 2, -0.9, 0.2, 1.1, -0.6, 0.5, 0.8, -1.5, 0.05, 0.6, -0.3]
         var (places, values): ([Double], [Double]) = ([sigmas[0]], [0])
         for step in 0..<8 {
@@ -58,8 +59,8 @@ import Testing
         #expect(drawn == 16 && abs(Double(sample[0]) - expected) < 1e-4, "\(sample[0]) for \(expected)")
     }
 
-    /// Where data and noise are Gaussian the whole run is linear, so the variance of its result can be added up from what each
-    /// draw contributes; it must be that of the data.
+    /// If data and noise are Gaussian the whole run is linear. So the variance of its result is the sum of all draws'
+    /// contributions, and must equal the data's.
     @Test(arguments: [SamplingMethod.dpmppSDE, .dpmpp2sAncestral, .dpm2Ancestral, .eulerAncestral, .dpmpp2mSDE])
     func theResultHasTheVarianceOfTheData(_ method: SamplingMethod) throws {
         let sampler = try Sampler(SamplerPropertyTests.configuration(method), method: method, schedule: .karras, steps: 80)
@@ -82,7 +83,7 @@ import Testing
             sample = sampler.step(modelOutput: output, call: call, sample: sample, noise: noise, history: &history)
         }
         let variance = sample.reduce(0) { $0 + Double($1) * Double($1) }
-        // Euler's is of first order.
+        // Euler's method is of first order.
         #expect(abs(variance - 1) < (method == .eulerAncestral ? 0.1 : 0.05), "\(variance)")
     }
 }

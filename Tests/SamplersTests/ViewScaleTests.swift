@@ -2,8 +2,8 @@ import Samplers
 import StrictJSON
 import Testing
 
-/// What the reference's wrong sigma does to its later batches of views, and ours does not (vector G12 of the specification):
-/// a sampler is told the call, so every view of a step is scaled alike, whatever was asked before.
+/// The reference scales its later batches of views by a wrong sigma; ours does not (vector G12 of the specification). Our
+/// sampler receives the call, so every view of a step is scaled alike, whatever came before.
 @Suite struct ViewScaleTests {
     private static let sampler = Result {
         let json: JSONValue = [
@@ -28,7 +28,7 @@ import Testing
         }
     }
 
-    /// The factors that the specification saw, and by how much too large the later batches are.
+    /// The factors from the specification, and the excess of the later batches.
     @Test func theReferencesFactorsAreNeighbours() throws {
         let sampler = try Self.sampler.get()
         #expect(abs(factor(sampler, 0) - 0.075997) < 1e-6 && abs(factor(sampler, 1) - 0.085333) < 1e-6)

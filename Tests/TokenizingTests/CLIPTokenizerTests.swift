@@ -4,7 +4,7 @@ import Testing
 import Tokenizing
 
 @Suite struct CLIPTokenizerTests {
-    /// Tokens of a text, spelt out.
+    /// The tokens of a text, spelt out.
     private func tokens(_ text: String, merges: [(String, String)] = [], configuration: JSONValue? = nil) throws -> [String] {
         let tokenizer = try smallTokenizer(merges: merges, configuration: configuration)
         var names: [Int: String] = [:]
@@ -56,7 +56,7 @@ import Tokenizing
         #expect(try tokens("xxxxx", merges: merges) == ["xx", "xxx</w>"])
     }
 
-    /// Against the plainest way to write the same rule, on random words and merges.
+    /// Against the plainest form of the same rule, on random words and merges.
     @Test func theHeapAgreesWithAnExhaustiveSearch() throws {
         var generator = SeededGenerator(seed: 5)
         for _ in 0..<40 {
@@ -130,7 +130,7 @@ import Tokenizing
         let (start, end, a) = (tokenizer.startID, tokenizer.endID, try tokenizer.ids("a")[0])
         #expect(try tokenizer.ids("a<|startoftext|>a<|endoftext|><|endoftext|>") == [a, start, a, end, end])
         #expect(try tokenizer.ids("<|ENDOFTEXT|>").count > 1)
-        // Text on both sides of a token is normalised apart: the accent does not join the letter.
+        // Text on both sides of a token is normalised separately: the accent does not join the letter.
         #expect(try tokenizer.ids("e<|endoftext|>\u{301}") == tokenizer.ids("e") + [end] + tokenizer.ids("\u{301}"))
     }
 
@@ -140,12 +140,12 @@ import Tokenizing
         ]
         let tokenizer = try smallTokenizer(configuration: configuration)
         #expect(try tokenizer.ids("<|EndOfText|>") == [tokenizer.endID])
-        // Padding written as a plain string describes the same token last, and it is looked for as written.
+        // Padding as a plain string describes the same token last, so it is looked for as written.
         let plain = try smallTokenizer(configuration: ["eos_token": Self.normalized, "pad_token": "<|endoftext|>"])
         #expect(try plain.ids("<|EndOfText|>").count > 1)
     }
 
-    /// SD 2 and the second tokenizer of SDXL fill with "!", which thereby is a special token of its own.
+    /// SD 2 and the second tokenizer of SDXL fill with "!", and so it becomes a special token.
     @Test func anotherPaddingTokenIsSpecialToo() throws {
         let tokenizer = try smallTokenizer(configuration: ["pad_token": "!"])
         let a = try tokenizer.ids("a")[0]
@@ -219,7 +219,7 @@ import Tokenizing
 }
 
 @Suite struct TokenizerFolderTests {
-    /// Files that are there are read, those that are not are not asked for, and errors of the reader come through.
+    /// Existing files are read, missing ones are not asked for, and the reader's errors come through.
     @Test func filesComeFromTheFolder() throws {
         let vocabulary = smallVocabulary()
         var folder: [String: JSONValue] = ["t/vocab.json": vocabulary.json, "t/added_tokens.json": ["<dog>": 514]]
@@ -252,7 +252,7 @@ import Tokenizing
 }
 
 extension JSONValue {
-    /// Stands for a reader that refuses: fails as a vocabulary of this value does.
+    /// Stands for a reader that refuses: a vocabulary with this value fails.
     fileprivate func refused(_ path: String) throws(TokenizingError) -> JSONValue {
         _ = try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: self, merges: path)))
         return self
@@ -299,7 +299,7 @@ extension JSONValue {
         #expect(refusal(merges: "#version: 0.2" + end) == nil)
     }
 
-    /// Rules that were lost would give other ids: the first token that none makes is named.
+    /// Lost rules would give other ids. The error names the first token without a rule.
     @Test(arguments: [
         ("", "ab"), ("#version: 0.2\n", "ab"), ("#version: 0.2\ra b\rab c</w>\r", "ab"), ("#version: 0.2\na b\n", "abc</w>"),
         ("#version: 0.2\na b", "abc</w>"),
@@ -310,13 +310,13 @@ extension JSONValue {
         #expect(error?.message.contains("\"\(token)\"") == true, "\(error as Any)")
     }
 
-    /// Without a version line all rules are one, which has too many words.
+    /// Without a version line all rules are one, with too many words.
     @Test func carriageReturnsAloneEndNoLines() {
         let vocabulary = smallVocabulary(merges: [("a", "b"), ("ab", "c</w>")])
         #expect(refusal(vocabulary: vocabulary.json, merges: "a b\rab c</w>\r")?.code == .malformedMerges)
     }
 
-    /// What training adds to the vocabulary needs no rule where some file says that it was added.
+    /// Tokens that training adds to the vocabulary need no rule, if some file says that they were added.
     @Test func addedTokensNeedNoRule() throws {
         var ids = smallVocabulary().json.objectValue ?? JSONObject()
         ids["<cat-toy>"] = .integer(Int64(ids.count))

@@ -4,7 +4,7 @@ import Testing
 import Tokenizing
 
 @Suite struct TokenizerFuzzTests {
-    /// Damaged files are refused, or give a tokenizer whose ids are all below its stated size.
+    /// Damaged files are refused, or give a tokenizer with all ids below its stated size.
     @Test(arguments: 0..<4) func damagedFilesAreRefusedOrEncode(seed: UInt64) throws {
         let vocabulary = """
             {"a":0,"b":1,"a</w>":2,"b</w>":3,"ab":4,"ab</w>":5,"abab</w>":6,"<|startoftext|>":7,"<|endoftext|>":8}
@@ -34,7 +34,7 @@ import Tokenizing
         #expect(refused > 300 && refused < 900)
     }
 
-    /// The same for vocabulary, merges and added tokens in one file.
+    /// The same for a file with vocabulary, merges and added tokens.
     @Test(arguments: 0..<4) func damagedDocumentsAreRefusedOrEncode(seed: UInt64) throws {
         let vocabulary: JSONValue = [
             "a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "<|startoftext|>": 5, "<|endoftext|>": 6,

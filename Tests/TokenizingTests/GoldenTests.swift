@@ -20,7 +20,7 @@ import Weights
         #expect(try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files)) == 40)
     }
 
-    /// All cases of the full set, among them CLIP's whole vocabulary, where they are at hand.
+    /// All cases of the full set, CLIP's whole vocabulary included, if they are present.
     @Test(.enabled(if: Fixtures.sharedGolden != nil)) func allReferenceCasesAgree() throws {
         let golden = try #require(Fixtures.sharedGolden)
         let cases = golden.appendingPathComponent("cases/tokenizer")

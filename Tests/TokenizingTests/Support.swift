@@ -20,7 +20,8 @@ func tokenizerFiles(_ folder: URL) throws -> CLIPTokenizerFiles {
         configuration: try json("tokenizer_config.json"), specialTokens: try json("special_tokens_map.json"))
 }
 
-/// Runs a golden case: the ids of every prompt, cut and padded, and uncut where the case has them. Gives the number of prompts.
+/// Runs a golden case: the ids of every prompt, cut and padded, and uncut if the case has them. Returns the number of
+/// prompts.
 func checkGoldenCase(_ folder: URL, tokenizer: CLIPTokenizer) throws -> Int {
     let data = try Data(contentsOf: folder.appendingPathComponent("case.json"))
     let parameters = try #require(try JSONValue(parsing: [UInt8](data), limits: .config)["params"])
@@ -46,7 +47,7 @@ func checkGoldenCase(_ folder: URL, tokenizer: CLIPTokenizer) throws -> Int {
     return prompts.count
 }
 
-/// A vocabulary of all bytes, the given merges and the two special tokens, as CLIP's is made.
+/// A vocabulary of all bytes, the given merges and the two special tokens, built like CLIP's.
 func smallVocabulary(merges: [(String, String)] = []) -> (json: JSONValue, merges: String) {
     let bytes =
         (33...126).map(byteSymbol) + (161...172).map(byteSymbol) + (174...255).map(byteSymbol) + (256..<324).map(byteSymbol)
@@ -70,7 +71,7 @@ func smallTokenizer(merges: [(String, String)] = [], configuration: JSONValue? =
             specialTokens: specialTokens))
 }
 
-/// The `TokenizingError` that `body` throws; nil when it throws none.
+/// The `TokenizingError` that `body` throws; nil if it throws none.
 func tokenizingError(_ body: () throws -> Void) -> TokenizingError? {
     do {
         try body()

@@ -12,8 +12,8 @@ private func added(_ content: String, _ id: Int64, normalized: Bool = false) -> 
     ]
 }
 
-/// The files with `tokenizer.json` in the place of vocabulary and merges, and a configuration of plain strings, as transformers
-/// 5 saves what it has read from them: a token looks as the last role says that it has.
+/// The files with `tokenizer.json` instead of vocabulary and merges, and a configuration of plain strings, as transformers 5
+/// saves them: the last role of a token describes it.
 func inOneFile(_ files: CLIPTokenizerFiles, isText: Bool = false) throws -> CLIPTokenizerFiles {
     guard case .separate(let vocabulary, let merges) = files.model else { return files }
     var configuration: JSONValue = ["tokenizer_class": "CLIPTokenizer"]
@@ -34,7 +34,7 @@ func inOneFile(_ files: CLIPTokenizerFiles, isText: Bool = false) throws -> CLIP
 }
 
 extension JSONValue {
-    /// The value with something else at a path of keys; nil takes the member away.
+    /// The value with a change at a path of keys; nil removes the member.
     fileprivate func changing(_ path: [String], to value: JSONValue?) -> JSONValue {
         guard let key = path.first else { return value ?? .null }
         var object = objectValue ?? JSONObject()
@@ -73,7 +73,7 @@ private func tokenizer(
         #expect(try tokenizer(document).ids("abc") == CLIPTokenizer(separate).ids("abc"))
     }
 
-    /// As textual inversion adds them: looked for in normalised text, or as they are written.
+    /// Tokens as textual inversion adds them: looked for in normalised text, or as they are written.
     @Test func addedTokensStandBehindTheVocabulary() throws {
         let tokens = [added("<Cat-toy>", 516, normalized: true), added("<S1>", 517), added("<|endoftext|>", 515)]
         let document = smallDocument.changing(["added_tokens"], to: .array(tokens))
@@ -85,7 +85,7 @@ private func tokenizer(
             #expect(try found.ids("<cat-TOY><S1><s1>") == [516, 517] + found.ids("<s1>"))
             #expect(try !found.ids("<s1>").contains(517))
         }
-        // The vocabulary may be without them, start and end included.
+        // The vocabulary may lack them, start and end included.
         var vocabulary = small.json.objectValue ?? JSONObject()
         for token in ["<|startoftext|>", "<|endoftext|>"] { vocabulary[token] = nil }
         let bare = document.changing(["model", "vocab"], to: .object(vocabulary))
@@ -110,7 +110,7 @@ private func tokenizer(
         #expect(try !tokenizer(plain, configuration: decoder).ids("<|EndOfText|>").contains(515))
     }
 
-    /// Settings that have no part in ids, and forms that other releases write.
+    /// Settings that do not affect ids, and the forms of other releases.
     @Test func whatGivesTheSameIdsIsAccepted() throws {
         let ids = try tokenizer(smallDocument).paddedIDs("abc's <|endoftext|> 12")
         let old = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
@@ -140,7 +140,7 @@ private func tokenizer(
 
     private static let generalClasses = ["TokenizersBackend", "PreTrainedTokenizerFast"]
 
-    /// Classes that do what the file says are this tokenizer where the file has its steps.
+    /// Classes that follow the file count as this tokenizer if the file has its steps.
     @Test(arguments: generalClasses) func theStepsDecideForGeneralClasses(name: String) throws {
         let text = "abc's <|endoftext|> 12"
         let ids = try tokenizer(smallDocument).paddedIDs(text)

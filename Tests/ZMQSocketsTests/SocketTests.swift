@@ -87,7 +87,7 @@ struct SocketTests {
             try dealer.connect(endpoint)
             #expect(try send([[1]], on: dealer) == .queued)
             let route = try #require(try next(router)).frames[0]
-            // One at a time, many times what the queue holds.
+            // One at a time, many more than the queue can hold.
             let deliveries = try (0..<1000).map { _ in
                 let delivery = try router.send([route, [9]])
                 if delivery == .queued { _ = try next(dealer) }
@@ -98,7 +98,7 @@ struct SocketTests {
         context.terminate()
     }
 
-    /// With a heartbeat of libzmq's own the process ended here: its timer asserted that the closed connection could be written.
+    /// With libzmq's own heartbeat the process ended here: its timer asserted that the closed connection could be written.
     @Test("a peer that fills the queue and hangs up does not end the process")
     func floodAndHangUp() async throws {
         let context = try Context()
@@ -112,12 +112,12 @@ struct SocketTests {
                 try dealer.connect(endpoint)
                 #expect(try send([[1]], on: dealer) == .queued)
                 _ = try #require(try next(router))
-                // Far more than both queues and the connection hold: the router's side must stop reading.
+                // Far more than both queues and the connection hold. The router's side must stop reading.
                 let block = [UInt8](repeating: 7, count: 65_536)
                 for _ in 0..<200 { if try dealer.send([block]) != .queued { usleep(1000) } }
             }
             stranger.terminate()
-            // Longer than the interval that the heartbeats had.
+            // Longer than the interval of the heartbeats.
             usleep(2_500_000)
             var waiting = 0
             while try router.receive(keeping: 4) != nil { waiting += 1 }
@@ -225,7 +225,7 @@ struct SocketTests {
             let dealer = try Socket(context, .dealer, options: options, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try send([[UInt8](repeating: 0, count: 1 << 21)], on: dealer) == .queued)
-            // The connection is dropped and made anew; the next message is the first that arrives.
+            // The connection is dropped and made anew. The next message is the first that arrives.
             #expect(try send([[5]], on: dealer) == .queued)
             var message = try next(router)
             if message == nil {

@@ -1,4 +1,4 @@
-// The embedded model's files, compiled into the program, so that it is found wherever the program is.
+// The embedded model's files. They are compiled into the program, so that the program always has them.
 #ifndef CEMBEDDEDMODEL_H
 #define CEMBEDDEDMODEL_H
 
@@ -10,10 +10,10 @@ typedef struct {
     size_t count;
 } cembedded_file;
 
-// The table of files; *count receives its length.
+// The table of files. *count receives its length.
 const cembedded_file *cembedded_model_files(size_t *count);
 
-// The merges of CLIP's byte-pair vocabulary, merges.txt as published models have it; *count receives its length.
+// The merges of CLIP's byte-pair vocabulary: merges.txt of the published models. *count receives its length.
 const unsigned char *cembedded_clip_merges(size_t *count);
 
 #endif

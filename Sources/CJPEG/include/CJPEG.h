@@ -1,7 +1,7 @@
-// JPEG in over libjpeg-turbo's jpeg_* interface, with error codes instead of longjmp.
+// Reads JPEG through libjpeg-turbo's jpeg_* interface, with error codes instead of longjmp.
 //
-// libjpeg reports errors by longjmp, which must not cross Swift frames: every call into it is made inside a function of this
-// module that holds the setjmp.
+// libjpeg reports errors by longjmp, which must not cross Swift frames. So every call into libjpeg is inside a function of
+// this module that holds the setjmp.
 #ifndef CJPEG_H
 #define CJPEG_H
 
@@ -13,29 +13,29 @@
 
 typedef struct cjpeg_reader cjpeg_reader;
 
-/// Why a file is not read.
+/// Why a file cannot be read.
 typedef enum {
     CJPEG_DAMAGED = 1,      // broken or cut short
     CJPEG_UNSUPPORTED = 2,  // a kind of JPEG that is not read
     CJPEG_TOO_MANY_SCANS = 3
 } cjpeg_problem;
 
-/// Reads the header of the JPEG in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns NULL
-/// with a message and a problem when it is no JPEG that can be read.
+/// Reads the header of the JPEG in `bytes` (not copied: they must outlive the reader). It takes no memory for pixels. Returns
+/// NULL with a message and a problem if it cannot read the file.
 cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[CJPEG_MESSAGE_SIZE], cjpeg_problem *problem);
 
 uint32_t cjpeg_reader_width(const cjpeg_reader *reader);
 uint32_t cjpeg_reader_height(const cjpeg_reader *reader);
 
-/// The content of the next APP1 marker, in which EXIF data and XMP packets are. Returns 0 when there is none left. To be asked
-/// before cjpeg_reader_pixels, which gives libjpeg's memory back; until then the pointer is good.
+/// The content of the next APP1 marker. EXIF data and XMP packets are in such markers. Returns 0 if there is none left. Call
+/// it before cjpeg_reader_pixels, which frees libjpeg's memory. Until then the pointer is valid.
 int cjpeg_reader_next_app1(cjpeg_reader *reader, const uint8_t **content, size_t *length);
 
-/// Decodes all rows as RGB into `rgb`, which has exactly height * width * 3 bytes, and reads the picture to its end. A picture
-/// in more than `max_scans` passes is refused: a small file can hold very many, and each goes over all pixels. Data that are
-/// missing or spoilt are an error, where libjpeg would go on with grey: also where a component has no data at all. Progressive
-/// files need not hold every bit of it (ITU-T T.81, G.1.1.1.1), but its lowest frequency. Returns 0, or -1 with a message and a
-/// problem. To be called once.
+/// Decodes all rows as RGB into `rgb`, which has exactly height * width * 3 bytes, and reads the picture to its end. A
+/// picture in more than `max_scans` passes is refused: a small file can hold very many, and each pass goes over all pixels.
+/// Missing or spoilt data are an error (libjpeg would continue with grey), and so is a component without any data.
+/// Progressive files need not hold every bit of a component (ITU-T T.81, G.1.1.1.1), but must hold its lowest frequency.
+/// Returns 0, or -1 with a message and a problem. Call it once.
 int cjpeg_reader_pixels(cjpeg_reader *reader, uint8_t *rgb, size_t size, int max_scans, char message[CJPEG_MESSAGE_SIZE],
                         cjpeg_problem *problem);
 

@@ -1,9 +1,9 @@
-// Loops that the compute libraries do not have. The caller owns all memory and divides the work: each function does one part of
-// it, so that any number of threads gives the same bits. Tensors are f32, dense and channels last.
+// Loops that the compute libraries do not have. The caller owns all memory and divides the work. Each function does one part
+// of it, so any number of threads gives the same bits. Tensors are f32, dense and channels last.
 //
 //   n images, h x w pixels, p = h*w pixels of one image, c channels, d channels of one attention head, t tokens
 //
-// Every function exists for several instruction sets behind one table, and as a plain version ck_ref_... that tests compare
+// Every function exists for several instruction sets behind one table, and as a plain version ck_ref_... for tests to compare
 // with.
 #ifndef CKERNELS_H
 #define CKERNELS_H
@@ -16,7 +16,7 @@ typedef struct {
     size_t query_tokens, key_tokens;
     size_t head_width;          // d
     size_t row_stride_query, row_stride_key, row_stride_out;
-    float scale;                // what scores are multiplied with, usually 1/sqrt(d)
+    float scale;                // factor of the scores, usually 1/sqrt(d)
     int causal;                 // 1: query i sees keys 0...i only
 } ck_attention_shape;
 
@@ -30,7 +30,7 @@ typedef struct {
     const char *name;           // "avx512", "avx2", "baseline"
     size_t vector_floats;
 
-    // Attention of one head. Keys are first packed (ck_attention_pack), then each block of query rows is independent.
+    // Attention of one head. First the keys are packed (ck_attention_pack). Then each block of query rows is independent.
     size_t (*attention_packed_key_floats)(size_t key_tokens, size_t head_width);
     size_t (*attention_packed_value_floats)(size_t key_tokens, size_t head_width);
     size_t (*attention_scratch_floats)(size_t head_width);
@@ -42,21 +42,22 @@ typedef struct {
         const ck_attention_shape *shape, const float *queries, const float *packed_keys, const float *packed_values,
         size_t first_query, float *out, float *scratch);
 
-    // The best partner by cosine of source tokens among destination tokens (rows of one image, width floats each, given by
-    // their indices). Destinations are first packed, match_panel of them a call, from `first` on; then each block of sources is
-    // independent. Of equal scores the first destination is best; tokens of zeros score 0.
+    // The best partner of each source token among destination tokens, by cosine. Tokens are rows of one image, width floats
+    // each, given by their indices. First the destinations are packed, match_panel of them a call, from `first` on. Then each
+    // block of sources is independent. Among equal scores the first destination is best. Tokens of zeros score 0.
     size_t (*match_packed_floats)(size_t destinations, size_t width);
     size_t (*match_scratch_floats)(size_t width);
     size_t match_panel, match_source_block;
     void (*match_pack)(
         const float *tokens, size_t width, const int32_t *destinations, size_t count, size_t first, float *packed);
-    // rows: at most match_source_block sources; count: of destinations. best: places in the list of destinations.
+    // rows: at most match_source_block sources. count: the number of destinations. best: places in the list of destinations.
     void (*match_block)(
         const float *tokens, size_t width, const int32_t *sources, size_t rows, const float *packed, size_t count,
         float *scores, int32_t *best, float *scratch);
 
-    // GroupNorm in two passes. First pass over pixels first ..< first + count of one image: per channel, the sum and the sum of
-    // squares of (x - pivot). Second pass: y = x * gain + bias per channel, then SiLU if asked for.
+    // GroupNorm in two passes. The first pass runs over pixels first ..< first + count of one image: for each channel, the
+    // sum and the sum of squares of (x - pivot). The second pass computes y = x * gain + bias for each channel, then SiLU on
+    // request.
     void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum,
                             float *square);
     void (*channel_affine)(
@@ -66,14 +67,14 @@ typedef struct {
     void (*layer_norm)(
         const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
 
-    // x: rows of 2c (value, gate) -> y: rows of c, value * gelu(gate), gelu with the error function.
+    // x: rows of 2c (value, gate) -> y: rows of c, value * gelu(gate), gelu by the error function.
     void (*geglu)(const float *x, size_t rows, size_t c, float *y);
     void (*silu)(const float *x, size_t count, float *y);
     void (*add)(const float *a, const float *b, size_t count, float *y);
     // In place: y = activation(y + bias) + residual; bias per column or NULL, residual or NULL.
     // activation: 0 none, 1 silu, 2 gelu, 3 x * sigmoid(1.702 x)
     void (*epilogue)(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
-    // One output row of a bicubic resize: source (h, w, c), taps of that row, taps of all columns.
+    // One output row of a bicubic resize. Takes the source (h, w, c), the taps of that row, and the taps of all columns.
     void (*bicubic_row)(
         const float *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w,
         float *out);
@@ -119,8 +120,8 @@ void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const flo
 
 // Gathers output pixels first ..< first + count of one image into rows of kernel_h*kernel_w*in_channels values, zero outside.
 void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
-// y: one row of c values for each of the groups first ..< first + count, the mean of the rows of x that members lists from
-// offsets[group] - offsets[0] on. Sums run in the members' order.
+// y: one row of c values for each of the groups first ..< first + count. It is the mean of the group's rows of x. members
+// lists these rows from offsets[group] - offsets[0] on. Sums run in the members' order.
 void ck_mean_rows(
     const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).

@@ -1,7 +1,7 @@
-// oneDNN behind a few calls, so that the differences of its versions stay in one C file. One thread uses an engine and its
-// operations; it must have set its OpenMP thread count before creating and before executing.
+// oneDNN behind a few calls, so that the differences of its versions stay in one C file. Only one thread may use an engine
+// and its operations. It must set its OpenMP thread count before it creates them and before it executes them.
 //
-// Functions return 0 or a oneDNN status. Sizes are in elements unless named bytes. Everything is f32.
+// Functions return 0 or a oneDNN status. Sizes are in elements unless the name says bytes. Everything is f32.
 #ifndef CONEDNN_H
 #define CONEDNN_H
 
@@ -10,7 +10,7 @@
 
 typedef struct conednn_engine conednn_engine;
 typedef struct conednn_operation conednn_operation;
-// A memory format of weights, by value comparable with conednn_format_equal.
+// A memory format of weights. conednn_format_equal compares two by value.
 typedef struct conednn_format conednn_format;
 
 enum { conednn_none = 0, conednn_silu = 1, conednn_gelu = 2, conednn_quick_gelu = 3 };
@@ -29,7 +29,7 @@ typedef struct {
 int conednn_engine_create(conednn_engine **engine);
 void conednn_engine_destroy(conednn_engine *engine);
 void conednn_version(int *major, int *minor, int *patch);
-// A word for the instruction set that oneDNN uses on this CPU.
+// The instruction set that oneDNN uses on this CPU, in a word.
 const char *conednn_instruction_set(void);
 const char *conednn_status_text(int status);
 
@@ -38,10 +38,10 @@ int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *sh
 // y(n, out_h, out_w, out) = convolution of x(n, h, w, in) [+ bias] [+ residual]
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation);
 void conednn_operation_destroy(conednn_operation *operation);
-// The implementation that oneDNN chose, for diagnosis; lives as long as the operation.
+// The implementation that oneDNN chose, for diagnosis. It lives as long as the operation.
 const char *conednn_operation_implementation(const conednn_operation *operation);
 
-// The weight format the operation wants; lives as long as the operation.
+// The weight format that the operation needs. It lives as long as the operation.
 const conednn_format *conednn_operation_format(const conednn_operation *operation);
 size_t conednn_format_bytes(const conednn_format *format);
 int conednn_format_equal(const conednn_format *a, const conednn_format *b);
@@ -54,7 +54,7 @@ int conednn_format_plain_convolution(int64_t in, int64_t out, int64_t kernel_h, 
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination);
 
-// bias and residual are ignored where the shape has none. Waits until the result is there.
+// bias and residual are ignored if the shape has none. Waits until the result is there.
 int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const float *x, const void *weights, const float *bias,
     const float *residual, float *y);

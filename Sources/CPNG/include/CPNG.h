@@ -1,7 +1,7 @@
-// PNG in and out over libpng's low-level interface, with error codes instead of longjmp.
+// Reads and writes PNG through libpng's low-level interface, with error codes instead of longjmp.
 //
-// libpng reports errors by longjmp, which must not cross Swift frames: every call into libpng is made inside a function of
-// this file that holds the setjmp. The simplified interface (png_image_*) is not used.
+// libpng reports errors by longjmp, which must not cross Swift frames. So every call into libpng is inside a function of this
+// module that holds the setjmp. The simplified interface (png_image_*) is not used.
 #ifndef CPNG_H
 #define CPNG_H
 
@@ -27,35 +27,35 @@ void cpng_free(void *memory);
 
 typedef struct cpng_reader cpng_reader;
 
-/// What a file may ask for before it is refused.
+/// The limits of a file. Beyond them it is refused.
 typedef struct {
     uint32_t max_chunks;      // ancillary chunks kept in memory
     size_t max_chunk_memory;  // bytes of one ancillary chunk, also after decompression
 } cpng_limits;
 
-/// Reads the header of the PNG in `bytes` (not copied: must outlive the reader). No memory for pixels is taken, so that the
-/// caller can judge the size first. Returns NULL with a message when it is no PNG, is broken, has chunks beyond the limits or
-/// one that is needed and not known.
+/// Reads the header of the PNG in `bytes` (not copied: they must outlive the reader). It takes no memory for pixels, so that
+/// the caller can check the size first. Returns NULL with a message if the file is no PNG, is broken, has chunks beyond the
+/// limits, or has a critical chunk that libpng does not know.
 cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]);
 
 uint32_t cpng_reader_width(const cpng_reader *reader);
 uint32_t cpng_reader_height(const cpng_reader *reader);
 
-/// 3 (RGB) or 4 (RGBA): what cpng_reader_pixels writes, whatever the file's own colour type is.
+/// The channels that cpng_reader_pixels writes, 3 (RGB) or 4 (RGBA), whatever the file's own colour type is.
 uint32_t cpng_reader_channels(const cpng_reader *reader);
 
-/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes, and reads the file to its end. Returns 0,
-/// or -1 with a message. To be called once.
+/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes, and reads the file to its end. Returns
+/// 0, or -1 with a message. Call it once.
 int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]);
 
-/// The content of the file's eXIf chunk, complete after cpng_reader_pixels; `*length` is 0 where there is none. The pointer
+/// The content of the file's eXIf chunk, complete after cpng_reader_pixels. `*length` is 0 if there is none. The pointer
 /// lives as long as the reader.
 void cpng_reader_exif(const cpng_reader *reader, const uint8_t **exif, size_t *length);
 
-/// Text chunks found; complete after cpng_reader_pixels.
+/// The number of text chunks, complete after cpng_reader_pixels.
 size_t cpng_reader_text_count(const cpng_reader *reader);
 
-/// One text chunk; the pointers live as long as the reader. `length` counts the value's bytes.
+/// One text chunk. The pointers live as long as the reader. `length` counts the value's bytes.
 void cpng_reader_text(const cpng_reader *reader, size_t index, const char **keyword, const char **value, size_t *length,
                       int *is_utf8);
 

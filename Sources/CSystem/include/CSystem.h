@@ -1,4 +1,4 @@
-// The few system calls and machine facts that Swift's C library module does not reach.
+// The few system calls and machine facts that Swift's C library module does not offer.
 #ifndef CSYSTEM_H
 #define CSYSTEM_H
 

@@ -1,4 +1,4 @@
-// WebP in over libwebp and libwebpdemux: whole files of one picture.
+// Reads whole WebP files of one picture through libwebp and libwebpdemux.
 #ifndef CWEBP_H
 #define CWEBP_H
 
@@ -10,21 +10,21 @@
 
 typedef struct cwebp_reader cwebp_reader;
 
-/// Reads the structure of the WebP in `bytes` (not copied: must outlive the reader). No memory for pixels is taken. Returns
-/// NULL with a message when it is broken or cut short.
+/// Reads the structure of the WebP in `bytes` (not copied: they must outlive the reader). It takes no memory for pixels.
+/// Returns NULL with a message if the file is broken or cut short.
 cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]);
 
-/// Whether the file is an animation, whose frames cwebp_reader_pixels does not read.
+/// Whether the file is an animation. cwebp_reader_pixels does not read an animation's frames.
 int cwebp_reader_is_animated(const cwebp_reader *reader);
 
 uint32_t cwebp_reader_width(const cwebp_reader *reader);
 uint32_t cwebp_reader_height(const cwebp_reader *reader);
 
-/// 3 (RGB) or 4 (RGBA, not premultiplied): what cwebp_reader_pixels writes.
+/// The channels that cwebp_reader_pixels writes, 3 (RGB) or 4 (RGBA, not premultiplied).
 uint32_t cwebp_reader_channels(const cwebp_reader *reader);
 
-/// The content of the file's first chunk of a kind, "EXIF" or "XMP "; `*length` is 0 where there is none. The pointer is one into
-/// the file's bytes.
+/// The content of the file's first chunk of a kind, "EXIF" or "XMP ". `*length` is 0 if there is none. The pointer points
+/// into the file's bytes.
 void cwebp_reader_chunk(const cwebp_reader *reader, const char kind[4], const uint8_t **content, size_t *length);
 
 /// Decodes all rows into `pixels`, which has exactly height * width * channels bytes. Returns 0, or -1 with a message.
