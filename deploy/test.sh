@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the format, builds without warnings and runs all tests, in debug and in release.
-# Usage: deploy/test.sh [--quick]    --quick leaves the release build out.
+# Checks the format, builds without warnings and runs all tests, in debug and in release (programs are started in release only).
+# Usage: deploy/test.sh [--quick]    --quick leaves the release build out, and the tests that start programs with it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -34,8 +34,12 @@ options_of() {
     if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing --scratch-path .build-release-tests; fi
 }
 
-# Tests that depend on the clock (sockets, processes) run apart from those that take all the processors.
-groups=("unit and parity" "runtime" "end to end")
+# Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
+# users have them, in release: the code that they run is tested in debug by the two other groups.
+groups_of() {
+    printf '%s\n' "unit and parity" "runtime"
+    if [ "$1" = release ]; then printf '%s\n' "end to end"; fi
+}
 group_options() {
     case "$1" in
     "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' ;;
@@ -48,6 +52,7 @@ for configuration in "${configurations[@]}"; do
     mapfile -t options < <(options_of "$configuration")
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
+    mapfile -t groups < <(groups_of "$configuration")
     for group in "${groups[@]}"; do
         mapfile -t selection < <(group_options "$group")
         step "$configuration: $group tests"
@@ -59,6 +64,7 @@ done
 step "result"
 total=0
 for configuration in "${configurations[@]}"; do
+    mapfile -t groups < <(groups_of "$configuration")
     for group in "${groups[@]}"; do
         closing=$(grep -oE 'Test run with [0-9]+ tests?.*' "$logs/$configuration $group" | tail -n 1 || true)
         count=$(sed -nE 's/Test run with ([0-9]+) tests?.*/\1/p' <<<"$closing")

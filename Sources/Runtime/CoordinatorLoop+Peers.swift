@@ -26,7 +26,10 @@ extension CoordinatorLoop {
             return
         }
         guard packet.address.epoch == epoch, packet.address.session == peer.session.rawValue else {
-            strike(route, now)
+            // A worker that says HELLO again while the coordinator is slow works under the first WELCOME until it hears the last:
+            // its messages are late, not wrong.
+            let isLate = packet.address.epoch == epoch && peer.superseded.contains { $0.rawValue == packet.address.session }
+            if !isLate { strike(route, now) }
             return
         }
         peers[route]?.lastHeard = now
@@ -91,6 +94,9 @@ extension CoordinatorLoop {
 
     // MARK: HELLO
 
+    /// A worker waits twice as long after each HELLO, up to half a minute: these are the sessions of several minutes.
+    private static let supersededMax = 16
+
     private func greet(_ hello: Hello, on route: Route, _ now: Instant) {
         if let refusal = refusal(of: hello, on: route) {
             logStranger("\(hello.name) on \(hello.host) was refused: \(refusal.text)", now)
@@ -101,7 +107,9 @@ extension CoordinatorLoop {
         let earlier = peers[route]
         forget(route)
         let id = SessionID(.random(in: 1...UInt64.max))
-        peers[route] = Peer(role: hello.worker == nil ? .client : .worker, session: id, name: hello.name, lastHeard: now)
+        var peer = Peer(role: hello.worker == nil ? .client : .worker, session: id, name: hello.name, lastHeard: now)
+        if let earlier { peer.superseded = (earlier.superseded + [earlier.session]).suffix(Self.supersededMax) }
+        peers[route] = peer
         routes[id] = route
         if let worker = hello.worker {
             log("worker \(hello.name) on \(hello.host) joined (\(worker.numericsClass))")

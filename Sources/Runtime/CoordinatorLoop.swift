@@ -15,6 +15,8 @@ final class CoordinatorLoop {
         let role: Role
         let session: SessionID
         let name: String
+        /// The latest sessions that this connection ended by another HELLO: messages of theirs can still be on their way.
+        var superseded: [SessionID] = []
         var sequence: UInt64 = 0
         var lastHeard: Instant
         /// Messages that did not fit into the connection's queue.

@@ -103,6 +103,29 @@ struct HostileTests {
         }
     }
 
+    /// The second HELLO of a worker that waited long for its WELCOME ends the session of the first.
+    @Test("messages of the session before another HELLO are late and do not count as violations")
+    func lateMessages() async throws {
+        try await onFarm { farm in
+            let peer = try HostilePeer(farm.endpoint)
+            try peer.join()
+            let first = peer.session
+            try peer.join()
+            #expect(peer.session != first)
+            for _ in 0..<30 { try peer.say(.ping, session: first) }
+            try peer.say(.ping)
+            // The first answer of all: no PONG for the late ones, no BYE.
+            var answers: [MessageType] = []
+            while answers.last != .pong, let packet = try peer.hear() {
+                if packet.message.type != .ping { answers.append(packet.message.type) }
+            }
+            #expect(answers == [.pong])
+            // A session that this connection never had is a violation still.
+            for _ in 0..<10 { try peer.say(.ping, session: peer.session &+ 1) }
+            #expect(try peer.hear(.bye) != nil)
+        }
+    }
+
     @Test("a result counts once, however often it is sent; a stranger's claim to a lease does not count")
     func duplicatesAndForgery() async throws {
         let farm = try TestFarm()

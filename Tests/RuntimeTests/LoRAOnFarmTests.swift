@@ -30,11 +30,11 @@ struct LoRAOnFarmTests {
         deinit { try? FileManager.default.removeItem(at: base) }
     }
 
-    private func request(_ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
+    private static func request(_ change: (inout RenderRequest) -> Void = { _ in }) -> RenderRequest {
         var request = RenderRequest()
         request.prompt = "a red apple <lora:wash:0.5>"
         request.width = 256
-        request.height = 256
+        request.height = 128
         request.steps = 2
         request.method = .cut
         request.loras = [LoRASelection(name: "ink", scale: 0.8)]
@@ -43,7 +43,8 @@ struct LoRAOnFarmTests {
     }
 
     /// A coordinator with its folder, and a worker for each folder given.
-    private func farm(_ folders: Folders, workers: [String]) throws -> (Coordinator, [InProcessWorker], endpoint: String) {
+    private static func farm(_ folders: Folders, workers: [String]) throws -> (Coordinator, [InProcessWorker], endpoint: String)
+    {
         let endpoint = TestFarm.uniqueEndpoint()
         var options = CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel])
         options.loras = try LoRALibrary(folders: [folders.coordinator])
@@ -56,7 +57,7 @@ struct LoRAOnFarmTests {
         return (coordinator, farm, endpoint)
     }
 
-    private func render(_ request: RenderRequest, _ folders: Folders, workers: [String]) async throws -> RenderResult {
+    private static func render(_ request: RenderRequest, _ folders: Folders, workers: [String]) async throws -> RenderResult {
         let (coordinator, farm, _) = try farm(folders, workers: workers)
         defer {
             for worker in farm { worker.terminate() }
@@ -71,20 +72,24 @@ struct LoRAOnFarmTests {
         throw RuntimeError(.internalFault, "The job ended without a result.")
     }
 
-    @Test("the same pixels from one, two and three workers, and others than without the files")
+    /// What one worker makes, rendered once for all tests.
+    private static let reference = Task {
+        let folders = try Folders()
+        return try await PNGDecoder.decode(render(request(), folders, workers: [folders.worker]).png)
+    }
+
+    @Test("the same pixels from one and three workers, and others than without the files")
     func sameBytes() async throws {
         let folders = try Folders()
-        let one = try PNGDecoder.decode(await render(request(), folders, workers: [folders.worker]).png)
-        for count in [2, 3] {
-            let workers = Array(repeating: folders.worker, count: count)
-            let other = try await render(request(), folders, workers: workers)
-            #expect(try PNGDecoder.decode(other.png).pixels == one.pixels)
-        }
-        let plain = request {
+        let one = try await Self.reference.value
+        let workers = Array(repeating: folders.worker, count: 3)
+        let other = try await Self.render(Self.request(), folders, workers: workers)
+        #expect(try PNGDecoder.decode(other.png).pixels == one.pixels)
+        let plain = Self.request {
             $0.prompt = "a red apple "
             $0.loras = []
         }
-        let without = try await PNGDecoder.decode(render(plain, folders, workers: [folders.worker]).png)
+        let without = try await PNGDecoder.decode(Self.render(plain, folders, workers: [folders.worker]).png)
         #expect((without.pixels == one.pixels) == false)
         #expect(one.text("parameters")?.contains("Lora hashes: \"ink: ") == true)
         #expect(one.text("parameters")?.hasPrefix("a red apple <lora:wash:0.5> <lora:ink:0.8>\n") == true)
@@ -93,17 +98,16 @@ struct LoRAOnFarmTests {
     @Test("a client names files that the coordinator has")
     func submit() async throws {
         let folders = try Folders()
-        let (coordinator, farm, endpoint) = try farm(folders, workers: [folders.worker])
+        let (coordinator, farm, endpoint) = try Self.farm(folders, workers: [folders.worker])
         defer {
             for worker in farm { worker.terminate() }
             coordinator.shutdown()
         }
-        let request = request()
+        let request = Self.request()
         let result = try await Blocking.run { () throws(RuntimeError) -> RenderResult in
             try SubmitClient.render(coordinator: endpoint, request: request)
         }
-        let local = try await render(request, folders, workers: [folders.worker])
-        #expect(try PNGDecoder.decode(result.png).pixels == PNGDecoder.decode(local.png).pixels)
+        #expect(try await PNGDecoder.decode(result.png).pixels == Self.reference.value.pixels)
         for (change, code, mentions): ((inout RenderRequest) -> Void, RuntimeError.Code, String) in [
             ({ $0.loras = [LoRASelection(name: "pen")] }, .notFound, "pen.safetensors"),
             ({ $0.loras = [LoRASelection(name: "../worker/b")] }, .usage, "../worker/b"),
@@ -126,7 +130,7 @@ struct LoRAOnFarmTests {
     func missingFile() async throws {
         let folders = try Folders()
         let error = await #expect(throws: RuntimeError.self) {
-            _ = try await render(request(), folders, workers: [folders.empty])
+            _ = try await Self.render(Self.request(), folders, workers: [folders.empty])
         }
         let hash = try LoRALibrary(folders: [folders.coordinator]).file(named: "ink").digest.hex
         #expect(error?.message.contains(hash) == true, "\(String(describing: error))")
@@ -137,8 +141,7 @@ struct LoRAOnFarmTests {
     @Test("a worker without the file is passed over")
     func oneWorkerLacksTheFile() async throws {
         let folders = try Folders()
-        let alone = try await render(request(), folders, workers: [folders.worker])
-        let both = try await render(request(), folders, workers: [folders.empty, folders.worker])
-        #expect(try PNGDecoder.decode(both.png).pixels == PNGDecoder.decode(alone.png).pixels)
+        let both = try await Self.render(Self.request(), folders, workers: [folders.empty, folders.worker])
+        #expect(try await PNGDecoder.decode(both.png).pixels == Self.reference.value.pixels)
     }
 }
