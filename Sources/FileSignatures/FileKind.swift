@@ -13,6 +13,7 @@ public enum FileKind: Sendable, Equatable {
     case text(String)
     /// A text in UTF-16, with the beginning of its first line.
     case wideText(String)
+    case wideJSON
 
     /// The number of first bytes that are examined.
     public static let headBytes = 4096
@@ -42,6 +43,7 @@ public enum FileKind: Sendable, Equatable {
         case .json: "a JSON file"
         case .text: "a text file"
         case .wideText: "a text file in UTF-16"
+        case .wideJSON: "a JSON file in UTF-16"
         }
     }
 }

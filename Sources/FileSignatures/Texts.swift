@@ -3,22 +3,30 @@ extension FileKind {
 
     /// The kind of a text file; nil if it has other bytes. Characters of old code pages cannot be told from other bytes.
     static func text(_ head: [UInt8]) -> FileKind? {
-        if head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) { return wideText(head) }
-        let body = head.starts(with: [0xEF, 0xBB, 0xBF]) ? head.dropFirst(3) : head[...]
         // The last character may be cut in the middle.
         let cut = head.count < headBytes ? 0 : 3
-        let texts = (0...cut).lazy.compactMap { String(validating: body.dropLast($0), as: UTF8.self) }
-        return texts.first.flatMap { kind(of: $0) { .text($0) } }
+        guard let text = (0...cut).lazy.compactMap({ characters(of: head.dropLast($0)) }).first else { return nil }
+        let isWide = isWide(head[...])
+        let kind = kind(of: text) { isWide ? .wideText($0) : .text($0) }
+        return isWide && kind == .json ? .wideJSON : kind
     }
 
-    private static func wideText(_ head: [UInt8]) -> FileKind? {
-        let isLittleEndian = head[0] == 0xFF
-        var units = stride(from: 2, to: head.count - 1, by: 2).map { index -> UInt16 in
-            let (low, high) = isLittleEndian ? (head[index], head[index + 1]) : (head[index + 1], head[index])
+    /// The characters of a text in UTF-8, or in UTF-16 with its mark, without a byte-order mark; nil for other bytes.
+    public static func characters(of bytes: ArraySlice<UInt8>) -> String? {
+        guard isWide(bytes) else {
+            return String(validating: bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes, as: UTF8.self)
+        }
+        let first = bytes.startIndex
+        let isLittleEndian = bytes[first] == 0xFF
+        let units = stride(from: first + 2, to: bytes.endIndex - 1, by: 2).map { index -> UInt16 in
+            let (low, high) = isLittleEndian ? (bytes[index], bytes[index + 1]) : (bytes[index + 1], bytes[index])
             return UInt16(high) << 8 | UInt16(low)
         }
-        if head.count >= headBytes, let last = units.last, UTF16.isLeadSurrogate(last) { units.removeLast() }
-        return String(validating: units, as: UTF16.self).flatMap { kind(of: $0) { .wideText($0) } }
+        return String(validating: units, as: UTF16.self)
+    }
+
+    private static func isWide(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     }
 
     /// - Parameter plain: makes the kind of a plain text from its beginning.

@@ -4,7 +4,17 @@ extension ModelDescription {
     /// Throws as a request does that leaves the sampler and its steps to the model: a scheduler that is read may still ask for
     /// what no sampler of this program does.
     public func checkOwnSampler() throws(RenderError) {
-        _ = try sampler(nil, schedule: .automatic, steps: recommended.steps, eta: nil)
+        _ = try sampler(nil, schedule: .automatic, steps: ownSteps, eta: nil)
+    }
+
+    /// Steps of the model's own sampler where nobody says them: what suits the model, or as many as its schedule allows.
+    var ownSteps: Int {
+        let usual = recommended.steps
+        let allowed = (1...usual).reversed().first { steps in
+            do throws(SamplerError) { _ = try Sampler(scheduler, steps: steps) } catch { return error.code != .badRequest }
+            return true
+        }
+        return allowed ?? usual
     }
 
     /// The sampler of a request.

@@ -25,7 +25,7 @@ struct PlanResolution {
         try request.validated()
         try checkHiDiffusionFamily()
         try checkPictureFitsAMessage()
-        let steps = request.steps ?? model.recommended.steps
+        let steps = request.steps ?? (request.samplingMethod == nil ? model.ownSteps : model.recommended.steps)
         let sampler = try sampler(steps: steps)
         let source = try sourcePlan()
         let method = resolvedMethod

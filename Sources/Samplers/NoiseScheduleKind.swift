@@ -69,11 +69,12 @@ extension SchedulerConfiguration {
                 "The sampler \(method.rawValue) is for models trained with EDM's preconditioning, which this one is not: choose euler or "
                     + "dpm++2m.")
         }
+        let choose = isChosen ? "choose" : "choose another by --sampling-method"
         if rescalesToZeroSNR, !method.allowsZeroSNR {
             throw SamplerError(
                 isChosen ? .badRequest : .unsupported,
                 "The sampler \(method.rawValue) has no way to start at pure noise, as this model's schedule does (rescale_betas_zero_snr): "
-                    + "choose ddim, euler or dpm++2m.")
+                    + "\(choose) ddim, euler or dpm++2m.")
         }
         if thresholds, method.knowsThresholding {
             throw SamplerError(.unsupported, "scheduler_config.json: thresholding is not supported; set it to false.")
@@ -81,12 +82,12 @@ extension SchedulerConfiguration {
         if method.hasSigmas, let option = unsupportedOptions.first {
             throw SamplerError(
                 .unsupported,
-                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); choose ddim.")
+                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); \(choose) ddim.")
         }
         if method.isSolver, let option = unsupportedSolverOptions.first {
             throw SamplerError(
                 .unsupported,
-                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); choose euler.")
+                "scheduler_config.json: \(option) is not supported by the sampler \(method.rawValue); \(choose) euler.")
         }
         if method.isSolver, let variance = solver.variance, variance.hasPrefix("learned") {
             throw SamplerError(

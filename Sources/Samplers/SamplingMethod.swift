@@ -57,13 +57,14 @@ extension SamplingMethod {
         case "DPMSolverMultistepScheduler": self = .dpmpp2m
         case "DPMSolverSDEScheduler": self = .dpmppSDE
         case "LCMScheduler": self = .lcm
-        case "DDIMScheduler": self = .ddim
+        // ParaDiGMS takes many steps at once with schedulers whose single steps are those of the plain ones.
+        case "DDIMScheduler", "DDIMParallelScheduler": self = .ddim
         case "TCDScheduler": self = .tcd
         case "UniPCMultistepScheduler": self = .unipc
         case "PNDMScheduler": self = .pndm
         case "LMSDiscreteScheduler": self = .lms
         case "DEISMultistepScheduler": self = .deis
-        case "DDPMScheduler": self = .ddpm
+        case "DDPMScheduler", "DDPMParallelScheduler": self = .ddpm
         case "EDMEulerScheduler": self = .edmEuler
         case "EDMDPMSolverMultistepScheduler": self = .edmDPMpp2m
         default: return nil

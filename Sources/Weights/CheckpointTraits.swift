@@ -48,9 +48,11 @@ struct CheckpointTraits: Equatable {
 
     /// Recognises the model.
     ///
-    /// Throws `.unsupportedModel` that names a family which is not run, or says what is missing.
+    /// Throws `.unsupportedModel` that names a family which is not run, or says what is missing, and `.unsupportedFormat` for
+    /// quantised weights.
     init(_ file: SafetensorsFile) throws(WeightsError) {
         if let family = ForeignFamily.recognise(file) { throw family.refusal(file.name) }
+        try WeightScales.refuseQuantised(file, isPart: Checkpoint.isPart)
         let inputKey = CheckpointTraits.unetPrefix + "input_blocks.0.0.weight"
         guard let input = file.tensors[inputKey]?.shape, input.count == 4 else {
             throw WeightsError(
@@ -164,13 +166,47 @@ struct ForeignFamily {
             }
         }
         if hasUNet { return nil }
-        if keys.contains(where: { $0.hasPrefix("down_blocks.") }) {
-            return ForeignFamily(what: "a U-Net only", remedy: "name the model folder that it belongs to")
+        return partial(keys.sorted())
+    }
+
+    /// A file of networks without a U-Net where a checkpoint has it; nil where there is no network that is known.
+    private static func partial(_ names: [String]) -> ForeignFamily? {
+        let unet = names.lazy.compactMap(wordsBeforeUNet).first
+        let hasVAE = names.contains(where: isOfVAE)
+        let hasText = names.contains(where: isOfTextEncoder)
+        let remedy = "name a complete checkpoint in the original layout, or a model folder in diffusers' layout"
+        let place = "\"\(CheckpointTraits.unetPrefix)\""
+        switch (unet, hasVAE, hasText) {
+        case (_?, false, false): return ForeignFamily(what: "a U-Net only", remedy: "name the model folder that it belongs to")
+        case (nil, true, false): return ForeignFamily(what: "an autoencoder only", remedy: "name it by --vae, beside a model")
+        case (nil, false, true):
+            return ForeignFamily(what: "a text encoder only", remedy: "name the model folder that it belongs to")
+        case (nil, true, true):
+            return ForeignFamily(what: "an autoencoder and a text encoder, without a U-Net under \(place)", remedy: remedy)
+        case (let words?, _, _):
+            let found = words.isEmpty ? "under no prefix" : "under \(quoted(words))"
+            return ForeignFamily(
+                what: "a file of several networks with its U-Net \(found) and not under \(place)", remedy: remedy)
+        case (nil, false, false): return nil
         }
-        let isVAE = keys.contains { $0.hasPrefix("decoder.") || $0.hasPrefix(CheckpointTraits.vaePrefix) }
-        if isVAE { return ForeignFamily(what: "an autoencoder only", remedy: "name it by --vae, beside a model") }
-        guard keys.contains(where: isOfTextEncoder) else { return nil }
-        return ForeignFamily(what: "a text encoder only", remedy: "name the model folder that it belongs to")
+    }
+
+    /// What stands before a U-Net's own name of a tensor, in the original naming or in diffusers'; nil for other tensors.
+    private static func wordsBeforeUNet(_ name: String) -> String? {
+        for mark in ["input_blocks.", "down_blocks.", "diffusion_modelinput_blocks"] {
+            guard let range = name.firstRange(of: mark) else { continue }
+            // Other networks have blocks of the same name, an autoencoder's encoder among them.
+            let words = name[..<range.lowerBound]
+            let ends = ["unet.", "model.", "module.", "state_dict.", "model_ema."]
+            return words.isEmpty || ends.contains(where: words.hasSuffix) ? String(words) : nil
+        }
+        return nil
+    }
+
+    /// In diffusers' naming or in LDM's, with whatever a program puts before it.
+    private static func isOfVAE(_ name: String) -> Bool {
+        if name.hasPrefix("decoder.") || name.hasPrefix(CheckpointTraits.vaePrefix) { return true }
+        return ["decoder.conv_in.", "decoder.up_blocks.", "decoder.up."].contains { mark in strstr(name, "." + mark) != nil }
     }
 
     /// In transformers' naming or in OpenCLIP's, with whatever a checkpoint or a program puts before it.

@@ -74,7 +74,14 @@ final class FileStore: Sendable {
         }
         if let given = given[path] { return given.content }
         if let known = opened.withLock({ $0[path] }) { return known }
-        let content = try FileBytes(mapping: place(path))
+        let place = try place(path)
+        let content: FileBytes
+        do { content = try FileBytes(mapping: place) } catch {
+            guard error.code == .notFound, FileBytes.brokenLink(place) == nil, folder.map(isFolder) == true else { throw error }
+            throw WeightsError(
+                .notFound,
+                "\(location(of: path)) does not exist: the download of \(name) is incomplete; fetch this file as well.")
+        }
         // Two threads may have opened the file; all go on with the first mapping.
         return opened.withLock { files in
             if let known = files[path] { return known }

@@ -26,10 +26,23 @@ enum ForeignFormat {
                 .unsupportedFormat,
                 "\(name) is a safetensors file under the name of another format; rename it to "
                     + "\(name.dropLast(ending.count)).safetensors.")
-        // Pickles of the oldest protocol are text.
-        case nil, .text: return refusal(ending == ggufEnding ? .weights("a GGUF file") : .pickle, file.bytes, name)
+        case nil where isOldPickle(file.bytes), .text where isOldPickle(file.bytes): return pickleRefusal(name)
         case let kind?: return refusal(kind, file.bytes, name)
+        case nil:
+            let promised = ending == ggufEnding ? "a GGUF file" : "a pickle"
+            return WeightsError(
+                .malformed,
+                "\(name) has the name of \(promised), but its bytes are those of none; download it again, as a .safetensors file."
+            )
         }
+    }
+
+    /// Whether bytes are a pickle of the protocols 0 or 1, which have no mark: they begin with a bracket or with the lines of a
+    /// class's name, and end with the full stop of their language. A first line with spaces is a sentence.
+    private static func isOldPickle(_ file: UnsafeRawBufferPointer) -> Bool {
+        guard let first = file.first, file.last == UInt8(ascii: "."), "(c}])".utf8.contains(first) else { return false }
+        let line = file.prefix(FileKind.headBytes).prefix { $0 != UInt8(ascii: "\n") }
+        return line.count < file.count && !line.contains(UInt8(ascii: " "))
     }
 
     /// The refusal of bytes that are no safetensors file, where they are something known. A file that begins as one does is
@@ -54,9 +67,10 @@ enum ForeignFormat {
                 "\(kind.title) that begins with \(quoted(start)) and no weights; name a .safetensors file, or fetch this one "
                 + "again if a download has failed"
             return WeightsError(.malformed, "\(name) is \(what).")
-        case .json where isErrorMessage(file):
-            what = "a JSON file with an error message and no weights; the download has probably failed, fetch the file again"
-        case .json, .picture, .other, .safetensors:
+        case .json where isErrorMessage(file), .wideJSON where isErrorMessage(file), .other where isErrorPage(file):
+            what =
+                "\(kind.title) with an error message and no weights; the download has probably failed, fetch the file again"
+        case .json, .wideJSON, .picture, .other, .safetensors:
             what = "\(kind.title) and no weights; name a model's folder or a .safetensors file"
         }
         return WeightsError(.unsupportedFormat, "\(name) is \(what).")
@@ -71,8 +85,16 @@ enum ForeignFormat {
 
     /// Whether a server's answer was saved in the place of the file. Such answers are short.
     private static func isErrorMessage(_ file: UnsafeRawBufferPointer) -> Bool {
-        guard file.count <= 64 << 10, let json = try? JSONValue(parsing: file, limits: .config) else { return false }
+        guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]),
+            let json = try? JSONValue(parsing: Array(text.utf8), limits: .config)
+        else { return false }
         return ["error", "errors", "message", "detail"].contains { json[$0] != nil }
+    }
+
+    /// Whether a store of objects has answered in XML: `<Error>`, after a declaration.
+    private static func isErrorPage(_ file: UnsafeRawBufferPointer) -> Bool {
+        guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]) else { return false }
+        return text.lowercased().prefixMatch(of: /\s*<\?xml[^>]*>\s*<error[\s>\/]/) != nil
     }
 
     /// The refusal of a file as a configuration or another text of a model; nil for kinds that say nothing more than the
@@ -81,7 +103,8 @@ enum ForeignFormat {
         guard let kind = kind(of: file) else { return nil }
         switch kind {
         case .json, .text: return nil
-        case .wideText: return WeightsError(.malformed, "\(name) is \(kind.title); save it as UTF-8, or download it again.")
+        case .wideText, .wideJSON:
+            return WeightsError(.malformed, "\(name) is \(kind.title); save it as UTF-8, or download it again.")
         case .gitLFSPointer:
             return WeightsError(
                 .unsupportedFormat, "\(name) is a Git LFS pointer and not the file itself; fetch it with \"git lfs pull\".")

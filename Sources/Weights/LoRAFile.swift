@@ -29,7 +29,7 @@ public struct LoRAFile: Sendable {
     let layers: [LoRALayer]
     /// Names that begin like layers of the model and are not understood, sorted.
     let unknown: [String]
-    /// Names that say nothing of the model, such as counters of a trainer, sorted.
+    /// Names that say nothing of the model, such as counters of a trainer and empty tensors, sorted.
     let leftovers: [String]
 
     /// Maps, hashes and checks the file at `path`.
@@ -46,7 +46,12 @@ public struct LoRAFile: Sendable {
         let content: FileBytes
         do { content = try FileBytes(mapping: path) } catch {
             guard error.code == .notFound, FileBytes.brokenLink(path) == nil else { throw error }
-            throw WeightsError(.notFound, "\(path) does not exist; check the path or the name of the LoRA file.")
+            let whole = path + LoRALibrary.ending
+            throw WeightsError(
+                .notFound,
+                fileExists(whole)
+                    ? "\(path) does not exist; did you mean \(quoted(whole))?"
+                    : "\(path) does not exist; check the path or the name of the LoRA file.")
         }
         try self.init(content: content, name: path)
     }
@@ -111,7 +116,8 @@ private struct LoRAReader {
         var adapter: (name: String, key: String)?
         for name in names where !scales.handled.contains(name) {
             guard let key = LoRAKey(name) else {
-                if LoRAKey.belongsToModel(name) { unknown.append(name) } else { leftovers.append(name) }
+                let isStray = isEmpty(name) || LoRAKey.isHarmless(name) || !LoRAKey.belongsToModel(name)
+                if isStray { leftovers.append(name) } else { unknown.append(name) }
                 continue
             }
             if let own = key.adapter {
@@ -125,9 +131,16 @@ private struct LoRAReader {
                 throw malformed("\(quoted(other)) and \(quoted(name)) are the same part of one layer")
             }
         }
+        for (place, parts) in places where isEmpty(parts) {
+            places[place] = nil
+            leftovers.append(contentsOf: parts.names.values)
+        }
+        leftovers.sort()
         guard !places.isEmpty else {
             let others = unknown + leftovers
-            guard let first = others.first else { throw malformed("it holds no tensors") }
+            guard let first = others.first(where: { !isEmpty($0) }) else {
+                throw malformed(others.isEmpty ? "it holds no tensors" : "all its tensors are empty")
+            }
             let more = others.count > 1 ? " and \(others.count - 1) more" : ""
             throw WeightsError(
                 .malformed, "\(file.name) is no LoRA: the name \(quoted(first))\(more) is none that LoRA files have.")
@@ -135,6 +148,14 @@ private struct LoRAReader {
         var layers: [LoRALayer] = []
         for (place, parts) in places.sorted(by: { $0.key < $1.key }) { layers.append(try layer(place, parts)) }
         return layers
+    }
+
+    private func isEmpty(_ name: String) -> Bool { file.tensors[name]?.count == 0 }
+
+    /// Whether no factor of a layer holds a number. Where one does, the others must.
+    private func isEmpty(_ parts: Parts) -> Bool {
+        let factors = parts.names.filter { $0.key != .alpha }.values
+        return !factors.isEmpty && factors.allSatisfy(isEmpty)
     }
 
     private func layer(_ place: Place, _ parts: Parts) throws(WeightsError) -> LoRALayer {
@@ -145,11 +166,10 @@ private struct LoRAReader {
             throw malformed("\(quoted(some)) has no lora_\(missing) beside it")
         }
         for key in parts.names.values.sorted() {
-            if let scale = scales.scale(of: key) { _ = try WeightScales.value(scale, in: file) }
+            if let scale = scales.scale(of: key) { _ = try WeightScales.value(scale, of: key, in: file) }
         }
-        guard let rank = file.tensors[down]?.shape.first, rank > 0 else {
-            throw malformed("\(quoted(down)) has rank 0")
-        }
+        if let empty = parts.names.values.filter(isEmpty).min() { throw malformed("\(quoted(empty)) is empty") }
+        guard let rank = file.tensors[down]?.shape.first else { throw malformed("\(quoted(down)) has no rank") }
         let factor: Double
         if let name = parts.names[.alpha] {
             factor = try alpha(name) / Double(rank)

@@ -101,6 +101,18 @@ struct LoRAKey: Equatable {
         return takeNetwork(&path) != nil
     }
 
+    /// Counters that trainers write into the network that they train.
+    private static let counters: Set<String> = ["epoch", "global_step", "num_updates", "step"]
+
+    /// Whether a name that is none of a LoRA says nothing of the network that it begins with: a constant or a counter.
+    static func isHarmless(_ name: String) -> Bool {
+        var path = name
+        guard takeNetwork(&path) != nil else { return false }
+        let flat = flat(path)
+        return ComponentNames.isHarmless(path) || counters.contains(flat) || HarmlessTensors.names.contains(flat)
+            || HarmlessTensors.endings.contains { flat == $0 || flat.hasSuffix("_" + $0) }
+    }
+
     /// Cuts the prefix off and says which network it names, also behind a wrapper.
     private static func takeNetwork(_ path: inout String) -> LoRANetwork? {
         var rest = path

@@ -98,11 +98,12 @@ extension LoRALibrary {
         _ name: String, _ near: (name: String, entry: LoRAListing.Entry)?, _ listing: LoRAListing
     ) -> WeightsError {
         let places = folders.joined(separator: ", ")
+        let file = LoRAListing.withoutEnding(name) + Self.ending
         let remedy =
             if let near {
                 "did you mean \(quoted(near.name)), which is \(near.entry.path)?"
             } else {
-                "put \(LoRAListing.withoutEnding(name))\(Self.ending) there, or name another folder by --lora-model-dir."
+                "put \(file.contains(where: \.isWhitespace) ? quoted(file) : file) there, or name another folder by --lora-model-dir."
             }
         return WeightsError(.notFound, "There is no LoRA \(quoted(name)) in \(places)\(Self.gaps(listing)); \(remedy)")
     }

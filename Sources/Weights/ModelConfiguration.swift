@@ -52,11 +52,14 @@ private struct SchedulerRepairs {
     /// sampler and the spacing of its steps, which the user may choose.
     let note: String?
 
+    /// Classes that clip where the file says nothing of it.
+    private static let clipping = ["DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler"]
+
     init(_ scheduler: JSONValue, isInpainting: Bool) {
         var changes: [String] = []
         if (scheduler["steps_offset"] ?? 0).doubleValue != 1 { changes.append("steps_offset is taken for 1") }
         let name = scheduler["_class_name"]?.stringValue ?? ""
-        let clips = scheduler["clip_sample"].map { $0.boolValue == true } ?? ["DDIMScheduler", "DDPMScheduler"].contains(name)
+        let clips = scheduler["clip_sample"].map { $0.boolValue == true } ?? SchedulerRepairs.clipping.contains(name)
         if clips { changes.append("clip_sample is taken for false") }
         var repaired = scheduler.setting(["steps_offset": 1, "clip_sample": false])
         if isInpainting {

@@ -1,3 +1,5 @@
+import FileLinks
+
 /// Which folder people mean, and what is wrong with one that is no model's.
 enum ModelFolder {
     private static let index = "model_index.json"
@@ -44,8 +46,12 @@ enum ModelFolder {
             }
             return refusal("it is one of Hugging Face's cache, where the model is \(snapshot); name that folder")
         }
-        if let inner = names.first(where: { fileExists("\(folder)/\($0)/\(index)") }) {
-            return refusal("the model lies one level deeper, in \(folder)/\(inner); name that folder")
+        let models = names.filter { fileExists("\(folder)/\($0)/\(index)") }
+        if let inner = models.first {
+            return refusal(
+                models.count == 1
+                    ? "the model lies one level deeper, in \(folder)/\(inner); name that folder"
+                    : "\(models.count) models lie one level deeper, such as \(folder)/\(inner); name the folder of one")
         }
         if names.contains("unet"), names.contains("vae") {
             return refusal("it has a unet and a vae, but no \(index), which is missing from the download; fetch it as well")
@@ -55,7 +61,11 @@ enum ModelFolder {
 
     /// The checkpoints in a folder that is no model's.
     private static func checkpoint(_ names: [String], in folder: String) -> String? {
-        let files = names.filter { $0.hasSuffix(".safetensors") }
+        let entries = names.filter { $0.hasSuffix(".safetensors") }
+        let files = entries.filter { fileExists("\(folder)/\($0)") }
+        if files.isEmpty, let link = entries.lazy.compactMap({ BrokenLink(on: "\(folder)/\($0)") }).first {
+            return "it has no \(index), and \(link.explanation); download the file again, or mend the link"
+        }
         if let file = files.first {
             return files.count == 1
                 ? "it has no \(index), but a file of weights; if that is a whole checkpoint, name \(folder)/\(file)"

@@ -105,7 +105,8 @@ struct ModelMarks: Equatable {
 extension ModelMarks {
     /// Schedulers of diffusers that can begin with pure noise.
     private static let zeroSNRClasses: Set<String> = [
-        "DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler",
+        "DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler",
+        "EulerAncestralDiscreteScheduler",
         "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ]
 

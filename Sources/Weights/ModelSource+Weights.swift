@@ -44,7 +44,7 @@ extension ModelSource {
             let index = try ShardIndex(json(indexPath), name: location(of: indexPath))
             var shards: [String: SafetensorsFile] = [:]
             for file in index.files { shards[file] = try open(component + "/" + file) }
-            let wrapper = NameWrapper(Array(shards.values), component)
+            let wrapper = try NameWrapper(Array(shards.values), component)
             try index.check(against: shards, name: location(of: indexPath), isPart: wrapper.isInside)
             files = index.files.compactMap { shards[$0] }
         } else {

@@ -47,7 +47,7 @@ public struct ModelSummary: Sendable {
         let index = try source.json("model_index.json")
         let configuration = try ModelConfiguration(source)
         let (unet, vae, schedule) = (configuration.unet, configuration.vae, configuration.scheduler)
-        pipeline = index["_class_name"]?.stringValue ?? "unknown"
+        pipeline = try PipelineClass.name(index, source) ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
         prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         isPredictionAssumed = source.assumedPrediction != nil

@@ -17,9 +17,19 @@ struct NameWrapper {
     private static let compiled = "_orig_mod."
 
     /// - Parameter component: whose names are looked for; nil for those of a complete checkpoint.
-    init(_ files: [SafetensorsFile], _ component: String?) {
+    /// - Throws: `.malformed` when parts of the network are there with different words before them.
+    init(_ files: [SafetensorsFile], _ component: String?) throws(WeightsError) {
         self.component = component
-        prefix = NameWrapper.prefix(of: files, NameWrapper.beginnings(component))
+        let found = NameWrapper.prefixes(of: files, NameWrapper.beginnings(component)).sorted { $0.key < $1.key }
+        if found.count > 1 {
+            let (one, other) = (found[0].value, found[1].value)
+            let place = one.file == other.file ? "" : "\(other.file) "
+            throw WeightsError(
+                .malformed,
+                "\(one.file) holds \(quoted(one.name)), and \(place)\(quoted(other.name)) as well: parts of one network with "
+                    + "different words before their names; remove those that are not meant.")
+        }
+        prefix = found.first?.key ?? ""
     }
 
     /// How names begin in files of a component, and in complete checkpoints.
@@ -32,26 +42,30 @@ struct NameWrapper {
         }
     }
 
-    /// The words before names that begin as the component's do; of several the first in order.
-    private static func prefix(of files: [SafetensorsFile], _ beginnings: [String]) -> String {
+    /// The words before names that begin as the component's do, each with the first such name and its file. Nothing where a
+    /// name has no words before it: then the network is the one without. Empty tensors are parts of none.
+    private static func prefixes(
+        of files: [SafetensorsFile], _ beginnings: [String]
+    ) -> [String: (name: String, file: String)] {
         func begins(_ name: Substring) -> Bool { beginnings.contains { name.utf8.starts(with: $0.utf8) } }
-        var found: String?
+        var found: [String: (name: String, file: String)] = [:]
         for file in files {
-            for key in file.tensors.keys {
+            for (key, stored) in file.tensors where stored.count > 0 {
                 let name = withoutCompiled(key)
                 var rest = name[...]
-                if begins(rest) { return "" }
+                if begins(rest) { return [:] }
                 for _ in 0..<maxWords {
                     guard let word = words.first(where: { rest.utf8.starts(with: $0.utf8) }) else { break }
                     rest = rest.dropFirst(word.count)
                     guard begins(rest) else { continue }
+                    let part = (name: file.nameInFile(key), file: file.name)
                     let prefix = String(name[..<rest.startIndex])
-                    found = min(found ?? prefix, prefix)
+                    found[prefix] = [found[prefix] ?? part, part].min { $0 < $1 }
                     break
                 }
             }
         }
-        return found ?? ""
+        return found
     }
 
     /// A name without the steps of torch's compiler.

@@ -18,11 +18,11 @@ struct PipelineClass {
     /// What the pipeline adds and pictures are made without.
     private let leftOut: [String]
 
-    /// nil for a folder that does not say what it is for. Throws `.unsupportedModel`.
+    /// nil for a folder that does not say what it is for. Throws `.unsupportedModel`, or `.malformed` for a name that is none.
     init?(_ source: ModelSource) throws(WeightsError) {
         guard source.exists("model_index.json") else { return nil }
         let index = try source.json("model_index.json")
-        guard let name = index["_class_name"]?.stringValue, !name.isEmpty else { return nil }
+        guard let name = try PipelineClass.name(index, source), !name.isEmpty else { return nil }
         guard PipelineClass.foreign(name) == nil, let words = PipelineWords(name),
             words.namesBase && words.unknown.isEmpty || PipelineClass.hasNetworksOfBase(index)
         else {
@@ -44,6 +44,18 @@ struct PipelineClass {
         return
             "\(model) is made for a pipeline with \(all), which \(leftOut.count == 1 ? "is" : "are") left out: the picture is "
             + "that of the base model"
+    }
+
+    /// The name of the class; of a pipeline of one's own, which diffusers writes as `["its_module", "ItsClass"]`, the second.
+    static func name(_ index: JSONValue, _ source: ModelSource) throws(WeightsError) -> String? {
+        guard let value = index["_class_name"], !value.isNull else { return nil }
+        guard let name = value.stringValue ?? value.arrayValue?.last?.stringValue else {
+            throw WeightsError(
+                .malformed,
+                "\(source.location(of: "model_index.json")): _class_name is neither the name of a pipeline nor a list that ends with "
+                    + "one; download the file again.")
+        }
+        return name
     }
 
     /// The classes of the base's networks, in diffusers and transformers.

@@ -42,7 +42,7 @@ struct StoredComponent: Sendable {
         var pieces: [String: TensorPiece] = [:]
         var leftovers: Set<String> = []
         var unwrapped: [SafetensorsFile] = []
-        let wrapper = NameWrapper(files, component)
+        let wrapper = try NameWrapper(files, component)
         let names = ComponentNames(component, vaeLevels: vaeLevels)
         for (index, stored) in files.enumerated() {
             let file = try wrapper.unwrap(stored)
@@ -109,8 +109,9 @@ final class StoredWeights: WeightSource {
 
     func check(_ path: String, shape: [Int]) throws(WeightsError) {
         let piece = try piece(path, shape: shape)
-        try component.files[piece.file].requireFloatingPoint(piece.key)
-        if let scale = piece.scale { _ = try WeightScales.value(scale, in: component.files[piece.file]) }
+        let file = component.files[piece.file]
+        try file.requireFloatingPoint(piece.key)
+        if let scale = piece.scale { _ = try WeightScales.value(scale, of: piece.key, in: file) }
         taken.withLock { _ = $0.insert(path) }
     }
 

@@ -9,8 +9,13 @@ struct WeightScales {
     private static let endings = [".scale_weight", ".weight_scale"]
     private static let meaningless = [".scale_input", ".input_scale"]
     private static let mark = "scaled_fp8"
-    /// Scales of blocks of a weight, which are not implemented.
-    private static let unsupported = ".weight_scale_inv"
+    /// What other kinds of quantisation, which are not implemented, write beside a weight or in its place, by the last steps of
+    /// names: scales of blocks, bitsandbytes, GPTQ and AWQ, Quanto.
+    private static let unsupported = [
+        ".weight_scale_inv", ".weight_scale_2", ".absmax", ".nested_absmax", ".quant_map", ".nested_quant_map", ".SCB",
+        ".qweight", ".qzeros", ".g_idx", ".weight._data", ".weight._scale",
+    ]
+    private static let unsupportedState = ".quant_state."
     private static let layerMark = ".comfy_quant"
     /// The formats of marked layers that are read, and how their weights are stored.
     private static let formats: [String: StoredElementType] = ["float8_e4m3fn": .f8e4m3, "float8_e5m2": .f8e5m2]
@@ -22,11 +27,10 @@ struct WeightScales {
     /// - Parameter isPart: whether a name lies inside of a network; scales of other tensors mean nothing.
     /// - Throws: `.unsupportedFormat` for scales and formats of another kind, `.malformed` for a scale without its weight.
     init(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
+        try Self.refuseQuantised(file, isPart: isPart)
         for (key, stored) in file.tensors {
             if key == Self.mark || key.hasSuffix("." + Self.mark) || Self.meaningless.contains(where: { key.hasSuffix($0) }) {
                 handled.insert(key)
-            } else if key.hasSuffix(Self.unsupported) {
-                if isPart(key) { throw Self.refusal(key, file) }
             } else if key.hasSuffix(Self.layerMark) {
                 guard isPart(key) else { continue }
                 try Self.checkMark(key, file)
@@ -41,6 +45,20 @@ struct WeightScales {
                 handled.insert(key)
             }
         }
+    }
+
+    /// Throws `.unsupportedFormat` for a network of quantised weights of a kind that is not read. Such weights have other shapes
+    /// than the network's, so this must come before these are looked at.
+    static func refuseQuantised(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
+        let marks = file.tensors.filter { key, stored in
+            let isMark = unsupported.contains { key.hasSuffix($0) } || key.contains(unsupportedState)
+            return isMark && stored.count > 0 && isPart(key)
+        }
+        guard let key = marks.keys.min() else { return }
+        throw WeightsError(
+            .unsupportedFormat,
+            "\(file.name): \(quoted(file.nameInFile(key))) says that a weight is quantised, and only one scale for each tensor of "
+                + "F8_E4M3 or F8_E5M2 is supported; take the model's F16 or F32 file.")
     }
 
     /// The name of the number that a weight is multiplied by.
@@ -91,9 +109,11 @@ struct WeightScales {
                 + "supported; take the model's F16 or F32 file.")
     }
 
-    /// The number, which makes a weight larger or smaller. Throws `.malformed` unless it is finite and above 0.
-    static func value(_ key: String, in file: SafetensorsFile) throws(WeightsError) -> Float {
+    /// The number, which makes a weight larger or smaller. Throws `.malformed` unless it is finite and above 0; it may be 0
+    /// beside a weight of zeros, where converters divide the largest value by the largest of the type.
+    static func value(_ key: String, of weight: String, in file: SafetensorsFile) throws(WeightsError) -> Float {
         let value = try file.tensor(key).array[0]
+        if value == 0, try file.tensor(weight).array.allSatisfy({ $0 == 0 }) { return value }
         guard value.isFinite, value > 0 else {
             throw WeightsError(
                 .malformed,
@@ -109,7 +129,7 @@ extension SafetensorsFile {
     func tensor(_ name: String, rows: Range<Int>? = nil, scale: String?) throws(WeightsError) -> Tensor {
         let tensor = try tensor(name, rows: rows)
         guard let scale else { return tensor }
-        let factor = try WeightScales.value(scale, in: self)
+        let factor = try WeightScales.value(scale, of: name, in: self)
         let values = tensor.floats
         for index in values.indices { values[index] *= factor }
         return tensor

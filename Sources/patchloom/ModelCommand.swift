@@ -49,7 +49,12 @@ extension ModelImportCommand {
         do {
             return try ModelStore.standard().importModel(recipe, name: name) { source in
                 var view = ProgressView.suitable(quiet: false)
-                var notes = try ModelDescription(source: source.ignoringUnknownTensors(recipe.ignoresUnknownTensors)).notes
+                let model = try ModelDescription(source: source.ignoringUnknownTensors(recipe.ignoresUnknownTensors))
+                var notes = model.notes
+                // Another sampler may do without what the model's own asks for.
+                do throws(RenderError) { try model.checkOwnSampler() } catch {
+                    notes.append("not rendered with its own sampler: \(error.message.dropLast())")
+                }
                 if recipe.ignoresUnknownTensors {
                     notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
                 }

@@ -285,6 +285,36 @@ extension EndToEnd {
             #expect(plan.outputLines.contains { $0.contains("up_blocks.0.stray.weight") && $0.contains("left out") })
         }
 
+        /// What the model's own scheduler cannot do is said at the import, at the latest; another sampler draws all the same.
+        @Test func aSchedulerThatCannotBeDoneIsSaidAtTheImport() async throws {
+            let folder = try Folder()
+            let model = URL(fileURLWithPath: folder.file("model"))
+            try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: model.path)
+            let file = model.appendingPathComponent("scheduler/scheduler_config.json")
+            func write(_ members: String) throws {
+                let prediction = "\"prediction_type\": \"v_prediction\", \"beta_schedule\": \"scaled_linear\""
+                try Data("{\(prediction), \(members)}".utf8).write(to: file)
+            }
+            try write(#""_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": true"#)
+            let imported = try await Self.run(["model", "import", model.path, "--name", "beta"], folder)
+            let note =
+                "note: not rendered with its own sampler: \(model.path): scheduler_config.json: use_beta_sigmas = true is not"
+            #expect(imported.errorLines.contains { $0.hasPrefix(note) }, "\(imported.errorLines)")
+            #expect(imported.errorLines.contains { $0.hasSuffix("choose another by --sampling-method ddim") })
+            try await BadInputTests.expectFailure(
+                BadInputTests.render(["-m", "beta"], folder), code: 65, mentions: "--sampling-method ddim.", in: folder,
+                leaves: ["model", "store"], environment: Self.store(folder))
+            _ = try await Self.pixels(["-m", "beta", "--sampling-method", "ddim"], folder)
+            // One with few steps can be used, and takes no more by itself.
+            try write(#""_class_name": "LCMScheduler", "original_inference_steps": 10"#)
+            let short = try await Self.run(["model", "import", model.path, "--name", "short"], folder)
+            #expect(short.errorLines.allSatisfy { !$0.contains("not rendered") }, "\(short.errorLines)")
+            _ = try await Self.run(["model", "inspect", "short"], folder)
+            _ = try await Self.pixels(["-m", "short"], folder)
+            let plan = try await Self.run(["plan", "-p", "x", "-m", "short", "-W", "128", "-H", "128"], folder)
+            #expect(plan.outputLines.contains { $0.contains("10") && $0.contains("step") }, "\(plan.outputLines)")
+        }
+
         @Test func wrongThingsAreSaidInOneSentence() async throws {
             let folder = try Folder()
             _ = try await Self.run(["model", "import", BadInputTests.model, "--name", "icons"], folder)

@@ -40,6 +40,8 @@ import Testing
             (bytes("<?xml version='1.0'?><Error/>"), .other("an XML document")),
             (bytes("<?xml version='1.0'?><svg/>"), .picture("an SVG picture")), (bytes("{\"error\": 1}"), .json),
             (bytes("[1]"), .json),
+            (wide("{\"error\": 1}"), .wideJSON), (wide(" \r\n[[1]]", isLittleEndian: false), .wideJSON),
+            (bytes("\u{EF}\u{BB}\u{BF}{}"), .json), (wide("[core]"), .wideText("[core]")),
             (bytes("[core]\nbare = false"), .text("[core]")), (wide("Access denied.\r\n"), .wideText("Access denied.")),
             (bytes("BMW is a car"), .text("BMW is a car")),
         ] as [([UInt8], FileKind)])

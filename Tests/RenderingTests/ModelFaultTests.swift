@@ -39,6 +39,52 @@ import Weights
         try ModelVariant.embedded.get().checkOwnSampler()
     }
 
+    /// What the user chose has another remedy than what the model says of itself.
+    @Test(
+        arguments: [
+            ("EulerDiscreteScheduler", "use_beta_sigmas", SamplingMethod.euler, "ddim."),
+            ("UniPCMultistepScheduler", "use_flow_sigmas", .unipc, "euler."),
+            ("PNDMScheduler", "rescale_betas_zero_snr", .pndm, "ddim, euler or dpm++2m."),
+        ] as [(String, String, SamplingMethod, String)])
+    func theRemedyNamesTheOption(_ name: String, _ key: String, _ own: SamplingMethod, _ others: String) throws {
+        let model = try ModelDescription(
+            source: ModelVariant.source(
+                changing: "scheduler/scheduler_config.json", ["_class_name": .string(name), key: true]))
+        let inspected = refusal { try model.checkOwnSampler() }
+        #expect(inspected?.message.hasSuffix("choose another by --sampling-method \(others)") == true, "\(inspected as Any)")
+        let chosen = refusal { _ = try RenderMachine(request: request { $0.samplingMethod = own }, model: model) }
+        #expect(chosen?.message.hasSuffix(" choose \(others)") == true, "\(chosen as Any)")
+    }
+
+    /// A schedule of fewer steps than a picture usually takes is taken whole, and no model is refused for what nobody asked.
+    @Test(
+        arguments: [
+            ("LCMScheduler", ["original_inference_steps": 10], 10), ("TCDScheduler", ["original_inference_steps": 7], 7),
+            ("EulerDiscreteScheduler", ["num_train_timesteps": 10, "timestep_spacing": "linspace"], 10),
+            // The offset of Stable Diffusion's schedules takes one step away.
+            ("DDIMScheduler", ["num_train_timesteps": 24], 23), ("PNDMScheduler", ["num_train_timesteps": 10], 9),
+        ] as [(String, [String: JSONValue], Int)])
+    func aShortScheduleIsNoFault(_ name: String, _ members: [String: JSONValue], _ most: Int) throws {
+        let model = try ModelDescription(
+            source: ModelVariant.source(
+                changing: "scheduler/scheduler_config.json", members.merging(["_class_name": .string(name)]) { $1 }))
+        try model.checkOwnSampler()
+        for (steps, count) in [(nil, most), (5, 5), (most, most)] as [(Int?, Int)] {
+            #expect(try RenderMachine(request: request { $0.steps = steps }, model: model).plan.steps == count)
+        }
+        // What somebody asks for is refused where it is too much.
+        let more = refusal { _ = try RenderMachine(request: request { $0.steps = most + 1 }, model: model) }
+        #expect(more?.code == .invalidRequest && more?.message.contains("\(most + 1) steps") == true, "\(more as Any)")
+    }
+
+    @Test func aScheduleThatContradictsItselfIsStillAFault() throws {
+        let model = try ModelDescription(
+            source: ModelVariant.source(
+                changing: "scheduler/scheduler_config.json",
+                ["_class_name": "LCMScheduler", "original_inference_steps": 50, "num_train_timesteps": 20]))
+        #expect(refusal { try model.checkOwnSampler() }?.code == .badModel)
+    }
+
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model")
     private static let vaeFile = "vae/diffusion_pytorch_model.safetensors"

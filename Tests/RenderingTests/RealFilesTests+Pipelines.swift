@@ -86,4 +86,68 @@ extension RealFilesTests {
             #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
         }
     }
+
+    /// diffusers writes a pipeline of one's own with the module that it lies in.
+    @Test(
+        arguments: [
+            (["my_pipe", "StableDiffusionPipeline"], nil), (["my_pipe", "StableDiffusionMyPipeline"], "\"My\""),
+            (["my_pipe", "StableDiffusionPAGPipeline"], "perturbed-attention guidance"), (["DiffusionPipeline"], nil),
+            (.null, nil),
+        ] as [(JSONValue, String?)])
+    func pipelinesOfOnesOwnAreKnownByTheirClass(name: JSONValue, leftOut: String?) throws {
+        try Self.withCopy { folder, recipe in
+            try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": name])
+            let notes = leftOut.map { ["made for a pipeline with \($0), which is left out"] } ?? []
+            try Self.expectPlain(folder, recipe, notes: notes)
+            let summary = try ModelSummary(ModelSource.open(recipe))
+            #expect(summary.pipeline == name.arrayValue?.last?.stringValue ?? "unknown")
+        }
+    }
+
+    @Test(
+        arguments: [
+            (["my_pipe", "AnimateDiffPipeline"], "\"AnimateDiffPipeline\""),
+            (["paint", "PaintByExamplePipeline"], "\"PaintByExamplePipeline\""), (7, "neither the name"),
+            ([:], "neither the name"), ([], "neither the name"), (["StableDiffusionPipeline", 3], "neither the name"),
+            (true, "neither the name"), ([["StableDiffusionPipeline"]], "neither the name"),
+        ] as [(JSONValue, String)])
+    func listsHideNoOtherPipeline(name: JSONValue, mention: String) throws {
+        try Self.withCopy { folder, recipe in
+            try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": name])
+            let error = #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
+            #expect(error?.message.contains(mention) == true, "\(error as Any)")
+            #expect(error?.code == (mention.hasPrefix("neither") ? .malformed : .unsupportedModel))
+        }
+    }
+
+    /// Folders for ParaDiGMS have schedulers for many steps at once, whose single steps are those of the plain ones.
+    @Test(
+        arguments: [
+            ("DDIM", [:]), ("DDPM", [:]), ("DDIM", ["clip_sample": true, "timestep_spacing": "trailing"]),
+            ("DDIM", ["rescale_betas_zero_snr": true, "prediction_type": "v_prediction"]),
+        ] as [(String, [String: JSONValue])])
+    func parallelSchedulersAreThePlainOnes(name: String, members: [String: JSONValue]) throws {
+        try Self.withCopy { folder, recipe in
+            let file = folder.appendingPathComponent("scheduler/scheduler_config.json")
+            func drawn(_ scheduler: String, _ pipeline: JSONValue) throws -> (notes: [String], pixels: [UInt8]) {
+                try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": pipeline])
+                var own: [String: JSONValue?] = ["_class_name": .string(scheduler)]
+                own.updateValue(nil, forKey: "clip_sample")
+                for (key, value) in members { own.updateValue(value, forKey: key) }
+                try Self.set(file, own)
+                let source = try ModelSource.open(recipe)
+                try ModelDescription(source: source).checkOwnSampler()
+                return (try ModelDescription(source: source).notes, try Self.pixels(source))
+            }
+            let plain = try drawn(name + "Scheduler", "StableDiffusionPipeline")
+            let parallel = try drawn(name + "ParallelScheduler", "StableDiffusionParadigmsPipeline")
+            #expect(parallel.pixels == plain.pixels)
+            #expect(parallel.notes.count == plain.notes.count + 1 && plain.notes.allSatisfy(parallel.notes.contains))
+            #expect(parallel.notes.contains { $0.contains("parallel sampling") }, "\(parallel.notes)")
+            // Others that begin like these are not.
+            for other in ["DDIMInverseScheduler", "DDIMParallelDiscreteScheduler", "PNDMParallelScheduler"] {
+                #expect(throws: RenderError.self) { try drawn(other, "StableDiffusionPipeline") }
+            }
+        }
+    }
 }

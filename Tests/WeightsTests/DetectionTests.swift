@@ -264,6 +264,35 @@ private func open(
         #expect(message(Marks.checkpoint(context: 640, text: [Marks.first[3].name])).contains("--model-config"))
     }
 
+    /// Of a file with several networks nothing is the only one, and where the U-Net lies is said.
+    @Test(arguments: [
+        (["diffusion_model.input_blocks.0.0.weight"], "with its U-Net under \"diffusion_model.\""),
+        (["model_ema.diffusion_modelinput_blocks00weight"], "with its U-Net under \"model_ema.\""),
+        (["unet.down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under \"unet.\""),
+        (["down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under no prefix"),
+        (["encoder.down_blocks.0.resnets.0.conv1.weight"], "is an autoencoder and a text encoder, without a U-Net"),
+    ])
+    func partsBesideOthersAreNotTheOnlyOnes(unet: [String], mention: String) throws {
+        let rest = ["cond_stage_model.transformer.text_model.encoder.layers.0.layer_norm1.weight"]
+        for vae in ["first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight"] {
+            let error = weightsError { try open((unet + rest + [vae]).map { zeros($0, [2]) }) { _ in } }
+            let message = error?.message ?? "nothing is refused"
+            #expect(error?.code == .unsupportedModel && message.contains(mention), "\(message)")
+            #expect(!message.contains(" only") && message.contains("under \"model.diffusion_model.\""), "\(message)")
+        }
+    }
+
+    @Test(arguments: [
+        ("diffusion_model.input_blocks.0.0.weight", "a U-Net only"), ("unet.down_blocks.0.x", "a U-Net only"),
+        ("vae.decoder.conv_in.weight", "an autoencoder only"), ("vae.decoder.up.0.block.0.norm1.bias", "an autoencoder only"),
+        ("text_encoder.text_model.embeddings.token_embedding.weight", "a text encoder only"),
+        ("other.down_blocks.0.x", "no Stable Diffusion checkpoint"),
+    ])
+    func partsAloneAreNamedWhateverStandsBeforeThem(name: String, mention: String) throws {
+        let message = weightsError { try open([zeros(name, [2])]) { _ in } }?.message
+        #expect(message?.contains(mention) == true, "\(message ?? "nothing is refused")")
+    }
+
     /// In transformers' names and OpenCLIP's, as saved and with a program's words before them.
     @Test(arguments: [
         ["text_model.encoder.layers.0.layer_norm1.weight", "text_model.final_layer_norm.weight"],
@@ -282,7 +311,7 @@ private func open(
     @Test(arguments: ["model.ckpt", "model.pt", "model.bin", "MODEL.CKPT"])
     func picklesAreRefused(name: String) throws {
         try withTemporaryFolder { folder throws in
-            try folder.write(name, "x")
+            try folder.write(name, [0x80, 2, 0x7D, 0x71, 0, 0x2E])
             let error = weightsError { _ = try ModelSource.open(ModelRecipe(path: folder.appendingPathComponent(name).path)) }
             #expect(error?.code == .unsupportedFormat && error?.message.contains("safe_serialization=True") == true)
         }

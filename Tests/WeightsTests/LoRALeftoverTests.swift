@@ -83,6 +83,52 @@ import Weights
         #expect(zip(values, expected).allSatisfy { abs($0 - $1) < 1e-6 } && source.loraNotes.isEmpty)
     }
 
+    /// What says nothing of a network is left out with the network's name before it too.
+    @Test(arguments: [
+        "text_encoder.text_model.embeddings.position_ids", "lora_te_logit_scale", "lora_te1_text_model_embeddings_position_ids",
+        "unet.global_step", "lora_unet_epoch", "module.unet.step", "text_encoder_2.logit_scale", "unet.alphas_cumprod",
+    ])
+    func constantsAndCountersOfNetworksAreLeftAlone(name: String) throws {
+        let (values, notes) = try merged(Self.pair + [Numbers(name, [2], [1, 2])])
+        #expect(try values == plain())
+        #expect(notes.count == 1 && notes[0].contains("test-lora.safetensors holds 1 tensor (\"\(name)\")"), "\(notes)")
+    }
+
+    private static let other = "lora_unet_down_blocks_0_attentions_0_proj_in"
+
+    /// Empty tensors, also whole layers of them, change nothing.
+    @Test(
+        arguments: [
+            [Numbers("lora_unet_dtype", [0], [])], [Numbers("unet.conv_in.weight", [0, 4], [])],
+            [Numbers(other + ".lora_up.weight", [2, 0], []), Numbers(other + ".lora_down.weight", [0, 2], [])],
+            [
+                Numbers(other + ".lora_up.weight", [0], []), Numbers(other + ".lora_down.weight", [0], []),
+                Numbers(other + ".alpha", [], [4]),
+            ],
+            [Numbers("lora_unet_a_layer_of_nowhere.lora_down.weight", [0], [])],
+        ])
+    func emptyTensorsAreLeftAlone(strays: [Numbers]) throws {
+        let (values, notes) = try merged(Self.pair + strays)
+        #expect(try values == plain())
+        #expect(notes.count == 1 && strays.allSatisfy { notes[0].contains("\"\($0.name)\"") }, "\(notes)")
+    }
+
+    @Test(arguments: ["lora_up.weight", "lora_down.weight", "alpha"])
+    func anEmptyPartOfALayerIsRefused(part: String) throws {
+        let whole = [
+            Numbers(Self.other + ".lora_up.weight", [2, 1], [1, 2]),
+            Numbers(Self.other + ".lora_down.weight", [1, 2], [3, 4]),
+            Numbers(Self.other + ".alpha", [], [1]),
+        ]
+        let name = "\(Self.other).\(part)"
+        for shape in [[0], [1, 0], [2, 0]] {
+            let error = weightsError {
+                _ = try merged(Self.pair + whole.map { $0.name == name ? Numbers(name, shape, []) : $0 }, ignoring: true)
+            }
+            #expect(error?.code == .malformed && error?.message.contains("\"\(name)\" is empty") == true, "\(error as Any)")
+        }
+    }
+
     /// Names that begin like a layer and go on otherwise.
     @Test(arguments: ["lora_unet_down_blocks_0.riddle", "unet.conv_in.weight", "text_encoder.x", "lora_te_a.b.c"])
     func whatIsNotUnderstoodIsRefused(name: String) throws {

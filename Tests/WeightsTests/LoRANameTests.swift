@@ -269,6 +269,15 @@ import Testing
                 #expect(error.code == .notFound && error.message.contains("did you mean \"\(near)\""), "\(error)")
                 #expect(error.message.contains("a/Ink Wash.safetensors"))
             }
+            let spaces = try #require(weightsError { _ = try library.file(named: " my pen") })
+            #expect(spaces.message.contains("put \" my pen.safetensors\" there"), "\(spaces)")
+            // A path without its ending names no file, and the one that is meant is said.
+            let path = folder.path + "/a/Ink Wash"
+            #expect(
+                weightsError { _ = try LoRAFile(path: path) }?.message
+                    == "\(path) does not exist; did you mean \"\(path).safetensors\"?")
+            let none = weightsError { _ = try LoRAFile(path: folder.path + "/a/pen") }
+            #expect(none?.message.hasSuffix("check the path or the name of the LoRA file.") == true)
             let error = try #require(weightsError { _ = try library.file(named: "pen") })
             #expect(error.code == .notFound && error.message.contains("pen.safetensors"))
             for path in ["a/broken.safetensors", "gone", "a/pipe.safetensors"] {

@@ -120,7 +120,7 @@ import Weights
     @Test func hostileNumbersAreRefused() {
         expect(
             refusal([Numbers(Self.toQ + ".lora_up.weight", [2, 0], []), Numbers(Self.toQ + ".lora_down.weight", [0, 2], [])]),
-            .malformed, mentions: ["rank 0"])
+            .malformed, mentions: ["all its tensors are empty"])
         for alpha in [Float.nan, .infinity, -.infinity] {
             expect(
                 refusal(pair(Self.toQ) + [Numbers(Self.toQ + ".alpha", [], [alpha])]), .malformed, mentions: [".alpha"])

@@ -114,6 +114,12 @@ private func refusal(_ path: String) throws -> WeightsError {
             #expect(part.code == .notFound && part.message.contains("a part of the model \(model.path);"), "\(part)")
             let above = try refusal(folder.path)
             #expect(above.code == .notFound && above.message.contains("in \(model.path);"), "\(above)")
+            let second = try copy(folder.appendingPathComponent("amodel"))
+            let several = try refusal(folder.path)
+            #expect(
+                several.message.contains("2 models lie one level deeper, such as \(second.path); name the folder of one"),
+                "\(several)")
+            try FileManager.default.removeItem(at: second)
 
             let cache = folder.appendingPathComponent("hub/models--some--model")
             try FileManager.default.createDirectory(
@@ -139,6 +145,34 @@ private func refusal(_ path: String) throws -> WeightsError {
             #expect(try refusal(folder.path).message.contains("name \(folder.path)/b.safetensors"))
             try folder.write("c.safetensors", "x")
             #expect(try refusal(folder.path).message.contains("2 files of weights"))
+            // A link to nothing is no file to name.
+            try link(folder.appendingPathComponent("b.safetensors"), to: "gone")
+            #expect(try refusal(folder.path).message.contains("name \(folder.path)/c.safetensors"))
+            try link(folder.appendingPathComponent("c.safetensors"), to: "../gone too")
+            let broken = try refusal(folder.path)
+            #expect(
+                broken.code == .notFound
+                    && broken.message.contains("\(folder.path)/b.safetensors is a link to gone, which is not there; download"),
+                "\(broken)")
+        }
+    }
+
+    @Test(arguments: [
+        "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json", "text_encoder/config.json",
+    ])
+    func aMissingFileIsThatOfAnIncompleteDownload(path: String) throws {
+        try withTemporaryFolder { folder throws in
+            let model = try copy(folder.appendingPathComponent("model"))
+            try FileManager.default.removeItem(at: model.appendingPathComponent(path))
+            let error = try refusal(model.path)
+            #expect(error.code == .notFound, "\(error)")
+            #expect(
+                error.message
+                    == "\(model.path)/\(path) does not exist: the download of \(model.path) is incomplete; fetch this file as well."
+            )
+            // A folder that is not there is another matter.
+            let none = try refusal(folder.appendingPathComponent("none").path)
+            #expect(none.message.hasSuffix("check the path of the model."), "\(none)")
         }
     }
 
@@ -166,7 +200,16 @@ private func refusal(_ path: String) throws -> WeightsError {
     @Test(
         arguments: [
             (pointer, "a Git LFS pointer"), (page, "an HTML page"), (Array("<html lang=en>".utf8), "an HTML page"),
-            (Array("<?xml version=\"1.0\"?><Error/>".utf8), "an XML document"),
+            (
+                Array("<?xml version=\"1.0\"?><Error/>".utf8),
+                "an XML document with an error message and no weights; the download"
+            ),
+            (
+                Array("<?xml version='1.0' encoding='UTF-8'?>\n<Error><Code>NoSuchKey</Code></Error>".utf8),
+                "the download has probably failed"
+            ),
+            (Array("<?xml version=\"1.0\"?><errors/>".utf8), "an XML document and no weights; name a model's folder"),
+            (Array("<?xml version=\"1.0\"?><net><error/></net>".utf8), "an XML document and no weights; name a model's folder"),
             ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10, 0x4A, 0x46, 0x49, 0x46, 0], "a JPEG picture"),
             ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13], "a PNG picture"),
             (Array("GIF89a\u{1}\0\u{1}\0\0\0\0".utf8), "a GIF picture"),
@@ -188,6 +231,12 @@ private func refusal(_ path: String) throws -> WeightsError {
                 Array("{\"error\": \"Repository not found\"}".utf8),
                 "a JSON file with an error message and no weights; the download"
             ),
+            (
+                [0xFF, 0xFE] + wide("{\"error\": \"Repository not found\"}"),
+                "a JSON file in UTF-16 with an error message and no weights; the download has probably failed"
+            ),
+            ([0xEF, 0xBB, 0xBF] + Array("{\"detail\":\"no\"}".utf8), "the download has probably failed"),
+            ([0xFF, 0xFE] + wide("{\"a\": 1}"), "a JSON file in UTF-16 and no weights; name a model's folder"),
             (Array("{\"detail\":\"Not authenticated\"}".utf8), "the download has probably failed"),
             (Array("Access to model é is restricted.\n".utf8), "begins with \"Access to model é is restricted.\""),
         ] as [([UInt8], String)])
@@ -215,11 +264,30 @@ private func refusal(_ path: String) throws -> WeightsError {
                 #expect(weightsError { _ = try SafetensorsFile(path: path) } == error)
                 #expect(weightsError { _ = try ModelSource.folder(path) } == error)
             }
-            // Numbers of no known kind, and the text that pickles of the oldest protocol are.
-            for bytes in [[0x80, 2] + Array("}q".utf8), [7, 7, 7], Array("(dp0\nS'a'\n".utf8)] as [[UInt8]]
-            where !name.hasSuffix("gguf") {
+            // With a mark, and of the oldest protocols: a dictionary, a list and a class, as text and in bytes.
+            let isGGUF = name.hasSuffix("gguf")
+            for text in [
+                "\u{80}\u{02}}q", "(dp0\nS'a b'\np1\nI1\ns.", "(lp0\n.", "ccollections\nOrderedDict\n(tR.",
+                "}q\0X\n\0\0\0a b\0u.",
+            ] where !isGGUF {
+                try folder.write(name, text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) })
+                #expect(try WeightsTests.refusal(path).message.contains("is a pickle, which can run programs"), "\(text)")
+            }
+            for text in [
+                "Entry not found", "Not Found\n", "Invalid username.", "connection refused.\n.", "(c) all of us.\n.", "x",
+            ] {
+                try folder.write(name, text)
+                let error = try WeightsTests.refusal(path)
+                #expect(
+                    error.code == .malformed && error.message.contains("fetch this one again if a download has failed"),
+                    "\(error)")
+                #expect(error.message.contains("is a text file that begins with"), "\(error)")
+            }
+            for bytes in [[UInt8](repeating: 0, count: 5000), [7, 7, 7], [UInt8](repeating: 0xFF, count: 99)] {
                 try folder.write(name, bytes)
-                #expect(try WeightsTests.refusal(path).message.contains("is a pickle, which can run programs"))
+                let error = try WeightsTests.refusal(path)
+                #expect(error.code == .malformed && error.message.contains("download it again"), "\(error)")
+                #expect(error.message.contains("has the name of \(isGGUF ? "a GGUF file" : "a pickle"), but"), "\(error)")
             }
         }
     }
@@ -252,12 +320,16 @@ private func refusal(_ path: String) throws -> WeightsError {
         #expect(refusal(bytes)?.code == .malformed)
     }
 
-    @Test(arguments: ["unet/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt", "model_index.json"])
+    @Test(arguments: [
+        "unet/config.json", "tokenizer/vocab.json", "tokenizer/tokenizer.json", "tokenizer/merges.txt", "model_index.json",
+    ])
     func filesThatAreNoTextsAreNamed(path: String) throws {
         for (bytes, title) in [
             (Self.pointer, "a Git LFS pointer"), (Self.page, "an HTML page"),
             ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0], "a JPEG picture"),
-            ([], "is empty"),
+            ([], "is empty"), ([0xFF, 0xFE] + Self.wide("{\"a\": 1}"), "is a JSON file in UTF-16; save it as UTF-8"),
+            ([0xFE, 0xFF, 0, 0x5B, 0, 0x31, 0, 0x5D], "is a JSON file in UTF-16; save it as UTF-8"),
+            ([0xFF, 0xFE] + Self.wide("#version: 0.2"), "is a text file in UTF-16; save it as UTF-8"),
         ] as [([UInt8], String)] {
             let source = ModelSource.embedded(name: "any", files: [path: permanent(bytes)])
             let error = try #require(

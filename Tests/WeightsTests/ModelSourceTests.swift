@@ -81,7 +81,7 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
             #expect(missing.code == .notFound && missing.message.contains(none))
             #expect(weightsError { _ = try ModelSource.folder(folder.path) }?.message.contains("model_index.json") == true)
             #expect(weightsError { _ = try ModelSource.folder("") }?.code == .badPath)
-            try folder.write("model.ckpt", "x")
+            try folder.write("model.ckpt", [0x80, 2, 0x7D, 0x2E])
             try folder.write("model.safetensors", "x")
             let pickle = weightsError { _ = try ModelSource.folder(folder.appendingPathComponent("model.ckpt").path) }
             #expect(pickle?.message.contains("safe_serialization=True") == true)

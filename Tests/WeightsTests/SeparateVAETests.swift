@@ -140,11 +140,11 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             try folder.write("list/config.json", "[]")
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("list")) }?.code == .malformed)
             try folder.write("bin/config.json", "{}")
-            try folder.write("bin/diffusion_pytorch_model.bin", "x")
+            try folder.write("bin/diffusion_pytorch_model.bin", [0x80, 2, 0x7D, 0x2E])
             let pickle = weightsError { _ = try source(vae: folder.appendingPathComponent("bin")) }
             #expect(pickle?.code == .unsupportedFormat, "\(String(describing: pickle))")
             #expect(pickle?.message.contains("bin/diffusion_pytorch_model.bin") == true)
-            try folder.write("vae.pt", "x")
+            try folder.write("vae.pt", [0x80, 2, 0x7D, 0x2E])
             #expect(weightsError { _ = try source(vae: folder.appendingPathComponent("vae.pt")) }?.code == .unsupportedFormat)
         }
     }

@@ -95,6 +95,41 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
+    /// Two copies of a network under different words: which one is meant, no order can tell.
+    @Test(arguments: [("module.", "unet."), ("state_dict.", "module._orig_mod."), ("model.", "state_dict.model.")])
+    func aNetworkUnderTwoWordsIsRefused(one: String, other: String) throws {
+        try withCopy { folder throws in
+            for component in ["unet", "vae", "text_encoder"] {
+                let tensors = try SingleFiles.tensors(of: component, in: tiny)
+                let zeros = tensors.map { FileTensor($0.name, $0.type, $0.shape, $0.bytes.map { _ in 0 }) }
+                for shards in [
+                    [prefixed(one, tensors) + prefixed(other, zeros)], [prefixed(one, zeros), prefixed(other, tensors)],
+                ] {
+                    try write(shards, to: component, in: folder)
+                    let error = weightsError { _ = try open(folder).weights(component: component) }
+                    let message = error?.message ?? "nothing is refused"
+                    #expect(error?.code == .malformed && message.contains("\"\(one)"), "\(message)")
+                    #expect(message.contains("\"\(other)") && message.contains("different words"), "\(message)")
+                    // Without words before it the network is the one that counts, and so is the one that holds anything.
+                    try write([tensors + prefixed(one, zeros)], to: component, in: folder)
+                    try expectPlain(component, open(folder))
+                    let empty = tensors.map { FileTensor(other + $0.name, $0.type, [0] + $0.shape, []) }
+                    try write([prefixed(one, tensors) + empty], to: component, in: folder)
+                    try expectPlain(component, open(folder))
+                }
+            }
+        }
+        try withTemporaryFolder { folder throws in
+            let tensors = try SingleFiles.checkpoint(of: tiny, .first)
+            try folder.write("a.safetensors", FileTensor.file(prefixed(one, tensors) + prefixed(other, tensors)))
+            let path = folder.appendingPathComponent("a.safetensors")
+            let error = weightsError { _ = try open(path) { $0.configuration = tiny.path } }
+            #expect(error?.code == .malformed && error?.message.contains("different words") == true, "\(error as Any)")
+            let beside = weightsError { _ = try open(tiny) { $0.vae = path.path } }
+            #expect(beside == error)
+        }
+    }
+
     @Test(arguments: [
         ("model.diffusion_model.", "model.diffusion_model._orig_mod."),
         ("model.diffusion_model.", "_orig_mod.model.diffusion_model."),
@@ -258,6 +293,73 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
             try write([file], to: "unet", in: folder)
             let error = weightsError { try expectPlain("unet", open(folder), expected) }
             #expect(error?.code == .malformed && error?.message.contains("\"conv_in.weight_scale\"") == true, "\(error as Any)")
+        }
+    }
+
+    /// Converters that divide the largest value by the type's largest write 0 for a layer of zeros.
+    @Test(arguments: [("F8_E4M3", 0, 0), ("F8_E5M2", 0, 0x80), ("F8_E4M3", 0x80, 0)] as [(String, UInt8, UInt8)])
+    func aScaleOfZeroBelongsToAWeightOfZeros(type: String, one: UInt8, other: UInt8) throws {
+        var (file, expected) = try marked(
+            Array(#"{"format": "\#(type == "F8_E4M3" ? "float8_e4m3fn" : "float8_e5m2")"}"#.utf8), type: type, scale: 0)
+        let place = try #require(file.firstIndex { $0.name == "conv_in.weight" })
+        file[place].bytes = file[place].bytes.indices.map { $0 % 3 == 0 ? one : other }
+        expected[expected.count - 1] = .f32("conv_in.weight", file[place].bytes.map { _ in 0 }, shape: file[place].shape)
+        try withCopy { folder throws in
+            try write([file], to: "unet", in: folder)
+            try expectPlain("unet", open(folder), expected)
+            // One number that is none of them makes the scale a fault again.
+            file[place].bytes[file[place].bytes.count - 1] = 1
+            try write([file], to: "unet", in: folder)
+            let error = weightsError { try expectPlain("unet", open(folder), expected) }
+            #expect(
+                error?.code == .malformed && error?.message.contains("\"conv_in.weight_scale\" is 0.0") == true,
+                "\(error as Any)")
+        }
+    }
+
+    /// What bitsandbytes, GPTQ, Quanto and others write says that the numbers are stored in another way, whatever their shapes.
+    @Test(arguments: [
+        "weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4",
+        "weight.quant_state.bitsandbytes__fp4", "SCB", "weight_scale_2", "weight_scale_inv", "qweight", "weight._data",
+    ])
+    func otherQuantisedWeightsAreRefusedWithTheCure(ending: String) throws {
+        func refusal(_ path: URL, _ ignoring: Bool, _ recipe: (inout ModelRecipe) -> Void = { _ in }) -> WeightsError? {
+            weightsError { try expectPlain("unet", open(path, ignoring: ignoring, recipe)) }
+        }
+        func quantised(_ tensors: [FileTensor], _ layer: String) -> [[FileTensor]] {
+            let stray = FileTensor("\(layer).\(ending)", "U8", [4], [1, 2, 3, 4])
+            let packed = tensors.map { tensor in
+                let count = tensor.shape.reduce(1, *) / 2
+                return tensor.name == layer + ".weight"
+                    ? FileTensor(tensor.name, "U8", [count, 1], [UInt8](repeating: 7, count: count)) : tensor
+            }
+            return [tensors + [stray], packed + [stray]]
+        }
+        try withCopy { folder throws in
+            let unet = try SingleFiles.tensors(of: "unet", in: tiny)
+            let (short, long) = ("time_embedding.linear_1", "model.diffusion_model.time_embed.0")
+            let files = try quantised(SingleFiles.checkpoint(of: tiny, .first), long)
+            let single = folder.appendingPathComponent("one.safetensors")
+            for ignoring in [false, true] {
+                for (index, tensors) in quantised(unet, short).enumerated() {
+                    try write([tensors], to: "unet", in: folder)
+                    try folder.write("one.safetensors", FileTensor.file(files[index]))
+                    for (error, name) in [
+                        (refusal(folder, ignoring), short), (refusal(single, ignoring), long),
+                        (refusal(single, ignoring) { $0.configuration = tiny.path }, long),
+                    ] {
+                        let message = error?.message ?? "nothing is refused"
+                        #expect(error?.code == .unsupportedFormat && message.contains("\"\(name).\(ending)\""), "\(message)")
+                        #expect(message.contains("quantised") && message.hasSuffix("take the model's F16 or F32 file."))
+                    }
+                }
+            }
+            // Outside of the network, and with nothing in it, it means nothing.
+            let strays = [
+                FileTensor("x.\(ending)", "U8", [1], [1]), FileTensor("\(short).\(ending)", "U8", [0], []),
+            ]
+            try write([unet + strays], to: "unet", in: folder)
+            try expectPlain("unet", open(folder))
         }
     }
 }
