@@ -25,6 +25,9 @@ public struct TokenPlan: Sendable, Equatable {
     /// counts.
     public var originRow: Int
     public var originColumn: Int
+    /// Destinations that take the place of hashed and fixed ones: for transformer blocks by their place in execution order,
+    /// which token of each cell. Only a recorded run has them.
+    public var chosen: [Int: [Int]] = [:]
 
     /// The largest values: of the step, of the origin, and of the minimum.
     public static let stepLimit = 1_000_000
@@ -42,6 +45,9 @@ public struct TokenPlan: Sendable, Equatable {
 
     /// Every token stays.
     public static let none = TokenPlan()
+
+    /// Whether tokens are merged at some level.
+    public var isMerging: Bool { reductions.values.contains { if case .merging = $0 { true } else { false } } }
 
     /// The reduction of a block at a level with `tokens` tokens; nil for none.
     public func reduction(level: Int, tokens: Int) -> TokenReduction? {

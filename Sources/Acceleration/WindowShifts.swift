@@ -21,15 +21,3 @@ public enum WindowShifts {
         }
     }
 }
-
-extension UNetPlan {
-    /// HiDiffusion's switches at one step, for the input's size and this step's window shifts.
-    ///
-    /// `height` and `width` are the U-Net's input in latent points.
-    public static func hiDiffusion(
-        family: HiDiffusionFamily, height: Int, width: Int, progress: (step: Int, of: Int), shifts: [UInt8]?
-    ) -> UNetPlan {
-        let stage = HiDiffusionStage(family: family, height: height, width: width, steps: progress.of, step: progress.step)
-        return UNetPlan(rad: stage.rad, pool: stage.pool, windowShifts: shifts)
-    }
-}

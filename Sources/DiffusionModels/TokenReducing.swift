@@ -58,8 +58,8 @@ struct SharedGroups {
     var reducer: TokenReducer { self[.attention].map { .merged($0, queriesOnly: false) } ?? .none }
 }
 
-/// Destinations of merged tokens that a reference chose, for one call of the network.
-final class GivenChoices {
+/// A plan's chosen destinations while one call of the network is computed.
+final class ChosenDestinations {
     private let byBlock: [Int: [Int]]
     /// Why they cannot belong to the call, in one sentence; nil as long as they fit.
     private(set) var problem: String?
@@ -133,7 +133,7 @@ extension UNetCall {
     /// - Parameter scale: latent points along a token's side; nil inside windows, where the place on the canvas does not
     ///   count.
     private func choices(_ method: TokenMerging, at place: BlockPlace, cells: MergeCells, scale: Int?) -> [Int] {
-        if let given = givenChoices?.choices(block: place.index, cells: cells) { return given }
+        if let given = chosen.choices(block: place.index, cells: cells) { return given }
         switch method.destinations {
         case .fixed: return cells.fixedChoices
         case .random:

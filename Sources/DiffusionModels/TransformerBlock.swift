@@ -12,8 +12,8 @@ struct UNetCall {
     let windowShifts: [UInt8]?
     /// The blocks that reduce tokens.
     let tokens: TokenPlan
-    /// Destinations of merged tokens that a reference chose; nil for the call's own.
-    let givenChoices: GivenChoices?
+    /// Destinations of merged tokens that the plan gives.
+    let chosen: ChosenDestinations
     let probe: UNetProbe?
 }
 

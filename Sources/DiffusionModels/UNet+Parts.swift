@@ -35,15 +35,15 @@ extension UNet {
             throw ModelError(
                 .input, "The transformer block \(path) does not take tokens of \(tokens.shape) with text of \(text.shape).")
         }
-        let given = choices.map { GivenChoices([block.place.index: $0]) }
+        let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? plan.tokens.chosen)
         let call = UNetCall(
             context: context, time: text, text: text,
             windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: plan.tokens,
-            givenChoices: given, probe: nil)
+            chosen: chosen, probe: nil)
         let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
             try block(tokens, grid: TokenGrid(height: size.height, width: size.width, scale: block.place.level), call)
         }
-        if let problem = given?.problem { throw ModelError(.input, problem) }
+        if let problem = chosen.problem { throw ModelError(.input, problem) }
         return output
     }
 

@@ -91,23 +91,19 @@ public final class UNet {
     /// - Parameters:
     ///   - plan: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
     ///   - probe: receives the size of each feature map, for tests and plans.
-    ///   - givenChoices: destinations that a reference chose, for a comparison: the destination of each cell, for transformer
-    ///     blocks by their place in execution order. Blocks without an entry take the plan's own.
     /// - Returns: (n, h, w, outChannels)
-    /// - Throws: `.input` if shapes, plans or choices do not fit; `.nonFinite`.
-    public func forward(
-        _ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil, givenChoices: [Int: [Int]]? = nil
-    ) throws(ModelError) -> Tensor {
+    /// - Throws: `.input` if shapes, plans or chosen destinations do not fit; `.nonFinite`.
+    public func forward(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
         try check(input)
         try check(plan)
-        let choices = givenChoices.map { GivenChoices($0) }
+        let choices = ChosenDestinations(plan.tokens.chosen)
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
                 context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts,
-                tokens: plan.tokens, givenChoices: choices, probe: probe)
+                tokens: plan.tokens, chosen: choices, probe: probe)
             return try run(input, plan: plan, call)
         }
-        if let problem = choices?.problem { throw ModelError(.input, problem) }
+        if let problem = choices.problem { throw ModelError(.input, problem) }
         try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
         return output
     }

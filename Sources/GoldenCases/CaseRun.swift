@@ -19,7 +19,7 @@ final class CaseRun {
     /// The case's model: a folder, or a single file with the configuration of the folder `params.config`.
     func model() throws(GoldenError) -> LoadedModel {
         guard let model = golden.model else { throw .failed("\"model\" is null, this kind needs one") }
-        if model == EmbeddedModel.name { return bench.embeddedModel() }
+        if model == EmbeddedModel.name { return try bench.embeddedModel() }
         guard model.hasSuffix(".safetensors") else { return try bench.model(at: golden.resolve(model)) }
         return try bench.model(at: golden.resolve(model), configuration: golden.resolve(parameters.string("config")))
     }
@@ -27,9 +27,6 @@ final class CaseRun {
     // MARK: Inputs
 
     func hasInput(_ name: String) -> Bool { golden.inputs?.tensors[name] != nil }
-
-    /// Marks an input as known to be there for information.
-    func ignoreInput(_ name: String) { readNames.insert(name) }
 
     /// The input `name`; `shape` gives its extents, nil for any.
     func input(_ name: String, _ shape: [Int?]) throws(GoldenError) -> GoldenTensor {

@@ -1,194 +1,162 @@
-import Acceleration
-import DiffusionModels
 import PatchGeometry
 import RandomStreams
+import Rendering
 import Samplers
 import StrictJSON
-import TensorCore
-import Weights
 
-/// A whole CutDiffusion run with given noise, permutations and views.
+/// A whole CutDiffusion run with recorded noise, permutations, views and embeddings.
 struct CutDiffusionPipeline {
     private let run: CaseRun
+    private let request: RenderRequest
+    private let model: ModelDescription
+    private let plan: RenderPlan
+    private let cut: RenderPass.Cut
     private let grid: PatchGrid
-    private let phases: PhaseSchedule
-    private let sampler: Sampler
-    private let channels: Int
-    private var denoiser: Denoiser
-    /// The reference's own, in cases that show it.
-    private let slip: SigmaSlip?
-    private var history = SamplerHistory()
 
-    static func run(_ run: CaseRun) throws {
-        var pipeline = try CutDiffusionPipeline(run)
-        let canvas = pipeline.relocated(try pipeline.structure())
-        run.produce("relocated", GoldenTensor(canvas, shape: pipeline.canvasShape))
-        let result = try pipeline.detail(canvas)
-        if run.expects("image") { try PipelineCases.produceImage(run, result, shape: pipeline.canvasShape) }
-    }
+    static func run(_ run: CaseRun) throws { try CutDiffusionPipeline(run).render() }
 
     private init(_ run: CaseRun) throws {
         self.run = run
         let parameters = run.parameters
-        let unet = try run.model().unet()
-        channels = unet.configuration.outChannels
-        grid = try PatchGrid(
-            height: parameters.integer("h", in: 1...4096), width: parameters.integer("w", in: 1...4096),
-            patch: parameters.integer("native_patch", in: 1...4096))
-        let steps = try parameters.integer("steps", in: 2...10_000)
-        guard let fraction = StructureFraction(try parameters.value("proportion").canonicalText) else {
+        let pipeline = try PipelineRequest(run)
+        var (request, model) = (try pipeline.request(0), pipeline.model)
+        // The case has the encoded prompts: of their text only the number of rows counts.
+        (request.prompt, request.negativePrompt, model.zeroesEmptyPrompt) = ("", "", false)
+        let side = try parameters.integer("native_patch", in: 1...4096)
+        (request.method, request.patch) = (.cut, side * model.scaleFactor)
+        request.stride = try parameters.integer("stride", in: 1...4096) * model.scaleFactor
+        request.structureFraction = StructureFraction(try parameters.value("proportion").canonicalText)
+        request.detailGuidanceScale = Float(try parameters.number("detail_guidance"))
+        let machine = try RenderMachine(request: request, model: model)
+        (self.request, self.model, plan) = (request, model, machine.plan)
+        guard let cut = plan.cut, request.structureFraction != nil else {
             throw GoldenError.failed("\"proportion\" must be a decimal between 0 and 1")
         }
-        phases = try PhaseSchedule(steps: steps, fraction: fraction)
-        guard try parameters.integer("structure_steps", in: 1...steps) == phases.structureSteps,
-            try parameters.integer("patches", in: 1...4096) == grid.count
-        else { throw GoldenError.failed("the run has \(phases.structureSteps) structure steps and \(grid.count) patches") }
-        sampler = try SchedulerCases.sampler(run.model().source.json("scheduler/scheduler_config.json"), steps: steps)
-        guard sampler.method == .euler else { throw GoldenError.unsupported("this kind is implemented for Euler only") }
-        let scale = try parameters.number("init_noise_sigma")
-        guard abs(Double(sampler.initialNoiseScale) - scale) <= 1e-6 * scale else {
-            throw GoldenError.failed("the sampler begins with noise of \(sampler.initialNoiseScale)")
-        }
-        slip =
-            try parameters.flag("quirk_q1")
-            ? SigmaSlip(sigmas: sampler.sigmas, viewBatchSize: parameters.integer("view_batch_size", in: 1...65536)) : nil
-        denoiser = try CutDiffusionPipeline.denoiser(run, unet)
-        run.produce("timesteps", GoldenTensor(shape: [steps], values: .reals(sampler.timesteps)))
+        self.cut = cut
+        grid = try PatchGrid(height: pipeline.height, width: pipeline.width, patch: side)
+        let sampler = machine.sampler
+        run.produce("timesteps", GoldenTensor(shape: [plan.calls], values: .reals(sampler.timesteps)))
         run.produce("sigmas", GoldenTensor(sampler.sigmas, shape: [sampler.sigmas.count]))
     }
 
-    private static func denoiser(_ run: CaseRun, _ unet: UNet) throws -> Denoiser {
-        guard let added = unet.configuration.added else { throw GoldenError.failed("the model is not of SDXL's kind") }
-        func conditioning(_ prefix: String) throws -> Conditioning {
-            Conditioning(
-                text: try run.tensor(prefix + "prompt_embeds", [1, nil, unet.configuration.textWidth]),
-                pooled: try run.tensor(prefix + "pooled_prompt_embeds", [1, added.textWidth]))
+    private func render() throws {
+        var picture = try PictureRun(request, model, randomness(), run.model())
+        try picture.merge([embeddings(picture.machine.embeddingShape)])
+        var ids: [Float] = []
+        let latents = try picture.denoise { try prepare(&$0, &ids) }.latents.slices
+        produce(latents, ids)
+        guard run.expects("image") else { return }
+        run.produce("image", try GoldenTensor(stacking: [picture.decode()].compactMap { $0["image"] }))
+    }
+
+    /// The recorded embeddings, negative prompt first.
+    private func embeddings(_ shape: RenderTask.EmbeddingShape) throws -> TaskOutput {
+        var (values, pooled): ([Float], [Float]) = ([], [])
+        for prefix in ["negative_", ""].suffix(shape.rows) {
+            values += try run.input(prefix + "prompt_embeds", [1, shape.tokens, shape.width]).floats
+            pooled += try run.input(prefix + "pooled_prompt_embeds", [1, shape.pooled / shape.rows]).floats
         }
-        let guidance = try run.parameters.number("guidance")
-        return Denoiser(
-            context: run.context, unet: unet, negative: guidance > 1 ? try conditioning("negative_") : nil,
-            positive: try conditioning(""), guidance: Float(guidance),
-            rescale: Float(try run.parameters.number("guidance_rescale", default: 0)))
+        return .embeddings(rows: shape.rows, tokens: shape.tokens, width: shape.width, values: values, pooled: pooled)
     }
 
-    private var canvasShape: [Int] { [1, channels, grid.height, grid.width] }
+    // MARK: Phases
 
-    private func timeIDs(top: Int, left: Int) -> [Float] {
-        [grid.height * 8, grid.width * 8, top * 8, left * 8, grid.height * 8, grid.width * 8].map { Float($0) }
-    }
-
-    /// One guided prediction for one patch, scaled as the sampler asks.
-    private mutating func predict(_ scaled: [Float], shape: [Int], step: Int, ids: [Float]) throws -> [Float] {
-        denoiser.positive.timeIDs = MicroConditioning.tensor(ids, rows: 1)
-        denoiser.negative?.timeIDs = MicroConditioning.tensor(ids, rows: 1)
-        return try denoiser(scaled, shape: shape, timestep: sampler.timesteps[step], plan: .plain)
-    }
-
-    /// The patches one after the other, and with them what the sampler remembers of them, dealt into the canvas.
-    private mutating func relocated(_ patches: [Float]) -> [Float] {
-        let (grid, channels) = (grid, channels)
-        let deal = { (values: [Float]) in
-            grid.relocate(GoldenTensor(values, shape: [grid.count, values.count / grid.count]).slices, channels: channels)
-        }
-        history.mapArrays(deal)
-        return deal(patches)
-    }
-
-    /// - Returns: the patches, one after the other.
-    private mutating func structure() throws -> [Float] {
-        let shape = [1, channels, grid.patchHeight, grid.patchWidth]
-        let noise = try run.input("initial_noise", [grid.count] + shape.dropFirst())
-        let mixings = try mixings()
-        var patches = noise.floats.map { $0 * sampler.initialNoiseScale }
-        var latents: [Float] = []
-        for step in 0..<phases.structureSteps {
-            let own = GoldenTensor(patches, shape: noise.shape).slices
-            let seen = mixings?[step].shuffle(own) ?? own
-            var predictions: [[Float]] = []
-            for patch in seen {
-                let scaled = sampler.scaleInput(patch, call: step)
-                predictions.append(try predict(scaled, shape: shape, step: step, ids: timeIDs(top: 0, left: 0)))
+    /// Before a call of the detail phase: what its tasks say of sizes, and the reference's slip.
+    private func prepare(_ picture: inout PictureRun, _ ids: inout [Float]) throws {
+        guard picture.barrier.phase == .detail else { return }
+        for task in picture.barrier.tasks {
+            guard case .denoise(let work) = task.work, let own = work.timeIDs else {
+                throw GoldenError.failed("the model is not of SDXL's kind")
             }
-            let owned = mixings?[step].restore(predictions) ?? predictions
-            patches = sampler.step(modelOutput: owned.flatMap(\.self), call: step, sample: patches, history: &history)
-            latents += patches
+            // One row for each guidance half, as the reference hands them to its U-Net.
+            ids += plan.detailGuidanceScale > 1 ? own + own : own
         }
-        run.produce("structure_latents", GoldenTensor(latents, shape: [phases.structureSteps] + noise.shape))
-        return patches
+        if try run.parameters.flag("quirk_q1") { try slip(&picture) }
     }
 
-    /// The permutations of each structure step, which must be those of the case's seed; nil without interaction.
-    private func mixings() throws -> [PixelInteraction]? {
-        guard try run.parameters.flag("shuffle"), grid.count > 1 else { return nil }
-        let shape = [phases.structureSteps, channels, grid.patchHeight, grid.patchWidth, grid.count]
-        let (values, _) = try run.integers("permutations", shape)
-        let size = values.count / phases.structureSteps
-        var stream = TorchCPUGenerator(seed: try run.parameters.seed("seed"))
-        return try (0..<phases.structureSteps).map { step in
-            let own = values[(step * size)..<((step + 1) * size)]
-            let drawn = (0..<(size / grid.count)).flatMap { _ in stream.permutation(count: grid.count) }
+    private func produce(_ latents: [[Float]], _ ids: [Float]) {
+        let (structure, detail) = (latents.prefix(cut.structureSteps), latents.dropFirst(cut.structureSteps))
+        let relocated = structure.last ?? []
+        // After the last structure step the machine has dealt the patches into the canvas.
+        let last = grid.deal(relocated, channels: plan.latentChannels)
+        let patch = [grid.count, plan.latentChannels, grid.patchHeight, grid.patchWidth]
+        run.produce(
+            "structure_latents",
+            GoldenTensor((structure.dropLast() + last).flatMap(\.self), shape: [structure.count] + patch))
+        run.produce("relocated", GoldenTensor(relocated, shape: canvasShape))
+        run.produce("detail_latents", GoldenTensor(detail.flatMap(\.self), shape: [detail.count] + canvasShape))
+        run.produce("detail_time_ids", GoldenTensor(ids, shape: [detail.count, ids.count / (6 * detail.count), 6]))
+    }
+
+    /// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma
+    /// of the step after. Here only because some of its results show it; the program scales every view with the sigma of its
+    /// own step.
+    private func slip(_ picture: inout PictureRun) throws {
+        let sigmas = picture.machine.sampler.sigmas
+        let batch = try run.parameters.integer("view_batch_size", in: 1...65536)
+        guard sigmas.count == plan.calls + 1 else { throw GoldenError.unsupported("the slip is implemented for Euler only") }
+        picture.changeTasks { task in
+            guard task.index >= batch, case .denoise(var work) = task.work else { return }
+            let factor = ((sigmas[task.step] * sigmas[task.step] + 1) / (sigmas[task.step + 1] * sigmas[task.step + 1] + 1))
+                .squareRoot()
+            for index in work.latent.values.indices { work.latent.values[index] *= factor }
+            task.work = .denoise(work)
+        }
+    }
+
+    private var canvasShape: [Int] { [1, plan.latentChannels, plan.latentHeight, plan.latentWidth] }
+
+    // MARK: Chance
+
+    /// What the case recorded, which must be what its seed gives in the reference.
+    private func randomness() throws -> RenderRandomness {
+        var draws = RecordedDraws()
+        let patch = [plan.latentChannels, grid.patchHeight, grid.patchWidth]
+        draws.noise = try run.input("initial_noise", [grid.count] + patch).floats
+        draws.interactions = try interactions(patch)
+        draws.views = try views()
+        return RenderRandomness(seed: request.seed, recorded: draws)
+    }
+
+    /// The permutations of each structure step; nothing moves without interaction.
+    private func interactions(_ patch: [Int]) throws -> [Int: PixelInteraction] {
+        let steps = 0..<cut.structureSteps
+        let (positions, count) = (patch.reduce(1, *), grid.count)
+        guard try run.parameters.flag("shuffle"), count > 1 else {
+            let none = PixelInteraction(patchCount: count, positionCount: positions) { _ in Array(0..<count) }
+            return Dictionary(uniqueKeysWithValues: steps.map { ($0, none) })
+        }
+        let (values, _) = try run.integers("permutations", [steps.count] + patch + [count])
+        var stream = TorchCPUGenerator(seed: request.seed)
+        var interactions: [Int: PixelInteraction] = [:]
+        for step in steps {
+            let own = values[(step * positions * count)..<((step + 1) * positions * count)]
+            let drawn = (0..<positions).flatMap { _ in stream.permutation(count: count) }
             guard drawn.elementsEqual(own) else {
                 throw GoldenError.failed("the permutations of step \(step) are not those that torch draws from the seed")
             }
             // The reference's Euler step draws noise for all patches from the same stream and does not use it.
-            _ = stream.normals(count: size)
-            return try CutDiffusionCases.interaction(own, patchCount: grid.count)
+            _ = stream.normals(count: positions * count)
+            interactions[step] = try CutDiffusionCases.interaction(own, patchCount: count)
         }
+        return interactions
     }
 
-    private mutating func detail(_ start: [Float]) throws -> [Float] {
-        denoiser.guidance = Float(try run.parameters.number("detail_guidance"))
-        let side = try run.parameters.integer("native_patch", in: 1...4096)
-        let views = try ViewGrid(
-            height: grid.height, width: grid.width, window: side, stride: run.parameters.integer("stride", in: 1...4096))
-        let (corners, shape) = try run.integers("views", [phases.detailSteps, views.count, 4])
-        guard try run.parameters.integer("jitter_radius", in: 0...4096) == views.jitterRadius else {
-            throw GoldenError.failed("the jitter radius is \(views.jitterRadius)")
+    private func views() throws -> [Int: [PatchView]] {
+        let grid = try ViewGrid(
+            height: plan.latentHeight, width: plan.latentWidth, window: cut.viewHeight, stride: cut.stride)
+        let steps = plan.calls - cut.structureSteps
+        let (corners, _) = try run.integers("views", [steps, grid.count, 4])
+        var random = PythonRandom(seed: request.seed)
+        var views: [Int: [PatchView]] = [:]
+        for step in 0..<steps {
+            let boxes = try CutDiffusionCases.views(
+                Array(corners[(step * grid.count * 4)..<((step + 1) * grid.count * 4)]), grid)
+            guard boxes == grid.jitteredViews(using: &random) else {
+                throw GoldenError.failed("the views of detail step \(step) are not those that Python draws from the seed")
+            }
+            views[cut.structureSteps + step] = boxes
         }
-        var random = PythonRandom(seed: try run.parameters.seed("seed"))
-        var canvas = start
-        var (latents, allIDs): ([Float], [Float]) = ([], [])
-        for detailStep in 0..<phases.detailSteps {
-            let step = phases.structureSteps + detailStep
-            let range = (detailStep * shape[1] * 4)..<((detailStep + 1) * shape[1] * 4)
-            let boxes = try CutDiffusionCases.views(Array(corners[range]), views)
-            guard boxes == views.jitteredViews(using: &random) else {
-                throw GoldenError.failed("the views of step \(step) are not those that Python draws from the seed")
-            }
-            guard views.coverage(of: boxes).allSatisfy({ $0 > 0 }) else {
-                throw GoldenError.failed("the views of step \(step) do not cover the canvas")
-            }
-            var predictions: [[Float]] = []
-            for (view, crop) in views.crops(of: canvas, channels: channels, views: boxes).enumerated() {
-                let box = boxes[view]
-                let ids = timeIDs(top: box.top, left: box.left)
-                // One row for each guidance half, as the reference hands them to its U-Net.
-                allIDs += denoiser.negative == nil ? ids : ids + ids
-                let scaled = slip?.scale(crop, step: step, view: view) ?? sampler.scaleInput(crop, call: step)
-                predictions.append(
-                    try predict(scaled, shape: [1, channels, box.height, box.width], step: step, ids: ids))
-            }
-            let prediction = views.average(predictions, channels: channels, views: boxes)
-            canvas = sampler.step(modelOutput: prediction, call: step, sample: canvas, history: &history)
-            latents += canvas
-        }
-        run.produce("detail_latents", GoldenTensor(latents, shape: [phases.detailSteps] + canvasShape))
-        run.produce(
-            "detail_time_ids", GoldenTensor(allIDs, shape: [phases.detailSteps, allIDs.count / (6 * phases.detailSteps), 6]))
-        return canvas
-    }
-}
-
-/// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma of
-/// the step after. Here only because some of its results show it; the program scales every view with its own step's sigma.
-private struct SigmaSlip {
-    /// Euler's, one more than steps.
-    let sigmas: [Float]
-    let viewBatchSize: Int
-
-    func scale(_ crop: [Float], step: Int, view: Int) -> [Float] {
-        let sigma = sigmas[view < viewBatchSize ? step : step + 1]
-        let divisor = (sigma * sigma + 1).squareRoot()
-        return crop.map { $0 / divisor }
+        return views
     }
 }

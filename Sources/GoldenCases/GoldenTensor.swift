@@ -29,6 +29,19 @@ struct GoldenTensor: Equatable {
         self.init(tensor.planarArray, shape: [s[0], s[3], s[1], s[2]])
     }
 
+    /// Tensors of one shape and kind as the rows of one.
+    init(stacking rows: [GoldenTensor]) throws(GoldenError) {
+        self = rows[0]
+        for row in rows.dropFirst() {
+            switch (values, row.values) {
+            case (.reals(let above), .reals(let below)) where row.shape == shape: values = .reals(above + below)
+            case (.integers(let above), .integers(let below)) where row.shape == shape: values = .integers(above + below)
+            default: throw .failed("the pictures of a batch gave tensors of different shapes")
+            }
+        }
+        shape = [rows.count] + shape
+    }
+
     var count: Int {
         switch values {
         case .reals(let list): list.count

@@ -54,23 +54,17 @@ enum HiDiffusionCases {
 
     static func block(_ run: CaseRun) throws {
         let unet = try run.model().unet()
-        let grid = try run.parameters.integers("grid")
-        guard grid.count == 2, grid.allSatisfy({ (1...4096).contains($0) }) else {
-            throw GoldenError.failed("\"grid\" must be height and width")
-        }
+        let (block, input) = try TokenCases.blockInput(run, unet)
         let shift = try run.parameters.integer("shift", in: 0...3)
-        let tokens = try run.tensor("hidden_states", [nil, grid[0] * grid[1], nil])
-        let (n, c) = (tokens.shape[0], tokens.shape[2])
-        let text = try run.tensor("encoder_hidden_states", [n, nil, unet.configuration.textWidth])
-        let normed = try run.tensor("norm1_output", [n, grid[0] * grid[1], c])
-        let windows = WindowGeometry(height: grid[0], width: grid[1], shift: shift)
+        let normed = try run.tensor("norm1_output", input.tokens.shape.map { $0 })
+        let windows = WindowGeometry(height: input.height, width: input.width, shift: shift)
         let split = windows.split(normed, run.context)
         run.produce(plain: "windows", split)
         run.produce(plain: "merged_without_attention", windows.merge(split, run.context))
         run.produce(
             plain: "output",
             try unet.runTransformerBlock(
-                run.parameters.string("block"), tokens: tokens, size: (grid[0], grid[1]), text: text,
+                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
                 plan: UNetPlan(windowShifts: [UInt8(shift)])))
     }
 
@@ -91,6 +85,11 @@ enum HiDiffusionCases {
             run.produce(key + ".rad", GoldenTensor(integers: stages.map { $0.rad ? 1 : 0 }, shape: [steps]))
             run.produce(key + ".pool", GoldenTensor(integers: stages.map { $0.pool ? 1 : 0 }, shape: [steps]))
         }
+    }
+
+    static func windowShifts(_ shifts: [Int]) throws -> [UInt8] {
+        guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
+        return shifts.map { UInt8($0) }
     }
 
     static func family(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionFamily {
@@ -120,11 +119,10 @@ enum HiDiffusionCases {
         let unet = try run.model().unet()
         let parameters = run.parameters
         try checkStage(parameters)
-        let shifts = try parameters.integers("shifts")
-        guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
+        let shifts = try windowShifts(parameters.integers("shifts"))
         let plan = UNetPlan(
             rad: try parameters.flag("rad"), pool: try parameters.flag("pool"),
-            windowShifts: try parameters.flag("window") ? shifts.map { UInt8($0) } : nil)
+            windowShifts: try parameters.flag("window") ? shifts : nil)
         let probe = UNetProbe()
         let output = try unet.forward(NetworkCases.unetInput(run, unet), plan: plan, probe: probe)
         try compareTrace(probe, parameters)

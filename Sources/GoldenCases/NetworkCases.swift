@@ -62,22 +62,27 @@ enum NetworkCases {
         run.produce(image: "logvar", distribution.logVariance)
     }
 
-    /// One call of each network of a checkpoint, which is a single file, or a folder with shards.
-    static func checkpoint(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
-        run.produce(image: "unet", try unet.forward(unetInput(run, unet), plan: .plain))
-        let text = try run.model().textEncoder("text_encoder")
+    /// A prompt's ids through all text encoders of a model.
+    static func encodePrompt(_ run: CaseRun, _ model: LoadedModel) throws {
         let (ids, shape) = try run.integers("input_ids", [nil, nil])
+        let text = try model.textEncoder("text_encoder")
         let output = try text.encode(ids: rows(ids, length: shape[1]))
         run.produce(plain: "text_last_hidden", output.lastHiddenState)
         run.produce(plain: "text_penultimate", try text.state(output, clipSkip: 1))
-        if try run.model().isXL {
-            let second = try run.model().textEncoder("text_encoder_2")
-            let output = try second.encode(ids: rows(ids, length: shape[1]))
-            run.produce(plain: "text2_embeds", output.pooled)
-            run.produce(plain: "text2_penultimate", try second.state(output, clipSkip: 1))
-        }
-        let (decoder, encoder) = (try run.model().decoder(), try run.model().encoder())
+        guard model.isXL else { return }
+        let second = try model.textEncoder("text_encoder_2")
+        let pooled = try second.encode(ids: rows(ids, length: shape[1]))
+        run.produce(plain: "text2_embeds", pooled.pooled)
+        run.produce(plain: "text2_penultimate", try second.state(pooled, clipSkip: 1))
+    }
+
+    /// One call of each network of a checkpoint, which is a single file, or a folder with shards.
+    static func checkpoint(_ run: CaseRun) throws {
+        let model = try run.model()
+        let unet = try model.unet()
+        run.produce(image: "unet", try unet.forward(unetInput(run, unet), plan: .plain))
+        try encodePrompt(run, model)
+        let (decoder, encoder) = (try model.decoder(), try model.encoder())
         let latent = try run.image("vae_latents_unscaled", channels: decoder.configuration.latentChannels)
         run.produce(image: "vae_decode", try decoder.decode(latent))
         let picture = try run.image("vae_image", channels: encoder.configuration.imageChannels)

@@ -41,8 +41,8 @@ struct OverlapTiling {
             for (column, left) in stride(from: 0, to: input.width, by: step).enumerated() {
                 var tile = try code(input.crop(top: top, left: left, side: inputSide))
                 // Both neighbours are blended ones already.
-                if top > 0 { OverlapTiling.blendDown(above[column], into: &tile, extent: blend) }
-                if let before = row.last { OverlapTiling.blendAcross(before, into: &tile, extent: blend) }
+                if top > 0 { OverlapTiling.blend(above[column], into: &tile, extent: blend, across: false) }
+                if let before = row.last { OverlapTiling.blend(before, into: &tile, extent: blend, across: true) }
                 row.append(tile)
             }
             above = row
@@ -51,30 +51,21 @@ struct OverlapTiling {
         return OverlapTiling.join(joined, planes: above[0].values.count / (above[0].height * above[0].width))
     }
 
-    private static func blendDown(_ above: Planes, into tile: inout Planes, extent: Int) {
-        let extent = min(above.height, tile.height, extent)
-        let width = min(above.width, tile.width)
+    /// Blends the end of `before` into the beginning of `tile`, its neighbour below or, with `across`, at the right.
+    private static func blend(_ before: Planes, into tile: inout Planes, extent: Int, across: Bool) {
+        let extent = min(across ? before.width : before.height, across ? tile.width : tile.height, extent)
+        let others = across ? min(before.height, tile.height) : min(before.width, tile.width)
         for plane in 0..<(tile.values.count / (tile.height * tile.width)) {
-            for y in 0..<extent {
-                let share = Float(Double(y) / Double(extent))
-                let rest = Float(1 - Double(y) / Double(extent))
-                let source = (plane * above.height + above.height - extent + y) * above.width
-                let target = (plane * tile.height + y) * tile.width
-                for x in 0..<width {
-                    tile.values[target + x] = above.values[source + x] * rest + tile.values[target + x] * share
+            for along in 0..<extent {
+                let share = Float(Double(along) / Double(extent))
+                let rest = Float(1 - Double(along) / Double(extent))
+                for other in 0..<others {
+                    let (y, x) = across ? (other, along) : (along, other)
+                    let (top, left) = across ? (0, before.width - extent) : (before.height - extent, 0)
+                    let source = (plane * before.height + top + y) * before.width + left + x
+                    let target = (plane * tile.height + y) * tile.width + x
+                    tile.values[target] = before.values[source] * rest + tile.values[target] * share
                 }
-            }
-        }
-    }
-
-    private static func blendAcross(_ before: Planes, into tile: inout Planes, extent: Int) {
-        let extent = min(before.width, tile.width, extent)
-        for row in 0..<(tile.values.count / tile.width) {
-            for x in 0..<extent {
-                let share = Float(Double(x) / Double(extent))
-                let rest = Float(1 - Double(x) / Double(extent))
-                let (source, target) = (row * before.width + before.width - extent + x, row * tile.width + x)
-                tile.values[target] = before.values[source] * rest + tile.values[target] * share
             }
         }
     }

@@ -86,11 +86,7 @@ extension GoldenTensor {
     /// Element `index` of the outermost dimension, as f32.
     func slice(_ index: Int) -> [Float] {
         let size = shape.dropFirst().reduce(1, *)
-        let range = (index * size)..<((index + 1) * size)
-        switch values {
-        case .reals(let list): return list[range].map { Float($0) }
-        case .integers(let list): return list[range].map { Float($0) }
-        }
+        return Array(floats[(index * size)..<((index + 1) * size)])
     }
 
     /// All elements of the outermost dimension, as f32.

@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import RandomStreams
+import Rendering
 import StrictJSON
 import TensorCore
 
@@ -89,29 +90,30 @@ enum TokenCases {
         let method = try merging(settings, random: settings.flag("use_rand"))
         let deepest = try settings.integer("max_downsample", in: 1...8)
         let blocks = unet.blockLevels.indices.filter { unet.blockLevels[$0] <= deepest }
-        let (height, width) = (try parameters.integer("h", in: 1...1024), try parameters.integer("w", in: 1...1024))
-        let cells = blocks.map { block in
-            let level = unet.blockLevels[block]
-            return MergeCells(
-                height: (height + level - 1) / level, width: (width + level - 1) / level, cellHeight: method.cellHeight,
-                cellWidth: method.cellWidth)
+        // Of each block that is asked for: height, width and how many tokens are merged.
+        let plans = try parameters.value("plans").arrayValue?.map { $0.arrayValue?.compactMap(\.intValue) ?? [] } ?? []
+        let fits = plans.allSatisfy {
+            $0.count == 3 && $0[..<2].allSatisfy { (1...1024).contains($0) } && $0[2] == method.mergedCount(of: $0[0] * $0[1])
         }
-        let plans = JSONValue.array(
-            cells.map { cells in
-                let numbers = [cells.height, cells.width, method.mergedCount(of: cells.height * cells.width)]
-                return .array(numbers.map { .integer(Int64($0)) })
-            })
-        guard try parameters.value("plans") == plans else {
-            throw GoldenError.failed("the plans are \(plans.canonicalText), not \"plans\"")
+        guard plans.count == blocks.count, fits else { throw GoldenError.failed("the plans are others than \"plans\"") }
+        let cells = plans.map {
+            MergeCells(height: $0[0], width: $0[1], cellHeight: method.cellHeight, cellWidth: method.cellWidth)
         }
         let drawn = try cells.indices.map { try choices(run, "choices_\($0)", cells[$0]) }
         try checkDraws(run, drawn, cells, areRandom: parameters.flag("randomness_used"))
-        var reductions: [Int: TokenReduction] = [:]
-        for level in TokenPlan.levels where level <= deepest { reductions[level] = .merging(method) }
-        let output = try unet.forward(
-            NetworkCases.unetInput(run, unet), plan: UNetPlan(tokens: TokenPlan(reductions: reductions)),
-            givenChoices: Dictionary(uniqueKeysWithValues: zip(blocks, drawn)))
-        run.produce(image: "sample", output)
+        // The program refuses to merge where nothing is merged, which is a plain call in the reference.
+        let isMerging = zip(cells, plans).contains { $1[2] > 0 && $0.count > 0 && $0.cellTokens > 1 }
+        var draws = RecordedDraws()
+        if isMerging { draws.destinations[0] = Dictionary(uniqueKeysWithValues: zip(blocks, drawn)) }
+        try CallRun(run) { request in
+            guard isMerging else { return }
+            var merging = TokenReductionRequest.Merging(ratio: method.ratio)
+            (merging.cellWidth, merging.cellHeight) = (method.cellWidth, method.cellHeight)
+            (merging.destinations, merging.parts) = (method.destinations, method.parts)
+            merging.maximumDownsample = deepest
+            request.tokenReduction = TokenReductionRequest()
+            request.tokenReduction?.merging = merging
+        }.produce(draws)
     }
 
     /// A method by tomesd's names. Those that a case leaves out have the package's defaults.
@@ -175,49 +177,62 @@ enum TokenCases {
             plain: "output",
             try unet.runTransformerBlock(
                 block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                plan: UNetPlan(tokens: downsamplingPlan(run.parameters, unet))))
+                plan: UNetPlan(
+                    tokens: TokenPlan(
+                        reductions: Dictionary(uniqueKeysWithValues: downsampling(run).map { ($0, .downsampling($1)) })))))
     }
 
     static func downsampleUNet(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
-        let plan = UNetPlan(tokens: try downsamplingPlan(run.parameters, unet))
-        run.produce(image: "sample", try unet.forward(NetworkCases.unetInput(run, unet), plan: plan))
+        let tokens = try downsamplingRequest(run)
+        try CallRun(run) { $0.tokenReduction = tokens }.produce()
     }
 
     /// Downsampling inside HiDiffusion's windows.
     static func downsampleWithHiDiffusion(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
         let parameters = run.parameters
-        let steps = try parameters.integer("N", in: 1...100_000)
-        let stage = HiDiffusionStage(
-            family: try HiDiffusionCases.family(parameters, key: "hidiffusion"),
-            height: try parameters.integer("h", in: 1...4096),
-            width: try parameters.integer("w", in: 1...4096), steps: steps,
-            step: try parameters.integer("t", in: 0...(steps - 1)))
-        guard try stage == HiDiffusionStage(rad: parameters.flag("rad"), pool: parameters.flag("pool")) else {
-            throw GoldenError.failed("the stage is \(stage), which the reference's is not")
+        let steps = try parameters.integer("N", in: 1...1000)
+        let step = try parameters.integer("t", in: 0...(steps - 1))
+        let shifts = try HiDiffusionCases.windowShifts(parameters.integers("shifts"))
+        var draws = RecordedDraws()
+        for call in 0...step { draws.windowShifts[call] = shifts }
+        let (rad, pool) = (try parameters.flag("rad"), try parameters.flag("pool"))
+        let tokens = try downsamplingRequest(run)
+        try CallRun(run, call: step, of: steps) { request in
+            (request.hiDiffusion, request.tokenReduction) = (.on, tokens)
+            request.hiDiffusionFamily = try HiDiffusionCases.family(parameters, key: "hidiffusion")
+        }.produce(draws) { plan in
+            guard (plan.rad, plan.pool) == (rad, pool) else {
+                throw GoldenError.failed("the stage has rad \(plan.rad) and pool \(plan.pool), which the reference's has not")
+            }
+            // The program leaves small maps alone under RAU-Net, the reference does not.
+            plan.tokens.minimumTokens = 0
         }
-        let shifts = try parameters.integers("shifts")
-        guard shifts.allSatisfy({ (0...3).contains($0) }) else { throw GoldenError.failed("shifts are 0 to 3") }
-        let plan = UNetPlan(
-            rad: stage.rad, pool: stage.pool, windowShifts: shifts.map { UInt8($0) },
-            tokens: try downsamplingPlan(parameters, unet))
-        run.produce(image: "sample", try unet.forward(NetworkCases.unetInput(run, unet), plan: plan))
     }
 
     /// The reference goes by the width of a block's vectors: one factor for the first level of Stable Diffusion, one for the
     /// second, which is SDXL's first.
-    private static func downsamplingPlan(_ parameters: Parameters, _ unet: UNet) throws -> TokenPlan {
+    private static func downsampling(_ run: CaseRun) throws -> [(level: Int, method: TokenDownsampling)] {
+        let parameters = run.parameters
         let factors = try parameters.value("factors").arrayValue?.compactMap(\.doubleValue) ?? []
-        let channels = unet.configuration.channels
+        let channels = try run.model().unet().configuration.channels
         guard factors.count == 2, channels.count > 1 else { throw GoldenError.failed("\"factors\" are two numbers") }
-        var reductions: [Int: TokenReduction] = [:]
-        for (index, width) in channels.enumerated() where index < TokenPlan.levels.count {
+        return try channels.enumerated().compactMap { index, width in
             let isFirst = channels.count == 4 && width == channels[0]
-            guard isFirst || width == channels[1] else { continue }
-            reductions[1 << index] = .downsampling(try downsampling(factors[isFirst ? 0 : 1], parameters))
+            guard index < TokenPlan.levels.count, isFirst || width == channels[1] else { return nil }
+            return (TokenPlan.levels[index], try downsampling(factors[isFirst ? 0 : 1], parameters))
         }
-        return TokenPlan(reductions: reductions)
+    }
+
+    /// The same as a request says it: a factor for each level, from the first that has blocks.
+    private static func downsamplingRequest(_ run: CaseRun) throws -> TokenReductionRequest {
+        let methods = try downsampling(run)
+        var request = TokenReductionRequest()
+        var downsampling = TokenReductionRequest.Downsampling(factors: methods.map(\.method.factor))
+        if let method = methods.first?.method {
+            (downsampling.interpolation, downsampling.scope) = (method.interpolation, method.scope)
+        }
+        request.downsampling = downsampling
+        return request
     }
 
     private static func downsampling(_ factor: Double, _ parameters: Parameters) throws -> TokenDownsampling {
@@ -235,7 +250,7 @@ enum TokenCases {
 
     // MARK: Blocks
 
-    private struct BlockInput {
+    struct BlockInput {
         let height: Int
         let width: Int
         let tokens: Tensor
@@ -244,7 +259,8 @@ enum TokenCases {
         var area: Int { height * width }
     }
 
-    private static func blockInput(_ run: CaseRun, _ unet: UNet) throws -> (block: String, BlockInput) {
+    /// A block's name, tokens and text.
+    static func blockInput(_ run: CaseRun, _ unet: UNet) throws -> (block: String, BlockInput) {
         let grid = try run.parameters.integers("grid")
         guard grid.count == 2, grid.allSatisfy({ (1...4096).contains($0) }) else {
             throw GoldenError.failed("\"grid\" must be height and width")

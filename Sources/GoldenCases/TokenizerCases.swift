@@ -1,6 +1,7 @@
 import FoundationEssentials
 import StrictJSON
 import Tokenizing
+import Weights
 
 /// Token ids of prompts.
 enum TokenizerCases {
@@ -8,7 +9,7 @@ enum TokenizerCases {
     private static let rowLength = 77
 
     static func tokenize(_ run: CaseRun) throws {
-        let tokenizer = try run.golden.model == nil ? fullVocabulary(run) : run.model().tokenizer(run.parameters.string("part"))
+        let tokenizer = try run.golden.model == nil ? fullVocabulary(run) : modelVocabulary(run)
         let prompts = try run.parameters.strings("prompts")
         if run.parameters.has("pad_id") {
             let padding = try run.parameters.integer("pad_id", in: 0...Int(Int32.max))
@@ -28,6 +29,13 @@ enum TokenizerCases {
         run.produce("ids_77", GoldenTensor(integers: rows, shape: [prompts.count, rowLength]))
         if run.expects("ids_flat") { run.produce("ids_flat", GoldenTensor(integers: flat, shape: [flat.count])) }
         if run.expects("lengths") { run.produce("lengths", GoldenTensor(integers: lengths, shape: [lengths.count])) }
+    }
+
+    private static func modelVocabulary(_ run: CaseRun) throws -> CLIPTokenizer {
+        let (source, part) = (try run.model().source, try run.parameters.string("part"))
+        let files = try CLIPTokenizerFiles(
+            folder: part, names: source.tokenizerFiles(part), exists: source.exists, json: source.json, text: source.text)
+        return try CLIPTokenizer(files)
     }
 
     /// CLIP's own vocabulary, which belongs to no model folder: `data/clip-bpe` in a folder above the case.

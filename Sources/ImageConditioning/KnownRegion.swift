@@ -49,13 +49,6 @@ public struct InpaintingChannels: Sendable, Equatable {
         self.maskedImage = maskedImage
     }
 
-    /// The network's input, planar: the latent from `Sampler.scaleInput`, the mask, the masked picture's latent. The last two
-    /// are never scaled.
-    public func input(_ scaled: [Float]) -> [Float] {
-        precondition(scaled.count == maskedImage.count)
-        return scaled + channels
-    }
-
-    /// The channels behind the latent in `input`.
+    /// The network's channels behind the latent, which alone is scaled: the mask and the masked picture's latent.
     public var channels: [Float] { mask + maskedImage }
 }

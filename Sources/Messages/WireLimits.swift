@@ -17,8 +17,6 @@ public enum WireLimits {
     public static let resultChunks = payloadBytes / resultChunkBytes
     /// Workers and clients connected at once.
     public static let sessions = 4096
-    /// Tasks of one barrier.
-    public static let tasksPerBarrier = 16_384
     /// Stages of one picture.
     public static let stages = 64
     /// Bytes of all pictures that came with jobs which wait or run.

@@ -1,4 +1,4 @@
-public import RandomStreams
+import RandomStreams
 
 /// CutDiffusion's pixel interaction: the K patches exchange their values at every channel, row and column. So the U-Net sees
 /// mixtures of all patches. The predictions go back to their owners; the patches themselves are never permuted.
@@ -20,15 +20,7 @@ public struct PixelInteraction: Sendable, Equatable {
         }
     }
 
-    /// The permutations that the reference draws from PyTorch's default generator, for positions in row-major order of
-    /// (channel, row, column).
-    public init(patchCount: Int, positionCount: Int, generator: inout TorchCPUGenerator) {
-        var stream = generator
-        self.init(patchCount: patchCount, positionCount: positionCount) { _ in stream.permutation(count: patchCount) }
-        generator = stream
-    }
-
-    /// Takes given permutations of `0..<patchCount`, one for each position.
+    /// Given permutations of `0..<patchCount`, one for each position in row-major order of (channel, row, column).
     public init(patchCount: Int, positionCount: Int, permutation: (_ position: Int) -> [Int]) {
         precondition(patchCount > 0 && positionCount >= 0)
         self.patchCount = patchCount

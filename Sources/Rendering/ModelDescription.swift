@@ -3,7 +3,7 @@ public import ContentHash
 import DiffusionModels
 import EmbeddedModel
 import Prompting
-import Samplers
+package import Samplers
 import StrictJSON
 public import Weights
 
@@ -23,10 +23,10 @@ public struct ModelDescription: Sendable {
 
     let source: ModelSource
     /// Native latent side.
-    let sampleSize: Int
+    package var sampleSize: Int
     /// Pixels of one latent side.
-    let scaleFactor: Int
-    let latentChannels: Int
+    package let scaleFactor: Int
+    package let latentChannels: Int
     let vae: VAEConfiguration
     /// Tokens of one chunk of a prompt, start and end among them.
     let textTokens: Int
@@ -37,8 +37,8 @@ public struct ModelDescription: Sendable {
     /// Width of SDXL's pooled vector; nil for the others, which have neither that nor size conditioning.
     let pooledWidth: Int?
     /// An empty negative prompt stands for zeros instead of being encoded.
-    let zeroesEmptyPrompt: Bool
-    let scheduler: SchedulerConfiguration
+    package var zeroesEmptyPrompt: Bool
+    package var scheduler: SchedulerConfiguration
     /// nil when HiDiffusion has no place in the U-Net.
     let windowBlockCount: Int?
     /// The nominal level of those blocks; nil likewise.

@@ -3,7 +3,7 @@ import StrictJSON
 import Weights
 
 /// The configurations of a model's networks.
-struct ModelParts {
+package struct ModelParts {
     let unet: UNetConfiguration
     let vae: VAEConfiguration
     /// Of the text encoders in the order of `textEncoders`: one, or SDXL's two.
@@ -14,11 +14,11 @@ struct ModelParts {
     let configuration: ModelConfiguration
 
     /// The components of text encoders, and of their tokenizers.
-    static let textEncoders = ["text_encoder", "text_encoder_2"]
+    package static let textEncoders = ["text_encoder", "text_encoder_2"]
     static let tokenizers = ["tokenizer", "tokenizer_2"]
 
     /// Whether the U-Net is SDXL's: two text encoders, a pooled vector, and size conditioning.
-    var isXL: Bool { unet.added != nil }
+    package var isXL: Bool { unet.added != nil }
 
     /// Reads and checks what a model says of itself. No weight is read.
     init(_ source: ModelSource) throws(RenderError) {

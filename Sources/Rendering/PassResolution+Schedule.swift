@@ -14,16 +14,18 @@ extension PassResolution {
     }
 
     /// - Parameters:
+    ///   - pass: without its schedule.
     ///   - range: the sampler's calls that are made.
     ///   - earlier: the passes before.
     ///   - passCount: of all passes.
     func schedule(
-        _ range: Range<Int>, _ sampler: Sampler, _ size: Size, _ cut: RenderPass.Cut?, detailGuidance: Float,
-        after earlier: [RenderPass], of passCount: Int
+        of pass: RenderPass, _ range: Range<Int>, _ sampler: Sampler, after earlier: [RenderPass], of passCount: Int
     ) -> [PlannedCall] {
+        let (cut, size) = (pass.cut, (height: pass.latentHeight, width: pass.latentWidth))
         let first = input(
             cut.map { ($0.patchHeight, $0.patchWidth) } ?? size, cut?.patches ?? 1, resolution.guidance)
-        let views = input(cut.map { ($0.viewHeight, $0.viewWidth) } ?? size, cut?.viewsPerStep ?? 1, detailGuidance)
+        let views = input(
+            cut.map { ($0.viewHeight, $0.viewWidth) } ?? size, cut?.viewsPerStep ?? 1, pass.detailGuidanceScale)
         let boundary = cut.map { min(max($0.structureSteps, range.lowerBound), range.upperBound) } ?? range.upperBound
         // No two passes draw the same.
         let callsBefore = earlier.reduce(0) { $0 + $1.schedule.count }

@@ -157,13 +157,13 @@ struct PassResolution {
         let jitter = request.jitter ?? (isLater ? model.recommended.refiningJitter : nil)
         let isLast = earlier.count == count - 1
         let cut = isCut(size, isLast: isLast) ? try cut(size, sampler, jitter: jitter) : nil
-        let detailGuidance =
-            request.detailGuidanceScale ?? (isLater ? model.recommended.refiningGuidance : nil) ?? resolution.guidance
-        return RenderPass(
-            latentWidth: size.width, latentHeight: size.height, start: start, cut: cut, detailGuidanceScale: detailGuidance,
-            blending: request.blending ?? (isLater ? model.recommended.refiningBlending : .uniform),
-            schedule: schedule(
-                first..<sampler.calls, sampler, size, cut, detailGuidance: detailGuidance, after: earlier, of: count))
+        var pass = RenderPass(
+            latentWidth: size.width, latentHeight: size.height, start: start, cut: cut,
+            detailGuidanceScale: request.detailGuidanceScale ?? (isLater ? model.recommended.refiningGuidance : nil)
+                ?? resolution.guidance,
+            blending: request.blending ?? (isLater ? model.recommended.refiningBlending : .uniform), schedule: [])
+        pass.schedule = schedule(of: pass, first..<sampler.calls, sampler, after: earlier, of: count)
+        return pass
     }
 
     /// A stage before the last that is about as large as a patch is done at once.

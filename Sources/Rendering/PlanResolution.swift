@@ -45,15 +45,12 @@ struct PlanResolution {
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
             latentChannels: model.latentChannels, steps: steps, passes: passes, source: source,
-            guidanceScale: guidance, guidanceRescale: request.guidanceRescale,
-            clipSkip: text.clipSkip, promptChunks: text.prompts.chunkCount, seed: request.seed,
-            eta: Float(sampler.eta), method: method, samplingMethod: sampler.method,
-            noiseSchedule: request.noiseSchedule,
+            guidanceScale: guidance, guidanceRescale: request.guidanceRescale, clipSkip: text.clipSkip,
+            promptChunks: text.prompts.chunkCount, seed: request.seed, eta: Float(sampler.eta), method: method,
+            samplingMethod: sampler.method, noiseSchedule: request.noiseSchedule,
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
-            notes: notes(passes) + text.notes, loras: model.loras,
-            tokenReduction: tokens)
-        return ResolvedPlan(
-            plan: plan, samplers: samplers, prompts: text.prompts)
+            notes: notes(passes) + text.notes, loras: model.loras, tokenReduction: tokens)
+        return ResolvedPlan(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {

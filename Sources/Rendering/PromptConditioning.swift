@@ -26,13 +26,17 @@ struct PromptConditioning: Sendable {
         self.model = model
         skippedLayers = clipSkip - 1
         hasZeroNegative = guided && model.zeroesEmptyPrompt && request.negativePrompt.isEmpty
-        var texts = [("prompt", try request.encodedPrompt())]
-        if guided, !hasZeroNegative { texts.insert(("negative prompt", request.negativePrompt), at: 0) }
+        let prompt = try request.encodedPrompt()
+        var texts = [("prompt", [prompt, request.secondPrompt ?? prompt])]
+        if guided, !hasZeroNegative {
+            texts.insert(("negative prompt", [request.negativePrompt, request.negativePrompt]), at: 0)
+        }
         var rows: [[[PromptChunk]]] = []
-        for (name, text) in texts {
-            let parsed = try RenderRequest.parsed(text, name)
-            notes += parsed.notes.map { "the \(name) \($0)" }
-            rows.append(try model.encoders.map { encoder throws(RenderError) in try encoder.chunks(parsed, name) })
+        for (name, texts) in texts {
+            let parsed = try texts.map { text throws(RenderError) in try RenderRequest.parsed(text, name) }
+            notes += parsed[0].notes.map { "the \(name) \($0)" }
+            rows.append(
+                try zip(model.encoders, parsed).map { encoder, prompt throws(RenderError) in try encoder.chunks(prompt, name) })
         }
         let count = rows.flatMap { $0.map(\.count) }.max() ?? 1
         let encoders = model.encoders

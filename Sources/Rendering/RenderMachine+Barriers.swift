@@ -19,7 +19,7 @@ extension RenderMachine {
             }, context: context)
     }
 
-    mutating func firstDenoisingBarrier() -> Barrier { callBarrier(0) }
+    mutating func firstDenoisingBarrier() throws(RenderError) -> Barrier { try callBarrier(0) }
 
     mutating func picturingBarrier(_ plan: SourcePlan) -> Barrier {
         guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
@@ -40,23 +40,24 @@ extension RenderMachine {
     }
 
     /// The tasks of the call at a position of the pass's schedule.
-    mutating func callBarrier(_ position: Int) -> Barrier {
+    mutating func callBarrier(_ position: Int) throws(RenderError) -> Barrier {
         let call = pass.schedule[position]
         let (layout, shown): (Layout, [ShownLatent]) =
             switch call.phase {
-            case .structure: patches(call)
-            case .detail: views(call)
+            case .structure: try patches(call)
+            case .detail: try views(call)
             default: (.whole, [ShownLatent(values: canvas, extra: guide.extraChannels)])
             }
         stage = .calling(position: position, layout)
-        return barrier(call.phase, shown.map { denoise($0, call) }, of: call)
+        let plan = try unetPlan(call)
+        return barrier(call.phase, shown.map { denoise($0, call, plan) }, of: call)
     }
 
-    private func patches(_ call: PlannedCall) -> (Layout, [ShownLatent]) {
+    private mutating func patches(_ call: PlannedCall) throws(RenderError) -> (Layout, [ShownLatent]) {
         let grid = cut.grid
         let patches = slices(of: canvas, grid)
-        let interaction = PixelInteraction(
-            patchCount: grid.count, positionCount: patches[0].count, seed: plan.seed, step: call.draw)
+        let interaction = try randomness.interaction(
+            patches: grid.count, positions: patches[0].count, call: call.draw)
         // The extra channels stay where they belong: the permutations are those of the latent's channels.
         let extra = guide.extraChannels.map { grid.deal($0, channels: extraChannelCount) }
         let shown = interaction.shuffle(patches).enumerated().map { index, patch in
@@ -65,9 +66,9 @@ extension RenderMachine {
         return (.patches(interaction), shown)
     }
 
-    private func views(_ call: PlannedCall) -> (Layout, [ShownLatent]) {
+    private mutating func views(_ call: PlannedCall) throws(RenderError) -> (Layout, [ShownLatent]) {
         let grid = cut.views
-        let views = grid.jitteredViews(seed: plan.seed, step: call.draw)
+        let views = try randomness.views(grid, call: call.draw)
         let crops = grid.crops(of: canvas, channels: plan.latentChannels, views: views)
         let extra = guide.extraChannels.map { grid.crops(of: $0, channels: extraChannelCount, views: views) }
         let shown = crops.enumerated().map { index, crop in
@@ -98,7 +99,11 @@ extension RenderMachine {
     }
 
     /// One U-Net evaluation. SDXL is told of a view's corner.
-    private func denoise(_ shown: ShownLatent, _ call: PlannedCall) -> RenderTask.Work {
+    private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ unetPlan: UNetPlan) -> RenderTask.Work {
+        var unetPlan = unetPlan
+        if let view = shown.view, call.tokens != .none {
+            (unetPlan.tokens.originRow, unetPlan.tokens.originColumn) = (view.top, view.left)
+        }
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
@@ -108,18 +113,22 @@ extension RenderMachine {
                     channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: call.height,
                     width: call.width, values: sampler.scaleInput(shown.values, call: call.call) + (shown.extra ?? [])),
                 timestep: Float(sampler.timesteps[call.call]), guidance: call.guidanceScale,
-                rescale: plan.guidanceRescale, timeIDs: call.sizes?.timeIDs(corner: corner), plan: unetPlan(shown, call)))
+                rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), plan: unetPlan))
     }
 
-    /// What the call does, with what belongs to one input: its windows' shifts, and its corner for the choice of tokens.
-    private func unetPlan(_ shown: ShownLatent, _ call: PlannedCall) -> UNetPlan {
-        var unetPlan = UNetPlan(rad: call.stage.rad, pool: call.stage.pool, windowShifts: nil, tokens: call.tokens)
+    /// The network's switches in all tasks of the call, and its random draws.
+    private mutating func unetPlan(_ call: PlannedCall) throws(RenderError) -> UNetPlan {
+        var unetPlan = UNetPlan(
+            rad: call.stage.rad, pool: call.stage.pool, tokens: try randomness.chosen(call.tokens, call: call.draw))
         if let blocks = call.windowBlocks {
-            unetPlan.windowShifts = WindowShifts.ids(seed: plan.seed, step: call.draw, blocks: blocks)
-        }
-        if let view = shown.view, call.tokens != .none {
-            (unetPlan.tokens.originRow, unetPlan.tokens.originColumn) = (view.top, view.left)
+            unetPlan.windowShifts = try randomness.windowShifts(blocks: blocks, call: call.draw)
         }
         return unetPlan
+    }
+
+    private func timeIDs(_ corner: SizeConditioning.Corner?, _ call: PlannedCall) -> [Float]? {
+        guard let sizes = call.sizes else { return nil }
+        let negative = call.guidanceScale > 1 ? request.negativeSizes : nil
+        return (negative?.timeIDs() ?? []) + sizes.timeIDs(corner: corner)
     }
 }

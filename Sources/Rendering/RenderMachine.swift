@@ -2,15 +2,14 @@ import Acceleration
 import DiffusionModels
 import ImageConditioning
 import PatchGeometry
-import RandomStreams
 import Resampling
-import Samplers
+package import Samplers
 public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
-/// A value: no clock, no I/O, no randomness but what the seed gives. Outputs are merged in task order, so the picture does not
-/// depend on who computed what and when.
+/// A value: no clock, no I/O, no randomness but its own `RenderRandomness`. Outputs are merged in task order, so the picture
+/// does not depend on who computed what and when.
 public struct RenderMachine: Sendable {
     /// What follows a merge.
     public enum Outcome: Sendable {
@@ -50,17 +49,20 @@ public struct RenderMachine: Sendable {
     private(set) var passIndex = 0
     private(set) var context: JobContext
     /// The planar latents: the canvas, or the patches of the structure phase one after the other.
-    private(set) var canvas: [Float] = []
+    package private(set) var canvas: [Float] = []
     /// What the sampler remembers of the canvas.
     private var history = SamplerHistory()
     /// What the source picture does to the run.
     private(set) var guide = SourceGuide.none
-    private var generator: TorchCPUGenerator
+    var randomness: RenderRandomness
+    /// As it was before anything was drawn.
+    private let freshRandomness: RenderRandomness
     var expectedTasks = 0
 
     /// The pass under way.
     var pass: RenderPass { plan.passes[passIndex] }
-    var sampler: Sampler { resolved.samplers[passIndex] }
+    /// The sampler of the pass under way.
+    package var sampler: Sampler { resolved.samplers[passIndex] }
 
     /// Resolves the request for a model.
     ///
@@ -70,13 +72,21 @@ public struct RenderMachine: Sendable {
     public init(
         request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty
     ) throws(RenderError) {
+        try self.init(
+            request: request, model: model, loras: loras, randomness: RenderRandomness(seed: request.seed))
+    }
+
+    /// The same with given randomness, such as that of a recorded run.
+    package init(
+        request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty, randomness: RenderRandomness
+    ) throws(RenderError) {
         try request.validated()
         let model = try model.applying(try request.selectedLoRAs(), from: loras)
         resolved = try PlanResolution(request: request, model: model).resolve()
         plan = resolved.plan
         (self.request, self.model) = (request, model)
         context = JobContext(model, conditioning: nil)
-        generator = TorchCPUGenerator(seed: request.seed)
+        (self.randomness, freshRandomness) = (randomness, randomness)
     }
 
     /// What the outputs of tasks that encode prompts must look like.
@@ -85,8 +95,7 @@ public struct RenderMachine: Sendable {
     /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
-        generator = TorchCPUGenerator(seed: plan.seed)
-        (canvas, history, guide, passIndex) = ([], SamplerHistory(), .none, 0)
+        (canvas, history, guide, passIndex, randomness) = ([], SamplerHistory(), .none, 0, freshRandomness)
         stage = .encoding
         return barrier(.encode, resolved.prompts.works)
     }
@@ -110,11 +119,11 @@ public struct RenderMachine: Sendable {
         case .encoding:
             context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
             if let source = plan.source { return .barrier(picturingBarrier(source)) }
-            drawInitialNoise()
-            return .barrier(firstDenoisingBarrier())
+            try drawInitialNoise()
+            return .barrier(try firstDenoisingBarrier())
         case .picturing:
             if let source = plan.source { try begin(from: outputs, source) } else { try beginEnlarged(from: outputs[0]) }
-            return .barrier(firstDenoisingBarrier())
+            return .barrier(try firstDenoisingBarrier())
         case .enlarging:
             return .barrier(try enlargedPictureBarrier(outputs[0]))
         case .calling(let position, let layout):
@@ -136,9 +145,9 @@ public struct RenderMachine: Sendable {
 
 extension RenderMachine {
     /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
-    private mutating func drawInitialNoise() {
+    private mutating func drawInitialNoise() throws(RenderError) {
         let scale = sampler.initialNoiseScale
-        canvas = noiseMap(&generator, of: firstGrid).map { $0 * scale }
+        canvas = try noiseMap(&randomness, of: firstGrid).map { $0 * scale }
     }
 
     /// The grid of the structure phase where the pass begins with it.
@@ -151,10 +160,10 @@ extension RenderMachine {
         }
         var moments: [ImageMode.Draw: LatentDistribution] = [:]
         for (draw, output) in zip(source.encodes, outputs) { moments[draw] = try distribution(output) }
-        var stream = generator
+        var stream = randomness
         var (noise, latents): ([Float], [ImageMode.Draw: [Float]]) = ([], [:])
         for draw in source.mode.draws(strength: source.strength) {
-            let map = noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
+            let map = try noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
             if draw == .noise { noise = map }
             latents[draw] = moments[draw].map {
                 model.vae.samplerLatent($0.sample(noise: map), height: pass.latentHeight, width: pass.latentWidth)
@@ -170,7 +179,7 @@ extension RenderMachine {
         guide = SourceGuide(
             source.mode, image: image, noise: noise, mask: try pixels.latentMask(scale: model.scaleFactor) ?? [],
             masked: masked, channels: plan.latentChannels, layOut: layOut)
-        (canvas, generator) = (start, stream)
+        (canvas, randomness) = (start, stream)
     }
 
     /// A canvas as the pass's first phase wants it.
@@ -184,7 +193,7 @@ extension RenderMachine {
             preconditionFailure("a pass that does not begin with the one before")
         }
         canvas = ImageMode.imageToImage.startLatent(
-            image: laidOut(image), noise: noiseMap(&generator, of: firstGrid), sampler: sampler, strength: strength,
+            image: laidOut(image), noise: try noiseMap(&randomness, of: firstGrid), sampler: sampler, strength: strength,
             call: pass.firstCall)
         history = SamplerHistory()
         try checkRange(canvas, .picture, 0)
@@ -192,8 +201,11 @@ extension RenderMachine {
 
     /// What follows a call: the pass's next one, the next pass, or the end.
     private mutating func barrier(after position: Int) throws(RenderError) -> Barrier {
-        if position + 1 < pass.schedule.count { return callBarrier(position + 1) }
-        guard passIndex + 1 < plan.passes.count else { return decodingBarrier(.decoding) }
+        if position + 1 < pass.schedule.count { return try callBarrier(position + 1) }
+        guard passIndex + 1 < plan.passes.count else {
+            try randomness.requireNothingLeft()
+            return decodingBarrier(.decoding)
+        }
         let next = plan.passes[passIndex + 1]
         guard case .enlarged(let upscaler, _) = next.start, let kernel = upscaler.kernel else {
             return decodingBarrier(.enlarging)
@@ -202,7 +214,7 @@ extension RenderMachine {
             canvas, size: (pass.latentHeight, pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
         passIndex += 1
         try begin(fromEnlarged: enlarged)
-        return firstDenoisingBarrier()
+        return try firstDenoisingBarrier()
     }
 
     /// The decoded result of a pass, enlarged to the size of the next one, on its way back into a latent.
@@ -231,12 +243,12 @@ extension RenderMachine {
     }
 
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
-    private func noiseMap(_ stream: inout TorchCPUGenerator, of grid: PatchGrid?) -> [Float] {
+    private func noiseMap(_ stream: inout RenderRandomness, of grid: PatchGrid?) throws(RenderError) -> [Float] {
         guard let grid else {
-            return stream.normals(count: plan.latentChannels * pass.latentHeight * pass.latentWidth)
+            return try stream.noise(count: plan.latentChannels * pass.latentHeight * pass.latentWidth)
         }
         var map: [Float] = []
-        for _ in 0..<grid.count { map += stream.normals(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
+        for _ in 0..<grid.count { map += try stream.noise(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
         return map
     }
 
@@ -301,13 +313,14 @@ extension RenderMachine {
     private mutating func takeStep(
         _ prediction: [Float], _ call: PlannedCall, of grid: PatchGrid? = nil
     ) throws(RenderError) {
-        var (stream, past) = (generator, history)
-        let noise = (0..<sampler.noiseMaps(call: call.call)).map { _ in noiseMap(&stream, of: grid) }
+        var (stream, past) = (randomness, history)
+        var noise: [[Float]] = []
+        for _ in 0..<sampler.noiseMaps(call: call.call) { noise.append(try noiseMap(&stream, of: grid)) }
         let stepped = sampler.step(
             modelOutput: prediction, call: call.call, sample: canvas, noise: noise, history: &past)
         let next = guide.impose(on: stepped, after: call.call, sampler: sampler)
         try checkRange(next, call.phase, call.call)
-        (canvas, generator, history) = (next, stream, past)
+        (canvas, randomness, history) = (next, stream, past)
     }
 
     /// Deals the patches into the canvas, and with them all that the sampler remembers of them.

@@ -62,6 +62,11 @@ public struct RenderRequest: Sendable, Equatable {
     public var loras: [LoRASelection] = []
     /// Token merging and downsampling; nil is all tokens.
     public var tokenReduction: TokenReductionRequest?
+    /// The prompt of SDXL's second text encoder; nil is the same prompt. Like `negativeSizes` it is there for recordings of
+    /// diffusers: neither the command line nor the wire can say it.
+    package var secondPrompt: String?
+    /// What SDXL's negative half is told about sizes; nil is the same as the prompt's half.
+    package var negativeSizes: SizeConditioning?
 
     public init() {}
 

@@ -1,4 +1,4 @@
-import Acceleration
+package import Acceleration
 public import ContentHash
 public import Places
 public import StrictJSON
@@ -35,43 +35,44 @@ public struct Latent: Sendable, Equatable {
 }
 
 /// Prompts on their way through the text encoders.
-struct EncodeWork: Sendable, Equatable {
+package struct EncodeWork: Sendable, Equatable {
     /// Rows of token ids of equal length, for each text encoder of the model: one, or SDXL's two.
-    var ids: [[[Int32]]]
+    package var ids: [[[Int32]]]
     /// How many of an encoder's last layers are left out.
     var skippedLayers = 0
 }
 
 /// One U-Net evaluation with guidance.
-struct DenoiseWork: Sendable, Equatable {
+package struct DenoiseWork: Sendable, Equatable {
     /// Already scaled as the sampler asks.
-    var latent: Latent
-    var timestep: Float
+    package var latent: Latent
+    package var timestep: Float
     /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
     var guidance: Float
     /// The share φ of the guided prediction that gets the prompt's deviation back (Lin et al. 2023, arXiv 2305.08891).
     var rescale: Float = 0
-    /// SDXL's six numbers for all rows: original height and width, crop top and left, target height and width, in pixels.
-    var timeIDs: [Float]?
-    var plan: UNetPlan
+    /// SDXL's six numbers: original height and width, crop top and left, target height and width, in pixels. They hold for all
+    /// rows; twelve are the negative prompt's and the prompt's.
+    package var timeIDs: [Float]?
+    package var plan: UNetPlan
 
     static let timeIDCount = 6
 }
 
 /// A picture for the autoencoder's encoder.
-struct PictureWork: Sendable, Equatable {
+package struct PictureWork: Sendable, Equatable {
     var width: Int
     var height: Int
     /// Row by row, three bytes a pixel.
     var rgb: [UInt8]
     /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
-    var mask: [UInt8]?
+    package var mask: [UInt8]?
 }
 
 /// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
-    enum Work: Sendable, Equatable {
+    package enum Work: Sendable, Equatable {
         case encode(EncodeWork)
         case encodePicture(PictureWork)
         case denoise(DenoiseWork)
@@ -99,7 +100,7 @@ public struct RenderTask: Sendable, Equatable {
     public var index: Int
     /// The `hash` of the context that it needs.
     public var contextHash: SHA256Digest
-    var work: Work
+    package var work: Work
 
     /// How long it takes in relation to other tasks of the render: pixels of the latent, more for decoding.
     public var cost: Double {
@@ -142,13 +143,13 @@ public struct Barrier: Sendable, Equatable {
 /// once.
 public struct JobContext: Sendable, Equatable {
     /// The embedded prompts: one row, or the negative prompt's and the prompt's.
-    struct Conditioning: Sendable, Equatable {
-        var rows: Int
-        var tokens: Int
-        var width: Int
-        var values: [Float]
+    package struct Conditioning: Sendable, Equatable {
+        package var rows: Int
+        package var tokens: Int
+        package var width: Int
+        package var values: [Float]
         /// SDXL's pooled vectors, (rows, their width); else none.
-        var pooled: [Float] = []
+        package var pooled: [Float] = []
     }
 
     /// A LoRA file that is merged into the model, by its content.
@@ -160,7 +161,7 @@ public struct JobContext: Sendable, Equatable {
     public let modelIdentity: SHA256Digest
     /// In the order of merging.
     let loras: [LoRA]
-    let conditioning: Conditioning?
+    package let conditioning: Conditioning?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest
 

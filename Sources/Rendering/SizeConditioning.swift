@@ -20,6 +20,10 @@ public struct SizeConditioning: Sendable, Equatable {
     public var cropTopLeft: Corner
     public var targetSize: Size
 
+    package init(originalSize: Size, cropTopLeft: Corner, targetSize: Size) {
+        (self.originalSize, self.cropTopLeft, self.targetSize) = (originalSize, cropTopLeft, targetSize)
+    }
+
     /// The six numbers of the U-Net's time ids; for a view of the detail phase with its own corner.
     func timeIDs(corner: Corner? = nil) -> [Float] {
         let corner = corner ?? cropTopLeft

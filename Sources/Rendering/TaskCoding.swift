@@ -96,7 +96,8 @@ extension RenderTask {
                 DenoiseWork(
                     latent: try Latent(fields, payload), timestep: try fields.number("timestep"),
                     guidance: try fields.number("guidance"), rescale: try fields.number("rescale"),
-                    timeIDs: try fields.numbers("time_ids", count: DenoiseWork.timeIDCount),
+                    timeIDs: try fields.numbers(
+                        "time_ids", counts: [DenoiseWork.timeIDCount, 2 * DenoiseWork.timeIDCount]),
                     plan: UNetPlan(
                         rad: try fields.flag("rad"), pool: try fields.flag("pool"),
                         windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenPlan(json: metadata["tokens"]))))

@@ -1,6 +1,6 @@
 import Acceleration
 public import ContentHash
-import DiffusionModels
+package import DiffusionModels
 import ImageConditioning
 public import TensorCore
 public import Weights
@@ -33,12 +33,21 @@ public final class TaskRunner {
     ///
     /// - Parameter loras: where the LoRA files are that jobs name by their content.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
-    public init(
+    public convenience init(
         models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
     ) throws(RenderError) {
+        let context: ComputeContext
         do { context = try ComputeContext(backend: backend, threads: threads) } catch {
             throw RenderError(.compute, error.message)
         }
+        try self.init(models: models, loras: loras, context: context)
+    }
+
+    /// A runner on a context that others use too, one after the other.
+    package init(
+        models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext
+    ) throws(RenderError) {
+        self.context = context
         self.models = try ModelVariants(models, library: loras, context: context)
     }
 
@@ -151,8 +160,12 @@ public final class TaskRunner {
         let rows = text.vectors.shape[0]
         let sample = Tensor(
             planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let timeIDs = work.timeIDs.map { numbers in
-            Tensor((0..<rows).flatMap { _ in numbers }, shape: [rows, numbers.count])
+        let timeIDs = try work.timeIDs.map { numbers in
+            let width = DenoiseWork.timeIDCount
+            guard numbers.count == width || numbers.count == rows * width else {
+                throw ModelError(.input, "size conditioning of two rows needs guidance.")
+            }
+            return Tensor(numbers.count == width ? (0..<rows).flatMap { _ in numbers } : numbers, shape: [rows, width])
         }
         let output = try models.networks(opened.variant).unet().forward(
             UNetInput(
@@ -195,6 +208,13 @@ public final class TaskRunner {
     /// −1…1 to 0…255 as diffusers does: halved and shifted, clamped, scaled, rounded half to even.
     private static func byte(_ value: Float) -> UInt8 {
         UInt8((min(1, max(0, value / 2 + 0.5)) * 255).rounded(.toNearestOrEven))
+    }
+}
+
+extension TaskRunner {
+    /// The networks of its first model, without LoRA files.
+    package func networks() throws(RenderError) -> ModelNetworks {
+        try models.networks(ModelVariants.Key(model: models.identities[0], loras: []))
     }
 }
 
@@ -241,10 +261,10 @@ private struct OpenedContext {
 }
 
 /// The networks of one model, each built when it is first needed.
-final class ModelNetworks {
+package final class ModelNetworks {
     let source: ModelSource
     private let context: ComputeContext
-    let parts: ModelParts
+    package let parts: ModelParts
     /// The same model without LoRA files, whose networks are used where these files change nothing.
     private let base: ModelNetworks?
     private var builtUNet: UNet?
@@ -279,7 +299,7 @@ final class ModelNetworks {
 
     var name: String { source.name }
 
-    func unet() throws(RenderError) -> UNet {
+    package func unet() throws(RenderError) -> UNet {
         if let owner = owner(of: "unet") { return try owner.unet() }
         if let builtUNet { return builtUNet }
         let unet = try RenderError.model(source) {
@@ -289,7 +309,7 @@ final class ModelNetworks {
         return unet
     }
 
-    func decoder() throws(RenderError) -> VAEDecoder {
+    package func decoder() throws(RenderError) -> VAEDecoder {
         if let owner = owner(of: "vae") { return try owner.decoder() }
         if let builtDecoder { return builtDecoder }
         let decoder = try RenderError.model(source) {
@@ -299,7 +319,7 @@ final class ModelNetworks {
         return decoder
     }
 
-    func encoder() throws(RenderError) -> VAEEncoder {
+    package func encoder() throws(RenderError) -> VAEEncoder {
         if let owner = owner(of: "vae") { return try owner.encoder() }
         if let builtEncoder { return builtEncoder }
         let encoder = try RenderError.model(source) {
@@ -310,7 +330,7 @@ final class ModelNetworks {
     }
 
     /// - Parameter index: among the model's text encoders.
-    func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
+    package func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
         if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
         if let built = builtTextEncoders[index] { return built }
         let encoder = try RenderError.model(source) {

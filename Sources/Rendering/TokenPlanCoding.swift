@@ -63,6 +63,11 @@ extension TokenPlan {
         object["step"] = .integer(Int64(step))
         object["row"] = .integer(Int64(originRow))
         object["column"] = .integer(Int64(originColumn))
+        guard !chosen.isEmpty else { return .object(object) }
+        object["chosen"] = .array(
+            chosen.sorted { $0.key < $1.key }.map { block, choices in
+                .array(([block] + choices).map { .integer(Int64($0)) })
+            })
         return .object(object)
     }
 
@@ -73,7 +78,7 @@ extension TokenPlan {
         guard let json else { return }
         let what = "A task's plan for fewer tokens"
         let fields = WireFields(json, what)
-        try fields.only(["levels", "minimum", "seed", "step", "row", "column"])
+        try fields.only(["levels", "minimum", "seed", "step", "row", "column", "chosen"])
         guard let levels = json["levels"]?.arrayValue, levels.count <= TokenPlan.levels.count,
             let seed = UInt64(try fields.string("seed"))
         else { throw RenderError(.malformed, "\(what) has no levels, or no seed.") }
@@ -88,6 +93,23 @@ extension TokenPlan {
         step = try fields.integer("step", 0...TokenPlan.stepLimit)
         originRow = try fields.integer("row", 0...TokenPlan.originLimit)
         originColumn = try fields.integer("column", 0...TokenPlan.originLimit)
+        if fields.has("chosen") { chosen = try Self.chosen(json["chosen"]?.arrayValue ?? [], what) }
         if let problem { throw RenderError(.malformed, problem) }
+    }
+
+    /// - Parameter rows: one for each block: its number, then its choices. Whether these fit its cells is known when it is
+    ///   computed.
+    private static func chosen(_ rows: [JSONValue], _ what: String) throws(RenderError) -> [Int: [Int]] {
+        var chosen: [Int: [Int]] = [:]
+        for row in rows {
+            let numbers = row.arrayValue?.map { $0.intValue ?? -1 } ?? []
+            let limit = TokenMerging.cellLimit * TokenMerging.cellLimit
+            guard let block = numbers.first, chosen[block] == nil, numbers.allSatisfy({ (0..<limit).contains($0) }) else {
+                throw RenderError(.malformed, "\(what) has destinations that are no rows of a block and its choices.")
+            }
+            chosen[block] = Array(numbers.dropFirst())
+        }
+        guard !chosen.isEmpty else { throw RenderError(.malformed, "\(what) names no block that chooses destinations.") }
+        return chosen
     }
 }

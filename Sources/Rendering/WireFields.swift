@@ -45,12 +45,13 @@ struct WireFields {
         return flag
     }
 
-    /// A list of `count` finite numbers; nil when the key is absent.
-    func numbers(_ key: String, count: Int) throws(RenderError) -> [Float]? {
+    /// A list of finite numbers, as many as `counts` allow; nil when the key is absent.
+    func numbers(_ key: String, counts: [Int]) throws(RenderError) -> [Float]? {
         guard let value = object?[key] else { return nil }
         let numbers = value.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } }.filter(\.isFinite)
-        guard let numbers, numbers.count == count, value.arrayValue?.count == count else {
-            throw RenderError(.malformed, "\(what) has no list \"\(key)\" of \(count) finite numbers.")
+        guard let numbers, counts.contains(numbers.count), value.arrayValue?.count == numbers.count else {
+            let allowed = counts.map(String.init).joined(separator: " or ")
+            throw RenderError(.malformed, "\(what) has no list \"\(key)\" of \(allowed) finite numbers.")
         }
         return numbers
     }

@@ -25,12 +25,4 @@ public final class Context: @unchecked Sendable {
         while zmq_ctx_term(raw) != 0 && zmq_errno() == EINTR {}
     }
 
-    /// The version of the loaded library, for example `4.3.4`.
-    public static var libraryVersion: String {
-        var major: Int32 = 0
-        var minor: Int32 = 0
-        var patch: Int32 = 0
-        zmq_version(&major, &minor, &patch)
-        return "\(major).\(minor).\(patch)"
-    }
 }

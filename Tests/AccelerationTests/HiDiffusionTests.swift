@@ -1,33 +1,7 @@
 import Acceleration
-import RandomStreams
-import StrictJSON
-import TestSupport
 import Testing
 
 @Suite struct HiDiffusionTests {
-    @Test(arguments: GoldenFiles.cases("hidiffusion_stages")) func stagesAreThoseOfTheReference(_ golden: GoldenFiles) throws {
-        let family = try #require(golden.params["family"]?.stringValue.flatMap { HiDiffusionFamily(rawValue: $0) })
-        let runs = try #require(golden.params["size_and_steps"]?.arrayValue)
-        #expect(runs.count > 50)
-        for run in runs {
-            let numbers = try #require(run.arrayValue).map { try #require($0.intValue) }
-            let stages = (0..<numbers[2]).map {
-                HiDiffusionStage(family: family, height: numbers[0], width: numbers[1], steps: numbers[2], step: $0)
-            }
-            let name = "\(numbers[0])x\(numbers[1])-n\(numbers[2])"
-            #expect(stages.map { $0.rad ? 1 : 0 } == golden.expected.integers("\(name).rad"), "\(name)")
-            #expect(stages.map { $0.pool ? 1 : 0 } == golden.expected.integers("\(name).pool"), "\(name)")
-        }
-    }
-
-    @Test(arguments: GoldenFiles.cases("hidiffusion_ops").filter { $0.params["op"]?.stringValue == "shift_ids" })
-    func shiftsAreThoseOfTheReference(_ golden: GoldenFiles) throws {
-        var generator = TorchCPUGenerator(seed: UInt64(try #require(golden.params["seed"]?.intValue)))
-        let expected = golden.expected.integers("ids")
-        #expect(WindowShifts.referenceIDs(&generator, count: expected.count).map(Int.init) == expected)
-    }
-
-    /// The specification's table of thresholds, where (rad, pool) count the steps with each operator on.
     @Test func thresholdsOfCommonStepCounts() {
         let rows: [(steps: Int, sdxl: (Int, Int), big: (Int, Int), sd: (Int, Int), sdBig: (Int, Int), turbo: (Int, Int))] = [
             (1, (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)), (4, (0, 1), (1, 2), (1, 0), (2, 1), (0, 2)),
@@ -88,13 +62,5 @@ import Testing
         for id in UInt8(0)...3 { #expect((180...320).contains(ids.joined().filter { $0 == id }.count)) }
         #expect(WindowShifts.ids(seed: 42, step: 3, blocks: 10).prefix(5) == ids[3][...])
         #expect(WindowShifts.ids(seed: 43, step: 3, blocks: 50) != WindowShifts.ids(seed: 42, step: 3, blocks: 50))
-    }
-
-    @Test func aPlanIsTheStageOfItsInput() {
-        let plan = UNetPlan.hiDiffusion(
-            family: .sd15, height: 128, width: 128, progress: (19, of: 50), shifts: [1, 0, 3, 2, 2])
-        #expect(plan == UNetPlan(rad: true, pool: false, windowShifts: [1, 0, 3, 2, 2]))
-        let late = UNetPlan.hiDiffusion(family: .sd15, height: 128, width: 128, progress: (20, of: 50), shifts: nil)
-        #expect(late.isPlain)
     }
 }

@@ -143,15 +143,6 @@ import Testing
         #expect((nearest, exact) == (865, 913))
     }
 
-    @Test(arguments: GoldenFiles.cases("todo_indices")) func keptTokensAreThoseOfTheReference(_ golden: GoldenFiles) throws {
-        let method = try #require(golden.params["mode"]?.stringValue.flatMap { TokenDownsampling.Interpolation(rawValue: $0) })
-        for grid in try #require(golden.params["grids"]?.arrayValue) {
-            let kept = TokenDownsampling(factor: try #require(grid["factor"]?.doubleValue), interpolation: method).keptTokens(
-                height: try #require(grid["h"]?.intValue), width: try #require(grid["w"]?.intValue))
-            #expect(kept.map { Int($0) } == golden.expected.integers(try #require(grid["tensor"]?.stringValue)))
-        }
-    }
-
     // MARK: Plans
 
     @Test func plansGoByLevelAndLeaveSmallGridsAlone() {

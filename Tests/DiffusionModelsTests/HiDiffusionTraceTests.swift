@@ -31,6 +31,10 @@ import Testing
         init(_ family: HiDiffusionFamily, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
             self.init(family, (side, side), steps, sides.map { ($0, $0) }, windows: windows)
         }
+
+        func stage(_ step: Int) -> HiDiffusionStage {
+            HiDiffusionStage(family: family, height: size.height, width: size.width, steps: 50, step: step)
+        }
     }
 
     /// Places with one size in every row of the specification's tables: d is down, u up, r a residual block, s the sampler
@@ -92,9 +96,9 @@ import Testing
         let unet = try TestConfiguration.unet(
             isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1))
         let plans = row.steps.map { step in
-            UNetPlan.hiDiffusion(
-                family: row.family, height: row.size.height, width: row.size.width, progress: (step, of: 50),
-                shifts: (0..<unet.windowBlockCount).map { UInt8($0 % 4) })
+            let stage = row.stage(step)
+            return UNetPlan(
+                rad: stage.rad, pool: stage.pool, windowShifts: (0..<unet.windowBlockCount).map { UInt8($0 % 4) })
         }
         #expect(plans.allSatisfy { $0 == plans[0] })
         var plan = plans[0]
@@ -124,11 +128,10 @@ import Testing
         let maps = try #require(configuration.hiDiffusionMaps)
         // Indices into `sides`: everything of the level on the way down, in the middle and on the way up.
         let places = isSD ? [1: [0, 9], 2: [2, 3, 7, 8], 4: [4], 8: [5]] : [2: [2, 3, 7, 8], 4: [5]]
-        let plan = UNetPlan.hiDiffusion(
-            family: row.family, height: row.size.height, width: row.size.width, progress: (row.steps[0], of: 50), shifts: nil)
+        let stage = row.stage(row.steps[0])
         for (level, indices) in places {
             let largest = maps.largest(
-                level: level, height: row.size.height, width: row.size.width, rad: plan.rad, pool: plan.pool)
+                level: level, height: row.size.height, width: row.size.width, rad: stage.rad, pool: stage.pool)
             let sides = indices.map { row.sides[$0] }
             #expect(sides.allSatisfy { $0.0 <= largest.height && $0.1 <= largest.width }, "level \(level)")
             #expect(sides.contains { $0 == largest }, "level \(level): \(largest) of \(sides)")

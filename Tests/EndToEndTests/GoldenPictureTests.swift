@@ -10,8 +10,8 @@ extension EndToEnd {
         private static let decibelsNeeded = 45.0
 
         @Test func directRenderingIsTheReferencesPicture() async throws {
-            let golden = try #require(GoldenFiles.cases("txt2img").first { $0.name == "openmoji-24-red-apple" })
-            let shape = golden.expected.shape("image_u8")
+            let golden = try GoldenFiles("txt2img/openmoji-24-red-apple")
+            let shape = golden.shape("image_u8")
             try #require(shape.count == 4 && shape[0] == 1 && shape[1] == 3)
             let (height, width) = (shape[2], shape[3])
             let folder = try Folder()
@@ -21,7 +21,8 @@ extension EndToEnd {
             try #require(try await program.wait().code == 0, "\(program.errorLines)")
             let image = try Picture(folder.file("a.png")).image
             try #require((image.width, image.height, image.channels) == (width, height, 3))
-            let reached = Self.decibels(image.pixels, Self.interleaved(golden.expected.integers("image_u8"), width * height))
+            let reference = Self.interleaved(try golden.integers("image_u8"), width * height)
+            let reached = Self.decibels(image.pixels, reference)
             #expect(
                 reached >= Self.decibelsNeeded,
                 "the picture reaches \(reached) dB of the reference's, \(Self.decibelsNeeded) are needed")
@@ -29,8 +30,8 @@ extension EndToEnd {
 
         /// What the comparison itself makes of pictures that are not the reference's.
         @Test func anotherPictureIsFarFromIt() throws {
-            let golden = try #require(GoldenFiles.cases("txt2img").first { $0.name == "openmoji-24-red-apple" })
-            let planes = golden.expected.integers("image_u8")
+            let golden = try GoldenFiles("txt2img/openmoji-24-red-apple")
+            let planes = try golden.integers("image_u8")
             let reference = Self.interleaved(planes, planes.count / 3)
             #expect(Self.decibels(reference, reference) == .infinity)
             #expect(Self.decibels(reference.map { $0 ^ 1 }, reference) == 10 * log10(255.0 * 255))

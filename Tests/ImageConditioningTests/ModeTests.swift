@@ -88,6 +88,6 @@ import Testing
 
     @Test func nineChannelsAreLatentMaskAndMaskedPicture() {
         let channels = InpaintingChannels(mask: [0, 1], maskedImage: [5, 6, 7, 8])
-        #expect(channels.input([1, 2, 3, 4]) == [1, 2, 3, 4, 0, 1, 5, 6, 7, 8])
+        #expect(channels.channels == [0, 1, 5, 6, 7, 8])
     }
 }

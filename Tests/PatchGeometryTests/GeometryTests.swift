@@ -93,7 +93,7 @@ import Testing
     @Test func seedSixShufflesTheTinyExample() {
         var generator = TorchCPUGenerator(seed: 6)
         let patches = (0..<4).map { n in (0..<4).map { Float(4 * n + $0) } }
-        let interaction = PixelInteraction(patchCount: 4, positionCount: 4, generator: &generator)
+        let interaction = PixelInteraction(patchCount: 4, positionCount: 4) { _ in generator.permutation(count: 4) }
         let shuffled = interaction.shuffle(patches)
         #expect(shuffled == [[8, 1, 14, 11], [4, 9, 6, 15], [12, 13, 10, 7], [0, 5, 2, 3]])
         #expect(interaction.restore(shuffled) == patches)

@@ -40,8 +40,9 @@ import Testing
         var seen: [[[Float]]] = []
         for _ in 0..<3 {
             let orders = (0..<(channels * area)).map { _ in byHand.permutation(count: count) }
-            let interaction = PixelInteraction(
-                patchCount: count, positionCount: channels * area, generator: &generator)
+            let interaction = PixelInteraction(patchCount: count, positionCount: channels * area) { _ in
+                generator.permutation(count: count)
+            }
             let shuffled = interaction.shuffle(patches)
             for n in 0..<count { #expect(shuffled[n] == orders.indices.map { patches[orders[$0][n]][$0] }) }
             #expect(interaction.restore(shuffled) == patches)

@@ -1,7 +1,6 @@
 import Acceleration
 import DiffusionModels
 import PatchGeometry
-import RandomStreams
 import Samplers
 import TensorCore
 import Testing
@@ -13,16 +12,16 @@ import Weights
 // golden case on both backends; "golden" names the kind.
 //
 //   vector                      tests
-//   G1  random streams          GoldenStreamTests, StreamTests; golden rng
+//   G1  random streams          StreamTests; golden rng
 //   G2  views                   ViewDrawTests, ViewTests; golden cutdiffusion_views
 //   G3  coverage                ViewDrawTests.noDrawLeavesAGap, ViewTests.everyPointIsCovered
 //   G4  pixel interaction       StructureStepTests, InteractionTests; golden cutdiffusion_interaction
 //   G5  relocation              PatchGridTests; golden cutdiffusion_relocation
 //   G6  phases                  StructureStepTests, PhaseTests
-//   G7  Euler and DDIM          SamplerTests, GoldenSamplerTests; golden scheduler, scheduler_table
+//   G7  Euler and DDIM          SamplerTests; golden scheduler, scheduler_table
 //   G8  guidance and rescaling  RunnerTests.guidanceIsRescaled; golden txt2img
 //   G9  time ids                ViewCornerTests, SDXLTests.timeIDsFollowThePhase; golden unet_forward for their embedding
-//   G10 structure steps         MethodTests, SpecificationTests, MachineTests.cutIsCutDiffusion
+//   G10 structure steps         SpecificationTests; golden cutdiffusion_interaction
 //   G11 detail steps            the same; golden cutdiffusion_detail
 //   G12 the wrong sigma (Q1)    ViewScaleTests; golden cutdiffusion_pipeline (quirk1, quirk4)
 //   G13 CutDiffusion            golden cutdiffusion_pipeline
@@ -63,54 +62,46 @@ import Weights
             rad: step == 0, pool: (1...3).contains(step), windowShifts: WindowShifts.ids(seed: 9, step: step, blocks: 10))
     }
 
-    /// Barriers of a render by the machine, done by `run`.
-    private func barriers(
-        _ request: RenderRequest, _ model: ModelDescription,
-        _ run: (Barrier, RenderPlan) throws -> [TaskOutput]
-    ) throws -> [Barrier] {
-        var machine = try RenderMachine(request: request, model: model)
-        var barriers = [machine.start()]
-        while let last = barriers.last, last.phase != .decode {
-            guard case .barrier(let next) = try machine.complete(run(last, machine.plan)) else {
-                Issue.record("the render ended before its decoding")
-                break
-            }
-            barriers.append(next)
-        }
-        return barriers
+    /// The barriers of the calls that the network makes.
+    private func calls(_ request: RenderRequest, _ model: ModelDescription) throws -> [Barrier] {
+        try FormulaNetwork.render(RenderMachine(request: request, model: model)).barriers.filter { $0.phase.isNetworks }
     }
 
-    /// The whole method once more, by hand and on a network of its own: every call gets the plan of its step.
-    @Test func patchesOfTwiceTheNativeSizeAreAsByHand() throws {
+    /// The plain loop on a network of its own: every call gets the plan of its step.
+    @Test func patchesOfTwiceTheNativeSizeAreThePlainLoops() throws {
         let source = try Self.source.get()
         let model = try ModelDescription(source: source)
         let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)
-        let barriers = try barriers(Self.asked(512, patch: 256), model) { barrier, _ in
+        let machine = try RenderMachine(request: Self.asked(512, patch: 256), model: model)
+        let barriers = try FormulaNetwork.render(machine) { barrier, _ in
             try runner.open(barrier.context)
             return try barrier.tasks.map { try runner.run($0) }
-        }
-        let denoising = barriers.filter { $0.phase == .structure || $0.phase == .detail }
+        }.barriers
+        let denoising = barriers.filter { $0.phase.isNetworks }
         #expect(denoising.map(\.tasks.count) == [4, 4, 4, 4, 4, 9, 9, 9, 9, 9])
         for (step, barrier) in denoising.enumerated() {
             #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.plan == Self.plan(step) }, "step \(step)")
         }
-        let context = try #require(denoising[0].context.conditioning)
         let final = try #require(barriers.last?.tasks[0].latent)
         #expect(final.height == 64 && final.width == 64)
-        var hand = try HandDrivenRender(source, model, context)
-        #expect(try hand.run(plan: Self.plan) == final.values)
+        let network = try GuidedNetwork(source, #require(denoising[0].context.conditioning))
+        func plain(_ plan: @escaping (Int) -> UNetPlan) throws -> [Float] {
+            var render = PlainRender(sampler: try Sampler(model.scheduler, steps: 10), seed: 9) {
+                try network.predict($0, plan($0.call))
+            }
+            return try render.pass(
+                height: 64, width: 64,
+                cut: PlainRender.Cut(height: 64, width: 64, side: 32, stride: 16, structureCalls: 5))
+        }
+        #expect(try plain(Self.plan) == final.values)
         // Were one step's plan another, it would show.
-        hand = try HandDrivenRender(source, model, context)
-        #expect(try hand.run { $0 == 2 ? UNetPlan(windowShifts: Self.plan(2).windowShifts) : Self.plan($0) } != final.values)
+        #expect(try plain { $0 == 2 ? UNetPlan(windowShifts: Self.plan(2).windowShifts) : Self.plan($0) } != final.values)
     }
 
     /// At four times the native size the profile is that of very large pictures, which reaches into the detail phase.
     @Test func patchesOfFourTimesTheNativeSizeHaveTheLargeProfile() throws {
         let model = try ModelDescription(source: Self.source.get())
-        let barriers = try barriers(Self.asked(768, patch: 512), model) { barrier, plan in
-            barrier.tasks.map { StubNetwork.run($0, plan, model) }
-        }
-        let denoising = barriers.filter { $0.phase == .structure || $0.phase == .detail }
+        let denoising = try calls(Self.asked(768, patch: 512), model)
         #expect(denoising.map(\.phase) == [RenderPhase](repeating: .structure, count: 5) + .init(repeating: .detail, count: 5))
         for (step, barrier) in denoising.enumerated() {
             let plan = UNetPlan(
@@ -126,10 +117,7 @@ import Weights
     @Test func nativePatchesAreGuarded() throws {
         let model = try ModelDescription(source: Self.source.get())
         for request in [Self.asked(256, patch: nil), Self.asked(128, patch: 128), Self.asked(320, patch: 176)] {
-            let barriers = try barriers(request, model) { barrier, plan in
-                barrier.tasks.map { StubNetwork.run($0, plan, model) }
-            }
-            let works = barriers.flatMap(\.tasks).compactMap(\.denoiseWork)
+            let works = try calls(request, model).flatMap(\.tasks).compactMap(\.denoiseWork)
             #expect(!works.isEmpty && works.allSatisfy { $0.plan.isPlain })
             var wanted = request
             wanted.hiDiffusion = .on
@@ -141,58 +129,32 @@ import Weights
     }
 }
 
-/// CutDiffusion of 512 px by patches of 256 px and Euler's ten steps, driven by hand on a network of its own.
-private struct HandDrivenRender {
+extension RenderPhase {
+    fileprivate var isNetworks: Bool { self == .structure || self == .detail }
+}
+
+/// A U-Net of its own with guidance, for pictures of 512 px.
+private struct GuidedNetwork {
     private let unet: UNet
-    private let sampler: Sampler
     private let text: Tensor
     private let pooled: Tensor
-    private let steps = 10
-    private let boundary = 5
     private let guidance: Float = 5
 
-    init(_ source: ModelSource, _ model: ModelDescription, _ conditioning: JobContext.Conditioning) throws {
+    init(_ source: ModelSource, _ conditioning: JobContext.Conditioning) throws {
         unet = try UNet(
             source.weights(component: "unet"), configuration: UNetConfiguration(json: source.json("unet/config.json")),
             context: ComputeContext(threads: 1))
-        sampler = try Sampler(model.scheduler, steps: steps)
         text = Tensor(conditioning.values, shape: [2, conditioning.tokens, conditioning.width])
         pooled = Tensor(conditioning.pooled, shape: [2, conditioning.pooled.count / 2])
     }
 
-    mutating func run(plan: (Int) -> UNetPlan) throws -> [Float] {
-        let grid = try PatchGrid(height: 64, width: 64, patch: 32)
-        var generator = TorchCPUGenerator(seed: 9)
-        var patches = (0..<4).map { _ in generator.normals(count: 4 * 32 * 32).map { $0 * sampler.initialNoiseScale } }
-        for step in 0..<boundary {
-            let interaction = PixelInteraction(patchCount: 4, positionCount: 4 * 32 * 32, seed: 9, step: step)
-            let predictions = try interaction.shuffle(patches).map { try predict($0, step, (0, 0), plan(step)) }
-            patches = zip(patches, interaction.restore(predictions)).map { stepped($0, $1, step) }
-        }
-        var canvas = grid.relocate(patches, channels: 4)
-        let views = try ViewGrid(height: 64, width: 64, window: 32, stride: 16)
-        for step in boundary..<steps {
-            let boxes = views.jitteredViews(seed: 9, step: step)
-            let predictions = try zip(views.crops(of: canvas, channels: 4, views: boxes), boxes).map { crop, box in
-                try predict(crop, step, (box.top * 8, box.left * 8), plan(step))
-            }
-            canvas = stepped(canvas, views.average(predictions, channels: 4, views: boxes), step)
-        }
-        return canvas
-    }
-
-    private func predict(_ x: [Float], _ step: Int, _ corner: (Int, Int), _ plan: UNetPlan) throws -> [Float] {
-        let shown = sampler.scaleInput(x, call: step)
-        let ids = [512, 512, Float(corner.0), Float(corner.1), 512, 512]
+    func predict(_ shown: PlainRender.Input, _ plan: UNetPlan) throws -> [Float] {
+        let (x, top, left) = (shown.values, shown.view?.top ?? 0, shown.view?.left ?? 0)
+        let ids = [512, 512, Float(top * 8), Float(left * 8), 512, 512]
         let input = UNetInput(
-            sample: Tensor(planar: shown + shown, n: 2, c: 4, h: 32, w: 32), timesteps: [Float(sampler.timesteps[step])],
-            text: text, textEmbeds: pooled, timeIDs: Tensor(ids + ids, shape: [2, 6]))
+            sample: Tensor(planar: x + x, n: 2, c: 4, h: 32, w: 32), timesteps: [shown.timestep], text: text,
+            textEmbeds: pooled, timeIDs: Tensor(ids + ids, shape: [2, 6]))
         let halves = try unet.forward(input, plan: plan).planarArray
         return x.indices.map { halves[$0] + guidance * (halves[x.count + $0] - halves[$0]) }
-    }
-
-    private func stepped(_ x: [Float], _ prediction: [Float], _ step: Int) -> [Float] {
-        var history = SamplerHistory()
-        return sampler.step(modelOutput: prediction, call: step, sample: x, history: &history)
     }
 }

@@ -42,6 +42,10 @@ import Testing
                 DenoiseWork(
                     latent: latent(9), timestep: 999, guidance: 1, rescale: 0.7, timeIDs: [2048, 1024, 0, 8.5, 2048, 1024],
                     plan: .plain))),
+        task(
+            .denoise,
+            .denoise(
+                DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), plan: .plain))),
     ]
 
     static let outputs: [TaskOutput] = [

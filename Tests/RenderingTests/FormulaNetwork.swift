@@ -84,12 +84,26 @@ struct FormulaNetwork {
         }
     }
 
+    /// The outputs of a barrier's tasks. The vectors of prompts are as wide as the machine's model wants them.
+    static func outputs(_ barrier: Barrier, _ machine: RenderMachine) throws -> [TaskOutput] {
+        guard barrier.phase == .encode else { return try barrier.tasks.map(run) }
+        let text = machine.embeddingShape
+        return barrier.tasks.map { _ in
+            .embeddings(
+                rows: text.rows, tokens: text.tokens, width: text.width,
+                values: [Float](repeating: 0.5, count: text.rows * text.tokens * text.width),
+                pooled: [Float](repeating: 0.25, count: text.pooled))
+        }
+    }
+
     /// Runs a machine to its end and gives every barrier and the picture.
-    static func render(_ machine: RenderMachine) throws -> (barriers: [Barrier], image: RenderedImage) {
+    static func render(
+        _ machine: RenderMachine, by compute: (Barrier, RenderMachine) throws -> [TaskOutput] = outputs
+    ) throws -> (barriers: [Barrier], image: RenderedImage) {
         var machine = machine
         var barriers = [machine.start()]
         while true {
-            switch try machine.complete(barriers[barriers.count - 1].tasks.map(run)) {
+            switch try machine.complete(compute(barriers[barriers.count - 1], machine)) {
             case .barrier(let next): barriers.append(next)
             case .finished(let image): return (barriers, image)
             }

@@ -7,9 +7,6 @@ import Weights
 
 /// The tiny models of the golden cases, with some of their files changed.
 enum GoldenModels {
-    /// Whether a model is there: committed, or in the full set beside the checkout.
-    static func exists(_ name: String) -> Bool { folder(name) != nil }
-
     /// A model in memory.
     ///
     /// - Parameters:

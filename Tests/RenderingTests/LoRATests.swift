@@ -130,7 +130,7 @@ struct LoRAFolder {
     }
 
     private func render(_ runner: TaskRunner, _ library: LoRALibrary, _ request: RenderRequest) throws -> RenderedImage {
-        var render = try OngoingRender(request, ModelVariant.embedded.get(), loras: library)
+        var render = try OngoingRender(RenderMachine(request: request, model: ModelVariant.embedded.get(), loras: library))
         while render.image == nil { try render.advance(runner) }
         return try render.finished
     }
@@ -215,7 +215,9 @@ struct LoRAFolder {
         requests.append(Self.small())
         var most = 0
         // All at once, barrier by barrier: every task finds the networks of its own context.
-        var renders = try requests.map { try OngoingRender($0, ModelVariant.embedded.get(), loras: library) }
+        var renders = try requests.map {
+            try OngoingRender(RenderMachine(request: $0, model: ModelVariant.embedded.get(), loras: library))
+        }
         while renders.contains(where: { $0.image == nil }) {
             for index in renders.indices where renders[index].image == nil {
                 try renders[index].advance(runner)

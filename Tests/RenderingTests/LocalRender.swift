@@ -14,7 +14,11 @@ struct LocalRender {
 
     /// - Parameter order: the order in which a barrier's tasks are computed, by their number; a task may be computed again.
     func image(_ request: RenderRequest, order: (Int) -> [Int] = { Array(0..<$0) }) throws -> RenderedImage {
-        var render = try OngoingRender(request, model)
+        try image(RenderMachine(request: request, model: model), order: order)
+    }
+
+    func image(_ machine: RenderMachine, order: (Int) -> [Int] = { Array(0..<$0) }) throws -> RenderedImage {
+        var render = OngoingRender(machine)
         while render.image == nil { try render.advance(runner, order: order) }
         return try render.finished
     }
@@ -26,9 +30,9 @@ struct OngoingRender {
     private(set) var barrier: Barrier
     private(set) var image: RenderedImage?
 
-    init(_ request: RenderRequest, _ model: ModelDescription, loras: LoRALibrary = .empty) throws {
-        machine = try RenderMachine(request: request, model: model, loras: loras)
-        barrier = machine.start()
+    init(_ machine: RenderMachine) {
+        self.machine = machine
+        barrier = self.machine.start()
     }
 
     var finished: RenderedImage {

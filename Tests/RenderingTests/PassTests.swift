@@ -248,18 +248,6 @@ import Weights
 
     // MARK: Runs
 
-    /// One plain loop over a whole canvas.
-    private func loop(_ canvas: [Float], side: Int, sampler: Sampler, from first: Int) -> [Float] {
-        var (x, history) = (canvas, SamplerHistory())
-        for call in first..<sampler.calls {
-            let output = FormulaNetwork.prediction(
-                sampler.scaleInput(x, call: call), channels: 4, height: side, width: side,
-                timestep: Float(sampler.timesteps[call]))
-            x = sampler.step(modelOutput: output, call: call, sample: x, history: &history)
-        }
-        return x
-    }
-
     private func sampler(_ steps: Int) throws -> Sampler {
         try Sampler(ModelVariant.embedded.get().scheduler, steps: steps)
     }
@@ -269,15 +257,13 @@ import Weights
         let request = square(256, steps: 5) {
             ($0.method, $0.refinement.upscaler, $0.refinement.strength, $0.seed) = (.hires, upscaler, 0.6, 4)
         }
-        let sampler = try sampler(5)
-        var generator = TorchCPUGenerator(seed: 4)
-        let small = loop(generator.normals(count: 4 * 256), side: 16, sampler: sampler, from: 0)
+        var plain = PlainRender(sampler: try sampler(5), seed: 4)
+        let small = try plain.pass(height: 16, width: 16)
         let kernel = try #require(upscaler.kernel)
         let large = LatentResizer.resized(small, size: (16, 16), to: (32, 32), kernel)
-        let start = sampler.addNoise(to: large, noise: generator.normals(count: 4 * 1024), call: 2)
         let (barriers, _) = try FormulaNetwork.render(try machine(request))
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
-        #expect(final.values == loop(start, side: 32, sampler: sampler, from: 2))
+        #expect(try final.values == plain.pass(height: 32, width: 32, from: large, first: 2))
         #expect(barriers.count == 1 + 5 + 3 + 1)
     }
 
@@ -313,21 +299,10 @@ import Weights
         let request = square(256, steps: 3) {
             ($0.method, $0.seed, $0.blending, $0.jitter) = (.multidiffusion, 3, .feather, 8)
         }
-        let sampler = try sampler(3)
-        var generator = TorchCPUGenerator(seed: 3)
-        var (canvas, history) = (generator.normals(count: 4 * 1024), SamplerHistory())
-        let views = try ViewGrid(height: 32, width: 32, window: 16, stride: 8, jitter: 1)
-        for call in 0..<3 {
-            let boxes = views.jitteredViews(seed: 3, step: call)
-            let predictions = views.crops(of: canvas, channels: 4, views: boxes).map {
-                FormulaNetwork.prediction(
-                    sampler.scaleInput($0, call: call), channels: 4, height: 16, width: 16,
-                    timestep: Float(sampler.timesteps[call]))
-            }
-            canvas = sampler.step(
-                modelOutput: views.average(predictions, channels: 4, views: boxes, blending: .feather), call: call,
-                sample: canvas, history: &history)
-        }
+        var plain = PlainRender(sampler: try sampler(3), seed: 3)
+        let canvas = try plain.pass(
+            height: 32, width: 32,
+            cut: PlainRender.Cut(height: 32, width: 32, jitter: 1, blending: .feather, structureCalls: 0))
         let (barriers, _) = try FormulaNetwork.render(try machine(request))
         #expect(try FormulaNetwork.latent(try #require(barriers.last?.tasks.first)).values == canvas)
     }
@@ -362,17 +337,8 @@ import Weights
     @Test func sizesAreThoseOfTheStage() throws {
         var request = request { ($0.method, $0.width, $0.height, $0.steps) = (.hires, 256, 192, 2) }
         func ids(_ request: RenderRequest) throws -> [[Float]] {
-            let model = try ModelDescription(source: GoldenModels.sdxl())
-            var machine = try RenderMachine(request: request, model: model)
-            var (barrier, found) = (machine.start(), [[Float]]())
-            while true {
-                found += barrier.tasks.compactMap { $0.denoiseWork?.timeIDs }
-                let outputs = barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }
-                switch try machine.complete(outputs) {
-                case .barrier(let next): barrier = next
-                case .finished: return found
-                }
-            }
+            let machine = try RenderMachine(request: request, model: ModelDescription(source: GoldenModels.sdxl()))
+            return try FormulaNetwork.render(machine).barriers.flatMap(\.tasks).compactMap { $0.denoiseWork?.timeIDs }
         }
         let plan = try RenderMachine(request: request, model: ModelDescription(source: GoldenModels.sdxl())).plan
         let small = (Float(plan.passes[0].latentHeight * 8), Float(plan.passes[0].latentWidth * 8))

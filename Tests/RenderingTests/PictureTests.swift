@@ -48,9 +48,11 @@ import Testing
     /// One runner does the barriers of three jobs in turns, with a task that fails in between.
     @Test func jobsThatTakeTurnsDoNotDisturbEachOther() throws {
         let render = try LocalRender(threads: 1)
-        var renders = try [Self.direct, Self.cut, Self.windows].map { try OngoingRender($0, render.model) }
+        var renders = try [Self.direct, Self.cut, Self.windows].map {
+            try OngoingRender(RenderMachine(request: $0, model: render.model))
+        }
         let stray = try LocalRender(ModelVariant.source(changing: "scheduler/scheduler_config.json", ["steps_offset": 0]))
-        let foreign = try OngoingRender(Self.direct, stray.model).barrier.tasks[0]
+        let foreign = try OngoingRender(RenderMachine(request: Self.direct, model: stray.model)).barrier.tasks[0]
         while renders.contains(where: { $0.image == nil }) {
             for index in renders.indices where renders[index].image == nil {
                 try renders[index].advance(render.runner)

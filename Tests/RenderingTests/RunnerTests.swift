@@ -70,6 +70,7 @@ import Testing
             ("layers to leave out", encode([[1]], skip: 200)),
             ("2 text encoders do not fit a model with 1", Self.twoEncoders(prompts)),
             ("no pooled text and no time ids", Self.denoise(guided, timeIDs: [1, 2, 3, 4, 5, 6])),
+            ("two rows needs guidance", Self.denoise(alone, guidance: 1, timeIDs: [Float](repeating: 8, count: 12))),
             ("latents of 4 channels", decode(3)), ("latents of 4 channels", decode(8)), ("latents of 4 channels", decode(1)),
         ]
         for (part, task) in cases {

@@ -19,22 +19,10 @@ import Weights
         return request
     }
 
-    /// The denoising tasks of every barrier, run by a stub.
+    /// The denoising tasks of every barrier.
     private func denoisingTasks(_ request: RenderRequest) throws -> [(phase: RenderPhase, works: [DenoiseWork])] {
-        let model = try Self.model.get()
-        var machine = try RenderMachine(request: request, model: model)
-        var barrier = machine.start()
-        var result: [(RenderPhase, [DenoiseWork])] = []
-        while true {
-            let works = barrier.tasks.compactMap { task in
-                if case .denoise(let work) = task.work { work } else { nil as DenoiseWork? }
-            }
-            if !works.isEmpty { result.append((barrier.phase, works)) }
-            switch try machine.complete(barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }) {
-            case .barrier(let next): barrier = next
-            case .finished: return result
-            }
-        }
+        try FormulaNetwork.render(RenderMachine(request: request, model: Self.model.get())).barriers
+            .map { ($0.phase, $0.tasks.compactMap(\.denoiseWork)) }.filter { !$0.works.isEmpty }
     }
 
     /// Structure patches stand for the whole picture; views carry their corner on the canvas that is padded by the jitter.
@@ -66,6 +54,19 @@ import Weights
                 $0.targetSize = SizeConditioning.Size(width: 1024, height: 768)
             })
         for (_, works) in direct { #expect(works.map(\.timeIDs) == [[512, 640, 0, 0, 768, 1024]]) }
+        // Sizes for the negative prompt come first, in guided calls.
+        for (scale, negative) in [(Float(3), [64, 72, 1, 2, 80, 88]), (1, [Float]())] {
+            let asked = request {
+                ($0.method, $0.guidanceScale) = (.direct, scale)
+                $0.negativeSizes = SizeConditioning(
+                    originalSize: SizeConditioning.Size(width: 72, height: 64),
+                    cropTopLeft: SizeConditioning.Corner(top: 1, left: 2),
+                    targetSize: SizeConditioning.Size(width: 88, height: 80))
+            }
+            for (_, works) in try denoisingTasks(asked) {
+                #expect(works.map(\.timeIDs) == [negative + [256, 256, 0, 0, 256, 256]])
+            }
+        }
     }
 
     /// Each phase's own scale decides whether it is guided; the contexts hold both prompts as soon as one is.

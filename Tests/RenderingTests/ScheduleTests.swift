@@ -8,8 +8,8 @@ import Weights
 
 @testable import Rendering
 
-/// `plan` and `render` cannot disagree: the plan's list of calls, the tasks that the machine makes, and all that the plan tells of
-/// them are held against each other, and against what is expected of method and sampler.
+/// `plan` and `render` cannot disagree: the plan's list of calls, the tasks that the machine makes, and all that the plan tells
+/// of them are compared with each other, and with what is expected of method and sampler.
 @Suite struct ScheduleTests {
     /// Every method with the model's own sampler, the main ones with every sampler.
     private static let cases: [ScheduleCase] = {

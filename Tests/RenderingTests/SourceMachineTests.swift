@@ -67,18 +67,10 @@ struct SourceMachineTests {
         #expect(
             barriers.map(\.phase)
                 == [.encode, .picture] + [RenderPhase](repeating: .denoise, count: sampler.calls - first) + [.decode])
-        var generator = TorchCPUGenerator(seed: request.seed)
-        let count = 4 * 8 * 12
-        let image = try Self.latent(barriers[1], generator.normals(count: count))
-        var x = sampler.addNoise(to: image, noise: generator.normals(count: count), call: first)
-        var history = SamplerHistory()
-        for call in first..<sampler.calls {
-            #expect(try FormulaNetwork.latent(barriers[2 + call - first].tasks[0]).values == sampler.scaleInput(x, call: call))
-            let predicted = FormulaNetwork.prediction(
-                sampler.scaleInput(x, call: call), channels: 4, height: 8, width: 12, timestep: Float(sampler.timesteps[call]))
-            x = sampler.step(modelOutput: predicted, call: call, sample: x, noise: [], history: &history)
-        }
-        #expect(try FormulaNetwork.latent(barriers[barriers.count - 1].tasks[0]).values == x)
+        var plain = PlainRender(sampler: sampler, seed: request.seed)
+        let image = try Self.latent(barriers[1], plain.noise(4 * 8 * 12))
+        let latent = try plain.pass(height: 8, width: 12, from: image, first: first)
+        #expect(try barriers.dropFirst(2).map { [try FormulaNetwork.latent($0.tasks[0]).values] } == plain.shown + [[latent]])
     }
 
     @Test(

@@ -15,11 +15,11 @@ import Testing
         var steps = 5
         var sampling = SamplingMethod.ddim
         var prediction = "v_prediction"
-        var eta: Float = 0
+        var eta: Float?
         var seed: UInt64 = 6
 
         var description: String {
-            "\(size.width)×\(size.height) \(method) \(stride ?? 0) \(steps) \(sampling) \(prediction) eta \(eta) seed \(seed)"
+            "\(size.width)×\(size.height) \(method) \(stride ?? 0) \(steps) \(sampling) \(prediction) eta \(eta ?? -1) seed \(seed)"
         }
 
         var request: RenderRequest {
@@ -31,14 +31,12 @@ import Testing
             }
         }
 
-        var reference: ReferenceRender {
-            ReferenceRender(
-                height: size.height / 8, width: size.width / 8, steps: steps, seed: seed,
-                cut: method == .cut
-                    ? ReferenceRender.Cut(patch: 16, stride: (stride ?? 64) / 8, structureSteps: (steps + 1) / 2) : nil,
-                schedule: ReferenceSchedule(
-                    isEuler: sampling == .euler, predictsVelocity: prediction == "v_prediction", eta: Double(eta), steps: steps)
-            )
+        /// How the specification cuts the canvas: half of the calls, rounded up, and on to where a step begins, are structure.
+        func cut(_ sampler: Sampler) throws -> PlainRender.Cut? {
+            guard method == .cut else { return nil }
+            let half = ((sampler.calls + 1) / 2..<sampler.calls).first(where: sampler.isStepStart(call:))
+            return try PlainRender.Cut(
+                height: size.height / 8, width: size.width / 8, stride: (stride ?? 64) / 8, structureCalls: #require(half))
         }
     }
 
@@ -55,41 +53,45 @@ import Testing
         Run(size: (200, 136), method: .cut, stride: 40, eta: 0.5, seed: .max),
         Run(size: (320, 80), method: .cut, stride: 128),
         Run(size: (128, 128), method: .cut),
+        Run(size: (256, 256), method: .cut, steps: 6, eta: 0.7, seed: 13),
+        Run(size: (384, 256), method: .cut, steps: 6, sampling: .euler, eta: 0, seed: 13),
+        Run(size: (128, 256), method: .cut, steps: 6, eta: 0, seed: 13),
+        Run(size: (200, 328), method: .cut, steps: 6, eta: 0, seed: 13),
+        Run(size: (200, 328), method: .cut, steps: 6, sampling: .dpmpp2m, seed: 13),
+        Run(size: (200, 328), method: .cut, steps: 6, sampling: .dpmppSDE, seed: 13),
     ]
 
-    /// What the network is shown at every task of every step, and the latent in the end, are those of the specification's loop.
-    @Test(arguments: runs) func everyStepIsTheSpecifications(_ run: Run) throws {
+    /// Every sampler that the embedded model takes, with either method.
+    static let samplerRuns = MachineTests.methods.flatMap {
+        [
+            Run(size: (96, 64), sampling: $0), Run(size: (256, 256), method: .cut, steps: 6, sampling: $0, seed: 13),
+        ]
+    }
+
+    /// What the network is shown at every task of every step, and the latent in the end, are those of the plain loop.
+    @Test(arguments: runs + samplerRuns) func everyStepIsTheSpecifications(_ run: Run) throws {
         let model =
             run.prediction == "v_prediction" ? try ModelVariant.embedded.get() : try ModelVariant.predicting(run.prediction)
-        var machine = try RenderMachine(request: run.request, model: model)
-        var reference = run.reference
-        reference.run()
-        var barrier = machine.start()
-        var number = -1
-        while true {
-            if number >= 0 {
-                try #require(number < reference.shown.count && barrier.tasks.count == reference.shown[number].count)
-                for (task, expected) in zip(barrier.tasks, reference.shown[number]) {
-                    let latent = try #require(task.latent)
-                    #expect(latent.values.count == expected.count)
-                    let worst = zip(latent.values, expected).map { abs(Double($0) - $1) / max(1, abs($1)) }.max() ?? 0
-                    #expect(worst < 2e-5, "\(task.title): \(worst)")
-                    if case .denoise(let work) = task.work {
-                        #expect(work.plan.isPlain)
-                        #expect(work.timestep == Float(reference.schedule.timestep(task.step)))
-                    }
-                }
-            }
+        let sampler = try Sampler(
+            model.scheduler, method: run.sampling, steps: run.steps, eta: run.eta.map { Double($0) })
+        var plain = PlainRender(sampler: sampler, seed: run.seed)
+        let cut = try run.cut(sampler)
+        let latent = try plain.pass(height: run.size.height / 8, width: run.size.width / 8, cut: cut)
+        let (barriers, image) = try FormulaNetwork.render(RenderMachine(request: run.request, model: model))
+        #expect(barriers.dropFirst().map { $0.tasks.map { $0.latent?.values } } == plain.shown + [[latent]])
+        let phases = (0..<sampler.calls).map { (call: Int) -> RenderPhase in
+            cut.map { call < $0.structureCalls ? .structure : .detail } ?? .denoise
+        }
+        #expect(barriers.map(\.phase) == [.encode] + phases + [.decode])
+        #expect((image.width, image.height) == (run.size.width, run.size.height))
+        #expect(image.rgb.count == image.width * image.height * 3)
+        for task in barriers.flatMap(\.tasks) {
+            guard let work = task.denoiseWork else { continue }
+            #expect(work.plan.isPlain && work.timestep == Float(sampler.timesteps[task.step]))
+        }
+        for barrier in barriers {
             #expect(barrier.tasks.map(\.index) == Array(barrier.tasks.indices))
             #expect(barrier.tasks.allSatisfy { $0.contextHash == barrier.context.hash && $0.phase == barrier.phase })
-            switch try machine.complete(barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }) {
-            case .barrier(let next): barrier = next
-            case .finished(let image):
-                #expect(number == reference.shown.count - 1)
-                #expect((image.width, image.height) == (run.size.width, run.size.height))
-                return
-            }
-            number += 1
         }
     }
 
@@ -98,7 +100,7 @@ import Testing
         for (size, patches) in [(128, 1), (256, 4)] {
             for seed: UInt64 in [0, 42, 42 + (1 << 32)] {
                 let request = request { ($0.width, $0.height, $0.seed) = (size, size, seed) }
-                let tasks = try Self.afterEncoding(request).barrier.tasks
+                let tasks = try Self.afterEncoding(request).tasks
                 var generator = TorchCPUGenerator(seed: seed)
                 let noise = (0..<patches).map { _ in generator.normals(count: 1024) }
                 #expect(tasks.count == patches)
@@ -113,33 +115,9 @@ import Testing
     @Test func otherSeedsGiveOtherPicturesAlsoBeyond32Bits() throws {
         // The initial noise of equal low words is PyTorch's, so it is equal; the interaction takes all 64 bits.
         let tasks = try [6, 7, 6 + (1 << 32)].map { (seed: UInt64) in
-            try Self.afterEncoding(request { ($0.width, $0.height, $0.seed) = (256, 256, seed) }).barrier.tasks.map(\.latent)
+            try Self.afterEncoding(request { ($0.width, $0.height, $0.seed) = (256, 256, seed) }).tasks.map(\.latent)
         }
         #expect(tasks[0] != tasks[1] && tasks[0] != tasks[2])
-    }
-
-    @Test func hiDiffusionIsResolvedForEveryTask() throws {
-        let request = request {
-            ($0.width, $0.height, $0.patch, $0.stride, $0.steps) = (512, 512, 256, 128, 10)
-            $0.structureFraction = StructureFraction("0.2")
-        }
-        var (machine, barrier) = try Self.afterEncoding(request)
-        let model = try ModelVariant.embedded.get()
-        var shifts: Set<[UInt8]> = []
-        while barrier.phase != .decode {
-            let plans = barrier.tasks.compactMap { $0.denoiseWork?.plan }
-            #expect(plans.count == barrier.tasks.count && plans.allSatisfy { $0 == plans[0] }, "one plan for a step's tasks")
-            // Stable Diffusion's stage below 2048 px: the first four steps of ten.
-            #expect(plans[0].rad == (barrier.tasks[0].step < 4) && !plans[0].pool)
-            #expect(plans[0].windowShifts?.count == 5)
-            shifts.insert(plans[0].windowShifts ?? [])
-            guard
-                case .barrier(let next) = try machine.complete(
-                    barrier.tasks.map { StubNetwork.run($0, machine.plan, model) })
-            else { break }
-            barrier = next
-        }
-        #expect(shifts.count > 3, "a step has shifts of its own")
     }
 
     @Test func wrongOutputsAreRefusedAndChangeNothing() throws {
@@ -150,11 +128,14 @@ import Testing
             )
             var (barrier, cleanBarrier) = (machine.start(), clean.start())
             while true {
-                let right = barrier.tasks.map { StubNetwork.run($0, machine.plan, model) }
+                let right = try FormulaNetwork.outputs(barrier, machine)
                 for (name, wrong) in Self.damaged(right) {
                     let error = refusal { _ = try machine.complete(wrong) }
                     #expect(error?.isSentence == true, "\(barrier.phase) \(name)")
                     #expect(error?.code == (name == "NaN" ? .nonFinite : .malformed), "\(barrier.phase) \(name)")
+                    if name == "NaN", [.structure, .detail].contains(barrier.phase) {
+                        #expect(error?.message.contains(barrier.phase.rawValue) == true)
+                    }
                 }
                 let (outcome, cleanOutcome) = (try machine.complete(right), try clean.complete(right))
                 switch (outcome, cleanOutcome) {
@@ -184,10 +165,8 @@ import Testing
         func threeBarriers() throws -> [Barrier] {
             var barriers = [machine.start()]
             for _ in 0..<3 {
-                guard
-                    case .barrier(let next) = try machine.complete(
-                        barriers[barriers.count - 1].tasks.map { StubNetwork.run($0, machine.plan, model) })
-                else { break }
+                let outputs = try FormulaNetwork.outputs(barriers[barriers.count - 1], machine)
+                guard case .barrier(let next) = try machine.complete(outputs) else { break }
                 barriers.append(next)
             }
             return barriers
@@ -196,26 +175,10 @@ import Testing
         #expect(try threeBarriers() == first)
     }
 
-    @Test func withoutGuidanceThePromptGoesAlone() throws {
-        for (scale, rows) in [(Float(1), 1), (0, 1), (1.5, 2)] {
-            let request = request { ($0.guidanceScale, $0.negativePrompt) = (scale, "blurry") }
-            var machine = try RenderMachine(request: request, model: ModelVariant.embedded.get())
-            guard case .encode(let work) = machine.start().tasks[0].work else {
-                Issue.record("the first task encodes")
-                return
-            }
-            #expect(work.ids.count == 1 && work.ids[0].count == rows && work.ids[0].allSatisfy { $0.count == 77 })
-        }
-    }
-
-    private static func afterEncoding(_ request: RenderRequest) throws -> (machine: RenderMachine, barrier: Barrier) {
-        let model = try ModelVariant.embedded.get()
-        var machine = try RenderMachine(request: request, model: model)
-        let outputs = machine.start().tasks.map { StubNetwork.run($0, machine.plan, model) }
-        guard case .barrier(let barrier) = try machine.complete(outputs) else {
-            throw RenderError(.malformed, "The render ended with the prompts.")
-        }
-        return (machine, barrier)
+    private static func afterEncoding(_ request: RenderRequest) throws -> Barrier {
+        try #require(
+            FormulaNetwork.render(RenderMachine(request: request, model: ModelVariant.embedded.get())).barriers.dropFirst()
+                .first)
     }
 
     /// Outputs that do not answer their tasks.
@@ -223,6 +186,7 @@ import Testing
         var cases: [(String, [TaskOutput])] = [
             ("none", []), ("one more", right + [right[0]]), ("one less", Array(right.dropLast())),
             ("another kind", Array(right.dropLast()) + [.pixels(width: 1, height: 1, rgb: [1, 2, 3])]),
+            ("text", Array(right.dropLast()) + [.embeddings(rows: 1, tokens: 1, width: 1, values: [0])]),
         ]
         func replacingLast(_ name: String, _ output: TaskOutput) { cases.append((name, Array(right.dropLast()) + [output])) }
         switch right[right.count - 1] {

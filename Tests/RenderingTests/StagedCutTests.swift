@@ -8,9 +8,8 @@ import Testing
 
 @testable import Rendering
 
-/// CutDiffusion in two stages, each with both of its phases, against a loop that keeps one canvas throughout: the machine keeps
-/// patches in the structure phase. Samplers with a memory, with noise and with two calls a step must not mind where a stage or
-/// a phase ends.
+/// CutDiffusion in two stages, each with both of its phases, against the plain loop. Samplers with a memory, with noise and
+/// with two calls a step must not mind where a stage or a phase ends.
 @Suite struct StagedCutTests {
     @Test(arguments: [SamplingMethod.euler, .dpmpp2m, .eulerAncestral, .heun, .unipc, .dpmppSDE])
     func twoStagesAreTwoPlainLoops(_ method: SamplingMethod) throws {
@@ -29,12 +28,22 @@ import Testing
 
         let (barriers, _) = try FormulaNetwork.render(machine)
         let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
-        var hand = try CanvasLoop(sampler: machine.resolved.samplers[0], seed: 4, structureCalls: 4 * callsPerStep)
-        #expect(try hand.stages() == final.values)
+        let sampler = machine.sampler
+        func stages(repeatingDraws: Bool = false) throws -> [Float] {
+            var plain = PlainRender(sampler: sampler, seed: 4)
+            func cut(_ side: Int) throws -> PlainRender.Cut {
+                try PlainRender.Cut(
+                    height: side, width: side, jitter: 2, blending: .feather, structureCalls: 4 * callsPerStep)
+            }
+            let small = try plain.pass(height: 32, width: 32, cut: cut(32))
+            return try plain.pass(
+                height: 64, width: 64, cut: cut(64),
+                from: LatentResizer.resized(small, size: (32, 32), to: (64, 64), .bicubic),
+                first: sampler.firstCall(strength: 0.75), draws: repeatingDraws ? 0 : sampler.calls)
+        }
+        #expect(try stages() == final.values)
         // Were the first stage's draws repeated, it would show.
-        hand = try CanvasLoop(sampler: machine.resolved.samplers[0], seed: 4, structureCalls: 4 * callsPerStep)
-        hand.repeatsDraws = true
-        #expect(try hand.stages() != final.values)
+        #expect(try stages(repeatingDraws: true) != final.values)
     }
 
     /// DPM++ 2M has a memory, which a stage must not take over from the one before: its first call is of first order.
@@ -82,67 +91,5 @@ import Testing
             try RenderMachine(request: request, model: try ModelVariant.embedded.get()))
         let stages = barriers.map(\.place.stage)
         #expect(stages == stages.sorted() && Set(barriers.map(\.place.stageCount)) == [3] && Set(stages) == [0, 1, 2])
-    }
-}
-
-/// Two stages of 256 and 512 px in patches of 128 px and views of the same, stride 64 px, moved by up to 16 px, feathered.
-private struct CanvasLoop {
-    private let sampler: Sampler
-    private let seed: UInt64
-    private let structureCalls: Int
-    private var generator: TorchCPUGenerator
-    /// A mistake: the second stage draws permutations and views like the first.
-    var repeatsDraws = false
-
-    init(sampler: Sampler, seed: UInt64, structureCalls: Int) throws {
-        (self.sampler, self.seed, self.structureCalls) = (sampler, seed, structureCalls)
-        generator = TorchCPUGenerator(seed: seed)
-    }
-
-    mutating func stages() throws -> [Float] {
-        let first = try noise(32, inPatches: true).map { $0 * sampler.initialNoiseScale }
-        let small = try denoised(first, side: 32, from: 0, draws: 0)
-        let enlarged = LatentResizer.resized(small, size: (32, 32), to: (64, 64), .bicubic)
-        let begin = sampler.firstCall(strength: 0.75)
-        let start = sampler.addNoise(to: enlarged, noise: try noise(64, inPatches: true), call: begin)
-        return try denoised(start, side: 64, from: begin, draws: repeatsDraws ? 0 : sampler.calls)
-    }
-
-    /// Unit noise as a canvas; drawn patch after patch where patches are what is denoised.
-    private mutating func noise(_ side: Int, inPatches: Bool) throws -> [Float] {
-        let grid = try PatchGrid(height: side, width: side, patch: 16)
-        guard inPatches else { return generator.normals(count: 4 * side * side) }
-        var patches: [[Float]] = []
-        for _ in 0..<grid.count { patches.append(generator.normals(count: 4 * 256)) }
-        return grid.relocate(patches, channels: 4)
-    }
-
-    private mutating func denoised(_ start: [Float], side: Int, from first: Int, draws: Int) throws -> [Float] {
-        let grid = try PatchGrid(height: side, width: side, patch: 16)
-        let views = try ViewGrid(height: side, width: side, window: 16, stride: 8, jitter: 2)
-        var (canvas, history) = (start, SamplerHistory())
-        for call in first..<sampler.calls {
-            let prediction: [Float]
-            if call < structureCalls {
-                let mix = PixelInteraction(
-                    patchCount: grid.count, positionCount: 4 * 256, seed: seed, step: draws + call)
-                let predictions = mix.shuffle(grid.deal(canvas, channels: 4)).map { predict($0, call) }
-                prediction = grid.relocate(mix.restore(predictions), channels: 4)
-            } else {
-                let boxes = views.jitteredViews(seed: seed, step: draws + call)
-                let predictions = views.crops(of: canvas, channels: 4, views: boxes).map { predict($0, call) }
-                prediction = views.average(predictions, channels: 4, views: boxes, blending: .feather)
-            }
-            var fresh: [[Float]] = []
-            for _ in 0..<sampler.noiseMaps(call: call) { fresh.append(try noise(side, inPatches: call < structureCalls)) }
-            canvas = sampler.step(
-                modelOutput: prediction, call: call, sample: canvas, noise: fresh, history: &history)
-        }
-        return canvas
-    }
-
-    private func predict(_ x: [Float], _ call: Int) -> [Float] {
-        FormulaNetwork.prediction(
-            sampler.scaleInput(x, call: call), channels: 4, height: 16, width: 16, timestep: Float(sampler.timesteps[call]))
     }
 }

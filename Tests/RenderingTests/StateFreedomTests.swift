@@ -100,20 +100,14 @@ import Weights
         let runner = try runner()
         let models = try sources.get().map { try ModelDescription(source: $0) }
         return try jobs.flatMap { model, request in
-            var machine = try RenderMachine(request: request, model: models[model.rawValue])
-            var barrier = machine.start()
             var calls: [Call] = []
-            while true {
+            _ = try FormulaNetwork.render(RenderMachine(request: request, model: models[model.rawValue])) { barrier, _ in
                 try runner.open(barrier.context)
                 let outputs = try barrier.tasks.map { try runner.run($0) }
-                calls += zip(barrier.tasks, outputs).map {
-                    Call(context: barrier.context, task: $0, output: bytes($1))
-                }
-                switch try machine.complete(outputs) {
-                case .barrier(let next): barrier = next
-                case .finished: return calls
-                }
+                calls += zip(barrier.tasks, outputs).map { Call(context: barrier.context, task: $0, output: bytes($1)) }
+                return outputs
             }
+            return calls
         }
     }
 

@@ -12,16 +12,9 @@ import Weights
             ($0.width, $0.height, $0.stride, $0.steps, $0.seed) = (1024, 2048, 512, 2, 6)
             ($0.method, $0.hiDiffusion, $0.structureFraction) = (.cut, .off, .half)
         }
-        var machine = try RenderMachine(request: asked, model: model)
-        var barrier = machine.start()
         var corners: [RenderPhase: [[Float]]] = [:]
-        while barrier.phase != .decode {
+        for barrier in try FormulaNetwork.render(RenderMachine(request: asked, model: model)).barriers {
             corners[barrier.phase] = barrier.tasks.compactMap { $0.denoiseWork?.timeIDs }
-            guard
-                case .barrier(let next) = try machine.complete(
-                    barrier.tasks.map { StubNetwork.run($0, machine.plan, model) })
-            else { break }
-            barrier = next
         }
         // A patch of the structure phase stands for the whole picture.
         #expect(corners[.structure] == [[Float]](repeating: [2048, 1024, 0, 0, 2048, 1024], count: 2))

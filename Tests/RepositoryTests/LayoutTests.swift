@@ -62,7 +62,9 @@ import Testing
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/unet/diffusion_pytorch_model-00002-of-00002.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd15/vae/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sd21/unet/diffusion_pytorch_model.safetensors",
+            "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl/text_encoder_2/model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl/unet/diffusion_pytorch_model.safetensors",
+            "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl/vae/diffusion_pytorch_model.safetensors",
             "Tests/TestSupport/Fixtures/golden/models/tiny-sdxl-turbo/unet/diffusion_pytorch_model.safetensors",
         ]
         let large = try SourceTree.everyFile().filter {

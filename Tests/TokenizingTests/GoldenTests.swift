@@ -20,7 +20,8 @@ import Weights
         #expect(try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files)) == 40)
     }
 
-    /// All cases of the full set, CLIP's whole vocabulary included, if they are present.
+    /// All vocabularies of the full set as one file, among them CLIP's whole one, where they are at hand.
+    /// `GoldenCases` reads them as they are.
     @Test(.enabled(if: Fixtures.sharedGolden != nil)) func allReferenceCasesAgree() throws {
         let golden = try #require(Fixtures.sharedGolden)
         let cases = golden.appendingPathComponent("cases/tokenizer")
@@ -40,9 +41,8 @@ import Weights
             } else {
                 files = try tokenizerFiles(golden.deletingLastPathComponent().appendingPathComponent("data/clip-bpe"))
             }
-            prompts += try checkGoldenCase(folder, tokenizer: CLIPTokenizer(files))
             prompts += try checkGoldenCase(folder, tokenizer: CLIPTokenizer(inOneFile(files)))
         }
-        #expect(names.count >= 4 && prompts >= 380)
+        #expect(names.count >= 4 && prompts >= 190)
     }
 }

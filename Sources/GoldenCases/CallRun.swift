@@ -1,0 +1,79 @@
+import Acceleration
+import Rendering
+import Samplers
+import TensorCore
+
+/// One call of the U-Net that a case describes, as a render makes it: the program's machine says what is on in the call, and a
+/// worker's runner computes it on the case's own latent, timestep and embeddings.
+struct CallRun {
+    private let run: CaseRun
+    private let model: LoadedModel
+    private let request: RenderRequest
+    private let description: ModelDescription
+    private let sample: GoldenTensor
+    /// The call of the render.
+    private let call: Int
+
+    /// - Parameters:
+    ///   - call: the one of the render that is compared, of so many.
+    ///   - change: sets in the request what the case is about.
+    init(_ run: CaseRun, call: Int = 0, of calls: Int = 1, _ change: (inout RenderRequest) throws -> Void) throws {
+        (self.run, self.call) = (run, call)
+        model = try run.model()
+        var description = try model.description()
+        sample = try run.input("sample", [nil, description.latentChannels, nil, nil])
+        let (height, width) = (sample.shape[2], sample.shape[3])
+        var request = RenderRequest()
+        (request.width, request.height) = (width * description.scaleFactor, height * description.scaleFactor)
+        (request.method, request.hiDiffusion, request.guidanceScale) = (.direct, .off, 1)
+        // A sampler of one call a step, without noise.
+        (request.steps, request.samplingMethod) = (calls, .ddim)
+        try change(&request)
+        // The case has the encoded prompts: of their text only the number of rows counts.
+        description.zeroesEmptyPrompt = false
+        // The largest side at which the program leaves HiDiffusion on: its own rules for small models then say nothing.
+        if request.hiDiffusion == .on { description.sampleSize = max(1, min(height, width) * 2 / 3) }
+        (self.request, self.description) = (request, description)
+    }
+
+    /// Produces the prediction for every row of the sample. A task has one picture, so each row is a task of its own.
+    ///
+    /// - Parameters:
+    ///   - draws: the recorded draws of the call and those before it; noise is filled in, as it decides nothing.
+    ///   - change: takes back what the program does otherwise than the reference.
+    func produce(_ draws: RecordedDraws = RecordedDraws(), changing change: (inout UNetPlan) throws -> Void = { _ in }) throws {
+        var draws = draws
+        draws.noise = [Float](repeating: 0, count: sample.count / sample.shape[0])
+        let rows = try (0..<sample.shape[0]).map { row in
+            var picture = try PictureRun(request, description, RenderRandomness(seed: 0, recorded: draws), model)
+            try picture.merge([picture.embeddings(run, row, of: sample.shape[0])])
+            for _ in 0..<call { try picture.merge([.prediction(latent([Float](repeating: 0, count: draws.noise.count)))]) }
+            try picture.changeTasks { task in
+                guard case .denoise(var work) = task.work else { throw GoldenError.failed("the run has no call \(call)") }
+                work.latent = latent(sample.slice(row))
+                let timesteps = try run.input("timestep", [nil]).floats
+                work.timestep = timesteps[timesteps.count == 1 ? 0 : row]
+                if work.timeIDs != nil { work.timeIDs = try run.input("time_ids", [sample.shape[0], nil]).slice(row) }
+                try change(&work.plan)
+                task.work = .denoise(work)
+            }
+            guard case .prediction(let output) = try picture.outputs()[0] else { throw GoldenError.failed("no prediction") }
+            return GoldenTensor(output.values, shape: [output.channels, output.height, output.width])
+        }
+        run.produce("sample", try GoldenTensor(stacking: rows))
+    }
+
+    private func latent(_ values: [Float]) -> Latent {
+        Latent(channels: sample.shape[1], height: sample.shape[2], width: sample.shape[3], values: values)
+    }
+}
+
+extension PictureRun {
+    /// A row of a case's text vectors, in place of an encoded prompt.
+    fileprivate func embeddings(_ run: CaseRun, _ row: Int, of rows: Int) throws -> TaskOutput {
+        let shape = machine.embeddingShape
+        let text = try run.input("encoder_hidden_states", [rows, shape.tokens, shape.width]).slice(row)
+        let pooled = shape.pooled > 0 ? try run.input("text_embeds", [rows, shape.pooled]).slice(row) : []
+        return .embeddings(rows: 1, tokens: shape.tokens, width: shape.width, values: text, pooled: pooled)
+    }
+}

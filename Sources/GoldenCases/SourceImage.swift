@@ -1,0 +1,74 @@
+import DiffusionModels
+import ImageConditioning
+import Rendering
+import TensorCore
+
+/// The picture that a case's run begins with, in exact numbers.
+struct SourceImage {
+    /// What a case may give to begin with.
+    enum Kind { case none, picture, maskedPicture }
+
+    /// The picture as a request has it: in 8 bits, with the mask.
+    let picture: SourcePicture
+    /// Values from −1 to 1, planar.
+    private let planes: [Float]
+    private let mask: InpaintMask?
+    private let encoder: VAEEncoder
+
+    init(_ run: CaseRun, masked: Bool, width: Int, height: Int) throws {
+        let given = try run.input("image", [1, 3, height, width]).floats
+        guard given.allSatisfy({ (0...1).contains($0) }) else { throw GoldenError.failed("\"image\" goes beyond 0 and 1") }
+        planes = PicturePixels.normalized(given)
+        let plane = height * width
+        let rgb = given.indices.map { UInt8((given[$0 % 3 * plane + $0 / 3] * 255).rounded()) }
+        mask =
+            masked ? try InpaintMask(run.input("mask", [1, 1, height, width]).floats, height: height, width: width) : nil
+        picture = try SourcePicture(width: width, height: height, rgb: rgb, mask: mask?.bytes)
+        encoder = try run.model().encoder()
+    }
+
+    /// The moments of the exact picture, of which a task has only bytes.
+    private func moments(masked: Bool) throws -> Latent {
+        let shown = masked ? mask?.maskedImage(planes) ?? planes : planes
+        let moments = try encoder.encode(Tensor(planar: shown, n: 1, c: 3, h: picture.height, w: picture.width))
+        return Latent(
+            channels: 2 * moments.mean.shape[3], height: moments.mean.shape[1], width: moments.mean.shape[2],
+            values: moments.mean.planarArray + moments.logVariance.planarArray)
+    }
+
+    /// Answers the tasks of `picture`'s run that encode it, and produces what becomes of picture and mask before the first
+    /// call.
+    func merge(into run: inout PictureRun, _ pipeline: PipelineRequest) throws {
+        try run.merge(
+            run.barrier.tasks.map { task in
+                guard case .encodePicture(let work) = task.work else { throw GoldenError.failed("no picture is wanted") }
+                return .moments(try moments(masked: work.mask != nil))
+            })
+        guard let mask else { return }
+        let (shape, channels) = ([pipeline.height, pipeline.width], pipeline.model.latentChannels)
+        let small = mask.latentMask(scale: pipeline.model.scaleFactor)
+        let masked = try maskedLatent(run, small, pipeline)
+        pipeline.run.produce("init_latents", GoldenTensor(run.machine.canvas, shape: [1, channels] + shape))
+        pipeline.run.produce("mask_latent", GoldenTensor(small, shape: [1, 1] + shape))
+        pipeline.run.produce("masked_image_latents", GoldenTensor(masked, shape: [1, channels] + shape))
+    }
+
+    /// A network for inpainting is shown the masked picture's latent; with another the program leaves it out, as it decides
+    /// nothing.
+    private func maskedLatent(_ run: PictureRun, _ mask: [Float], _ pipeline: PipelineRequest) throws -> [Float] {
+        let model = pipeline.model
+        if model.isInpainting {
+            guard case .denoise(let work) = run.barrier.tasks[0].work else { throw GoldenError.failed("no call follows") }
+            let shown = work.latent.values.dropFirst(run.machine.canvas.count)
+            guard Array(shown.prefix(mask.count)) == mask else { throw GoldenError.failed("the network is shown another mask") }
+            return Array(shown.dropFirst(mask.count))
+        }
+        let shape: [Int?] = [1, model.latentChannels, pipeline.height, pipeline.width]
+        let noise = try pipeline.run.input("vae_noise_masked_image", shape).floats
+        let values = try moments(masked: true).values
+        let distribution = LatentDistribution(
+            mean: Array(values.prefix(values.count / 2)), logVariance: Array(values.suffix(values.count / 2)))
+        return encoder.configuration.samplerLatent(
+            distribution.sample(noise: noise), height: pipeline.height, width: pipeline.width)
+    }
+}

@@ -1,0 +1,93 @@
+import Acceleration
+package import PatchGeometry
+import RandomStreams
+
+/// Everything that chance decides in a render. `RenderMachine` owns one and nothing else asks it.
+///
+/// It is drawn from the seed, or handed out as another program's run has recorded it. A value: a copy goes on from where the
+/// original stood.
+package struct RenderRandomness: Sendable {
+    private let seed: UInt64
+    /// PyTorch's stream, in diffusers' order; everything else that is drawn is a hash of seed and call.
+    private var generator: TorchCPUGenerator
+    /// The part of a recording that nobody has asked for; nil where everything is drawn.
+    private var recorded: RecordedDraws?
+
+    /// - Parameter recorded: what takes the place of draws.
+    package init(seed: UInt64, recorded: RecordedDraws? = nil) {
+        (self.seed, self.recorded, generator) = (seed, recorded, TorchCPUGenerator(seed: seed))
+    }
+
+    /// The next `count` numbers of unit noise. Throws `.malformed` for a recording that has no more.
+    mutating func noise(count: Int) throws(RenderError) -> [Float] {
+        guard let left = recorded?.noise else { return generator.normals(count: count) }
+        guard left.count >= count else { throw missing("\(count) more numbers of noise") }
+        recorded?.noise.removeFirst(count)
+        return Array(left.prefix(count))
+    }
+
+    /// How patches share their pixels in a call of the structure phase.
+    mutating func interaction(patches: Int, positions: Int, call: Int) throws(RenderError) -> PixelInteraction {
+        guard recorded != nil else {
+            return PixelInteraction(patchCount: patches, positionCount: positions, seed: seed, step: call)
+        }
+        return try take(\.interactions, of: call, "permutations")
+    }
+
+    /// Where the views lie in a call of the detail phase.
+    mutating func views(_ grid: ViewGrid, call: Int) throws(RenderError) -> [PatchView] {
+        guard recorded != nil else { return grid.jitteredViews(seed: seed, step: call) }
+        return try take(\.views, of: call, "views")
+    }
+
+    /// The shift ids of window attention in a call.
+    mutating func windowShifts(blocks: Int, call: Int) throws(RenderError) -> [UInt8] {
+        guard recorded != nil else { return WindowShifts.ids(seed: seed, step: call, blocks: blocks) }
+        return try take(\.windowShifts, of: call, "window shifts")
+    }
+
+    /// The plan of a call with recorded destinations for its merged tokens. Without a recording it stays the same: workers
+    /// hash the destinations from its seed.
+    mutating func chosen(_ tokens: TokenPlan, call: Int) throws(RenderError) -> TokenPlan {
+        guard recorded != nil, tokens.isMerging else { return tokens }
+        var tokens = tokens
+        tokens.chosen = try take(\.destinations, of: call, "merge destinations")
+        return tokens
+    }
+
+    /// Throws `.malformed` for a recording of which something is left when the last call is made: it belongs to another run.
+    func requireNothingLeft() throws(RenderError) {
+        guard let recorded else { return }
+        let parts = [
+            ("numbers of noise", recorded.noise.count), ("calls' permutations", recorded.interactions.count),
+            ("calls' views", recorded.views.count), ("calls' window shifts", recorded.windowShifts.count),
+            ("calls' merge destinations", recorded.destinations.count),
+        ]
+        guard let (what, count) = parts.first(where: { $0.1 > 0 }) else { return }
+        throw RenderError(.malformed, "The recording holds \(count) \(what) more than the render asks for.")
+    }
+
+    private mutating func take<Draw>(
+        _ kind: WritableKeyPath<RecordedDraws, [Int: Draw]>, of call: Int, _ what: String
+    ) throws(RenderError) -> Draw {
+        guard let draw = recorded?[keyPath: kind].removeValue(forKey: call) else { throw missing("\(what) of call \(call)") }
+        return draw
+    }
+
+    private func missing(_ what: String) -> RenderError { RenderError(.malformed, "The recording holds no \(what).") }
+}
+
+/// The draws of one run of another program. Calls are counted over the whole render, from the first of the schedule.
+///
+/// Whoever fills it in makes sure that permutations and views fit the plan.
+package struct RecordedDraws: Sendable {
+    /// Unit noise in the order in which a render asks for it: the maps before the first call, then the sampler's own.
+    package var noise: [Float] = []
+    package var interactions: [Int: PixelInteraction] = [:]
+    package var views: [Int: [PatchView]] = [:]
+    package var windowShifts: [Int: [UInt8]] = [:]
+    /// Of merged tokens: which token of each cell, by transformer block.
+    package var destinations: [Int: [Int: [Int]]] = [:]
+
+    package init() {}
+}
