@@ -73,7 +73,10 @@ let package = Package(
         library("TensorCore", ["CKernels", "COneDNN", "COpenBLAS", "CSystem"]),
         library(
             "Weights",
-            ["TensorCore", "StrictJSON", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures"]),
+            [
+                "Acceleration", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures", "StrictJSON",
+                "TensorCore",
+            ]),
         library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),

@@ -55,10 +55,10 @@ export UBSAN_OPTIONS="print_stacktrace=1"
 # The sanitizer writes the stack; Swift's own backtracer would stop every thread and wait for it.
 export SWIFT_BACKTRACE="enable=no"
 
-# Contended locks of Swift's Mutex are invisible to ThreadSanitizer without this library; see there.
+# The order that Swift's Mutex and libgomp make is invisible to ThreadSanitizer without this library; see there.
 if [[ " ${checks[*]} " == *" thread "* ]]; then
     "$(dirname "$(readlink -f "$(command -v swift)")")/clang" -shared -fPIC -O1 -Wall -Wextra -Werror \
-        -o "$logs/tsan-mutex.so" deploy/tsan-mutex.c || fail "deploy/tsan-mutex.c could not be compiled by the toolchain's clang; see above."
+        -o "$logs/tsan-order.so" deploy/tsan-order.c || fail "deploy/tsan-order.c could not be compiled by the toolchain's clang; see above."
 fi
 
 for check in "${checks[@]}"; do
@@ -68,7 +68,7 @@ for check in "${checks[@]}"; do
     step "$check: tests"
     log="$logs/$check"
     preload=
-    if [ "$check" = thread ]; then preload="$logs/tsan-mutex.so"; fi
+    if [ "$check" = thread ]; then preload="$logs/tsan-order.so"; fi
     LD_PRELOAD="$preload" swift test "${options[@]}" --skip-build --filter "$(tests_of "$check")" </dev/null 2>&1 \
         | tee "$log" || true
     if found=$(grep -a -m 1 -E "$finding" "$log"); then fail "$check: $found"; fi

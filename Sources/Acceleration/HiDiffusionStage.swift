@@ -11,8 +11,8 @@ public enum HiDiffusionFamily: String, Sendable, CaseIterable {
     /// SDXL-Turbo.
     case sdxlTurbo = "sdxl_turbo"
 
-    /// The number of transformer blocks with window attention in this family's U-Net.
-    public var windowBlockCount: Int { self == .sd15 ? 5 : 10 }
+    /// Where it acts in this family's U-Net.
+    public var layout: HiDiffusionLayout { self == .sd15 ? .stableDiffusion : .sdxl }
 }
 
 /// The switches of RAU-Net in one U-Net call.

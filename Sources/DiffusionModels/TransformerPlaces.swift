@@ -1,4 +1,4 @@
-import Acceleration
+public import Acceleration
 
 extension UNetConfiguration {
     /// The number of transformer blocks at each nominal level: 1 has the latent's grid, 2 a grid with half its sides, and so
@@ -12,5 +12,10 @@ extension UNetConfiguration {
             if down + up > 0 { counts[1 << level, default: 0] += down + up }
         }
         return counts
+    }
+    /// Where HiDiffusion acts in the network; nil when it has no place there.
+    public var hiDiffusionLayout: HiDiffusionLayout? {
+        HiDiffusionLayout(
+            down: downBlocks.map { $0 == .crossAttention }, up: upBlocks.map { $0 == .crossAttention }, layers: layersPerBlock)
     }
 }

@@ -50,7 +50,7 @@ public final class UNet {
     public init(_ weights: WeightScope, configuration: UNetConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
         self.context = context
-        layout = HiDiffusionLayout(configuration)
+        layout = configuration.hiDiffusionLayout
         let scope = LayerScope(weights, context)
         let (width, timeWidth) = (configuration.channels[0], configuration.timeWidth)
         timeEmbedding = try EmbeddingProjection(scope["time_embedding"], from: width, to: timeWidth)

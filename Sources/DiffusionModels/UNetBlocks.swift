@@ -1,3 +1,4 @@
+import Acceleration
 import TensorCore
 
 /// A feature map that the way down leaves for the way up.

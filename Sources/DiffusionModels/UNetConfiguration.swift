@@ -27,9 +27,6 @@ public struct UNetConfiguration: Sendable, Equatable {
 
     public let inChannels: Int
     public let outChannels: Int
-    /// The latent sides that the model was trained at; nil if the file does not say.
-    public let sampleHeight: Int?
-    public let sampleWidth: Int?
     public let downBlocks: [DownBlockType]
     public let upBlocks: [UpBlockType]
     /// Channels of each level, top to bottom.
@@ -63,7 +60,7 @@ public struct UNetConfiguration: Sendable, Equatable {
         try UNetConfiguration.refuseUnsupported(reader)
         inChannels = try reader.integer("in_channels", default: 4)
         outChannels = try reader.integer("out_channels", default: 4)
-        (sampleHeight, sampleWidth) = try UNetConfiguration.sampleSize(reader)
+        try UNetConfiguration.checkSampleSize(reader)
         channels = try reader.integers("block_out_channels", default: [320, 640, 1280, 1280])
         let levels = channels.count
         downBlocks = try reader.choices(
@@ -114,14 +111,14 @@ extension UNetConfiguration {
         }
     }
 
-    private static func sampleSize(_ reader: ConfigurationReader) throws(ModelError) -> (Int?, Int?) {
+    /// The latent side that it was trained at, which `ModelArchitecture` tells.
+    private static func checkSampleSize(_ reader: ConfigurationReader) throws(ModelError) {
         guard reader.value("sample_size")?.arrayValue != nil else {
-            let side = try reader.optionalInteger("sample_size")
-            return (side, side)
+            _ = try reader.optionalInteger("sample_size")
+            return
         }
         let sides = try reader.integers("sample_size", default: [])
         guard sides.count == 2 else { throw reader.fault("sample_size", "it must be one number or height and width") }
-        return (sides[0], sides[1])
     }
 
     private static func upTransformerLayers(

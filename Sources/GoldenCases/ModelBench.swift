@@ -41,8 +41,8 @@ struct LoadedModel {
 
     func description() throws -> ModelDescription { try ModelDescription(source: source) }
 
-    /// Whether the model has two text encoders.
-    var isXL: Bool { networks.parts.isXL }
+    /// The components of its text encoders, in order.
+    var textEncoders: [String] { Array(networks.parts.architecture.family.textEncoders) }
 
     func unet() throws -> UNet { try networks.unet() }
 
@@ -52,7 +52,7 @@ struct LoadedModel {
 
     /// - Parameter part: `text_encoder` or `text_encoder_2`.
     func textEncoder(_ part: String) throws -> CLIPTextModel {
-        guard let index = ModelParts.textEncoders.firstIndex(of: part), index == 0 || isXL else {
+        guard let index = textEncoders.firstIndex(of: part) else {
             throw GoldenError.failed("the model has no \(part)")
         }
         return try networks.textEncoder(index)

@@ -69,7 +69,7 @@ enum NetworkCases {
         let output = try text.encode(ids: rows(ids, length: shape[1]))
         run.produce(plain: "text_last_hidden", output.lastHiddenState)
         run.produce(plain: "text_penultimate", try text.state(output, clipSkip: 1))
-        guard model.isXL else { return }
+        guard model.textEncoders.count > 1 else { return }
         let second = try model.textEncoder("text_encoder_2")
         let pooled = try second.encode(ids: rows(ids, length: shape[1]))
         run.produce(plain: "text2_embeds", pooled.pooled)

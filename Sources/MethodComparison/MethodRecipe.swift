@@ -88,7 +88,8 @@ public struct MethodRecipe: Sendable {
     /// - Parameter request: of the size that is wanted.
     public func applied(to request: RenderRequest, model: ModelDescription) -> RenderRequest {
         var draft = MethodDraft(
-            asked: request, native: model.nativeSize, firstTokenLevel: model.transformerBlocks.keys.min() ?? 1)
+            asked: request, native: model.nativeSize, multiple: model.scaleFactor,
+            firstTokenLevel: model.transformerBlocks.keys.min() ?? 1)
         for word in words { word.apply(&draft) }
         return draft.finished
     }
@@ -100,13 +101,15 @@ struct MethodDraft {
     let asked: RenderRequest
     /// The model's native side in pixels.
     let native: Int
+    /// What its sides are multiples of.
+    let multiple: Int
     /// The first level at which the model has transformer blocks.
     let firstTokenLevel: Int
     /// Begins as the picture made directly, with nothing that makes it faster.
     var request: RenderRequest
 
-    init(asked: RenderRequest, native: Int, firstTokenLevel: Int) {
-        (self.asked, self.native, self.firstTokenLevel) = (asked, native, firstTokenLevel)
+    init(asked: RenderRequest, native: Int, multiple: Int, firstTokenLevel: Int) {
+        (self.asked, self.native, self.multiple, self.firstTokenLevel) = (asked, native, multiple, firstTokenLevel)
         request = asked
         (request.method, request.hiDiffusion, request.tokenReduction) = (.direct, .off, nil)
     }
@@ -127,7 +130,7 @@ struct MethodDraft {
         request.hiDiffusion = .on
         guard hasViews, request.patch == nil, !(request.method == .cut && request.structure == .whole)
         else { return }
-        request.patch = min(2 * native, max(request.width, request.height) / 8 * 8)
+        request.patch = min(2 * native, max(request.width, request.height) / multiple * multiple)
     }
 
     /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.

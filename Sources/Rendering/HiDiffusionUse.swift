@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import PatchGeometry
+import Weights
 
 // Settings of HiDiffusion must not be ignored in silence.
 
@@ -9,10 +10,10 @@ extension PlanResolution {
     /// small for HiDiffusion; not where that is switched off.
     func checkHiDiffusionFamily() throws(RenderError) {
         guard let family = request.hiDiffusionFamily else { return }
-        guard family.windowBlockCount == model.windowBlockCount else {
+        guard family.layout == model.hiDiffusionLayout else {
             throw RenderError(
                 .invalidRequest,
-                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.family.title): choose "
+                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
                     + "--hidiffusion-family auto.")
         }
         guard request.hiDiffusion != .off else {
@@ -79,11 +80,11 @@ extension PlanResolution {
 
     /// What is to be said where maps with an odd side are cut into windows: the reference warns of it too.
     func oddMapsNote(_ calls: [PlannedCall]) -> String? {
-        guard let level = model.windowLevel, let maps = model.hiDiffusionMaps else { return nil }
+        guard let layout = model.hiDiffusionLayout else { return nil }
+        let level = layout.windowScale
         var divisor = 0
         for call in calls where call.windowBlocks != nil {
-            // Blocks behind the pooling of their own level have windows too.
-            let isPooled = maps.pooledLevel == level && call.stage.pool
+            let isPooled = layout.poolsWithinWindows && call.stage.pool
             for part in isPooled ? [level, 2 * level] : [level] {
                 let sides = [call.height, call.width].map { ($0 + part - 1) / part }
                 if sides.contains(where: { $0 % 2 == 1 }) { divisor = max(divisor, isPooled ? 4 * level : 2 * level) }

@@ -27,7 +27,7 @@ struct ModelCheck {
             _ = try RenderError.model(source) { try VAEEncoder(vae, configuration: parts.vae, context: context) }
             note(vae, [])
         }
-        for (component, configuration) in zip(ModelParts.textEncoders, parts.texts) {
+        for (component, configuration) in zip(ModelFamily.textEncoders, parts.texts) {
             let text = try weights(component)
             _ = try RenderError.model(source) { try CLIPTextModel(text, configuration: configuration, context: context) }
             note(text, CLIPTextModel.ignoredTensors)

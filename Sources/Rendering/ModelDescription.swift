@@ -20,49 +20,46 @@ public struct ModelDescription: Sendable {
     public let recommended: RecommendedSettings
     /// Native side of a picture in pixels.
     public var nativeSize: Int { sampleSize * scaleFactor }
+    /// What it is built as.
+    public var architecture: ModelArchitecture { parts.architecture }
+    /// What kind of model it is, by its configurations.
+    public var kind: ModelKind { architecture.kind }
 
     let source: ModelSource
     /// Native latent side.
     package var sampleSize: Int
-    /// Pixels of one latent side.
-    package let scaleFactor: Int
-    package let latentChannels: Int
-    let vae: VAEConfiguration
+    /// Pixels along the side of a latent's point. Sides of pictures are multiples of it.
+    public var scaleFactor: Int { architecture.scaleFactor }
+    package var latentChannels: Int { architecture.latentChannels }
+    let parts: ModelParts
+    var vae: VAEConfiguration { parts.vae }
     /// Tokens of one chunk of a prompt, start and end among them.
     let textTokens: Int
     /// Width of a token's vector, of all text encoders together.
-    let textWidth: Int
-    /// One, or SDXL's two.
+    var textWidth: Int { parts.unet.textWidth }
+    /// Of the family's text encoders, in order.
     let encoders: [TextEncoderDescription]
-    /// Width of SDXL's pooled vector; nil for the others, which have neither that nor size conditioning.
-    let pooledWidth: Int?
+    /// Width of the pooled vector; nil for families that take none.
+    var pooledWidth: Int? { parts.unet.added?.textWidth }
     /// An empty negative prompt stands for zeros instead of being encoded.
     package var zeroesEmptyPrompt: Bool
     package var scheduler: SchedulerConfiguration
-    /// nil when HiDiffusion has no place in the U-Net.
-    let windowBlockCount: Int?
-    /// The nominal level of those blocks; nil likewise.
-    let windowLevel: Int?
+    /// The places where HiDiffusion acts in the U-Net; nil if it has none there.
+    var hiDiffusionLayout: HiDiffusionLayout? { parts.unet.hiDiffusionLayout }
     /// The U-Net's transformer blocks by nominal level.
-    public let transformerBlocks: [Int: Int]
-    /// How large feature maps are under HiDiffusion; nil where it has no place in the U-Net.
-    let hiDiffusionMaps: HiDiffusionMaps?
-    /// What kind of model it is, by its configurations.
-    public let family: ModelFamily
-    /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
-    public let inputChannels: Int
+    public var transformerBlocks: [Int: Int] { parts.unet.transformerBlocks }
     /// Whether the autoencoder can turn pictures into latents. Some models were published with the decoder alone.
     let hasEncoder: Bool
     /// Whether the U-Net takes a mask and a masked picture beside the latent.
-    public var isInpainting: Bool { inputChannels == 2 * latentChannels + 1 }
+    public var isInpainting: Bool { architecture.isInpainting }
+    /// Channels of the U-Net's input.
+    public var inputChannels: Int { architecture.inputChannels }
     /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
-    public var clipSkip: Int { family.isXL ? 2 : 1 }
+    public var clipSkip: Int { architecture.family.defaultClipSkip }
     /// HiDiffusion's thresholds for this kind of model; nil when HiDiffusion has no place in it.
     public var hiDiffusionFamily: HiDiffusionFamily? {
-        guard let own = family.hiDiffusionFamily(isInpainting: isInpainting), own.windowBlockCount == windowBlockCount else {
-            return nil
-        }
-        return own
+        let own = kind.hiDiffusion(isInpainting: isInpainting)
+        return own.layout == hiDiffusionLayout ? own : nil
     }
 
     /// Reads configurations, tokenizer and the heads of the weight files, holds each network against its tensors, and computes
@@ -72,19 +69,14 @@ public struct ModelDescription: Sendable {
     ///   describe a model that is not supported.
     public init(source: ModelSource) throws(RenderError) {
         let parts = try ModelParts(source)
-        guard let side = parts.unet.sampleHeight, side == parts.unet.sampleWidth else {
+        guard let side = parts.architecture.nativeSide else {
             throw RenderError(
                 .badModel, "\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
         }
         name = source.name
         self.source = source
         sampleSize = side
-        scaleFactor = parts.vae.scale
-        latentChannels = parts.vae.latentChannels
-        inputChannels = parts.unet.inChannels
-        vae = parts.vae
-        textWidth = parts.unet.textWidth
-        pooledWidth = parts.unet.added?.textWidth
+        self.parts = parts
         zeroesEmptyPrompt = parts.zeroesEmptyPrompt
         scheduler = try RenderError.model(source) {
             try SchedulerConfiguration(json: parts.configuration.scheduler)
@@ -93,25 +85,22 @@ public struct ModelDescription: Sendable {
             try TextEncoderDescription(source, index: index, configuration: parts.texts[index])
         }
         textTokens = encoders[0].chunker.length
-        windowBlockCount = parts.unet.windowBlockCount
-        windowLevel = parts.unet.windowLevel
-        transformerBlocks = parts.unet.transformerBlocks
-        hiDiffusionMaps = parts.unet.hiDiffusionMaps
-        family = ModelFamily(parts, scheduler)
-        try Self.check(source, scaleFactor: parts.vae.scale, encoders)
+        try Self.check(source, scaleFactor: parts.architecture.scaleFactor, encoders)
         let check = try ModelCheck(source, parts)
         hasEncoder = check.hasEncoder
         notes = try RenderError.model(source) { try source.notes() } + parts.unknownKeyNotes(source) + check.notes
         identity = try RenderError.model(source) { try source.identity() }
         let isEmbedded = identity == (try ModelSource.embeddedIdentity.get())
-        recommended = isEmbedded ? .embedded : RecommendedSettings(family)
+        recommended = isEmbedded ? .embedded : RecommendedSettings(parts.architecture.kind)
     }
 
     private static func check(
         _ source: ModelSource, scaleFactor: Int, _ encoders: [TextEncoderDescription]
     ) throws(RenderError) {
-        guard scaleFactor == 8 else {
-            throw RenderError(.badModel, "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only 8.")
+        guard scaleFactor == RenderRequest.sideMultiple else {
+            throw RenderError(
+                .badModel,
+                "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only \(RenderRequest.sideMultiple).")
         }
         guard encoders.allSatisfy({ $0.chunker.length == encoders[0].chunker.length }) else {
             throw RenderError(

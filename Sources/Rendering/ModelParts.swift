@@ -1,24 +1,19 @@
 import DiffusionModels
 import StrictJSON
-import Weights
+package import Weights
 
 /// The configurations of a model's networks.
 package struct ModelParts {
     let unet: UNetConfiguration
     let vae: VAEConfiguration
-    /// Of the text encoders in the order of `textEncoders`: one, or SDXL's two.
+    /// Of the family's text encoders, in order.
     let texts: [CLIPTextConfiguration]
-    /// An empty negative prompt stands for zeros: SDXL's pipelines do so unless the model says otherwise.
+    /// Whether an empty negative prompt stands for zeros instead of being encoded.
     let zeroesEmptyPrompt: Bool
     /// What the networks were configured from.
     let configuration: ModelConfiguration
 
-    /// The components of text encoders, and of their tokenizers.
-    package static let textEncoders = ["text_encoder", "text_encoder_2"]
-    static let tokenizers = ["tokenizer", "tokenizer_2"]
-
-    /// Whether the U-Net is SDXL's: two text encoders, a pooled vector, and size conditioning.
-    package var isXL: Bool { unet.added != nil }
+    package var architecture: ModelArchitecture { configuration.architecture }
 
     /// Reads and checks what a model says of itself. No weight is read.
     init(_ source: ModelSource) throws(RenderError) {
@@ -28,14 +23,15 @@ package struct ModelParts {
         self.configuration = configuration
         unet = try RenderError.model(source) { try UNetConfiguration(json: configuration.unet) }
         vae = try RenderError.model(source) { try VAEConfiguration(json: configuration.vae) }
-        let encoders = ModelParts.textEncoders.prefix(unet.added == nil ? 1 : 2)
+        let family = configuration.architecture.family
+        let encoders = family.textEncoders
         var texts: [CLIPTextConfiguration] = []
         for encoder in encoders {
             let file = "\(encoder)/config.json"
             texts.append(try RenderError.model(source) { try CLIPTextConfiguration(json: source.json(file), file: file) })
         }
         self.texts = texts
-        zeroesEmptyPrompt = unet.added == nil ? false : try ModelParts.forcesZeros(source)
+        zeroesEmptyPrompt = family.zeroesEmptyPrompt ? try ModelParts.forcesZeros(source) : false
         try checkNetworks(source)
         // A file that is cut short is found here, from its head, and not after hours of work.
         for component in encoders + ["unet", "vae"] {
@@ -43,7 +39,7 @@ package struct ModelParts {
         }
     }
 
-    /// SDXL's pipelines take zeros for an empty negative prompt unless the model says otherwise.
+    /// Whether an empty negative prompt stands for zeros, as it does unless the model says otherwise.
     private static func forcesZeros(_ source: ModelSource) throws(RenderError) -> Bool {
         let index = try RenderError.model(source) { try source.json("model_index.json") }
         guard let value = index["force_zeros_for_empty_prompt"], !value.isNull else { return true }

@@ -83,7 +83,7 @@ final class ModelVariants {
 
     /// Components of the plain model that its kept variants use, itself among them.
     private func componentsInUse(of model: SHA256Digest) -> Set<String> {
-        let mergeable = Set(["unet"] + ModelParts.textEncoders)
+        let mergeable = Set(["unet"] + ModelFamily.textEncoders)
         var used: Set<String> = []
         for key in recent where key.model == model {
             used.formUnion(key.loras.isEmpty ? mergeable : mergeable.subtracting(merged[key]?.source.changedComponents ?? []))

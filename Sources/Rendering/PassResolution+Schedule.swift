@@ -45,7 +45,7 @@ extension PassResolution {
                 number: callsBefore + position, draw: drawsBefore + call, height: input.size.height, width: input.size.width,
                 inputs: input.count, guidanceScale: input.guidanceScale, usesHiDiffusion: input.usesHiDiffusion,
                 windowBlocks: input.usesHiDiffusion && request.hiDiffusionSettings.windows
-                    ? resolution.model.windowBlockCount : nil,
+                    ? resolution.model.hiDiffusionLayout?.windowBlockCount : nil,
                 stage: input.usesHiDiffusion
                     ? resolution.stage(of: input.size, position, of: range.count, request.hiDiffusionSettings) : .plain,
                 sizes: sizes)

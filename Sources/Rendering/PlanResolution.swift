@@ -158,7 +158,7 @@ struct PlanResolution {
 
     private func notes(_ passes: [RenderPass]) -> [String] {
         var notes = model.notes
-        if model.family.isXL, max(request.width, request.height) < model.nativeSize {
+        if model.architecture.family.failsBelowNativeSize, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
             )
@@ -193,7 +193,7 @@ extension PlanResolution {
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
         if clipSkip != request.clipSkip ?? clipSkip {
-            notes.append("\(model.family.title) reads the second-to-last layer of its text encoders: clip skip 1 means 2 here")
+            notes.append("\(model.kind.title) reads the second-to-last layer of its text encoders: clip skip 1 means 2 here")
         }
         if request.guidanceRescale > 0, !isGuided {
             notes.append("the guidance rescale has no effect without guidance above 1")
@@ -202,19 +202,19 @@ extension PlanResolution {
     }
 
     private func checkSizesBelong() throws(RenderError) {
-        guard model.pooledWidth == nil else { return }
+        guard !model.architecture.family.hasSizeConditioning else { return }
         guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
             throw RenderError(
                 .invalidRequest,
                 "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
-                    + "\(model.family.title): leave them out.")
+                    + "\(model.kind.title): leave them out.")
         }
     }
 
     /// What SDXL is told of sizes in a pass: those of its canvas, in latents, which is the picture as far as this pass knows,
     /// unless the user gave others.
     func sizes(of canvas: (height: Int, width: Int)) -> SizeConditioning? {
-        guard model.pooledWidth != nil else { return nil }
+        guard model.architecture.family.hasSizeConditioning else { return nil }
         let picture = SizeConditioning.Size(
             width: canvas.width * model.scaleFactor, height: canvas.height * model.scaleFactor)
         return SizeConditioning(

@@ -91,21 +91,22 @@ public struct RenderPass: Sendable, Equatable {
 
     // MARK: For people
 
-    func lines(_ method: RenderMethod) -> [String] {
+    /// - Parameter scale: pixels along the side of a latent's point.
+    func lines(_ method: RenderMethod, scale: Int) -> [String] {
         let count = first.place.stageCount
-        var head = count == 1 ? "" : "\(first.place.stageTitle)\(latentWidth * 8)×\(latentHeight * 8) px, "
+        var head = count == 1 ? "" : "\(first.place.stageTitle)\(latentWidth * scale)×\(latentHeight * scale) px, "
         if case .enlarged(let upscaler, let strength) = start {
             head += "enlarged by \(upscaler.rawValue), denoising strength \(strength), "
         }
         guard let cut else { return [head + "\(count == 1 ? "direct: " : "")\(executedCalls) calls of the whole latent"] }
         let views =
             "\(executedCalls - structureCalls) detail calls of \(cut.viewsPerStep) views of "
-            + "\(cut.viewWidth * 8)×\(cut.viewHeight * 8) px, stride \(cut.stride * 8) px, jitter \(cut.jitter * 8) px"
+            + "\(cut.viewWidth * scale)×\(cut.viewHeight * scale) px, stride \(cut.stride * scale) px, jitter \(cut.jitter * scale) px"
         guard structureCalls > 0 else { return [head + "\(count == 1 ? "\(method.rawValue): " : "")\(views)"] }
         let patches =
             cut.patches == 1
             ? "the whole latent"
-            : "\(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of \(cut.patchWidth * 8)×\(cut.patchHeight * 8) px"
+            : "\(cut.patches) patches (\(cut.gridColumns)×\(cut.gridRows)) of \(cut.patchWidth * scale)×\(cut.patchHeight * scale) px"
         return [head + "\(count == 1 ? "cut: " : "")\(structureCalls) structure calls of \(patches), then \(views)"]
     }
 

@@ -80,7 +80,7 @@ public struct RenderPlan: Sendable, Equatable {
             "\(width)×\(height) px, latent \(latentWidth)×\(latentHeight), \(steps) steps of \(samplingMethod.rawValue)"
                 + (noiseSchedule == .automatic ? "" : ", schedule \(noiseSchedule.rawValue)")
         ]
-        for pass in passes { lines += pass.lines(method) }
+        for pass in passes { lines += pass.lines(method, scale: latentScale) }
         lines.append(guidanceLine)
         if blending != .uniform, passes.contains(where: { $0.cut != nil }) {
             lines.append("views blended by \(blending.rawValue)")

@@ -75,6 +75,10 @@ public struct RenderRequest: Sendable, Equatable {
 
     /// The largest side of a picture, in pixels.
     public static let sideLimit = 16384
+
+    /// Sides are multiples of it: the pixels along the side of a latent's point in all models that are run. Where the model is
+    /// known, its `scaleFactor` says the same.
+    public static let sideMultiple = 8
     /// The most steps of one picture.
     public static let stepLimit = 1000
     /// The most bytes of a prompt.
@@ -102,7 +106,7 @@ public struct RenderRequest: Sendable, Equatable {
         if let jitter { try Self.check(side: jitter, "jitter", 0...Self.sideLimit) }
         try tokenReduction?.validated()
         if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
-        if let stride { try Self.check(side: stride, "stride", 8...Self.sideLimit) }
+        if let stride { try Self.check(side: stride, "stride", Self.sideMultiple...Self.sideLimit) }
         if let patch, let stride, stride > patch {
             throw RenderError(
                 .invalidRequest,
@@ -203,10 +207,12 @@ public struct RenderRequest: Sendable, Equatable {
             throw RenderError(
                 .invalidRequest, "A \(name) of \(side) px is not possible: choose \(range.lowerBound) to \(range.upperBound).")
         }
-        guard side % 8 == 0 else {
-            let below = max(range.lowerBound, side / 8 * 8)
+        guard side.isMultiple(of: sideMultiple) else {
+            let next = side / sideMultiple * sideMultiple
             throw RenderError(
-                .invalidRequest, "A \(name) of \(side) px is not a multiple of 8: choose \(below) or \(side / 8 * 8 + 8).")
+                .invalidRequest,
+                "A \(name) of \(side) px is not a multiple of \(sideMultiple): choose \(max(range.lowerBound, next)) or \(next + sideMultiple)."
+            )
         }
     }
 }

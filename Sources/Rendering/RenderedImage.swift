@@ -49,7 +49,7 @@ struct GenerationParameters {
             ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
         ]
         if let source = plan.source { pairs.append(("Denoising strength", Self.short(Float(source.strength)))) }
-        if plan.clipSkip > (model.family.isXL ? 2 : 1) { pairs.append(("Clip skip", String(plan.clipSkip))) }
+        if plan.clipSkip > model.clipSkip { pairs.append(("Clip skip", String(plan.clipSkip))) }
         if plan.guidanceRescale > 0 { pairs.append(("CFG Rescale", Self.short(plan.guidanceRescale))) }
         if plan.detailGuidanceScale != plan.guidanceScale {
             pairs.append(("Detail CFG scale", Self.short(plan.detailGuidanceScale)))
@@ -60,14 +60,15 @@ struct GenerationParameters {
         pairs.append(("RNG", "CPU"))
         pairs.append(("Method", plan.method.rawValue))
         pairs += stagePairs
+        let scale = plan.latentScale
         if let cut = plan.cut {
             if plan.passes.contains(where: { $0.structureCalls > 0 }) {
-                pairs.append(("Patch", "\(cut.patchWidth * 8)x\(cut.patchHeight * 8)"))
+                pairs.append(("Patch", "\(cut.patchWidth * scale)x\(cut.patchHeight * scale)"))
                 pairs.append(("Structure steps", String(cut.structureSteps)))
             }
-            pairs.append(("View", "\(cut.viewWidth * 8)x\(cut.viewHeight * 8)"))
-            pairs.append(("Stride", String(cut.stride * 8)))
-            pairs.append(("Jitter", String(cut.jitter * 8)))
+            pairs.append(("View", "\(cut.viewWidth * scale)x\(cut.viewHeight * scale)"))
+            pairs.append(("Stride", String(cut.stride * scale)))
+            pairs.append(("Jitter", String(cut.jitter * scale)))
             if plan.blending != .uniform { pairs.append(("Blend", plan.blending.rawValue)) }
         }
         pairs.append(("HiDiffusion", plan.hiDiffusionFamily == nil ? "off" : "on" + plan.hiDiffusionSettings.summary))
@@ -94,7 +95,8 @@ struct GenerationParameters {
         // The web UI makes all the steps that it is told of, where ours are a share: these are those that were made.
         pairs.append(("Hires steps", String(plan.passes[plan.passes.count - 1].executedSteps)))
         if plan.passes.count > 2 {
-            let sizes = plan.passes.map { "\($0.latentWidth * 8)x\($0.latentHeight * 8)" }
+            let scale = plan.latentScale
+            let sizes = plan.passes.map { "\($0.latentWidth * scale)x\($0.latentHeight * scale)" }
             pairs.append(("Stages", sizes.joined(separator: " ")))
         }
         return pairs
@@ -124,7 +126,7 @@ struct GenerationParameters {
             {
                 var model = JSONObject()
                 model["name"] = .string(self.model.shortName)
-                model["family"] = .string(self.model.family.rawValue)
+                model["family"] = .string(self.model.kind.id)
                 model["sha256"] = .string(self.model.identity.hex)
                 return model
             }())

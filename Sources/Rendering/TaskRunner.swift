@@ -126,22 +126,23 @@ public final class TaskRunner {
         }
     }
 
-    /// The last hidden state, normed, of Stable Diffusion's one encoder; of SDXL's two the hidden states without the norm, side
-    /// by side, and the second's pooled vector.
+    /// The last hidden states of the encoders, side by side, with or without the norm, as the family has it; and the last
+    /// encoder's pooled vector where the U-Net takes one.
     private func encode(_ work: EncodeWork, _ opened: OpenedContext) throws -> TaskOutput {
         let model = try models.networks(opened.variant)
         guard work.ids.count == model.parts.texts.count else {
             throw ModelError(
                 .input, "ids for \(work.ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
         }
+        let family = model.parts.architecture.family
         var states: [Tensor] = []
         var pooled: [Float] = []
         for (index, ids) in work.ids.enumerated() {
             let encoder = try model.textEncoder(index)
             let output = try encoder.encode(ids: ids)
-            if model.parts.isXL {
+            if family.hasPooledConditioning { pooled = output.pooled.array }
+            if !family.normsText {
                 states.append(try encoder.state(output, clipSkip: work.skippedLayers))
-                pooled = output.pooled.array
             } else {
                 states.append(
                     work.skippedLayers == 0
@@ -286,7 +287,7 @@ package final class ModelNetworks {
     /// Gives up what LoRA files can change, but for the components named; it is built again when it is needed.
     func forgetMergeable(except kept: Set<String>) {
         if !kept.contains("unet") { builtUNet = nil }
-        builtTextEncoders = builtTextEncoders.filter { kept.contains(ModelParts.textEncoders[$0.key]) }
+        builtTextEncoders = builtTextEncoders.filter { kept.contains(ModelFamily.textEncoders[$0.key]) }
     }
 
     /// Whether it holds a U-Net of its own. For tests.
@@ -331,11 +332,11 @@ package final class ModelNetworks {
 
     /// - Parameter index: among the model's text encoders.
     package func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
-        if let owner = owner(of: ModelParts.textEncoders[index]) { return try owner.textEncoder(index) }
+        if let owner = owner(of: ModelFamily.textEncoders[index]) { return try owner.textEncoder(index) }
         if let built = builtTextEncoders[index] { return built }
         let encoder = try RenderError.model(source) {
             try CLIPTextModel(
-                source.weights(component: ModelParts.textEncoders[index]), configuration: parts.texts[index], context: context)
+                source.weights(component: ModelFamily.textEncoders[index]), configuration: parts.texts[index], context: context)
         }
         builtTextEncoders[index] = encoder
         return encoder

@@ -14,7 +14,7 @@ struct TextEncoderDescription: Sendable {
     ///
     /// - Throws: `.notFound` and `.badModel` for files that are not there, are broken or do not fit the encoder.
     init(_ source: ModelSource, index: Int, configuration: CLIPTextConfiguration) throws(RenderError) {
-        let folder = ModelParts.tokenizers[index]
+        let folder = ModelFamily.tokenizers[index]
         let tokenizer = try RenderError.model(source) {
             let files = try CLIPTokenizerFiles(
                 folder: folder, names: source.tokenizerFiles(folder), exists: source.exists, json: source.json,

@@ -205,10 +205,10 @@ private struct TokenReductionResolution {
     /// alone for HiDiffusion's sake.
     private func grid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid? {
         let stage = situation.stage
-        guard stage.rad || stage.pool, let maps = model.hiDiffusionMaps else {
+        guard stage.rad || stage.pool, let layout = model.hiDiffusionLayout else {
             return plainGrid(level, parts, in: situation)
         }
-        let sides = maps.largest(
+        let sides = layout.largest(
             level: level, height: situation.height, width: situation.width, rad: stage.rad, pool: stage.pool)
         guard sides.height * sides.width >= TokenReductionPlan.leastTokensInHiDiffusion else { return nil }
         return windowed(
@@ -224,7 +224,7 @@ private struct TokenReductionResolution {
 
     /// Only self-attention has windows.
     private func windowed(_ grid: Grid, _ level: Int, _ parts: TokenMerging.Parts, _ situation: Situation) -> Grid {
-        guard situation.hasWindows, level == model.windowLevel, parts == .attention else { return grid }
+        guard situation.hasWindows, level == model.hiDiffusionLayout?.windowScale, parts == .attention else { return grid }
         return Grid(height: (grid.height + 1) / 2, width: (grid.width + 1) / 2, isLater: grid.isLater)
     }
 }

@@ -6,7 +6,7 @@ extension ModelParts {
     /// Keys of the configurations that mean nothing here, a sentence for each file, without a full stop.
     func unknownKeyNotes(_ source: ModelSource) -> [String] {
         let networks = [("unet/config.json", unet.unknownKeys), ("vae/config.json", vae.unknownKeys)]
-        let encoders = zip(ModelParts.textEncoders, texts).map { ("\($0)/config.json", $1.unknownKeys) }
+        let encoders = zip(ModelFamily.textEncoders, texts).map { ("\($0)/config.json", $1.unknownKeys) }
         let scheduler = ("scheduler/scheduler_config.json", SchedulerConfiguration.unknownKeys(configuration.scheduler))
         return (networks + encoders + [scheduler]).compactMap { file, keys in
             guard !keys.isEmpty else { return nil }

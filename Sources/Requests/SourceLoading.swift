@@ -35,10 +35,12 @@ struct SourceLoading {
         let (image, name) = try Self.decode(picture, called: "The picture")
         let own = (width: image.width, height: image.height)
         let size = (width: width ?? own.width, height: height ?? own.height)
-        if size == own, own.width % 8 != 0 || own.height % 8 != 0 {
+        let multiple = RenderRequest.sideMultiple
+        if size == own, !own.width.isMultiple(of: multiple) || !own.height.isMultiple(of: multiple) {
+            func below(_ side: Int) -> Int { max(64, side / multiple * multiple) }
             throw RequestError(
                 .invalid,
-                "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of 8: choose a size, such as \(.width) \(max(64, own.width / 8 * 8)) \(.height) \(max(64, own.height / 8 * 8)), to which it is resized."
+                "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of \(multiple): choose a size, such as \(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized."
             )
         }
         // Before a picture of that size is made.

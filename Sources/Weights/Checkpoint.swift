@@ -16,11 +16,6 @@ struct Checkpoint {
     /// The file's part of a model's identity.
     static let label = "checkpoint"
 
-    private static let clipPrefixes = ["cond_stage_model.transformer.", "conditioner.embedders.0.transformer."]
-    private static let openCLIPPrefixes = [
-        CheckpointTraits.secondTextPrefix, CheckpointTraits.turboTextPrefix, "conditioner.embedders.1.model.",
-    ]
-
     /// Sorts the file's tensors.
     ///
     /// - Parameters:
@@ -45,8 +40,6 @@ struct Checkpoint {
             } else if let name = key.dropping(CheckpointTraits.vaePrefix), ComponentNames.isInside(name, "vae") {
                 let path = vaeNames.diffusers(name) ?? name
                 try add(path, key, Checkpoint.vaeShape(path, stored.shape), to: "vae")
-            } else if traits.family == .stableDiffusionXL {
-                try addXLText(key, stored.shape)
             } else {
                 try addText(key, stored.shape, layers: textLayers)
             }
@@ -78,38 +71,31 @@ struct Checkpoint {
         }
     }
 
-    private mutating func addXLText(_ key: String, _ shape: [Int]) throws(WeightsError) {
-        if let name = key.dropping("conditioner.embedders.0.transformer.") {
-            try addCLIP(name, key, shape)
-        } else if let name = key.dropping("conditioner.embedders.1.model.") {
-            try addOpenCLIP(name, key, shape, to: "text_encoder_2")
-        } else {
-            leftovers.append(file.nameInFile(key))
-        }
-    }
-
     /// A tensor of CLIP's text encoder. Old files, written with a transformers that nested its modules less, leave out the
     /// `text_model.` that the names begin with; the projection is not used.
-    private mutating func addCLIP(_ name: String, _ key: String, _ shape: [Int]) throws(WeightsError) {
+    private mutating func addCLIP(
+        _ name: String, _ key: String, _ shape: [Int], to component: String
+    ) throws(WeightsError) {
         guard ComponentNames.isInside(name, "text_encoder"), !name.hasPrefix("text_projection.") else {
             leftovers.append(file.nameInFile(key))
             return
         }
-        try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: "text_encoder")
+        try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: component)
     }
 
-    /// - Parameter layers: of the text encoder. Stable Diffusion 2 takes the state before the last layer, and its configuration
-    ///   leaves that layer out; files hold it all the same.
+    /// - Parameter layers: of the first text encoder.
     private mutating func addText(_ key: String, _ shape: [Int], layers: Int?) throws(WeightsError) {
-        if traits.family == .stableDiffusion1, let name = key.dropping("cond_stage_model.transformer.") {
-            try addCLIP(name, key, shape)
-        } else if traits.family == .stableDiffusion2, let name = Checkpoint.secondText(key) {
-            let isLast = OpenCLIPNames.block(name).map { $0 == layers } ?? false
-            if isLast || name == "text_projection" { return }
-            try addOpenCLIP(name, key, shape, to: "text_encoder")
-        } else {
-            leftovers.append(file.nameInFile(key))
+        for (component, encoder) in zip(traits.family.textEncoders, traits.family.texts) {
+            guard let name = encoder.name(of: key) else { continue }
+            switch encoder.naming {
+            case .transformers: return try addCLIP(name, key, shape, to: component)
+            case .openCLIP:
+                let isLast = OpenCLIPNames.block(name).map { $0 == layers } ?? false
+                if encoder.leavesOutLastLayer, isLast || name == "text_projection" { return }
+                return try addOpenCLIP(name, key, shape, to: component)
+            }
         }
+        leftovers.append(file.nameInFile(key))
     }
 
     private mutating func addOpenCLIP(
@@ -127,10 +113,11 @@ struct Checkpoint {
     static func isPart(_ key: String) -> Bool {
         if key.hasPrefix(CheckpointTraits.unetPrefix) { return true }
         if let name = key.dropping(CheckpointTraits.vaePrefix) { return ComponentNames.isInside(name, "vae") }
-        if let name = clipPrefixes.lazy.compactMap({ key.dropping($0) }).first {
-            return ComponentNames.isInside(name, "text_encoder")
+        for encoder in ModelFamily.all.lazy.flatMap(\.texts) {
+            guard let name = encoder.name(of: key) else { continue }
+            return encoder.naming == .openCLIP ? OpenCLIPNames.isText(name) : ComponentNames.isInside(name, "text_encoder")
         }
-        return openCLIPPrefixes.lazy.compactMap { key.dropping($0) }.first.map(OpenCLIPNames.isText) ?? false
+        return false
     }
 
     /// Levels of an autoencoder by its configuration; diffusers has one where the configuration does not say.
@@ -142,16 +129,11 @@ struct Checkpoint {
         return Array(shape[..<2])
     }
 
-    /// Layers of Stable Diffusion 2's text encoder, for files that come without a configuration: all but the last of
-    /// ViT-H/14's 24, which some files leave out.
-    static func textLayers(_ file: SafetensorsFile) -> Int {
-        let blocks = file.tensors.keys.compactMap { secondText($0).flatMap(OpenCLIPNames.block) }
-        return min((blocks.max() ?? 0) + 1, 23)
-    }
-
-    /// OpenCLIP's name of a tensor of Stable Diffusion 2's text encoder.
-    private static func secondText(_ key: String) -> String? {
-        key.dropping(CheckpointTraits.secondTextPrefix) ?? key.dropping(CheckpointTraits.turboTextPrefix)
+    /// Layers of the text encoder of a file that comes without a configuration, where the last one is left out: all but that
+    /// of the published encoder, which some files leave out too.
+    static func textLayers(_ file: SafetensorsFile, _ encoder: ModelFamily.TextEncoder) -> Int {
+        let blocks = file.tensors.keys.compactMap { encoder.name(of: $0).flatMap(OpenCLIPNames.block) }
+        return min((blocks.max() ?? 0) + 1, encoder.configuration["num_hidden_layers"]?.intValue ?? 1)
     }
 }
 

@@ -17,34 +17,17 @@ public enum UNetPrediction: String, Sendable, CaseIterable {
     }
 }
 
-/// The families of models that are run.
-public enum CheckpointFamily: String, Sendable, CaseIterable {
-    case stableDiffusion1 = "Stable Diffusion 1.x"
-    case stableDiffusion2 = "Stable Diffusion 2.x"
-    case stableDiffusionXL = "Stable Diffusion XL"
-
-    /// By a U-Net's configuration: how it takes the text is what separates the families; sizes are free.
-    init(unet: JSONValue) {
-        let isXL = unet["addition_embed_type"]?.stringValue == "text_time"
-        let isSecond = unet["use_linear_projection"]?.boolValue == true
-        self = isXL ? .stableDiffusionXL : isSecond ? .stableDiffusion2 : .stableDiffusion1
-    }
-}
-
 /// What the tensors and the metadata of a single-file checkpoint say about the model. The file's name is never looked at.
 struct CheckpointTraits: Equatable {
-    let family: CheckpointFamily
+    let family: ModelFamily
     /// Channels that the U-Net takes: 4, or 9 for inpainting.
     let inputChannels: Int
-    /// Whether it is SD-Turbo: Stable Diffusion 2 with its text encoder under the names of XL's.
-    let isTurbo: Bool
+    /// Whether it is the family's distilled model, by where its text encoder lies.
+    let isDistilled: Bool
     let marks: ModelMarks
 
     static let unetPrefix = "model.diffusion_model."
     static let vaePrefix = "first_stage_model."
-    /// Where Stable Diffusion 2 has its text encoder, and where SD-Turbo has it.
-    static let secondTextPrefix = "cond_stage_model.model."
-    static let turboTextPrefix = "conditioner.embedders.0.model."
 
     /// Recognises the model.
     ///
@@ -70,41 +53,35 @@ struct CheckpointTraits: Equatable {
                 "\(file.name): its U-Net takes \(inputChannels) channels\(kind), which is not supported; use a model whose U-Net "
                     + "takes 4, or 9 for inpainting.")
         }
-        isTurbo = family == .stableDiffusion2 && CheckpointTraits.has(CheckpointTraits.turboTextPrefix, file)
+        isDistilled = family.distilledTextPrefix.map { prefix in file.tensors.keys.contains { $0.hasPrefix(prefix) } } ?? false
         marks = try ModelMarks(file, family)
     }
 
     /// The traits of a family's published base model.
-    init(published family: CheckpointFamily) { (self.family, inputChannels, isTurbo, marks) = (family, 4, false, ModelMarks()) }
+    init(published family: ModelFamily) { (self.family, inputChannels, isDistilled, marks) = (family, 4, false, ModelMarks()) }
 
     /// Throws `.unusedTensors` for a configuration of another family or with other input channels than the tensors have.
     func check(against configuration: FileStore, _ name: String) throws(WeightsError) {
         let unet = try configuration.json("unet/config.json")
-        let described = CheckpointFamily(unet: unet)
+        let described = ModelFamily(unet: unet)
         let channels = unet["in_channels"]?.intValue ?? 4
         guard described == family, channels == inputChannels else {
             throw WeightsError(
                 .unusedTensors,
-                "\(name) is a \(family.rawValue) model that takes \(inputChannels) channels, but the configuration is one of "
-                    + "\(described.rawValue) with \(channels); name a folder of the same family by --model-config.")
+                "\(name) is a \(family.name) model that takes \(inputChannels) channels, but the configuration is one of "
+                    + "\(described.name) with \(channels); name a folder of the same family by --model-config.")
         }
     }
 
-    /// By the text encoders, and for XL by the width of its size and pooled-text conditioning.
-    private static func family(_ file: SafetensorsFile) throws(WeightsError) -> CheckpointFamily {
-        if file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil {
-            guard has("conditioner.embedders.0.transformer.", file), has("conditioner.embedders.1.model.", file) else {
-                throw missingText(file, "the two text encoders of a Stable Diffusion XL model")
-            }
-            return .stableDiffusionXL
-        }
-        if has(secondTextPrefix, file) || has(turboTextPrefix, file) { return .stableDiffusion2 }
-        if has("cond_stage_model.transformer.", file) { return .stableDiffusion1 }
-        throw missingText(file, "a text encoder (cond_stage_model)")
-    }
-
-    private static func has(_ prefix: String, _ file: SafetensorsFile) -> Bool {
-        file.tensors.keys.contains { $0.hasPrefix(prefix) }
+    /// By whether its U-Net takes a pooled text, and by its text encoders.
+    private static func family(_ file: SafetensorsFile) throws(WeightsError) -> ModelFamily {
+        let hasPooledConditioning = file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil
+        let families = ModelFamily.all.filter { $0.hasPooledConditioning == hasPooledConditioning }
+        if let family = families.first(where: { $0.texts.allSatisfy { $0.isIn(file) } }) { return family }
+        throw missingText(
+            file,
+            hasPooledConditioning
+                ? "the two text encoders of a Stable Diffusion XL model" : "a text encoder (cond_stage_model)")
     }
 
     private static func missingText(_ file: SafetensorsFile, _ what: String) -> WeightsError {

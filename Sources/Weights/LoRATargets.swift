@@ -181,11 +181,9 @@ struct LoRATraits: Equatable {
     }
 
     private static func family(_ textWidth: Int) -> String {
-        switch textWidth {
-        case 768: "Stable Diffusion 1.x (text of width 768)"
-        case 1024: "Stable Diffusion 2.x (text of width 1024)"
-        case 2048: "SDXL (text of width 2048)"
-        default: "a model with text of width \(textWidth)"
+        guard let family = ModelFamily.all.first(where: { $0.textWidth == textWidth }) else {
+            return "a model with text of width \(textWidth)"
         }
+        return "\(family.title) (text of width \(textWidth))"
     }
 }

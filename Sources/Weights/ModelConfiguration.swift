@@ -10,7 +10,8 @@ public import StrictJSON
 /// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. A size that the weights'
 /// own mark gives counts as it is. Models of other families are taken as they are.
 public struct ModelConfiguration: Sendable {
-    public let family: CheckpointFamily
+    /// What it says of the model, decoded.
+    public let architecture: ModelArchitecture
     /// `unet/config.json`
     public let unet: JSONValue
     /// `vae/config.json`
@@ -24,23 +25,22 @@ public struct ModelConfiguration: Sendable {
     public init(_ source: ModelSource) throws(WeightsError) {
         let schedulerFile = "scheduler/scheduler_config.json"
         let (unet, scheduler) = (try source.json("unet/config.json"), try source.json(schedulerFile))
-        family = CheckpointFamily(unet: unet)
+        let family = ModelFamily(unet: unet)
         vae = try source.json("vae/config.json")
         var notes: [String] = []
         let repairs = SchedulerRepairs(scheduler, isInpainting: (unet["in_channels"]?.intValue ?? 4) > 4)
-        if family == .stableDiffusionXL {
-            self.scheduler = scheduler
-        } else {
-            self.scheduler = repairs.repaired
-            notes += repairs.note.map { ["\(source.location(of: schedulerFile)): \($0)"] } ?? []
-        }
+        self.scheduler = family.isRepaired ? repairs.repaired : scheduler
+        if family.isRepaired, let note = repairs.note { notes.append("\(source.location(of: schedulerFile)): \(note)") }
         if source.marks.resolution == nil {
-            let size = NativeSize(unet, family, predictsVelocity: ModelMarks.prediction(scheduler) == .velocity)
+            let size = NativeSize(
+                unet, family, predicting: ModelMarks.prediction(scheduler), scaleFactor: ModelArchitecture.scaleFactor(vae: vae)
+            )
             self.unet = size.repaired
             notes += size.note.map { ["\(source.location(of: "unet/config.json")): \($0)"] } ?? []
         } else {
             self.unet = unet
         }
+        architecture = ModelArchitecture(unet: self.unet, vae: vae, scheduler: self.scheduler)
         self.notes = notes
     }
 }
@@ -80,18 +80,17 @@ private struct NativeSize {
     /// The side that diffusers, and everybody, knows Stable Diffusion by.
     private static let smallest = 64
 
-    init(_ unet: JSONValue, _ family: CheckpointFamily, predictsVelocity: Bool) {
+    init(_ unet: JSONValue, _ family: ModelFamily, predicting prediction: UNetPrediction?, scaleFactor: Int) {
         let isPublished = NativeSize.hasPublishedShape(unet, family)
-        let said = NativeSize.side(unet)
-        let published = PublishedConfiguration.nativeSize(family, predictsVelocity: predictsVelocity) / 8
-        let isXL = family == .stableDiffusionXL
+        let said = ModelArchitecture.nativeSide(unet: unet)
+        let published = family.published(predicting: prediction).nativeSide
         var side = said
         var reason = ""
         if said == nil, unet["sample_size"] ?? .null == .null, isPublished {
             (side, reason) = (published, "says nothing of the native size")
-        } else if let said, said < NativeSize.smallest, !isXL, NativeSize.isOld(unet) {
+        } else if let said, said < NativeSize.smallest, family.isRepaired, NativeSize.isOld(unet) {
             (side, reason) = (NativeSize.smallest, "of an old version says sample_size \(said), as files of that time do")
-        } else if let said, said < NativeSize.smallest, !isXL, isPublished {
+        } else if let said, said < NativeSize.smallest, family.isRepaired, isPublished {
             (side, reason) = (
                 NativeSize.smallest, "says sample_size \(said), and no U-Net of this shape was made for so little"
             )
@@ -101,23 +100,15 @@ private struct NativeSize {
             return
         }
         repaired = unet.setting(.object(JSONObject("sample_size", .integer(Int64(side)))))
-        note = "the file \(reason): the native size is taken for \(side * 8) px"
-    }
-
-    /// The side of a square; nil for anything else.
-    private static func side(_ unet: JSONValue) -> Int? {
-        let value = unet["sample_size"]
-        if let side = value?.intValue { return side }
-        guard let sides = value?.arrayValue?.map(\.intValue), sides.count == 2, sides[0] == sides[1] else { return nil }
-        return sides[0]
+        note = "the file \(reason): the native size is taken for \(side * scaleFactor) px"
     }
 
     /// Whether width and depth are those of the published U-Nets. What a file leaves out is diffusers' default, that of Stable
     /// Diffusion 1.
-    private static func hasPublishedShape(_ unet: JSONValue, _ family: CheckpointFamily) -> Bool {
-        let channels = unet["block_out_channels"]?.arrayValue?.map(\.intValue) ?? [320, 640, 1280, 1280]
+    private static func hasPublishedShape(_ unet: JSONValue, _ family: ModelFamily) -> Bool {
+        let channels = unet["block_out_channels"]?.arrayValue?.map { $0.intValue ?? 0 } ?? ModelFamily.stableDiffusion1.channels
         let layers = (unet["layers_per_block"] ?? 2).intValue
-        return layers == 2 && channels == (family == .stableDiffusionXL ? [320, 640, 1280] : [320, 640, 1280, 1280])
+        return layers == 2 && channels == family.channels
     }
 
     /// Whether the file was written by diffusers before 0.9.0, as Python's `packaging` compares the numbers of a version.

@@ -28,8 +28,7 @@ import StrictJSON
 /// scale (f64) as 16 hexadecimal digits, `\n`. With two scales the second, of the text encoders, follows the first, of the
 /// U-Net, after another NUL. What a file is called does not count.
 enum ModelIdentity {
-    static let weightComponents = ["text_encoder", "text_encoder_2", "unet", "vae"]
-    static let tokenizers = ["tokenizer", "tokenizer_2"]
+    static let weightComponents = ModelFamily.textEncoders + ["unet", "vae"]
 
     static func compute(_ source: ModelSource) throws(WeightsError) -> SHA256Digest {
         var files = try source.usedWeights()
@@ -84,14 +83,14 @@ enum ModelIdentity {
                 "\(source.location(of: "model_index.json")) names no \(component), which the model needs; use the model's own "
                     + "model_index.json.")
         }
-        return Set((weightComponents + tokenizers + ["scheduler"]).filter(has))
+        return Set((weightComponents + ModelFamily.tokenizers + ["scheduler"]).filter(has))
     }
 
-    /// What pictures are made with: SDXL's U-Net, which takes a pooled text, has two text encoders.
+    /// What pictures are made with.
     private static func required(_ source: ModelSource) throws(WeightsError) -> [String] {
-        let one = ["unet", "vae", "text_encoder", "tokenizer", "scheduler"]
-        let isXL = try CheckpointFamily(unet: source.json("unet/config.json")) == .stableDiffusionXL
-        return isXL ? one + ["text_encoder_2", "tokenizer_2"] : one
+        let family = try source.family()
+        let others = zip(family.textEncoders, family.tokenizers).dropFirst().flatMap { [$0, $1] }
+        return ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] + others
     }
 
     /// Paths of the configuration and tokenizer files that count.
@@ -99,7 +98,7 @@ enum ModelIdentity {
         let components = try components(of: source)
         var paths = ["model_index.json"]
         paths += weightComponents.filter(components.contains).map { $0 + "/config.json" }
-        for tokenizer in tokenizers where components.contains(tokenizer) {
+        for tokenizer in ModelFamily.tokenizers where components.contains(tokenizer) {
             paths += try source.tokenizerFiles(tokenizer).map { tokenizer + "/" + $0 }
         }
         if components.contains("scheduler") { paths.append("scheduler/scheduler_config.json") }

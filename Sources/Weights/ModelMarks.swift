@@ -31,9 +31,9 @@ struct ModelMarks: Equatable {
 
     /// - Parameter family: the model's. Marks of another one, which merging programs copy along, do not count.
     /// - Throws: `.malformed` for statistics of latents that cannot be.
-    init(_ file: SafetensorsFile, _ family: CheckpointFamily) throws(WeightsError) {
+    init(_ file: SafetensorsFile, _ family: ModelFamily) throws(WeightsError) {
         prediction = ModelMarks.prediction(file, family)
-        let isOfBase = family == .stableDiffusion2 && ModelMarks.steps(file) == ModelMarks.stepsOfBase
+        let isOfBase = family.guessedPrediction != nil && ModelMarks.steps(file) == ModelMarks.stepsOfBase
         likelyPrediction = isOfBase ? .epsilon : nil
         resolution = ModelMarks.resolution(file)
         hasZeroSNR = file.tensors["ztsnr"] != nil
@@ -41,7 +41,7 @@ struct ModelMarks: Equatable {
     }
 
     /// The marks of several files of one network: of each kind the first that is there.
-    init(_ files: [SafetensorsFile], _ family: CheckpointFamily) throws(WeightsError) {
+    init(_ files: [SafetensorsFile], _ family: ModelFamily) throws(WeightsError) {
         for file in files {
             let marks = try ModelMarks(file, family)
             prediction = prediction ?? marks.prediction
@@ -55,20 +55,11 @@ struct ModelMarks: Equatable {
     private static let stepsOfBase = 875_000
 
     /// The tensor `v_pred` counts more than the metadata, which merging programs copy from one of the merged files.
-    private static func prediction(_ file: SafetensorsFile, _ family: CheckpointFamily) -> UNetPrediction? {
+    private static func prediction(_ file: SafetensorsFile, _ family: ModelFamily) -> UNetPrediction? {
         if file.tensors["v_pred"] != nil { return .velocity }
-        switch file.metadata["modelspec.prediction_type"]?.lowercased() {
-        case "epsilon", "eps": return .epsilon
-        case "v", "v_prediction", "v-prediction": return .velocity
-        default: break
-        }
-        // Only the names of Stable Diffusion 2's architectures tell the prediction.
-        guard family == .stableDiffusion2 else { return nil }
-        switch file.metadata["modelspec.architecture"]?.lowercased() {
-        case "stable-diffusion-v2-768-v": return .velocity
-        case "stable-diffusion-v2-512": return .epsilon
-        default: return nil
-        }
+        let said = file.metadata["modelspec.prediction_type"]
+        if let said = said.flatMap({ UNetPrediction(option: $0.lowercased()) }) { return said }
+        return file.metadata["modelspec.architecture"].flatMap { family.architectures[$0.lowercased()] }
     }
 
     /// The number of training steps, where it is one whole number.
@@ -113,7 +104,7 @@ extension ModelMarks {
     /// A scheduler's configuration with what the marks say. A configuration that says so already stays as it is.
     ///
     /// - Parameter option: what the user says that the U-Net predicts, which counts more than the mark.
-    func scheduler(_ base: JSONValue, _ family: CheckpointFamily, option: UNetPrediction?) -> JSONValue {
+    func scheduler(_ base: JSONValue, _ family: ModelFamily, option: UNetPrediction?) -> JSONValue {
         var scheduler = base
         if latentStatistics != nil, !ModelMarks.isEDM(base) { scheduler = PublishedConfiguration.edmScheduler }
         if let wanted = option ?? prediction, wanted != ModelMarks.prediction(scheduler) {
@@ -123,10 +114,10 @@ extension ModelMarks {
         guard hasZeroSNR, !ModelMarks.isEDM(scheduler), ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
         if scheduler["rescale_betas_zero_snr"]?.boolValue == true { return scheduler }
         let own = scheduler["_class_name"]?.stringValue ?? ""
-        let able = family == .stableDiffusionXL ? "EulerDiscreteScheduler" : "DDIMScheduler"
         // Pure noise can only be met when the first step taken is that one.
         return scheduler.setting([
-            "_class_name": .string(ModelMarks.zeroSNRClasses.contains(own) ? own : able), "rescale_betas_zero_snr": true,
+            "_class_name": .string(ModelMarks.zeroSNRClasses.contains(own) ? own : family.zeroSNRScheduler),
+            "rescale_betas_zero_snr": true,
             "timestep_spacing": "trailing",
         ])
     }
@@ -175,14 +166,19 @@ extension ModelMarks {
         func floats(_ key: String) -> [Float]? { base[key]?.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } } }
         if floats("latents_mean") == latentStatistics.mean, floats("latents_std") == latentStatistics.deviation { return base }
         return base.setting([
-            "scaling_factor": 0.5, "latents_mean": list(latentStatistics.mean), "latents_std": list(latentStatistics.deviation),
+            "scaling_factor": .number(ModelFamily.LatentScale.playground.factor),
+            "latents_mean": list(latentStatistics.mean), "latents_std": list(latentStatistics.deviation),
         ])
     }
 
     /// A U-Net's configuration with the marks' native size.
-    func unet(_ base: JSONValue) -> JSONValue {
-        guard let resolution, base["sample_size"]?.intValue != resolution / 8 else { return base }
-        return base.setting(.object(JSONObject("sample_size", .integer(Int64(resolution / 8)))))
+    ///
+    /// - Parameter vae: the autoencoder's configuration, whose latents the size is counted in.
+    func unet(_ base: JSONValue, vae: JSONValue) -> JSONValue {
+        guard let side = resolution.map({ $0 / ModelArchitecture.scaleFactor(vae: vae) }),
+            base["sample_size"]?.intValue != side
+        else { return base }
+        return base.setting(.object(JSONObject("sample_size", .integer(Int64(side)))))
     }
 }
 
@@ -200,14 +196,15 @@ extension ModelSource {
             throw WeightsError(
                 .malformed, "\(location(of: file)) holds \(content.kindName), not an object; download it again.")
         }
-        let wanted = marks.scheduler(scheduler, CheckpointFamily(unet: unet), option: prediction)
-        marked = try marked.replacing(unetFile, with: marks.unet(unet)).replacing(vaeFile, with: marks.vae(vae))
+        let wanted = marks.scheduler(scheduler, ModelFamily(unet: unet), option: prediction)
+        let sized = marks.unet(unet, vae: vae)
+        marked = try marked.replacing(unetFile, with: sized).replacing(vaeFile, with: marks.vae(vae))
         marked = try marked.replacing(schedulerFile, with: wanted)
         if prediction == nil, let said = marks.prediction, said != ModelMarks.prediction(scheduler) {
             marked.markNotes.append(
                 "the file says that its U-Net predicts \(said.rawValue), which counts more than its configuration")
         }
-        if let side = marks.resolution, marks.unet(unet) != unet {
+        if let side = marks.resolution, sized != unet {
             marked.markNotes.append("the file says that it was trained at \(side) px, which counts more than its configuration")
         }
         marked.markNotes += marks.samplerNotes(from: scheduler, to: wanted)
@@ -222,6 +219,6 @@ extension ModelSource {
         let files = try paths.files.map { path throws(WeightsError) in
             try SafetensorsFile(content: content(path), name: location(of: path)).unwrapped("unet")
         }
-        return try ModelMarks(files, CheckpointFamily(unet: json("unet/config.json")))
+        return try ModelMarks(files, family())
     }
 }

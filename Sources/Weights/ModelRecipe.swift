@@ -125,7 +125,7 @@ extension ModelSource {
             try published.check(file)
             if published.isPredictionAssumed { assumed = published.prediction }
             markNotes = published.markNotes
-            let contents = published.files(textLayers: Checkpoint.textLayers(file))
+            let contents = published.files(of: file)
             files = FileStore(name: file.name, files: contents.mapValues { FileBytes($0) })
         }
         let checkpoint = try Checkpoint(file, traits, configuration: files)

@@ -1,13 +1,13 @@
 extension ModelSource {
     /// A published model as its folder in diffusers' layout, but without weights: renders can be planned with it, nothing can
     /// be computed. Stable Diffusion 2.x is that which predicts v at 768 px.
-    public static func withoutWeights(_ family: CheckpointFamily) -> ModelSource {
-        var files = PublishedConfiguration(CheckpointTraits(published: family), prediction: nil).files(textLayers: 23)
-        for component in ["text_encoder", "text_encoder_2"] where files[component + "/config.json"] != nil {
+    public static func withoutWeights(_ family: ModelFamily) -> ModelSource {
+        var files = PublishedConfiguration(CheckpointTraits(published: family), prediction: nil).files()
+        for component in family.textEncoders {
             files[component + "/model.safetensors"] = emptySafetensors
         }
         for component in ["unet", "vae"] { files[component + "/diffusion_pytorch_model.safetensors"] = emptySafetensors }
-        let name = family.rawValue
+        let name = family.name
         var source = ModelSource(
             name: name, store: FileStore(name: name, files: files.mapValues { FileBytes($0) }), variant: nil, renamed: [:],
             isPlain: true)

@@ -14,7 +14,7 @@ public struct ModelSummary: Sendable {
 
     public let name: String
     public let identity: SHA256Digest
-    public let family: CheckpointFamily
+    public let architecture: ModelArchitecture
     /// The class of pipeline that diffusers would run it with.
     public let pipeline: String
     public let scheduler: String
@@ -22,11 +22,6 @@ public struct ModelSummary: Sendable {
     public let prediction: String
     /// Whether that is a guess, because the file does not say.
     public let isPredictionAssumed: Bool
-    /// Native side in pixels; nil when the configuration does not say.
-    public let nativeSize: Int?
-    /// Channels that the U-Net takes: 9 for inpainting.
-    public let inputChannels: Int
-    public let latentChannels: Int
     /// What the U-Net's latents are the autoencoder's times.
     public let scalingFactor: Double
     /// Whether latents have means and deviations of their own.
@@ -35,34 +30,31 @@ public struct ModelSummary: Sendable {
     public let textEncoders: [(width: Int, layers: Int)]
     public let components: [Component]
 
+    public var family: ModelFamily { architecture.family }
+    /// Native side in pixels; nil when the configuration does not say.
+    public var nativeSize: Int? { architecture.nativeSize }
+    /// Channels that the U-Net takes: 9 for inpainting.
+    public var inputChannels: Int { architecture.inputChannels }
+
     /// Reads every weight once, for the identity. Numbers are taken as they stand: whether a picture can be made with them is
     /// checked where the networks are configured, and a number that is none is shown as 0.
     public init(_ source: ModelSource) throws(WeightsError) {
         name = source.name
-        func number(_ json: JSONValue, _ key: String, _ fallback: Int) -> Int {
-            guard let value = json[key] else { return fallback }
-            return value.intValue ?? 0
-        }
         let named = try ModelIdentity.components(of: source)
         let index = try source.json("model_index.json")
         let configuration = try ModelConfiguration(source)
-        let (unet, vae, schedule) = (configuration.unet, configuration.vae, configuration.scheduler)
+        let (vae, schedule) = (configuration.vae, configuration.scheduler)
         pipeline = try PipelineClass.name(index, source) ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
         prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         isPredictionAssumed = source.assumedPrediction != nil
-        inputChannels = number(unet, "in_channels", 4)
-        latentChannels = number(vae, "latent_channels", 4)
-        family = configuration.family
-        let levels = vae["block_out_channels"]?.arrayValue?.count ?? 1
-        let side = unet["sample_size"]?.intValue
-        nativeSize = side.flatMap { (1...1 << 16).contains($0) && levels < 16 ? $0 << (levels - 1) : nil }
-        scalingFactor = vae["scaling_factor"]?.doubleValue ?? 0.18215
+        architecture = configuration.architecture
+        scalingFactor = vae["scaling_factor"]?.doubleValue ?? ModelFamily.LatentScale.first.factor
         hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
         var encoders: [(width: Int, layers: Int)] = []
-        for component in ["text_encoder", "text_encoder_2"] where named.contains(component) {
+        for component in ModelFamily.textEncoders where named.contains(component) {
             let json = try source.json(component + "/config.json")
-            encoders.append((number(json, "hidden_size", 512), number(json, "num_hidden_layers", 12)))
+            encoders.append((json.number("hidden_size", or: 512), json.number("num_hidden_layers", or: 12)))
         }
         textEncoders = encoders
         components = try ModelIdentity.weightComponents.filter(named.contains).map { component throws(WeightsError) in
@@ -74,11 +66,12 @@ public struct ModelSummary: Sendable {
     /// The summary for programs.
     public var json: JSONValue {
         [
-            "name": .string(name), "identity": .string(identity.hex), "family": .string(family.rawValue),
+            "name": .string(name), "identity": .string(identity.hex), "family": .string(family.name),
             "pipeline": .string(pipeline), "scheduler": .string(scheduler), "prediction_type": .string(prediction),
             "prediction_assumed": .bool(isPredictionAssumed),
             "native_size": nativeSize.map { .integer(Int64($0)) } ?? .null, "in_channels": .integer(Int64(inputChannels)),
-            "inpainting": .bool(inputChannels == 9), "latent_channels": .integer(Int64(latentChannels)),
+            "inpainting": .bool(architecture.isInpainting),
+            "latent_channels": .integer(Int64(architecture.latentChannels)),
             "vae_scaling_factor": .number(scalingFactor), "vae_latent_statistics": .bool(hasLatentStatistics),
             "text_encoders": .array(
                 textEncoders.map { ["width": .integer(Int64($0.width)), "layers": .integer(Int64($0.layers))] }),
@@ -97,12 +90,16 @@ public struct ModelSummary: Sendable {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
         let guess = " (assumed: the file does not say; --prediction-type epsilon for a base model)"
         var lines = [
-            ("model", name), ("family", family.rawValue + (inputChannels == 9 ? ", inpainting" : "")),
+            ("model", name), ("family", family.name + (architecture.isInpainting ? ", inpainting" : "")),
             ("predicts", isPredictionAssumed ? prediction + guess : prediction),
             ("native size", nativeSize.map { "\($0) px" } ?? "not said"),
             ("scheduler", scheduler), ("text encoders", encoders),
             ("U-Net channels", "\(inputChannels) in"),
-            ("VAE", "\(latentChannels) latent channels, scaling \(scalingFactor)" + (hasLatentStatistics ? ", own means" : "")),
+            (
+                "VAE",
+                "\(architecture.latentChannels) latent channels, scaling \(scalingFactor)"
+                    + (hasLatentStatistics ? ", own means" : "")
+            ),
         ]
         for component in components {
             lines.append((component.name, "\(component.parameters) parameters, \(component.types.joined(separator: ", "))"))

@@ -18,125 +18,100 @@ struct PublishedConfiguration {
 
     init(_ traits: CheckpointTraits, prediction: UNetPrediction?) {
         self.traits = traits
-        let isEither = traits.family == .stableDiffusion2 && traits.inputChannels == 4
-        let known = prediction ?? traits.marks.prediction ?? traits.marks.likelyPrediction ?? (traits.isTurbo ? .epsilon : nil)
-        self.prediction = known ?? (isEither ? .velocity : .epsilon)
-        isPredictionAssumed = isEither && known == nil
+        let guess = traits.inputChannels == 4 && !traits.isDistilled ? traits.family.guessedPrediction : nil
+        let known = prediction ?? traits.marks.prediction ?? traits.marks.likelyPrediction
+        self.prediction = known ?? guess ?? .epsilon
+        isPredictionAssumed = guess != nil && known == nil
     }
 
-    private var isXL: Bool { traits.family == .stableDiffusionXL }
-    private var isSecond: Bool { traits.family == .stableDiffusion2 }
-
-    /// Native side in pixels.
-    private var nativeSize: Int {
-        PublishedConfiguration.nativeSize(traits.family, predictsVelocity: prediction == .velocity)
-    }
-
-    /// Native side in pixels of a family's published base model.
-    static func nativeSize(_ family: CheckpointFamily, predictsVelocity: Bool) -> Int {
-        switch family {
-        case .stableDiffusion1: 512
-        case .stableDiffusion2: predictsVelocity ? 768 : 512
-        case .stableDiffusionXL: 1024
-        }
-    }
+    private var family: ModelFamily { traits.family }
+    private var published: ModelFamily.Published { family.published(predicting: prediction) }
 
     /// Throws `.unsupportedModel` when the file's networks have other sizes than the published ones; its own would be guesses.
     func check(_ file: SafetensorsFile) throws(WeightsError) {
         let unet = CheckpointTraits.unetPrefix
-        let sizes: [(key: String, shape: [Int])] = [
-            (unet + "input_blocks.0.0.weight", [320, traits.inputChannels, 3, 3]),
-            (unet + "middle_block.1.transformer_blocks.0.attn2.to_k.weight", [1280, isXL ? 2048 : isSecond ? 1024 : 768]),
-            (unet + "label_emb.0.0.weight", [1280, 2816]), ("first_stage_model.decoder.conv_in.weight", [512, 4, 3, 3]),
-            (CheckpointTraits.turboTextPrefix + "ln_final.weight", [1024]),
+        let (first, last) = (family.channels[0], family.channels[family.channels.count - 1])
+        let vae = CheckpointTraits.vaePrefix
+        var sizes: [(key: String, shape: [Int])] = [
+            (unet + "input_blocks.0.0.weight", [first, traits.inputChannels, 3, 3]),
+            (unet + "middle_block.1.transformer_blocks.0.attn2.to_k.weight", [last, family.textWidth]),
+            (vae + "decoder.conv_in.weight", [512, 4, 3, 3]),
         ]
+        if let width = family.unet["projection_class_embeddings_input_dim"]?.intValue {
+            sizes.append((unet + "label_emb.0.0.weight", [4 * first, width]))
+        }
+        if let prefix = family.distilledTextPrefix { sizes.append((prefix + "ln_final.weight", [family.textWidth])) }
         for (key, shape) in sizes {
             guard let found = file.tensors[key]?.shape, found != shape else { continue }
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name) has other sizes than any published \(traits.family.rawValue) model (\(key) is \(described(found)), there \(shape)); "
+                "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), there \(shape)); "
                     + "name a model folder with its configuration by --model-config.")
         }
     }
 
     /// All files by path below the model's folder.
     ///
-    /// - Parameter textLayers: layers of Stable Diffusion 2's text encoder.
-    func files(textLayers: Int) -> [String: [UInt8]] {
+    /// - Parameter checkpoint: the file that they are for; nil for the published model's own.
+    func files(of checkpoint: SafetensorsFile? = nil) -> [String: [UInt8]] {
         let marks = traits.marks
         var files = [
-            "model_index.json": pipeline.canonicalBytes(), "unet/config.json": marks.unet(unet).canonicalBytes(),
+            "model_index.json": pipeline.canonicalBytes(), "unet/config.json": marks.unet(unet, vae: vae).canonicalBytes(),
             "vae/config.json": marks.vae(vae).canonicalBytes(),
             "scheduler/scheduler_config.json": markedScheduler.canonicalBytes(),
-            "text_encoder/config.json": isSecond
-                ? PublishedConfiguration.openCLIP(width: 1024, layers: textLayers, heads: 16, projection: nil).canonicalBytes()
-                : PublishedConfiguration.clip.canonicalBytes(),
         ]
-        PublishedConfiguration.addTokenizer("tokenizer", padding: isSecond ? "!" : "<|endoftext|>", to: &files)
-        if isXL {
-            files["text_encoder_2/config.json"] =
-                PublishedConfiguration.openCLIP(width: 1280, layers: 32, heads: 20, projection: 1280).canonicalBytes()
-            PublishedConfiguration.addTokenizer("tokenizer_2", padding: "!", to: &files)
+        for (index, encoder) in family.texts.enumerated() {
+            var configuration = encoder.configuration
+            if encoder.leavesOutLastLayer, let checkpoint {
+                let layers = Checkpoint.textLayers(checkpoint, encoder)
+                configuration = configuration.setting(["num_hidden_layers": .integer(Int64(layers))])
+            }
+            files[ModelFamily.textEncoders[index] + "/config.json"] = configuration.canonicalBytes()
+            PublishedConfiguration.addTokenizer(ModelFamily.tokenizers[index], padding: encoder.padding, to: &files)
         }
         return files
     }
 
     private var pipeline: JSONValue {
-        let name = "StableDiffusion\(isXL ? "XL" : "")\(traits.inputChannels == 9 ? "Inpaint" : "")Pipeline"
+        let name = family.pipeline + (traits.inputChannels == 9 ? "Inpaint" : "") + "Pipeline"
         var index: JSONValue = [
             "_class_name": .string(name), "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-            "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
             "scheduler": ["diffusers", markedScheduler["_class_name"] ?? .null],
         ]
-        if isXL {
-            index = index.setting([
-                "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-                "tokenizer_2": ["transformers", "CLIPTokenizer"], "force_zeros_for_empty_prompt": true,
-            ])
+        for (place, encoder) in family.texts.enumerated() {
+            let name = encoder.configuration["architectures"]?.arrayValue?.first ?? .null
+            index = index.setting(.object(JSONObject(ModelFamily.textEncoders[place], ["transformers", name])))
+            index = index.setting(.object(JSONObject(ModelFamily.tokenizers[place], ["transformers", "CLIPTokenizer"])))
         }
+        if family.zeroesEmptyPrompt { index = index.setting(["force_zeros_for_empty_prompt": true]) }
         return index
     }
 }
 
 extension PublishedConfiguration {
     private var unet: JSONValue {
-        let cross: JSONValue = "CrossAttnDownBlock2D"
-        let up: JSONValue = "CrossAttnUpBlock2D"
         let common: JSONValue = [
             "_class_name": "UNet2DConditionModel", "act_fn": "silu", "center_input_sample": false, "downsample_padding": 1,
             "flip_sin_to_cos": true, "freq_shift": 0, "in_channels": .integer(Int64(traits.inputChannels)),
             "layers_per_block": 2, "mid_block_scale_factor": 1, "norm_eps": 1e-5, "norm_num_groups": 32, "out_channels": 4,
-            "sample_size": .integer(Int64(nativeSize / 8)),
+            "sample_size": .integer(Int64(published.nativeSide)),
         ]
-        guard !isXL else {
-            return common.setting([
-                "addition_embed_type": "text_time", "addition_time_embed_dim": 256, "attention_head_dim": [5, 10, 20],
-                "block_out_channels": [320, 640, 1280], "cross_attention_dim": 2048,
-                "down_block_types": ["DownBlock2D", cross, cross], "projection_class_embeddings_input_dim": 2816,
-                "transformer_layers_per_block": [1, 2, 10], "up_block_types": [up, up, "UpBlock2D"],
-                "use_linear_projection": true,
-            ])
-        }
-        return common.setting([
-            "attention_head_dim": isSecond ? [5, 10, 20, 20] : 8, "block_out_channels": [320, 640, 1280, 1280],
-            "cross_attention_dim": isSecond ? 1024 : 768, "down_block_types": [cross, cross, cross, "DownBlock2D"],
-            "up_block_types": ["UpBlock2D", up, up, up], "use_linear_projection": .bool(isSecond),
-        ])
+        return common.setting(family.unet)
     }
 
     private var vae: JSONValue {
         let (down, up): (JSONValue, JSONValue) = ("DownEncoderBlock2D", "UpDecoderBlock2D")
-        let sample: Int64 = isXL ? 1024 : isSecond ? 768 : 512
         let common: JSONValue = [
             "_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [128, 256, 512, 512],
             "down_block_types": [down, down, down, down], "in_channels": 3, "latent_channels": 4, "layers_per_block": 2,
-            "norm_num_groups": 32, "out_channels": 3, "sample_size": .integer(sample),
+            "norm_num_groups": 32, "out_channels": 3, "scaling_factor": .number(family.latents.factor),
             "up_block_types": [up, up, up, up],
         ]
-        return common.setting(["scaling_factor": isXL ? 0.13025 : 0.18215])
+        let size = family.velocity.nativeSide * ModelArchitecture.scaleFactor(vae: common)
+        return common.setting(["sample_size": .integer(Int64(size))])
     }
 
-    private var markedScheduler: JSONValue { traits.marks.scheduler(scheduler, traits.family, option: prediction) }
+    private var markedScheduler: JSONValue { traits.marks.scheduler(scheduler, family, option: prediction) }
 
     /// What is said of the file's marks. Marks of EDM say which published model it is, whose sampler it has then.
     var markNotes: [String] {
@@ -153,40 +128,12 @@ extension PublishedConfiguration {
     ]
 
     private var scheduler: JSONValue {
-        var scheduler: JSONValue = [
+        let common: JSONValue = [
             "beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "clip_sample": false,
             "num_train_timesteps": 1000, "prediction_type": .string(prediction.rawValue), "set_alpha_to_one": false,
             "skip_prk_steps": true, "steps_offset": 1, "trained_betas": .null,
         ]
-        if isXL || traits.isTurbo {
-            scheduler = scheduler.setting([
-                "_class_name": "EulerDiscreteScheduler", "interpolation_type": "linear", "sample_max_value": 1.0,
-                "timestep_spacing": isXL ? "leading" : "trailing", "use_karras_sigmas": false,
-            ])
-        } else {
-            let isVelocity = isSecond && prediction == .velocity
-            scheduler = scheduler.setting(["_class_name": isVelocity ? "DDIMScheduler" : "PNDMScheduler"])
-        }
-        return scheduler
-    }
-
-    /// CLIP ViT-L/14.
-    private static let clip: JSONValue = [
-        "architectures": ["CLIPTextModel"], "bos_token_id": 0, "eos_token_id": 2, "hidden_act": "quick_gelu",
-        "hidden_size": 768, "intermediate_size": 3072, "layer_norm_eps": 1e-5, "max_position_embeddings": 77,
-        "model_type": "clip_text_model", "num_attention_heads": 12, "num_hidden_layers": 12, "pad_token_id": 1,
-        "projection_dim": 768, "vocab_size": 49408,
-    ]
-
-    /// OpenCLIP's ViT-H/14 and ViT-bigG/14.
-    private static func openCLIP(width: Int64, layers: Int, heads: Int64, projection: Int64?) -> JSONValue {
-        [
-            "architectures": [projection == nil ? "CLIPTextModel" : "CLIPTextModelWithProjection"], "bos_token_id": 0,
-            "eos_token_id": 2, "hidden_act": "gelu", "hidden_size": .integer(width), "intermediate_size": .integer(width * 4),
-            "layer_norm_eps": 1e-5, "max_position_embeddings": 77, "model_type": "clip_text_model",
-            "num_attention_heads": .integer(heads), "num_hidden_layers": .integer(Int64(layers)), "pad_token_id": 1,
-            "projection_dim": .integer(projection ?? 512), "vocab_size": 49408,
-        ]
+        return common.setting(traits.isDistilled ? ModelFamily.euler(spacing: "trailing") : published.scheduler)
     }
 
     /// CLIP's tokenizer; only what fills short prompts differs.

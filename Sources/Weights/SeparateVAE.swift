@@ -70,14 +70,13 @@ extension ModelSource {
     /// Refuses the autoencoder of a whole checkpoint of another family: it would be used with this model's scale of latents.
     private func checkFamily(ofCheckpoint file: SafetensorsFile, _ own: JSONValue) throws(WeightsError) {
         guard let theirs = SeparateVAE.latents(of: file) else { return }
-        let isXL = try CheckpointFamily(unet: json("unet/config.json")) == .stableDiffusionXL
         let hasStatistics = own["latents_mean"].map { !$0.isNull } ?? false
-        let ours: SeparateVAE.Latents = hasStatistics ? .playground : isXL ? .xl : .first
+        let ours: ModelFamily.LatentScale = try hasStatistics ? .playground : family().latents
         guard theirs == ours else {
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name) is a checkpoint of \(theirs.rawValue), whose autoencoder scales latents otherwise than that of \(name), "
-                    + "a model of \(ours.rawValue); name an autoencoder made for this family of models.")
+                "\(file.name) is a checkpoint of \(theirs.title), whose autoencoder scales latents otherwise than that of \(name), "
+                    + "a model of \(ours.title); name an autoencoder made for this family of models.")
         }
     }
 }
@@ -87,21 +86,14 @@ enum SeparateVAE {
     /// Its single file's part of a model's identity.
     static let label = "vae"
 
-    /// Families of models by the scale of their latents.
-    enum Latents: String {
-        case first = "Stable Diffusion 1.x or 2.x"
-        case xl = "Stable Diffusion XL"
-        case playground = "Playground v2.5"
-    }
-
     /// Whose latents the autoencoder in a whole checkpoint makes; nil for a file without a U-Net.
-    static func latents(of file: SafetensorsFile) -> Latents? {
+    static func latents(of file: SafetensorsFile) -> ModelFamily.LatentScale? {
         func has(_ prefix: String) -> Bool { file.tensors.keys.contains { $0.hasPrefix(prefix) } }
         guard has(CheckpointTraits.unetPrefix) else { return nil }
         if file.tensors["edm_mean"] != nil { return .playground }
         // Stable Diffusion 2's unCLIP models have a label embedding too.
-        let isXL = has(CheckpointTraits.unetPrefix + "label_emb.") && (has("conditioner.") || !has("cond_stage_model."))
-        return isXL ? .xl : .first
+        let isPooled = has(CheckpointTraits.unetPrefix + "label_emb.") && (has("conditioner.") || !has("cond_stage_model."))
+        return ModelFamily.all.first { $0.hasPooledConditioning == isPooled }?.latents
     }
 
     static func check(channels: Int, against own: Int, _ name: String, _ model: String) throws(WeightsError) {

@@ -45,11 +45,7 @@ struct MethodsBench: ParsableCommand {
     func run() throws {
         let plans = try planned()
         let context = try ComputeContext(backend: backend, threads: threads)
-        let unet = try UNet(
-            WeightScope(RandomWeightSource(seed: 1)),
-            configuration: UNetConfiguration(
-                json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config)), context: context)
-        var timer = CallTimer(unet: unet, context: context, family: family, repeats: repeats)
+        var timer = CallTimer(unet: try family.unet(context), context: context, repeats: repeats)
         try timer.warmUp(for: plans.flatMap(\.calls))
         if !json {
             printNow("\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(threads) threads, \(context.numericsClass)")
@@ -71,7 +67,7 @@ struct MethodsBench: ParsableCommand {
 
     /// The U-Net calls of every method. All errors are found before anything is timed.
     private func planned() throws -> [Planned] {
-        let model = try ModelDescription(source: .withoutWeights(family.checkpointFamily))
+        let model = try ModelDescription(source: family.source)
         var request = RenderRequest()
         request.prompt = "a harbour at dawn"
         (request.width, request.height, request.steps) = (size, size, steps)
@@ -110,25 +106,28 @@ private func printNow(_ line: String) {
 private struct CallTimer {
     let unet: UNet
     let context: ComputeContext
-    let family: UNetFamily
     let repeats: Int
     private var known: [(calls: UNetCalls, cost: MethodRow.Cost)] = []
 
-    init(unet: UNet, context: ComputeContext, family: UNetFamily, repeats: Int) {
-        (self.unet, self.context, self.family, self.repeats) = (unet, context, family, repeats)
+    init(unet: UNet, context: ComputeContext, repeats: Int) {
+        (self.unet, self.context, self.repeats) = (unet, context, repeats)
     }
 
     /// Runs an untimed call, as large as the smallest of these. The first call also pays for the reordering of weights for
     /// the compute library.
     func warmUp(for calls: [UNetCalls]) throws {
         guard let smallest = calls.min(by: { $0.width * $0.height < $1.width * $1.height }) else { return }
-        _ = try unet.forward(family.input(batch: 1, height: smallest.height, width: smallest.width), plan: smallest.plan)
+        _ = try unet.forward(input(for: smallest), plan: smallest.plan)
+    }
+
+    private func input(for calls: UNetCalls) -> UNetInput {
+        UNetInput(uniformFor: unet.configuration, batch: 1, height: calls.height, width: calls.width)
     }
 
     /// The cost of one call with a single image.
     mutating func cost(of calls: UNetCalls) throws -> MethodRow.Cost {
         if let found = known.first(where: { $0.calls.isOfOneKind(with: calls) }) { return found.cost }
-        let input = family.input(batch: 1, height: calls.height, width: calls.width)
+        let input = input(for: calls)
         let clock = ContinuousClock()
         var cost = MethodRow.Cost(seconds: .infinity, operations: 0, activationBytes: 0)
         for _ in 0..<repeats {

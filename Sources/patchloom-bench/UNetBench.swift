@@ -34,10 +34,8 @@ struct UNetBench: ParsableCommand {
 
     func run() throws {
         let context = try ComputeContext(backend: backend, threads: threads)
-        let configuration = try UNetConfiguration(
-            json: JSONValue(parsing: Array(family.configurationText.utf8), limits: .config))
-        let unet = try UNet(WeightScope(RandomWeightSource(seed: 1)), configuration: configuration, context: context)
-        let input = family.input(batch: batch, height: latent, width: latent)
+        let unet = try family.unet(context)
+        let input = UNetInput(uniformFor: unet.configuration, batch: batch, height: latent, width: latent)
         let clock = ContinuousClock()
         var seconds: [Double] = []
         for run in 0...runs {

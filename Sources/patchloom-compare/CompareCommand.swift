@@ -123,7 +123,8 @@ struct CompareCommand: ParsableCommand {
         let recipes: [MethodRecipe]
         do { recipes = try MethodRecipe.list(comparison.methods) } catch { throw CommandFailure(error) }
         let sizes = try ComparedSizes(
-            scales: comparison.scale, width: picture.width, height: picture.height, native: model.nativeSize)
+            scales: comparison.scale, width: picture.width, height: picture.height, native: model.nativeSize,
+            multiple: model.scaleFactor)
         let matter = ComparisonPlan.Matter(prompts: prompts, recipes: recipes, sizes: sizes, request: found.request)
         let keep = try comparison.keep.map { folder throws(CommandFailure) in
             try KeptPictures(folder: folder, replacesExisting: !comparison.noClobber)

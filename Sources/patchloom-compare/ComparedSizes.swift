@@ -21,12 +21,16 @@ struct ComparedSizes: Equatable {
     ///   - scales: the value of `--scale`; nil without the option.
     ///   - width, height: the values of `--width` and `--height`; nil without the option.
     ///   - side: the model's native side.
-    init(scales: String?, width: Int?, height: Int?, native side: Int) throws(CommandFailure) {
+    ///   - multiple: what the model's sides are multiples of.
+    init(
+        scales: String?, width: Int?, height: Int?, native side: Int, multiple: Int
+    ) throws(CommandFailure) {
+        func rounded(_ length: Double) -> Int { Int(min(length, 1e9) / Double(multiple) + 0.5) * multiple }
         guard width != nil || height != nil else {
             native = Size(scale: 1, width: side, height: side)
             var sizes: [Size] = []
             for scale in try Self.scales(scales ?? "2") {
-                let length = Self.multipleOf8(Double(side) * scale)
+                let length = rounded(Double(side) * scale)
                 guard !sizes.contains(where: { $0.width == length }) else {
                     throw CommandFailure(.usage, "--scale names the size of \(length) pixels twice: give it once.")
                 }
@@ -44,12 +48,10 @@ struct ComparedSizes: Equatable {
         guard width > 0, height > 0 else { throw CommandFailure(.usage, "--width and --height must be above 0.") }
         let factor = (Double(side) * Double(side) / (Double(width) * Double(height))).squareRoot()
         native = Size(
-            scale: 1, width: max(64, Self.multipleOf8(Double(width) * factor)),
-            height: max(64, Self.multipleOf8(Double(height) * factor)))
+            scale: 1, width: max(64, rounded(Double(width) * factor)),
+            height: max(64, rounded(Double(height) * factor)))
         sizes = [Size(scale: 1 / factor, width: width, height: height)]
     }
-
-    private static func multipleOf8(_ length: Double) -> Int { Int(min(length, 1e9) / 8 + 0.5) * 8 }
 
     private static func scales(_ text: String) throws(CommandFailure) -> [Double] {
         var scales: [Double] = []

@@ -132,10 +132,10 @@ struct ModelInspectCommand: ParsableCommand {
         var refusal: RenderError?
         switch description {
         case .success(let model):
-            object["renders_as"] = .string(model.family.rawValue)
+            object["renders_as"] = .string(model.kind.id)
             object["clip_skip"] = .integer(Int64(model.clipSkip))
             object["notes"] = .array(model.notes.map { .string($0) })
-            lines += [("clip skip", String(model.clipSkip)), ("renders as", model.family.title)]
+            lines += [("clip skip", String(model.clipSkip)), ("renders as", model.kind.title)]
             // The line on the prediction says already that it is assumed.
             lines += model.notes.filter { $0 != source.assumptionNote }.map { ("note", $0) }
             do throws(RenderError) { try model.checkOwnSampler() } catch { refusal = error }

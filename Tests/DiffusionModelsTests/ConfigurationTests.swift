@@ -11,7 +11,6 @@ import Weights
         #expect(unet.channels == [320, 640, 1280, 1280] && unet.heads == [8, 8, 8, 8] && unet.textWidth == 1280)
         #expect(unet.layersPerBlock == [2, 2, 2, 2] && unet.normGroups == 32 && unet.normEpsilon == 1e-5)
         #expect(unet.flipSinToCos && unet.frequencyShift == 0 && !unet.usesLinearProjection && unet.added == nil)
-        #expect(unet.sampleHeight == nil)
         let vae = try VAEConfiguration(json: .object(JSONObject()))
         #expect(vae.channels == [64] && vae.layersPerBlock == 1 && vae.latentChannels == 4 && vae.scalingFactor == 0.18215)
         #expect(vae.usesQuantConvolution && vae.usesPostQuantConvolution && vae.hasMidAttention)

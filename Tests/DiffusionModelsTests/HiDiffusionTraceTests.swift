@@ -125,12 +125,12 @@ import Testing
         let configuration = try TestConfiguration.unet(
             isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1)
         ).configuration
-        let maps = try #require(configuration.hiDiffusionMaps)
+        let layout = try #require(configuration.hiDiffusionLayout)
         // Indices into `sides`: everything of the level on the way down, in the middle and on the way up.
         let places = isSD ? [1: [0, 9], 2: [2, 3, 7, 8], 4: [4], 8: [5]] : [2: [2, 3, 7, 8], 4: [5]]
         let stage = row.stage(row.steps[0])
         for (level, indices) in places {
-            let largest = maps.largest(
+            let largest = layout.largest(
                 level: level, height: row.size.height, width: row.size.width, rad: stage.rad, pool: stage.pool)
             let sides = indices.map { row.sides[$0] }
             #expect(sides.allSatisfy { $0.0 <= largest.height && $0.1 <= largest.width }, "level \(level)")

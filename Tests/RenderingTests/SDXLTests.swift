@@ -144,24 +144,24 @@ import Weights
             "_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
         ]
         let edm: [String: JSONValue] = ["_class_name": "EDMDPMSolverMultistepScheduler"]
-        let cases: [([String: JSONValue], Int, ModelFamily, HiDiffusionFamily)] = [
+        let cases: [([String: JSONValue], Int, ModelKind, HiDiffusionFamily)] = [
             (GoldenModels.euler, 4, .sdxl, .sdxl), (GoldenModels.euler, 9, .sdxl, .sdxlInpainting),
             (turbo, 4, .sdxlTurbo, .sdxlTurbo), (edm, 4, .playground, .sdxlPlayground),
             (["_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"], 4, .sdxl, .sdxl),
         ]
-        for (scheduler, channels, family, recipe) in cases {
+        for (scheduler, channels, kind, recipe) in cases {
             let model = try ModelDescription(
                 source: GoldenModels.sdxl(
                     setting: [
                         GoldenModels.schedulerPath: scheduler, "unet/config.json": ["in_channels": .integer(Int64(channels))],
                     ], inputChannels: channels == 4 ? nil : channels))
-            #expect(model.family == family && model.hiDiffusionFamily == recipe && model.isInpainting == (channels == 9))
-            let settings: (Int, Float) = family == .sdxlTurbo ? (4, 1) : family == .playground ? (25, 3) : (25, 7)
+            #expect(model.kind == kind && model.hiDiffusionFamily == recipe && model.isInpainting == (channels == 9))
+            let settings: (Int, Float) = kind == .sdxlTurbo ? (4, 1) : kind == .playground ? (25, 3) : (25, 7)
             #expect((model.recommended.steps, model.recommended.guidanceScale) == settings)
         }
-        for (name, family) in [("tiny-sd15", ModelFamily.sd1), ("tiny-sd21", .sd2)] {
+        for (name, kind) in [("tiny-sd15", ModelKind.sd1), ("tiny-sd21", .sd2)] {
             let model = try ModelDescription(source: GoldenModels.source(name))
-            #expect(model.family == family && model.hiDiffusionFamily == .sd15 && model.recommended == .general)
+            #expect(model.kind == kind && model.hiDiffusionFamily == .sd15 && model.recommended == .general)
         }
         let distilled = try ModelDescription(
             source: GoldenModels.source(
@@ -171,7 +171,7 @@ import Weights
                         "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
                     ]
                 ]))
-        #expect(distilled.family == .sd2Turbo && distilled.recommended.steps == 4 && distilled.hiDiffusionFamily == .sd15)
+        #expect(distilled.kind == .sd2Turbo && distilled.recommended.steps == 4 && distilled.hiDiffusionFamily == .sd15)
     }
 
     @Test func theRecipeCanBeChosen() throws {

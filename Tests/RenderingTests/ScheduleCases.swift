@@ -212,10 +212,13 @@ extension ScheduleCase {
         ScheduleCase(
             testDescription: "merging in later stages alone",
             change: {
-                ($0.method, $0.tokenReduction) = (.hires, TokenReductionRequest())
+                ($0.method, $0.stages, $0.tokenReduction) = (.hires, [1, 1.5], TokenReductionRequest())
                 $0.tokenReduction?.merging = .init(ratio: 0.25)
                 $0.tokenReduction?.stages = .later
-            }, passes: { [.whole(16, 16), enlarged(.whole(32, 32, strength: 0.5))] },
+            },
+            passes: {
+                [.whole(16, 16), enlarged(.whole(24, 24, strength: 0.5)), enlarged(.whole(32, 32, strength: 0.5))]
+            },
             tokens: { pass, _, _ in pass > 0 ? merging(0.25) : [:] }),
         ScheduleCase(
             testDescription: "merging in patches and views",

@@ -131,7 +131,7 @@ struct ScheduleOracle {
             ? HiDiffusionStage(
                 family: family, height: sides.height, width: sides.width, steps: count, step: position,
                 settings: request.hiDiffusionSettings, native: model.sampleSize) : .plain
-        let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? family.windowBlockCount : nil
+        let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? family.layout.windowBlockCount : nil
         let reductions = tokens(index, position, count)
         let canvas = [Float(8 * pass.height), Float(8 * pass.width)]
         return Call(

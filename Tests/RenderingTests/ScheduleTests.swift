@@ -60,7 +60,8 @@ import Weights
         #expect(works.allSatisfy { $0.latent.channels == model.inputChannels })
         #expect(works.allSatisfy { $0.plan.windowShifts == call.shifts })
         for (index, work) in works.enumerated() {
-            let corner = call.views.isEmpty ? (0, 0) : (call.views[index].top, call.views[index].left)
+            let view = call.views.dropFirst(index).first
+            let corner = (view?.top ?? 0, view?.left ?? 0)
             if work.plan.tokens != .none {
                 #expect((work.plan.tokens.originRow, work.plan.tokens.originColumn) == corner)
             }
@@ -116,7 +117,7 @@ import Weights
         #expect(planned.executedSteps == (first..<total).count(where: sampler.isStepStart(call:)))
         let (structure, detail) = (calls.filter { $0.phase == .structure }, calls.filter { $0.phase == .detail })
         #expect(planned.structureCalls == structure.count)
-        let begins = calls[0].phase == .detail ? pass.hiDiffusion.views : pass.hiDiffusion.first
+        let begins = try #require(calls.first).phase == .detail ? pass.hiDiffusion.views : pass.hiDiffusion.first
         let ends = detail.isEmpty ? pass.hiDiffusion.first : pass.hiDiffusion.views
         #expect(json["hidiffusion_structure"]?.boolValue == begins && json["hidiffusion_detail"]?.boolValue == ends)
         guard let cut = json["cut"] else {
@@ -137,7 +138,7 @@ import Weights
         for index in plan.passes.indices {
             let own = calls.filter { $0.place.stage == index }
             let line = lines[index + 1]
-            #expect(line.hasPrefix(own[0].place.stageTitle))
+            #expect(line.hasPrefix(try #require(own.first).place.stageTitle))
             let detail = own.filter { $0.phase == .detail }
             guard let views = detail.first?.tasks.count else {
                 #expect(line.contains("\(own.count) calls of the whole latent"), "\(line)")

@@ -228,8 +228,8 @@ import Weights
     }
 
     /// What the picture says of downsampling, read by the rule of its keys, is what was done.
-    @Test(arguments: [CheckpointFamily.stableDiffusion1, .stableDiffusionXL])
-    func downsamplingIsReadBackFromThePicture(_ family: CheckpointFamily) throws {
+    @Test(arguments: [ModelFamily.stableDiffusion1, .stableDiffusionXL])
+    func downsamplingIsReadBackFromThePicture(_ family: ModelFamily) throws {
         let model = try ModelDescription(source: .withoutWeights(family))
         for factors in [[2], [1, 4], [3, 1], [4, 4], [2, 2.5]] as [[Double]] {
             let plan = try #require(try Self.resolve(tokens(nil, factors), model))
@@ -280,8 +280,8 @@ import Weights
     }
 
     /// A cell that fits the grid may not fit a window of it; parts other than self-attention have no windows.
-    @Test(arguments: [(CheckpointFamily.stableDiffusion1, 1), (.stableDiffusionXL, 2)])
-    func windowsAreTheGridsOfTheirLevel(_ family: CheckpointFamily, _ level: Int) throws {
+    @Test(arguments: [(ModelFamily.stableDiffusion1, 1), (.stableDiffusionXL, 2)])
+    func windowsAreTheGridsOfTheirLevel(_ family: ModelFamily, _ level: Int) throws {
         let model = try ModelDescription(source: .withoutWeights(family))
         var wanted = tokens(0.5) {
             $0.merging?.levels = [level]

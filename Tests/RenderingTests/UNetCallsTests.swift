@@ -46,14 +46,14 @@ import Weights
     }
 
     @Test(arguments: [
-        (CheckpointFamily.stableDiffusion1, 512, ModelFamily.sd1), (.stableDiffusion2, 768, .sd2),
+        (ModelFamily.stableDiffusion1, 512, ModelKind.sd1), (.stableDiffusion2, 768, .sd2),
         (.stableDiffusionXL, 1024, .sdxl),
     ])
-    func modelsWithoutWeightsAreEnoughToPlan(_ published: CheckpointFamily, _ native: Int, _ family: ModelFamily) throws {
+    func modelsWithoutWeightsAreEnoughToPlan(_ published: ModelFamily, _ native: Int, _ kind: ModelKind) throws {
         let source = ModelSource.withoutWeights(published)
         let model = try ModelDescription(source: source)
         #expect(model.nativeSize == native)
-        #expect(model.family == family)
+        #expect(model.kind == kind)
         let machine = try machine(source, side: 2 * native) { ($0.method, $0.steps) = (.cut, 4) }
         let calls = UNetCalls.all(of: machine)
         #expect(calls.reduce(0) { $0 + $1.evaluations } == machine.plan.evaluations)

@@ -66,14 +66,14 @@ private func open(
 @Suite struct DetectionTests {
     @Test func familiesAreKnownByTensors() throws {
         for (tensors, family, size, prediction) in [
-            (Marks.first, CheckpointFamily.stableDiffusion1, 512, "epsilon"),
+            (Marks.first, ModelFamily.stableDiffusion1, 512, "epsilon"),
             (Marks.second, .stableDiffusion2, 768, "v_prediction"),
             (Marks.xl, .stableDiffusionXL, 1024, "epsilon"),
         ] {
             try open(tensors) { source in
                 let summary = try ModelSummary(source)
                 #expect(summary.family == family && summary.nativeSize == size && summary.prediction == prediction)
-                #expect(summary.inputChannels == 4 && summary.latentChannels == 4 && !summary.hasLatentStatistics)
+                #expect(summary.inputChannels == 4 && summary.architecture.latentChannels == 4 && !summary.hasLatentStatistics)
                 #expect(
                     summary.components.map(\.types) == .init(repeating: ["F16"], count: family == .stableDiffusionXL ? 4 : 3))
             }

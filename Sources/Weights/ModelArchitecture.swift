@@ -1,0 +1,56 @@
+import StrictJSON
+
+/// What a model is, decoded once from its configuration: all that the rest of the program must know of it beside the networks'
+/// own numbers. Whether it can be run is checked where its networks are configured; a number that is none is 0 here.
+public struct ModelArchitecture: Sendable {
+    public let family: ModelFamily
+    /// The family's kind, by the scheduler.
+    public let kind: ModelKind
+    /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
+    public let inputChannels: Int
+    public let latentChannels: Int
+    /// Native side in points of the latent; nil where the configuration does not give one.
+    public let nativeSide: Int?
+    /// Pixels along the side of a latent's point: 8 in Stable Diffusion.
+    public let scaleFactor: Int
+
+    init(unet: JSONValue, vae: JSONValue, scheduler: JSONValue) {
+        family = ModelFamily(unet: unet)
+        kind = family.kind(scheduler: scheduler)
+        inputChannels = unet.number("in_channels", or: 4)
+        latentChannels = vae.number("latent_channels", or: 4)
+        nativeSide = ModelArchitecture.nativeSide(unet: unet)
+        scaleFactor = ModelArchitecture.scaleFactor(vae: vae)
+    }
+
+    /// Whether the U-Net takes a mask and a masked picture beside the latent.
+    public var isInpainting: Bool {
+        (1...1 << 20).contains(latentChannels) && inputChannels == 2 * latentChannels + 1
+    }
+
+    /// Native side of a picture in pixels; nil where the configuration does not give one, or none that can be.
+    public var nativeSize: Int? {
+        nativeSide.flatMap { (1...1 << 16).contains($0) && scaleFactor < 1 << 15 ? $0 * scaleFactor : nil }
+    }
+
+    /// The side of a square; nil for anything else.
+    static func nativeSide(unet: JSONValue) -> Int? {
+        let value = unet["sample_size"]
+        if let side = value?.intValue { return side }
+        guard let sides = value?.arrayValue?.map(\.intValue), sides.count == 2, sides[0] == sides[1] else { return nil }
+        return sides[0]
+    }
+
+    /// By the autoencoder's levels, each of half the size of the one above.
+    static func scaleFactor(vae: JSONValue) -> Int { 1 << min(max(0, Checkpoint.vaeLevels(vae) - 1), 15) }
+}
+
+extension ModelSource {
+    /// The family of its U-Net.
+    func family() throws(WeightsError) -> ModelFamily { ModelFamily(unet: try json("unet/config.json")) }
+}
+
+extension JSONValue {
+    /// The number at `key`: `fallback` where there is nothing, 0 for anything else.
+    func number(_ key: String, or fallback: Int) -> Int { self[key].map { $0.intValue ?? 0 } ?? fallback }
+}
