@@ -60,6 +60,7 @@ let package = Package(
         // Leaves.
         library("FileLinks"),
         library("StrictJSON"),
+        library("Sentences"),
         library("ContentHash", ["COpenSSL"]),
         library("FileSignatures"),
         library("RandomStreams"),
@@ -88,7 +89,8 @@ let package = Package(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Places", "Prompting", "RandomStreams", "Resampling", "Samplers", "StrictJSON", "TensorCore", "Tokenizing",
+                "Places", "Prompting", "RandomStreams", "Resampling", "Samplers", "Sentences", "StrictJSON", "TensorCore",
+                "Tokenizing",
                 "Weights",
             ]),
 
@@ -102,7 +104,7 @@ let package = Package(
         library(
             "Runtime",
             [
-                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Places", "Rendering", "StrictJSON",
+                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Places", "Rendering", "Sentences", "StrictJSON",
                 "TensorCore", "Weights", "ZMQSockets",
             ]),
 
@@ -110,8 +112,7 @@ let package = Package(
         library(
             "Requests",
             [
-                "Acceleration", "ImageConditioning", "ImageFiles", "PatchGeometry", "Rendering", "Resampling", "Samplers",
-                "Weights",
+                "ImageConditioning", "ImageFiles", "Rendering", "Resampling", "Sentences", "Weights",
             ]),
 
         // Programs.
@@ -125,8 +126,8 @@ let package = Package(
         library(
             "CommandSupport",
             [
-                "Acceleration", "CSystem", "ImageFiles", "Places", "Rendering", "Requests", "Runtime", "TensorCore", "Weights",
-                argumentParser,
+                "Acceleration", "CSystem", "ImageFiles", "Places", "Rendering", "Requests", "Runtime", "Sentences",
+                "TensorCore", "Weights", argumentParser,
             ]),
         // A worker on a cluster is this program, so it links nothing that draws text.
         .executableTarget(
@@ -141,7 +142,7 @@ let package = Package(
             name: "patchloom-compare",
             dependencies: [
                 "CommandSupport", "ContactSheets", "ContentHash", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering",
-                "Requests", "Runtime", "Samplers", "TensorCore", argumentParser,
+                "Requests", "Runtime", "Samplers", "Sentences", "TensorCore", argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -157,7 +158,8 @@ let package = Package(
 
         // Tests.
         .target(
-            name: "TestSupport", dependencies: ["Messages", "TensorCore", "StrictJSON", "Weights"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Messages", "Sentences", "TensorCore", "StrictJSON", "Weights"],
+            path: "Tests/TestSupport",
             resources: [.copy("Fixtures")], swiftSettings: strict),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
         tests("RandomStreamsTests", ["RandomStreams"]),
@@ -209,9 +211,12 @@ let package = Package(
             ]),
         tests(
             "RequestsTests",
-            ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "TestSupport", "Weights"]),
+            ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "Sentences", "TestSupport", "Weights"]),
         tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
-        tests("EndToEndTests", ["CSystem", "ImageFiles", "Requests", "StrictJSON", "TestSupport"]),
+        tests(
+            "CommandSupportTests",
+            ["CommandSupport", "Rendering", "Requests", "Sentences", argumentParser]),
+        tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

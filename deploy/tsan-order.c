@@ -1,5 +1,5 @@
-// Tells ThreadSanitizer about two orders of memory that libraries without the sanitizer make, where it would report races that are
-// none. sanitize.sh loads this library before them. It hides no race: it only adds the order that is there.
+// Tells ThreadSanitizer about two orders of memory that libraries without the sanitizer make, so that it does not report races
+// where there are none. sanitize.sh loads it before those libraries. It hides no race: it only adds the order that is there.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -17,8 +17,8 @@ static void release(void *address) {
     if (__tsan_release) __tsan_release(address);
 }
 
-// 1. Contended locks. Swift's Mutex takes a free lock in code that the compiler places into ours, where the sanitizer sees it. It
-// takes a contended one, and gives it back, inside libswiftSynchronization. The address is that of the lock's word in both.
+// 1. Contended locks. Swift's Mutex takes a free lock in code that the compiler places into ours, where the sanitizer sees it.
+// It takes a contended one, and gives it back, inside libswiftSynchronization. The address is that of the lock's word in both.
 
 #define SWIFT __attribute__((swiftcall))
 #define CONTEXT __attribute__((swift_context))
@@ -50,8 +50,8 @@ SWIFT void unlock_slow(CONTEXT void *self) {
     ((Unlock)dlsym(RTLD_NEXT, UNLOCK))(self);
 }
 
-// 2. Parallel regions. libgomp gives a region to its threads and waits for them with futexes of its own: the threads see what was
-// written before the region, and the caller sees afterwards what they wrote. Nothing orders the threads among each other.
+// 2. Parallel regions. libgomp gives a region to its threads and waits for them with futexes of its own: the threads see what
+// was written before the region, and the caller sees afterwards what they wrote. Nothing orders the threads among each other.
 
 typedef struct {
     void (*body)(void *);

@@ -39,7 +39,8 @@ public struct WorkerParameters: Sendable, Equatable {
     public var helloLast = Interval.seconds(30)
     /// The number of results without an acknowledgement. With more, no new task begins.
     public var outboxLimit = 64
-    /// The number of contexts kept loaded. The one used longest ago goes first.
+    /// The number of contexts kept loaded, whatever they are of. The one used longest ago goes first. There is no other limit:
+    /// who computes keeps what this machine has opened and not closed.
     public var contextLimit = 16
     /// The time to finish the current task after a request to drain.
     public var drainGrace = Interval.seconds(25)
@@ -137,6 +138,8 @@ public struct WorkerMachine: Sendable {
     var lastSent: Instant
     var contexts: [ContextID] = []
     var openingContexts: [ContextID] = []
+    /// Closed before they were open.
+    var unwantedContexts: Set<ContextID> = []
     /// Unfinished leases in order of arrival. The first `computing.count` of them are with the compute thread.
     var held = OrderedTable<LeaseID, Held>()
     var computing: [LeaseID] = []
@@ -253,7 +256,11 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Contexts
 
+    /// Whether the context is open or will be. The names of others mean nothing.
+    public func knows(_ context: ContextID) -> Bool { contexts.contains(context) || openingContexts.contains(context) }
+
     private mutating func openContext(_ context: ContextID, _ now: Instant) {
+        unwantedContexts.remove(context)
         if contexts.contains(context) {
             say(.sendReady(context), now)
         } else if !openingContexts.contains(context) {
@@ -264,17 +271,31 @@ public struct WorkerMachine: Sendable {
 
     private mutating func contextOpened(_ context: ContextID, _ ok: Bool, _ now: Instant) {
         openingContexts.removeAll { $0 == context }
+        let isUnwanted = unwantedContexts.remove(context) != nil
         guard ok else {
             if isJoined { say(.sendContextFailed(context), now) }
             return
         }
+        guard !isUnwanted else {
+            actions.append(.close(context))
+            return
+        }
         contexts.removeAll { $0 == context }
         contexts.append(context)
-        if contexts.count > parameters.contextLimit { actions.append(.close(contexts.removeFirst())) }
+        closeOldest()
         if isJoined { say(.sendReady(context), now) }
     }
 
+    /// Leases that wait keep their contexts, which are few: a worker is never given more than it has slots for, and one.
+    private mutating func closeOldest() {
+        guard contexts.count > parameters.contextLimit else { return }
+        let needed = Set(held.keys.compactMap { held[$0]?.context })
+        guard let oldest = contexts.dropLast().firstIndex(where: { !needed.contains($0) }) else { return }
+        actions.append(.close(contexts.remove(at: oldest)))
+    }
+
     private mutating func closeContext(_ context: ContextID) {
+        if openingContexts.contains(context) { unwantedContexts.insert(context) }
         guard contexts.contains(context) else { return }
         contexts.removeAll { $0 == context }
         actions.append(.close(context))

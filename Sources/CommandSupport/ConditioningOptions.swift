@@ -1,5 +1,4 @@
 public import ArgumentParser
-import Requests
 
 /// How the prompt is read and how strongly it acts, beyond the prompt and the guidance scale themselves.
 public struct ConditioningOptions: ParsableArguments {
@@ -31,13 +30,4 @@ public struct ConditioningOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("SDXL: size the picture is to have (default: its own).", valueName: "WxH"))
     var targetSize: String?
-
-    /// What the user said.
-    var words: ConditioningWords {
-        var words = ConditioningWords()
-        (words.clipSkip, words.guidanceRescale) = (clipSkip, guidanceRescale)
-        words.detailGuidanceScale = detailCfgScale
-        (words.originalSize, words.targetSize, words.cropTopLeft) = (originalSize, targetSize, cropCoordsTopLeft)
-        return words
-    }
 }

@@ -2,6 +2,7 @@ public import ImageFiles
 public import Rendering
 public import Requests
 public import Runtime
+import Sentences
 public import Weights
 
 // Which exit code each module's errors have.
@@ -31,17 +32,5 @@ extension CommandFailure {
     /// `Runtime` numbers its errors as this program's exit codes.
     public init(_ error: RuntimeError) {
         self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
-    }
-}
-
-extension Setting {
-    /// The option that gives it a value.
-    var option: String {
-        switch self {
-        case .initImg: "-i"
-        case .width: "-W"
-        case .height: "-H"
-        default: "--" + rawValue.split(separator: "_").joined(separator: "-")
-        }
     }
 }

@@ -1,7 +1,8 @@
 public import ArgumentParser
 import CSystem
-import Requests
+import Rendering
 import Runtime
+import Sentences
 public import TensorCore
 
 /// How `render` uses this host.
@@ -74,7 +75,7 @@ public struct HostOptions: ParsableArguments {
 
     /// The backend of that name.
     public static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
-        do { return try Words.choice(backend, .backend) } catch { throw CommandFailure(error) }
+        do { return try SettingKind.choice.value(backend, of: .backend) } catch { throw CommandFailure(error) }
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

@@ -1,6 +1,5 @@
 import Acceleration
 public import ArgumentParser
-import Requests
 
 /// How a picture beyond the native size is made.
 public struct MethodOptions: ParsableArguments {
@@ -116,18 +115,4 @@ public struct MethodOptions: ParsableArguments {
 
     @Flag(help: "Method hires: later stages in overlapping views, not at once.")
     var hiresTiled = false
-
-    /// What the user said.
-    var words: MethodWords {
-        var words = MethodWords()
-        (words.method, words.hidiffusion, words.hidiffusionFamily) = (method, hidiffusion, hidiffusionFamily)
-        (words.hidiffusionRaunet, words.hidiffusionWindowAttn) = (hidiffusionRaunet, hidiffusionWindowAttn)
-        (words.hidiffusionT1, words.hidiffusionT2) = (hidiffusionT1, hidiffusionT2)
-        words.hidiffusionAggressive = hidiffusionAggressive
-        (words.patch, words.stride, words.jitter, words.blend) = (patch, stride, jitter, blend)
-        (words.structureFraction, words.structure, words.stages) = (structureFraction, structure, stages)
-        (words.denoisingStrength, words.hiresUpscaler) = (denoisingStrength, hiresUpscaler)
-        (words.hiresSteps, words.hiresTiled) = (hiresSteps, hiresTiled)
-        return words
-    }
 }

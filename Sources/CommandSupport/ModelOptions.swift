@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Requests
+import Sentences
 public import Weights
 
 /// How a checkpoint is put together, beside where it lies.
@@ -35,19 +36,14 @@ public struct CheckpointOptions: ParsableArguments {
 
     /// What the user said.
     public var words: CheckpointWords {
-        var words = CheckpointWords()
-        (words.vae, words.modelConfig, words.predictionType) = (vae, modelConfig, predictionType)
-        (words.variant, words.ignoreUnknownTensors) = (variant, ignoreUnknownTensors)
-        return words
+        CheckpointWords(Dictionary(OptionWords.of(self).map { ($0.setting, $0.word) }) { _, last in last })
     }
 
     /// The same options as words of a command line.
     var arguments: [String] {
-        let options = [
-            ("--vae", vae), ("--model-config", modelConfig), ("--prediction-type", predictionType), ("--variant", variant),
-        ]
-        return options.flatMap { name, value in value.map { ["\(name)=\($0)"] } ?? [] }
-            + (ignoreUnknownTensors ? ["--ignore-unknown-tensors"] : [])
+        OptionWords.of(self).map { setting, word in
+            setting == .ignoreUnknownTensors ? setting.option : "\(setting.option)=\(word)"
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Rendering
 public import Requests
+import Sentences
 
 /// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
 public struct RequestOptions: ParsableArguments {
@@ -102,15 +103,13 @@ public struct RequestOptions: ParsableArguments {
     /// What the user said.
     private func words(prompt: String) -> RequestWords {
         var words = RequestWords(prompt: prompt)
-        words.negativePrompt = negativePrompt
         (words.picture, words.mask) = (initImg.map(PictureInput.file), mask.map(PictureInput.file))
-        (words.width, words.height) = (width, height)
-        (words.strength, words.steps, words.guidanceScale) = (strength, steps, cfgScale)
-        (words.seed, words.eta, words.loras) = (seed, eta, lora)
-        (words.samplingMethod, words.scheduler) = (samplingMethod, scheduler)
-        (words.method, words.conditioning, words.tokens) = (method.words, conditioning.words, tokens.words)
+        for (setting, word) in OptionWords.of(self) where !Self.files.contains(setting) { words.say(word, for: setting) }
         return words
     }
+
+    /// Options that give the prompt and pictures, which are no words of settings.
+    static let files: Set<Setting> = [.prompt, Setting("prompt_file"), .initImg, .mask]
 
     /// The parser puts option and value before the sentence.
     private static func seed(_ text: String) throws -> SeedWord {

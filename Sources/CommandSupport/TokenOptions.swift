@@ -1,5 +1,4 @@
 public import ArgumentParser
-import Requests
 
 /// How the U-Net works on fewer tokens, in the words of tomesd, of A1111's web UI and of kohya's scripts.
 public struct TokenOptions: ParsableArguments {
@@ -87,17 +86,4 @@ public struct TokenOptions: ParsableArguments {
             "all, or later: only the stages behind the first, which decides what the picture shows (default: all).",
             valueName: "stages"))
     var tokenStages: String?
-
-    /// What the user said.
-    var words: TokenWords {
-        var words = TokenWords()
-        (words.tomeRatio, words.tomeFinalRatio, words.tomeHiresRatio) = (tomeRatio, tomeFinalRatio, tomeHiresRatio)
-        (words.tomeSx, words.tomeSy, words.tomeMaxDownsample) = (tomeSx, tomeSy, tomeMaxDownsample)
-        (words.tomeLevels, words.tomeLayers, words.tomeDestinations) = (tomeLevels, tomeLayers, tomeDestinations)
-        words.tomeQueriesOnly = tomeQueriesOnly
-        (words.todoFactors, words.todoMaxDepth) = (todoFactor, todoMaxDepth)
-        (words.todoMethod, words.todoScope) = (todoMethod, todoScope)
-        (words.tokenSteps, words.tokenStages) = (tokenSteps, tokenStages)
-        return words
-    }
 }

@@ -152,7 +152,8 @@ public final class VAEEncoder {
         let c = configuration.latentChannels
         let shape = Array(moments.shape.dropLast()) + [c]
         let (mean, logVariance) = (context.empty(shape), context.empty(shape))
-        let (source, first, second) = (moments.floats, mean.floats, logVariance.floats)
+        let source = moments.elements(as: Float.self)
+        let (first, second) = (mean.elements(as: Float.self), logVariance.elements(as: Float.self))
         for pixel in 0..<(mean.count / c) {
             for k in 0..<c {
                 first[pixel * c + k] = source[pixel * 2 * c + k]

@@ -104,7 +104,8 @@ public final class CLIPTextModel {
         }
         let width = configuration.hiddenSize
         let x = context.empty([ids.count, length, width])
-        let (out, table, places) = (x.floats, tokens.floats, positions.floats)
+        let out = x.elements(as: Float.self)
+        let (table, places) = (tokens.elements(as: Float.self), positions.elements(as: Float.self))
         for (row, rowIDs) in ids.enumerated() {
             for (place, id) in rowIDs.enumerated() {
                 guard id >= 0, id < configuration.vocabularySize else {
@@ -123,7 +124,7 @@ public final class CLIPTextModel {
     private func pool(_ last: Tensor, ids: [[Int32]]) throws(ModelError) -> Tensor {
         let (length, width) = (last.shape[1], last.shape[2])
         let pooled = context.empty([ids.count, width])
-        let (source, target) = (last.floats, pooled.floats)
+        let (source, target) = (last.elements(as: Float.self), pooled.elements(as: Float.self))
         for (row, rowIDs) in ids.enumerated() {
             let place = endPosition(rowIDs)
             for k in 0..<width { target[row * width + k] = source[(row * length + place) * width + k] }

@@ -17,7 +17,7 @@ struct SinusoidalEmbedding {
     func callAsFunction(_ values: [Float], _ context: ComputeContext) -> Tensor {
         let half = width / 2
         let result = context.empty([values.count, width])
-        let out = result.floats
+        let out = result.elements(as: Float.self)
         let scale = Float(-log(SinusoidalEmbedding.maxPeriod))
         for k in 0..<half {
             let exponent = scale * Float(k) / Float(Double(half) - frequencyShift)

@@ -49,16 +49,16 @@ struct CallRun {
             try picture.merge([picture.embeddings(run, row, of: sample.shape[0])])
             for _ in 0..<call { try picture.merge([.prediction(latent([Float](repeating: 0, count: draws.noise.count)))]) }
             try picture.changeTasks { task in
-                guard case .denoise(var work) = task.work else { throw GoldenError.failed("the run has no call \(call)") }
+                guard var work = task.work as? DenoiseWork else { throw GoldenError.failed("the run has no call \(call)") }
                 work.latent = latent(sample.slice(row))
                 let timesteps = try run.input("timestep", [nil]).floats
                 work.timestep = timesteps[timesteps.count == 1 ? 0 : row]
                 if work.timeIDs != nil { work.timeIDs = try run.input("time_ids", [sample.shape[0], nil]).slice(row) }
                 try change(&work.plan)
-                task.work = .denoise(work)
+                task.work = work
             }
-            guard case .prediction(let output) = try picture.outputs()[0] else { throw GoldenError.failed("no prediction") }
-            return GoldenTensor(output.values, shape: [output.channels, output.height, output.width])
+            let output = try picture.outputs()[0]
+            return GoldenTensor(output.values, shape: ["channels", "height", "width"].map { output.shape[$0] })
         }
         run.produce("sample", try GoldenTensor(stacking: rows))
     }
@@ -71,9 +71,10 @@ struct CallRun {
 extension PictureRun {
     /// A row of a case's text vectors, in place of an encoded prompt.
     fileprivate func embeddings(_ run: CaseRun, _ row: Int, of rows: Int) throws -> TaskOutput {
-        let shape = machine.embeddingShape
-        let text = try run.input("encoder_hidden_states", [rows, shape.tokens, shape.width]).slice(row)
-        let pooled = shape.pooled > 0 ? try run.input("text_embeds", [rows, shape.pooled]).slice(row) : []
-        return .embeddings(rows: 1, tokens: shape.tokens, width: shape.width, values: text, pooled: pooled)
+        let shape = machine.expectedOutputs[0]
+        let (tokens, width, pooledWidth) = (shape["tokens"], shape["width"], shape["pooled"])
+        let text = try run.input("encoder_hidden_states", [rows, tokens, width]).slice(row)
+        let pooled = pooledWidth > 0 ? try run.input("text_embeds", [rows, pooledWidth]).slice(row) : []
+        return .embeddings(rows: 1, tokens: tokens, width: width, values: text, pooled: pooled)
     }
 }

@@ -41,7 +41,7 @@ struct CutDiffusionPipeline {
 
     private func render() throws {
         var picture = try PictureRun(request, model, randomness(), run.model())
-        try picture.merge([embeddings(picture.machine.embeddingShape)])
+        try picture.merge([embeddings(picture.machine.expectedOutputs[0])])
         var ids: [Float] = []
         let latents = try picture.denoise { try prepare(&$0, &ids) }.latents.slices
         produce(latents, ids)
@@ -50,13 +50,14 @@ struct CutDiffusionPipeline {
     }
 
     /// The recorded embeddings, negative prompt first.
-    private func embeddings(_ shape: RenderTask.EmbeddingShape) throws -> TaskOutput {
+    private func embeddings(_ shape: OutputShape) throws -> TaskOutput {
+        let (rows, tokens, width) = (shape["rows"], shape["tokens"], shape["width"])
         var (values, pooled): ([Float], [Float]) = ([], [])
-        for prefix in ["negative_", ""].suffix(shape.rows) {
-            values += try run.input(prefix + "prompt_embeds", [1, shape.tokens, shape.width]).floats
-            pooled += try run.input(prefix + "pooled_prompt_embeds", [1, shape.pooled / shape.rows]).floats
+        for prefix in ["negative_", ""].suffix(rows) {
+            values += try run.input(prefix + "prompt_embeds", [1, tokens, width]).floats
+            pooled += try run.input(prefix + "pooled_prompt_embeds", [1, shape["pooled"]]).floats
         }
-        return .embeddings(rows: shape.rows, tokens: shape.tokens, width: shape.width, values: values, pooled: pooled)
+        return .embeddings(rows: rows, tokens: tokens, width: width, values: values, pooled: pooled)
     }
 
     // MARK: Phases
@@ -65,7 +66,7 @@ struct CutDiffusionPipeline {
     private func prepare(_ picture: inout PictureRun, _ ids: inout [Float]) throws {
         guard picture.barrier.phase == .detail else { return }
         for task in picture.barrier.tasks {
-            guard case .denoise(let work) = task.work, let own = work.timeIDs else {
+            guard let own = (task.work as? DenoiseWork)?.timeIDs else {
                 throw GoldenError.failed("the model is not of SDXL's kind")
             }
             // One row for each guidance half, as the reference hands them to its U-Net.
@@ -96,11 +97,11 @@ struct CutDiffusionPipeline {
         let batch = try run.parameters.integer("view_batch_size", in: 1...65536)
         guard sigmas.count == plan.calls + 1 else { throw GoldenError.unsupported("the slip is implemented for Euler only") }
         picture.changeTasks { task in
-            guard task.index >= batch, case .denoise(var work) = task.work else { return }
+            guard task.index >= batch, var work = task.work as? DenoiseWork else { return }
             let factor = ((sigmas[task.step] * sigmas[task.step] + 1) / (sigmas[task.step + 1] * sigmas[task.step + 1] + 1))
                 .squareRoot()
             for index in work.latent.values.indices { work.latent.values[index] *= factor }
-            task.work = .denoise(work)
+            task.work = work
         }
     }
 

@@ -23,10 +23,10 @@ struct PictureRun {
     func outputs() throws -> [TaskOutput] {
         let context = barrier.context.encoded()
         try model.runner.open(JobContext(metadata: context.metadata, payload: context.payload))
-        return try barrier.tasks.map { task in
+        return try zip(barrier.tasks, machine.expectedOutputs).map { task, shape in
             let sent = task.encoded()
             let output = try model.runner.run(RenderTask(metadata: sent.metadata, payload: sent.payload)).encoded()
-            return try TaskOutput(metadata: output.metadata, payload: output.payload)
+            return try TaskOutput(shape, metadata: output.metadata, payload: output.payload)
         }
     }
 
@@ -50,7 +50,7 @@ struct PictureRun {
         _ prepare: (inout PictureRun) throws -> Void = { _ in }
     ) throws -> (latents: GoldenTensor, plans: [UNetPlan]) {
         var (latents, plans): ([Float], [UNetPlan]) = ([], [])
-        while case .denoise(let work) = barrier.tasks[0].work {
+        while let work = barrier.tasks[0].work as? DenoiseWork {
             plans.append(work.plan)
             try prepare(&self)
             try merge(outputs())
@@ -66,7 +66,9 @@ struct PictureRun {
     /// - Returns: `image`, (3, h, w) of values from 0 to 1, and `image_u8`, the machine's own picture, which must be these
     ///   numbers in 8 bits.
     mutating func decode() throws -> [String: GoldenTensor] {
-        guard case .decode(let latent) = barrier.tasks.first?.work else { throw GoldenError.failed("the run has not ended") }
+        guard let latent = (barrier.tasks.first?.work as? DecodeWork)?.latent else {
+            throw GoldenError.failed("the run has not ended")
+        }
         let shape = [1, latent.channels, latent.height, latent.width]
         let decoded = try NetworkCases.decode(latent.values, shape: shape, model.decoder())
         let exact = decoded.planarArray.map { min(1, max(0, $0 / 2 + 0.5)) }

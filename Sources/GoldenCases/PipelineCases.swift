@@ -113,7 +113,7 @@ enum PipelineCases {
     private static func produceIDs(_ pipeline: PipelineRequest) throws {
         var rows: [[[Int32]]] = []
         for row in pipeline.prompts.indices {
-            guard case .encode(let work) = try pipeline.text(row).barrier.tasks.first?.work else {
+            guard let work = try pipeline.text(row).barrier.tasks.first?.work as? EncodeWork else {
                 throw GoldenError.failed("the first task encodes no prompt")
             }
             let isSingle = pipeline.run.parameters.json["prompt"]?.stringValue != nil
@@ -164,13 +164,16 @@ enum PipelineCases {
     /// The outputs of the tasks that encode prompts.
     private static func encoded(_ picture: PictureRun, _ pipeline: PipelineRequest, _ row: Int) throws -> [TaskOutput] {
         let outputs = try picture.outputs()
-        guard pipeline.run.parameters.has("clip_skip"), outputs.count == 1,
-            case .embeddings(2, let tokens, let width, var values, var pooled) = outputs[0],
-            case .embeddings(_, _, _, let plain, let plainPooled) = try pipeline.text(row).outputs()[0]
-        else { return outputs }
+        let shape = outputs[0].shape
+        guard pipeline.run.parameters.has("clip_skip"), outputs.count == 1, shape["rows"] == 2 else { return outputs }
+        let plain = try pipeline.text(row).outputs()[0]
+        let (tokens, width, pooledWidth) = (shape["tokens"], shape["width"], shape["pooled"])
+        let count = tokens * width
+        var (values, pooled) = (Array(outputs[0].values.prefix(2 * count)), Array(outputs[0].values.dropFirst(2 * count)))
         // The reference leaves out no layers for the negative prompt, the program leaves out as many as for the prompt.
-        values.replaceSubrange(..<(tokens * width), with: plain[..<(tokens * width)])
-        pooled.replaceSubrange(..<(pooled.count / 2), with: plainPooled[..<(pooled.count / 2)])
+        values.replaceSubrange(..<count, with: plain.values.prefix(count))
+        pooled.replaceSubrange(
+            ..<pooledWidth, with: plain.values.dropFirst(plain.shape["rows"] * count).prefix(pooledWidth))
         return [.embeddings(rows: 2, tokens: tokens, width: width, values: values, pooled: pooled)]
     }
 }

@@ -41,7 +41,7 @@ struct SourceImage {
     func merge(into run: inout PictureRun, _ pipeline: PipelineRequest) throws {
         try run.merge(
             run.barrier.tasks.map { task in
-                guard case .encodePicture(let work) = task.work else { throw GoldenError.failed("no picture is wanted") }
+                guard let work = task.work as? PictureWork else { throw GoldenError.failed("no picture is wanted") }
                 return .moments(try moments(masked: work.mask != nil))
             })
         guard let mask else { return }
@@ -58,7 +58,7 @@ struct SourceImage {
     private func maskedLatent(_ run: PictureRun, _ mask: [Float], _ pipeline: PipelineRequest) throws -> [Float] {
         let model = pipeline.model
         if model.isInpainting {
-            guard case .denoise(let work) = run.barrier.tasks[0].work else { throw GoldenError.failed("no call follows") }
+            guard let work = run.barrier.tasks[0].work as? DenoiseWork else { throw GoldenError.failed("no call follows") }
             let shown = work.latent.values.dropFirst(run.machine.canvas.count)
             guard Array(shown.prefix(mask.count)) == mask else { throw GoldenError.failed("the network is shown another mask") }
             return Array(shown.dropFirst(mask.count))

@@ -39,7 +39,7 @@ enum TokenCases {
     /// The sum of each image's tokens, (b, c).
     private static func sums(_ x: Tensor) -> GoldenTensor {
         let (images, tokens, width) = (x.shape[0], x.shape[1], x.shape[2])
-        let floats = x.floats
+        let floats = x.elements(as: Float.self)
         let sums = (0..<(images * width)).map { index in
             (0..<tokens).reduce(0.0) { $0 + Double(floats[(index / width * tokens + $1) * width + index % width]) }
         }

@@ -1,5 +1,3 @@
-import FoundationEssentials
-import StrictJSON
 import Tokenizing
 import Weights
 
@@ -9,7 +7,7 @@ enum TokenizerCases {
     private static let rowLength = 77
 
     static func tokenize(_ run: CaseRun) throws {
-        let tokenizer = try run.golden.model == nil ? fullVocabulary(run) : modelVocabulary(run)
+        let tokenizer = try tokenizer(run)
         let prompts = try run.parameters.strings("prompts")
         if run.parameters.has("pad_id") {
             let padding = try run.parameters.integer("pad_id", in: 0...Int(Int32.max))
@@ -31,26 +29,13 @@ enum TokenizerCases {
         if run.expects("lengths") { run.produce("lengths", GoldenTensor(integers: lengths, shape: [lengths.count])) }
     }
 
-    private static func modelVocabulary(_ run: CaseRun) throws -> CLIPTokenizer {
-        let (source, part) = (try run.model().source, try run.parameters.string("part"))
+    /// The tokenizer of the case's model; without one CLIP's own, which the program carries for models in single files.
+    private static func tokenizer(_ run: CaseRun) throws -> CLIPTokenizer {
+        let hasModel = run.golden.model != nil
+        let source = hasModel ? try run.model().source : .withoutWeights(.stableDiffusion1)
+        let part = hasModel ? try run.parameters.string("part") : "tokenizer"
         let files = try CLIPTokenizerFiles(
             folder: part, names: source.tokenizerFiles(part), exists: source.exists, json: source.json, text: source.text)
         return try CLIPTokenizer(files)
-    }
-
-    /// CLIP's own vocabulary, which belongs to no model folder: `data/clip-bpe` in a folder above the case.
-    private static func fullVocabulary(_ run: CaseRun) throws -> CLIPTokenizer {
-        let folder = try run.golden.resolve("data/clip-bpe")
-        func bytes(_ name: String) throws(GoldenError) -> [UInt8] {
-            guard let data = FileManager.default.contents(atPath: folder + "/" + name) else {
-                throw .failed("\(folder)/\(name) cannot be read")
-            }
-            return [UInt8](data)
-        }
-        let vocabulary = try JSONValue(parsing: bytes("vocab.json"), limits: .config)
-        guard let merges = String(validating: try bytes("merges.txt"), as: UTF8.self) else {
-            throw GoldenError.failed("\(folder)/merges.txt is not UTF-8")
-        }
-        return try CLIPTokenizer(CLIPTokenizerFiles(model: .separate(vocabulary: vocabulary, merges: merges)))
     }
 }

@@ -120,15 +120,12 @@ struct MethodDraft {
     /// 1, 2, 4 and so on, as long as they are clearly smaller than the picture.
     var doublings: [Double] { RefinementSettings.doublings(towards: enlargement) }
 
-    private var hasViews: Bool {
-        [.cut, .multidiffusion].contains(request.method) || (request.method == .hires && request.refinement.tiled == true)
-    }
-
     /// Turns HiDiffusion on. It needs a U-Net input that is larger than the native size: the whole canvas of a structure
     /// phase is, else views become that large, as far as the picture is.
     mutating func useHiDiffusion() {
         request.hiDiffusion = .on
-        guard hasViews, request.patch == nil, !(request.method == .cut && request.structure == .whole)
+        guard SettingUse.views.isMet(by: request), request.patch == nil,
+            !(request.method == .cut && request.structure == .whole)
         else { return }
         request.patch = min(2 * native, max(request.width, request.height) / multiple * multiple)
     }
@@ -146,25 +143,12 @@ struct MethodDraft {
     /// The request without settings that its method does not have. Where nothing is said, views are uniform, as published, and
     /// not as `auto` has them.
     var finished: RenderRequest {
+        guard request.method != .auto else { return request }
         var result = request
-        switch result.method {
-        case .auto: return result
-        case .direct, .multidiffusion: (result.stages, result.refinement) = (nil, RefinementSettings())
-        case .hires: break
-        case .cut:
-            result.refinement.tiled = nil
-            if result.stages == [] { result.refinement = RefinementSettings() }
-        }
+        for setting in RenderRequest.settings where !setting.use.isMet(by: request) { setting.clear(in: &result) }
         let isInStages = result.method == .hires || result.stages?.isEmpty == false
         if !isInStages { result.tokenReduction = result.tokenReduction?.ofOneStage }
-        if result.method != .cut { (result.structure, result.structureFraction) = (nil, nil) }
-        if result.hiDiffusion == .off { (result.hiDiffusionSettings, result.hiDiffusionFamily) = (.published, nil) }
-        if hasViews {
-            result.blending = result.blending ?? .uniform
-        } else {
-            (result.patch, result.stride, result.jitter, result.blending) = (nil, nil, nil, nil)
-            result.detailGuidanceScale = nil
-        }
+        if SettingUse.views.isMet(by: request) { result.blending = result.blending ?? .uniform }
         return result
     }
 }

@@ -29,7 +29,7 @@ struct PlanResolution {
         let sampler = try sampler(steps: steps)
         let source = try sourcePlan()
         let method = resolvedMethod
-        try checkSettingsBelong(to: method)
+        try request.checkSettingsBelong(to: method)
         var (passes, samplers) = try PassResolution(self, method, sampler, source).passes()
         try checkEncoder(passes)
         let calls = passes.flatMap(\.schedule)
@@ -76,40 +76,6 @@ struct PlanResolution {
             "The autoencoder of \(model.name) has a decoder alone, and \(need.what) needs its encoder: choose another autoencoder "
                 + "(--vae), or \(need.cure).")
     }
-
-    /// Settings that the method would ignore are refused.
-    private func checkSettingsBelong(to method: RenderMethod) throws(RenderError) {
-        let structure = request.structureFraction != nil || request.structure != nil
-        let views =
-            request.patch != nil || request.stride != nil || request.detailGuidanceScale != nil || request.jitter != nil
-            || request.blending != nil
-        let stages = request.stages.map { !$0.isEmpty } ?? false || request.refinement != RefinementSettings()
-        let isTiled = request.refinement.tiled == true
-        let sentence: String? =
-            switch method {
-            case .auto, .cut:
-                isTiled ? "Tiled refinement belongs to the method hires: leave it out or choose the method hires." : nil
-            case .direct:
-                structure || views
-                    ? "Patch, stride, jitter, blending, structure, structure fraction and detail guidance belong to the method cut, but this "
-                        + "picture is rendered directly: leave them out or choose the method cut."
-                    : stages ? Self.stagesBelong : nil
-            case .hires:
-                structure
-                    ? "Structure and structure fraction belong to the method cut: leave them out or choose the method cut."
-                    : views && !isTiled
-                        ? "Patch, stride, jitter, blending and detail guidance need views: choose --hires-tiled with the method hires."
-                        : nil
-            case .multidiffusion:
-                structure
-                    ? "Structure and structure fraction belong to the method cut: leave them out or choose the method cut."
-                    : stages ? Self.stagesBelong : nil
-            }
-        if let sentence { throw RenderError(.invalidRequest, sentence) }
-    }
-
-    private static let stagesBelong =
-        "Stages and their refinement belong to the methods cut and hires: leave them out or choose one of these."
 
     /// What is done with the source picture.
     private func sourcePlan() throws(RenderError) -> SourcePlan? {

@@ -56,40 +56,28 @@ struct PromptConditioning: Sendable {
     var chunkCount: Int { chunks.count }
 
     /// One task for each chunk.
-    var works: [RenderTask.Work] {
+    var works: [EncodeWork] {
         chunks.map { encoders in
-            .encode(EncodeWork(ids: encoders.map { $0.map(\.ids) }, skippedLayers: skippedLayers))
+            EncodeWork(ids: encoders.map { $0.map(\.ids) }, skippedLayers: skippedLayers)
         }
-    }
-
-    /// What the output of each of `works` must look like.
-    var embeddingShape: RenderTask.EmbeddingShape {
-        let rows = chunks[0][0].count
-        return RenderTask.EmbeddingShape(
-            rows: rows, tokens: model.textTokens, width: model.textWidth, pooled: rows * (model.pooledWidth ?? 0))
     }
 
     /// Weighs and joins the outputs of `works`.
     ///
-    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in them, and
-    ///   `.invalidRequest` when the weights make them so.
+    /// - Parameter outputs: as the tasks ask for them, and finite.
+    /// - Throws: `.invalidRequest` when the weights make NaN or infinity of them.
     func conditioning(_ outputs: [TaskOutput]) throws(RenderError) -> JobContext.Conditioning {
         let (tokens, width, rows) = (model.textTokens, model.textWidth, chunks[0][0].count)
         var joined = [[Float]](repeating: [], count: rows)
         var pooled: [Float] = []
         for (index, output) in outputs.enumerated() {
-            guard case .embeddings(rows, tokens, width, var values, let vectors) = output, chunks.indices.contains(index),
-                values.count == rows * tokens * width, vectors.count == rows * (model.pooledWidth ?? 0)
-            else { throw RenderError(.malformed, "The encoded prompts do not have the shape of the prompts.") }
-            guard values.allSatisfy({ $0.isFinite }), vectors.allSatisfy({ $0.isFinite }) else {
-                throw RenderError(.nonFinite, "The encoded prompts hold NaN or infinity.")
-            }
+            var values = Array(output.values[..<(rows * tokens * width)])
             weigh(&values, chunk: index)
             guard values.allSatisfy({ $0.isFinite }) else {
                 throw RenderError(
                     .invalidRequest, "The weights in the prompt leave nothing of it that could be weighed: change them.")
             }
-            if index == 0 { pooled = vectors }
+            if index == 0 { pooled = Array(output.values[values.count...]) }
             for row in 0..<rows { joined[row] += values[(row * tokens * width)..<((row + 1) * tokens * width)] }
         }
         if hasZeroNegative {

@@ -1,5 +1,7 @@
+public import Sentences
+
 /// A picture cannot be rendered as asked, or a task cannot be done.
-public struct RenderError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct RenderError: SentenceError, Equatable {
     public enum Code: String, Sendable, CaseIterable {
         /// A setting is out of range, or the method cannot do what was asked.
         case invalidRequest
@@ -18,9 +20,12 @@ public struct RenderError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var code: Code
-    /// One sentence that names the thing and the remedy.
-    public var message: String
-    public var description: String { message }
+    /// Names the thing and the remedy.
+    public var sentence: Sentence
 
-    public init(_ code: Code, _ message: String) { (self.code, self.message) = (code, message) }
+    /// With a sentence that names settings.
+    public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
+
+    /// With a sentence that names none.
+    public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 }

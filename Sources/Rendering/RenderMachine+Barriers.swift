@@ -9,8 +9,8 @@ import Samplers
 
 extension RenderMachine {
     /// - Parameter call: the call of the network that the tasks are; nil for all other phases, which have one step.
-    mutating func barrier(_ phase: RenderPhase, _ works: [RenderTask.Work], of call: PlannedCall? = nil) -> Barrier {
-        expectedTasks = works.count
+    mutating func barrier(_ phase: RenderPhase, _ works: [any TaskWork], of call: PlannedCall? = nil) -> Barrier {
+        expectedOutputs = works.map { $0.output(of: model) }
         return Barrier(
             place: call?.place ?? Place(stage: passIndex, stageCount: plan.passes.count, phase: phase),
             tasks: works.enumerated().map { index, work in
@@ -25,10 +25,8 @@ extension RenderMachine {
         guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
         stage = .picturing
         let works = plan.encodes.map { draw in
-            RenderTask.Work.encodePicture(
-                PictureWork(
-                    width: source.width, height: source.height, rgb: source.rgb,
-                    mask: draw == .maskedImage ? source.mask : nil))
+            PictureWork(
+                width: source.width, height: source.height, rgb: source.rgb, mask: draw == .maskedImage ? source.mask : nil)
         }
         return barrier(.picture, works)
     }
@@ -36,7 +34,7 @@ extension RenderMachine {
     /// An enlarged result, for the encoder.
     mutating func picturingBarrier(_ work: PictureWork) -> Barrier {
         stage = .picturing
-        return barrier(.picture, [.encodePicture(work)])
+        return barrier(.picture, [work])
     }
 
     /// The tasks of the call at a position of the pass's schedule.
@@ -82,7 +80,7 @@ extension RenderMachine {
         stage = next
         let latent = Latent(
             channels: plan.latentChannels, height: pass.latentHeight, width: pass.latentWidth, values: canvas)
-        return barrier(.decode, [.decode(latent)])
+        return barrier(.decode, [DecodeWork(latent: latent)])
     }
 
     /// Channels that a network for inpainting takes beside the latent's.
@@ -99,7 +97,7 @@ extension RenderMachine {
     }
 
     /// One U-Net evaluation. SDXL is told of a view's corner.
-    private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ unetPlan: UNetPlan) -> RenderTask.Work {
+    private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ unetPlan: UNetPlan) -> DenoiseWork {
         var unetPlan = unetPlan
         if let view = shown.view, call.tokens != .none {
             (unetPlan.tokens.originRow, unetPlan.tokens.originColumn) = (view.top, view.left)
@@ -107,13 +105,12 @@ extension RenderMachine {
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
-        return .denoise(
-            DenoiseWork(
-                latent: Latent(
-                    channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: call.height,
-                    width: call.width, values: sampler.scaleInput(shown.values, call: call.call) + (shown.extra ?? [])),
-                timestep: Float(sampler.timesteps[call.call]), guidance: call.guidanceScale,
-                rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), plan: unetPlan))
+        return DenoiseWork(
+            latent: Latent(
+                channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: call.height,
+                width: call.width, values: sampler.scaleInput(shown.values, call: call.call) + (shown.extra ?? [])),
+            timestep: Float(sampler.timesteps[call.call]), guidance: call.guidanceScale,
+            rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), plan: unetPlan)
     }
 
     /// The network's switches in all tasks of the call, and its random draws.

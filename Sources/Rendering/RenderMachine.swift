@@ -57,7 +57,8 @@ public struct RenderMachine: Sendable {
     var randomness: RenderRandomness
     /// As it was before anything was drawn.
     private let freshRandomness: RenderRandomness
-    var expectedTasks = 0
+    /// What answers each task of the current barrier.
+    public internal(set) var expectedOutputs: [OutputShape] = []
 
     /// The pass under way.
     var pass: RenderPass { plan.passes[passIndex] }
@@ -89,9 +90,6 @@ public struct RenderMachine: Sendable {
         (self.randomness, freshRandomness) = (randomness, randomness)
     }
 
-    /// What the outputs of tasks that encode prompts must look like.
-    public var embeddingShape: RenderTask.EmbeddingShape { resolved.prompts.embeddingShape }
-
     /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
@@ -111,10 +109,29 @@ public struct RenderMachine: Sendable {
         return outcome
     }
 
-    private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
-        guard outputs.count == expectedTasks else {
-            throw RenderError(.malformed, "A step of \(expectedTasks) tasks got \(outputs.count) outputs.")
+    /// Refuses outputs that do not answer the tasks. Whoever merges them need not look again.
+    private func check(_ outputs: [TaskOutput]) throws(RenderError) {
+        guard outputs.count == expectedOutputs.count else {
+            throw RenderError(.malformed, "A step of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
         }
+        for (index, (output, expected)) in zip(outputs, expectedOutputs).enumerated() {
+            guard output.shape == expected else {
+                throw RenderError(.malformed, "The output of task \(index) is \(output.shape), not \(expected).")
+            }
+            guard output.isFinite else {
+                throw RenderError(.nonFinite, "The output of task \(index)\(place) holds NaN or infinity.")
+            }
+        }
+    }
+
+    /// The call under way, for messages.
+    private var place: String {
+        guard case .calling(let position, _) = stage else { return "" }
+        return " in the \(pass.schedule[position].phase.rawValue) phase at step \(pass.schedule[position].call)"
+    }
+
+    private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
+        try check(outputs)
         switch stage {
         case .encoding:
             context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
@@ -125,12 +142,12 @@ public struct RenderMachine: Sendable {
             if let source = plan.source { try begin(from: outputs, source) } else { try beginEnlarged(from: outputs[0]) }
             return .barrier(try firstDenoisingBarrier())
         case .enlarging:
-            return .barrier(try enlargedPictureBarrier(outputs[0]))
+            return .barrier(enlargedPictureBarrier(outputs[0]))
         case .calling(let position, let layout):
             try complete(pass.schedule[position], layout, outputs)
             return .barrier(try barrier(after: position))
         case .decoding:
-            let image = try finish(outputs[0])
+            let image = finish(outputs[0])
             stage = .finished
             return .finished(image)
         case .notStarted:
@@ -159,7 +176,7 @@ extension RenderMachine {
             preconditionFailure("pictures came back that nobody sent")
         }
         var moments: [ImageMode.Draw: LatentDistribution] = [:]
-        for (draw, output) in zip(source.encodes, outputs) { moments[draw] = try distribution(output) }
+        for (draw, output) in zip(source.encodes, outputs) { moments[draw] = distribution(output) }
         var stream = randomness
         var (noise, latents): ([Float], [ImageMode.Draw: [Float]]) = ([], [:])
         for draw in source.mode.draws(strength: source.strength) {
@@ -218,11 +235,11 @@ extension RenderMachine {
     }
 
     /// The decoded result of a pass, enlarged to the size of the next one, on its way back into a latent.
-    private mutating func enlargedPictureBarrier(_ output: TaskOutput) throws(RenderError) -> Barrier {
-        let small = try pixels(output)
+    private mutating func enlargedPictureBarrier(_ output: TaskOutput) -> Barrier {
         passIndex += 1
         let size = (width: pass.latentWidth * model.scaleFactor, height: pass.latentHeight * model.scaleFactor)
-        let rgb = ImageResizer.lanczos(small.rgb, channels: 3, size: (small.width, small.height), to: size)
+        let rgb = ImageResizer.lanczos(
+            output.rgb, channels: 3, size: (output.shape["width"], output.shape["height"]), to: size)
         return picturingBarrier(PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil))
     }
 
@@ -230,16 +247,12 @@ extension RenderMachine {
     private mutating func beginEnlarged(from output: TaskOutput) throws(RenderError) {
         try begin(
             fromEnlarged: model.vae.samplerLatent(
-                try distribution(output).mean, height: pass.latentHeight, width: pass.latentWidth))
+                distribution(output).mean, height: pass.latentHeight, width: pass.latentWidth))
     }
 
-    private func distribution(_ output: TaskOutput) throws(RenderError) -> LatentDistribution {
-        guard case .moments(let latent) = output, latent.channels == 2 * plan.latentChannels,
-            latent.height == pass.latentHeight, latent.width == pass.latentWidth
-        else { throw RenderError(.malformed, "The encoded picture does not have the size of its latent.") }
-        try checkRange(latent.values, .picture, 0)
-        let half = latent.values.count / 2
-        return LatentDistribution(mean: Array(latent.values[..<half]), logVariance: Array(latent.values[half...]))
+    private func distribution(_ output: TaskOutput) -> LatentDistribution {
+        let half = output.values.count / 2
+        return LatentDistribution(mean: Array(output.values[..<half]), logVariance: Array(output.values[half...]))
     }
 
     /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
@@ -258,21 +271,6 @@ extension RenderMachine {
         return (0..<grid.count).map { Array(values[($0 * size)..<(($0 + 1) * size)]) }
     }
 
-    /// The predictions of all tasks, each checked to have its input's shape and to be numbers.
-    private func predictions(_ outputs: [TaskOutput], _ call: PlannedCall) throws(RenderError) -> [[Float]] {
-        var predictions: [[Float]] = []
-        predictions.reserveCapacity(outputs.count)
-        for (index, output) in outputs.enumerated() {
-            guard case .prediction(let latent) = output, latent.channels == plan.latentChannels,
-                latent.height == call.height, latent.width == call.width,
-                latent.values.count == latent.channels * call.height * call.width
-            else { throw RenderError(.malformed, "The output of task \(index) is no prediction of its task's size.") }
-            try checkRange(latent.values, call.phase, call.call)
-            predictions.append(latent.values)
-        }
-        return predictions
-    }
-
     private func checkRange(_ values: [Float], _ phase: RenderPhase, _ step: Int) throws(RenderError) {
         guard values.allSatisfy({ $0.isFinite }) else {
             throw RenderError(
@@ -286,7 +284,7 @@ extension RenderMachine {
     private mutating func complete(
         _ call: PlannedCall, _ layout: Layout, _ outputs: [TaskOutput]
     ) throws(RenderError) {
-        let predictions = try predictions(outputs, call)
+        let predictions = outputs.map(\.values)
         switch layout {
         case .whole: try takeStep(predictions[0], call)
         case .patches(let interaction):
@@ -335,21 +333,10 @@ extension RenderMachine {
         grid.relocate(slices(of: patches, grid), channels: plan.latentChannels)
     }
 
-    private func finish(_ output: TaskOutput) throws(RenderError) -> RenderedImage {
-        let picture = try pixels(output)
+    private func finish(_ output: TaskOutput) -> RenderedImage {
         let parameters = GenerationParameters(request: request, plan: plan, model: model)
         return RenderedImage(
-            width: picture.width, height: picture.height, rgb: picture.rgb, parameters: parameters.text,
+            width: output.shape["width"], height: output.shape["height"], rgb: output.rgb, parameters: parameters.text,
             details: parameters.details)
-    }
-
-    /// The decoded result of the pass.
-    private func pixels(_ output: TaskOutput) throws(RenderError) -> (width: Int, height: Int, rgb: [UInt8]) {
-        let size = (pass.latentWidth * model.scaleFactor, pass.latentHeight * model.scaleFactor)
-        guard case .pixels(let width, let height, let rgb) = output, (width, height) == size, rgb.count == width * height * 3
-        else {
-            throw RenderError(.malformed, "The decoded picture does not have \(size.0)×\(size.1) pixels.")
-        }
-        return (width, height, rgb)
     }
 }

@@ -1,9 +1,11 @@
 public import Acceleration
 public import PatchGeometry
 public import Samplers
+public import Sentences
 
 /// What a user asks for. Sizes are in pixels of the picture. What is nil is chosen by the model's recommendation or the method.
-public struct RenderRequest: Sendable, Equatable {
+/// Each property is declared as a setting in the table below.
+public struct RenderRequest: SettingGroup {
     public var prompt = ""
     public var negativePrompt = ""
     /// Multiples of 8.
@@ -83,136 +85,185 @@ public struct RenderRequest: Sendable, Equatable {
     public static let stepLimit = 1000
     /// The most bytes of a prompt.
     public static let promptLimit = 8192
-
-    /// Checks everything that needs no model. Throws `.invalidRequest`.
-    public func validated() throws(RenderError) {
-        try check(prompt: prompt, "prompt")
-        try check(prompt: negativePrompt, "negative prompt")
-        _ = try selectedLoRAs()
-        try Self.check(width: width, height: height)
-        if let steps, !(1...Self.stepLimit).contains(steps) {
-            throw RenderError(.invalidRequest, "\(steps) steps are not possible: choose 1 to \(Self.stepLimit).")
-        }
-        if let guidanceScale, !(0...50).contains(guidanceScale) {
-            throw RenderError(.invalidRequest, "A guidance scale of \(guidanceScale) is not possible: choose 0 to 50.")
-        }
-        try checkGuidanceAndText()
-        try checkSyntax()
-        if let eta, !(0...1).contains(eta) {
-            throw RenderError(.invalidRequest, "An eta of \(eta) is not possible: choose 0 to 1.")
-        }
-        try checkSource()
-        try checkStages()
-        if let jitter { try Self.check(side: jitter, "jitter", 0...Self.sideLimit) }
-        try tokenReduction?.validated()
-        if let patch { try Self.check(side: patch, "patch", 64...Self.sideLimit) }
-        if let stride { try Self.check(side: stride, "stride", Self.sideMultiple...Self.sideLimit) }
-        if let patch, let stride, stride > patch {
-            throw RenderError(
-                .invalidRequest,
-                "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
-            )
-        }
-    }
-
-    /// Throws `.invalidRequest` for sides that no picture has.
-    public static func check(width: Int, height: Int) throws(RenderError) {
-        try check(side: width, "width", 64...sideLimit)
-        try check(side: height, "height", 64...sideLimit)
-    }
-
-    /// The most sizes before the last.
-    public static let stageLimit = 8
-
-    private func checkStages() throws(RenderError) {
-        try refinement.validated()
-        if hiDiffusion != .off { try hiDiffusionSettings.validated() }
-        guard let stages else { return }
-        let isRising = zip(stages, stages.dropFirst()).allSatisfy { $0 < $1 }
-        guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
-            throw RenderError(
-                .invalidRequest,
-                "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most \(Self.stageLimit) rising "
-                    + "multiples of the native size from 1 on, such as 1,2.")
-        }
-    }
-
-    private func checkSource() throws(RenderError) {
-        guard let source else {
-            guard strength == nil else {
-                throw RenderError(
-                    .invalidRequest, "A strength belongs to a picture to start from: give one (-i) or leave the strength out.")
-            }
-            return
-        }
-        guard source.width == width, source.height == height else {
-            throw RenderError(
-                .invalidRequest,
-                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
-                    + "sizes must be equal.")
-        }
-        if let strength, !(strength > 0 && strength <= 1) {
-            throw RenderError(.invalidRequest, "A strength of \(strength) is not possible: choose one above 0, up to 1.")
-        }
-    }
-
     /// The largest layer that can be counted from the last.
     public static let clipSkipLimit = 100
+    /// The most sizes before the last.
+    public static let stageLimit = 8
+}
 
-    private func checkGuidanceAndText() throws(RenderError) {
-        if let detailGuidanceScale, !(0...50).contains(detailGuidanceScale) {
-            throw RenderError(
-                .invalidRequest,
-                "A guidance scale of \(detailGuidanceScale) in the detail phase is not possible: choose 0 to 50.")
-        }
-        guard (0...1).contains(guidanceRescale) else {
-            throw RenderError(.invalidRequest, "A guidance rescale of \(guidanceRescale) is not possible: choose 0 to 1.")
-        }
-        if let clipSkip, !(1...Self.clipSkipLimit).contains(clipSkip) {
-            throw RenderError(
-                .invalidRequest,
-                "A clip skip of \(clipSkip) is not possible: choose 1, the last layer, to \(Self.clipSkipLimit).")
-        }
-        for (name, size) in [("original size", originalSize), ("target size", targetSize)] {
-            guard let size else { continue }
-            guard [size.width, size.height].allSatisfy({ (1...Self.sideLimit).contains($0) }) else {
-                throw RenderError(
-                    .invalidRequest,
-                    "An \(name) of \(size.width)×\(size.height) px is not possible: choose sides of 1 to \(Self.sideLimit).")
-            }
-        }
-        if let cropTopLeft, ![cropTopLeft.top, cropTopLeft.left].allSatisfy({ (0...Self.sideLimit).contains($0) }) {
-            throw RenderError(
-                .invalidRequest,
-                "A crop at \(cropTopLeft.top),\(cropTopLeft.left) px is not possible: choose 0 to \(Self.sideLimit).")
-        }
-    }
+extension RenderRequest {
+    public static let settings: [RequestSetting<RenderRequest>] =
+        basics + conditioning + refinement + layout + hiDiffusion + tokenReduction
 
-    private func check(prompt text: String, _ name: String) throws(RenderError) {
-        guard text.utf8.count <= Self.promptLimit else {
-            throw RenderError(
-                .invalidRequest, "The \(name) has \(text.utf8.count) bytes: shorten it to at most \(Self.promptLimit).")
-        }
-        // The text goes into the picture's metadata, which ends at a NUL and has no room for the others.
-        if let control = text.utf8.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
-            let digits = String(UInt32(control) + 0x10000, radix: 16, uppercase: true).dropFirst()
-            throw RenderError(
-                .invalidRequest, "The \(name) holds the control character U+\(digits): take it out."
-            )
-        }
-    }
+    private static let basics: [RequestSetting<RenderRequest>] = [
+        RequestSetting(.prompt, \.prompt, .text).checked { request throws(RenderError) in
+            try checkText(request.prompt, "prompt")
+        },
+        RequestSetting(.negativePrompt, \.negativePrompt, .text)
+            .checked { request throws(RenderError) in try checkText(request.negativePrompt, "negative prompt") },
+        RequestSetting(.lora, \.loras, LoRASelection.list, written: .unlessDefault)
+            .said { $1.loras.append(LoRASelection(word: $0)) }
+            .checked { request throws(RenderError) in _ = try request.selectedLoRAs() },
+        RequestSetting(.steps, \.steps, .whole, SettingRange(1...stepLimit) { "\($0) steps are" })
+            .shown("Steps") { String($0.plan.steps) },
+        RequestSetting(.samplingMethod, \.samplingMethod, .choice)
+            .said { word, request throws(RenderError) in try request.takeSampler(word) }
+            .shown("Sampler") { $0.plan.samplingMethod.label },
+        RequestSetting(.scheduler, \.noiseSchedule, .choice, written: .unlessDefault)
+            .said { word, request throws(RenderError) in try request.takeSchedule(word) }
+            .shown("Schedule type") { $0.plan.noiseSchedule.label },
+        RequestSetting(.cfgScale, \.guidanceScale, .float, SettingRange(0...50) { "A guidance scale of \($0) is" })
+            .shown("CFG scale") { short($0.plan.guidanceScale) },
+        RequestSetting(.seed, \.seed, .wide).shown("Seed") { String($0.plan.seed) },
+        RequestSetting(.width, \.width, .whole, .side("width", 64...sideLimit))
+            .shown("Size") { "\($0.plan.width)x\($0.plan.height)" },
+        RequestSetting(.height, \.height, .whole, .side("height", 64...sideLimit)),
+        .parameters(\.modelPairs),
+        .source.checked { request throws(RenderError) in try request.checkSource() },
+        RequestSetting(
+            .strength, \.strength, .float, SettingRange(0...1, isOpen: true) { "A strength of \($0) is" }
+        )
+        .shown("Denoising strength") { parameters in parameters.plan.source.map { short(Float($0.strength)) } },
+    ]
 
-    private static func check(side: Int, _ name: String, _ range: ClosedRange<Int>) throws(RenderError) {
-        guard range.contains(side) else {
-            throw RenderError(
-                .invalidRequest, "A \(name) of \(side) px is not possible: choose \(range.lowerBound) to \(range.upperBound).")
+    private static let conditioning: [RequestSetting<RenderRequest>] = [
+        RequestSetting(
+            .clipSkip, \.clipSkip, .whole,
+            SettingRange(1...clipSkipLimit, choose: "1, the last layer, to \(clipSkipLimit)") { "A clip skip of \($0) is" }
+        )
+        .said { word, request throws(RenderError) in
+            // Other programs write 0 and less for the model's own.
+            let layer = try SettingKind.whole.value(word, of: .clipSkip)
+            request.clipSkip = layer < 1 ? nil : layer
         }
-        guard side.isMultiple(of: sideMultiple) else {
-            let next = side / sideMultiple * sideMultiple
-            throw RenderError(
-                .invalidRequest,
-                "A \(name) of \(side) px is not a multiple of \(sideMultiple): choose \(max(range.lowerBound, next)) or \(next + sideMultiple)."
-            )
-        }
-    }
+        .shown("Clip skip") { $0.plan.clipSkip > $0.model.clipSkip ? String($0.plan.clipSkip) : nil },
+        RequestSetting(
+            .guidanceRescale, \.guidanceRescale, .float, SettingRange(0...1) { "A guidance rescale of \($0) is" }
+        )
+        .shown("CFG Rescale") { $0.plan.guidanceRescale > 0 ? short($0.plan.guidanceRescale) : nil },
+        RequestSetting(
+            .detailCfgScale, \.detailGuidanceScale, .float,
+            SettingRange(0...50) { "A guidance scale of \($0) in the detail phase is" }
+        )
+        .used(.views)
+        .shown("Detail CFG scale") {
+            $0.plan.detailGuidanceScale == $0.plan.guidanceScale ? nil : short($0.plan.detailGuidanceScale)
+        },
+        RequestSetting(.originalSize, \.originalSize, SizeConditioning.Size.kind)
+            .checked { request throws(RenderError) in try request.originalSize?.validated("original size") },
+        RequestSetting(.cropCoordsTopLeft, member: "crop_top_left", \.cropTopLeft, SizeConditioning.Corner.kind)
+            .checked { request throws(RenderError) in try request.cropTopLeft?.validated() },
+        RequestSetting(.targetSize, \.targetSize, SizeConditioning.Size.kind)
+            .checked { request throws(RenderError) in try request.targetSize?.validated("target size") },
+        // The web UI has one eta for DDIM and one for all others.
+        RequestSetting(.eta, \.eta, .float, SettingRange(0...1) { "An eta of \($0) is" })
+            .shown { parameters in
+                parameters.request.eta.map { [(parameters.plan.samplingMethod == .ddim ? "Eta DDIM" : "Eta", short($0))] } ?? []
+            },
+        // Readers take a missing RNG for the graphics card's.
+        .parameters { _ in [("RNG", "CPU")] },
+        RequestSetting(.method, \.method, .choice).shown("Method") { $0.plan.method.rawValue },
+    ]
+
+    private static let refinement =
+        RequestSetting<RenderRequest>.group(
+            "refinement", "an object of upscaler, strength, steps and tiled",
+            get: { $0.refinement == RefinementSettings() ? nil : $0.refinement }, set: { $0.refinement = $1 })
+
+    private static let layout: [RequestSetting<RenderRequest>] = [
+        RequestSetting(.stages, \.stages, stageList)
+            .used(.stages)
+            .counts { $0.stages.map { !$0.isEmpty } ?? false }
+            .checked { request throws(RenderError) in try request.checkStages() }
+            .shown(\.stagePairs),
+        RequestSetting(.patch, \.patch, .whole, .side("patch", 64...sideLimit)).used(.views).shown(\.cutPairs),
+        RequestSetting(.stride, \.stride, .whole, .side("stride", sideMultiple...sideLimit)).used(.views)
+            .shown("Stride") { parameters in parameters.plan.cut.map { String($0.stride * parameters.plan.latentScale) } },
+        RequestSetting(.jitter, \.jitter, .whole, .side("jitter", 0...sideLimit)).used(.views)
+            .shown("Jitter") { parameters in parameters.plan.cut.map { String($0.jitter * parameters.plan.latentScale) } },
+        RequestSetting(.blend, \.blending, .choice).used(.views)
+            .shown("Blend") {
+                $0.plan.cut != nil && $0.plan.blending != .uniform ? $0.plan.blending.rawValue : nil
+            },
+        RequestSetting(.structureFraction, \.structureFraction, .fraction).used(.structure),
+        RequestSetting(.structure, \.structure, .choice).used(.structure),
+    ]
+
+    private static let hiDiffusion: [RequestSetting<RenderRequest>] =
+        [
+            RequestSetting(.hidiffusion, \.hiDiffusion, .choice)
+                .shown("HiDiffusion") {
+                    $0.plan.hiDiffusionFamily == nil ? "off" : "on" + $0.plan.hiDiffusionSettings.summary
+                },
+            RequestSetting(.hidiffusionFamily, \.hiDiffusionFamily, .choice)
+                .used(.hiDiffusionFamily)
+                .said { word, request throws(RenderError) in try request.takeFamily(word) },
+        ]
+        // What is switched off is not looked at.
+        + RequestSetting.group(
+            "hidiffusion_settings", "an object of raunet, window_attn, t1, t2 and aggressive",
+            get: { $0.hiDiffusionSettings == .published ? nil : $0.hiDiffusionSettings },
+            set: { $0.hiDiffusionSettings = $1 }, isChecked: { $0.hiDiffusion != .off })
+
+    private static let tokenReduction =
+        RequestSetting<RenderRequest>.group(
+            "token_reduction", "an object of known settings of merging and downsampling",
+            get: { $0.tokenReduction }, set: { $0.tokenReduction = $1 })
+        + [.parameters { $0.plan.tokenReduction?.parameters ?? [] }]
+}
+
+// Names, for sentences. Of a setting that none names, the table needs only `Setting("key")`.
+extension Setting {
+    public static let prompt = Setting("prompt")
+    public static let negativePrompt = Setting("negative_prompt")
+    public static let width = Setting("width", letter: "W")
+    public static let height = Setting("height", letter: "H")
+    public static let steps = Setting("steps")
+    public static let cfgScale = Setting("cfg_scale")
+    public static let detailCfgScale = Setting("detail_cfg_scale")
+    public static let guidanceRescale = Setting("guidance_rescale")
+    public static let clipSkip = Setting("clip_skip")
+    public static let originalSize = Setting("original_size")
+    public static let targetSize = Setting("target_size")
+    public static let cropCoordsTopLeft = Setting("crop_coords_top_left")
+    public static let seed = Setting("seed")
+    public static let method = Setting("method")
+    public static let hidiffusion = Setting("hidiffusion")
+    public static let hidiffusionFamily = Setting("hidiffusion_family")
+    public static let hidiffusionRaunet = Setting("hidiffusion_raunet")
+    public static let hidiffusionWindowAttn = Setting("hidiffusion_window_attn")
+    public static let hidiffusionT1 = Setting("hidiffusion_t1")
+    public static let hidiffusionT2 = Setting("hidiffusion_t2")
+    public static let hidiffusionAggressive = Setting("hidiffusion_aggressive")
+    public static let patch = Setting("patch")
+    public static let stride = Setting("stride")
+    public static let jitter = Setting("jitter")
+    public static let blend = Setting("blend")
+    public static let structure = Setting("structure")
+    public static let structureFraction = Setting("structure_fraction")
+    public static let stages = Setting("stages")
+    public static let denoisingStrength = Setting("denoising_strength")
+    public static let hiresUpscaler = Setting("hires_upscaler")
+    public static let hiresSteps = Setting("hires_steps")
+    public static let hiresTiled = Setting("hires_tiled")
+    public static let samplingMethod = Setting("sampling_method")
+    public static let scheduler = Setting("scheduler")
+    public static let eta = Setting("eta")
+    public static let strength = Setting("strength")
+    public static let tomeRatio = Setting("tome_ratio")
+    public static let tomeFinalRatio = Setting("tome_final_ratio")
+    public static let tomeHiresRatio = Setting("tome_hires_ratio")
+    public static let tomeSx = Setting("tome_sx")
+    public static let tomeSy = Setting("tome_sy")
+    public static let tomeMaxDownsample = Setting("tome_max_downsample")
+    public static let tomeLevels = Setting("tome_levels")
+    public static let tomeLayers = Setting("tome_layers")
+    public static let tomeDestinations = Setting("tome_destinations")
+    public static let tomeQueriesOnly = Setting("tome_queries_only")
+    public static let todoFactor = Setting("todo_factor")
+    public static let todoMaxDepth = Setting("todo_max_depth")
+    public static let todoMethod = Setting("todo_method")
+    public static let todoScope = Setting("todo_scope")
+    public static let tokenSteps = Setting("token_steps")
+    public static let tokenStages = Setting("token_stages")
 }

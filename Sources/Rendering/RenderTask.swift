@@ -1,4 +1,3 @@
-package import Acceleration
 public import ContentHash
 public import Places
 public import StrictJSON
@@ -20,79 +19,9 @@ public enum RenderPhase: String, Sendable, CaseIterable {
     case decode
 }
 
-/// Planar values (channels, height, width), the order of PyTorch and of the wire.
-public struct Latent: Sendable, Equatable {
-    public var channels: Int
-    public var height: Int
-    public var width: Int
-    public var values: [Float]
-
-    public init(channels: Int, height: Int, width: Int, values: [Float]) {
-        precondition(
-            values.count == channels * height * width, "\(values.count) values are no \(channels)×\(height)×\(width) latent")
-        (self.channels, self.height, self.width, self.values) = (channels, height, width, values)
-    }
-}
-
-/// Prompts on their way through the text encoders.
-package struct EncodeWork: Sendable, Equatable {
-    /// Rows of token ids of equal length, for each text encoder of the model: one, or SDXL's two.
-    package var ids: [[[Int32]]]
-    /// How many of an encoder's last layers are left out.
-    var skippedLayers = 0
-}
-
-/// One U-Net evaluation with guidance.
-package struct DenoiseWork: Sendable, Equatable {
-    /// Already scaled as the sampler asks.
-    package var latent: Latent
-    package var timestep: Float
-    /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
-    var guidance: Float
-    /// The share φ of the guided prediction that gets the prompt's deviation back (Lin et al. 2023, arXiv 2305.08891).
-    var rescale: Float = 0
-    /// SDXL's six numbers: original height and width, crop top and left, target height and width, in pixels. They hold for all
-    /// rows; twelve are the negative prompt's and the prompt's.
-    package var timeIDs: [Float]?
-    package var plan: UNetPlan
-
-    static let timeIDCount = 6
-}
-
-/// A picture for the autoencoder's encoder.
-package struct PictureWork: Sendable, Equatable {
-    var width: Int
-    var height: Int
-    /// Row by row, three bytes a pixel.
-    var rgb: [UInt8]
-    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
-    package var mask: [UInt8]?
-}
-
 /// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
 /// number of times.
 public struct RenderTask: Sendable, Equatable {
-    package enum Work: Sendable, Equatable {
-        case encode(EncodeWork)
-        case encodePicture(PictureWork)
-        case denoise(DenoiseWork)
-        /// A latent in the U-Net's scale.
-        case decode(Latent)
-    }
-
-    /// The numbers of an output that encodes prompts.
-    public struct EmbeddingShape: Sendable, Equatable {
-        public var rows: Int
-        public var tokens: Int
-        public var width: Int
-        /// Numbers of all pooled vectors.
-        public var pooled: Int
-
-        public init(rows: Int, tokens: Int, width: Int, pooled: Int) {
-            (self.rows, self.tokens, self.width, self.pooled) = (rows, tokens, width, pooled)
-        }
-    }
-
     public var phase: RenderPhase
     /// Zero-based, over the whole render.
     public var step: Int
@@ -100,32 +29,18 @@ public struct RenderTask: Sendable, Equatable {
     public var index: Int
     /// The `hash` of the context that it needs.
     public var contextHash: SHA256Digest
-    package var work: Work
+    package var work: any TaskWork
 
-    /// How long it takes in relation to other tasks of the render: pixels of the latent, more for decoding.
-    public var cost: Double {
-        switch work {
-        case .encode: 1
-        case .encodePicture(let work): Double(work.height * work.width) / 64 * 2
-        case .denoise(let work): Double(work.latent.height * work.latent.width) * (work.guidance > 1 ? 2 : 1)
-        case .decode(let latent): Double(latent.height * latent.width) * 4
-        }
-    }
+    /// How long it takes in relation to other tasks of the render.
+    public var cost: Double { work.cost }
 
     /// How error messages call it.
     var title: String { "\(phase.rawValue) step \(step), patch \(index)" }
-}
 
-/// What a task gave.
-public enum TaskOutput: Sendable, Equatable {
-    /// (rows, tokens, width), and SDXL's pooled vectors (rows, their width), else none.
-    case embeddings(rows: Int, tokens: Int, width: Int, values: [Float], pooled: [Float] = [])
-    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
-    case moments(Latent)
-    /// What the U-Net predicts, after guidance.
-    case prediction(Latent)
-    /// Row-major, three bytes a pixel.
-    case pixels(width: Int, height: Int, rgb: [UInt8])
+    public static func == (left: RenderTask, right: RenderTask) -> Bool {
+        (left.phase, left.step, left.index, left.contextHash) == (right.phase, right.step, right.index, right.contextHash)
+            && left.work.isEqual(to: right.work)
+    }
 }
 
 /// The tasks between two merges.

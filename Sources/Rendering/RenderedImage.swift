@@ -35,44 +35,13 @@ struct GenerationParameters {
     private var promptWithAllTags: String {
         let tags = zip(request.loras, model.loras).compactMap { _, lora -> String? in
             if lora.name.utf8.contains(where: { "<>:".utf8.contains($0) }) { return nil }
-            return "<lora:\(lora.name):\(lora.scale.written { Self.short($0) })>"
+            return "<lora:\(lora.name):\(lora.scale.written { short($0) })>"
         }
         return ([request.prompt] + tags).joined(separator: " ")
     }
 
     private var pairs: [(String, String)] {
-        var pairs = [
-            ("Steps", String(plan.steps)), ("Sampler", plan.samplingMethod.label),
-            ("Schedule type", plan.noiseSchedule.label),
-            ("CFG scale", Self.short(plan.guidanceScale)), ("Seed", String(plan.seed)),
-            ("Size", "\(plan.width)x\(plan.height)"),
-            ("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName),
-        ]
-        if let source = plan.source { pairs.append(("Denoising strength", Self.short(Float(source.strength)))) }
-        if plan.clipSkip > model.clipSkip { pairs.append(("Clip skip", String(plan.clipSkip))) }
-        if plan.guidanceRescale > 0 { pairs.append(("CFG Rescale", Self.short(plan.guidanceRescale))) }
-        if plan.detailGuidanceScale != plan.guidanceScale {
-            pairs.append(("Detail CFG scale", Self.short(plan.detailGuidanceScale)))
-        }
-        // The web UI has one eta for DDIM and one for all others.
-        if let eta = request.eta { pairs.append((plan.samplingMethod == .ddim ? "Eta DDIM" : "Eta", Self.short(eta))) }
-        // Readers take a missing RNG for the graphics card's.
-        pairs.append(("RNG", "CPU"))
-        pairs.append(("Method", plan.method.rawValue))
-        pairs += stagePairs
-        let scale = plan.latentScale
-        if let cut = plan.cut {
-            if plan.passes.contains(where: { $0.structureCalls > 0 }) {
-                pairs.append(("Patch", "\(cut.patchWidth * scale)x\(cut.patchHeight * scale)"))
-                pairs.append(("Structure steps", String(cut.structureSteps)))
-            }
-            pairs.append(("View", "\(cut.viewWidth * scale)x\(cut.viewHeight * scale)"))
-            pairs.append(("Stride", String(cut.stride * scale)))
-            pairs.append(("Jitter", String(cut.jitter * scale)))
-            if plan.blending != .uniform { pairs.append(("Blend", plan.blending.rawValue)) }
-        }
-        pairs.append(("HiDiffusion", plan.hiDiffusionFamily == nil ? "off" : "on" + plan.hiDiffusionSettings.summary))
-        pairs += plan.tokenReduction?.parameters ?? []
+        var pairs = RenderRequest.settings.flatMap { $0.parameters(self) }
         if !model.loras.isEmpty {
             pairs.append(("Lora hashes", model.loras.map { "\($0.name): \($0.shortHash)" }.joined(separator: ", ")))
         }
@@ -80,8 +49,24 @@ struct GenerationParameters {
         return pairs
     }
 
+    var modelPairs: [(String, String)] {
+        [("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName)]
+    }
+
+    /// How the picture is cut.
+    var cutPairs: [(String, String)] {
+        guard let cut = plan.cut else { return [] }
+        let scale = plan.latentScale
+        var pairs: [(String, String)] = []
+        if plan.passes.contains(where: { $0.structureCalls > 0 }) {
+            pairs.append(("Patch", "\(cut.patchWidth * scale)x\(cut.patchHeight * scale)"))
+            pairs.append(("Structure steps", String(cut.structureSteps)))
+        }
+        return pairs + [("View", "\(cut.viewWidth * scale)x\(cut.viewHeight * scale)")]
+    }
+
     /// What the web UI says of its hires fix, which stages are a kind of.
-    private var stagePairs: [(String, String)] {
+    var stagePairs: [(String, String)] {
         guard plan.passes.count > 1, case .enlarged(let upscaler, let strength) = plan.passes[plan.passes.count - 1].start
         else {
             return []
@@ -89,7 +74,7 @@ struct GenerationParameters {
         let first = plan.passes[0]
         let factor = Double(plan.latentWidth) / Double(first.latentWidth)
         var pairs = [
-            ("Denoising strength", Self.short(strength)), ("Hires upscale", Self.short((factor * 100).rounded() / 100)),
+            ("Denoising strength", short(strength)), ("Hires upscale", short((factor * 100).rounded() / 100)),
             ("Hires upscaler", upscaler.label),
         ]
         // The web UI makes all the steps that it is told of, where ours are a share: these are those that were made.
@@ -110,10 +95,6 @@ struct GenerationParameters {
             return value
         }
         return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
-    }
-
-    private static func short<Value: BinaryFloatingPoint & LosslessStringConvertible>(_ value: Value) -> String {
-        value == value.rounded() && abs(value) < 1e6 ? String(Int(value)) : String(value)
     }
 
     /// Everything again, for programs.
@@ -137,4 +118,9 @@ struct GenerationParameters {
 extension ModelDescription {
     /// The last part of the model's path.
     var shortName: String { name.split(separator: "/").last.map(String.init) ?? name }
+}
+
+/// A number as parameters have it: a whole one without a fraction.
+func short<Value: BinaryFloatingPoint & LosslessStringConvertible>(_ value: Value) -> String {
+    value == value.rounded() && abs(value) < 1e6 ? String(Int(value)) : String(value)
 }

@@ -1,11 +1,9 @@
-import Acceleration
 public import ContentHash
 package import DiffusionModels
-import ImageConditioning
 public import TensorCore
 public import Weights
 
-/// The worker's side: runs tasks on the networks of its models. A pure function with a cache, for one compute thread.
+/// The worker's side: runs tasks on the networks of its models. A pure function of task and context, for one compute thread.
 ///
 /// Networks are built when a context or a task first needs them and kept.
 public final class TaskRunner {
@@ -23,11 +21,10 @@ public final class TaskRunner {
 
     private let context: ComputeContext
     let models: ModelVariants
-    /// Contexts by hash, the one used last at the end.
-    private var contexts: [(hash: SHA256Digest, opened: OpenedContext)] = []
-
-    /// How many contexts are kept; the one unused for longest goes first.
-    public static let contextLimit = 64
+    /// Those that were opened and not closed, by hash.
+    private var contexts: [SHA256Digest: OpenedContext] = [:]
+    /// How many contexts are open.
+    var contextCount: Int { contexts.count }
 
     /// Computes the models' identities, which reads all their files once.
     ///
@@ -51,31 +48,28 @@ public final class TaskRunner {
         self.models = try ModelVariants(models, library: loras, context: context)
     }
 
-    /// Takes a job's context and builds the networks that its tasks will need, the decoder among them: that it cannot be built
-    /// should not come out when the picture is nearly done.
+    /// Takes a job's context, which stays until `close`, and builds the networks that its tasks will need, the decoder among
+    /// them: that it cannot be built should not come out when the picture is nearly done.
     ///
     /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it
     ///   does not have, `.malformed` for prompts that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
-        if let place = contexts.firstIndex(where: { $0.hash == job.hash }) {
-            contexts.append(contexts.remove(at: place))
-            return
-        }
+        guard contexts[job.hash] == nil else { return }
         let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
         let model = try models.networks(variant)
         _ = try model.decoder()
         if let conditioning = job.conditioning {
             try model.check(conditioning)
             _ = try model.unet()
-            contexts.append((job.hash, OpenedContext(variant: variant, text: conditioning)))
         } else {
             for index in model.parts.texts.indices { _ = try model.textEncoder(index) }
-            contexts.append((job.hash, OpenedContext(variant: variant, text: nil)))
         }
-        if contexts.count > Self.contextLimit {
-            contexts.removeFirst()
-            context.trimMemory()
-        }
+        contexts[job.hash] = OpenedContext(variant: variant, text: job.conditioning)
+    }
+
+    /// Frees a context, and memory that its tasks may have left. It is opened again before other tasks of it are run.
+    public func close(_ hash: SHA256Digest) {
+        if contexts.removeValue(forKey: hash) != nil { context.trimMemory() }
     }
 
     /// Begins to measure activations anew: for the time between two jobs.
@@ -94,29 +88,18 @@ public final class TaskRunner {
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
-            // A large picture at once takes far more memory than all else, and only once in a job.
-            switch task.work {
-            case .decode, .encodePicture: context.trimMemory()
-            case .encode, .denoise: break
-            }
+            if type(of: task.work).isLarge { context.trimMemory() }
         }
         return try compute(task)
     }
 
     private func compute(_ task: RenderTask) throws(RenderError) -> TaskOutput {
-        guard let place = contexts.firstIndex(where: { $0.hash == task.contextHash }) else {
+        guard let opened = contexts[task.contextHash] else {
             throw RenderError(
                 .missingContext, "\(task.title): this worker does not hold the job's context \(task.contextHash.hex).")
         }
-        let entry = contexts.remove(at: place)
-        contexts.append(entry)
         do {
-            switch task.work {
-            case .encode(let work): return try encode(work, entry.opened)
-            case .encodePicture(let work): return .moments(try encode(work, entry.opened))
-            case .denoise(let work): return .prediction(try denoise(work, entry.opened))
-            case .decode(let latent): return try decode(latent, entry.opened)
-            }
+            return try task.work.run(on: models.networks(opened.variant), in: opened)
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {
@@ -124,91 +107,6 @@ public final class TaskRunner {
         } catch {
             throw RenderError(.compute, "\(task.title): \(error)")
         }
-    }
-
-    /// The last hidden states of the encoders, side by side, with or without the norm, as the family has it; and the last
-    /// encoder's pooled vector where the U-Net takes one.
-    private func encode(_ work: EncodeWork, _ opened: OpenedContext) throws -> TaskOutput {
-        let model = try models.networks(opened.variant)
-        guard work.ids.count == model.parts.texts.count else {
-            throw ModelError(
-                .input, "ids for \(work.ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
-        }
-        let family = model.parts.architecture.family
-        var states: [Tensor] = []
-        var pooled: [Float] = []
-        for (index, ids) in work.ids.enumerated() {
-            let encoder = try model.textEncoder(index)
-            let output = try encoder.encode(ids: ids)
-            if family.hasPooledConditioning { pooled = output.pooled.array }
-            if !family.normsText {
-                states.append(try encoder.state(output, clipSkip: work.skippedLayers))
-            } else {
-                states.append(
-                    work.skippedLayers == 0
-                        ? output.lastHiddenState : try encoder.normedState(output, clipSkip: work.skippedLayers))
-            }
-        }
-        let state = states.dropFirst().reduce(states[0]) { context.concatenateChannels($0, $1) }
-        return .embeddings(
-            rows: state.shape[0], tokens: state.shape[1], width: state.shape[2], values: state.array, pooled: pooled)
-    }
-
-    private func denoise(_ work: DenoiseWork, _ opened: OpenedContext) throws -> Latent {
-        let guided = work.guidance > 1
-        let text = try opened.rows(guided: guided)
-        let latent = work.latent
-        let rows = text.vectors.shape[0]
-        let sample = Tensor(
-            planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let timeIDs = try work.timeIDs.map { numbers in
-            let width = DenoiseWork.timeIDCount
-            guard numbers.count == width || numbers.count == rows * width else {
-                throw ModelError(.input, "size conditioning of two rows needs guidance.")
-            }
-            return Tensor(numbers.count == width ? (0..<rows).flatMap { _ in numbers } : numbers, shape: [rows, width])
-        }
-        let output = try models.networks(opened.variant).unet().forward(
-            UNetInput(
-                sample: sample, timesteps: [work.timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
-            plan: work.plan)
-        var values = output.planarArray
-        if guided { values = Guidance(scale: work.guidance, rescale: work.rescale).combined(values) }
-        guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
-        // A network for inpainting takes more channels than it gives.
-        return Latent(channels: output.shape[3], height: output.shape[1], width: output.shape[2], values: values)
-    }
-
-    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
-    private func encode(_ work: PictureWork, _ opened: OpenedContext) throws -> Latent {
-        let encoder = try models.networks(opened.variant).encoder()
-        var planes = PicturePixels.planes(rgb: work.rgb)
-        if let mask = work.mask {
-            planes = try InpaintMask(mask.map { Float($0) }, height: work.height, width: work.width).maskedImage(planes)
-        }
-        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: work.height, w: work.width))
-        let (mean, variance) = (moments.mean, moments.logVariance)
-        return Latent(
-            channels: mean.shape[3] * 2, height: mean.shape[1], width: mean.shape[2],
-            values: mean.planarArray + variance.planarArray)
-    }
-
-    private func decode(_ latent: Latent, _ opened: OpenedContext) throws -> TaskOutput {
-        let decoder = try models.networks(opened.variant).decoder()
-        guard latent.channels == decoder.configuration.latentChannels else {
-            throw ModelError(
-                .input,
-                "the autoencoder takes latents of \(decoder.configuration.latentChannels) channels, not \(latent.channels).")
-        }
-        let input = decoder.configuration.decoderInput(latent.values, height: latent.height, width: latent.width)
-        let image = try decoder.decode(
-            Tensor(planar: input, n: 1, c: latent.channels, h: latent.height, w: latent.width))
-        return .pixels(width: image.shape[2], height: image.shape[1], rgb: image.array.map(Self.byte))
-    }
-
-    /// −1…1 to 0…255 as diffusers does: halved and shifted, clamped, scaled, rounded half to even.
-    private static func byte(_ value: Float) -> UInt8 {
-        UInt8((min(1, max(0, value / 2 + 0.5)) * 255).rounded(.toNearestOrEven))
     }
 }
 
@@ -220,7 +118,7 @@ extension TaskRunner {
 }
 
 /// A context that tasks can run in.
-private struct OpenedContext {
+package struct OpenedContext {
     /// The embedded prompts that a U-Net call takes.
     struct Rows {
         /// (rows, tokens, width)
@@ -264,7 +162,7 @@ private struct OpenedContext {
 /// The networks of one model, each built when it is first needed.
 package final class ModelNetworks {
     let source: ModelSource
-    private let context: ComputeContext
+    let context: ComputeContext
     package let parts: ModelParts
     /// The same model without LoRA files, whose networks are used where these files change nothing.
     private let base: ModelNetworks?

@@ -74,16 +74,16 @@ extension TokenReductionPlan {
         let range = rangeOfCalls(passes)
         var lines: [String] = []
         if let method = merged.first?.method {
-            var ratio = Self.short(method.ratio)
-            if let finalRatio { ratio += " to \(Self.short(finalRatio))" }
-            if let laterRatio { ratio += ", in later stages \(Self.short(laterRatio))," }
+            var ratio = short(method.ratio)
+            if let finalRatio { ratio += " to \(short(finalRatio))" }
+            if let laterRatio { ratio += ", in later stages \(short(laterRatio))," }
             let levels = merged.map { String($0.level) }.joined(separator: ", ")
             lines.append(
                 "token merging (ToMe): \(ratio) of the tokens at level \(levels), \(count(merged.map(\.level))), "
                     + (method.queriesOnly ? "queries only" : method.parts.names.joined(separator: " and ")) + range)
         }
         if !downsampled.isEmpty {
-            let levels = downsampled.map { "\(Self.short($0.method.factor)) at level \($0.level)" }.joined(separator: ", ")
+            let levels = downsampled.map { "\(short($0.method.factor)) at level \($0.level)" }.joined(separator: ", ")
             lines.append("token downsampling (ToDo): by \(levels), \(count(downsampled.map(\.level)))\(range)")
         }
         for level in idleLevels { lines.append("tokens of level \(level) are left alone: there are too few of them") }
@@ -99,7 +99,7 @@ extension TokenReductionPlan {
             guard active.count < count else { return range }
             range += ", calls \(active.lowerBound + 1) to \(active.upperBound) of \(count)"
         } else {
-            range += ", from \(Self.short(start)) to \(Self.short(end)) of a stage's calls"
+            range += ", from \(short(start)) to \(short(end)) of a stage's calls"
         }
         return range
     }
@@ -128,9 +128,9 @@ extension TokenReductionPlan {
     var parameters: [(String, String)] {
         var pairs: [(String, String)] = []
         if let method = merged.first?.method {
-            pairs.append(("Token merging ratio", Self.short(method.ratio)))
-            if let laterRatio { pairs.append(("Token merging ratio hr", Self.short(laterRatio))) }
-            if let finalRatio { pairs.append(("ToMe final ratio", Self.short(finalRatio))) }
+            pairs.append(("Token merging ratio", short(method.ratio)))
+            if let laterRatio { pairs.append(("Token merging ratio hr", short(laterRatio))) }
+            if let finalRatio { pairs.append(("ToMe final ratio", short(finalRatio))) }
             let usual = TokenMerging(ratio: method.ratio)
             if merged.map(\.level) != [1] {
                 pairs.append(("ToMe levels", merged.map { String($0.level) }.joined(separator: " ")))
@@ -144,15 +144,15 @@ extension TokenReductionPlan {
         }
         if let deepest = downsampled.last {
             let factors = factors(to: deepest.level)
-            pairs.append(("ToDo factor", factors.map(Self.short).joined(separator: " ")))
+            pairs.append(("ToDo factor", factors.map(short).joined(separator: " ")))
             pairs.append(("ToDo max depth", String(factors.count)))
             if deepest.method.interpolation != .nearestExact {
                 pairs.append(("ToDo method", deepest.method.interpolation.rawValue))
             }
             if deepest.method.scope != .keysAndValues { pairs.append(("ToDo scope", deepest.method.scope.rawValue)) }
-            if end < 1 { pairs.append(("ToDo disable after", Self.short(end))) }
+            if end < 1 { pairs.append(("ToDo disable after", short(end))) }
         }
-        if start > 0 || end < 1 { pairs.append(("Token steps", "\(Self.short(start))-\(Self.short(end))")) }
+        if start > 0 || end < 1 { pairs.append(("Token steps", "\(short(start))-\(short(end))")) }
         if stages != .all { pairs.append(("Token stages", stages.rawValue)) }
         return pairs
     }
@@ -164,6 +164,4 @@ extension TokenReductionPlan {
             downsampled.first { $0.level == level }?.method.factor ?? 1
         }
     }
-
-    private static func short(_ value: Double) -> String { value == value.rounded() ? String(Int(value)) : String(value) }
 }

@@ -1,10 +1,12 @@
 public import Acceleration
+import Sentences
+import StrictJSON
 
 /// What a user asks for to make the U-Net work on fewer tokens: token merging, token downsampling, or both at different levels.
 /// Which transformer blocks that reaches depends on the model.
-public struct TokenReductionRequest: Sendable, Equatable {
+public struct TokenReductionRequest: SettingGroup {
     /// Token merging (ToMe) in the words of the package `tomesd`.
-    public struct Merging: Sendable, Equatable {
+    public struct Merging: SettingGroup {
         /// Share of the tokens that are merged away, 0 to 1; 0 merges none.
         public var ratio: Double
         /// The share of the last call; the ratio moves there in equal steps. nil keeps it.
@@ -22,6 +24,9 @@ public struct TokenReductionRequest: Sendable, Equatable {
         public var destinations = TokenMerging.Destinations.fixed
         public var queriesOnly = false
 
+        /// Merges none.
+        public init() { self.init(ratio: 0) }
+
         public init(ratio: Double) { self.ratio = ratio }
 
         /// Whether nothing is merged at any call.
@@ -32,7 +37,7 @@ public struct TokenReductionRequest: Sendable, Equatable {
     }
 
     /// Token downsampling (ToDo) in the words of kohya's scripts.
-    public struct Downsampling: Sendable, Equatable {
+    public struct Downsampling: SettingGroup {
         /// One for each level from the first that has blocks on, each at least 1, which leaves a level alone; a single one
         /// counts for all levels down to `maximumDepth`.
         public var factors: [Double]
@@ -40,6 +45,9 @@ public struct TokenReductionRequest: Sendable, Equatable {
         public var maximumDepth: Int?
         public var interpolation = TokenDownsampling.Interpolation.nearestExact
         public var scope = TokenDownsampling.Scope.keysAndValues
+
+        /// Without the factors, which there must be.
+        public init() { self.init(factors: []) }
 
         public init(factors: [Double]) { self.factors = factors }
 
@@ -75,9 +83,28 @@ public struct TokenReductionRequest: Sendable, Equatable {
         request.merging?.laterRatio = nil
         return request
     }
+}
 
-    /// Checks everything that needs no model. Throws `.invalidRequest`.
-    func validated() throws(RenderError) {
+extension TokenReductionRequest {
+    public static let settings =
+        RequestSetting<Self>.group("merging", "an object", get: { $0.merging }, set: { $0.merging = $1 })
+        + RequestSetting.group("downsampling", "an object", get: { $0.downsampling }, set: { $0.downsampling = $1 })
+        + [
+            RequestSetting(nil, member: "start", \.start, .number, written: .required),
+            RequestSetting(nil, member: "end", \.end, .number, written: .required),
+            .word(.tokenSteps) { word, request throws(RenderError) in
+                let parts = word.split(separator: ":", omittingEmptySubsequences: false)
+                guard parts.count == 2, let start = Double(parts[0]), let end = Double(parts[1]) else {
+                    throw RenderError(
+                        .invalidRequest, naming: "\(.tokenSteps) must be two shares of the steps such as 0:0.8, not '\(word)'.")
+                }
+                (request.start, request.end) = (start, end)
+            },
+            RequestSetting(.tokenStages, member: "stages", \.stages, .choice, written: .unlessDefault),
+        ]
+
+    /// Throws `.invalidRequest`.
+    public func checkTogether() throws(RenderError) {
         guard start >= 0, start < end, end <= 1 else {
             throw RenderError(
                 .invalidRequest,
@@ -87,11 +114,10 @@ public struct TokenReductionRequest: Sendable, Equatable {
         guard stages == .all || merging?.laterRatio == nil else {
             throw RenderError(
                 .invalidRequest,
-                "Token merging in later stages alone needs one ratio: give it as --tome-ratio, or leave --token-stages out."
+                naming:
+                    "Token merging in later stages alone needs one ratio: give it as \(.tomeRatio), or leave \(.tokenStages) out."
             )
         }
-        try merging?.validated()
-        try downsampling?.validated()
         guard merging != nil || downsampling != nil else {
             throw RenderError(
                 .invalidRequest,
@@ -101,19 +127,37 @@ public struct TokenReductionRequest: Sendable, Equatable {
 }
 
 extension TokenReductionRequest.Merging {
-    fileprivate func validated() throws(RenderError) {
+    public static let settings: [RequestSetting<Self>] = [
+        RequestSetting(
+            .tomeRatio, member: "ratio", \.ratio, .number, SettingRange(0...1) { "A token merging ratio of \($0) is" },
+            written: .required),
+        RequestSetting(
+            .tomeFinalRatio, member: "final_ratio", \.finalRatio, .number,
+            SettingRange(0...1) { "A token merging ratio of \($0) is" }),
+        RequestSetting(
+            .tomeHiresRatio, member: "later_ratio", \.laterRatio, .number,
+            SettingRange(0...1, isOpen: true) { "A token merging ratio of \($0) for later stages is" }
+        )
+        .said { word, merging throws(RenderError) in
+            // A1111's word for the same as in the first.
+            let ratio = try SettingKind.number.value(word, of: .tomeHiresRatio)
+            merging.laterRatio = ratio == 0 ? nil : ratio
+        },
+        RequestSetting(.tomeSx, member: "sx", \.cellWidth, .whole, written: .required),
+        RequestSetting(.tomeSy, member: "sy", \.cellHeight, .whole, written: .required),
+        RequestSetting(.tomeMaxDownsample, member: "max_downsample", \.maximumDownsample, .whole),
+        RequestSetting(.tomeLevels, member: "levels", \.levels, .list(.whole, "a list", words: "levels such as 2,4")),
+        RequestSetting(.tomeLayers, member: "layers", \.parts, TokenMerging.Parts.kind, written: .required),
+        RequestSetting(.tomeDestinations, member: "destinations", \.destinations, .choice, written: .required),
+        RequestSetting(.tomeQueriesOnly, member: "queries_only", \.queriesOnly, .flag, written: .required),
+    ]
+
+    /// Throws `.invalidRequest`.
+    public func checkTogether() throws(RenderError) {
         guard finalRatio == nil || laterRatio == nil else {
             throw RenderError(
                 .invalidRequest,
                 "Token merging is told both a final ratio and one for later stages: leave one out.")
-        }
-        if let laterRatio, !(laterRatio > 0 && laterRatio <= 1) {
-            throw RenderError(
-                .invalidRequest,
-                "A token merging ratio of \(laterRatio) for later stages is not possible: choose one above 0, up to 1.")
-        }
-        for ratio in [ratio, finalRatio ?? ratio] where !(0...1).contains(ratio) {
-            throw RenderError(.invalidRequest, "A token merging ratio of \(ratio) is not possible: choose 0 to 1.")
         }
         let sides = 1...TokenMerging.cellLimit
         guard sides.contains(cellWidth), sides.contains(cellHeight), cellWidth * cellHeight > 1 else {
@@ -145,7 +189,21 @@ extension TokenReductionRequest.Merging {
 }
 
 extension TokenReductionRequest.Downsampling {
-    fileprivate func validated() throws(RenderError) {
+    public static let settings: [RequestSetting<Self>] = [
+        RequestSetting(
+            .todoFactor, member: "factors", \.factors,
+            .list(.number, "a list", words: "numbers with commas between", limit: TokenPlan.levels.count), written: .required
+        )
+        .said { word, downsampling throws(RenderError) in
+            downsampling.factors.append(try SettingKind.number.value(word, of: .todoFactor))
+        },
+        RequestSetting(.todoMaxDepth, member: "max_depth", \.maximumDepth, .whole),
+        RequestSetting(.todoMethod, member: "method", \.interpolation, .choice, written: .required),
+        RequestSetting(.todoScope, member: "scope", \.scope, .choice, written: .required),
+    ]
+
+    /// Throws `.invalidRequest`.
+    public func checkTogether() throws(RenderError) {
         let limit = TokenDownsampling.factorLimit
         guard !factors.isEmpty, factors.count <= TokenPlan.levels.count else {
             throw RenderError(
@@ -169,4 +227,28 @@ extension TokenReductionRequest.Downsampling {
                     + "level.")
         }
     }
+}
+
+extension TokenMerging.Parts {
+    private static let named: [(name: String, part: TokenMerging.Parts)] = [
+        ("attention", .attention), ("cross", .textAttention), ("mlp", .feedForward),
+    ]
+
+    /// The parts by the names that requests and users have for them.
+    public var names: [String] { Self.named.filter { contains($0.part) }.map(\.name) }
+
+    /// nil for a name that is not known, or that comes twice.
+    public init?(names: [String]) {
+        self = []
+        for name in names {
+            guard let part = Self.named.first(where: { $0.name == name })?.part, !contains(part) else { return nil }
+            insert(part)
+        }
+    }
+
+    fileprivate static let kind = SettingKind<Self>(
+        "a list of names", words: "attention, cross and mlp with commas between",
+        read: { json in json.arrayValue.flatMap { Self(names: $0.map { $0.stringValue ?? "" }) } },
+        write: { .array($0.names.map { .string($0) }) },
+        parse: { Self(names: $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)) })
 }

@@ -1,8 +1,7 @@
-import Acceleration
 import StrictJSON
 
 /// Checked access to the members of metadata that came over the wire.
-struct WireFields {
+package struct WireFields {
     private let object: JSONObject?
     private let what: String
 
@@ -18,6 +17,8 @@ struct WireFields {
     }
 
     func has(_ key: String) -> Bool { object?[key] != nil }
+
+    func value(_ key: String) -> JSONValue? { object?[key] }
 
     func integer(_ key: String, _ range: ClosedRange<Int>) throws(RenderError) -> Int {
         guard let number = object?[key]?.intValue, range.contains(number) else {

@@ -82,30 +82,3 @@ public struct LoRAFolders: Sendable {
         }
     }
 }
-
-/// A LoRA as users name it: a path or a name, and behind it the scale, or the text encoder's scale and the U-Net's, in the
-/// order of the prompt's tags.
-public struct LoRAWord: Sendable, Equatable {
-    public var file: String
-    public var scale: LoRAScale = 1
-
-    /// Read from the end, because a path may hold colons: one or two numbers there are scales, NaN and infinity among them,
-    /// which are refused later. Everything else is the path; a name that ends with a colon and a number is written with its
-    /// ending.
-    public init(_ text: String) {
-        file = text
-        guard let last = Self.takeNumber(from: &file) else { return }
-        scale = LoRAScale(last)
-        if let first = Self.takeNumber(from: &file) { scale = LoRAScale(unet: last, textEncoder: first) }
-    }
-
-    /// The number behind the last colon, which is taken away with it.
-    private static func takeNumber(from text: inout String) -> Double? {
-        guard let colon = text.lastIndex(of: ":"), let number = Double(text[text.index(after: colon)...]) else { return nil }
-        text = String(text[..<colon])
-        return number
-    }
-
-    /// What a request holds of it.
-    public var selection: LoRASelection { LoRASelection(name: file, scale: scale) }
-}

@@ -1,23 +1,24 @@
 import Rendering
+public import Sentences
 public import Weights
 
-/// How a checkpoint is put together, in the words of a user, beside where it lies.
+/// How a checkpoint is put together beside where it lies, in the words of a user: `vae`, another autoencoder (a folder, a
+/// model's folder, or a file); `model_config`, a model folder whose configuration and tokenizer a single file takes;
+/// `prediction_type`, `epsilon` or `v_prediction`; `variant`, the kind of weight files in a folder, such as `fp16`; and
+/// `ignore_unknown_tensors`, which is `true` or not said.
 public struct CheckpointWords: Sendable {
-    /// Another autoencoder: a folder, a model's folder, or a file.
-    public var vae: String?
-    /// A model folder whose configuration and tokenizer a single file takes.
-    public var modelConfig: String?
-    /// `epsilon` or `v_prediction`.
-    public var predictionType: String?
-    /// The kind of weight files in a folder, such as `fp16`.
-    public var variant: String?
-    public var ignoreUnknownTensors = false
+    private var words: [Setting: String]
 
-    /// The checkpoint as it stands.
-    public init() {}
+    /// The checkpoint as it stands, or as it is said.
+    public init(_ words: [Setting: String] = [:]) { self.words = words }
+
+    private var vae: String? { words[.vae] }
+    private var modelConfig: String? { words[.modelConfig] }
+    private var variant: String? { words[.variant] }
+    private var ignoreUnknownTensors: Bool { words[.ignoreUnknownTensors] == "true" }
 
     /// Whether nothing is said that belongs to one model.
-    var isEmpty: Bool { vae == nil && modelConfig == nil && predictionType == nil && variant == nil }
+    var isEmpty: Bool { [.vae, .modelConfig, .predictionType, .variant].allSatisfy { words[$0] == nil } }
 
     /// A recipe for the model at `path`.
     ///
@@ -69,7 +70,7 @@ public struct CheckpointWords: Sendable {
     }
 
     private func prediction() throws(RequestError) -> UNetPrediction? {
-        guard let predictionType else { return nil }
+        guard let predictionType = words[.predictionType] else { return nil }
         guard let prediction = UNetPrediction(option: predictionType) else {
             throw RequestError(.invalid, "\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.")
         }

@@ -1,5 +1,6 @@
 import Foundation
 import Rendering
+import Sentences
 
 /// A prompt that stands in a file of this host.
 public enum PromptFile {

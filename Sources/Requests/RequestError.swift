@@ -1,9 +1,10 @@
 public import ImageFiles
 public import Rendering
+public import Sentences
 public import Weights
 
 /// Why a user's words make no request, or name no model or file.
-public struct RequestError: Error, Sendable, Equatable {
+public struct RequestError: SentenceError, Equatable {
     /// What kind of mistake it is. Each program has its own numbers for them: exit codes, HTTP statuses.
     public enum Category: Sendable, Equatable {
         /// The words have no meaning, or none together.
@@ -68,6 +69,6 @@ extension RequestError {
             case .badModel: .badInput
             case .malformed, .missingContext, .nonFinite, .compute: .failed
             }
-        self.init(category, "\(error.message)")
+        self.init(category, error.sentence)
     }
 }

@@ -1,5 +1,7 @@
+import Sentences
+
 /// A seed as users give it: a whole number of 64 bits without sign, or anything negative for a random one.
-public enum SeedWord: Sendable, Equatable {
+public enum SeedWord: Sendable, Equatable, CustomStringConvertible {
     /// This seed.
     case number(UInt64)
     /// Another seed for each request.
@@ -19,6 +21,14 @@ public enum SeedWord: Sendable, Equatable {
                 "a seed is a whole number from \(UInt64.min) to \(UInt64.max), or a negative one for a random seed.")
         }
         self = digits.utf8.allSatisfy { $0 == UInt8(ascii: "0") } ? .number(0) : .random
+    }
+
+    /// A text that is read as the same.
+    public var description: String {
+        switch self {
+        case .number(let number): "\(number)"
+        case .random: "-1"
+        }
     }
 
     /// The number, for `.random` a new one at each call.

@@ -2,6 +2,7 @@ import ImageConditioning
 import ImageFiles
 import Rendering
 import Resampling
+import Sentences
 
 /// A picture that a user gives: PNG, JPEG or WebP.
 public enum PictureInput: Sendable, Equatable {

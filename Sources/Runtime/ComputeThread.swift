@@ -6,6 +6,7 @@ internal import Messages
 final class ComputeThread: Sendable {
     enum Command: Sendable {
         case open(hash: String, EncodedPart)
+        case close(hash: String)
         case run(LeaseID, EncodedPart, job: UniqueID)
         case stop
     }
@@ -62,11 +63,12 @@ final class ComputeThread: Sendable {
             switch command {
             case .open(let hash, let part):
                 do throws(TaskError) {
-                    try engine.open(part)
+                    try engine.open(part, named: hash)
                     report(.opened(hash: hash, nil))
                 } catch {
                     report(.opened(hash: hash, error))
                 }
+            case .close(let hash): engine.close(hash)
             case .run(let lease, let task, let job):
                 prepare(engine, jobs.next(job))
                 run(lease, task, engine, report)

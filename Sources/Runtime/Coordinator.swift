@@ -5,8 +5,8 @@ internal import ZMQSockets
 
 /// A coordinator in this process: plans jobs, hands their tasks to workers, merges what comes back.
 ///
-/// Two threads: one owns the sockets and the cluster's state, the other plans and merges. Workers and clients of other
-/// processes connect to the same endpoint.
+/// One thread owns the sockets and the cluster's state; others plan and merge, each a job at a time. Workers and clients of
+/// other processes connect to the same endpoint.
 public final class Coordinator: Sendable {
     private let mailbox: Mailbox<CoordinatorCommand>
     private let thread: OSThread
@@ -83,7 +83,7 @@ final class SharedCount: Sendable {
 enum CoordinatorCommand: Sendable {
     case submit(UniqueID, any JobEngine, AsyncStream<JobEvent>.Continuation)
     case cancel(UniqueID)
-    case job(JobThread.Report)
+    case job(JobThreads.Report)
     case fail(RuntimeError)
     case shutdown
 }

@@ -13,7 +13,7 @@ extension CoordinatorLoop {
             continuation.finish()
             return
         }
-        jobThread.mailbox.post(.begin(id, engine))
+        jobThreads.post(.begin(engine), of: id)
     }
 
     private func admit(_ uuid: UniqueID, _ owner: JobOwner) -> JobID? {
@@ -31,8 +31,7 @@ extension CoordinatorLoop {
         switch packet.message {
         case .submit(let submit):
             let uuid = packet.address.job
-            // Each job taken in may have commands of its own for the job thread; those are never refused.
-            guard uuid != .none, jobThread.mailbox.hasRoom, !jobs.values.contains(where: { $0.uuid == uuid }),
+            guard uuid != .none, !jobs.values.contains(where: { $0.uuid == uuid }),
                 hasRoom(forAttachment: submit.payload.count), let id = admit(uuid, .client(route))
             else {
                 send(.refuse(Refuse(.busy, "the queue is full, or the job's name is taken", retryAfter: 10_000)), along: route)
@@ -41,7 +40,7 @@ extension CoordinatorLoop {
             send(.submitted(Submitted(position: jobOrder.count - 1)), along: route) { $0.job = uuid }
             jobs[id]?.attachmentBytes = submit.payload.count
             let request = EncodedPart(metadata: submit.request, payload: submit.payload)
-            jobThread.mailbox.post(.create(id, request: request, model: submit.model))
+            jobThreads.post(.create(request: request, model: submit.model), of: id)
         case .jobCancel:
             if let id = ownedJob(packet.address.job, by: route) {
                 endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
@@ -80,7 +79,7 @@ extension CoordinatorLoop {
 
     // MARK: Barriers
 
-    func handle(_ report: JobThread.Report) {
+    func handle(_ report: JobThreads.Report) {
         switch report {
         case .planned(let id, let plan, let model):
             guard jobs[id] != nil else { return }
@@ -186,7 +185,8 @@ extension CoordinatorLoop {
     func collected(_ id: JobID, _ serial: Int, _ now: Instant) {
         guard let job = jobs[id], job.serial == serial else { return }
         let numericsClass = machine.numericsClass(of: id) ?? ""
-        jobThread.mailbox.post(.complete(id, serial: serial, job.outputs.compactMap { $0 }, numericsClass: numericsClass))
+        jobThreads.post(
+            .complete(serial: serial, job.outputs.compactMap { $0 }, numericsClass: numericsClass), of: id)
     }
 
     private func reject(_ key: TaskKey, _ failure: FailureClass, _ text: String, _ cpu: Int64) {
@@ -201,7 +201,7 @@ extension CoordinatorLoop {
 
     // MARK: Ending
 
-    private func finish(_ id: JobID, _ picture: JobThread.FinishedPicture, _ cpu: Int64) {
+    private func finish(_ id: JobID, _ picture: JobThreads.FinishedPicture, _ cpu: Int64) {
         guard let job = jobs[id] else { return }
         var timings = job.timings
         timings.merge += .nanoseconds(cpu)
@@ -224,7 +224,7 @@ extension CoordinatorLoop {
         publish(event, of: id)
         jobs[id] = nil
         jobOrder.removeAll { $0 == id }
-        jobThread.mailbox.post(.drop(id))
+        jobThreads.drop(id)
         pendingEvents.append(.ended(id))
         if let context = job.context { endedContexts.append(context) }
         if case .local(let continuation) = job.owner { continuation.finish() }

@@ -26,8 +26,8 @@ extension CoordinatorLoop {
             return
         }
         guard packet.address.epoch == epoch, packet.address.session == peer.session.rawValue else {
-            // A worker that says HELLO again while the coordinator is slow works under the first WELCOME until it hears the last:
-            // its messages are late, not wrong.
+            // A worker that says HELLO again while the coordinator is slow works under the first WELCOME until it hears the
+            // last: its messages are late, not wrong.
             let isLate = packet.address.epoch == epoch && peer.superseded.contains { $0.rawValue == packet.address.session }
             if !isLate { strike(route, now) }
             return

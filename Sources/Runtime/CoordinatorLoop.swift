@@ -31,7 +31,7 @@ final class CoordinatorLoop {
     let parameters: ClusterParameters
     let mailbox: Mailbox<CoordinatorCommand>
     let workers: SharedCount
-    let jobThread: JobThread
+    let jobThreads: JobThreads
     let context: Context
     let socket: Socket
     let wireClock: WireClock
@@ -92,7 +92,7 @@ final class CoordinatorLoop {
             throw RuntimeError(error)
         }
         wireClock = WireClock()
-        jobThread = try JobThread(factory: factory) { report in mailbox.post(.job(report)) }
+        jobThreads = try JobThreads(factory: factory) { report in mailbox.post(.job(report)) }
     }
 
     /// A coordinator's whole life on the calling thread. Gives back the context, to be terminated.
@@ -225,7 +225,7 @@ final class CoordinatorLoop {
     }
 
     private func farewell() {
-        jobThread.stop()
+        jobThreads.stop()
         do throws(ZMQError) { try socket.setLinger(milliseconds: 500) } catch { log(error.message) }
     }
 

@@ -80,7 +80,7 @@ package enum EngineError: Error, Sendable {
     case failed(RuntimeError)
 }
 
-/// The coordinator's side of one job, on the job thread.
+/// The coordinator's side of one job, on one job thread at a time.
 package protocol JobEngine: Sendable {
     var plan: JobPlan { get }
     /// The identity of the model the job needs, 64 hexadecimal digits.
@@ -111,7 +111,11 @@ package protocol TaskEngine {
     var numericsClass: String { get }
     /// Identities of the models it can run, 64 hexadecimal digits each.
     var models: [String] { get }
-    func open(_ context: EncodedPart) throws(TaskError)
+    /// Takes what tasks need, until it is closed: how many contexts there are at once is the caller's business.
+    ///
+    /// - Parameter hash: the content's, as tasks name it.
+    func open(_ context: EncodedPart, named hash: String) throws(TaskError)
+    func close(_ hash: String)
     /// Multiplications and additions of all tasks so far; they only grow.
     var operations: UInt64 { get }
     /// The most bytes of activations in use at once since the last `settle`.

@@ -35,9 +35,6 @@ final class Mailbox<Command: Sendable>: Sendable {
     /// gone: the caller refuses.
     func offer(_ command: Command) -> Bool { add(command, atMost: capacity) }
 
-    /// Whether an offer would find room.
-    var hasRoom: Bool { state.withLock { !$0.isClosed && $0.commands.count < capacity } }
-
     private func add(_ command: Command, atMost limit: Int) -> Bool {
         let (isAccepted, wakes) = state.withLock { state -> (Bool, Bool) in
             guard !state.isClosed, state.commands.count < limit else { return (false, false) }

@@ -2,6 +2,7 @@ internal import ContentHash
 internal import Messages
 internal import Places
 internal import Rendering
+internal import Sentences
 internal import StrictJSON
 internal import TensorCore
 internal import Weights
@@ -88,8 +89,6 @@ extension RenderEngineFactory {
 struct RenderEngine: JobEngine {
     private var machine: RenderMachine
     let model: String
-    /// What the outputs of the current barrier must look like.
-    private var expected: [ExpectedOutput] = []
 
     init(machine: RenderMachine, model: String) {
         self.machine = machine
@@ -103,13 +102,11 @@ struct RenderEngine: JobEngine {
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         var decoded: [TaskOutput] = []
         decoded.reserveCapacity(outputs.count)
-        for (index, part) in outputs.enumerated() {
+        for (index, (part, shape)) in zip(outputs, machine.expectedOutputs).enumerated() {
             do throws(RenderError) {
-                let output = try TaskOutput(metadata: part.metadata, payload: part.payload)
-                try expected[index].check(output)
-                decoded.append(output)
+                decoded.append(try TaskOutput(shape, metadata: part.metadata, payload: part.payload))
             } catch {
-                throw .rejected(index: index, error.code == .nonFinite ? .nonFinite : .payload, error.message)
+                throw .rejected(index: index, error.code == .nonFinite ? .nonFinite : .payload, error.text)
             }
         }
         do throws(RenderError) {
@@ -126,66 +123,16 @@ struct RenderEngine: JobEngine {
         }
     }
 
-    private mutating func encode(_ barrier: Barrier) -> EngineBarrier {
+    private func encode(_ barrier: Barrier) -> EngineBarrier {
         let context = barrier.context.encoded()
-        var tasks: [EngineTask] = []
-        tasks.reserveCapacity(barrier.tasks.count)
-        expected.removeAll(keepingCapacity: true)
-        for task in barrier.tasks {
+        let tasks = barrier.tasks.map { task in
             let part = task.encoded()
-            expected.append(
-                ExpectedOutput(task, part.metadata, machine.plan, embedding: machine.embeddingShape))
-            tasks.append(EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost))
+            return EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost)
         }
         return EngineBarrier(
             barrier.place.renamed(\.rawValue), phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
             tasks: tasks, contextHash: barrier.context.hash.hex,
             context: EncodedPart(metadata: context.metadata, payload: context.payload))
-    }
-}
-
-/// The shape a task's output must have, so that a wrong one is charged to the worker that sent it and not to the job.
-private struct ExpectedOutput: Sendable {
-    private enum Shape: Equatable {
-        case embeddings(RenderTask.EmbeddingShape)
-        case moments(channels: Int, height: Int, width: Int)
-        case prediction(channels: Int, height: Int, width: Int)
-        case pixels(width: Int, height: Int)
-    }
-
-    private let shape: Shape
-
-    /// - Parameter embedding: of the prompts' rows, where the task encodes them.
-    init(_ task: RenderTask, _ metadata: JSONValue, _ plan: RenderPlan, embedding: RenderTask.EmbeddingShape) {
-        switch task.phase {
-        case .encode: shape = .embeddings(embedding)
-        case .picture:
-            shape = .moments(
-                channels: 2 * plan.latentChannels, height: (metadata["height"]?.intValue ?? 0) / plan.latentScale,
-                width: (metadata["width"]?.intValue ?? 0) / plan.latentScale)
-        case .decode:
-            shape = .pixels(
-                width: (metadata["width"]?.intValue ?? 0) * plan.latentScale,
-                height: (metadata["height"]?.intValue ?? 0) * plan.latentScale)
-        case .denoise, .structure, .detail:
-            shape = .prediction(
-                channels: plan.latentChannels, height: metadata["height"]?.intValue ?? 0,
-                width: metadata["width"]?.intValue ?? 0)
-        }
-    }
-
-    func check(_ output: TaskOutput) throws(RenderError) {
-        let actual: Shape =
-            switch output {
-            case .embeddings(let rows, let tokens, let width, _, let pooled):
-                .embeddings(RenderTask.EmbeddingShape(rows: rows, tokens: tokens, width: width, pooled: pooled.count))
-            case .moments(let latent): .moments(channels: latent.channels, height: latent.height, width: latent.width)
-            case .prediction(let latent): .prediction(channels: latent.channels, height: latent.height, width: latent.width)
-            case .pixels(let width, let height, _): .pixels(width: width, height: height)
-            }
-        guard actual == shape else {
-            throw RenderError(.malformed, "A worker's output has the shape \(actual) instead of \(shape).")
-        }
     }
 }
 
@@ -211,12 +158,20 @@ struct RenderTaskEngine: TaskEngine {
 
     func settle(trimming: Bool) { runner.settle(trimming: trimming) }
 
-    func open(_ context: EncodedPart) throws(TaskError) {
+    func open(_ context: EncodedPart, named hash: String) throws(TaskError) {
         do throws(RenderError) {
-            try runner.open(try JobContext(metadata: context.metadata, payload: context.payload))
+            let context = try JobContext(metadata: context.metadata, payload: context.payload)
+            guard context.hash.hex == hash else {
+                throw RenderError(.malformed, "A job's context does not have the content that it is named by.")
+            }
+            try runner.open(context)
         } catch {
             throw TaskError(error)
         }
+    }
+
+    func close(_ hash: String) {
+        if let hash = SHA256Digest(hex: hash) { runner.close(hash) }
     }
 
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
@@ -230,13 +185,18 @@ struct RenderTaskEngine: TaskEngine {
     }
 }
 
+extension SentenceError {
+    /// As it travels, and stands in logs: both are read beside a command line.
+    var text: String { sentence.spelled(\.option) }
+}
+
 extension TaskError {
     /// Who is at fault: a task that cannot be done anywhere, or this worker's files, memory and libraries.
     init(_ error: RenderError) {
         switch error.code {
-        case .nonFinite: self.init(.nonFinite, error.message)
-        case .malformed, .invalidRequest: self.init(.payload, error.message)
-        case .notFound, .badModel, .missingContext, .compute: self.init(.worker, error.message)
+        case .nonFinite: self.init(.nonFinite, error.text)
+        case .malformed, .invalidRequest: self.init(.payload, error.text)
+        case .notFound, .badModel, .missingContext, .compute: self.init(.worker, error.text)
         }
     }
 }
@@ -244,11 +204,11 @@ extension TaskError {
 extension RuntimeError {
     init(_ error: RenderError) {
         switch error.code {
-        case .invalidRequest: self.init(.usage, error.message)
-        case .notFound: self.init(.notFound, error.message)
-        case .badModel: self.init(.badInput, error.message)
-        case .nonFinite: self.init(.jobFailed, error.message)
-        case .malformed, .missingContext, .compute: self.init(.internalFault, error.message)
+        case .invalidRequest: self.init(.usage, error.text)
+        case .notFound: self.init(.notFound, error.text)
+        case .badModel: self.init(.badInput, error.text)
+        case .nonFinite: self.init(.jobFailed, error.text)
+        case .malformed, .missingContext, .compute: self.init(.internalFault, error.text)
         }
     }
 }

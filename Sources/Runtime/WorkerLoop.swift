@@ -207,7 +207,8 @@ final class WorkerLoop {
                 if let hash = contextHashes[context], let part = contextParts.removeValue(forKey: context) {
                     open(context, hash, part, now)
                 }
-            case .close(let context): forget(context)
+            case .close(let context):
+                if let hash = contextHashes[context] { compute.mailbox.post(.close(hash: hash)) }
             case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part, job: task.job)) }
             case .forget(let lease):
                 tasks[lease] = nil
@@ -215,6 +216,7 @@ final class WorkerLoop {
             case .end(let end): finish(end)
             }
         }
+        for context in contextHashes.keys where !machine.knows(context) { forget(context) }
     }
 
     private func open(_ context: ContextID, _ hash: String, _ part: EncodedPart, _ now: Instant) {

@@ -62,11 +62,16 @@ struct ConvolutionShape: Hashable {
 public final class LinearParameters {
     public let inFeatures: Int
     public let outFeatures: Int
+    /// Of weights and bias.
+    let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
 
-    init(inFeatures: Int, outFeatures: Int, bias: Tensor?, weights: any PackedWeights) {
-        (self.inFeatures, self.outFeatures, self.bias, self.weights) = (inFeatures, outFeatures, bias, weights)
+    init(
+        inFeatures: Int, outFeatures: Int, elementType: ElementType = .f32, bias: Tensor?, weights: any PackedWeights
+    ) {
+        (self.inFeatures, self.outFeatures, self.elementType) = (inFeatures, outFeatures, elementType)
+        (self.bias, self.weights) = (bias, weights)
     }
 }
 
@@ -76,24 +81,35 @@ public final class ConvolutionParameters {
     public let outChannels: Int
     public let kernelHeight: Int
     public let kernelWidth: Int
+    /// Of weights and bias.
+    let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
 
-    init(weightShape: [Int], bias: Tensor?, weights: any PackedWeights) {
-        (outChannels, inChannels, kernelHeight, kernelWidth) = (weightShape[0], weightShape[1], weightShape[2], weightShape[3])
-        (self.bias, self.weights) = (bias, weights)
+    init(of weight: Tensor, bias: Tensor?, weights: any PackedWeights) {
+        let shape = weight.shape
+        (outChannels, inChannels, kernelHeight, kernelWidth) = (shape[0], shape[1], shape[2], shape[3])
+        (elementType, self.bias, self.weights) = (weight.elementType, bias, weights)
     }
 }
 
 /// Weights as one backend keeps them.
 protocol PackedWeights: AnyObject {}
 
-/// What differs between compute libraries. All tensors are f32 and channels last.
+/// What differs between compute libraries. Images are channels last.
 protocol ComputeBackend: AnyObject {
     var name: String { get }
     /// Library, version and instruction set, as the numerics class names them.
     var identity: String { get }
 
+    /// What multiplies tensors of these types of elements.
+    ///
+    /// - Throws: where the types differ, or the library has nothing for them.
+    func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts
+}
+
+/// The products of one compute library for one type of elements.
+protocol MatrixProducts: AnyObject {
     /// `weight`: (out, in).
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
     /// `weight`: (out, in, kernelHeight, kernelWidth).

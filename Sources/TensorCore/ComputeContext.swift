@@ -99,10 +99,11 @@ public final class ComputeContext {
     /// does this many in a few seconds.
     var operationsPerSlice = 200_000_000_000
 
-    /// An uninitialised f32 tensor from the context's memory.
-    public func empty(_ shape: [Int]) -> Tensor {
+    /// An uninitialised tensor from the context's memory.
+    public func empty(_ shape: [Int], of type: ElementType = .f32) -> Tensor {
         whenAdvancing?()
-        return Tensor(shape: shape, storage: memory.allocate(byteCount: Tensor.elementCount(shape) * 4))
+        let bytes = Tensor.elementCount(shape) * type.byteCount
+        return Tensor(shape: shape, elementType: type, storage: memory.allocate(byteCount: bytes))
     }
 
     private static func kernels(named name: String?) throws(ComputeError) -> UnsafePointer<ck_kernels> {

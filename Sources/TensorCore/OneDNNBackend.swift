@@ -6,7 +6,7 @@ import CSystem
 /// An operation is made once for each shape and kept; when there are too many, those unused for longest are given up, so that a
 /// worker that lives through jobs of many sizes does not grow for ever. The format that an operation wants its weights in can
 /// differ between shapes (rarely); weights are kept in each format that was asked for.
-final class OneDNNBackend: ComputeBackend {
+final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
@@ -40,6 +40,10 @@ final class OneDNNBackend: ComputeBackend {
     deinit {
         operations.removeAll()
         conednn_engine_destroy(engine)
+    }
+
+    func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
+        try select("A product by oneDNN", of: types, f32: self)
     }
 
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {

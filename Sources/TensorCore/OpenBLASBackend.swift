@@ -5,7 +5,7 @@ import COpenBLAS
 ///
 /// OpenBLAS's own threads change its results with their number, so it is called single-threaded on strips whose extents depend
 /// on the shape only; our pool runs the strips. A convolution is a matrix product over gathered pixels.
-final class OpenBLASBackend: ComputeBackend {
+final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
     private let pool: ParallelPool
@@ -23,6 +23,10 @@ final class OpenBLASBackend: ComputeBackend {
     private final class Plain: PackedWeights {
         let tensor: Tensor
         init(_ tensor: Tensor) { self.tensor = tensor }
+    }
+
+    func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
+        try select("A product by OpenBLAS", of: types, f32: self)
     }
 
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Plain(weight) }

@@ -1,10 +1,12 @@
 /// Keeps no weights and computes nothing: networks are built with it to find out whether their weights are there and have the
 /// right shapes.
-final class ShapeBackend: ComputeBackend {
+final class ShapeBackend: ComputeBackend, MatrixProducts {
     let name = "shapes"
     let identity = "shapes"
 
     private final class Nothing: PackedWeights {}
+
+    func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts { self }
 
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }
     func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }

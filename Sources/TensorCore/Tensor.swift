@@ -8,6 +8,15 @@ public enum ElementType: UInt8, Sendable, CaseIterable {
     public var byteCount: Int { self == .f32 ? 4 : 2 }
 }
 
+/// A Swift type whose values are the elements of tensors.
+public protocol TensorElement: BitwiseCopyable {
+    static var elementType: ElementType { get }
+}
+
+extension Float: TensorElement {
+    public static var elementType: ElementType { .f32 }
+}
+
 /// Memory of one tensor: 64-byte aligned, given back to its pool when the last tensor that looks at it is gone.
 final class TensorStorage {
     let base: UnsafeMutableRawPointer
@@ -88,13 +97,17 @@ public struct Tensor {
     /// The extent of dimension `index`; negative counts from the end.
     public func dimension(_ index: Int) -> Int { shape[index < 0 ? shape.count + index : index] }
 
-    /// The elements in memory order. The buffer is valid while a tensor that shares the memory lives.
-    public var floats: UnsafeMutableBufferPointer<Float> {
-        precondition(elementType == .f32, "a tensor of \(elementType) was read as f32")
-        return UnsafeMutableBufferPointer(start: storage.base.assumingMemoryBound(to: Float.self), count: count)
+    /// The elements in memory order, which must be of that type: nothing is converted. The buffer is valid while a tensor that
+    /// shares the memory lives.
+    public func elements<Element: TensorElement>(as _: Element.Type) -> UnsafeMutableBufferPointer<Element> {
+        precondition(elementType == Element.elementType, "a tensor of \(elementType) was read as \(Element.elementType)")
+        return UnsafeMutableBufferPointer(start: storage.base.assumingMemoryBound(to: Element.self), count: count)
     }
 
-    /// The elements in memory order, copied.
+    /// The elements for implementations that compute in f32.
+    var floats: UnsafeMutableBufferPointer<Float> { elements(as: Float.self) }
+
+    /// The elements of an f32 tensor in memory order, copied.
     public var array: [Float] { Array(floats) }
 
     /// The same memory seen with another shape of as many elements.

@@ -140,7 +140,8 @@ extension LoRALayer {
         let kernel = mid.shape[2] * mid.shape[3]
         let inputs = down.count / inner
         let result = Tensor(repeating: 0, shape: [rank, inputs, kernel])
-        let (out, kernels, factors) = (result.floats, mid.floats, down.floats)
+        let out = result.elements(as: Float.self)
+        let (kernels, factors) = (mid.elements(as: Float.self), down.elements(as: Float.self))
         for p in 0..<rank {
             for q in 0..<inner {
                 for i in 0..<inputs {

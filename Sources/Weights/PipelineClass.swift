@@ -128,12 +128,13 @@ private struct PipelineWords {
         ("Differential", "a strength for each pixel"),
     ]
     /// How names begin, and what that adds.
-    private static let beginnings: [(word: String, addition: String?)] = [
-        ("StableDiffusionXL", nil), ("StableDiffusion", nil), ("SDXL", nil), ("DiffusionPipeline", nil),
-        ("CycleDiffusion", "CycleDiffusion's coupled noise"), ("SemanticStableDiffusionXL", "semantic guidance"),
-        ("SemanticStableDiffusion", "semantic guidance"), ("FlaxStableDiffusionXL", nil), ("FlaxStableDiffusion", nil),
-        ("LEditsPPPipelineStableDiffusionXL", "LEDITS++"), ("LEditsPPPipelineStableDiffusion", "LEDITS++"),
-    ]
+    private static let beginnings: [(word: String, addition: String?)] =
+        ModelFamily.all.map { ($0.pipeline, nil) } + [
+            ("SDXL", nil), ("DiffusionPipeline", nil),
+            ("CycleDiffusion", "CycleDiffusion's coupled noise"), ("SemanticStableDiffusionXL", "semantic guidance"),
+            ("SemanticStableDiffusion", "semantic guidance"), ("FlaxStableDiffusionXL", nil), ("FlaxStableDiffusion", nil),
+            ("LEditsPPPipelineStableDiffusionXL", "LEDITS++"), ("LEditsPPPipelineStableDiffusion", "LEDITS++"),
+        ]
     private static let maxCharacters = 80
 
     /// nil for a name that is not that of a pipeline around Stable Diffusion, and for one that is no name of a class.

@@ -39,7 +39,8 @@ public struct RandomWeightSource: WeightSource {
         let tensor = Tensor(uninitialized: shape)
         // A uniform variable in (-1, 1) has the standard deviation 1/√3.
         fill(
-            tensor.floats, scale: (3 / Float(count / shape[0])).squareRoot() / 32768, key: seed ^ RandomWeightSource.hash(path))
+            tensor.elements(as: Float.self), scale: (3 / Float(count / shape[0])).squareRoot() / 32768,
+            key: seed ^ RandomWeightSource.hash(path))
         return tensor
     }
 

@@ -82,7 +82,7 @@ public struct SafetensorsFile: Sendable {
             shape[0] = rows.count
         }
         let tensor = Tensor(uninitialized: shape)
-        convert(UnsafeRawBufferPointer(rebasing: content.bytes[bytes]), stored.elementType, to: tensor.floats)
+        convert(UnsafeRawBufferPointer(rebasing: content.bytes[bytes]), stored.elementType, to: tensor.elements(as: Float.self))
         return tensor
     }
 

@@ -121,7 +121,9 @@ struct SafetensorsHeader {
     private mutating func read(
         _ head: UnsafeRawBufferPointer, _ reader: EntryReader, _ limits: SafetensorsLimits
     ) throws(WeightsError) {
-        var members = try reader.json { () throws(JSONError) in try JSONMembers(parsing: head, limits: .safetensorsHeader) }
+        var json = JSONLimits.safetensorsHeader
+        json.maxMemory = min(json.maxMemory, limits.maxMemory)
+        var members = try reader.json { () throws(JSONError) in try JSONMembers(parsing: head, limits: json) }
         var memory = 0
         var hasMetadata = false
         while let (key, value) = try reader.json({ () throws(JSONError) in try members.next() }) {

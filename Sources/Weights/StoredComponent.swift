@@ -153,7 +153,7 @@ final class StoredWeights: WeightSource {
     private static func transposed(_ matrix: Tensor) -> Tensor {
         let (rows, columns) = (matrix.shape[0], matrix.shape[1])
         let result = Tensor(uninitialized: [columns, rows])
-        let (from, to) = (matrix.floats, result.floats)
+        let (from, to) = (matrix.elements(as: Float.self), result.elements(as: Float.self))
         for row in 0..<rows { for column in 0..<columns { to[column * rows + row] = from[row * columns + column] } }
         return result
     }

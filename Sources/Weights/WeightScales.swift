@@ -47,8 +47,8 @@ struct WeightScales {
         }
     }
 
-    /// Throws `.unsupportedFormat` for a network of quantised weights of a kind that is not read. Such weights have other shapes
-    /// than the network's, so this must come before these are looked at.
+    /// Throws `.unsupportedFormat` for a network of quantised weights of a kind that is not read. Such weights have other
+    /// shapes than the network's, so this must come before these are looked at.
     static func refuseQuantised(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
         let marks = file.tensors.filter { key, stored in
             let isMark = unsupported.contains { key.hasSuffix($0) } || key.contains(unsupportedState)
@@ -130,7 +130,7 @@ extension SafetensorsFile {
         let tensor = try tensor(name, rows: rows)
         guard let scale else { return tensor }
         let factor = try WeightScales.value(scale, of: name, in: self)
-        let values = tensor.floats
+        let values = tensor.elements(as: Float.self)
         for index in values.indices { values[index] *= factor }
         return tensor
     }

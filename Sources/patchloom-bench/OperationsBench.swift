@@ -84,7 +84,7 @@ struct OperationsBench: ParsableCommand {
 
     private func filled(_ shape: [Int]) -> Tensor {
         let tensor = Tensor(uninitialized: shape)
-        let values = tensor.floats
+        let values = tensor.elements(as: Float.self)
         for index in values.indices { values[index] = Float((index &* 2_654_435_761) & 0xFFFF) / 65536 - 0.5 }
         return tensor
     }

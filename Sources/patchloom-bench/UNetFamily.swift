@@ -36,7 +36,7 @@ extension UNetInput {
 
 private func uniform(_ shape: [Int]) -> Tensor {
     let tensor = Tensor(uninitialized: shape)
-    let values = tensor.floats
+    let values = tensor.elements(as: Float.self)
     for index in values.indices { values[index] = Float((index &* 2_654_435_761) >> 7 & 0xFFFF) / 32768 - 1 }
     return tensor
 }

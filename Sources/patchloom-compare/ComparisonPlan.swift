@@ -3,6 +3,7 @@ import ImageFiles
 import MethodComparison
 import Rendering
 import Requests
+import Sentences
 
 /// Every picture of a comparison. All are planned before the first one is rendered.
 struct ComparisonPlan {
@@ -76,22 +77,20 @@ struct ComparisonPlan {
 
     /// Refuses a setting that no method of the comparison has. It must not be ignored in silence.
     private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
-        let settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = [
-            ("--patch", "cut", { $0.patch != nil }), ("--stride", "cut", { $0.stride != nil }),
-            ("--jitter", "cut", { $0.jitter != nil }), ("--blend", "cut", { $0.blending != nil }),
-            ("--structure-fraction", "cut", { $0.structureFraction != nil }), ("--structure", "cut", { $0.structure != nil }),
-            ("--detail-cfg-scale", "cut", { $0.detailGuidanceScale != nil }),
-            ("--stages", "cut+staged", { $0.stages.map { !$0.isEmpty } ?? false }),
-            ("The settings of later stages", "hires", { $0.refinement != RefinementSettings() }),
+        var settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = RenderRequest.settings.compactMap {
+            setting in
+            Self.method(using: setting.use).map { method in
+                (
+                    name: Self.name(of: setting.use) ?? setting.setting?.option ?? "", method: method,
+                    isSet: { (request: RenderRequest) in request.hasEffect(setting.use) && setting.isSet(in: request) }
+                )
+            }
+        }
+        settings += [
+            ("\(Setting.tomeRatio.option) or \(Setting.tomeHiresRatio.option)", "tome", { $0.tokenReduction?.merging != nil }),
+            (Setting.todoFactor.option, "todo", { $0.tokenReduction?.downsampling != nil }),
             (
-                "The settings of HiDiffusion", "hidiffusion",
-                { $0.hiDiffusion != .off && $0.hiDiffusionSettings != RenderRequest().hiDiffusionSettings }
-            ),
-            ("HiDiffusion's family", "hidiffusion", { $0.hiDiffusion != .off && $0.hiDiffusionFamily != nil }),
-            ("--tome-ratio or --tome-hires-ratio", "tome", { $0.tokenReduction?.merging != nil }),
-            ("--todo-factor", "todo", { $0.tokenReduction?.downsampling != nil }),
-            (
-                "--tome-hires-ratio or --token-stages", "hires+tome",
+                "\(Setting.tomeHiresRatio.option) or \(Setting.tokenStages.option)", "hires+tome",
                 { $0.tokenReduction != $0.tokenReduction?.ofOneStage }
             ),
         ]
@@ -103,5 +102,34 @@ struct ComparisonPlan {
                 )
             }
         }
+    }
+
+    /// The method to add for settings of a use; nil for those that every method has.
+    private static func method(using use: SettingUse) -> String? {
+        switch use {
+        case .always: nil
+        case .structure, .views: "cut"
+        case .stages: "cut+staged"
+        case .refinement, .tiles: "hires"
+        case .hiDiffusion, .hiDiffusionFamily: "hidiffusion"
+        case .methods(let methods): methods.first?.rawValue
+        }
+    }
+
+    /// What several settings are called together.
+    private static func name(of use: SettingUse) -> String? {
+        switch use {
+        case .refinement, .tiles: "The settings of later stages"
+        case .hiDiffusion: "The settings of HiDiffusion"
+        case .hiDiffusionFamily: "HiDiffusion's family"
+        default: nil
+        }
+    }
+}
+
+extension RenderRequest {
+    /// What is switched off has none.
+    fileprivate func hasEffect(_ use: SettingUse) -> Bool {
+        ![.hiDiffusion, .hiDiffusionFamily].contains(use) || use.isMet(by: self)
     }
 }

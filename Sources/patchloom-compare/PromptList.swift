@@ -1,5 +1,6 @@
 import Foundation
 import Requests
+import Sentences
 
 /// A file of many prompts, one a line.
 enum PromptList {

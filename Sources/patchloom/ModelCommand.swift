@@ -53,7 +53,7 @@ extension ModelImportCommand {
                 var notes = model.notes
                 // Another sampler may do without what the model's own asks for.
                 do throws(RenderError) { try model.checkOwnSampler() } catch {
-                    notes.append("not rendered with its own sampler: \(error.message.dropLast())")
+                    notes.append("not rendered with its own sampler: \(CommandFailure(error).message.dropLast())")
                 }
                 if recipe.ignoresUnknownTensors {
                     notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
@@ -142,8 +142,9 @@ struct ModelInspectCommand: ParsableCommand {
         case .failure(let error): refusal = error
         }
         if let refusal {
-            object["not_rendered"] = .string(refusal.message)
-            lines.append(("not rendered", refusal.message))
+            let reason = CommandFailure(refusal).message
+            object["not_rendered"] = .string(reason)
+            lines.append(("not rendered", reason))
         }
         if json { printJSON(.object(object)) } else { printTable(lines) }
         if let refusal { throw CommandFailure(refusal) }

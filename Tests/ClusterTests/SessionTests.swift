@@ -147,6 +147,41 @@ struct SessionTests {
         #expect(worker.handle(.acknowledged([LeaseID(1)]), now: now) == [.forget(LeaseID(1)), .sendBye, .end(.drained)])
     }
 
+    @Test("a worker's contexts go when they are closed, also before they are open, or where there are too many")
+    func workerContexts() {
+        var parameters = WorkerParameters()
+        parameters.contextLimit = 2
+        var worker = WorkerMachine(parameters: parameters, now: Instant(nanoseconds: 0))
+        let now = Instant(nanoseconds: 1_000_000)
+        func context(_ number: Int) -> ContextID { ContextID(UInt64(number)) }
+        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        for number in 1...2 {
+            #expect(worker.handle(.openContext(context(number)), now: now) == [.open(context(number))])
+            #expect(worker.handle(.contextOpened(context(number), ok: true), now: now) == [.sendReady(context(number))])
+        }
+        // The first is the older one, but a lease waits for it.
+        #expect(worker.handle(.leased(LeaseID(1), context(2)), now: now) == [.compute(LeaseID(1))])
+        #expect(worker.handle(.leased(LeaseID(2), context(1)), now: now).isEmpty)
+        #expect(worker.handle(.computed(LeaseID(1), ok: true), now: now) == [.sendOutcome(LeaseID(1)), .compute(LeaseID(2))])
+        _ = worker.handle(.openContext(context(3)), now: now)
+        #expect(worker.handle(.contextOpened(context(3), ok: true), now: now) == [.close(context(2)), .sendReady(context(3))])
+        #expect(worker.knows(context(1)) && !worker.knows(context(2)) && worker.knows(context(3)))
+        #expect(worker.handle(.closeContext(context(1)), now: now) == [.close(context(1))])
+        #expect(worker.handle(.closeContext(context(1)), now: now).isEmpty)
+        // Closed while it is being opened, it is closed once it is open; opened anew in the meantime, it stays.
+        _ = worker.handle(.openContext(context(4)), now: now)
+        #expect(worker.handle(.closeContext(context(4)), now: now).isEmpty && worker.knows(context(4)))
+        #expect(worker.handle(.contextOpened(context(4), ok: true), now: now) == [.close(context(4))])
+        for event in [WorkerEvent.openContext(context(5)), .closeContext(context(5)), .openContext(context(5))] {
+            _ = worker.handle(event, now: now)
+        }
+        #expect(worker.handle(.contextOpened(context(5), ok: true), now: now) == [.sendReady(context(5))])
+        // What cannot be opened is not kept.
+        _ = worker.handle(.openContext(context(6)), now: now)
+        #expect(worker.handle(.contextOpened(context(6), ok: false), now: now) == [.sendContextFailed(context(6))])
+        #expect(!worker.knows(context(6)))
+    }
+
     @Test("a coordinator that asks for no waits at all makes no worker busy")
     func noWaits() throws {
         let zero = Interval.milliseconds(0)

@@ -2,6 +2,7 @@ import DiffusionModels
 import Foundation
 import StrictJSON
 import TensorCore
+import TestSupport
 import Testing
 import Weights
 

@@ -84,7 +84,7 @@ import Testing
             0.407444, 0.039625, 0.18423, -0.361532, -0.081956, 0.18423, -0.361532, -0.292101, -0.361532, -0.292101, -0.292101,
             0.428026, -0.292101, 0.407444, -0.361532, 0.262687,
         ]
-        for (token, value) in first.enumerated() { #expect(abs(whole.floats[token * 8] - value) < 1e-5) }
+        for (token, value) in first.enumerated() { #expect(abs(whole.array[token * 8] - value) < 1e-5) }
     }
 
     @Test func drawnDestinations() {

@@ -2,6 +2,7 @@ import Acceleration
 import DiffusionModels
 import StrictJSON
 import TensorCore
+import TestSupport
 import Testing
 import Weights
 
@@ -145,7 +146,7 @@ import Weights
     @Test func numbersThatAreNotFiniteAreFound() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let input = testInput(unet, height: 8, width: 8)
-        input.sample.floats[3] = .nan
+        input.sample.elements(as: Float.self)[3] = .nan
         let error = #expect(throws: ModelError.self) { try unet.forward(input, plan: .plain) }
         #expect(error?.code == .nonFinite)
         #expect(error?.message.contains("timestep 601") == true)

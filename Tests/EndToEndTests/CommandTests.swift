@@ -1,7 +1,6 @@
 import CSystem
 import Foundation
 import ImageFiles
-import Requests
 import StrictJSON
 import Testing
 
@@ -43,16 +42,6 @@ extension EndToEnd {
             #expect(version.ending?.code == 0)
             #expect(version.outputLines.count == 1)
             #expect(version.outputLines.first?.contains(where: \.isNumber) == true)
-        }
-
-        /// What `Requests` calls a setting is what the command line calls it.
-        @Test func everySettingHasItsOption() async throws {
-            let help = try await Self.run(["compare", "--help"], in: try Folder()).outputLines
-            let words = Set(help.flatMap { $0.split(whereSeparator: { " ,".contains($0) }) })
-            for setting in Setting.allCases {
-                let option = "--" + setting.rawValue.replacingOccurrences(of: "_", with: "-")
-                #expect(words.contains(Substring(option)), "\(option) is not in the help")
-            }
         }
 
         @Test func planTellsWithoutRendering() async throws {

@@ -9,7 +9,7 @@ import Testing
         var request = RenderRequest()
         (request.prompt, request.width, request.height) = ("a red apple", width, height)
         change(&request)
-        return try RenderMachine(request: request, model: try ModelDescription(source: .embeddedModel)).plan
+        return try RenderMachine(request: request, model: RecipeTests.model.get()).plan
     }
 
     @Test func bordersLieWhereViewsEnd() throws {

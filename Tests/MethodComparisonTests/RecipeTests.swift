@@ -1,12 +1,16 @@
 import Acceleration
 import PatchGeometry
 import Rendering
+import TestSupport
 import Testing
 import Weights
 
 @testable import MethodComparison
 
 @Suite struct RecipeTests {
+    /// Read once: hundreds of recipes are applied.
+    static let model = Result { try ModelDescription(source: .embeddedModel) }
+
     static func refusal(_ list: String) -> RenderError? {
         do {
             _ = try MethodRecipe.list(list)
@@ -38,7 +42,7 @@ import Weights
     }
 
     static func applied(_ name: String, _ request: RenderRequest = RecipeTests.asked) throws -> RenderRequest {
-        try MethodRecipe(name).applied(to: request, model: ModelDescription(source: .embeddedModel))
+        try MethodRecipe(name).applied(to: request, model: model.get())
     }
 
     @Test func directKeepsNothingOfOtherMethods() throws {
@@ -46,14 +50,14 @@ import Weights
         var expected = Self.plain(512)
         (expected.prompt, expected.method, expected.hiDiffusion) = ("an apple", .direct, .off)
         #expect(direct == expected)
-        #expect(try MethodRecipe.direct.applied(to: Self.asked, model: ModelDescription(source: .embeddedModel)) == direct)
+        #expect(try MethodRecipe.direct.applied(to: Self.asked, model: Self.model.get()) == direct)
         expected.hiDiffusion = .on
         #expect(try Self.applied("hidiffusion") == expected)
     }
 
     /// Stages that a picture is too small for are refused, not left out: that would be plain CutDiffusion by another name.
     @Test func stagesThatAPictureHasNoRoomForAreRefused() throws {
-        let model = try ModelDescription(source: .embeddedModel)
+        let model = try Self.model.get()
         func machine(_ side: Int) throws -> RenderMachine {
             let request = try MethodRecipe("cut+staged").applied(to: Self.plain(side), model: model)
             return try RenderMachine(request: request, model: model)
@@ -122,7 +126,7 @@ import Weights
 
     /// HiDiffusion's whole canvas takes the place of patches; the views behind it stay native, as `render` has it.
     @Test func aWholeStructurePhaseLeavesViewsNative() throws {
-        let model = try ModelDescription(source: .embeddedModel)
+        let model = try Self.model.get()
         let request = try Self.applied("cut+whole+hidiffusion", Self.plain(512))
         #expect(request.patch == nil)
         let plan = try RenderMachine(request: request, model: model).plan
@@ -137,7 +141,7 @@ import Weights
 
     /// Settings of other methods in a comparison do not keep `auto` from being planned.
     @Test func autoGoesBesideOtherMethodsSettings() throws {
-        let model = try ModelDescription(source: .embeddedModel)
+        let model = try Self.model.get()
         let changes: [(inout RenderRequest) -> Void] = [
             { $0.hiDiffusionSettings.t1 = 0.3 }, { $0.hiDiffusionSettings.raunet = false }, { $0.refinement.tiled = true },
             { ($0.structureFraction, $0.refinement.strength) = (StructureFraction("0.4"), 0.5) }, { $0.structure = .whole },
@@ -187,7 +191,7 @@ import Weights
         "hidiffusion+todo", "hidiffusion+tome", "cut+tome",
     ])
     func recipesCanBePlanned(_ name: String) throws {
-        let model = try ModelDescription(source: .embeddedModel)
+        let model = try Self.model.get()
         _ = try RenderMachine(request: try Self.applied(name, Self.plain(512)), model: model)
     }
 
@@ -215,7 +219,7 @@ import Weights
 
     @Test(arguments: ["hidiffusion", "raunet", "windows"])
     func viewsOfHiDiffusionAreNoLargerThanThePicture(_ word: String) throws {
-        let model = try ModelDescription(source: .embeddedModel)
+        let model = try Self.model.get()
         for (side, patch) in [(512, 256), (192, 192)] {
             for method in ["cut", "multidiffusion", "hires+tiled"] {
                 let request = try Self.applied("\(method)+\(word)", Self.plain(side))

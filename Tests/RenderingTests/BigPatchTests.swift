@@ -3,6 +3,7 @@ import DiffusionModels
 import PatchGeometry
 import Samplers
 import TensorCore
+import TestSupport
 import Testing
 import Weights
 

@@ -21,37 +21,38 @@ import Testing
         return Latent(channels: channels, height: height, width: width, values: values)
     }
 
-    private static func task(_ phase: RenderPhase, _ work: RenderTask.Work) -> RenderTask {
+    private static func task(_ phase: RenderPhase, _ work: any TaskWork) -> RenderTask {
         RenderTask(phase: phase, step: 24, index: 840, contextHash: hash, work: work)
     }
 
-    private static func denoise(_ plan: UNetPlan) -> RenderTask.Work {
-        .denoise(DenoiseWork(latent: latent(7), timestep: 0.1, guidance: 7.3, plan: plan))
+    private static func denoise(_ plan: UNetPlan) -> DenoiseWork {
+        DenoiseWork(latent: latent(7), timestep: 0.1, guidance: 7.3, plan: plan)
     }
 
     static let tasks: [RenderTask] = [
-        task(.encode, .encode(EncodeWork(ids: [[[0, 1, 2558, 49407]]]))),
-        task(.encode, .encode(EncodeWork(ids: [[[1, 2, 3], [4, 5, .max]], [[7, 0, 0], [8, 9, 1]]], skippedLayers: 11))),
+        task(.encode, EncodeWork(ids: [[[0, 1, 2558, 49407]]])),
+        task(.encode, EncodeWork(ids: [[[1, 2, 3], [4, 5, .max]], [[7, 0, 0], [8, 9, 1]]], skippedLayers: 11)),
         task(.denoise, denoise(.plain)),
         task(.structure, denoise(UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
         task(.detail, denoise(UNetPlan(rad: false, pool: true, windowShifts: []))),
-        task(.decode, .decode(latent(8, 16, 2, 2))),
+        task(.decode, DecodeWork(latent: latent(8, 16, 2, 2))),
         task(
             .detail,
-            .denoise(
-                DenoiseWork(
-                    latent: latent(9), timestep: 999, guidance: 1, rescale: 0.7, timeIDs: [2048, 1024, 0, 8.5, 2048, 1024],
-                    plan: .plain))),
+            DenoiseWork(
+                latent: latent(9), timestep: 999, guidance: 1, rescale: 0.7, timeIDs: [2048, 1024, 0, 8.5, 2048, 1024],
+                plan: .plain)),
+        task(.picture, PictureWork(width: 2, height: 1, rgb: [1, 2, 3, 4, 5, 6], mask: [0, 1])),
+        task(.picture, PictureWork(width: 1, height: 2, rgb: [1, 2, 3, 4, 5, 6])),
         task(
             .denoise,
-            .denoise(
-                DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), plan: .plain))),
+            DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), plan: .plain)),
     ]
 
     static let outputs: [TaskOutput] = [
         .embeddings(rows: 2, tokens: 3, width: 4, values: latent(1, 4, 2, 3).values),
         .embeddings(rows: 2, tokens: 1, width: 3, values: latent(4, 1, 2, 3).values, pooled: latent(5, 1, 2, 5).values),
         .prediction(latent(2)),
+        .moments(latent(6, 8, 2, 2)),
         .pixels(width: 3, height: 2, rgb: (0..<18).map { UInt8($0 * 14) }),
     ]
 
@@ -76,7 +77,7 @@ import Testing
         let encoded = task.encoded()
         let back = try RenderTask(metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
         #expect(back == task)
-        if case .denoise(let sent) = task.work, case .denoise(let received) = back.work {
+        if let sent = task.work as? DenoiseWork, let received = back.work as? DenoiseWork {
             #expect(bits(sent.latent.values) == bits(received.latent.values))
             #expect(bits([sent.timestep, sent.guidance]) == bits([received.timestep, received.guidance]))
         }
@@ -86,7 +87,7 @@ import Testing
 
     @Test(arguments: outputs) func anOutputComesBackBitForBit(_ output: TaskOutput) throws {
         let encoded = output.encoded()
-        let back = try TaskOutput(metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
+        let back = try TaskOutput(output.shape, metadata: Self.parsed(encoded.metadata), payload: encoded.payload)
         #expect(back == output)
         #expect(back.encoded().payload == encoded.payload)
     }
@@ -123,8 +124,62 @@ import Testing
 
     /// Numbers are f32, little endian, in planar order: what any other program would write.
     @Test func payloadsAreLittleEndianFloats() {
-        let work = RenderTask.Work.decode(Latent(channels: 1, height: 1, width: 2, values: [1, -2.5]))
+        let work = DecodeWork(latent: Latent(channels: 1, height: 1, width: 2, values: [1, -2.5]))
         #expect(Self.task(.decode, work).encoded().payload == [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0])
+    }
+
+    /// The very bytes that other versions read and write, one task of each kind and its answer.
+    @Test func theFormOnTheWireIsFixed() {
+        let latent = Latent(channels: 1, height: 1, width: 2, values: [1, -2.5])
+        let numbers: [UInt8] = [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0]
+        let common = #""context":"\#(Self.hash.hex)","#
+        let tasks: [(RenderPhase, any TaskWork, text: String, payload: [UInt8])] = [
+            (
+                .encode, EncodeWork(ids: [[[7]], [[8]]], skippedLayers: 1),
+                #"{\#(common)"ids":[[7]],"ids_2":[[8]],"index":840,"phase":"encode","skip":1,"step":24}"#, []
+            ),
+            (
+                .picture, PictureWork(width: 2, height: 1, rgb: [1, 2, 3, 4, 5, 6], mask: [0, 1]),
+                #"{\#(common)"height":1,"index":840,"masked":true,"phase":"picture","step":24,"width":2}"#,
+                [1, 2, 3, 4, 5, 6, 0, 1]
+            ),
+            (
+                .detail,
+                DenoiseWork(
+                    latent: latent, timestep: 999, guidance: 7.5, rescale: 0.5, timeIDs: [1, 2, 0, 0.5, 1, 2],
+                    plan: UNetPlan(rad: true, windowShifts: [3, 0])),
+                #"{"channels":1,\#(common)"guidance":7.5,"height":1,"index":840,"phase":"detail","pool":false,"rad":true,"#
+                    + #""rescale":0.5,"shifts":[3,0],"step":24,"time_ids":[1.0,2.0,0.0,0.5,1.0,2.0],"timestep":999.0,"width":2}"#,
+                numbers
+            ),
+            (
+                .decode, DecodeWork(latent: latent),
+                #"{"channels":1,\#(common)"height":1,"index":840,"phase":"decode","step":24,"width":2}"#, numbers
+            ),
+        ]
+        for (phase, work, text, payload) in tasks {
+            let encoded = Self.task(phase, work).encoded()
+            #expect(String(decoding: encoded.metadata.canonicalBytes(), as: UTF8.self) == text)
+            #expect(encoded.payload == payload)
+        }
+        let outputs: [(TaskOutput, text: String, payload: [UInt8])] = [
+            (
+                .embeddings(rows: 1, tokens: 1, width: 1, values: [1], pooled: [-2.5]),
+                #"{"kind":"embeddings","pooled":1,"rows":1,"tokens":1,"width":1}"#, numbers
+            ),
+            (
+                .embeddings(rows: 2, tokens: 1, width: 1, values: [1, -2.5]),
+                #"{"kind":"embeddings","rows":2,"tokens":1,"width":1}"#, numbers
+            ),
+            (.moments(latent), #"{"channels":1,"height":1,"kind":"moments","width":2}"#, numbers),
+            (.prediction(latent), #"{"channels":1,"height":1,"kind":"prediction","width":2}"#, numbers),
+            (.pixels(width: 1, height: 1, rgb: [1, 2, 3]), #"{"height":1,"kind":"pixels","width":1}"#, [1, 2, 3]),
+        ]
+        for (output, text, payload) in outputs {
+            let encoded = output.encoded()
+            #expect(String(decoding: encoded.metadata.canonicalBytes(), as: UTF8.self) == text)
+            #expect(encoded.payload == payload)
+        }
     }
 
     @Test func wrongMembersAreRefused() {
@@ -143,6 +198,11 @@ import Testing
             (2, "rescale", "0"), (2, "skip", 1), (6, "time_ids", []), (6, "time_ids", [1, 2, 3, 4, 5]),
             (6, "time_ids", [1, 2, 3, 4, 5, "6"]), (6, "time_ids", [1, 2, 3, 4, 5, 6, 7]), (6, "time_ids", .null),
             (6, "time_ids", [1, 2, 3, 4, 5, .number(1e300)]), (5, "time_ids", [1, 2, 3, 4, 5, 6]),
+            (7, "masked", nil), (7, "masked", 1), (7, "masked", false), (8, "masked", true), (7, "width", 0), (7, "width", 4),
+            (7, "height", 16385), (7, "height", .integer(.max)), (8, "ids", [[1]]), (8, "phase", "decode"),
+            (9, "time_ids", .array([JSONValue](repeating: 1, count: 11))),
+            (9, "time_ids", .array([JSONValue](repeating: 1, count: 13))),
+            (9, "time_ids", .array([JSONValue](repeating: 1, count: 18))),
         ]
         for (index, key, value) in cases {
             let encoded = Self.tasks[index].encoded()
@@ -154,21 +214,37 @@ import Testing
     }
 
     @Test func wrongOutputsAndContextsAreRefused() {
-        let cases: [(metadata: JSONValue, bytes: Int)] = [
-            ([:], 0), (.null, 0), (["kind": "picture"], 0), (["kind": "pixels", "width": 2, "height": 2], 11),
-            (["kind": "pixels", "width": 16385, "height": 1], 3), (["kind": "pixels", "width": 0, "height": 1], 0),
-            (["kind": "pixels", "width": 1, "height": 1, "depth": 1], 3),
-            (["kind": "embeddings", "rows": 3, "tokens": 1, "width": 1], 12),
-            (["kind": "embeddings", "rows": 2, "tokens": 1025, "width": 1], 8200),
-            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": .integer(.max)], 4),
-            (["kind": "prediction", "channels": 64, "height": 2048, "width": 2048], 4),
-            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": 1, "pooled": 0], 4),
-            (["kind": "embeddings", "rows": 1, "tokens": 1, "width": 1, "pooled": 1], 4),
-            (["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": .integer(.max)], 8),
+        let (pixels, text) = (
+            OutputShape.pixels(width: 2, height: 2), OutputShape.embeddings(rows: 2, tokens: 1, width: 1, pooled: 0)
+        )
+        let (pooled, latent) = (
+            OutputShape.embeddings(rows: 2, tokens: 1, width: 1, pooled: 2),
+            OutputShape.prediction(channels: 4, height: 1, width: 1)
+        )
+        let cases: [(shape: OutputShape, metadata: JSONValue, bytes: Int)] = [
+            (pixels, [:], 12), (pixels, .null, 12), (pixels, ["kind": "picture", "width": 2, "height": 2], 12),
+            (pixels, ["kind": "pixels", "width": 2, "height": 2], 11),
+            (pixels, ["kind": "pixels", "width": 2, "height": 2], 13),
+            (pixels, ["kind": "pixels", "width": 1, "height": 4], 12),
+            (pixels, ["kind": "pixels", "width": 0, "height": 2], 0),
+            (pixels, ["kind": "pixels", "width": 2, "height": 2, "depth": 1], 12),
+            (pixels, ["kind": "pixels", "width": .number(2), "height": 2], 12), (pixels, ["kind": "pixels", "width": 2], 12),
+            (text, ["kind": "embeddings", "rows": 3, "tokens": 1, "width": 1], 12),
+            (text, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1], 12),
+            (text, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": .integer(.max)], 8),
+            (text, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": 0], 8),
+            (text, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": 1], 16),
+            (pooled, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1], 16),
+            (pooled, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": 1], 12),
+            (pooled, ["kind": "embeddings", "rows": 2, "tokens": 1, "width": 1, "pooled": .integer(.max)], 8),
+            (latent, ["kind": "prediction", "channels": 64, "height": 2048, "width": 2048], 16),
+            (latent, ["kind": "prediction", "channels": 1, "height": 4, "width": 1], 16),
+            (latent, ["kind": "moments", "channels": 4, "height": 1, "width": 1], 16),
         ]
-        for (metadata, bytes) in cases {
+        for (shape, metadata, bytes) in cases {
             let payload = [UInt8](repeating: 0, count: bytes)
-            #expect(refusal { _ = try TaskOutput(metadata: metadata, payload: payload) }?.code == .malformed, "\(metadata)")
+            let error = refusal { _ = try TaskOutput(shape, metadata: metadata, payload: payload) }
+            #expect(error?.code == .malformed && error?.isSentence == true, "\(metadata)")
         }
         let model = JSONValue.string(Self.hash.hex)
         let contexts: [(metadata: JSONValue, bytes: Int)] = [
@@ -189,10 +265,14 @@ import Testing
     @Test func numbersThatAreNoneAreRefused() {
         for bad in [Float.nan, .infinity, -.infinity, Float(bitPattern: 0x7F80_0001)] {
             let payload = [1, bad].flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> ($0 * 8)) } }
-            let shape: JSONValue = ["kind": "prediction", "channels": 1, "height": 1, "width": 2]
-            #expect(refusal { _ = try TaskOutput(metadata: shape, payload: payload) }?.code == .nonFinite)
-            let text: JSONValue = ["kind": "embeddings", "rows": 1, "tokens": 1, "width": 2]
-            #expect(refusal { _ = try TaskOutput(metadata: text, payload: payload) }?.code == .nonFinite)
+            let shapes: [OutputShape] = [
+                .prediction(channels: 1, height: 1, width: 2), .moments(channels: 2, height: 1, width: 1),
+                .embeddings(rows: 1, tokens: 1, width: 2, pooled: 0), .embeddings(rows: 1, tokens: 1, width: 1, pooled: 1),
+            ]
+            for shape in shapes {
+                let error = refusal { _ = try TaskOutput(shape, metadata: shape.metadata, payload: payload) }
+                #expect(error?.code == .nonFinite && error?.isSentence == true)
+            }
             let context: JSONValue = ["model": .string(Self.hash.hex), "rows": 1, "tokens": 1, "width": 2]
             #expect(refusal { _ = try JobContext(metadata: context, payload: payload) }?.code == .nonFinite)
         }
@@ -203,9 +283,12 @@ import Testing
         var generator = SeededGenerator(seed: UInt64(seed))
         let parts =
             Self.tasks.map { $0.encoded() } + Self.outputs.map { $0.encoded() } + Self.contexts.map { $0.encoded() }
+        let firstOutput = Self.tasks.count
         var (refused, accepted) = (0, 0)
         for round in 0..<1500 {
             let part = parts[round % parts.count]
+            let output = round % parts.count - firstOutput
+            let shape = Self.outputs[Self.outputs.indices.contains(output) ? output : 0].shape
             var text = part.metadata.canonicalBytes()
             var payload = part.payload
             if round % 3 != 0 { text = Mutation.mutate(text, using: &generator) }
@@ -216,14 +299,14 @@ import Testing
             }
             let results: [Bool] = [
                 try survives { try RenderTask(metadata: metadata, payload: payload).encoded() },
-                try survives { try TaskOutput(metadata: metadata, payload: payload).encoded() },
+                try survives { try TaskOutput(shape, metadata: metadata, payload: payload).encoded() },
                 try survives { try JobContext(metadata: metadata, payload: payload).encoded() },
             ]
             if results.contains(true) { accepted += 1 } else { refused += 1 }
             // Whatever was accepted holds the very payload that came.
             for body in [
                 { try RenderTask(metadata: metadata, payload: payload).encoded().payload },
-                { try TaskOutput(metadata: metadata, payload: payload).encoded().payload },
+                { try TaskOutput(shape, metadata: metadata, payload: payload).encoded().payload },
             ] where (try? body()) != nil { #expect(try body() == payload) }
         }
         #expect(refused > 500 && accepted > 50, "\(refused) refused, \(accepted) accepted")

@@ -87,12 +87,11 @@ struct FormulaNetwork {
     /// The outputs of a barrier's tasks. The vectors of prompts are as wide as the machine's model wants them.
     static func outputs(_ barrier: Barrier, _ machine: RenderMachine) throws -> [TaskOutput] {
         guard barrier.phase == .encode else { return try barrier.tasks.map(run) }
-        let text = machine.embeddingShape
-        return barrier.tasks.map { _ in
-            .embeddings(
-                rows: text.rows, tokens: text.tokens, width: text.width,
-                values: [Float](repeating: 0.5, count: text.rows * text.tokens * text.width),
-                pooled: [Float](repeating: 0.25, count: text.pooled))
+        return machine.expectedOutputs.map { shape in
+            let (rows, tokens, width) = (shape["rows"], shape["tokens"], shape["width"])
+            return .embeddings(
+                rows: rows, tokens: tokens, width: width, values: [Float](repeating: 0.5, count: rows * tokens * width),
+                pooled: [Float](repeating: 0.25, count: rows * shape["pooled"]))
         }
     }
 

@@ -29,7 +29,7 @@ import Testing
         let prompts = machine.start()
         try runner.open(prompts.context)
         guard case .barrier(let barrier) = try machine.complete(prompts.tasks.map { try runner.run($0) }),
-            case .encodePicture(let work) = try #require(barrier.tasks.last).work
+            let work = try #require(barrier.tasks.last).work as? PictureWork
         else { throw RenderError(.malformed, "Pictures are encoded after the prompts.") }
         #expect(barrier.phase == .picture && barrier.tasks.count == count)
         try runner.open(barrier.context)

@@ -50,7 +50,8 @@ struct OngoingRender {
         for index in order(barrier.tasks.count) {
             let task = barrier.tasks[index].encoded()
             let output = try runner.run(RenderTask(metadata: task.metadata, payload: task.payload)).encoded()
-            outputs[index] = try TaskOutput(metadata: output.metadata, payload: output.payload)
+            outputs[index] = try TaskOutput(
+                machine.expectedOutputs[index], metadata: output.metadata, payload: output.payload)
         }
         switch try machine.complete(outputs.compactMap { $0 }) {
         case .barrier(let next): barrier = next

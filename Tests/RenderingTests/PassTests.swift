@@ -275,13 +275,12 @@ import Weights
                 + [RenderPhase](repeating: .denoise, count: 2) + [.decode])
         // The picture that is encoded is the decoded one, enlarged.
         let small = try FormulaNetwork.run(barriers[5].tasks[0])
-        guard case .pixels(let width, let height, let rgb) = small, case .encodePicture(let work) = barriers[6].tasks[0].work
-        else {
+        guard let work = barriers[6].tasks[0].work as? PictureWork else {
             Issue.record("a small picture is decoded and a large one encoded")
             return
         }
-        #expect((width, height, work.width, work.height) == (128, 128, 256, 256))
-        #expect(work.rgb == ImageResizer.lanczos(rgb, channels: 3, size: (128, 128), to: (256, 256)))
+        #expect(small.shape == .pixels(width: 128, height: 128) && (work.width, work.height) == (256, 256))
+        #expect(work.rgb == ImageResizer.lanczos(small.rgb, channels: 3, size: (128, 128), to: (256, 256)))
         #expect(image.width == 256 && image.parameters.contains("Hires upscaler: Lanczos"))
         // And the second pass begins with what the encoder says of it.
         let model = try ModelVariant.embedded.get()

@@ -2,6 +2,7 @@ import PatchGeometry
 import Rendering
 import Samplers
 import StrictJSON
+import TestSupport
 import Testing
 
 @Suite struct PlanTests {

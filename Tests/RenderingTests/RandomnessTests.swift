@@ -1,7 +1,10 @@
 import Acceleration
+import ContentHash
 import PatchGeometry
 import RandomStreams
 import Samplers
+import StrictJSON
+import TestSupport
 import Testing
 
 @testable import Rendering
@@ -90,9 +93,7 @@ import Testing
             change(&draws)
             let machine = try RenderMachine(
                 request: request, model: ModelVariant.embedded.get(), randomness: RenderRandomness(seed: 1, recorded: draws))
-            return try Self.barriers(machine).flatMap(\.tasks).compactMap {
-                if case .denoise(let work) = $0.work { work.plan } else { nil }
-            }
+            return try Self.barriers(machine).flatMap(\.tasks).compactMap(\.denoiseWork?.plan)
         }
         let recorded = try plans { _ in }
         #expect(recorded.map(\.windowShifts) == [[0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [2, 2, 2, 2, 2]])
@@ -103,6 +104,31 @@ import Testing
         ] as [(String, (inout RecordedDraws) -> Void)] {
             let error = refusal { _ = try plans(change) }
             #expect(error?.code == .malformed && error?.isSentence == true && error?.message.contains(part) == true, "\(part)")
+        }
+    }
+
+    /// Chosen destinations come back from the wire, and nothing else is taken for them.
+    @Test func chosenDestinationsTravel() throws {
+        var tokens = TokenPlan(reductions: [1: .merging(TokenMerging(ratio: 0.5))])
+        tokens.chosen = [0: [3, 1, 4095], 7: []]
+        let task = RenderTask(
+            phase: .denoise, step: 0, index: 0, contextHash: SHA256Digest(of: [1]),
+            work: DenoiseWork(
+                latent: Latent(channels: 1, height: 1, width: 1, values: [1]), timestep: 1, guidance: 1,
+                plan: UNetPlan(tokens: tokens)))
+        let sent = task.encoded()
+        let read = try JSONValue(parsing: sent.metadata.canonicalBytes(), limits: .wire)
+        #expect(try RenderTask(metadata: read, payload: sent.payload) == task)
+        let wrong: [JSONValue] = [
+            .null, "x", [], [[]], [[0, -1]], [[0, "1"]], [[0, 4096]], [[4096]], [[0, 1.5]], [[0, 1], [0, 2]], [0],
+            [[0, 9_223_372_036_854_775_807]],
+        ]
+        for value in wrong {
+            var (whole, plan) = (try #require(read.objectValue), try #require(read["tokens"]?.objectValue))
+            plan["chosen"] = value
+            whole["tokens"] = .object(plan)
+            let error = refusal { _ = try RenderTask(metadata: .object(whole), payload: sent.payload) }
+            #expect(error?.code == .malformed && error?.isSentence == true, "\(value.canonicalText)")
         }
     }
 

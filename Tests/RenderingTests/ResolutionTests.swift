@@ -3,6 +3,7 @@ import PatchGeometry
 import Rendering
 import Samplers
 import StrictJSON
+import TestSupport
 import Testing
 
 /// Plans for the embedded model, whose native size is 128 px, 16 latents.

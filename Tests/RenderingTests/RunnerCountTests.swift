@@ -18,11 +18,11 @@ import Testing
         for context in [prompts, guided] { try runner.open(context) }
         var numbers = TestNumbers(seed: 1)
         let latent = Latent(channels: 4, height: side, width: side, values: numbers.floats(4 * side * side))
-        let works: [(JobContext, RenderTask.Work)] = [
-            (prompts, .encode(EncodeWork(ids: [[[Int32](repeating: 1, count: 77)]]))),
-            (guided, .denoise(DenoiseWork(latent: latent, timestep: 500, guidance: 5, plan: .plain))),
-            (guided, .denoise(DenoiseWork(latent: latent, timestep: 500, guidance: 1, plan: .plain))),
-            (guided, .decode(latent)),
+        let works: [(JobContext, any TaskWork)] = [
+            (prompts, EncodeWork(ids: [[[Int32](repeating: 1, count: 77)]])),
+            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 5, plan: .plain)),
+            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 1, plan: .plain)),
+            (guided, DecodeWork(latent: latent)),
         ]
         #expect(runner.operations == 0, "loading weights counts")
         var counts: [UInt64] = []
@@ -57,7 +57,7 @@ import Testing
         let context = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
         try runner.open(context)
         let task = RenderTask(
-            phase: .encode, step: 0, index: 0, contextHash: context.hash, work: .encode(EncodeWork(ids: [[[1, 2, 3]]])))
+            phase: .encode, step: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1, 2, 3]]]))
         _ = try runner.run(task)
         let peak = runner.peakActivationBytes
         #expect(peak > 0)

@@ -20,15 +20,14 @@ import Testing
             channels: channels, height: height, width: width, values: numbers.floats(channels * height * width))
         return RenderTask(
             phase: .detail, step: 3, index: 7, contextHash: context.hash,
-            work: .denoise(
-                DenoiseWork(
-                    latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, plan: plan)))
+            work: DenoiseWork(
+                latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, plan: plan))
     }
 
     private static func twoEncoders(_ context: JobContext) -> RenderTask {
         RenderTask(
             phase: .encode, step: 0, index: 0, contextHash: context.hash,
-            work: .encode(EncodeWork(ids: [[[1]], [[1]]], skippedLayers: 1)))
+            work: EncodeWork(ids: [[[1]], [[1]]], skippedLayers: 1))
     }
 
     private static func context(_ runner: TaskRunner, rows: Int = 2, tokens: Int = 77, width: Int = 128, seed: UInt64 = 1)
@@ -51,11 +50,11 @@ import Testing
         func encode(_ ids: [[Int32]], skip: Int = 0) -> RenderTask {
             RenderTask(
                 phase: .encode, step: 0, index: 0, contextHash: prompts.hash,
-                work: .encode(EncodeWork(ids: [ids], skippedLayers: skip)))
+                work: EncodeWork(ids: [ids], skippedLayers: skip))
         }
         func decode(_ channels: Int) -> RenderTask {
             let latent = Latent(channels: channels, height: 2, width: 2, values: [Float](repeating: 0, count: channels * 4))
-            return RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: .decode(latent))
+            return RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: DecodeWork(latent: latent))
         }
         let cases: [(part: String, task: RenderTask)] = [
             ("samples of 4 channels", Self.denoise(guided, channels: 3)),
@@ -80,7 +79,7 @@ import Testing
             #expect(error?.message.hasPrefix(task.title) == true, "\(error?.message ?? "")")
         }
         // The runner is none the worse for it.
-        guard case .prediction(let latent) = try runner.run(Self.denoise(guided)) else {
+        guard let latent = try runner.run(Self.denoise(guided)).latent else {
             Issue.record("a denoising task gives a prediction")
             return
         }
@@ -117,7 +116,7 @@ import Testing
                 conditioning: JobContext.Conditioning(
                     rows: 1, tokens: conditioning.tokens, width: conditioning.width, values: Array(values)))
             try runner.open(context)
-            guard case .prediction(let latent) = try runner.run(Self.denoise(context, guidance: 1)) else {
+            guard let latent = try runner.run(Self.denoise(context, guidance: 1)).latent else {
                 Issue.record("a denoising task gives a prediction")
                 return []
             }
@@ -131,7 +130,7 @@ import Testing
         let guided = zip(negative, prompt).map { $0 + 6 * ($1 - $0) }
         let factor = Double(share) * deviation(prompt) / deviation(guided) + 1 - Double(share)
         try runner.open(both)
-        guard case .prediction(let latent) = try runner.run(Self.denoise(both, guidance: 6, rescale: share)) else {
+        guard let latent = try runner.run(Self.denoise(both, guidance: 6, rescale: share)).latent else {
             Issue.record("a denoising task gives a prediction")
             return
         }
@@ -151,7 +150,7 @@ import Testing
         for (height, width) in [(1, 1), (1, 2), (3, 1), (5, 7)] {
             for plan in plans {
                 let output = try runner.run(Self.denoise(context, height: height, width: width, plan: plan))
-                guard case .prediction(let latent) = output else {
+                guard let latent = output.latent else {
                     Issue.record("a denoising task gives a prediction")
                     return
                 }
@@ -160,12 +159,8 @@ import Testing
             let latent = Latent(
                 channels: 4, height: height, width: width, values: [Float](repeating: 0.1, count: 4 * height * width))
             let output = try runner.run(
-                RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: .decode(latent)))
-            guard case .pixels(width * 8, height * 8, let rgb) = output else {
-                Issue.record("\(output) for \(height)×\(width)")
-                continue
-            }
-            #expect(rgb.count == height * width * 192)
+                RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: DecodeWork(latent: latent)))
+            #expect(output.shape == .pixels(width: width * 8, height: height * 8) && output.rgb.count == height * width * 192)
         }
     }
 
@@ -174,9 +169,9 @@ import Testing
         let context = Self.context(runner)
         try runner.open(context)
         var huge = Self.denoise(context)
-        if case .denoise(var work) = huge.work {
+        if var work = huge.work as? DenoiseWork {
             work.latent.values = work.latent.values.map { $0 < 0 ? -.greatestFiniteMagnitude : .greatestFiniteMagnitude }
-            huge.work = .denoise(work)
+            huge.work = work
         }
         let error = refusal { _ = try runner.run(huge) }
         #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, patch 7: ") == true)
@@ -187,7 +182,7 @@ import Testing
         }
     }
 
-    @Test func contextsAreNeededAndKeptUpToTheLimit() throws {
+    @Test func contextsAreNeededAndKeptUntilTheyAreClosed() throws {
         let runner = try runner()
         let first = Self.context(runner, tokens: 2, seed: 1000)
         let task = Self.denoise(first, height: 2, width: 2)
@@ -195,12 +190,18 @@ import Testing
         #expect(missing?.code == .missingContext && missing?.message.contains(first.hash.hex) == true)
         try runner.open(first)
         let output = try runner.run(task)
-        // Opened again or used, a context is the newest.
-        for seed in 1..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(seed))) }
-        try runner.open(first)
-        try runner.open(Self.context(runner, tokens: 2, seed: 2000))
+        // However many jobs come and go, theirs go with them.
+        for seed in 1...100 {
+            let other = Self.context(runner, tokens: 2, seed: UInt64(seed))
+            try runner.open(other)
+            #expect(runner.contextCount == 2)
+            runner.close(other.hash)
+        }
         #expect(try runner.run(task) == output)
-        for seed in 0..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(3000 + seed))) }
+        // A context that two have opened is one, and closing what is closed is nothing.
+        try runner.open(first)
+        for _ in 0..<2 { runner.close(first.hash) }
+        #expect(runner.contextCount == 0)
         #expect(refusal { _ = try runner.run(task) }?.code == .missingContext)
         try runner.open(first)
         #expect(try runner.run(task) == output)
@@ -214,11 +215,12 @@ import Testing
         _ = try runner.run(Self.denoise(context))
         #expect(runner.idleActivationBytes > 0)
         let latent = Latent(channels: 4, height: 2, width: 2, values: [Float](repeating: 0.1, count: 16))
-        _ = try runner.run(RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: .decode(latent)))
+        _ = try runner.run(
+            RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: DecodeWork(latent: latent)))
         #expect(runner.idleActivationBytes == 0)
         _ = try runner.run(Self.denoise(context))
         #expect(runner.idleActivationBytes > 0)
-        for seed in 0..<TaskRunner.contextLimit { try runner.open(Self.context(runner, tokens: 2, seed: UInt64(50 + seed))) }
+        runner.close(context.hash)
         #expect(runner.idleActivationBytes == 0)
     }
 

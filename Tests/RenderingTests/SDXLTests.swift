@@ -81,7 +81,7 @@ import Weights
             }
             var machine = try RenderMachine(request: request, model: model)
             let plan = machine.plan
-            guard case .encode(let work) = machine.start().tasks[0].work else {
+            guard let work = machine.start().tasks[0].work as? EncodeWork else {
                 Issue.record("a render begins with the prompts")
                 continue
             }

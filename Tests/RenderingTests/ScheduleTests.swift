@@ -221,30 +221,14 @@ private enum BlankNetwork {
         var machine = machine
         var barriers = [machine.start()]
         while true {
-            let outputs = barriers[barriers.count - 1].tasks.map { output($0, machine) }
+            let outputs = machine.expectedOutputs.map { shape in
+                switch shape.element {
+                case .f32: TaskOutput(shape, [Float](repeating: 0, count: shape.count))
+                case .u8: TaskOutput(shape, rgb: [UInt8](repeating: 0, count: shape.count))
+                }
+            }
             guard case .barrier(let next) = try machine.complete(outputs) else { return barriers }
             barriers.append(next)
-        }
-    }
-
-    private static func output(_ task: RenderTask, _ machine: RenderMachine) -> TaskOutput {
-        func zeros(_ channels: Int, _ height: Int, _ width: Int) -> Latent {
-            Latent(
-                channels: channels, height: height, width: width,
-                values: [Float](repeating: 0, count: channels * height * width))
-        }
-        switch task.work {
-        case .encode:
-            let shape = machine.embeddingShape
-            return .embeddings(
-                rows: shape.rows, tokens: shape.tokens, width: shape.width,
-                values: [Float](repeating: 0, count: shape.rows * shape.tokens * shape.width),
-                pooled: [Float](repeating: 0, count: shape.pooled))
-        case .encodePicture(let work): return .moments(zeros(8, work.height / 8, work.width / 8))
-        case .denoise(let work): return .prediction(zeros(4, work.latent.height, work.latent.width))
-        case .decode(let latent):
-            let (width, height) = (8 * latent.width, 8 * latent.height)
-            return .pixels(width: width, height: height, rgb: [UInt8](repeating: 0, count: width * height * 3))
         }
     }
 }

@@ -2,6 +2,7 @@ import Acceleration
 import PatchGeometry
 import RandomStreams
 import Samplers
+import TestSupport
 import Testing
 
 @testable import Rendering
@@ -189,30 +190,32 @@ import Testing
             ("text", Array(right.dropLast()) + [.embeddings(rows: 1, tokens: 1, width: 1, values: [0])]),
         ]
         func replacingLast(_ name: String, _ output: TaskOutput) { cases.append((name, Array(right.dropLast()) + [output])) }
-        switch right[right.count - 1] {
-        case .embeddings(let rows, let tokens, let width, var values, _):
-            replacingLast("swapped", .embeddings(rows: rows, tokens: width, width: tokens, values: values))
-            replacingLast("cut", .embeddings(rows: rows, tokens: tokens, width: width, values: Array(values.dropLast())))
-            replacingLast("pooled", .embeddings(rows: rows, tokens: tokens, width: width, values: values, pooled: [1]))
-            values[values.count - 1] = .nan
-            replacingLast("NaN", .embeddings(rows: rows, tokens: tokens, width: width, values: values))
-        case .moments(var latent):
-            latent.values[0] = .nan
-            replacingLast("NaN", .moments(latent))
-        case .prediction(var latent):
-            let (channels, height, width) = (latent.channels, latent.height, latent.width)
+        let last = right[right.count - 1]
+        var values = last.values
+        for bad in [Float.nan, -.infinity] where !values.isEmpty {
+            values[values.count - 1] = bad
+            replacingLast("NaN", TaskOutput(last.shape, values))
+        }
+        let (height, width) = (last.shape["height"], last.shape["width"])
+        switch last.shape.kind {
+        case "embeddings":
+            let (rows, tokens) = (last.shape["rows"], last.shape["tokens"])
+            replacingLast("swapped", .embeddings(rows: rows, tokens: width, width: tokens, values: last.values))
             replacingLast(
-                "flat", .prediction(Latent(channels: channels, height: 1, width: height * width, values: latent.values)))
+                "pooled",
+                .embeddings(
+                    rows: rows, tokens: tokens, width: width, values: last.values, pooled: Array(repeating: 1, count: rows)))
+        case "prediction":
+            let channels = last.shape["channels"]
             replacingLast(
-                "channels", .prediction(Latent(channels: channels / 2, height: height * 2, width: width, values: latent.values))
+                "flat", .prediction(Latent(channels: channels, height: 1, width: height * width, values: last.values)))
+            replacingLast(
+                "channels", .prediction(Latent(channels: channels / 2, height: height * 2, width: width, values: last.values))
             )
-            latent.values[latent.values.count - 1] = .nan
-            replacingLast("NaN", .prediction(latent))
-            latent.values[latent.values.count - 1] = -.infinity
-            replacingLast("NaN", .prediction(latent))
-        case .pixels(let width, let height, let rgb):
-            replacingLast("turned", .pixels(width: height + 8, height: width, rgb: rgb))
-            replacingLast("cut", .pixels(width: width, height: height, rgb: Array(rgb.dropLast())))
+        case "pixels":
+            replacingLast("turned", .pixels(width: height * 2, height: width / 2, rgb: last.rgb))
+            replacingLast("cut", .pixels(width: width, height: height - 1, rgb: Array(last.rgb.dropLast(3 * width))))
+        default: break
         }
         return cases
     }
@@ -222,14 +225,10 @@ import Testing
 private func madeRequest(_ change: (inout RenderRequest) -> Void) -> RenderRequest { request(change) }
 
 extension RenderTask {
-    var denoiseWork: DenoiseWork? { if case .denoise(let work) = work { work } else { nil } }
+    var denoiseWork: DenoiseWork? { work as? DenoiseWork }
 
     /// The latent that the task carries.
     var latent: Latent? {
-        switch work {
-        case .encode, .encodePicture: nil
-        case .denoise(let work): work.latent
-        case .decode(let latent): latent
-        }
+        denoiseWork?.latent ?? (work as? DecodeWork)?.latent
     }
 }

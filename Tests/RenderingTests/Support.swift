@@ -1,6 +1,7 @@
 import EmbeddedModel
 import Rendering
 import StrictJSON
+import TestSupport
 import Weights
 
 /// The embedded model with some of its files changed.
@@ -62,4 +63,12 @@ func refusal(_ body: () throws -> Void) -> RenderError? {
 extension RenderError {
     /// Whether the message is one line that ends like a sentence.
     var isSentence: Bool { message.hasSuffix(".") && !message.contains("\n") && message.count > 20 }
+}
+
+extension TaskOutput {
+    /// What a network predicts, or an encoder gives.
+    var latent: Latent? {
+        let (channels, height, width) = (shape["channels"], shape["height"], shape["width"])
+        return channels == 0 ? nil : Latent(channels: channels, height: height, width: width, values: values)
+    }
 }

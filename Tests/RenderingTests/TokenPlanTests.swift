@@ -27,7 +27,7 @@ import Weights
         let (barriers, _) = try FormulaNetwork.render(
             RenderMachine(request: request, model: try ModelVariant.embedded.get()))
         return barriers.flatMap(\.tasks).compactMap { task in
-            if case .denoise(let work) = task.work { (task.phase, task.step, work.plan) } else { nil }
+            if let work = task.work as? DenoiseWork { (task.phase, task.step, work.plan) } else { nil }
         }
     }
 
@@ -168,10 +168,9 @@ import Weights
     private func task(_ tokens: TokenPlan) -> RenderTask {
         RenderTask(
             phase: .detail, step: 1, index: 2, contextHash: SHA256Digest(of: [1]),
-            work: .denoise(
-                DenoiseWork(
-                    latent: Latent(channels: 1, height: 1, width: 2, values: [1, 2]), timestep: 1, guidance: 2,
-                    plan: UNetPlan(windowShifts: [1], tokens: tokens))))
+            work: DenoiseWork(
+                latent: Latent(channels: 1, height: 1, width: 2, values: [1, 2]), timestep: 1, guidance: 2,
+                plan: UNetPlan(windowShifts: [1], tokens: tokens)))
     }
 
     @Test(arguments: [TokenPlan.none, merging, TokenPlan(reductions: [4: .downsampling(TokenDownsampling(factor: 256))])])

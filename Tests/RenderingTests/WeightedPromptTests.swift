@@ -35,10 +35,10 @@ import Weights
         let output = try runner.run(
             RenderTask(
                 phase: .encode, step: 0, index: 0, contextHash: context.hash,
-                work: .encode(EncodeWork(ids: rows, skippedLayers: 1))))
-        guard case .embeddings(1, let tokens, let width, let values, let pooled) = output else {
-            throw RenderError(.malformed, "Encoding gives embeddings.")
-        }
+                work: EncodeWork(ids: rows, skippedLayers: 1)))
+        #expect(output.shape["rows"] == 1)
+        let (tokens, width) = (output.shape["tokens"], output.shape["width"])
+        let (values, pooled) = (output.values, Array(output.values[(tokens * width)...]))
         let vectors = (0..<tokens).map { token in values[(token * width)..<((token + 1) * width)].map(Double.init) }
         return (vectors, pooled)
     }

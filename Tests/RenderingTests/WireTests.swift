@@ -7,6 +7,8 @@ import Testing
 @Suite struct WireTests {
     private struct Written: Sendable {
         let kind: Int
+        /// What answers the task.
+        let shape: OutputShape
         let metadata: JSONValue
         let payload: [UInt8]
     }
@@ -18,17 +20,20 @@ import Testing
         let (barriers, _) = try FormulaNetwork.render(machine)
         return try barriers.flatMap { barrier -> [Written] in
             let task = barrier.tasks[barrier.tasks.count - 1]
-            return [task.encoded(), try FormulaNetwork.run(task).encoded(), barrier.context.encoded()].enumerated().map {
-                Written(kind: $0, metadata: $1.metadata, payload: $1.payload)
+            let output = try FormulaNetwork.run(task)
+            return [task.encoded(), output.encoded(), barrier.context.encoded()].enumerated().map {
+                Written(kind: $0, shape: output.shape, metadata: $1.metadata, payload: $1.payload)
             }
         }
     }
 
     /// Reads a message of a kind and writes it again.
-    private func rewritten(_ kind: Int, _ metadata: JSONValue, _ payload: [UInt8]) throws(RenderError) -> (JSONValue, [UInt8]) {
-        switch kind {
+    private func rewritten(
+        _ message: Written, _ metadata: JSONValue, _ payload: [UInt8]
+    ) throws(RenderError) -> (JSONValue, [UInt8]) {
+        switch message.kind {
         case 0: try RenderTask(metadata: metadata, payload: payload).encoded()
-        case 1: try TaskOutput(metadata: metadata, payload: payload).encoded()
+        case 1: try TaskOutput(message.shape, metadata: metadata, payload: payload).encoded()
         default: try JobContext(metadata: metadata, payload: payload).encoded()
         }
     }
@@ -38,7 +43,7 @@ import Testing
         #expect(Set(messages.map(\.kind)).count == 3 && messages.count > 10)
         for message in messages {
             let bytes = message.metadata.canonicalBytes()
-            let (metadata, payload) = try rewritten(message.kind, JSONValue(parsing: bytes, limits: .wire), message.payload)
+            let (metadata, payload) = try rewritten(message, JSONValue(parsing: bytes, limits: .wire), message.payload)
             #expect(metadata.canonicalBytes() == bytes && payload == message.payload)
         }
     }
@@ -52,7 +57,7 @@ import Testing
                     if ["timestep", "guidance", "rescale"].contains(key), replacement?.intValue != nil { continue }
                     var changed = object
                     changed[key] = replacement
-                    let error = renderError { _ = try rewritten(message.kind, .object(changed), message.payload) }
+                    let error = renderError { _ = try rewritten(message, .object(changed), message.payload) }
                     #expect(error?.code == .malformed, "\(key) as \(replacement?.canonicalText ?? "nothing")")
                 }
             }
@@ -61,14 +66,14 @@ import Testing
 
     @Test func payloadsMustHaveTheirLengthAndFiniteNumbers() throws {
         for message in try Self.everything() {
-            let longer = renderError { _ = try rewritten(message.kind, message.metadata, message.payload + [0, 0, 0, 0]) }
+            let longer = renderError { _ = try rewritten(message, message.metadata, message.payload + [0, 0, 0, 0]) }
             #expect(longer?.code == .malformed)
             guard !message.payload.isEmpty, message.metadata["kind"]?.stringValue != "pixels" else { continue }
-            let shorter = renderError { _ = try rewritten(message.kind, message.metadata, Array(message.payload.dropLast())) }
+            let shorter = renderError { _ = try rewritten(message, message.metadata, Array(message.payload.dropLast())) }
             #expect(shorter?.code == .malformed)
             var infinite = message.payload
             infinite.replaceSubrange(0..<4, with: [0, 0, 0x80, 0x7F])
-            #expect(renderError { _ = try rewritten(message.kind, message.metadata, infinite) }?.code == .nonFinite)
+            #expect(renderError { _ = try rewritten(message, message.metadata, infinite) }?.code == .nonFinite)
         }
     }
 
@@ -82,8 +87,8 @@ import Testing
             let bytes = Mutation.mutate(message.metadata.canonicalBytes(), using: &generator)
             guard let metadata = try? JSONValue(parsing: bytes, limits: .wire) else { continue }
             do {
-                let (again, payload) = try rewritten(message.kind, metadata, message.payload)
-                let (third, _) = try rewritten(message.kind, again, payload)
+                let (again, payload) = try rewritten(message, metadata, message.payload)
+                let (third, _) = try rewritten(message, again, payload)
                 #expect(third == again)
                 read += 1
             } catch { refused += 1 }

@@ -1,6 +1,7 @@
 import Foundation
 import Rendering
 import Requests
+import Sentences
 import TestSupport
 import Testing
 import Weights
@@ -40,7 +41,7 @@ import Weights
 
     @Test func masksFollowThePicture() throws {
         var words = RequestWords(prompt: "a")
-        (words.picture, words.width, words.height) = (.bytes(Self.picture(64, 64, grey: 9)), 128, 128)
+        (words.picture, words[.width], words[.height]) = (.bytes(Self.picture(64, 64, grey: 9)), "128", "128")
         words.mask = .bytes(Self.picture(64, 64, grey: 0, alpha: true))
         let source = try #require(try words.request().source)
         let mask = try #require(source.mask)
@@ -53,7 +54,7 @@ import Weights
         let size = try WordsTests.refusal { $0.picture = .file(odd) }
         #expect(size.category == .invalid)
         #expect(
-            size.sentence.spelled(\.rawValue)
+            size.sentence.spelled(\.key)
                 == "\(odd) has 70×64 px, and sides must be multiples of 8: choose a size, such as width 64 height 64, to which it is resized."
         )
         let mask = try WordsTests.refusal {
@@ -61,13 +62,14 @@ import Weights
             $0.mask = .bytes(Self.picture(64, 72, grey: 255))
         }
         #expect(mask.category == .invalid)
-        #expect(mask.sentence.spelled(\.rawValue).hasPrefix("The mask has 64×72 px, but the picture has 64×64"))
+        #expect(mask.sentence.spelled(\.key).hasPrefix("The mask has 64×72 px, but the picture has 64×64"))
         let missing = try WordsTests.refusal { $0.picture = .file("/nowhere/a.png") }
-        #expect(missing.category == .notFound && missing.sentence.spelled(\.rawValue).contains("/nowhere/a.png"))
+        #expect(missing.category == .notFound && missing.sentence.spelled(\.key).contains("/nowhere/a.png"))
         let damaged = try WordsTests.refusal { $0.picture = .bytes(Array(Self.picture(64, 64, grey: 1).dropLast(40))) }
         #expect(damaged.category == .badInput)
         let huge = try WordsTests.refusal {
-            ($0.picture, $0.width, $0.height) = (.bytes(Self.picture(64, 64, grey: 1)), .max, .max)
+            $0.picture = .bytes(Self.picture(64, 64, grey: 1))
+            ($0[.width], $0[.height]) = ("\(Int.max)", "\(Int.max)")
         }
         #expect(huge.category == .invalid)
     }
@@ -83,7 +85,7 @@ import Weights
         for (path, category) in refused {
             let error = #expect(throws: RequestError.self, "\(path)") { try PromptFile.read(path) }
             #expect(error?.category == category, "\(path)")
-            #expect(error?.sentence.spelled(\.rawValue).contains(path) == true)
+            #expect(error?.sentence.spelled(\.key).contains(path) == true)
         }
     }
 
@@ -92,20 +94,20 @@ import Weights
         try EmbeddedLoRA.write(ink.path, seed: 1)
         try EmbeddedLoRA.write(fog.path, seed: 2)
         var words = RequestWords(prompt: "a fox <lora:fog:0.5>")
-        words.loras = ["ink:0.8"]
+        words[.lora] = "ink:0.8"
         let request = try words.request()
         let found = try LoRAFolders([folder.path]).resolve(request)
         #expect(found.files.map { URL(fileURLWithPath: $0).lastPathComponent } == ["ink.safetensors", "fog.safetensors"])
         #expect(found.request.loras.map(\.name) == ["ink"] && found.request.loras[0].sha256 != nil)
         // A path needs no folder, and of several prompts the files are counted once.
-        words.loras = [ink.path]
-        words.prompt = "a fox"
+        words[.lora] = ink.path
+        words[.prompt] = "a fox"
         let named = try LoRAFolders([]).resolve(try words.request(), prompts: ["a fox", "a cat"])
         #expect(named.files == [ink.path] && named.request.prompt == "a fox")
         #expect(named.request.loras[0].sha256 == found.request.loras[0].sha256)
 
         for (lora, folders) in [("rain", [folder.path]), ("ink", []), ("ink", [folder.path + "/none"])] {
-            words.loras = [lora]
+            words[.lora] = lora
             let request = try words.request()
             let error = #expect(throws: RequestError.self, "\(lora)") { try LoRAFolders(folders).resolve(request) }
             #expect(error?.category == .notFound, "\(lora) in \(folders): \(String(describing: error))")
@@ -118,16 +120,13 @@ import Weights
         let missing = #expect(throws: RequestError.self) { try ModelWords([self.folder.path + "/none"]).source() }
         #expect(missing?.category == .notFound)
         let two = #expect(throws: RequestError.self) { try ModelWords(["a", "b"]).source() }
-        #expect(two?.sentence.spelled(\.rawValue) == "One picture is made with one model; give model once.")
-        var checkpoint = CheckpointWords()
-        checkpoint.variant = "fp16"
+        #expect(two?.sentence.spelled(\.key) == "One picture is made with one model; give model once.")
+        let variant = CheckpointWords([.variant: "fp16"])
         for references in [[], ["a", "b"]] {
-            let error = #expect(throws: RequestError.self) { try ModelWords(references, checkpoint).sources() }
-            #expect(error?.category == .invalid && error?.sentence.spelled(\.rawValue).contains("variant") == true)
+            let error = #expect(throws: RequestError.self) { try ModelWords(references, variant).sources() }
+            #expect(error?.category == .invalid && error?.sentence.spelled(\.key).contains("variant") == true)
         }
-        checkpoint = CheckpointWords()
-        checkpoint.predictionType = "flow"
-        let flow = #expect(throws: RequestError.self) { try checkpoint.recipe("a") }
-        #expect(flow?.sentence.spelled(\.rawValue) == "prediction_type must be epsilon or v_prediction, not 'flow'.")
+        let flow = #expect(throws: RequestError.self) { try CheckpointWords([.predictionType: "flow"]).recipe("a") }
+        #expect(flow?.sentence.spelled(\.key) == "prediction_type must be epsilon or v_prediction, not 'flow'.")
     }
 }

@@ -3,6 +3,7 @@ import PatchGeometry
 import Rendering
 import Requests
 import Samplers
+import Sentences
 import Testing
 import Weights
 
@@ -24,20 +25,17 @@ import Weights
 
     @Test func everyWordArrives() throws {
         var words = RequestWords(prompt: "a fox")
-        (words.negativePrompt, words.width, words.height, words.steps) = ("blur", 512, 768, 12)
-        (words.guidanceScale, words.seed, words.eta) = (4, .number(7), 0.5)
-        (words.samplingMethod, words.scheduler) = ("DPM++ 2M Karras", "karras")
-        words.loras = ["ink.safetensors:0.5:0.8", "a:b.safetensors"]
-        (words.method.method, words.method.stages, words.method.blend) = ("cut", "1,1.5", "feather")
-        (words.method.structure, words.method.structureFraction) = ("whole", "0.40")
-        (words.method.hidiffusion, words.method.hidiffusionFamily) = ("on", "sdxl")
-        (words.method.hidiffusionRaunet, words.method.hidiffusionAggressive) = ("off", 0.25)
-        (words.method.denoisingStrength, words.method.hiresUpscaler) = (0.4, "Latent (bicubic)")
-        (words.conditioning.originalSize, words.conditioning.cropTopLeft) = ("1024x768", "0,64")
-        (words.conditioning.clipSkip, words.conditioning.guidanceRescale) = (0, 0.7)
-        (words.tokens.tomeRatio, words.tokens.tomeLevels, words.tokens.tomeLayers) = (0.5, "2,4", "attention,mlp")
-        (words.tokens.todoFactors, words.tokens.todoScope) = ([2], "all")
-        (words.tokens.tokenSteps, words.tokens.tokenStages) = ("0:0.8", "later")
+        let said: [(Setting, String)] = [
+            (.negativePrompt, "blur"), (.width, "512"), (.height, "768"), (.steps, "12"), (.cfgScale, "4"), (.seed, "7"),
+            (.eta, "0.5"), (.scheduler, "karras"), (.samplingMethod, "DPM++ 2M Karras"), (.lora, "ink.safetensors:0.5:0.8"),
+            (.lora, "a:b.safetensors"), (.method, "cut"), (.stages, "1,1.5"), (.blend, "feather"), (.structure, "whole"),
+            (.structureFraction, "0.40"), (.hidiffusion, "on"), (.hidiffusionFamily, "sdxl"), (.hidiffusionRaunet, "off"),
+            (.hidiffusionAggressive, "0.25"), (.denoisingStrength, "0.4"), (.hiresUpscaler, "Latent (bicubic)"),
+            (.originalSize, "1024x768"), (.cropCoordsTopLeft, "0,64"), (.clipSkip, "0"), (.guidanceRescale, "0.7"),
+            (.tomeRatio, "0.5"), (.tomeLevels, "2,4"), (.tomeLayers, "attention,mlp"), (.todoFactor, "2"),
+            (.todoScope, "all"), (.tokenSteps, "0:0.8"), (.tokenStages, "later"),
+        ]
+        for (setting, word) in said { words.say(word, for: setting) }
         let request = try words.request()
         #expect(request.negativePrompt == "blur" && request.width == 512 && request.height == 768 && request.steps == 12)
         #expect(request.guidanceScale == 4 && request.seed == 7 && request.eta == 0.5)
@@ -61,49 +59,49 @@ import Weights
 
     /// The same sentence is right on a command line and in JSON, because the one who shows it spells the settings.
     @Test func settingsAreSpelledByWhoeverShowsThem() throws {
-        let error = try Self.refusal { $0.method.hiresUpscaler = "magic" }
+        let error = try Self.refusal { $0[.hiresUpscaler] = "magic" }
         #expect(error.category == .invalid)
-        #expect(error.sentence.spelled(\.rawValue).hasPrefix("hires_upscaler must be one of "))
-        #expect(error.sentence.spelled { "<\($0)>" }.hasPrefix("<hiresUpscaler> must be one of "))
-        let lone = try Self.refusal { $0.tokens.tomeSx = 3 }
-        #expect(lone.sentence.spelled(\.rawValue) == "tome_sx belongs to tome_ratio: give that too.")
+        #expect(error.sentence.spelled(\.key).hasPrefix("hires_upscaler must be one of "))
+        #expect(error.sentence.spelled { "<\($0.key)>" }.hasPrefix("<hires_upscaler> must be one of "))
+        let lone = try Self.refusal { $0[.tomeSx] = "3" }
+        #expect(lone.sentence.spelled(\.key) == "tome_sx belongs to tome_ratio: give that too.")
         // A value that looks like a setting stays as the user wrote it.
-        let value = try Self.refusal { $0.method.stages = "tome_ratio" }
-        #expect(value.sentence.spelled { "--\($0.rawValue)" }.hasSuffix("not 'tome_ratio'."))
+        let value = try Self.refusal { $0[.stages] = "tome_ratio" }
+        #expect(value.sentence.spelled { "--\($0.key)" }.hasSuffix("not 'tome_ratio'."))
     }
 
     static let wrong: [(String, @Sendable (inout RequestWords) -> Void)] = [
-        ("method", { $0.method.method = "magic" }), ("hidiffusion", { $0.method.hidiffusion = "yes" }),
-        ("hidiffusion_family", { $0.method.hidiffusionFamily = "flux" }),
-        ("hidiffusion_raunet", { $0.method.hidiffusionRaunet = "true" }),
-        ("hidiffusion_window_attn", { $0.method.hidiffusionWindowAttn = "" }),
-        ("blend", { $0.method.blend = "none" }), ("structure", { $0.method.structure = "half" }),
-        ("stages", { $0.method.stages = "1,,2" }), ("stages", { $0.method.stages = "1,inf" }),
-        ("structure_fraction", { $0.method.structureFraction = "1e-1" }),
-        ("original_size", { $0.conditioning.originalSize = "1024" }),
-        ("target_size", { $0.conditioning.targetSize = "-1x2" }),
-        ("crop_coords_top_left", { $0.conditioning.cropTopLeft = "1,2,3" }),
-        ("original_size", { $0.conditioning.originalSize = "99999999999999999999x1" }),
-        ("tome_levels", { ($0.tokens.tomeRatio, $0.tokens.tomeLevels) = (0.5, "2,x") }),
-        ("tome_layers", { ($0.tokens.tomeRatio, $0.tokens.tomeLayers) = (0.5, "convolution") }),
-        ("tome_destinations", { ($0.tokens.tomeRatio, $0.tokens.tomeDestinations) = (0.5, "last") }),
-        ("tome_final_ratio belongs to tome_ratio", { $0.tokens.tomeFinalRatio = 0.1 }),
-        ("todo_max_depth, todo_method and todo_scope", { $0.tokens.todoMethod = "nearest" }),
-        ("todo_method", { ($0.tokens.todoFactors, $0.tokens.todoMethod) = ([2], "cubic") }),
-        ("todo_scope", { ($0.tokens.todoFactors, $0.tokens.todoScope) = ([2], "keys") }),
-        ("token_steps", { ($0.tokens.todoFactors, $0.tokens.tokenSteps) = ([2], "0.8") }),
-        ("token_stages", { ($0.tokens.todoFactors, $0.tokens.tokenStages) = ([2], "first") }),
-        ("token_steps and token_stages", { $0.tokens.tokenStages = "all" }),
-        ("scheduler", { ($0.samplingMethod, $0.scheduler) = ("DPM++ 2M Karras", "exponential") }),
-        ("magic", { $0.samplingMethod = "magic" }), ("magic", { $0.scheduler = "magic" }),
-        ("init_img", { $0.mask = .file("mask.png") }), ("steps", { $0.steps = 0 }),
+        ("method", { $0[.method] = "magic" }), ("hidiffusion", { $0[.hidiffusion] = "yes" }),
+        ("hidiffusion_family", { $0[.hidiffusionFamily] = "flux" }),
+        ("hidiffusion_raunet", { $0[.hidiffusionRaunet] = "true" }),
+        ("hidiffusion_window_attn", { $0[.hidiffusionWindowAttn] = "" }),
+        ("blend", { $0[.blend] = "none" }), ("structure", { $0[.structure] = "half" }),
+        ("stages", { $0[.stages] = "1,,2" }), ("stages", { $0[.stages] = "1,inf" }),
+        ("structure_fraction", { $0[.structureFraction] = "1e-1" }),
+        ("original_size", { $0[.originalSize] = "1024" }),
+        ("target_size", { $0[.targetSize] = "-1x2" }),
+        ("crop_coords_top_left", { $0[.cropCoordsTopLeft] = "1,2,3" }),
+        ("original_size", { $0[.originalSize] = "99999999999999999999x1" }),
+        ("tome_levels", { ($0[.tomeRatio], $0[.tomeLevels]) = ("0.5", "2,x") }),
+        ("tome_layers", { ($0[.tomeRatio], $0[.tomeLayers]) = ("0.5", "convolution") }),
+        ("tome_destinations", { ($0[.tomeRatio], $0[.tomeDestinations]) = ("0.5", "last") }),
+        ("tome_final_ratio belongs to tome_ratio", { $0[.tomeFinalRatio] = "0.1" }),
+        ("todo_max_depth, todo_method and todo_scope", { $0[.todoMethod] = "nearest" }),
+        ("todo_method", { ($0[.todoFactor], $0[.todoMethod]) = ("2", "cubic") }),
+        ("todo_scope", { ($0[.todoFactor], $0[.todoScope]) = ("2", "keys") }),
+        ("token_steps", { ($0[.todoFactor], $0[.tokenSteps]) = ("2", "0.8") }),
+        ("token_stages", { ($0[.todoFactor], $0[.tokenStages]) = ("2", "first") }),
+        ("token_steps and token_stages", { $0[.tokenStages] = "all" }),
+        ("scheduler", { ($0[.samplingMethod], $0[.scheduler]) = ("DPM++ 2M Karras", "exponential") }),
+        ("magic", { $0[.samplingMethod] = "magic" }), ("magic", { $0[.scheduler] = "magic" }),
+        ("init_img", { $0.mask = .file("mask.png") }), ("steps", { $0[.steps] = "0" }),
     ]
 
     @Test(arguments: wrong)
     func aWordThatIsNotPossibleIsNamed(_ named: String, _ change: @Sendable (inout RequestWords) -> Void) throws {
         let error = try Self.refusal(change)
         #expect(error.category == .invalid)
-        #expect(error.sentence.spelled(\.rawValue).contains(named), "\(error.sentence.spelled(\.rawValue))")
+        #expect(error.sentence.spelled(\.key).contains(named), "\(error.sentence.spelled(\.key))")
     }
 
     @Test func seeds() throws {
@@ -123,7 +121,7 @@ import Weights
             ("C:/a:1", "C:/a", 1, 1), ("a:b:c", "a:b:c", 1, 1),
         ] as [(String, String, Double, Double)])
     func lorasAreReadFromTheEnd(_ text: String, _ file: String, _ textEncoder: Double, _ unet: Double) {
-        let word = LoRAWord(text)
-        #expect(word.file == file && word.scale.textEncoder == textEncoder && word.scale.unet == unet)
+        let word = LoRASelection(word: text)
+        #expect(word.name == file && word.scale.textEncoder == textEncoder && word.scale.unet == unet)
     }
 }

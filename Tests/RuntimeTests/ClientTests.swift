@@ -2,6 +2,7 @@ import Foundation
 import Runtime
 import StrictJSON
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Clients")

@@ -13,8 +13,11 @@ struct FakeJob: JobEngine {
     var barriers: [Int]
     var seed: UInt64
     var cost = 1
-    /// Called on the job thread before the first barrier.
+    /// Whether its contexts are those of no other job.
+    var hasOwnContexts = false
+    /// Called on a job thread before the first barrier, and before each merge.
     var beforeStart: @Sendable () -> Void = {}
+    var beforeMerge: @Sendable () -> Void = {}
     private var serial = -1
     private var state: UInt64
 
@@ -62,7 +65,8 @@ struct FakeJob: JobEngine {
                     payload: FakeJob.bytes(FakeJob.mix(state, UInt64(index))) + FakeJob.padding),
                 cost: 1)
         }
-        let hash = String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32)
+        let own = hasOwnContexts ? String(seed, radix: 16) : ""
+        let hash = own + String(String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32).dropFirst(own.count))
         return EngineBarrier(
             Place(phase: serial % 2 == 0 ? "structure" : "detail", step: serial, stepCount: barriers.count),
             phaseNumber: UInt8(serial % 2), tasks: tasks, contextHash: hash,
@@ -70,6 +74,7 @@ struct FakeJob: JobEngine {
     }
 
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
+        beforeMerge()
         for (index, output) in outputs.enumerated() where output.metadata["index"]?.intValue != index {
             throw .rejected(index: index, .payload, "output \(index) is of another task")
         }
@@ -112,6 +117,23 @@ struct FakeBehaviour: Sendable {
     var beforeOpen: @Sendable () throws(TaskError) -> Void = { () throws(TaskError) in }
     /// Whether results claim to be of another task.
     var lies = false
+    /// What is open on the worker now.
+    let contexts = OpenContexts()
+}
+
+/// Contexts that a fake worker holds, and the most there were at once.
+final class OpenContexts: Sendable {
+    private let state = Mutex((open: Set<String>(), most: 0))
+
+    var open: Set<String> { state.withLock(\.open) }
+    var most: Int { state.withLock(\.most) }
+
+    func change(_ change: (inout Set<String>) -> Void) {
+        state.withLock { state in
+            change(&state.open)
+            state.most = max(state.most, state.open.count)
+        }
+    }
 }
 
 final class FakeTasks: TaskEngine {
@@ -131,7 +153,12 @@ final class FakeTasks: TaskEngine {
 
     static func compute(_ value: UInt64) -> UInt64 { FakeJob.mix(value, 0xDEAD_BEEF) }
 
-    func open(_ context: EncodedPart) throws(TaskError) { try behaviour.beforeOpen() }
+    func open(_ context: EncodedPart, named hash: String) throws(TaskError) {
+        try behaviour.beforeOpen()
+        behaviour.contexts.change { $0.insert(hash) }
+    }
+
+    func close(_ hash: String) { behaviour.contexts.change { $0.remove(hash) } }
 
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
         guard let index = task.metadata["index"]?.intValue, let serial = task.metadata["serial"]?.intValue,

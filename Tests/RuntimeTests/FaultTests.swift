@@ -3,6 +3,7 @@ import Foundation
 import Messages
 import Runtime
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Faults of workers")

@@ -1,6 +1,7 @@
 import Foundation
 import Messages
 import StrictJSON
+import TestSupport
 import ZMQSockets
 
 /// A peer that speaks the protocol by hand, and badly when a test wants it. Used on one thread.

@@ -3,6 +3,7 @@ import ImageFiles
 import Messages
 import Runtime
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Jobs on a farm")
@@ -100,6 +101,91 @@ struct JobTests {
         }
     }
 
+    @Test("a worker holds the contexts of jobs that run and no others, over a hundred jobs and a cancelled one")
+    func contextsGo() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let behaviour = FakeBehaviour()
+        try farm.addWorker(behaviour)
+        func job(_ seed: UInt64, _ barriers: [Int]) -> FakeJob {
+            var job = FakeJob(barriers: barriers, seed: seed)
+            job.hasOwnContexts = true
+            return job
+        }
+        for seed in 1...100 {
+            let event = await TestFarm.follow(try farm.coordinator.submit(job(UInt64(seed), [1, 2]))).last
+            #expect(event.parameters == FakeJob.expectedParameters(barriers: [1, 2], seed: UInt64(seed)))
+        }
+        let endless = try farm.coordinator.submit(job(0xFFFF, [100_000]))
+        while !behaviour.contexts.open.contains(where: { $0.hasPrefix("ffff") }) { try await Task.sleep(for: .milliseconds(5)) }
+        endless.cancel()
+        while !behaviour.contexts.open.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+        // A job's next context, or the next job's, may be opened before the last one is closed.
+        #expect((1...2).contains(behaviour.contexts.most))
+    }
+
+    @Test("a job whose merge takes long stops no other, and no thread is left when the coordinator has ended")
+    func slowMerge() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker()
+        let isHeld = Atomic(true)
+        let merges = Atomic(0)
+        defer { isHeld.store(false, ordering: .relaxed) }
+        let threads = Mutex<Set<String>>([])
+        var slow = FakeJob(barriers: [2, 3], seed: 5)
+        slow.beforeMerge = {
+            merges.add(1, ordering: .relaxed)
+            while isHeld.load(ordering: .relaxed) { usleep(1000) }
+        }
+        let first = try farm.coordinator.submit(slow)
+        while merges.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(5)) }
+        for seed in 0..<UInt64(8) {
+            var job = FakeJob(barriers: [3, 1, 2], seed: seed)
+            job.beforeMerge = {
+                let thread = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")
+                _ = threads.withLock { $0.insert("/proc/" + (thread ?? "")) }
+            }
+            let event = await TestFarm.follow(try farm.coordinator.submit(job)).last
+            #expect(event.parameters == FakeJob.expectedParameters(barriers: [3, 1, 2], seed: seed))
+        }
+        #expect(merges.load(ordering: .relaxed) == 1)
+        isHeld.store(false, ordering: .relaxed)
+        #expect(await TestFarm.follow(first).last.parameters == FakeJob.expectedParameters(barriers: [2, 3], seed: 5))
+        let used = threads.withLock { $0 }
+        #expect(!used.isEmpty && used.allSatisfy { FileManager.default.fileExists(atPath: $0) })
+        farm.stop()
+        #expect(used.allSatisfy { !FileManager.default.fileExists(atPath: $0) })
+    }
+
+    @Test("a coordinator ends while merges are under way, after them")
+    func stopsWhileMerging() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker()
+        let isHeld = Atomic(true)
+        defer { isHeld.store(false, ordering: .relaxed) }
+        let begun = Atomic(0)
+        let ended = Atomic(0)
+        let jobs = try (0..<12).map { seed in
+            var job = FakeJob(barriers: [1, 1], seed: UInt64(seed))
+            job.beforeMerge = {
+                begun.add(1, ordering: .relaxed)
+                while isHeld.load(ordering: .relaxed) { usleep(1000) }
+                ended.add(1, ordering: .relaxed)
+            }
+            return try farm.coordinator.submit(job)
+        }
+        while begun.load(ordering: .relaxed) < 2 { try await Task.sleep(for: .milliseconds(1)) }
+        async let shutdown: Void = Blocking.run { farm.coordinator.shutdown() }
+        for job in jobs { #expect(await TestFarm.follow(job).last.error?.code == .unavailable) }
+        #expect(ended.load(ordering: .relaxed) == 0)
+        isHeld.store(false, ordering: .relaxed)
+        try await shutdown
+        // Every thread has ended what it was at, and has begun nothing else.
+        #expect(begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) && ended.load(ordering: .relaxed) <= 4)
+    }
+
     @Test("a cancelled job ends at once, and the farm goes on")
     func cancel() async throws {
         let farm = try TestFarm()
@@ -143,7 +229,7 @@ struct JobTests {
         #expect(throws: RuntimeError.self) { try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
     }
 
-    @Test("thousands of jobs that come and go while the planner is busy cost no other job a command", .timeLimit(.minutes(2)))
+    @Test("thousands of jobs that come and go while the planners are busy cost no other job a command", .timeLimit(.minutes(2)))
     func manyJobs() async throws {
         let farm = try TestFarm()
         defer { farm.stop() }
@@ -151,8 +237,15 @@ struct JobTests {
         let isHeld = Atomic(true)
         defer { isHeld.store(false, ordering: .relaxed) }
         var slow = FakeJob(barriers: [1], seed: 1)
-        slow.beforeStart = { while isHeld.load(ordering: .relaxed) { usleep(1000) } }
-        let first = try farm.coordinator.submit(slow)
+        let begun = Atomic(0)
+        slow.beforeStart = {
+            begun.add(1, ordering: .relaxed)
+            while isHeld.load(ordering: .relaxed) { usleep(1000) }
+        }
+        // More than there are planners, and all of these at work.
+        let first = try (0..<5).map { _ in try farm.coordinator.submit(slow) }
+        let planners = min(4, max(2, ProcessInfo.processInfo.activeProcessorCount))
+        while begun.load(ordering: .relaxed) < planners { try await Task.sleep(for: .milliseconds(5)) }
         for _ in 0..<5 {
             let jobs = try (0..<900).map { _ in try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
             for job in jobs { job.cancel() }
@@ -160,7 +253,9 @@ struct JobTests {
         }
         let last = try farm.coordinator.submit(FakeJob(barriers: [2], seed: 3))
         isHeld.store(false, ordering: .relaxed)
-        #expect(await TestFarm.follow(first).last.parameters == FakeJob.expectedParameters(barriers: [1], seed: 1))
+        for job in first {
+            #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [1], seed: 1))
+        }
         #expect(await TestFarm.follow(last).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 3))
     }
 

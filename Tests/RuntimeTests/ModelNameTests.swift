@@ -2,6 +2,7 @@ import ContentHash
 import Foundation
 import Rendering
 import Runtime
+import TestSupport
 import Testing
 import Weights
 

@@ -56,13 +56,15 @@ import Testing
         for row in stride(from: 0, to: height, by: kind.stride) {
             for column in stride(from: 0, to: width, by: kind.stride) {
                 for o in 0..<5 {
-                    var sum = Double(bias.floats[o])
+                    var sum = Double(bias.elements(as: Float.self)[o])
                     for tap in 0..<9 {
                         let y = row - kind.padding + tap / 3 * kind.dilation
                         let z = column - kind.padding + tap % 3 * kind.dilation
                         guard (0..<height).contains(y), (0..<width).contains(z) else { continue }
                         for c in 0..<3 {
-                            sum += Double(weight.floats[(o * 3 + c) * 9 + tap]) * Double(x.floats[(y * width + z) * 3 + c])
+                            sum +=
+                                Double(weight.elements(as: Float.self)[(o * 3 + c) * 9 + tap])
+                                * Double(x.elements(as: Float.self)[(y * width + z) * 3 + c])
                         }
                     }
                     result.append(Float(sum))
@@ -121,7 +123,7 @@ import Testing
             for column in stride(from: 8, to: 127, by: 17) {
                 let y = (Float(row) + 0.5) * 96 / 95 - 0.5
                 let x = (Float(column) + 0.5) * 136 / 135 - 0.5
-                let difference = back.floats[row * 135 + column] - plane(y, x)
+                let difference = back.elements(as: Float.self)[row * 135 + column] - plane(y, x)
                 #expect(abs(difference) < 0.02, "\(row), \(column)")
             }
         }

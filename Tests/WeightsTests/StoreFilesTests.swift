@@ -1,5 +1,6 @@
 import ContentHash
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Weights

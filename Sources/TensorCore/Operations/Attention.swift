@@ -11,6 +11,10 @@ extension ComputeContext {
     ///   - causal: query i sees keys 0…i only.
     /// - Returns: (b, tq, heads·d)
     public func attention(query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false) -> Tensor {
+        choose("attention", query, key, value, f32: attentionF32)(query, key, value, heads, causal)
+    }
+
+    private func attentionF32(_ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool) -> Tensor {
         let (batch, width) = (query.shape[0], query.dimension(-1))
         precondition(width % heads == 0, "\(width) channels do not divide into \(heads) heads")
         precondition(

@@ -6,6 +6,10 @@ extension ComputeContext {
     /// - Parameter x: (…, 2c), values in the first half, gates in the second.
     /// - Returns: (…, c)
     public func geglu(_ x: Tensor) -> Tensor {
+        choose("geglu", x, f32: gegluF32)(x)
+    }
+
+    private func gegluF32(_ x: Tensor) -> Tensor {
         let c = x.dimension(-1) / 2
         precondition(x.dimension(-1) == 2 * c, "an odd width of \(x.dimension(-1)) cannot be halved")
         let y = empty(x.shape.dropLast() + [c])
@@ -19,6 +23,10 @@ extension ComputeContext {
 
     /// x · sigmoid(x), elementwise.
     public func silu(_ x: Tensor) -> Tensor {
+        choose("silu", x, f32: siluF32)(x)
+    }
+
+    private func siluF32(_ x: Tensor) -> Tensor {
         let y = empty(x.shape)
         let table = kernels.pointee
         let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
@@ -28,6 +36,10 @@ extension ComputeContext {
 
     /// The sum of two tensors of equal shape.
     public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
+        choose("add", a, b, f32: addF32)(a, b)
+    }
+
+    private func addF32(_ a: Tensor, _ b: Tensor) -> Tensor {
         precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) cannot be added")
         let y = empty(a.shape)
         let table = kernels.pointee
@@ -40,6 +52,10 @@ extension ComputeContext {
 
     /// Joins two images along their channels: (n, h, w, a) and (n, h, w, b) become (n, h, w, a + b).
     public func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
+        choose("concatenateChannels", a, b, f32: concatenateChannelsF32)(a, b)
+    }
+
+    private func concatenateChannelsF32(_ a: Tensor, _ b: Tensor) -> Tensor {
         precondition(a.shape.dropLast() == b.shape.dropLast(), "\(a.shape) and \(b.shape) are images of different sizes")
         let (ca, cb) = (a.dimension(-1), b.dimension(-1))
         let y = empty(a.shape.dropLast() + [ca + cb])
@@ -54,5 +70,7 @@ extension ComputeContext {
     }
 
     /// Whether no element is NaN or infinite.
-    public func isFinite(_ x: Tensor) -> Bool { kernels.pointee.all_finite(x.floats.baseAddress, x.count) != 0 }
+    public func isFinite(_ x: Tensor) -> Bool { choose("isFinite", x, f32: isFiniteF32)(x) }
+
+    private func isFiniteF32(_ x: Tensor) -> Bool { kernels.pointee.all_finite(x.floats.baseAddress, x.count) != 0 }
 }

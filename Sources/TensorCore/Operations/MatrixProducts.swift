@@ -10,7 +10,8 @@ extension ComputeContext {
         precondition(weight.shape.count == 2, "weights of a linear layer have two dimensions, not \(weight.shape)")
         precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
         return LinearParameters(
-            inFeatures: weight.shape[1], outFeatures: weight.shape[0], bias: bias, weights: try backend.packLinear(weight))
+            inFeatures: weight.shape[1], outFeatures: weight.shape[0], elementType: weight.elementType, bias: bias,
+            weights: try products(weight.elementType, bias).packLinear(weight))
     }
 
     /// Packs the parameters of a convolution.
@@ -22,10 +23,17 @@ extension ComputeContext {
         precondition(weight.shape.count == 4, "weights of a convolution have four dimensions, not \(weight.shape)")
         precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
         // A 1×1 convolution is a matrix product of pixels.
+        let products = try products(weight.elementType, bias)
         let packed =
             weight.shape[2] * weight.shape[3] == 1
-            ? try backend.packLinear(weight.reshaped([weight.shape[0], weight.shape[1]])) : try backend.packConvolution(weight)
-        return ConvolutionParameters(weightShape: weight.shape, bias: bias, weights: packed)
+            ? try products.packLinear(weight.reshaped([weight.shape[0], weight.shape[1]]))
+            : try products.packConvolution(weight)
+        return ConvolutionParameters(of: weight, bias: bias, weights: packed)
+    }
+
+    /// What the backend multiplies weights of a type with.
+    private func products(_ weights: ElementType, _ others: Tensor?...) throws(ComputeError) -> any MatrixProducts {
+        try backend.products(of: [weights] + others.compactMap { $0?.elementType })
     }
 
     /// y = activation(x·Wᵀ + b) + residual.
@@ -39,7 +47,7 @@ extension ComputeContext {
     ) throws(ComputeError) -> Tensor {
         precondition(
             x.dimension(-1) == parameters.inFeatures, "rows of \(x.dimension(-1)) meet weights of \(parameters.inFeatures)")
-        let y = empty(x.shape.dropLast() + [parameters.outFeatures])
+        let y = empty(x.shape.dropLast() + [parameters.outFeatures], of: x.elementType)
         precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the product")
         try product(x, parameters, activation: activation, residual: residual, into: y)
         return y
@@ -63,13 +71,13 @@ extension ComputeContext {
             kernelHeight: parameters.kernelHeight, kernelWidth: parameters.kernelWidth, stride: stride, dilation: dilation,
             padding: padding)
         precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(x.shape) is smaller than the kernel")
-        let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels])
+        let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels], of: x.elementType)
         precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the result")
         if shape.kernelHeight * shape.kernelWidth == 1 {
             precondition(stride == 1 && padding == .none, "a 1×1 convolution has stride 1 and no padding here")
             let linear = LinearParameters(
-                inFeatures: shape.inChannels, outFeatures: shape.outChannels, bias: parameters.bias, weights: parameters.weights
-            )
+                inFeatures: shape.inChannels, outFeatures: shape.outChannels, elementType: parameters.elementType,
+                bias: parameters.bias, weights: parameters.weights)
             try product(x, linear, activation: .none, residual: residual, into: y)
         } else {
             try convolve(x, shape, parameters, residual: residual, into: y)
@@ -83,16 +91,17 @@ extension ComputeContext {
     ) throws(ComputeError) {
         let (input, output) = (parameters.inFeatures, parameters.outFeatures)
         let rows = x.count / input
+        let products = try products(parameters.elementType, x, residual)
         count(products: rows * input * output)
         let slice = max(1, operationsPerSlice / (2 * input * output))
         guard rows > slice else {
-            try backend.linear(x, rows: rows, parameters, activation: activation, residual: residual, into: y)
+            try products.linear(x, rows: rows, parameters, activation: activation, residual: residual, into: y)
             return
         }
         for first in Swift.stride(from: 0, to: rows, by: slice) {
             whenAdvancing?()
             let count = min(slice, rows - first)
-            try backend.linear(
+            try products.linear(
                 x.part(at: first * input, shape: [count, input]), rows: count, parameters, activation: activation,
                 residual: residual?.part(at: first * output, shape: [count, output]),
                 into: y.part(at: first * output, shape: [count, output]))
@@ -103,12 +112,13 @@ extension ComputeContext {
     private func convolve(
         _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
+        let products = try products(parameters.elementType, x, residual)
         let operationsOfRow =
             2 * shape.outWidth * shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth
         count(products: shape.n * shape.outHeight * operationsOfRow / 2)
         let slice = max(1, operationsPerSlice / operationsOfRow)
         guard shape.n * shape.outHeight > slice else {
-            try backend.convolution(x, shape, parameters, residual: residual, into: y)
+            try products.convolution(x, shape, parameters, residual: residual, into: y)
             return
         }
         let (inRow, outRow) = (shape.w * shape.inChannels, shape.outWidth * shape.outChannels)
@@ -119,7 +129,7 @@ extension ComputeContext {
                 let (part, top) = shape.slice(ofRows: rows)
                 let (source, target) = ((image * shape.h + top) * inRow, (image * shape.outHeight + first) * outRow)
                 let outShape = [1, rows.count, shape.outWidth, shape.outChannels]
-                try backend.convolution(
+                try products.convolution(
                     x.part(at: source, shape: [1, part.h, shape.w, shape.inChannels]), part, parameters,
                     residual: residual?.part(at: target, shape: outShape), into: y.part(at: target, shape: outShape))
             }

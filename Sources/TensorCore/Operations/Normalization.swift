@@ -14,6 +14,12 @@ extension ComputeContext {
     public func groupNorm(
         _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor? = nil
     ) -> Tensor {
+        choose("groupNorm", x, addend ?? x, f32: groupNormF32)(x, groups, scale, offset, epsilon, silu, addend)
+    }
+
+    private func groupNormF32(
+        _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor?
+    ) -> Tensor {
         let (n, c) = (x.shape[0], x.dimension(-1))
         let pixels = x.count / (n * c)
         precondition(c % groups == 0, "\(c) channels do not divide into \(groups) groups")
@@ -54,6 +60,10 @@ extension ComputeContext {
     ///   - x: (…, c)
     ///   - scale: (c), `offset`: (c)
     public func layerNorm(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
+        choose("layerNorm", x, f32: layerNormF32)(x, scale, offset, epsilon)
+    }
+
+    private func layerNormF32(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
         let c = x.dimension(-1)
         let y = empty(x.shape)
         let table = kernels.pointee

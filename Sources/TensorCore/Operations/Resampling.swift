@@ -6,6 +6,10 @@ extension ComputeContext {
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, height, width, c)
     public func resizeNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
+        choose("resizeNearest", x, f32: resizeNearestF32)(x, height, width)
+    }
+
+    private func resizeNearestF32(_ x: Tensor, height: Int, width: Int) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let y = empty([n, height, width, c])
         var rows = [Int32](repeating: 0, count: height)
@@ -28,6 +32,10 @@ extension ComputeContext {
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, height, width, c)
     public func resizeBicubic(_ x: Tensor, height: Int, width: Int) -> Tensor {
+        choose("resizeBicubic", x, f32: resizeBicubicF32)(x, height, width)
+    }
+
+    private func resizeBicubicF32(_ x: Tensor, height: Int, width: Int) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let y = empty([n, height, width, c])
         var rows = [ck_bicubic_tap](repeating: ck_bicubic_tap(), count: height)
@@ -55,6 +63,10 @@ extension ComputeContext {
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, ⌈h/2⌉, ⌈w/2⌉, c)
     public func averagePool2x2(_ x: Tensor) -> Tensor {
+        choose("averagePool2x2", x, f32: averagePool2x2F32)(x)
+    }
+
+    private func averagePool2x2F32(_ x: Tensor) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let (height, width) = ((h + 1) / 2, (w + 1) / 2)
         let y = empty([n, height, width, c])
@@ -73,6 +85,10 @@ extension ComputeContext {
     /// - Parameter x: (b, h, w, c) with even h and w.
     /// - Returns: (4b, h/2·w/2, c); window 4·b + 2·I + J holds rows I·h/2 … and columns J·w/2 ….
     public func splitWindows(_ x: Tensor, shiftRows: Int, shiftColumns: Int) -> Tensor {
+        choose("splitWindows", x, f32: splitWindowsF32)(x, shiftRows, shiftColumns)
+    }
+
+    private func splitWindowsF32(_ x: Tensor, shiftRows: Int, shiftColumns: Int) -> Tensor {
         let (b, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let windows = WindowGrid(height: h, width: w, shiftRows: shiftRows, shiftColumns: shiftColumns)
         let y = empty([4 * b, h / 2 * (w / 2), c])
@@ -92,6 +108,12 @@ extension ComputeContext {
     /// - Parameter windows: (4·batch, height/2·width/2, c)
     /// - Returns: (batch, height, width, c)
     public func mergeWindows(
+        _ windows: Tensor, batch: Int, height: Int, width: Int, shiftRows: Int, shiftColumns: Int
+    ) -> Tensor {
+        choose("mergeWindows", windows, f32: mergeWindowsF32)(windows, batch, height, width, shiftRows, shiftColumns)
+    }
+
+    private func mergeWindowsF32(
         _ windows: Tensor, batch: Int, height: Int, width: Int, shiftRows: Int, shiftColumns: Int
     ) -> Tensor {
         let c = windows.dimension(-1)

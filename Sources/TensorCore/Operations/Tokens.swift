@@ -13,6 +13,12 @@ extension ComputeContext {
     public func bestMatches(
         _ x: Tensor, sources: [Int32], destinations: [Int32]
     ) -> (scores: [Float], best: [Int32]) {
+        choose("bestMatches", x, f32: bestMatchesF32)(x, sources, destinations)
+    }
+
+    private func bestMatchesF32(
+        _ x: Tensor, sources: [Int32], destinations: [Int32]
+    ) -> (scores: [Float], best: [Int32]) {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!destinations.isEmpty, "sources need destinations")
         precondition((sources + destinations).allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
@@ -58,6 +64,10 @@ extension ComputeContext {
     ///   - tokens: (m) for all images alike, or (b · m), each image's own.
     /// - Returns: (b, m, c)
     public func gatherTokens(_ x: Tensor, _ tokens: [Int32], perImage: Bool = false) -> Tensor {
+        choose("gatherTokens", x, f32: gatherTokensF32)(x, tokens, perImage)
+    }
+
+    private func gatherTokensF32(_ x: Tensor, _ tokens: [Int32], perImage: Bool) -> Tensor {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!perImage || tokens.count % batch == 0, "\(tokens.count) tokens are not \(batch) times as many")
         precondition(tokens.allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
@@ -83,6 +93,10 @@ extension ComputeContext {
     ///   - members: tokens within their image, (b · n): every one is in one group.
     /// - Returns: (b, groups, c)
     public func averageTokens(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
+        choose("averageTokens", x, f32: averageTokensF32)(x, offsets, members)
+    }
+
+    private func averageTokensF32(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(members.count == batch * n && members.allSatisfy { (0..<n).contains(Int($0)) }, "members are not tokens")
         precondition(offsets.count > 1 && (offsets.count - 1) % batch == 0, "\(offsets.count) offsets are not those of groups")

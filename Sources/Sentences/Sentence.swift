@@ -1,22 +1,3 @@
-/// Something that a user's words give a value. Its raw value is its key on the wire.
-public enum Setting: String, Sendable, CaseIterable {
-    case initImg = "init_img", mask, width, height
-    case method, hidiffusion
-    case hidiffusionFamily = "hidiffusion_family", hidiffusionRaunet = "hidiffusion_raunet"
-    case hidiffusionWindowAttn = "hidiffusion_window_attn"
-    case blend, structure, stages
-    case structureFraction = "structure_fraction", hiresUpscaler = "hires_upscaler"
-    case scheduler
-    case originalSize = "original_size", targetSize = "target_size", cropCoordsTopLeft = "crop_coords_top_left"
-    case tomeRatio = "tome_ratio", tomeFinalRatio = "tome_final_ratio", tomeSx = "tome_sx", tomeSy = "tome_sy"
-    case tomeMaxDownsample = "tome_max_downsample", tomeLevels = "tome_levels", tomeLayers = "tome_layers"
-    case tomeDestinations = "tome_destinations", tomeQueriesOnly = "tome_queries_only"
-    case todoFactor = "todo_factor", todoMaxDepth = "todo_max_depth", todoMethod = "todo_method", todoScope = "todo_scope"
-    case tokenSteps = "token_steps", tokenStages = "token_stages"
-    case model, vae, modelConfig = "model_config", predictionType = "prediction_type", variant
-    case backend
-}
-
 /// A sentence that names settings, until it is known how they are spelled: `--hires-upscaler` on a command line,
 /// `hires_upscaler` in JSON.
 public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
@@ -26,6 +7,9 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
     }
 
     private var parts: [Part]
+
+    /// A sentence that names no setting.
+    public init(_ text: String) { parts = [.text(text)] }
 
     /// A sentence that names no setting.
     public init(stringLiteral text: String) { parts = [.text(text)] }
@@ -43,6 +27,13 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
         }.joined()
     }
 
+    /// The two, one behind the other.
+    public static func + (first: Sentence, second: Sentence) -> Sentence {
+        var both = first
+        both.parts += second.parts
+        return both
+    }
+
     /// Gathers the parts of a sentence.
     public struct StringInterpolation: StringInterpolationProtocol {
         fileprivate var parts: [Part] = []
@@ -55,9 +46,34 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
         /// Takes a setting, to be spelled later.
         public mutating func appendInterpolation(_ setting: Setting) { parts.append(.setting(setting)) }
 
+        /// Takes a part that names settings itself.
+        public mutating func appendInterpolation(_ sentence: Sentence) { parts += sentence.parts }
+
         /// Takes a value as text.
         public mutating func appendInterpolation(_ value: some CustomStringConvertible & Sendable) {
             parts.append(.text(value.description))
         }
     }
+}
+
+/// An error that says what is wrong, and the remedy, in a sentence.
+public protocol SentenceError: Error, CustomStringConvertible {
+    var sentence: Sentence { get }
+}
+
+extension SentenceError {
+    /// With the keys of settings, for a program's own eyes: what users see, the program that shows it spells.
+    public var description: String { sentence.spelled(\.key) }
+}
+
+// Text has no place for settings, whose spelling is not known yet. Deprecated and not unavailable, because then the compiler
+// would take the interpolation for values of any type.
+extension DefaultStringInterpolation {
+    /// Puts a sentence into plain text, with the keys of settings. The compiler warns of it.
+    @available(*, deprecated, message: "spell the sentence, or put it into another sentence")
+    public mutating func appendInterpolation(_ sentence: Sentence) { appendInterpolation(sentence.spelled(\.key)) }
+
+    /// Puts the key of a setting into plain text. The compiler warns of it.
+    @available(*, deprecated, message: "spell the setting, or put it into a sentence")
+    public mutating func appendInterpolation(_ setting: Setting) { appendInterpolation(setting.key) }
 }

@@ -1,0 +1,81 @@
+import DiffusionModels
+import ImageConditioning
+package import StrictJSON
+import TensorCore
+
+/// A picture for the autoencoder's encoder.
+package struct PictureWork: TaskWork {
+    var width: Int
+    var height: Int
+    /// Row by row, three bytes a pixel.
+    var rgb: [UInt8]
+    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
+    package var mask: [UInt8]?
+
+    package static var isLarge: Bool { true }
+
+    package var cost: Double { Double(height * width) / 64 * 2 }
+
+    package func output(of model: ModelDescription) -> OutputShape {
+        .moments(
+            channels: 2 * model.latentChannels, height: height / model.scaleFactor, width: width / model.scaleFactor)
+    }
+
+    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
+    package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
+        let encoder = try model.encoder()
+        var planes = PicturePixels.planes(rgb: rgb)
+        if let mask {
+            planes = try InpaintMask(mask.map { Float($0) }, height: height, width: width).maskedImage(planes)
+        }
+        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: height, w: width))
+        let (mean, variance) = (moments.mean, moments.logVariance)
+        return .moments(
+            Latent(
+                channels: mean.shape[3] * 2, height: mean.shape[1], width: mean.shape[2],
+                values: mean.planarArray + variance.planarArray))
+    }
+}
+
+// MARK: What answers it
+
+extension OutputShape {
+    static func moments(channels: Int, height: Int, width: Int) -> OutputShape {
+        OutputShape("moments", ["channels": channels, "height": height, "width": width])
+    }
+}
+
+extension TaskOutput {
+    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
+    public static func moments(_ latent: Latent) -> TaskOutput {
+        TaskOutput(.moments(channels: latent.channels, height: latent.height, width: latent.width), latent.values)
+    }
+}
+
+// MARK: How it travels
+
+extension PictureWork {
+    package static var keys: [String] { ["width", "height", "masked"] }
+
+    package func write(to metadata: inout JSONObject) -> [UInt8] {
+        metadata["width"] = .integer(Int64(width))
+        metadata["height"] = .integer(Int64(height))
+        metadata["masked"] = .bool(mask != nil)
+        return rgb + (mask ?? [])
+    }
+
+    package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) {
+        width = try metadata.integer("width", 1...RenderRequest.sideLimit)
+        height = try metadata.integer("height", 1...RenderRequest.sideLimit)
+        let isMasked = try metadata.flag("masked")
+        let pixels = width * height
+        guard payload.count == pixels * (isMasked ? 4 : 3) else {
+            throw RenderError(.malformed, "A picture to encode has \(payload.count) bytes, no \(width)×\(height) pixels.")
+        }
+        rgb = Array(payload[..<(pixels * 3)])
+        mask = isMasked ? Array(payload[(pixels * 3)...]) : nil
+        guard mask?.allSatisfy({ $0 <= 1 }) ?? true else {
+            throw RenderError(.malformed, "A picture to encode has a mask that is not of 0 and 1.")
+        }
+    }
+}

@@ -1,0 +1,174 @@
+public import Sentences
+import StrictJSON
+
+/// How the values of a setting look: in the object that travels, and as the word of a user.
+public struct SettingKind<Value: Sendable>: Sendable {
+    /// What a value in the object is, for "must be a number".
+    let title: String
+    /// What a word is, for the same.
+    let words: String
+    let read: @Sendable (JSONValue) -> Value?
+    let write: @Sendable (Value) -> JSONValue
+    let parse: @Sendable (String) -> Value?
+
+    init(
+        _ title: String, words: String? = nil, read: @escaping @Sendable (JSONValue) -> Value?,
+        write: @escaping @Sendable (Value) -> JSONValue, parse: @escaping @Sendable (String) -> Value?
+    ) {
+        (self.title, self.words) = (title, words ?? title)
+        (self.read, self.write, self.parse) = (read, write, parse)
+    }
+
+    /// The value that a word means.
+    ///
+    /// - Throws: `.invalidRequest`, with what the setting must be.
+    public func value(_ word: String, of setting: Setting) throws(RenderError) -> Value {
+        guard let value = parse(word) else {
+            throw RenderError(.invalidRequest, naming: "\(setting) must be \(words), not '\(word)'.")
+        }
+        return value
+    }
+}
+
+extension SettingKind where Value == String {
+    static let text = SettingKind("a string", read: \.stringValue, write: { .string($0) }, parse: { $0 })
+}
+
+extension SettingKind where Value == Int {
+    static let whole = SettingKind(
+        "a whole number", read: \.intValue, write: { .integer(Int64($0)) }, parse: { Int($0) })
+}
+
+extension SettingKind where Value == UInt64 {
+    /// In a string: a seed may need all 64 bits.
+    static let wide = SettingKind(
+        "a whole number in a string", words: "a whole number", read: { $0.stringValue.flatMap { UInt64($0) } },
+        write: { .string(String($0)) }, parse: { UInt64($0) })
+}
+
+extension SettingKind where Value == Double {
+    static let number = SettingKind("a number", read: \.doubleValue, write: { .number($0) }, parse: { Double($0) })
+}
+
+extension SettingKind where Value == Float {
+    static let float = SettingKind(
+        "a number", read: { $0.doubleValue.map { Float($0) } }, write: { .number(Double($0)) }, parse: { Float($0) })
+}
+
+extension SettingKind where Value == Bool {
+    static let flag = SettingKind("true or false", read: \.boolValue, write: { .bool($0) }, parse: { Bool($0) })
+
+    static let onOrOff = SettingKind(
+        flag.title, words: "on or off", read: flag.read, write: flag.write,
+        parse: { word in ["on", "off"].contains(word) ? word == "on" : nil })
+}
+
+extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
+    /// A word of a closed set.
+    public static var choice: SettingKind {
+        SettingKind(
+            "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "),
+            read: { $0.stringValue.flatMap { Value(rawValue: $0) } }, write: { .string($0.rawValue) },
+            parse: { Value(rawValue: $0) })
+    }
+}
+
+extension SettingKind {
+    /// A list of values, in words with commas between them; an empty part is a part too.
+    ///
+    /// - Parameter limit: the most values of a list in an object.
+    static func list<Element>(
+        _ element: SettingKind<Element>, _ title: String, words: String, limit: Int = .max, none: String? = nil
+    ) -> SettingKind where Value == [Element] {
+        SettingKind(
+            title, words: words,
+            read: { value in
+                guard let list = value.arrayValue, list.count <= limit else { return nil }
+                let elements = list.compactMap(element.read)
+                return elements.count == list.count ? elements : nil
+            },
+            write: { .array($0.map(element.write)) },
+            parse: { word in
+                if word == none { return [] }
+                let parts = word.split(separator: ",", omittingEmptySubsequences: false)
+                let elements = parts.compactMap { element.parse(String($0)) }
+                return elements.count == parts.count ? elements : nil
+            })
+    }
+
+    /// Two whole numbers: an object with these members, a word of digits alone with a separator between.
+    static func pair(
+        _ members: (String, String), words: String, separator: Character,
+        _ parts: @escaping @Sendable (Value) -> (Int, Int), _ make: @escaping @Sendable (Int, Int) -> Value
+    ) -> SettingKind {
+        let (first, second) = members
+        return SettingKind(
+            "an object of \(first) and \(second)", words: words,
+            read: { value in
+                guard value.objectValue?.keys.count == 2, let a = value[first]?.intValue, let b = value[second]?.intValue
+                else { return nil }
+                return make(a, b)
+            },
+            write: { value in
+                let (a, b) = parts(value)
+                var object = JSONObject()
+                (object[first], object[second]) = (.integer(Int64(a)), .integer(Int64(b)))
+                return .object(object)
+            },
+            parse: { word in
+                let sides = word.split(separator: separator, omittingEmptySubsequences: false)
+                guard sides.count == 2, sides.allSatisfy({ !$0.isEmpty && $0.allSatisfy { ("0"..."9").contains($0) } }),
+                    let a = Int(sides[0]), let b = Int(sides[1])
+                else { return nil }
+                return make(a, b)
+            })
+    }
+}
+
+/// Which values of a setting are possible.
+struct SettingRange<Value: Sendable>: Sendable {
+    let contains: @Sendable (Value) -> Bool
+    /// Why another one is not.
+    let refusal: @Sendable (Value) -> String
+
+    /// Throws `.invalidRequest`; nil is possible.
+    func check(_ value: Value?) throws(RenderError) {
+        if let value, !contains(value) { throw RenderError(.invalidRequest, refusal(value)) }
+    }
+}
+
+extension SettingRange where Value: Comparable & CustomStringConvertible {
+    /// - Parameters:
+    ///   - isOpen: whether the lower bound itself is not possible.
+    ///   - choose: what is possible, where the bounds alone do not say it.
+    ///   - subject: the beginning of the refusal, such as "A strength of 2 is".
+    init(
+        _ range: ClosedRange<Value>, isOpen: Bool = false, choose: String? = nil,
+        _ subject: @escaping @Sendable (Value) -> String
+    ) {
+        func short(_ bound: Value) -> String {
+            bound.description.hasSuffix(".0") ? String(bound.description.dropLast(2)) : bound.description
+        }
+        let (lower, upper) = (short(range.lowerBound), short(range.upperBound))
+        let possible = choose ?? (isOpen ? "one above \(lower), up to \(upper)" : "\(lower) to \(upper)")
+        self.init(
+            contains: { range.contains($0) && !(isOpen && $0 == range.lowerBound) },
+            refusal: { "\(subject($0)) not possible: choose \(possible)." })
+    }
+}
+
+extension SettingRange where Value == Int {
+    /// A side in pixels, a multiple of `RenderRequest.sideMultiple`.
+    static func side(_ name: String, _ range: ClosedRange<Int>) -> SettingRange {
+        let bounds = SettingRange(range) { "A \(name) of \($0) px is" }
+        let multiple = RenderRequest.sideMultiple
+        return SettingRange(
+            contains: { bounds.contains($0) && $0.isMultiple(of: multiple) },
+            refusal: { side in
+                guard range.contains(side) else { return bounds.refusal(side) }
+                let below = side / multiple * multiple
+                let choice = "\(max(range.lowerBound, below)) or \(below + multiple)"
+                return "A \(name) of \(side) px is not a multiple of \(multiple): choose \(choice)."
+            })
+    }
+}

@@ -1,0 +1,253 @@
+internal import CSystem
+internal import Cluster
+internal import Glibc
+internal import ImageFiles
+internal import Messages
+internal import StrictJSON
+internal import Synchronization
+
+/// The threads that plan, merge and write pictures, so that the I/O thread never computes, and no job waits while another is
+/// merged.
+///
+/// The commands of one job are done one after another, in order. Jobs take turns, command by command, where there are more of
+/// them than threads.
+final class JobThreads: Sendable {
+    enum Command: Sendable {
+        /// Make an engine for a request from the wire.
+        case create(request: EncodedPart, model: String?)
+        /// Begin with an engine that exists.
+        case begin(any JobEngine)
+        /// Merge a barrier's outputs, which workers of one numerics class computed.
+        case complete(serial: Int, [EncodedPart], numericsClass: String)
+    }
+
+    /// What it tells the I/O thread.
+    enum Report: Sendable {
+        case planned(JobID, JobPlan, model: String)
+        case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
+        case rejected(JobID, serial: Int, index: Int, FailureClass, String, cpu: Int64)
+        case finished(JobID, FinishedPicture, cpu: Int64)
+        case failed(JobID, RuntimeError)
+        /// The request itself was refused.
+        case refused(JobID, RuntimeError)
+    }
+
+    struct FinishedPicture: Sendable {
+        var png: [UInt8]
+        var width: Int
+        var height: Int
+        var parameters: String
+        /// CPU time of writing the file.
+        var encoding: Int64
+    }
+
+    /// An engine that has begun, and the number of its barrier.
+    private struct Running: Sendable {
+        var engine: any JobEngine
+        var serial: Int
+    }
+
+    private struct Job: Sendable {
+        var commands: [Command] = []
+        /// nil before it has begun, and while a thread has it.
+        var running: Running?
+        /// Whether it waits for its turn or a thread is at it.
+        var isScheduled = false
+    }
+
+    private struct Turn {
+        let id: JobID
+        let command: Command
+        let running: Running?
+    }
+
+    private struct State {
+        var jobs: [JobID: Job] = [:]
+        /// Jobs that wait for a thread.
+        var ready: [JobID] = []
+        /// Places of the threads that wait for a job.
+        var idle: [Int] = []
+        var isStopping = false
+    }
+
+    private let factory: any JobEngineFactory
+    private let report: @Sendable (Report) -> Void
+    private let state = Mutex(State())
+    /// What wakes each thread.
+    private let bells: [Mailbox<Void>]
+    private let threads = Mutex<[OSThread]>([])
+
+    /// - Parameter report: called on these threads, in order for each job.
+    init(factory: any JobEngineFactory, report: @escaping @Sendable (Report) -> Void) throws(RuntimeError) {
+        (self.factory, self.report) = (factory, report)
+        var bells: [Mailbox<Void>] = []
+        for _ in 0..<min(4, max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) { bells.append(try Mailbox()) }
+        self.bells = bells
+        for place in bells.indices {
+            do throws(RuntimeError) {
+                let thread = try OSThread(named: "pl-jobs") { [self] in work(at: place) }
+                threads.withLock { $0.append(thread) }
+            } catch {
+                stop()
+                throw error
+            }
+        }
+    }
+
+    /// Has a job's command done after those before it.
+    func post(_ command: Command, of id: JobID) {
+        let waiting = state.withLock { state -> Int? in
+            state.jobs[id, default: Job()].commands.append(command)
+            guard state.jobs[id]?.isScheduled == false else { return nil }
+            state.jobs[id]?.isScheduled = true
+            state.ready.append(id)
+            return state.idle.popLast()
+        }
+        if let waiting { bells[waiting].post(()) }
+    }
+
+    /// Forgets a job and what was still to be done for it, so that no more waits here than there are jobs. A command that a
+    /// thread is at is done to its end.
+    func drop(_ id: JobID) {
+        let gone = state.withLock { state in
+            state.ready.removeAll { $0 == id }
+            return state.jobs.removeValue(forKey: id)
+        }
+        // Freed here, outside the lock.
+        _ = gone
+    }
+
+    /// Ends the threads after what they are at, and waits for that.
+    func stop() {
+        state.withLock { state in
+            state.isStopping = true
+            state.ready = []
+        }
+        for bell in bells { bell.post(()) }
+        for thread in threads.withLock({ $0 }) { thread.join() }
+        state.withLock { $0.jobs = [:] }
+    }
+
+    // MARK: On the threads
+
+    private func work(at place: Int) {
+        while true {
+            if let turn = takeTurn(at: place) {
+                giveBack(perform(turn.command, of: turn.id, turn.running), of: turn.id)
+            } else if state.withLock(\.isStopping) {
+                return
+            } else {
+                _ = bells[place].wait()
+            }
+        }
+    }
+
+    /// The next job's next command; nil when there is none, and the thread is to be woken.
+    private func takeTurn(at place: Int) -> Turn? {
+        state.withLock { state in
+            // A job that waits is there and has a command: `drop` takes it out of both lists.
+            guard let id = state.ready.first, var job = state.jobs[id] else {
+                // Whoever takes it off the list rings its bell.
+                state.idle.append(place)
+                return nil
+            }
+            state.ready.removeFirst()
+            let turn = Turn(id: id, command: job.commands.removeFirst(), running: job.running)
+            job.running = nil
+            state.jobs[id] = job
+            return turn
+        }
+    }
+
+    private func giveBack(_ running: Running?, of id: JobID) {
+        state.withLock { state in
+            guard state.jobs[id] != nil else { return }
+            state.jobs[id]?.running = running
+            if state.jobs[id]?.commands.isEmpty == false, !state.isStopping {
+                state.ready.append(id)
+            } else {
+                state.jobs[id]?.isScheduled = false
+            }
+        }
+    }
+
+    private func perform(_ command: Command, of id: JobID, _ running: Running?) -> Running? {
+        switch command {
+        case .create(let request, let model):
+            do throws(RuntimeError) {
+                return begin(id, try factory.makeEngine(request: request, model: model))
+            } catch {
+                report(.refused(id, error))
+                return nil
+            }
+        case .begin(let engine): return begin(id, engine)
+        case .complete(let serial, let outputs, let numericsClass):
+            guard let running, running.serial == serial else { return running }
+            return complete(id, running, outputs, numericsClass)
+        }
+    }
+
+    private func begin(_ id: JobID, _ engine: any JobEngine) -> Running? {
+        report(.planned(id, engine.plan, model: engine.model))
+        var engine = engine
+        let watch = ThreadStopwatch()
+        do throws(EngineError) {
+            let barrier = try engine.start()
+            report(.barrier(id, serial: 0, barrier, cpu: watch.elapsed))
+            return Running(engine: engine, serial: 0)
+        } catch {
+            fail(id, error)
+            return nil
+        }
+    }
+
+    private func complete(_ id: JobID, _ before: Running, _ outputs: [EncodedPart], _ numericsClass: String) -> Running? {
+        var running = before
+        let watch = ThreadStopwatch()
+        do throws(EngineError) {
+            switch try running.engine.complete(outputs) {
+            case .barrier(let barrier):
+                running.serial += 1
+                report(.barrier(id, serial: running.serial, barrier, cpu: watch.elapsed))
+                return running
+            case .finished(let picture):
+                finish(id, picture, numericsClass, merge: watch.elapsed)
+                return nil
+            }
+        } catch {
+            guard case .rejected(let index, let failure, let text) = error else {
+                fail(id, error)
+                return nil
+            }
+            let failureClass: FailureClass = failure == .nonFinite ? .nonFinite : .payload
+            report(.rejected(id, serial: before.serial, index: index, failureClass, text, cpu: watch.elapsed))
+            return running
+        }
+    }
+
+    /// Writes the file, with what made the picture and on which kind of machine.
+    private func finish(_ id: JobID, _ picture: EnginePicture, _ numericsClass: String, merge: Int64) {
+        let watch = ThreadStopwatch()
+        var details = picture.details.objectValue ?? JSONObject()
+        details["numerics_class"] = .string(numericsClass)
+        let texts = [
+            PNGText(keyword: "parameters", value: picture.parameters),
+            PNGText(keyword: "patchloom", value: JSONValue.object(details).canonicalText),
+        ]
+        do throws(ImageFileError) {
+            let png = try PNGEncoder.encode(rgb: picture.rgb, width: picture.width, height: picture.height, text: texts)
+            let finished = FinishedPicture(
+                png: png, width: picture.width, height: picture.height, parameters: picture.parameters, encoding: watch.elapsed)
+            report(.finished(id, finished, cpu: merge))
+        } catch {
+            report(.failed(id, RuntimeError(.jobFailed, error.message)))
+        }
+    }
+
+    private func fail(_ id: JobID, _ error: EngineError) {
+        switch error {
+        case .failed(let error): report(.failed(id, error))
+        case .rejected(_, _, let text): report(.failed(id, RuntimeError(.jobFailed, text)))
+        }
+    }
+}

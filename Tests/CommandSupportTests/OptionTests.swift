@@ -1,0 +1,108 @@
+import ArgumentParser
+import Rendering
+import Requests
+import Sentences
+import Testing
+
+@testable import CommandSupport
+
+/// The options of a command line are the second place of a setting, beside its declaration.
+@Suite struct OptionTests {
+    /// Options that give what no word of a setting says.
+    static let beside: Set<String> = ["prompt_file", "init_img", "mask"]
+
+    /// The stored options of a group and of the groups in it, each with its property's name as a key.
+    static func options(_ group: Any) -> [String] {
+        Mirror(reflecting: group).children.flatMap { child -> [String] in
+            guard let label = child.label else { return [] }
+            if let inner = child.value as? any InnerGroup { return options(inner.options) }
+            return [OptionWords.key(String(label.dropFirst()))]
+        }
+    }
+
+    static let settings = RenderRequest.settings.compactMap(\.setting)
+
+    @Test func everySettingHasExactlyOneOptionOfItsName() throws {
+        let options = try Self.options(RequestOptions.parse([]))
+        #expect(options.count > 40 && Set(options).count == options.count)
+        #expect(Set(Self.settings).count == Self.settings.count, "a setting is declared twice")
+        #expect(Set(options).subtracting(Self.beside) == Set(Self.settings.map(\.key)))
+        #expect(Self.beside.isSubset(of: options))
+    }
+
+    /// Words that each setting takes, where they are not numbers.
+    static let words: [Setting: String] = [
+        .method: "cut", .hidiffusion: "off", .hidiffusionFamily: "sdxl", .hidiffusionRaunet: "off",
+        .hidiffusionWindowAttn: "off", .blend: "feather", .structureFraction: "0.4", .structure: "whole", .stages: "1,2",
+        .hiresUpscaler: "latent", .originalSize: "8x8", .targetSize: "8x8", .cropCoordsTopLeft: "0,8",
+        .samplingMethod: "ddim", .scheduler: "karras", .tomeLevels: "2", .tomeLayers: "mlp", .tomeDestinations: "random",
+        .todoMethod: "nearest", .todoScope: "all", .tokenSteps: "0:0.5", .tokenStages: "later", .lora: "ink:0.5",
+        .guidanceRescale: "0.5", .eta: "0.5", .strength: "0.5", .denoisingStrength: "0.5",
+    ]
+
+    /// What is written on a command line arrives in the request: by the option that sentences name, and by the key.
+    @Test func everyOptionSetsItsSetting() throws {
+        for setting in RenderRequest.settings {
+            guard let name = setting.setting else { continue }
+            let isFlag = [.hiresTiled, .tomeQueriesOnly].contains(name)
+            let word = Self.words[name] ?? (isFlag ? "true" : "8")
+            for spelling in [name.option, Setting(name.key).option] {
+                let options = try RequestOptions.parse(isFlag ? [spelling] : [spelling, word])
+                let said = OptionWords.of(options).filter { $0.setting == name }.map(\.word)
+                #expect(said.count == 1, "\(spelling): \(said)")
+                var (fromOption, fromWord) = (RenderRequest(), RenderRequest())
+                try setting.take(try #require(said.first), into: &fromOption)
+                try setting.take(word, into: &fromWord)
+                #expect(fromOption == fromWord && fromOption != RenderRequest(), "\(spelling)")
+                #expect(setting.isSet(in: fromOption) || [.tokenSteps].contains(name), "\(spelling)")
+                setting.clear(in: &fromOption)
+                #expect(!setting.isSet(in: fromOption), "\(spelling)")
+            }
+        }
+    }
+
+    @Test func optionsThatSayNothingGiveAnEmptyRequest() throws {
+        var expected = RenderRequest()
+        expected.prompt = "a fox"
+        #expect(try RequestOptions.parse([]).request(prompt: "a fox") == expected)
+        let several = try RequestOptions.parse(["--lora", "ink", "--lora", "fog:2", "--todo-factor", "2", "3"])
+        let request = try several.request(prompt: "a fox")
+        #expect(request.loras.map(\.name) == ["ink", "fog"] && request.tokenReduction?.downsampling?.factors == [2, 3])
+    }
+
+    @Test func flagsAreThoseThatTakeNoValue() throws {
+        for name in ["--hires_tiled", "--tome_queries_only"] {
+            #expect(
+                CommandLineSpelling.normalized([name, "--clip_skip"])
+                    == [name, "--clip_skip"].map {
+                        $0.split(separator: "_").joined(separator: "-")
+                    })
+        }
+    }
+
+    /// What sentences name beside the settings of a picture is an option too.
+    @Test func settingsOfModelsAndHostsHaveOptions() throws {
+        for setting in [Setting.model, .briefModel, .vae, .modelConfig, .predictionType, .variant] {
+            #expect(try ModelOptions.parse([setting.option, "x"]).arguments == ["\(Setting(setting.key).option)=x"])
+        }
+        #expect(try LoRAOptions.parse([Setting.loraModelDir.option, "x"]).folders.paths == ["x"])
+        #expect(try HostOptions.parse([Setting.backend.option, "onednn"]).backend == "onednn")
+        #expect(try RequestOptions.parse([Setting.mask.option, "x", Setting.initImg.option, "y"]).initImg == "y")
+    }
+
+    @Test func checkpointOptionsAreHandedOnAsTheyWereWritten() throws {
+        let written = [
+            "--model=a", "--model=b", "--vae=v e", "--model-config=c", "--prediction-type=epsilon", "--variant=fp16",
+            "--ignore-unknown-tensors",
+        ]
+        #expect(try ModelOptions.parse(written).arguments == written)
+        #expect(try ModelOptions.parse([]).arguments == [])
+    }
+}
+
+/// A group inside of a group.
+private protocol InnerGroup { var options: Any { get } }
+
+extension OptionGroup: InnerGroup {
+    fileprivate var options: Any { wrappedValue }
+}
