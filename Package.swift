@@ -75,10 +75,10 @@ let package = Package(
         library(
             "Weights",
             [
-                "Acceleration", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures", "StrictJSON",
-                "TensorCore",
+                "Acceleration", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures", "Sentences",
+                "StrictJSON", "TensorCore",
             ]),
-        library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "StrictJSON"]),
+        library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "Sentences", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
         library("Resampling"),
@@ -99,7 +99,7 @@ let package = Package(
         // Moving bytes.
         library("Messages", ["CSystem", "Places", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
-        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures"]),
+        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures", "Sentences"]),
         library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
         library(
             "Runtime",

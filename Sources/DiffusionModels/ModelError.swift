@@ -1,8 +1,9 @@
+public import Sentences
 import TensorCore
 import Weights
 
 /// Why a network cannot be built or run.
-public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct ModelError: SentenceError, Equatable {
     public enum Code: Sendable, Equatable {
         /// A configuration file has a wrong value, or needs a feature that Patchloom does not have.
         case configuration
@@ -17,18 +18,18 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var code: Code
-    /// One sentence that names the thing and the remedy.
-    public var message: String
-    public var description: String { message }
+    /// Names the thing and the remedy.
+    public var sentence: Sentence
 
-    public init(_ code: Code, _ message: String) {
-        self.code = code
-        self.message = message
-    }
+    /// With a sentence that names settings.
+    public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
+
+    /// With a sentence that names none.
+    public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 }
 
 extension ModelError {
-    init(_ error: WeightsError) { self.init(.weights, error.message) }
+    init(_ error: WeightsError) { self.init(.weights, naming: error.sentence) }
 
     /// - Parameter stage: the part that was computed: "the U-Net", "the VAE decoder".
     init(_ error: ComputeError, in stage: String) { self.init(.compute, "\(stage): \(error.message)") }

@@ -1,5 +1,7 @@
+public import Sentences
+
 /// Why a picture could not be read, or a file not be written.
-public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct ImageFileError: SentenceError, Equatable {
     /// The kind of failure, for choosing an exit code.
     public enum Code: Sendable, Equatable {
         /// The caller's pixels, size or text do not fit the format.
@@ -21,16 +23,18 @@ public struct ImageFileError: Error, Sendable, Equatable, CustomStringConvertibl
     }
 
     public let code: Code
-    /// One sentence that names the file and the remedy.
-    public let message: String
+    /// Names the file and the remedy.
+    public let sentence: Sentence
     /// The system's error number, if a system call failed.
     public let systemError: Int32?
 
-    public init(_ code: Code, _ message: String, systemError: Int32? = nil) {
-        self.code = code
-        self.message = message
-        self.systemError = systemError
+    /// With a sentence that names settings.
+    public init(_ code: Code, naming sentence: Sentence, systemError: Int32? = nil) {
+        (self.code, self.sentence, self.systemError) = (code, sentence, systemError)
     }
 
-    public var description: String { message }
+    /// With a sentence that names none.
+    public init(_ code: Code, _ text: String, systemError: Int32? = nil) {
+        self.init(code, naming: Sentence(text), systemError: systemError)
+    }
 }

@@ -1,6 +1,7 @@
 import CSystem
 import FileLinks
 import Glibc
+import Sentences
 
 /// A place for a file that is written whole or not at all.
 ///
@@ -127,6 +128,7 @@ public struct OutputFile: Sendable, Equatable {
     }
 
     private static func existsError(_ path: String) -> ImageFileError {
-        ImageFileError(.exists, "\(path) exists already; give another name or leave out --no-clobber.", systemError: EEXIST)
+        ImageFileError(
+            .exists, naming: "\(path) exists already; give another name or leave out \(.noClobber).", systemError: EEXIST)
     }
 }

@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import PatchGeometry
+import Sentences
 import Weights
 
 // Settings of HiDiffusion must not be ignored in silence.
@@ -13,14 +14,16 @@ extension PlanResolution {
         guard family.layout == model.hiDiffusionLayout else {
             throw RenderError(
                 .invalidRequest,
-                "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
-                    + "--hidiffusion-family auto.")
+                naming:
+                    "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
+                    + "\(.hidiffusionFamily) auto.")
         }
         guard request.hiDiffusion != .off else {
             throw RenderError(
                 .invalidRequest,
-                "HiDiffusion is off, so its recipe \(family.rawValue) would have no effect: leave --hidiffusion-family or "
-                    + "--hidiffusion off out.")
+                naming:
+                    "HiDiffusion is off, so its recipe \(family.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
+                    + "\(.hidiffusion) off out.")
         }
     }
 
@@ -39,15 +42,17 @@ extension PlanResolution {
         guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
         guard hiDiffusionFamily != nil else {
             throw RenderError(
-                .invalidRequest, "HiDiffusion has no place in the U-Net of \(model.name): choose --hidiffusion off or auto.")
+                .invalidRequest,
+                naming: "HiDiffusion has no place in the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side = model.scaleFactor * min(last.height, last.width)
         throw RenderError(
             .invalidRequest,
-            "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
+            naming:
+                "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
                 + (last.phase == .denoise ? "choose a larger picture" : "choose a larger patch or the method direct")
-                + ", or --hidiffusion off.")
+                + ", or \(.hidiffusion) off.")
     }
 
     /// - Parameter calls: those with HiDiffusion.
@@ -64,7 +69,8 @@ extension PlanResolution {
             ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
         ]
         for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, calls) {
-            throw RenderError(.invalidRequest, "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
+            throw RenderError(
+                .invalidRequest, naming: "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
         }
     }
 
@@ -93,17 +99,17 @@ extension PlanResolution {
         guard divisor > 0 else { return nil }
         return
             "HiDiffusion resizes feature maps with an odd side for its windows, which blurs them a little: choose sides of picture and "
-            + "patch that are multiples of \(divisor * model.scaleFactor) px, or --hidiffusion-window-attn off"
+            + "patch that are multiples of \(divisor * model.scaleFactor) px, or \(Setting.hidiffusionWindowAttn.option) off"
     }
 
     /// Why a threshold that no call depends on is one.
-    private func reason(_ threshold: String) -> String {
+    private func reason(_ threshold: String) -> Sentence {
         guard request.hiDiffusionSettings.raunet else { return "while RAU-Net is off" }
         switch (threshold, hiDiffusionFamily) {
         case ("aggressive", .sdxl): return "at four times the native size and more"
         case ("aggressive", _): return "outside the recipe sdxl"
         case ("T2", .sdxlTurbo): return "in the recipe sdxl_turbo"
-        case ("T2", .sdxl): return "while the recipe sdxl begins aggressively, unless --hidiffusion-aggressive is 0"
+        case ("T2", .sdxl): return "while the recipe sdxl begins aggressively, unless \(.hidiffusionAggressive) is 0"
         default: return "with the other thresholds as they are"
         }
     }

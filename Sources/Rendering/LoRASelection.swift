@@ -1,4 +1,5 @@
 public import ContentHash
+import Sentences
 import StrictJSON
 public import Weights
 
@@ -182,7 +183,7 @@ extension ModelDescription {
                 case .badPath, .badOption: .invalidRequest
                 default: .badModel
                 }
-            throw RenderError(code, error.message)
+            throw RenderError(code, naming: error.sentence)
         }
     }
 }

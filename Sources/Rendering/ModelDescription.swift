@@ -4,6 +4,7 @@ import DiffusionModels
 import EmbeddedModel
 import Prompting
 package import Samplers
+import Sentences
 import StrictJSON
 public import Weights
 
@@ -129,10 +130,12 @@ extension RenderError {
         } catch let error as RenderError {
             throw error
         } catch let error as WeightsError {
-            throw RenderError(error.code == .notFound ? .notFound : .badModel, error.message)
+            throw RenderError(error.code == .notFound ? .notFound : .badModel, naming: error.sentence)
         } catch let error as ModelError where error.code == .weights {
             // Names the file already.
-            throw RenderError(.badModel, error.message)
+            throw RenderError(.badModel, naming: error.sentence)
+        } catch let error as any SentenceError {
+            throw RenderError(.badModel, naming: "\(source.name): \(error.sentence)")
         } catch {
             throw RenderError(.badModel, "\(source.name): \(error)")
         }

@@ -1,4 +1,5 @@
 import ContentHash
+import Sentences
 import TensorCore
 import Weights
 
@@ -47,7 +48,8 @@ final class ModelVariants {
     func networks(_ key: Key) throws(RenderError) -> ModelNetworks {
         guard let base = plain[key.model] else {
             throw RenderError(
-                .badModel, "This worker has no model \(key.model.hex): start it with the folder of that model (-m).")
+                .badModel,
+                naming: "This worker has no model \(key.model.hex): start it with the folder of that model (\(.briefModel)).")
         }
         let networks: ModelNetworks
         if key.loras.isEmpty {

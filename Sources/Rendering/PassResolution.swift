@@ -2,6 +2,7 @@ import Acceleration
 import ImageConditioning
 import PatchGeometry
 import Samplers
+import Sentences
 
 /// Makes a request's passes: their sizes, their schedules, and how each cuts its canvas.
 struct PassResolution {
@@ -79,7 +80,7 @@ struct PassResolution {
             guard !factors.isEmpty else {
                 throw RenderError(
                     .invalidRequest,
-                    "The method hires needs a smaller stage: give one by --stages, or choose the method direct.")
+                    naming: "The method hires needs a smaller stage: give one by \(.stages), or choose the method direct.")
             }
             try check(factors)
             return factors
@@ -90,9 +91,9 @@ struct PassResolution {
             if factors.isEmpty, request.refinement != RefinementSettings() {
                 throw RenderError(
                     .invalidRequest,
-                    "Upscaler, denoising strength and hires steps need more than one stage: "
+                    naming: "Upscaler, denoising strength and hires steps need more than one stage: "
                         + (source == nil
-                            ? "give a stage, such as --stages 1" : "leave them out; a picture to start from has --strength")
+                            ? "give a stage, such as \(.stages) 1" : "leave them out; a picture to start from has \(.strength)")
                         + ".")
             }
             return factors
@@ -134,7 +135,8 @@ struct PassResolution {
     private func noSource(_ what: String) -> RenderError {
         RenderError(
             .invalidRequest,
-            "\(what) begins with a prompt alone: " + (model.isInpainting ? "" : "leave out the picture to start from (-i), or ")
+            naming: "\(what) begins with a prompt alone: "
+                + (model.isInpainting ? "" : "leave out the picture to start from (\(.initImg)), or ")
                 + "choose the method direct, or cut without stages.")
     }
 

@@ -2,6 +2,7 @@ import Acceleration
 import ImageConditioning
 import PatchGeometry
 import Samplers
+import Sentences
 import Weights
 
 /// A plan with what is needed to carry it out.
@@ -73,8 +74,9 @@ struct PlanResolution {
         guard let need else { return }
         throw RenderError(
             .badModel,
-            "The autoencoder of \(model.name) has a decoder alone, and \(need.what) needs its encoder: choose another autoencoder "
-                + "(--vae), or \(need.cure).")
+            naming:
+                "The autoencoder of \(model.name) has a decoder alone, and \(need.what) needs its encoder: choose another autoencoder "
+                + "(\(.vae)), or \(need.cure).")
     }
 
     /// What is done with the source picture.
@@ -82,7 +84,9 @@ struct PlanResolution {
         guard !model.isInpainting || request.source?.mask != nil else {
             throw RenderError(
                 .invalidRequest,
-                "\(model.name) is a model for inpainting: give it a picture (-i) and a mask (--mask), or choose another model.")
+                naming:
+                    "\(model.name) is a model for inpainting: give it a picture (\(.initImg)) and a mask (\(.mask)), or choose another model."
+            )
         }
         guard let source = request.source else { return nil }
         if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
@@ -126,7 +130,8 @@ struct PlanResolution {
         var notes = model.notes
         if model.architecture.family.failsBelowNativeSize, max(request.width, request.height) < model.nativeSize {
             notes.append(
-                "the model was trained at \(model.nativeSize) px and does badly below: -W \(model.nativeSize) -H \(model.nativeSize)"
+                "the model was trained at \(model.nativeSize) px and does badly below: "
+                    + "\(Setting.width.option) \(model.nativeSize) \(Setting.height.option) \(model.nativeSize)"
             )
         }
         if passes.contains(where: { $0.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {

@@ -1,3 +1,4 @@
+import Sentences
 public import StrictJSON
 
 extension RenderRequest {

@@ -1,5 +1,6 @@
 public import ContentHash
 package import DiffusionModels
+import Sentences
 public import TensorCore
 public import Weights
 
@@ -103,7 +104,7 @@ public final class TaskRunner {
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {
-            throw RenderError(RenderError.Code(error.code), "\(task.title): \(error.message)")
+            throw RenderError(RenderError.Code(error.code), naming: "\(task.title): \(error.sentence)")
         } catch {
             throw RenderError(.compute, "\(task.title): \(error)")
         }

@@ -1,5 +1,6 @@
 import Acceleration
 import DiffusionModels
+import Sentences
 
 extension TokenReductionPlan {
     /// - Parameters:
@@ -13,8 +14,8 @@ extension TokenReductionPlan {
         guard passes.count > 1 || request == request.ofOneStage else {
             throw RenderError(
                 .invalidRequest,
-                "Token reduction is told of later stages, but this picture is made in one: leave --token-stages and "
-                    + "--tome-hires-ratio out, or choose a method with stages.")
+                naming: "Token reduction is told of later stages, but this picture is made in one: leave \(.tokenStages) and "
+                    + "\(.tomeHiresRatio) out, or choose a method with stages.")
         }
         activeCalls = passes.map { request.activeCalls(of: $0) }
         let resolution = TokenReductionResolution(
@@ -30,8 +31,9 @@ extension TokenReductionPlan {
         if let level = merged.keys.filter({ downsampled[$0] != nil }).min() {
             throw RenderError(
                 .invalidRequest,
-                "Tokens of level \(level) would be both merged and downsampled: choose one of the two for each level, for example by "
-                    + "--tome-levels, or by a factor of 1.")
+                naming:
+                    "Tokens of level \(level) would be both merged and downsampled: choose one of the two for each level, for example by "
+                    + "\(.tomeLevels), or by a factor of 1.")
         }
         reductions = merged.merging(downsampled) { first, _ in first }
         guard !reductions.isEmpty else { return nil }
@@ -120,7 +122,7 @@ private struct TokenReductionResolution {
                 ? "up to level \(wanted.max() ?? 1)" : "at the levels \(wanted.map(String.init).joined(separator: ", "))"
             throw RenderError(
                 .invalidRequest,
-                "Token merging \(what) misses the blocks of the model: \(places), so choose --tome-max-downsample "
+                naming: "Token merging \(what) misses the blocks of the model: \(places), so choose \(.tomeMaxDownsample) "
                     + "\(levels.first ?? 1) or more, or fitting levels.")
         }
         let method = TokenMerging(
@@ -196,9 +198,10 @@ private struct TokenReductionResolution {
         guard isHindered else { return found }
         throw RenderError(
             .invalidRequest,
-            "\(what) reaches no block: blocks of fewer than \(TokenReductionPlan.leastTokensInHiDiffusion) tokens are left alone while "
+            naming:
+                "\(what) reaches no block: blocks of fewer than \(TokenReductionPlan.leastTokensInHiDiffusion) tokens are left alone while "
                 + "HiDiffusion's RAU-Net makes feature maps smaller, so choose wider token steps, other levels or "
-                + "--hidiffusion-raunet off.")
+                + "\(.hidiffusionRaunet) off.")
     }
 
     /// The largest map that some parts of a level's blocks work on, window by window where they do; nil where blocks are left

@@ -45,7 +45,7 @@ extension RequestError {
             case .cannotWrite, .exists: .cannotWrite
             case .invalidArgument: .fault
             }
-        self.init(category, "\(error.message)")
+        self.init(category, error.sentence)
     }
 
     /// The category of what `Weights` throws.
@@ -57,7 +57,7 @@ extension RequestError {
             case .unwritable: .cannotWrite
             default: .badInput
             }
-        self.init(category, "\(error.message)")
+        self.init(category, error.sentence)
     }
 
     /// The category of what `Rendering` throws.

@@ -240,7 +240,7 @@ final class JobThreads: Sendable {
                 png: png, width: picture.width, height: picture.height, parameters: picture.parameters, encoding: watch.elapsed)
             report(.finished(id, finished, cpu: merge))
         } catch {
-            report(.failed(id, RuntimeError(.jobFailed, error.message)))
+            report(.failed(id, RuntimeError(.jobFailed, error.text)))
         }
     }
 

@@ -46,7 +46,7 @@ struct RenderEngineFactory: JobEngineFactory {
     private func model(_ reference: String?) throws(RenderError) -> ModelDescription {
         guard let reference else {
             guard let first = models.first else {
-                throw RenderError(.notFound, "The coordinator has no model; start it with -m.")
+                throw RenderError(.notFound, naming: "The coordinator has no model; start it with \(.briefModel).")
             }
             return first
         }
@@ -67,8 +67,9 @@ struct RenderEngineFactory: JobEngineFactory {
         let known = models.map { "\($0.name) (\($0.identity.hex.prefix(12)))" }.joined(separator: ", ")
         throw RenderError(
             .notFound,
-            "The coordinator does not have the model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
-                + "these, or start coordinator and workers with that model (-m).")
+            naming:
+                "The coordinator does not have the model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
+                + "these, or start coordinator and workers with that model (\(.briefModel)).")
     }
 }
 
@@ -80,7 +81,7 @@ extension RenderEngineFactory {
             return models.first { $0.identity == identity }
         } catch {
             guard error.code == .badOption else { return nil }
-            throw RenderError(.invalidRequest, error.message)
+            throw RenderError(.invalidRequest, naming: error.sentence)
         }
     }
 }

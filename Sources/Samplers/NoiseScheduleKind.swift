@@ -69,7 +69,7 @@ extension SchedulerConfiguration {
                 "The sampler \(method.rawValue) is for models trained with EDM's preconditioning, which this one is not: choose euler or "
                     + "dpm++2m.")
         }
-        let choose = isChosen ? "choose" : "choose another by --sampling-method"
+        let choose = isChosen ? "choose" : "choose another sampling method:"
         if rescalesToZeroSNR, !method.allowsZeroSNR {
             throw SamplerError(
                 isChosen ? .badRequest : .unsupported,

@@ -1,4 +1,5 @@
 import Glibc
+import Sentences
 import StrictJSON
 import TensorCore
 
@@ -68,8 +69,9 @@ struct CheckpointTraits: Equatable {
         guard described == family, channels == inputChannels else {
             throw WeightsError(
                 .unusedTensors,
-                "\(name) is a \(family.name) model that takes \(inputChannels) channels, but the configuration is one of "
-                    + "\(described.name) with \(channels); name a folder of the same family by --model-config.")
+                naming:
+                    "\(name) is a \(family.name) model that takes \(inputChannels) channels, but the configuration is one of "
+                    + "\(described.name) with \(channels); name a folder of the same family by \(.modelConfig).")
         }
     }
 
@@ -93,7 +95,7 @@ struct CheckpointTraits: Equatable {
 /// Models, and parts of models, that are no checkpoint of a family that is run, by what their tensors are called.
 struct ForeignFamily {
     let what: String
-    let remedy: String
+    let remedy: Sentence
 
     /// By a piece of a name that no supported checkpoint has.
     private static let marks: [(mark: String, what: String)] = [
@@ -111,7 +113,7 @@ struct ForeignFamily {
         ("controlnet_cond_embedding.", "a ControlNet"),
     ]
 
-    private static let others = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
+    private static let others: Sentence = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
 
     static func recognise(_ file: SafetensorsFile) -> ForeignFamily? {
         let keys = file.tensors.keys
@@ -128,7 +130,8 @@ struct ForeignFamily {
         if !hasUNet,
             keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") })
         {
-            return ForeignFamily(what: "a LoRA", remedy: "name the checkpoint it belongs to by -m, and the file by --lora")
+            return ForeignFamily(
+                what: "a LoRA", remedy: "name the checkpoint it belongs to by \(.briefModel), and the file by \(.lora)")
         }
         if let label = file.tensors[CheckpointTraits.unetPrefix + "label_emb.0.0.weight"]?.shape {
             let isRefiner =
@@ -151,11 +154,11 @@ struct ForeignFamily {
         let unet = names.lazy.compactMap(wordsBeforeUNet).first
         let hasVAE = names.contains(where: isOfVAE)
         let hasText = names.contains(where: isOfTextEncoder)
-        let remedy = "name a complete checkpoint in the original layout, or a model folder in diffusers' layout"
+        let remedy: Sentence = "name a complete checkpoint in the original layout, or a model folder in diffusers' layout"
         let place = "\"\(CheckpointTraits.unetPrefix)\""
         switch (unet, hasVAE, hasText) {
         case (_?, false, false): return ForeignFamily(what: "a U-Net only", remedy: "name the model folder that it belongs to")
-        case (nil, true, false): return ForeignFamily(what: "an autoencoder only", remedy: "name it by --vae, beside a model")
+        case (nil, true, false): return ForeignFamily(what: "an autoencoder only", remedy: "name it by \(.vae), beside a model")
         case (nil, false, true):
             return ForeignFamily(what: "a text encoder only", remedy: "name the model folder that it belongs to")
         case (nil, true, true):
@@ -193,6 +196,6 @@ struct ForeignFamily {
     }
 
     func refusal(_ name: String) -> WeightsError {
-        WeightsError(.unsupportedModel, "\(name) is \(what), which cannot be rendered with; \(remedy).")
+        WeightsError(.unsupportedModel, naming: "\(name) is \(what), which cannot be rendered with; \(remedy).")
     }
 }

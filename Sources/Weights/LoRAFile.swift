@@ -1,4 +1,5 @@
 public import ContentHash
+import Sentences
 import TensorCore
 
 /// One layer's change: `alpha / rank · up · down`, added to the layer's weight.
@@ -40,7 +41,8 @@ public struct LoRAFile: Sendable {
         guard !isFolder(path) else {
             throw WeightsError(
                 .unreadable,
-                "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by --lora-model-dir and the "
+                naming:
+                    "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by \(.loraModelDir) and the "
                     + "file in it by its name.")
         }
         let content: FileBytes

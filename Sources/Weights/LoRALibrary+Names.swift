@@ -1,4 +1,5 @@
 import FileLinks
+import Sentences
 
 extension LoRALibrary {
     /// The file that a name means.
@@ -55,12 +56,13 @@ extension LoRALibrary {
         let isInside = parts.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }
         guard isInside, !name.utf8.contains(0), name.utf8.count <= 1024 else {
             throw WeightsError(
-                .badPath, "\(quoted(name)) is no name of a LoRA; give the name of a file in the folder of --lora-model-dir.")
+                .badPath,
+                naming: "\(quoted(name)) is no name of a LoRA; give the name of a file in the folder of \(.loraModelDir).")
         }
         guard !folders.isEmpty else {
             throw WeightsError(
                 .notFound,
-                "The LoRA \(quoted(name)) is looked for in no folder; name the one that holds it by --lora-model-dir.")
+                naming: "The LoRA \(quoted(name)) is looked for in no folder; name the one that holds it by \(.loraModelDir).")
         }
     }
 
@@ -72,11 +74,12 @@ extension LoRALibrary {
         else { return try LoRAFile(path: first.path) }
         let paths = [first, other].map { LoRAListing.withoutEnding($0.relative) }
         let example = paths[0] == paths[1] || name.contains("/") ? nil : paths.first { $0.contains("/") }
-        let remedy =
-            example.map { "name one by its path below the folder, such as \($0), or rename one" }
-            ?? "rename one, or give the whole path of one to --lora"
+        let remedy: Sentence =
+            if let example { "name one by its path below the folder, such as \(example), or rename one" } else {
+                "rename one, or give the whole path of one to \(.lora)"
+            }
         throw WeightsError(
-            .badOption, "The LoRA \(quoted(name)) may be \(described(first)) or \(described(other)); \(remedy).")
+            .badOption, naming: "The LoRA \(quoted(name)) may be \(described(first)) or \(described(other)); \(remedy).")
     }
 
     private func described(_ entry: LoRAListing.Entry) -> String {
@@ -99,12 +102,14 @@ extension LoRALibrary {
     ) -> WeightsError {
         let places = folders.joined(separator: ", ")
         let file = LoRAListing.withoutEnding(name) + Self.ending
-        let remedy =
+        let shown = file.contains(where: \.isWhitespace) ? quoted(file) : file
+        let remedy: Sentence =
             if let near {
                 "did you mean \(quoted(near.name)), which is \(near.entry.path)?"
             } else {
-                "put \(file.contains(where: \.isWhitespace) ? quoted(file) : file) there, or name another folder by --lora-model-dir."
+                "put \(shown) there, or name another folder by \(.loraModelDir)."
             }
-        return WeightsError(.notFound, "There is no LoRA \(quoted(name)) in \(places)\(Self.gaps(listing)); \(remedy)")
+        return WeightsError(
+            .notFound, naming: "There is no LoRA \(quoted(name)) in \(places)\(Self.gaps(listing)); \(remedy)")
     }
 }

@@ -1,5 +1,6 @@
 public import ContentHash
 import Glibc
+import Sentences
 import Synchronization
 
 /// The LoRA files of a host: folders in which they are found by name or by content, and files that were named one by one.
@@ -47,11 +48,12 @@ public final class LoRALibrary: Sendable {
             var status = stat()
             guard !folder.isEmpty, !folder.utf8.contains(0), stat(folder, &status) == 0 else {
                 if let broken = FileBytes.brokenLink(folder) { throw broken }
-                throw WeightsError(.notFound, "\(folder) does not exist; --lora-model-dir names a folder of LoRA files.")
+                throw WeightsError(
+                    .notFound, naming: "\(folder) does not exist; \(.loraModelDir) names a folder of LoRA files.")
             }
             guard status.st_mode & S_IFMT == S_IFDIR else {
                 throw WeightsError(
-                    .unsupportedFormat, "\(folder) is not a folder; --lora-model-dir names a folder of LoRA files.")
+                    .unsupportedFormat, naming: "\(folder) is not a folder; \(.loraModelDir) names a folder of LoRA files.")
             }
         }
         (self.folders, self.files, self.limits) = (folders, files, limits)
@@ -74,8 +76,9 @@ public final class LoRALibrary: Sendable {
         let places = folders.isEmpty ? "" : " in \(folders.joined(separator: ", "))"
         throw WeightsError(
             .notFound,
-            "There is no LoRA file with the SHA-256 \(digest.hex)\(places)\(Self.gaps(listing)); put it into a folder that "
-                + "--lora-model-dir names.")
+            naming:
+                "There is no LoRA file with the SHA-256 \(digest.hex)\(places)\(Self.gaps(listing)); put it into a folder that "
+                + "\(.loraModelDir) names.")
     }
 
     /// SHA-256 of a file; nil where it cannot be read.

@@ -1,3 +1,5 @@
+import Sentences
+
 /// The layers of a model that a LoRA can change: which tensor a name in a LoRA file means.
 struct LoRATargets {
     /// The model in messages.
@@ -57,8 +59,9 @@ struct LoRATargets {
             let more = lora.unknown.count > 1 ? " and \(lora.unknown.count - 1) more" : ""
             throw WeightsError(
                 .malformed,
-                "\(lora.name) is not usable as a LoRA: the name \(quoted(first))\(more) is not understood; choose another file, or "
-                    + "name --ignore-unknown-tensors to leave out what is not.")
+                naming:
+                    "\(lora.name) is not usable as a LoRA: the name \(quoted(first))\(more) is not understood; choose another file, or "
+                    + "name \(.ignoreUnknownTensors) to leave out what is not.")
         }
         var leftOut = lora.unknown + lora.leftovers
         let strangers = lora.layers.filter { weights[$0.network]?[$0.layer] == nil }
@@ -96,8 +99,9 @@ struct LoRATargets {
         let others = more > 0 ? " and \(more) more layers have" : " has"
         return WeightsError(
             .unusedTensors,
-            "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or name "
-                + "--ignore-unknown-tensors to leave out what has none.")
+            naming:
+                "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or name "
+                + "\(.ignoreUnknownTensors) to leave out what has none.")
     }
 
     /// Whose LoRA it may be, where that can be told.

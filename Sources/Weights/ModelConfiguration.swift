@@ -1,3 +1,4 @@
+import Sentences
 public import StrictJSON
 
 /// A model's configuration as pictures are made with it: what its files say, with what diffusers repairs in the files of old
@@ -146,7 +147,7 @@ extension ModelSource {
     public var assumptionNote: String? {
         assumedPrediction.map {
             "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "
-                + "--prediction-type epsilon"
+                + "\(Setting.predictionType.option) epsilon"
         }
     }
 }

@@ -1,4 +1,5 @@
 import FileLinks
+import Sentences
 
 /// Which folder people mean, and what is wrong with one that is no model's.
 enum ModelFolder {
@@ -24,7 +25,8 @@ enum ModelFolder {
         let what = isYAML ? "settings in YAML, as other programs keep them beside a checkpoint" : "a file"
         throw WeightsError(
             .unsupportedFormat,
-            "\(path) is \(what), and --model-config takes the folder of a model in diffusers' layout; name such a folder, or "
+            naming:
+                "\(path) is \(what), and \(.modelConfig) takes the folder of a model in diffusers' layout; name such a folder, or "
                 + "leave the option out.")
     }
 

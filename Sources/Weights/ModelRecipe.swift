@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 /// What a model is put together from.
@@ -70,7 +71,7 @@ struct ModelAssembly: Sendable {
         case .folder(let store):
             guard configuration == nil else {
                 throw WeightsError(
-                    .badOption, "\(store.name) is a folder with its own configuration; leave --model-config out.")
+                    .badOption, naming: "\(store.name) is a folder with its own configuration; leave \(.modelConfig) out.")
             }
             let folder = try ModelSource.folder(store, variant: variant)
             // What cannot be run is refused by its name, before other files are looked at.
@@ -78,7 +79,8 @@ struct ModelAssembly: Sendable {
             base = try folder.marked(folder.unetMarks(), prediction: prediction)
         case .file(let content, let name):
             guard variant == nil else {
-                throw WeightsError(.badOption, "\(name) is a single file, which has no variants; leave --variant out.")
+                throw WeightsError(
+                    .badOption, naming: "\(name) is a single file, which has no variants; leave \(.variant) out.")
             }
             let file = try SafetensorsFile(content: content, name: name)
             base = try .checkpoint(file.unwrapped(nil), configuration, prediction, needsVAE: vae == nil)
@@ -143,13 +145,14 @@ extension ModelSource {
             if component == "vae" && !needsVAE { continue }
             throw WeightsError(
                 .missingTensor,
-                "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint"
-                    + (component == "vae" ? ", or name an autoencoder by --vae." : "."))
+                naming: "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint"
+                    + (component == "vae" ? ", or name an autoencoder by \(.vae)." : "."))
         }
         for component in renamed.keys.sorted() where !components.contains(component) {
             throw WeightsError(
                 .unusedTensors,
-                "\(file.name) holds a \(component), but its configuration names none; it is of another family (--model-config)."
+                naming:
+                    "\(file.name) holds a \(component), but its configuration names none; it is of another family (\(.modelConfig))."
             )
         }
         return source

@@ -1,3 +1,4 @@
+import Sentences
 import TensorCore
 
 /// A LoRA file and how strongly it counts.
@@ -106,7 +107,7 @@ private final class MergedWeights: WeightSource {
     func unusedPaths() -> [String] { base.unusedPaths() }
     func check(_ path: String, shape: [Int]) throws(WeightsError) { try base.check(path, shape: shape) }
     var ignoresUnknown: Bool { base.ignoresUnknown }
-    var remedy: String { base.remedy }
+    var remedy: Sentence { base.remedy }
     func nameInFile(_ path: String) -> String { base.nameInFile(path) }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {

@@ -1,3 +1,5 @@
+import Sentences
+
 /// The files that hold the weights of one component.
 struct WeightFiles: Equatable {
     /// Path of the index below the model's folder, nil when there is one file.
@@ -116,7 +118,7 @@ extension ModelSource {
         for component in ModelIdentity.weightComponents where components.contains(component) {
             if try weightFiles(component, variant) != nil { return }
         }
-        throw WeightsError(.notFound, "\(name) has no weights of the variant \(variant); leave --variant out.")
+        throw WeightsError(.notFound, naming: "\(name) has no weights of the variant \(variant); leave \(.variant) out.")
     }
 
     /// Says what is there instead, where it is something known.
@@ -133,7 +135,9 @@ extension ModelSource {
             for variant in ModelSource.knownVariants where exists("\(below)\(stem).\(variant).safetensors") {
                 return WeightsError(
                     .notFound,
-                    "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with --variant \(variant).")
+                    naming:
+                        "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with \(.variant) \(variant)."
+                )
             }
         }
         for (file, what) in ModelSource.otherWeights where exists(below + file) {

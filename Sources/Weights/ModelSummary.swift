@@ -1,4 +1,5 @@
 public import ContentHash
+import Sentences
 public import StrictJSON
 
 /// What a model is, as `model inspect` tells it: read from its configuration and the heads of its weight files.
@@ -88,7 +89,7 @@ public struct ModelSummary: Sendable {
     /// The summary for people: what and its value, a line each.
     public var lines: [(String, String)] {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
-        let guess = " (assumed: the file does not say; --prediction-type epsilon for a base model)"
+        let guess = " (assumed: the file does not say; \(Setting.predictionType.option) epsilon for a base model)"
         var lines = [
             ("model", name), ("family", family.name + (architecture.isInpainting ? ", inpainting" : "")),
             ("predicts", isPredictionAssumed ? prediction + guess : prediction),

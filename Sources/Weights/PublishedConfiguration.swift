@@ -1,4 +1,5 @@
 import EmbeddedModel
+import Sentences
 import StrictJSON
 
 /// The configuration files of the published models, for checkpoints in a single file, which have none: numbers of heads and
@@ -45,8 +46,9 @@ struct PublishedConfiguration {
             guard let found = file.tensors[key]?.shape, found != shape else { continue }
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), there \(shape)); "
-                    + "name a model folder with its configuration by --model-config.")
+                naming:
+                    "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), there \(shape)); "
+                    + "name a model folder with its configuration by \(.modelConfig).")
         }
     }
 

@@ -1,3 +1,4 @@
+import Sentences
 import Synchronization
 import TensorCore
 
@@ -89,10 +90,10 @@ final class StoredWeights: WeightSource {
     }
 
     /// What to do when the weights are those of another network, by where they come from.
-    var remedy: String {
+    var remedy: Sentence {
         switch component.label {
-        case Checkpoint.label: "name their configuration by --model-config"
-        case SeparateVAE.label: "name another autoencoder by --vae"
+        case Checkpoint.label: "name their configuration by \(.modelConfig)"
+        case SeparateVAE.label: "name another autoencoder by \(.vae)"
         default: "take the config.json that was published with them"
         }
     }

@@ -1,3 +1,4 @@
+public import Sentences
 public import TensorCore
 
 /// Where the weights of one network come from: files, or a generator for benchmarks.
@@ -20,7 +21,7 @@ public protocol WeightSource: Sendable {
     func nameInFile(_ path: String) -> String
     /// What a user does when the weights turn out to be those of another network; it follows "if the weights are those of
     /// another model,".
-    var remedy: String { get }
+    var remedy: Sentence { get }
 }
 
 extension WeightSource {
@@ -31,7 +32,7 @@ extension WeightSource {
     /// The path itself.
     public func nameInFile(_ path: String) -> String { path }
     /// For sources that are no files of a model.
-    public var remedy: String { "take the configuration that belongs to them" }
+    public var remedy: Sentence { "take the configuration that belongs to them" }
 }
 
 /// A place in the tree of a network's tensors: `weights["down_blocks"][0]["resnets"][1]["conv1"]` is the prefix
@@ -89,8 +90,9 @@ public struct WeightScope: Sendable {
         let them = left.count == 1 ? "it" : "them"
         throw WeightsError(
             .unusedTensors,
-            "\(source.name) holds \(listed(left)) inside of a network that has no place for \(them); leave \(them) out by "
-                + "--ignore-unknown-tensors or, if the weights are those of another model, \(source.remedy).")
+            naming:
+                "\(source.name) holds \(listed(left)) inside of a network that has no place for \(them); leave \(them) out by "
+                + "\(.ignoreUnknownTensors) or, if the weights are those of another model, \(source.remedy).")
     }
 
     /// What is said of tensors inside of a network that were never taken and are left out; nil where there are none.
@@ -138,7 +140,7 @@ private struct ShapesOnly: WeightSource {
     func shape(of path: String) -> [Int]? { base.shape(of: path) }
     func unusedPaths() -> [String] { base.unusedPaths() }
     var ignoresUnknown: Bool { base.ignoresUnknown }
-    var remedy: String { base.remedy }
+    var remedy: Sentence { base.remedy }
     func nameInFile(_ path: String) -> String { base.nameInFile(path) }
 
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {

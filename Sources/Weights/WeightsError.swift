@@ -1,5 +1,7 @@
+public import Sentences
+
 /// Why a model, or a file of it, cannot be used.
-public struct WeightsError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct WeightsError: SentenceError, Equatable {
     public enum Code: Sendable, Equatable {
         /// A file or folder is not there.
         case notFound
@@ -30,15 +32,14 @@ public struct WeightsError: Error, Sendable, Equatable, CustomStringConvertible 
     }
 
     public var code: Code
-    /// One sentence that names the file or tensor and what to do.
-    public var message: String
+    /// Names the file or tensor and what to do.
+    public var sentence: Sentence
 
-    public init(_ code: Code, _ message: String) {
-        self.code = code
-        self.message = message
-    }
+    /// With a sentence that names settings.
+    public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
 
-    public var description: String { message }
+    /// With a sentence that names none.
+    public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 }
 
 /// Text from a file for a message: at most 128 characters, control characters made visible.

@@ -300,7 +300,7 @@ extension EndToEnd {
             let note =
                 "note: not rendered with its own sampler: \(model.path): scheduler_config.json: use_beta_sigmas = true is not"
             #expect(imported.errorLines.contains { $0.hasPrefix(note) }, "\(imported.errorLines)")
-            #expect(imported.errorLines.contains { $0.hasSuffix("choose another by --sampling-method ddim") })
+            #expect(imported.errorLines.contains { $0.hasSuffix("choose another sampling method: ddim") })
             try await BadInputTests.expectFailure(
                 BadInputTests.render(["-m", "beta"], folder), code: 65, mentions: "--sampling-method ddim.", in: folder,
                 leaves: ["model", "store"], environment: Self.store(folder))

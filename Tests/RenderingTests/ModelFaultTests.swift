@@ -51,7 +51,7 @@ import Weights
             source: ModelVariant.source(
                 changing: "scheduler/scheduler_config.json", ["_class_name": .string(name), key: true]))
         let inspected = refusal { try model.checkOwnSampler() }
-        #expect(inspected?.message.hasSuffix("choose another by --sampling-method \(others)") == true, "\(inspected as Any)")
+        #expect(inspected?.message.hasSuffix("choose another sampling method: \(others)") == true, "\(inspected as Any)")
         let chosen = refusal { _ = try RenderMachine(request: request { $0.samplingMethod = own }, model: model) }
         #expect(chosen?.message.hasSuffix(" choose \(others)") == true, "\(chosen as Any)")
     }

@@ -60,9 +60,25 @@ import Testing
         let walls = ["ArgumentParser", "CommandSupport", "Runtime", "Cluster", "Messages", "ZMQSockets", "CSystem"]
         let intruders = try Self.imports().filter { $0.target == "Requests" && walls.contains($0.module) }
         #expect(intruders.isEmpty, "\(intruders.map { "\($0.place) imports \($0.module)" })")
-        // Nor how a setting is spelled there.
-        for file in try SourceTree.files(below: "Sources/Requests") {
-            #expect(try !file.text().contains(/"[^"\n]*(^|[ (])--[a-z]/), "\(file.path) names an option")
+    }
+
+    /// Errors carry settings, and the program that shows them spells these as its users write them.
+    @Test(arguments: [
+        "DiffusionModels", "ImageConditioning", "ImageFiles", "Messages", "Prompting", "Rendering", "Requests", "Samplers",
+        "Sentences", "Tokenizing", "Weights",
+    ])
+    func noSentenceNamesAFlag(_ target: String) throws {
+        let files = try SourceTree.files(below: "Sources/\(target)").filter { $0.path.hasSuffix(".swift") }
+        #expect(!files.isEmpty)
+        for file in files {
+            for (index, line) in try file.text().split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                let code = line.drop { $0 == " " }
+                guard !code.hasPrefix("//") else { continue }
+                // A long option, or a short one as sentences have it: "by -m", "(-i)".
+                #expect(
+                    !code.contains(/"([^"]*[ (,])?(--[a-z][a-z-]+|-[a-zA-Z])([ .,;:)][^"]*)?"/),
+                    "\(file.path):\(index + 1) names an option: \(code)")
+            }
         }
     }
 
