@@ -302,7 +302,7 @@ extension EndToEnd {
             #expect(imported.errorLines.contains { $0.hasPrefix(note) }, "\(imported.errorLines)")
             #expect(imported.errorLines.contains { $0.hasSuffix("choose another sampling method: ddim") })
             try await BadInputTests.expectFailure(
-                BadInputTests.render(["-m", "beta"], folder), code: 65, mentions: "--sampling-method ddim.", in: folder,
+                BadInputTests.render(["-m", "beta"], folder), code: 65, mentions: "another sampling method: ddim.", in: folder,
                 leaves: ["model", "store"], environment: Self.store(folder))
             _ = try await Self.pixels(["-m", "beta", "--sampling-method", "ddim"], folder)
             // One with few steps can be used, and takes no more by itself.

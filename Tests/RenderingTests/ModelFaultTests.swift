@@ -72,6 +72,12 @@ import Weights
         for (steps, count) in [(nil, most), (5, 5), (most, most)] as [(Int?, Int)] {
             #expect(try RenderMachine(request: request { $0.steps = steps }, model: model).plan.steps == count)
         }
+        // The same with the model's own sampler by its name, and a line says so.
+        let plan = try RenderMachine(request: request { $0.steps = nil }, model: model).plan
+        #expect(plan.notes.contains { $0.contains("allows \(most) steps") }, "\(plan.notes)")
+        let named = try RenderMachine(
+            request: request { ($0.steps, $0.samplingMethod) = (nil, plan.samplingMethod) }, model: model)
+        #expect(named.plan.steps == most)
         // What somebody asks for is refused where it is too much.
         let more = refusal { _ = try RenderMachine(request: request { $0.steps = most + 1 }, model: model) }
         #expect(more?.code == .invalidRequest && more?.message.contains("\(most + 1) steps") == true, "\(more as Any)")

@@ -110,6 +110,7 @@ extension RealFilesTests {
             (["paint", "PaintByExamplePipeline"], "\"PaintByExamplePipeline\""), (7, "neither the name"),
             ([:], "neither the name"), ([], "neither the name"), (["StableDiffusionPipeline", 3], "neither the name"),
             (true, "neither the name"), ([["StableDiffusionPipeline"]], "neither the name"),
+            (["my_pipe", ""], "neither the name"),
         ] as [(JSONValue, String)])
     func listsHideNoOtherPipeline(name: JSONValue, mention: String) throws {
         try Self.withCopy { folder, recipe in

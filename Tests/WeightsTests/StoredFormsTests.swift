@@ -95,6 +95,20 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
+    /// A constant of training is no second copy of the network.
+    @Test func aConstantUnderOtherWordsIsLeftOut() throws {
+        try withCopy { folder throws in
+            let tensors = try SingleFiles.tensors(of: "text_encoder", in: tiny)
+            for words in ["module.", ""] {
+                let stray = FileTensor(
+                    words + "text_model.embeddings.position_ids", "I64", [1, 2], [UInt8](repeating: 0, count: 16))
+                let rest = tensors.filter { $0.name != "text_model.embeddings.position_ids" }
+                try write([prefixed("text_encoder.", rest) + [stray]], to: "text_encoder", in: folder)
+                try expectPlain("text_encoder", open(folder))
+            }
+        }
+    }
+
     /// Two copies of a network under different words: which one is meant, no order can tell.
     @Test(arguments: [("module.", "unet."), ("state_dict.", "module._orig_mod."), ("model.", "state_dict.model.")])
     func aNetworkUnderTwoWordsIsRefused(one: String, other: String) throws {
@@ -432,6 +446,8 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
             let error = weightsError { _ = try merged(wrong, ignoring: ignoring) }
             #expect(error?.code == .malformed && error?.message.contains("lora_B.\(ending)") == true, "\(error as Any)")
         }
+        let empty = pair(layer) + [Numbers("\(layer).lora_B.\(ending)", [0], [])]
+        #expect(try merged(empty, ignoring: ignoring) == plain)
         let parts = pair(layer) + [Numbers("\(layer).lora_B.\(ending)", [2], [1, 1])]
         #expect(weightsError { _ = try merged(parts, ignoring: ignoring) }?.code == .unsupportedFormat)
         let alone = pair(layer) + [Numbers("unet.conv_in.lora_B.\(ending)", [1], [1])]

@@ -4,17 +4,26 @@ extension ModelDescription {
     /// Throws as a request does that leaves the sampler and its steps to the model: a scheduler that is read may still ask for
     /// what no sampler of this program does.
     public func checkOwnSampler() throws(RenderError) {
-        _ = try sampler(nil, schedule: .automatic, steps: ownSteps, eta: nil)
+        _ = try sampler(nil, schedule: .automatic, steps: usualSteps(nil, schedule: .automatic), eta: nil)
     }
 
-    /// Steps of the model's own sampler where nobody says them: what suits the model, or as many as its schedule allows.
-    var ownSteps: Int {
+    /// The steps of a request that leaves them open: as many as suit the model, or fewer if its noise schedule allows no more.
+    ///
+    /// - Parameter method: nil takes the model's own scheduler.
+    func usualSteps(_ method: SamplingMethod?, schedule: NoiseScheduleKind) -> Int {
         let usual = recommended.steps
+        // Where the configuration is at fault, whatever the number, the sampler's own error is to say so.
+        var faulty: Int?
         let allowed = (1...usual).reversed().first { steps in
-            do throws(SamplerError) { _ = try Sampler(scheduler, steps: steps) } catch { return error.code != .badRequest }
-            return true
+            do throws(SamplerError) {
+                _ = try Sampler(scheduler, method: method, schedule: schedule, steps: steps)
+                return true
+            } catch {
+                if error.code == .badConfiguration { faulty = faulty ?? steps }
+                return error.code == .unsupported
+            }
         }
-        return allowed ?? usual
+        return allowed ?? faulty ?? usual
     }
 
     /// The sampler of a request.

@@ -26,7 +26,7 @@ struct PlanResolution {
         try request.validated()
         try checkHiDiffusionFamily()
         try checkPictureFitsAMessage()
-        let steps = request.steps ?? (request.samplingMethod == nil ? model.ownSteps : model.recommended.steps)
+        let steps = request.steps ?? model.usualSteps(request.samplingMethod, schedule: request.noiseSchedule)
         let sampler = try sampler(steps: steps)
         let source = try sourcePlan()
         let method = resolvedMethod
@@ -50,7 +50,7 @@ struct PlanResolution {
             promptChunks: text.prompts.chunkCount, seed: request.seed, eta: Float(sampler.eta), method: method,
             samplingMethod: sampler.method, noiseSchedule: request.noiseSchedule,
             hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
-            notes: notes(passes) + text.notes, loras: model.loras, tokenReduction: tokens)
+            notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens)
         return ResolvedPlan(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
@@ -126,8 +126,11 @@ struct PlanResolution {
         return isNear && max(latentWidth, latentHeight) <= 2 * native ? .direct : model.recommended.method
     }
 
-    private func notes(_ passes: [RenderPass]) -> [String] {
+    private func notes(_ passes: [RenderPass], steps: Int) -> [String] {
         var notes = model.notes
+        if request.steps == nil, steps < model.recommended.steps {
+            notes.append("the model's noise schedule allows \(steps) steps, not the usual \(model.recommended.steps)")
+        }
         if model.architecture.family.failsBelowNativeSize, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and does badly below: "

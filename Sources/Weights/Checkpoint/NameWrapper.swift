@@ -52,6 +52,8 @@ struct NameWrapper {
         for file in files {
             for (key, stored) in file.tensors where stored.count > 0 {
                 let name = withoutCompiled(key)
+                // A constant of training is no part that a network is built of.
+                if ComponentNames.isHarmless(name) { continue }
                 var rest = name[...]
                 if begins(rest) { return [:] }
                 for _ in 0..<maxWords {

@@ -49,7 +49,7 @@ struct PipelineClass {
     /// The name of the class; of a pipeline of one's own, which diffusers writes as `["its_module", "ItsClass"]`, the second.
     static func name(_ index: JSONValue, _ source: ModelSource) throws(WeightsError) -> String? {
         guard let value = index["_class_name"], !value.isNull else { return nil }
-        guard let name = value.stringValue ?? value.arrayValue?.last?.stringValue else {
+        guard let name = value.stringValue ?? value.arrayValue?.last?.stringValue.flatMap({ $0.isEmpty ? nil : $0 }) else {
             throw WeightsError(
                 .malformed,
                 "\(source.location(of: "model_index.json")): _class_name is neither the name of a pipeline nor a list that ends with "

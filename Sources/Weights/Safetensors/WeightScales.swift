@@ -36,6 +36,7 @@ struct WeightScales {
                 try Self.checkMark(key, file)
                 handled.insert(key)
             } else if let ending = Self.endings.first(where: { key.hasSuffix($0) }), isPart(key) {
+                guard stored.count > 0 else { continue }
                 guard stored.count == 1 else { throw Self.refusal(key, file) }
                 let weight = try Self.weight(key, ending, file)
                 guard scaleOf.updateValue(key, forKey: weight) == nil else {
