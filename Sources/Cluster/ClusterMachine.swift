@@ -30,7 +30,8 @@ public struct ClusterMachine: Sendable {
     public mutating func handle(_ event: ClusterEvent, now: Instant) -> [ClusterAction] {
         actions.removeAll(keepingCapacity: true)
         switch event {
-        case .submitted(let id, let model): if jobs[id] == nil { jobs[id] = Job(model: model) }
+        // Several jobs are planned at once, so an earlier one may come later.
+        case .submitted(let id, let model): jobs.insertInOrder(Job(model: model), for: id)
         case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks)
         case .rejected(let key, let failure, let text): reject(key, failure, text, now)
         case .ended(let id): endJob(id)

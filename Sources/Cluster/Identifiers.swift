@@ -118,3 +118,12 @@ struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         body(&values.values[index])
     }
 }
+
+extension OrderedTable where Key: Comparable {
+    /// Adds a value at the place of its key, in a table whose keys rise. A key that is there keeps its value.
+    mutating func insertInOrder(_ value: Value, for key: Key) {
+        guard values[key] == nil else { return }
+        values[key] = value
+        keys.insert(key, at: keys.lastIndex { $0 < key }.map { $0 + 1 } ?? 0)
+    }
+}

@@ -63,6 +63,22 @@ struct DispatchTests {
         #expect((counts[fast] ?? 0) >= 32)
     }
 
+    @Test("a job that is planned later than its successors comes before them all the same")
+    func plannedLate() {
+        var bench = Bench()
+        for number in [2, 3, 1] as [UInt64] { bench.tell(.submitted(JobID(number), model: "m")) }
+        for number in [3, 2, 1] as [UInt64] {
+            bench.tell(.barrier(JobID(number), serial: 0, [ClusterTask(context: ContextID(number))]))
+        }
+        _ = bench.join(1)
+        var order: [JobID] = []
+        while case let leases = bench.takeLeases(), !leases.isEmpty {
+            order += leases.map(\.key.job)
+            for lease in leases { bench.finish(lease) }
+        }
+        #expect(order == [JobID(1), JobID(2), JobID(3)])
+    }
+
     @Test("jobs run in the order of submission, and a later one fills the gaps of an earlier one")
     func order() {
         var bench = Bench()

@@ -38,6 +38,8 @@ extension CoordinatorLoop {
                 return
             }
             send(.submitted(Submitted(position: jobOrder.count - 1)), along: route) { $0.job = uuid }
+            // A client that hung up meanwhile has ended its job.
+            guard jobs[id] != nil else { return }
             jobs[id]?.attachmentBytes = submit.payload.count
             let request = EncodedPart(metadata: submit.request, payload: submit.payload)
             jobThreads.post(.create(request: request, model: submit.model), of: id)
