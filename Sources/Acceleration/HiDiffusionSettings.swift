@@ -4,7 +4,7 @@ public struct HiDiffusionSettings: Sendable, Equatable {
     public var raunet = true
     /// MSW-MSA: self-attention of the largest feature maps in shifted windows.
     public var windows = true
-    /// The share of the steps, 0 to 1, of the family's main operator: dilated down-sampling for Stable Diffusion, pooling for
+    /// The share of the steps, 0 to 1, of the profile's main operator: dilated down-sampling for Stable Diffusion, pooling for
     /// SDXL. nil is the published one.
     public var t1: Double?
     /// The share of the steps of the other operator, 0 to 1. nil is the published one.
@@ -23,24 +23,24 @@ public struct HiDiffusionSettings: Sendable, Equatable {
 struct HiDiffusionThresholds {
     let t1: Double
     let t2: Double
-    /// 0 if the family has no aggressive start.
+    /// 0 if the profile has no aggressive start.
     let aggressive: Double
 
     /// - Parameter isLarge: whether to take the thresholds for four times the native size and more.
-    init(_ family: HiDiffusionFamily, isLarge: Bool, _ settings: HiDiffusionSettings) {
+    init(_ profile: HiDiffusionProfile, isLarge: Bool, _ settings: HiDiffusionSettings) {
         let published: (t1: Double, t2: Double) =
-            switch (family, isLarge) {
+            switch (profile, isLarge) {
             case (.sdxlTurbo, _): (0.5, 0)
             case (_, false): (0.4, 0)
             case (_, true): (0.7, 0.3)
             }
         t1 = settings.t1 ?? published.t1
         t2 = settings.t2 ?? published.t2
-        aggressive = family == .sdxl && !isLarge ? settings.aggressive ?? 8.0 / 50.0 : 0
+        aggressive = profile == .sdxl && !isLarge ? settings.aggressive ?? 8.0 / 50.0 : 0
     }
 }
 
-extension HiDiffusionFamily {
+extension HiDiffusionProfile {
     /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for
     /// SDXL.
     var largeSide: Int { self == .sd15 ? 256 : 512 }

@@ -20,7 +20,7 @@ public struct TokenMerging: Sendable, Equatable {
     public enum Destinations: String, Sendable, CaseIterable {
         /// The top left one.
         case fixed
-        /// The token that a hash of seed, step, block and the cell's place on the canvas chooses. It is the same for both
+        /// The token that a hash of seed, call, block and the cell's place on the canvas chooses. It is the same for both
         /// halves of guidance, whether they run together or not. The reference draws it from a generator, and does not draw
         /// at all for batches of odd size.
         case random
@@ -93,19 +93,19 @@ public struct MergeCells: Sendable, Equatable {
     /// The top left token of each cell.
     public var fixedChoices: [Int] { Array(repeating: 0, count: count) }
 
-    /// The choices in a render: a hash of seed, step, block and the cell's place on the canvas. Overlapping views choose the
+    /// The choices in a render: a hash of seed, call, block and the cell's place on the canvas. Overlapping views choose the
     /// same tokens if they lie a multiple of a cell apart.
     ///
     /// - Parameters:
     ///   - block: the transformer block's place in the network, counted in execution order.
     ///   - originRow: the grid's first row on the canvas, in tokens.
     ///   - originColumn: the grid's first column on the canvas, in tokens.
-    public func hashedChoices(seed: UInt64, step: Int, block: Int, originRow: Int, originColumn: Int) -> [Int] {
+    public func hashedChoices(seed: UInt64, call: Int, block: Int, originRow: Int, originColumn: Int) -> [Int] {
         let (firstRow, firstColumn) = (originRow / cellHeight, originColumn / cellWidth)
         return (0..<count).map { cell in
             let (row, column) = (firstRow + cell / columns, firstColumn + cell % columns)
             var stream = HashStream(
-                seed: seed, purpose: .mergeDestination, step: step, index: (block << 20 | row) << 20 | column)
+                seed: seed, purpose: .mergeDestination, call: call, index: (block << 20 | row) << 20 | column)
             return stream.integer(below: cellTokens)
         }
     }

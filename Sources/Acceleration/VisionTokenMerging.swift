@@ -3,7 +3,7 @@ import Foundation
 /// Token merging for vision transformers (Bolya et al. 2023, arXiv 2210.09461), between attention and feed-forward part.
 /// Merged tokens do not come back. It is for image encoders such as CLIP's. The U-Nets use `TokenMerging`, which gives every
 /// token back.
-public enum VisionMergeSchedule {
+public enum VisionMergeCounts {
     /// The same number of tokens in every layer.
     public static func constant(_ count: Int, layers: Int) -> [Int] { Array(repeating: count, count: layers) }
 

@@ -3,11 +3,11 @@ public import RandomStreams
 /// Shift ids of window attention, `0...3` for each window block: how far to roll the feature map before it is cut into
 /// windows.
 public enum WindowShifts {
-    /// The shifts of one step in a render, one for each window block in execution order. They are equal for all patches of
-    /// the step, so that averaged views have seen the same windows. Each has a hash of its own.
-    public static func ids(seed: UInt64, step: Int, blocks: Int) -> [UInt8] {
+    /// The shifts of one call in a render, one for each window block in execution order. They are equal for all patches of
+    /// the call, so that averaged views have seen the same windows. Each has a hash of its own.
+    public static func ids(seed: UInt64, call: Int, blocks: Int) -> [UInt8] {
         (0..<blocks).map { block in
-            var stream = HashStream(seed: seed, purpose: .windowShift, step: step, index: block)
+            var stream = HashStream(seed: seed, purpose: .windowShift, call: call, index: block)
             return UInt8(stream.integer(below: 4))
         }
     }

@@ -32,23 +32,23 @@ extension ModelError {
     init(_ error: WeightsError) { self.init(.weights, naming: error.sentence) }
 
     /// - Parameter stage: the part that was computed: "the U-Net", "the VAE decoder".
-    init(_ error: ComputeError, in stage: String) { self.init(.compute, "\(stage): \(error.message)") }
+    init(_ error: ComputeError, in part: String) { self.init(.compute, "\(part): \(error.message)") }
 
     /// Runs a forward pass. If the compute library refuses, the error names the part.
     static func computing<Value>(
-        _ stage: String, _ body: () throws(ComputeError) -> Value
+        _ part: String, _ body: () throws(ComputeError) -> Value
     ) throws(ModelError) -> Value {
-        do { return try body() } catch { throw ModelError(error, in: stage) }
+        do { return try body() } catch { throw ModelError(error, in: part) }
     }
 }
 
 extension ComputeContext {
     /// Throws `.nonFinite` with the part's name if `x` contains NaN or infinity.
-    func requireFinite(_ x: Tensor, _ stage: String) throws(ModelError) {
+    func requireFinite(_ x: Tensor, _ part: String) throws(ModelError) {
         guard isFinite(x) else {
             throw ModelError(
                 .nonFinite,
-                "\(stage) holds numbers that are not finite; the weights or the inputs are damaged or out of range.")
+                "\(part) holds numbers that are not finite; the weights or the inputs are damaged or out of range.")
         }
     }
 }

@@ -138,7 +138,7 @@ extension UNetCall {
         case .fixed: return cells.fixedChoices
         case .random:
             return cells.hashedChoices(
-                seed: tokens.seed, step: tokens.step, block: place.index,
+                seed: tokens.seed, call: tokens.call, block: place.index,
                 originRow: scale.map { tokens.originRow / $0 } ?? 0, originColumn: scale.map { tokens.originColumn / $0 } ?? 0)
         }
     }

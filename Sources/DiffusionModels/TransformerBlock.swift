@@ -11,7 +11,7 @@ struct UNetCall {
     /// One id of 0…3 for each window block; nil without windows.
     let windowShifts: [UInt8]?
     /// The blocks that reduce tokens.
-    let tokens: TokenPlan
+    let tokens: TokenSwitches
     /// Destinations of merged tokens that the plan gives.
     let chosen: ChosenDestinations
     let probe: UNetProbe?

@@ -13,17 +13,17 @@ extension UNet {
     /// - Returns: as `tokens`.
     /// - Throws: `.input` if the block does not exist or has no windows, or if shapes, shifts or choices do not fit.
     public func runTransformerBlock(
-        _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, plan: UNetPlan,
+        _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, switches: UNetSwitches,
         choices: [Int]? = nil
     ) throws(ModelError) -> Tensor {
         guard let (block, level) = transformerBlock(path) else {
             throw ModelError(.input, "This U-Net has no transformer block \(path).")
         }
-        if let problem = plan.tokens.problem { throw ModelError(.input, problem) }
-        guard plan.windowShifts?.count ?? 1 == 1 else {
-            throw ModelError(.input, "One transformer block takes one shift, not \(plan.windowShifts?.count ?? 0).")
+        if let problem = switches.tokens.problem { throw ModelError(.input, problem) }
+        guard switches.windowShifts?.count ?? 1 == 1 else {
+            throw ModelError(.input, "One transformer block takes one shift, not \(switches.windowShifts?.count ?? 0).")
         }
-        let windowShift = plan.windowShifts?.first
+        let windowShift = switches.windowShifts?.first
         guard windowShift.map({ $0 < 4 && block.place.windowIndex != nil }) ?? true else {
             throw ModelError(.input, "The transformer block \(path) has no windows, or the shift is not 0, 1, 2 or 3.")
         }
@@ -35,10 +35,10 @@ extension UNet {
             throw ModelError(
                 .input, "The transformer block \(path) does not take tokens of \(tokens.shape) with text of \(text.shape).")
         }
-        let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? plan.tokens.chosen)
+        let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? switches.tokens.chosen)
         let call = UNetCall(
             context: context, time: text, text: text,
-            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: plan.tokens,
+            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: switches.tokens,
             chosen: chosen, probe: nil)
         let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
             try block(tokens, grid: TokenGrid(height: size.height, width: size.width, scale: block.place.level), call)

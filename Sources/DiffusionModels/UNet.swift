@@ -93,30 +93,30 @@ public final class UNet {
     ///   - probe: receives the size of each feature map, for tests and plans.
     /// - Returns: (n, h, w, outChannels)
     /// - Throws: `.input` if shapes, plans or chosen destinations do not fit; `.nonFinite`.
-    public func forward(_ input: UNetInput, plan: UNetPlan, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
+    public func forward(_ input: UNetInput, switches: UNetSwitches, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
         try check(input)
-        try check(plan)
-        let choices = ChosenDestinations(plan.tokens.chosen)
+        try check(switches)
+        let choices = ChosenDestinations(switches.tokens.chosen)
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
-                context: context, time: try embedTime(input), text: input.text, windowShifts: plan.windowShifts,
-                tokens: plan.tokens, chosen: choices, probe: probe)
-            return try run(input, plan: plan, call)
+                context: context, time: try embedTime(input), text: input.text, windowShifts: switches.windowShifts,
+                tokens: switches.tokens, chosen: choices, probe: probe)
+            return try run(input, switches: switches, call)
         }
         if let problem = choices.problem { throw ModelError(.input, problem) }
         try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
         return output
     }
 
-    private func run(_ input: UNetInput, plan: UNetPlan, _ call: UNetCall) throws(ComputeError) -> Tensor {
+    private func run(_ input: UNetInput, switches: UNetSwitches, _ call: UNetCall) throws(ComputeError) -> Tensor {
         var x = try context.convolution(input.sample, convolutionIn)
         var skips = [Skip(map: x, scale: 1)]
         var fullSize: (height: Int, width: Int)?
         for (level, block) in downBlocks.enumerated() {
             let pooled: (height: Int, width: Int)?
             (x, pooled) = try block(
-                x, skips: &skips, pool: plan.pool && level == layout?.pooledLevel,
-                dilated: plan.rad && level == layout?.dilatedLevel, call)
+                x, skips: &skips, pool: switches.pool && level == layout?.pooledLevel,
+                dilated: switches.rad && level == layout?.dilatedLevel, call)
             fullSize = pooled ?? fullSize
         }
         x = try midBlock(x, scale: skips[skips.count - 1].scale, call)
@@ -177,18 +177,18 @@ extension UNet {
         }
     }
 
-    private func check(_ plan: UNetPlan) throws(ModelError) {
-        if let problem = plan.tokens.problem { throw ModelError(.input, problem) }
-        guard plan.rad || plan.pool || plan.windowShifts != nil else { return }
+    private func check(_ switches: UNetSwitches) throws(ModelError) {
+        if let problem = switches.tokens.problem { throw ModelError(.input, problem) }
+        guard switches.rad || switches.pool || switches.windowShifts != nil else { return }
         guard layout != nil else {
             throw ModelError(
                 .input, "HiDiffusion knows the blocks of Stable Diffusion 1.x, 2.x and XL; this U-Net's are arranged otherwise."
             )
         }
-        guard let shifts = plan.windowShifts else { return }
+        guard let shifts = switches.windowShifts else { return }
         guard shifts.count == windowBlockCount else {
             throw ModelError(
-                .input, "This U-Net has \(windowBlockCount) window blocks; the plan has \(shifts.count) shifts.")
+                .input, "This U-Net has \(windowBlockCount) window blocks; the switches has \(shifts.count) shifts.")
         }
         guard shifts.allSatisfy({ $0 < 4 }) else { throw ModelError(.input, "Window shifts are 0, 1, 2 or 3, not \(shifts).") }
     }

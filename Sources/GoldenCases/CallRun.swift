@@ -41,7 +41,9 @@ struct CallRun {
     /// - Parameters:
     ///   - draws: the recorded draws of the call and those before it; noise is filled in, as it decides nothing.
     ///   - change: takes back what the program does otherwise than the reference.
-    func produce(_ draws: RecordedDraws = RecordedDraws(), changing change: (inout UNetPlan) throws -> Void = { _ in }) throws {
+    func produce(_ draws: RecordedDraws = RecordedDraws(), changing change: (inout UNetSwitches) throws -> Void = { _ in })
+        throws
+    {
         var draws = draws
         draws.noise = [Float](repeating: 0, count: sample.count / sample.shape[0])
         let rows = try (0..<sample.shape[0]).map { row in
@@ -54,7 +56,7 @@ struct CallRun {
                 let timesteps = try run.input("timestep", [nil]).floats
                 work.timestep = timesteps[timesteps.count == 1 ? 0 : row]
                 if work.timeIDs != nil { work.timeIDs = try run.input("time_ids", [sample.shape[0], nil]).slice(row) }
-                try change(&work.plan)
+                try change(&work.switches)
                 task.work = work
             }
             let output = try picture.outputs()[0]

@@ -13,7 +13,7 @@ enum CutDiffusionCases {
             try parameters.integer("height", in: 8...65536) / 8, try parameters.integer("width", in: 8...65536) / 8
         )
         let grid = try ViewGrid(
-            height: height, width: width, window: parameters.integer("window", in: 1...4096),
+            height: height, width: width, view: parameters.integer("window", in: 1...4096),
             stride: parameters.integer("stride", in: 1...4096))
         let jitters = try parameters.flag("jitter")
         let margin = jitters ? grid.jitterRadius : 0
@@ -41,12 +41,12 @@ enum CutDiffusionCases {
         }
     }
 
-    private static func moved(_ view: PatchView, by distance: Int) -> PatchView {
-        PatchView(top: view.top + distance, left: view.left + distance, height: view.height, width: view.width)
+    private static func moved(_ view: CanvasView, by distance: Int) -> CanvasView {
+        CanvasView(top: view.top + distance, left: view.left + distance, height: view.height, width: view.width)
     }
 
     /// How many views cover each point, padding and all.
-    private static func paddedCount(_ views: [PatchView], height: Int, width: Int) -> [Int] {
+    private static func paddedCount(_ views: [CanvasView], height: Int, width: Int) -> [Int] {
         var counts = [Int](repeating: 0, count: height * width)
         for view in views {
             for row in view.top..<(view.top + view.height) {
@@ -71,13 +71,13 @@ enum CutDiffusionCases {
     }
 
     /// Views from a case file, each inside the padded canvas.
-    static func views(_ values: [Int], _ grid: ViewGrid) throws -> [PatchView] {
+    static func views(_ values: [Int], _ grid: ViewGrid) throws -> [CanvasView] {
         try stride(from: 0, to: values.count, by: 4).map { at in
             let (top, bottom, left, right) = (values[at], values[at + 1], values[at + 2], values[at + 3])
             guard top >= 0, left >= 0, top < bottom, left < right, bottom <= grid.height + 2 * grid.jitterRadius,
                 right <= grid.width + 2 * grid.jitterRadius
             else { throw GoldenError.failed("the view \(values[at..<(at + 4)]) lies outside the padded canvas") }
-            return PatchView(top: top, left: left, height: bottom - top, width: right - left)
+            return CanvasView(top: top, left: left, height: bottom - top, width: right - left)
         }
     }
 
@@ -152,7 +152,7 @@ enum CutDiffusionCases {
         let side = try run.parameters.integer("native_patch", in: 1...4096)
         let jitter = try run.parameters.integer("jitter_radius", in: 0...((side - 1) / 4))
         // The stride is not told; any that gives this jitter radius makes the same padding.
-        let grid = try ViewGrid(height: canvas.shape[2], width: canvas.shape[3], window: side, stride: side - 4 * jitter)
+        let grid = try ViewGrid(height: canvas.shape[2], width: canvas.shape[3], view: side, stride: side - 4 * jitter)
         let views = try views(run.integers("views", [nil, 4]).values, grid)
         guard views.allSatisfy({ $0.height == side && $0.width == side }) else {
             throw GoldenError.failed("the views are not all \(side) latent points wide and high")

@@ -76,7 +76,7 @@ struct CutDiffusionPipeline {
     }
 
     private func produce(_ latents: [[Float]], _ ids: [Float]) {
-        let (structure, detail) = (latents.prefix(cut.structureSteps), latents.dropFirst(cut.structureSteps))
+        let (structure, detail) = (latents.prefix(cut.structureCalls), latents.dropFirst(cut.structureCalls))
         let relocated = structure.last ?? []
         // After the last structure step the machine has dealt the patches into the canvas.
         let last = grid.deal(relocated, channels: plan.latentChannels)
@@ -121,7 +121,7 @@ struct CutDiffusionPipeline {
 
     /// The permutations of each structure step; nothing moves without interaction.
     private func interactions(_ patch: [Int]) throws -> [Int: PixelInteraction] {
-        let steps = 0..<cut.structureSteps
+        let steps = 0..<cut.structureCalls
         let (positions, count) = (patch.reduce(1, *), grid.count)
         guard try run.parameters.flag("shuffle"), count > 1 else {
             let none = PixelInteraction(patchCount: count, positionCount: positions) { _ in Array(0..<count) }
@@ -143,20 +143,20 @@ struct CutDiffusionPipeline {
         return interactions
     }
 
-    private func views() throws -> [Int: [PatchView]] {
+    private func views() throws -> [Int: [CanvasView]] {
         let grid = try ViewGrid(
-            height: plan.latentHeight, width: plan.latentWidth, window: cut.viewHeight, stride: cut.stride)
-        let steps = plan.calls - cut.structureSteps
+            height: plan.latentHeight, width: plan.latentWidth, view: cut.viewHeight, stride: cut.stride)
+        let steps = plan.calls - cut.structureCalls
         let (corners, _) = try run.integers("views", [steps, grid.count, 4])
         var random = PythonRandom(seed: request.seed)
-        var views: [Int: [PatchView]] = [:]
+        var views: [Int: [CanvasView]] = [:]
         for step in 0..<steps {
             let boxes = try CutDiffusionCases.views(
                 Array(corners[(step * grid.count * 4)..<((step + 1) * grid.count * 4)]), grid)
             guard boxes == grid.jitteredViews(using: &random) else {
                 throw GoldenError.failed("the views of detail step \(step) are not those that Python draws from the seed")
             }
-            views[cut.structureSteps + step] = boxes
+            views[cut.structureCalls + step] = boxes
         }
         return views
     }

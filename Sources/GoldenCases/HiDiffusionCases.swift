@@ -65,7 +65,7 @@ enum HiDiffusionCases {
             plain: "output",
             try unet.runTransformerBlock(
                 block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                plan: UNetPlan(windowShifts: [UInt8(shift)])))
+                switches: UNetSwitches(windowShifts: [UInt8(shift)])))
     }
 
     /// Which of RAD and pooling is active at every step, for many sizes.
@@ -79,7 +79,7 @@ enum HiDiffusionCases {
             }
             let (height, width, steps) = (numbers[0], numbers[1], numbers[2])
             let stages = (0..<steps).map {
-                HiDiffusionStage(family: family, height: height, width: width, steps: steps, step: $0)
+                RAUNetSwitches(profile: family, height: height, width: width, steps: steps, step: $0)
             }
             let key = "\(height)x\(width)-n\(steps)"
             run.produce(key + ".rad", GoldenTensor(integers: stages.map { $0.rad ? 1 : 0 }, shape: [steps]))
@@ -92,9 +92,9 @@ enum HiDiffusionCases {
         return shifts.map { UInt8($0) }
     }
 
-    static func family(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionFamily {
+    static func family(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionProfile {
         let name = try parameters.string(key)
-        guard let family = HiDiffusionFamily(rawValue: name) else {
+        guard let family = HiDiffusionProfile(rawValue: name) else {
             throw GoldenError.failed("the family \"\(name)\" is not known")
         }
         return family
@@ -105,12 +105,12 @@ enum HiDiffusionCases {
         let size = try parameters.integers("size_seen_by_reference")
         let steps = try parameters.integer("N", in: 1...100_000)
         guard size.count == 2, size.allSatisfy({ $0 > 0 }) else { throw GoldenError.failed("a size has height and width") }
-        var stage = HiDiffusionStage(
-            family: try family(parameters), height: size[0], width: size[1], steps: steps,
+        var stage = RAUNetSwitches(
+            profile: try family(parameters), height: size[0], width: size[1], steps: steps,
             step: try parameters.integer("t", in: 0...(steps - 1)))
         if try !parameters.flag("raunet") { stage = .plain }
         let (rad, pool) = (try parameters.flag("rad"), try parameters.flag("pool"))
-        guard stage == HiDiffusionStage(rad: rad, pool: pool) else {
+        guard stage == RAUNetSwitches(rad: rad, pool: pool) else {
             throw GoldenError.failed("the stage is \(stage), the reference had rad \(rad) and pool \(pool)")
         }
     }
@@ -120,11 +120,11 @@ enum HiDiffusionCases {
         let parameters = run.parameters
         try checkStage(parameters)
         let shifts = try windowShifts(parameters.integers("shifts"))
-        let plan = UNetPlan(
+        let plan = UNetSwitches(
             rad: try parameters.flag("rad"), pool: try parameters.flag("pool"),
             windowShifts: try parameters.flag("window") ? shifts : nil)
         let probe = UNetProbe()
-        let output = try unet.forward(NetworkCases.unetInput(run, unet), plan: plan, probe: probe)
+        let output = try unet.forward(NetworkCases.unetInput(run, unet), switches: plan, probe: probe)
         try compareTrace(probe, parameters)
         run.produce(image: "sample", output)
     }

@@ -12,8 +12,8 @@ enum LoRACases {
         let model = try LoadedModel(source, run.context)
         let unet = try model.unet()
         let input = try NetworkCases.unetInput(run, unet)
-        run.produce(image: "unet", try unet.forward(input, plan: .plain))
-        run.produce(image: "unet_without_lora", try plain.unet().forward(input, plan: .plain))
+        run.produce(image: "unet", try unet.forward(input, switches: .plain))
+        run.produce(image: "unet_without_lora", try plain.unet().forward(input, switches: .plain))
         try NetworkCases.encodePrompt(run, model)
         // Two weights as such: a matrix and a kernel.
         let weights = try source.weights(component: "unet")

@@ -12,7 +12,7 @@ final class ModelBench {
 
     /// - Parameter configuration: the folder whose configuration a single file takes; nil for a folder.
     func model(at path: String, configuration: String? = nil) throws(GoldenError) -> LoadedModel {
-        var recipe = ModelRecipe(path: path)
+        var recipe = ModelChoice(path: path)
         recipe.configuration = configuration
         return try model(key: configuration.map { "\(path)\0\($0)" } ?? path) { try ModelSource.open(recipe) }
     }

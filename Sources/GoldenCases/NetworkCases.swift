@@ -25,7 +25,7 @@ enum NetworkCases {
 
     static func runUNet(_ run: CaseRun) throws {
         let unet = try run.model().unet()
-        run.produce(image: "sample", try unet.forward(unetInput(run, unet), plan: .plain))
+        run.produce(image: "sample", try unet.forward(unetInput(run, unet), switches: .plain))
     }
 
     /// The U-Net call that a case's inputs describe.
@@ -80,7 +80,7 @@ enum NetworkCases {
     static func checkpoint(_ run: CaseRun) throws {
         let model = try run.model()
         let unet = try model.unet()
-        run.produce(image: "unet", try unet.forward(unetInput(run, unet), plan: .plain))
+        run.produce(image: "unet", try unet.forward(unetInput(run, unet), switches: .plain))
         try encodePrompt(run, model)
         let (decoder, encoder) = (try model.decoder(), try model.encoder())
         let latent = try run.image("vae_latents_unscaled", channels: decoder.configuration.latentChannels)

@@ -48,10 +48,10 @@ struct PictureRun {
     /// - Returns: the latent after each of them, (calls, c, h, w), and the U-Net's plans.
     mutating func denoise(
         _ prepare: (inout PictureRun) throws -> Void = { _ in }
-    ) throws -> (latents: GoldenTensor, plans: [UNetPlan]) {
-        var (latents, plans): ([Float], [UNetPlan]) = ([], [])
+    ) throws -> (latents: GoldenTensor, plans: [UNetSwitches]) {
+        var (latents, plans): ([Float], [UNetSwitches]) = ([], [])
         while let work = barrier.tasks[0].work as? DenoiseWork {
-            plans.append(work.plan)
+            plans.append(work.switches)
             try prepare(&self)
             try merge(outputs())
             latents += machine.canvas

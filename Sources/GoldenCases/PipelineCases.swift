@@ -134,10 +134,10 @@ enum PipelineCases {
     @discardableResult
     private static func render(
         _ pipeline: PipelineRequest, chance: (Int) throws -> RenderRandomness
-    ) throws -> [UNetPlan] {
+    ) throws -> [UNetSwitches] {
         let run = pipeline.run
         let isDecoded = run.expects("image") || run.expects("image_u8")
-        var (rows, steps, plans): ([String: [GoldenTensor]], [GoldenTensor], [UNetPlan]) = ([:], [], [])
+        var (rows, steps, plans): ([String: [GoldenTensor]], [GoldenTensor], [UNetSwitches]) = ([:], [], [])
         for row in pipeline.prompts.indices {
             var picture = try PictureRun(pipeline.request(row), pipeline.model, chance(row), run.model())
             try picture.merge(encoded(picture, pipeline, row))

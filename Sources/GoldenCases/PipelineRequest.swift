@@ -52,7 +52,7 @@ struct PipelineRequest {
             (base.source, base.strength) = (source?.picture, Float(try parameters.number("strength")))
         }
         if hiDiffusion {
-            (base.hiDiffusion, base.hiDiffusionFamily) = (.on, try HiDiffusionCases.family(parameters))
+            (base.hiDiffusion, base.hiDiffusionProfile) = (.on, try HiDiffusionCases.family(parameters))
             // The largest side at which the program leaves HiDiffusion on: its own rules for small models then say nothing.
             model.sampleSize = max(1, min(height, width) * 2 / 3)
         }

@@ -46,7 +46,7 @@ enum SchedulerCases {
         if run.expects("alphas_cumprod") {
             run.produce(
                 "alphas_cumprod",
-                GoldenTensor(sampler.schedule.alphasCumprod, shape: [sampler.schedule.alphasCumprod.count]))
+                GoldenTensor(sampler.noiseSchedule.alphasCumprod, shape: [sampler.noiseSchedule.alphasCumprod.count]))
         }
         produceTables(run, sampler, prefix: "")
     }

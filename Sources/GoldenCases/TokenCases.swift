@@ -75,12 +75,12 @@ enum TokenCases {
             try checkDraws(run, [drawn], [cells], areRandom: parameters.flag("randomness_used"))
             given = drawn
         }
-        let tokens = TokenPlan(reductions: isMerged ? [level: .merging(method)] : [:])
+        let tokens = TokenSwitches(reductions: isMerged ? [level: .merging(method)] : [:])
         run.produce(
             plain: "output",
             try unet.runTransformerBlock(
                 block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                plan: UNetPlan(tokens: tokens), choices: given))
+                switches: UNetSwitches(tokens: tokens), choices: given))
     }
 
     static func mergeUNet(_ run: CaseRun) throws {
@@ -177,8 +177,8 @@ enum TokenCases {
             plain: "output",
             try unet.runTransformerBlock(
                 block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                plan: UNetPlan(
-                    tokens: TokenPlan(
+                switches: UNetSwitches(
+                    tokens: TokenSwitches(
                         reductions: Dictionary(uniqueKeysWithValues: downsampling(run).map { ($0, .downsampling($1)) })))))
     }
 
@@ -199,7 +199,7 @@ enum TokenCases {
         let tokens = try downsamplingRequest(run)
         try CallRun(run, call: step, of: steps) { request in
             (request.hiDiffusion, request.tokenReduction) = (.on, tokens)
-            request.hiDiffusionFamily = try HiDiffusionCases.family(parameters, key: "hidiffusion")
+            request.hiDiffusionProfile = try HiDiffusionCases.family(parameters, key: "hidiffusion")
         }.produce(draws) { plan in
             guard (plan.rad, plan.pool) == (rad, pool) else {
                 throw GoldenError.failed("the stage has rad \(plan.rad) and pool \(plan.pool), which the reference's has not")
@@ -218,8 +218,8 @@ enum TokenCases {
         guard factors.count == 2, channels.count > 1 else { throw GoldenError.failed("\"factors\" are two numbers") }
         return try channels.enumerated().compactMap { index, width in
             let isFirst = channels.count == 4 && width == channels[0]
-            guard index < TokenPlan.levels.count, isFirst || width == channels[1] else { return nil }
-            return (TokenPlan.levels[index], try downsampling(factors[isFirst ? 0 : 1], parameters))
+            guard index < TokenSwitches.levels.count, isFirst || width == channels[1] else { return nil }
+            return (TokenSwitches.levels[index], try downsampling(factors[isFirst ? 0 : 1], parameters))
         }
     }
 

@@ -44,7 +44,7 @@ struct ViewBorders: Equatable {
     init?(_ plan: RenderPlan) {
         guard let cut = plan.cut, cut.jitter == 0,
             let views = try? ViewGrid(
-                height: plan.latentHeight, width: plan.latentWidth, window: max(cut.viewHeight, cut.viewWidth),
+                height: plan.latentHeight, width: plan.latentWidth, view: max(cut.viewHeight, cut.viewWidth),
                 stride: cut.stride, jitter: 0)
         else { return nil }
         let plain = views.plainViews

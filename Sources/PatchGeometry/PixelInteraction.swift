@@ -12,10 +12,10 @@ public struct PixelInteraction: Sendable, Equatable {
     /// `sources[position · K + n]`: the patch whose value patch `n` shows at that position.
     private let sources: [Int32]
 
-    /// The permutations of one structure step in a render: each comes from its own hash, so no draw depends on another.
-    public init(patchCount: Int, positionCount: Int, seed: UInt64, step: Int) {
+    /// The permutations of one structure call in a render: each comes from its own hash, so no draw depends on another.
+    public init(patchCount: Int, positionCount: Int, seed: UInt64, call: Int) {
         self.init(patchCount: patchCount, positionCount: positionCount) { position in
-            var stream = HashStream(seed: seed, purpose: .interaction, step: step, index: position)
+            var stream = HashStream(seed: seed, purpose: .interaction, call: call, index: position)
             return stream.permutation(count: patchCount)
         }
     }

@@ -1,4 +1,4 @@
-/// The share of the steps that belong to the structure phase, an exact decimal strictly between 0 and 1.
+/// The share of the calls that belong to the structure phase, an exact decimal strictly between 0 and 1.
 ///
 /// It is exact, because 90 · 0.7 is 62.99999999999999 in binary floating point. The phase would end a step early or, as in
 /// the reference, never.
@@ -42,9 +42,9 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
         return "0." + digits
     }
 
-    /// `⌈steps · fraction⌉`, in exact arithmetic. `steps` is at most 10⁹.
-    public func structureSteps(of steps: Int) -> Int {
-        precondition((0...Self.scale).contains(steps))
-        return (steps * billionths + Self.scale - 1) / Self.scale
+    /// `⌈calls · fraction⌉`, in exact arithmetic. `calls` is at most 10⁹.
+    public func structureCalls(of calls: Int) -> Int {
+        precondition((0...Self.scale).contains(calls))
+        return (calls * billionths + Self.scale - 1) / Self.scale
     }
 }

@@ -1,6 +1,6 @@
 extension ViewGrid {
     /// The views' inputs from a planar canvas `(channels, height, width)`: crops of the canvas with zeros around it.
-    public func crops(of canvas: [Float], channels: Int, views: [PatchView]) -> [[Float]] {
+    public func crops(of canvas: [Float], channels: Int, views: [CanvasView]) -> [[Float]] {
         precondition(canvas.count == channels * height * width)
         return views.map { view in
             checkInside(view)
@@ -17,20 +17,20 @@ extension ViewGrid {
     /// Sums follow the order of the views, whatever order they were computed in, and are divided last. So the result is the
     /// same bit for bit. Points in the padding are dropped. Every point must be covered; `jitteredViews` takes care of that.
     public func average(
-        _ patches: [[Float]], channels: Int, views: [PatchView], blending: ViewBlending = .uniform
+        _ predictions: [[Float]], channels: Int, views: [CanvasView], blending: ViewBlending = .uniform
     ) -> [Float] {
-        precondition(patches.count == views.count)
-        let (down, across) = (blending.weights(windowHeight, of: height), blending.weights(windowWidth, of: width))
+        precondition(predictions.count == views.count)
+        let (down, across) = (blending.weights(viewHeight, of: height), blending.weights(viewWidth, of: width))
         var sums = [Float](repeating: 0, count: channels * height * width)
         var weights = [Float](repeating: 0, count: height * width)
-        for (patch, view) in zip(patches, views) {
+        for (prediction, view) in zip(predictions, views) {
             checkInside(view)
-            precondition(patch.count == channels * view.height * view.width)
+            precondition(prediction.count == channels * view.height * view.width)
             forEachRow(of: view, channels: channels) { target, source, length in
                 let (row, column) = (source / view.width % view.height, source % view.width)
                 for x in 0..<length {
                     let weight = down[row] * across[column + x]
-                    sums[target + x] += weight * patch[source + x]
+                    sums[target + x] += weight * prediction[source + x]
                     if target < weights.count { weights[target + x] += weight }
                 }
             }
@@ -46,7 +46,7 @@ extension ViewGrid {
     }
 
     /// The number of views that cover each canvas point, in row-major order.
-    public func coverage(of views: [PatchView]) -> [Int] {
+    public func coverage(of views: [CanvasView]) -> [Int] {
         var counts = [Int](repeating: 0, count: height * width)
         for view in views {
             forEachRow(of: view, channels: 1) { target, _, length in
@@ -56,9 +56,9 @@ extension ViewGrid {
         return counts
     }
 
-    /// Calls `body` for every part of a row that lies inside the canvas, with its canvas index, its patch index and its
+    /// Calls `body` for every part of a row that lies inside the canvas, with its canvas index, its index in the view and its
     /// length.
-    private func forEachRow(of view: PatchView, channels: Int, _ body: (_ canvas: Int, _ patch: Int, _ length: Int) -> Void) {
+    private func forEachRow(of view: CanvasView, channels: Int, _ body: (_ canvas: Int, _ view: Int, _ length: Int) -> Void) {
         let (top, left) = (view.top - jitterRadius, view.left - jitterRadius)
         let (firstRow, lastRow) = (max(0, -top), min(view.height, height - top))
         let (firstColumn, lastColumn) = (max(0, -left), min(view.width, width - left))
@@ -66,13 +66,13 @@ extension ViewGrid {
         for channel in 0..<channels {
             for row in firstRow..<lastRow {
                 let canvas = (channel * height + top + row) * width + left + firstColumn
-                let patch = (channel * view.height + row) * view.width + firstColumn
-                body(canvas, patch, lastColumn - firstColumn)
+                let inView = (channel * view.height + row) * view.width + firstColumn
+                body(canvas, inView, lastColumn - firstColumn)
             }
         }
     }
 
-    private func checkInside(_ view: PatchView) {
+    private func checkInside(_ view: CanvasView) {
         precondition(view.top >= 0 && view.top + view.height <= height + 2 * jitterRadius)
         precondition(view.left >= 0 && view.left + view.width <= width + 2 * jitterRadius)
     }

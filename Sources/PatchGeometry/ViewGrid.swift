@@ -1,7 +1,7 @@
 public import RandomStreams
 
 /// One view of the detail phase, in the coordinates of the canvas padded by the jitter radius on all sides.
-public struct PatchView: Sendable, Hashable {
+public struct CanvasView: Sendable, Hashable {
     public let top: Int
     public let left: Int
     public let height: Int
@@ -25,8 +25,8 @@ public struct ViewGrid: Sendable, Equatable {
     public let height: Int
     public let width: Int
     /// Size of every view.
-    public let windowHeight: Int
-    public let windowWidth: Int
+    public let viewHeight: Int
+    public let viewWidth: Int
     /// Distance of neighbouring views before the last is pulled back.
     public let stride: Int
     /// The largest movement of a view, J. The canvas is padded by it. The reference has (P - s) / 4.
@@ -36,29 +36,29 @@ public struct ViewGrid: Sendable, Equatable {
 
     /// The views of a canvas of `height × width`.
     ///
-    /// - Parameter jitter: the largest movement of a view; nil is the reference's (window - stride) / 4.
-    /// - Throws: unless `1 ≤ stride ≤ window`, and for a jitter so large that neighbours could move apart.
-    public init(height: Int, width: Int, window: Int, stride: Int, jitter: Int? = nil) throws(GeometryError) {
-        guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(window) else {
-            throw GeometryError("A canvas of \(height)x\(width) latent points cannot be viewed through windows of \(window).")
+    /// - Parameter jitter: the largest movement of a view; nil is the reference's (view - stride) / 4.
+    /// - Throws: unless `1 ≤ stride ≤ view`, and for a jitter so large that neighbours could move apart.
+    public init(height: Int, width: Int, view: Int, stride: Int, jitter: Int? = nil) throws(GeometryError) {
+        guard (1...1 << 16).contains(height), (1...1 << 16).contains(width), (1...1 << 16).contains(view) else {
+            throw GeometryError("A canvas of \(height)x\(width) latent points cannot be cut into views of \(view).")
         }
-        guard stride >= 1, stride <= window else {
+        guard stride >= 1, stride <= view else {
             throw GeometryError(
-                "A stride of \(stride) latent points does not fit windows of \(window): it must be from 1 to \(window).")
+                "A stride of \(stride) latent points does not fit views of \(view): it must be from 1 to \(view).")
         }
-        guard (0...((window - stride) / 2)).contains(jitter ?? 0) else {
+        guard (0...((view - stride) / 2)).contains(jitter ?? 0) else {
             throw GeometryError(
-                "A jitter of \(jitter ?? 0) latent points would leave gaps between windows of \(window) at a stride of \(stride): it "
-                    + "must be from 0 to \((window - stride) / 2).")
+                "A jitter of \(jitter ?? 0) latent points would leave gaps between views of \(view) at a stride of \(stride): it "
+                    + "must be from 0 to \((view - stride) / 2).")
         }
         self.height = height
         self.width = width
         self.stride = stride
-        windowHeight = min(window, height)
-        windowWidth = min(window, width)
-        jitterRadius = jitter ?? (window - stride) / 4
-        tops = Self.starts(length: height, window: window, stride: stride)
-        lefts = Self.starts(length: width, window: window, stride: stride)
+        viewHeight = min(view, height)
+        viewWidth = min(view, width)
+        jitterRadius = jitter ?? (view - stride) / 4
+        tops = Self.starts(length: height, view: view, stride: stride)
+        lefts = Self.starts(length: width, view: view, stride: stride)
     }
 
     /// The number of views. View `row · columns + column` has the order of its position.
@@ -68,22 +68,22 @@ public struct ViewGrid: Sendable, Equatable {
     public var columns: Int { lefts.count }
 
     /// The views in their places, without jitter, in the coordinates of the unpadded canvas.
-    public var plainViews: [PatchView] {
+    public var plainViews: [CanvasView] {
         tops.flatMap { top in
-            lefts.map { PatchView(top: top, left: $0, height: windowHeight, width: windowWidth) }
+            lefts.map { CanvasView(top: top, left: $0, height: viewHeight, width: viewWidth) }
         }
     }
 
-    /// The views of one detail step in a render: draws from its own hash move each one.
-    public func jitteredViews(seed: UInt64, step: Int) -> [PatchView] {
+    /// The views of one detail call in a render: draws from its own hash move each one.
+    public func jitteredViews(seed: UInt64, call: Int) -> [CanvasView] {
         jitteredViews { index in
-            var stream = HashStream(seed: seed, purpose: .jitter, step: step, index: index)
+            var stream = HashStream(seed: seed, purpose: .jitter, call: call, index: index)
             return { stream.integer(in: $0) }
         }
     }
 
     /// The views as the reference draws them from Python's `random`: views in order, for each the column first, then the row.
-    public func jitteredViews(using random: inout PythonRandom) -> [PatchView] {
+    public func jitteredViews(using random: inout PythonRandom) -> [CanvasView] {
         var stream = random
         let views = jitteredViews { _ in { stream.integer(in: $0) } }
         random = stream
@@ -92,26 +92,26 @@ public struct ViewGrid: Sendable, Equatable {
 
     /// Moves every view. On each axis an inner view moves by -J...J, the first by -J...0, and the last by 0...J. A view that
     /// spans the axis does not move and takes no draw.
-    private func jitteredViews(draw: (_ index: Int) -> (ClosedRange<Int>) -> Int) -> [PatchView] {
+    private func jitteredViews(draw: (_ index: Int) -> (ClosedRange<Int>) -> Int) -> [CanvasView] {
         plainViews.enumerated().map { index, view in
             let draw = draw(index)
-            let across = move(start: view.left, length: width, window: windowWidth).map(draw) ?? 0
-            let down = move(start: view.top, length: height, window: windowHeight).map(draw) ?? 0
-            return PatchView(
+            let across = move(start: view.left, length: width, view: viewWidth).map(draw) ?? 0
+            let down = move(start: view.top, length: height, view: viewHeight).map(draw) ?? 0
+            return CanvasView(
                 top: view.top + down + jitterRadius, left: view.left + across + jitterRadius, height: view.height,
                 width: view.width)
         }
     }
 
-    private func move(start: Int, length: Int, window: Int) -> ClosedRange<Int>? {
-        let (isFirst, isLast) = (start == 0, start + window == length)
+    private func move(start: Int, length: Int, view: Int) -> ClosedRange<Int>? {
+        let (isFirst, isLast) = (start == 0, start + view == length)
         if isFirst && isLast { return nil }
         return (isLast ? 0 : -jitterRadius)...(isFirst ? 0 : jitterRadius)
     }
 
-    private static func starts(length: Int, window: Int, stride: Int) -> [Int] {
-        guard length > window else { return [0] }
-        let count = (length - window + stride - 1) / stride + 1
-        return (0..<count).map { min($0 * stride, length - window) }
+    private static func starts(length: Int, view: Int, stride: Int) -> [Int] {
+        guard length > view else { return [0] }
+        let count = (length - view + stride - 1) / stride + 1
+        return (0..<count).map { min($0 * stride, length - view) }
     }
 }

@@ -13,12 +13,12 @@ public enum RandomPurpose: UInt64, Sendable, CaseIterable {
     case mergeDestination = 4
 }
 
-/// A counter-based random stream: its values depend on (seed, purpose, step, index, draw) and on nothing else.
+/// A counter-based random stream: its values depend on (seed, purpose, call, index, draw) and on nothing else.
 ///
 /// It never changes, because old seeds must give old pictures. With `G = 0x9E3779B97F4A7C15` and SplitMix64's finaliser
 /// `mix`:
 ///
-///     h = 0;  for word in [seed, purpose, step, index] { h = mix(h + G + word) }
+///     h = 0;  for word in [seed, purpose, call, index] { h = mix(h + G + word) }
 ///     value(draw) = mix(h + (draw + 1) · G)          all modulo 2^64
 ///
 /// where `mix(z)` is `z ^= z >> 30; z *= 0xBF58476D1CE4E5B9; z ^= z >> 27; z *= 0x94D049BB133111EB; z ^= z >> 31`
@@ -27,10 +27,10 @@ public struct HashStream: Sendable, Equatable {
     private static let golden: UInt64 = 0x9E37_79B9_7F4A_7C15
     private var state: UInt64
 
-    /// The stream of one (seed, purpose, step, index), before its first draw.
-    public init(seed: UInt64, purpose: RandomPurpose, step: Int, index: Int) {
+    /// The stream of one (seed, purpose, call, index), before its first draw.
+    public init(seed: UInt64, purpose: RandomPurpose, call: Int, index: Int) {
         state = 0
-        for word in [seed, purpose.rawValue, UInt64(bitPattern: Int64(step)), UInt64(bitPattern: Int64(index))] {
+        for word in [seed, purpose.rawValue, UInt64(bitPattern: Int64(call)), UInt64(bitPattern: Int64(index))] {
             state = Self.mix(state &+ Self.golden &+ word)
         }
     }

@@ -23,8 +23,8 @@ public struct CheckpointWords: Sendable {
     /// A recipe for the model at `path`.
     ///
     /// - Throws: `invalid` for a prediction type that there is not.
-    public func recipe(_ path: String) throws(RequestError) -> ModelRecipe {
-        var recipe = ModelRecipe(path: path)
+    public func recipe(_ path: String) throws(RequestError) -> ModelChoice {
+        var recipe = ModelChoice(path: path)
         recipe.vae = vae
         recipe.configuration = modelConfig
         recipe.prediction = try prediction()

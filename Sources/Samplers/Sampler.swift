@@ -13,7 +13,7 @@ public struct Sampler: Sendable {
     /// The factor that turns unit noise into the first sample.
     public let initialNoiseScale: Float
     /// The remaining signal at each training step.
-    public let schedule: NoiseSchedule
+    public let noiseSchedule: NoiseSchedule
     /// The share of fresh noise in every step, `0...1`.
     public let eta: Double
 
@@ -29,7 +29,7 @@ public struct Sampler: Sendable {
     ///   implemented, and a method or schedule that has no meaning for this model.
     public init(
         _ configuration: SchedulerConfiguration, method chosen: SamplingMethod? = nil,
-        schedule kind: NoiseScheduleKind = .automatic,
+        noiseSchedule kind: NoiseScheduleKind = .automatic,
         steps: Int, eta: Double? = nil
     ) throws(SamplerError) {
         let method = chosen ?? configuration.ownMethod
@@ -39,8 +39,8 @@ public struct Sampler: Sendable {
         }
         let share = try method.checked(eta: eta)
         let adapted = try configuration.adapted(to: method, isChosen: chosen != nil, kind)
-        schedule = try NoiseSchedule(adapted, method: method)
-        rule = try method.rule(adapted, schedule: schedule, steps: steps, eta: share)
+        noiseSchedule = try NoiseSchedule(adapted, method: method)
+        rule = try method.rule(adapted, noiseSchedule: noiseSchedule, steps: steps, eta: share)
         (self.method, self.steps, self.eta) = (method, steps, share)
         (timesteps, initialNoiseScale) = (rule.timesteps, rule.initialNoiseScale)
         try checkNumbers(isAsked: chosen != nil || kind != .automatic)

@@ -2,18 +2,18 @@
 public struct SamplerName: Sendable, Equatable {
     public var method: SamplingMethod
     /// nil if the name has no schedule.
-    public var schedule: NoiseScheduleKind?
+    public var noiseSchedule: NoiseScheduleKind?
 
     /// Reads the names of stable-diffusion.cpp, A1111, ComfyUI and diffusers' classes. Case, spaces, `-` and `_` do not matter.
     public init(_ text: String) throws(SamplerError) {
         let key = Self.key(text)
         if let method = Self.methods[key] {
-            (self.method, schedule) = (method, nil)
+            (self.method, noiseSchedule) = (method, nil)
             return
         }
         for (ending, kind) in Self.endings where key.hasSuffix(ending) {
             if let method = Self.methods[String(key.dropLast(ending.count))] {
-                (self.method, schedule) = (method, kind)
+                (self.method, noiseSchedule) = (method, kind)
                 return
             }
         }

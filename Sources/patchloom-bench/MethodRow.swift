@@ -14,16 +14,16 @@ struct MethodRow {
     }
 
     struct Part {
-        var calls: UNetCalls
+        var kind: EvaluationKind
         var cost: Cost
     }
 
     var name: String
     var parts: [Part]
 
-    var evaluations: Int { parts.reduce(0) { $0 + $1.calls.evaluations } }
-    var seconds: Double { parts.reduce(0) { $0 + $1.cost.seconds * Double($1.calls.evaluations) } }
-    var operations: Double { parts.reduce(0) { $0 + Double($1.cost.operations) * Double($1.calls.evaluations) } }
+    var evaluations: Int { parts.reduce(0) { $0 + $1.kind.evaluations } }
+    var seconds: Double { parts.reduce(0) { $0 + $1.cost.seconds * Double($1.kind.evaluations) } }
+    var operations: Double { parts.reduce(0) { $0 + Double($1.cost.operations) * Double($1.kind.evaluations) } }
     var activationBytes: Int { parts.map(\.cost.activationBytes).max() ?? 0 }
 
     /// Lines for people. The sums are those of a whole picture.
@@ -31,13 +31,13 @@ struct MethodRow {
     /// - Parameter base: the method to compare the others with.
     func lines(base: MethodRow) -> [String] {
         let total =
-            column(name, 28) + column("\(evaluations) calls", 14, right: true)
+            column(name, 28) + column("\(evaluations) evaluations", 20, right: true)
             + column(decimal(operations * 1e-12, 1) + " TFLOP", 18, right: true)
             + column(decimal(seconds, 0) + " s extrapolated", 24, right: true)
             + column(decimal(base.seconds / seconds, 2) + "× as fast as \(base.name)", 28, right: true)
         return [total]
             + parts.map { part in
-                column("  \(part.title)", 28) + column("\(part.calls.evaluations) calls", 14, right: true)
+                column("  \(part.title)", 28) + column("\(part.kind.evaluations) evaluations", 20, right: true)
                     + column(decimal(Double(part.cost.operations) * 1e-12, 3) + " TFLOP each", 18, right: true)
                     + column(decimal(part.cost.seconds, 3) + " s each", 24, right: true)
                     + column("\(part.cost.activationBytes >> 20) MiB of activations", 28, right: true)
@@ -60,14 +60,14 @@ struct MethodRow {
 
 extension MethodRow.Part {
     /// The size of the U-Net's input, and everything that is switched on.
-    var title: String { (["\(calls.width)×\(calls.height)"] + calls.plan.switchedOn).joined(separator: " ") }
+    var title: String { (["\(kind.width)×\(kind.height)"] + kind.switches.switchedOn).joined(separator: " ") }
 
     var json: JSONValue {
         var object = JSONObject()
-        object["latent_width"] = .integer(Int64(calls.width))
-        object["latent_height"] = .integer(Int64(calls.height))
-        object["switched_on"] = .array(calls.plan.switchedOn.map { .string($0) })
-        object["unet_evaluations"] = .integer(Int64(calls.evaluations))
+        object["latent_width"] = .integer(Int64(kind.width))
+        object["latent_height"] = .integer(Int64(kind.height))
+        object["switched_on"] = .array(kind.switches.switchedOn.map { .string($0) })
+        object["unet_evaluations"] = .integer(Int64(kind.evaluations))
         object["seconds"] = .number(cost.seconds)
         object["tflop"] = .number(Double(cost.operations) * 1e-12)
         object["peak_activation_bytes"] = .integer(Int64(cost.activationBytes))
@@ -75,7 +75,7 @@ extension MethodRow.Part {
     }
 }
 
-extension UNetPlan {
+extension UNetSwitches {
     /// The switches in words.
     var switchedOn: [String] {
         var words: [String] = []

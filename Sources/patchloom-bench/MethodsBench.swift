@@ -53,7 +53,7 @@ struct MethodsBench: ParsableCommand {
         var rows: [MethodRow] = []
         for plan in plans {
             let row = MethodRow(
-                name: plan.name, parts: try plan.calls.map { MethodRow.Part(calls: $0, cost: try timer.cost(of: $0)) })
+                name: plan.name, parts: try plan.calls.map { MethodRow.Part(kind: $0, cost: try timer.cost(of: $0)) })
             rows.append(row)
             if !json { row.lines(base: rows[0]).forEach { printNow($0) } }
         }
@@ -62,7 +62,7 @@ struct MethodsBench: ParsableCommand {
 
     private struct Planned {
         var name: String
-        var calls: [UNetCalls]
+        var calls: [EvaluationKind]
     }
 
     /// The U-Net calls of every method. All errors are found before anything is timed.
@@ -79,7 +79,7 @@ struct MethodsBench: ParsableCommand {
             }
             let machine = try RenderMachine(
                 request: recipe.applied(to: asked, model: model), model: model)
-            return Planned(name: recipe.name, calls: UNetCalls.all(of: machine))
+            return Planned(name: recipe.name, calls: EvaluationKind.all(of: machine))
         }
     }
 
@@ -107,7 +107,7 @@ private struct CallTimer {
     let unet: UNet
     let context: ComputeContext
     let repeats: Int
-    private var known: [(calls: UNetCalls, cost: MethodRow.Cost)] = []
+    private var known: [(kind: EvaluationKind, cost: MethodRow.Cost)] = []
 
     init(unet: UNet, context: ComputeContext, repeats: Int) {
         (self.unet, self.context, self.repeats) = (unet, context, repeats)
@@ -115,33 +115,33 @@ private struct CallTimer {
 
     /// Runs an untimed call, as large as the smallest of these. The first call also pays for the reordering of weights for
     /// the compute library.
-    func warmUp(for calls: [UNetCalls]) throws {
+    func warmUp(for calls: [EvaluationKind]) throws {
         guard let smallest = calls.min(by: { $0.width * $0.height < $1.width * $1.height }) else { return }
-        _ = try unet.forward(input(for: smallest), plan: smallest.plan)
+        _ = try unet.forward(input(for: smallest), switches: smallest.switches)
     }
 
-    private func input(for calls: UNetCalls) -> UNetInput {
-        UNetInput(uniformFor: unet.configuration, batch: 1, height: calls.height, width: calls.width)
+    private func input(for kind: EvaluationKind) -> UNetInput {
+        UNetInput(uniformFor: unet.configuration, batch: 1, height: kind.height, width: kind.width)
     }
 
     /// The cost of one call with a single image.
-    mutating func cost(of calls: UNetCalls) throws -> MethodRow.Cost {
-        if let found = known.first(where: { $0.calls.isOfOneKind(with: calls) }) { return found.cost }
-        let input = input(for: calls)
+    mutating func cost(of kind: EvaluationKind) throws -> MethodRow.Cost {
+        if let found = known.first(where: { $0.kind.isOfOneKind(with: kind) }) { return found.cost }
+        let input = input(for: kind)
         let clock = ContinuousClock()
         var cost = MethodRow.Cost(seconds: .infinity, operations: 0, activationBytes: 0)
         for _ in 0..<repeats {
             let before = context.operations
             context.forgetPeak()
-            let elapsed = try clock.measure { _ = try unet.forward(input, plan: calls.plan) }
+            let elapsed = try clock.measure { _ = try unet.forward(input, switches: kind.switches) }
             let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
             cost.seconds = min(cost.seconds, seconds)
             cost.operations = context.operations - before
             cost.activationBytes = context.peakActivationBytes
         }
         context.trimMemory()
-        known.append((calls, cost))
-        let title = MethodRow.Part(calls: calls, cost: cost).title
+        known.append((kind, cost))
+        let title = MethodRow.Part(kind: kind, cost: cost).title
         FileHandle.standardError.write(Data("\(title): \(decimal(cost.seconds, 3)) s\n".utf8))
         return cost
     }

@@ -39,7 +39,7 @@ struct UNetBench: ParsableCommand {
         let clock = ContinuousClock()
         var seconds: [Double] = []
         for run in 0...runs {
-            let elapsed = try clock.measure { _ = try unet.forward(input, plan: .plain) }
+            let elapsed = try clock.measure { _ = try unet.forward(input, switches: .plain) }
             if run > 0 { seconds.append(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18) }
         }
         seconds.sort()

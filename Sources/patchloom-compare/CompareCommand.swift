@@ -60,7 +60,7 @@ struct CompareCommand: ParsableCommand {
 
     /// Writes the figures after each prompt, so that little is lost if the program ends early.
     private func render(
-        _ plan: ComparisonPlan, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
+        _ plan: Comparison, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
         view: inout ProgressView
     ) throws(CommandFailure) {
         try session.render(plan.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
@@ -119,17 +119,17 @@ struct CompareCommand: ParsableCommand {
 
     private func plan(
         _ prompts: [String], _ found: LoRAFolders.Resolved, _ model: ModelDescription
-    ) throws(CommandFailure) -> ComparisonPlan {
+    ) throws(CommandFailure) -> Comparison {
         let recipes: [MethodRecipe]
         do { recipes = try MethodRecipe.list(comparison.methods) } catch { throw CommandFailure(error) }
         let sizes = try ComparedSizes(
             scales: comparison.scale, width: picture.width, height: picture.height, native: model.nativeSize,
             multiple: model.scaleFactor)
-        let matter = ComparisonPlan.Matter(prompts: prompts, recipes: recipes, sizes: sizes, request: found.request)
+        let matter = Comparison.Matter(prompts: prompts, recipes: recipes, sizes: sizes, request: found.request)
         let keep = try comparison.keep.map { folder throws(CommandFailure) in
             try KeptPictures(folder: folder, replacesExisting: !comparison.noClobber)
         }
-        return try ComparisonPlan(matter, model: model, loras: found, keep: keep)
+        return try Comparison(matter, model: model, loras: found, keep: keep)
     }
 
     private func resolve(_ asked: RenderRequest, _ prompts: [String]) throws(CommandFailure) -> LoRAFolders.Resolved {
@@ -140,7 +140,7 @@ struct CompareCommand: ParsableCommand {
         do { return try SheetFont() } catch { throw CommandFailure(error) }
     }
 
-    private func sheetLayout(_ plan: ComparisonPlan) throws(CommandFailure) -> SheetLayout {
+    private func sheetLayout(_ plan: Comparison) throws(CommandFailure) -> SheetLayout {
         let matter = plan.matter
         do {
             return try SheetLayout(
@@ -153,7 +153,7 @@ struct CompareCommand: ParsableCommand {
 
     /// The conditions that all pictures share.
     private func conditions(
-        _ plan: ComparisonPlan, _ model: ModelDescription, _ layout: HostOptions.Layout
+        _ plan: Comparison, _ model: ModelDescription, _ layout: HostOptions.Layout
     ) -> [ComparisonTable.Condition] {
         func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
         let first = plan.items[0].plan

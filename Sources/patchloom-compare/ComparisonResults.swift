@@ -8,7 +8,7 @@ import Runtime
 
 /// The results of a comparison so far: the figures, and the pictures in the sheet's size.
 struct ComparisonResults {
-    private let plan: ComparisonPlan
+    private let plan: Comparison
     private let layout: SheetLayout
     private let nativeSide: Int
     private let conditions: [ComparisonTable.Condition]
@@ -20,7 +20,7 @@ struct ComparisonResults {
     /// The number of lines of figures under each picture of the sheet.
     static let lines = 3
 
-    init(_ plan: ComparisonPlan, layout: SheetLayout, nativeSide: Int, conditions: [ComparisonTable.Condition]) {
+    init(_ plan: Comparison, layout: SheetLayout, nativeSide: Int, conditions: [ComparisonTable.Condition]) {
         (self.plan, self.layout, self.nativeSide, self.conditions) = (plan, layout, nativeSide, conditions)
     }
 

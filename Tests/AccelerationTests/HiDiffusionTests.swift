@@ -30,18 +30,18 @@ import Testing
         #expect(counts(.sdxl, 256, 50, width: 512) == counts(.sdxl, 256, 50))
         #expect(counts(.sd15, 190, 50, width: 270) == counts(.sd15, 128, 50))
         #expect(
-            HiDiffusionStage(family: .sdxl, height: 256, width: 256, steps: 50, step: 7)
-                == HiDiffusionStage(rad: true, pool: false))
+            RAUNetSwitches(profile: .sdxl, height: 256, width: 256, steps: 50, step: 7)
+                == RAUNetSwitches(rad: true, pool: false))
         #expect(
-            HiDiffusionStage(family: .sdxl, height: 256, width: 256, steps: 50, step: 8)
-                == HiDiffusionStage(rad: false, pool: true))
-        #expect(HiDiffusionStage(family: .sdxl, height: 256, width: 256, steps: 50, step: 20) == .plain)
+            RAUNetSwitches(profile: .sdxl, height: 256, width: 256, steps: 50, step: 8)
+                == RAUNetSwitches(rad: false, pool: true))
+        #expect(RAUNetSwitches(profile: .sdxl, height: 256, width: 256, steps: 50, step: 20) == .plain)
         #expect(counts(.sdxlInpainting, 256, 50) == (0, 20) && counts(.sdxlPlayground, 256, 50) == (0, 20))
     }
 
-    private func counts(_ family: HiDiffusionFamily, _ height: Int, _ steps: Int, width: Int? = nil) -> (Int, Int) {
+    private func counts(_ family: HiDiffusionProfile, _ height: Int, _ steps: Int, width: Int? = nil) -> (Int, Int) {
         let stages = (0..<steps).map {
-            HiDiffusionStage(family: family, height: height, width: width ?? height, steps: steps, step: $0)
+            RAUNetSwitches(profile: family, height: height, width: width ?? height, steps: steps, step: $0)
         }
         return (stages.filter(\.rad).count, stages.filter(\.pool).count)
     }
@@ -57,10 +57,10 @@ import Testing
     }
 
     @Test func shiftsAreHashesOfStepAndBlock() {
-        let ids = (0..<200).map { WindowShifts.ids(seed: 42, step: $0, blocks: 5) }
+        let ids = (0..<200).map { WindowShifts.ids(seed: 42, call: $0, blocks: 5) }
         #expect(ids.allSatisfy { $0.count == 5 } && ids.joined().allSatisfy { $0 < 4 })
         for id in UInt8(0)...3 { #expect((180...320).contains(ids.joined().filter { $0 == id }.count)) }
-        #expect(WindowShifts.ids(seed: 42, step: 3, blocks: 10).prefix(5) == ids[3][...])
-        #expect(WindowShifts.ids(seed: 43, step: 3, blocks: 50) != WindowShifts.ids(seed: 42, step: 3, blocks: 50))
+        #expect(WindowShifts.ids(seed: 42, call: 3, blocks: 10).prefix(5) == ids[3][...])
+        #expect(WindowShifts.ids(seed: 43, call: 3, blocks: 50) != WindowShifts.ids(seed: 42, call: 3, blocks: 50))
     }
 }

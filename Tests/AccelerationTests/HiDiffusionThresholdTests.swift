@@ -19,7 +19,7 @@ import Testing
 
     /// The steps with each part on.
     private static func expected(
-        _ family: HiDiffusionFamily, _ size: (Int, Int), _ steps: Int
+        _ family: HiDiffusionProfile, _ size: (Int, Int), _ steps: Int
     ) -> (rad: Range<Int>, pool: Range<Int>) {
         func first(_ hundredths: Int) -> Range<Int> { 0..<share(steps, hundredths) }
         switch family {
@@ -34,7 +34,7 @@ import Testing
 
     /// All steps of small numbers of steps. For large numbers: the first, the last, and the steps beside each threshold;
     /// nothing can change between these.
-    @Test(arguments: HiDiffusionFamily.allCases) func everyNumberOfSteps(_ family: HiDiffusionFamily) {
+    @Test(arguments: HiDiffusionProfile.allCases) func everyNumberOfSteps(_ family: HiDiffusionProfile) {
         var wrong: [String] = []
         for size in Self.sizes {
             for steps in 1...1000 {
@@ -42,9 +42,9 @@ import Testing
                 let bounds = [0, steps, rad.upperBound, pool.lowerBound, pool.upperBound]
                 let looked = steps <= 60 ? Array(0..<steps) : bounds.flatMap { [$0 - 1, $0] }.filter((0..<steps).contains)
                 for step in looked {
-                    let stage = HiDiffusionStage(
-                        family: family, height: size.0, width: size.1, steps: steps, step: step)
-                    if stage != HiDiffusionStage(rad: rad.contains(step), pool: pool.contains(step)) {
+                    let stage = RAUNetSwitches(
+                        profile: family, height: size.0, width: size.1, steps: steps, step: step)
+                    if stage != RAUNetSwitches(rad: rad.contains(step), pool: pool.contains(step)) {
                         wrong.append("\(size), step \(step) of \(steps): \(stage)")
                     }
                 }
@@ -54,13 +54,13 @@ import Testing
     }
 
     /// Nothing changes between the thresholds, checked step by step for the largest number of steps.
-    @Test(arguments: HiDiffusionFamily.allCases) func everyOneOfAThousandSteps(_ family: HiDiffusionFamily) {
+    @Test(arguments: HiDiffusionProfile.allCases) func everyOneOfAThousandSteps(_ family: HiDiffusionProfile) {
         for size in Self.sizes {
             let (rad, pool) = Self.expected(family, size, 1000)
             let stages = (0..<1000).map {
-                HiDiffusionStage(family: family, height: size.0, width: size.1, steps: 1000, step: $0)
+                RAUNetSwitches(profile: family, height: size.0, width: size.1, steps: 1000, step: $0)
             }
-            #expect(stages == (0..<1000).map { HiDiffusionStage(rad: rad.contains($0), pool: pool.contains($0)) }, "\(size)")
+            #expect(stages == (0..<1000).map { RAUNetSwitches(rad: rad.contains($0), pool: pool.contains($0)) }, "\(size)")
         }
     }
 
@@ -91,16 +91,16 @@ import Testing
     ]
 
     @Test func commonNumbersOfStepsAreThoseOfTheTable() {
-        func ends(_ family: HiDiffusionFamily, _ side: Int, _ steps: Int) -> (rad: Int, pool: Int) {
+        func ends(_ family: HiDiffusionProfile, _ side: Int, _ steps: Int) -> (rad: Int, pool: Int) {
             let stages = (0..<steps).map {
-                HiDiffusionStage(family: family, height: side, width: side, steps: steps, step: $0)
+                RAUNetSwitches(profile: family, height: side, width: side, steps: steps, step: $0)
             }
             return ((stages.lastIndex { $0.rad } ?? -1) + 1, (stages.lastIndex { $0.pool } ?? -1) + 1)
         }
         for row in Self.table {
             let name: Comment = "\(row.steps) steps"
             #expect(ends(.sdxl, 256, row.steps) == row.aggressive, name)
-            for family in [HiDiffusionFamily.sdxlInpainting, .sdxlPlayground] {
+            for family in [HiDiffusionProfile.sdxlInpainting, .sdxlPlayground] {
                 #expect(ends(family, 256, row.steps) == (0, row.inpainting), name)
                 #expect(ends(family, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
             }

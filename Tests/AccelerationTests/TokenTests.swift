@@ -90,7 +90,7 @@ import Testing
     /// Overlapping views choose alike if they lie a multiple of a cell apart. Each step and each block chooses anew.
     @Test func hashedDestinationsBelongToThePlaceOnTheCanvas() {
         func drawn(_ cells: MergeCells, step: Int = 4, block: Int = 2, row: Int = 0, column: Int = 0) -> [Int] {
-            cells.hashedChoices(seed: 7, step: step, block: block, originRow: row, originColumn: column)
+            cells.hashedChoices(seed: 7, call: step, block: block, originRow: row, originColumn: column)
         }
         let canvas = grid(24, 32)
         let whole = drawn(canvas)
@@ -147,13 +147,13 @@ import Testing
 
     @Test func plansGoByLevelAndLeaveSmallGridsAlone() {
         let merging = TokenReduction.merging(TokenMerging(ratio: 0.5))
-        var plan = TokenPlan(reductions: [1: merging, 2: .downsampling(TokenDownsampling(factor: 1))], minimumTokens: 100)
+        var plan = TokenSwitches(reductions: [1: merging, 2: .downsampling(TokenDownsampling(factor: 1))], minimumTokens: 100)
         #expect(plan.reduction(level: 1, tokens: 100) == merging && plan.reduction(level: 1, tokens: 99) == nil)
         #expect(plan.reduction(level: 2, tokens: 1000) == nil, "a factor of 1 is nothing")
         #expect(plan.reduction(level: 4, tokens: 1000) == nil)
         plan.reductions[4] = .merging(TokenMerging(ratio: 0.001))
         #expect(plan.reduction(level: 4, tokens: 999) == nil && plan.reduction(level: 4, tokens: 1000) != nil)
-        #expect(plan.problem == nil && TokenPlan.none.problem == nil && UNetPlan(tokens: plan) != .plain)
+        #expect(plan.problem == nil && TokenSwitches.none.problem == nil && UNetSwitches(tokens: plan) != .plain)
     }
 
     @Test func plansThatCannotBeComputedSayWhy() {
@@ -164,11 +164,11 @@ import Testing
             .merging(TokenMerging(ratio: 0.5, cellHeight: 65)),
             .merging(TokenMerging(ratio: 0.5, parts: [.attention, .feedForward], queriesOnly: true)),
         ]
-        for reduction in wrong { #expect(TokenPlan(reductions: [1: reduction]).problem != nil, "\(reduction)") }
+        for reduction in wrong { #expect(TokenSwitches(reductions: [1: reduction]).problem != nil, "\(reduction)") }
         let merging = TokenReduction.merging(TokenMerging(ratio: 0.5))
-        #expect(TokenPlan(reductions: [3: merging]).problem?.contains("3") == true)
-        #expect(TokenPlan(reductions: [1: merging], step: -1).problem != nil)
-        #expect(TokenPlan(reductions: [1: merging], originRow: 1 << 20).problem != nil)
-        #expect(TokenPlan(reductions: [1: merging], minimumTokens: -1).problem != nil)
+        #expect(TokenSwitches(reductions: [3: merging]).problem?.contains("3") == true)
+        #expect(TokenSwitches(reductions: [1: merging], call: -1).problem != nil)
+        #expect(TokenSwitches(reductions: [1: merging], originRow: 1 << 20).problem != nil)
+        #expect(TokenSwitches(reductions: [1: merging], minimumTokens: -1).problem != nil)
     }
 }

@@ -7,15 +7,15 @@ import Testing
 @Suite struct VisionTokenTests {
     @Test func schedulesAreCutOffLikeTheReferences() {
         func linear(_ mean: Int, _ inflection: Double, _ layers: Int) -> [Int] {
-            VisionMergeSchedule.linear(mean: mean, inflection: inflection, layers: layers)
+            VisionMergeCounts.linear(mean: mean, inflection: inflection, layers: layers)
         }
         #expect(linear(8, -1, 12) == [16, 14, 13, 11, 10, 8, 7, 5, 4, 2, 1, 0])
         #expect(linear(8, -1, 24).reduce(0, +) == 181)
         #expect(linear(16, -0.3, 12) == [20, 19, 18, 17, 17, 16, 15, 14, 14, 13, 12, 12])
-        #expect(linear(8, 0, 12) == VisionMergeSchedule.constant(8, layers: 12))
+        #expect(linear(8, 0, 12) == VisionMergeCounts.constant(8, layers: 12))
         #expect(linear(8, 1, 12).first == 0 && linear(8, 1, 12).last == 16 && linear(5, -1, 1) == [10])
-        #expect(VisionMergeSchedule.list([3, 1], layers: 4) == [3, 1, 0, 0])
-        #expect(VisionMergeSchedule.list([3, 1, 2], layers: 2) == [3, 1])
+        #expect(VisionMergeCounts.list([3, 1], layers: 4) == [3, 1, 0, 0])
+        #expect(VisionMergeCounts.list([3, 1, 2], layers: 2) == [3, 1])
     }
 
     /// Tokens after each layer: at most half of the unprotected ones go.
@@ -30,12 +30,12 @@ import Testing
                 return tokens
             }
         }
-        #expect(counts(197, VisionMergeSchedule.constant(8, layers: 12)).last == 101)
+        #expect(counts(197, VisionMergeCounts.constant(8, layers: 12)).last == 101)
         #expect(
-            counts(197, VisionMergeSchedule.constant(16, layers: 12))
+            counts(197, VisionMergeCounts.constant(16, layers: 12))
                 == [181, 165, 149, 133, 117, 101, 85, 69, 53, 37, 21, 11])
-        #expect(counts(50, VisionMergeSchedule.constant(8, layers: 12)) == [42, 34, 26, 18, 10, 6, 4, 3, 2, 2, 2, 2])
-        let decreasing = counts(257, VisionMergeSchedule.linear(mean: 8, inflection: -1, layers: 24))
+        #expect(counts(50, VisionMergeCounts.constant(8, layers: 12)) == [42, 34, 26, 18, 10, 6, 4, 3, 2, 2, 2, 2])
+        let decreasing = counts(257, VisionMergeCounts.linear(mean: 8, inflection: -1, layers: 24))
         #expect(decreasing.prefix(3) == [241, 226, 212] && decreasing.last == 76)
     }
 

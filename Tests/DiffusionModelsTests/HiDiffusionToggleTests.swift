@@ -21,9 +21,9 @@ import Testing
         var trace: [[Int]]
     }
 
-    private func run(_ unet: UNet, _ input: UNetInput, _ plan: UNetPlan) throws -> Result {
+    private func run(_ unet: UNet, _ input: UNetInput, _ switches: UNetSwitches) throws -> Result {
         let probe = UNetProbe()
-        let output = try unet.forward(input, plan: plan, probe: probe)
+        let output = try unet.forward(input, switches: switches, probe: probe)
         return Result(values: output.array, trace: probe.sizes.map { [$0.height, $0.width] })
     }
 
@@ -33,12 +33,12 @@ import Testing
         let unet = try network(text)
         let input = testInput(unet, height: 26, width: 38)
         let plain = try run(unet, input, .plain)
-        let windows = try run(unet, input, UNetPlan(windowShifts: shifts(unet)))
+        let windows = try run(unet, input, UNetSwitches(windowShifts: shifts(unet)))
         #expect(windows.trace == plain.trace && windows.values != plain.values)
         var seen = [plain.values, windows.values]
         for (rad, pool) in [(true, false), (false, true), (true, true)] {
-            let raunet = try run(unet, input, UNetPlan(rad: rad, pool: pool))
-            let both = try run(unet, input, UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet)))
+            let raunet = try run(unet, input, UNetSwitches(rad: rad, pool: pool))
+            let both = try run(unet, input, UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet)))
             #expect(raunet.trace == both.trace && raunet.trace != plain.trace)
             seen += [raunet.values, both.values]
             // Off again: the result is the one from before, and that of a network that never had HiDiffusion.
@@ -75,14 +75,14 @@ import Testing
         // task holds both halves.
         let largest = backend == .onednn ? 1e-6 : 2e-5
         for (rad, pool) in [(false, false), (true, false), (false, true)] {
-            let plan = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet))
-            let together = try unet.forward(input, plan: plan).array
-            let apart = try (0..<2).map { try unet.forward(row(input, $0), plan: plan).array }
+            let plan = UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet))
+            let together = try unet.forward(input, switches: plan).array
+            let apart = try (0..<2).map { try unet.forward(row(input, $0), switches: plan).array }
             let closeness = Closeness(apart[0] + apart[1], together)
             #expect(closeness.within(largest: largest), "\(closeness)")
             // With other windows for one half the difference of the halves changes, and guidance multiplies it.
-            let other = UNetPlan(rad: rad, pool: pool, windowShifts: shifts(unet, 2))
-            let prompted = try unet.forward(row(input, 1), plan: other).array
+            let other = UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet, 2))
+            let prompted = try unet.forward(row(input, 1), switches: other).array
             #expect(Closeness(prompted, apart[1]).largestError > 1e-4)
         }
     }

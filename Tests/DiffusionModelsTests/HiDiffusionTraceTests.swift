@@ -10,7 +10,7 @@ import Testing
 /// minutes.
 @Suite struct HiDiffusionTraceTests {
     struct Row: Sendable, CustomStringConvertible {
-        var family: HiDiffusionFamily
+        var family: HiDiffusionProfile
         var size: (height: Int, width: Int)
         /// The steps, of fifty, with these switches and so with this trace.
         var steps: [Int]
@@ -22,18 +22,18 @@ import Testing
         var description: String { "\(family) \(size.height)×\(size.width) at \(steps)" }
 
         init(
-            _ family: HiDiffusionFamily, _ size: (Int, Int), _ steps: [Int], _ sides: [(Int, Int)], windows: [Int]
+            _ family: HiDiffusionProfile, _ size: (Int, Int), _ steps: [Int], _ sides: [(Int, Int)], windows: [Int]
         ) {
             (self.family, self.size, self.steps, self.sides, self.windows) = (family, size, steps, sides, windows)
         }
 
         /// A square size.
-        init(_ family: HiDiffusionFamily, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
+        init(_ family: HiDiffusionProfile, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
             self.init(family, (side, side), steps, sides.map { ($0, $0) }, windows: windows)
         }
 
-        func stage(_ step: Int) -> HiDiffusionStage {
-            HiDiffusionStage(family: family, height: size.height, width: size.width, steps: 50, step: step)
+        func stage(_ step: Int) -> RAUNetSwitches {
+            RAUNetSwitches(profile: family, height: size.height, width: size.width, steps: 50, step: step)
         }
     }
 
@@ -97,7 +97,7 @@ import Testing
             isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1))
         let plans = row.steps.map { step in
             let stage = row.stage(step)
-            return UNetPlan(
+            return UNetSwitches(
                 rad: stage.rad, pool: stage.pool, windowShifts: (0..<unet.windowBlockCount).map { UInt8($0 % 4) })
         }
         #expect(plans.allSatisfy { $0 == plans[0] })
@@ -106,7 +106,7 @@ import Testing
         let probe = UNetProbe()
         var input = testInput(unet, height: 8, width: 8)
         input.sample = Tensor(repeating: 0.25, shape: [1, row.size.height, row.size.width, 4])
-        #expect(try unet.forward(input, plan: plan, probe: probe).shape == input.sample.shape)
+        #expect(try unet.forward(input, switches: plan, probe: probe).shape == input.sample.shape)
         let expected = zip(isSD ? Self.sdPlaces : Self.sdxlPlaces, row.sides).flatMap { places, side in
             places.split(separator: " ").map { (place: $0, side: [side.0, side.1]) }
         }

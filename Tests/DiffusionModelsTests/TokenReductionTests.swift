@@ -67,10 +67,10 @@ import Testing
     private func run(
         _ unet: UNet, _ x: Tensor, _ reduction: TokenReduction?, shift: UInt8? = nil, choices: [Int]? = nil
     ) throws -> [Float] {
-        let plan = UNetPlan(
-            windowShifts: shift.map { [$0] }, tokens: TokenPlan(reductions: reduction.map { [1: $0] } ?? [:]))
+        let plan = UNetSwitches(
+            windowShifts: shift.map { [$0] }, tokens: TokenSwitches(reductions: reduction.map { [1: $0] } ?? [:]))
         return try unet.runTransformerBlock(
-            Self.block, tokens: x, size: (8, 8), text: Tensor(repeating: 0, shape: [x.shape[0], 3, 8]), plan: plan,
+            Self.block, tokens: x, size: (8, 8), text: Tensor(repeating: 0, shape: [x.shape[0], 3, 8]), switches: plan,
             choices: choices
         ).array
     }
@@ -107,7 +107,7 @@ import Testing
             #expect(throws: ModelError.self) {
                 try unet.runTransformerBlock(
                     Self.block, tokens: x, size: (8, 8), text: Tensor(repeating: 0, shape: [1, 3, 8]),
-                    plan: UNetPlan(windowShifts: shifts))
+                    switches: UNetSwitches(windowShifts: shifts))
             }
         }
     }
@@ -134,19 +134,19 @@ import Testing
     @Test func whatReducesNothingGivesTheSameBits() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let input = testInput(unet, height: 12, width: 10)
-        let plain = try unet.forward(input, plan: .plain).array
+        let plain = try unet.forward(input, switches: .plain).array
         let nothing: [TokenReduction] = [
             Self.todo(1, .nearest), Self.todo(1, .nearestExact), Self.tome(0), Self.tome(0.001),
             .merging(TokenMerging(ratio: 0.5, cellWidth: 64)), .merging(TokenMerging(ratio: 0.5, cellWidth: 1, cellHeight: 1)),
         ]
         for reduction in nothing {
-            let plan = UNetPlan(tokens: TokenPlan(reductions: [1: reduction, 2: reduction]))
-            #expect(try unet.forward(input, plan: plan).array == plain, "\(reduction)")
+            let plan = UNetSwitches(tokens: TokenSwitches(reductions: [1: reduction, 2: reduction]))
+            #expect(try unet.forward(input, switches: plan).array == plain, "\(reduction)")
         }
-        let small = TokenPlan(reductions: [1: Self.tome(0.5)], minimumTokens: 121)
-        #expect(try unet.forward(input, plan: UNetPlan(tokens: small)).array == plain)
-        let large = TokenPlan(reductions: [1: Self.tome(0.5)], minimumTokens: 120)
-        #expect(try unet.forward(input, plan: UNetPlan(tokens: large)).array != plain)
+        let small = TokenSwitches(reductions: [1: Self.tome(0.5)], minimumTokens: 121)
+        #expect(try unet.forward(input, switches: UNetSwitches(tokens: small)).array == plain)
+        let large = TokenSwitches(reductions: [1: Self.tome(0.5)], minimumTokens: 120)
+        #expect(try unet.forward(input, switches: UNetSwitches(tokens: large)).array != plain)
     }
 
     /// One row of tokens, tokens of zeros, a factor beyond the grid.
@@ -161,11 +161,11 @@ import Testing
         for reduction in reductions {
             for (height, width) in [(1, 9), (9, 1), (2, 2), (7, 5), (13, 17)] {
                 for shifts in [nil, [UInt8](repeating: 1, count: 5)] {
-                    let levels = TokenPlan.levels.map { ($0, reduction) }
-                    let plan = UNetPlan(
-                        windowShifts: shifts, tokens: TokenPlan(reductions: Dictionary(uniqueKeysWithValues: levels)))
+                    let levels = TokenSwitches.levels.map { ($0, reduction) }
+                    let plan = UNetSwitches(
+                        windowShifts: shifts, tokens: TokenSwitches(reductions: Dictionary(uniqueKeysWithValues: levels)))
                     let input = testInput(unet, height: height, width: width, batch: 2)
-                    #expect(try unet.forward(input, plan: plan).shape == [2, height, width, 4])
+                    #expect(try unet.forward(input, switches: plan).shape == [2, height, width, 4])
                 }
             }
             let zeros = Tensor(repeating: 0, shape: [1, 64, 8])
@@ -178,7 +178,7 @@ import Testing
         let input = testInput(unet, height: 8, width: 8)
         for reduction in [Self.todo(0.5, .nearest), Self.tome(2), .merging(TokenMerging(ratio: 0.5, cellWidth: -1))] {
             let error = #expect(throws: ModelError.self) {
-                try unet.forward(input, plan: UNetPlan(tokens: TokenPlan(reductions: [1: reduction])))
+                try unet.forward(input, switches: UNetSwitches(tokens: TokenSwitches(reductions: [1: reduction])))
             }
             #expect(error?.code == .input)
         }
@@ -190,24 +190,24 @@ import Testing
     @Test func batchesAreLikeSingleRuns() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let merging = TokenReduction.merging(TokenMerging(ratio: 0.5, destinations: .random))
-        let plan = UNetPlan(tokens: TokenPlan(reductions: [1: merging, 2: merging], seed: 5, step: 3))
+        let plan = UNetSwitches(tokens: TokenSwitches(reductions: [1: merging, 2: merging], seed: 5, call: 3))
         let both = testInput(unet, height: 16, width: 12, batch: 2)
-        let together = try unet.forward(both, plan: plan).array
+        let together = try unet.forward(both, switches: plan).array
         let half = together.count / 2
         for row in 0..<2 {
             var one = both
             let (sample, text) = (both.sample.array, both.text.array)
             one.sample = Tensor(Array(sample[(row * half)..<((row + 1) * half)]), shape: [1, 16, 12, 4])
             one.text = Tensor(Array(text[(row * text.count / 2)..<((row + 1) * text.count / 2)]), shape: [1, 7, 8])
-            let alone = try unet.forward(one, plan: plan).array
+            let alone = try unet.forward(one, switches: plan).array
             #expect(Closeness(alone, Array(together[(row * half)..<((row + 1) * half)])).within(largest: 1e-5))
         }
         var other = plan
-        other.tokens.step = 4
-        #expect(try unet.forward(both, plan: other).array != together)
+        other.tokens.call = 4
+        #expect(try unet.forward(both, switches: other).array != together)
         other = plan
         other.tokens.originRow = 2
-        #expect(try unet.forward(both, plan: other).array != together)
+        #expect(try unet.forward(both, switches: other).array != together)
     }
 
     @Test func everySettingChangesTheResult() throws {
@@ -222,11 +222,11 @@ import Testing
             .downsampling(TokenDownsampling(factor: 2, interpolation: .nearest, scope: .all)),
         ]
         for shifts in [nil, [UInt8](repeating: 2, count: 5)] {
-            var results = [try unet.forward(input, plan: UNetPlan(windowShifts: shifts)).array]
+            var results = [try unet.forward(input, switches: UNetSwitches(windowShifts: shifts)).array]
             for level in [1, 2, 8] {
                 results += try reductions.map {
-                    let plan = UNetPlan(windowShifts: shifts, tokens: TokenPlan(reductions: [level: $0]))
-                    return try unet.forward(input, plan: plan).array
+                    let plan = UNetSwitches(windowShifts: shifts, tokens: TokenSwitches(reductions: [level: $0]))
+                    return try unet.forward(input, switches: plan).array
                 }
             }
             // The 2×2 tokens of level 8 are one cell; with cells 4 wide there is none.

@@ -12,33 +12,34 @@ import Weights
     private struct Job {
         var height: Int
         var width: Int
-        var plan: UNetPlan
+        var switches: UNetSwitches
     }
 
     private static let jobs = [
-        Job(height: 16, width: 16, plan: .plain),
-        Job(height: 24, width: 40, plan: UNetPlan(rad: true, windowShifts: [3, 2, 1, 2, 0])),
-        Job(height: 13, width: 17, plan: UNetPlan(pool: true, windowShifts: [1, 1, 1, 1, 1])),
-        Job(height: 16, width: 16, plan: UNetPlan(windowShifts: [0, 0, 0, 0, 0])),
-        Job(height: 16, width: 16, plan: UNetPlan(rad: true, pool: true)),
-        Job(height: 16, width: 16, plan: UNetPlan(tokens: merging(.random, step: 3))),
-        Job(height: 16, width: 16, plan: UNetPlan(tokens: merging(.random, step: 4))),
-        Job(height: 24, width: 40, plan: UNetPlan(windowShifts: [3, 2, 1, 2, 0], tokens: merging(.fixed, step: 0))),
+        Job(height: 16, width: 16, switches: .plain),
+        Job(height: 24, width: 40, switches: UNetSwitches(rad: true, windowShifts: [3, 2, 1, 2, 0])),
+        Job(height: 13, width: 17, switches: UNetSwitches(pool: true, windowShifts: [1, 1, 1, 1, 1])),
+        Job(height: 16, width: 16, switches: UNetSwitches(windowShifts: [0, 0, 0, 0, 0])),
+        Job(height: 16, width: 16, switches: UNetSwitches(rad: true, pool: true)),
+        Job(height: 16, width: 16, switches: UNetSwitches(tokens: merging(.random, call: 3))),
+        Job(height: 16, width: 16, switches: UNetSwitches(tokens: merging(.random, call: 4))),
+        Job(height: 24, width: 40, switches: UNetSwitches(windowShifts: [3, 2, 1, 2, 0], tokens: merging(.fixed, call: 0))),
         Job(
             height: 13, width: 17,
-            plan: UNetPlan(rad: true, tokens: TokenPlan(reductions: [1: .downsampling(TokenDownsampling(factor: 2.5))]))),
+            switches: UNetSwitches(
+                rad: true, tokens: TokenSwitches(reductions: [1: .downsampling(TokenDownsampling(factor: 2.5))]))),
     ]
 
-    private static func merging(_ destinations: TokenMerging.Destinations, step: Int) -> TokenPlan {
+    private static func merging(_ destinations: TokenMerging.Destinations, call: Int) -> TokenSwitches {
         let method = TokenReduction.merging(
             TokenMerging(ratio: 0.5, destinations: destinations, parts: [.attention, .textAttention, .feedForward]))
-        return TokenPlan(reductions: [1: method, 2: method], seed: 9, step: step)
+        return TokenSwitches(reductions: [1: method, 2: method], seed: 9, call: call)
     }
 
     private func bits(_ tensor: Tensor) -> [UInt32] { tensor.array.map(\.bitPattern) }
 
     private func run(_ job: Job, _ unet: UNet) throws -> [UInt32] {
-        bits(try unet.forward(testInput(unet, height: job.height, width: job.width), plan: job.plan))
+        bits(try unet.forward(testInput(unet, height: job.height, width: job.width), switches: job.switches))
     }
 
     @Test(arguments: [BackendChoice.onednn, .openblas])
@@ -53,7 +54,7 @@ import Weights
         }
         // Refused calls in between leave no trace either.
         #expect(throws: ModelError.self) {
-            try unet.forward(testInput(unet, height: 16, width: 16), plan: UNetPlan(rad: true, windowShifts: [0]))
+            try unet.forward(testInput(unet, height: 16, width: 16), switches: UNetSwitches(rad: true, windowShifts: [0]))
         }
         let fresh = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(backend: backend, threads: 1))
         #expect(try run(Self.jobs[2], fresh) == first[2])
@@ -67,8 +68,8 @@ import Weights
                 let unet = try TestConfiguration.unet(text, ComputeContext(backend: backend, threads: threads))
                 let input = testInput(unet, height: 30, width: 33, batch: 2)
                 let shifts = Array(repeating: UInt8(2), count: unet.windowBlockCount)
-                let tokens = Self.merging(.random, step: 1)
-                return bits(try unet.forward(input, plan: UNetPlan(windowShifts: shifts, tokens: tokens)))
+                let tokens = Self.merging(.random, call: 1)
+                return bits(try unet.forward(input, switches: UNetSwitches(windowShifts: shifts, tokens: tokens)))
             }
             #expect(results[0] == results[1] && results[0] == results[2])
         }
@@ -77,18 +78,19 @@ import Weights
     @Test func onePlainPlanIsLikeTheOther() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let input = testInput(unet, height: 16, width: 24)
-        let plain = try unet.forward(input, plan: .plain)
-        #expect(try bits(plain) == bits(unet.forward(input, plan: UNetPlan(rad: false, pool: false, windowShifts: nil))))
+        let plain = try unet.forward(input, switches: .plain)
+        #expect(
+            try bits(plain) == bits(unet.forward(input, switches: UNetSwitches(rad: false, pool: false, windowShifts: nil))))
     }
 
     @Test func oneTimestepForAllRowsIsTheSameAsOneEach() throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sdxl, ComputeContext(threads: 1))
         var input = testInput(unet, height: 16, width: 16, batch: 2)
-        let shared = try unet.forward(input, plan: .plain)
+        let shared = try unet.forward(input, switches: .plain)
         input.timesteps = [601, 601]
-        #expect(try bits(shared) == bits(unet.forward(input, plan: .plain)))
+        #expect(try bits(shared) == bits(unet.forward(input, switches: .plain)))
         input.timesteps = [601, 600]
-        let mixed = try unet.forward(input, plan: .plain).array
+        let mixed = try unet.forward(input, switches: .plain).array
         let half = mixed.count / 2
         #expect(Array(mixed[..<half]) == Array(shared.array[..<half]) && Array(mixed[half...]) != Array(shared.array[half...]))
     }
@@ -100,7 +102,7 @@ import Weights
         #expect(sd15.windowBlockCount == 5 && sdxl.windowBlockCount == 10)
         for shifts: [UInt8] in [[], [0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 4]] {
             #expect(throws: ModelError.self) {
-                try sd15.forward(testInput(sd15, height: 16, width: 16), plan: UNetPlan(windowShifts: shifts))
+                try sd15.forward(testInput(sd15, height: 16, width: 16), switches: UNetSwitches(windowShifts: shifts))
             }
         }
     }
@@ -117,9 +119,9 @@ import Weights
             WeightScope(RandomWeightSource(seed: 1)), configuration: UNetConfiguration(json: json),
             context: ComputeContext(threads: 1))
         let input = testInput(unet, height: 8, width: 8)
-        #expect(try unet.forward(input, plan: .plain).shape == [1, 8, 8, 4])
+        #expect(try unet.forward(input, switches: .plain).shape == [1, 8, 8, 4])
         #expect(unet.windowBlockCount == 0)
-        #expect(throws: ModelError.self) { try unet.forward(input, plan: UNetPlan(rad: true)) }
+        #expect(throws: ModelError.self) { try unet.forward(input, switches: UNetSwitches(rad: true)) }
     }
 
     @Test func inputsThatDoNotFitAreRefused() throws {
@@ -138,7 +140,7 @@ import Weights
         for change in changes {
             var input = right
             change(&input)
-            let error = #expect(throws: ModelError.self) { try unet.forward(input, plan: .plain) }
+            let error = #expect(throws: ModelError.self) { try unet.forward(input, switches: .plain) }
             #expect(error?.code == .input)
         }
     }
@@ -147,7 +149,7 @@ import Weights
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
         let input = testInput(unet, height: 8, width: 8)
         input.sample.elements(as: Float.self)[3] = .nan
-        let error = #expect(throws: ModelError.self) { try unet.forward(input, plan: .plain) }
+        let error = #expect(throws: ModelError.self) { try unet.forward(input, switches: .plain) }
         #expect(error?.code == .nonFinite)
         #expect(error?.message.contains("timestep 601") == true)
     }

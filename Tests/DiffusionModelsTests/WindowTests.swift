@@ -60,22 +60,22 @@ import Testing
     /// Both halves of guidance see the same windows: equal rows stay equal, and a row is the same alone.
     @Test(arguments: 0...3) func rowsOfABatchShareTheirWindows(_ shift: Int) throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))
-        let plan = UNetPlan(windowShifts: [UInt8(shift)])
+        let switches = UNetSwitches(windowShifts: [UInt8(shift)])
         let (x, text) = (tokens(1, 16, 18, 8), tokens(1, 1, 7, 8, seed: 9))
-        func run(_ rows: Int, _ plan: UNetPlan) throws -> [Float] {
+        func run(_ rows: Int, _ switches: UNetSwitches) throws -> [Float] {
             let (many, texts) = (
                 (0..<rows).flatMap { _ in x.array }, (0..<rows).flatMap { _ in text.array }
             )
             return try unet.runTransformerBlock(
                 Self.block, tokens: Tensor(many, shape: [rows, 288, 8]), size: (16, 18),
-                text: Tensor(texts, shape: [rows, 7, 8]), plan: plan
+                text: Tensor(texts, shape: [rows, 7, 8]), switches: switches
             ).array
         }
-        let (alone, both) = (try run(1, plan), try run(2, plan))
+        let (alone, both) = (try run(1, switches), try run(2, switches))
         #expect(both.prefix(288 * 8) == both.suffix(288 * 8))
         let closeness = Closeness(Array(both.prefix(288 * 8)), alone)
         #expect(closeness.within(largest: 1e-6), "\(closeness)")
         #expect(try run(1, .plain) != alone, "windows changed nothing")
-        #expect(try run(1, UNetPlan(windowShifts: [UInt8((shift + 1) % 4)])) != alone)
+        #expect(try run(1, UNetSwitches(windowShifts: [UInt8((shift + 1) % 4)])) != alone)
     }
 }

@@ -225,7 +225,7 @@ import Weights
                 let request = try Self.applied("\(method)+\(word)", Self.plain(side))
                 #expect(request.patch == patch)
                 let plan = try RenderMachine(request: request, model: model).plan
-                #expect(plan.hiDiffusionFamily != nil, "\(method)+\(word) at \(side)")
+                #expect(plan.hiDiffusionProfile != nil, "\(method)+\(word) at \(side)")
             }
         }
     }

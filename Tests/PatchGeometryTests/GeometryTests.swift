@@ -8,15 +8,15 @@ import Testing
         (2, "0.5", 1), (25, "0.5", 13), (49, "0.5", 25), (50, "0.5", 25), (90, "0.7", 63), (10, "0.333333333", 4),
     ])
     func structureStepsAreRoundedUpExactly(_ steps: Int, _ fraction: String, _ structure: Int) throws {
-        let schedule = try PhaseSchedule(steps: steps, fraction: try #require(StructureFraction(fraction)))
-        #expect(schedule.structureSteps == structure && schedule.detailSteps == steps - structure)
+        let schedule = try PhaseSplit(calls: steps, fraction: try #require(StructureFraction(fraction)))
+        #expect(schedule.structureCalls == structure && schedule.detailCalls == steps - structure)
     }
 
     @Test func bothPhasesNeedAStep() throws {
         let most = try #require(StructureFraction("0.9"))
-        #expect(throws: GeometryError.self) { try PhaseSchedule(steps: 5, fraction: most) }
-        #expect(throws: GeometryError.self) { try PhaseSchedule(steps: 1, fraction: .half) }
-        #expect(try PhaseSchedule(steps: 11, fraction: most).detailSteps == 1)
+        #expect(throws: GeometryError.self) { try PhaseSplit(calls: 5, fraction: most) }
+        #expect(throws: GeometryError.self) { try PhaseSplit(calls: 1, fraction: .half) }
+        #expect(try PhaseSplit(calls: 11, fraction: most).detailCalls == 1)
     }
 
     @Test func fractionsAreDecimalText() {
@@ -106,7 +106,7 @@ import Testing
         var numbers = TestNumbers(seed: 3)
         let patches = (0..<count).map { _ in numbers.floats(60) }
         for step in 0..<3 {
-            let interaction = PixelInteraction(patchCount: count, positionCount: 60, seed: 42, step: step)
+            let interaction = PixelInteraction(patchCount: count, positionCount: 60, seed: 42, call: step)
             let shuffled = interaction.shuffle(patches)
             for position in 0..<60 {
                 #expect(Set(shuffled.map { $0[position] }) == Set(patches.map { $0[position] }))
@@ -119,7 +119,7 @@ import Testing
     @Test func permutationsChangeWithStepSeedAndPosition() {
         func shuffled(_ seed: UInt64, _ step: Int) -> [[Float]] {
             let patches = (0..<4).map { n in [Float](repeating: Float(n), count: 256) }
-            return PixelInteraction(patchCount: 4, positionCount: 256, seed: seed, step: step).shuffle(patches)
+            return PixelInteraction(patchCount: 4, positionCount: 256, seed: seed, call: step).shuffle(patches)
         }
         #expect(shuffled(1, 0) != shuffled(1, 1) && shuffled(1, 0) != shuffled(2, 0) && shuffled(1, 0) == shuffled(1, 0))
         #expect(Set(shuffled(1, 0)[0]).count == 4, "one permutation for all positions")
@@ -133,12 +133,12 @@ import Testing
     ])
     func countsAreThoseOfTheReference(_ height: Int, _ width: Int, _ counts: [Int]) throws {
         for (stride, count) in zip([32, 64, 96, 128], counts) {
-            #expect(try ViewGrid(height: height, width: width, window: 128, stride: stride).count == count)
+            #expect(try ViewGrid(height: height, width: width, view: 128, stride: stride).count == count)
         }
     }
 
     @Test func seedSixGivesTheDocumentedWindows() throws {
-        let grid = try ViewGrid(height: 256, width: 256, window: 128, stride: 64)
+        let grid = try ViewGrid(height: 256, width: 256, view: 128, stride: 64)
         var random = PythonRandom(seed: 6)
         let corners = [grid.jitteredViews(using: &random), grid.jitteredViews(using: &random)].map {
             $0.map { [$0.top, $0.left] }
@@ -158,8 +158,8 @@ import Testing
             let window = Int.random(in: 1...24, using: &numbers)
             let (height, width) = (Int.random(in: 1...80, using: &numbers), Int.random(in: 1...80, using: &numbers))
             let stride = Int.random(in: 1...window, using: &numbers)
-            let grid = try ViewGrid(height: height, width: width, window: window, stride: stride)
-            let views = grid.jitteredViews(seed: numbers.next(), step: 3)
+            let grid = try ViewGrid(height: height, width: width, view: window, stride: stride)
+            let views = grid.jitteredViews(seed: numbers.next(), call: 3)
             #expect(views.count == grid.count && grid.count == grid.rows * grid.columns)
             #expect(grid.coverage(of: views).allSatisfy { $0 >= 1 }, "\(height)x\(width), window \(window), stride \(stride)")
             for view in views {
@@ -170,9 +170,9 @@ import Testing
     }
 
     @Test func jitterHitsItsLimits() throws {
-        let grid = try ViewGrid(height: 48, width: 16, window: 16, stride: 8)
+        let grid = try ViewGrid(height: 48, width: 16, view: 16, stride: 8)
         let offsets = (0..<400).map { step in
-            zip(grid.jitteredViews(seed: 7, step: step), grid.plainViews).map { $0.top - $1.top - grid.jitterRadius }
+            zip(grid.jitteredViews(seed: 7, call: step), grid.plainViews).map { $0.top - $1.top - grid.jitterRadius }
         }
         #expect(Set(offsets.map { $0[0] }) == [-2, -1, 0])
         #expect(Set(offsets.map { $0[2] }) == [-2, -1, 0, 1, 2])
@@ -180,13 +180,13 @@ import Testing
     }
 
     @Test func paddingIsZeroAndCroppedAgain() throws {
-        let grid = try ViewGrid(height: 4, width: 6, window: 4, stride: 2)
+        let grid = try ViewGrid(height: 4, width: 6, view: 4, stride: 2)
         // A view of 4 and a stride of 2 leave no jitter; 8 and 4 leave one.
         #expect(grid.jitterRadius == 0)
-        let padded = try ViewGrid(height: 8, width: 12, window: 8, stride: 4)
+        let padded = try ViewGrid(height: 8, width: 12, view: 8, stride: 4)
         let canvas = (1...96).map(Float.init)
         let views = [
-            PatchView(top: 1, left: 0, height: 8, width: 8), PatchView(top: 1, left: 6, height: 8, width: 8),
+            CanvasView(top: 1, left: 0, height: 8, width: 8), CanvasView(top: 1, left: 6, height: 8, width: 8),
         ]
         let crops = padded.crops(of: canvas, channels: 1, views: views)
         #expect(crops[0][0] == 0 && crops[0][1] == 1 && crops[1][7] == 0 && crops[1][6] == 12)
@@ -195,14 +195,14 @@ import Testing
 
     /// Order of summation is the order of the views: 1e8 + 1 - 1e8 depends on it.
     @Test func sumsAreTakenInViewOrder() throws {
-        let grid = try ViewGrid(height: 1, width: 1, window: 1, stride: 1)
-        let views = [PatchView](repeating: PatchView(top: 0, left: 0, height: 1, width: 1), count: 3)
+        let grid = try ViewGrid(height: 1, width: 1, view: 1, stride: 1)
+        let views = [CanvasView](repeating: CanvasView(top: 0, left: 0, height: 1, width: 1), count: 3)
         #expect(grid.average([[1e8], [1], [-1e8]], channels: 1, views: views) == [0])
         #expect(grid.average([[1e8], [-1e8], [1]], channels: 1, views: views) == [1 / 3])
     }
 
     @Test func stridesBeyondTheWindowAreRefused() {
-        #expect(throws: GeometryError.self) { try ViewGrid(height: 64, width: 64, window: 16, stride: 17) }
-        #expect(throws: GeometryError.self) { try ViewGrid(height: 64, width: 64, window: 16, stride: 0) }
+        #expect(throws: GeometryError.self) { try ViewGrid(height: 64, width: 64, view: 16, stride: 17) }
+        #expect(throws: GeometryError.self) { try ViewGrid(height: 64, width: 64, view: 16, stride: 0) }
     }
 }

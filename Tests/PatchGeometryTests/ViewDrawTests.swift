@@ -34,7 +34,7 @@ import Testing
         arguments: [(128, 128), (128, 256), (256, 256), (256, 512), (384, 384), (512, 512), (160, 208), (1024, 1024)],
         [32, 64, 96, 128])
     func twoStepsDrawWhatTheReferenceDraws(_ canvas: (Int, Int), _ stride: Int) throws {
-        let grid = try ViewGrid(height: canvas.0, width: canvas.1, window: 128, stride: stride)
+        let grid = try ViewGrid(height: canvas.0, width: canvas.1, view: 128, stride: stride)
         var (random, byHand) = (PythonRandom(seed: 6), PythonRandom(seed: 6))
         for _ in 0..<2 {
             let views = grid.jitteredViews(using: &random)
@@ -50,7 +50,7 @@ import Testing
 
     @Test func seedSixGivesTheDocumentedRow() throws {
         var random = PythonRandom(seed: 6)
-        let views = try ViewGrid(height: 128, width: 256, window: 128, stride: 64).jitteredViews(using: &random)
+        let views = try ViewGrid(height: 128, width: 256, view: 128, stride: 64).jitteredViews(using: &random)
         #expect(views.map { [$0.top, $0.left] } == [[16, 2], [16, 95], [16, 152]])
     }
 
@@ -60,11 +60,11 @@ import Testing
         var (gaps, outside, pairs) = ([String](), [String](), 0)
         for length in Swift.stride(from: 128, through: 1024, by: 8) {
             for stride in 16...128 {
-                let grid = try ViewGrid(height: 1, width: length, window: 128, stride: stride)
+                let grid = try ViewGrid(height: 1, width: length, view: 128, stride: stride)
                 let (radius, lefts) = (grid.jitterRadius, grid.plainViews.map(\.left))
                 let farthest = zip(lefts, lefts.dropFirst()).map { $1 - $0 + 2 * radius }.max() ?? 0
                 var end = radius
-                let views = grid.jitteredViews(seed: UInt64(length), step: stride)
+                let views = grid.jitteredViews(seed: UInt64(length), call: stride)
                 for view in views where view.left <= end { end = max(end, view.left + 128) }
                 if farthest > 128 || end < radius + length { gaps.append("\(length), stride \(stride)") }
                 if views.contains(where: { $0.left < 0 || $0.left + 128 > length + 2 * radius }) {
@@ -80,7 +80,7 @@ import Testing
     @Test(arguments: [(64, 32), (96, 16), (127, 1), (128, 0)]) func overlapsShrinkWithTheStride(_ stride: Int, _ least: Int)
         throws
     {
-        let grid = try ViewGrid(height: 1, width: 1024, window: 128, stride: stride)
+        let grid = try ViewGrid(height: 1, width: 1024, view: 128, stride: stride)
         #expect(128 - stride - 2 * grid.jitterRadius == least)
     }
 }

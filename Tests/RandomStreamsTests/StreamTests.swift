@@ -60,13 +60,13 @@ import Testing
 /// The hash stream's values are part of the meaning of a seed. They are written here and never change.
 @Suite struct HashStreamTests {
     @Test func valuesNeverChange() {
-        var first = HashStream(seed: 0, purpose: .interaction, step: 0, index: 0)
+        var first = HashStream(seed: 0, purpose: .interaction, call: 0, index: 0)
         #expect((0..<3).map { _ in first.next() } == HashStreamVectors.first)
-        var second = HashStream(seed: 42, purpose: .jitter, step: 7, index: 3)
+        var second = HashStream(seed: 42, purpose: .jitter, call: 7, index: 3)
         #expect((0..<3).map { _ in second.next() } == HashStreamVectors.second)
-        var third = HashStream(seed: .max, purpose: .windowShift, step: 499, index: 9)
+        var third = HashStream(seed: .max, purpose: .windowShift, call: 499, index: 9)
         #expect((0..<3).map { _ in third.next() } == HashStreamVectors.third)
-        var shuffled = HashStream(seed: 42, purpose: .interaction, step: 1, index: 5)
+        var shuffled = HashStream(seed: 42, purpose: .interaction, call: 1, index: 5)
         #expect(shuffled.permutation(count: 9) == HashStreamVectors.permutation)
     }
 
@@ -79,10 +79,10 @@ import Testing
 
     @Test func everyCoordinateMatters() {
         let streams = [
-            HashStream(seed: 1, purpose: .jitter, step: 2, index: 3), HashStream(seed: 2, purpose: .jitter, step: 2, index: 3),
-            HashStream(seed: 1, purpose: .interaction, step: 2, index: 3),
-            HashStream(seed: 1, purpose: .jitter, step: 3, index: 2),
-            HashStream(seed: 1, purpose: .jitter, step: 2, index: 4),
+            HashStream(seed: 1, purpose: .jitter, call: 2, index: 3), HashStream(seed: 2, purpose: .jitter, call: 2, index: 3),
+            HashStream(seed: 1, purpose: .interaction, call: 2, index: 3),
+            HashStream(seed: 1, purpose: .jitter, call: 3, index: 2),
+            HashStream(seed: 1, purpose: .jitter, call: 2, index: 4),
         ]
         let values = streams.map { stream in
             var stream = stream
@@ -94,7 +94,7 @@ import Testing
     @Test func rangesAreCoveredEvenly() {
         var counts = [Int](repeating: 0, count: 6)
         for index in 0..<6000 {
-            var stream = HashStream(seed: 5, purpose: .jitter, step: 0, index: index)
+            var stream = HashStream(seed: 5, purpose: .jitter, call: 0, index: index)
             let value = stream.integer(in: -2...3)
             #expect((-2...3).contains(value))
             counts[value + 2] += 1
@@ -105,7 +105,7 @@ import Testing
     @Test func permutationsAreAllPossible() {
         var seen: [[Int]: Int] = [:]
         for index in 0..<6000 {
-            var stream = HashStream(seed: 8, purpose: .interaction, step: 0, index: index)
+            var stream = HashStream(seed: 8, purpose: .interaction, call: 0, index: index)
             seen[stream.permutation(count: 3), default: 0] += 1
         }
         #expect(seen.count == 6 && seen.values.allSatisfy { (850...1150).contains($0) }, "\(seen)")

@@ -58,9 +58,9 @@ import Weights
     }
 
     /// Steps 0 with the dilated convolution, 1 to 3 with pooling, plain from there on: 0.16 and 0.4 of ten steps.
-    private static func plan(_ step: Int) -> UNetPlan {
-        UNetPlan(
-            rad: step == 0, pool: (1...3).contains(step), windowShifts: WindowShifts.ids(seed: 9, step: step, blocks: 10))
+    private static func plan(_ step: Int) -> UNetSwitches {
+        UNetSwitches(
+            rad: step == 0, pool: (1...3).contains(step), windowShifts: WindowShifts.ids(seed: 9, call: step, blocks: 10))
     }
 
     /// The barriers of the calls that the network makes.
@@ -81,12 +81,12 @@ import Weights
         let denoising = barriers.filter { $0.phase.isNetworks }
         #expect(denoising.map(\.tasks.count) == [4, 4, 4, 4, 4, 9, 9, 9, 9, 9])
         for (step, barrier) in denoising.enumerated() {
-            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.plan == Self.plan(step) }, "step \(step)")
+            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == Self.plan(step) }, "step \(step)")
         }
         let final = try #require(barriers.last?.tasks[0].latent)
         #expect(final.height == 64 && final.width == 64)
         let network = try GuidedNetwork(source, #require(denoising[0].context.conditioning))
-        func plain(_ plan: @escaping (Int) -> UNetPlan) throws -> [Float] {
+        func plain(_ plan: @escaping (Int) -> UNetSwitches) throws -> [Float] {
             var render = PlainRender(sampler: try Sampler(model.scheduler, steps: 10), seed: 9) {
                 try network.predict($0, plan($0.call))
             }
@@ -96,7 +96,7 @@ import Weights
         }
         #expect(try plain(Self.plan) == final.values)
         // Were one step's plan another, it would show.
-        #expect(try plain { $0 == 2 ? UNetPlan(windowShifts: Self.plan(2).windowShifts) : Self.plan($0) } != final.values)
+        #expect(try plain { $0 == 2 ? UNetSwitches(windowShifts: Self.plan(2).windowShifts) : Self.plan($0) } != final.values)
     }
 
     /// At four times the native size the profile is that of very large pictures, which reaches into the detail phase.
@@ -105,12 +105,12 @@ import Weights
         let denoising = try calls(Self.asked(768, patch: 512), model)
         #expect(denoising.map(\.phase) == [RenderPhase](repeating: .structure, count: 5) + .init(repeating: .detail, count: 5))
         for (step, barrier) in denoising.enumerated() {
-            let plan = UNetPlan(
-                rad: step < 3, pool: step < 7, windowShifts: WindowShifts.ids(seed: 9, step: step, blocks: 10))
+            let plan = UNetSwitches(
+                rad: step < 3, pool: step < 7, windowShifts: WindowShifts.ids(seed: 9, call: step, blocks: 10))
             // 768 px in patches near 512: two by two of 48 latents, which are three times the native side only.
             let isLarge = barrier.phase == .detail
-            let small = UNetPlan(rad: step == 0, pool: (1...3).contains(step), windowShifts: plan.windowShifts)
-            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.plan == (isLarge ? plan : small) }, "step \(step)")
+            let small = UNetSwitches(rad: step == 0, pool: (1...3).contains(step), windowShifts: plan.windowShifts)
+            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == (isLarge ? plan : small) }, "step \(step)")
         }
     }
 
@@ -119,14 +119,14 @@ import Weights
         let model = try ModelDescription(source: Self.source.get())
         for request in [Self.asked(256, patch: nil), Self.asked(128, patch: 128), Self.asked(320, patch: 176)] {
             let works = try calls(request, model).flatMap(\.tasks).compactMap(\.denoiseWork)
-            #expect(!works.isEmpty && works.allSatisfy { $0.plan.isPlain })
+            #expect(!works.isEmpty && works.allSatisfy { $0.switches.isPlain })
             var wanted = request
             wanted.hiDiffusion = .on
             let error = refusal { _ = try RenderMachine(request: wanted, model: model) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true)
             #expect(error?.message.contains("HiDiffusion would harm a U-Net input") == true)
         }
-        #expect(HiDiffusionStage(family: .sdxl, height: 16, width: 16, steps: 10, step: 2, native: 16).pool, "unguarded")
+        #expect(RAUNetSwitches(profile: .sdxl, height: 16, width: 16, steps: 10, step: 2, native: 16).pool, "unguarded")
     }
 }
 
@@ -149,13 +149,13 @@ private struct GuidedNetwork {
         pooled = Tensor(conditioning.pooled, shape: [2, conditioning.pooled.count / 2])
     }
 
-    func predict(_ shown: PlainRender.Input, _ plan: UNetPlan) throws -> [Float] {
+    func predict(_ shown: PlainRender.Input, _ switches: UNetSwitches) throws -> [Float] {
         let (x, top, left) = (shown.values, shown.view?.top ?? 0, shown.view?.left ?? 0)
         let ids = [512, 512, Float(top * 8), Float(left * 8), 512, 512]
         let input = UNetInput(
             sample: Tensor(planar: x + x, n: 2, c: 4, h: 32, w: 32), timesteps: [shown.timestep], text: text,
             textEmbeds: pooled, timeIDs: Tensor(ids + ids, shape: [2, 6]))
-        let halves = try unet.forward(input, plan: plan).planarArray
+        let halves = try unet.forward(input, switches: switches).planarArray
         return x.indices.map { halves[$0] + guidance * (halves[x.count + $0] - halves[$0]) }
     }
 }

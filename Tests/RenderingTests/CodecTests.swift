@@ -25,27 +25,27 @@ import Testing
         RenderTask(phase: phase, step: 24, index: 840, contextHash: hash, work: work)
     }
 
-    private static func denoise(_ plan: UNetPlan) -> DenoiseWork {
-        DenoiseWork(latent: latent(7), timestep: 0.1, guidance: 7.3, plan: plan)
+    private static func denoise(_ switches: UNetSwitches) -> DenoiseWork {
+        DenoiseWork(latent: latent(7), timestep: 0.1, guidance: 7.3, switches: switches)
     }
 
     static let tasks: [RenderTask] = [
         task(.encode, EncodeWork(ids: [[[0, 1, 2558, 49407]]])),
         task(.encode, EncodeWork(ids: [[[1, 2, 3], [4, 5, .max]], [[7, 0, 0], [8, 9, 1]]], skippedLayers: 11)),
         task(.denoise, denoise(.plain)),
-        task(.structure, denoise(UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
-        task(.detail, denoise(UNetPlan(rad: false, pool: true, windowShifts: []))),
+        task(.structure, denoise(UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
+        task(.detail, denoise(UNetSwitches(rad: false, pool: true, windowShifts: []))),
         task(.decode, DecodeWork(latent: latent(8, 16, 2, 2))),
         task(
             .detail,
             DenoiseWork(
                 latent: latent(9), timestep: 999, guidance: 1, rescale: 0.7, timeIDs: [2048, 1024, 0, 8.5, 2048, 1024],
-                plan: .plain)),
+                switches: .plain)),
         task(.picture, PictureWork(width: 2, height: 1, rgb: [1, 2, 3, 4, 5, 6], mask: [0, 1])),
         task(.picture, PictureWork(width: 1, height: 2, rgb: [1, 2, 3, 4, 5, 6])),
         task(
             .denoise,
-            DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), plan: .plain)),
+            DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), switches: .plain)),
     ]
 
     static let outputs: [TaskOutput] = [
@@ -147,7 +147,7 @@ import Testing
                 .detail,
                 DenoiseWork(
                     latent: latent, timestep: 999, guidance: 7.5, rescale: 0.5, timeIDs: [1, 2, 0, 0.5, 1, 2],
-                    plan: UNetPlan(rad: true, windowShifts: [3, 0])),
+                    switches: UNetSwitches(rad: true, windowShifts: [3, 0])),
                 #"{"channels":1,\#(common)"guidance":7.5,"height":1,"index":840,"phase":"detail","pool":false,"rad":true,"#
                     + #""rescale":0.5,"shifts":[3,0],"step":24,"time_ids":[1.0,2.0,0.0,0.5,1.0,2.0],"timestep":999.0,"width":2}"#,
                 numbers

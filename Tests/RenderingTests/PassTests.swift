@@ -48,7 +48,7 @@ import Weights
         #expect(plan.passes[1].firstCall == 5 && plan.evaluations == 2 * (10 + 5))
         #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .denoise, .decode, .picture, .denoise, .decode])
         // Plain, as people know the method, unless HiDiffusion is asked for.
-        #expect(plan.hiDiffusionFamily == nil)
+        #expect(plan.hiDiffusionProfile == nil)
         #expect(try machine(request { ($0.method, $0.hiDiffusion) = (.hires, .on) }).plan.hiDiffusionInDetail)
     }
 
@@ -76,7 +76,7 @@ import Weights
     @Test func multiDiffusionHasViewsOnly() throws {
         let plan = try machine(request { ($0.method, $0.steps) = (.multidiffusion, 4) }).plan
         #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .detail, .decode])
-        #expect(plan.tasksPerPhase[1].tasks == 4 * 49 && plan.cut?.structureSteps == 0)
+        #expect(plan.tasksPerPhase[1].tasks == 4 * 49 && plan.cut?.structureCalls == 0)
     }
 
     @Test func aWholeStructurePhaseHasOneTaskAStep() throws {
@@ -107,7 +107,7 @@ import Weights
             ),
             ("would have no effect", { ($0.width, $0.height, $0.hiDiffusionSettings.t1) = (128, 128, 0.3) }),
             ("would have no effect", { ($0.hiDiffusion, $0.hiDiffusionSettings.raunet) = (.off, false) }),
-            ("recipe sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionFamily) = (.off, .sd15) }),
+            ("recipe sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionProfile) = (.off, .sd15) }),
             (
                 "aggressive has no effect outside the recipe sdxl",
                 { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }
@@ -147,7 +147,7 @@ import Weights
         func refusal(_ side: Int, _ change: (inout HiDiffusionSettings) -> Void) -> String? {
             var request = RenderRequest()
             (request.width, request.height, request.method, request.steps) = (side, side, .direct, 10)
-            request.hiDiffusionFamily = .sdxl
+            request.hiDiffusionProfile = .sdxl
             change(&request.hiDiffusionSettings)
             do {
                 _ = try RenderMachine(request: request, model: model)
@@ -181,7 +181,7 @@ import Weights
         func odd(_ side: Int) throws -> Bool {
             var request = RenderRequest()
             (request.width, request.height, request.method, request.hiDiffusion) = (side, side, .direct, .on)
-            request.hiDiffusionFamily = .sdxl
+            request.hiDiffusionProfile = .sdxl
             return try RenderMachine(request: request, model: model).plan.notes.contains { $0.contains("multiples of 64 px") }
         }
         #expect(try odd(2080) && odd(1552) && !odd(2048))
@@ -320,13 +320,13 @@ import Weights
         let (barriers, _) = try FormulaNetwork.render(machine)
         let tasks = barriers.dropFirst().dropLast().map { $0.tasks[0] }
         #expect(tasks.map(\.step) == Array(0..<12))
-        let plans = tasks.compactMap { $0.denoiseWork?.plan }
-        #expect(Set(plans.map(\.tokens.step)).count == 12)
+        let plans = tasks.compactMap { $0.denoiseWork?.switches }
+        #expect(Set(plans.map(\.tokens.call)).count == 12)
         // Five ids of four each: equal ones of two calls would be one in a thousand.
         for call in 0..<4 { #expect(Set([call, call + 4, call + 8].map { plans[$0].windowShifts }).count == 3) }
         // Views of the same call in two passes have moved differently; corners travel with the token plan.
         func corners(_ barrier: Barrier) -> [[Int]] {
-            barrier.tasks.compactMap { $0.denoiseWork?.plan.tokens }.map { [$0.originRow, $0.originColumn] }
+            barrier.tasks.compactMap { $0.denoiseWork?.switches.tokens }.map { [$0.originRow, $0.originColumn] }
         }
         let detail = barriers.filter { $0.phase == .detail }
         #expect(detail.count == 6 && Set(detail.map(corners)).count == 6)
@@ -374,17 +374,17 @@ import Weights
     // MARK: HiDiffusion's settings
 
     @Test func hiDiffusionsHalvesAndThresholdsReachTheCalls() throws {
-        func plans(_ change: @escaping (inout RenderRequest) -> Void) throws -> [UNetPlanOfCall] {
+        func plans(_ change: @escaping (inout RenderRequest) -> Void) throws -> [SwitchesOfCall] {
             let request = square(256, steps: 10) {
                 $0.method = .direct
                 change(&$0)
             }
             let (barriers, _) = try FormulaNetwork.render(try machine(request))
             return barriers.compactMap { $0.tasks[0].denoiseWork }.map {
-                UNetPlanOfCall(rad: $0.plan.rad, pool: $0.plan.pool, windows: $0.plan.windowShifts != nil)
+                SwitchesOfCall(rad: $0.switches.rad, pool: $0.switches.pool, windows: $0.switches.windowShifts != nil)
             }
         }
-        func rads(_ plans: [UNetPlanOfCall]) -> Int { plans.filter(\.rad).count }
+        func rads(_ plans: [SwitchesOfCall]) -> Int { plans.filter(\.rad).count }
         #expect(try rads(plans { _ in }) == 4 && plans { _ in }.allSatisfy(\.windows))
         #expect(try rads(plans { $0.hiDiffusionSettings.t1 = 0.7 }) == 7)
         #expect(try plans { $0.hiDiffusionSettings.t2 = 0.3 }.filter(\.pool).count == 3)
@@ -394,7 +394,7 @@ import Weights
         #expect(try rads(plans { ($0.width, $0.height) = (512, 512) }) == 7)
     }
 
-    private struct UNetPlanOfCall {
+    private struct SwitchesOfCall {
         var rad: Bool
         var pool: Bool
         var windows: Bool

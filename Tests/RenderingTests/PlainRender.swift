@@ -23,7 +23,7 @@ struct PlainRender {
             structureCalls: Int
         ) throws {
             grid = try PatchGrid(height: height, width: width, patch: side)
-            views = try ViewGrid(height: height, width: width, window: side, stride: stride, jitter: jitter)
+            views = try ViewGrid(height: height, width: width, view: side, stride: stride, jitter: jitter)
             (self.blending, self.structureCalls) = (blending, structureCalls)
         }
     }
@@ -42,7 +42,7 @@ struct PlainRender {
         var call: Int
         var timestep: Float
         /// Of the detail phase.
-        var view: PatchView?
+        var view: CanvasView?
     }
 
     init(
@@ -98,18 +98,18 @@ struct PlainRender {
         guard let cut else { return try predicted(pieces, size, call) }
         if call < cut.structureCalls {
             let interaction = PixelInteraction(
-                patchCount: pieces.count, positionCount: pieces[0].count, seed: seed, step: draws + call)
+                patchCount: pieces.count, positionCount: pieces[0].count, seed: seed, call: draws + call)
             let mixed = interaction.shuffle(pieces)
             return interaction.restore(try predicted(mixed, (cut.grid.patchHeight, cut.grid.patchWidth), call))
         }
-        let boxes = cut.views.jitteredViews(seed: seed, step: draws + call)
+        let boxes = cut.views.jitteredViews(seed: seed, call: draws + call)
         let crops = cut.views.crops(of: pieces[0], channels: 4, views: boxes)
-        let predictions = try predicted(crops, (cut.views.windowHeight, cut.views.windowWidth), call, boxes)
+        let predictions = try predicted(crops, (cut.views.viewHeight, cut.views.viewWidth), call, boxes)
         return [cut.views.average(predictions, channels: 4, views: boxes, blending: cut.blending)]
     }
 
     private mutating func predicted(
-        _ inputs: [[Float]], _ size: (Int, Int), _ call: Int, _ views: [PatchView]? = nil
+        _ inputs: [[Float]], _ size: (Int, Int), _ call: Int, _ views: [CanvasView]? = nil
     ) throws -> [[Float]] {
         let scaled = inputs.map { sampler.scaleInput($0, call: call) }
         shown.append(scaled)

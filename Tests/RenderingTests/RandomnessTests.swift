@@ -22,11 +22,11 @@ import Testing
         var stream = TorchCPUGenerator(seed: request.seed)
         // The first map, two of the structure phase and two of the detail phase, all of one size.
         for _ in 0..<20 { draws.noise += stream.normals(count: 1024) }
-        let views = try ViewGrid(height: 32, width: 32, window: 16, stride: 8)
+        let views = try ViewGrid(height: 32, width: 32, view: 16, stride: 8)
         for call in 0..<2 {
             draws.interactions[call] = PixelInteraction(
-                patchCount: 4, positionCount: 1024, seed: request.seed, step: call)
-            draws.views[call + 2] = views.jitteredViews(seed: request.seed, step: call + 2)
+                patchCount: 4, positionCount: 1024, seed: request.seed, call: call)
+            draws.views[call + 2] = views.jitteredViews(seed: request.seed, call: call + 2)
         }
         change(&draws)
         // Another seed: nothing may be drawn from it.
@@ -83,7 +83,7 @@ import Testing
         }
         request.tokenReduction = TokenReductionRequest()
         request.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: 0.5)
-        func plans(_ change: (inout RecordedDraws) -> Void) throws -> [UNetPlan] {
+        func plans(_ change: (inout RecordedDraws) -> Void) throws -> [UNetSwitches] {
             var draws = RecordedDraws()
             draws.noise = [Float](repeating: 0.5, count: 4096)
             for call in 0..<3 {
@@ -93,7 +93,7 @@ import Testing
             change(&draws)
             let machine = try RenderMachine(
                 request: request, model: ModelVariant.embedded.get(), randomness: RenderRandomness(seed: 1, recorded: draws))
-            return try Self.barriers(machine).flatMap(\.tasks).compactMap(\.denoiseWork?.plan)
+            return try Self.barriers(machine).flatMap(\.tasks).compactMap(\.denoiseWork?.switches)
         }
         let recorded = try plans { _ in }
         #expect(recorded.map(\.windowShifts) == [[0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [2, 2, 2, 2, 2]])
@@ -109,13 +109,13 @@ import Testing
 
     /// Chosen destinations come back from the wire, and nothing else is taken for them.
     @Test func chosenDestinationsTravel() throws {
-        var tokens = TokenPlan(reductions: [1: .merging(TokenMerging(ratio: 0.5))])
+        var tokens = TokenSwitches(reductions: [1: .merging(TokenMerging(ratio: 0.5))])
         tokens.chosen = [0: [3, 1, 4095], 7: []]
         let task = RenderTask(
             phase: .denoise, step: 0, index: 0, contextHash: SHA256Digest(of: [1]),
             work: DenoiseWork(
                 latent: Latent(channels: 1, height: 1, width: 1, values: [1]), timestep: 1, guidance: 1,
-                plan: UNetPlan(tokens: tokens)))
+                switches: UNetSwitches(tokens: tokens)))
         let sent = task.encoded()
         let read = try JSONValue(parsing: sent.metadata.canonicalBytes(), limits: .wire)
         #expect(try RenderTask(metadata: read, payload: sent.payload) == task)

@@ -10,7 +10,7 @@ import Weights
 /// left out. Native size 64 px.
 @Suite("Files that people have") struct RealFilesTests {
     static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
-    static let plain = Result { try pixels(ModelSource.open(ModelRecipe(path: model.path))) }
+    static let plain = Result { try pixels(ModelSource.open(ModelChoice(path: model.path))) }
     static let checkpoint = Result { try SingleFiles.checkpoint(of: model, .first) }
 
     static func pixels(_ source: ModelSource, _ change: (inout RenderRequest) -> Void = { _ in }) throws -> [UInt8] {
@@ -23,11 +23,11 @@ import Weights
     }
 
     /// Runs `body` on a copy of the model's folder and its recipe.
-    static func withCopy<Value>(_ body: (URL, inout ModelRecipe) throws -> Value) throws -> Value {
+    static func withCopy<Value>(_ body: (URL, inout ModelChoice) throws -> Value) throws -> Value {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-files-\(UUID().uuidString)")
         try FileManager.default.copyItem(at: model, to: folder)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var recipe = ModelRecipe(path: folder.path)
+        var recipe = ModelChoice(path: folder.path)
         return try body(folder, &recipe)
     }
 
@@ -50,7 +50,7 @@ import Weights
 
     /// The description and the pixels of a single file with the model's configuration.
     static func single(
-        _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in }
+        _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelChoice) -> Void = { _ in }
     ) throws -> (notes: [String], pixels: [UInt8]) {
         try withCopy { folder, recipe in
             let file = folder.appendingPathComponent("checkpoint.safetensors")
@@ -64,7 +64,7 @@ import Weights
     }
 
     static func expectPlain(
-        _ folder: URL, _ recipe: ModelRecipe, notes mentions: [String], _ location: SourceLocation = #_sourceLocation
+        _ folder: URL, _ recipe: ModelChoice, notes mentions: [String], _ location: SourceLocation = #_sourceLocation
     ) throws {
         let source = try ModelSource.open(recipe)
         let notes = try ModelDescription(source: source).notes

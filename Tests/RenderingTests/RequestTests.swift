@@ -25,7 +25,7 @@ import Testing
         $0.originalSize = SizeConditioning.Size(width: 640, height: 480)
         $0.cropTopLeft = SizeConditioning.Corner(top: 8, left: 0)
         $0.targetSize = SizeConditioning.Size(width: 1, height: 16384)
-        $0.hiDiffusionFamily = .sdxlPlayground
+        $0.hiDiffusionProfile = .sdxlPlayground
     }
 
     /// What belongs to pictures in stages and to HiDiffusion, with everything set.

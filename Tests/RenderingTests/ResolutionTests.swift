@@ -43,7 +43,7 @@ import Testing
                 ($0.width, $0.height, $0.patch, $0.stride, $0.method) = (input[0], input[1], input[2], input[3], .cut)
             }.cut)
         let found = [
-            cut.gridRows, cut.gridColumns, cut.patchHeight, cut.patchWidth, cut.viewHeight, cut.viewWidth, cut.viewsPerStep,
+            cut.gridRows, cut.gridColumns, cut.patchHeight, cut.patchWidth, cut.viewHeight, cut.viewWidth, cut.viewsPerCall,
         ]
         #expect(found == expected)
         #expect(cut.stride == input[3] / 8)
@@ -65,13 +65,13 @@ import Testing
             let plan = try plan {
                 ($0.width, $0.steps, $0.structureFraction) = (256, steps, StructureFraction(fraction))
             }
-            #expect(plan.cut?.structureSteps == structure, "\(fraction) of \(steps)")
+            #expect(plan.cut?.structureCalls == structure, "\(fraction) of \(steps)")
             let cut = try #require(plan.cut)
-            #expect(plan.totalTasks == 2 + structure * cut.patches + (steps - structure) * cut.viewsPerStep)
+            #expect(plan.totalTasks == 2 + structure * cut.patches + (steps - structure) * cut.viewsPerCall)
             #expect(plan.evaluations == 2 * (plan.totalTasks - 2))
         }
         // The embedded model's own recommendation.
-        #expect(try plan { ($0.width, $0.steps) = (256, 20) }.cut?.structureSteps == 8)
+        #expect(try plan { ($0.width, $0.steps) = (256, 20) }.cut?.structureCalls == 8)
     }
 
     @Test func hiDiffusionNeedsOneAndAHalfTimesTheNativeSize() throws {
@@ -108,7 +108,7 @@ import Testing
                 "Original size, crop and target size belong to SDXL",
                 { $0.cropTopLeft = SizeConditioning.Corner(top: 0, left: 0) }
             ),
-            ("HiDiffusion's recipe sdxl does not fit", { $0.hiDiffusionFamily = .sdxl }),
+            ("HiDiffusion's recipe sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
             ("A patch of 128 px is larger than the picture of 64×96", { ($0.width, $0.height, $0.method) = (64, 96, .cut) }),
             ("A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
             ("A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),

@@ -20,8 +20,8 @@ import Testing
         let latent = Latent(channels: 4, height: side, width: side, values: numbers.floats(4 * side * side))
         let works: [(JobContext, any TaskWork)] = [
             (prompts, EncodeWork(ids: [[[Int32](repeating: 1, count: 77)]])),
-            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 5, plan: .plain)),
-            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 1, plan: .plain)),
+            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 5, switches: .plain)),
+            (guided, DenoiseWork(latent: latent, timestep: 500, guidance: 1, switches: .plain)),
             (guided, DecodeWork(latent: latent)),
         ]
         #expect(runner.operations == 0, "loading weights counts")

@@ -13,7 +13,7 @@ import Testing
 
     private static func denoise(
         _ context: JobContext, channels: Int = 4, height: Int = 8, width: Int = 8, guidance: Float = 5,
-        timestep: Float = 500, rescale: Float = 0, timeIDs: [Float]? = nil, plan: UNetPlan = .plain, seed: UInt64 = 1
+        timestep: Float = 500, rescale: Float = 0, timeIDs: [Float]? = nil, switches: UNetSwitches = .plain, seed: UInt64 = 1
     ) -> RenderTask {
         var numbers = TestNumbers(seed: seed)
         let latent = Latent(
@@ -21,7 +21,7 @@ import Testing
         return RenderTask(
             phase: .detail, step: 3, index: 7, contextHash: context.hash,
             work: DenoiseWork(
-                latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, plan: plan))
+                latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, switches: switches))
     }
 
     private static func twoEncoders(_ context: JobContext) -> RenderTask {
@@ -61,9 +61,9 @@ import Testing
             ("samples of 4 channels", Self.denoise(guided, channels: 8)),
             ("guidance does not fit", Self.denoise(alone, guidance: 5)),
             ("guidance does not fit", Self.denoise(prompts)),
-            ("5 window blocks", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3]))),
-            ("5 window blocks", Self.denoise(guided, plan: UNetPlan(windowShifts: []))),
-            ("Window shifts are 0, 1, 2 or 3", Self.denoise(guided, plan: UNetPlan(windowShifts: [0, 1, 2, 3, 4]))),
+            ("5 window blocks", Self.denoise(guided, switches: UNetSwitches(windowShifts: [0, 1, 2, 3]))),
+            ("5 window blocks", Self.denoise(guided, switches: UNetSwitches(windowShifts: []))),
+            ("Window shifts are 0, 1, 2 or 3", Self.denoise(guided, switches: UNetSwitches(windowShifts: [0, 1, 2, 3, 4]))),
             ("vocabulary of 2560", encode([[2558, 2560]])), ("vocabulary of 2560", encode([[.max]])),
             ("1 to 77 tokens", encode([[Int32](repeating: 1, count: 78)])), ("1 to 77 tokens", encode([[]])),
             ("layers to leave out", encode([[1]], skip: 200)),
@@ -144,12 +144,12 @@ import Testing
         let context = Self.context(runner)
         try runner.open(context)
         let plans = [
-            UNetPlan.plain, UNetPlan(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 0]), UNetPlan(rad: true),
-            UNetPlan(pool: true), UNetPlan(windowShifts: [3, 3, 3, 3, 3]),
+            UNetSwitches.plain, UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 0]), UNetSwitches(rad: true),
+            UNetSwitches(pool: true), UNetSwitches(windowShifts: [3, 3, 3, 3, 3]),
         ]
         for (height, width) in [(1, 1), (1, 2), (3, 1), (5, 7)] {
             for plan in plans {
-                let output = try runner.run(Self.denoise(context, height: height, width: width, plan: plan))
+                let output = try runner.run(Self.denoise(context, height: height, width: width, switches: plan))
                 guard let latent = output.latent else {
                     Issue.record("a denoising task gives a prediction")
                     return
@@ -174,7 +174,7 @@ import Testing
             huge.work = work
         }
         let error = refusal { _ = try runner.run(huge) }
-        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, patch 7: ") == true)
+        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, task 7: ") == true)
         // An absurd timestep is only a number to the network.
         for timestep: Float in [-1e30, 1e30, .greatestFiniteMagnitude] {
             let error = refusal { _ = try runner.run(Self.denoise(context, timestep: timestep)) }

@@ -87,7 +87,7 @@ import Weights
             }
             #expect(work.ids.count == 2 && work.ids.allSatisfy { $0.count == rows })
             let cut = try #require(plan.cut)
-            let counts = (cut.structureSteps * cut.patches, (4 - cut.structureSteps) * cut.viewsPerStep)
+            let counts = (cut.structureCalls * cut.patches, (4 - cut.structureCalls) * cut.viewsPerCall)
             #expect(plan.evaluations == counts.0 * (structure > 1 ? 2 : 1) + counts.1 * (detail > 1 ? 2 : 1))
         }
     }
@@ -144,7 +144,7 @@ import Weights
             "_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
         ]
         let edm: [String: JSONValue] = ["_class_name": "EDMDPMSolverMultistepScheduler"]
-        let cases: [([String: JSONValue], Int, ModelKind, HiDiffusionFamily)] = [
+        let cases: [([String: JSONValue], Int, ModelKind, HiDiffusionProfile)] = [
             (GoldenModels.euler, 4, .sdxl, .sdxl), (GoldenModels.euler, 9, .sdxl, .sdxlInpainting),
             (turbo, 4, .sdxlTurbo, .sdxlTurbo), (edm, 4, .playground, .sdxlPlayground),
             (["_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"], 4, .sdxl, .sdxl),
@@ -155,13 +155,13 @@ import Weights
                     setting: [
                         GoldenModels.schedulerPath: scheduler, "unet/config.json": ["in_channels": .integer(Int64(channels))],
                     ], inputChannels: channels == 4 ? nil : channels))
-            #expect(model.kind == kind && model.hiDiffusionFamily == recipe && model.isInpainting == (channels == 9))
+            #expect(model.kind == kind && model.hiDiffusionProfile == recipe && model.isInpainting == (channels == 9))
             let settings: (Int, Float) = kind == .sdxlTurbo ? (4, 1) : kind == .playground ? (25, 3) : (25, 7)
             #expect((model.recommended.steps, model.recommended.guidanceScale) == settings)
         }
         for (name, kind) in [("tiny-sd15", ModelKind.sd1), ("tiny-sd21", .sd2)] {
             let model = try ModelDescription(source: GoldenModels.source(name))
-            #expect(model.kind == kind && model.hiDiffusionFamily == .sd15 && model.recommended == .general)
+            #expect(model.kind == kind && model.hiDiffusionProfile == .sd15 && model.recommended == .general)
         }
         let distilled = try ModelDescription(
             source: GoldenModels.source(
@@ -171,18 +171,18 @@ import Weights
                         "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon",
                     ]
                 ]))
-        #expect(distilled.kind == .sd2Turbo && distilled.recommended.steps == 4 && distilled.hiDiffusionFamily == .sd15)
+        #expect(distilled.kind == .sd2Turbo && distilled.recommended.steps == 4 && distilled.hiDiffusionProfile == .sd15)
     }
 
     @Test func theRecipeCanBeChosen() throws {
         let model = try Self.model.get()
-        let asked = request { ($0.method, $0.hiDiffusionFamily) = (.direct, .sdxlPlayground) }
+        let asked = request { ($0.method, $0.hiDiffusionProfile) = (.direct, .sdxlPlayground) }
         let plan = try RenderMachine(request: asked, model: model).plan
-        #expect(plan.hiDiffusionFamily == .sdxlPlayground && plan.summaryLines.contains("HiDiffusion on (sdxl_playground)"))
+        #expect(plan.hiDiffusionProfile == .sdxlPlayground && plan.summaryLines.contains("HiDiffusion on (sdxl_playground)"))
         // Playground's recipe has no dilated convolution at the first step.
-        let works = try denoisingTasks(asked).map { $0.works[0].plan }
+        let works = try denoisingTasks(asked).map { $0.works[0].switches }
         #expect(works[0].pool && !works[0].rad && works.allSatisfy { $0.windowShifts?.count == 10 })
-        let wrong = refusal { _ = try RenderMachine(request: self.request { $0.hiDiffusionFamily = .sd15 }, model: model) }
+        let wrong = refusal { _ = try RenderMachine(request: self.request { $0.hiDiffusionProfile = .sd15 }, model: model) }
         #expect(wrong?.code == .invalidRequest && wrong?.message.contains("--hidiffusion-family auto") == true)
     }
 

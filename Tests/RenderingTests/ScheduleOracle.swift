@@ -20,7 +20,7 @@ struct CallSeen: Equatable {
     var pool: Bool
     var windowBlocks: Int?
     /// Without the origin of an input.
-    var tokens: TokenPlan
+    var tokens: TokenSwitches
     /// SDXL's original and target size, heights first.
     var sizes: [Float]?
 }
@@ -86,7 +86,7 @@ struct ScheduleOracle {
     struct Call {
         var seen: CallSeen
         /// The corners of its views.
-        var views: [PatchView]
+        var views: [CanvasView]
         var shifts: [UInt8]?
     }
 
@@ -125,11 +125,11 @@ struct ScheduleOracle {
         let isView = pass.cut != nil && call >= boundary
         let (sides, views, inputs) = try inputs(pass, isView, draw)
         let usesHiDiffusion = isView ? pass.hiDiffusion.views : pass.hiDiffusion.first
-        let family = try #require(usesHiDiffusion ? model.hiDiffusionFamily : .sd15)
+        let family = try #require(usesHiDiffusion ? model.hiDiffusionProfile : .sd15)
         let stage =
             usesHiDiffusion
-            ? HiDiffusionStage(
-                family: family, height: sides.height, width: sides.width, steps: count, step: position,
+            ? RAUNetSwitches(
+                profile: family, height: sides.height, width: sides.width, steps: count, step: position,
                 settings: request.hiDiffusionSettings, native: model.sampleSize) : .plain
         let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? family.layout.windowBlockCount : nil
         let reductions = tokens(index, position, count)
@@ -145,24 +145,24 @@ struct ScheduleOracle {
                 windowBlocks: blocks,
                 tokens: reductions.isEmpty
                     ? .none
-                    : TokenPlan(
-                        reductions: reductions, minimumTokens: stage == .plain ? 0 : 1024, seed: request.seed, step: draw),
+                    : TokenSwitches(
+                        reductions: reductions, minimumTokens: stage == .plain ? 0 : 1024, seed: request.seed, call: draw),
                 sizes: model.pooledWidth == nil ? nil : canvas + canvas),
-            views: views, shifts: blocks.map { WindowShifts.ids(seed: request.seed, step: draw, blocks: $0) })
+            views: views, shifts: blocks.map { WindowShifts.ids(seed: request.seed, call: draw, blocks: $0) })
     }
 
     private func inputs(
         _ pass: ExpectedPass, _ isView: Bool, _ draw: Int
-    ) throws -> (sides: (height: Int, width: Int), views: [PatchView], count: Int) {
+    ) throws -> (sides: (height: Int, width: Int), views: [CanvasView], count: Int) {
         guard let cut = pass.cut else { return ((pass.height, pass.width), [], 1) }
         guard isView else {
             let grid = try PatchGrid(height: pass.height, width: pass.width, patch: cut.patch)
             return ((grid.patchHeight, grid.patchWidth), [], grid.count)
         }
         let views = try ViewGrid(
-            height: pass.height, width: pass.width, window: cut.view, stride: cut.stride, jitter: cut.jitter)
+            height: pass.height, width: pass.width, view: cut.view, stride: cut.stride, jitter: cut.jitter)
         return (
-            (min(cut.view, pass.height), min(cut.view, pass.width)), views.jitteredViews(seed: request.seed, step: draw),
+            (min(cut.view, pass.height), min(cut.view, pass.width)), views.jitteredViews(seed: request.seed, call: draw),
             views.count
         )
     }

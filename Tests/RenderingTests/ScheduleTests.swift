@@ -58,12 +58,12 @@ import Weights
         let works = try barrier.tasks.map { try #require($0.denoiseWork) }
         #expect(works.count == call.seen.inputs && barrier.tasks.map(\.index) == Array(works.indices))
         #expect(works.allSatisfy { $0.latent.channels == model.inputChannels })
-        #expect(works.allSatisfy { $0.plan.windowShifts == call.shifts })
+        #expect(works.allSatisfy { $0.switches.windowShifts == call.shifts })
         for (index, work) in works.enumerated() {
             let view = call.views.dropFirst(index).first
             let corner = (view?.top ?? 0, view?.left ?? 0)
-            if work.plan.tokens != .none {
-                #expect((work.plan.tokens.originRow, work.plan.tokens.originColumn) == corner)
+            if work.switches.tokens != .none {
+                #expect((work.switches.tokens.originRow, work.switches.tokens.originColumn) == corner)
             }
             if let ids = work.timeIDs { #expect(ids[2...3] == [Float(8 * corner.0), Float(8 * corner.1)]) }
         }
@@ -96,7 +96,7 @@ import Weights
         for (index, pass) in oracle.passes.enumerated() {
             let own = calls.filter { $0.place.stage == index }
             try checkCounts(passes[index], plan.passes[index], pass, own, try oracle.sampler(pass))
-            let active = own.indices.filter { own[$0].tasks[0].denoiseWork?.plan.tokens != TokenPlan.none }
+            let active = own.indices.filter { own[$0].tasks[0].denoiseWork?.switches.tokens != TokenSwitches.none }
             if let range = json["token_reduction"]?["calls"]?.arrayValue?[index].arrayValue?.compactMap(\.intValue) {
                 #expect(active == Array(range[0]..<range[1]))
             } else {
@@ -161,11 +161,11 @@ import Weights
 
     /// The kinds of calls that are timed.
     private func checkKinds(_ machine: RenderMachine, _ calls: [Barrier]) {
-        var counted: [(kind: UNetCalls, evaluations: Int)] = []
+        var counted: [(kind: EvaluationKind, evaluations: Int)] = []
         for work in calls.flatMap(\.tasks).compactMap(\.denoiseWork) {
             let images = work.guidance > 1 ? 2 : 1
-            let kind = UNetCalls(
-                channels: work.latent.channels, height: work.latent.height, width: work.latent.width, plan: work.plan,
+            let kind = EvaluationKind(
+                channels: work.latent.channels, height: work.latent.height, width: work.latent.width, switches: work.switches,
                 evaluations: images)
             if let known = counted.firstIndex(where: { $0.kind.isOfOneKind(with: kind) }) {
                 counted[known].evaluations += images
@@ -173,7 +173,7 @@ import Weights
                 counted.append((kind, images))
             }
         }
-        let told = UNetCalls.all(of: machine)
+        let told = EvaluationKind.all(of: machine)
         #expect(told.map(\.evaluations) == counted.map(\.evaluations))
         #expect(zip(told, counted).allSatisfy { $0.isOfOneKind(with: $1.kind) })
     }
@@ -186,7 +186,7 @@ extension RenderMachine {
                 CallSeen(
                     place: call.place, number: call.number, timestep: Float(sampler.timesteps[call.call]),
                     inputs: call.inputs, height: call.height, width: call.width, guidance: call.guidanceScale,
-                    rad: call.stage.rad, pool: call.stage.pool, windowBlocks: call.windowBlocks, tokens: call.tokens,
+                    rad: call.rauNet.rad, pool: call.rauNet.pool, windowBlocks: call.windowBlocks, tokens: call.tokens,
                     sizes: call.sizes.map {
                         [$0.originalSize.height, $0.originalSize.width, $0.targetSize.height, $0.targetSize.width].map {
                             Float($0)
@@ -202,12 +202,12 @@ extension Barrier {
     fileprivate func seen() throws -> CallSeen {
         let all = try tasks.map { task in
             let work = try #require(task.denoiseWork)
-            var tokens = work.plan.tokens
+            var tokens = work.switches.tokens
             (tokens.originRow, tokens.originColumn) = (0, 0)
             return CallSeen(
                 place: place, number: task.step, timestep: work.timestep, inputs: tasks.count, height: work.latent.height,
-                width: work.latent.width, guidance: work.guidance, rad: work.plan.rad, pool: work.plan.pool,
-                windowBlocks: work.plan.windowShifts?.count, tokens: tokens,
+                width: work.latent.width, guidance: work.guidance, rad: work.switches.rad, pool: work.switches.pool,
+                windowBlocks: work.switches.windowShifts?.count, tokens: tokens,
                 sizes: work.timeIDs.map { Array($0[..<2] + $0[4...]) })
         }
         #expect(all.allSatisfy { $0 == all[0] })

@@ -119,7 +119,7 @@ struct SourceMachineTests {
             sampler.addNoise(to: patch, noise: generator.normals(count: patch.count), call: 0)
         }
         let interaction = PixelInteraction(
-            patchCount: grid.count, positionCount: patches[0].count, seed: request.seed, step: 0)
+            patchCount: grid.count, positionCount: patches[0].count, seed: request.seed, call: 0)
         let shown = interaction.shuffle(patches).map { sampler.scaleInput($0, call: 0) }
         #expect(try barriers[2].tasks.map { try FormulaNetwork.latent($0).values } == shown)
     }

@@ -118,9 +118,9 @@ import Weights
         var (lost, moved, windows, infinite) = (call.task, call.task, call.task, call.task)
         lost.contextHash = SHA256Digest(of: Array("nobody's".utf8))
         moved.contextHash = foreign.context.hash
-        work.plan.windowShifts = [1, 2, 3]
+        work.switches.windowShifts = [1, 2, 3]
         windows.work = work
-        work.plan = UNetPlan(rad: true, pool: true)
+        work.switches = UNetSwitches(rad: true, pool: true)
         work.latent.values[work.latent.values.count / 2] = .nan
         infinite.work = work
         return [lost, moved, windows, infinite]
@@ -168,7 +168,7 @@ import Weights
         #expect(Set(plans.map { [$0.width, $0.height] }).count >= 9)
         #expect(plans.contains { $0.passes.count > 1 && $0.passes.last?.cut != nil }, "stages")
         #expect(plans.contains { $0.cut != nil && $0.hiDiffusionInDetail }, "big patches")
-        #expect(plans.filter { $0.hiDiffusionFamily != nil }.count >= 5)
+        #expect(plans.filter { $0.hiDiffusionProfile != nil }.count >= 5)
         #expect(plans.filter { $0.tokenReduction != nil }.count >= 5)
     }
 }

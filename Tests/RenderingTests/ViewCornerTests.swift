@@ -18,8 +18,8 @@ import Weights
         }
         // A patch of the structure phase stands for the whole picture.
         #expect(corners[.structure] == [[Float]](repeating: [2048, 1024, 0, 0, 2048, 1024], count: 2))
-        let views = try ViewGrid(height: 256, width: 128, window: 128, stride: 64)
-        let moved = views.jitteredViews(seed: 6, step: 1)
+        let views = try ViewGrid(height: 256, width: 128, view: 128, stride: 64)
+        let moved = views.jitteredViews(seed: 6, call: 1)
         #expect(corners[.detail] == moved.map { [2048, 1024, Float($0.top * 8), Float($0.left * 8), 2048, 1024] })
         // The jitter of 16 latents shifts every corner by 128 px, and a view in the middle by as much to either side.
         let ids = try #require(corners[.detail])

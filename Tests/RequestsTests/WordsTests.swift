@@ -44,7 +44,7 @@ import Weights
         #expect(request.loras[0].scale.textEncoder == 0.5 && request.loras[0].scale.unet == 0.8)
         #expect(request.method == .cut && request.stages == [1, 1.5] && request.blending?.rawValue == "feather")
         #expect(request.structure?.rawValue == "whole" && request.structureFraction?.description == "0.4")
-        #expect(request.hiDiffusion == .on && request.hiDiffusionFamily == .sdxl)
+        #expect(request.hiDiffusion == .on && request.hiDiffusionProfile == .sdxl)
         #expect(!request.hiDiffusionSettings.raunet && request.hiDiffusionSettings.windows)
         #expect(request.hiDiffusionSettings.aggressive == 0.25)
         #expect(request.refinement.strength == 0.4 && request.refinement.upscaler?.rawValue == "latent-bicubic")

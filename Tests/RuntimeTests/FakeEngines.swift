@@ -29,7 +29,7 @@ struct FakeJob: JobEngine {
 
     static let modelIdentity = String(repeating: "ab", count: 32)
 
-    var plan: JobPlan { JobPlan(summaryLines: ["\(barriers.count) barriers"], taskCount: barriers.reduce(0, +)) }
+    var plan: JobOutline { JobOutline(summaryLines: ["\(barriers.count) barriers"], taskCount: barriers.reduce(0, +)) }
     var model: String { FakeJob.modelIdentity }
 
     static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {

@@ -39,7 +39,7 @@ struct JobTests {
         try farm.addWorker(FakeBehaviour(taskMilliseconds: 20))
         let (last, all) = try await farm.run([4, 12], seed: 1)
         #expect(all.first == .queued(position: 0))
-        #expect(all.contains(.started(JobPlan(summaryLines: ["2 barriers"], taskCount: 16))))
+        #expect(all.contains(.started(JobOutline(summaryLines: ["2 barriers"], taskCount: 16))))
         let progress = all.compactMap { event -> JobProgress? in
             if case .progress(let progress) = event { return progress }
             return nil

@@ -38,7 +38,7 @@ struct ModelNameTests {
         let store = ModelStore(folder: folder.path)
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        var recipe = ModelRecipe(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
+        var recipe = ModelChoice(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
         recipe.prediction = .epsilon
         let stored = try store.importModel(recipe, name: "other")
 

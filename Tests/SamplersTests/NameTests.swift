@@ -15,7 +15,7 @@ import Testing
         ]
         for (text, method, kind) in cases {
             let name = try SamplerName(text)
-            #expect(name.method == method && name.schedule == kind, "\(text)")
+            #expect(name.method == method && name.noiseSchedule == kind, "\(text)")
         }
         for method in SamplingMethod.allCases {
             #expect(try SamplerName(method.rawValue).method == method)
@@ -42,7 +42,7 @@ import Testing
         ]
         for (method, kind, part) in cases {
             let error = #expect(throws: SamplerError.self) {
-                try Sampler(SamplerPropertyTests.configuration(method), method: method, schedule: kind, steps: 8)
+                try Sampler(SamplerPropertyTests.configuration(method), method: method, noiseSchedule: kind, steps: 8)
             }
             #expect(error?.code == .badRequest && error?.message.contains(part) == true, "\(String(describing: error))")
         }
@@ -63,7 +63,7 @@ import Testing
     /// The ends and shapes that the descriptions of the schedules promise.
     @Test func schedulesAreWhatTheySay() throws {
         func sampler(_ method: SamplingMethod, _ kind: NoiseScheduleKind) throws -> Sampler {
-            try Sampler(SamplerPropertyTests.configuration(method), method: method, schedule: kind, steps: 4)
+            try Sampler(SamplerPropertyTests.configuration(method), method: method, noiseSchedule: kind, steps: 4)
         }
         #expect(try sampler(.euler, .discrete).timesteps == [999, 666, 333, 0])
         #expect(try sampler(.dpmpp2m, .discrete).timesteps == [999, 666, 333, 0])
@@ -72,7 +72,7 @@ import Testing
         #expect(try sampler(.euler, .trailing).timesteps == [999, 749, 499, 249])
         #expect(try sampler(.euler, .leading).timesteps == [751, 501, 251, 1])
         for method in [SamplingMethod.euler, .dpmpp2m, .lms, .unipc] {
-            let trained = try sampler(method, .karras).schedule.sigmas
+            let trained = try sampler(method, .karras).noiseSchedule.sigmas
             for kind in [NoiseScheduleKind.karras, .exponential] {
                 let sigmas = try sampler(method, kind).sigmas
                 #expect(abs(sigmas[0] - trained[999]) < 1e-4 && abs(sigmas[3] - trained[0]) < 1e-6 && sigmas[4] == 0)

@@ -118,7 +118,7 @@ import Testing
             let skip = 0.25 / (sigma * sigma + 0.25)
             return Float((x / (1 + sigma * sigma) - skip * x) / (sigma * 0.5 / (sigma * sigma + 0.25).squareRoot()))
         }
-        let level = sampler.schedule.alphasCumprod
+        let level = sampler.noiseSchedule.alphasCumprod
         let time = sampler.timesteps[call]
         let low = min(Int(time), level.count - 1)
         let (a, b) = (level[low], level[min(low + 1, level.count - 1)])
@@ -143,7 +143,7 @@ import Testing
         let configuration = try Self.configuration(method)
         for kind in [NoiseScheduleKind.automatic, .discrete, .karras, .sgmUniform] {
             do {
-                let sampler = try Sampler(configuration, method: method, schedule: kind, steps: steps)
+                let sampler = try Sampler(configuration, method: method, noiseSchedule: kind, steps: steps)
                 #expect(sampler.steps == steps && sampler.calls >= steps)
                 #expect(Self.run(sampler, size: 1)[0].isFinite)
             } catch {

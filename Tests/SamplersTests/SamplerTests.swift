@@ -44,7 +44,7 @@ import Testing
 
     /// The first and last alphas of Stable Diffusion's schedule as PyTorch 2.13 computes them, bit for bit.
     @Test func alphasAreEqualBitForBit() throws {
-        let alphas = try Sampler(SchedulerConfiguration(json: Self.sdxl), steps: 50).schedule.alphasCumprod
+        let alphas = try Sampler(SchedulerConfiguration(json: Self.sdxl), steps: 50).noiseSchedule.alphasCumprod
         #expect(alphas.count == 1000)
         #expect(alphas.reduce(UInt32(0)) { $0 &* 31 &+ $1.bitPattern } == 1_726_158_735)
     }
@@ -55,7 +55,7 @@ import Testing
         let configuration = try SchedulerConfiguration(json: Self.sdxl)
         let ddim = try Sampler(configuration, method: .ddim, steps: 50)
         let euler = try Sampler(configuration, method: .euler, steps: 50)
-        #expect(ddim.timesteps == euler.timesteps && ddim.schedule == euler.schedule)
+        #expect(ddim.timesteps == euler.timesteps && ddim.noiseSchedule == euler.noiseSchedule)
         #expect(ddim.initialNoiseScale == 1 && ddim.sigmas.isEmpty)
         let bare = try SchedulerConfiguration(json: Self.changed("timestep_spacing", nil))
         #expect(try Sampler(bare, method: .euler, steps: 4).timesteps == [999, 666, 333, 0])

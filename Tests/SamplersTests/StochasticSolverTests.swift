@@ -28,7 +28,8 @@ import Testing
     }
 
     @Test func followsOneBrownianPath() throws {
-        let sampler = try Sampler(SamplerPropertyTests.configuration(.dpmppSDE), method: .dpmppSDE, schedule: .karras, steps: 9)
+        let sampler = try Sampler(
+            SamplerPropertyTests.configuration(.dpmppSDE), method: .dpmppSDE, noiseSchedule: .karras, steps: 9)
         let levels = [0] + (0..<9).map { $0 == 0 ? 0 : 2 * $0 - 1 }.dropFirst() + [sampler.sigmas.count - 1]
         let sigmas = levels.map { Double(sampler.sigmas[$0]) }
         // Unit maps in the order of the draws, and their path: its value falls by each increment.
@@ -63,7 +64,7 @@ import Testing
     /// contributions, and must equal the data's.
     @Test(arguments: [SamplingMethod.dpmppSDE, .dpmpp2sAncestral, .dpm2Ancestral, .eulerAncestral, .dpmpp2mSDE])
     func theResultHasTheVarianceOfTheData(_ method: SamplingMethod) throws {
-        let sampler = try Sampler(SamplerPropertyTests.configuration(method), method: method, schedule: .karras, steps: 80)
+        let sampler = try Sampler(SamplerPropertyTests.configuration(method), method: method, noiseSchedule: .karras, steps: 80)
         let draws = (0..<sampler.calls).map(sampler.noiseMaps(call:)).reduce(0, +)
         // Element 0 carries the start, every other one the noise of one draw.
         var sample = [Float](repeating: 0, count: draws + 1)
@@ -73,7 +74,7 @@ import Testing
             let shown = sampler.scaleInput(sample, call: call)
             let time = sampler.timesteps[call]
             let low = min(Int(time), 998)
-            let (a, b) = (sampler.schedule.alphasCumprod[low], sampler.schedule.alphasCumprod[low + 1])
+            let (a, b) = (sampler.noiseSchedule.alphasCumprod[low], sampler.noiseSchedule.alphasCumprod[low + 1])
             let alpha = a + (b - a) * Float(time - Double(low))
             let output = shown.map { $0 * (1 - alpha).squareRoot() }
             let noise = (0..<sampler.noiseMaps(call: call)).map { map in

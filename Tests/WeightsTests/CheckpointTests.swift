@@ -11,8 +11,8 @@ private let tiny1 = models.appendingPathComponent("tiny-sd15")
 private let tiny2 = models.appendingPathComponent("tiny-sd21")
 
 /// The recipe of a single file with the configuration of a folder.
-private func recipe(_ file: URL, _ configuration: URL?) -> ModelRecipe {
-    var recipe = ModelRecipe(path: file.path)
+private func recipe(_ file: URL, _ configuration: URL?) -> ModelChoice {
+    var recipe = ModelChoice(path: file.path)
     recipe.configuration = configuration?.path
     return recipe
 }
@@ -70,7 +70,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             try folder.write("a.safetensors", FileTensor.file(tensors))
             try folder.write("b/c.safetensors", FileTensor.file(tensors))
             try folder.write("d.safetensors", FileTensor.file(tensors + [.f32("betas", [1], shape: [1])]))
-            func identity(_ name: String, _ change: (inout ModelRecipe) -> Void = { _ in }) throws -> SHA256Digest {
+            func identity(_ name: String, _ change: (inout ModelChoice) -> Void = { _ in }) throws -> SHA256Digest {
                 var recipe = recipe(folder.appendingPathComponent(name), tiny1)
                 change(&recipe)
                 return try ModelSource.open(recipe).identity()
@@ -202,7 +202,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             }
             #expect(error != nil)
             #expect(weightsError { _ = try ModelSource.open(recipe(file, folder)) }?.code == .notFound)
-            var onFolder = ModelRecipe(path: tiny1.path)
+            var onFolder = ModelChoice(path: tiny1.path)
             onFolder.configuration = tiny1.path
             #expect(weightsError { _ = try ModelSource.open(onFolder) }?.code == .badOption)
             var variantOfFile = recipe(file, tiny2)

@@ -49,14 +49,14 @@ private func steps(_ count: UInt64, _ type: String) -> FileTensor {
 }
 
 private func open(
-    _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in },
+    _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelChoice) -> Void = { _ in },
     _ body: (ModelSource) throws -> Void
 ) throws {
     try withTemporaryFolder { folder throws in
         // A name that says nothing, and one that lies.
         for name in ["x.safetensors", "sd_xl_refiner-inpainting-v-pred.safetensors"] {
             try folder.write(name, FileTensor.file(tensors, metadata: metadata))
-            var recipe = ModelRecipe(path: folder.appendingPathComponent(name).path)
+            var recipe = ModelChoice(path: folder.appendingPathComponent(name).path)
             change(&recipe)
             try body(.open(recipe))
         }
@@ -92,7 +92,7 @@ private func open(
 
     @Test func whatTheCheckpointSaysOfItselfCounts() throws {
         func summary(
-            _ tensors: [FileTensor], _ metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in }
+            _ tensors: [FileTensor], _ metadata: [String: String] = [:], _ change: (inout ModelChoice) -> Void = { _ in }
         ) throws -> (prediction: String, size: Int?, scheduler: String) {
             var result: (String, Int?, String) = ("", nil, "")
             try open(tensors, metadata: metadata, change) {
@@ -130,7 +130,7 @@ private func open(
             try source.notes().contains { $0.contains("does not say what its U-Net predicts: v_prediction is assumed") }
         }
         func assumed(
-            _ tensors: [FileTensor], _ metadata: [String: String] = [:], _ change: (inout ModelRecipe) -> Void = { _ in }
+            _ tensors: [FileTensor], _ metadata: [String: String] = [:], _ change: (inout ModelChoice) -> Void = { _ in }
         ) throws -> [Bool] {
             var result: [Bool] = []
             try open(tensors, metadata: metadata, change) { source throws in
@@ -312,7 +312,7 @@ private func open(
     func picklesAreRefused(name: String) throws {
         try withTemporaryFolder { folder throws in
             try folder.write(name, [0x80, 2, 0x7D, 0x71, 0, 0x2E])
-            let error = weightsError { _ = try ModelSource.open(ModelRecipe(path: folder.appendingPathComponent(name).path)) }
+            let error = weightsError { _ = try ModelSource.open(ModelChoice(path: folder.appendingPathComponent(name).path)) }
             #expect(error?.code == .unsupportedFormat && error?.message.contains("safe_serialization=True") == true)
         }
     }

@@ -205,7 +205,7 @@ import Weights
     func aCheckpointInOneFileIsChangedAsItsFolderIs(_ model: String) throws {
         let models = try #require(Fixtures.sharedGolden).appendingPathComponent("models")
         func path(_ name: String) -> String { models.appendingPathComponent(name).path }
-        var recipe = ModelRecipe(path: path("single-file/\(model)-f32.safetensors"))
+        var recipe = ModelChoice(path: path("single-file/\(model)-f32.safetensors"))
         recipe.configuration = path(model)
         let sources = [try ModelSource.folder(path(model)), try ModelSource.open(recipe)]
         for naming in ["kohya", "peft", "kohya-f16"] {

@@ -121,7 +121,7 @@ import Weights
                 (object["_diffusers_version"], object["sample_size"]) = (.string(version), 16)
                 if !single { object["block_out_channels"] = channels }
                 try Data(JSONValue.object(object).canonicalBytes()).write(to: file)
-                var recipe = ModelRecipe(path: copy.path)
+                var recipe = ModelChoice(path: copy.path)
                 if single {
                     let tensors = try SingleFiles.checkpoint(of: model, .first)
                     try folder.write("a.safetensors", FileTensor.file(tensors, metadata: metadata))
@@ -159,7 +159,7 @@ import Weights
         func open(_ extra: [FileTensor], _ metadata: [String: String] = [:]) throws -> (ModelConfiguration, [String]) {
             try withTemporaryFolder { folder throws in
                 try folder.write("a.safetensors", FileTensor.file(tensors + extra, metadata: metadata))
-                var recipe = ModelRecipe(path: folder.appendingPathComponent("a.safetensors").path)
+                var recipe = ModelChoice(path: folder.appendingPathComponent("a.safetensors").path)
                 recipe.configuration = model.path
                 let source = try ModelSource.open(recipe)
                 return (try ModelConfiguration(source), try source.notes())

@@ -17,7 +17,7 @@ private func link(_ path: URL, to target: String) throws {
 }
 
 private func refusal(_ path: String) throws -> WeightsError {
-    try #require(weightsError { _ = try ModelSource.open(ModelRecipe(path: path)).identity() })
+    try #require(weightsError { _ = try ModelSource.open(ModelChoice(path: path)).identity() })
 }
 
 /// Paths that people give, and what is at them.
@@ -39,7 +39,7 @@ private func refusal(_ path: String) throws -> WeightsError {
             }
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelRecipe(path: checkpoint.path)
+            var recipe = ModelChoice(path: checkpoint.path)
             recipe.configuration = index
             #expect(weightsError { _ = try ModelSource.open(recipe) }?.message.contains("name its folder") == true)
             let other = try refusal(folder.appendingPathComponent("none/model_index.json").path)
@@ -300,7 +300,7 @@ private func refusal(_ path: String) throws -> WeightsError {
             try folder.write(name, "model:\n  base_learning_rate: 1.0e-04\n")
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelRecipe(path: checkpoint.path)
+            var recipe = ModelChoice(path: checkpoint.path)
             recipe.configuration = folder.path + "/" + name
             let error = weightsError { _ = try ModelSource.open(recipe) }
             let message = error?.message ?? "nothing is refused"

@@ -33,7 +33,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             #expect(try store.models().isEmpty)
             #expect(try store.find("tiny") == nil)
             let identity = try ModelSource.folder(tiny1.path).identity()
-            let stored = try store.importModel(ModelRecipe(path: tiny1.path), name: "tiny")
+            let stored = try store.importModel(ModelChoice(path: tiny1.path), name: "tiny")
             #expect(stored.identity == identity && stored.names == ["tiny"] && (stored.byteCount ?? 0) > 1 << 20)
             for reference in ["tiny", "sha256:\(identity.hex)", identity.hex, String(identity.hex.prefix(8))] {
                 #expect(try store.find(reference) == stored, "\(reference)")
@@ -65,7 +65,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             let file = folder.appendingPathComponent("a.safetensors")
             try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
             try folder.write("v.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
-            var recipe = ModelRecipe(path: file.path)
+            var recipe = ModelChoice(path: file.path)
             recipe.configuration = tiny1.path
             recipe.prediction = .velocity
             for vae in [tiny2, folder.appendingPathComponent("v.safetensors")] {
@@ -93,14 +93,14 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         try withStore { store, folder throws in
             let marks = ["v_pred", "ztsnr"].map { FileTensor($0, "U8", [0], []) }
             let plain = try SingleFiles.checkpoint(of: tiny1, .first)
-            var files: [(String, ModelRecipe)] = []
+            var files: [(String, ModelChoice)] = []
             for (name, marks) in [("none", []), ("both", marks), ("snr", [marks[1]])] {
                 try folder.write("\(name).safetensors", FileTensor.file(plain + marks))
-                var recipe = ModelRecipe(path: folder.appendingPathComponent("\(name).safetensors").path)
+                var recipe = ModelChoice(path: folder.appendingPathComponent("\(name).safetensors").path)
                 recipe.configuration = tiny1.path
                 files.append((name, recipe))
             }
-            files.append(("folder", ModelRecipe(path: tiny2.path)))
+            files.append(("folder", ModelChoice(path: tiny2.path)))
             for (name, file) in files {
                 var recipe = file
                 recipe.prediction = imported
@@ -126,7 +126,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         struct Refused: Error {}
         try withStore { store, _ throws in
             #expect(throws: Refused.self) {
-                try store.importModel(ModelRecipe(path: tiny1.path), name: "bad") { _ in throw Refused() }
+                try store.importModel(ModelChoice(path: tiny1.path), name: "bad") { _ in throw Refused() }
             }
             #expect(try store.models().isEmpty)
             #expect(blobs(store).isEmpty)
@@ -135,15 +135,15 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
 
     @Test func removingDeletesWhatNobodyElseUses() throws {
         try withStore { store, _ throws in
-            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
             let first = blobs(store)
-            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "again")
+            _ = try store.importModel(ModelChoice(path: tiny1.path), name: "again")
             #expect(blobs(store) == first)
-            var recipe = ModelRecipe(path: tiny1.path)
+            var recipe = ModelChoice(path: tiny1.path)
             recipe.prediction = .velocity
             _ = try store.importModel(recipe, name: "other")
             #expect(blobs(store) == first, "the same files, put together otherwise")
-            _ = try store.importModel(ModelRecipe(path: tiny2.path), name: "two")
+            _ = try store.importModel(ModelChoice(path: tiny2.path), name: "two")
             #expect(blobs(store).count > first.count)
             #expect(try store.models().map(\.names) == [["again", "one"], ["other"], ["two"]])
             _ = try store.remove("two")
@@ -166,7 +166,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
     ])
     func namesThatCannotBeAreRefused(name: String) throws {
         try withStore { store, _ throws in
-            #expect(weightsError { _ = try store.importModel(ModelRecipe(path: tiny1.path), name: name) }?.code == .badOption)
+            #expect(weightsError { _ = try store.importModel(ModelChoice(path: tiny1.path), name: name) }?.code == .badOption)
             #expect(try store.models().isEmpty)
         }
     }
@@ -174,9 +174,9 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
     @Test func aNameStandsForOneModel() throws {
         try withStore { store, _ throws in
             for name in ["a", "SD-1.5_x", "beef", String(repeating: "x", count: 64)] {
-                _ = try store.importModel(ModelRecipe(path: tiny1.path), name: name)
+                _ = try store.importModel(ModelChoice(path: tiny1.path), name: name)
             }
-            let error = weightsError { _ = try store.importModel(ModelRecipe(path: tiny2.path), name: "a") }
+            let error = weightsError { _ = try store.importModel(ModelChoice(path: tiny2.path), name: "a") }
             #expect(error?.code == .badOption && error?.message.contains("another model") == true)
             #expect(try store.find("a")?.identity == ModelSource.folder(tiny1.path).identity())
         }
@@ -187,7 +187,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         try withStore { store, folder throws in
             let copy = folder.appendingPathComponent("copy")
             try FileManager.default.copyItem(at: tiny2, to: copy)
-            let stored = try store.importModel(ModelRecipe(path: copy.path), name: "tiny")
+            let stored = try store.importModel(ModelChoice(path: copy.path), name: "tiny")
             let file = copy.appendingPathComponent("unet/diffusion_pytorch_model.safetensors")
             let handle = try FileHandle(forWritingTo: file)
             try handle.seekToEnd()
@@ -205,7 +205,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         try withStore { store, folder throws in
             try folder.write("broken.safetensors", "x")
             let path = folder.appendingPathComponent("broken.safetensors").path
-            #expect(weightsError { _ = try store.importModel(ModelRecipe(path: path), name: "a") } != nil)
+            #expect(weightsError { _ = try store.importModel(ModelChoice(path: path), name: "a") } != nil)
             #expect(try store.models().isEmpty && blobs(store).isEmpty)
         }
     }
@@ -217,7 +217,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             // A copy on the same file system, which the store may share blocks or names with.
             try FileManager.default.copyItem(at: tiny2, to: folder.appendingPathComponent("copy"))
             let path = folder.appendingPathComponent("copy").path
-            try body(store, try store.importModel(ModelRecipe(path: path), name: "tiny"))
+            try body(store, try store.importModel(ModelChoice(path: path), name: "tiny"))
         }
     }
 
@@ -254,7 +254,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
                 try replace(url, damaged[index % damaged.count])
             }
             #expect(weightsError { _ = try store.open(stored) } != nil)
-            #expect(try store.importModel(ModelRecipe(path: tiny2.path), name: "tiny") == stored)
+            #expect(try store.importModel(ModelChoice(path: tiny2.path), name: "tiny") == stored)
             #expect(try store.open(stored).identity() == stored.identity)
             #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
         }
@@ -270,7 +270,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
                 #expect(try store.find("tiny") == stored)
                 let error = weightsError { _ = try store.find("bad") }
                 #expect(error?.code == .malformed && error?.message.contains("names/bad") == true)
-                _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+                _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
                 _ = try store.remove("one")
                 #expect(try store.remove("bad") == nil)
                 #expect(try store.damagedNames().isEmpty)
@@ -279,7 +279,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
                 at: names.appendingPathComponent("bad"), withDestinationURL: names.appendingPathComponent("tiny"))
             #expect(try store.damagedNames() == ["bad"])
             // A name that stands for nothing can be given again.
-            #expect(try store.importModel(ModelRecipe(path: tiny2.path), name: "bad").names == ["bad", "tiny"])
+            #expect(try store.importModel(ModelChoice(path: tiny2.path), name: "bad").names == ["bad", "tiny"])
         }
     }
 
@@ -321,13 +321,13 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
                 .write(to: manifest)
             #expect(weightsError { _ = try store.open(stored) }?.message.contains("import it again") == true)
             // While one is damaged nothing is swept, and the damaged one can be removed.
-            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
             let (before, one) = (blobs(store), try #require(try store.find("one")))
             try Data("{".utf8).write(to: manifest)
             #expect(try store.models().map(\.byteCount) == [one.byteCount, nil])
             _ = try store.remove("one")
             #expect(blobs(store) == before)
-            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
             _ = try store.remove("tiny")
             #expect(blobs(store).count < before.count)
             #expect(try store.open(one).identity() == one.identity)
@@ -353,7 +353,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             let nameless = try #require(try store.find(stored.identity.hex))
             #expect(nameless.names.isEmpty && nameless.reference == "sha256:\(stored.identity.hex)")
             #expect(try store.open(nameless).identity() == stored.identity)
-            _ = try store.importModel(ModelRecipe(path: tiny1.path), name: "one")
+            _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
             #expect(try files.contentsOfDirectory(atPath: store.folder + "/incoming").isEmpty)
             #expect(try files.contentsOfDirectory(atPath: store.folder + "/names") == ["one"])
             #expect(try files.contentsOfDirectory(atPath: store.folder + "/manifests").allSatisfy { $0.hasSuffix(".json") })
@@ -372,7 +372,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
                     for round in 0..<3 {
                         let model = worker % 2 == 0 ? tiny1 : tiny2
                         let name = "m\(worker)-\(round)"
-                        let stored = try store.importModel(ModelRecipe(path: model.path), name: name)
+                        let stored = try store.importModel(ModelChoice(path: model.path), name: name)
                         _ = try store.open(stored)
                         if round < 2 { _ = try store.remove(name) }
                     }

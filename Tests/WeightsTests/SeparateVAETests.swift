@@ -10,7 +10,7 @@ private let tiny1 = models.appendingPathComponent("tiny-sd15")
 private let tiny2 = models.appendingPathComponent("tiny-sd21")
 
 private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
-    var recipe = ModelRecipe(path: model.path)
+    var recipe = ModelChoice(path: model.path)
     recipe.vae = vae.path
     return try ModelSource.open(recipe)
 }
@@ -101,7 +101,7 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             try folder.write(
                 "bare.safetensors", FileTensor.file(tensors.filter { !$0.name.hasPrefix("first_stage_model.") }))
             try folder.write("vae.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
-            var recipe = ModelRecipe(path: folder.appendingPathComponent("bare.safetensors").path)
+            var recipe = ModelChoice(path: folder.appendingPathComponent("bare.safetensors").path)
             recipe.configuration = tiny1.path
             let missing = weightsError { _ = try ModelSource.open(recipe) }
             #expect(missing?.code == .missingTensor && missing?.message.contains("--vae") == true)
@@ -171,7 +171,7 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
 
     private func error(_ model: URL, _ variant: String?) -> WeightsError? {
         weightsError {
-            var recipe = ModelRecipe(path: model.path)
+            var recipe = ModelChoice(path: model.path)
             recipe.variant = variant
             let source = try ModelSource.open(recipe)
             for component in ["unet", "vae", "text_encoder"] { _ = try source.weights(component: component) }

@@ -19,10 +19,10 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
-    private func open(_ path: URL, ignoring: Bool = false, _ change: (inout ModelRecipe) -> Void = { _ in }) throws
+    private func open(_ path: URL, ignoring: Bool = false, _ change: (inout ModelChoice) -> Void = { _ in }) throws
         -> ModelSource
     {
-        var recipe = ModelRecipe(path: path.path)
+        var recipe = ModelChoice(path: path.path)
         recipe.ignoresUnknownTensors = ignoring
         change(&recipe)
         return try ModelSource.open(recipe)
@@ -337,7 +337,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         "weight.quant_state.bitsandbytes__fp4", "SCB", "weight_scale_2", "weight_scale_inv", "qweight", "weight._data",
     ])
     func otherQuantisedWeightsAreRefusedWithTheCure(ending: String) throws {
-        func refusal(_ path: URL, _ ignoring: Bool, _ recipe: (inout ModelRecipe) -> Void = { _ in }) -> WeightsError? {
+        func refusal(_ path: URL, _ ignoring: Bool, _ recipe: (inout ModelChoice) -> Void = { _ in }) -> WeightsError? {
             weightsError { try expectPlain("unet", open(path, ignoring: ignoring, recipe)) }
         }
         func quantised(_ tensors: [FileTensor], _ layer: String) -> [[FileTensor]] {

@@ -85,12 +85,12 @@ private func tokenizer(_ source: ModelSource) throws -> CLIPTokenizer {
             let ids = try tokenizer(.folder(tiny.path)).paddedIDs(prompt)
             #expect(try tokenizer(.folder(model.path)).paddedIDs(prompt) == ids)
             let store = ModelStore(folder: folder.appendingPathComponent("store").path)
-            let stored = try store.importModel(ModelRecipe(path: model.path), name: "tiny")
+            let stored = try store.importModel(ModelChoice(path: model.path), name: "tiny")
             #expect(try tokenizer(store.open(stored)).paddedIDs(prompt) == ids)
             #expect(try store.open(stored).identity() == ModelSource.folder(model.path).identity())
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelRecipe(path: checkpoint.path)
+            var recipe = ModelChoice(path: checkpoint.path)
             recipe.configuration = model.path
             #expect(try tokenizer(.open(recipe)).paddedIDs(prompt) == ids)
         }

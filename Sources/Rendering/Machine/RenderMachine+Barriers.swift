@@ -21,9 +21,9 @@ extension RenderMachine {
 
     mutating func firstDenoisingBarrier() throws(RenderError) -> Barrier { try callBarrier(0) }
 
-    mutating func picturingBarrier(_ plan: SourcePlan) -> Barrier {
+    mutating func picturingBarrier(_ plan: SourceUse) -> Barrier {
         guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
-        stage = .picturing
+        state = .picturing
         let works = plan.encodes.map { draw in
             PictureWork(
                 width: source.width, height: source.height, rgb: source.rgb, mask: draw == .maskedImage ? source.mask : nil)
@@ -33,7 +33,7 @@ extension RenderMachine {
 
     /// An enlarged result, for the encoder.
     mutating func picturingBarrier(_ work: PictureWork) -> Barrier {
-        stage = .picturing
+        state = .picturing
         return barrier(.picture, [work])
     }
 
@@ -46,8 +46,8 @@ extension RenderMachine {
             case .detail: try views(call)
             default: (.whole, [ShownLatent(values: canvas, extra: guide.extraChannels)])
             }
-        stage = .calling(position: position, layout)
-        let plan = try unetPlan(call)
+        state = .calling(position: position, layout)
+        let plan = try switches(call)
         return barrier(call.phase, shown.map { denoise($0, call, plan) }, of: call)
     }
 
@@ -76,8 +76,8 @@ extension RenderMachine {
     }
 
     /// - Parameter next: what the pixels are for: `decoding` or `enlarging`.
-    mutating func decodingBarrier(_ next: Stage) -> Barrier {
-        stage = next
+    mutating func decodingBarrier(_ next: State) -> Barrier {
+        state = next
         let latent = Latent(
             channels: plan.latentChannels, height: pass.latentHeight, width: pass.latentWidth, values: canvas)
         return barrier(.decode, [DecodeWork(latent: latent)])
@@ -93,14 +93,14 @@ extension RenderMachine {
         /// The mask's and the masked picture's channels, where the network takes them.
         var extra: [Float]?
         /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
-        var view: PatchView?
+        var view: CanvasView?
     }
 
     /// One U-Net evaluation. SDXL is told of a view's corner.
-    private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ unetPlan: UNetPlan) -> DenoiseWork {
-        var unetPlan = unetPlan
+    private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ switches: UNetSwitches) -> DenoiseWork {
+        var switches = switches
         if let view = shown.view, call.tokens != .none {
-            (unetPlan.tokens.originRow, unetPlan.tokens.originColumn) = (view.top, view.left)
+            (switches.tokens.originRow, switches.tokens.originColumn) = (view.top, view.left)
         }
         let corner = shown.view.map {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
@@ -110,17 +110,17 @@ extension RenderMachine {
                 channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: call.height,
                 width: call.width, values: sampler.scaleInput(shown.values, call: call.call) + (shown.extra ?? [])),
             timestep: Float(sampler.timesteps[call.call]), guidance: call.guidanceScale,
-            rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), plan: unetPlan)
+            rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), switches: switches)
     }
 
     /// The network's switches in all tasks of the call, and its random draws.
-    private mutating func unetPlan(_ call: PlannedCall) throws(RenderError) -> UNetPlan {
-        var unetPlan = UNetPlan(
-            rad: call.stage.rad, pool: call.stage.pool, tokens: try randomness.chosen(call.tokens, call: call.draw))
+    private mutating func switches(_ call: PlannedCall) throws(RenderError) -> UNetSwitches {
+        var switches = UNetSwitches(
+            rad: call.rauNet.rad, pool: call.rauNet.pool, tokens: try randomness.chosen(call.tokens, call: call.draw))
         if let blocks = call.windowBlocks {
-            unetPlan.windowShifts = try randomness.windowShifts(blocks: blocks, call: call.draw)
+            switches.windowShifts = try randomness.windowShifts(blocks: blocks, call: call.draw)
         }
-        return unetPlan
+        return switches
     }
 
     private func timeIDs(_ corner: SizeConditioning.Corner?, _ call: PlannedCall) -> [Float]? {

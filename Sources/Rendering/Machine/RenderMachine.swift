@@ -18,7 +18,7 @@ public struct RenderMachine: Sendable {
     }
 
     /// Where the render stands: which outputs the current barrier waits for. Steps are calls of the network.
-    enum Stage: Sendable {
+    enum State: Sendable {
         case notStarted
         case encoding
         /// The source picture and, for some models, the masked one, on their way through the encoder.
@@ -37,14 +37,14 @@ public struct RenderMachine: Sendable {
         /// CutDiffusion's structure phase: patches that will get their predictions back through the interaction.
         case patches(PixelInteraction)
         /// CutDiffusion's detail phase: the canvas as these views see it.
-        case views([PatchView])
+        case views([CanvasView])
     }
 
     public let plan: RenderPlan
     let request: RenderRequest
     let model: ModelDescription
-    let resolved: ResolvedPlan
-    var stage = Stage.notStarted
+    let resolved: PreparedRender
+    var state = State.notStarted
     /// Which of the plan's passes is under way.
     private(set) var passIndex = 0
     private(set) var context: JobContext
@@ -94,7 +94,7 @@ public struct RenderMachine: Sendable {
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
         (canvas, history, guide, passIndex, randomness) = ([], SamplerHistory(), .none, 0, freshRandomness)
-        stage = .encoding
+        state = .encoding
         return barrier(.encode, resolved.prompts.works)
     }
 
@@ -126,13 +126,13 @@ public struct RenderMachine: Sendable {
 
     /// The call under way, for messages.
     private var place: String {
-        guard case .calling(let position, _) = stage else { return "" }
+        guard case .calling(let position, _) = state else { return "" }
         return " in the \(pass.schedule[position].phase.rawValue) phase at step \(pass.schedule[position].call)"
     }
 
     private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
         try check(outputs)
-        switch stage {
+        switch state {
         case .encoding:
             context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
             if let source = plan.source { return .barrier(picturingBarrier(source)) }
@@ -148,7 +148,7 @@ public struct RenderMachine: Sendable {
             return .barrier(try barrier(after: position))
         case .decoding:
             let image = finish(outputs[0])
-            stage = .finished
+            state = .finished
             return .finished(image)
         case .notStarted:
             throw RenderError(.malformed, "The render has not begun; nothing is there to merge.")
@@ -171,7 +171,7 @@ extension RenderMachine {
     private var firstGrid: PatchGrid? { pass.first.phase == .structure ? pass.cut?.grid : nil }
 
     /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
-    private mutating func begin(from outputs: [TaskOutput], _ source: SourcePlan) throws(RenderError) {
+    private mutating func begin(from outputs: [TaskOutput], _ source: SourceUse) throws(RenderError) {
         guard let pixels = request.source else {
             preconditionFailure("pictures came back that nobody sent")
         }

@@ -29,26 +29,26 @@ package struct RenderRandomness: Sendable {
     /// How patches share their pixels in a call of the structure phase.
     mutating func interaction(patches: Int, positions: Int, call: Int) throws(RenderError) -> PixelInteraction {
         guard recorded != nil else {
-            return PixelInteraction(patchCount: patches, positionCount: positions, seed: seed, step: call)
+            return PixelInteraction(patchCount: patches, positionCount: positions, seed: seed, call: call)
         }
         return try take(\.interactions, of: call, "permutations")
     }
 
     /// Where the views lie in a call of the detail phase.
-    mutating func views(_ grid: ViewGrid, call: Int) throws(RenderError) -> [PatchView] {
-        guard recorded != nil else { return grid.jitteredViews(seed: seed, step: call) }
+    mutating func views(_ grid: ViewGrid, call: Int) throws(RenderError) -> [CanvasView] {
+        guard recorded != nil else { return grid.jitteredViews(seed: seed, call: call) }
         return try take(\.views, of: call, "views")
     }
 
     /// The shift ids of window attention in a call.
     mutating func windowShifts(blocks: Int, call: Int) throws(RenderError) -> [UInt8] {
-        guard recorded != nil else { return WindowShifts.ids(seed: seed, step: call, blocks: blocks) }
+        guard recorded != nil else { return WindowShifts.ids(seed: seed, call: call, blocks: blocks) }
         return try take(\.windowShifts, of: call, "window shifts")
     }
 
     /// The plan of a call with recorded destinations for its merged tokens. Without a recording it stays the same: workers
     /// hash the destinations from its seed.
-    mutating func chosen(_ tokens: TokenPlan, call: Int) throws(RenderError) -> TokenPlan {
+    mutating func chosen(_ tokens: TokenSwitches, call: Int) throws(RenderError) -> TokenSwitches {
         guard recorded != nil, tokens.isMerging else { return tokens }
         var tokens = tokens
         tokens.chosen = try take(\.destinations, of: call, "merge destinations")
@@ -84,7 +84,7 @@ package struct RecordedDraws: Sendable {
     /// Unit noise in the order in which a render asks for it: the maps before the first call, then the sampler's own.
     package var noise: [Float] = []
     package var interactions: [Int: PixelInteraction] = [:]
-    package var views: [Int: [PatchView]] = [:]
+    package var views: [Int: [CanvasView]] = [:]
     package var windowShifts: [Int: [UInt8]] = [:]
     /// Of merged tokens: which token of each cell, by transformer block.
     package var destinations: [Int: [Int: [Int]]] = [:]

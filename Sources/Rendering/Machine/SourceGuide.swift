@@ -3,7 +3,7 @@ import PatchGeometry
 import Samplers
 
 /// What a source picture asks of a run, decided before the run begins.
-struct SourcePlan: Sendable, Equatable {
+struct SourceUse: Sendable, Equatable {
     var mode: ImageMode
     var strength: Double
 

@@ -58,7 +58,7 @@ public struct ModelDescription: Sendable {
     /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
     public var clipSkip: Int { architecture.family.defaultClipSkip }
     /// HiDiffusion's thresholds for this kind of model; nil when HiDiffusion has no place in it.
-    public var hiDiffusionFamily: HiDiffusionFamily? {
+    public var hiDiffusionProfile: HiDiffusionProfile? {
         let own = kind.hiDiffusion(isInpainting: isInpainting)
         return own.layout == hiDiffusionLayout ? own : nil
     }

@@ -10,37 +10,37 @@ extension PlanResolution {
     /// A recipe of HiDiffusion must fit the model. It says what the model is, so it may be given for pictures that are too
     /// small for HiDiffusion; not where that is switched off.
     func checkHiDiffusionFamily() throws(RenderError) {
-        guard let family = request.hiDiffusionFamily else { return }
-        guard family.layout == model.hiDiffusionLayout else {
+        guard let profile = request.hiDiffusionProfile else { return }
+        guard profile.layout == model.hiDiffusionLayout else {
             throw RenderError(
                 .invalidRequest,
                 naming:
-                    "HiDiffusion's recipe \(family.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
+                    "HiDiffusion's recipe \(profile.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
                     + "\(.hidiffusionFamily) auto.")
         }
         guard request.hiDiffusion != .off else {
             throw RenderError(
                 .invalidRequest,
                 naming:
-                    "HiDiffusion is off, so its recipe \(family.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
+                    "HiDiffusion is off, so its recipe \(profile.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
                     + "\(.hidiffusion) off out.")
         }
     }
 
     /// What of RAU-Net is on where HiDiffusion is, in the call at a position of so many, under some settings.
-    func stage(
+    func rauNet(
         of size: (height: Int, width: Int), _ position: Int, of count: Int, _ settings: HiDiffusionSettings
-    ) -> HiDiffusionStage {
-        guard let family = hiDiffusionFamily else { return .plain }
-        return HiDiffusionStage(
-            family: family, height: size.height, width: size.width, steps: count, step: position, settings: settings,
+    ) -> RAUNetSwitches {
+        guard let profile = hiDiffusionProfile else { return .plain }
+        return RAUNetSwitches(
+            profile: profile, height: size.height, width: size.width, steps: count, step: position, settings: settings,
             native: native)
     }
 
     /// `on` needs an input that is large enough.
     func checkHiDiffusionIsUsed(_ calls: [PlannedCall]) throws(RenderError) {
         guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
-        guard hiDiffusionFamily != nil else {
+        guard hiDiffusionProfile != nil else {
             throw RenderError(
                 .invalidRequest,
                 naming: "HiDiffusion has no place in the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
@@ -80,7 +80,7 @@ extension PlanResolution {
         [0, 1, nil].contains { share in
             var other = request.hiDiffusionSettings
             other[keyPath: threshold] = share
-            return calls.contains { stage(of: ($0.height, $0.width), $0.position, of: $0.count, other) != $0.stage }
+            return calls.contains { rauNet(of: ($0.height, $0.width), $0.position, of: $0.count, other) != $0.rauNet }
         }
     }
 
@@ -90,7 +90,7 @@ extension PlanResolution {
         let level = layout.windowScale
         var divisor = 0
         for call in calls where call.windowBlocks != nil {
-            let isPooled = layout.poolsWithinWindows && call.stage.pool
+            let isPooled = layout.poolsWithinWindows && call.rauNet.pool
             for part in isPooled ? [level, 2 * level] : [level] {
                 let sides = [call.height, call.width].map { ($0 + part - 1) / part }
                 if sides.contains(where: { $0 % 2 == 1 }) { divisor = max(divisor, isPooled ? 4 * level : 2 * level) }
@@ -105,7 +105,7 @@ extension PlanResolution {
     /// Why a threshold that no call depends on is one.
     private func reason(_ threshold: String) -> Sentence {
         guard request.hiDiffusionSettings.raunet else { return "while RAU-Net is off" }
-        switch (threshold, hiDiffusionFamily) {
+        switch (threshold, hiDiffusionProfile) {
         case ("aggressive", .sdxl): return "at four times the native size and more"
         case ("aggressive", _): return "outside the recipe sdxl"
         case ("T2", .sdxlTurbo): return "in the recipe sdxl_turbo"

@@ -25,8 +25,8 @@ extension PassResolution {
         let first = input(
             cut.map { ($0.patchHeight, $0.patchWidth) } ?? size, cut?.patches ?? 1, resolution.guidance)
         let views = input(
-            cut.map { ($0.viewHeight, $0.viewWidth) } ?? size, cut?.viewsPerStep ?? 1, pass.detailGuidanceScale)
-        let boundary = cut.map { min(max($0.structureSteps, range.lowerBound), range.upperBound) } ?? range.upperBound
+            cut.map { ($0.viewHeight, $0.viewWidth) } ?? size, cut?.viewsPerCall ?? 1, pass.detailGuidanceScale)
+        let boundary = cut.map { min(max($0.structureCalls, range.lowerBound), range.upperBound) } ?? range.upperBound
         // No two passes draw the same.
         let callsBefore = earlier.reduce(0) { $0 + $1.schedule.count }
         let drawsBefore = earlier.reduce(0) { $0 + $1.calls }
@@ -46,8 +46,8 @@ extension PassResolution {
                 inputs: input.count, guidanceScale: input.guidanceScale, usesHiDiffusion: input.usesHiDiffusion,
                 windowBlocks: input.usesHiDiffusion && request.hiDiffusionSettings.windows
                     ? resolution.model.hiDiffusionLayout?.windowBlockCount : nil,
-                stage: input.usesHiDiffusion
-                    ? resolution.stage(of: input.size, position, of: range.count, request.hiDiffusionSettings) : .plain,
+                rauNet: input.usesHiDiffusion
+                    ? resolution.rauNet(of: input.size, position, of: range.count, request.hiDiffusionSettings) : .plain,
                 sizes: sizes)
         }
     }
@@ -56,7 +56,7 @@ extension PassResolution {
     private func input(_ size: Size, _ count: Int, _ guidance: Float) -> Input {
         let isPlain = method == .hires && request.hiDiffusion != .on
         let isOn =
-            !isPlain && request.hiDiffusion != .off && resolution.hiDiffusionFamily != nil
+            !isPlain && request.hiDiffusion != .off && resolution.hiDiffusionProfile != nil
             && HiDiffusionGuard.allows(height: size.height, width: size.width, native: resolution.native)
         return Input(size: size, count: count, guidanceScale: guidance, usesHiDiffusion: isOn)
     }

@@ -9,7 +9,7 @@ struct PassResolution {
     let resolution: PlanResolution
     let method: RenderMethod
     private let sampler: Sampler
-    private let source: SourcePlan?
+    private let source: SourceUse?
 
     var request: RenderRequest { resolution.request }
     private var model: ModelDescription { resolution.model }
@@ -19,7 +19,7 @@ struct PassResolution {
     /// - Parameters:
     ///   - method: resolved, never `auto`.
     ///   - sampler: of the first pass.
-    init(_ resolution: PlanResolution, _ method: RenderMethod, _ sampler: Sampler, _ source: SourcePlan?) {
+    init(_ resolution: PlanResolution, _ method: RenderMethod, _ sampler: Sampler, _ source: SourceUse?) {
         (self.resolution, self.method, self.sampler, self.source) = (resolution, method, sampler, source)
     }
 
@@ -226,10 +226,10 @@ struct PassResolution {
             let grid = try PatchGrid(
                 height: size.height, width: size.width, patch: request.structure == .whole ? whole : patch)
             let views = try ViewGrid(
-                height: size.height, width: size.width, window: patch, stride: stride, jitter: jitter.map { $0 / scale }
+                height: size.height, width: size.width, view: patch, stride: stride, jitter: jitter.map { $0 / scale }
             )
             try checkCounts(grid, views)
-            return RenderPass.Cut(grid: grid, views: views, structureSteps: try structureSteps(sampler))
+            return RenderPass.Cut(grid: grid, views: views, structureCalls: try structureCalls(sampler))
         } catch let error as GeometryError {
             throw RenderError(.invalidRequest, error.message)
         } catch let error as RenderError {
@@ -239,12 +239,12 @@ struct PassResolution {
         }
     }
 
-    private func structureSteps(_ sampler: Sampler) throws -> Int {
+    private func structureCalls(_ sampler: Sampler) throws -> Int {
         guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
-        return try PhaseSchedule(
-            steps: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)
-        ).structureSteps
+        return try PhaseSplit(
+            calls: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)
+        ).structureCalls
     }
 
     /// The most patches or views of one step.
@@ -261,7 +261,7 @@ struct PassResolution {
                 "The picture would be cut into \(count) patches: choose a larger patch or stride for at most \(Self.patchLimit)."
             )
         }
-        let bytes = views.count * views.windowHeight * views.windowWidth * model.latentChannels * 4
+        let bytes = views.count * views.viewHeight * views.viewWidth * model.latentChannels * 4
         guard bytes <= Self.viewBytesLimit else {
             throw RenderError(
                 .invalidRequest,

@@ -6,7 +6,7 @@ import Sentences
 import Weights
 
 /// A plan with what is needed to carry it out.
-struct ResolvedPlan: Sendable {
+struct PreparedRender: Sendable {
     let plan: RenderPlan
     /// Of each pass.
     let samplers: [Sampler]
@@ -22,13 +22,13 @@ struct PlanResolution {
     var latentWidth: Int { request.width / model.scaleFactor }
     var latentHeight: Int { request.height / model.scaleFactor }
 
-    func resolve() throws(RenderError) -> ResolvedPlan {
+    func resolve() throws(RenderError) -> PreparedRender {
         try request.validated()
         try checkHiDiffusionFamily()
         try checkPictureFitsAMessage()
-        let steps = request.steps ?? model.usualSteps(request.samplingMethod, schedule: request.noiseSchedule)
+        let steps = request.steps ?? model.usualSteps(request.samplingMethod, noiseSchedule: request.noiseSchedule)
         let sampler = try sampler(steps: steps)
-        let source = try sourcePlan()
+        let source = try sourceUse()
         let method = resolvedMethod
         try request.checkSettingsBelong(to: method)
         var (passes, samplers) = try PassResolution(self, method, sampler, source).passes()
@@ -38,7 +38,7 @@ struct PlanResolution {
         try checkHiDiffusionIsUsed(calls)
         try checkHiDiffusionSettingsAreUsed(calls.filter(\.usesHiDiffusion))
         let tokens = try request.tokenReduction.flatMap { wanted throws(RenderError) in
-            try TokenReductionPlan(wanted, model: model, passes: passes)
+            try ResolvedTokenReduction(wanted, model: model, passes: passes)
         }
         tokens?.apply(to: &passes, seed: request.seed)
         let text = try resolvedText(isGuided: calls.contains { $0.guidanceScale > 1 })
@@ -49,14 +49,14 @@ struct PlanResolution {
             guidanceScale: guidance, guidanceRescale: request.guidanceRescale, clipSkip: text.clipSkip,
             promptChunks: text.prompts.chunkCount, seed: request.seed, eta: Float(sampler.eta), method: method,
             samplingMethod: sampler.method, noiseSchedule: request.noiseSchedule,
-            hiDiffusionFamily: usesHiDiffusion ? hiDiffusionFamily : nil, hiDiffusionSettings: request.hiDiffusionSettings,
+            hiDiffusionProfile: usesHiDiffusion ? hiDiffusionProfile : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens)
-        return ResolvedPlan(plan: plan, samplers: samplers, prompts: text.prompts)
+        return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
     func sampler(steps: Int) throws(RenderError) -> Sampler {
         try model.sampler(
-            request.samplingMethod, schedule: request.noiseSchedule, steps: steps,
+            request.samplingMethod, noiseSchedule: request.noiseSchedule, steps: steps,
             eta: request.eta.map { Double($0.description) ?? Double($0) })
     }
 
@@ -80,7 +80,7 @@ struct PlanResolution {
     }
 
     /// What is done with the source picture.
-    private func sourcePlan() throws(RenderError) -> SourcePlan? {
+    private func sourceUse() throws(RenderError) -> SourceUse? {
         guard !model.isInpainting || request.source?.mask != nil else {
             throw RenderError(
                 .invalidRequest,
@@ -102,7 +102,7 @@ struct PlanResolution {
                 : .imageToImage
             // The decimal number that the user wrote: 0.7 of 10 steps are 7.
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
-            return SourcePlan(mode: mode, strength: strength)
+            return SourceUse(mode: mode, strength: strength)
         } catch {
             throw RenderError(.invalidRequest, error.message)
         }
@@ -150,7 +150,7 @@ struct PlanResolution {
 extension PlanResolution {
     var guidance: Float { request.guidanceScale ?? model.recommended.guidanceScale }
 
-    var hiDiffusionFamily: HiDiffusionFamily? { request.hiDiffusionFamily ?? model.hiDiffusionFamily }
+    var hiDiffusionProfile: HiDiffusionProfile? { request.hiDiffusionProfile ?? model.hiDiffusionProfile }
 
     /// - Parameter isGuided: whether any call is.
     private func resolvedText(

@@ -27,11 +27,11 @@ public struct PlannedCall: Sendable, Equatable {
     /// How many blocks HiDiffusion cuts into windows; nil for none.
     let windowBlocks: Int?
     /// What of RAU-Net is on.
-    let stage: HiDiffusionStage
+    let rauNet: RAUNetSwitches
     /// What SDXL is told of sizes; a view has a corner of its own. nil for models that know nothing of sizes.
     let sizes: SizeConditioning?
     /// Which tokens are merged or downsampled. The origin is that of each input.
-    var tokens = TokenPlan.none
+    var tokens = TokenSwitches.none
 
     public var phase: RenderPhase { place.phase }
     var endsPhase: Bool { place.step + 1 == place.stepCount }

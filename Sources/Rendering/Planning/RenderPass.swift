@@ -20,7 +20,7 @@ public struct RenderPass: Sendable, Equatable {
         let views: ViewGrid
         /// Calls of the network in the structure phase of the whole schedule, which comes first; the rest belong to the
         /// detail phase. 0 for MultiDiffusion.
-        public let structureSteps: Int
+        public let structureCalls: Int
 
         /// Rows and columns of patches in the structure phase.
         public var gridRows: Int { grid.rows }
@@ -30,12 +30,12 @@ public struct RenderPass: Sendable, Equatable {
         public var patchHeight: Int { grid.patchHeight }
         public var patchWidth: Int { grid.patchWidth }
         /// Sides of one view in the detail phase, and the distance of neighbours.
-        public var viewHeight: Int { views.windowHeight }
-        public var viewWidth: Int { views.windowWidth }
+        public var viewHeight: Int { views.viewHeight }
+        public var viewWidth: Int { views.viewWidth }
         public var stride: Int { views.stride }
         /// How far a view may be moved.
         public var jitter: Int { views.jitterRadius }
-        public var viewsPerStep: Int { views.count }
+        public var viewsPerCall: Int { views.count }
         public var patches: Int { grid.count }
     }
 
@@ -100,7 +100,7 @@ public struct RenderPass: Sendable, Equatable {
         }
         guard let cut else { return [head + "\(count == 1 ? "direct: " : "")\(executedCalls) calls of the whole latent"] }
         let views =
-            "\(executedCalls - structureCalls) detail calls of \(cut.viewsPerStep) views of "
+            "\(executedCalls - structureCalls) detail calls of \(cut.viewsPerCall) views of "
             + "\(cut.viewWidth * scale)×\(cut.viewHeight * scale) px, stride \(cut.stride * scale) px, jitter \(cut.jitter * scale) px"
         guard structureCalls > 0 else { return [head + "\(count == 1 ? "\(method.rawValue): " : "")\(views)"] }
         let patches =
@@ -151,8 +151,8 @@ extension RenderPass.Cut {
         let values = [
             ("grid_rows", gridRows), ("grid_columns", gridColumns), ("patch_height", patchHeight), ("patch_width", patchWidth),
             ("view_height", viewHeight), ("view_width", viewWidth), ("stride", stride), ("jitter", jitter),
-            ("views_per_step", viewsPerStep),
-            ("structure_steps", structureSteps),
+            ("views_per_step", viewsPerCall),
+            ("structure_steps", structureCalls),
         ]
         for (key, value) in values { object[key] = .integer(Int64(value)) }
         return object

@@ -20,7 +20,7 @@ public struct RenderPlan: Sendable, Equatable {
     /// What is done, in this order; the last has the picture's size.
     public let passes: [RenderPass]
     /// What is done with a source picture; nil without one.
-    let source: SourcePlan?
+    let source: SourceUse?
     public let guidanceScale: Float
     public let guidanceRescale: Float
     /// Which hidden layer of the text encoders is read, counted from the last, which is 1.
@@ -35,7 +35,7 @@ public struct RenderPlan: Sendable, Equatable {
     /// As asked for: `automatic` is what the model's scheduler says.
     public let noiseSchedule: NoiseScheduleKind
     /// HiDiffusion's recipe; nil when it is off throughout.
-    public let hiDiffusionFamily: HiDiffusionFamily?
+    public let hiDiffusionProfile: HiDiffusionProfile?
     /// Which halves of HiDiffusion are on, and its thresholds.
     public let hiDiffusionSettings: HiDiffusionSettings
     /// What the user should know: a stand-in scheduler, an extension of the method.
@@ -43,7 +43,7 @@ public struct RenderPlan: Sendable, Equatable {
     /// LoRA files that are merged into the model, in order.
     public let loras: [AppliedLoRA]
     /// nil when all tokens stay.
-    public let tokenReduction: TokenReductionPlan?
+    public let tokenReduction: ResolvedTokenReduction?
 
     /// What the last pass tells SDXL of sizes; nil for models that know nothing of them.
     public var sizes: SizeConditioning? { lastPass.last.sizes }
@@ -103,10 +103,10 @@ public struct RenderPlan: Sendable, Equatable {
     }
 
     private var hiDiffusionLine: String {
-        guard let family = hiDiffusionFamily else { return "HiDiffusion off" }
+        guard let profile = hiDiffusionProfile else { return "HiDiffusion off" }
         let phases = passes.map(\.hiDiffusionPhases)
         let everywhere = phases.allSatisfy { $0 == phases[0] } ? phases[0] : "in some stages"
-        return "HiDiffusion on (\(family.rawValue))" + hiDiffusionSettings.summary
+        return "HiDiffusion on (\(profile.rawValue))" + hiDiffusionSettings.summary
             + (everywhere.isEmpty ? "" : ", \(everywhere)")
     }
 
@@ -139,11 +139,11 @@ public struct RenderPlan: Sendable, Equatable {
         object["eta"] = .number(Double(eta))
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
-        object["hidiffusion_family"] = hiDiffusionFamily.map { .string($0.rawValue) }
+        object["hidiffusion_family"] = hiDiffusionProfile.map { .string($0.rawValue) }
         object["tasks"] = .integer(Int64(totalTasks))
         object["unet_evaluations"] = .integer(Int64(evaluations))
         object["blend"] = .string(blending.rawValue)
-        object["hidiffusion_settings"] = hiDiffusionFamily == nil ? nil : hiDiffusionSettings.json
+        object["hidiffusion_settings"] = hiDiffusionProfile == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }
         object["passes"] = .array(passes.map(\.json))
         object["token_reduction"] = tokenReduction?.json
@@ -153,7 +153,7 @@ public struct RenderPlan: Sendable, Equatable {
     }
 }
 
-extension SourcePlan {
+extension SourceUse {
     /// For people.
     func line(_ pass: RenderPass) -> String {
         let what: String =

@@ -2,7 +2,7 @@ import Acceleration
 import DiffusionModels
 import Sentences
 
-extension TokenReductionPlan {
+extension ResolvedTokenReduction {
     /// - Parameters:
     ///   - request: a valid one.
     ///   - passes: levels whose grids are too small at all of their calls are left out.
@@ -60,7 +60,7 @@ private struct TokenReductionResolution {
         let height: Int
         let width: Int
         let hasWindows: Bool
-        let stage: HiDiffusionStage
+        let rauNet: RAUNetSwitches
         let isLater: Bool
     }
 
@@ -87,7 +87,7 @@ private struct TokenReductionResolution {
         var situations: [Situation] = []
         for call in calls {
             let situation = Situation(
-                height: call.height, width: call.width, hasWindows: call.windowBlocks != nil, stage: call.stage,
+                height: call.height, width: call.width, hasWindows: call.windowBlocks != nil, rauNet: call.rauNet,
                 isLater: call.isLater)
             if situations.last != situation, !situations.contains(situation) { situations.append(situation) }
         }
@@ -113,7 +113,7 @@ private struct TokenReductionResolution {
     }
 
     func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> Found {
-        let wanted = request.levels ?? TokenPlan.levels.filter { $0 <= request.maximumDownsample ?? 1 }
+        let wanted = request.levels ?? TokenSwitches.levels.filter { $0 <= request.maximumDownsample ?? 1 }
         let found = wanted.filter { model.transformerBlocks[$0] != nil }
         // Levels that are named one by one must all be there.
         guard !found.isEmpty, request.levels == nil || found.count == wanted.count else {
@@ -151,7 +151,7 @@ private struct TokenReductionResolution {
     func downsampling(_ request: TokenReductionRequest.Downsampling) throws(RenderError) -> Found {
         let first = levels.first ?? 1
         let depth = request.maximumDepth ?? request.factors.count
-        let possible = TokenPlan.levels.filter { $0 >= first && $0 <= levels.last ?? 1 }
+        let possible = TokenSwitches.levels.filter { $0 >= first && $0 <= levels.last ?? 1 }
         guard depth <= possible.count else {
             throw RenderError(
                 .invalidRequest,
@@ -199,7 +199,7 @@ private struct TokenReductionResolution {
         throw RenderError(
             .invalidRequest,
             naming:
-                "\(what) reaches no block: blocks of fewer than \(TokenReductionPlan.leastTokensInHiDiffusion) tokens are left alone while "
+                "\(what) reaches no block: blocks of fewer than \(ResolvedTokenReduction.leastTokensInHiDiffusion) tokens are left alone while "
                 + "HiDiffusion's RAU-Net makes feature maps smaller, so choose wider token steps, other levels or "
                 + "\(.hidiffusionRaunet) off.")
     }
@@ -207,13 +207,13 @@ private struct TokenReductionResolution {
     /// The largest map that some parts of a level's blocks work on, window by window where they do; nil where blocks are left
     /// alone for HiDiffusion's sake.
     private func grid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid? {
-        let stage = situation.stage
-        guard stage.rad || stage.pool, let layout = model.hiDiffusionLayout else {
+        let rauNet = situation.rauNet
+        guard rauNet.rad || rauNet.pool, let layout = model.hiDiffusionLayout else {
             return plainGrid(level, parts, in: situation)
         }
         let sides = layout.largest(
-            level: level, height: situation.height, width: situation.width, rad: stage.rad, pool: stage.pool)
-        guard sides.height * sides.width >= TokenReductionPlan.leastTokensInHiDiffusion else { return nil }
+            level: level, height: situation.height, width: situation.width, rad: rauNet.rad, pool: rauNet.pool)
+        guard sides.height * sides.width >= ResolvedTokenReduction.leastTokensInHiDiffusion else { return nil }
         return windowed(
             Grid(height: sides.height, width: sides.width, isLater: situation.isLater), level, parts, situation)
     }

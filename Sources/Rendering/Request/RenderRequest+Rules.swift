@@ -76,7 +76,7 @@ extension RenderRequest {
     mutating func takeSampler(_ word: String) throws(RenderError) {
         do {
             let name = try SamplerName(word)
-            (samplingMethod, noiseSchedule) = (name.method, name.schedule ?? .automatic)
+            (samplingMethod, noiseSchedule) = (name.method, name.noiseSchedule ?? .automatic)
         } catch {
             throw RenderError(.invalidRequest, error.message)
         }
@@ -98,9 +98,9 @@ extension RenderRequest {
 
     /// `auto` is the family of the model's kind.
     mutating func takeFamily(_ word: String) throws(RenderError) {
-        hiDiffusionFamily = HiDiffusionFamily(rawValue: word)
-        guard word != "auto", hiDiffusionFamily == nil else { return }
-        let words = HiDiffusionFamily.allCases.map(\.rawValue).joined(separator: ", ")
+        hiDiffusionProfile = HiDiffusionProfile(rawValue: word)
+        guard word != "auto", hiDiffusionProfile == nil else { return }
+        let words = HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")
         throw RenderError(.invalidRequest, naming: "\(.hidiffusionFamily) must be one of auto, \(words), not '\(word)'.")
     }
 

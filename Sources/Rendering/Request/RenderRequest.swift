@@ -31,7 +31,7 @@ public struct RenderRequest: SettingGroup {
     /// Which halves of HiDiffusion are on, and its thresholds.
     public var hiDiffusionSettings = HiDiffusionSettings.published
     /// HiDiffusion's recipe; nil is that of the model's kind.
-    public var hiDiffusionFamily: HiDiffusionFamily?
+    public var hiDiffusionProfile: HiDiffusionProfile?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
     /// Distance of neighbouring views in the detail phase; nil is half a patch.
@@ -193,10 +193,10 @@ extension RenderRequest {
         [
             RequestSetting(.hidiffusion, \.hiDiffusion, .choice)
                 .shown("HiDiffusion") {
-                    $0.plan.hiDiffusionFamily == nil ? "off" : "on" + $0.plan.hiDiffusionSettings.summary
+                    $0.plan.hiDiffusionProfile == nil ? "off" : "on" + $0.plan.hiDiffusionSettings.summary
                 },
-            RequestSetting(.hidiffusionFamily, \.hiDiffusionFamily, .choice)
-                .used(.hiDiffusionFamily)
+            RequestSetting(.hidiffusionFamily, \.hiDiffusionProfile, .choice)
+                .used(.hiDiffusionProfile)
                 .said { word, request throws(RenderError) in try request.takeFamily(word) },
         ]
         // What is switched off is not looked at.

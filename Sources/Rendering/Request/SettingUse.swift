@@ -16,7 +16,7 @@ public enum SettingUse: Sendable, Hashable {
     /// HiDiffusion, where it is on.
     case hiDiffusion
     /// The same, and the settings of this use say what the model is.
-    case hiDiffusionFamily
+    case hiDiffusionProfile
     /// These methods, where nothing else is to be said of it.
     case methods([RenderMethod])
 
@@ -30,7 +30,7 @@ public enum SettingUse: Sendable, Hashable {
         case .stages: [.cut, .hires].contains(method)
         case .refinement: method == .hires || (method == .cut && request.stages != [])
         case .tiles: method == .hires
-        case .hiDiffusion, .hiDiffusionFamily: request.hiDiffusion != .off
+        case .hiDiffusion, .hiDiffusionProfile: request.hiDiffusion != .off
         case .methods(let methods): methods.contains(method)
         }
     }

@@ -174,7 +174,9 @@ extension TokenReductionRequest.Merging {
         guard levels?.isEmpty != true, Set(levels ?? []).count == levels?.count ?? 0 else {
             throw RenderError(.invalidRequest, "Token merging needs levels, each named once: choose from 1, 2, 4 and 8.")
         }
-        if let level = ([maximumDownsample].compactMap(\.self) + (levels ?? [])).first(where: { !TokenPlan.levels.contains($0) }
+        if let level = ([maximumDownsample].compactMap(\.self) + (levels ?? [])).first(where: {
+            !TokenSwitches.levels.contains($0)
+        }
         ) {
             throw RenderError(.invalidRequest, "Token merging has no level \(level): choose 1, 2, 4 or 8.")
         }
@@ -192,7 +194,8 @@ extension TokenReductionRequest.Downsampling {
     public static let settings: [RequestSetting<Self>] = [
         RequestSetting(
             .todoFactor, member: "factors", \.factors,
-            .list(.number, "a list", words: "numbers with commas between", limit: TokenPlan.levels.count), written: .required
+            .list(.number, "a list", words: "numbers with commas between", limit: TokenSwitches.levels.count),
+            written: .required
         )
         .said { word, downsampling throws(RenderError) in
             downsampling.factors.append(try SettingKind.number.value(word, of: .todoFactor))
@@ -205,20 +208,21 @@ extension TokenReductionRequest.Downsampling {
     /// Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         let limit = TokenDownsampling.factorLimit
-        guard !factors.isEmpty, factors.count <= TokenPlan.levels.count else {
+        guard !factors.isEmpty, factors.count <= TokenSwitches.levels.count else {
             throw RenderError(
                 .invalidRequest,
-                "Token downsampling takes 1 to \(TokenPlan.levels.count) factors, one for each level, not \(factors.count).")
+                "Token downsampling takes 1 to \(TokenSwitches.levels.count) factors, one for each level, not \(factors.count)."
+            )
         }
         if let factor = factors.first(where: { !(1...limit).contains($0) }) {
             throw RenderError(
                 .invalidRequest, "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).")
         }
         guard let maximumDepth else { return }
-        guard (1...TokenPlan.levels.count).contains(maximumDepth) else {
+        guard (1...TokenSwitches.levels.count).contains(maximumDepth) else {
             throw RenderError(
                 .invalidRequest,
-                "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenPlan.levels.count).")
+                "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenSwitches.levels.count).")
         }
         guard factors.count == 1 || factors.count == maximumDepth else {
             throw RenderError(

@@ -15,7 +15,7 @@ package struct DenoiseWork: TaskWork {
     /// SDXL's six numbers: original height and width, crop top and left, target height and width, in pixels. They hold for all
     /// rows; twelve are the negative prompt's and the prompt's.
     package var timeIDs: [Float]?
-    package var plan: UNetPlan
+    package var switches: UNetSwitches
 
     static let timeIDCount = 6
 
@@ -41,7 +41,7 @@ package struct DenoiseWork: TaskWork {
         }
         let output = try model.unet().forward(
             UNetInput(sample: sample, timesteps: [timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
-            plan: plan)
+            switches: switches)
         var values = output.planarArray
         if guided { values = Guidance(scale: guidance, rescale: rescale).combined(values) }
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
@@ -77,10 +77,10 @@ extension DenoiseWork {
         metadata["guidance"] = .number(Double(guidance))
         metadata["rescale"] = .number(Double(rescale))
         metadata["time_ids"] = timeIDs.map { .array($0.map { .number(Double($0)) }) }
-        metadata["rad"] = .bool(plan.rad)
-        metadata["pool"] = .bool(plan.pool)
-        metadata["shifts"] = plan.windowShifts.map { .array($0.map { .integer(Int64($0)) }) }
-        metadata["tokens"] = plan.tokens.json
+        metadata["rad"] = .bool(switches.rad)
+        metadata["pool"] = .bool(switches.pool)
+        metadata["shifts"] = switches.windowShifts.map { .array($0.map { .integer(Int64($0)) }) }
+        metadata["tokens"] = switches.tokens.json
         return latent.write(to: &metadata)
     }
 
@@ -91,8 +91,8 @@ extension DenoiseWork {
         guidance = try metadata.number("guidance")
         rescale = try metadata.number("rescale")
         timeIDs = try metadata.numbers("time_ids", counts: [Self.timeIDCount, 2 * Self.timeIDCount])
-        plan = UNetPlan(
+        switches = UNetSwitches(
             rad: try metadata.flag("rad"), pool: try metadata.flag("pool"),
-            windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenPlan(json: metadata.value("tokens")))
+            windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenSwitches(json: metadata.value("tokens")))
     }
 }

@@ -35,7 +35,7 @@ public struct RenderTask: Sendable, Equatable {
     public var cost: Double { work.cost }
 
     /// How error messages call it.
-    var title: String { "\(phase.rawValue) step \(step), patch \(index)" }
+    var title: String { "\(phase.rawValue) step \(step), task \(index)" }
 
     public static func == (left: RenderTask, right: RenderTask) -> Bool {
         (left.phase, left.step, left.index, left.contextHash) == (right.phase, right.step, right.index, right.contextHash)

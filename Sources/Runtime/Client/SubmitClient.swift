@@ -41,7 +41,7 @@ public enum SubmitClient {
 
 /// One client's conversation with its coordinator, on one thread.
 private final class ClientConversation {
-    private enum Stage {
+    private enum State {
         /// HELLO is to be sent (again) at the given time.
         case greeting(next: Instant)
         case submitting
@@ -53,7 +53,7 @@ private final class ClientConversation {
     private let uuid = UniqueID.random()
     private let instance = UniqueID.random()
     private let start = monotonicNow()
-    private var stage: Stage
+    private var state: State
     private var address = Header.Address()
     private var lastHeard: Instant
     private var lastSent: Instant
@@ -66,7 +66,7 @@ private final class ClientConversation {
 
     init(_ order: SubmitClient.Order, _ context: Context) throws(RuntimeError) {
         self.order = order
-        stage = .greeting(next: start)
+        state = .greeting(next: start)
         lastHeard = start
         lastSent = start
         do throws(ZMQError) {
@@ -122,7 +122,7 @@ private final class ClientConversation {
     }
 
     private func keepAlive(_ now: Instant) throws {
-        switch stage {
+        switch state {
         case .greeting(let next):
             if now.since(start).duration >= order.connectTimeout {
                 throw RuntimeError(
@@ -133,7 +133,7 @@ private final class ClientConversation {
                 build: PeerFacts.build, instance: instance, host: PeerFacts.host, name: "submit", joinToken: order.joinToken)
             // Until the connection stands nothing can be sent; once it was, the answer gets half a second.
             let isSent = try say(.hello(hello))
-            stage = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
+            state = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
         case .submitting, .following:
             if now.since(lastHeard) >= silence { throw lost("it has been silent for \(silence.milliseconds / 1000) s") }
             if now.since(lastSent) >= heartbeat { try say(.ping) }
@@ -143,7 +143,7 @@ private final class ClientConversation {
     /// Whether the caller's wish to stop has been passed on, and answered or waited for long enough.
     private func hasGivenUp(_ isCancelled: Bool, _ now: Instant) throws -> Bool {
         guard isCancelled else { return false }
-        if case .greeting = stage { return true }
+        if case .greeting = state { return true }
         if cancelDeadline == nil {
             try say(.jobCancel)
             cancelDeadline = now + .seconds(2)
@@ -163,10 +163,10 @@ private final class ClientConversation {
         case .welcome(let welcome): try join(packet.address, welcome)
         case .refuse(let refuse): throw refused(refuse)
         case .reset:
-            if case .greeting = stage { return nil }
+            if case .greeting = state { return nil }
             throw lost("it was started anew")
         case .bye: throw lost("it was stopped")
-        case .submitted: stage = .following
+        case .submitted: state = .following
         case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
         case .jobResult(let chunk) where packet.address.job == uuid: return try assemble(chunk, onEvent)
         default: break
@@ -175,12 +175,12 @@ private final class ClientConversation {
     }
 
     private func join(_ address: Header.Address, _ welcome: Welcome) throws {
-        guard case .greeting = stage else { return }
+        guard case .greeting = state else { return }
         self.address.epoch = address.epoch
         self.address.session = address.session
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
-        stage = .submitting
+        state = .submitting
         try say(.submit(Submit(request: order.request.metadata, model: order.model, payload: order.request.payload)))
     }
 
@@ -198,7 +198,7 @@ private final class ClientConversation {
     private func report(_ note: JobNote, _ onEvent: (JobEvent) -> Void) throws {
         switch note {
         case .queued(let position): onEvent(.queued(position: position))
-        case .started(let summary, let taskCount): onEvent(.started(JobPlan(summaryLines: summary, taskCount: taskCount)))
+        case .started(let summary, let taskCount): onEvent(.started(JobOutline(summaryLines: summary, taskCount: taskCount)))
         case .progress(let progress): onEvent(.progress(JobProgress(progress)))
         case .waiting(let reason): onEvent(.waiting(reason))
         case .failed(let exitCode, let text):

@@ -2,7 +2,7 @@ public import Places
 internal import StrictJSON
 
 /// What is going to be done, for people.
-public struct JobPlan: Sendable, Equatable {
+public struct JobOutline: Sendable, Equatable {
     /// The plan in lines: method, grid, steps.
     public var summaryLines: [String]
     /// Tasks of all barriers together.
@@ -78,7 +78,7 @@ public struct RenderTimings: Sendable, Equatable {
 public enum JobEvent: Sendable, Equatable {
     /// Jobs that are before this one.
     case queued(position: Int)
-    case started(JobPlan)
+    case started(JobOutline)
     case progress(JobProgress)
     /// No worker can take it at present; why.
     case waiting(String)

@@ -15,7 +15,7 @@ struct JobState {
     let submitted: Instant
     /// CPU time of the coordinator's wire threads at submission.
     let wireAtSubmission: Int64
-    var plan: JobPlan?
+    var plan: JobOutline?
     /// Bytes that came with the request and stay as long as the job.
     var attachmentBytes = 0
     var barrier: EngineBarrier?

@@ -23,7 +23,7 @@ final class JobThreads: Sendable {
 
     /// What it tells the I/O thread.
     enum Report: Sendable {
-        case planned(JobID, JobPlan, model: String)
+        case planned(JobID, JobOutline, model: String)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, FailureClass, String, cpu: Int64)
         case finished(JobID, FinishedPicture, cpu: Int64)

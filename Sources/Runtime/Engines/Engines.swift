@@ -82,7 +82,7 @@ package enum EngineError: Error, Sendable {
 
 /// The coordinator's side of one job, on one job thread at a time.
 package protocol JobEngine: Sendable {
-    var plan: JobPlan { get }
+    var plan: JobOutline { get }
     /// The identity of the model the job needs, 64 hexadecimal digits.
     var model: String { get }
     mutating func start() throws(EngineError) -> EngineBarrier

@@ -96,7 +96,7 @@ struct RenderEngine: JobEngine {
         self.model = model
     }
 
-    var plan: JobPlan { JobPlan(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
+    var plan: JobOutline { JobOutline(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
 
     mutating func start() throws(EngineError) -> EngineBarrier { encode(machine.start()) }
 

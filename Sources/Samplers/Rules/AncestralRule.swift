@@ -7,9 +7,9 @@ struct AncestralRule: StepRule {
     private let parts: [AncestralStep]
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) {
-        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: false))
+        let table = try SigmaTable(configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: false))
         (timesteps, sigmas, initialNoiseScale) = (table.timesteps, table.sigmas, table.initialNoiseScale)
         prediction = configuration.predictionType
         parts = zip(table.sigmas, table.sigmas.dropFirst()).map { AncestralStep(from: Double($0), to: Double($1), eta: eta) }

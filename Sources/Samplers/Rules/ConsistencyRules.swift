@@ -40,10 +40,10 @@ struct LCMRule: StepRule {
     private let clip: Float?
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
     ) throws(SamplerError) {
         let times = try DistilledTimesteps(configuration, steps: steps).values
-        let alphas = schedule.alphasCumprod
+        let alphas = noiseSchedule.alphasCumprod
         timesteps = times.map { Double($0) }
         prediction = configuration.predictionType
         clip = configuration.clipsSample ?? false ? Float(configuration.clipRange) : nil
@@ -93,10 +93,10 @@ struct TCDRule: StepRule {
     private let prediction: PredictionType
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) {
         let times = try DistilledTimesteps(configuration, steps: steps).values
-        let alphas = schedule.alphasCumprod
+        let alphas = noiseSchedule.alphasCumprod
         timesteps = times.map { Double($0) }
         prediction = configuration.predictionType
         coefficients = times.indices.map { index in

@@ -16,19 +16,19 @@ struct DDIMTables: StepRule {
     private let coefficients: [Coefficients]
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) {
         let trainSteps = configuration.trainSteps
         let times = try Self.timesteps(configuration, steps: steps)
         prediction = configuration.predictionType
         clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil
-        let final = configuration.setsAlphaToOne ?? true ? 1 : schedule.alphasCumprod[0]
+        let final = configuration.setsAlphaToOne ?? true ? 1 : noiseSchedule.alphasCumprod[0]
         let stride = trainSteps / steps
         timesteps = times.map(Double.init)
         addsNoise = eta > 0
         coefficients = times.map { timestep in
-            let now = schedule.alphasCumprod[timestep]
-            let after = timestep >= stride ? schedule.alphasCumprod[timestep - stride] : final
+            let now = noiseSchedule.alphasCumprod[timestep]
+            let after = timestep >= stride ? noiseSchedule.alphasCumprod[timestep - stride] : final
             let variance = ((1 - after) / (1 - now)) * (1 - now / after)
             return Coefficients(now: now, after: after, deviation: Float(eta) * max(variance, 0).squareRoot())
         }

@@ -13,7 +13,7 @@ struct DDPMRule: StepRule {
     private let clip: Float?
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
     ) throws(SamplerError) {
         let variance = configuration.solver.variance ?? "fixed_small"
         guard ["fixed_small", "fixed_small_log", "fixed_large"].contains(variance) else {
@@ -22,7 +22,7 @@ struct DDPMRule: StepRule {
                 "scheduler_config.json: variance_type = \(variance) is not supported by DDPM; fixed_small and fixed_large are.")
         }
         let times = try DDIMTables.timesteps(configuration, steps: steps)
-        let alphas = schedule.alphasCumprod
+        let alphas = noiseSchedule.alphasCumprod
         timesteps = times.map { Double($0) }
         prediction = configuration.predictionType
         clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil

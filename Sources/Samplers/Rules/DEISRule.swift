@@ -10,9 +10,9 @@ struct DEISRule: StepRule {
     private let order: Int
     private let lowersOrder: Bool
 
-    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let table = try SigmaTable(
-            configuration, schedule: schedule, steps: steps, .init(isWhole: true, final: .repeated))
+            configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: .repeated))
         (timesteps, sigmas) = (table.timesteps, table.sigmas)
         levels = sigmas.map { NoiseLevel(preserving: $0) }
         let prediction = configuration.predictionType

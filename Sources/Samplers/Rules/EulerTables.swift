@@ -6,10 +6,10 @@ struct EulerTables: StepRule {
     let initialNoiseScale: Float
     private let prediction: PredictionType
 
-    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let final: SigmaTable.Final = configuration.endsAtSmallestSigma ? .smallestTrained : .zero
         let table = try SigmaTable(
-            configuration, schedule: schedule, steps: steps,
+            configuration, noiseSchedule: noiseSchedule, steps: steps,
             .init(isWhole: false, readsInterpolation: true, final: final))
         (timesteps, sigmas, initialNoiseScale) = (table.timesteps, table.sigmas, table.initialNoiseScale)
         prediction = configuration.predictionType

@@ -8,8 +8,8 @@ struct LMSRule: StepRule {
 
     private static let order = 4
 
-    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
-        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: false))
+    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+        let table = try SigmaTable(configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: false))
         (timesteps, sigmas, initialNoiseScale) = (table.timesteps, table.sigmas, table.initialNoiseScale)
         prediction = configuration.predictionType
     }

@@ -17,13 +17,13 @@ struct MultistepRule: StepRule {
 
     /// The rule for a model of variance-preserving noise.
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
     ) throws(SamplerError) {
         var options = configuration
         if options.solver.usesLuLambdas, options.sigmaSpacing != .karras { options.sigmaSpacing = .lu }
         let final: SigmaTable.Final = options.endsAtSmallestSigma ? .smallestTrained : .zero
         let table = try SigmaTable(
-            options, schedule: schedule, steps: steps, .init(isWhole: true, cutsCosine: true, final: final))
+            options, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, cutsCosine: true, final: final))
         let levels = table.sigmas.map { NoiseLevel(preserving: $0) }
         try self.init(
             configuration, timesteps: table.timesteps, sigmas: table.sigmas, levels: levels, initialNoiseScale: 1,

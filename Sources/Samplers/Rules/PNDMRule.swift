@@ -12,7 +12,7 @@ struct PNDMRule: StepRule {
     private let stride: Int
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
     ) throws(SamplerError) {
         guard configuration.predictionType != .sample else {
             throw SamplerError(.unsupported, "scheduler_config.json: prediction_type = sample does not exist for PNDM.")
@@ -25,7 +25,7 @@ struct PNDMRule: StepRule {
         }
         let times = try DDIMTables.timesteps(configuration, steps: steps)
         stride = configuration.trainSteps / steps
-        alphas = schedule.alphasCumprod
+        alphas = noiseSchedule.alphasCumprod
         finalAlpha = configuration.setsAlphaToOne ?? false ? 1 : alphas[0]
         prediction = configuration.predictionType
         let calls = skips ? Self.plain(times) : Self.rungeKutta(times, half: stride / 2)

@@ -12,13 +12,13 @@ struct SinglestepRule: StepRule {
     /// The number of views that each call uses.
     private let orders: [Int]
 
-    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let solver = configuration.solver
         var options = configuration
         // diffusers' class has no other spacing.
         if options.timestepSpacing != .discrete { options.timestepSpacing = .linspace }
         let final: SigmaTable.Final = options.endsAtSmallestSigma ? .smallestTrained : .zero
-        let table = try SigmaTable(options, schedule: schedule, steps: steps, .init(isWhole: true, final: final))
+        let table = try SigmaTable(options, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: final))
         (timesteps, sigmas) = (table.timesteps, table.sigmas)
         levels = sigmas.map { NoiseLevel(preserving: $0) }
         algorithm = solver.algorithm ?? .original

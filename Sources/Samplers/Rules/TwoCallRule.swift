@@ -37,11 +37,11 @@ struct TwoCallRule: StepRule {
     private let clip: Float?
 
     init(
-        _ kind: Kind, _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps count: Int, eta: Double
+        _ kind: Kind, _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps count: Int, eta: Double
     ) throws(SamplerError) {
         let rounds = kind == .midpoint || kind == .ancestralMidpoint
         let table = try SigmaTable(
-            configuration, schedule: schedule, steps: count, .init(isWhole: false, roundsBent: rounds))
+            configuration, noiseSchedule: noiseSchedule, steps: count, .init(isWhole: false, roundsBent: rounds))
         self.kind = kind
         initialNoiseScale = table.initialNoiseScale
         prediction = configuration.predictionType
@@ -49,7 +49,7 @@ struct TwoCallRule: StepRule {
         let levels = table.sigmas.map { Double($0) }
         let steps = (0..<(count - 1)).map { Self.step(kind, from: levels[$0], to: levels[$0 + 1], eta: eta) }
         (self.levels, self.steps) = (levels, steps)
-        let logarithms = schedule.sigmas.map { log($0) }
+        let logarithms = noiseSchedule.sigmas.map { log($0) }
         var times = [table.timesteps[0]]
         for (index, step) in steps.enumerated() {
             let look = SigmaTable.timestep(ofSigma: step.look, logarithms: logarithms)

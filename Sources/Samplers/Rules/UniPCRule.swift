@@ -12,10 +12,11 @@ struct UniPCRule: StepRule {
     private let usesPlainStep: Bool
     private let uncorrected: Set<Int>
 
-    init(_ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int) throws(SamplerError) {
+    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
         let solver = configuration.solver
         let final: SigmaTable.Final = configuration.endsAtSmallestSigma ? .repeated : .zero
-        let table = try SigmaTable(configuration, schedule: schedule, steps: steps, .init(isWhole: true, final: final))
+        let table = try SigmaTable(
+            configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: final))
         (timesteps, sigmas) = (table.timesteps, table.sigmas)
         levels = sigmas.map { NoiseLevel(preserving: $0) }
         order = solver.order ?? 2

@@ -158,29 +158,30 @@ extension SamplingMethod {
 
     /// The method's tables and formula.
     func rule(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, eta: Double
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
     ) throws(SamplerError) -> any StepRule {
         func twoCalls(_ kind: TwoCallRule.Kind) throws(SamplerError) -> TwoCallRule {
-            try TwoCallRule(kind, configuration, schedule: schedule, steps: steps, eta: eta)
+            try TwoCallRule(kind, configuration, noiseSchedule: noiseSchedule, steps: steps, eta: eta)
         }
         switch self {
-        case .ddim: return try DDIMTables(configuration, schedule: schedule, steps: steps, eta: eta)
-        case .euler: return try EulerTables(configuration, schedule: schedule, steps: steps)
-        case .eulerAncestral: return try AncestralRule(configuration, schedule: schedule, steps: steps, eta: eta)
+        case .ddim: return try DDIMTables(configuration, noiseSchedule: noiseSchedule, steps: steps, eta: eta)
+        case .euler: return try EulerTables(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .eulerAncestral: return try AncestralRule(configuration, noiseSchedule: noiseSchedule, steps: steps, eta: eta)
         case .heun: return try twoCalls(.heun)
         case .dpm2: return try twoCalls(.midpoint)
         case .dpm2Ancestral: return try twoCalls(.ancestralMidpoint)
         case .dpmpp2sAncestral: return try twoCalls(.ancestralSolver)
         case .dpmppSDE: return try twoCalls(.stochastic)
-        case .dpmpp2s: return try SinglestepRule(configuration, schedule: schedule, steps: steps)
-        case .dpmpp2m, .dpmpp2mSDE, .dpmpp3m: return try MultistepRule(configuration, schedule: schedule, steps: steps)
-        case .lcm: return try LCMRule(configuration, schedule: schedule, steps: steps)
-        case .tcd: return try TCDRule(configuration, schedule: schedule, steps: steps, eta: eta)
-        case .unipc: return try UniPCRule(configuration, schedule: schedule, steps: steps)
-        case .pndm: return try PNDMRule(configuration, schedule: schedule, steps: steps)
-        case .lms: return try LMSRule(configuration, schedule: schedule, steps: steps)
-        case .deis: return try DEISRule(configuration, schedule: schedule, steps: steps)
-        case .ddpm: return try DDPMRule(configuration, schedule: schedule, steps: steps)
+        case .dpmpp2s: return try SinglestepRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .dpmpp2m, .dpmpp2mSDE, .dpmpp3m:
+            return try MultistepRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .lcm: return try LCMRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .tcd: return try TCDRule(configuration, noiseSchedule: noiseSchedule, steps: steps, eta: eta)
+        case .unipc: return try UniPCRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .pndm: return try PNDMRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .lms: return try LMSRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .deis: return try DEISRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
+        case .ddpm: return try DDPMRule(configuration, noiseSchedule: noiseSchedule, steps: steps)
         case .edmEuler: return try EDMEulerRule(configuration, steps: steps)
         case .edmDPMpp2m: return try MultistepRule(edm: configuration, steps: steps)
         }

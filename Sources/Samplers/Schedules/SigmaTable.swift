@@ -33,9 +33,9 @@ struct SigmaTable: Sendable {
     let initialNoiseScale: Float
 
     init(
-        _ configuration: SchedulerConfiguration, schedule: NoiseSchedule, steps: Int, _ layout: Layout
+        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, _ layout: Layout
     ) throws(SamplerError) {
-        let trained = schedule.sigmas
+        let trained = noiseSchedule.sigmas
         let spacing = configuration.timestepSpacing ?? .linspace
         var times = try Self.timesteps(configuration, spacing, steps: steps, isWhole: layout.isWhole)
         var levels = times.map { Self.interpolate(trained, at: $0) }

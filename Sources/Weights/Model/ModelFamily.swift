@@ -140,12 +140,12 @@ public struct ModelKind: Sendable, Equatable, CustomStringConvertible {
     var isDistilled = false
     public var steps: Int?
     public var guidanceScale: Float?
-    let hiDiffusion: HiDiffusionFamily
+    let hiDiffusion: HiDiffusionProfile
     /// The recipe of its models for inpainting, where it is another one.
-    var inpaintingHiDiffusion: HiDiffusionFamily?
+    var inpaintingHiDiffusion: HiDiffusionProfile?
 
     /// HiDiffusion's recipe.
-    public func hiDiffusion(isInpainting: Bool) -> HiDiffusionFamily {
+    public func hiDiffusion(isInpainting: Bool) -> HiDiffusionProfile {
         isInpainting ? inpaintingHiDiffusion ?? hiDiffusion : hiDiffusion
     }
 

@@ -12,7 +12,7 @@ extension ModelStore {
     /// - Throws: `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for
     ///   files that change meanwhile, and whatever is wrong with the model.
     public func importModel(
-        _ recipe: ModelRecipe, name: String, check: (ModelSource) throws -> Void = { _ in }
+        _ recipe: ModelChoice, name: String, check: (ModelSource) throws -> Void = { _ in }
     ) throws -> StoredModel {
         guard ModelStore.isName(name) else {
             throw WeightsError(

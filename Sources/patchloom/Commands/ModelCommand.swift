@@ -32,7 +32,7 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let recipe: ModelRecipe
+        let recipe: ModelChoice
         do { recipe = try checkpoint.words.recipe(path) } catch { throw CommandFailure(error) }
         let stored = try store(recipe)
         if json {
@@ -45,7 +45,7 @@ struct ModelImportCommand: ParsableCommand {
 
 extension ModelImportCommand {
     /// A model that cannot be rendered with is refused here, not when somebody needs it.
-    private func store(_ recipe: ModelRecipe) throws(CommandFailure) -> StoredModel {
+    private func store(_ recipe: ModelChoice) throws(CommandFailure) -> StoredModel {
         do {
             return try ModelStore.standard().importModel(recipe, name: name) { source in
                 var view = ProgressView.suitable(quiet: false)

@@ -9,7 +9,7 @@ public enum TokenReduction: Sendable, Equatable {
 ///
 /// A level is nominal: it is the ratio of the latent's sides to those of a block's grid, in the network as it was trained. It
 /// does not change when HiDiffusion makes the grid smaller.
-public struct TokenPlan: Sendable, Equatable {
+public struct TokenSwitches: Sendable, Equatable {
     /// The levels of Stable Diffusion's blocks.
     public static let levels = [1, 2, 4, 8]
 
@@ -17,9 +17,9 @@ public struct TokenPlan: Sendable, Equatable {
     public var reductions: [Int: TokenReduction]
     /// Blocks whose grid has fewer tokens keep them all.
     public var minimumTokens: Int
-    /// The destinations are hashed from seed and step, with the block's own number.
+    /// The destinations are hashed from seed and call, with the block's own number.
     public var seed: UInt64
-    public var step: Int
+    public var call: Int
     /// The place of the input's first row and column on the canvas, in latent points. Overlapping views choose the same
     /// destinations if this is a multiple of the cell's side times the level. Inside windows a cell's place in its window
     /// counts.
@@ -29,22 +29,22 @@ public struct TokenPlan: Sendable, Equatable {
     /// which token of each cell. Only a recorded run has them.
     public var chosen: [Int: [Int]] = [:]
 
-    /// The largest values: of the step, of the origin, and of the minimum.
-    public static let stepLimit = 1_000_000
+    /// The largest values: of the call, of the origin, and of the minimum.
+    public static let callLimit = 1_000_000
     public static let originLimit = 1 << 19
     public static let minimumLimit = 1 << 24
 
     /// Sets all decisions.
     public init(
-        reductions: [Int: TokenReduction] = [:], minimumTokens: Int = 0, seed: UInt64 = 0, step: Int = 0, originRow: Int = 0,
+        reductions: [Int: TokenReduction] = [:], minimumTokens: Int = 0, seed: UInt64 = 0, call: Int = 0, originRow: Int = 0,
         originColumn: Int = 0
     ) {
         (self.reductions, self.minimumTokens) = (reductions, minimumTokens)
-        (self.seed, self.step, self.originRow, self.originColumn) = (seed, step, originRow, originColumn)
+        (self.seed, self.call, self.originRow, self.originColumn) = (seed, call, originRow, originColumn)
     }
 
     /// Every token stays.
-    public static let none = TokenPlan()
+    public static let none = TokenSwitches()
 
     /// Whether tokens are merged at some level.
     public var isMerging: Bool { reductions.values.contains { if case .merging = $0 { true } else { false } } }
@@ -63,9 +63,9 @@ public struct TokenPlan: Sendable, Equatable {
         if let level = reductions.keys.first(where: { !Self.levels.contains($0) }) {
             return "There are blocks at the levels 1, 2, 4 and 8, not at \(level)."
         }
-        guard (0...Self.minimumLimit).contains(minimumTokens), (0...Self.stepLimit).contains(step),
+        guard (0...Self.minimumLimit).contains(minimumTokens), (0...Self.callLimit).contains(call),
             (0...Self.originLimit).contains(originRow), (0...Self.originLimit).contains(originColumn)
-        else { return "A plan for fewer tokens has a least number, a step or an origin out of range." }
+        else { return "A plan for fewer tokens has a least number, a call or an origin out of range." }
         return reductions.sorted { $0.key < $1.key }.lazy.compactMap { Self.problem($0.value) }.first
     }
 

@@ -18,30 +18,30 @@ import Weights
     }
 
     @Test func aPlainRenderHasOneKind() throws {
-        let calls = UNetCalls.all(of: try machine { _ in })
+        let calls = EvaluationKind.all(of: try machine { _ in })
         #expect(calls.count == 1)
-        #expect(calls.first?.plan == .plain)
+        #expect(calls.first?.switches == .plain)
         #expect(calls.first?.evaluations == 20)
         #expect(calls.first.map { [$0.channels, $0.height, $0.width] } == [4, 64, 64])
-        #expect(UNetCalls.all(of: try machine { $0.guidanceScale = 1 }).map(\.evaluations) == [10])
+        #expect(EvaluationKind.all(of: try machine { $0.guidanceScale = 1 }).map(\.evaluations) == [10])
     }
 
     /// Patches and views are of one size here, and the shifts of windows make no kind of their own.
     @Test func kindsDifferInSizeAndInWhatIsOn() throws {
-        let cut = UNetCalls.all(of: try machine { ($0.method, $0.stages) = (.cut, []) })
+        let cut = EvaluationKind.all(of: try machine { ($0.method, $0.stages) = (.cut, []) })
         #expect(cut.map { [$0.height, $0.width] } == [[16, 16]])
-        let hiDiffusion = UNetCalls.all(of: try machine { $0.hiDiffusion = .on })
+        let hiDiffusion = EvaluationKind.all(of: try machine { $0.hiDiffusion = .on })
         // At four times the native size pooling is on for the first 0.3 of the steps, the dilated convolution for 0.7.
-        #expect(hiDiffusion.map(\.plan.rad) == [true, true, false])
-        #expect(hiDiffusion.map(\.plan.pool) == [true, false, false])
+        #expect(hiDiffusion.map(\.switches.rad) == [true, true, false])
+        #expect(hiDiffusion.map(\.switches.pool) == [true, false, false])
         #expect(hiDiffusion.map(\.evaluations) == [6, 8, 6])
-        #expect(hiDiffusion.allSatisfy { $0.plan.windowShifts != nil })
+        #expect(hiDiffusion.allSatisfy { $0.switches.windowShifts != nil })
     }
 
     @Test(arguments: [RenderMethod.direct, .cut, .hires, .multidiffusion, .auto])
     func theSumIsThatOfThePlan(_ method: RenderMethod) throws {
         let machine = try machine(side: 384) { $0.method = method }
-        let calls = UNetCalls.all(of: machine)
+        let calls = EvaluationKind.all(of: machine)
         #expect(calls.reduce(0) { $0 + $1.evaluations } == machine.plan.evaluations)
     }
 
@@ -55,7 +55,7 @@ import Weights
         #expect(model.nativeSize == native)
         #expect(model.kind == kind)
         let machine = try machine(source, side: 2 * native) { ($0.method, $0.steps) = (.cut, 4) }
-        let calls = UNetCalls.all(of: machine)
+        let calls = EvaluationKind.all(of: machine)
         #expect(calls.reduce(0) { $0 + $1.evaluations } == machine.plan.evaluations)
     }
 }

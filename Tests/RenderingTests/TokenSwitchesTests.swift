@@ -11,7 +11,7 @@ import Weights
 @testable import Rendering
 
 /// Fewer tokens in plans, tasks and pictures.
-@Suite struct TokenPlanTests {
+@Suite struct TokenSwitchesTests {
     private func tokens(
         _ ratio: Double? = nil, _ factors: [Double]? = nil, _ change: (inout TokenReductionRequest) -> Void = { _ in }
     ) -> TokenReductionRequest {
@@ -23,11 +23,11 @@ import Weights
     }
 
     /// The tokens' plan of each denoising task, in order.
-    private func plans(_ request: RenderRequest) throws -> [(phase: RenderPhase, step: Int, plan: UNetPlan)] {
+    private func plans(_ request: RenderRequest) throws -> [(phase: RenderPhase, step: Int, switches: UNetSwitches)] {
         let (barriers, _) = try FormulaNetwork.render(
             RenderMachine(request: request, model: try ModelVariant.embedded.get()))
         return barriers.flatMap(\.tasks).compactMap { task in
-            if let work = task.work as? DenoiseWork { (task.phase, task.step, work.plan) } else { nil }
+            if let work = task.work as? DenoiseWork { (task.phase, task.step, work.switches) } else { nil }
         }
     }
 
@@ -40,10 +40,10 @@ import Weights
 
     @Test func stepsAreSharesOfTheCallsThatAreMade() throws {
         let wanted = tokens(nil, [2]) { ($0.start, $0.end) = (0.29, 0.8) }
-        let active = try plans(direct(wanted)).map { $0.plan.tokens != .none }
+        let active = try plans(direct(wanted)).map { $0.switches.tokens != .none }
         #expect(active == [false, false] + [Bool](repeating: true, count: 6) + [false, false], "2.9 is cut off")
-        #expect(try plans(direct(tokens(nil, [2]))).allSatisfy { $0.plan.tokens.reductions.count == 1 })
-        #expect(try plans(direct(wanted, steps: 3)).map { $0.plan.tokens != .none } == [true, true, false])
+        #expect(try plans(direct(tokens(nil, [2]))).allSatisfy { $0.switches.tokens.reductions.count == 1 })
+        #expect(try plans(direct(wanted, steps: 3)).map { $0.switches.tokens != .none } == [true, true, false])
         let summary = try RenderMachine(request: direct(wanted), model: try ModelVariant.embedded.get()).plan.summaryLines
         let line = "token downsampling (ToDo): by 2 at level 1, 5 of 16 transformer blocks, calls 3 to 8 of 10"
         #expect(summary.contains(line), "\(summary)")
@@ -55,13 +55,13 @@ import Weights
             $0.end = 0.5
         }
         let ratios = try plans(direct(wanted)).prefix(5).map { task -> Double in
-            guard case .merging(let method) = task.plan.tokens.reductions[1] else { return -1 }
+            guard case .merging(let method) = task.switches.tokens.reductions[1] else { return -1 }
             return method.ratio
         }
         #expect(zip(ratios, [0.2, 0.3, 0.4, 0.5, 0.6]).allSatisfy { abs($0 - $1) < 1e-12 }, "\(ratios)")
-        #expect(try plans(direct(wanted)).dropFirst(5).allSatisfy { $0.plan.tokens == .none })
+        #expect(try plans(direct(wanted)).dropFirst(5).allSatisfy { $0.switches.tokens == .none })
         let single = try plans(direct(tokens(0.2) { $0.merging?.finalRatio = 0.6 }, steps: 1))
-        #expect(single[0].plan.tokens.reductions == [1: .merging(TokenMerging(ratio: 0.2))])
+        #expect(single[0].switches.tokens.reductions == [1: .merging(TokenMerging(ratio: 0.2))])
     }
 
     /// What a worker needs to hash destinations travels with each task: views say where they lie.
@@ -71,11 +71,11 @@ import Weights
             ($0.width, $0.height, $0.steps, $0.seed, $0.tokenReduction) = (256, 256, 4, 77, wanted)
         }
         let tasks = try plans(request)
-        #expect(tasks.allSatisfy { $0.plan.tokens.seed == 77 && $0.plan.tokens.step == $0.step })
+        #expect(tasks.allSatisfy { $0.switches.tokens.seed == 77 && $0.switches.tokens.call == $0.step })
         let structure = tasks.filter { $0.phase == .structure }
-        #expect(structure.allSatisfy { $0.plan.tokens.originRow == 0 && $0.plan.tokens.originColumn == 0 })
+        #expect(structure.allSatisfy { $0.switches.tokens.originRow == 0 && $0.switches.tokens.originColumn == 0 })
         let places = tasks.filter { $0.phase == .detail && $0.step == 3 }.map {
-            [$0.plan.tokens.originRow, $0.plan.tokens.originColumn]
+            [$0.switches.tokens.originRow, $0.switches.tokens.originColumn]
         }
         #expect(places.count == 9 && Set(places).count == 9)
     }
@@ -85,10 +85,11 @@ import Weights
         var request = direct(tokens(nil, [2, 2]), side: 384)
         request.hiDiffusion = .on
         let tasks = try plans(request)
-        #expect(Set(tasks.map(\.plan.tokens.minimumTokens)) == [0, 1024])
+        #expect(Set(tasks.map(\.switches.tokens.minimumTokens)) == [0, 1024])
         for task in tasks {
-            #expect((task.plan.tokens.minimumTokens == 1024) == (task.plan.rad || task.plan.pool), "call \(task.step)")
-            #expect(task.plan.windowShifts?.count == 5)
+            #expect(
+                (task.switches.tokens.minimumTokens == 1024) == (task.switches.rad || task.switches.pool), "call \(task.step)")
+            #expect(task.switches.windowShifts?.count == 5)
         }
     }
 
@@ -102,7 +103,7 @@ import Weights
         }
         func ratios(_ tokens: TokenReductionRequest) throws -> [Double] {
             try plans(hires(tokens)).map { task in
-                guard case .merging(let method) = task.plan.tokens.reductions[1] else { return 0 }
+                guard case .merging(let method) = task.switches.tokens.reductions[1] else { return 0 }
                 return method.ratio
             }
         }
@@ -138,12 +139,12 @@ import Weights
     /// is not counted.
     @Test func whatHiDiffusionKeepsFromActingIsNotClaimed() throws {
         let model = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))
-        func plan(_ factors: [Double], end: Double, raunet: Bool = true) throws -> TokenReductionPlan? {
+        func plan(_ factors: [Double], end: Double, raunet: Bool = true) throws -> ResolvedTokenReduction? {
             var wanted = request {
                 ($0.width, $0.height, $0.steps, $0.method, $0.hiDiffusion) = (1536, 1536, 25, .direct, .on)
                 ($0.hiDiffusionSettings.raunet, $0.tokenReduction) = (raunet, tokens(nil, factors) { $0.end = end })
             }
-            wanted.hiDiffusionFamily = .sdxl
+            wanted.hiDiffusionProfile = .sdxl
             return try RenderMachine(request: wanted, model: model).plan.tokenReduction
         }
         // The first ten calls are RAU-Net's, and level 4 has 48×48 tokens, shrunk 24×24.
@@ -156,25 +157,27 @@ import Weights
 
     // MARK: The wire
 
-    private static let merging = TokenPlan(
+    private static let merging = TokenSwitches(
         reductions: [
             1: .merging(
                 TokenMerging(
                     ratio: 0.29, cellWidth: 3, cellHeight: 64, destinations: .random, parts: [.textAttention, .feedForward])),
             2: .downsampling(TokenDownsampling(factor: 1.1, interpolation: .nearest, scope: .all)),
             8: .merging(TokenMerging(ratio: 1, queriesOnly: true)),
-        ], minimumTokens: 1024, seed: .max, step: 999, originRow: 12, originColumn: 1 << 19)
+        ], minimumTokens: 1024, seed: .max, call: 999, originRow: 12, originColumn: 1 << 19)
 
-    private func task(_ tokens: TokenPlan) -> RenderTask {
+    private func task(_ tokens: TokenSwitches) -> RenderTask {
         RenderTask(
             phase: .detail, step: 1, index: 2, contextHash: SHA256Digest(of: [1]),
             work: DenoiseWork(
                 latent: Latent(channels: 1, height: 1, width: 2, values: [1, 2]), timestep: 1, guidance: 2,
-                plan: UNetPlan(windowShifts: [1], tokens: tokens)))
+                switches: UNetSwitches(windowShifts: [1], tokens: tokens)))
     }
 
-    @Test(arguments: [TokenPlan.none, merging, TokenPlan(reductions: [4: .downsampling(TokenDownsampling(factor: 256))])])
-    func plansTravel(_ tokens: TokenPlan) throws {
+    @Test(arguments: [
+        TokenSwitches.none, merging, TokenSwitches(reductions: [4: .downsampling(TokenDownsampling(factor: 256))]),
+    ])
+    func plansTravel(_ tokens: TokenSwitches) throws {
         let sent = task(tokens).encoded()
         let read = try JSONValue(parsing: sent.metadata.canonicalBytes(), limits: .wire)
         #expect(try RenderTask(metadata: read, payload: sent.payload) == task(tokens))
@@ -241,9 +244,9 @@ import Weights
 
     private static func resolve(
         _ request: TokenReductionRequest, _ model: ModelDescription, side: Int = 64, hasWindows: Bool = false
-    ) throws -> TokenReductionPlan? {
+    ) throws -> ResolvedTokenReduction? {
         try request.validated()
-        return try TokenReductionPlan(request, model: model, passes: [pass(side: side, hasWindows: hasWindows)])
+        return try ResolvedTokenReduction(request, model: model, passes: [pass(side: side, hasWindows: hasWindows)])
     }
 
     /// Ten calls of the whole latent.
@@ -252,7 +255,7 @@ import Weights
             PlannedCall(
                 place: Place(phase: .denoise, step: call, stepCount: 10), call: call, beginsStep: true, position: call,
                 count: 10, number: call, draw: call, height: side, width: side, inputs: 1, guidanceScale: 1,
-                usesHiDiffusion: hasWindows, windowBlocks: hasWindows ? 5 : nil, stage: .plain, sizes: nil)
+                usesHiDiffusion: hasWindows, windowBlocks: hasWindows ? 5 : nil, rauNet: .plain, sizes: nil)
         }
         return RenderPass(
             latentWidth: side, latentHeight: side, start: .noise, cut: nil, detailGuidanceScale: 1, blending: .uniform,

@@ -3,11 +3,11 @@
 ///
 /// A worker needs no step counter and no history beside them. So any worker computes the same bytes, in any order and after
 /// any retry.
-public struct UNetPlan: Sendable, Equatable {
-    /// Whether the family's dilated down-sampling convolution runs with stride 4, padding 2 and dilation 2 (HiDiffusion's
+public struct UNetSwitches: Sendable, Equatable {
+    /// Whether the profile's dilated down-sampling convolution runs with stride 4, padding 2 and dilation 2 (HiDiffusion's
     /// RAD).
     public var rad: Bool
-    /// Whether the family's deep block is average-pooled on the way down and resized back on the way up (HiDiffusion's
+    /// Whether the profile's deep block is average-pooled on the way down and resized back on the way up (HiDiffusion's
     /// pooling RAU).
     public var pool: Bool
     /// Window attention (MSW-MSA): one shift id `0...3` for each window block in execution order; `nil` switches it off.
@@ -16,10 +16,10 @@ public struct UNetPlan: Sendable, Equatable {
     /// windows. `w0` and `w1` are half the map's sides, rounded up. The map is rolled only if the row shift is above zero.
     public var windowShifts: [UInt8]?
     /// The transformer blocks that work on fewer tokens, and how (ToMe, ToDo).
-    public var tokens: TokenPlan
+    public var tokens: TokenSwitches
 
     /// Sets all switches.
-    public init(rad: Bool = false, pool: Bool = false, windowShifts: [UInt8]? = nil, tokens: TokenPlan = .none) {
+    public init(rad: Bool = false, pool: Bool = false, windowShifts: [UInt8]? = nil, tokens: TokenSwitches = .none) {
         self.rad = rad
         self.pool = pool
         self.windowShifts = windowShifts
@@ -27,7 +27,7 @@ public struct UNetPlan: Sendable, Equatable {
     }
 
     /// The U-Net as it was trained, with everything off.
-    public static let plain = UNetPlan()
+    public static let plain = UNetSwitches()
 
     /// Whether everything is off.
     public var isPlain: Bool { self == .plain }

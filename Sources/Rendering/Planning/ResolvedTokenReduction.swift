@@ -2,7 +2,7 @@ import Acceleration
 import StrictJSON
 
 /// A request for fewer tokens, resolved for a model: what is done at each level, and at which calls of the network.
-public struct TokenReductionPlan: Sendable, Equatable {
+public struct ResolvedTokenReduction: Sendable, Equatable {
     /// By nominal level; only levels that have blocks. The ratio of merging is that of the first call.
     let reductions: [Int: TokenReduction]
     /// Levels that were asked for and whose grids have too few tokens at all calls.
@@ -31,9 +31,9 @@ public struct TokenReductionPlan: Sendable, Equatable {
             for position in active {
                 let share = active.count > 1 ? Double(position - active.lowerBound) / Double(active.count - 1) : 0
                 let call = passes[pass].schedule[position]
-                passes[pass].schedule[position].tokens = TokenPlan(
+                passes[pass].schedule[position].tokens = TokenSwitches(
                     reductions: reductions.mapValues { scheduled($0, share: share, isLater: pass > 0) },
-                    minimumTokens: call.stage == .plain ? 0 : Self.leastTokensInHiDiffusion, seed: seed, step: call.draw)
+                    minimumTokens: call.rauNet == .plain ? 0 : Self.leastTokensInHiDiffusion, seed: seed, call: call.draw)
             }
         }
     }
@@ -49,7 +49,7 @@ public struct TokenReductionPlan: Sendable, Equatable {
 
 // MARK: - Telling
 
-extension TokenReductionPlan {
+extension ResolvedTokenReduction {
     private var sorted: [(level: Int, reduction: TokenReduction)] {
         reductions.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
@@ -160,7 +160,7 @@ extension TokenReductionPlan {
     /// As the extension reads them: one for each level from the model's first with blocks on, 1 where nothing is downsampled.
     private func factors(to deepest: Int) -> [Double] {
         let first = blocks.keys.min() ?? 1
-        return TokenPlan.levels.filter { $0 >= first && $0 <= deepest }.map { level in
+        return TokenSwitches.levels.filter { $0 >= first && $0 <= deepest }.map { level in
             downsampled.first { $0.level == level }?.method.factor ?? 1
         }
     }

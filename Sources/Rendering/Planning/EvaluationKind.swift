@@ -1,26 +1,26 @@
 public import Acceleration
 
 /// One kind of U-Net call that a render makes, and how often. Calls of a kind take the same time.
-public struct UNetCalls: Sendable, Equatable {
+public struct EvaluationKind: Sendable, Equatable {
     /// The input of one image, sides in latents.
     public let channels: Int
     public let height: Int
     public let width: Int
     /// Of the first call of the kind; others differ in the shifts of their windows and in which tokens are merged.
-    public let plan: UNetPlan
+    public let switches: UNetSwitches
     /// Calls with a single image each: a task with guidance makes two.
     public private(set) var evaluations: Int
 
     /// All that a render does, by kinds in the order in which they first come.
-    public static func all(of machine: RenderMachine) -> [UNetCalls] {
-        var kinds: [UNetCalls] = []
+    public static func all(of machine: RenderMachine) -> [EvaluationKind] {
+        var kinds: [EvaluationKind] = []
         for call in machine.plan.passes.flatMap(\.schedule) {
-            let kind = UNetCalls(
+            let kind = EvaluationKind(
                 channels: machine.model.inputChannels, height: call.height, width: call.width,
-                plan: UNetPlan(
-                    rad: call.stage.rad, pool: call.stage.pool,
+                switches: UNetSwitches(
+                    rad: call.rauNet.rad, pool: call.rauNet.pool,
                     windowShifts: call.windowBlocks.map {
-                        WindowShifts.ids(seed: machine.plan.seed, step: call.draw, blocks: $0)
+                        WindowShifts.ids(seed: machine.plan.seed, call: call.draw, blocks: $0)
                     }, tokens: call.tokens), evaluations: call.evaluations)
             if let known = kinds.firstIndex(where: { $0.isOfOneKind(with: kind) }) {
                 kinds[known].evaluations += call.evaluations
@@ -32,19 +32,19 @@ public struct UNetCalls: Sendable, Equatable {
     }
 
     /// Whether a call of either takes the same time.
-    public func isOfOneKind(with other: UNetCalls) -> Bool {
+    public func isOfOneKind(with other: EvaluationKind) -> Bool {
         (channels, height, width) == (other.channels, other.height, other.width)
-            && plan.withoutChance == other.plan.withoutChance
+            && switches.withoutChance == other.switches.withoutChance
     }
 }
 
-extension UNetPlan {
+extension UNetSwitches {
     /// The plan without what is drawn anew for each step or follows from a view's place.
-    fileprivate var withoutChance: UNetPlan {
-        var plan = self
-        plan.windowShifts = windowShifts.map { [UInt8](repeating: 0, count: $0.count) }
-        (plan.tokens.seed, plan.tokens.step) = (0, 0)
-        (plan.tokens.originRow, plan.tokens.originColumn) = (0, 0)
-        return plan
+    fileprivate var withoutChance: UNetSwitches {
+        var switches = self
+        switches.windowShifts = windowShifts.map { [UInt8](repeating: 0, count: $0.count) }
+        (switches.tokens.seed, switches.tokens.call) = (0, 0)
+        (switches.tokens.originRow, switches.tokens.originColumn) = (0, 0)
+        return switches
     }
 }

@@ -45,7 +45,7 @@ extension TokenReduction {
     }
 }
 
-extension TokenPlan {
+extension TokenSwitches {
     /// As it travels; nil for a plan that does nothing.
     var json: JSONValue? {
         guard self != .none else { return nil }
@@ -60,7 +60,7 @@ extension TokenPlan {
         object["minimum"] = .integer(Int64(minimumTokens))
         // A string: a seed may need all 64 bits.
         object["seed"] = .string(String(seed))
-        object["step"] = .integer(Int64(step))
+        object["step"] = .integer(Int64(call))
         object["row"] = .integer(Int64(originRow))
         object["column"] = .integer(Int64(originColumn))
         guard !chosen.isEmpty else { return .object(object) }
@@ -79,7 +79,7 @@ extension TokenPlan {
         let what = "A task's plan for fewer tokens"
         let fields = WireFields(json, what)
         try fields.only(["levels", "minimum", "seed", "step", "row", "column", "chosen"])
-        guard let levels = json["levels"]?.arrayValue, levels.count <= TokenPlan.levels.count,
+        guard let levels = json["levels"]?.arrayValue, levels.count <= TokenSwitches.levels.count,
             let seed = UInt64(try fields.string("seed"))
         else { throw RenderError(.malformed, "\(what) has no levels, or no seed.") }
         for entry in levels {
@@ -89,10 +89,10 @@ extension TokenPlan {
             reductions[level] = try TokenReduction(fields, entry)
         }
         self.seed = seed
-        minimumTokens = try fields.integer("minimum", 0...TokenPlan.minimumLimit)
-        step = try fields.integer("step", 0...TokenPlan.stepLimit)
-        originRow = try fields.integer("row", 0...TokenPlan.originLimit)
-        originColumn = try fields.integer("column", 0...TokenPlan.originLimit)
+        minimumTokens = try fields.integer("minimum", 0...TokenSwitches.minimumLimit)
+        call = try fields.integer("step", 0...TokenSwitches.callLimit)
+        originRow = try fields.integer("row", 0...TokenSwitches.originLimit)
+        originColumn = try fields.integer("column", 0...TokenSwitches.originLimit)
         if fields.has("chosen") { chosen = try Self.chosen(json["chosen"]?.arrayValue ?? [], what) }
         if let problem { throw RenderError(.malformed, problem) }
     }

@@ -1,5 +1,5 @@
 /// The published settings of HiDiffusion that a model takes. The caller always names them; nothing guesses them from a path.
-public enum HiDiffusionFamily: String, Sendable, CaseIterable {
+public enum HiDiffusionProfile: String, Sendable, CaseIterable {
     /// Stable Diffusion 1.x and 2.x.
     case sd15
     /// SDXL and its fine-tunes.
@@ -11,22 +11,22 @@ public enum HiDiffusionFamily: String, Sendable, CaseIterable {
     /// SDXL-Turbo.
     case sdxlTurbo = "sdxl_turbo"
 
-    /// Where it acts in this family's U-Net.
+    /// Where it acts in this profile's U-Net.
     public var layout: HiDiffusionLayout { self == .sd15 ? .stableDiffusion : .sdxl }
 }
 
 /// The switches of RAU-Net in one U-Net call.
 ///
-/// They are a pure function of family, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py`
+/// They are a pure function of profile, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py`
 /// of 0.1.10). The reference counts calls instead, and this goes wrong as soon as a step has several calls.
-public struct HiDiffusionStage: Sendable, Equatable {
+public struct RAUNetSwitches: Sendable, Equatable {
     /// The dilated down-sampling with stride 4.
     public let rad: Bool
     /// Pooling on the way down, bicubic resizing on the way up.
     public let pool: Bool
 
     /// Nothing on.
-    public static let plain = HiDiffusionStage(rad: false, pool: false)
+    public static let plain = RAUNetSwitches(rad: false, pool: false)
 
     /// Sets the two switches.
     public init(rad: Bool, pool: Bool) {
@@ -40,16 +40,16 @@ public struct HiDiffusionStage: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - settings: thresholds other than the published ones.
-    ///   - native: the latent side that the model was trained at. If it is smaller than the family's, the thresholds for very
-    ///     large pictures hold from four times this side on, as they do for the family. nil takes the reference's fixed size.
+    ///   - native: the latent side that the model was trained at. If it is smaller than the profile's, the thresholds for very
+    ///     large pictures hold from four times this side on, as they do for the profile. nil takes the reference's fixed size.
     public init(
-        family: HiDiffusionFamily, height: Int, width: Int, steps: Int, step: Int,
+        profile: HiDiffusionProfile, height: Int, width: Int, steps: Int, step: Int,
         settings: HiDiffusionSettings = .published, native: Int? = nil
     ) {
-        let side = native.map { min(family.largeSide, 4 * $0) } ?? family.largeSide
-        let thresholds = HiDiffusionThresholds(family, isLarge: height >= side && width >= side, settings)
+        let side = native.map { min(profile.largeSide, 4 * $0) } ?? profile.largeSide
+        let thresholds = HiDiffusionThresholds(profile, isLarge: height >= side && width >= side, settings)
         func before(_ ratio: Double) -> Bool { settings.raunet && step < Self.threshold(steps, ratio) }
-        switch family {
+        switch profile {
         case .sd15: self.init(rad: before(thresholds.t1), pool: before(thresholds.t2))
         case .sdxlTurbo: self.init(rad: false, pool: before(thresholds.t1))
         case .sdxl, .sdxlInpainting, .sdxlPlayground:

@@ -2,7 +2,7 @@ import Sentences
 import StrictJSON
 
 /// What a model is put together from.
-public struct ModelRecipe: Sendable, Equatable {
+public struct ModelChoice: Sendable, Equatable {
     /// A folder in diffusers' layout, or a single-file checkpoint.
     public var path: String
     /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
@@ -52,7 +52,7 @@ struct ModelAssembly: Sendable {
     init(model: ModelPart) { self.model = model }
 
     /// Finds the files of a recipe.
-    init(_ recipe: ModelRecipe) throws(WeightsError) {
+    init(_ recipe: ModelChoice) throws(WeightsError) {
         model = try ModelPart(path: recipe.path)
         if let folder = recipe.configuration {
             try ModelFolder.checkIsNoIndex(folder)
@@ -93,7 +93,7 @@ extension ModelSource {
     /// A model from its files. Weights stay where they are and are read when networks are built.
     ///
     /// Throws what is wrong with the files; `.unsupportedModel` names the family of a model that is not run.
-    public static func open(_ recipe: ModelRecipe) throws(WeightsError) -> ModelSource {
+    public static func open(_ recipe: ModelChoice) throws(WeightsError) -> ModelSource {
         try ModelAssembly(recipe).source()
     }
 

@@ -6,7 +6,7 @@ import Requests
 import Sentences
 
 /// Every picture of a comparison. All are planned before the first one is rendered.
-struct ComparisonPlan {
+struct Comparison {
     struct Item {
         let subject: ComparedPicture.Subject
         let request: RenderRequest
@@ -111,7 +111,7 @@ struct ComparisonPlan {
         case .structure, .views: "cut"
         case .stages: "cut+staged"
         case .refinement, .tiles: "hires"
-        case .hiDiffusion, .hiDiffusionFamily: "hidiffusion"
+        case .hiDiffusion, .hiDiffusionProfile: "hidiffusion"
         case .methods(let methods): methods.first?.rawValue
         }
     }
@@ -121,7 +121,7 @@ struct ComparisonPlan {
         switch use {
         case .refinement, .tiles: "The settings of later stages"
         case .hiDiffusion: "The settings of HiDiffusion"
-        case .hiDiffusionFamily: "HiDiffusion's family"
+        case .hiDiffusionProfile: "HiDiffusion's family"
         default: nil
         }
     }
@@ -130,6 +130,6 @@ struct ComparisonPlan {
 extension RenderRequest {
     /// What is switched off has none.
     fileprivate func hasEffect(_ use: SettingUse) -> Bool {
-        ![.hiDiffusion, .hiDiffusionFamily].contains(use) || use.isMet(by: self)
+        ![.hiDiffusion, .hiDiffusionProfile].contains(use) || use.isMet(by: self)
     }
 }
