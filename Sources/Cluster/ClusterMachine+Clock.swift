@@ -99,7 +99,7 @@ extension ClusterMachine {
             guard case .opening(let since, let asked) = session.contexts[context] else { continue }
             if now.since(since) >= parameters.contextBudget {
                 contextFailures[context] =
-                    "a worker did not load the model within \(parameters.contextBudget.milliseconds / 1000) s"
+                    "a worker needs more than \(parameters.contextBudget.milliseconds / 1000) s to load the model"
                 sessions.update(id) { $0.contexts[context] = .failed }
             } else if now.since(asked) >= parameters.contextResend {
                 sessions.update(id) { $0.contexts[context] = .opening(since: since, asked: now) }
@@ -148,9 +148,9 @@ extension ClusterMachine {
         if workers.isEmpty { return "no worker is connected" }
         if let numericsClass = job.numericsClass, isClassLost(job, workers) {
             return
-                "the workers of numerics class \(numericsClass), which began the job, are gone; start one, or submit the job again"
+                "all workers of the numerics class \(numericsClass) are gone, and only they can finish the job; start one, or submit the job again"
         }
-        return "none of the \(workers.count) connected workers has the job's model"
+        return "no connected worker (of \(workers.count)) has the job's model"
     }
 
     // MARK: Deadlines

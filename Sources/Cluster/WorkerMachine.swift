@@ -286,12 +286,13 @@ public struct WorkerMachine: Sendable {
         if isJoined { say(.sendReady(context), now) }
     }
 
-    /// Leases that wait keep their contexts, which are few: a worker is never given more than it has slots for, and one.
+    /// Leases that wait keep their contexts. These are few: a worker never gets more than it has slots for, and one.
     private mutating func closeOldest() {
         guard contexts.count > parameters.contextLimit else { return }
         let needed = Set(held.keys.compactMap { held[$0]?.context })
-        guard let oldest = contexts.dropLast().firstIndex(where: { !needed.contains($0) }) else { return }
-        actions.append(.close(contexts.remove(at: oldest)))
+        for context in contexts.dropLast().filter({ !needed.contains($0) }).prefix(contexts.count - parameters.contextLimit) {
+            closeContext(context)
+        }
     }
 
     private mutating func closeContext(_ context: ContextID) {

@@ -3,11 +3,11 @@ public import StrictJSON
 
 /// SUBMIT: render this.
 public struct Submit: Sendable, Equatable {
-    /// The render request as it writes itself.
+    /// The request as JSON.
     public var request: JSONValue
-    /// The model by a name that the coordinator knows or by its identity, nil for the coordinator's first.
+    /// The model by a name that the coordinator knows or by its identity; nil for the coordinator's first.
     public var model: String?
-    /// What belongs to the request and is no text: the picture to start from. Empty in most requests.
+    /// The picture to start from; empty in most requests.
     public var payload: [UInt8]
 
     public init(request: JSONValue, model: String?, payload: [UInt8] = []) {
@@ -44,21 +44,21 @@ extension Submitted: MetadataCodable {
     func write(to object: inout JSONObject) { object.put("position", position) }
 }
 
-/// JOB_EVENT: how the job (in the header) is getting on.
+/// JOB_EVENT: the progress of the job (in the header).
 public enum JobNote: Sendable, Equatable {
     /// Another job is before it.
     case queued(position: Int)
     /// Work begins; the plan in lines for people.
     case started(summary: [String], taskCount: Int)
     case progress(Progress)
-    /// Nobody can work on it at present; why.
+    /// No worker can take it at present; the text says why.
     case waiting(String)
-    /// It ended without a picture: the exit code a program should end with, and why.
+    /// It ended without a picture: the exit code for a program, and the reason.
     case failed(exitCode: Int, text: String)
 
-    /// How far the job is: tasks of the whole job.
+    /// Progress in tasks of the whole job.
     public struct Progress: Sendable, Equatable {
-        /// Its stage is left out for a picture that is made in one go.
+        /// The stage is left out for a picture in one stage.
         public var place: Place<String>
         public var tasksDone: Int
         public var tasksTotal: Int
@@ -159,7 +159,7 @@ public struct ResultChunk: Sendable, Equatable {
     public var count: Int
     /// Bytes of the whole picture file.
     public var totalBytes: Int
-    /// What goes with the picture: size, parameters, timings. Only in piece 0.
+    /// The details of the picture: size, parameters, timings. Only in piece 0.
     public var details: JSONValue?
     public var payload: [UInt8]
 
@@ -183,7 +183,7 @@ public struct ResultChunk: Sendable, Equatable {
         self.payload = payload
     }
 
-    /// How many pieces a file of so many bytes has.
+    /// The number of pieces of a file of so many bytes.
     public static func count(forBytes bytes: Int) -> Int {
         max(1, (bytes + WireLimits.resultChunkBytes - 1) / WireLimits.resultChunkBytes)
     }

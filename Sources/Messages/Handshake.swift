@@ -3,12 +3,11 @@ internal import StrictJSON
 /// What a peer wants of the coordinator. Workers and clients use the same port, so an operator gives one address to everything.
 public enum PeerRole: String, Sendable, CaseIterable { case worker, client }
 
-/// HELLO: who a peer is and what it can do.
+/// HELLO: the peer's identity and abilities.
 public struct Hello: Sendable, Equatable {
-    /// What only a worker says.
+    /// Fields of workers only.
     public struct Worker: Sendable, Equatable {
-        /// What the coordinator counts failures against. Today each process takes a random one, so it is no longer-lived than
-        /// `Hello.instance`.
+        /// Failures count against this name. Today each process takes a random one, so it lives as long as `Hello.instance`.
         public var worker: UniqueID
         /// Tasks it computes at once, and leases it takes at once.
         public var slots: Int
@@ -22,7 +21,7 @@ public struct Hello: Sendable, Equatable {
         public var numericsClass: String
         /// Identities of the models it can run, 64 hexadecimal digits each.
         public var models: [String]
-        /// Leases of an earlier session it still works on, and results nobody has acknowledged.
+        /// Leases of an earlier session still in work, and results without an acknowledgement.
         public var heldLeases: [UInt64]
         public var unackedResults: [UInt64]
 
@@ -48,7 +47,7 @@ public struct Hello: Sendable, Equatable {
     public var build: String
     /// New at each start of the process.
     public var instance: UniqueID
-    /// The kernel's boot id, empty where it is hidden.
+    /// The kernel's boot id; empty if hidden.
     public var boot: String
     public var host: String
     /// A name for people.
@@ -133,24 +132,24 @@ extension Hello.Worker {
     }
 }
 
-/// WELCOME: the session (in the header) and the numbers the peer keeps to, in milliseconds. The coordinator's numbers hold for
-/// both ends, so that heartbeats cannot disagree.
+/// WELCOME: the session (in the header) and the times, in milliseconds. The coordinator's times hold for both ends, so
+/// heartbeats cannot disagree.
 public struct Welcome: Sendable, Equatable {
     public var minor: Int
-    /// An idle peer says something this often.
+    /// The interval of an idle peer's signs of life.
     public var heartbeat: Int
-    /// Silence after which the other end counts as dead.
+    /// After this silence the other end counts as dead.
     public var silence: Int
-    /// How long a task may show no progress.
+    /// The longest time of a task without progress.
     public var lease: Int
-    /// How often progress is told while there is some.
+    /// The interval of progress messages.
     public var progress: Int
-    /// How long a worker may wait before it says that a lease arrived.
+    /// The longest wait before a worker reports a lease's arrival.
     public var acceptDelay: Int
-    /// How long a worker waits for the acknowledgement of a result before it sends it again.
+    /// The wait for a result's acknowledgement before a worker sends it again.
     public var resend: Int
     public var maxPayload: Int
-    /// Of the leases and results named in HELLO, those to keep; the others are dropped.
+    /// The leases and results of HELLO to keep; the worker drops the others.
     public var keep: [UInt64]
 
     public init(
@@ -194,12 +193,12 @@ extension Welcome: MetadataCodable {
     }
 }
 
-/// REFUSE: no, why, and when to try again.
+/// REFUSE: the reason, and the time for another try.
 public struct Refuse: Sendable, Equatable {
     public enum Code: String, Sendable, CaseIterable {
         /// No common protocol version. Final.
         case version
-        /// A setting of the peer or of the job cannot work here. Final.
+        /// A setting of the peer or of the job is impossible here. Final.
         case config
         /// The join token is missing or wrong. Final.
         case auth
@@ -210,13 +209,13 @@ public struct Refuse: Sendable, Equatable {
         /// The peer's messages cannot be read.
         case frame
 
-        /// Whether trying again cannot help.
+        /// Whether another try is useless.
         public var isFinal: Bool { self == .version || self == .config || self == .auth }
     }
 
     public var code: Code
     public var text: String
-    /// How long to wait before another try.
+    /// The wait before another try.
     public var retryAfter: Int
 
     public init(_ code: Code, _ text: String, retryAfter: Int = 0) {

@@ -19,9 +19,9 @@ internal import CSystem
 /// | 92 | 4 | zero |
 /// | 96 | 32 | input digest |
 public struct Header: Sendable, Equatable {
-    /// What a message is about. Fields that a type does not use are zero.
+    /// The address of a message. Unused fields are zero.
     public struct Address: Sendable, Equatable {
-        /// The coordinator's life this message belongs to; 0 until WELCOME.
+        /// The coordinator's run; 0 until WELCOME.
         public var epoch: UInt64 = 0
         /// 0 until WELCOME.
         public var session: UInt64 = 0
@@ -33,11 +33,11 @@ public struct Header: Sendable, Equatable {
         public var step: UInt32 = 0
         public var taskIndex: UInt32 = 0
         public var attempt: UInt16 = 0
-        /// The number of the phase, for people who read dumps; the task itself carries its phase.
+        /// The number of the phase, for people who read dumps. The task itself carries its phase.
         public var phase: UInt8 = 0
         /// 0 for float32, the only element type on the wire so far.
         public var dtype: UInt8 = 0
-        /// SHA-256 over what a task's result depends on; zero while nothing checks it.
+        /// SHA-256 of everything that a task's result depends on; zero until something checks it.
         public var inputDigest = InputDigest()
 
         public init(epoch: UInt64 = 0, session: UInt64 = 0, sequence: UInt64 = 0, lease: UInt64 = 0, job: UniqueID = .none) {
@@ -71,7 +71,7 @@ public struct Header: Sendable, Equatable {
     public var metadataChecksum: UInt32
     public var payloadChecksum: UInt32
 
-    /// The header of a message with these two frames behind it.
+    /// The header of a message with these two frames.
     init(type: MessageType, address: Address, metadata: [UInt8], payload: [UInt8]) {
         self.type = type
         self.address = address
@@ -81,7 +81,7 @@ public struct Header: Sendable, Equatable {
         payloadChecksum = crc32c(payload)
     }
 
-    /// The header in its 128 bytes.
+    /// The 128 bytes of the header.
     func encoded() -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: WireLimits.headerBytes)
         bytes.withUnsafeMutableBytes { frame in
@@ -162,7 +162,7 @@ public struct Header: Sendable, Equatable {
 }
 
 extension [UInt8] {
-    /// The little-endian integer at a byte offset, which the caller has checked to be inside.
+    /// The little-endian integer at a byte offset. The caller has checked the range.
     func little<Value: FixedWidthInteger & BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value {
         withUnsafeBytes { Value(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: type)) }
     }

@@ -1,7 +1,7 @@
 internal import StrictJSON
 
 extension Message {
-    /// Frame 1: a canonical JSON object, or nothing for types whose header says it all.
+    /// Frame 1: a canonical JSON object; empty for types whose header says everything.
     var metadataBytes: [UInt8] {
         var object = JSONObject()
         switch self {
@@ -59,7 +59,7 @@ extension Message {
         }
     }
 
-    /// Whether the type has a payload; an error when it has none and got one.
+    /// Whether the type has a payload. Throws if a type without payload got one.
     private static func carriesPayload(_ type: MessageType, _ payload: [UInt8]) throws(MessageError) -> Bool {
         switch type {
         case .jobOpen, .lease, .result, .jobResult, .submit, .accept, .cancel, .cancelled, .resultAck: return true

@@ -1,12 +1,12 @@
 internal import StrictJSON
 
-/// Metadata that writes itself as a JSON object and reads itself strictly.
+/// Metadata that is written as a JSON object and read strictly.
 protocol MetadataCodable {
     init(_ fields: FieldReader) throws(MessageError)
     func write(to object: inout JSONObject)
 }
 
-/// Everything that peers say to each other.
+/// All messages between peers.
 public enum Message: Sendable, Equatable {
     case hello(Hello)
     case welcome(Welcome)
@@ -67,7 +67,7 @@ public enum Message: Sendable, Equatable {
     }
 }
 
-/// One message with its address: what goes over the wire as three frames (header, metadata, payload).
+/// One message with its address. It travels as three frames (header, metadata, payload).
 public struct Packet: Sendable, Equatable {
     public var address: Header.Address
     public var message: Message
@@ -78,8 +78,8 @@ public struct Packet: Sendable, Equatable {
     }
 
     /// The three frames.
-    /// - Throws: `MessageError` with code `length` when the metadata or the payload passes its limit: such a message must not
-    ///   be sent, because the other end's socket would drop the connection without a word.
+    /// - Throws: `MessageError` with code `length` if the metadata or the payload exceeds its limit. Such a message must not
+    ///   be sent: the other end's socket would drop the connection without a word.
     public func frames() throws(MessageError) -> [[UInt8]] {
         let metadata = message.metadataBytes
         let payload = message.payload
@@ -95,9 +95,8 @@ public struct Packet: Sendable, Equatable {
         return [header.encoded(), metadata, payload]
     }
 
-    /// Reads a message from hostile hands: nothing is allocated by a length it names, and nothing is read before its checksum
-    /// holds.
-    /// - Parameter frameCount: how many frames arrived, which may be more than were kept.
+    /// Reads a hostile message. No length in it causes an allocation, and nothing is read before its checksum holds.
+    /// - Parameter frameCount: the number of frames that arrived; it may exceed the frames kept.
     /// - Throws: `MessageError`.
     public init(frames: [[UInt8]], frameCount: Int) throws(MessageError) {
         guard frameCount == WireLimits.frameCount, frames.count == WireLimits.frameCount else {

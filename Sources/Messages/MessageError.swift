@@ -1,4 +1,4 @@
-/// Why a message cannot be read or must not be sent.
+/// The reason why a message cannot be read or must not be sent.
 public struct MessageError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: String, Sendable {
         /// Not exactly three frames.
@@ -7,17 +7,17 @@ public struct MessageError: Error, Sendable, Equatable, CustomStringConvertible 
         case magic
         /// Another major version.
         case version
-        /// A type this version does not know.
+        /// A type unknown to this version.
         case type
-        /// A length field and its frame disagree, or a limit is passed.
+        /// A length field and its frame disagree, or exceed a limit.
         case length
         /// A CRC does not match its bytes.
         case checksum
         /// A reserved field is not zero, or a field is out of range.
         case field
-        /// Frame 1 is not the metadata this type demands.
+        /// Frame 1 is not the metadata of this type.
         case metadata
-        /// A known shape with content that may be skipped: an unknown type flagged as ignorable.
+        /// Content that may be skipped: an unknown type flagged as ignorable.
         case ignorable
     }
 

@@ -1,9 +1,9 @@
-/// What a message means. Numbers below 64 are spoken between workers and the coordinator, numbers from 64 on between clients
-/// and the coordinator.
+/// The meaning of a message. Numbers below 64 are for workers and the coordinator, numbers from 64 on for clients and the
+/// coordinator.
 public enum MessageType: UInt8, Sendable, CaseIterable {
     /// Peer → coordinator: who I am and what I can do.
     case hello = 1
-    /// Coordinator → peer: the session, and the numbers it must keep to.
+    /// Coordinator → peer: the session and its numbers.
     case welcome = 2
     /// Coordinator → peer: no, and whether to try again.
     case refuse = 3
@@ -11,17 +11,17 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case pong = 5
     /// Worker → coordinator: how many leases it takes at once.
     case credit = 6
-    /// Coordinator → worker: what the tasks of a barrier share.
+    /// Coordinator → worker: the common context of a barrier's tasks.
     case jobOpen = 7
     /// Worker → coordinator: the context is loaded.
     case jobReady = 8
-    /// Worker → coordinator: the context is not here, send it again.
+    /// Worker → coordinator: the context is missing, send it again.
     case needJob = 9
     /// Coordinator → worker: compute this task.
     case lease = 10
     /// Worker → coordinator: these leases arrived and are queued.
     case accept = 11
-    /// Worker → coordinator: the computation moved on.
+    /// Worker → coordinator: the computation goes on.
     case progress = 12
     /// Worker → coordinator: a task's output.
     case result = 13
@@ -46,7 +46,7 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case submit = 64
     /// Coordinator → client: the job's name and place in the queue.
     case submitted = 65
-    /// Coordinator → client: how the job is getting on.
+    /// Coordinator → client: the progress of the job.
     case jobEvent = 66
     /// Coordinator → client: one piece of the finished picture.
     case jobResult = 67

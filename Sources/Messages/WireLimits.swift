@@ -1,5 +1,4 @@
-/// Every size the protocol allows, in one place. Both ends check them: the sender before it encodes, the receiver before it
-/// reads.
+/// All sizes that the protocol allows. The sender checks them before it encodes, the receiver before it reads.
 public enum WireLimits {
     /// Bytes of frame 0.
     public static let headerBytes = 128
@@ -9,7 +8,7 @@ public enum WireLimits {
     public static let metadataBytes = 64 << 10
     /// Bytes of frame 2: an 8-bit picture must fit.
     public static let payloadBytes = 64 << 20
-    /// What a socket lets through: the largest payload, and room for what encryption adds to a frame.
+    /// The largest frame that a socket accepts: the largest payload, and room for encryption.
     public static let socketFrameBytes = Int64(payloadBytes + (64 << 10))
     /// Bytes of one piece of a finished picture.
     public static let resultChunkBytes = 8 << 20
@@ -19,7 +18,7 @@ public enum WireLimits {
     public static let sessions = 4096
     /// Stages of one picture.
     public static let stages = 64
-    /// Bytes of all pictures that came with jobs which wait or run.
+    /// Bytes of the pictures of all jobs that wait or run.
     public static let attachmentBytes = 1 << 30
     /// Jobs that wait or run.
     public static let jobs = 1000
@@ -31,14 +30,14 @@ public enum WireLimits {
     public static let textBytes = 1 << 10
     /// Bytes of a name: host, class, build.
     public static let nameBytes = 256
-    /// Multiplications and additions that a worker may say one task took: nineteen hours of a teraflop a second.
+    /// The most operations that a worker may report for one task: nineteen hours of a teraflop a second.
     public static let operationsPerTask = 1 << 56
-    /// Bytes of memory that a worker may say it holds: more than any host has.
+    /// The most bytes of memory that a worker may report: more than any host has.
     public static let memoryBytes = 1 << 50
     /// Compute slots of one worker.
     public static let slots = 256
-    /// Control messages kept for a peer whose queue is full, before its session is dropped.
+    /// Control messages that wait for a peer with a full queue; more end its session.
     public static let queuedControlMessages = 64
-    /// Violations of the protocol within a minute after which a session is dropped.
+    /// Violations of the protocol within a minute; more end the session.
     public static let strikesPerMinute = 10
 }

@@ -1,10 +1,10 @@
 public import StrictJSON
 
-/// CREDIT: how much more a worker takes.
+/// CREDIT: the most that a worker takes.
 public struct Credit: Sendable, Equatable {
-    /// Leases it holds at most, the ones being computed included.
+    /// The most leases it holds, the computed ones included.
     public var leases: Int
-    /// Payload bytes it holds at most.
+    /// The most payload bytes it holds.
     public var bytes: Int
 
     public init(leases: Int, bytes: Int) {
@@ -25,7 +25,7 @@ extension Credit: MetadataCodable {
     }
 }
 
-/// JOB_OPEN: what the tasks of a barrier share, sent once to each worker, named by its content hash.
+/// JOB_OPEN: the common context of a barrier's tasks, named by its content hash. Each worker gets it once.
 public struct JobOpen: Sendable, Equatable {
     public var context: String
     /// The metadata of the context; its tensors are the payload.
@@ -56,7 +56,7 @@ extension ContextNote: MetadataCodable {
 public struct LeaseGrant: Sendable, Equatable {
     /// The context the task needs.
     public var context: String
-    /// How long the task may show no progress.
+    /// The longest time without progress.
     public var milliseconds: Int
     /// The task's own metadata; its tensors are the payload.
     public var task: JSONValue
@@ -70,10 +70,10 @@ public struct LeaseGrant: Sendable, Equatable {
     }
 }
 
-/// PROGRESS: the computation of a lease (in the header) moved on.
+/// PROGRESS: the computation of a lease (in the header) goes on.
 public struct Progress: Sendable, Equatable {
     public var done: Int
-    /// 0 where the amount is not known.
+    /// 0 if the amount is unknown.
     public var total: Int
 
     public init(done: Int, total: Int) {
@@ -98,22 +98,21 @@ extension Progress: MetadataCodable {
 public struct TaskResult: Sendable, Equatable {
     /// Time on the compute thread.
     public var computeMicroseconds: Int
-    /// CPU time of everything that is not computing, since the process started: the worker's share of "wire".
+    /// CPU time of everything but computing, since the process started: the worker's share of "wire".
     public var wireMicroseconds: Int
-    /// What the task took beside time.
+    /// The counted costs of the task.
     public var effort: Effort
     /// The output's own metadata; its tensors are the payload.
     public var output: JSONValue
     public var payload: [UInt8]
 
-    /// What computing takes beside time.
+    /// The counted costs of computing.
     public struct Effort: Sendable, Equatable {
         /// Multiplications and additions of matrix products, convolutions and attention, of this task.
         public var operations: Int
-        /// The most memory that the worker's process has held since the job's first task there, 0 where the system does not
-        /// say.
+        /// The largest memory of the worker's process since the job's first task there; 0 if the system does not say.
         public var peakBytes: Int
-        /// The most bytes of activations in use at once, likewise.
+        /// The most bytes of activations in use at once since the job's first task there.
         public var peakActivationBytes: Int
 
         public init(operations: Int = 0, peakBytes: Int = 0, peakActivationBytes: Int = 0) {
@@ -148,7 +147,7 @@ extension TaskResult.Effort: MetadataCodable {
     }
 }
 
-/// What became of a result.
+/// The verdict on a result.
 public enum ResultVerdict: UInt8, Sendable, CaseIterable {
     /// It entered the barrier.
     case accepted = 1
@@ -160,7 +159,7 @@ public enum ResultVerdict: UInt8, Sendable, CaseIterable {
 
 /// RESULT_ACK: results that arrived; nine bytes each in the payload (lease, verdict).
 public struct ResultAcks: Sendable, Equatable {
-    /// One result, by its lease, and what became of it.
+    /// The lease of a result, and the verdict.
     public struct Entry: Sendable, Equatable {
         public var lease: UInt64
         public var verdict: ResultVerdict
@@ -228,13 +227,13 @@ public struct LeaseList: Sendable, Equatable {
     }
 }
 
-/// FAIL: a task (its lease is in the header) or, with lease 0, a context could not be done.
+/// FAIL: a task (its lease is in the header) or, with lease 0, a context failed.
 public struct Failure: Sendable, Equatable {
-    /// Who is at fault, which decides about retries.
+    /// The cause, which decides about retries.
     public enum Class: String, Sendable, CaseIterable {
-        /// The worker is at fault: memory, weights, a wedged thread.
+        /// The worker: memory, weights, a wedged thread.
         case worker
-        /// The task is at fault: its input is refused.
+        /// The task: its input is refused.
         case payload
         /// The output holds NaN or infinity.
         case nonFinite = "non_finite"
@@ -246,7 +245,7 @@ public struct Failure: Sendable, Equatable {
 
     public var failureClass: Class
     public var text: String
-    /// The context that failed, when no lease is named.
+    /// The failed context, if there is no lease.
     public var context: String?
 
     public init(_ failureClass: Class, _ text: String, context: String? = nil) {
@@ -287,7 +286,7 @@ extension Drain: MetadataCodable {
 public struct Bye: Sendable, Equatable {
     /// Why a session ends.
     public enum Reason: String, Sendable, CaseIterable {
-        /// The sender ends as it was asked to.
+        /// The sender ends as requested.
         case shutdown
         /// The worker finished its drain.
         case drained

@@ -87,7 +87,7 @@ extension ComparisonTable {
         return [line(columns), "|" + String(repeating: "---|", count: columns.count)] + rows.map(line)
     }
 
-    /// Text in one line without any meaning to Markdown, in any place.
+    /// Text in one line without any meaning to Markdown.
     static func cell(_ text: String) -> String {
         let spaced = text.unicodeScalars.map { Self.isBlank($0) ? " " : $0 }
         // White space in front could make the text code; a sign or a number could make it a list.

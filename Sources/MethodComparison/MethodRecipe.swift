@@ -2,13 +2,13 @@ import Acceleration
 import PatchGeometry
 public import Rendering
 
-/// A way to make a picture that can be compared with others, by words joined with `+`, such as `cut+hidiffusion`.
+/// A way to make a picture: words joined with `+`, such as `cut+hidiffusion`.
 ///
-/// Each word changes a request; `MethodWord.all` is the one place where they are defined, and words that would change nothing
-/// are refused. A recipe decides everything that its words are about: settings of the request that belong to a method which the
-/// recipe does not use are taken out.
+/// Each word changes a request;
+/// `MethodWord.all` defines all words. A word that would change nothing is refused. Settings of methods that the recipe does
+/// not use are removed from the request.
 public struct MethodRecipe: Sendable {
-    /// As the user wrote it.
+    /// The user's spelling.
     public let name: String
     private let words: [MethodWord]
 
@@ -17,8 +17,8 @@ public struct MethodRecipe: Sendable {
 
     private init(name: String, words: [MethodWord]) { (self.name, self.words) = (name, words) }
 
-    /// Reads a recipe. Throws `.invalidRequest` for unknown words, with the list of those there are, and for words that do not
-    /// go together.
+    /// Reads a recipe. Throws `.invalidRequest` for unknown words, with the list of known words, and for words that exclude
+    /// each other.
     public init(_ name: String) throws(RenderError) {
         var words: [MethodWord] = []
         for part in name.split(separator: "+", omittingEmptySubsequences: false) {
@@ -34,7 +34,7 @@ public struct MethodRecipe: Sendable {
             words.append(word)
         }
         try Self.check(words, of: name)
-        // In the order of the list, whatever that of the user: later words build on what earlier ones say.
+        // In the order of the list, not the user's: later words build on earlier ones.
         self.init(name: name, words: MethodWord.all.filter { known in words.contains { $0.name == known.name } })
     }
 
@@ -55,7 +55,7 @@ public struct MethodRecipe: Sendable {
         }
     }
 
-    /// What a list of recipes is made of, for people.
+    /// The words of recipes, for people.
     public static var help: String {
         let whole = MethodWord.all.filter { $0.group == .whole }.map(\.name)
         let others = MethodWord.all.filter { $0.group != .whole }.map { word in
@@ -65,7 +65,7 @@ public struct MethodRecipe: Sendable {
             + "\(others.joined(separator: ", ")), such as direct,hidiffusion,hires,cut,cut+feather."
     }
 
-    /// Reads recipes with commas between them. Throws `.invalidRequest` as above and for one that is there twice.
+    /// Reads recipes with commas between them. Throws `.invalidRequest` as above, and for a repeated recipe.
     public static func list(_ text: String) throws(RenderError) -> [MethodRecipe] {
         var recipes: [MethodRecipe] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -83,9 +83,9 @@ public struct MethodRecipe: Sendable {
         return essence(self) == essence(other)
     }
 
-    /// The request made by this recipe.
+    /// The request, changed by this recipe.
     ///
-    /// - Parameter request: of the size that is wanted.
+    /// - Parameter request: has the picture's size.
     public func applied(to request: RenderRequest, model: ModelDescription) -> RenderRequest {
         var draft = MethodDraft(
             asked: request, native: model.nativeSize, multiple: model.scaleFactor,
@@ -97,15 +97,15 @@ public struct MethodRecipe: Sendable {
 
 /// A request on its way through a recipe.
 struct MethodDraft {
-    /// What the user asked for.
+    /// The user's request.
     let asked: RenderRequest
     /// The model's native side in pixels.
     let native: Int
-    /// What its sides are multiples of.
+    /// The model's sides are multiples of this.
     let multiple: Int
     /// The first level at which the model has transformer blocks.
     let firstTokenLevel: Int
-    /// Begins as the picture made directly, with nothing that makes it faster.
+    /// Begins as the direct picture, without any acceleration.
     var request: RenderRequest
 
     init(asked: RenderRequest, native: Int, multiple: Int, firstTokenLevel: Int) {
@@ -114,14 +114,14 @@ struct MethodDraft {
         (request.method, request.hiDiffusion, request.tokenReduction) = (.direct, .off, nil)
     }
 
-    /// How many times the native side the picture's is, by its area.
+    /// The ratio of the picture to the native size, as a side, by area.
     var enlargement: Double { (Double(request.width) * Double(request.height)).squareRoot() / Double(max(1, native)) }
 
-    /// 1, 2, 4 and so on, as long as they are clearly smaller than the picture.
+    /// 1, 2, 4 and so on, while clearly smaller than the picture.
     var doublings: [Double] { RefinementSettings.doublings(towards: enlargement) }
 
-    /// Turns HiDiffusion on. It needs a U-Net input that is larger than the native size: the whole canvas of a structure
-    /// phase is, else views become that large, as far as the picture is.
+    /// Turns HiDiffusion on. It needs a U-Net input beyond the native size: the whole canvas of a structure phase, or views
+    /// that become as large as the picture allows.
     mutating func useHiDiffusion() {
         request.hiDiffusion = .on
         guard SettingUse.views.isMet(by: request), request.patch == nil,
@@ -130,7 +130,7 @@ struct MethodDraft {
         request.patch = min(2 * native, max(request.width, request.height) / multiple * multiple)
     }
 
-    /// Adds one way to work on fewer tokens; the user's settings of it are in the second argument.
+    /// Adds one way to work on fewer tokens; the second argument holds the user's settings of it.
     mutating func reduceTokens(_ change: (inout TokenReductionRequest, TokenReductionRequest?) -> Void) {
         var tokens = request.tokenReduction ?? TokenReductionRequest()
         if let asked = asked.tokenReduction {
@@ -140,8 +140,8 @@ struct MethodDraft {
         request.tokenReduction = tokens
     }
 
-    /// The request without settings that its method does not have. Where nothing is said, views are uniform, as published, and
-    /// not as `auto` has them.
+    /// The request without settings that its method does not have. Open settings of views are uniform, as published, not as
+    /// `auto` has them.
     var finished: RenderRequest {
         guard request.method != .auto else { return request }
         var result = request

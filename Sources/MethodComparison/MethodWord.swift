@@ -6,14 +6,14 @@ import Rendering
 struct MethodWord: Sendable {
     /// Words of one group exclude each other.
     enum Group {
-        /// How the whole picture is made; a recipe without one is `direct`.
+        /// The method of the whole picture; a recipe without one is `direct`.
         case whole
         case hiDiffusion
     }
 
     let name: String
     let group: Group?
-    /// Words of which one must be there, or this one changes nothing; none for one that always changes something.
+    /// The recipe must have one of these words, or this word would change nothing. Empty if it always changes something.
     let needs: [String]
     /// `auto` decides about these itself.
     let isOfAuto: Bool
@@ -39,15 +39,15 @@ struct MethodWord: Sendable {
 
     private static let views = ["cut", "multidiffusion", "tiled"]
 
-    /// All words there are, in the order in which they change a request.
+    /// All words, in the order in which they change a request.
     static let all = [
-        // What `render` does when nothing is said of the method. What would make another method of it, or belongs to one that
-        // it does not choose, is for the others.
+        // The method that `render` chooses by itself. Settings that would change the method, or belong to one that it does
+        // not choose, are left to the other words.
         MethodWord("auto", group: .whole) { draft in
             (draft.request.method, draft.request.hiDiffusion) = (.auto, .auto)
             (draft.request.structure, draft.request.structureFraction) = (nil, nil)
             draft.request.refinement.tiled = nil
-            // Its views are native, too small for HiDiffusion, unless the user says otherwise.
+            // Its views are native, too small for HiDiffusion, unless the user changes them.
             if draft.request.patch == nil { draft.request.hiDiffusionSettings = .published }
             draft.request.tokenReduction = draft.asked.tokenReduction
         },
@@ -58,11 +58,11 @@ struct MethodWord: Sendable {
         MethodWord("cut", group: .whole) { ($0.request.method, $0.request.stages) = (.cut, []) },
         // Hires: the later stages in views.
         MethodWord("tiled", needs: ["hires"]) { $0.request.refinement.tiled = true },
-        // CutDiffusion at the native size, at twice of it and so on before the picture's own. A picture that is too small for a
-        // stage before it is refused when the request is resolved: it would be plain CutDiffusion.
+        // CutDiffusion at the native size, at twice of it and so on before the picture's own. The request is refused later if
+        // the picture is too small for an earlier stage: it would be plain CutDiffusion.
         MethodWord("staged", needs: ["cut"]) { draft in
             let asked = draft.asked.stages ?? []
-            // Refined as little as they are unless the user says otherwise, stages have no structure phase.
+            // Refining changes too little for a structure phase, unless the user sets more.
             if draft.asked.refinement.strength == nil {
                 (draft.request.structure, draft.request.structureFraction) = (nil, nil)
             }
@@ -71,7 +71,7 @@ struct MethodWord: Sendable {
         // CutDiffusion's structure phase on the whole canvas.
         MethodWord("whole", needs: ["cut"]) { $0.request.structure = .whole },
         MethodWord("feather", needs: views) { $0.request.blending = .feather },
-        // Views that are not moved from call to call.
+        // Views that do not move.
         MethodWord("still", needs: views) { $0.request.jitter = 0 },
         MethodWord("hidiffusion", group: .hiDiffusion, isOfAuto: true) { $0.useHiDiffusion() },
         // One half of HiDiffusion each.
@@ -83,7 +83,7 @@ struct MethodWord: Sendable {
             draft.useHiDiffusion()
             (draft.request.hiDiffusionSettings.raunet, draft.request.hiDiffusionSettings.windows) = (false, true)
         },
-        // Token merging at tomesd's ratio, at the first level that has blocks where the user names none: tomesd's own level is
+        // Token merging at tomesd's ratio, at the first level with blocks unless the user names levels: tomesd's own level is
         // 1, where SDXL has nothing to merge.
         MethodWord("tome") { draft in
             let level = draft.firstTokenLevel
@@ -93,7 +93,7 @@ struct MethodWord: Sendable {
                 tokens.merging = merging
             }
         },
-        // Token downsampling by as much as the picture is larger than the native one, as its authors do.
+        // Token downsampling by the ratio of the picture to the native one, as its authors do.
         MethodWord("todo") { draft in
             let factor = max(2, draft.enlargement.rounded())
             draft.reduceTokens { $0.downsampling = $1?.downsampling ?? TokenReductionRequest.Downsampling(factors: [factor]) }

@@ -1,24 +1,24 @@
-/// Why a coordinator, a worker or a job could not do what it was asked to.
+/// Why a coordinator, a worker or a job failed.
 public struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: Int32, Sendable, CaseIterable {
         /// The job ran and failed.
         case jobFailed = 1
-        /// The request cannot be done as it is written.
+        /// The request is wrong.
         case usage = 64
         /// A checkpoint or a picture cannot be used.
         case badInput = 65
         case notFound = 66
-        /// No coordinator answers, or the address cannot be had.
+        /// No coordinator answers, or the address cannot be used.
         case unavailable = 69
         /// A fault of this program.
         case internalFault = 70
         /// Trying again later may help: no workers, a full queue.
         case temporary = 75
-        /// The coordinator does not take this peer.
+        /// The coordinator refuses this peer.
         case refused = 77
-        /// Versions or settings of two programs do not go together.
+        /// Versions or settings of two programs do not fit together.
         case configuration = 78
-        /// Whoever asked for the job stopped it.
+        /// The user stopped the job.
         case cancelled = 130
     }
 

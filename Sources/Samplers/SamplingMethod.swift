@@ -88,7 +88,8 @@ extension SamplingMethod {
     var allowsZeroSNR: Bool {
         switch self {
         case .ddim, .ddpm, .euler, .eulerAncestral, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .unipc, .lcm, .tcd: true
-        default: false
+        case .heun, .dpm2, .dpm2Ancestral, .dpmpp2s, .dpmpp2sAncestral, .dpmppSDE, .pndm, .lms, .deis, .edmEuler, .edmDPMpp2m:
+            false
         }
     }
 
@@ -96,7 +97,9 @@ extension SamplingMethod {
     var hasSigmas: Bool {
         switch self {
         case .ddim, .ddpm, .pndm, .lcm, .tcd: false
-        default: true
+        case .euler, .eulerAncestral, .heun, .dpm2, .dpm2Ancestral, .dpmpp2s, .dpmpp2sAncestral, .dpmpp2m, .dpmpp2mSDE,
+            .dpmpp3m, .dpmppSDE, .unipc, .lms, .deis, .edmEuler, .edmDPMpp2m:
+            true
         }
     }
 }

@@ -1,4 +1,4 @@
-/// How much a JSON text may ask of its reader. Everything beyond is refused before memory is taken for it.
+/// Limits for a JSON text. The reader refuses everything beyond before it takes memory.
 public struct JSONLimits: Sendable, Equatable {
     /// The longest text in bytes.
     public var maxBytes: Int
@@ -6,10 +6,10 @@ public struct JSONLimits: Sendable, Equatable {
     public var maxDepth: Int
     /// The most values of any kind in the whole text, the outermost included.
     public var maxElements: Int
-    /// The most memory in bytes that values may take which are held at once, as the reader estimates it from above. A text of a
-    /// few bytes a value becomes many times as large.
+    /// The most memory in bytes for values held at once, by the reader's upper estimate. A value of a few bytes of text needs
+    /// many times as much.
     public var maxMemory: Int
-    /// Whether `-Infinity`, which is no JSON and which Python's writer emits, is read, as the text "-Infinity".
+    /// Whether `-Infinity` is read, as the text "-Infinity". It is no JSON, but Python's writer emits it.
     public var readsNegativeInfinity = false
 
     public init(maxBytes: Int, maxDepth: Int, maxElements: Int, maxMemory: Int = .max) {
@@ -22,7 +22,7 @@ public struct JSONLimits: Sendable, Equatable {
 
     /// Configuration files, vocabularies and shard indexes: 16 MiB, depth 32, a million values.
     public static let config = JSONLimits(maxBytes: 16 << 20, maxDepth: 32, maxElements: 1 << 20)
-    /// Scheduler configurations: those of diffusers' DPM-Solvers have `"lambda_min_clipped": -Infinity` by default.
+    /// Scheduler configurations: diffusers' DPM-Solvers write `"lambda_min_clipped": -Infinity` by default.
     public static let schedulerConfig = {
         var limits = JSONLimits.config
         limits.readsNegativeInfinity = true
@@ -30,8 +30,8 @@ public struct JSONLimits: Sendable, Equatable {
     }()
     /// Message heads: 64 KiB, depth 8.
     public static let wire = JSONLimits(maxBytes: 64 << 10, maxDepth: 8, maxElements: 8192)
-    /// The head of a safetensors file: the 100,000,000 bytes that the format allows, depth 4, and 512 MiB of memory for each of
-    /// its members, which are read one by one.
+    /// The head of a safetensors file: the 100,000,000 bytes that the format allows, depth 4, and 512 MiB of memory for each
+    /// member, read one by one.
     public static let safetensorsHeader = JSONLimits(
         maxBytes: 100_000_000, maxDepth: 4, maxElements: .max, maxMemory: 512 << 20)
 }
@@ -39,11 +39,11 @@ public struct JSONLimits: Sendable, Equatable {
 /// Why a JSON text was refused.
 public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: Sendable, Equatable {
-        /// A limit of `JSONLimits` is exceeded; `tooLarge` is one of bytes, in the text or in memory.
+        /// A text exceeds a limit of `JSONLimits`; `tooLarge` is for bytes, in the text or in memory.
         case tooLarge, tooDeep, tooManyElements
         /// The text ends inside a value.
         case unexpectedEnd
-        /// A byte that cannot stand where it stands.
+        /// A byte in a wrong place.
         case unexpectedByte
         /// Something follows the value.
         case trailingBytes
@@ -57,11 +57,11 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var code: Code
-    /// Where, in bytes from the start of the text.
+    /// The offset in bytes from the start of the text.
     public var offset: Int
-    /// One sentence with the offset and what is wrong there.
+    /// One sentence with the offset and the error.
     public var message: String
-    /// What is wrong, without the offset and a full stop.
+    /// The error, without the offset and a full stop.
     public var reason: String
 
     init(_ code: Code, at offset: Int, _ what: String) {

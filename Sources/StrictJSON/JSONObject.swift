@@ -1,8 +1,8 @@
-/// The members of a JSON object in the order they were written. No key occurs twice; keys are compared by their UTF-8 bytes, so
-/// two spellings that Unicode calls equivalent are two keys.
+/// The members of a JSON object in the order of the text. No key occurs twice. Keys are compared by UTF-8 bytes: spellings
+/// that Unicode calls equivalent are different keys.
 public struct JSONObject: Sendable {
     private var members: [(key: String, value: JSONValue)] = []
-    /// Positions by key, kept only where a search through all members would be slower.
+    /// Positions by key, only for objects too large for a linear search.
     private var positions: [ExactString: Int] = [:]
 
     private static let largestSearched = 8
@@ -17,7 +17,7 @@ public struct JSONObject: Sendable {
     /// The keys in the order they were written.
     public var keys: [String] { members.map(\.key) }
 
-    /// The value of `key`, nil when there is none. Setting a new key appends it; setting nil removes the member.
+    /// The value of `key`; nil if it is missing. Setting a new key appends it; setting nil removes the member.
     public subscript(key: String) -> JSONValue? {
         get { position(of: key).map { members[$0].value } }
         set {
@@ -32,7 +32,7 @@ public struct JSONObject: Sendable {
         }
     }
 
-    /// Adds a member at the end. Returns false and changes nothing when the key is there already.
+    /// Adds a member at the end. Returns false and changes nothing if the key exists.
     @discardableResult
     public mutating func append(_ key: String, _ value: JSONValue) -> Bool {
         guard position(of: key) == nil else { return false }
@@ -68,7 +68,7 @@ extension JSONObject: Equatable {
     }
 }
 
-/// A string that is equal to another only when their UTF-8 bytes are equal.
+/// A string that equals another only if their UTF-8 bytes are equal.
 private struct ExactString: Hashable {
     let text: String
 

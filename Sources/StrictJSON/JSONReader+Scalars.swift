@@ -1,6 +1,6 @@
 /// Strings and numbers.
 extension JSONReader {
-    /// Numbers longer than this are refused; the shortest text that identifies any double has at most 24 bytes.
+    /// Longer numbers are refused. The shortest text that identifies any double has at most 24 bytes.
     static let maxNumberBytes = 1024
 
     /// A string from its opening quotation mark on.
@@ -67,7 +67,7 @@ extension JSONReader {
     private mutating func readUnicodeEscape(start: Int) throws(JSONError) -> Unicode.Scalar {
         let first = try readFourHexDigits()
         if let scalar = Unicode.Scalar(first) { return scalar }
-        // What is no scalar is a surrogate: the first half 0xD800...0xDBFF must be followed by a second half.
+        // Only surrogates are no scalars: a second half must follow the first half 0xD800...0xDBFF.
         guard first < 0xDC00, takeWord("\\u") else {
             throw JSONError(.invalidString, at: start, "an escape holds half a surrogate pair")
         }

@@ -1,7 +1,7 @@
 extension JSONValue {
-    /// Reads one JSON text (RFC 8259): exactly one value, white space around it, nothing else. Byte order marks, comments,
-    /// duplicate keys, invalid UTF-8, lone surrogates and the names `NaN` and `Infinity`, which Python's writer emits, are
-    /// refused; `-Infinity` is read as text where the limits allow it.
+    /// Reads one JSON text (RFC 8259): exactly one value with white space around it. Refuses byte order marks, comments,
+    /// duplicate keys, invalid UTF-8, lone surrogates, and `NaN` and `Infinity`, which Python's writer emits. `-Infinity` is
+    /// read as text if the limits allow it.
     ///
     /// Time and memory are linear in the length of the text.
     public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
@@ -9,9 +9,9 @@ extension JSONValue {
         self = try reader.readDocument()
     }
 
-    /// Reads one JSON text held in an array; the same rules as for a buffer.
+    /// Reads one JSON text from an array, by the same rules.
     public init(parsing bytes: [UInt8], limits: JSONLimits) throws(JSONError) {
-        // The closure returns a result because `withUnsafeBytes` does not carry the type of what is thrown.
+        // The closure returns a result because `withUnsafeBytes` does not carry the type of the error.
         let result = bytes.withUnsafeBytes { buffer in
             Result { () throws(JSONError) in try JSONValue(parsing: buffer, limits: limits) }
         }
@@ -19,22 +19,22 @@ extension JSONValue {
     }
 }
 
-/// The members of a JSON text that is one object, read one after the other by the rules of `JSONValue(parsing:limits:)`. What
-/// was handed out is not kept, so memory does not grow with the number of members.
+/// Reads the members of a JSON object one by one, by the rules of `JSONValue(parsing:limits:)`. It keeps none, so memory does
+/// not grow with their number.
 public struct JSONMembers {
     private var reader: JSONReader
     private var isFirst = true
     private var hasEnded = false
 
     /// - Parameter bytes: must live while members are read.
-    /// - Throws: `.tooLarge`, and `.unexpectedByte` where no object begins.
+    /// - Throws: `.tooLarge`, and `.unexpectedByte` if no object begins.
     public init(parsing bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONError) {
         reader = try JSONReader(bytes: bytes, limits: limits)
         try reader.beginObject()
     }
 
-    /// The next member; nil after the last, when the text has been read to its end. A key that occurs twice is handed out
-    /// twice: the caller knows what it has seen.
+    /// The next member; nil after the last, once the text is read to its end. A repeated key comes twice: the caller must
+    /// check.
     public mutating func next() throws(JSONError) -> (key: String, value: JSONValue)? {
         guard !hasEnded else { return nil }
         if let member = try reader.readMember(isFirst: isFirst) {
@@ -47,16 +47,16 @@ public struct JSONMembers {
     }
 }
 
-/// Position in a text that is being read. Never looks beyond the buffer.
+/// The position in the text. Never looks beyond the buffer.
 struct JSONReader {
     let bytes: UnsafeRawBufferPointer
     let limits: JSONLimits
     var offset = 0
     private var elements = 0
-    /// Estimate of the bytes that the values read so far take.
+    /// Estimated bytes of the values read so far.
     private var memory = 0
 
-    /// What values are estimated to take, growth of arrays and tables included.
+    /// Estimated bytes of values, growth of arrays and tables included.
     private enum Size {
         static let value = 64
         static let member = 160
@@ -72,7 +72,7 @@ struct JSONReader {
         self.limits = limits
     }
 
-    /// The byte at the position, nil at the end.
+    /// The byte at the position; nil at the end.
     var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     mutating func readDocument() throws(JSONError) -> JSONValue {
@@ -159,7 +159,7 @@ struct JSONReader {
         return object
     }
 
-    /// A member with the comma before it, where it is not the first; nil after the object's end, which is taken.
+    /// A member, with the comma before it unless it is the first; nil after the object's end.
     private mutating func readMember(
         isFirst: Bool, depth: Int
     ) throws(JSONError) -> (key: String, offset: Int, value: JSONValue)? {
@@ -196,7 +196,7 @@ struct JSONReader {
         }
     }
 
-    /// `true`, `false`, `null`; and the words other writers use that JSON does not have, refused by name.
+    /// `true`, `false`, `null`. Refuses by name the words that other writers add.
     private mutating func readWord() throws(JSONError) -> JSONValue {
         let words: [(StaticString, JSONValue)] = [("true", .bool(true)), ("false", .bool(false)), ("null", .null)]
         for (word, value) in words where takeWord(word) { return value }
@@ -233,12 +233,12 @@ struct JSONReader {
         return JSONError(.unexpectedByte, at: offset, "\(JSONReader.name(byte)) stands where \(what) is expected")
     }
 
-    /// A byte for a message: itself where it is printable ASCII, its number otherwise.
+    /// A byte for a message: printable ASCII as itself, others as a number.
     static func name(_ byte: UInt8) -> String {
         (0x21...0x7E).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x" + String(byte, radix: 16)
     }
 
-    /// Text from the outside for a message: at most 64 characters, control characters made visible.
+    /// Foreign text for a message: at most 64 characters, control characters made visible.
     static func shortened(_ text: String) -> String {
         let scalars = text.unicodeScalars
         let head = scalars.prefix(64).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }.joined()

@@ -1,13 +1,12 @@
-/// One JSON value (RFC 8259), as the strict reader of this module gives it and the canonical writer takes it.
+/// One JSON value (RFC 8259), from the strict reader or for the canonical writer.
 ///
-/// Whole numbers and other numbers are kept apart: `12` is `.integer(12)`, `12.0` and `1.2e1` are `.number(12)`. A whole number
-/// that does not fit 64 bits, with or without sign, and `-0`, are `.number`, so `intValue` and `wholeValue` refuse them.
+/// Whole numbers and other numbers differ: `12` is `.integer(12)`, `12.0` and `1.2e1` are `.number(12)`. A whole number
+/// beyond 64 bits, and `-0`, are `.number`, so `intValue` and `wholeValue` refuse them.
 public enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
-    /// A whole number from 2^63 to 2^64 − 1. Smaller ones are `.integer`, so that equal numbers are equal values: `whole` makes
-    /// either.
+    /// A whole number from 2^63 to 2^64 − 1. Smaller ones are `.integer`, so that equal numbers are equal values.
     case unsigned(UInt64)
     case number(Double)
     case string(String)
@@ -33,7 +32,7 @@ public enum JSONValue: Sendable {
         }
     }
 
-    /// The whole number, as the reader gives it.
+    /// The whole number, as from the reader.
     public static func whole(_ number: UInt64) -> JSONValue {
         Int64(exactly: number).map { .integer($0) } ?? .unsigned(number)
     }
@@ -68,10 +67,10 @@ public enum JSONValue: Sendable {
         if case .null = self { true } else { false }
     }
 
-    /// The member `key` of an object; nil when there is none or the value is not an object.
+    /// The member `key` of an object; nil if it is missing or the value is no object.
     public subscript(key: String) -> JSONValue? { objectValue?[key] }
 
-    /// What the value is, for messages: "an object", "a string", …
+    /// The kind of the value, for messages: "an object", "a string", …
     public var kindName: String {
         switch self {
         case .null: "null"
@@ -86,7 +85,7 @@ public enum JSONValue: Sendable {
 }
 
 extension JSONValue: Equatable {
-    /// Strings are equal when their UTF-8 bytes are, not when Unicode calls them equivalent; members of objects in any order.
+    /// Strings are equal if their UTF-8 bytes are, not if Unicode calls them equivalent; members of objects in any order.
     public static func == (left: JSONValue, right: JSONValue) -> Bool {
         switch (left, right) {
         case (.null, .null): true
@@ -102,7 +101,7 @@ extension JSONValue: Equatable {
     }
 }
 
-// Not by `nil`: where an optional value is expected, `condition ? value : nil` would quietly become `.null`.
+// Not by `nil`: if an optional is expected, `condition ? value : nil` would quietly become `.null`.
 extension JSONValue: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
     ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
@@ -112,7 +111,7 @@ extension JSONValue: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral, E
     public init(stringLiteral value: String) { self = .string(value) }
     public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
 
-    /// An object; a key written twice is a mistake of the program and stops it.
+    /// An object. A key written twice is a mistake of the program and stops it.
     public init(dictionaryLiteral members: (String, JSONValue)...) {
         var object = JSONObject()
         for (key, value) in members {

@@ -1,9 +1,10 @@
 extension JSONValue {
     /// The canonical UTF-8 text of the value: no white space, members sorted by the bytes of their keys, only `"`, `\` and
-    /// control characters escaped, numbers as the shortest text that reads back as the same double and as the same kind (`1.0`
-    /// stays a `.number`). Equal values give equal bytes, so the bytes can be hashed.
+    /// control characters escaped. A number is the shortest text that reads back as the same double and kind (`1.0` stays a
+    /// `.number`). Equal values give equal bytes, so the bytes can be hashed.
     ///
-    /// Numbers must be finite: JSON has no others, and a NaN here is a mistake of the program, which stops it.
+    /// Numbers must be finite. A NaN is a mistake
+    /// of the program and stops it.
     public func canonicalBytes() -> [UInt8] {
         var bytes: [UInt8] = []
         append(to: &bytes)

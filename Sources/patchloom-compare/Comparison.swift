@@ -75,7 +75,7 @@ struct Comparison {
         }
     }
 
-    /// Refuses a setting that no method of the comparison has. It must not be ignored in silence.
+    /// Refuses a setting that no method of the comparison has, instead of ignoring it.
     private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
         var settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = RenderRequest.settings.compactMap {
             setting in
@@ -104,7 +104,7 @@ struct Comparison {
         }
     }
 
-    /// The method to add for settings of a use; nil for those that every method has.
+    /// The method that adds settings of a use; nil if every method has them.
     private static func method(using use: SettingUse) -> String? {
         switch use {
         case .always: nil
@@ -116,7 +116,7 @@ struct Comparison {
         }
     }
 
-    /// What several settings are called together.
+    /// The common name of several settings.
     private static func name(of use: SettingUse) -> String? {
         switch use {
         case .refinement, .tiles: "The settings of later stages"
@@ -128,7 +128,7 @@ struct Comparison {
 }
 
 extension RenderRequest {
-    /// What is switched off has none.
+    /// Nothing belongs to a setting that is off.
     fileprivate func hasEffect(_ use: SettingUse) -> Bool {
         ![.hiDiffusion, .hiDiffusionProfile].contains(use) || use.isMet(by: self)
     }

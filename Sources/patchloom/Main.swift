@@ -5,11 +5,11 @@ import TensorCore
 /// The program's entry.
 @main
 struct Main {
-    /// Why threads wait longer than they should; nil where they do not. See `WaitingPolicy`.
+    /// Why threads wait longer than necessary; nil if they do not. See `WaitingPolicy`.
     static let waitingFault = WaitingPolicy.settle(program: OwnProgram.patchloom.rawValue)
 
     static func main() {
-        // First of all, because the program may begin again there.
+        // This comes first, because the program may start again here.
         _ = waitingFault
         Program.run(Patchloom.self) { arguments in
             // Its help is there too.

@@ -168,7 +168,7 @@ struct SessionTests {
         #expect(worker.knows(context(1)) && !worker.knows(context(2)) && worker.knows(context(3)))
         #expect(worker.handle(.closeContext(context(1)), now: now) == [.close(context(1))])
         #expect(worker.handle(.closeContext(context(1)), now: now).isEmpty)
-        // Closed while it is being opened, it is closed once it is open; opened anew in the meantime, it stays.
+        // A context closed during its opening closes once it is open, unless it is opened again.
         _ = worker.handle(.openContext(context(4)), now: now)
         #expect(worker.handle(.closeContext(context(4)), now: now).isEmpty && worker.knows(context(4)))
         #expect(worker.handle(.contextOpened(context(4), ok: true), now: now) == [.close(context(4))])
@@ -176,10 +176,31 @@ struct SessionTests {
             _ = worker.handle(event, now: now)
         }
         #expect(worker.handle(.contextOpened(context(5), ok: true), now: now) == [.sendReady(context(5))])
-        // What cannot be opened is not kept.
+        // A context that failed to open is not kept.
         _ = worker.handle(.openContext(context(6)), now: now)
         #expect(worker.handle(.contextOpened(context(6), ok: false), now: now) == [.sendContextFailed(context(6))])
         #expect(!worker.knows(context(6)))
+    }
+
+    @Test("leases keep more contexts than the limit; all that are too many go once no lease needs them")
+    func contextsBeyondTheLimit() {
+        var parameters = WorkerParameters()
+        parameters.contextLimit = 1
+        var worker = WorkerMachine(parameters: parameters, now: Instant(nanoseconds: 0))
+        let now = Instant(nanoseconds: 1_000_000)
+        let contexts = (1...4).map { ContextID(UInt64($0)) }
+        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        for (number, context) in contexts.prefix(3).enumerated() {
+            _ = worker.handle(.openContext(context), now: now)
+            #expect(worker.handle(.contextOpened(context, ok: true), now: now) == [.sendReady(context)])
+            _ = worker.handle(.leased(LeaseID(UInt64(number)), context), now: now)
+        }
+        for number in 0..<3 { _ = worker.handle(.computed(LeaseID(UInt64(number)), ok: true), now: now) }
+        _ = worker.handle(.openContext(contexts[3]), now: now)
+        #expect(
+            worker.handle(.contextOpened(contexts[3], ok: true), now: now)
+                == contexts.prefix(3).map { .close($0) } + [.sendReady(contexts[3])])
+        #expect(contexts.map(worker.knows) == [false, false, false, true])
     }
 
     @Test("a coordinator that asks for no waits at all makes no worker busy")

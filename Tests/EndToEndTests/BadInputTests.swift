@@ -80,7 +80,7 @@ extension EndToEnd {
                 in: folder, leaves: ["p.txt"])
         }
 
-        /// What people have beside their models, or in the place of them.
+        /// Files that people have beside their models, or in their place.
         @Test(arguments: [
             ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "git lfs pull"),
             ("x.safetensors", "{\"error\": \"not found\"}", [], "the download has probably failed"),

@@ -5,7 +5,7 @@ import StrictJSON
 import Testing
 
 extension EndToEnd {
-    /// What the commands print and what a picture says about itself.
+    /// The output of the commands, and the texts in a picture.
     @Suite struct CommandTests {
         static func run(_ arguments: [String], in folder: Folder) async throws -> Program {
             let program = try Program(arguments, in: folder)
@@ -160,7 +160,7 @@ extension EndToEnd {
                 ["render"] + Picture.request + ["--workers", "2", "-s", "8", "-o", folder.file("a.png")], in: folder)
             #expect(plain.ending?.code == 0)
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) != before)
-            // A fast step may go by untold, but none is told twice.
+            // A fast step may have no line, but none has two.
             for phase in ["structure", "detail"] {
                 let steps = plain.errorLines.filter { $0.hasPrefix("\(phase) step ") }.compactMap {
                     $0.split(separator: ",").first

@@ -14,7 +14,7 @@ extension EndToEnd {
             return name
         }
 
-        /// What the dynamic loader would load for a program, as `ldd` finds out.
+        /// The libraries that the dynamic loader would load for a program, from `ldd`.
         static func libraries(_ program: String) throws -> String {
             let run = try ProcessShimTests.shell(
                 "LD_TRACE_LOADED_OBJECTS=1 '\(program)'",
@@ -57,19 +57,19 @@ extension EndToEnd {
             #expect(run.code == 69)
             #expect(
                 run.output
-                    == "patchloom: The program patchloom-compare is needed for this and is not in \(folder.path): build it "
+                    == "patchloom: The program patchloom-compare is missing in \(folder.path): build it "
                     + "by 'swift build -c release --product patchloom-compare' and put it there.\n")
             // Other commands do not need it.
             let plan = try ProcessShimTests.shell("exec '\(program)' plan -p x -W 128 -H 128")
             #expect(plan.code == 0, "\(plan.output)")
         }
 
-        /// What lies there under that name may be something else.
+        /// The file of that name may be something else.
         @Test func whatCannotBeStartedIsNamed() throws {
             let folder = try Folder()
             let program = try Self.put(Program.path, in: folder)
             try Data("no program".utf8).write(to: URL(fileURLWithPath: folder.file("patchloom-compare")))
-            for (mode, said) in [(0o644, "is not in \(folder.path)"), (0o755, "cannot be started: Exec format error")] {
+            for (mode, said) in [(0o644, "is missing in \(folder.path)"), (0o755, "cannot be started: Exec format error")] {
                 try FileManager.default.setAttributes(
                     [.posixPermissions: mode], ofItemAtPath: folder.file("patchloom-compare"))
                 let run = try ProcessShimTests.shell("exec '\(program)' compare -p x -o a.png")
@@ -86,7 +86,7 @@ extension EndToEnd {
                 environment: ["HOME=\(folder.home)", "PATH=/usr/bin:/bin"])
             #expect(run.code == 69)
             #expect(
-                run.output == "patchloom: The program patchloom is needed for this and is not in \(folder.path): build it by "
+                run.output == "patchloom: The program patchloom is missing in \(folder.path): build it by "
                     + "'swift build -c release --product patchloom' and put it there.\n")
             #expect(folder.names == ["patchloom-compare"])
         }

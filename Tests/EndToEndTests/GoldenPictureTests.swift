@@ -28,7 +28,7 @@ extension EndToEnd {
                 "the picture reaches \(reached) dB of the reference's, \(Self.decibelsNeeded) are needed")
         }
 
-        /// What the comparison itself makes of pictures that are not the reference's.
+        /// The comparison's verdict on pictures that differ from the reference's.
         @Test func anotherPictureIsFarFromIt() throws {
             let golden = try GoldenFiles("txt2img/openmoji-24-red-apple")
             let planes = try golden.integers("image_u8")

@@ -216,7 +216,7 @@ extension EndToEnd {
             }
         }
 
-        /// What was repaired or left out is said by every command, and once however many pictures it makes.
+        /// Every command reports repaired and skipped parts, once for any number of pictures.
         @Test func notesAreSaidOnceByEveryCommand() async throws {
             let folder = try Folder()
             let model = folder.file("model")
@@ -285,7 +285,7 @@ extension EndToEnd {
             #expect(plan.outputLines.contains { $0.contains("up_blocks.0.stray.weight") && $0.contains("left out") })
         }
 
-        /// What the model's own scheduler cannot do is said at the import, at the latest; another sampler draws all the same.
+        /// The import reports at the latest that the model's own scheduler is not supported. Another sampler still renders.
         @Test func aSchedulerThatCannotBeDoneIsSaidAtTheImport() async throws {
             let folder = try Folder()
             let model = URL(fileURLWithPath: folder.file("model"))
@@ -334,10 +334,10 @@ extension EndToEnd {
             try await fails(["model", "remove", "apple"], code: 66, mentions: "which has icons")
         }
 
-        /// Everybody who opens a stored model looks at its content first.
+        /// Every reader of a stored model checks its content first.
         @Test func aChangedBlobIsRefusedByNameEverywhere() async throws {
             let folder = try Folder()
-            // What is damaged here must not be what this test was built from, whatever the store does.
+            // The damaged file must not be the one that this test was built from, whatever the store does.
             let copy = folder.file("copy")
             try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: copy)
             _ = try await Self.run(["model", "import", copy, "--name", "icons"], folder)

@@ -102,7 +102,7 @@ extension EndToEnd {
             let folder = try Folder()
             let plain = try Self.source(in: folder)
             let expected = try await Self.render(["-i", plain], in: folder)
-            // What a camera stores that was turned to the left, so that its picture needs a turn to the right.
+            // A camera that was turned to the left stores this: the picture needs a turn to the right.
             let rows = (0..<Self.width).map { row -> [UInt8] in
                 (0..<Self.height).flatMap { column -> [UInt8] in [UInt8((Self.width - 1 - row) * 2), UInt8(column * 3), 50] }
             }

@@ -2,7 +2,7 @@ import CSystem
 import Foundation
 import Testing
 
-/// What a started process gets and does not get, seen by a shell.
+/// The environment of a started process, seen by a shell.
 @Suite struct ProcessShimTests {
     struct Run {
         var code: Int32 = -1

@@ -46,7 +46,7 @@ final class Program: Sendable {
         var output: [Int32] = [-1, -1]
         var error: [Int32] = [-1, -1]
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
-        // What the machine is told about its BLAS stays; nothing else of the runner's settings must matter.
+        // The machine's settings of BLAS stay; no other setting of the runner may matter.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
             !["PATCHLOOM_", "GOMP_", "OMP_"].contains { variable.key.hasPrefix($0) }
         }

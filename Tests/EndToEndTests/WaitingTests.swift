@@ -21,7 +21,7 @@ extension EndToEnd {
             return words.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// What the user says counts; an empty value says nothing.
+        /// The user's value counts; an empty value counts as none.
         @Test(
             arguments: [
                 ([:], ["GOMP_SPINCOUNT=2000"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),

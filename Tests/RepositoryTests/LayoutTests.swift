@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What lies where.
+/// The places of files.
 @Suite struct LayoutTests {
     @Test func topLevelHoldsOnlyWhatTheDesignNames() throws {
         let allowed: Set<String> = ["Package.swift", "Sources", "Tests", "deploy", "README.md", "LICENSE", "NOTICE"]

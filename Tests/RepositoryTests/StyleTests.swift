@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    /// What the compiler cannot check about threads is explained where it is claimed, and is rare.
+    /// Claims about threads that the compiler cannot check are explained in place, and are rare.
     @Test func uncheckedClaimsNameTheirGuard() throws {
         let claimsMax = 12
         var claims: [String] = []
@@ -82,7 +82,7 @@ import Testing
             for (index, line) in lines.enumerated()
             where line.starts(with: #/public (static |final |mutating |indirect )*(func|struct|class|enum|protocol) /#) {
                 let above = lines[..<index].last { !$0.hasPrefix("@") }
-                // What the standard library's protocols ask for is documented there, and an error's codes one by one.
+                // The standard library documents the requirements of its protocols. Error codes are documented one by one.
                 let known = ["func ==", "func <", "func hash(into", "func makeIterator(", "func encode(to", "enum Code:"]
                 let isDocumented = above?.hasPrefix("///") == true || known.contains { line.contains($0) }
                 #expect(isDocumented, "\(file.path):\(index + 1) needs a doc comment: \(line)")

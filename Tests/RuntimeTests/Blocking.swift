@@ -1,6 +1,6 @@
 import Foundation
 
-/// Runs code that blocks away from the threads that async tests share.
+/// Runs blocking code outside the threads that async tests share.
 enum Blocking {
     static func run<Value: Sendable, Failure: Error>(
         _ body: @escaping @Sendable () throws(Failure) -> Value

@@ -110,7 +110,7 @@ struct ClientTests {
 }
 
 extension Result where Failure == any Error {
-    /// What an async call gave or threw.
+    /// The result or error of an async call.
     init(catchingAsync body: () async throws -> Success) async {
         do { self = .success(try await body()) } catch { self = .failure(error) }
     }

@@ -21,7 +21,7 @@ struct CountTests {
         var jobs = JobSequence()
         let changes = [0, 0, 1, 0, 1, 1, 2, 0].map { jobs.next(ids[$0]) }
         #expect(changes == [.begins, .stays, .begins, .returns, .returns, .stays, .begins, .returns])
-        // One more than is remembered: the one that was away the longest is new again.
+        // One more than is remembered: the job used longest ago is new again.
         for id in ids { _ = jobs.next(id) }
         #expect(jobs.next(ids[0]) == .begins)
         #expect(jobs.next(ids[2]) == .returns)

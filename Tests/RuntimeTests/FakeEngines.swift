@@ -6,14 +6,14 @@ import Runtime
 import StrictJSON
 import Synchronization
 
-/// A job in exact integer arithmetic: at each barrier every task mixes its index with the state, and the state becomes a mix of
-/// all results in task order. The "picture" is made of the final state, so equal bytes mean that every result was merged once,
-/// in order.
+/// A job in exact integer arithmetic. At each barrier every task mixes its index with the state, and the state becomes a mix
+/// of all results in task order. The final state makes the "picture": equal bytes mean that every result was merged once, in
+/// order.
 struct FakeJob: JobEngine {
     var barriers: [Int]
     var seed: UInt64
     var cost = 1
-    /// Whether its contexts are those of no other job.
+    /// Whether it shares its contexts with no other job.
     var hasOwnContexts = false
     /// Called on a job thread before the first barrier, and before each merge.
     var beforeStart: @Sendable () -> Void = {}
@@ -76,7 +76,7 @@ struct FakeJob: JobEngine {
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         beforeMerge()
         for (index, output) in outputs.enumerated() where output.metadata["index"]?.intValue != index {
-            throw .rejected(index: index, .payload, "output \(index) is of another task")
+            throw .rejected(index: index, .payload, "output \(index) belongs to another task")
         }
         for output in outputs { state = FakeJob.mix(state, FakeJob.number(output.payload) ?? 0) }
         if serial + 1 < barriers.count { return .barrier(next()) }
@@ -84,7 +84,7 @@ struct FakeJob: JobEngine {
         return .finished(EnginePicture(width: 8, height: 1, rgb: rgb, parameters: "state \(state)", details: [:]))
     }
 
-    /// What the picture must be: the whole job computed here, one task after another.
+    /// The expected picture: the whole job computed here, one task after another.
     static func expectedParameters(barriers: [Int], seed: UInt64) -> String {
         var state = seed
         for count in barriers {
@@ -107,7 +107,7 @@ struct FakeFactory: JobEngineFactory {
     }
 }
 
-/// What a fake worker does beside computing.
+/// The behaviour of a fake worker.
 struct FakeBehaviour: Sendable {
     var numericsClass = "fake"
     var models = [FakeJob.modelIdentity]
@@ -115,9 +115,9 @@ struct FakeBehaviour: Sendable {
     /// Called before each task, with the task's serial and index.
     var beforeTask: @Sendable (Int, Int) throws(TaskError) -> Void = { (_, _) throws(TaskError) in }
     var beforeOpen: @Sendable () throws(TaskError) -> Void = { () throws(TaskError) in }
-    /// Whether results claim to be of another task.
+    /// Whether results claim to belong to another task.
     var lies = false
-    /// What is open on the worker now.
+    /// The contexts open on the worker.
     let contexts = OpenContexts()
 }
 

@@ -22,7 +22,7 @@ struct FaultTests {
         }
         try farm.addWorker(flaky)
         try farm.addWorker()
-        // Alone, the first would be every worker there is.
+        // Alone, the first would be the only worker.
         while farm.coordinator.workerCount < 2 { try await Task.sleep(for: .milliseconds(5)) }
         let barriers = [9, 9, 9, 9]
         #expect(
@@ -70,7 +70,7 @@ struct FaultTests {
         while farm.coordinator.workerCount < 3 { try await Task.sleep(for: .milliseconds(5)) }
         let error = try await farm.run([4], seed: 9).last.error
         #expect(error?.code == .jobFailed)
-        #expect(error?.message.contains("gives no finite result") == true)
+        #expect(error?.message.contains("has a result that is not finite") == true)
         #expect(tries.withLock { $0 } == 2)
     }
 
@@ -161,7 +161,7 @@ struct FaultTests {
         defer { farm.stop() }
         let hasBegun = Atomic(false)
         var behaviour = FakeBehaviour(numericsClass: "a", taskMilliseconds: 5)
-        // Once the second barrier is being worked on, the first is merged, and the job belongs to the class.
+        // Once the workers compute the second barrier, the first is merged, and the job belongs to the class.
         behaviour.beforeTask = { (serial, _) throws(TaskError) in if serial > 0 { hasBegun.store(true, ordering: .relaxed) } }
         let first = try farm.addWorker(behaviour)
         let job = try farm.coordinator.submit(FakeJob(barriers: [2, 16_000], seed: 2))

@@ -15,7 +15,7 @@ final class HostilePeer {
     init(_ text: String) throws {
         context = try Context()
         let endpoint = try Endpoint(parsing: text)
-        // No limit of its own: what it sends must be stopped by the other end.
+        // The peer has no limit: the other end must stop its messages.
         let socket = try Socket(context, .dealer, options: SocketOptions(maxFrameBytes: -1), for: endpoint)
         try socket.connect(endpoint)
         self.socket = consume socket
@@ -46,7 +46,7 @@ final class HostilePeer {
         try send(frames: Packet(message, address).frames())
     }
 
-    /// The next message, nil after so long without one.
+    /// The next message; nil if none came in time.
     func hear(milliseconds: Int = 3000) throws -> Packet? {
         var poller = Poller(descriptors: [])
         let end = ContinuousClock.now + .milliseconds(milliseconds)
@@ -59,7 +59,7 @@ final class HostilePeer {
         return nil
     }
 
-    /// The next message of a type; others are answered where silence would count as death, and skipped.
+    /// The next message of a type. Skips others and answers PING, because silence counts as death.
     func hear(_ type: MessageType, milliseconds: Int = 3000) throws -> Packet? {
         let end = Date(timeIntervalSinceNow: Double(milliseconds) / 1000)
         while Date() < end {

@@ -41,7 +41,7 @@ struct HostileTests {
             let peer = try HostilePeer(farm.endpoint)
             for _ in 0..<200 {
                 try peer.send(frames: [[1]])
-                // One at a time: what fills a queue is not lost, and so all of it can be counted.
+                // One at a time: a full queue loses nothing, so all can be counted.
                 #expect(try peer.hear() != nil)
             }
         }
@@ -114,13 +114,13 @@ struct HostileTests {
             #expect(peer.session != first)
             for _ in 0..<30 { try peer.say(.ping, session: first) }
             try peer.say(.ping)
-            // The first answer of all: no PONG for the late ones, no BYE.
+            // This is the first answer: late messages got no PONG and no BYE.
             var answers: [MessageType] = []
             while answers.last != .pong, let packet = try peer.hear() {
                 if packet.message.type != .ping { answers.append(packet.message.type) }
             }
             #expect(answers == [.pong])
-            // A session that this connection never had is a violation still.
+            // A session that this connection never had is still a violation.
             for _ in 0..<10 { try peer.say(.ping, session: peer.session &+ 1) }
             #expect(try peer.hear(.bye) != nil)
         }
@@ -224,7 +224,7 @@ struct HostileTests {
             let peer = try HostilePeer(farm.endpoint)
             try peer.join()
             try peer.open()
-            // Answers every PING, and nothing else; hears in the end that its leases are not wanted any more.
+            // Answers every PING, and nothing else. In the end the coordinator cancels its leases.
             return try peer.hear(.cancel, milliseconds: 4000) != nil
         }
         try await Task.sleep(for: .milliseconds(300))
@@ -245,7 +245,7 @@ struct HostileTests {
             for round in 0..<300 {
                 let address = Header.Address(epoch: peer.epoch, session: peer.session)
                 let frames = try Packet(Self.fuzzed[round % Self.fuzzed.count], address).frames()
-                // Epoch and session stay mostly: a stranger's messages are not read further.
+                // Epoch and session mostly stay: the coordinator does not read a stranger's messages further.
                 let damaged =
                     round % 2 == 0
                     ? FrameDamage.broken(frames, using: &random)
@@ -264,7 +264,7 @@ struct HostileTests {
         }
     }
 
-    /// What workers and clients send, good before the damage.
+    /// Good messages of workers and clients, before the damage.
     private static let fuzzed: [Message] = [
         .ping, .pong, .credit(Credit(leases: 2, bytes: 0)), .accept(LeaseList([1, 2])), .cancelled(LeaseList([3])),
         .drain(Drain(deadlineMilliseconds: 1)), .progress(Progress(done: 1, total: 2)),

@@ -182,7 +182,7 @@ struct JobTests {
         #expect(ended.load(ordering: .relaxed) == 0)
         isHeld.store(false, ordering: .relaxed)
         try await shutdown
-        // Every thread has ended what it was at, and has begun nothing else.
+        // Every thread has finished its command, and has begun nothing else.
         #expect(begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) && ended.load(ordering: .relaxed) <= 4)
     }
 
@@ -242,7 +242,7 @@ struct JobTests {
             begun.add(1, ordering: .relaxed)
             while isHeld.load(ordering: .relaxed) { usleep(1000) }
         }
-        // More than there are planners, and all of these at work.
+        // More jobs than threads, and all threads at work.
         let first = try (0..<5).map { _ in try farm.coordinator.submit(slow) }
         let planners = min(4, max(2, ProcessInfo.processInfo.activeProcessorCount))
         while begun.load(ordering: .relaxed) < planners { try await Task.sleep(for: .milliseconds(5)) }

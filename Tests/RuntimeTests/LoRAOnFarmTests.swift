@@ -63,7 +63,7 @@ struct LoRAOnFarmTests {
             for worker in farm { worker.terminate() }
             coordinator.shutdown()
         }
-        // A job fails when all who are there lack a file, so all have to be there.
+        // A job fails if all present workers lack a file, so all must be present.
         while coordinator.workerCount < workers.count { try await Task.sleep(for: .milliseconds(10)) }
         for await event in try coordinator.submit(request).events {
             if case .finished(let result) = event { return result }
@@ -72,7 +72,7 @@ struct LoRAOnFarmTests {
         throw RuntimeError(.internalFault, "The job ended without a result.")
     }
 
-    /// What one worker makes, rendered once for all tests.
+    /// The picture of one worker, rendered once for all tests.
     private static let reference = Task {
         let folders = try Folders()
         return try await PNGDecoder.decode(render(request(), folders, workers: [folders.worker]).png)
@@ -125,7 +125,7 @@ struct LoRAOnFarmTests {
         }
     }
 
-    /// Nobody has the file: the job ends and says which file it is and what to do.
+    /// No worker has the file: the job ends, and its message names the file and the remedy.
     @Test("a job whose file no worker has fails with the file's hash and the remedy")
     func missingFile() async throws {
         let folders = try Folders()
@@ -137,7 +137,7 @@ struct LoRAOnFarmTests {
         #expect(error?.message.contains("--lora-model-dir") == true, "\(String(describing: error))")
     }
 
-    /// One worker has the files and one has not: the picture is made by the one that has them.
+    /// One of two workers has the files: it makes the picture.
     @Test("a worker without the file is passed over")
     func oneWorkerLacksTheFile() async throws {
         let folders = try Folders()

@@ -9,7 +9,7 @@ import Weights
 /// Jobs that name their model.
 @Suite("Models by name", .serialized)
 struct ModelNameTests {
-    /// The embedded model, and one of the same weights that is another model.
+    /// The embedded model, and another model with the same weights.
     private static func models() throws -> [ModelSource] {
         [.embeddedModel, try ModelSource.embeddedModel.adjusted(vae: nil, prediction: .epsilon)]
     }

@@ -5,9 +5,9 @@ import Testing
 
 @testable import Rendering
 
-/// The largest picture that is rendered can also be sent, even if nothing in it can be compressed.
+/// The largest picture that is rendered can also be sent, even if it cannot be compressed.
 @Suite struct PictureLimitTests {
-    /// What the texts of a picture may take: prompts, settings and what the workers did.
+    /// Bytes for a picture's texts: prompts, settings and counts.
     private static let textBytes = 1 << 20
 
     @Test func thePixelsAreOneMessage() {

@@ -9,7 +9,7 @@ import Weights
 /// Pictures of the embedded model through coordinator, sockets and workers.
 @Suite("Rendering on a farm", .serialized)
 struct RenderOnFarmTests {
-    /// Two patches, then three views: small, and every one of three workers gets tasks.
+    /// Two patches, then three views: small, and each of three workers gets tasks.
     static func request() -> RenderRequest {
         var request = RenderRequest()
         request.prompt = "a red apple on a blue background"
@@ -25,7 +25,7 @@ struct RenderOnFarmTests {
         WorkerOptions(endpoint: endpoint, models: [.embeddedModel], threads: threads, name: "test")
     }
 
-    /// Renders with so many workers of this process and gives the result.
+    /// Renders with so many workers of this process.
     static func render(workers: Int, threads: Int = 1) async throws -> RenderResult {
         let endpoint = TestFarm.uniqueEndpoint()
         let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
@@ -41,7 +41,7 @@ struct RenderOnFarmTests {
         throw RuntimeError(.internalFault, "The job ended without a result.")
     }
 
-    /// What one worker with one thread makes, rendered once for all tests.
+    /// The picture of one worker with one thread, rendered once for all tests.
     private static let reference = Task { try await render(workers: 1) }
 
     @Test("the same pixels from one, two and three workers, and from one and two threads")

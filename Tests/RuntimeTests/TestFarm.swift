@@ -44,7 +44,7 @@ final class TestFarm: Sendable {
         coordinator = try Coordinator.start(options, factory: FakeFactory())
     }
 
-    /// A port of this machine that nobody has.
+    /// A free port of this machine.
     static func freePort() throws -> Int {
         for _ in 0..<100 {
             let port = Int.random(in: 20_000..<32_000)
@@ -77,7 +77,7 @@ final class TestFarm: Sendable {
         coordinator.shutdown()
     }
 
-    /// Runs a job and gives its last event, and all events before.
+    /// Runs a job and returns its last event, and all events before.
     func run(_ barriers: [Int], seed: UInt64 = 1) async throws -> (last: JobEvent, all: [JobEvent]) {
         let job = try coordinator.submit(FakeJob(barriers: barriers, seed: seed))
         return await TestFarm.follow(job)

@@ -2,7 +2,7 @@ public import Foundation
 
 /// The committed pictures of several formats, and what is done to them byte by byte.
 public enum SamplePictures {
-    /// The folder of the pictures; its files are told in `Fixtures/README.md`.
+    /// The folder of the pictures. `Fixtures/README.md` describes its files.
     public static var folder: URL { Fixtures.folder.appendingPathComponent("pictures") }
 
     public static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }

@@ -1,14 +1,13 @@
 /// Users of other programs write `--cfg_scale` as well as `--cfg-scale`.
 enum CommandLineSpelling {
-    /// The options that take no value. The word after any other option is its value, however it looks.
+    /// Options without a value. The word after any other option is its value, however it looks.
     private static let flags: Set<String> = [
         "--help", "--version", "--json", "--no-clobber", "--timings", "--quiet", "--verbose",
         "--tome-queries-only", "--hires-tiled", "--ignore-unknown-tensors",
     ]
     private static let shortFlags: Set<Character> = ["h", "q", "v"]
 
-    /// The arguments with `_` in the names of long options replaced by `-`. Values, also after `=`, and everything behind a
-    /// lone `--` stay as they are.
+    /// Replaces `_` by `-` in the names of long options. Values, also after `=`, and all words after a lone `--` stay.
     static func normalized(_ arguments: [String]) -> [String] {
         var isPastTerminator = false
         var isValue = false
@@ -34,11 +33,11 @@ enum CommandLineSpelling {
             + argument.dropFirst(name.count)
     }
 
-    /// Whether the next word belongs to this one.
+    /// Whether the next word is this option's value.
     private static func takesValue(_ option: String) -> Bool {
         guard option.hasPrefix("-"), !option.contains("=") else { return false }
         if option.hasPrefix("--") { return !flags.contains(option) }
-        // Of short options written together, only the last can take a value.
+        // In a group of short options only the last can take a value.
         return option.dropFirst().last.map { !shortFlags.contains($0) } ?? false
     }
 }

@@ -1,6 +1,6 @@
 public import ArgumentParser
 
-/// How the prompt is read and how strongly it acts, beyond the prompt and the guidance scale themselves.
+/// How the network reads the prompt, and how strongly the prompt acts.
 public struct ConditioningOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -13,12 +13,12 @@ public struct ConditioningOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: "How much of the prompt's own contrast a guided picture gets back, 0 to 1 (against burnt colours).")
+        help: "Against burnt colours: how far a guided picture returns to the contrast of the prompt alone, 0 to 1.")
     var guidanceRescale: Float = 0
 
     @Option(
         parsing: .unconditional,
-        help: "Guidance of views (default: the same as --cfg-scale; of the embedded model, refining a stage, 1).")
+        help: "Guidance of views (default: the same as --cfg-scale; 1 in later stages of the embedded model).")
     var detailCfgScale: Float?
 
     @Option(help: ArgumentHelp("SDXL: size of the picture's original (default: the picture's).", valueName: "WxH"))

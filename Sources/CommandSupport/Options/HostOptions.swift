@@ -5,7 +5,7 @@ import Runtime
 import Sentences
 public import TensorCore
 
-/// How `render` uses this host.
+/// The use of this host by `render`.
 public struct HostOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -22,32 +22,32 @@ public struct HostOptions: ParsableArguments {
         help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
     var threadsPerWorker: Int?
 
-    @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
+    @Option(help: ArgumentHelp("The library that multiplies matrices: auto, onednn or openblas.", valueName: "backend"))
     var backend = "auto"
 
-    /// Every worker holds the weights in the form its library wants them, so more workers cost memory; above this, more threads
-    /// are the better use of cores unless the user knows otherwise.
+    /// Every worker holds the weights in its library's form, so more workers cost memory. Above this number more threads use
+    /// the cores better, unless the user knows otherwise.
     static let defaultWorkersMax = 8
-    /// Far above any host; stops a mistyped number before it starts processes.
+    /// Far above any host. It stops a mistyped number before processes start.
     static let workersMax = 256
     static let threadsMax = 1024
 
-    /// What a container leaves of the host.
+    /// A container's limits on this host.
     private static let limits = ControlGroup.current()
-    /// Cores that this process may use and gets the time for.
+    /// Cores that this process may use and has time for.
     private static var cores: Int { min(Int(csystem_available_cores()), limits.processors ?? Int.max) }
 
-    /// How the work is spread.
+    /// The numbers of workers and threads.
     public struct Layout: Equatable {
         public let workers: Int
         /// Of each worker.
         public let threads: Int
         public let backend: BackendChoice
-        /// What the user should know about it.
+        /// A note for the user about the layout.
         public let warning: String?
     }
 
-    /// - Parameter weightBytes: of the model's files; 0 for the embedded model, which is small.
+    /// - Parameter weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
     public func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
         let cores = Self.cores
         let workers = self.workers ?? Self.defaultWorkers(cores: cores, weightBytes: weightBytes)
@@ -68,7 +68,7 @@ public struct HostOptions: ParsableArguments {
         min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
     }
 
-    /// What a worker that is started by hand computes with: all cores it gets unless told otherwise.
+    /// A worker started by hand uses all its cores, unless told otherwise.
     public static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
         try checked(asked ?? cores, "threads")
     }

@@ -2,7 +2,7 @@ public import ArgumentParser
 public import Rendering
 public import Requests
 
-/// Where LoRA files are.
+/// The folders of LoRA files.
 public struct LoRAOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -10,10 +10,10 @@ public struct LoRAOptions: ParsableArguments {
     @Option(
         parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
-            "A folder of LoRA files; may be given several times, names are looked for in all.", valueName: "folder"))
+            "A folder of LoRA files; repeat the option to search several.", valueName: "folder"))
     var loraModelDir: [String] = []
 
-    /// The folders that were named.
+    /// The user's folders.
     public var folders: LoRAFolders { LoRAFolders(loraModelDir) }
 
     /// Finds the LoRA files of a request.

@@ -1,7 +1,7 @@
 import Acceleration
 public import ArgumentParser
 
-/// How a picture beyond the native size is made.
+/// The method for a picture beyond the native size.
 public struct MethodOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -64,39 +64,39 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "How far views are moved at random, at most, in pixels; 0 for not at all (default: a quarter of what they overlap, refining a stage 0).",
+            "In each call the views move at random by at most this many pixels; 0: not at all (default: a quarter of the overlap; later stages 0).",
             valueName: "pixels"))
     var jitter: Int?
 
     @Option(
         help: ArgumentHelp(
-            "uniform (all views of a point count alike, as published) or feather (less towards their borders; default: uniform, refining a stage feather).",
+            "uniform (all views count alike, as published) or feather (views count less towards their borders; default: uniform, in later stages feather).",
             valueName: "weights"))
     var blend: String?
 
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Share of the steps in the structure phase, such as 0.4 (default: what suits the model).", valueName: "fraction"))
+            "Share of the steps in the structure phase, such as 0.4 (default: the model's).", valueName: "fraction"))
     var structureFraction: String?
 
     @Option(
         help: ArgumentHelp(
-            "What the network sees in the structure phase: patches, as published, or the whole canvas (with HiDiffusion).",
+            "The network's input in the structure phase: patches, as published, or the whole canvas (with HiDiffusion).",
             valueName: "kind"))
     var structure: String?
 
     @Option(
         help: ArgumentHelp(
-            "Sizes at which the picture is made before its own, as multiples of the native size, such as 1,2, or none (default: of the "
-                + "method auto each twice the one before, of cut none, of hires 1).",
+            "Sizes of the stages before the last, as multiples of the native size, such as 1,2, or none (default: with auto each is "
+                + "twice the one before, with cut none, with hires 1).",
             valueName: "factors"))
     var stages: String?
 
     @Option(
         name: [.customLong("denoising-strength"), .customLong("hires-denoising-strength")], parsing: .unconditional,
         help: ArgumentHelp(
-            "How much of a stage's enlarged result the next one gives up, above 0 to 1 (default: 0.35, of hires 0.5).",
+            "How much of its enlarged input a later stage makes anew, above 0 to 1 (default: 0.35; with hires 0.5).",
             valueName: "strength"))
     var denoisingStrength: Float?
 
@@ -109,7 +109,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Steps of the later stages, of which the denoising strength takes its share (default: as many as --steps).",
+            "Steps of the later stages; the denoising strength takes its share of them (default: as many as --steps).",
             valueName: "steps"))
     var hiresSteps: Int?
 

@@ -3,7 +3,7 @@ public import Requests
 import Sentences
 public import Weights
 
-/// How a checkpoint is put together, beside where it lies.
+/// The parts of a checkpoint, beside its place.
 public struct CheckpointOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -16,7 +16,7 @@ public struct CheckpointOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "For a single file that is no usual Stable Diffusion: a model folder whose configuration and tokenizer it takes.",
+            "For a single file of an unusual model: a model folder with its configuration and tokenizer.",
             valueName: "folder"))
     var modelConfig: String?
 
@@ -31,10 +31,10 @@ public struct CheckpointOptions: ParsableArguments {
     var variant: String?
 
     @Flag(
-        help: "Leave out tensors inside of a network, and LoRA layers, that the model does not know, instead of refusing them.")
+        help: "Skip tensors of a network and LoRA layers that the model does not know, instead of refusing them.")
     public var ignoreUnknownTensors = false
 
-    /// What the user said.
+    /// The user's choices.
     public var words: CheckpointWords {
         CheckpointWords(Dictionary(OptionWords.of(self).map { ($0.setting, $0.word) }) { _, last in last })
     }
@@ -47,7 +47,7 @@ public struct CheckpointOptions: ParsableArguments {
     }
 }
 
-/// Which checkpoint, or which several.
+/// One checkpoint, or several.
 public struct ModelOptions: ParsableArguments {
     /// The defaults.
     public init() {}
@@ -61,23 +61,23 @@ public struct ModelOptions: ParsableArguments {
 
     @OptionGroup var checkpoint: CheckpointOptions
 
-    /// What makes another process open the same models.
+    /// The arguments with which another process opens the same models.
     public var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
 
-    /// What the user said.
+    /// The user's choices.
     private var words: ModelWords { ModelWords(model, checkpoint.words) }
 
-    /// The one checkpoint that was named, or the embedded one.
+    /// The named checkpoint, or the embedded one.
     public func source() throws(CommandFailure) -> ModelSource {
         do { return try words.source() } catch { throw CommandFailure(error) }
     }
 
-    /// All checkpoints that were named, in this order, or the embedded one.
+    /// All named checkpoints in this order, or the embedded one.
     public func sources() throws(CommandFailure) -> [ModelSource] {
         do { return try words.sources() } catch { throw CommandFailure(error) }
     }
 
-    /// Bytes of the weights; none for the embedded model, which is small.
+    /// Bytes of the weights; 0 for the embedded model, which is small.
     public func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
         do { return try words.weightBytes(source) } catch { throw CommandFailure(error) }
     }

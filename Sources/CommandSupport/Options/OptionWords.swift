@@ -3,9 +3,9 @@ import Rendering
 import Requests
 import Sentences
 
-/// An option, flag or group of options of a command, whatever its type. The property's name is the setting's key.
+/// An option, flag or group of options of a command, of any type. The property's name is the setting's key.
 private protocol SettingOption {
-    /// What the user said, a word for each time.
+    /// The user's words, one for each time.
     var words: [String] { get }
     /// The options of a group.
     var group: Any? { get }
@@ -28,12 +28,12 @@ extension OptionGroup: SettingOption {
     fileprivate var group: Any? { wrappedValue }
 }
 
-/// Reads the properties of parsed options, as the parser itself finds them: so they are listed once, where they are declared.
+/// Reads the properties of parsed options by reflection, as the parser does, so each is declared once.
 enum OptionWords {
     /// The words of all settings among the options and their groups.
     static func of(_ options: any ParsableArguments) -> [(setting: Setting, word: String)] {
         Mirror(reflecting: options).children.flatMap { child -> [(setting: Setting, word: String)] in
-            // A property with a wrapper is stored under its name with an underscore before it.
+            // A wrapped property is stored under its name with an underscore before it.
             guard let label = child.label, let option = child.value as? any SettingOption else { return [] }
             if let group = option.group as? any ParsableArguments { return of(group) }
             let setting = Setting(key(String(label.dropFirst())))

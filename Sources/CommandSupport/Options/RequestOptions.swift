@@ -3,18 +3,18 @@ public import Rendering
 public import Requests
 import Sentences
 
-/// What picture to make: the options of `render`, `submit` and `plan`. Their names are those of stable-diffusion.cpp.
+/// The request: the options of `render`, `submit` and `plan`, with the names of stable-diffusion.cpp.
 public struct RequestOptions: ParsableArguments {
     /// The defaults.
     public init() {}
 
-    @Option(name: .shortAndLong, parsing: .unconditionalSingleValue, help: "What the picture shows.")
+    @Option(name: .shortAndLong, parsing: .unconditionalSingleValue, help: "The content of the picture.")
     public var prompt: [String] = []
 
     @Option(help: ArgumentHelp("A text file that holds the prompt; - is standard input.", valueName: "file"))
     public var promptFile: String?
 
-    @Option(name: .shortAndLong, parsing: .unconditional, help: "What it must not show.")
+    @Option(name: .shortAndLong, parsing: .unconditional, help: "Content to avoid.")
     var negativePrompt = ""
 
     @Option(
@@ -29,7 +29,7 @@ public struct RequestOptions: ParsableArguments {
     @Option(
         name: [.customShort("i"), .long],
         help: ArgumentHelp(
-            "A picture to start from (PNG, JPEG, WebP); it is resized where another size is asked for.", valueName: "file"))
+            "A picture to start from (PNG, JPEG, WebP), resized to the requested size.", valueName: "file"))
     public var initImg: String?
 
     @Option(
@@ -41,15 +41,15 @@ public struct RequestOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: "How much of the init image is given up: the share of the steps that are done, above 0 to 1 (default: 0.75).")
+        help: "How much of the init image is made anew: the share of the steps that run, above 0 to 1 (default: 0.75).")
     public var strength: Float?
 
-    @Option(parsing: .unconditional, help: "Denoising steps (default: what suits the model, as a rule 25).")
+    @Option(parsing: .unconditional, help: "Denoising steps (default: the model's, as a rule 25).")
     var steps: Int?
 
     @Option(
         parsing: .unconditional,
-        help: "Guidance: how strictly the prompt is followed (default: what suits the model); up to 1 without negative prompt.")
+        help: "Guidance: how strictly the picture follows the prompt (default: the model's); 1 and less: no negative prompt.")
     var cfgScale: Float?
 
     @Option(
@@ -70,7 +70,7 @@ public struct RequestOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How the noise levels are spread: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
+            "The spacing of the noise levels: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
                 + "(default: what the model's scheduler says).",
             valueName: "schedule"))
     var scheduler: String?
@@ -92,15 +92,15 @@ public struct RequestOptions: ParsableArguments {
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
     @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 
-    /// The request, checked as far as it can be without a model.
+    /// The request, with all checks that need no model.
     public func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
 
-    /// The same with another prompt.
+    /// The same request with another prompt.
     public func request(prompt: String) throws(CommandFailure) -> RenderRequest {
         do { return try words(prompt: prompt).request() } catch { throw CommandFailure(error) }
     }
 
-    /// What the user said.
+    /// The user's settings.
     private func words(prompt: String) -> RequestWords {
         var words = RequestWords(prompt: prompt)
         (words.picture, words.mask) = (initImg.map(PictureInput.file), mask.map(PictureInput.file))
@@ -108,7 +108,7 @@ public struct RequestOptions: ParsableArguments {
         return words
     }
 
-    /// Options that give the prompt and pictures, which are no words of settings.
+    /// Options for the prompt and pictures. They are no words of settings.
     static let files: Set<Setting> = [.prompt, Setting("prompt_file"), .initImg, .mask]
 
     /// The parser puts option and value before the sentence.

@@ -1,28 +1,28 @@
 public import ArgumentParser
 
-/// How the U-Net works on fewer tokens, in the words of tomesd, of A1111's web UI and of kohya's scripts.
+/// How the U-Net works on fewer tokens, with the words of tomesd, A1111's web UI and kohya's scripts.
 public struct TokenOptions: ParsableArguments {
     /// The defaults.
     public init() {}
 
     @Option(
         name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,
-        help: "Token merging (ToMe): share of the tokens that are merged away in each block, 0 to 1.")
+        help: "Token merging (ToMe): the share of the tokens that each block merges away, 0 to 1.")
     var tomeRatio: Double?
 
-    @Option(parsing: .unconditional, help: "The share in the last step, when it is to change (default: --tome-ratio).")
+    @Option(parsing: .unconditional, help: "The share in the last step (default: --tome-ratio).")
     var tomeFinalRatio: Double?
 
     @Option(
         name: [.customLong("tome-hires-ratio"), .customLong("token-merging-ratio-hr")], parsing: .unconditional,
         help: ArgumentHelp(
-            "The share in the stages behind the first; 0 means that of --tome-ratio, as in A1111. Alone: none in the first stage.",
+            "The share in later stages; 0 means --tome-ratio, as in A1111. Without --tome-ratio the first stage merges none.",
             valueName: "ratio"))
     var tomeHiresRatio: Double?
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Width of the cells of which one token stays in any case (default: 2).", valueName: "tokens"))
+        help: ArgumentHelp("Width of a cell; one token of each cell always stays (default: 2).", valueName: "tokens"))
     var tomeSx: Int?
 
     @Option(
@@ -71,19 +71,19 @@ public struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "keys_values, or all for the queries too, whose results are enlarged again (default: keys_values).",
+            "keys_values, or all: also the queries, with results enlarged again (default: keys_values).",
             valueName: "scope"))
     var todoScope: String?
 
     @Option(
         help: ArgumentHelp(
-            "Steps with fewer tokens, as shares of those that a stage makes, such as 0:0.8 (default: 0:1).",
+            "Steps with fewer tokens, as shares of a stage's steps, such as 0:0.8 (default: 0:1).",
             valueName: "start:end"))
     var tokenSteps: String?
 
     @Option(
         help: ArgumentHelp(
-            "all, or later: only the stages behind the first, which decides what the picture shows (default: all).",
+            "all, or later: not the first stage, which decides the content (default: all).",
             valueName: "stages"))
     var tokenStages: String?
 }

@@ -2,30 +2,30 @@ import CSystem
 import Foundation
 import Synchronization
 
-/// A process that this one started: its standard input is the read end of a lifeline that hangs up when this process ends in
-/// whatever way, its standard error comes here line by line.
+/// A process that this one started. Its standard input is the read end of a lifeline, which hangs up when this process ends
+/// in any way. Its standard error arrives here line by line.
 final class ChildProcess: Sendable {
     /// How a child ended.
     struct Ending: Sendable, Equatable {
         let pid: Int32
-        /// 128 + the signal's number when a signal ended it.
+        /// 128 + the signal's number if a signal ended it.
         let code: Int32
-        /// 0 when it ended by itself.
+        /// 0 if no signal ended it.
         let signal: Int32
     }
 
     let pid: Int32
-    /// Set when the process has been collected: its number may then belong to another.
+    /// Set once the process is collected: its number may then belong to another.
     private let hasEnded = Atomic(false)
 
-    /// The number the lifeline has in the child.
+    /// The lifeline's descriptor in the child.
     static let lifelineDescriptor: Int32 = 3
 
     /// Starts a worker.
     ///
     /// - Parameters:
-    ///   - onLine: every line of its standard error, on a thread of the child's own.
-    ///   - onEnd: once, on the same thread, after the last line, when the process is gone and collected.
+    ///   - onLine: called with every line of its standard error, on the child's own thread.
+    ///   - onEnd: called once on the same thread after the last line, when the process is collected.
     init(
         _ program: WorkerProgram, arguments: [String], environment: [String: String],
         onLine: @escaping @Sendable (String) -> Void,
@@ -55,7 +55,7 @@ final class ChildProcess: Sendable {
             var signal: Int32 = 0
             let reaped = csystem_reap(pid, 1, &code, &signal)
             hasEnded.store(true, ordering: .releasing)
-            // The lifeline's write end: nothing is ever written.
+            // Nothing is ever written to the lifeline.
             close(lifelineEnds.write)
             if reaped != 1 { code = ExitStatus.internalFault.rawValue }
             onEnd(Ending(pid: pid, code: code, signal: signal))
@@ -74,7 +74,7 @@ final class ChildProcess: Sendable {
         return (ends[0], ends[1])
     }
 
-    /// Lines of at most 4,096 bytes; a longer one is cut into several.
+    /// Lines of at most 4,096 bytes; a longer one is cut.
     private static func forwardLines(_ descriptor: Int32, _ onLine: (String) -> Void) {
         let lineMax = 4096
         var line: [UInt8] = []
@@ -95,7 +95,7 @@ final class ChildProcess: Sendable {
     }
 }
 
-/// A null-terminated array of C strings that lives as long as this object.
+/// A null-terminated array of C strings, valid as long as this object.
 private final class CStrings {
     let pointers: [UnsafeMutablePointer<CChar>?]
 

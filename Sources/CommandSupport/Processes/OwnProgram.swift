@@ -4,25 +4,25 @@ import Glibc
 public enum OwnProgram: String, Sendable {
     /// All commands but one, and every worker.
     case patchloom
-    /// The command `compare`, which links what draws text: FreeType and fontconfig.
+    /// The command `compare`, which links FreeType and fontconfig to draw text.
     case compare = "patchloom-compare"
 
-    /// What the help says of `compare`, in both programs.
+    /// The help's line for `compare`, in both programs.
     public static let compareAbstract = "Render the same pictures by several methods and compare them."
 
-    /// Replaces the running program by this one, with the same arguments. Process number, descriptors and environment stay, so
-    /// that exit code and signals are this one's.
+    /// Replaces the running program by this one, with the same arguments. Process number, descriptors and environment stay,
+    /// so exit code and signals are this one's.
     ///
-    /// - Throws: `unavailable`, when it cannot be started; otherwise it does not return.
+    /// - Throws: `unavailable` if it cannot start; otherwise it does not return.
     public func takeOver() throws(CommandFailure) -> Never {
         let path = try path()
         execv(path, CommandLine.unsafeArgv)
         throw CommandFailure(.unavailable, "The program \(path) cannot be started: \(systemText(errno)).")
     }
 
-    /// Its file beside that of the running program.
+    /// Its file in the folder of the running program.
     ///
-    /// - Throws: `unavailable`, with the remedy, when it is not there.
+    /// - Throws: `unavailable`, with the remedy, if the file does not exist.
     func path() throws(CommandFailure) -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
@@ -30,30 +30,30 @@ public enum OwnProgram: String, Sendable {
         guard let slash = file.lastIndex(of: UInt8(ascii: "/")) else {
             throw CommandFailure(
                 .unavailable,
-                "The program \(rawValue) cannot be found, because /proc does not say where this one lies: mount /proc.")
+                "The program \(rawValue) cannot be found without /proc: mount it.")
         }
         let folder = String(decoding: file[..<slash], as: UTF8.self)
         let path = "\(folder)/\(rawValue)"
         guard access(path, X_OK) == 0 else {
             throw CommandFailure(
                 .unavailable,
-                "The program \(rawValue) is needed for this and is not in \(folder.isEmpty ? "/" : folder): build it by 'swift build -c release --product \(rawValue)' and put it there."
+                "The program \(rawValue) is missing in \(folder.isEmpty ? "/" : folder): build it by 'swift build -c release --product \(rawValue)' and put it there."
             )
         }
         return path
     }
 }
 
-/// The file that worker processes are started from: always one of `patchloom`, whichever program starts them.
+/// The file for worker processes: always one of `patchloom`, whichever program starts them.
 public struct WorkerProgram: Sendable {
     let path: String
 
-    /// For `patchloom`: the file that runs, also when another has taken its place on the disk meanwhile.
+    /// For `patchloom`: the running file, even if another has replaced it on the disk.
     public static let thisProgram = WorkerProgram(path: "/proc/self/exe")
 
     /// For other programs: `patchloom` in the same folder.
     ///
-    /// - Throws: `unavailable`, with the remedy, when it is not there.
+    /// - Throws: `unavailable`, with the remedy, if the file does not exist.
     public static func besideThis() throws(CommandFailure) -> WorkerProgram {
         WorkerProgram(path: try OwnProgram.patchloom.path())
     }

@@ -6,7 +6,7 @@ public func describe(_ source: ModelSource) throws(CommandFailure) -> ModelDescr
     do { return try ModelDescription(source: source) } catch { throw CommandFailure(error) }
 }
 
-/// What rendering the request with the model takes.
+/// The plan of the request with the model.
 public func plan(
     _ request: RenderRequest, _ model: ModelDescription, _ loras: LoRALibrary
 ) throws(CommandFailure) -> RenderPlan {

@@ -1,18 +1,18 @@
 public import ArgumentParser
 import Glibc
 
-/// The way from a command line to an exit code, for every program whose commands belong to `patchloom`.
+/// From a command line to an exit code, for every program with commands of `patchloom`.
 public enum Program {
-    /// Of the programs; the protocol between processes has its own.
+    /// The version of the programs. The protocol between processes has its own.
     public static let version = "patchloom 0.1.0"
 
-    /// Parses the command line as commands of `root` and runs the one that it names. One way out for every failure.
+    /// Parses the command line as commands of `root` and runs the named one. All failures end here.
     ///
-    /// - Parameter elsewhere: the program that does what the arguments ask for; nil where this one does.
+    /// - Parameter elsewhere: the program that runs these arguments; nil for this one.
     public static func run<Root: ParsableCommand>(
         _ root: Root.Type, elsewhere: ([String]) -> OwnProgram? = { _ in nil }
     ) -> Never {
-        // A reader of our output that goes away must not end us before the workers are stopped; writes report it instead.
+        // If the reader of our output goes away, writes report it: the signal would end us before the workers stop.
         signal(SIGPIPE, SIG_IGN)
         do {
             let arguments = Array(CommandLine.arguments.dropFirst())
@@ -25,13 +25,13 @@ public enum Program {
         }
     }
 
-    /// Prints the failure as one line and gives back the exit code. Help and version are no failures.
+    /// Prints the failure in one line and returns the exit code. Help and version are no failures.
     private static func report<Root: ParsableCommand>(_ error: any Error, _ root: Root.Type) -> Int32 {
         if let failure = error as? CommandFailure {
             writeFailure(failure.message)
             return failure.status.rawValue
         }
-        // Thrown by commands whose failure has been told already.
+        // Commands throw this after they have reported their failure.
         if let exit = error as? ExitCode { return exit.rawValue }
         let code = root.exitCode(for: error)
         if code == .success {

@@ -5,11 +5,11 @@ public import Runtime
 import TensorCore
 public import Weights
 
-/// One `render`: a coordinator in this process, workers as its children, and one thread that hears of everything.
+/// One `render`: a coordinator in this process, workers as its children, and one thread for all events.
 public final class RenderSession {
     private enum Event: Sendable {
         case job(JobEvent)
-        /// The events of the batch's picture with this number ended.
+        /// The events of the picture with this number in the batch ended.
         case jobEnded(Int)
         case worker(WorkerPool.Report)
         case signal(Int32)
@@ -17,36 +17,36 @@ public final class RenderSession {
 
     /// The name of the environment variable that carries the join token to workers.
     public static let tokenVariable = "PATCHLOOM_JOIN_TOKEN"
-    /// How long workers may take to leave. They are not asked to finish a patch: the picture is done or given up.
+    /// The time for workers to leave. They need not finish a patch: the picture is finished or cancelled.
     private static let graceMilliseconds = 2000
 
     private let events: EventQueue<Event>
     private let coordinator: Coordinator
     private let pool: WorkerPool
     private let verbose: Bool
-    /// Whether each picture's plan is shown when it begins.
+    /// Whether to show each picture's plan when it begins.
     public var tellsPlans = true
 
-    /// What is rendered with.
+    /// The models and the host's layout.
     public struct Models {
         let source: ModelSource
         let arguments: [String]
         let loras: LoRAFolders.Resolved
 
-        /// - Parameter arguments: what tells a worker to open the same model.
+        /// - Parameter arguments: make a worker open the same model.
         public init(source: ModelSource, arguments: [String], loras: LoRAFolders.Resolved) {
             (self.source, self.arguments, self.loras) = (source, arguments, loras)
         }
     }
 
-    /// Starts the coordinator; no worker yet.
+    /// Starts the coordinator, but no worker.
     public init(
         _ models: Models, layout: HostOptions.Layout, worker: WorkerProgram, verbose: Bool
     ) throws(CommandFailure) {
         let events = try EventQueue<Event>()
         self.events = events
         self.verbose = verbose
-        // A name in the abstract namespace: no port, no file that could stay behind. The token keeps other users out.
+        // A name in the abstract namespace needs no port and leaves no file. The token keeps other users out.
         let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
         let token = Self.randomHex(32)
         do {
@@ -70,7 +70,7 @@ public final class RenderSession {
         }
     }
 
-    /// Renders the pictures, one after the other. However it returns, no worker is left. To be called once.
+    /// Renders the pictures, one after the other. No worker is left when it returns or throws. To be called once.
     ///
     /// - Parameter done: called with the picture and its number in `requests`.
     public func render(
@@ -78,7 +78,7 @@ public final class RenderSession {
         done: (Int, RenderResult, inout ProgressView) throws(CommandFailure) -> Void
     ) throws(CommandFailure) {
         defer {
-            // Workers end when their coordinator says goodbye; they are not to be replaced then.
+            // Workers end when their coordinator says goodbye. They must not be replaced then.
             pool.expectEndings()
             coordinator.shutdown()
             pool.stop(graceMilliseconds: Self.graceMilliseconds)
@@ -110,7 +110,7 @@ public final class RenderSession {
             case .job(.started) where !tellsPlans: continue
             case .job(let event):
                 if let result = try view.show(event) { return result }
-            // The end of the picture before may come after its result.
+            // The end of the last picture may come after its result.
             case .jobEnded(let ended) where ended != number: continue
             case .jobEnded: throw CommandFailure(.internalFault, "The job ended without a result.")
             case .worker(let report): try heard(report, view: &view)

@@ -4,22 +4,22 @@ import Synchronization
 
 /// The worker processes of one `render`, all children of this process.
 ///
-/// A worker that is killed is replaced, a bounded number of times; one that ends because it cannot do its work is reported.
+/// Replaces a killed worker, a limited number of times. Reports a worker that ends because it cannot work.
 final class WorkerPool: Sendable {
-    /// What the session hears about its workers.
+    /// Events about the workers.
     enum Report: Sendable {
-        /// A line that a worker wrote, its number first.
+        /// A worker's line, after its number.
         case line(worker: Int, String)
         /// A worker was lost and another took its place.
         case replaced(worker: Int, ChildProcess.Ending)
-        /// No worker can go on for this reason.
+        /// No worker can go on, for this reason.
         case failed(CommandFailure)
     }
 
     private struct State {
         /// By process id.
         var living: [Int32: ChildProcess] = [:]
-        /// Processes that ended before `startOne` could note them.
+        /// Processes that ended before `startOne` noted them.
         var endedEarly: Set<Int32> = []
         /// Processes being started.
         var starting = 0
@@ -34,12 +34,12 @@ final class WorkerPool: Sendable {
     private let arguments: [String]
     private let environment: [String: String]
     private let report: @Sendable (Report) -> Void
-    /// Gets an event whenever a child is gone, to wake `stop`.
+    /// Gets an event when a child is gone, to wake `stop`.
     private let endings: EventQueue<Void>
 
     /// - Parameters:
-    ///   - arguments: the command line of a worker, without the program's name; `--name` is added.
-    ///   - environment: added to that of this process. Secrets go here: other users can read command lines.
+    ///   - arguments: a worker's command line without the program's name; `--name` is added.
+    ///   - environment: added to this process's. Secrets go here, because other users can read command lines.
     init(
         _ program: WorkerProgram, count: Int, arguments: [String], environment: [String: String],
         report: @escaping @Sendable (Report) -> Void
@@ -59,7 +59,7 @@ final class WorkerPool: Sendable {
         }
     }
 
-    /// Starts a process that the caller has counted in `starting`.
+    /// Starts a process. The caller has counted it in `starting`.
     private func startOne(_ worker: Int) throws(CommandFailure) {
         defer {
             state.withLock { $0.starting -= 1 }
@@ -79,7 +79,7 @@ final class WorkerPool: Sendable {
         if isStopping { child.send(SIGTERM) }
     }
 
-    /// On the child's thread.
+    /// Runs on the child's thread.
     private func ended(_ worker: Int, _ ending: ChildProcess.Ending) {
         let (isStopping, failure) = state.withLock { state in
             if state.living.removeValue(forKey: ending.pid) == nil { state.endedEarly.insert(ending.pid) }
@@ -96,10 +96,10 @@ final class WorkerPool: Sendable {
         do { try startOne(worker) } catch { report(.failed(error)) }
     }
 
-    /// Lost processes per worker before it is clear that the work itself kills them.
+    /// With more lost processes per worker, the work itself must kill them.
     private static let lossesPerWorkerMax = 3
 
-    /// Why no other worker would fare better, or nil when a new one may.
+    /// The reason why another worker would fail too; nil if a new one may succeed.
     private static func failure(_ ending: ChildProcess.Ending, lastLine: String, mayReplace: Bool) -> CommandFailure? {
         let said = lastLine.isEmpty ? "it said nothing" : "it said '\(lastLine)'"
         let status = ExitStatus(rawValue: ending.code) ?? .internalFault
@@ -109,10 +109,10 @@ final class WorkerPool: Sendable {
         return CommandFailure(.internalFault, "Worker processes end again and again (last with code \(ending.code)): \(said).")
     }
 
-    /// From now on a worker that ends is neither replaced nor reported.
+    /// Stops replacing and reporting workers.
     func expectEndings() { state.withLock { $0.isStopping = true } }
 
-    /// Asks all workers to leave, waits, and kills those that stay. When it returns no worker process exists.
+    /// Asks all workers to leave, waits, and kills the rest. When it returns no worker process exists.
     func stop(graceMilliseconds: Int) {
         expectEndings()
         for child in state.withLock({ Array($0.living.values) }) { child.send(SIGTERM) }

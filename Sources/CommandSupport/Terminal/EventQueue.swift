@@ -2,10 +2,10 @@ import CSystem
 import Glibc
 import Synchronization
 
-/// Events from any thread for the one thread that waits for them.
+/// Events from any thread for one thread that waits.
 public final class EventQueue<Event: Sendable>: Sendable {
     private let waiting = Mutex<[Event]>([])
-    /// A pipe: the reader sleeps on it, and closing is never needed because the queue lives as long as the process.
+    /// The reader sleeps on this pipe. The queue lives as long as the process, so nothing closes it.
     private let wakeUp: Int32
     private let wake: Int32
 
@@ -19,17 +19,17 @@ public final class EventQueue<Event: Sendable>: Sendable {
         wake = ends[1]
     }
 
-    /// Adds an event and wakes the thread that waits.
+    /// Adds an event and wakes the reader.
     public func post(_ event: Event) {
         let wasEmpty = waiting.withLock { events in
             events.append(event)
             return events.count == 1
         }
-        // One byte at most is in the pipe for every time the queue was emptied, so the write never blocks.
+        // Each emptying of the queue leaves at most one byte in the pipe, so the write never blocks.
         if wasEmpty { writeAll([0], to: wake) }
     }
 
-    /// The next event; nil when none came within the time.
+    /// The next event; nil if none came in time.
     public func next(withinMilliseconds timeout: Int32? = nil) -> Event? {
         while true {
             let event = waiting.withLock { events in events.isEmpty ? nil : events.removeFirst() }
@@ -45,10 +45,10 @@ public final class EventQueue<Event: Sendable>: Sendable {
     }
 }
 
-/// The system's words for an error number.
+/// The system's text for an error number.
 func systemText(_ number: Int32) -> String { String(cString: strerror(number)) }
 
-/// Writes all bytes to a descriptor; gives up when its other end is gone.
+/// Writes all bytes to a descriptor; gives up if its other end is gone.
 public func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     var written = 0
     while written < bytes.count {

@@ -1,15 +1,15 @@
-/// What the program's exit code says. The numbers are those of sysexits.h where it has one; README.md lists them for users.
+/// The program's exit codes. Their numbers are those of sysexits.h if it has one; README.md lists them.
 public enum ExitStatus: Int32, Sendable {
     case done = 0
     /// The job ran and failed.
     case jobFailed = 1
-    /// A command line that cannot be run.
+    /// A command line that cannot run.
     case usage = 64
-    /// A checkpoint or picture that is damaged or not supported.
+    /// A damaged or unsupported checkpoint or picture.
     case badInput = 65
-    /// A file or folder that is not there.
+    /// A missing file or folder.
     case notFound = 66
-    /// The coordinator cannot be reached, its port cannot be had, or another program of Patchloom is not there.
+    /// The coordinator cannot be reached, its port is in use, or a program of Patchloom is missing.
     case unavailable = 69
     /// A fault of this program.
     case internalFault = 70
@@ -19,13 +19,13 @@ public enum ExitStatus: Int32, Sendable {
     case temporary = 75
     /// The coordinator refused the join token.
     case refused = 77
-    /// Versions or settings of two processes do not go together.
+    /// Versions or settings of two processes do not fit together.
     case configuration = 78
     case interrupted = 130
     case terminated = 143
 }
 
-/// A failure as the user meets it: one sentence on standard error and an exit code.
+/// A failure for the user: one sentence on standard error and an exit code.
 public struct CommandFailure: Error, Sendable, CustomStringConvertible {
     public let status: ExitStatus
     public let message: String

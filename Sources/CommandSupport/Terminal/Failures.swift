@@ -5,7 +5,7 @@ public import Runtime
 import Sentences
 public import Weights
 
-// Which exit code each module's errors have.
+// The exit codes of each module's errors.
 
 extension CommandFailure {
     /// A sentence with its settings as options.
@@ -29,7 +29,7 @@ extension CommandFailure {
     /// The same as a `RequestError`.
     public init(_ error: RenderError) { self.init(RequestError(error)) }
 
-    /// `Runtime` numbers its errors as this program's exit codes.
+    /// `Runtime` numbers its errors like this program's exit codes.
     public init(_ error: RuntimeError) {
         self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
     }

@@ -2,7 +2,7 @@ import Places
 public import Runtime
 
 extension ProgressView {
-    /// Shows one event of a job. Gives back the result when there is one and throws when the job failed.
+    /// Shows one event of a job. Returns the result if there is one; throws if the job failed.
     public mutating func show(_ event: JobEvent) throws(CommandFailure) -> RenderResult? {
         switch event {
         case .queued(let position): if position > 0 { note("queued, \(position) before this one") }

@@ -1,22 +1,22 @@
 import CSystem
 import Places
 
-/// How far a job is, as the progress display needs it.
+/// The progress of a job, for the display.
 struct ProgressSnapshot: Sendable, Equatable {
     var place: Place<String>
-    /// Of the whole job, as is the number below.
+    /// Of the whole job, like the number below.
     var patchesDone: Int
     var patchCount: Int
     var workers: Int
     var secondsLeft: Double?
 }
 
-/// Shows progress on standard error: a bar that redraws itself on a terminal, at most one plain line a step elsewhere.
+/// Shows progress on standard error: on a terminal a bar, elsewhere at most one plain line a step.
 public struct ProgressView {
     enum Style: Equatable {
         case bar(columns: Int)
         case lines
-        /// Only what stays.
+        /// Only lines that stay.
         case notes
         case none
     }
@@ -26,7 +26,7 @@ public struct ProgressView {
     /// The phase and step of the last plain line.
     private var lastStep = ""
     private var barIsShown = false
-    /// Lines that are not to be said again.
+    /// Lines that must not repeat.
     private var said: Set<String> = []
 
     init(style: Style, write: @escaping (String) -> Void = ProgressView.writeToStandardError) {
@@ -34,9 +34,9 @@ public struct ProgressView {
         self.write = write
     }
 
-    /// A bar on a terminal that is wide enough, lines elsewhere.
+    /// A bar if the terminal is wide enough, otherwise lines.
     ///
-    /// - Parameter tellsSteps: whether there are lines for steps; of many pictures they would be too many.
+    /// - Parameter tellsSteps: whether steps get lines; for many pictures they would be too many.
     public static func suitable(quiet: Bool, tellsSteps: Bool = true) -> ProgressView {
         if quiet { return ProgressView(style: .none) }
         let columns = csystem_is_terminal(2) == 1 ? Int(csystem_terminal_columns(2)) : 0
@@ -57,19 +57,19 @@ public struct ProgressView {
         }
     }
 
-    /// A plain line that stays, above the bar where there is one.
+    /// A plain line that stays, above the bar if there is one.
     public mutating func note(_ text: String) {
         guard style != .none else { return }
         clear()
         write(text + "\n")
     }
 
-    /// A line that is left out where it was said before: the pictures of one command have most of their plans in common.
+    /// A line that is not repeated: the pictures of one command have most of their plans in common.
     public mutating func noteOnce(_ text: String) {
         if said.insert(text).inserted { note(text) }
     }
 
-    /// Takes the bar off the screen.
+    /// Clears the bar.
     public mutating func clear() {
         if barIsShown { write("\r\u{1B}[K") }
         barIsShown = false
@@ -83,8 +83,8 @@ public struct ProgressView {
         return parts.joined(separator: ", ")
     }
 
-    /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job. Pictures
-    /// made in stages have `stage 2/3 ` before it.
+    /// `structure  3/12 [#####.....] 16 of 40 patches, 2 workers, 0:12 left`: the bar fills over the whole job. Pictures in
+    /// stages have `stage 2/3 ` before it.
     static func bar(_ snapshot: ProgressSnapshot, columns: Int) -> String {
         let place = snapshot.place
         let stage = place.stageCount > 1 ? "stage \(place.stage + 1)/\(place.stageCount) " : ""
@@ -99,7 +99,7 @@ public struct ProgressView {
         return head + "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled) + "]" + tail
     }
 
-    /// Minutes and seconds, with hours from the first on.
+    /// Minutes and seconds, from one hour on with hours.
     static func clock(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e7 else { return "?" }
         let total = Int(seconds.rounded())

@@ -1,10 +1,10 @@
 import CSystem
 import Foundation
 
-/// Hands signals over to a thread of our own, where more than a few calls are allowed.
+/// Handles signals on a thread of our own, where all calls are allowed.
 public enum SignalListener {
-    /// Calls `handler` on its own thread for every one of the signals, until the process ends. To be called once. A hang-up
-    /// that is ignored, as under `nohup`, stays ignored.
+    /// Calls `handler` on its own thread for each of the signals, until the process ends. To be called once. An ignored
+    /// hang-up, as under `nohup`, stays ignored.
     public static func start(_ signals: [Int32], _ handler: @escaping @Sendable (Int32) -> Void) throws(CommandFailure) {
         let descriptor = csystem_signals_open(signals, signals.count)
         guard descriptor >= 0 else {
@@ -20,6 +20,6 @@ public enum SignalListener {
         }
     }
 
-    /// The exit code of a process that ends because of the signal; a hang-up is as SIGTERM.
+    /// The exit code after the signal; a hang-up counts as SIGTERM.
     public static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
 }

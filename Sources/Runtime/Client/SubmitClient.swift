@@ -3,9 +3,9 @@ internal import Messages
 internal import StrictJSON
 internal import ZMQSockets
 
-/// A job given to a coordinator of another process.
+/// A job for a coordinator in another process.
 public enum SubmitClient {
-    /// What is asked for, and of whom.
+    /// The request and its coordinator.
     package struct Order: Sendable {
         package var coordinator: String
         package var request: EncodedPart
@@ -20,7 +20,7 @@ public enum SubmitClient {
         }
     }
 
-    /// Submits, waits, and gives the picture. Blocks the calling thread, which must not be one of Swift's own pool.
+    /// Submits, waits, and returns the picture. Blocks the calling thread, which must not belong to Swift's own pool.
     package static func run(
         _ order: Order, onEvent: (JobEvent) -> Void, isCancelled: () -> Bool
     ) throws(RuntimeError) -> RenderResult {
@@ -42,7 +42,7 @@ public enum SubmitClient {
 /// One client's conversation with its coordinator, on one thread.
 private final class ClientConversation {
     private enum State {
-        /// HELLO is to be sent (again) at the given time.
+        /// The client sends HELLO (again) at the given time.
         case greeting(next: Instant)
         case submitting
         case following
@@ -84,7 +84,7 @@ private final class ClientConversation {
         var poller = Poller(descriptors: [])
         do {
             while true {
-                // Short enough for a cancellation to be noticed, and for a greeting that could not go yet to be tried again.
+                // The wait is short, so that the loop notices a cancellation and repeats a greeting that could not be sent.
                 let ready = try poller.wait(for: socket, milliseconds: 50)
                 if ready.canReceive {
                     while let received = try socket.receive(keeping: WireLimits.frameCount + 1) {
@@ -131,7 +131,7 @@ private final class ClientConversation {
             guard next <= now else { return }
             let hello = Hello(
                 build: PeerFacts.build, instance: instance, host: PeerFacts.host, name: "submit", joinToken: order.joinToken)
-            // Until the connection stands nothing can be sent; once it was, the answer gets half a second.
+            // Nothing can be sent without a connection. The answer to a sent cancellation gets half a second.
             let isSent = try say(.hello(hello))
             state = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
         case .submitting, .following:
@@ -140,7 +140,7 @@ private final class ClientConversation {
         }
     }
 
-    /// Whether the caller's wish to stop has been passed on, and answered or waited for long enough.
+    /// Whether a cancellation was sent, and was answered or had its time.
     private func hasGivenUp(_ isCancelled: Bool, _ now: Instant) throws -> Bool {
         guard isCancelled else { return false }
         if case .greeting = state { return true }

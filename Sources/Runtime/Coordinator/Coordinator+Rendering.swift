@@ -2,15 +2,15 @@ public import Rendering
 
 extension Coordinator {
     /// Binds the endpoint and starts.
-    /// - Throws: `RuntimeError`: `unavailable` when the address is in use or not this machine's, `usage` when it is no address,
-    ///   and what is wrong with a model.
+    /// - Throws: `RuntimeError`: `unavailable` if the address is in use or belongs to another machine, `usage` if it is
+    ///   malformed, and the errors of a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
         try start(options, factory: RenderEngineFactory(options))
     }
 
-    /// Gives a job to the cluster. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
-    /// - Parameter model: the model's name or identity, nil for the first one of the options.
-    /// - Throws: `RuntimeError` when the request cannot be done as it is written.
+    /// Submits a job. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
+    /// - Parameter model: the model's name or identity; nil for the first of the options.
+    /// - Throws: `RuntimeError` if the request is wrong.
     public func submit(_ request: RenderRequest, model: String? = nil) throws(RuntimeError) -> RenderJob {
         try submit(try factory.makeEngine(request: EncodedPart(request), model: model))
     }

@@ -3,10 +3,10 @@ internal import Messages
 internal import Synchronization
 internal import ZMQSockets
 
-/// A coordinator in this process: plans jobs, hands their tasks to workers, merges what comes back.
+/// A coordinator in this process. It plans jobs, hands their tasks to workers, and merges the results.
 ///
-/// One thread owns the sockets and the cluster's state; others plan and merge, each a job at a time. Workers and clients of
-/// other processes connect to the same endpoint.
+/// One thread owns the
+/// sockets and the cluster's state; others plan and merge, each one job at a time.
 public final class Coordinator: Sendable {
     private let mailbox: Mailbox<CoordinatorCommand>
     private let thread: OSThread
@@ -29,7 +29,7 @@ public final class Coordinator: Sendable {
         self.workers = workers
         thread = try OSThread(named: "pl-coordinator") {
             do throws(RuntimeError) {
-                // The loop, and with it the socket, is gone when the function returns; only then may the context go.
+                // The loop and its socket are gone when the function returns. Only then may the context go.
                 try CoordinatorLoop.main(options, factory, mailbox, workers) { started.post(.success(())) }.terminate()
             } catch {
                 mailbox.closeForPosting()
@@ -44,7 +44,7 @@ public final class Coordinator: Sendable {
 
     package func submit(_ engine: any JobEngine) throws(RuntimeError) -> RenderJob {
         let id = UniqueID.random()
-        // Progress may be lost when nobody reads it; the newest events, and so the last one, are always kept.
+        // Old progress may be lost if nobody reads. The newest events, and so the last one, are always kept.
         let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
         guard mailbox.offer(.submit(id, engine, continuation)) else {
             throw RuntimeError(.temporary, "The coordinator has stopped or is overloaded; try again later.")
@@ -53,23 +53,23 @@ public final class Coordinator: Sendable {
         return RenderJob(id: id, events: stream) { mailbox.post(.cancel(id)) }
     }
 
-    /// Workers that are connected and take work.
+    /// Connected workers that take work.
     public var workerCount: Int { workers.value }
 
-    /// Ends all jobs, says goodbye to workers and clients, and waits until that is done. Workers that belong to this program
-    /// end; others go on looking for a coordinator at the address. May be called more than once.
+    /// Ends all jobs, says goodbye to workers and clients, and waits for that. Workers of this program end; others look for a
+    /// coordinator at the address again. May be called more than once.
     public func shutdown() {
         mailbox.post(.shutdown)
         thread.join()
     }
 
-    /// Ends it as a broken socket would. For tests.
+    /// Ends the coordinator as a broken socket would. For tests.
     package func breakDown(_ error: RuntimeError) { mailbox.post(.fail(error)) }
 
     deinit { shutdown() }
 }
 
-/// A number one thread writes and others read.
+/// A number that one thread writes and others read.
 final class SharedCount: Sendable {
     private let count = Atomic<Int>(0)
 
@@ -79,7 +79,7 @@ final class SharedCount: Sendable {
     }
 }
 
-/// What other threads ask of the coordinator's I/O thread.
+/// Commands of other threads to the coordinator's I/O thread.
 enum CoordinatorCommand: Sendable {
     case submit(UniqueID, any JobEngine, AsyncStream<JobEvent>.Continuation)
     case cancel(UniqueID)

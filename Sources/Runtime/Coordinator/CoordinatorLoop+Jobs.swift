@@ -53,7 +53,7 @@ extension CoordinatorLoop {
         }
     }
 
-    /// Pictures that came with jobs stay in memory until their jobs end, so there is a limit for all of them together.
+    /// Pictures of jobs stay in memory until their jobs end, so their sum has a limit.
     private func hasRoom(forAttachment bytes: Int) -> Bool {
         bytes == 0 || jobs.values.reduce(bytes) { $0 + $1.attachmentBytes } <= WireLimits.attachmentBytes
     }
@@ -65,7 +65,7 @@ extension CoordinatorLoop {
         }
     }
 
-    /// Nobody could fetch the pictures of a client that is gone.
+    /// Nobody can receive the pictures of a client that is gone.
     func clientLeft(_ route: Route) {
         for id in jobOrder {
             if case .client(route) = jobs[id]?.owner {
@@ -113,15 +113,15 @@ extension CoordinatorLoop {
             ClusterTask(context: context, cost: $0.cost, byteCount: $0.part.payload.count + WireLimits.headerBytes)
         }
         tell(.barrier(id, serial: serial, tasks))
-        // Only now: the machine has closed what nobody uses any more, by its number.
+        // The machine has closed the unused contexts by their numbers, so they can be released now.
         if let old { contexts.release(old) }
-        // Every phase is told of, however short.
+        // Every phase appears in the progress, however short.
         publishProgress(of: id, force: isNewPhase)
     }
 
     func openContext(_ context: ContextID, on id: SessionID) {
         guard let hash = contexts.hash(of: context), let part = contexts.part(of: context) else { return }
-        // Of several jobs that share the context, it is the first one's.
+        // If several jobs share the context, the first one counts.
         let owner = jobOrder.first { jobs[$0]?.context == context }
         let uuid = owner.flatMap { jobs[$0]?.uuid } ?? .none
         let bytes = send(.jobOpen(JobOpen(context: hash, content: part.metadata, payload: part.payload)), to: id) {
@@ -149,7 +149,7 @@ extension CoordinatorLoop {
             address.phase = barrier.phaseNumber
         }
         jobs[key.job]?.counts.add(bytesSent: bytes)
-        // The connection was gone already: the worker did not die of a task it never got.
+        // The connection was gone already: the worker never got the task and did not die of it.
         if routes[id] == nil { undelivered[id, default: []].append(lease) }
     }
 
@@ -168,7 +168,7 @@ extension CoordinatorLoop {
     private func wireShare(_ result: TaskResult, _ route: Route) -> Int64 {
         let before = peers[route]?.wireMicroseconds ?? 0
         peers[route]?.wireMicroseconds = result.wireMicroseconds
-        // Both are non-negative, as the message's reader sees to.
+        // The message's reader refuses negative times.
         return ResultInHand.believable(result.wireMicroseconds - before)
     }
 
@@ -220,7 +220,7 @@ extension CoordinatorLoop {
                     timings: timings, counts: job.counts)))
     }
 
-    /// Ends a job with its last event. The machine cancels what is out; a job it has forgotten already is no matter.
+    /// Ends a job with its last event. The machine cancels the job's leases, if it still knows the job.
     func endJob(_ id: JobID, _ event: JobEvent) {
         guard let job = jobs[id] else { return }
         publish(event, of: id)
@@ -240,7 +240,8 @@ extension CoordinatorLoop {
         switch failure {
         case .poisoned(let key, let text):
             return RuntimeError(.jobFailed, "\(place(key)) failed on every worker tried: \(text)")
-        case .numeric(let key, let text): return RuntimeError(.jobFailed, "\(place(key)) gives no finite result: \(text)")
+        case .numeric(let key, let text):
+            return RuntimeError(.jobFailed, "\(place(key)) has a result that is not finite: \(text)")
         case .context(let text): return RuntimeError(.badInput, "No worker can prepare the job: \(text)")
         case .starved(let text): return RuntimeError(.temporary, "The job cannot go on: \(text).")
         }
@@ -306,23 +307,23 @@ extension CoordinatorLoop {
     }
 }
 
-/// What came with the result being handled.
+/// Figures of the current result.
 struct ResultInHand {
     var computeMicroseconds: Int64 = 0
     var wireMicroseconds: Int64 = 0
     var effort = TaskResult.Effort()
-    /// Of the whole message that brought it.
+    /// Bytes of the whole message.
     var messageBytes = 0
 
-    /// Nineteen hours, longer than any task: what a worker says beyond it is wrong or a lie.
+    /// Nineteen hours, longer than any task. A larger value is wrong or a lie.
     static let mostMicroseconds = 1 << 36
 
-    /// A worker's word for a time, in the range that sums can bear.
+    /// Clamps a worker's time to a range that cannot overflow a sum.
     static func believable(_ microseconds: Int) -> Int64 { Int64(max(0, min(microseconds, mostMicroseconds))) }
 }
 
 extension FixedWidthInteger where Self: SignedInteger {
-    /// The sum, or the nearest number there is.
+    /// The sum, clamped to the range of the type.
     func addingSaturating(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? (other < 0 ? .min : .max) : sum

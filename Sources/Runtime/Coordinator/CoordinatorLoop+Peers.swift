@@ -2,7 +2,7 @@ internal import Cluster
 internal import Messages
 internal import ZMQSockets
 
-/// Connections: reading what arrives, knowing who it is from, and sending.
+/// Connections: reads messages, finds their sender, and sends.
 extension CoordinatorLoop {
     // MARK: Reading
 
@@ -26,8 +26,8 @@ extension CoordinatorLoop {
             return
         }
         guard packet.address.epoch == epoch, packet.address.session == peer.session.rawValue else {
-            // A worker that says HELLO again while the coordinator is slow works under the first WELCOME until it hears the
-            // last: its messages are late, not wrong.
+            // If the coordinator is slow, a worker says HELLO again and works under the first WELCOME until it hears the
+            // last. Its messages are late, not wrong.
             let isLate = packet.address.epoch == epoch && peer.superseded.contains { $0.rawValue == packet.address.session }
             if !isLate { strike(route, now) }
             return
@@ -85,7 +85,7 @@ extension CoordinatorLoop {
         } else {
             if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text)") }
             tell(.failed(id, lease, failureClass, failure.text), now)
-            // FAIL is acknowledged like a result: the worker keeps it until then.
+            // FAIL is acknowledged like a result. The worker keeps it until then.
             acknowledge(id, lease, .accepted)
         }
     }
@@ -94,7 +94,7 @@ extension CoordinatorLoop {
 
     // MARK: HELLO
 
-    /// A worker waits twice as long after each HELLO, up to half a minute: these are the sessions of several minutes.
+    /// A worker doubles its wait after each HELLO, up to half a minute: these sessions span several minutes.
     private static let supersededMax = 16
 
     private func greet(_ hello: Hello, on route: Route, _ now: Instant) {
@@ -103,7 +103,7 @@ extension CoordinatorLoop {
             sendLoose(.refuse(refusal), along: route)
             return
         }
-        // A connection that says HELLO again gets a new session; the machine moves its leases over when it is the same process.
+        // Another HELLO gives the connection a new session. If it is the same process, the machine moves its leases to it.
         let earlier = peers[route]
         forget(route)
         let id = SessionID(.random(in: 1...UInt64.max))
@@ -122,7 +122,7 @@ extension CoordinatorLoop {
         } else {
             welcome(id, [])
         }
-        // Does nothing when the machine has moved the session's leases to the new one.
+        // This does nothing if the machine has moved the leases to the new session.
         if let earlier, earlier.role == .worker { tell(.disconnected(earlier.session, undelivered: []), now) }
     }
 
@@ -139,7 +139,7 @@ extension CoordinatorLoop {
         return nil
     }
 
-    /// Compares in a time that does not tell how much was right.
+    /// Compares in a time that does not depend on the place of the first difference.
     private func isSameSecret(_ a: String, _ b: String) -> Bool {
         let left = Array(a.utf8)
         let right = Array(b.utf8)
@@ -166,9 +166,10 @@ extension CoordinatorLoop {
         return send(message, along: route, fill)
     }
 
-    /// Sends within a session. What does not fit waits; who does not take it for too long is disconnected.
+    /// Sends within a session. If the connection's queue is full, the message waits; too many waiting messages end the
+    /// connection.
     ///
-    /// - Returns: the message's bytes, header and metadata included; 0 when it cannot go or the peer is gone.
+    /// - Returns: the message's bytes, header and metadata included; 0 if it cannot be sent or the peer is gone.
     @discardableResult
     func send(_ message: Message, along route: Route, _ fill: (inout Header.Address) -> Void = { _ in }) -> Int {
         guard var peer = peers[route] else { return 0 }
@@ -201,9 +202,9 @@ extension CoordinatorLoop {
 
     private enum Transmission {
         case sent
-        /// Does not fit at the moment.
+        /// The queue is full at the moment.
         case waits
-        /// The peer, or the socket.
+        /// The peer or the socket is gone.
         case gone
     }
 
@@ -222,14 +223,14 @@ extension CoordinatorLoop {
         }
     }
 
-    /// A task or a context that passes the limits can never be sent to anybody.
+    /// No worker can receive a task or a context beyond the limits.
     private func tooLarge(_ error: MessageError, _ message: Message, _ address: Header.Address, _ route: Route) {
         log("a message is too large: \(error.message)")
         guard let id = jobs.first(where: { $0.value.uuid == address.job })?.key else { return }
         endJob(id, .failed(RuntimeError(.jobFailed, "The job cannot be sent to workers: \(error.message).")))
     }
 
-    /// An answer to somebody without a session. Lost when it cannot go at once.
+    /// Answers a peer without a session. The answer is lost if it cannot be sent at once.
     func sendLoose(_ message: Message, along route: Route) {
         do {
             _ = try socket.send([route] + Packet(message, Header.Address(epoch: epoch)).frames())
@@ -244,7 +245,7 @@ extension CoordinatorLoop {
         if !busyRoutes.contains(route) { busyRoutes.append(route) }
     }
 
-    /// Sends what was collected in this turn, and tries again what did not fit before.
+    /// Sends the collected acknowledgements and the waiting messages.
     func flush() {
         let routes = busyRoutes
         busyRoutes.removeAll(keepingCapacity: true)
@@ -270,7 +271,7 @@ extension CoordinatorLoop {
 
     // MARK: Ends of connections
 
-    /// The socket says that a connection is gone, or its peer takes nothing.
+    /// Ends a connection that is gone, or whose peer takes no messages.
     func disconnected(_ route: Route) {
         guard let peer = peers[route] else { return }
         forget(route)
@@ -298,7 +299,7 @@ extension CoordinatorLoop {
         workers.value = machine.workerCount
     }
 
-    /// Clients speak seldom; those whose connection broke are found by sending to them, those that hang by their silence.
+    /// Ends silent clients. A broken connection shows when something is sent; a client that hangs shows by its silence.
     func checkClients(_ now: Instant) {
         let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.silence }.map(\.key)
         for route in silent { disconnected(route) }

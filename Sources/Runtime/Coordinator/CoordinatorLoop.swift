@@ -3,25 +3,25 @@ internal import Cluster
 internal import Messages
 internal import ZMQSockets
 
-/// The coordinator's I/O thread: owns the ROUTER socket and the cluster's state machine, and never computes.
+/// The coordinator's I/O thread. It owns the ROUTER socket and the cluster's state machine, and never computes.
 final class CoordinatorLoop {
     /// libzmq's name for a connection.
     typealias Route = [UInt8]
 
     enum Role: Equatable { case worker, client }
 
-    /// Who is at the other end of a connection.
+    /// The other end of a connection.
     struct Peer {
         let role: Role
         let session: SessionID
         let name: String
-        /// The latest sessions that this connection ended by another HELLO: messages of theirs can still be on their way.
+        /// The latest sessions that this connection ended by another HELLO. Their messages may still arrive.
         var superseded: [SessionID] = []
         var sequence: UInt64 = 0
         var lastHeard: Instant
         /// Messages that did not fit into the connection's queue.
         var waiting: [[[UInt8]]] = []
-        /// CPU time the worker has told of so far, for the share of each job.
+        /// The worker's CPU time in its last report, to find the share of each job.
         var wireMicroseconds = 0
         /// Results to acknowledge at the end of this turn.
         var acks: [ResultAcks.Entry] = []
@@ -35,7 +35,7 @@ final class CoordinatorLoop {
     let context: Context
     let socket: Socket
     let wireClock: WireClock
-    /// Names this life of the coordinator. Grows from life to life on one host; a store will keep it some day.
+    /// The number of this run of the coordinator. It grows from run to run on one host.
     let epoch: UInt64
 
     var machine: ClusterMachine
@@ -47,17 +47,17 @@ final class CoordinatorLoop {
     var jobOrder: [JobID] = []
     var nextJob: UInt64 = 1
     var contexts = ContextRegistry()
-    /// What is still to be told to the machine, in order: its actions can cause events.
+    /// Events for the machine, in order. Its actions can cause events.
     var pendingEvents: [ClusterEvent] = []
-    /// Contexts of ended jobs, to be released once the machine has closed them.
+    /// Contexts of ended jobs. They are released after the machine has closed them.
     var endedContexts: [ContextID] = []
     var resultInHand = ResultInHand()
-    /// Bytes of the message that is being received.
+    /// Bytes of the current message.
     var messageBytes = 0
-    /// Leases that found their connection gone.
+    /// Leases that could not be sent because their connection was gone.
     var undelivered: [SessionID: [LeaseID]] = [:]
     var isStopping = false
-    /// Why it ends without having been asked to.
+    /// The error that ended the loop without a request.
     private var failure: RuntimeError?
     private var strangersLog = LogThrottle()
     private var nextTick: Instant
@@ -71,7 +71,7 @@ final class CoordinatorLoop {
         self.workers = workers
         parameters = options.clusterParameters
         epoch = UInt64(max(1, csystem_realtime_milliseconds()))
-        // A million leases a millisecond are never granted, so no two lives share a number.
+        // Fewer than a million leases are granted in a millisecond, so no two runs share a number.
         machine = ClusterMachine(parameters: parameters, firstLease: epoch << 20 | 1)
         nextTick = monotonicNow()
         lastTick = nextTick
@@ -95,7 +95,7 @@ final class CoordinatorLoop {
         jobThreads = try JobThreads(factory: factory) { report in mailbox.post(.job(report)) }
     }
 
-    /// A coordinator's whole life on the calling thread. Gives back the context, to be terminated.
+    /// Runs a coordinator on the calling thread. Returns the context, which the caller must terminate.
     static func main(
         _ options: CoordinatorOptions, _ factory: any JobEngineFactory, _ mailbox: Mailbox<CoordinatorCommand>,
         _ workers: SharedCount, whenStarted: () -> Void
@@ -106,7 +106,7 @@ final class CoordinatorLoop {
         return loop.context
     }
 
-    /// Works until it is told to stop.
+    /// Works until `stop`.
     private func run() {
         var poller = Poller(descriptors: [mailbox.descriptor])
         while !isStopping {
@@ -132,14 +132,14 @@ final class CoordinatorLoop {
     }
 
     private func pollMilliseconds() -> Int {
-        // A full queue of a connection frees up without any event that could be waited for.
+        // The queue of a connection gets free without any event.
         if !busyRoutes.isEmpty { return 5 }
         let wait = nextTick.since(monotonicNow()).nanoseconds
         return wait <= 0 ? 1 : min(500, Int((wait + 999_999) / 1_000_000))
     }
 
     private func scheduleTick(_ now: Instant) {
-        // Counted from the last tick: messages must not put it off for ever.
+        // Counted from the last tick, so that messages cannot delay it for ever.
         let latest = lastTick + .milliseconds(500)
         nextTick = max(now + .milliseconds(1), min(machine.nextDeadline() ?? latest, latest))
     }
@@ -164,7 +164,7 @@ final class CoordinatorLoop {
 
     // MARK: The machine
 
-    /// Tells the machine what happened, does what it says, and goes on until nothing follows from it.
+    /// Gives the machine an event and executes its actions, until no event is left.
     func tell(_ event: ClusterEvent, _ now: Instant = monotonicNow(), inHand: EncodedPart? = nil) {
         perform(machine.handle(event, now: now), now, inHand)
         while !pendingEvents.isEmpty {
@@ -201,7 +201,7 @@ final class CoordinatorLoop {
 
     // MARK: The end
 
-    /// Ends because it cannot go on.
+    /// Ends after an error.
     func fail(_ error: RuntimeError) {
         guard !isStopping else { return }
         failure = error
@@ -231,7 +231,7 @@ final class CoordinatorLoop {
 
     func log(_ line: String) { options.log?(line) }
 
-    /// Logs what anybody who reaches the address can cause as often as he likes.
+    /// Logs a line that strangers can cause.
     func logStranger(_ line: String, _ now: Instant) {
         logLeftOut(now)
         if strangersLog.admits(now) { log(line) }

@@ -1,27 +1,27 @@
 package import Cluster
 public import Weights
 
-/// How a coordinator is set up.
+/// The settings of a coordinator.
 public struct CoordinatorOptions: Sendable {
-    /// Where it listens: `tcp://HOST:PORT`, `ipc://PATH`, or `ipc://@NAME` for a name that leaves no file.
+    /// The address to listen at: `tcp://HOST:PORT`, `ipc://PATH`, or `ipc://@NAME` for a name that leaves no file.
     public var endpoint: String
-    /// The models jobs may ask for; the first is the one they get when they name none.
+    /// The models for jobs. A job that names none gets the first.
     public var models: [ModelSource]
-    /// The model store whose names clients may use for these models; nil for none.
+    /// The model store. Clients may use its names for these models.
     public var store: ModelStore?
-    /// The LoRA files that jobs may name.
+    /// The LoRA files for jobs.
     public var loras = LoRALibrary.empty
-    /// A secret that workers and clients must know, nil to take everybody who reaches the address.
+    /// The secret of workers and clients. With nil everybody who reaches the address may join.
     public var joinToken: String?
-    /// Whether the coordinator and its workers are one program: then a lost connection is a dead worker (nobody waits for it to
-    /// come back), and a job that no worker can take for a minute fails.
+    /// Whether the coordinator and its workers are one program. Then a lost connection is a dead worker, which does not come
+    /// back, and a job that no worker can take for a minute fails.
     public var ownsItsWorkers: Bool
-    /// One line for each thing an operator may want to know. Called on the coordinator's thread.
+    /// Writes one line to the log. Called on the coordinator's thread.
     public var log: (@Sendable (String) -> Void)?
-    /// Called once, on the coordinator's thread, when it has ended by itself because its socket broke; its jobs have failed
-    /// with the same error.
+    /// Called once, on the coordinator's thread, if the coordinator ended because its socket broke. Its jobs have failed with
+    /// the same error.
     public var onFailure: (@Sendable (RuntimeError) -> Void)?
-    /// Overrides of the cluster's numbers, for tests.
+    /// The cluster's numbers. Tests change them.
     package var parameters: ClusterParameters?
 
     public init(

@@ -1,11 +1,11 @@
 public import Places
 internal import StrictJSON
 
-/// What is going to be done, for people.
+/// A summary of the plan, for people.
 public struct JobOutline: Sendable, Equatable {
-    /// The plan in lines: method, grid, steps.
+    /// Method, grid, steps: one line each.
     public var summaryLines: [String]
-    /// Tasks of all barriers together.
+    /// The number of tasks in all barriers.
     public var taskCount: Int
 
     public init(summaryLines: [String], taskCount: Int) {
@@ -14,16 +14,16 @@ public struct JobOutline: Sendable, Equatable {
     }
 }
 
-/// How far a job is.
+/// The progress of a job.
 public struct JobProgress: Sendable, Equatable {
-    /// Phases are encode, picture, denoise, structure, detail and decode.
+    /// The phase is encode, picture, denoise, structure, detail or decode.
     public var place: Place<String>
     /// Of the whole job.
     public var tasksDone: Int
     public var tasksTotal: Int
     public var workers: Int
     public var elapsed: Duration
-    /// nil while nothing can be said yet.
+    /// nil until there is an estimate.
     public var estimatedRemaining: Duration?
 }
 
@@ -33,13 +33,13 @@ public struct RenderResult: Sendable, Equatable {
     public var png: [UInt8]
     public var width: Int
     public var height: Int
-    /// The generation parameters as they are in the file.
+    /// The generation parameters, as in the file.
     public var parameters: String
     public var timings: RenderTimings
     public var counts: RenderCounts
 }
 
-/// Where the time of a job went.
+/// Where a job spent its time.
 public struct RenderTimings: Sendable, Equatable {
     /// The share of one phase.
     public struct Phase: Sendable, Equatable {
@@ -51,15 +51,15 @@ public struct RenderTimings: Sendable, Equatable {
 
     /// In the order in which the phases began.
     public var phases: [Phase] = []
-    /// From submission until the first task was sent: workers starting, weights loading.
+    /// From submission until the first task was sent: workers start and load weights.
     public var startUp: Duration = .zero
-    /// CPU time of planning, merging, and of packing and unpacking tensors on the coordinator.
+    /// CPU time on the coordinator for planning, merging, and packing and unpacking tensors.
     public var merge: Duration = .zero
     /// CPU time of writing the PNG.
     public var png: Duration = .zero
-    /// CPU time of moving messages: the I/O threads of the coordinator and of all workers, with the messages' coding.
+    /// CPU time for messages: the I/O threads of the coordinator and of all workers, and the messages' coding.
     public var wire: Duration = .zero
-    /// From submission until the picture was there.
+    /// From submission until the picture was finished.
     public var wall: Duration = .zero
 
     public init() {}
@@ -74,19 +74,19 @@ public struct RenderTimings: Sendable, Equatable {
     }
 }
 
-/// What happens to a job. The last event is `finished` or `failed`, and comes once.
+/// An event of a job. The last event is `finished` or `failed`, and comes once.
 public enum JobEvent: Sendable, Equatable {
-    /// Jobs that are before this one.
+    /// The number of jobs before this one.
     case queued(position: Int)
     case started(JobOutline)
     case progress(JobProgress)
-    /// No worker can take it at present; why.
+    /// No worker can take the job at present; the text says why.
     case waiting(String)
     case finished(RenderResult)
     case failed(RuntimeError)
 }
 
-// What goes with a picture that is sent to a client.
+// The details that travel with a picture to a client.
 
 extension RenderResult {
     /// Everything but the file.

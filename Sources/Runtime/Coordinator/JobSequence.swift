@@ -1,20 +1,20 @@
 internal import Messages
 
-/// Which jobs a worker's tasks belong to, one after another.
+/// The jobs of a worker's latest tasks.
 struct JobSequence {
     enum Change {
-        /// The task is of the same job as the one before.
+        /// The task belongs to the same job as the one before.
         case stays
-        /// It is of a job that had tasks before, which takes turns with others.
+        /// The task belongs to an earlier job. Several jobs take turns.
         case returns
         /// It is the first of its job.
         case begins
     }
 
-    /// The latest jobs, the last task's at the end.
+    /// The latest jobs, in order; the last task's job is at the end.
     private var recent: [UniqueID] = []
 
-    /// As many as are told apart: more than take turns on one worker.
+    /// The number of jobs remembered: more than take turns on one worker.
     static let memory = 64
 
     mutating func next(_ job: UniqueID) -> Change {

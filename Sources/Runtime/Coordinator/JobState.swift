@@ -2,13 +2,13 @@ internal import Cluster
 internal import Messages
 internal import Places
 
-/// Who asked for a job.
+/// The submitter of a job.
 enum JobOwner {
     case local(AsyncStream<JobEvent>.Continuation)
     case client(CoordinatorLoop.Route)
 }
 
-/// A job as the I/O thread knows it.
+/// The I/O thread's record of a job.
 struct JobState {
     let uuid: UniqueID
     let owner: JobOwner
@@ -16,7 +16,7 @@ struct JobState {
     /// CPU time of the coordinator's wire threads at submission.
     let wireAtSubmission: Int64
     var plan: JobOutline?
-    /// Bytes that came with the request and stay as long as the job.
+    /// Bytes of the picture that came with the request. They stay as long as the job.
     var attachmentBytes = 0
     var barrier: EngineBarrier?
     var serial = -1
@@ -38,7 +38,7 @@ struct JobState {
         self.wireAtSubmission = wireAtSubmission
     }
 
-    /// Takes in what a result took that entered the barrier.
+    /// Adds the cost of a result that entered the barrier.
     mutating func count(_ result: ResultInHand) {
         guard let phase = barrier?.place.phase else { return }
         workerWire = workerWire.addingSaturating(result.wireMicroseconds * 1000)
@@ -59,7 +59,7 @@ struct JobState {
     }
 }
 
-/// Contexts by number, which the cluster uses, and by content hash, which the wire uses. Jobs with equal content share them.
+/// Numbers the contexts: the cluster uses numbers, the wire uses content hashes. Jobs with equal content share a context.
 struct ContextRegistry {
     private struct Entry {
         let hash: String
@@ -71,7 +71,7 @@ struct ContextRegistry {
     private var ids: [String: ContextID] = [:]
     private var next: UInt64 = 1
 
-    /// Counts one more user of a context and gives its number.
+    /// Adds a user of a context and returns its number.
     mutating func retain(_ hash: String, _ part: EncodedPart) -> ContextID {
         if let id = ids[hash] {
             entries[id]?.users += 1
@@ -84,7 +84,7 @@ struct ContextRegistry {
         return id
     }
 
-    /// One user less; the content goes with the last one, the names stay until `sweep`.
+    /// Removes a user. The content goes with the last one; number and hash stay until `sweep`.
     mutating func release(_ id: ContextID) {
         guard var entry = entries[id] else { return }
         entry.users -= 1

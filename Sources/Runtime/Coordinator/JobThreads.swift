@@ -6,29 +6,26 @@ internal import Messages
 internal import StrictJSON
 internal import Synchronization
 
-/// The threads that plan, merge and write pictures, so that the I/O thread never computes, and no job waits while another is
-/// merged.
-///
-/// The commands of one job are done one after another, in order. Jobs take turns, command by command, where there are more of
-/// them than threads.
+/// The threads that plan, merge and write pictures. The I/O thread never computes, and no job waits while another is merged.
+/// The commands of one job run one after another. If there are more jobs than threads, jobs take turns, command by command.
 final class JobThreads: Sendable {
     enum Command: Sendable {
         /// Make an engine for a request from the wire.
         case create(request: EncodedPart, model: String?)
         /// Begin with an engine that exists.
         case begin(any JobEngine)
-        /// Merge a barrier's outputs, which workers of one numerics class computed.
+        /// Merge a barrier's outputs. Workers of one numerics class computed them.
         case complete(serial: Int, [EncodedPart], numericsClass: String)
     }
 
-    /// What it tells the I/O thread.
+    /// Reports to the I/O thread.
     enum Report: Sendable {
         case planned(JobID, JobOutline, model: String)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, FailureClass, String, cpu: Int64)
         case finished(JobID, FinishedPicture, cpu: Int64)
         case failed(JobID, RuntimeError)
-        /// The request itself was refused.
+        /// The engine refused the request.
         case refused(JobID, RuntimeError)
     }
 
@@ -41,7 +38,7 @@ final class JobThreads: Sendable {
         var encoding: Int64
     }
 
-    /// An engine that has begun, and the number of its barrier.
+    /// A started engine, and the number of its barrier.
     private struct Running: Sendable {
         var engine: any JobEngine
         var serial: Int
@@ -49,9 +46,9 @@ final class JobThreads: Sendable {
 
     private struct Job: Sendable {
         var commands: [Command] = []
-        /// nil before it has begun, and while a thread has it.
+        /// nil before the engine starts, and while a thread uses it.
         var running: Running?
-        /// Whether it waits for its turn or a thread is at it.
+        /// Whether the job waits for a thread or a thread works on it.
         var isScheduled = false
     }
 
@@ -73,7 +70,7 @@ final class JobThreads: Sendable {
     private let factory: any JobEngineFactory
     private let report: @Sendable (Report) -> Void
     private let state = Mutex(State())
-    /// What wakes each thread.
+    /// Each thread waits for its own bell.
     private let bells: [Mailbox<Void>]
     private let threads = Mutex<[OSThread]>([])
 
@@ -94,7 +91,7 @@ final class JobThreads: Sendable {
         }
     }
 
-    /// Has a job's command done after those before it.
+    /// Queues a command of a job.
     func post(_ command: Command, of id: JobID) {
         let waiting = state.withLock { state -> Int? in
             state.jobs[id, default: Job()].commands.append(command)
@@ -106,18 +103,17 @@ final class JobThreads: Sendable {
         if let waiting { bells[waiting].post(()) }
     }
 
-    /// Forgets a job and what was still to be done for it, so that no more waits here than there are jobs. A command that a
-    /// thread is at is done to its end.
+    /// Forgets a job and its waiting commands. A thread finishes the command that it has begun.
     func drop(_ id: JobID) {
         let gone = state.withLock { state in
             state.ready.removeAll { $0 == id }
             return state.jobs.removeValue(forKey: id)
         }
-        // Freed here, outside the lock.
+        // The engine is freed here, outside the lock.
         _ = gone
     }
 
-    /// Ends the threads after what they are at, and waits for that.
+    /// Ends the threads after their current commands, and waits for them.
     func stop() {
         state.withLock { state in
             state.isStopping = true
@@ -142,12 +138,12 @@ final class JobThreads: Sendable {
         }
     }
 
-    /// The next job's next command; nil when there is none, and the thread is to be woken.
+    /// The next job's next command; nil if there is none. The thread then waits for its bell.
     private func takeTurn(at place: Int) -> Turn? {
         state.withLock { state in
-            // A job that waits is there and has a command: `drop` takes it out of both lists.
+            // Each job in the list exists and has a command: `drop` removes it from both lists.
             guard let id = state.ready.first, var job = state.jobs[id] else {
-                // Whoever takes it off the list rings its bell.
+                // The thread that removes a place from the list rings its bell.
                 state.idle.append(place)
                 return nil
             }
@@ -225,7 +221,7 @@ final class JobThreads: Sendable {
         }
     }
 
-    /// Writes the file, with what made the picture and on which kind of machine.
+    /// Writes the file, with the parameters and the numerics class.
     private func finish(_ id: JobID, _ picture: EnginePicture, _ numericsClass: String, merge: Int64) {
         let watch = ThreadStopwatch()
         var details = picture.details.objectValue ?? JSONObject()

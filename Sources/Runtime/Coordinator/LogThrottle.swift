@@ -1,6 +1,6 @@
 internal import Cluster
 
-/// Counts lines of a log that strangers can cause: so many a second are let through, the others are counted.
+/// Limits the lines that strangers can cause: some a second are written, the others are only counted.
 struct LogThrottle {
     static let linesPerSecond = 10
 
@@ -22,7 +22,7 @@ struct LogThrottle {
         return true
     }
 
-    /// How many lines were left out and not told of yet; 0 until their second is over.
+    /// The number of lines left out and not yet reported; 0 until their second is over.
     mutating func takeLeftOut(_ now: Instant) -> Int {
         guard isOver(now) else { return 0 }
         defer { leftOut = 0 }

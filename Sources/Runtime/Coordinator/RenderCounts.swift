@@ -1,25 +1,25 @@
 internal import StrictJSON
 
-/// What a job took beside time.
+/// The counted costs of a job.
 ///
-/// The arithmetic is counted from the shapes of what is computed: it is the same for every backend, every number of workers and
-/// threads, as long as no worker is lost on the way. Bytes depend on who got which task.
+/// The arithmetic follows from the shapes. It is the same for every backend and any number of
+/// workers and threads, unless a worker is lost. Bytes depend on which worker got which task.
 public struct RenderCounts: Sendable, Equatable {
     /// The share of one phase.
     public struct Phase: Sendable, Equatable {
         public var name: String
-        /// Multiplications and additions of matrix products, convolutions and attention: two for each product that is added up.
+        /// Operations of matrix products, convolutions and attention: two for each product that is added up.
         public var operations: Int
     }
 
     /// In the order in which the phases began.
     public var phases: [Phase] = []
-    /// The most memory that one of the job's workers held, as a whole process, while it worked on the job; of a process's first
-    /// job, loading the weights included. 0 where the workers' systems do not say.
+    /// The largest memory of a worker's whole process during the job; the first job includes loading the weights. 0 if the
+    /// systems do not say.
     public var workerPeakBytes = 0
-    /// The most bytes of activations that one of the job's workers had in use at once.
+    /// The largest number of bytes of activations in use at once in one worker.
     public var workerPeakActivationBytes = 0
-    /// Bytes of the messages that carried tasks and what they share to workers; those sent again included.
+    /// Bytes of the messages that carried tasks and contexts to workers, repeated ones included.
     public var bytesSent = 0
     /// Bytes of the messages that carried the results.
     public var bytesReceived = 0
@@ -43,7 +43,7 @@ public struct RenderCounts: Sendable, Equatable {
     }
 }
 
-// What goes with a picture that is sent to a client.
+// The details that travel with a picture to a client.
 
 extension RenderCounts {
     var json: JSONValue {
@@ -57,7 +57,7 @@ extension RenderCounts {
         ]
     }
 
-    /// nil for anything but encoded counts; none of them is negative.
+    /// nil unless it holds encoded counts without a negative number.
     init?(json: JSONValue) {
         func count(_ value: JSONValue, _ key: String) -> Int? { value[key]?.intValue.flatMap { $0 < 0 ? nil : $0 } }
         guard let array = json["phases"]?.arrayValue, let peak = count(json, "worker_peak_bytes"),

@@ -1,10 +1,10 @@
 internal import Messages
 
-/// A job that this process gave to its own coordinator.
+/// A job from this process to its own coordinator.
 public final class RenderJob: Sendable {
     /// 32 hexadecimal digits.
     public let id: String
-    /// What happens to the job; ends after `finished` or `failed`. Old progress is dropped when nobody reads.
+    /// The job's events; they end after `finished` or `failed`. Old progress is dropped if nobody reads.
     public let events: AsyncStream<JobEvent>
     private let onCancel: @Sendable () -> Void
 
@@ -14,6 +14,6 @@ public final class RenderJob: Sendable {
         self.onCancel = onCancel
     }
 
-    /// Gives the job up. Its last event is then `failed` with the code `cancelled`, unless it had ended before.
+    /// Cancels the job. Its last event is then `failed` with the code `cancelled`, unless it had ended before.
     public func cancel() { onCancel() }
 }

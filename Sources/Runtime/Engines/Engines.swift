@@ -2,10 +2,10 @@ package import Messages
 package import Places
 package import StrictJSON
 
-// What the cluster carries, without knowing it: the seam between moving bytes and making pictures. Rendering stands behind it
-// in the program, exact integer arithmetic in the tests.
+// The engines that the cluster drives without knowing about pictures. The program renders; the tests use exact integer
+// arithmetic.
 
-/// A value in the form it travels in.
+/// A value as it travels.
 package struct EncodedPart: Sendable, Equatable {
     package var metadata: JSONValue
     package var payload: [UInt8]
@@ -16,7 +16,7 @@ package struct EncodedPart: Sendable, Equatable {
     }
 }
 
-/// One task of a barrier, ready to be sent.
+/// One task of a barrier, ready to send.
 package struct EngineTask: Sendable {
     package var part: EncodedPart
     /// Relative to the job's other tasks.
@@ -28,10 +28,10 @@ package struct EngineTask: Sendable {
     }
 }
 
-/// The tasks of one barrier and what they share.
+/// The tasks of one barrier and their common context.
 package struct EngineBarrier: Sendable {
     package var place: Place<String>
-    /// For the header, where people read dumps.
+    /// For the header. People read it in dumps.
     package var phaseNumber: UInt8
     package var tasks: [EngineTask]
     /// The content hash of `context`, 64 hexadecimal digits.
@@ -49,14 +49,14 @@ package struct EngineBarrier: Sendable {
     }
 }
 
-/// A picture as it leaves the engine.
+/// A picture from the engine.
 package struct EnginePicture: Sendable {
     package var width: Int
     package var height: Int
     /// Row-major, three bytes a pixel.
     package var rgb: [UInt8]
     package var parameters: String
-    /// What made it, complete, as an object.
+    /// The complete parameters of the picture.
     package var details: JSONValue
 
     package init(width: Int, height: Int, rgb: [UInt8], parameters: String, details: JSONValue) {
@@ -73,9 +73,9 @@ package enum EngineOutcome: Sendable {
     case finished(EnginePicture)
 }
 
-/// Why a barrier's outputs could not be merged.
+/// Why the outputs of a barrier could not be merged.
 package enum EngineError: Error, Sendable {
-    /// One output cannot be used: its task has to be done again, by somebody else.
+    /// One output is wrong: another worker must do its task again.
     case rejected(index: Int, Failure.Class, String)
     case failed(RuntimeError)
 }
@@ -86,16 +86,16 @@ package protocol JobEngine: Sendable {
     /// The identity of the model the job needs, 64 hexadecimal digits.
     var model: String { get }
     mutating func start() throws(EngineError) -> EngineBarrier
-    /// Merges the outputs of the barrier before, in task order. After an error the engine is as it was.
+    /// Merges the outputs of the last barrier, in task order. An error leaves the engine unchanged.
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome
 }
 
-/// Makes engines for requests that come over the wire.
+/// Makes engines for requests from clients.
 package protocol JobEngineFactory: Sendable {
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine
 }
 
-/// Why a worker could not do a task.
+/// Why a task failed.
 package struct TaskError: Error, Sendable {
     package var failureClass: Failure.Class
     package var message: String
@@ -111,19 +111,16 @@ package protocol TaskEngine {
     var numericsClass: String { get }
     /// Identities of the models it can run, 64 hexadecimal digits each.
     var models: [String] { get }
-    /// Takes what tasks need, until it is closed: how many contexts there are at once is the caller's business.
-    ///
-    /// - Parameter hash: the content's, as tasks name it.
+    /// Opens a context until `close`. The caller limits the number of open contexts.
     func open(_ context: EncodedPart, named hash: String) throws(TaskError)
     func close(_ hash: String)
-    /// Multiplications and additions of all tasks so far; they only grow.
+    /// Multiplications and additions of all tasks so far.
     var operations: UInt64 { get }
     /// The most bytes of activations in use at once since the last `settle`.
     var peakActivationBytes: Int { get }
-    /// Called between the tasks of two jobs: begins to measure activations anew.
-    ///
-    /// - Parameter trimming: whether memory that is only kept to be fast is given back.
+    /// Begins to measure activations anew, between the tasks of two jobs.
+    /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
-    /// - Parameter advanced: to be called now and then while the work moves.
+    /// - Parameter advanced: called now and then while the work goes on.
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart
 }

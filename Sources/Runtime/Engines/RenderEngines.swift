@@ -7,13 +7,11 @@ internal import StrictJSON
 internal import TensorCore
 internal import Weights
 
-// Rendering behind the seam that the cluster carries.
-
 /// Makes jobs from requests, for the models a coordinator knows.
 struct RenderEngineFactory: JobEngineFactory {
     private let models: [ModelDescription]
     private let loras: LoRALibrary
-    /// Whose names for the models count too.
+    /// Clients may use its names for the models.
     private let store: ModelStore?
 
     /// Reads the models' configurations; no weights.
@@ -41,8 +39,8 @@ struct RenderEngineFactory: JobEngineFactory {
         return RenderEngine(machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex)
     }
 
-    /// The model that a client names: as the coordinator was given it, by its path's last part, by at least eight digits of its
-    /// identity, or by its name in the coordinator's store.
+    /// The model that a client names: by its name on the coordinator, the last part of its path, at least eight digits of its
+    /// identity, or its name in the coordinator's store.
     private func model(_ reference: String?) throws(RenderError) -> ModelDescription {
         guard let reference else {
             guard let first = models.first else {
@@ -60,7 +58,7 @@ struct RenderEngineFactory: JobEngineFactory {
         guard Set(found.map(\.identity)).count <= 1 else {
             throw RenderError(
                 .invalidRequest,
-                "\(reference.debugDescription) stands for \(found.count) models of the coordinator; name one by its identity.")
+                "\(reference.debugDescription) fits \(found.count) models of the coordinator; name one by its identity.")
         }
         if let model = found.first { return model }
         if let model = try storedModel(reference) { return model }
@@ -68,13 +66,13 @@ struct RenderEngineFactory: JobEngineFactory {
         throw RenderError(
             .notFound,
             naming:
-                "The coordinator does not have the model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
+                "The coordinator has no model \(String(reference.prefix(80)).debugDescription); it has \(known); name one of "
                 + "these, or start coordinator and workers with that model (\(.briefModel)).")
     }
 }
 
 extension RenderEngineFactory {
-    /// The model by its name in the store; nil where the store has none, or cannot be read: the models are known without it.
+    /// The model by its name in the store; nil if the store lacks the name or cannot be read. The other names still work.
     private func storedModel(_ reference: String) throws(RenderError) -> ModelDescription? {
         do throws(WeightsError) {
             guard let identity = try store?.find(reference)?.identity else { return nil }
@@ -142,7 +140,7 @@ struct RenderTaskEngine: TaskEngine {
     private let runner: TaskRunner
     let models: [String]
 
-    /// - Throws: what is wrong with a model, or with the compute library.
+    /// - Throws: an error of a model or of the compute library.
     init(_ options: WorkerOptions) throws(RuntimeError) {
         do throws(RenderError) {
             runner = try TaskRunner(
@@ -163,7 +161,7 @@ struct RenderTaskEngine: TaskEngine {
         do throws(RenderError) {
             let context = try JobContext(metadata: context.metadata, payload: context.payload)
             guard context.hash.hex == hash else {
-                throw RenderError(.malformed, "A job's context does not have the content that it is named by.")
+                throw RenderError(.malformed, "A job's context does not match its hash.")
             }
             try runner.open(context)
         } catch {
@@ -187,12 +185,12 @@ struct RenderTaskEngine: TaskEngine {
 }
 
 extension SentenceError {
-    /// As it travels, and stands in logs: both are read beside a command line.
+    /// The error for messages and logs, with options as on a command line.
     var text: String { sentence.spelled(\.option) }
 }
 
 extension TaskError {
-    /// Who is at fault: a task that cannot be done anywhere, or this worker's files, memory and libraries.
+    /// The cause: the task itself, or this worker's files, memory and libraries.
     init(_ error: RenderError) {
         switch error.code {
         case .nonFinite: self.init(.nonFinite, error.text)

@@ -1,7 +1,7 @@
 internal import CSystem
 internal import Cluster
 
-/// The machines' clock: monotonic, and standing still while the host sleeps.
+/// The monotonic clock of both machines. It stands still while the host sleeps.
 func monotonicNow() -> Instant { Instant(nanoseconds: csystem_monotonic_nanoseconds()) }
 
 extension Interval {
@@ -18,11 +18,11 @@ struct ThreadStopwatch {
     var elapsed: Int64 { csystem_thread_cpu_nanoseconds(thread) - start }
 }
 
-/// CPU time of everything that moves messages in this process: the thread that made this value, and libzmq's own.
+/// CPU time of all threads that move messages in this process: the thread that made this value, and libzmq's own.
 struct WireClock {
     private let threads: [Int32]
 
-    /// To be made on the I/O thread, after its first socket, when libzmq's threads exist.
+    /// Must be made on the I/O thread, after its first socket: only then do libzmq's threads exist.
     init() {
         var found = [Int32](repeating: 0, count: 16)
         let count = csystem_threads_named("ZMQbg/IO", &found, Int32(found.count))

@@ -1,11 +1,11 @@
 import Foundation
 
-/// What the kernel lets this process take of the host: the limits of its control group (cgroup v2), which is how containers and
-/// services are held back. The files are described in the kernel's admin-guide/cgroup-v2.
+/// The limits of this process's control group (cgroup v2), by which containers and services are held back. The kernel's
+/// admin-guide/cgroup-v2 describes the files.
 public struct ControlGroup: Sendable, Equatable {
-    /// Whole processors that the quota of time amounts to, at least 1; nil without a quota.
+    /// The quota in whole processors, at least 1; nil without a quota.
     public var processors: Int?
-    /// Bytes that can still be had within the limit of memory; nil without a limit.
+    /// Bytes left below the memory limit; nil without a limit.
     public var freeBytes: Int?
 
     /// The limits of this process.
@@ -13,9 +13,9 @@ public struct ControlGroup: Sendable, Equatable {
         ControlGroup { path in try? String(contentsOfFile: path, encoding: .utf8) }
     }
 
-    /// - Parameter read: the text of a file, nil where there is none. A group without a file has no limit of that kind.
+    /// - Parameter read: returns the text of a file, nil if there is none. A group without a file has no limit of that kind.
     public init(read: (_ path: String) -> String?) {
-        // A limit of a group holds for all groups below it, so that the tightest counts.
+        // A group's limit holds for all groups below it, so the tightest counts.
         for folder in Self.folders(membership: read("/proc/self/cgroup") ?? "") {
             if let quota = read(folder + "/cpu.max").flatMap(Self.processors(cpuMax:)) {
                 processors = min(processors ?? quota, quota)
@@ -31,7 +31,7 @@ public struct ControlGroup: Sendable, Equatable {
 
     /// The folders of a process's group and of all groups above it, the root first, from the text of `/proc/self/cgroup`.
     ///
-    /// Within a container the group's own folder is the root. A group outside of what can be seen (`/../x`) leaves the root.
+    /// Within a container the group's own folder is the root. A group outside of the visible tree (`/../x`) leaves the root.
     static func folders(membership: String) -> [String] {
         let root = "/sys/fs/cgroup"
         // Lines with other numbers belong to the older version.
@@ -41,8 +41,8 @@ public struct ControlGroup: Sendable, Equatable {
         return names.reduce(into: [root]) { folders, name in folders.append(folders[folders.count - 1] + "/" + name) }
     }
 
-    /// `cpu.max`: microseconds of processor time in each period, and the period. Rounded down: a thread more than the quota
-    /// carries is stopped for a part of each period, and all others wait for it.
+    /// `cpu.max`: microseconds of processor time in each period, and the period. Rounded down: one thread too many is stopped
+    /// for a part of each period, and all others wait for it.
     static func processors(cpuMax: String) -> Int? {
         let fields = cpuMax.split(whereSeparator: \.isWhitespace).map { Int($0) }
         guard fields.count == 2, let quota = fields[0], let period = fields[1], quota > 0, period > 0 else { return nil }
@@ -55,7 +55,7 @@ public struct ControlGroup: Sendable, Equatable {
         return bytes
     }
 
-    /// `memory.stat`: bytes of cached files that the kernel gives up first when memory gets short.
+    /// `memory.stat`: bytes of cached files. The kernel gives them up first when memory gets short.
     static func inactiveFileBytes(memoryStat: String) -> Int? {
         let line = memoryStat.split(whereSeparator: \.isNewline).first { $0.hasPrefix("inactive_file ") }
         return line.flatMap { Self.bytes(String($0.dropFirst("inactive_file ".count))) }

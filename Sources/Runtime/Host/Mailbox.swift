@@ -2,8 +2,8 @@ internal import CSystem
 internal import Glibc
 internal import Synchronization
 
-/// Commands for one thread: any thread posts, the owner drains, and a descriptor becomes readable while something waits, so
-/// that the owner can wait for it and for sockets at once.
+/// Commands for one thread. Any thread posts, the owner drains. A descriptor is readable while commands wait, so the owner
+/// can wait for commands and sockets at once.
 final class Mailbox<Command: Sendable>: Sendable {
     private struct State {
         var commands: [Command] = []
@@ -20,36 +20,34 @@ final class Mailbox<Command: Sendable>: Sendable {
         self.capacity = capacity
         let descriptor = csystem_eventfd_create()
         guard descriptor >= 0 else {
-            throw RuntimeError(.internalFault, "The system has no descriptor left (error \(-descriptor)).")
+            throw RuntimeError(.internalFault, "No file descriptor is left (error \(-descriptor)).")
         }
         self.descriptor = descriptor
     }
 
     deinit { close(descriptor) }
 
-    /// Adds a command of this program's own threads. Their number follows from what was taken in, so none may be lost, and
-    /// none is while the owner lives.
+    /// Adds a command of this program's own threads. Their number is bounded by the jobs and tasks. No command is lost while
+    /// the owner lives.
     func post(_ command: Command) { _ = add(command, atMost: .max) }
 
-    /// Adds a command that somebody outside can cause as often as he likes. False when the mailbox is full or its owner has
-    /// gone: the caller refuses.
+    /// Adds a command that strangers can cause. False if the mailbox is full or closed: the caller refuses.
     func offer(_ command: Command) -> Bool { add(command, atMost: capacity) }
 
     private func add(_ command: Command, atMost limit: Int) -> Bool {
         let (isAccepted, wakes) = state.withLock { state -> (Bool, Bool) in
             guard !state.isClosed, state.commands.count < limit else { return (false, false) }
             state.commands.append(command)
-            // The owner takes all at once, so only the first of a batch needs to wake it.
+            // The owner takes all commands at once, so only the first needs to wake it.
             return (true, state.commands.count == 1)
         }
         if wakes { csystem_eventfd_signal(descriptor) }
         return isAccepted
     }
 
-    /// Takes everything that waits.
+    /// Takes all waiting commands.
     func drain() -> [Command] {
-        // The wake-up is cleared before the commands are taken: one posted in between causes a needless wake-up, never a lost
-        // one.
+        // The wake-up is cleared first: a command posted in between causes a needless wake-up, never a lost one.
         csystem_eventfd_drain(descriptor)
         return state.withLock { state in
             let commands = state.commands
@@ -58,7 +56,7 @@ final class Mailbox<Command: Sendable>: Sendable {
         }
     }
 
-    /// Waits until something is there, and takes it. For owners that wait for nothing else.
+    /// Waits for commands and takes them. For owners that wait for nothing else.
     func wait() -> [Command] {
         while true {
             let commands = drain()
@@ -68,6 +66,6 @@ final class Mailbox<Command: Sendable>: Sendable {
         }
     }
 
-    /// No command is taken any more.
+    /// Refuses all further commands.
     func closeForPosting() { state.withLock { $0.isClosed = true } }
 }

@@ -2,10 +2,8 @@ internal import CSystem
 internal import Glibc
 internal import Synchronization
 
-/// A thread of the operating system with a name. The only place where threads are made.
-///
-/// Computing and waiting for sockets happen on such threads, never on Swift's own pool, which has one thread a core and would
-/// stall.
+/// A thread of the operating system with a name. All threads are made here. Computing and waiting for sockets never happen on
+/// Swift's own pool, which has one thread a core and would stall.
 final class OSThread: Sendable {
     private final class Body: Sendable {
         let run: @Sendable () -> Void
@@ -15,7 +13,7 @@ final class OSThread: Sendable {
 
     private let handle: Mutex<pthread_t?>
 
-    /// Starts a thread. The closure must not be written in main-actor code: it would carry that isolation onto the new thread.
+    /// Starts a thread. Main-actor code must not hold the closure: it would carry that isolation onto the new thread.
     /// - Throws: `RuntimeError` when the system has no thread left.
     init(named name: String, stackBytes: Int = 8 << 20, _ body: @escaping @Sendable () -> Void) throws(RuntimeError) {
         var attributes = pthread_attr_t()
@@ -39,7 +37,7 @@ final class OSThread: Sendable {
         handle = Mutex(thread)
     }
 
-    /// Waits for the thread's end; the second call returns at once.
+    /// Waits for the thread's end. A second call returns at once.
     func join() {
         let thread = handle.withLock { handle -> pthread_t? in
             defer { handle = nil }

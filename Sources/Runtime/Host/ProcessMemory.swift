@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// What this process holds of the host's memory, as the kernel counts it (proc(5): `status` and `clear_refs`).
+/// This process's use of memory, as the kernel counts it (proc(5): `status` and `clear_refs`).
 enum ProcessMemory {
     /// The most bytes that were resident at once since the process began, or since the last `forgetPeak`: weights, activations,
     /// the program, and those pages of mapped files that were touched. 0 where the kernel does not say.
@@ -16,8 +16,8 @@ enum ProcessMemory {
         return overflow || bytes < 0 ? 0 : bytes
     }
 
-    /// From now on the peak is that of what follows. Where the kernel does not allow it, the peak stays that of the whole
-    /// process, which is never too low.
+    /// Begins to measure the peak anew. If the kernel does not allow it, the peak stays that of the whole process, which is
+    /// never too low.
     static func forgetPeak() {
         guard let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") else { return }
         try? file.write(contentsOf: Data("5".utf8))

@@ -2,7 +2,7 @@ internal import CSystem
 internal import Cluster
 internal import Messages
 
-/// The worker's compute thread: makes the engine, opens contexts, runs tasks, one after another.
+/// The worker's compute thread. It makes the engine, opens contexts and runs tasks, one after another.
 final class ComputeThread: Sendable {
     enum Command: Sendable {
         case open(hash: String, EncodedPart)
@@ -17,7 +17,7 @@ final class ComputeThread: Sendable {
         var models: [String]
     }
 
-    /// What a task took.
+    /// The cost of a task.
     struct Measured: Sendable {
         var microseconds: Int64
         var effort: TaskResult.Effort
@@ -28,7 +28,7 @@ final class ComputeThread: Sendable {
         case unusable(RuntimeError)
         case opened(hash: String, TaskError?)
         case computed(LeaseID, Result<EncodedPart, TaskError>, Measured)
-        /// The work on a lease moves.
+        /// The work on a lease goes on.
         case advanced(LeaseID)
     }
 
@@ -36,7 +36,7 @@ final class ComputeThread: Sendable {
     private let thread: OSThread
 
     /// - Parameters:
-    ///   - makeEngine: called on the thread, because engines stay on the thread that made them.
+    ///   - makeEngine: called on the thread, because an engine stays on the thread that made it.
     ///   - report: called on the thread.
     init(
         makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine, report: @escaping @Sendable (Report) -> Void
@@ -78,9 +78,9 @@ final class ComputeThread: Sendable {
         return true
     }
 
-    /// What other jobs needed at most, or opening the model, must not count for this one. Memory that is only kept to be fast
-    /// is given back when a job begins, so that it does not count either; not when jobs take turns, for each would have to get
-    /// its memory anew at every turn. What they keep counts for all of them then.
+    /// Keeps the peak of other jobs, and of opening the model, out of this job's figures. A new job first gives back memory
+    /// that is only kept for speed. Jobs that take turns do not: each would have to get its memory anew at every turn, so
+    /// that memory counts for all of them.
     private static func prepare(_ engine: any TaskEngine, _ change: JobSequence.Change) {
         switch change {
         case .stays: return
@@ -120,7 +120,7 @@ final class ComputeThread: Sendable {
         report(.computed(lease, outcome, Measured(microseconds: microseconds, effort: effort)))
     }
 
-    /// Ends the thread after what it is doing, and waits for that.
+    /// Ends the thread after its current work, and waits for that.
     func stop() {
         mailbox.post(.stop)
         thread.join()

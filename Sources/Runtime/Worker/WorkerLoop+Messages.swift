@@ -4,7 +4,7 @@ internal import Glibc
 internal import Messages
 internal import ZMQSockets
 
-/// What the worker hears and says.
+/// The worker's messages.
 extension WorkerLoop {
     // MARK: Hearing
 
@@ -14,7 +14,7 @@ extension WorkerLoop {
         case .refuse(let refuse): refused(refuse, now)
         case .reset: drive(.reset, now)
         default:
-            // Everything else belongs to a session; what is left of an earlier one means nothing any more.
+            // Everything else belongs to a session. Messages of an earlier session mean nothing any more.
             guard packet.address.session == session, packet.address.epoch == epoch else { return }
             receiveInSession(packet, now)
         }
@@ -65,7 +65,7 @@ extension WorkerLoop {
             }
         log("refused: \(refuse.text)")
         refusal = RuntimeError(code, "The coordinator at \(options.endpoint) refused this worker: \(refuse.text).")
-        // An unreadable message does not end a session; everything else says that there is none.
+        // An unreadable message does not end a session. Every other refusal means that there is none.
         if refuse.code != .frame {
             drive(.refused(isFinal: refuse.code.isFinal, retryAfter: .milliseconds(refuse.retryAfter)), now)
         }
@@ -147,7 +147,7 @@ extension WorkerLoop {
             giveUp(error, lease)
             return
         }
-        // A sign of life that cannot go at once is worth nothing later.
+        // A sign of life is useless later, so it does not wait.
         let isPerishable = message.type == .ping || message.type == .pong
         if waiting.isEmpty, transmit(frames) || isPerishable { return }
         if isPerishable { return }
@@ -155,7 +155,7 @@ extension WorkerLoop {
         waiting.append((message.type, frames))
     }
 
-    /// An outcome that passes the limits can never be delivered: the task has failed.
+    /// An outcome beyond the limits can never be sent: the task has failed.
     private func giveUp(_ error: MessageError, _ lease: LeaseID?) {
         log("a message is too large: \(error.message)")
         guard let lease else { return }
@@ -172,7 +172,7 @@ extension WorkerLoop {
         }
     }
 
-    /// Sends what waits, as far as the connection takes it.
+    /// Sends waiting messages until the connection is full.
     func flush() throws(ZMQError) {
         while let next = waiting.first {
             guard try socket.send(next.frames) == .queued else { return }
@@ -181,7 +181,7 @@ extension WorkerLoop {
     }
 }
 
-/// What this process says of itself.
+/// The HELLO of this process.
 enum PeerFacts {
     static let build = "patchloom"
 

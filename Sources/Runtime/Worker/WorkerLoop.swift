@@ -4,8 +4,8 @@ internal import Messages
 internal import StrictJSON
 internal import ZMQSockets
 
-/// The worker's I/O thread: owns the DEALER socket and the worker's state machine, and says a sign of life however long a task
-/// takes.
+/// The worker's I/O thread. It owns the DEALER socket and the worker's state machine, and gives signs of life however long a
+/// task takes.
 final class WorkerLoop {
     /// How a worker ended.
     enum Ending: Equatable {
@@ -13,7 +13,7 @@ final class WorkerLoop {
         case drained
         /// With this error.
         case failed(RuntimeError)
-        /// The process that holds the other end of the lifeline is gone.
+        /// The process at the other end of the lifeline is gone.
         case orphaned
     }
 
@@ -39,7 +39,7 @@ final class WorkerLoop {
     var nextContext: UInt64 = 1
     var tasks: [LeaseID: (part: EncodedPart, job: UniqueID)] = [:]
     var outcomes: [LeaseID: Message] = [:]
-    /// Messages that wait for the connection, the newest HELLO among them.
+    /// Messages that wait for the connection, also the newest HELLO.
     var waiting: [(type: MessageType, frames: [[UInt8]])] = []
     var refusal: RuntimeError?
     var ending: Ending?
@@ -76,20 +76,20 @@ final class WorkerLoop {
         return socket
     }
 
-    /// What is left of a worker when its loop has ended.
+    /// The state of a worker after its loop has ended.
     struct Life {
         let ending: Ending
         let compute: ComputeThread
-        /// Whether the compute thread is in the middle of something that cannot be stopped.
+        /// Whether the compute thread is busy and cannot be stopped.
         let isComputing: Bool
     }
 
-    /// A worker's whole life on the calling thread.
+    /// Runs a worker on the calling thread.
     static func main(
         _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>,
         makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
     ) throws(RuntimeError) -> Life {
-        // The loop, and with it the socket, is gone when `live` returns; only then may the context go.
+        // The loop and its socket are gone when `live` returns. Only then may the context go.
         let (life, context) = try live(options, mailbox, makeEngine)
         if life.ending != .orphaned { context.terminate() }
         return life
@@ -105,7 +105,7 @@ final class WorkerLoop {
         return (Life(ending: ending, compute: loop.compute, isComputing: isComputing), loop.context)
     }
 
-    /// Works until it ends. A lifeline's hang-up is answered at once, also in the middle of a task.
+    /// Works until its end. If the lifeline hangs up, it ends at once, also in the middle of a task.
     private func run() -> Ending {
         let descriptors = [mailbox.descriptor] + (options.lifelineFD.map { [$0] } ?? [])
         var poller = Poller(descriptors: descriptors)
@@ -251,7 +251,7 @@ final class WorkerLoop {
     func log(_ line: String) { options.log?(line) }
 }
 
-/// What other threads tell the worker's I/O thread.
+/// Commands of other threads to the worker's I/O thread.
 enum WorkerCommand: Sendable {
     /// Finish and end.
     case terminate

@@ -3,12 +3,12 @@ internal import Glibc
 
 /// A worker as a whole process.
 public enum WorkerProcess {
-    /// Works for a coordinator until told to stop, and gives the exit code to end with.
+    /// Works for a coordinator until told to stop, and returns the exit code. To be called once in a process.
     ///
-    /// A coordinator that is not there is looked for again and again, with waits that grow from half a second to thirty.
-    /// SIGTERM and SIGINT drain: the current task is finished (up to 25 s), waiting ones are given back, and the code is 0; a
-    /// second signal ends the process at once. When the lifeline hangs up the process ends at once, without returning. Errors
-    /// are written to standard error as one line. To be called once in the life of a process.
+    /// If the
+    /// coordinator does not answer, the worker tries again, after waits that grow from half a second to thirty. SIGTERM and
+    /// SIGINT drain: the worker finishes the current task (up to 25 s), gives waiting ones back, and returns 0. A second
+    /// signal ends the process at once, and so does a lifeline that hangs up. Errors go to standard error in one line.
     public static func run(_ options: WorkerOptions) -> Int32 {
         do throws(RuntimeError) {
             let signals = [SIGTERM, SIGINT]
@@ -17,7 +17,7 @@ public enum WorkerProcess {
                 throw RuntimeError(.internalFault, "Signals cannot be received (error \(-descriptor)).")
             }
             let mailbox = try Mailbox<WorkerCommand>()
-            // Detached for the life of the process: it waits for signals that may never come.
+            // The thread waits for signals as long as the process lives.
             _ = Unmanaged.passRetained(try OSThread(named: "pl-signals", stackBytes: 1 << 18) { listen(descriptor, mailbox) })
             let life = try WorkerLoop.main(options, mailbox) { () throws(RuntimeError) -> any TaskEngine in
                 try RenderTaskEngine(options)
@@ -39,7 +39,7 @@ public enum WorkerProcess {
             complain(error)
             code = error.exitCode
         }
-        // A task cannot be stopped, and must not run while the program's globals are torn down.
+        // A task cannot be stopped. It must not run while the program's globals are torn down.
         if life.isComputing { _exit(code) }
         life.compute.stop()
         return code

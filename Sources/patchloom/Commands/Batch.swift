@@ -3,9 +3,9 @@ import ImageFiles
 import Rendering
 import Runtime
 
-/// The pictures of one command: one, or several of one request, each with the next seed and a file of its own.
+/// The pictures of one command. Each of several has the next seed and its own file.
 struct Batch {
-    /// One picture and where it goes.
+    /// One picture and its file.
     struct Item {
         var request: RenderRequest
         let place: OutputFile
@@ -16,10 +16,10 @@ struct Batch {
 
     private(set) var items: [Item]
 
-    /// Finds every file writable before anything is rendered.
+    /// Checks that every file can be written before anything is rendered.
     ///
-    /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it, several
-    /// pictures get their numbers before the ending: `apple.png` becomes `apple_1.png`, `apple_2.png` and so on.
+    /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it several
+    /// pictures get numbers before the ending: `apple_1.png`, `apple_2.png` and so on.
     init(_ request: RenderRequest, count: Int, output: OutputOptions) throws(CommandFailure) {
         guard (1...Self.countLimit).contains(count) else {
             throw CommandFailure(.usage, "--batch-count must be from 1 to \(Self.countLimit), not \(count).")
@@ -42,7 +42,7 @@ struct Batch {
         }
     }
 
-    /// Changes every request alike.
+    /// Changes every request in the same way.
     mutating func map(_ change: (RenderRequest) throws(CommandFailure) -> RenderRequest) throws(CommandFailure) {
         for index in items.indices { items[index].request = try change(items[index].request) }
     }
@@ -56,7 +56,7 @@ struct Batch {
         return "\(pattern[..<dot])_\(number)\(pattern[dot...])"
     }
 
-    /// The pattern with its first `%d` or `%0Nd` replaced; nil when it has none.
+    /// The pattern with its first `%d` or `%0Nd` replaced; nil if it has none.
     private static func filled(_ pattern: String, _ number: Int) -> String? {
         var start = pattern.startIndex
         while let percent = pattern[start...].firstIndex(of: "%") {

@@ -52,7 +52,7 @@ struct CoordinatorCommand: ParsableCommand {
 
     private enum Event: Sendable {
         case signal
-        /// The coordinator has ended by itself.
+        /// The coordinator ended by itself.
         case failed(RuntimeError)
     }
 

@@ -6,7 +6,7 @@ import Requests
 import StrictJSON
 import Weights
 
-/// `patchloom model`: what models are, and the store of this host.
+/// `patchloom model`: describes models and manages the store of this host.
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Look into models, and keep them by name in this host's store.",
@@ -44,14 +44,14 @@ struct ModelImportCommand: ParsableCommand {
 }
 
 extension ModelImportCommand {
-    /// A model that cannot be rendered with is refused here, not when somebody needs it.
+    /// Refuses a model that cannot be rendered now, not at its first use.
     private func store(_ recipe: ModelChoice) throws(CommandFailure) -> StoredModel {
         do {
             return try ModelStore.standard().importModel(recipe, name: name) { source in
                 var view = ProgressView.suitable(quiet: false)
                 let model = try ModelDescription(source: source.ignoringUnknownTensors(recipe.ignoresUnknownTensors))
                 var notes = model.notes
-                // Another sampler may do without what the model's own asks for.
+                // Another sampler may work without the unsupported option.
                 do throws(RenderError) { try model.checkOwnSampler() } catch {
                     notes.append("not rendered with its own sampler: \(CommandFailure(error).message.dropLast())")
                 }
@@ -118,15 +118,15 @@ struct ModelInspectCommand: ParsableCommand {
     func run() throws {
         let source: ModelSource
         do { source = try checkpoint.words.open(model) } catch { throw CommandFailure(error) }
-        // What is wrong with a model is said as a render says it, so its description comes first.
+        // The description comes first; then the model's error is reported as in a render.
         let description = Result { () throws(RenderError) in try ModelDescription(source: source) }
         let summary: ModelSummary
         do throws(WeightsError) { summary = try ModelSummary(source) } catch {
             if case .failure(let refusal) = description { throw CommandFailure(refusal) }
             throw CommandFailure(error)
         }
-        // A model can be looked into that cannot be rendered with; then the reason is part of what it is, and the exit code is
-        // that of a render.
+        // A model that cannot be rendered can still be inspected. The reason becomes part of the description, and the exit
+        // code is that of a render.
         var object = summary.json.objectValue ?? JSONObject()
         var lines = summary.lines
         var refusal: RenderError?
@@ -179,7 +179,7 @@ private func describe(_ model: StoredModel) -> JSONValue {
     ]
 }
 
-/// A name that stands for nothing any more.
+/// A name without a model.
 private func describe(damaged name: String) -> JSONValue { ["names": [.string(name)], "identity": .null, "bytes": .null] }
 
 private func printJSON(_ json: JSONValue) { print(json.canonicalText) }

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// Where the picture goes and how much is said on the way.
+/// The picture's file, and the amount of output on the way.
 struct OutputOptions: ParsableArguments {
     @Option(
         name: .shortAndLong,

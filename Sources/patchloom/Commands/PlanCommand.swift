@@ -4,7 +4,7 @@ import Rendering
 import Requests
 import StrictJSON
 
-/// `patchloom plan`: what `render` would do.
+/// `patchloom plan`: shows the plan of a `render`.
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Print what rendering a picture would take, without rendering it.")

@@ -19,7 +19,7 @@ struct RenderCommand: ParsableCommand {
     @OptionGroup(title: "Output") var output: OutputOptions
 
     func run() throws {
-        // Everything that can be wrong is found before a process is started.
+        // All errors of the request are found before a process starts.
         let asked = try picture.request()
         var batch = try Batch(asked, count: output.batchCount, output: output)
         let source = try checkpoint.source()

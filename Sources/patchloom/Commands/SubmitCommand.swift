@@ -7,7 +7,7 @@ import Requests
 import Runtime
 import Synchronization
 
-/// `patchloom submit`: has a coordinator elsewhere render a picture.
+/// `patchloom submit`: renders on a coordinator elsewhere.
 struct SubmitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "submit", abstract: "Have a coordinator render a picture.")
 
@@ -48,7 +48,7 @@ struct SubmitCommand: ParsableCommand {
     }
 }
 
-/// One `submit`: the client's blocking call on a thread of its own, signals and progress here.
+/// One `submit`: the client's blocking call on its own thread, signals and progress here.
 private final class SubmitSession: Sendable {
     private enum Event: Sendable {
         case job(JobEvent)
@@ -69,7 +69,7 @@ private final class SubmitSession: Sendable {
         events = try EventQueue()
     }
 
-    /// Lets signals stop the picture in hand. To be called once, before the first.
+    /// Lets signals stop the current picture. To be called once, before the first.
     func listenToSignals() throws(CommandFailure) {
         try SignalListener.start([SIGINT, SIGTERM]) { [self] signal in
             isCancelled.store(true, ordering: .relaxed)

@@ -68,7 +68,7 @@ struct AccessOptions: ParsableArguments {
             valueName: "file"))
     var joinTokenFile: String?
 
-    /// The shared secret, or nil when none is used. It is never on the command line, which others can read.
+    /// The shared secret; nil without one. It is never on the command line, which others can read.
     func token() throws(CommandFailure) -> String? {
         guard let joinTokenFile else {
             let token = ProcessInfo.processInfo.environment[RenderSession.tokenVariable]

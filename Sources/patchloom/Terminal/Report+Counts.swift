@@ -2,7 +2,7 @@ import Runtime
 import StrictJSON
 
 extension Report {
-    /// What the job took beside time, a line each.
+    /// The counted costs of the job, one a line.
     static func lines(_ counts: RenderCounts) -> [String] {
         let rows = [
             ("arithmetic", teraflop(counts.operations), "TFLOP", "matrix products, convolutions, attention"),

@@ -4,13 +4,13 @@ import Rendering
 import Runtime
 import StrictJSON
 
-/// What is said when a picture is done.
+/// The report on a finished picture.
 struct Report {
     let item: Batch.Item
     let output: OutputOptions
     let result: RenderResult
 
-    /// The closing lines on standard error and, where asked for, the summary on standard output.
+    /// The closing lines on standard error and, if requested, the summary on standard output.
     func print(view: inout ProgressView) {
         view.clear()
         if output.timings {
@@ -43,8 +43,7 @@ struct Report {
 
     private static func seconds(_ duration: Duration) -> JSONValue { .number(duration / .seconds(1)) }
 
-    /// Where the time went, a line each. Compute times are summed over the threads that work at once, so together they are more
-    /// than the total.
+    /// The times, one a line. Compute times of parallel threads are summed, so together they exceed the total.
     static func lines(_ timings: RenderTimings) -> [String] {
         var rows: [(String, Duration, String)] = [
             ("start-up", timings.startUp, "processes, weights, until the first patch is sent")
@@ -65,7 +64,7 @@ struct Report {
         return lines + ["coordinator and wire take \(fixed(timings.overhead * 100, digits: 2)) % of the workers' compute time"]
     }
 
-    /// A number with so many decimals, whatever the locale.
+    /// A number with so many decimals, in any locale.
     static func fixed(_ value: Double, digits: Int) -> String {
         guard value.isFinite, abs(value) < 1e12 else { return "?" }
         var scale = 1
