@@ -3,8 +3,8 @@ import Rendering
 import Samplers
 import TensorCore
 
-/// One call of the U-Net that a case describes, as a render makes it: the program's machine says what is on in the call, and a
-/// worker's runner computes it on the case's own latent, timestep and embeddings.
+/// One call of the U-Net in a case. The program's machine decides the call's switches; a worker's runner computes it on the
+/// case's own latent, timestep and embeddings.
 struct CallRun {
     private let run: CaseRun
     private let model: LoadedModel
@@ -15,8 +15,8 @@ struct CallRun {
     private let call: Int
 
     /// - Parameters:
-    ///   - call: the one of the render that is compared, of so many.
-    ///   - change: sets in the request what the case is about.
+    ///   - call: the compared call of the render, and the number of calls.
+    ///   - change: applies the case's settings to the request.
     init(_ run: CaseRun, call: Int = 0, of calls: Int = 1, _ change: (inout RenderRequest) throws -> Void) throws {
         (self.run, self.call) = (run, call)
         model = try run.model()
@@ -40,7 +40,7 @@ struct CallRun {
     ///
     /// - Parameters:
     ///   - draws: the recorded draws of the call and those before it; noise is filled in, as it decides nothing.
-    ///   - change: takes back what the program does otherwise than the reference.
+    ///   - change: undoes differences between the program and the reference.
     func produce(_ draws: RecordedDraws = RecordedDraws(), changing change: (inout UNetSwitches) throws -> Void = { _ in })
         throws
     {

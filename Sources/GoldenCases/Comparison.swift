@@ -1,10 +1,10 @@
 import Foundation
 
-/// How far a computed tensor may be from the expected one: |actual − expected| ≤ absolute + relative · |expected| everywhere.
+/// The tolerance of a computed tensor: |actual − expected| ≤ absolute + relative · |expected| everywhere.
 struct Tolerance: Equatable {
     var absolute: Double
     var relative: Double
-    /// For pictures of whole numbers 0…255 instead: the peak signal-to-noise ratio that must be reached.
+    /// The necessary peak signal-to-noise ratio instead, for pictures of whole numbers 0…255.
     var decibels: Double?
 
     static let exact = Tolerance(absolute: 0, relative: 0)
@@ -14,7 +14,7 @@ struct Tolerance: Equatable {
 enum Comparison {
     /// The largest |actual − expected| of tensors that agree. Whole numbers must be equal; NaN agrees with nothing.
     ///
-    /// Throws `.failed` with the first thing that is wrong.
+    /// Throws `.failed` with the first error.
     static func check(
         _ name: String, actual: GoldenTensor, expected: GoldenTensor, tolerance: Tolerance
     ) throws(GoldenError) -> Double {
@@ -25,7 +25,6 @@ enum Comparison {
         case (.integers(let a), .integers(let b)):
             if let wanted = tolerance.decibels {
                 let reached = decibels(a, b)
-                // The measure of such a tensor is its largest difference, as of any other.
                 guard reached >= wanted else { throw .failed("\(name): a PSNR of \(reached) dB where \(wanted) is needed") }
                 return Double(zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) })
             }

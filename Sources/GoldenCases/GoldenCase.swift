@@ -1,11 +1,11 @@
 import FoundationEssentials
 import StrictJSON
 
-/// One case as its folder tells it.
+/// One case, read from its folder.
 struct GoldenCase {
     let folder: String
     let kind: String
-    /// Path of the model relative to the folder that holds `models`, nil when the case needs none.
+    /// Path of the model relative to the folder that holds `models`, nil if the case needs none.
     let model: String?
     let parameters: Parameters
     let inputs: TensorFile?
@@ -13,7 +13,7 @@ struct GoldenCase {
     let tolerance: Tolerance
     let toleranceByTensor: [String: Tolerance]
 
-    /// - Throws: `.failed` for a folder that is no case, and for whatever is wrong with its files.
+    /// - Throws: `.failed` for a folder that is not a case, and for errors in its files.
     init(folder: String) throws(GoldenError) {
         let path = folder + "/case.json"
         guard let data = FileManager.default.contents(atPath: path) else { throw .failed("\(path) cannot be read") }
@@ -81,7 +81,7 @@ struct GoldenCase {
 /// An object of a case file, read with kinds checked.
 struct Parameters {
     let json: JSONValue
-    /// Where it stands, for messages.
+    /// Its place, for messages.
     let place: String
 
     init(_ json: JSONValue, place: String) {
@@ -105,7 +105,7 @@ struct Parameters {
         return text
     }
 
-    /// nil when the key is absent or null.
+    /// nil if the key is absent or null.
     func optionalString(_ key: String) throws(GoldenError) -> String? { has(key) ? try string(key) : nil }
 
     func integer(_ key: String, in range: ClosedRange<Int>) throws(GoldenError) -> Int {

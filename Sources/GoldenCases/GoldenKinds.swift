@@ -1,4 +1,4 @@
-/// Which kinds of cases there are, and what computes them.
+/// The kinds of cases, and the functions that compute them.
 enum GoldenKinds {
     static let computed: [String: @Sendable (CaseRun) throws -> Void] = [
         "text_encode": NetworkCases.encodeText,

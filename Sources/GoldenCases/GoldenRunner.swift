@@ -2,22 +2,22 @@ import FoundationEssentials
 import StrictJSON
 public import TensorCore
 
-/// How one case came out.
+/// The outcome of one case.
 public enum GoldenOutcome: Sendable, Equatable {
     /// The largest absolute error over all tensors, and how many tensors were compared.
     ///
     /// `decibels` is the smallest PSNR of 8-bit pictures, infinite when they are equal, nil without pictures.
     case passed(largestError: Double, tensors: Int, decibels: Double?)
     case failed(String)
-    /// Known and not implemented; the sentence names what.
+    /// The case needs something known that is not implemented; the sentence names it.
     case unsupported(String)
 }
 
-/// One case and how it came out.
+/// One case and its outcome.
 public struct GoldenResult: Sendable, Equatable {
     /// The case's folder.
     public let folder: String
-    /// `kind` of its case file; empty when that cannot be read.
+    /// `kind` of its case file; empty if that cannot be read.
     public let kind: String
     public let outcome: GoldenOutcome
 }
@@ -28,7 +28,7 @@ public struct GoldenResult: Sendable, Equatable {
 public final class GoldenRunner {
     private let bench: ModelBench
 
-    /// - Throws: when the compute library does not start.
+    /// - Throws: if the compute library does not start.
     public init(backend: BackendChoice, threads: Int) throws(ComputeError) {
         bench = ModelBench(try ComputeContext(backend: backend, threads: threads))
     }
@@ -38,7 +38,7 @@ public final class GoldenRunner {
 
     /// The folders at or below `folder` that have a `case.json`, sorted by path.
     ///
-    /// - Throws: `.failed` when there is no such folder.
+    /// - Throws: `.failed` if there is no such folder.
     public static func caseFolders(below folder: String) throws(GoldenError) -> [String] {
         var path = folder
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -55,7 +55,7 @@ public final class GoldenRunner {
         return names.filter { $0.hasSuffix("/case.json") }.map { path + "/" + $0.dropLast("/case.json".count) }.sorted()
     }
 
-    /// The kind that the case in `folder` says it is; empty when its file cannot be read.
+    /// The kind of the case in `folder`; empty if its file cannot be read.
     public static func kind(of folder: String) -> String {
         guard let data = FileManager.default.contents(atPath: folder + "/case.json"),
             let json = try? JSONValue(parsing: [UInt8](data), limits: .config)
@@ -63,7 +63,7 @@ public final class GoldenRunner {
         return json["kind"]?.stringValue ?? ""
     }
 
-    /// Runs the case in `folder`. Nothing that the folder holds makes this stop: what is wrong with it is the outcome.
+    /// Runs the case in `folder`. Errors in the folder become the outcome.
     public func run(_ folder: String) -> GoldenResult {
         var kind = ""
         do {

@@ -100,7 +100,7 @@ enum HiDiffusionCases {
         return family
     }
 
-    /// What the program itself would switch on must be what the reference had on.
+    /// The program's own switches must be the reference's.
     private static func checkStage(_ parameters: Parameters) throws {
         let size = try parameters.integers("size_seen_by_reference")
         let steps = try parameters.integer("N", in: 1...100_000)

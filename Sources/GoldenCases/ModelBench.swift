@@ -10,7 +10,7 @@ final class ModelBench {
 
     init(_ context: ComputeContext) { self.context = context }
 
-    /// - Parameter configuration: the folder whose configuration a single file takes; nil for a folder.
+    /// - Parameter configuration: the folder with a single file's configuration; nil for a folder.
     func model(at path: String, configuration: String? = nil) throws(GoldenError) -> LoadedModel {
         var recipe = ModelChoice(path: path)
         recipe.configuration = configuration
@@ -27,7 +27,7 @@ final class ModelBench {
     }
 }
 
-/// A model as the program has it: what its machine knows, and a worker's networks.
+/// A model in the program: the machine's description, and a worker's networks.
 struct LoadedModel {
     let source: ModelSource
     let runner: TaskRunner

@@ -18,17 +18,16 @@ struct Planes: Equatable {
     }
 }
 
-/// diffusers' tiled autoencoder: tiles overlap, each is coded alone, and each is blended into its neighbours above and at the
-/// left (spec 1.11). The result differs from that of the whole picture, so the program itself does not tile like this; the
-/// reference's own results do.
+/// diffusers' tiled autoencoder, for the reference's results: tiles overlap, each is coded alone, and each is blended into its
+/// neighbours above and at the left (spec 1.11). The program does not tile, as the result differs from the whole picture's.
 struct OverlapTiling {
-    /// Side of a tile that goes in, and of one that comes out.
+    /// Side of an input tile, and of an output tile.
     let inputSide: Int
     let outputSide: Int
-    /// Share of a tile's side that it has in common with the next, below 1.
+    /// Share of a tile's side that overlaps the next tile, below 1.
     let overlap: Double
 
-    /// How far apart tiles begin on the way in; at least 1.
+    /// Distance between the beginnings of input tiles; at least 1.
     private var step: Int { max(1, Int(Double(inputSide) * (1 - overlap))) }
     private var blend: Int { Int(Double(outputSide) * overlap) }
 

@@ -5,12 +5,12 @@ import TensorCore
 /// One picture of a case: the program's machine plans and merges, and a worker's runner computes the tasks.
 struct PictureRun {
     private(set) var machine: RenderMachine
-    /// What is to be computed next; the last one once the picture is there.
+    /// The next barrier; the last one after the picture is done.
     private(set) var barrier: Barrier
     private(set) var image: RenderedImage?
     private let model: LoadedModel
 
-    /// - Parameter description: of `model`, with what the case changes.
+    /// - Parameter description: of `model`, with the case's changes.
     init(
         _ request: RenderRequest, _ description: ModelDescription, _ randomness: RenderRandomness, _ model: LoadedModel
     ) throws {
@@ -37,15 +37,15 @@ struct PictureRun {
         }
     }
 
-    /// Changes the tasks that are to be computed next.
+    /// Changes the tasks of the next barrier.
     mutating func changeTasks(_ change: (inout RenderTask) throws -> Void) rethrows {
         for index in barrier.tasks.indices { try change(&barrier.tasks[index]) }
     }
 
     /// Computes the calls of the U-Net.
     ///
-    /// - Parameter prepare: done before each of them.
-    /// - Returns: the latent after each of them, (calls, c, h, w), and the U-Net's plans.
+    /// - Parameter prepare: runs before each call.
+    /// - Returns: the latent after each call, (calls, c, h, w), and the U-Net's plans.
     mutating func denoise(
         _ prepare: (inout PictureRun) throws -> Void = { _ in }
     ) throws -> (latents: GoldenTensor, plans: [UNetSwitches]) {
@@ -83,7 +83,7 @@ struct PictureRun {
         return ["image": GoldenTensor(exact, shape: sides), "image_u8": GoldenTensor(integers: bytes, shape: sides)]
     }
 
-    /// The encoded prompts by the names that cases have for them.
+    /// The encoded prompts by their names in cases.
     func conditioning() throws -> [String: GoldenTensor] {
         guard let text = barrier.context.conditioning else { throw GoldenError.failed("no prompt was encoded") }
         var tensors: [String: GoldenTensor] = [:]

@@ -21,7 +21,7 @@ enum PipelineCases {
         }
     }
 
-    /// Where these pipelines differ from text-to-image, and no case shows how.
+    /// Options of these pipelines that no case shows.
     private static let imageOptions = [
         "crops_coords_top_left", "denoising_end", "denoising_start", "negative_original_size", "negative_target_size",
         "padding_mask_crop",

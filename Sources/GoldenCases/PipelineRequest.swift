@@ -13,12 +13,12 @@ struct PipelineRequest {
     /// Sides of the latent.
     let height: Int
     let width: Int
-    /// The picture that the run begins with.
+    /// The first picture of the run.
     private(set) var source: SourceImage?
     private var base = RenderRequest()
 
     /// - Parameters:
-    ///   - start: what the case gives to begin with.
+    ///   - start: the case's first picture.
     ///   - hiDiffusion: whether HiDiffusion is on, as the reference has it for pictures of any size.
     init(_ run: CaseRun, from start: SourceImage.Kind = .none, hiDiffusion: Bool = false) throws {
         let parameters = run.parameters
@@ -53,7 +53,7 @@ struct PipelineRequest {
         }
         if hiDiffusion {
             (base.hiDiffusion, base.hiDiffusionProfile) = (.on, try HiDiffusionCases.family(parameters))
-            // The largest side at which the program leaves HiDiffusion on: its own rules for small models then say nothing.
+            // The largest possible limit, so that the program's rules for small models do not apply.
             model.sampleSize = max(1, min(height, width) * 2 / 3)
         }
     }
@@ -102,7 +102,7 @@ struct PipelineRequest {
             targetSize: target)
     }
 
-    /// A prompt in which no character means a weight, as diffusers has it.
+    /// A prompt without weights, as in diffusers.
     static func literal(_ prompt: String) -> String {
         prompt.reduce(into: "") { text, character in
             if "\\()[]".contains(character) { text.append("\\") }

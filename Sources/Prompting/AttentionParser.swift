@@ -138,7 +138,9 @@ struct AttentionParser {
     /// Ends the gathered text. `BREAK` in it becomes a break.
     private mutating func flush() {
         guard !gathered.isEmpty else { return }
-        if !Self.places(of: "AND", in: gathered).isEmpty { note("has the word AND, which joins nothing here; it is text") }
+        if !Self.places(of: "AND", in: gathered).isEmpty {
+            note("has the word AND, which does not combine prompts here; it is read as text")
+        }
         var start = 0
         for word in Self.places(of: "BREAK", in: gathered) {
             append(gathered[start..<word.lowerBound])

@@ -1,4 +1,4 @@
-/// Keeps freed activation buffers for the next request of the same size. One thread uses it: the one that computes.
+/// Keeps freed activation buffers for later allocations of the same size. Only the computing thread uses it.
 final class BufferPool {
     private var free: [Int: [UnsafeMutableRawPointer]] = [:]
     /// Bytes handed out and not yet given back.
@@ -6,11 +6,11 @@ final class BufferPool {
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
 
-    /// Bytes kept for later requests.
+    /// Bytes kept for later allocations.
     var idleBytes: Int { free.reduce(0) { $0 + $1.key * $1.value.count } }
 
     func allocate(byteCount: Int) -> TensorStorage {
-        // Sizes are rounded to an eighth of their power of two, so that nearly equal requests share buffers.
+        // Sizes are rounded to an eighth of their power of two, so that similar allocations share buffers.
         let capacity = BufferPool.roundedCapacity(byteCount)
         liveBytes += capacity
         peakLiveBytes = max(peakLiveBytes, liveBytes)
@@ -24,7 +24,7 @@ final class BufferPool {
         free[byteCapacity, default: []].append(base)
     }
 
-    /// From now on the peak is that of what follows.
+    /// Starts the peak again.
     func forgetPeak() { peakLiveBytes = liveBytes }
 
     /// Gives idle buffers back to the system.

@@ -1,6 +1,6 @@
-/// Which library multiplies matrices and convolves.
+/// The library for matrix products and convolutions.
 public enum BackendChoice: String, Sendable, CaseIterable {
-    /// oneDNN where it has fast kernels (x86-64), OpenBLAS elsewhere.
+    /// oneDNN on x86-64, where it has fast kernels, else OpenBLAS.
     case auto
     case onednn
     case openblas
@@ -16,7 +16,7 @@ public enum BackendChoice: String, Sendable, CaseIterable {
     }
 }
 
-/// What is applied to a matrix product before it is stored.
+/// The function applied to a matrix product.
 public enum Activation: Int32, Sendable {
     case none = 0
     /// x · sigmoid(x)
@@ -62,7 +62,7 @@ struct ConvolutionShape: Hashable {
 public final class LinearParameters {
     public let inFeatures: Int
     public let outFeatures: Int
-    /// Of weights and bias.
+    /// The type of weights and bias.
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
@@ -81,7 +81,7 @@ public final class ConvolutionParameters {
     public let outChannels: Int
     public let kernelHeight: Int
     public let kernelWidth: Int
-    /// Of weights and bias.
+    /// The type of weights and bias.
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
@@ -93,22 +93,22 @@ public final class ConvolutionParameters {
     }
 }
 
-/// Weights as one backend keeps them.
+/// Weights in one backend's own form.
 protocol PackedWeights: AnyObject {}
 
-/// What differs between compute libraries. Images are channels last.
+/// The interface of a compute library. Images are channels last.
 protocol ComputeBackend: AnyObject {
     var name: String { get }
-    /// Library, version and instruction set, as the numerics class names them.
+    /// Library, version and instruction set, for the numerics class.
     var identity: String { get }
 
-    /// What multiplies tensors of these types of elements.
+    /// The products for tensors of these element types.
     ///
-    /// - Throws: where the types differ, or the library has nothing for them.
+    /// - Throws: if the types differ or the library does not support them.
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts
 }
 
-/// The products of one compute library for one type of elements.
+/// The products of one compute library for one element type.
 protocol MatrixProducts: AnyObject {
     /// `weight`: (out, in).
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights

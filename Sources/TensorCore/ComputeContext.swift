@@ -3,8 +3,8 @@ import CSystem
 
 /// Computes on tensors with one backend and a fixed number of threads.
 ///
-/// One thread uses a context: it is not `Sendable`, and its tensors share its memory pool. Results are the same bits for any
-/// number of threads.
+/// Only one thread may use a context, as its tensors share its memory pool. Results are the same bits for any number of
+/// threads.
 public final class ComputeContext {
     public let threads: Int
     let backend: any ComputeBackend
@@ -12,17 +12,17 @@ public final class ComputeContext {
     let kernels: UnsafePointer<ck_kernels>
     let scratch: ThreadScratch
     let memory = BufferPool()
-    /// Called before each operation, on the thread that uses the context: how a long computation shows that it moves.
+    /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
 
     /// The most threads a context accepts.
     public static let threadLimit = 1024
 
     /// - Parameters:
-    ///   - backend: the compute library; `auto` chooses by what the CPU is.
+    ///   - backend: the compute library; `auto` chooses by the CPU.
     ///   - threads: how many threads compute, this one included; at least 1.
-    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` is the best that the
-    ///     CPU runs.
+    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` for the CPU's
+    ///     best.
     /// - Throws: `ComputeError` for a thread count out of range, a library that does not start or an unknown kernel set.
     public init(backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil) throws(ComputeError) {
         guard (1...ComputeContext.threadLimit).contains(threads) else {
@@ -33,13 +33,13 @@ public final class ComputeContext {
         scratch = ThreadScratch(threads: threads)
         kernels = try ComputeContext.kernels(named: kernelSet)
         switch choice.resolved {
+        case .onednn: backend = try OneDNNBackend(threads: threads)
         case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
-        default: backend = try OneDNNBackend(threads: threads)
+        case .auto: preconditionFailure("a resolved backend is never auto")
         }
     }
 
-    /// A context for building networks from the shapes of their weights, whose values are never looked at; computing in it
-    /// throws.
+    /// A context for building networks from the shapes of their weights alone. Computing in it throws.
     public static func forShapes() -> ComputeContext { ComputeContext(ShapeBackend()) }
 
     private init(_ backend: any ComputeBackend) {
@@ -53,8 +53,7 @@ public final class ComputeContext {
     /// `onednn` or `openblas`.
     public var backendName: String { backend.name }
 
-    /// What decides the last bits of a result: architecture, instruction sets, precision and library versions. Machines of
-    /// equal class compute equal bytes.
+    /// Architecture, instruction sets, precision and library versions. Machines of the same class compute the same bytes.
     public var numericsClass: String {
         #if arch(x86_64)
             let architecture = "x86_64"
@@ -66,37 +65,36 @@ public final class ComputeContext {
         return "\(architecture)-\(String(cString: kernels.pointee.name))-f32-\(backend.identity)"
     }
 
-    /// Multiplications and additions of all matrix products, convolutions, attention and token matching so far: two for each
-    /// product that is added up.
+    /// Multiplications and additions so far, in matrix products, convolutions, attention and token matching.
     ///
-    /// Counted from shapes alone, so that it is equal for every backend, kernel set and number of threads. Products with the
-    /// zeros around an image count, those of pairs that a causal mask hides do not; nor do biases, activations and norms.
+    /// Shapes alone decide the count, so it is the same for every backend, kernel set and number of threads. Products with the
+    /// zeros around an image count; pairs hidden by a causal mask, biases, activations and norms do not.
     public private(set) var operations: UInt64 = 0
 
-    /// Counts products that are added up.
+    /// Counts two operations for each product.
     func count(products: Int) { operations &+= 2 &* UInt64(max(0, products)) }
 
-    /// The most bytes of activations that were in use at once so far, or since the last `forgetPeak`.
+    /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
-    /// From now on the peak is that of what follows.
+    /// Starts the peak again.
     public func forgetPeak() { memory.forgetPeak() }
 
-    /// Bytes of buffers that are kept for later activations.
+    /// Bytes of buffers kept for later activations.
     public var idleActivationBytes: Int { memory.idleBytes }
 
     /// Gives idle activation buffers back to the system.
     public func trimMemory() { memory.trim() }
 
-    /// The instruction sets of our own kernels that this CPU runs, slowest first.
+    /// The kernel sets that this CPU runs, slowest first.
     public static var kernelSets: [String] {
         var names: [String] = []
         while let table = ck_kernels_at(names.count) { names.append(String(cString: table.pointee.name)) }
         return names
     }
 
-    /// Multiplications and additions after which a sign of progress is due: longer operations are cut into slices. A slow core
-    /// does this many in a few seconds.
+    /// Multiplications and additions between two signs of progress; longer operations are cut into slices. A slow core needs a
+    /// few seconds for them.
     var operationsPerSlice = 200_000_000_000
 
     /// An uninitialised tensor from the context's memory.

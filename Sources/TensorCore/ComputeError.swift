@@ -1,4 +1,4 @@
-/// A compute library refused a call, or a backend is not to be had on this machine.
+/// A compute library refused a call, or this machine lacks a backend.
 public struct ComputeError: Error, Sendable, Equatable, CustomStringConvertible {
     /// One sentence that names the operation and the reason.
     public var message: String

@@ -3,9 +3,9 @@ import CSystem
 
 /// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
 ///
-/// An operation is made once for each shape and kept; when there are too many, those unused for longest are given up, so that a
-/// worker that lives through jobs of many sizes does not grow for ever. The format that an operation wants its weights in can
-/// differ between shapes (rarely); weights are kept in each format that was asked for.
+/// Makes an operation once for each shape and keeps it. If there are too many, it drops the least recently used ones, so the
+/// memory of a worker stays bounded. Operations of different shapes rarely need different formats of weights; weights are kept
+/// in each needed format.
 final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
@@ -13,9 +13,9 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
-    /// Counts uses of operations, to tell which was used last.
+    /// Counts uses of operations, to find the least recently used ones.
     private var useCount: UInt64 = 0
-    /// Operations that are kept now.
+    /// The number of kept operations.
     var operationCount: Int { operations.count }
 
     private enum OperationKey: Hashable {
@@ -23,7 +23,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         case convolution(ConvolutionShape, bias: Bool, residual: Bool)
     }
 
-    /// - Parameter operationLimit: operations kept at once, at least 2; one picture takes one to three hundred.
+    /// - Parameter operationLimit: operations kept at once, at least 2; one picture needs 100 to 300.
     init(threads: Int, operationLimit: Int = 1024) throws(ComputeError) {
         precondition(operationLimit >= 2)
         self.operationLimit = operationLimit
@@ -97,7 +97,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     private func operation(
         _ key: OperationKey, create: (inout OpaquePointer?) -> Int32
     ) throws(ComputeError) -> Operation {
-        // The setting belongs to the calling thread; a context may have been made on another one.
+        // The setting belongs to the calling thread, and another thread may have made the context.
         csystem_set_openmp_threads(threads)
         useCount += 1
         if let known = operations[key] {
@@ -113,7 +113,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         return operation
     }
 
-    /// Half at a time, so that sorting costs little for each operation made.
+    /// Drops half at a time, so that sorting costs little.
     private func giveUpOlderHalf() {
         let byUse = operations.sorted { $0.value.lastUse < $1.value.lastUse }
         for (key, _) in byUse.prefix(byUse.count / 2) { operations[key] = nil }
@@ -143,7 +143,7 @@ private final class Operation {
     deinit { conednn_operation_destroy(raw) }
 }
 
-/// Weights in one or more of oneDNN's formats. The plain order is given up as soon as another is there.
+/// Weights in one or more of oneDNN's formats. The first other format replaces the plain order.
 private final class Packed: PackedWeights {
     private let engine: OpaquePointer
     private var variants: [(format: OpaquePointer, tensor: Tensor)]

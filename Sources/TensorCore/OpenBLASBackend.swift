@@ -3,8 +3,8 @@ import COpenBLAS
 
 /// OpenBLAS: the portable backend and the cross-check.
 ///
-/// OpenBLAS's own threads change its results with their number, so it is called single-threaded on strips whose extents depend
-/// on the shape only; our pool runs the strips. A convolution is a matrix product over gathered pixels.
+/// Results of OpenBLAS depend on its number of threads, so our pool calls it single-threaded on strips. Only the shape decides
+/// the strips. A convolution is a matrix product over gathered pixels.
 final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
@@ -32,7 +32,7 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Plain(weight) }
 
     func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
-        // (o, i, kh, kw) becomes (o, kh, kw, i): the order in which pixels are gathered.
+        // (o, i, kh, kw) becomes (o, kh, kw, i), the order of gathered pixels.
         let (o, i, kh, kw) = (weight.shape[0], weight.shape[1], weight.shape[2], weight.shape[3])
         guard kh * kw > 1 else { return Plain(weight.reshaped([o, i])) }
         let packed = Tensor(uninitialized: [o, kh * kw * i])
@@ -93,8 +93,8 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     }
 }
 
-/// How a product of (rows × inner) and (inner × columns) is cut, by its shape alone: into at least eight parts where that
-/// leaves parts of 32 rows or columns, and into strips whose gathered pixels (at most 4 MiB) stay in the cache.
+/// Cuts a product of (rows × inner) and (inner × columns) by its shape alone: into at least eight parts if they keep 32 rows or
+/// columns, and into strips with at most 4 MiB of gathered pixels, which stay in the cache.
 private struct TileGrid {
     struct Tile {
         var firstRow: Int
@@ -112,7 +112,7 @@ private struct TileGrid {
 
     init(rows: Int, inner: Int, columns: Int) {
         (self.rows, self.columns) = (rows, columns)
-        // Strips of rows first: each strip packs the weights anew, each strip of columns would gather the pixels anew.
+        // Strips of rows first: a strip of rows packs the weights again, a strip of columns gathers the pixels again.
         let byCount = max(128, (rows + 7) / 8)
         stripRows = min(rows, byCount, max(64, (1 << 20) / max(1, inner)))
         let wanted = max(1, 8 / ((rows + stripRows - 1) / stripRows))
@@ -137,7 +137,7 @@ private struct Product {
 
     /// - Parameters:
     ///   - x: the tile's rows, dense.
-    ///   - y: the tile's first row in the result, `columns` wide; likewise `residual`.
+    ///   - y: the tile's first row in the result, `columns` wide; the same for `residual`.
     func compute(
         _ x: UnsafePointer<Float>, _ tile: TileGrid.Tile, into y: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?,
         _ kernels: UnsafePointer<ck_kernels>

@@ -2,13 +2,12 @@ import CSystem
 
 /// Runs the parts of one piece of work on the calling thread and its helpers.
 ///
-/// How work is cut into parts depends on its shape only, never on the number of threads: each part computes the same bits
-/// whoever takes it, so results do not change with the thread count.
+/// Only the shape of the work decides its parts, so results do not change with the number of threads.
 struct ParallelPool {
     let threads: Int
 
     /// Calls `body(index, thread)` once for each index below `count`; `thread` is below `threads`. `body` runs on several
-    /// threads at once and must only write to what belongs to its index or its thread.
+    /// threads at once and may write only to data of its index or its thread.
     func run(_ count: Int, _ body: (_ index: Int, _ thread: Int) -> Void) {
         withoutActuallyEscaping(body) { escapable in
             var work = escapable

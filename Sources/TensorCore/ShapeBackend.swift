@@ -1,5 +1,4 @@
-/// Keeps no weights and computes nothing: networks are built with it to find out whether their weights are there and have the
-/// right shapes.
+/// Keeps no weights and computes nothing. Building a network with it checks the presence and shapes of its weights.
 final class ShapeBackend: ComputeBackend, MatrixProducts {
     let name = "shapes"
     let identity = "shapes"
@@ -19,5 +18,5 @@ final class ShapeBackend: ComputeBackend, MatrixProducts {
         _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) { throw ShapeBackend.refusal }
 
-    private static let refusal = ComputeError("a network that was built of shapes alone computes nothing")
+    private static let refusal = ComputeError("a network that was built from shapes alone cannot compute")
 }

@@ -1,4 +1,4 @@
-/// Element types a tensor can hold. Arithmetic is f32 today; the others are what weights are stored in.
+/// The element types of tensors. Arithmetic is f32; the others are types of stored weights.
 public enum ElementType: UInt8, Sendable, CaseIterable {
     case f32 = 0
     case f16 = 1
@@ -8,7 +8,7 @@ public enum ElementType: UInt8, Sendable, CaseIterable {
     public var byteCount: Int { self == .f32 ? 4 : 2 }
 }
 
-/// A Swift type whose values are the elements of tensors.
+/// A Swift type for the elements of tensors.
 public protocol TensorElement: BitwiseCopyable {
     static var elementType: ElementType { get }
 }
@@ -17,12 +17,12 @@ extension Float: TensorElement {
     public static var elementType: ElementType { .f32 }
 }
 
-/// Memory of one tensor: 64-byte aligned, given back to its pool when the last tensor that looks at it is gone.
+/// Memory of tensors, 64-byte aligned. It returns to its pool when its last tensor is gone.
 final class TensorStorage {
     let base: UnsafeMutableRawPointer
     let byteCapacity: Int
     private let pool: BufferPool?
-    /// The memory that this one is a part of; nil for memory of its own.
+    /// The memory that holds this part; nil for its own memory.
     private let whole: TensorStorage?
 
     init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool?) {
@@ -32,7 +32,7 @@ final class TensorStorage {
         whole = nil
     }
 
-    /// A part of other memory, which it keeps alive.
+    /// A part of other memory, kept alive by it.
     init(partOf whole: TensorStorage, byteOffset: Int) {
         base = whole.base + byteOffset
         byteCapacity = whole.byteCapacity - byteOffset
@@ -97,26 +97,25 @@ public struct Tensor {
     /// The extent of dimension `index`; negative counts from the end.
     public func dimension(_ index: Int) -> Int { shape[index < 0 ? shape.count + index : index] }
 
-    /// The elements in memory order, which must be of that type: nothing is converted. The buffer is valid while a tensor that
-    /// shares the memory lives.
+    /// The elements in memory order. They must be of that type. The buffer is valid while a tensor of this memory lives.
     public func elements<Element: TensorElement>(as _: Element.Type) -> UnsafeMutableBufferPointer<Element> {
         precondition(elementType == Element.elementType, "a tensor of \(elementType) was read as \(Element.elementType)")
         return UnsafeMutableBufferPointer(start: storage.base.assumingMemoryBound(to: Element.self), count: count)
     }
 
-    /// The elements for implementations that compute in f32.
+    /// The f32 elements.
     var floats: UnsafeMutableBufferPointer<Float> { elements(as: Float.self) }
 
     /// The elements of an f32 tensor in memory order, copied.
     public var array: [Float] { Array(floats) }
 
-    /// The same memory seen with another shape of as many elements.
+    /// The same memory with another shape of as many elements.
     public func reshaped(_ newShape: [Int]) -> Tensor {
         precondition(Tensor.elementCount(newShape) == count, "a tensor of shape \(shape) cannot be seen as \(newShape)")
         return Tensor(shape: newShape, elementType: elementType, storage: storage)
     }
 
-    /// The part that begins at element `offset`, seen with another shape. Shares the memory.
+    /// The part that begins at element `offset`, with another shape. Shares the memory.
     func part(at offset: Int, shape: [Int]) -> Tensor {
         precondition(
             offset >= 0 && offset + Tensor.elementCount(shape) <= count, "a part of \(shape) at \(offset) exceeds \(self.shape)"

@@ -5,7 +5,7 @@ final class ThreadScratch {
 
     init(threads: Int) { buffers = Array(repeating: nil, count: threads) }
 
-    /// Makes room for `floats` numbers in each thread's buffer. Called before the threads run.
+    /// Makes room for `floats` numbers in each thread's buffer. Call it before the threads run.
     func reserve(floats: Int) {
         guard floats > capacity else { return }
         release()

@@ -1,7 +1,6 @@
 import StrictJSON
 
-/// Tokens that are found in a text as they stand, before it is split into words: start, end, padding, and tokens that
-/// training added.
+/// Tokens that a text contains literally, found before it is split into words: start, end, padding, and added tokens.
 struct SpecialTokens: Sendable {
     struct Token: Sendable, Equatable {
         let content: String
@@ -84,9 +83,8 @@ struct SpecialTokens: Sendable {
             guard known == id || (known == nil && !isDecoded) else {
                 throw TokenizingError(
                     .malformedConfiguration,
-                    "tokenizer.json: the added token \(quoted(token.content)) has id \(id), but "
-                        + (known.map { "id \($0)" } ?? "none")
-                        + " in the tokenizer's other files; use files that belong together.")
+                    "tokenizer.json gives the added token \(quoted(token.content)) the id \(id), but the tokenizer's other files give it "
+                        + (known.map { "the id \($0)" } ?? "no id") + "; use the files of one tokenizer.")
             }
             if !isDecoded { table.set(token, id: id) }
         }
@@ -96,7 +94,7 @@ struct SpecialTokens: Sendable {
     /// Throws unless a `tokenizer.json` beside other files has the same tokens, ids and merges. Release 5 of transformers
     /// reads that file and ignores the others; earlier releases did the opposite.
     func checkAgreement(with json: JSONValue, _ encoder: BytePairEncoder) throws(TokenizingError) {
-        // A file that is no byte-pair encoding is no second description of this tokenizer.
+        // A file without a byte-pair encoding does not describe this tokenizer.
         guard let document = try? TokenizerDocument(json), let other = try? BytePairEncoder(document) else { return }
         var (mine, theirs) = (encoder.ids, other.ids)
         for (token, id) in try document.addedTokens() { theirs[token.content] = id }
@@ -108,13 +106,14 @@ struct SpecialTokens: Sendable {
         func refusal(_ what: String) -> TokenizingError {
             TokenizingError(
                 .malformedConfiguration,
-                "tokenizer.json and vocab.json with merges.txt are of different tokenizers (\(what)); remove what does not belong to "
-                    + "the model.")
+                "tokenizer.json and vocab.json with merges.txt describe different tokenizers (\(what)); remove the files that do not "
+                    + "belong to the model.")
         }
         func name(_ id: Int32?) -> String { id.map { "id \($0)" } ?? "no id" }
         let contents = Set(mine.keys).union(theirs.keys).filter { mine[$0] != theirs[$0] }
         if let content = contents.min() {
-            throw refusal("\(quoted(content)) has \(name(theirs[content])) in the one and \(name(mine[content])) in the others")
+            throw refusal(
+                "\(quoted(content)) has \(name(theirs[content])) in tokenizer.json and \(name(mine[content])) in the others")
         }
         guard encoder.mergesEqually(other) else { throw refusal("their merges differ") }
     }
@@ -182,7 +181,8 @@ struct SpecialTokens: Sendable {
             }
             guard let content = json["content"]?.stringValue else {
                 throw TokenizingError(
-                    .malformedConfiguration, "The tokenizer's \(name) is \(json.kindName) and does not name a token.")
+                    .malformedConfiguration,
+                    "The tokenizer's \(name) is \(json.kindName), but must name a token; download the tokenizer again.")
             }
             for property in ["lstrip", "rstrip", "single_word"] where json[property]?.boolValue == true {
                 throw TokenizingError(

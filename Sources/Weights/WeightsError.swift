@@ -5,9 +5,9 @@ public struct WeightsError: SentenceError, Equatable {
     public enum Code: Sendable, Equatable {
         /// A file or folder is not there.
         case notFound
-        /// It is there and cannot be opened or mapped, or is no regular file.
+        /// It cannot be opened or mapped, or is not a regular file.
         case unreadable
-        /// A path that leaves the model's folder, or a shard name that is none.
+        /// A path that leaves the model's folder, or an invalid shard name.
         case badPath
         /// A file type that Patchloom does not read: pickles, GGUF, Git LFS pointers.
         case unsupportedFormat
@@ -15,17 +15,17 @@ public struct WeightsError: SentenceError, Equatable {
         case tooLarge
         /// The bytes break the rules of their format.
         case malformed
-        /// A tensor's element type is unknown or not of the kind asked for.
+        /// A tensor has an unknown or unsuitable element type.
         case unsupportedElementType
-        /// A tensor that the model needs is not there.
+        /// The model needs a tensor that is not there.
         case missingTensor
         /// A tensor has another shape than the model needs.
         case misshapenTensor
         /// The file holds tensors that the model does not know.
         case unusedTensors
-        /// A model of a kind that Patchloom does not run, or whose kind cannot be told.
+        /// Patchloom does not run or does not recognise this kind of model.
         case unsupportedModel
-        /// An option or name that cannot be.
+        /// An impossible option or name.
         case badOption
         /// A file or folder cannot be written.
         case unwritable

@@ -79,7 +79,10 @@ import Testing
         #expect(try ParsedPrompt("(a").notes == ["has a bracket that is not closed; it counts to the end"])
         #expect(try ParsedPrompt("(a) [b] (c: d) e:f (g:1.2) :)").notes.isEmpty)
         #expect(try ParsedPrompt((0..<50).map { "(a:b\($0))" }.joined()).notes.count == 4)
-        #expect(try ParsedPrompt("a AND b AND c").notes == ["has the word AND, which joins nothing here; it is text"])
+        #expect(
+            try ParsedPrompt("a AND b AND c").notes == [
+                "has the word AND, which does not combine prompts here; it is read as text"
+            ])
         #expect(try ParsedPrompt("BAND and ANDY").notes.isEmpty)
     }
 

@@ -28,7 +28,7 @@ extension RealFilesTests {
         let marked = try Self.single(tensors + [mark])
         #expect(marked.pixels == velocity)
         #expect(
-            marked.notes == ["the file says that its U-Net predicts v_prediction, which counts more than its configuration"])
+            marked.notes == ["the file says that its U-Net predicts v_prediction; this overrides its configuration"])
         let both = try Self.single(tensors + [mark, snr])
         #expect(both.pixels == zeroSNR)
         #expect(
@@ -78,7 +78,7 @@ extension RealFilesTests {
         #expect(try pixels([mark], .epsilon) == Self.plain.get())
         #expect(try pixels([]) == Self.plain.get())
         // A mark is not said to be left over; one without a meaning is said to have none.
-        let prediction = "the file says that its U-Net predicts v_prediction, which counts more than its configuration"
+        let prediction = "the file says that its U-Net predicts v_prediction; this overrides its configuration"
         #expect(try picture([mark]).notes == [prediction])
         let snr = FileTensor("ztsnr", "U8", [0], [])
         #expect(try picture([snr]).pixels == Self.plain.get())
@@ -92,7 +92,7 @@ extension RealFilesTests {
         try Self.withCopy { folder, recipe in
             try Self.write(
                 SingleFiles.tensors(of: "vae", in: Self.model) + [.f32("v_pred", [1], shape: [1])], to: "vae", in: folder)
-            try Self.expectPlain(folder, recipe, notes: ["(\"v_pred\") that no part of the model asks for"])
+            try Self.expectPlain(folder, recipe, notes: ["(\"v_pred\") that the model does not use"])
         }
     }
 

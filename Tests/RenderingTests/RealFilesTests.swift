@@ -233,7 +233,7 @@ import Weights
         try Self.withCopy { folder, recipe in
             let tensors = try SingleFiles.tensors(of: component, in: Self.model).filter { $0.name != name }
             try Self.write(tensors + [.f32(name, [1, 2], shape: [1, 2])], to: component, in: folder)
-            try Self.expectPlain(folder, recipe, notes: isNoted ? ["(\"\(name)\") that no part of the model asks for"] : [])
+            try Self.expectPlain(folder, recipe, notes: isNoted ? ["(\"\(name)\") that the model does not use"] : [])
         }
     }
 
@@ -246,7 +246,7 @@ import Weights
         let constants: [FileTensor] = ["betas", "alphas_cumprod", "scale_factor", "logvar", "denoiser.sigmas"].map {
             .f32($0, [1, 2], shape: [2])
         }
-        let line = "holds 2 tensors (\"epoch\", \"global_step\") that no part of the model asks for"
+        let line = "holds 2 tensors (\"epoch\", \"global_step\") that the model does not use"
         let names = Set((counters + constants).map(\.name))
         let plain = try Self.checkpoint.get().filter { !names.contains($0.name) }
         let single = try Self.single(plain + counters + constants)
@@ -270,12 +270,12 @@ import Weights
         let error = refusal { _ = try Self.single(tensors) }
         #expect(error?.code == .badModel && error?.isSentence == true, "\(error as Any)")
         #expect(
-            error?.message.contains("holds 1 tensor (\"\(name)\") inside of a network that has no place for it") == true
+            error?.message.contains("holds 1 tensor (\"\(name)\") that the network does not know") == true
                 && error?.message.contains("leave it out by --ignore-unknown-tensors") == true, "\(error?.message ?? "")")
         let (notes, pixels) = try Self.single(tensors) { $0.ignoresUnknownTensors = true }
         #expect(try pixels == Self.plain.get())
         #expect(
-            notes.count == 1 && notes[0].contains("(\"\(name)\") that the network has no place for; it is left out"), "\(notes)"
+            notes.count == 1 && notes[0].contains("(\"\(name)\") that the network does not know; it is left out"), "\(notes)"
         )
         let two = try Self.single(tensors + [.f32(name + "2", [1], shape: [1])]) { $0.ignoresUnknownTensors = true }
         #expect(two.notes.count == 1 && two.notes[0].contains("they are left out"), "\(two.notes)")
@@ -405,7 +405,7 @@ import Weights
     @Test(arguments: [
         ("conv_in.weight_scale_inv", "F32", [1], "conv_in.weight_scale_inv"),
         ("conv_in.scale_weight", "F32", [2], "scales parts of a weight"),
-        ("conv_in.stray.scale_weight", "F32", [1], "without the weight that it belongs to"),
+        ("conv_in.stray.scale_weight", "F32", [1], "without its weight"),
     ])
     func scalesThatAreNotUnderstoodAreRefused(name: String, type: String, shape: [Int], mention: String) throws {
         try Self.withCopy { folder, recipe in
@@ -429,7 +429,8 @@ import Weights
             }
             try Self.write(unet, to: "unet", in: folder)
             let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
-            #expect(error?.message.contains("holds \(type), and floating-point numbers are needed") == true, "\(error as Any)")
+            #expect(
+                error?.message.contains("holds \(type), but weights must be floating-point numbers") == true, "\(error as Any)")
         }
     }
 }

@@ -27,7 +27,7 @@ import Testing
             let error = #expect(throws: ComputeError.self) {
                 _ = try select("add", of: types, f32: "a", f16: "b", bf16: "c")
             }
-            #expect(error?.message.hasPrefix("add needs tensors of one type of elements, not of \(types[0]), ") == true)
+            #expect(error?.message.hasPrefix("add needs tensors of one element type, not of \(types[0]), ") == true)
         }
     }
 

@@ -200,7 +200,7 @@ private func open(
         ] as [([FileTensor], UInt64, Bool)] {
             try open(tensors + [steps(count, "I64")]) { source in
                 let notes = try source.notes()
-                #expect(notes.contains { $0.contains("(\"global_step\") that no part") } == isListed, "\(notes)")
+                #expect(notes.contains { $0.contains("(\"global_step\") that the model") } == isListed, "\(notes)")
             }
         }
     }
@@ -278,6 +278,9 @@ private func open(
             let error = weightsError { try open((unet + rest + [vae]).map { zeros($0, [2]) }) { _ in } }
             let message = error?.message ?? "nothing is refused"
             #expect(error?.code == .unsupportedModel && message.contains(mention), "\(message)")
+            #expect(
+                message.contains("write \"model.diffusion_model.\" for \"diffusion_model.\" in the names")
+                    == unet[0].hasPrefix("diffusion_model."), "\(message)")
             #expect(!message.contains(" only") && message.contains("under \"model.diffusion_model.\""), "\(message)")
         }
     }

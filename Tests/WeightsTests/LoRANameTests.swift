@@ -237,9 +237,9 @@ import Testing
             for (path, limits) in [("1/2/3/4/5/6/7/8/9", LoRAListing.Limits(files: 0)), ("", LoRAListing.Limits(names: 3))] {
                 let some = try LoRALibrary(folders: [folder.path + "/" + path], limits: limits)
                 let error = try #require(weightsError { _ = try some.file(named: "n") })
-                #expect(error.message.contains("searched in part because they hold more than"), "\(error)")
+                #expect(error.message.contains("the search ended early because they hold more than"), "\(error)")
                 let digest = weightsError { _ = try some.file(digest: SHA256Digest(of: [1])) }
-                #expect(digest?.message.contains("in part because they hold more than") == true)
+                #expect(digest?.message.contains("search ended early because they hold more than") == true)
             }
         }
     }

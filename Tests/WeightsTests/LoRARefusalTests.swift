@@ -130,7 +130,7 @@ import Weights
         // Finite, and too much for the sum.
         let huge = [Numbers(Self.toQ + ".alpha", [], [Float.greatestFiniteMagnitude])]
         expect(refusal(pair(Self.toQ) + huge, scale: 100), .malformed, mentions: [Self.toQ])
-        expect(refusal(pair(Self.toQ) + huge, scale: 1.9), .malformed, mentions: ["no finite numbers", TinyModel.toQ])
+        expect(refusal(pair(Self.toQ) + huge, scale: 1.9), .malformed, mentions: ["not finite", TinyModel.toQ])
         for scale in [Double.nan, .infinity, -.infinity] {
             expect(refusal(pair(Self.toQ), scale: LoRAScale(scale)), .malformed, mentions: ["scale"])
         }
@@ -139,7 +139,7 @@ import Weights
                 Numbers(Self.toQ + ".lora_up.weight", [2, 1], [1, bad]),
                 Numbers(Self.toQ + ".lora_down.weight", [1, 2], [1, 1]),
             ]
-            expect(refusal(tensors), .malformed, mentions: ["no finite numbers", TinyModel.toQ])
+            expect(refusal(tensors), .malformed, mentions: ["not finite", TinyModel.toQ])
         }
     }
 

@@ -202,14 +202,14 @@ private func refusal(_ path: String) throws -> WeightsError {
             (pointer, "a Git LFS pointer"), (page, "an HTML page"), (Array("<html lang=en>".utf8), "an HTML page"),
             (
                 Array("<?xml version=\"1.0\"?><Error/>".utf8),
-                "an XML document with an error message and no weights; the download"
+                "an XML document with an error message, not weights; the download"
             ),
             (
                 Array("<?xml version='1.0' encoding='UTF-8'?>\n<Error><Code>NoSuchKey</Code></Error>".utf8),
                 "the download has probably failed"
             ),
-            (Array("<?xml version=\"1.0\"?><errors/>".utf8), "an XML document and no weights; name a model's folder"),
-            (Array("<?xml version=\"1.0\"?><net><error/></net>".utf8), "an XML document and no weights; name a model's folder"),
+            (Array("<?xml version=\"1.0\"?><errors/>".utf8), "an XML document, not weights; name a model's folder"),
+            (Array("<?xml version=\"1.0\"?><net><error/></net>".utf8), "an XML document, not weights; name a model's folder"),
             ([0xFF, 0xD8, 0xFF, 0xE0, 0, 0x10, 0x4A, 0x46, 0x49, 0x46, 0], "a JPEG picture"),
             ([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13], "a PNG picture"),
             (Array("GIF89a\u{1}\0\u{1}\0\0\0\0".utf8), "a GIF picture"),
@@ -229,14 +229,14 @@ private func refusal(_ path: String) throws -> WeightsError {
             (Array("<?xml version=\"1.0\"?><!DOCTYPE html>".utf8), "an HTML page"),
             (
                 Array("{\"error\": \"Repository not found\"}".utf8),
-                "a JSON file with an error message and no weights; the download"
+                "a JSON file with an error message, not weights; the download"
             ),
             (
                 [0xFF, 0xFE] + wide("{\"error\": \"Repository not found\"}"),
-                "a JSON file in UTF-16 with an error message and no weights; the download has probably failed"
+                "a JSON file in UTF-16 with an error message, not weights; the download has probably failed"
             ),
             ([0xEF, 0xBB, 0xBF] + Array("{\"detail\":\"no\"}".utf8), "the download has probably failed"),
-            ([0xFF, 0xFE] + wide("{\"a\": 1}"), "a JSON file in UTF-16 and no weights; name a model's folder"),
+            ([0xFF, 0xFE] + wide("{\"a\": 1}"), "a JSON file in UTF-16, not weights; name a model's folder"),
             (Array("{\"detail\":\"Not authenticated\"}".utf8), "the download has probably failed"),
             (Array("Access to model é is restricted.\n".utf8), "begins with \"Access to model é is restricted.\""),
         ] as [([UInt8], String)])
@@ -287,7 +287,7 @@ private func refusal(_ path: String) throws -> WeightsError {
                 try folder.write(name, bytes)
                 let error = try WeightsTests.refusal(path)
                 #expect(error.code == .malformed && error.message.contains("download it again"), "\(error)")
-                #expect(error.message.contains("has the name of \(isGGUF ? "a GGUF file" : "a pickle"), but"), "\(error)")
+                #expect(error.message.contains("is named like \(isGGUF ? "a GGUF file" : "a pickle"), but"), "\(error)")
             }
         }
     }

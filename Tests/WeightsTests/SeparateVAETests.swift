@@ -86,7 +86,8 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
                     let error = refusal(model, name)
                     #expect((error == nil) == fits.contains(name), "\(model.lastPathComponent) \(name)")
                     if let error {
-                        #expect(error.code == .unsupportedModel && error.message.contains("scales latents otherwise"))
+                        #expect(
+                            error.code == .unsupportedModel && error.message.contains("their latents have different scales"))
                         #expect(error.message.hasSuffix("."))
                     }
                 }

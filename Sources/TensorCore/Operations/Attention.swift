@@ -1,7 +1,7 @@
 import CKernels
 
 extension ComputeContext {
-    /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v for each head, without ever holding the score matrix: memory grows with
+    /// Scaled dot-product attention, softmax(q·kᵀ/√d)·v for each head, without the whole score matrix: memory grows with
     /// the number of tokens, not with its square (online softmax; Dao et al. 2022, arXiv 2205.14135).
     ///
     /// - Parameters:

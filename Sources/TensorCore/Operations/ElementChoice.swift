@@ -1,12 +1,12 @@
-/// The implementation of an operation for tensors of these types of elements: the one place where it is chosen.
+/// Chooses the implementation of an operation for an element type.
 ///
-/// An operation names what it has: f32 today. To compute it with another type, write that implementation beside the first and
-/// name it in the operation's choice. Nothing is ever converted to a type that an operation does have.
+/// An operation lists its implementations: f32 today. For another type, write another implementation and add it to the list.
+/// Tensors are never converted.
 ///
 /// - Parameters:
-///   - operation: as messages call it.
-///   - types: of the tensors that are computed with, all alike.
-/// - Throws: for types that differ, or that the operation has no implementation for.
+///   - operation: its name in messages.
+///   - types: the element types of its tensors, all equal.
+/// - Throws: if the types differ or have no implementation.
 func select<Implementation>(
     _ operation: StaticString, of types: [ElementType], f32: Implementation? = nil, f16: Implementation? = nil,
     bf16: Implementation? = nil
@@ -14,7 +14,7 @@ func select<Implementation>(
     let type = types[0]
     guard types.allSatisfy({ $0 == type }) else {
         let names = types.map { "\($0)" }.joined(separator: ", ")
-        throw ComputeError("\(operation) needs tensors of one type of elements, not of \(names)")
+        throw ComputeError("\(operation) needs tensors of one element type, not of \(names)")
     }
     let implementation =
         switch type {
@@ -27,7 +27,7 @@ func select<Implementation>(
 }
 
 extension ComputeContext {
-    /// The same for operations that cannot fail: other types are a fault of the program.
+    /// The same for operations that cannot throw: a wrong type is a fault of the program.
     func choose<Implementation>(
         _ operation: StaticString, _ tensors: Tensor..., f32: Implementation? = nil, f16: Implementation? = nil,
         bf16: Implementation? = nil

@@ -31,7 +31,7 @@ extension ComputeContext {
         return ConvolutionParameters(of: weight, bias: bias, weights: packed)
     }
 
-    /// What the backend multiplies weights of a type with.
+    /// The backend's products for weights of a type.
     private func products(_ weights: ElementType, _ others: Tensor?...) throws(ComputeError) -> any MatrixProducts {
         try backend.products(of: [weights] + others.compactMap { $0?.elementType })
     }
@@ -85,7 +85,7 @@ extension ComputeContext {
         return y
     }
 
-    /// A matrix product, cut into slices of rows where it is long.
+    /// A matrix product, cut into slices of rows if it is long.
     private func product(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
@@ -108,7 +108,7 @@ extension ComputeContext {
         }
     }
 
-    /// A convolution, cut into slices of rows of one image where it is long.
+    /// A convolution, cut into slices of rows of one image if it is long.
     private func convolve(
         _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {

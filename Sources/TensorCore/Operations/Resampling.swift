@@ -57,7 +57,7 @@ extension ComputeContext {
         return y
     }
 
-    /// The mean of 2×2 pixels with stride 2; an odd last row or column is averaged over what is there (PyTorch's
+    /// The mean of 2×2 pixels with stride 2, or of fewer pixels at an odd border (PyTorch's
     /// `avg_pool2d(2, 2, ceil_mode=True)`).
     ///
     /// - Parameter x: (n, h, w, c)
@@ -133,7 +133,7 @@ extension ComputeContext {
     }
 }
 
-/// Where a place of the rolled image lies in its window, and where it came from.
+/// Places of the rolled image: in its window, and in the original image.
 private struct WindowGrid {
     let height: Int
     let width: Int

@@ -1,15 +1,15 @@
 import CKernels
 
 extension ComputeContext {
-    /// The best partner of each source token among the destination tokens of its image, by the cosine of their vectors. The
-    /// scores of all pairs are never held at once: memory grows with the number of tokens, not with its square.
+    /// The best partner of each source token among the destination tokens of its image, by the cosine of their vectors. Memory
+    /// grows with the number of tokens, not with its square.
     ///
     /// - Parameters:
     ///   - x: (b, n, c)
     ///   - sources: tokens that look for a partner, the same for all images.
-    ///   - destinations: tokens they can have; at least one.
-    /// - Returns: the highest cosine of each source and the place in `destinations` of the token that has it, (b, sources)
-    ///   each. Of equal ones the first counts; a token of zeros has the cosine 0 with all.
+    ///   - destinations: possible partners; at least one.
+    /// - Returns: the highest cosine of each source, and the place of its token in `destinations`, (b, sources) each. Of equal
+    ///   ones the first counts; a token of zeros has the cosine 0 with all.
     public func bestMatches(
         _ x: Tensor, sources: [Int32], destinations: [Int32]
     ) -> (scores: [Float], best: [Int32]) {
@@ -30,7 +30,7 @@ extension ComputeContext {
         scratch.reserve(floats: table.match_scratch_floats(c))
         let (input, panels) = (x.floats.baseAddress!, packed.floats.baseAddress!)
         let rows = table.match_source_block
-        // Operations of one block of sources decide how many are done between two signs of progress.
+        // As many blocks of sources as fit between two signs of progress.
         let slice = max(1, operationsPerSlice / max(1, 2 * rows * destinations.count * c)) * rows
         scores.withUnsafeMutableBufferPointer { scores in
             best.withUnsafeMutableBufferPointer { best in
@@ -61,7 +61,7 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - x: (b, n, c)
-    ///   - tokens: (m) for all images alike, or (b · m), each image's own.
+    ///   - tokens: (m) for all images, or (b · m), each image's own.
     /// - Returns: (b, m, c)
     public func gatherTokens(_ x: Tensor, _ tokens: [Int32], perImage: Bool = false) -> Tensor {
         choose("gatherTokens", x, f32: gatherTokensF32)(x, tokens, perImage)
@@ -90,7 +90,7 @@ extension ComputeContext {
     /// - Parameters:
     ///   - x: (b, n, c)
     ///   - offsets: where each group begins in `members`, (b · groups + 1).
-    ///   - members: tokens within their image, (b · n): every one is in one group.
+    ///   - members: tokens within their image, (b · n); each is in one group.
     /// - Returns: (b, groups, c)
     public func averageTokens(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
         choose("averageTokens", x, f32: averageTokensF32)(x, offsets, members)

@@ -1,10 +1,9 @@
 import CKernels
 
 extension Tensor {
-    /// self += factor · a·b in place, for weights that are being loaded, before a context packs them.
+    /// self += factor · a·b in place, for weights before a context packs them.
     ///
-    /// Each element's sum runs over the inner extent in order and is f32: the same bits for any number of threads, with the
-    /// kernels that this CPU runs best.
+    /// Each element is an f32 sum over the inner extent in order: the same bits for any number of threads.
     ///
     /// - Parameters:
     ///   - a: (rows, inner); self is (rows, columns).

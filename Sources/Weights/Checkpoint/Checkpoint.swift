@@ -2,26 +2,26 @@ import StrictJSON
 
 /// A checkpoint in a single file of the original layouts: LDM for Stable Diffusion 1 and 2, SGM for XL.
 ///
-/// Every tensor of the file belongs to a component under diffusers' name, or is no part of the model and left alone: averaged
-/// weights (`model_ema.`) beside the plain ones, constants and counters of training, modules that other programs put there. A
-/// tensor inside of a network that has no place there keeps its own name, so that the network refuses it.
+/// Each tensor either gets its diffusers name in a component, or is ignored: averaged weights (`model_ema.`), constants and
+/// counters of training, modules of other programs. An unknown tensor inside a network keeps its name, so the network refuses
+/// it.
 struct Checkpoint {
     private let file: SafetensorsFile
     private let traits: CheckpointTraits
     private let scales: WeightScales
     private var pieces: [String: [String: TensorPiece]] = [:]
-    /// Names that no part of the model asks for, but for those that files are known to hold.
+    /// Unused names, except known ones.
     private(set) var leftovers: [String] = []
 
-    /// The file's part of a model's identity.
+    /// Stands for the file in a model's identity.
     static let label = "checkpoint"
 
     /// Sorts the file's tensors.
     ///
     /// - Parameters:
-    ///   - file: with the names of the original layouts, no wrapper before them.
+    ///   - file: with the names of the original layouts, without prefixes of other programs.
     ///   - configuration: the model's configuration files.
-    /// - Throws: `.malformed` when two tensors are the same part of the model.
+    /// - Throws: `.malformed` for two tensors of the same part of the model.
     init(_ file: SafetensorsFile, _ traits: CheckpointTraits, configuration: FileStore) throws(WeightsError) {
         self.file = file
         self.traits = traits
@@ -46,7 +46,7 @@ struct Checkpoint {
         }
     }
 
-    /// The tensors by component, as the file holds them.
+    /// The tensors by component.
     var components: [String: StoredComponent] {
         pieces.mapValues { StoredComponent(name: file.name, file: file, label: Checkpoint.label, pieces: $0) }
     }
@@ -71,8 +71,7 @@ struct Checkpoint {
         }
     }
 
-    /// A tensor of CLIP's text encoder. Old files, written with a transformers that nested its modules less, leave out the
-    /// `text_model.` that the names begin with; the projection is not used.
+    /// Adds a tensor of CLIP's text encoder. Old files lack the prefix `text_model.`; the projection is not used.
     private mutating func addCLIP(
         _ name: String, _ key: String, _ shape: [Int], to component: String
     ) throws(WeightsError) {
@@ -109,7 +108,7 @@ struct Checkpoint {
         try add(OpenCLIPNames.pieces(name, key: key, shape: shape, scale: scales.scale(of: key)) ?? own, to: component)
     }
 
-    /// Whether a name lies inside of one of the networks of a checkpoint.
+    /// Whether a name lies inside a network of a checkpoint.
     static func isPart(_ key: String) -> Bool {
         if key.hasPrefix(CheckpointTraits.unetPrefix) { return true }
         if let name = key.dropping(CheckpointTraits.vaePrefix) { return ComponentNames.isInside(name, "vae") }
@@ -120,17 +119,17 @@ struct Checkpoint {
         return false
     }
 
-    /// Levels of an autoencoder by its configuration; diffusers has one where the configuration does not say.
+    /// Levels of an autoencoder by its configuration; diffusers' default is one.
     static func vaeLevels(_ configuration: JSONValue) -> Int { configuration["block_out_channels"]?.arrayValue?.count ?? 1 }
 
-    /// The attention's layers are 1×1 convolutions in most files and matrices in diffusers; the numbers are the same.
+    /// Turns the attention's 1×1 convolutions of most files into diffusers' matrices.
     static func vaeShape(_ path: String?, _ shape: [Int]) -> [Int] {
         guard path?.contains(".attentions.") == true, shape.count == 4, shape[2...] == [1, 1] else { return shape }
         return Array(shape[..<2])
     }
 
-    /// Layers of the text encoder of a file that comes without a configuration, where the last one is left out: all but that
-    /// of the published encoder, which some files leave out too.
+    /// Layers of the text encoder of a file without a configuration, never more than the published encoder uses. Some files
+    /// hold one more layer, which is not used.
     static func textLayers(_ file: SafetensorsFile, _ encoder: ModelFamily.TextEncoder) -> Int {
         let blocks = file.tensors.keys.compactMap { encoder.name(of: $0).flatMap(OpenCLIPNames.block) }
         return min((blocks.max() ?? 0) + 1, encoder.configuration["num_hidden_layers"]?.intValue ?? 1)
@@ -138,6 +137,6 @@ struct Checkpoint {
 }
 
 extension String {
-    /// What follows the prefix; nil when the text does not begin with it.
+    /// The text after the prefix; nil without the prefix.
     func dropping(_ prefix: String) -> String? { hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil }
 }

@@ -18,12 +18,12 @@ public enum UNetPrediction: String, Sendable, CaseIterable {
     }
 }
 
-/// What the tensors and the metadata of a single-file checkpoint say about the model. The file's name is never looked at.
+/// Facts about a model from the tensors and the metadata of its single-file checkpoint; the file's name does not count.
 struct CheckpointTraits: Equatable {
     let family: ModelFamily
-    /// Channels that the U-Net takes: 4, or 9 for inpainting.
+    /// Input channels of the U-Net: 4, or 9 for inpainting.
     let inputChannels: Int
-    /// Whether it is the family's distilled model, by where its text encoder lies.
+    /// Whether it is the family's distilled model, recognised by the place of its text encoder.
     let isDistilled: Bool
     let marks: ModelMarks
 
@@ -32,8 +32,8 @@ struct CheckpointTraits: Equatable {
 
     /// Recognises the model.
     ///
-    /// Throws `.unsupportedModel` that names a family which is not run, or says what is missing, and `.unsupportedFormat` for
-    /// quantised weights.
+    /// Throws `.unsupportedModel` with the unsupported family or the missing part, and `.unsupportedFormat` for quantised
+    /// weights.
     init(_ file: SafetensorsFile) throws(WeightsError) {
         if let family = ForeignFamily.recognise(file) { throw family.refusal(file.name) }
         try WeightScales.refuseQuantised(file, isPart: Checkpoint.isPart)
@@ -61,7 +61,7 @@ struct CheckpointTraits: Equatable {
     /// The traits of a family's published base model.
     init(published family: ModelFamily) { (self.family, inputChannels, isDistilled, marks) = (family, 4, false, ModelMarks()) }
 
-    /// Throws `.unusedTensors` for a configuration of another family or with other input channels than the tensors have.
+    /// Throws `.unusedTensors` for a configuration of another family or with other input channels.
     func check(against configuration: FileStore, _ name: String) throws(WeightsError) {
         let unet = try configuration.json("unet/config.json")
         let described = ModelFamily(unet: unet)
@@ -92,12 +92,12 @@ struct CheckpointTraits: Equatable {
     }
 }
 
-/// Models, and parts of models, that are no checkpoint of a family that is run, by what their tensors are called.
+/// Recognises unsupported models and parts of models by the names of their tensors.
 struct ForeignFamily {
     let what: String
     let remedy: Sentence
 
-    /// By a piece of a name that no supported checkpoint has.
+    /// Parts of names that no supported checkpoint has.
     private static let marks: [(mark: String, what: String)] = [
         ("joint_blocks.", "a Stable Diffusion 3 model"), ("double_blocks.", "a Flux model, or one of its kin"),
         ("double_layers.", "an AuraFlow model"), ("adaln_single.", "a PixArt model"), ("mlp_t5.", "a Hunyuan-DiT model"),
@@ -107,7 +107,7 @@ struct ForeignFamily {
         ("motion_modules.", "an AnimateDiff motion module"), ("edm_vpred.sigma_max", "a CosXL model"),
         ("embedder.model.visual.", "an unCLIP model"),
     ]
-    /// The same for parts that lie in some files beside a whole model, which can be rendered without them.
+    /// The same for parts that may lie beside a whole model, which works without them.
     private static let besides: [(mark: String, what: String)] = [
         ("control_model.", "a ControlNet"), ("input_hint_block.", "a ControlNet"),
         ("controlnet_cond_embedding.", "a ControlNet"),
@@ -149,7 +149,7 @@ struct ForeignFamily {
         return partial(keys.sorted())
     }
 
-    /// A file of networks without a U-Net where a checkpoint has it; nil where there is no network that is known.
+    /// Refuses networks without a U-Net at a checkpoint's place; nil if no network is recognised.
     private static func partial(_ names: [String]) -> ForeignFamily? {
         let unet = names.lazy.compactMap(wordsBeforeUNet).first
         let hasVAE = names.contains(where: isOfVAE)
@@ -157,7 +157,6 @@ struct ForeignFamily {
         let remedy: Sentence = "name a complete checkpoint in the original layout, or a model folder in diffusers' layout"
         let place = "\"\(CheckpointTraits.unetPrefix)\""
         switch (unet, hasVAE, hasText) {
-        case (_?, false, false): return ForeignFamily(what: "a U-Net only", remedy: "name the model folder that it belongs to")
         case (nil, true, false): return ForeignFamily(what: "an autoencoder only", remedy: "name it by \(.vae), beside a model")
         case (nil, false, true):
             return ForeignFamily(what: "a text encoder only", remedy: "name the model folder that it belongs to")
@@ -165,13 +164,18 @@ struct ForeignFamily {
             return ForeignFamily(what: "an autoencoder and a text encoder, without a U-Net under \(place)", remedy: remedy)
         case (let words?, _, _):
             let found = words.isEmpty ? "under no prefix" : "under \(quoted(words))"
+            guard hasVAE || hasText else {
+                return ForeignFamily(what: "a U-Net only, \(found)", remedy: "name the complete model that it belongs to")
+            }
+            let isRenamed = words == "diffusion_model."
             return ForeignFamily(
-                what: "a file of several networks with its U-Net \(found) and not under \(place)", remedy: remedy)
+                what: "a file of several networks with its U-Net \(found) instead of under \(place)",
+                remedy: isRenamed ? "write \(place) for \(quoted(words)) in the names of its tensors, or \(remedy)" : remedy)
         case (nil, false, false): return nil
         }
     }
 
-    /// What stands before a U-Net's own name of a tensor, in the original naming or in diffusers'; nil for other tensors.
+    /// The prefix of a U-Net's tensor in the original naming or diffusers'; nil for other tensors.
     private static func wordsBeforeUNet(_ name: String) -> String? {
         for mark in ["input_blocks.", "down_blocks.", "diffusion_modelinput_blocks"] {
             guard let range = name.firstRange(of: mark) else { continue }
@@ -183,19 +187,19 @@ struct ForeignFamily {
         return nil
     }
 
-    /// In diffusers' naming or in LDM's, with whatever a program puts before it.
+    /// In diffusers' naming or LDM's, with any prefix.
     private static func isOfVAE(_ name: String) -> Bool {
         if name.hasPrefix("decoder.") || name.hasPrefix(CheckpointTraits.vaePrefix) { return true }
         return ["decoder.conv_in.", "decoder.up_blocks.", "decoder.up."].contains { mark in strstr(name, "." + mark) != nil }
     }
 
-    /// In transformers' naming or in OpenCLIP's, with whatever a checkpoint or a program puts before it.
+    /// In transformers' naming or OpenCLIP's, with any prefix.
     private static func isOfTextEncoder(_ name: String) -> Bool {
         let marks = ["text_model.encoder.layers.", "text_model.embeddings.", "transformer.resblocks."]
         return marks.contains { mark in strstr(name, mark) != nil }
     }
 
     func refusal(_ name: String) -> WeightsError {
-        WeightsError(.unsupportedModel, naming: "\(name) is \(what), which cannot be rendered with; \(remedy).")
+        WeightsError(.unsupportedModel, naming: "\(name) is \(what), which Patchloom cannot use as a model; \(remedy).")
     }
 }

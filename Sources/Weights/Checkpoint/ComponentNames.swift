@@ -1,30 +1,30 @@
-/// What the tensors of one component's files are in diffusers' naming, and which of them belong to the network at all.
+/// Translates the tensor names of a component's files into diffusers' naming.
 struct ComponentNames {
     private let component: String
-    /// LDM's names of an autoencoder. No name of theirs is another in diffusers' naming, so each tensor may have either.
+    /// LDM's names of an autoencoder. No LDM name has another meaning in diffusers' naming, so tensors may have either.
     private let original: OriginalVAENames
 
-    /// - Parameter vaeLevels: of an autoencoder, by its configuration.
+    /// - Parameter vaeLevels: levels of an autoencoder, from its configuration.
     init(_ component: String, vaeLevels: Int) {
         self.component = component
         original = OriginalVAENames(levels: vaeLevels)
     }
 
-    /// The path of a tensor in diffusers' naming; its own name where that is inside of the network and not understood, so that
-    /// it shows as unknown to the network; nil for what is no part of it.
+    /// The path of a tensor in diffusers' naming; nil outside the network. An unknown name inside it stays, so the network can
+    /// report it.
     func path(_ key: String) -> String? {
         guard ComponentNames.isInside(key, component), !ComponentNames.isHarmless(key) else { return nil }
         guard component == "vae" else { return key }
         return original.diffusers(key) ?? OriginalVAENames.currentAttention(key)
     }
 
-    /// The shape as the network knows it.
+    /// The shape in the network.
     func shape(_ path: String, _ shape: [Int]) -> [Int] {
         component == "vae" ? Checkpoint.vaeShape(path, shape) : shape
     }
 
-    /// The modules of each network that diffusers and transformers have. A tensor below one of them that a network does not
-    /// know would change the picture elsewhere, so it is never passed over in silence; all else is no part of the model.
+    /// The modules of each network in diffusers and transformers. An unknown tensor below one of them would change the picture
+    /// in other programs, so it is never ignored silently.
     private static let modules: [String: Set<Substring>] = [
         "unet": [
             "add_embedding", "class_embedding", "conv_in", "conv_norm_out", "conv_out", "down_blocks", "encoder_hid_proj",
@@ -34,15 +34,14 @@ struct ComponentNames {
         "text_encoder": ["embeddings", "encoder", "final_layer_norm", "text_projection"],
     ]
 
-    /// Whether a path lies inside of the component's network.
+    /// Whether a path lies inside the component's network.
     static func isInside(_ path: String, _ component: String) -> Bool {
         let kind = component == "text_encoder_2" ? "text_encoder" : component
         let inner = kind == "text_encoder" ? path.dropping("text_model.") ?? path : path
         return modules[kind]?.contains(inner.prefix { $0 != "." }) ?? false
     }
 
-    /// Whether files are known to hold this tensor, and no picture depends on it: it is left alone without a word. All else
-    /// that no part of the model asks for, counters of trainers among it, is listed.
+    /// Whether the tensor is a known one that no picture depends on: it is ignored without a note.
     static func isHarmless(_ key: String) -> Bool {
         HarmlessTensors.names.contains(key) || HarmlessTensors.endings.contains { key == $0 || key.hasSuffix("." + $0) }
             || HarmlessTensors.beginnings.contains { key.hasPrefix($0) }

@@ -1,13 +1,13 @@
 import Glibc
 
-/// The words that programs put before all names of what they save, such as `state_dict.` or `module.`, and the step
-/// `_orig_mod.` that torch's compiler puts into the path of each module it compiles.
+/// Removes prefixes that programs put before all names, such as `state_dict.` or `module.`, and the step `_orig_mod.` of
+/// torch's compiler.
 ///
-/// All files of a component are looked at together, because one of several may hold no name by which a network is recognised.
+/// All files of a component are examined together, because a network may be recognised in only one of them.
 struct NameWrapper {
-    /// What is taken off; empty for nothing.
+    /// The prefix to remove, if any.
     let prefix: String
-    /// Whose names are looked for; nil for those of a complete checkpoint.
+    /// nil for a complete checkpoint.
     private let component: String?
 
     private static let words = [
@@ -16,8 +16,8 @@ struct NameWrapper {
     private static let maxWords = 4
     private static let compiled = "_orig_mod."
 
-    /// - Parameter component: whose names are looked for; nil for those of a complete checkpoint.
-    /// - Throws: `.malformed` when parts of the network are there with different words before them.
+    /// - Parameter component: nil for a complete checkpoint.
+    /// - Throws: `.malformed` for parts of one network with different prefixes.
     init(_ files: [SafetensorsFile], _ component: String?) throws(WeightsError) {
         self.component = component
         let found = NameWrapper.prefixes(of: files, NameWrapper.beginnings(component)).sorted { $0.key < $1.key }
@@ -27,12 +27,12 @@ struct NameWrapper {
             throw WeightsError(
                 .malformed,
                 "\(one.file) holds \(quoted(one.name)), and \(place)\(quoted(other.name)) as well: parts of one network with "
-                    + "different words before their names; remove those that are not meant.")
+                    + "different words before their names; remove the wrong ones.")
         }
         prefix = found.first?.key ?? ""
     }
 
-    /// How names begin in files of a component, and in complete checkpoints.
+    /// Beginnings of names in files of a component, and in complete checkpoints.
     private static func beginnings(_ component: String?) -> [String] {
         switch component {
         case "unet": ["down_blocks.", "conv_in."]
@@ -42,8 +42,8 @@ struct NameWrapper {
         }
     }
 
-    /// The words before names that begin as the component's do, each with the first such name and its file. Nothing where a
-    /// name has no words before it: then the network is the one without. Empty tensors are parts of none.
+    /// The prefixes of the component's names, each with its first name and file; none if any name has no prefix. Empty tensors
+    /// do not count.
     private static func prefixes(
         of files: [SafetensorsFile], _ beginnings: [String]
     ) -> [String: (name: String, file: String)] {
@@ -52,7 +52,7 @@ struct NameWrapper {
         for file in files {
             for (key, stored) in file.tensors where stored.count > 0 {
                 let name = withoutCompiled(key)
-                // A constant of training is no part that a network is built of.
+                // A constant of training is not a part of a network.
                 if ComponentNames.isHarmless(name) { continue }
                 var rest = name[...]
                 if begins(rest) { return [:] }
@@ -78,23 +78,22 @@ struct NameWrapper {
             .joined(separator: ".")
     }
 
-    /// A name without what is around it.
+    /// A name without prefix and compiler's steps.
     func inner(_ key: String) -> String {
         let name = NameWrapper.withoutCompiled(key)
         return prefix.isEmpty ? name : name.dropping(prefix) ?? name
     }
 
-    /// Whether a name, as the files have it, lies inside of the component's network, or of one of a checkpoint's.
+    /// Whether a name of the files lies inside the component's network, or inside any network of a checkpoint.
     func isInside(_ key: String) -> Bool { isPart(inner(key)) }
 
     private func isPart(_ name: String) -> Bool {
         component.map { ComponentNames.isInside(name, $0) } ?? Checkpoint.isPart(name)
     }
 
-    /// The file with its tensors under their inner names. A name that is no part of a network and would collide with another
-    /// keeps what is around it.
+    /// The file with its tensors under their inner names. A name outside networks stays as it is if its inner name is taken.
     ///
-    /// - Throws: `.malformed` when a part of a network is there with the words and without.
+    /// - Throws: `.malformed` for a part of a network with the prefix and without.
     func unwrap(_ file: SafetensorsFile) throws(WeightsError) -> SafetensorsFile {
         var changed: [String: String] = [:]
         var targets: Set<String> = []
@@ -114,10 +113,10 @@ struct NameWrapper {
 }
 
 extension SafetensorsFile {
-    /// The file without the words around its names; the file itself where there are none.
+    /// The file without prefixes in its names.
     ///
-    /// - Parameter component: whose names are looked for; nil for those of a complete checkpoint.
-    /// - Throws: `.malformed` when a part of a network is there with the words and without.
+    /// - Parameter component: nil for a complete checkpoint.
+    /// - Throws: `.malformed` for a part of a network with the prefix and without.
     func unwrapped(_ component: String?) throws(WeightsError) -> SafetensorsFile {
         try NameWrapper([self], component).unwrap(self)
     }

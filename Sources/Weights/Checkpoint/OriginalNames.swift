@@ -1,19 +1,19 @@
 /// The names of an autoencoder's tensors in the original programs (LDM), and in diffusers.
 ///
-/// Both number the levels of the encoder from the image to the latent. The original numbers the decoder's levels the same way,
-/// diffusers in the order in which they are run, so they count down in one and up in the other.
+/// Both number the encoder's levels from the image to the latent. LDM numbers the decoder's levels the same way, diffusers the
+/// other way round.
 struct OriginalVAENames {
     /// Levels of encoder and decoder.
     let levels: Int
 
-    /// The attention's layers by all names that LDM, diffusers of different ages and converters between them have given them.
+    /// The attention's layers by all names in LDM, old and new diffusers, and converters.
     private static let attentionLayers = [
         "norm": "group_norm", "group_norm": "group_norm", "q": "to_q", "query": "to_q", "to_q": "to_q", "k": "to_k",
         "key": "to_k", "to_k": "to_k", "v": "to_v", "value": "to_v", "to_v": "to_v", "proj_out": "to_out.0",
         "proj_attn": "to_out.0", "to_out": "to_out.0", "to_out.0": "to_out.0",
     ]
 
-    /// diffusers' path with today's names of the attention's layers, from one with any of their names.
+    /// diffusers' path with today's names of the attention's layers.
     static func currentAttention(_ path: String) -> String {
         let place = ".mid_block.attentions.0."
         guard let found = path.firstRange(of: place), let dot = path.lastIndex(of: "."), dot >= found.upperBound,
@@ -22,8 +22,7 @@ struct OriginalVAENames {
         return path[..<found.upperBound] + layer + path[dot...]
     }
 
-    /// diffusers' path of a tensor from the original one, without a prefix such as `first_stage_model.`; nil for a name of
-    /// another form.
+    /// diffusers' path of a tensor from the original one without `first_stage_model.`; nil for other names.
     func diffusers(_ original: String) -> String? {
         let parts = original.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         guard let head = parts.first, let parameter = parts.last else { return nil }
@@ -76,8 +75,7 @@ struct OriginalVAENames {
 
 /// The names of a text encoder's tensors in OpenCLIP (Stable Diffusion 2, the second encoder of SDXL), and in transformers.
 ///
-/// OpenCLIP stores the three matrices for query, key and value on top of each other, and the projection with rows and columns
-/// exchanged.
+/// OpenCLIP stores the matrices for query, key and value as one, and the projection with rows and columns exchanged.
 enum OpenCLIPNames {
     private static let layers = [
         "ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
@@ -93,18 +91,18 @@ enum OpenCLIPNames {
         return number
     }
 
-    /// Whether a name lies inside of the text encoder; complete models of OpenCLIP hold one for pictures too (`visual.`).
+    /// Whether a name lies inside the text encoder; OpenCLIP models may hold one for pictures too (`visual.`).
     static func isText(_ original: String) -> Bool {
         let modules: Set<Substring> = ["token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection"]
         return modules.contains(original.prefix { $0 != "." })
     }
 
-    /// What transformers knows a stored tensor as: one piece, or three. Nil for a name or shape of another form.
+    /// transformers' tensors of a stored tensor: one piece, or three. Nil for an unknown name or shape.
     ///
     /// - Parameters:
     ///   - original: the name, without a prefix such as `cond_stage_model.model.`.
     ///   - key: the whole name.
-    ///   - scale: the name of the number that its values are multiplied by.
+    ///   - scale: the name of its scale.
     static func pieces(_ original: String, key: String, shape: [Int], scale: String?) -> [String: TensorPiece]? {
         switch original {
         case "token_embedding.weight":

@@ -1,6 +1,6 @@
 public import StrictJSON
 
-/// Which levels and layers a U-Net has: all that decides where its blocks stand in the original programs' numbering.
+/// The levels and layers of a U-Net, which decide the numbers of its blocks in the original programs.
 public struct UNetTopology: Sendable, Equatable {
     /// Residual blocks of each level on the way down, from the top; one more on the way up.
     public let layersPerBlock: [Int]
@@ -15,13 +15,13 @@ public struct UNetTopology: Sendable, Equatable {
     private static let maxLevels = 16
     private static let maxLayers = 64
 
-    /// All three lists have one entry for each level; other lengths are the caller's mistake.
+    /// All three lists must have one entry for each level.
     public init(layersPerBlock: [Int], downAttention: [Bool], upAttention: [Bool]) {
         precondition(downAttention.count == layersPerBlock.count && upAttention.count == layersPerBlock.count)
         (self.layersPerBlock, self.downAttention, self.upAttention) = (layersPerBlock, downAttention, upAttention)
     }
 
-    /// Reads the topology from a U-Net's `config.json`. All else in it is `UNetConfiguration`'s to check.
+    /// Reads the topology from a U-Net's `config.json`. `UNetConfiguration` checks the rest.
     ///
     /// - Parameter file: its path, for messages.
     /// - Throws: `.malformed` that names the key.
@@ -52,9 +52,8 @@ public struct UNetTopology: Sendable, Equatable {
 
 /// The names of a U-Net's tensors in the original programs (LDM for Stable Diffusion 1 and 2, SGM for SDXL) and in diffusers.
 ///
-/// The original numbers all blocks of the way down and of the way up from 0, as `input_blocks.N.M` and `output_blocks.N.M`: M
-/// is the place inside a block, residual block, transformer, resampler. Where a level's blocks stand therefore depends on the
-/// layers of the levels before, and the place of an upsampler on whether there is attention. Names have no prefix such as
+/// The original programs number all blocks from 0, on the way down as `input_blocks.N.M` and on the way up as
+/// `output_blocks.N.M`. M is the place inside a block: residual block, transformer, resampler. Names have no prefix such as
 /// `model.diffusion_model.`. LoRA files of kohya's scripts for SDXL use the same names with `_` for `.`.
 public struct OriginalUNetNames: Sendable {
     /// Paths of modules in both namings: residual blocks, transformers, resamplers and the layers outside of blocks.
@@ -110,11 +109,11 @@ public struct OriginalUNetNames: Sendable {
         originalModule = Dictionary(uniqueKeysWithValues: pairs.map { ($0.1, $0.0) })
     }
 
-    /// diffusers' path of a tensor or module from the original one, `input_blocks.1.1.proj_in.weight` for example. Nil when the
-    /// U-Net has no such block; what stands inside a transformer is not looked at.
+    /// diffusers' path of a tensor or module from the original one, such as `input_blocks.1.1.proj_in.weight`. Nil if the U-Net
+    /// has no such block. Names inside a transformer are not checked.
     public func diffusers(_ original: String) -> String? { OriginalUNetNames.translate(original, diffusersModule) }
 
-    /// The original path of a tensor or module from diffusers' one. Nil when the U-Net has no such block.
+    /// The original path of a tensor or module from diffusers' one. Nil if the U-Net has no such block.
     public func original(_ diffusers: String) -> String? { OriginalUNetNames.translate(diffusers, originalModule) }
 
     /// Replaces the longest leading part of the path that is in the table.

@@ -2,17 +2,16 @@ import EmbeddedModel
 import Sentences
 import StrictJSON
 
-/// The configuration files of the published models, for checkpoints in a single file, which have none: numbers of heads and
-/// groups, sizes and the scheduler's tables cannot be read off weights. They are those of the models' folders in diffusers'
-/// layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting variants, SD-Turbo, and
-/// Playground v2.5.
+/// The configuration files of the published models, for single-file checkpoints, which have none. They are those of the models'
+/// folders in diffusers' layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting
+/// variants, SD-Turbo, and Playground v2.5.
 ///
-/// Where a checkpoint does not say what it predicts, Stable Diffusion 2.x is assumed to predict v at 768 px, and its inpainting
-/// variant epsilon at 512 px; everything else predicts epsilon. For 2.x that is a guess, since most files of its 512 px base
-/// say nothing either, and people are told so: see `ModelSource.assumptionNote`.
+/// If a checkpoint does not say what it predicts, Stable Diffusion 2.x is assumed to predict v at 768 px, and its inpainting
+/// variant epsilon at 512 px; all other models predict epsilon. For 2.x this is a guess, which `ModelSource.assumptionNote`
+/// says.
 struct PublishedConfiguration {
     let traits: CheckpointTraits
-    /// What the U-Net predicts: as asked for, else as the checkpoint says, else as above.
+    /// The U-Net's prediction: the user's choice, else the checkpoint's, else as above.
     let prediction: UNetPrediction
     /// Whether that is a guess.
     let isPredictionAssumed: Bool
@@ -28,7 +27,7 @@ struct PublishedConfiguration {
     private var family: ModelFamily { traits.family }
     private var published: ModelFamily.Published { family.published(predicting: prediction) }
 
-    /// Throws `.unsupportedModel` when the file's networks have other sizes than the published ones; its own would be guesses.
+    /// Throws `.unsupportedModel` if the file's networks have other sizes than the published ones.
     func check(_ file: SafetensorsFile) throws(WeightsError) {
         let unet = CheckpointTraits.unetPrefix
         let (first, last) = (family.channels[0], family.channels[family.channels.count - 1])
@@ -47,14 +46,14 @@ struct PublishedConfiguration {
             throw WeightsError(
                 .unsupportedModel,
                 naming:
-                    "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), there \(shape)); "
+                    "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), not \(shape)); "
                     + "name a model folder with its configuration by \(.modelConfig).")
         }
     }
 
     /// All files by path below the model's folder.
     ///
-    /// - Parameter checkpoint: the file that they are for; nil for the published model's own.
+    /// - Parameter checkpoint: the file to configure; nil for the published model itself.
     func files(of checkpoint: SafetensorsFile? = nil) -> [String: [UInt8]] {
         let marks = traits.marks
         var files = [
@@ -115,7 +114,7 @@ extension PublishedConfiguration {
 
     private var markedScheduler: JSONValue { traits.marks.scheduler(scheduler, family, option: prediction) }
 
-    /// What is said of the file's marks. Marks of EDM say which published model it is, whose sampler it has then.
+    /// Notes on the file's marks. With marks of EDM the published model is Playground v2.5, whose sampler needs no note.
     var markNotes: [String] {
         let base = traits.marks.latentStatistics == nil ? scheduler : markedScheduler
         return traits.marks.samplerNotes(from: base, to: markedScheduler)

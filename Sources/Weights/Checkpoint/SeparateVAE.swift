@@ -3,11 +3,10 @@ import StrictJSON
 extension ModelSource {
     /// This model with the autoencoder `part`.
     ///
-    /// A folder brings its configuration; what that leaves out about the scale of latents (`scaling_factor`, `latents_mean`,
-    /// `latents_std`) is the model's. A single file takes the whole configuration of the model's own.
+    /// A folder brings its own configuration; the scale of latents (`scaling_factor`, `latents_mean`, `latents_std`) comes from
+    /// the model if the folder has none. A single file uses the configuration of the model's own autoencoder.
     ///
-    /// Throws `.unsupportedModel` when its latents have another number of channels than the model's, or when it is part of a
-    /// checkpoint whose latents are scaled otherwise.
+    /// Throws `.unsupportedModel` for another number of latent channels, and for a checkpoint with another scale of latents.
     func replacingVAE(_ part: ModelPart) throws(WeightsError) -> ModelSource {
         let ownFile = "vae/config.json"
         let own = try json(ownFile)
@@ -24,7 +23,7 @@ extension ModelSource {
             guard input.count == 4 else {
                 throw WeightsError(
                     .unsupportedModel,
-                    "\(name) is no autoencoder of Stable Diffusion: it has no decoder.conv_in; name a VAE file or folder.")
+                    "\(name) is not an autoencoder of Stable Diffusion: it has no decoder.conv_in; name a VAE file or folder.")
             }
             try SeparateVAE.check(channels: input[1], against: channels, name, self.name)
             try checkFamily(ofCheckpoint: file, own)
@@ -39,11 +38,14 @@ extension ModelSource {
         let inner = SeparateVAE.inner(folder)
         guard folder.exists(inner + "config.json") else {
             throw WeightsError(
-                .notFound, "\(folder.name) is no autoencoder's folder: it has no config.json; name a VAE file or folder.")
+                .notFound,
+                "\(folder.name) is not the folder of an autoencoder: it has no config.json; name a VAE file or folder.")
         }
         var configuration = try folder.json(inner + "config.json")
         guard configuration.objectValue != nil, let found = (configuration["latent_channels"] ?? 4).intValue else {
-            throw WeightsError(.malformed, "\(folder.location(of: inner + "config.json")) is no configuration of a VAE.")
+            throw WeightsError(
+                .malformed,
+                "\(folder.location(of: inner + "config.json")) is not the configuration of an autoencoder; download it again.")
         }
         try SeparateVAE.check(channels: found, against: channels, folder.name, name)
         if configuration["scaling_factor"] == nil {
@@ -67,7 +69,7 @@ extension ModelSource {
 }
 
 extension ModelSource {
-    /// Refuses the autoencoder of a whole checkpoint of another family: it would be used with this model's scale of latents.
+    /// Refuses the autoencoder of a checkpoint with another scale of latents.
     private func checkFamily(ofCheckpoint file: SafetensorsFile, _ own: JSONValue) throws(WeightsError) {
         guard let theirs = SeparateVAE.latents(of: file) else { return }
         let hasStatistics = own["latents_mean"].map { !$0.isNull } ?? false
@@ -75,18 +77,18 @@ extension ModelSource {
         guard theirs == ours else {
             throw WeightsError(
                 .unsupportedModel,
-                "\(file.name) is a checkpoint of \(theirs.title), whose autoencoder scales latents otherwise than that of \(name), "
-                    + "a model of \(ours.title); name an autoencoder made for this family of models.")
+                "The autoencoder of \(file.name), a checkpoint of \(theirs.title), does not fit \(name), a model of \(ours.title): "
+                    + "their latents have different scales; name an autoencoder made for this family of models.")
         }
     }
 }
 
 /// An autoencoder outside of a model.
 enum SeparateVAE {
-    /// Its single file's part of a model's identity.
+    /// Stands for a single file in a model's identity.
     static let label = "vae"
 
-    /// Whose latents the autoencoder in a whole checkpoint makes; nil for a file without a U-Net.
+    /// The scale of latents of a whole checkpoint; nil for a file without a U-Net.
     static func latents(of file: SafetensorsFile) -> ModelFamily.LatentScale? {
         func has(_ prefix: String) -> Bool { file.tensors.keys.contains { $0.hasPrefix(prefix) } }
         guard has(CheckpointTraits.unetPrefix) else { return nil }
@@ -100,15 +102,15 @@ enum SeparateVAE {
         guard channels == own else {
             throw WeightsError(
                 .unsupportedModel,
-                "The autoencoder \(name) makes latents of \(channels) channels, and the model \(model) works on \(own); name one "
-                    + "made for this family of models.")
+                "The autoencoder \(name) makes latents of \(channels) channels, but the model \(model) needs \(own); name an "
+                    + "autoencoder made for this family of models.")
         }
     }
 
-    /// The tensors of a single file by diffusers' names: a file in that naming, or in LDM's with or without
-    /// `first_stage_model.`. Of a complete checkpoint, only the autoencoder is looked at.
+    /// The autoencoder's tensors of a single file, by diffusers' names. The file may use diffusers' names, or LDM's with or
+    /// without `first_stage_model.`, and may be a complete checkpoint.
     ///
-    /// - Parameter levels: of the autoencoder, by the configuration that it takes.
+    /// - Parameter levels: the autoencoder's levels, from its configuration.
     static func component(_ stored: SafetensorsFile, levels: Int) throws(WeightsError) -> StoredComponent {
         let file = try stored.unwrapped(nil).unwrapped("vae")
         let found = try StoredComponent("vae", files: [file], name: file.name, vaeLevels: levels)
@@ -117,10 +119,10 @@ enum SeparateVAE {
             leftovers: latents(of: file) == nil ? found.leftovers : [])
     }
 
-    /// Where in a folder the autoencoder lies: in `vae/` of a whole model's, at the top of one that holds nothing else.
+    /// Where the autoencoder lies in a folder: in `vae/` of a whole model, else at the top.
     static func inner(_ folder: FileStore) -> String { folder.exists("vae/config.json") ? "vae/" : "" }
 
-    /// All files of the autoencoder in a folder that count.
+    /// The configuration and weight files of the autoencoder in a folder.
     static func files(_ folder: FileStore, _ variant: String?) throws(WeightsError) -> [String] {
         let inner = inner(folder)
         return try ([inner + "config.json"] + weightFiles(folder, inner, variant).map { inner + $0 })
@@ -128,7 +130,6 @@ enum SeparateVAE {
 
     /// The weight files of an autoencoder's folder, below it.
     static func weightFiles(_ folder: FileStore, _ inner: String, _ variant: String?) throws(WeightsError) -> [String] {
-        // A view in which the folder lies where a model has its autoencoder.
         let source = ModelSource(name: folder.name, store: folder, variant: variant, renamed: [:], isPlain: true)
         return try source.weightFiles(component: inner.isEmpty ? "" : "vae").paths.map { String($0.dropFirst(inner.count)) }
     }

@@ -2,43 +2,43 @@ import Sentences
 import Synchronization
 import TensorCore
 
-/// Where one tensor of a network lies in the files that hold it, which may name and shape it otherwise.
+/// The place of one tensor of a network in the files, which may have another name and shape for it.
 struct TensorPiece: Sendable, Equatable {
     /// Which of the component's files.
     var file = 0
     /// Its name in the file.
     let key: String
-    /// Its shape as the network knows it.
+    /// Its shape in the network.
     let shape: [Int]
-    /// The rows of the stored tensor that it is; nil for all. Three matrices stored as one are an example.
+    /// Its rows of the stored tensor; nil for all. For example, three matrices may be stored as one.
     var rows: Range<Int>?
-    /// Whether rows and columns are stored the other way round.
+    /// Whether the file has rows and columns exchanged.
     var isTransposed = false
-    /// Name of the number that all its values are multiplied by; nil for none.
+    /// Name of its scale in the file; nil for none.
     var scale: String?
 }
 
-/// The tensors of one network by their paths in diffusers' naming, wherever they lie and whatever they are called there.
+/// The tensors of one network by their paths in diffusers' naming.
 struct StoredComponent: Sendable {
     /// The component in messages: its folder, or the file.
     let name: String
     let files: [SafetensorsFile]
-    /// What stands for the file in the model's identity; nil for the files of a model's folder, which have paths.
+    /// Stands for the file in the model's identity; nil for the files of a model's folder, which have paths.
     let label: String?
     let pieces: [String: TensorPiece]
-    /// Names that no part of a model asks for, sorted.
+    /// Names that the model does not use, sorted.
     let leftovers: [String]
 
     init(name: String, file: SafetensorsFile, label: String, pieces: [String: TensorPiece], leftovers: [String] = []) {
         (self.name, files, self.label, self.pieces, self.leftovers) = (name, [file], label, pieces, leftovers.sorted())
     }
 
-    /// The tensors of a component's own files, which are in diffusers' naming or, for an autoencoder, in LDM's.
+    /// The tensors of a component's own files, in diffusers' naming or, for an autoencoder, in LDM's.
     ///
     /// - Parameters:
     ///   - component: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
-    ///   - vaeLevels: of an autoencoder, by its configuration.
-    /// - Throws: `.malformed` when two tensors are the same part of the network, and for scales without their weights.
+    ///   - vaeLevels: levels of an autoencoder, from its configuration.
+    /// - Throws: `.malformed` for two tensors of the same part of the network, and for scales without weights.
     init(_ component: String, files: [SafetensorsFile], name: String, vaeLevels: Int) throws(WeightsError) {
         var pieces: [String: TensorPiece] = [:]
         var leftovers: Set<String> = []
@@ -70,13 +70,13 @@ struct StoredComponent: Sendable {
     }
 }
 
-/// A component's weights as its files hold them. Nothing is copied before it is asked for.
+/// A component's weights in its files. Values are copied only when taken.
 final class StoredWeights: WeightSource {
     private let component: StoredComponent
     private let taken = Mutex<Set<String>>([])
     let ignoresUnknown: Bool
 
-    /// - Parameter ignoresUnknown: whether tensors that the network does not know are passed over.
+    /// - Parameter ignoresUnknown: whether unknown tensors are left out instead of refused.
     init(_ component: StoredComponent, ignoresUnknown: Bool) {
         (self.component, self.ignoresUnknown) = (component, ignoresUnknown)
     }
@@ -89,7 +89,7 @@ final class StoredWeights: WeightSource {
         component.pieces[path].map { component.files[$0.file].nameInFile($0.key) } ?? path
     }
 
-    /// What to do when the weights are those of another network, by where they come from.
+    /// The remedy for weights of another network.
     var remedy: Sentence {
         switch component.label {
         case Checkpoint.label: "name their configuration by \(.modelConfig)"
@@ -122,7 +122,7 @@ final class StoredWeights: WeightSource {
             throw WeightsError(
                 .missingTensor,
                 "\(name) has no tensor \(isFile ? "for " : "")\(quoted(path)), which the model needs with shape \(shape); the file is "
-                    + "incomplete, or its configuration is another.")
+                    + "incomplete, or its configuration belongs to another model.")
         }
         guard StoredWeights.same(piece.shape, shape) else {
             let key = nameInFile(path)
@@ -139,8 +139,7 @@ final class StoredWeights: WeightSource {
         return component.pieces.keys.filter { !taken.contains($0) }.sorted()
     }
 
-    /// Equal but for ones behind the second extent: a matrix and a 1×1 convolution hold the same numbers, and converters
-    /// write either.
+    /// Equal except for trailing ones: converters write a matrix or a 1×1 convolution.
     private static func same(_ a: [Int], _ b: [Int]) -> Bool {
         func trimmed(_ shape: [Int]) -> ArraySlice<Int> {
             var shape = shape[...]

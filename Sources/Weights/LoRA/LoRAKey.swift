@@ -7,7 +7,7 @@ enum LoRANetwork: String, Sendable, CaseIterable {
     case textEncoder2 = "text_encoder_2"
 }
 
-/// One tensor name of a LoRA file, taken apart: which layer of which network it belongs to, and as what.
+/// The parts of a tensor name in a LoRA file: network, layer and role.
 ///
 /// Four namings are known, and files mix them:
 /// - kohya's: `lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight`, `lora_te_…` for the text encoder, `lora_te1_…`
@@ -35,7 +35,7 @@ struct LoRAKey: Equatable {
     /// The layer's path with `_` for `.`, as kohya writes it.
     let layer: String
     let role: Role
-    /// The adapter's name, where PEFT put one into the tensor's.
+    /// The adapter's name, if PEFT put one into the tensor's.
     let adapter: String?
 
     private static let endings: [(String, Role)] = [
@@ -48,13 +48,13 @@ struct LoRAKey: Equatable {
         (".up.weight", .up), (".down.weight", .down), (".alpha", .alpha),
     ]
 
-    /// nil for a name that is none of a LoRA for Stable Diffusion.
+    /// nil unless the name belongs to a LoRA for Stable Diffusion.
     init?(_ name: String) {
         let (name, adapter) = Self.withoutAdapter(name)
         guard let (ending, role) = Self.endings.first(where: { name.hasSuffix($0.0) }) else { return nil }
         var path = String(name.dropLast(ending.count))
         if ending == ".up.weight" || ending == ".down.weight" {
-            // What is left are the processors of old diffusers, whose layers end so.
+            // Only the processors of old diffusers end so.
             guard path.hasSuffix("_lora") else { return nil }
         }
         guard let network = Self.takeNetwork(&path) else { return nil }
@@ -66,7 +66,7 @@ struct LoRAKey: Equatable {
         layer = Self.withoutCompiled(flat(path))
     }
 
-    /// A name without that of the adapter in it: `….lora_A.weight` for `….lora_A.mine.weight`. It holds no dot.
+    /// A name without the adapter's: `….lora_A.weight` for `….lora_A.mine.weight`. An adapter's name has no dot.
     static func withoutAdapter(_ name: String) -> (name: String, adapter: String?) {
         guard strstr(name, ".lora_A.") != nil || strstr(name, ".lora_B.") != nil else { return (name, nil) }
         var steps = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -86,16 +86,16 @@ struct LoRAKey: Equatable {
         ("unet.", .unet), ("text_encoder_2.", .textEncoder2), ("text_encoder.", .textEncoder),
         ("model.diffusion_model.", .unet), ("diffusion_model.", .unet),
     ]
-    /// How paths begin that have no prefix.
+    /// Beginnings of paths without a prefix.
     private static let beginnings: [(String, LoRANetwork)] = [
         ("down_blocks.", .unet), ("mid_block.", .unet), ("up_blocks.", .unet), ("time_embedding.", .unet),
         ("add_embedding.", .unet), ("conv_in", .unet), ("conv_out", .unet), ("text_model.", .textEncoder),
     ]
     private static let peft = "base_model.model."
-    /// What training programs put before all names of what they save.
+    /// Prefixes of training programs.
     private static let wrappers = ["state_dict.", "module.", "model.", "lora.", "_orig_mod."]
 
-    /// Whether a name that is none of a LoRA begins like one: it says something about the model that is not understood.
+    /// Whether an unknown name begins like one of a LoRA, so it means something for the model.
     static func belongsToModel(_ name: String) -> Bool {
         var path = name
         return takeNetwork(&path) != nil
@@ -104,7 +104,7 @@ struct LoRAKey: Equatable {
     /// Counters that trainers write into the network that they train.
     private static let counters: Set<String> = ["epoch", "global_step", "num_updates", "step"]
 
-    /// Whether a name that is none of a LoRA says nothing of the network that it begins with: a constant or a counter.
+    /// Whether an unknown name is only a constant or a counter.
     static func isHarmless(_ name: String) -> Bool {
         var path = name
         guard takeNetwork(&path) != nil else { return false }
@@ -113,7 +113,7 @@ struct LoRAKey: Equatable {
             || HarmlessTensors.endings.contains { flat == $0 || flat.hasSuffix("_" + $0) }
     }
 
-    /// Cuts the prefix off and says which network it names, also behind a wrapper.
+    /// Cuts off wrappers and the prefix, and returns the prefix's network.
     private static func takeNetwork(_ path: inout String) -> LoRANetwork? {
         var rest = path
         while true {
@@ -136,7 +136,7 @@ struct LoRAKey: Equatable {
         return beginnings.first { path.hasPrefix($0.0) }?.1
     }
 
-    /// The layer that an attention processor of old diffusers stands for.
+    /// The layer of an attention processor of old diffusers.
     private static func processorLayer(_ path: String, _ network: LoRANetwork) -> String {
         let names: [String: String] =
             network == .unet
@@ -151,9 +151,9 @@ struct LoRAKey: Equatable {
 /// A path as kohya writes it.
 func flat(_ path: String) -> String { String(path.map { $0 == "." ? "_" : $0 }) }
 
-/// Adapters that are no plain LoRA, and LoRAs of other architectures: each is refused by its name.
+/// Refuses by name: adapters other than plain LoRAs, and LoRAs of other architectures.
 enum LoRAKind {
-    /// Parts of tensor names, and what a file that has one is.
+    /// Parts of tensor names, and the kind of file that has one.
     private static let foreignParts: [(part: String, what: String)] = [
         (".hada_", "a LoHa (LyCORIS)"), (".lokr_", "a LoKr (LyCORIS)"), (".oft_", "an OFT"), (".boft_", "a BOFT"),
         (".lora_magnitude_vector", "a DoRA"), ("bundle_emb.", "a LoRA with embeddings in it"),
@@ -174,7 +174,7 @@ enum LoRAKind {
         ("lora_prior_unet_", "Stable Cascade"),
     ]
 
-    /// Why a file that holds a tensor of this name cannot be applied; nil when nothing is known against it.
+    /// The refusal of a file that holds a tensor of this name; nil if nothing speaks against it.
     static func refusal(of key: String, in file: String) -> WeightsError? {
         if let (_, family) = otherFamilies.first(where: { strstr(key, $0.part) != nil }) {
             return WeightsError(

@@ -2,23 +2,22 @@ import FileLinks
 import Sentences
 
 extension LoRALibrary {
-    /// The file that a name means.
+    /// The file with a name.
     ///
-    /// - A name without a slash is a file's name anywhere below the folders, as A1111's tags have it.
+    /// - A name without a slash is a file's name anywhere below the folders, as in A1111's tags.
     /// - A name with slashes is a path below a folder.
-    /// - Where no file is called so, it is the `ss_output_name` that trainers write into a file's head.
+    /// - If no file has this name, it is the `ss_output_name` that trainers write into a file's head.
     ///
-    /// The ending may be left out and have letters of either case. Names are compared as Unicode does, so that an accent may be
-    /// a letter's own or follow it; the case of other letters counts. Files of equal content, and one file reached by two ways,
-    /// are one. A link that leads nowhere counts as a file of its name.
+    /// The ending is optional and may have any case. The case of the name counts; accents are compared as Unicode defines.
+    /// Files of equal content, and two paths to one file, count as one file. A broken link counts as a file.
     ///
-    /// Throws `.notFound` with the remedy, `.badPath` for a name that leads out of the folders, `.badOption` for one that
-    /// means several files, by their paths, and what is wrong with the file.
+    /// Throws `.notFound` with the remedy, `.badPath` for a name that leads out of the folders, `.badOption` with the paths if
+    /// several files fit, and the errors of the file.
     public func file(named name: String) throws(WeightsError) -> LoRAFile {
         try checkName(name)
         let stem = LoRAListing.withoutEnding(name)
         let isPath = name.utf8.contains(UInt8(ascii: "/"))
-        // At the top of a folder and by a path a file is found even where there is too much to list.
+        // A path, and the top of a folder, work even where the listing ends early.
         var named = folders.flatMap { LoRAListing.entries(at: name, below: $0, limits: limits) }
         if isPath, !named.isEmpty { return try theOnly(named, called: name) }
         var listing = LoRAListing(folders, limits: limits)
@@ -35,7 +34,7 @@ extension LoRALibrary {
         }
         let alike = aliases.filter { LoRAListing.withoutEnding($0.name) == stem }.map(\.entry)
         if !alike.isEmpty { return try theOnly(alike, called: name) }
-        // A file of another format is refused by what it is.
+        // Refuses a file of another format by name.
         if let foreign = listing.foreign.first(where: { isCalled(name, $0) }) { return try LoRAFile(path: foreign.path) }
         let names = listing.entries.flatMap { entry in
             [entry.stem, LoRAListing.withoutEnding(entry.relative)].map { (name: $0, entry: entry) }
@@ -57,19 +56,20 @@ extension LoRALibrary {
         guard isInside, !name.utf8.contains(0), name.utf8.count <= 1024 else {
             throw WeightsError(
                 .badPath,
-                naming: "\(quoted(name)) is no name of a LoRA; give the name of a file in the folder of \(.loraModelDir).")
+                naming:
+                    "\(quoted(name)) is not a name of a LoRA file; give the name of a file in the folder of \(.loraModelDir).")
         }
         guard !folders.isEmpty else {
             throw WeightsError(
                 .notFound,
-                naming: "The LoRA \(quoted(name)) is looked for in no folder; name the one that holds it by \(.loraModelDir).")
+                naming: "There is no folder to find the LoRA \(quoted(name)) in; name its folder by \(.loraModelDir).")
         }
     }
 
-    /// The one file of several that fit, if they are one.
+    /// The file of all candidates, if they are one file.
     private func theOnly(_ candidates: [LoRAListing.Entry], called name: String) throws(WeightsError) -> LoRAFile {
         let first = candidates[0]
-        // Where none can be read, opening one says why.
+        // If none can be read, opening one gives the reason.
         guard candidates.contains(where: \.isFile), let other = candidates.dropFirst().first(where: { !isSame(first, $0) })
         else { return try LoRAFile(path: first.path) }
         let paths = [first, other].map { LoRAListing.withoutEnding($0.relative) }
@@ -88,7 +88,7 @@ extension LoRALibrary {
     }
 
     private func isSame(_ a: LoRAListing.Entry, _ b: LoRAListing.Entry) -> Bool {
-        // Paths that are equal to Unicode may be those of two files.
+        // Paths that Unicode calls equal may name two files.
         if a.path.utf8.elementsEqual(b.path.utf8) { return true }
         guard let (one, two) = a.stamp.flatMap({ one in b.stamp.map { (one, $0) } }) else { return false }
         if one.device == two.device && one.inode == two.inode { return true }

@@ -1,17 +1,17 @@
 import Glibc
 
-/// What lies below some folders under the name of a LoRA file.
+/// The LoRA files below some folders.
 ///
-/// Links are followed, to files and to folders, because collections are often kept on another disk. A folder that is reached
-/// again, by a link that leads back to it or by two ways, is listed once. Names that begin with a dot are left out.
+/// Follows links to files and folders, because collections often lie on another disk. Lists each folder once, even if several
+/// paths lead to it. Leaves out names that begin with a dot.
 struct LoRAListing {
     struct Entry {
         let path: String
-        /// Below the folder it was found in.
+        /// Below the searched folder.
         let relative: String
-        /// Nil where nothing can be looked at: a link that leads nowhere has the name of a file all the same.
+        /// Nil for a broken link.
         let stamp: FileStamp?
-        /// Whether there is a file to read, and no pipe or broken link.
+        /// Whether it is a regular file.
         let isFile: Bool
 
         /// Nil for a folder.
@@ -28,7 +28,7 @@ struct LoRAListing {
         var stem: String { LoRAListing.stem(ofPath: relative) }
     }
 
-    /// How much is looked at: LoRA files, names of any kind, and how many folders deep.
+    /// Limits of the search: LoRA files, names of any kind, and depth of folders.
     struct Limits {
         var files = 20_000
         var names = 200_000
@@ -40,13 +40,13 @@ struct LoRAListing {
         let inode: UInt64
     }
 
-    /// What has the ending of a LoRA file, sorted by name, folder by folder.
+    /// Entries with the ending of a LoRA file, sorted by name, folder by folder.
     private(set) var entries: [Entry] = []
-    /// What has the ending of a pickle or another foreign format: it may be meant, and cannot be used.
+    /// Entries with the ending of a pickle or another foreign format, for messages.
     private(set) var foreign: [Entry] = []
-    /// Paths of folders and files that cannot be read.
+    /// Paths of unreadable folders and files.
     var passedOver: [String] = []
-    /// The limit that ended the search before everything was seen.
+    /// The limit that ended the search early.
     private(set) var limitReached: String?
 
     private let limits: Limits
@@ -124,8 +124,8 @@ struct LoRAListing {
 
     // MARK: Paths
 
-    /// What lies at the path `name` below a folder, however deep and whatever else is there. Several files may, whose names
-    /// differ in the form of accents or in the letters of the ending.
+    /// The files at the path `name` below a folder, of any depth. Several files fit if their names differ in the form of
+    /// accents or the case of the ending.
     static func entries(at name: String, below folder: String, limits: Limits) -> [Entry] {
         let parts = name.split(separator: "/").map(String.init)
         var places: [(path: String, relative: String)] = [(folder, "")]
@@ -138,7 +138,7 @@ struct LoRAListing {
                 }
             }
         }
-        // As it is written, too: such a name may begin with a dot, or lie in a folder of more names than are looked at.
+        // Also the exact path: its name may begin with a dot, or its folder may hold too many names to list.
         let plain = hasEnding(name) ? name : name + ending
         let path = joined(folder, plain)
         if entryExists(path), !places.contains(where: { $0.path.utf8.elementsEqual(path.utf8) }) {

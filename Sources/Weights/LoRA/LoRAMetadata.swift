@@ -1,7 +1,7 @@
 import StrictJSON
 
-/// What diffusers writes of PEFT's settings into a LoRA file, the entry `lora_adapter_metadata`: an object with keys such as
-/// `unet.lora_alpha`. Files without it have alphas as tensors, or none, and then alpha is the rank.
+/// PEFT's settings in a LoRA file of diffusers, the entry `lora_adapter_metadata`: an object with keys such as
+/// `unet.lora_alpha`. Files without it may have alphas as tensors; otherwise alpha is the rank.
 struct LoRAMetadata {
     private struct Settings {
         var alpha: Double?
@@ -19,7 +19,7 @@ struct LoRAMetadata {
             WeightsError(.malformed, "\(file.name): its lora_adapter_metadata \(what); download it again or ask its author.")
         }
         let json: JSONValue
-        do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw wrong("is no JSON") }
+        do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw wrong("is not JSON") }
         guard let object = json.objectValue else { throw wrong("is \(json.kindName), not an object") }
         for network in LoRANetwork.allCases {
             func member(_ key: String) -> JSONValue? {
@@ -28,13 +28,13 @@ struct LoRAMetadata {
             }
             var settings = Settings()
             if let alpha = member("lora_alpha") {
-                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is no number") }
+                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
                 settings.alpha = number
             }
             for (pattern, alpha) in member("alpha_pattern")?.objectValue ?? JSONObject() {
-                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is no number") }
+                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
                 guard pattern.utf8.allSatisfy(Self.isPlain) else {
-                    throw wrong("has the alpha pattern \(quoted(pattern)), which is no plain path")
+                    throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
                 }
                 settings.alphaPattern.append((flat(pattern), number))
             }
@@ -47,7 +47,7 @@ struct LoRAMetadata {
         }
     }
 
-    /// A letter, a digit, `_` or `.`: then a pattern means the path that it spells.
+    /// A letter, a digit, `_` or `.`: a pattern of these is a plain path.
     private static func isPlain(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
@@ -58,7 +58,7 @@ struct LoRAMetadata {
         }
     }
 
-    /// What the product of a layer without an alpha of its own is scaled by.
+    /// The factor of a layer without an alpha tensor.
     func factor(_ network: LoRANetwork, layer: String, rank: Int) -> Double {
         guard let settings = settings[network] else { return 1 }
         let pattern = settings.alphaPattern.first { layer == $0.ending || layer.hasSuffix("_" + $0.ending) }

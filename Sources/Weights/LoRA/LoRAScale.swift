@@ -1,5 +1,5 @@
-/// How strongly a LoRA file counts: what its change of the U-Net is multiplied by, and that of the text encoders, both of
-/// SDXL's alike. 1 is as it was trained, 0 nothing, negative the opposite.
+/// The strength of a LoRA file: one factor for its change of the U-Net, one for its change of the text encoders. 1 is as
+/// trained, 0 changes nothing, negative numbers do the opposite.
 public struct LoRAScale: Sendable, Hashable {
     public var unet: Double
     public var textEncoder: Double
@@ -9,15 +9,14 @@ public struct LoRAScale: Sendable, Hashable {
     /// The same number for all networks.
     public init(_ both: Double) { self.init(unet: both, textEncoder: both) }
 
-    /// The number where it is one for all networks; nil where there are two. What has one is written as it always was: in
-    /// identities, on the wire and in pictures.
+    /// The number, if it is the same for all networks. Identities, messages and pictures hold one number then.
     public var single: Double? { unet.bitPattern == textEncoder.bitPattern ? unet : nil }
 
     /// Both, the U-Net's first.
     public var numbers: [Double] { [unet, textEncoder] }
 
-    /// As it stands in a tag or after a file's name: one number, or the text encoder's, a colon, and the U-Net's. That is the
-    /// order of A1111's web UI, whose tag has the text encoder's first.
+    /// The form in a tag or after a file's name: one number, or the text encoder's, a colon, and the U-Net's, as in A1111's
+    /// web UI.
     ///
     /// - Parameter text: a number as text.
     public func written(_ text: (Double) -> String) -> String {

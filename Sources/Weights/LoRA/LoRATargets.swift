@@ -1,6 +1,6 @@
 import Sentences
 
-/// The layers of a model that a LoRA can change: which tensor a name in a LoRA file means.
+/// The layers of a model that a LoRA can change, by their names in LoRA files.
 struct LoRATargets {
     /// The model in messages.
     let model: String
@@ -25,7 +25,7 @@ struct LoRATargets {
     }
 
     private static func layers(of network: LoRANetwork, _ source: ModelSource) throws(WeightsError) -> [String: Target] {
-        // Nothing was taken from these weights yet, so all of them are unused.
+        // No tensor was taken yet, so the unused ones are all.
         let stored = try source.storedWeights(component: network.rawValue).source
         let original =
             network == .unet
@@ -46,12 +46,12 @@ struct LoRATargets {
         return layers
     }
 
-    /// What each layer of the file changes, and names of tensors that are left out.
+    /// The target of each layer of the file, and the names of ignored tensors.
     ///
-    /// - Parameter ignoringUnknown: whether what the model does not know is left out. Layers of a text projection always are
-    ///   where the model has none that pictures depend on: trainers write them for every text encoder.
-    /// - Throws: `.unusedTensors` that names the first layer without a counterpart and says whose LoRA it may be,
-    ///   `.misshapenTensor` with both shapes, `.malformed` for names that are not understood and when two names mean one layer.
+    /// - Parameter ignoringUnknown: whether unknown tensors are left out. Layers of an unused text projection always are, as
+    ///   trainers write them for every text encoder.
+    /// - Throws: `.unusedTensors` with the first layer without a counterpart and the file's likely family, `.misshapenTensor`
+    ///   with both shapes, `.malformed` for unknown names and for two names of one layer.
     func match(
         _ lora: LoRAFile, ignoringUnknown: Bool
     ) throws(WeightsError) -> (layers: [(target: Target, layer: LoRALayer)], leftOut: [String]) {
@@ -60,8 +60,8 @@ struct LoRATargets {
             throw WeightsError(
                 .malformed,
                 naming:
-                    "\(lora.name) is not usable as a LoRA: the name \(quoted(first))\(more) is not understood; choose another file, or "
-                    + "name \(.ignoreUnknownTensors) to leave out what is not.")
+                    "\(lora.name) cannot be used as a LoRA: it holds the unknown name \(quoted(first))\(more); choose another file, or "
+                    + "leave out unknown tensors by \(.ignoreUnknownTensors).")
         }
         var leftOut = lora.unknown + lora.leftovers
         let strangers = lora.layers.filter { weights[$0.network]?[$0.layer] == nil }
@@ -100,11 +100,11 @@ struct LoRATargets {
         return WeightsError(
             .unusedTensors,
             naming:
-                "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or name "
-                + "\(.ignoreUnknownTensors) to leave out what has none.")
+                "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or "
+                + "leave out unknown tensors by \(.ignoreUnknownTensors).")
     }
 
-    /// Whose LoRA it may be, where that can be told.
+    /// The likely family of the LoRA, if it can be told.
     private func hint(_ lora: LoRAFile) -> String {
         let own = LoRATraits(
             layers: lora.layers.map { ($0.network, $0.layer, lora.file.tensors[$0.down]?.shape.dropFirst().first) })
@@ -137,7 +137,7 @@ struct LoRATargets {
                 + "change of \(target.path) of shape \(wanted) in \(model)\(hint(lora)).")
     }
 
-    /// Equal but for ones at the end: a matrix and a 1×1 convolution are the same.
+    /// Equal except for trailing ones: a matrix and a 1×1 convolution are the same.
     private static func same(_ a: [Int], _ b: [Int]) -> Bool {
         func trimmed(_ shape: [Int]) -> [Int] {
             var shape = shape
@@ -148,9 +148,9 @@ struct LoRATargets {
     }
 }
 
-/// What tells the families of Stable Diffusion apart, read off the layers that a model has or a LoRA changes.
+/// Differences between the families of Stable Diffusion, from the layers of a model or a LoRA.
 struct LoRATraits: Equatable {
-    /// Width of the text that the U-Net's cross-attention takes.
+    /// Width of the text in the U-Net's cross-attention.
     var textWidth: Int?
     var hasSecondTextEncoder = false
     /// Transformer blocks in the deepest stack; SDXL stacks up to ten, the others one.
@@ -168,17 +168,17 @@ struct LoRATraits: Equatable {
         }
     }
 
-    /// What shows that a LoRA was made for another family than a model's; nil when nothing does.
+    /// The reason why a LoRA seems to be for another family than the model's; nil if there is none.
     func difference(to model: LoRATraits) -> String? {
         if let textWidth, let taken = model.textWidth, textWidth != taken {
-            return "it looks like a LoRA for \(Self.family(textWidth)), and this is \(Self.family(taken))"
+            return "it looks like a LoRA for \(Self.family(textWidth)), but the model is one of \(Self.family(taken))"
         }
         if hasSecondTextEncoder && !model.hasSecondTextEncoder {
-            return "it looks like a LoRA for SDXL (it changes a second text encoder), and the model has one text encoder"
+            return "it looks like a LoRA for SDXL (it changes a second text encoder), but the model has one text encoder"
         }
         if transformerDepth > model.transformerDepth, model.transformerDepth > 0 {
             return
-                "it looks like a LoRA for SDXL (it changes \(transformerDepth) transformer blocks in a row), and the model has "
+                "it looks like a LoRA for SDXL (it changes \(transformerDepth) transformer blocks in a row), but the model has "
                 + "\(model.transformerDepth)"
         }
         return nil

@@ -1,7 +1,7 @@
 import Sentences
 import TensorCore
 
-/// A LoRA file and how strongly it counts.
+/// A LoRA file and its strength.
 public struct LoRAUse: Sendable {
     public var file: LoRAFile
     public var scale: LoRAScale
@@ -9,13 +9,13 @@ public struct LoRAUse: Sendable {
     public init(_ file: LoRAFile, scale: LoRAScale = 1) { (self.file, self.scale) = (file, scale) }
 }
 
-/// LoRA files laid over a model, in the order of merging.
+/// The LoRA files of a model, in the order of merging.
 struct LoRAComposition: Sendable {
     /// One layer's change of one tensor.
     struct Addition: Sendable {
         let file: LoRAFile
         let layer: LoRALayer
-        /// Shape of the tensor that is changed.
+        /// Shape of the changed tensor.
         let shape: [Int]
         /// scale · alpha / rank
         let factor: Float
@@ -26,20 +26,20 @@ struct LoRAComposition: Sendable {
     var additions: [String: [String: [Addition]]] = [:]
     /// Threads that multiply.
     var threads = 1
-    /// What was left out of the files: a sentence each, without a full stop.
+    /// The ignored tensors of the files: a sentence each, without a full stop.
     var notes: [String] = []
 }
 
 extension ModelSource {
-    /// The model with LoRA files merged into its weights: each tensor becomes W + scale · alpha / rank · up · down for one file
-    /// after the other, in the order given, when it is taken. Networks built from it cost no more than the model's own.
+    /// The model with LoRA files merged into its weights. Each tensor becomes W + scale · alpha / rank · up · down when it is
+    /// taken, for one file after the other.
     ///
-    /// Sums are of f32, and of fixed order: the same bytes for any number of threads. In another order of the files the last
-    /// bits differ. A file with a scale of 0 is checked and changes nothing.
+    /// Sums are f32 in a fixed order: the same bytes for any number of threads. Another order of files changes the last bits.
+    /// A file with a scale of 0 is checked and changes nothing.
     ///
     /// - Parameter threads: how many threads multiply while weights are taken.
-    /// - Throws: `.unusedTensors` for a layer that the model does not have, by name, with the family the file seems to be for;
-    ///   `.misshapenTensor` with both shapes; `.malformed` for scales that are no numbers. All before a weight is read.
+    /// - Throws, before a weight is read: `.unusedTensors` with a layer that the model lacks and the file's likely family;
+    ///   `.misshapenTensor` with both shapes; `.malformed` for scales that are not finite.
     public func applying(_ uses: [LoRAUse], threads: Int = 1) throws(WeightsError) -> ModelSource {
         guard !uses.isEmpty else { return self }
         let targets = try LoRATargets(self)
@@ -53,15 +53,15 @@ extension ModelSource {
             composition.uses.append(use)
             let matched = try targets.match(use.file, ignoringUnknown: ignoresUnknownTensors)
             if !matched.leftOut.isEmpty {
-                composition.notes.append("\(use.file.name) holds \(listed(matched.leftOut)) that the model has no use for")
+                composition.notes.append("\(use.file.name) holds \(listed(matched.leftOut)) that the model does not use")
             }
             for (target, layer) in matched.layers {
                 let factor = Float(use.scale.number(for: layer.network) * layer.factor)
                 guard factor.isFinite else {
                     throw WeightsError(
                         .malformed,
-                        "\(use.file.name): alpha and scale of \(quoted(layer.down)) multiply to more than a number can hold; give "
-                            + "a smaller scale.")
+                        "\(use.file.name): alpha and scale of \(quoted(layer.down)) multiply to a number that is too large; give a "
+                            + "smaller scale.")
                 }
                 let addition = LoRAComposition.Addition(file: use.file, layer: layer, shape: target.shape, factor: factor)
                 composition.additions[layer.network.rawValue, default: [:]][target.path, default: []].append(addition)
@@ -72,21 +72,20 @@ extension ModelSource {
         return composed
     }
 
-    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`, with the LoRA files of this source merged
-    /// in as they are taken: all files opened and checked, no value read. Each call gives a scope of its own that knows what
-    /// was taken from it.
+    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`, with the LoRA files merged in as they are
+    /// taken. Opens and checks all files, reads no value. Each call gives a scope that counts its own taken tensors.
     ///
-    /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
+    /// Throws `.notFound`, `.unsupportedFormat` if there are only pickles, and the errors of the files.
     public func weights(component: String) throws(WeightsError) -> WeightScope {
         let stored = try storedWeights(component: component)
         guard let loras, let additions = loras.additions[component], !additions.isEmpty else { return stored }
         return WeightScope(MergedWeights(stored.source, additions, threads: loras.threads))
     }
 
-    /// What was left out of the LoRA files of this source: a sentence each, without a full stop.
+    /// The ignored tensors of this source's LoRA files: a sentence each, without a full stop.
     public var loraNotes: [String] { loras?.notes ?? [] }
 
-    /// Components whose weights the LoRA files of this source change; the others are the model's own.
+    /// Components that the LoRA files of this source change.
     public var changedComponents: Set<String> { Set(loras?.additions.keys.map { $0 } ?? []) }
 }
 
@@ -103,7 +102,6 @@ private final class MergedWeights: WeightSource {
     var name: String { base.name }
     func contains(_ path: String) -> Bool { base.contains(path) }
     func shape(of path: String) -> [Int]? { base.shape(of: path) }
-    /// LoRA layers belong to tensors of the base, so that one that was never merged shows as a tensor that was never taken.
     func unusedPaths() -> [String] { base.unusedPaths() }
     func check(_ path: String, shape: [Int]) throws(WeightsError) { try base.check(path, shape: shape) }
     var ignoresUnknown: Bool { base.ignoresUnknown }
@@ -128,7 +126,7 @@ private final class MergedWeights: WeightSource {
         guard weight.isFinite else {
             throw WeightsError(
                 .malformed,
-                "\(addition.file.name): merging \(quoted(layer.down)) leaves no finite numbers in \(path) of \(base.name); give a "
+                "\(addition.file.name): merging \(quoted(layer.down)) makes numbers in \(path) of \(base.name) that are not finite; give a "
                     + "smaller scale, or download the file again.")
         }
     }

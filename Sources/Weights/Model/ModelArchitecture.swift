@@ -1,15 +1,15 @@
 import StrictJSON
 
-/// What a model is, decoded once from its configuration: all that the rest of the program must know of it beside the networks'
-/// own numbers. Whether it can be run is checked where its networks are configured; a number that is none is 0 here.
+/// The facts about a model that the program needs beside the networks' own numbers, from its configuration. An invalid number
+/// is 0 here: the networks check their configurations.
 public struct ModelArchitecture: Sendable {
     public let family: ModelFamily
     /// The family's kind, by the scheduler.
     public let kind: ModelKind
-    /// Channels of the U-Net's input: those of the latent, for inpainting the mask's and the masked picture's as well.
+    /// Channels of the U-Net's input: the latent's, for inpainting also the mask's and the masked picture's.
     public let inputChannels: Int
     public let latentChannels: Int
-    /// Native side in points of the latent; nil where the configuration does not give one.
+    /// Native side in points of the latent; nil if the configuration has none.
     public let nativeSide: Int?
     /// Pixels along the side of a latent's point: 8 in Stable Diffusion.
     public let scaleFactor: Int
@@ -28,7 +28,7 @@ public struct ModelArchitecture: Sendable {
         (1...1 << 20).contains(latentChannels) && inputChannels == 2 * latentChannels + 1
     }
 
-    /// Native side of a picture in pixels; nil where the configuration does not give one, or none that can be.
+    /// Native side of a picture in pixels; nil if the configuration has none or an impossible one.
     public var nativeSize: Int? {
         nativeSide.flatMap { (1...1 << 16).contains($0) && scaleFactor < 1 << 15 ? $0 * scaleFactor : nil }
     }
@@ -41,7 +41,7 @@ public struct ModelArchitecture: Sendable {
         return sides[0]
     }
 
-    /// By the autoencoder's levels, each of half the size of the one above.
+    /// Each level of the autoencoder halves the size.
     static func scaleFactor(vae: JSONValue) -> Int { 1 << min(max(0, Checkpoint.vaeLevels(vae) - 1), 15) }
 }
 
@@ -51,6 +51,6 @@ extension ModelSource {
 }
 
 extension JSONValue {
-    /// The number at `key`: `fallback` where there is nothing, 0 for anything else.
+    /// The number at `key`: `fallback` if there is nothing, 0 for other values.
     func number(_ key: String, or fallback: Int) -> Int { self[key].map { $0.intValue ?? 0 } ?? fallback }
 }

@@ -1,33 +1,32 @@
 import Sentences
 import StrictJSON
 
-/// What a model is put together from.
+/// The parts and settings that make a model.
 public struct ModelChoice: Sendable, Equatable {
     /// A folder in diffusers' layout, or a single-file checkpoint.
     public var path: String
-    /// A folder in diffusers' layout whose configuration and tokenizer files a single file takes; nil: those of the published
-    /// model of its family. Weights in that folder are not looked at.
+    /// A folder in diffusers' layout that gives a single file its configuration and tokenizer files; nil for those of the
+    /// published model of its family. Weights in that folder are ignored.
     public var configuration: String?
     /// An autoencoder instead of the model's own: a folder with a `config.json`, a model's folder with one in `vae`, or a
     /// single file in diffusers' or LDM's naming.
     public var vae: String?
-    /// What the U-Net predicts, where the model says something else or nothing.
+    /// What the U-Net predicts; overrides the model's files.
     public var prediction: UNetPrediction?
-    /// The kind of weight files that is preferred in a folder, such as `fp16`.
+    /// The preferred variant of weight files in a folder, such as `fp16`.
     public var variant: String?
-    /// Whether tensors inside of a network, and LoRA layers, that the model does not know are left out instead of refused.
+    /// Whether unknown tensors inside a network, and unknown LoRA layers, are left out instead of refused.
     public var ignoresUnknownTensors = false
 
-    /// A model as it stands at `path`.
+    /// The model at `path`, unchanged.
     public init(path: String) { self.path = path }
 }
 
-/// Something a user names: a file or a folder.
+/// A file or folder that a user named.
 enum ModelPart: Sendable {
     case file(FileBytes, name: String)
     case folder(FileStore)
 
-    /// Looks at what is at `path`.
     init(path: String) throws(WeightsError) {
         try ModelFolder.checkIsNoIndex(path)
         if isFolder(path) {
@@ -40,7 +39,7 @@ enum ModelPart: Sendable {
     }
 }
 
-/// A recipe whose files have been found, on disk or in the store.
+/// A `ModelChoice` with its files, found on disk or in the store.
 struct ModelAssembly: Sendable {
     var model: ModelPart
     var configuration: FileStore?
@@ -51,7 +50,7 @@ struct ModelAssembly: Sendable {
 
     init(model: ModelPart) { self.model = model }
 
-    /// Finds the files of a recipe.
+    /// Finds the files of a choice.
     init(_ recipe: ModelChoice) throws(WeightsError) {
         model = try ModelPart(path: recipe.path)
         if let folder = recipe.configuration {
@@ -64,7 +63,7 @@ struct ModelAssembly: Sendable {
         ignoresUnknownTensors = recipe.ignoresUnknownTensors
     }
 
-    /// Puts the model together: opens and checks all heads, reads no weight.
+    /// Assembles the model: opens and checks all heads, reads no weight.
     func source() throws(WeightsError) -> ModelSource {
         let base: ModelSource
         switch model {
@@ -74,7 +73,7 @@ struct ModelAssembly: Sendable {
                     .badOption, naming: "\(store.name) is a folder with its own configuration; leave \(.modelConfig) out.")
             }
             let folder = try ModelSource.folder(store, variant: variant)
-            // What cannot be run is refused by its name, before other files are looked at.
+            // Unsupported pipelines are refused by name before other files are opened.
             try folder.checkComponents()
             base = try folder.marked(folder.unetMarks(), prediction: prediction)
         case .file(let content, let name):
@@ -92,12 +91,12 @@ struct ModelAssembly: Sendable {
 extension ModelSource {
     /// A model from its files. Weights stay where they are and are read when networks are built.
     ///
-    /// Throws what is wrong with the files; `.unsupportedModel` names the family of a model that is not run.
+    /// Throws the errors of the files, and `.unsupportedModel` with an unsupported family.
     public static func open(_ recipe: ModelChoice) throws(WeightsError) -> ModelSource {
         try ModelAssembly(recipe).source()
     }
 
-    /// This model with another autoencoder, or with a U-Net that predicts something else than its scheduler says.
+    /// This model with another autoencoder or another prediction of the U-Net.
     public func adjusted(vae path: String?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         try adjusted(vae: path.map { path throws(WeightsError) in try ModelPart(path: path) }, prediction: prediction)
     }
@@ -111,7 +110,7 @@ extension ModelSource {
 
     /// A single-file checkpoint as a folder.
     ///
-    /// - Parameter needsVAE: whether it must hold an autoencoder, because no other is given.
+    /// - Parameter needsVAE: whether it must hold an autoencoder.
     static func checkpoint(
         _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?, needsVAE: Bool
     ) throws(WeightsError) -> ModelSource {
@@ -134,10 +133,10 @@ extension ModelSource {
         let renamed = checkpoint.components
         var source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
         source.assumedPrediction = assumed
-        // A number of training steps is left over unless it told what the U-Net predicts.
+        // The number of training steps is a leftover unless it told what the U-Net predicts.
         let tellsPrediction = configuration == nil && traits.marks.likelyPrediction != nil
         source.leftovers = checkpoint.leftovers.filter { !tellsPrediction || $0 != "global_step" }.sorted()
-        // A published configuration has the marks in it already.
+        // A published configuration already agrees with the marks.
         (source.marks, source.markNotes) = (traits.marks, markNotes)
         if configuration != nil { source = try source.marked(traits.marks, prediction: prediction) }
         let components = try ModelIdentity.components(of: source)
@@ -152,7 +151,7 @@ extension ModelSource {
             throw WeightsError(
                 .unusedTensors,
                 naming:
-                    "\(file.name) holds a \(component), but its configuration names none; it is of another family (\(.modelConfig))."
+                    "\(file.name) holds a \(component), but its configuration, which is of another family, names none; name another by \(.modelConfig)."
             )
         }
         return source
@@ -168,7 +167,7 @@ extension ModelSource {
         return FileStore(FileStore(name: name, files: [:]), given: given)
     }
 
-    /// The scheduler's configuration with another prediction type. A checkpoint with a published configuration has it already.
+    /// This model with another prediction type in the scheduler's configuration.
     private func predicting(_ prediction: UNetPrediction) throws(WeightsError) -> ModelSource {
         let path = "scheduler/scheduler_config.json"
         let configuration = try json(path)

@@ -1,17 +1,16 @@
 import Sentences
 public import StrictJSON
 
-/// A model's configuration as pictures are made with it: what its files say, with what diffusers repairs in the files of old
-/// models. All that reads a model's configuration reads it here.
+/// The model's configuration that renders use: its files, with diffusers' repairs of old files.
 ///
-/// The repairs are those that diffusers' pipelines of Stable Diffusion 1 and 2 make when they load a folder
+/// diffusers' pipelines of Stable Diffusion 1 and 2 make these repairs when they load a folder
 /// (`pipelines/stable_diffusion/pipeline_stable_diffusion.py` and `…_inpaint.py`, 0.42.1): `steps_offset` is 1 and
 /// `clip_sample` false, whatever the scheduler's file says; for models for inpainting `skip_prk_steps` is true; a `sample_size`
 /// below 64 is 64 where `_diffusers_version` is below 0.9.0. Beyond that, the native size of a U-Net with the published width
 /// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. A size that the weights'
 /// own mark gives counts as it is. Models of other families are taken as they are.
 public struct ModelConfiguration: Sendable {
-    /// What it says of the model, decoded.
+    /// The decoded configuration.
     public let architecture: ModelArchitecture
     /// `unet/config.json`
     public let unet: JSONValue
@@ -19,10 +18,10 @@ public struct ModelConfiguration: Sendable {
     public let vae: JSONValue
     /// `scheduler/scheduler_config.json`
     public let scheduler: JSONValue
-    /// What was repaired: a sentence each, without a full stop.
+    /// The repairs: a sentence each, without a full stop.
     public let notes: [String]
 
-    /// Throws what is wrong with the files as JSON. What stands in them is checked where it is used.
+    /// Throws for files that are not valid JSON. Values are checked where they are used.
     public init(_ source: ModelSource) throws(WeightsError) {
         let schedulerFile = "scheduler/scheduler_config.json"
         let (unet, scheduler) = (try source.json("unet/config.json"), try source.json(schedulerFile))
@@ -46,14 +45,13 @@ public struct ModelConfiguration: Sendable {
     }
 }
 
-/// What diffusers' pipelines of Stable Diffusion 1 and 2 change in a scheduler's configuration.
+/// diffusers' repairs of a scheduler's configuration.
 private struct SchedulerRepairs {
     let repaired: JSONValue
-    /// nil where the file, or the default of its class, says all of this already. Whether a picture depends on it is up to the
-    /// sampler and the spacing of its steps, which the user may choose.
+    /// nil where the file, or the default of its class, says all of this already.
     let note: String?
 
-    /// Classes that clip where the file says nothing of it.
+    /// Classes that clip unless the file says otherwise.
     private static let clipping = ["DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler"]
 
     init(_ scheduler: JSONValue, isInpainting: Bool) {
@@ -78,7 +76,7 @@ private struct NativeSize {
     let repaired: JSONValue
     let note: String?
 
-    /// The side that diffusers, and everybody, knows Stable Diffusion by.
+    /// Stable Diffusion 1's side, 512 px.
     private static let smallest = 64
 
     init(_ unet: JSONValue, _ family: ModelFamily, predicting prediction: UNetPrediction?, scaleFactor: Int) {
@@ -88,13 +86,11 @@ private struct NativeSize {
         var side = said
         var reason = ""
         if said == nil, unet["sample_size"] ?? .null == .null, isPublished {
-            (side, reason) = (published, "says nothing of the native size")
+            (side, reason) = (published, "has no sample_size")
         } else if let said, said < NativeSize.smallest, family.isRepaired, NativeSize.isOld(unet) {
-            (side, reason) = (NativeSize.smallest, "of an old version says sample_size \(said), as files of that time do")
+            (side, reason) = (NativeSize.smallest, "is from diffusers before 0.9.0 and has the wrong sample_size \(said)")
         } else if let said, said < NativeSize.smallest, family.isRepaired, isPublished {
-            (side, reason) = (
-                NativeSize.smallest, "says sample_size \(said), and no U-Net of this shape was made for so little"
-            )
+            (side, reason) = (NativeSize.smallest, "says sample_size \(said), too small for a U-Net of this shape")
         }
         guard let side, side != said else {
             (repaired, note) = (unet, nil)
@@ -104,8 +100,7 @@ private struct NativeSize {
         note = "the file \(reason): the native size is taken for \(side * scaleFactor) px"
     }
 
-    /// Whether width and depth are those of the published U-Nets. What a file leaves out is diffusers' default, that of Stable
-    /// Diffusion 1.
+    /// Whether width and depth are those of the published U-Nets. The defaults are diffusers', those of Stable Diffusion 1.
     private static func hasPublishedShape(_ unet: JSONValue, _ family: ModelFamily) -> Bool {
         let channels = unet["block_out_channels"]?.arrayValue?.map { $0.intValue ?? 0 } ?? ModelFamily.stableDiffusion1.channels
         let layers = (unet["layers_per_block"] ?? 2).intValue
@@ -122,10 +117,8 @@ private struct NativeSize {
 }
 
 extension ModelSource {
-    /// What people should know of how the model's files were read: a sentence each, without a full stop. Opens the heads of all
-    /// weight files.
-    ///
-    /// Throws what is wrong with the files.
+    /// Notes for the user on how the model's files were read: a sentence each, without a full stop. Opens the heads of all
+    /// weight files and throws their errors.
     public func notes() throws(WeightsError) -> [String] {
         var notes = markNotes
         if let assumptionNote { notes.append(assumptionNote) }
@@ -135,15 +128,15 @@ extension ModelSource {
         let components = try ModelIdentity.components(of: self)
         for component in ModelIdentity.weightComponents where components.contains(component) {
             let stored = try storedComponent(component)
-            // The marks of the U-Net's files were read.
+            // Marks in the U-Net's files are used.
             let left = stored.leftovers.filter { component != "unet" || !ModelMarks.tensors.contains($0) }
             if !left.isEmpty { leftovers.append((stored.name, left)) }
         }
-        for (place, names) in leftovers { notes.append("\(place) holds \(listed(names)) that no part of the model asks for") }
+        for (place, names) in leftovers { notes.append("\(place) holds \(listed(names)) that the model does not use") }
         return notes
     }
 
-    /// What is said where nothing tells what the U-Net predicts; nil where something does.
+    /// The note that the U-Net's prediction is assumed; nil where something tells it.
     public var assumptionNote: String? {
         assumedPrediction.map {
             "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "

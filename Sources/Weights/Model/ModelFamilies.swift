@@ -1,10 +1,10 @@
 import Acceleration
 import StrictJSON
 
-// The table of the families that are run.
+// The table of the supported families.
 
 extension ModelFamily {
-    /// In the order in which they are looked for.
+    /// In the order of the search.
     public static let all = [stableDiffusionXL, stableDiffusion2, stableDiffusion1]
 
     public static let stableDiffusion1 = ModelFamily(
@@ -70,7 +70,7 @@ extension ModelKind {
         id: "sd2_turbo", title: "SD-Turbo",
         schedulers: ["EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler"], isDistilled: true, steps: 4,
         guidanceScale: 1, hiDiffusion: .sd15)
-    /// SDXL and its fine-tunes. Playground v2 looks like any of them, so its own recipe has to be asked for.
+    /// SDXL and its fine-tunes. Playground v2 looks the same, so a request must name its profile.
     public static let sdxl = ModelKind(
         id: "sdxl", title: "SDXL", guidanceScale: 7, hiDiffusion: .sdxl, inpaintingHiDiffusion: .sdxlInpainting)
     public static let sdxlTurbo = ModelKind(
@@ -84,7 +84,7 @@ extension ModelKind {
 extension ModelFamily.LatentScale {
     static let first = ModelFamily.LatentScale(title: "Stable Diffusion 1.x or 2.x", factor: 0.18215)
     static let xl = ModelFamily.LatentScale(title: "Stable Diffusion XL", factor: 0.13025)
-    /// Beside it, latents have means and deviations of their own.
+    /// These latents also have their own means and deviations.
     static let playground = ModelFamily.LatentScale(title: "Playground v2.5", factor: 0.5)
 }
 
@@ -96,7 +96,7 @@ extension ModelFamily {
         "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
     ]
 
-    /// Where SD-Turbo has its text encoder.
+    /// The prefix of SD-Turbo's text encoder.
     private static let turboTextPrefix = "conditioner.embedders.0.model."
 
     private static let pndm: JSONValue = ["_class_name": "PNDMScheduler"]

@@ -1,53 +1,52 @@
 public import Acceleration
 import StrictJSON
 
-/// A family of models: all that is known of it, in one value. `ModelFamily.all` is the table, and a new family is a new value
-/// there. Code asks a property for its meaning and never which family a model is of.
+/// All facts about one family of models. `ModelFamily.all` is the table; a new family is a new value there. Code reads a
+/// property and never asks for the family itself.
 public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
-    /// How people call it.
+    /// Its name for people.
     public let name: String
-    /// How its pipelines' classes begin in diffusers.
+    /// The beginning of its pipelines' classes in diffusers.
     let pipeline: String
-    /// What a U-Net's configuration says in this family and in none that comes later in the table. Sizes are free.
+    /// Members of a U-Net's configuration that separate this family from later ones in the table.
     let unetMarks: [String: JSONValue]
-    /// The kinds that are told apart by their schedulers; the last is whatever is of no other.
+    /// The kinds, told apart by their schedulers; the last is the default.
     let kinds: [ModelKind]
 
     // What the U-Net takes.
 
-    /// Whether the U-Net takes a pooled vector of the text, the last encoder's, beside the vectors of its tokens.
+    /// Whether the U-Net also takes a pooled vector of the text, from the last encoder.
     public var hasPooledConditioning = false
-    /// Whether the U-Net is told of the picture's sizes and where it was cropped.
+    /// Whether the U-Net takes the picture's sizes and its crop.
     public var hasSizeConditioning = false
-    /// Whether vectors of tokens went through the text encoder's last norm.
+    /// Whether vectors of tokens pass the text encoder's last norm.
     public var normsText = true
-    /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
+    /// The default layer of the text encoders, counted from the end: 1 is the last.
     public var defaultClipSkip = 1
-    /// Whether an empty negative prompt stands for zeros instead of being encoded, unless the model says otherwise.
+    /// Whether an empty negative prompt becomes zeros by default, instead of being encoded.
     public var zeroesEmptyPrompt = false
     /// Whether pictures smaller than the native size come out badly.
     public var failsBelowNativeSize = false
-    /// One or two, in the order in which their vectors are put side by side.
+    /// One or two, in the order of their vectors.
     let texts: [TextEncoder]
 
     // The published models.
 
-    /// The members of `unet/config.json` in which the family differs from `PublishedConfiguration`'s common ones.
+    /// The members of `unet/config.json` that differ from `PublishedConfiguration`'s common ones.
     let unet: JSONValue
     let latents: LatentScale
-    /// The published models that predict noise, and those that predict velocity.
+    /// The published models that predict noise, and the ones that predict velocity.
     let epsilon, velocity: Published
-    /// Where files of a distilled model have their text encoder; nil where there is no such model.
+    /// The prefix of the text encoder in files of the distilled model, if the family has one.
     var distilledTextPrefix: String?
 
     // What its files do not say.
 
-    /// What the U-Net of a text-to-image checkpoint is taken to predict where nothing tells; nil for families in which all
-    /// published models predict noise, where it is no guess.
+    /// The assumed prediction of a text-to-image checkpoint that does not tell it; nil if all published models predict noise.
     var guessedPrediction: UNetPrediction?
-    /// What ModelSpec's names of architectures tell of the prediction.
+    /// The prediction by ModelSpec's name of the architecture.
     var architectures: [String: UNetPrediction] = [:]
-    /// The scheduler of a model that begins with pure noise, where its own cannot.
+    /// The scheduler for a model that begins with pure noise, if its own cannot do this.
     var zeroSNRScheduler = "DDIMScheduler"
     /// Whether diffusers repairs the configurations of old folders of this family.
     var isRepaired = true
@@ -59,20 +58,20 @@ public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
 extension ModelFamily {
     /// A text encoder: the published configuration, and where single files have its tensors.
     struct TextEncoder: Sendable {
-        /// Whose names its tensors have in single files.
+        /// The naming of its tensors in single files.
         enum Naming { case transformers, openCLIP }
 
         let naming: Naming
-        /// What comes before these names: any of them.
+        /// Possible prefixes of these names.
         let prefixes: [String]
         /// `config.json`
         let configuration: JSONValue
-        /// What fills short prompts.
+        /// The token that fills short prompts.
         let padding: String
-        /// Whether its last layer is not used: the configuration leaves it out, files hold it all the same.
+        /// Whether files hold a last layer that is not used and that the configuration leaves out.
         var leavesOutLastLayer = false
 
-        /// The name of a tensor of a single file; nil for one that lies elsewhere.
+        /// The name of a tensor of a single file without the prefix; nil for other tensors.
         func name(of key: String) -> String? { prefixes.lazy.compactMap { key.dropping($0) }.first }
 
         /// Whether a single file holds it.
@@ -81,18 +80,18 @@ extension ModelFamily {
         }
     }
 
-    /// How latents are scaled: autoencoders of the same scale may stand for each other.
+    /// The scale of latents. Autoencoders of the same scale can replace each other.
     struct LatentScale: Sendable, Equatable {
-        /// Whose it is.
+        /// The models that use it.
         let title: String
         let factor: Double
     }
 
-    /// What a published model is beside its networks.
+    /// Facts about a published model beside its networks.
     struct Published: Sendable {
         /// Native side in points of the latent.
         let nativeSide: Int
-        /// The members of `scheduler_config.json` in which it differs from the common ones.
+        /// The members of `scheduler_config.json` that differ from the common ones.
         let scheduler: JSONValue
     }
 
@@ -100,7 +99,7 @@ extension ModelFamily {
     public static let textEncoders = ["text_encoder", "text_encoder_2"]
     public static let tokenizers = ["tokenizer", "tokenizer_2"]
 
-    /// By a U-Net's configuration: how it takes the text is what separates the families.
+    /// Recognises the family by a U-Net's configuration.
     init(unet: JSONValue) {
         self = ModelFamily.all.first { family in family.unetMarks.allSatisfy { unet[$0.key] == $0.value } } ?? .stableDiffusion1
     }
@@ -109,16 +108,16 @@ extension ModelFamily {
     public var textEncoders: ArraySlice<String> { ModelFamily.textEncoders.prefix(texts.count) }
     var tokenizers: ArraySlice<String> { ModelFamily.tokenizers.prefix(texts.count) }
 
-    /// Width of the text that the U-Net takes, and of the channels of its levels.
+    /// Width of the U-Net's text, and the channels of its levels.
     var textWidth: Int { unet["cross_attention_dim"]?.intValue ?? 0 }
     var channels: [Int] { unet["block_out_channels"]?.arrayValue?.compactMap(\.intValue) ?? [] }
 
-    /// What most models of the family are called.
+    /// The name of most models of the family.
     var title: String { kinds[kinds.count - 1].title }
 
     func published(predicting prediction: UNetPrediction?) -> Published { prediction == .velocity ? velocity : epsilon }
 
-    /// By the scheduler's configuration. Distilled models are known by it: they predict noise on trailing timesteps.
+    /// The kind by the scheduler's configuration. Distilled models predict noise on trailing timesteps.
     func kind(scheduler: JSONValue) -> ModelKind {
         let name = scheduler["_class_name"]?.stringValue ?? ""
         let isTrailing = scheduler["timestep_spacing"] == "trailing" && ModelMarks.prediction(scheduler) == .epsilon
@@ -128,23 +127,23 @@ extension ModelFamily {
     }
 }
 
-/// A kind of models within a family, with the settings that suit it where those are not the general ones.
+/// A kind of models within a family, with its own defaults.
 public struct ModelKind: Sendable, Equatable, CustomStringConvertible {
-    /// What programs call it: `sdxl_turbo`.
+    /// Its name for programs: `sdxl_turbo`.
     public let id: String
-    /// How people call it.
+    /// Its name for people.
     public let title: String
-    /// How the classes of its schedulers begin.
+    /// Beginnings of its schedulers' classes.
     var schedulers: [String] = []
-    /// Whether it takes few steps and no guidance.
+    /// Whether it needs few steps and no guidance.
     var isDistilled = false
     public var steps: Int?
     public var guidanceScale: Float?
     let hiDiffusion: HiDiffusionProfile
-    /// The recipe of its models for inpainting, where it is another one.
+    /// The profile of its models for inpainting, if different.
     var inpaintingHiDiffusion: HiDiffusionProfile?
 
-    /// HiDiffusion's recipe.
+    /// HiDiffusion's profile.
     public func hiDiffusion(isInpainting: Bool) -> HiDiffusionProfile {
         isInpainting ? inpaintingHiDiffusion ?? hiDiffusion : hiDiffusion
     }

@@ -1,11 +1,11 @@
 import FileLinks
 import Sentences
 
-/// Which folder people mean, and what is wrong with one that is no model's.
+/// Refuses folders without a model, and finds the folder that was meant.
 enum ModelFolder {
     private static let index = "model_index.json"
 
-    /// Throws `.unsupportedFormat` for the path of a model's `model_index.json`, with the folder that is meant.
+    /// Throws `.unsupportedFormat` with the model's folder for the path of a `model_index.json`.
     static func checkIsNoIndex(_ path: String) throws(WeightsError) {
         if path.split(separator: "/").last == index[...], fileExists(path), !isFolder(path) { throw indexRefusal(path) }
     }
@@ -18,7 +18,7 @@ enum ModelFolder {
             "\(path) is the index of a model in diffusers' layout; name its folder \"\(meant)\" instead.")
     }
 
-    /// Throws unless the path is a folder from which a checkpoint may take its configuration.
+    /// Throws unless the path is a folder.
     static func checkMayConfigure(_ path: String) throws(WeightsError) {
         guard fileExists(path), !isFolder(path) else { return try checkFolder(path) }
         let isYAML = [".yaml", ".yml"].contains(where: path.lowercased().hasSuffix)
@@ -26,18 +26,20 @@ enum ModelFolder {
         throw WeightsError(
             .unsupportedFormat,
             naming:
-                "\(path) is \(what), and \(.modelConfig) takes the folder of a model in diffusers' layout; name such a folder, or "
+                "\(path) is \(what), but \(.modelConfig) takes the folder of a model in diffusers' layout; name such a folder, or "
                 + "leave the option out.")
     }
 
-    /// Why a folder without a `model_index.json` is no model, with the path that was probably meant.
+    /// The refusal of a folder without a `model_index.json`, with the path that was probably meant.
     static func refusal(_ store: FileStore) -> WeightsError {
         let name = store.name
         let plain = WeightsError(
             .notFound, "\(name) is not a model in diffusers' layout: it has no \(index); name the folder that has one.")
-        // What is not on disk has nothing around it.
+        // Files in memory have no folders around them.
         guard let folder = store.folder, let names = try? StoreFiles.names(in: folder) else { return plain }
-        func refusal(_ what: String) -> WeightsError { WeightsError(.notFound, "\(name) is no model's folder: \(what).") }
+        func refusal(_ what: String) -> WeightsError {
+            WeightsError(.notFound, "\(name) is not the folder of a model: \(what).")
+        }
 
         let parent = parent(of: folder)
         if fileExists("\(parent)/\(index)") { return refusal("it is a part of the model \(parent); name that folder") }
@@ -61,7 +63,7 @@ enum ModelFolder {
         return checkpoint(names, in: folder).map { refusal($0) } ?? plain
     }
 
-    /// The checkpoints in a folder that is no model's.
+    /// A hint at checkpoints in a folder without a model.
     private static func checkpoint(_ names: [String], in folder: String) -> String? {
         let entries = names.filter { $0.hasSuffix(".safetensors") }
         let files = entries.filter { fileExists("\(folder)/\($0)") }
@@ -79,7 +81,7 @@ enum ModelFolder {
         }
     }
 
-    /// The snapshot with a model: that of the main branch, or any.
+    /// The snapshot with a model: the main branch's, else any.
     private static func snapshot(of folder: String) -> String? {
         let names = (try? StoreFiles.names(in: folder + "/snapshots")) ?? []
         let main = (try? FileStore(folder: folder).text("refs/main"))?.split(whereSeparator: \.isWhitespace).first.map(

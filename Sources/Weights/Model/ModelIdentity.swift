@@ -12,7 +12,7 @@ import StrictJSON
 ///   `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` where they are;
 /// - `scheduler`: `scheduler_config.json`.
 ///
-/// Nothing else counts: cards, pictures, licences, safety checkers, other variants and formats of the same weights.
+/// Other files do not count: cards, pictures, licences, safety checkers, other variants and formats of the same weights.
 ///
 /// **The hash** of a folder. SHA-256 of the line `patchloom-model-1\n`, then for each file, sorted by the bytes of its path
 /// below the model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits,
@@ -26,7 +26,7 @@ import StrictJSON
 /// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
 /// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
 /// scale (f64) as 16 hexadecimal digits, `\n`. With two scales the second, of the text encoders, follows the first, of the
-/// U-Net, after another NUL. What a file is called does not count.
+/// U-Net, after another NUL. File names do not count.
 enum ModelIdentity {
     static let weightComponents = ModelFamily.textEncoders + ["unet", "vae"]
 
@@ -56,11 +56,10 @@ enum ModelIdentity {
         return hasher.finalize()
     }
 
-    /// The components of a model: those that `model_index.json` names, among them all that pictures are made with. What is not
-    /// named would be used and not counted, so it is refused.
+    /// The components that `model_index.json` names. It must name all that a render needs, as the identity covers no others.
     ///
-    /// Throws `.unsupportedModel` for pipelines that cannot be run and for SDXL's refiner, which has the second text encoder
-    /// alone, and `.malformed` that says what `model_index.json` does not name.
+    /// Throws `.unsupportedModel` for unsupported pipelines and for SDXL's refiner, which has only the second text encoder, and
+    /// `.malformed` with a missing component.
     static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
         try source.checkPipeline()
         let index = try source.json("model_index.json")
@@ -86,14 +85,14 @@ enum ModelIdentity {
         return Set((weightComponents + ModelFamily.tokenizers + ["scheduler"]).filter(has))
     }
 
-    /// What pictures are made with.
+    /// The components that a render needs.
     private static func required(_ source: ModelSource) throws(WeightsError) -> [String] {
         let family = try source.family()
         let others = zip(family.textEncoders, family.tokenizers).dropFirst().flatMap { [$0, $1] }
         return ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] + others
     }
 
-    /// Paths of the configuration and tokenizer files that count.
+    /// Paths of the configuration and tokenizer files.
     static func configurationFiles(of source: ModelSource) throws(WeightsError) -> [String] {
         let components = try components(of: source)
         var paths = ["model_index.json"]

@@ -1,11 +1,10 @@
 import StrictJSON
 import TensorCore
 
-/// What a file of weights says of its model beside the weights: marks that trainers leave as tensors, and the entries of
-/// Stability AI's ModelSpec in the metadata.
+/// Facts about a model in its weight files: tensors that trainers add as marks, and Stability AI's ModelSpec in the metadata.
 ///
-/// **Precedence.** Of everything that is known about a model in several ways, an option of the user counts first, then the
-/// file's own mark, then the configuration, then the default of the published model. README.md has the table.
+/// **Precedence.** An option of the user counts first, then the file's own mark, then the configuration, then the default of
+/// the published model. README.md has the table.
 struct ModelMarks: Equatable {
     /// Mean and standard deviation of the latents, by channel: the mark of EDM training (Playground v2.5).
     struct LatentStatistics: Equatable {
@@ -15,7 +14,7 @@ struct ModelMarks: Equatable {
 
     /// What the U-Net predicts.
     var prediction: UNetPrediction?
-    /// What the number of training steps hints at; weaker than any configuration.
+    /// The prediction suggested by the number of training steps; any configuration overrides it.
     var likelyPrediction: UNetPrediction?
     /// Native side in pixels.
     var resolution: Int?
@@ -26,11 +25,11 @@ struct ModelMarks: Equatable {
     /// No marks.
     init() {}
 
-    /// The tensors that are marks. Whoever reads the marks of a file does not list them as left over.
+    /// Names of the tensors that are marks.
     static let tensors: Set<String> = ["edm_mean", "edm_std", "v_pred", "ztsnr"]
 
-    /// - Parameter family: the model's. Marks of another one, which merging programs copy along, do not count.
-    /// - Throws: `.malformed` for statistics of latents that cannot be.
+    /// - Parameter family: the model's. Marks of another family, copied by merging programs, do not count.
+    /// - Throws: `.malformed` for impossible statistics of latents.
     init(_ file: SafetensorsFile, _ family: ModelFamily) throws(WeightsError) {
         prediction = ModelMarks.prediction(file, family)
         let isOfBase = family.guessedPrediction != nil && ModelMarks.steps(file) == ModelMarks.stepsOfBase
@@ -40,7 +39,7 @@ struct ModelMarks: Equatable {
         latentStatistics = try ModelMarks.statistics(file)
     }
 
-    /// The marks of several files of one network: of each kind the first that is there.
+    /// The marks of several files of one network; of each kind the first counts.
     init(_ files: [SafetensorsFile], _ family: ModelFamily) throws(WeightsError) {
         for file in files {
             let marks = try ModelMarks(file, family)
@@ -51,10 +50,10 @@ struct ModelMarks: Equatable {
         }
     }
 
-    /// Steps of training of Stable Diffusion 2.0 base, by which diffusers knows its file and fine-tunes of it.
+    /// Training steps of Stable Diffusion 2.0 base. diffusers recognises the model and its fine-tunes by this number.
     private static let stepsOfBase = 875_000
 
-    /// The tensor `v_pred` counts more than the metadata, which merging programs copy from one of the merged files.
+    /// The tensor `v_pred` overrides the metadata, which merging programs copy from one of the merged files.
     private static func prediction(_ file: SafetensorsFile, _ family: ModelFamily) -> UNetPrediction? {
         if file.tensors["v_pred"] != nil { return .velocity }
         let said = file.metadata["modelspec.prediction_type"]
@@ -70,7 +69,7 @@ struct ModelMarks: Equatable {
         return (try? file.integers("global_step"))?.first
     }
 
-    /// `768x768` or `768`; other forms, and sides that no latent has, are not a hint.
+    /// Reads `768x768` or `768`; nil for other forms and for sides that no latent has.
     private static func resolution(_ file: SafetensorsFile) -> Int? {
         guard let text = file.metadata["modelspec.resolution"] else { return nil }
         let sides = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
@@ -101,20 +100,20 @@ extension ModelMarks {
         "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ]
 
-    /// A scheduler's configuration with what the marks say. A configuration that says so already stays as it is.
+    /// A scheduler's configuration changed to agree with the marks.
     ///
-    /// - Parameter option: what the user says that the U-Net predicts, which counts more than the mark.
+    /// - Parameter option: the user's choice of prediction, which overrides the mark.
     func scheduler(_ base: JSONValue, _ family: ModelFamily, option: UNetPrediction?) -> JSONValue {
         var scheduler = base
         if latentStatistics != nil, !ModelMarks.isEDM(base) { scheduler = PublishedConfiguration.edmScheduler }
         if let wanted = option ?? prediction, wanted != ModelMarks.prediction(scheduler) {
             scheduler = scheduler.setting(.object(JSONObject("prediction_type", .string(wanted.rawValue))))
         }
-        // A last step of pure noise says nothing to a U-Net that predicts noise.
+        // A U-Net that predicts noise cannot use a last step of pure noise.
         guard hasZeroSNR, !ModelMarks.isEDM(scheduler), ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
         if scheduler["rescale_betas_zero_snr"]?.boolValue == true { return scheduler }
         let own = scheduler["_class_name"]?.stringValue ?? ""
-        // Pure noise can only be met when the first step taken is that one.
+        // Only trailing timesteps begin with the step of pure noise.
         return scheduler.setting([
             "_class_name": .string(ModelMarks.zeroSNRClasses.contains(own) ? own : family.zeroSNRScheduler),
             "rescale_betas_zero_snr": true,
@@ -126,12 +125,11 @@ extension ModelMarks {
         scheduler["_class_name"]?.stringValue?.hasPrefix("EDM") ?? false
     }
 
-    /// What is said where marks change how a picture is sampled, or have no meaning there: a sentence each, without a full
-    /// stop.
+    /// Notes on marks that change the sampler or have no meaning for it: a sentence each, without a full stop.
     ///
     /// - Parameters:
     ///   - base: the scheduler's configuration without the marks.
-    ///   - marked: the same with them, from `scheduler`.
+    ///   - marked: the result of `scheduler`.
     func samplerNotes(from base: JSONValue, to marked: JSONValue) -> [String] {
         let sampler = quoted(marked["_class_name"]?.stringValue ?? "")
         var notes: [String] = []
@@ -152,7 +150,7 @@ extension ModelMarks {
         return notes
     }
 
-    /// What a scheduler's configuration says that the U-Net predicts; epsilon where it says nothing, nil for anything else.
+    /// The prediction type in a scheduler's configuration; epsilon if it has none, nil for an unknown one.
     static func prediction(_ scheduler: JSONValue) -> UNetPrediction? {
         guard let value = scheduler["prediction_type"], !value.isNull else { return .epsilon }
         return value.stringValue.flatMap { UNetPrediction(rawValue: $0) }
@@ -161,7 +159,7 @@ extension ModelMarks {
     /// An autoencoder's configuration with the marks' statistics of latents.
     func vae(_ base: JSONValue) -> JSONValue {
         guard let latentStatistics else { return base }
-        // The shortest decimals that read back as the stored numbers, as the published configuration has them.
+        // The shortest decimals for the stored numbers, as in the published configuration.
         func list(_ values: [Float]) -> JSONValue { .array(values.map { .number(Double($0.description) ?? Double($0)) }) }
         func floats(_ key: String) -> [Float]? { base[key]?.arrayValue?.compactMap { $0.doubleValue.map { Float($0) } } }
         if floats("latents_mean") == latentStatistics.mean, floats("latents_std") == latentStatistics.deviation { return base }
@@ -173,7 +171,7 @@ extension ModelMarks {
 
     /// A U-Net's configuration with the marks' native size.
     ///
-    /// - Parameter vae: the autoencoder's configuration, whose latents the size is counted in.
+    /// - Parameter vae: the autoencoder's configuration; the size counts points of its latents.
     func unet(_ base: JSONValue, vae: JSONValue) -> JSONValue {
         guard let side = resolution.map({ $0 / ModelArchitecture.scaleFactor(vae: vae) }),
             base["sample_size"]?.intValue != side
@@ -183,9 +181,9 @@ extension ModelMarks {
 }
 
 extension ModelSource {
-    /// This model with what its files' marks say instead of what its configuration says.
+    /// This model with its configuration changed to agree with the marks of its files.
     ///
-    /// - Parameter prediction: what the user says that the U-Net predicts.
+    /// - Parameter prediction: the user's choice.
     func marked(_ marks: ModelMarks, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         guard marks != ModelMarks() else { return self }
         var marked = self
@@ -202,18 +200,17 @@ extension ModelSource {
         marked = try marked.replacing(schedulerFile, with: wanted)
         if prediction == nil, let said = marks.prediction, said != ModelMarks.prediction(scheduler) {
             marked.markNotes.append(
-                "the file says that its U-Net predicts \(said.rawValue), which counts more than its configuration")
+                "the file says that its U-Net predicts \(said.rawValue); this overrides its configuration")
         }
         if let side = marks.resolution, sized != unet {
-            marked.markNotes.append("the file says that it was trained at \(side) px, which counts more than its configuration")
+            marked.markNotes.append("the file says that it was trained at \(side) px; this overrides its configuration")
         }
         marked.markNotes += marks.samplerNotes(from: scheduler, to: wanted)
         if prediction != nil { marked.assumedPrediction = nil }
         return marked
     }
 
-    /// The marks in the files of a folder's U-Net. Files that are not there have none; that they are missing is said where they
-    /// are needed.
+    /// The marks in the files of a folder's U-Net; no marks if there are no files.
     func unetMarks() throws(WeightsError) -> ModelMarks {
         guard let paths = try existingWeightFiles(component: "unet") else { return ModelMarks() }
         let files = try paths.files.map { path throws(WeightsError) in

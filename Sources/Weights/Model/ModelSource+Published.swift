@@ -1,6 +1,5 @@
 extension ModelSource {
-    /// A published model as its folder in diffusers' layout, but without weights: renders can be planned with it, nothing can
-    /// be computed. Stable Diffusion 2.x is that which predicts v at 768 px.
+    /// A published model without weights, for planning renders. Stable Diffusion 2.x is the one that predicts v at 768 px.
     public static func withoutWeights(_ family: ModelFamily) -> ModelSource {
         var files = PublishedConfiguration(CheckpointTraits(published: family), prediction: nil).files()
         for component in family.textEncoders {

@@ -12,7 +12,7 @@ struct WeightFiles: Equatable {
 }
 
 extension ModelSource {
-    /// Names under which diffusers and transformers store weights.
+    /// File names of diffusers' and transformers' weights.
     private static let stems = ["diffusion_pytorch_model", "model"]
     /// Variants that are known to be published.
     private static let knownVariants = ["fp16", "bf16", "fp32", "ema", "non_ema"]
@@ -21,23 +21,22 @@ extension ModelSource {
         ("diffusion_flax_model.msgpack", "Flax"), ("flax_model.msgpack", "Flax"), ("model.onnx", "ONNX"),
         ("openvino_model.xml", "OpenVINO"), ("tf_model.h5", "TensorFlow"),
     ]
-    /// The variant that is taken where there is nothing else: the same weights in half precision.
+    /// The variant to use if there is no other file: the same weights in half precision.
     private static let variantByDefault = "fp16"
 
-    /// The weights of a component as the model's files hold them, `unet`, `vae`, `text_encoder` or `text_encoder_2`: all files
-    /// opened and checked, no value read.
+    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`, without LoRA files. Opens and checks all
+    /// files, reads no value.
     ///
-    /// In a folder, looked for are `diffusion_pytorch_model.safetensors` and `model.safetensors`, and the same with
-    /// `.index.json` for shards; exactly one of the four must be there. The variant that was asked for goes before
-    /// (`model.fp16.safetensors`, `model.safetensors.index.fp16.json`), and fp16 is taken where nothing else is there. Each
-    /// call gives a scope of its own that knows what was taken from it.
+    /// A folder must hold exactly one of `diffusion_pytorch_model.safetensors`, `model.safetensors`, and the same with
+    /// `.index.json` for shards. The chosen variant comes first (`model.fp16.safetensors`,
+    /// `model.safetensors.index.fp16.json`), and fp16 last. Each call gives a scope that counts its own taken tensors.
     ///
-    /// Throws `.notFound`, `.unsupportedFormat` when there are only pickles, and whatever is wrong with the files.
+    /// Throws `.notFound`, `.unsupportedFormat` if there are only pickles, and the errors of the files.
     func storedWeights(component: String) throws(WeightsError) -> WeightScope {
         WeightScope(StoredWeights(try storedComponent(component), ignoresUnknown: ignoresUnknownTensors))
     }
 
-    /// Where the tensors of a component lie, by their paths in the network: opens and checks all files.
+    /// The tensors of a component by their paths in the network. Opens and checks all files.
     func storedComponent(_ component: String) throws(WeightsError) -> StoredComponent {
         if let renamed = renamed[component] { return renamed }
         let paths = try weightFiles(component: component)
@@ -60,7 +59,7 @@ extension ModelSource {
         try SafetensorsFile(content: content(path), name: location(of: path))
     }
 
-    /// All files with weights that the model uses, by the path under which they count for its identity.
+    /// All weight files of the model, by their paths in its identity.
     func usedWeights() throws(WeightsError) -> [String: FileBytes] {
         var files: [String: FileBytes] = [:]
         let components = try ModelIdentity.components(of: self)
@@ -74,7 +73,7 @@ extension ModelSource {
         return files
     }
 
-    /// Which files `weights(component:)` opens in a folder; the empty component is the folder itself.
+    /// The files of `weights(component:)` in a folder; the empty component is the folder itself.
     func weightFiles(component: String) throws(WeightsError) -> WeightFiles {
         guard let files = try existingWeightFiles(component: component) else { throw noWeights(component) }
         return files
@@ -107,8 +106,8 @@ extension ModelSource {
         return WeightFiles(index: found, files: index.files.map { folder + $0 })
     }
 
-    /// Throws unless some component has weights of the variant. Others may have none of their own: publishers store, for
-    /// example, a U-Net with and without averaging, and one text encoder.
+    /// Throws unless some component has weights of the variant. Others may lack it: publishers may store a U-Net with and
+    /// without averaging, and one text encoder.
     func requireVariant(_ variant: String) throws(WeightsError) {
         let isName = variant.utf8.allSatisfy { ShardIndex.isShardName(String(decoding: [$0], as: UTF8.self) + ".safetensors") }
         guard isName, (1...32).contains(variant.utf8.count), !variant.contains(".") else {
@@ -121,7 +120,7 @@ extension ModelSource {
         throw WeightsError(.notFound, naming: "\(name) has no weights of the variant \(variant); leave \(.variant) out.")
     }
 
-    /// Says what is there instead, where it is something known.
+    /// The error for missing weights, with other files found in their place.
     private func noWeights(_ component: String) -> WeightsError {
         let (folder, below) = component.isEmpty ? (name, "") : (location(of: component), component + "/")
         for stem in ModelSource.stems + ["pytorch_model"] {

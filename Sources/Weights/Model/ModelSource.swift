@@ -1,39 +1,38 @@
 public import ContentHash
 public import StrictJSON
 
-/// A model as a folder in the layout of diffusers, whatever it is made of: a folder on disk, files inside the program, a
-/// checkpoint in a single file, or one of these with another autoencoder. Cheap to copy; copies share what has been opened.
+/// A model in the form of a diffusers folder. It may be a folder on disk, files inside the program, a single-file checkpoint,
+/// or one of these with another autoencoder. Cheap to copy; copies share opened files.
 ///
-/// A file is opened once and stays mapped as long as a copy of the source lives, so what was hashed is what is used.
+/// A file is opened once and stays mapped while a copy lives, so the hashed bytes are the used bytes.
 public struct ModelSource: Sendable {
-    /// The model in messages: the path that was given, or the name of the embedded or stored model.
+    /// The model in messages: its path, or the name of the embedded or stored model.
     public private(set) var name: String
     var store: FileStore
-    /// The kind of weight files that is preferred, `fp16` for `*.fp16.safetensors`.
+    /// The preferred variant of weight files, `fp16` for `*.fp16.safetensors`.
     let variant: String?
-    /// Components whose weights lie under other names in a single file.
+    /// Components with weights under other names in a single file.
     var renamed: [String: StoredComponent]
-    /// Whether this is a folder or an embedded model as it stands.
+    /// Whether this is an unchanged folder or embedded model.
     var isPlain: Bool
-    /// LoRA files that are merged into the weights; nil for the model as it is.
+    /// LoRA files that are merged into the weights.
     var loras: LoRAComposition?
-    /// What the U-Net is taken to predict, where neither its file nor anybody says so.
+    /// The assumed prediction of the U-Net; nil if its file or the user tells it.
     var assumedPrediction: UNetPrediction?
-    /// Names in a single file that no part of the model asks for, sorted.
+    /// Names in a single file that the model does not use, sorted.
     var leftovers: [String] = []
-    /// What the files of the U-Net say of the model. The configuration has it already.
+    /// The marks in the U-Net's files. The configuration already agrees with them.
     var marks = ModelMarks()
-    /// What these marks changed in the configuration, a sentence each, without a full stop.
+    /// The changes that these marks made: a sentence each, without a full stop.
     var markNotes: [String] = []
-    /// Whether tensors inside of a network that the network does not know are left out instead of refused, and the same of
-    /// LoRA layers.
+    /// Whether unknown tensors inside a network, and unknown LoRA layers, are left out instead of refused.
     public private(set) var ignoresUnknownTensors = false
     /// Whether there are weights at all: see `withoutWeights`.
     public internal(set) var hasWeights = true
 
     /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
     ///
-    /// Throws `.notFound` with the path, `.unreadable` and `.unsupportedFormat` when it is a file.
+    /// Throws `.notFound` with the path, `.unreadable`, and `.unsupportedFormat` for a file.
     public static func folder(_ path: String) throws(WeightsError) -> ModelSource {
         try ModelFolder.checkIsNoIndex(path)
         try checkFolder(path)
@@ -50,7 +49,7 @@ public struct ModelSource: Sendable {
         return source
     }
 
-    /// A model whose files are part of the program: bytes that live as long as it does, by path below the model's folder.
+    /// A model inside the program: bytes that live as long as it does, by path below the model's folder.
     public static func embedded(name: String, files: [String: UnsafeRawBufferPointer]) -> ModelSource {
         ModelSource(
             name: name, store: FileStore(name: name, files: files.mapValues { FileBytes(permanent: $0) }), variant: nil,
@@ -60,23 +59,21 @@ public struct ModelSource: Sendable {
     /// Whether the model has the file `path`, relative to its folder.
     public func exists(_ path: String) -> Bool { FileStore.isInside(path) && store.exists(path) }
 
-    /// The file `path` read as strict JSON, before which a byte-order mark may stand.
+    /// The file `path` read as strict JSON, with or without a byte-order mark.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` with the place of the fault.
     public func json(_ path: String) throws(WeightsError) -> JSONValue { try store.json(path) }
 
-    /// The file `path` read as UTF-8: without a byte-order mark, and with line feeds where the file has CR LF.
+    /// The file `path` read as UTF-8, without a byte-order mark and with line feeds instead of CR LF.
     ///
     /// Throws `.notFound`, `.unreadable`, `.tooLarge` beyond 16 MiB, and `.malformed` when it is not UTF-8.
     public func text(_ path: String) throws(WeightsError) -> String { try store.text(path) }
 
-    /// Throws `.malformed` when `model_index.json` does not name a component that pictures are made with, which its identity
-    /// would then not cover.
+    /// Throws `.malformed` if `model_index.json` does not name a component that a render needs.
     public func checkComponents() throws(WeightsError) { _ = try ModelIdentity.components(of: self) }
 
-    /// The SHA-256 over all configuration, tokenizer and weight files that the model uses: equal for a folder and an embedded
-    /// model with the same files, and another one for each composition with LoRA files. `ModelIdentity` has the definition.
-    /// Reads every weight once; later calls are free.
+    /// The SHA-256 over all configuration, tokenizer, weight and LoRA files that the model uses, as `ModelIdentity` defines it.
+    /// A folder and an embedded model with the same files have the same. Reads every weight once; later calls are free.
     public func identity() throws(WeightsError) -> SHA256Digest {
         let base = try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
         return loras.map { ModelIdentity.compute(base, $0) } ?? base
@@ -89,21 +86,21 @@ public struct ModelSource: Sendable {
         return other
     }
 
-    /// The same model with other files and weights than its own.
+    /// The same model with other files and weights.
     func with(_ store: FileStore, renamed: [String: StoredComponent]) -> ModelSource {
         var other = self
         (other.store, other.renamed, other.isPlain) = (store, renamed, false)
         return other
     }
 
-    /// The same model, whose unknown tensors are left out. Its identity is the same: such tensors never count for a picture.
+    /// The same model without unknown tensors. Its identity stays the same, as they do not change pictures.
     public func ignoringUnknownTensors(_ ignores: Bool) -> ModelSource {
         var other = self
         other.ignoresUnknownTensors = ignores
         return other
     }
 
-    /// The same model with another content of a configuration file; the model itself where the content is what it was.
+    /// The same model with another content of a configuration file; the unchanged model if the content is the same.
     func replacing(_ path: String, with json: JSONValue) throws(WeightsError) -> ModelSource {
         if try self.json(path) == json { return self }
         let given = [path: FileStore.Given(content: FileBytes(json.canonicalBytes()), location: location(of: path))]
@@ -113,6 +110,6 @@ public struct ModelSource: Sendable {
     /// The bytes of the file `path`.
     func content(_ path: String) throws(WeightsError) -> FileBytes { try store.content(path) }
 
-    /// The file `path` in messages: where it really lies, such as in the folder of another autoencoder.
+    /// The file `path` in messages: its real place, such as the folder of another autoencoder.
     public func location(of path: String) -> String { store.location(of: path) }
 }

@@ -2,7 +2,7 @@ public import ContentHash
 import Sentences
 public import StrictJSON
 
-/// What a model is, as `model inspect` tells it: read from its configuration and the heads of its weight files.
+/// The facts that `model inspect` prints, from the configuration and the heads of the weight files.
 public struct ModelSummary: Sendable {
     /// One network.
     public struct Component: Sendable, Equatable {
@@ -16,14 +16,14 @@ public struct ModelSummary: Sendable {
     public let name: String
     public let identity: SHA256Digest
     public let architecture: ModelArchitecture
-    /// The class of pipeline that diffusers would run it with.
+    /// diffusers' class of its pipeline.
     public let pipeline: String
     public let scheduler: String
     /// What the U-Net predicts.
     public let prediction: String
-    /// Whether that is a guess, because the file does not say.
+    /// Whether that is a guess.
     public let isPredictionAssumed: Bool
-    /// What the U-Net's latents are the autoencoder's times.
+    /// The autoencoder's latents times this are the U-Net's.
     public let scalingFactor: Double
     /// Whether latents have means and deviations of their own.
     public let hasLatentStatistics: Bool
@@ -32,13 +32,12 @@ public struct ModelSummary: Sendable {
     public let components: [Component]
 
     public var family: ModelFamily { architecture.family }
-    /// Native side in pixels; nil when the configuration does not say.
+    /// Native side in pixels; nil if the configuration has none.
     public var nativeSize: Int? { architecture.nativeSize }
-    /// Channels that the U-Net takes: 9 for inpainting.
+    /// Input channels of the U-Net: 9 for inpainting.
     public var inputChannels: Int { architecture.inputChannels }
 
-    /// Reads every weight once, for the identity. Numbers are taken as they stand: whether a picture can be made with them is
-    /// checked where the networks are configured, and a number that is none is shown as 0.
+    /// Reads every weight once, for the identity. Shows an invalid number as 0; the networks check their configurations.
     public init(_ source: ModelSource) throws(WeightsError) {
         name = source.name
         let named = try ModelIdentity.components(of: source)
@@ -86,7 +85,7 @@ public struct ModelSummary: Sendable {
         ]
     }
 
-    /// The summary for people: what and its value, a line each.
+    /// The summary for people: a label and its value for each line.
     public var lines: [(String, String)] {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
         let guess = " (assumed: the file does not say; \(Setting.predictionType.option) epsilon for a base model)"
@@ -111,7 +110,7 @@ public struct ModelSummary: Sendable {
 }
 
 extension ModelSource {
-    /// How much a component holds, and in which types.
+    /// The number of a component's parameters, and their types.
     func facts(of component: String) throws(WeightsError) -> ModelSummary.Component {
         var parameters = 0
         var types: Set<String> = []
@@ -126,7 +125,7 @@ extension ModelSource {
         return ModelSummary.Component(name: component, parameters: parameters, types: types.sorted())
     }
 
-    /// Bytes of all files with weights that the model uses.
+    /// Bytes of all weight files that the model uses.
     public func weightByteCount() throws(WeightsError) -> Int {
         try usedWeights().values.reduce(0) { $0.addingClamped($1.bytes.count) }
     }

@@ -1,24 +1,20 @@
 import StrictJSON
 
 extension ModelSource {
-    /// Refuses pipelines of diffusers that cannot be run, by name, before other files are looked at. A folder that does not say
-    /// what it is for is let in.
-    ///
-    /// Throws `.unsupportedModel`.
+    /// Throws `.unsupportedModel` for unsupported pipelines of diffusers. Accepts a folder that names none.
     func checkPipeline() throws(WeightsError) { _ = try PipelineClass(self) }
 }
 
-/// What the `_class_name` of a `model_index.json` says: which pipeline of diffusers a folder is for.
+/// The pipeline of diffusers in the `_class_name` of a `model_index.json`.
 ///
-/// One checkpoint serves all pipelines of its family: text, picture, inpainting. Pipelines that add something to a base which
-/// can be rendered (ControlNet, perturbed-attention guidance, safe guidance and others) are taken for the base. People write
-/// pipelines of their own, so a name with unknown words is taken for the base as well where the folder's networks are of the
-/// base's classes; the U-Net's configuration is checked later, as that of any model.
+/// One checkpoint serves all pipelines of its family: text, picture, inpainting. A pipeline that adds something to a supported
+/// base (ControlNet, perturbed-attention guidance, safe guidance and others) is taken for the base. So is a name with unknown
+/// words, if the folder's networks have the base's classes: people write their own pipelines.
 struct PipelineClass {
-    /// What the pipeline adds and pictures are made without.
+    /// Additions of the pipeline that renders leave out.
     private let leftOut: [String]
 
-    /// nil for a folder that does not say what it is for. Throws `.unsupportedModel`, or `.malformed` for a name that is none.
+    /// nil for a folder that names no pipeline. Throws `.unsupportedModel`, or `.malformed` for an invalid name.
     init?(_ source: ModelSource) throws(WeightsError) {
         guard source.exists("model_index.json") else { return nil }
         let index = try source.json("model_index.json")
@@ -35,9 +31,7 @@ struct PipelineClass {
         leftOut = words.additions + words.unknown.map { "\"\($0)\"" } + PipelineClass.otherNetworks(index)
     }
 
-    /// What is said of what is left out; nil where nothing is.
-    ///
-    /// - Parameter model: the model in messages.
+    /// The note on what is left out; nil if nothing is.
     func note(_ model: String) -> String? {
         guard let last = leftOut.last else { return nil }
         let all = leftOut.count == 1 ? last : leftOut.dropLast().joined(separator: ", ") + " and " + last
@@ -46,7 +40,7 @@ struct PipelineClass {
             + "that of the base model"
     }
 
-    /// The name of the class; of a pipeline of one's own, which diffusers writes as `["its_module", "ItsClass"]`, the second.
+    /// The name of the class. diffusers writes a user's own pipeline as `["its_module", "ItsClass"]`.
     static func name(_ index: JSONValue, _ source: ModelSource) throws(WeightsError) -> String? {
         guard let value = index["_class_name"], !value.isNull else { return nil }
         guard let name = value.stringValue ?? value.arrayValue?.last?.stringValue.flatMap({ $0.isEmpty ? nil : $0 }) else {
@@ -63,13 +57,13 @@ struct PipelineClass {
         ("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"), ("text_encoder", "CLIPTextModel"),
         ("text_encoder_2", "CLIPTextModelWithProjection"),
     ]
-    /// Components that every pipeline of the base may have, or that the words of its name stand for.
+    /// Components of the base's pipelines, and components that the words of a name announce.
     private static let usual: Set<String> = [
         "adapter", "controlnet", "feature_extractor", "image_encoder", "safety_checker", "scheduler", "text_encoder",
         "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae", "watermark",
     ]
 
-    /// Whether the networks that the base has are of its classes.
+    /// Whether the networks have the base's classes.
     private static func hasNetworksOfBase(_ index: JSONValue) -> Bool {
         networks.allSatisfy { component, name in
             guard let found = index[component], found != [.null, .null], !found.isNull else {
@@ -79,7 +73,7 @@ struct PipelineClass {
         }
     }
 
-    /// Components beyond those of the base, where the pipeline has a class and a library for them.
+    /// Additional components that have a class and a library.
     private static func otherNetworks(_ index: JSONValue) -> [String] {
         let names = (index.objectValue?.keys.sorted() ?? []).filter { key in
             guard !usual.contains(key), !key.hasPrefix("_"), let pair = index[key]?.arrayValue else { return false }
@@ -90,7 +84,7 @@ struct PipelineClass {
 
     private static func foreign(_ name: String) -> String? { foreign.first { name.hasPrefix($0.prefix) }?.name }
 
-    /// Families that people may try, by the beginning of their pipelines' names.
+    /// Unsupported families, by the beginning of their pipelines' names.
     private static let foreign: [(prefix: String, name: String)] = [
         ("StableDiffusion3", "Stable Diffusion 3"), ("StableDiffusionXLInstructPix2Pix", "InstructPix2Pix"),
         ("StableDiffusionInstructPix2Pix", "InstructPix2Pix"), ("StableDiffusionUpscale", "the ×4 upscaler"),
@@ -106,16 +100,16 @@ struct PipelineClass {
     ]
 }
 
-/// The words that the name of a pipeline around Stable Diffusion is composed of.
+/// The words in the name of a pipeline around Stable Diffusion.
 private struct PipelineWords {
     /// Whether the name says that the base is Stable Diffusion.
     var namesBase = true
-    /// What the words that are known add to the base, in the order of the name.
+    /// Additions to the base by known words, in the order of the name.
     private(set) var additions: [String] = []
-    /// What stands between them, in the same order.
+    /// Unknown words, in the same order.
     private(set) var unknown: [String] = []
 
-    /// Words and what each adds to the base, nil for what every base does; longer ones before those they begin with.
+    /// Words with their additions to the base, nil if the base does it too. A longer word stands before its beginning.
     private static let words: [(word: String, addition: String?)] = [
         ("Pipeline", nil), ("Img2Img", nil), ("Inpainting", nil), ("Inpaint", nil), ("Legacy", nil), ("KDiffusion", nil),
         ("LongPromptWeighting", nil), ("Mega", nil),
@@ -127,7 +121,7 @@ private struct PipelineWords {
         ("Reference", "a reference picture"), ("HDPainter", "HD-Painter's guidance"), ("Tiling", "seamless tiling"),
         ("Differential", "a strength for each pixel"),
     ]
-    /// How names begin, and what that adds.
+    /// Beginnings of names with their additions.
     private static let beginnings: [(word: String, addition: String?)] =
         ModelFamily.all.map { ($0.pipeline, nil) } + [
             ("SDXL", nil), ("DiffusionPipeline", nil),
@@ -137,7 +131,7 @@ private struct PipelineWords {
         ]
     private static let maxCharacters = 80
 
-    /// nil for a name that is not that of a pipeline around Stable Diffusion, and for one that is no name of a class.
+    /// nil unless the name is that of a class and of a pipeline around Stable Diffusion.
     init?(_ name: String) {
         let isName = name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5A).contains($0 & 0xDF) || $0 == 0x5F }
         guard isName, name.utf8.count <= Self.maxCharacters, name.contains("Pipeline") else { return nil }
@@ -145,7 +139,7 @@ private struct PipelineWords {
         namesBase = word != "DiffusionPipeline"
         additions = addition.map { [$0] } ?? []
         var rest = name.dropFirst(word.count)
-        // A number is that of another generation of models.
+        // A number stands for another generation of models.
         guard rest.first?.isNumber != true else { return nil }
         var other = ""
         while let character = rest.first {

@@ -5,19 +5,19 @@ import Synchronization
 
 /// The bytes of one file: mapped from disk, made in memory, or part of the program.
 ///
-/// A mapping is private and read-only, so all processes that map a file share one copy of it in the page cache. The file is
-/// opened through links, because the Hugging Face cache consists of links into its `blobs` folder; what the link leads to must
-/// be a regular file. Size, hash and content all come from the one descriptor that was checked.
+/// A mapping is private and read-only, so all processes share one copy of a file in the page cache. Links are followed, because
+/// the Hugging Face cache consists of links into its `blobs` folder; the target must be a regular file. Size, hash and content
+/// come from the same descriptor.
 ///
-/// A file that is cut short by somebody **after** it was opened makes later reads end the process with SIGBUS: no reader of
-/// mapped files can prevent that. Replace model files by renaming, never by writing into them.
+/// If somebody shortens the file **after** it was opened, later reads end the process with SIGBUS; no reader of mapped files
+/// can prevent that. Replace model files by renaming, never by writing into them.
 ///
 /// `@unchecked Sendable`: the pointer is set once in `init`, and the memory behind it is never written afterwards.
 final class FileBytes: @unchecked Sendable {
     private enum Memory { case permanent, owned, mapped }
 
     let bytes: UnsafeRawBufferPointer
-    /// The file on disk, for bytes that are mapped from one.
+    /// The path of a mapped file.
     let path: String?
     private let memory: Memory
     let stamp: FileStamp?
@@ -44,7 +44,7 @@ final class FileBytes: @unchecked Sendable {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw WeightsError(.badPath, "\(quoted(path)) is not a path; name a file.")
         }
-        // Not blocking: opening a named pipe would otherwise wait for a writer. For regular files it means nothing.
+        // Without O_NONBLOCK, opening a named pipe would wait for a writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (followsLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
             let reason = errno
@@ -118,7 +118,7 @@ func fileExists(_ path: String) -> Bool {
     return !path.utf8.contains(0) && stat(path, &status) == 0
 }
 
-/// Whether something is at `path`: also a link that leads nowhere, and what may not be looked at.
+/// Whether something is at `path`, also a broken link or a file that may not be examined.
 func entryExists(_ path: String) -> Bool {
     var status = stat()
     guard !path.utf8.contains(0) else { return false }
@@ -149,6 +149,6 @@ func checkFolder(_ path: String) throws(WeightsError) {
         if let content = try? FileBytes(mapping: path), let refusal = ForeignFormat.refusal(content, named: path) {
             throw refusal
         }
-        throw WeightsError(.unsupportedFormat, "\(path) is a file; here a folder is needed.")
+        throw WeightsError(.unsupportedFormat, "\(path) is a file, not a folder; name a folder.")
     }
 }

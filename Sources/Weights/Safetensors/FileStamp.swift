@@ -1,11 +1,11 @@
 import Glibc
 
-/// What identifies one state of a file on this host.
+/// Identifies one state of a file on this host.
 struct FileStamp: Equatable {
     let device: UInt64
     let inode: UInt64
     let size: Int64
-    /// Nanoseconds since 1970 of the last change of content, and of content or attributes.
+    /// Nanoseconds since 1970: last change of the content, last change of content or attributes.
     let modified: Int64
     let changed: Int64
 

@@ -2,10 +2,9 @@ import ContentHash
 import StrictJSON
 import Synchronization
 
-/// Files by path below a model's folder, each opened at most once: those of a folder on disk, and files that are given instead
-/// of them or in addition.
+/// The files of a model's folder by path, each opened at most once. Given files replace files on disk or add to them.
 final class FileStore: Sendable {
-    /// Where files come from that are not given.
+    /// The source of all other files.
     private enum Base {
         case folder(String)
         case nothing
@@ -21,7 +20,7 @@ final class FileStore: Sendable {
     let name: String
     private let base: Base
     private let given: [String: Given]
-    /// Below these folders, only files that are given exist.
+    /// Below these folders, only given files exist.
     private let hidden: [String]
     private let opened = Mutex<[String: FileBytes]>([:])
     private let knownIdentity = Mutex<SHA256Digest?>(nil)
@@ -29,7 +28,7 @@ final class FileStore: Sendable {
     /// Configurations, vocabularies and shard indexes may have this many bytes.
     static let maxTextBytes = 16 << 20
 
-    /// The folder at `path`, which is not looked at.
+    /// The folder at `path`. Opens nothing.
     init(folder path: String) {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -45,9 +44,9 @@ final class FileStore: Sendable {
             uniqueKeysWithValues: files.map { ($0.key, Given(content: $0.value, location: "\(name)/\($0.key)")) })
     }
 
-    /// Another store's files, of which `given` replaces some.
+    /// Another store's files, some replaced by `given`.
     ///
-    /// - Parameter hiding: folders, with a slash at their end, of which nothing is left but what is given.
+    /// - Parameter hiding: folders, with a slash at their end, of which only given files remain.
     init(_ other: FileStore, given: [String: Given], hiding: [String] = []) {
         (name, base, hidden) = (other.name, other.base, other.hidden + hiding)
         let kept = other.given.filter { path, _ in !hiding.contains { path.hasPrefix($0) } }
@@ -58,7 +57,7 @@ final class FileStore: Sendable {
         if given[path] != nil { return true }
         guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
         guard case .folder(let folder) = base else { return false }
-        // A link that leads nowhere is there: opening it says so, passing it over would make another model.
+        // A broken link exists: opening it gives an error, while ignoring it would make another model.
         return entryExists(folder + "/" + path)
     }
 
@@ -108,8 +107,7 @@ final class FileStore: Sendable {
         }
     }
 
-    /// The text of a file with line feeds at the ends of lines, also where the file has CR LF, and without a byte-order mark:
-    /// editors and systems that write them do not change what a text says.
+    /// The text of a file, without a byte-order mark and with line feeds instead of CR LF.
     func text(_ path: String) throws(WeightsError) -> String {
         let content = try content(path)
         guard content.bytes.count <= FileStore.maxTextBytes else {
@@ -125,7 +123,7 @@ final class FileStore: Sendable {
         return text
     }
 
-    /// What the file is, where it is something else than a text of a model.
+    /// The refusal of a file that is not a text of a model.
     private func notText(_ content: FileBytes, _ path: String) -> WeightsError? {
         guard !content.bytes.isEmpty else {
             return WeightsError(.malformed, "\(location(of: path)) is empty; download it again.")
@@ -135,12 +133,12 @@ final class FileStore: Sendable {
 
     private static let carriageReturn = UInt8(ascii: "\r")
 
-    /// UTF-8 without the mark that some editors put before it.
+    /// UTF-8 without a byte-order mark.
     private static func withoutMark(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
     }
 
-    /// Each CR LF as a line feed; a carriage return that stands anywhere else stays.
+    /// Turns each CR LF into a line feed; other carriage returns stay.
     private static func withLineFeeds(_ bytes: [UInt8]) -> [UInt8] {
         bytes.indices.filter { index in
             bytes[index] != carriageReturn || index + 1 == bytes.count || bytes[index + 1] != UInt8(ascii: "\n")

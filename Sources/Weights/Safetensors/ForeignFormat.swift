@@ -1,19 +1,19 @@
 import FileSignatures
 import StrictJSON
 
-/// Refusals of files that people take for weights or for configurations of a model, and that are neither.
+/// Refuses files that are neither weights nor texts of a model.
 enum ForeignFormat {
     /// Endings of file names under which PyTorch writes pickles.
     static let pickleEndings = [".ckpt", ".pt", ".pth", ".bin", ".pkl"]
     private static let ggufEnding = ".gguf"
 
-    /// The ending of a name that promises another format than safetensors; nil without one.
+    /// The ending of a name of another format than safetensors; nil for other names.
     static func ending(of name: String) -> String? {
         let lowered = name.lowercased()
         return (pickleEndings + [ggufEnding]).first(where: lowered.hasSuffix)
     }
 
-    /// The refusal of a file with such an ending: by its bytes where they say what it is, else by its name. Nil for other
+    /// The refusal of a file with such an ending, by its bytes if they show a known format, else by its name. Nil for other
     /// names.
     static func refusal(_ file: FileBytes, named name: String) -> WeightsError? {
         guard let ending = ending(of: name) else { return nil }
@@ -32,21 +32,19 @@ enum ForeignFormat {
             let promised = ending == ggufEnding ? "a GGUF file" : "a pickle"
             return WeightsError(
                 .malformed,
-                "\(name) has the name of \(promised), but its bytes are those of none; download it again, as a .safetensors file."
-            )
+                "\(name) is named like \(promised), but is not \(promised); download it again as a .safetensors file.")
         }
     }
 
-    /// Whether bytes are a pickle of the protocols 0 or 1, which have no mark: they begin with a bracket or with the lines of a
-    /// class's name, and end with the full stop of their language. A first line with spaces is a sentence.
+    /// Whether bytes are a pickle of protocol 0 or 1. These have no magic number: they begin with a bracket or a class's name
+    /// and end with a full stop. A first line with spaces is a sentence.
     private static func isOldPickle(_ file: UnsafeRawBufferPointer) -> Bool {
         guard let first = file.first, file.last == UInt8(ascii: "."), "(c}])".utf8.contains(first) else { return false }
         let line = file.prefix(FileKind.headBytes).prefix { $0 != UInt8(ascii: "\n") }
         return line.count < file.count && !line.contains(UInt8(ascii: " "))
     }
 
-    /// The refusal of bytes that are no safetensors file, where they are something known. A file that begins as one does is
-    /// damaged rather than something else.
+    /// The refusal of bytes of a known other format; nil for bytes that begin like a safetensors file.
     static func refusal(_ file: UnsafeRawBufferPointer, _ name: String) -> WeightsError? {
         guard let kind = kind(of: file), kind != .safetensors else { return nil }
         return refusal(kind, file, name)
@@ -59,19 +57,19 @@ enum ForeignFormat {
         switch kind {
         case .pickle: return pickleRefusal(name)
         case .weights(let title): what = "\(title), which is not supported; use the model's .safetensors files"
-        case .gitLFSPointer: what = "a Git LFS pointer and not the weights; fetch them with \"git lfs pull\""
+        case .gitLFSPointer: what = "a Git LFS pointer, not the weights; fetch them with \"git lfs pull\""
         case .htmlPage:
-            what = "an HTML page and no weights; the download has failed or needs a login, fetch the file again"
+            what = "an HTML page, not weights; the download has failed or needs a login, fetch the file again"
         case .text(let start), .wideText(let start):
             what =
-                "\(kind.title) that begins with \(quoted(start)) and no weights; name a .safetensors file, or fetch this one "
+                "\(kind.title) that begins with \(quoted(start)), not weights; name a .safetensors file, or fetch this one "
                 + "again if a download has failed"
             return WeightsError(.malformed, "\(name) is \(what).")
         case .json where isErrorMessage(file), .wideJSON where isErrorMessage(file), .other where isErrorPage(file):
             what =
-                "\(kind.title) with an error message and no weights; the download has probably failed, fetch the file again"
+                "\(kind.title) with an error message, not weights; the download has probably failed, fetch the file again"
         case .json, .wideJSON, .picture, .other, .safetensors:
-            what = "\(kind.title) and no weights; name a model's folder or a .safetensors file"
+            what = "\(kind.title), not weights; name a model's folder or a .safetensors file"
         }
         return WeightsError(.unsupportedFormat, "\(name) is \(what).")
     }
@@ -83,7 +81,7 @@ enum ForeignFormat {
                 + "save_pretrained(..., safe_serialization=True), then use the .safetensors files.")
     }
 
-    /// Whether a server's answer was saved in the place of the file. Such answers are short.
+    /// Whether the file is the error message of a server. Such answers are short.
     private static func isErrorMessage(_ file: UnsafeRawBufferPointer) -> Bool {
         guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]),
             let json = try? JSONValue(parsing: Array(text.utf8), limits: .config)
@@ -91,14 +89,13 @@ enum ForeignFormat {
         return ["error", "errors", "message", "detail"].contains { json[$0] != nil }
     }
 
-    /// Whether a store of objects has answered in XML: `<Error>`, after a declaration.
+    /// Whether the file is the XML error of an object store: `<Error>` after a declaration.
     private static func isErrorPage(_ file: UnsafeRawBufferPointer) -> Bool {
         guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]) else { return false }
         return text.lowercased().prefixMatch(of: /\s*<\?xml[^>]*>\s*<error[\s>\/]/) != nil
     }
 
-    /// The refusal of a file as a configuration or another text of a model; nil for kinds that say nothing more than the
-    /// reader's own message.
+    /// The refusal of a file as a text of a model; nil for kinds about which the reader's own message says enough.
     static func refusalAsText(_ file: UnsafeRawBufferPointer, _ name: String) -> WeightsError? {
         guard let kind = kind(of: file) else { return nil }
         switch kind {
@@ -107,14 +104,14 @@ enum ForeignFormat {
             return WeightsError(.malformed, "\(name) is \(kind.title); save it as UTF-8, or download it again.")
         case .gitLFSPointer:
             return WeightsError(
-                .unsupportedFormat, "\(name) is a Git LFS pointer and not the file itself; fetch it with \"git lfs pull\".")
+                .unsupportedFormat, "\(name) is a Git LFS pointer, not the file itself; fetch it with \"git lfs pull\".")
         case .htmlPage:
             return WeightsError(
                 .unsupportedFormat,
-                "\(name) is an HTML page and no file of a model; the download has failed or needs a login, fetch the file again."
+                "\(name) is an HTML page, not a file of a model; the download has failed or needs a login, fetch the file again."
             )
         default:
-            return WeightsError(.unsupportedFormat, "\(name) is \(kind.title) and no text; download the file again.")
+            return WeightsError(.unsupportedFormat, "\(name) is \(kind.title), not a text; download the file again.")
         }
     }
 }

@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// Weights made in memory for benchmarks: any tensor that is asked for, of any shape.
+/// Random weights for benchmarks: gives any tensor, of any shape.
 ///
 /// Tensors of two or more dimensions get uniform values with a standard deviation of 1/√(product of all extents but the
 /// first), so that activations keep their size; vectors named `weight` are 1, as norms begin; other vectors are 0, as biases
@@ -10,17 +10,16 @@ public struct RandomWeightSource: WeightSource {
     private let seed: UInt64
     private let knows: @Sendable (String) -> Bool
 
-    /// - Parameter contains: what `contains` answers; networks ask it only for names that some checkpoints have and others do
-    ///   not.
+    /// - Parameter contains: the answer of `contains`. Networks ask only for names that some checkpoints lack.
     public init(seed: UInt64, contains: @escaping @Sendable (String) -> Bool = { _ in false }) {
         self.seed = seed
         knows = contains
     }
 
-    /// The answer of the function given at the start.
+    /// The answer of the function given to `init`.
     public func contains(_ path: String) -> Bool { knows(path) }
 
-    /// Nil: nothing is stored.
+    /// Always nil.
     public func shape(of path: String) -> [Int]? { nil }
 
     /// A tensor of `shape`, at most 2^34 elements.
@@ -44,7 +43,7 @@ public struct RandomWeightSource: WeightSource {
         return tensor
     }
 
-    /// Empty: nothing can be left over.
+    /// Always empty.
     public func unusedPaths() -> [String] { [] }
 
     /// Four values from each 64-bit number of a SplitMix64 sequence.

@@ -2,7 +2,7 @@ public import TensorCore
 
 /// A safetensors file, mapped and fully checked. Cheap to copy; the mapping lives as long as a copy.
 ///
-/// The values of tensors are not looked at: NaN and infinity pass, and show up as non-finite results where they are used.
+/// NaN and infinity pass: they show up as non-finite results.
 public struct SafetensorsFile: Sendable {
     /// The file in messages: its path, or its name inside the program.
     public let name: String
@@ -11,7 +11,7 @@ public struct SafetensorsFile: Sendable {
     /// The free text of the file, `__metadata__`.
     public let metadata: [String: String]
     let content: FileBytes
-    /// The names that tensors have in the file itself, of those that go by another one here.
+    /// Names in the file, by the new names of renamed tensors.
     private let namesInFile: [String: String]
 
     /// Maps and checks the file at `path`.
@@ -93,8 +93,8 @@ public struct SafetensorsFile: Sendable {
         guard stored.elementType.isFloatingPoint else {
             throw WeightsError(
                 .unsupportedElementType,
-                "\(self.name): tensor \(quoted(nameInFile(name))) holds \(stored.elementType.rawValue), and floating-point numbers "
-                    + "are needed; take the model's F16 or F32 file.")
+                "\(self.name): tensor \(quoted(nameInFile(name))) holds \(stored.elementType.rawValue), but weights must be "
+                    + "floating-point numbers; take the model's F16 or F32 file.")
         }
         guard stored.count > 0 else {
             throw WeightsError(
@@ -122,7 +122,7 @@ public struct SafetensorsFile: Sendable {
         case .f64, .f32, .f16, .bf16, .f8e4m3, .f8e5m2:
             throw WeightsError(
                 .unsupportedElementType,
-                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), whole numbers are needed.")
+                "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), but must hold whole numbers.")
         }
     }
 

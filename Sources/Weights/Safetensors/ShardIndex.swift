@@ -1,9 +1,6 @@
 import StrictJSON
 
-/// The index of a model whose weights are spread over several files, `*.safetensors.index.json`: which tensor lies in which
-/// file.
-///
-/// `metadata.total_size` is not used; the shards say their sizes themselves.
+/// `*.safetensors.index.json`: says which tensor lies in which of several files. Its `metadata.total_size` is not used.
 struct ShardIndex: Equatable {
     /// File name by tensor name.
     let fileOfTensor: [String: String]
@@ -58,16 +55,16 @@ struct ShardIndex: Equatable {
         }
     }
 
-    /// Index and shards agree: every tensor of the index lies in the file it names, and every part of the network that a file
-    /// holds is in the index.
+    /// Throws unless every tensor of the index lies in its file and the index names every part of the network that a file
+    /// holds.
     ///
-    /// - Parameter isPart: whether a tensor of this name is a part of the network; what is none may lie in any file.
+    /// - Parameter isPart: whether a tensor of this name belongs to the network; other tensors may lie in any file.
     func check(
         against shards: [String: SafetensorsFile], name: String, isPart: (String) -> Bool
     ) throws(WeightsError) {
         for file in files {
             guard let shard = shards[file] else {
-                throw WeightsError(.notFound, "\(name) names the file \(quoted(file)), which is not there; download it.")
+                throw WeightsError(.notFound, "\(name) names the file \(quoted(file)), which does not exist; download it.")
             }
             for tensor in shard.tensors.keys.sorted() where fileOfTensor[tensor] != file && isPart(tensor) {
                 let place = fileOfTensor[tensor].map { "puts it into \(quoted($0))" } ?? "does not name it"

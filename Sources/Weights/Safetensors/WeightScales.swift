@@ -1,30 +1,28 @@
 import StrictJSON
 import TensorCore
 
-/// The numbers that weights of eight bits are multiplied by, one for each tensor, as programs write them beside the weights:
-/// `layer.scale_weight` (ComfyUI's scaled F8 files) or `layer.weight_scale`. Scales of inputs (`scale_input`, `input_scale`)
-/// are for products in eight bits, and mean nothing where weights are widened; neither does the mark `scaled_fp8`. The mark
-/// `layer.comfy_quant` says by JSON how a layer is stored.
+/// The scales of 8-bit weights, one number for each tensor: `layer.scale_weight` (ComfyUI's scaled F8 files) or
+/// `layer.weight_scale`. Scales of inputs (`scale_input`, `input_scale`) and the mark `scaled_fp8` are ignored: they matter
+/// only for products in 8 bits. The mark `layer.comfy_quant` holds JSON that says how a layer is stored.
 struct WeightScales {
     private static let endings = [".scale_weight", ".weight_scale"]
     private static let meaningless = [".scale_input", ".input_scale"]
     private static let mark = "scaled_fp8"
-    /// What other kinds of quantisation, which are not implemented, write beside a weight or in its place, by the last steps of
-    /// names: scales of blocks, bitsandbytes, GPTQ and AWQ, Quanto.
+    /// Endings of tensor names in unsupported quantisations: scales of blocks, bitsandbytes, GPTQ and AWQ, Quanto.
     private static let unsupported = [
         ".weight_scale_inv", ".weight_scale_2", ".absmax", ".nested_absmax", ".quant_map", ".nested_quant_map", ".SCB",
         ".qweight", ".qzeros", ".g_idx", ".weight._data", ".weight._scale",
     ]
     private static let unsupportedState = ".quant_state."
     private static let layerMark = ".comfy_quant"
-    /// The formats of marked layers that are read, and how their weights are stored.
+    /// The supported formats of marked layers, and how their weights are stored.
     private static let formats: [String: StoredElementType] = ["float8_e4m3fn": .f8e4m3, "float8_e5m2": .f8e5m2]
 
     private var scaleOf: [String: String] = [:]
-    /// Names of scales and marks, which are no tensors of a network.
+    /// Names of scales and marks, which are not tensors of a network.
     private(set) var handled: Set<String> = []
 
-    /// - Parameter isPart: whether a name lies inside of a network; scales of other tensors mean nothing.
+    /// - Parameter isPart: whether a name lies inside a network; scales of other tensors are ignored.
     /// - Throws: `.unsupportedFormat` for scales and formats of another kind, `.malformed` for a scale without its weight.
     init(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
         try Self.refuseQuantised(file, isPart: isPart)
@@ -48,8 +46,8 @@ struct WeightScales {
         }
     }
 
-    /// Throws `.unsupportedFormat` for a network of quantised weights of a kind that is not read. Such weights have other
-    /// shapes than the network's, so this must come before these are looked at.
+    /// Throws `.unsupportedFormat` for an unsupported quantisation. Such weights have other shapes than the network's, so this
+    /// must come before shapes are checked.
     static func refuseQuantised(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
         let marks = file.tensors.filter { key, stored in
             let isMark = unsupported.contains { key.hasSuffix($0) } || key.contains(unsupportedState)
@@ -58,25 +56,25 @@ struct WeightScales {
         guard let key = marks.keys.min() else { return }
         throw WeightsError(
             .unsupportedFormat,
-            "\(file.name): \(quoted(file.nameInFile(key))) says that a weight is quantised, and only one scale for each tensor of "
+            "\(file.name): \(quoted(file.nameInFile(key))) says that a weight is quantised, but only one scale for each tensor of "
                 + "F8_E4M3 or F8_E5M2 is supported; take the model's F16 or F32 file.")
     }
 
-    /// The name of the number that a weight is multiplied by.
+    /// The name of a weight's scale.
     func scale(of weight: String) -> String? { scaleOf[weight] }
 
-    /// The name of the weight that a scale or a mark stands beside, which must be there.
+    /// The name of the weight beside a scale or a mark. Throws if there is none.
     private static func weight(_ key: String, _ ending: String, _ file: SafetensorsFile) throws(WeightsError) -> String {
         let weight = key.dropLast(ending.count) + ".weight"
         guard file.tensors[String(weight)] != nil else {
             throw WeightsError(
                 .malformed,
-                "\(file.name) holds \(quoted(file.nameInFile(key))) without the weight that it belongs to; download it again.")
+                "\(file.name) holds \(quoted(file.nameInFile(key))) without its weight; download it again.")
         }
         return String(weight)
     }
 
-    /// Reads `{"format": "float8_e4m3fn"}`. Other members say how products are made, not what the numbers are.
+    /// Reads `{"format": "float8_e4m3fn"}`. Other members do not change the numbers.
     private static func checkMark(_ key: String, _ file: SafetensorsFile) throws(WeightsError) {
         let weight = try weight(key, layerMark, file)
         let limits = JSONLimits(maxBytes: 4096, maxDepth: 8, maxElements: 256)
@@ -92,13 +90,13 @@ struct WeightScales {
             let known = formats.keys.sorted().joined(separator: " and ")
             throw WeightsError(
                 .unsupportedFormat,
-                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), and only "
+                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), but only "
                     + "\(known) can be read; take the model's F16 or F32 file.")
         }
         guard let found = file.tensors[weight]?.elementType, found == type else {
             throw WeightsError(
                 .malformed,
-                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), and "
+                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), but "
                     + "\(quoted(file.nameInFile(weight))) is of another type; download it again.")
         }
     }
@@ -106,12 +104,12 @@ struct WeightScales {
     private static func refusal(_ key: String, _ file: SafetensorsFile) -> WeightsError {
         WeightsError(
             .unsupportedFormat,
-            "\(file.name): \(quoted(file.nameInFile(key))) scales parts of a weight, and only one scale for each tensor is "
+            "\(file.name): \(quoted(file.nameInFile(key))) scales parts of a weight, but only one scale for each tensor is "
                 + "supported; take the model's F16 or F32 file.")
     }
 
-    /// The number, which makes a weight larger or smaller. Throws `.malformed` unless it is finite and above 0; it may be 0
-    /// beside a weight of zeros, where converters divide the largest value by the largest of the type.
+    /// The value of a scale. Throws `.malformed` unless it is finite and above 0. Beside a weight of zeros it may be 0:
+    /// converters divide the largest value by the largest number of the type.
     static func value(_ key: String, of weight: String, in file: SafetensorsFile) throws(WeightsError) -> Float {
         let value = try file.tensor(key).array[0]
         if value == 0, try file.tensor(weight).array.allSatisfy({ $0 == 0 }) { return value }
@@ -126,7 +124,7 @@ struct WeightScales {
 }
 
 extension SafetensorsFile {
-    /// A tensor times its scale; nil for none.
+    /// A tensor times its scale, if it has one.
     func tensor(_ name: String, rows: Range<Int>? = nil, scale: String?) throws(WeightsError) -> Tensor {
         let tensor = try tensor(name, rows: rows)
         guard let scale else { return tensor }

@@ -11,16 +11,15 @@ public protocol WeightSource: Sendable {
     func shape(of path: String) -> [Int]?
     /// A tensor of exactly this shape as f32. Throws `.missingTensor`, `.misshapenTensor` and `.unsupportedElementType`.
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor
-    /// Takes a tensor without its values: throws as `tensor` does for all that can be told from the files' heads.
+    /// Marks a tensor as taken without reading its values. Throws the errors of `tensor` that the files' heads show.
     func check(_ path: String, shape: [Int]) throws(WeightsError)
-    /// Full paths of the tensors that were never taken, sorted.
+    /// Full paths of the tensors not taken yet, sorted.
     func unusedPaths() -> [String]
-    /// Whether tensors that the network does not know are passed over.
+    /// Whether unknown tensors are left out instead of refused.
     var ignoresUnknown: Bool { get }
-    /// What the file itself calls the tensor with this full path.
+    /// The name in the file of the tensor with this full path.
     func nameInFile(_ path: String) -> String
-    /// What a user does when the weights turn out to be those of another network; it follows "if the weights are those of
-    /// another model,".
+    /// The remedy for weights of another network; it follows "if the weights are those of another model,".
     var remedy: Sentence { get }
 }
 
@@ -36,8 +35,7 @@ extension WeightSource {
 }
 
 /// A place in the tree of a network's tensors: `weights["down_blocks"][0]["resnets"][1]["conv1"]` is the prefix
-/// `down_blocks.0.resnets.1.conv1`. A network is built from its checkpoint by walking down, so names in the code are names in
-/// the file.
+/// `down_blocks.0.resnets.1.conv1`. So names in the code are names in the file.
 public struct WeightScope: Sendable {
     let source: any WeightSource
     /// The path of this place, without a dot at its end; empty at the top.
@@ -78,12 +76,11 @@ public struct WeightScope: Sendable {
     /// The stored shape of the tensor `name`; nil when there is none.
     public func shape(of name: String) -> [Int]? { source.shape(of: fullPath(name)) }
 
-    /// Throws `.unusedTensors` with their names when tensors at or below this place were never taken.
+    /// Throws `.unusedTensors` with their names when tensors at or below this place were never taken, unless the source
+    /// ignores unknown tensors.
     ///
-    /// - Parameter ignoring: names that may be left over. One with a dot at its end stands for everything below that path of
-    ///   this place (`"encoder."`), any other for tensors so named at any depth (`"position_ids"`, a constant that old text
-    ///   encoders hold).
-    ///   Nothing is thrown where the source passes over what the network does not know.
+    /// - Parameter ignoring: names that may be left over. A name that ends with a dot (`"encoder."`) stands for everything
+    ///   below that path; any other name stands for tensors of that name at any depth (`"position_ids"` of old text encoders).
     public func requireAllConsumed(ignoring: [String] = ["position_ids"]) throws(WeightsError) {
         let left = unknown(ignoring: ignoring)
         guard !left.isEmpty, !source.ignoresUnknown else { return }
@@ -91,16 +88,16 @@ public struct WeightScope: Sendable {
         throw WeightsError(
             .unusedTensors,
             naming:
-                "\(source.name) holds \(listed(left)) inside of a network that has no place for \(them); leave \(them) out by "
-                + "\(.ignoreUnknownTensors) or, if the weights are those of another model, \(source.remedy).")
+                "\(source.name) holds \(listed(left)) that the network does not know; leave \(them) out by \(.ignoreUnknownTensors) "
+                + "or, if the weights are those of another model, \(source.remedy).")
     }
 
-    /// What is said of tensors inside of a network that were never taken and are left out; nil where there are none.
+    /// The note about tensors that are left out because the network does not know them; nil where there are none.
     public func unknownNote(ignoring: [String]) -> String? {
         let left = unknown(ignoring: ignoring)
         guard !left.isEmpty else { return nil }
         return
-            "\(source.name) holds \(listed(left)) that the network has no place for; \(left.count == 1 ? "it is" : "they are") "
+            "\(source.name) holds \(listed(left)) that the network does not know; \(left.count == 1 ? "it is" : "they are") "
             + "left out"
     }
 
@@ -130,8 +127,7 @@ public struct WeightScope: Sendable {
     }
 }
 
-/// Tensors of another source by their shapes alone: what can be told without their values is checked, and the values that are
-/// given mean nothing.
+/// Tensors of another source by their shapes alone, checked without reading them. The values it gives mean nothing.
 private struct ShapesOnly: WeightSource {
     let base: any WeightSource
 
@@ -150,8 +146,7 @@ private struct ShapesOnly: WeightSource {
 }
 
 extension WeightScope {
-    /// The same tensors by their shapes alone, for `ComputeContext.forShapes()`: nothing is read of them, and the values of the
-    /// tensors that it gives are not initialised.
+    /// The same tensors by their shapes alone, for `ComputeContext.forShapes()`. Their values are not initialised.
     public var shapesOnly: WeightScope { WeightScope(source: ShapesOnly(base: source), path: path) }
 
     /// All tensors of one safetensors file by their own names, as one network's weights.

@@ -3,14 +3,14 @@ import Glibc
 import StrictJSON
 
 extension ModelStore {
-    /// Puts a model into the store under a name. What the store has already is not stored again.
+    /// Puts a model into the store under a name. Equal files are stored once.
     ///
-    /// The files are read once for their hashes, and once more from where they are kept; those that the file system cannot
-    /// share are copied. Importing the same model again under another name adds the name, and mends its damaged files.
+    /// Reads each file once for its hash, and once more in the store. Files that the file system cannot share are copied.
+    /// Importing the same model again adds the new name, and repairs damaged files.
     ///
-    /// - Parameter check: looks at the model before anything is stored; whatever it throws ends the import.
-    /// - Throws: `.badOption` for a name that cannot be or that stands for another model, `.unwritable`, `.unreadable` for
-    ///   files that change meanwhile, and whatever is wrong with the model.
+    /// - Parameter check: sees the model before anything is stored; an error ends the import.
+    /// - Throws: `.badOption` for an invalid name or the name of another model, `.unwritable`, `.unreadable` for files that
+    ///   change meanwhile, and the errors of the model.
     public func importModel(
         _ recipe: ModelChoice, name: String, check: (ModelSource) throws -> Void = { _ in }
     ) throws -> StoredModel {
@@ -24,7 +24,7 @@ extension ModelStore {
         let source = try assembly.source()
         try check(source)
         let (manifest, contents) = try manifest(assembly, source)
-        // Under the lock, because others clear folders whose own lock nobody holds.
+        // Under the lock, because other imports clear folders without a locked file.
         let session = try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in try ImportSession(incoming) }
         defer { session.end() }
         var placed: [SHA256Digest: FileBytes] = [:]
@@ -37,8 +37,8 @@ extension ModelStore {
             var stored: [SHA256Digest: FileBytes] = [:]
             for (digest, content) in contents { stored[digest] = try keep(content, digest, placed[digest], session) }
             StoreFiles.sync(blobs)
-            // Whatever does not open again gets neither a manifest nor a name, and its files are nobody's. If they cannot be
-            // deleted now, the next removal does it.
+            // A model that does not open again gets no manifest and no name. If its files cannot be deleted now, the next
+            // removal deletes them.
             do throws(WeightsError) { _ = try open(manifest, name: name, known: stored) } catch {
                 try? sweep()
                 throw error
@@ -51,14 +51,13 @@ extension ModelStore {
         }
     }
 
-    /// Sees to it that a file is in the store: the one that is there already if its content is right, else the new one in its
-    /// place. Others of the store may have been removed with their models a moment ago. The lock is held.
+    /// Puts a file into the store unless it is there with the right content. The lock is held.
     ///
-    /// - Parameter placed: the file among those on their way, if it was put there.
+    /// - Parameter placed: the copy in the import's own folder, if there is one.
     private func keep(
         _ content: FileBytes, _ digest: SHA256Digest, _ placed: FileBytes?, _ session: ImportSession
     ) throws(WeightsError) -> FileBytes {
-        // Whatever is wrong with what is there, it is replaced.
+        // A damaged file is replaced.
         if let there = try? blob(digest), there.bytes.count == content.bytes.count, there.digest() == digest { return there }
         let path = "\(blobs)/\(digest.hex)"
         let new: FileBytes
@@ -75,7 +74,7 @@ extension ModelStore {
                 + "name.")
     }
 
-    /// The files that a model was put together from, as they are on disk.
+    /// The manifest of a model, and its files as they are on disk.
     private func manifest(
         _ assembly: ModelAssembly, _ source: ModelSource
     ) throws(WeightsError) -> (StoreManifest, [SHA256Digest: FileBytes]) {
@@ -119,7 +118,7 @@ extension ModelStore {
         return (manifest, contents)
     }
 
-    /// Deletes what imports left behind that did not come to an end. The lock is held, so nobody is writing a name or manifest.
+    /// Deletes the remains of interrupted imports. The lock is held, so nobody is writing a name or manifest.
     func sweepIncoming() throws(WeightsError) {
         for session in try StoreFiles.names(in: incoming) { ImportSession.clear("\(incoming)/\(session)") }
         for folder in [names, manifests] {
@@ -130,7 +129,7 @@ extension ModelStore {
     }
 }
 
-/// One import's folder for files on their way. Its lock is held while the import lives, so that others can tell when it died.
+/// The temporary folder of one import. Its lock is held while the import runs, so others see when it died.
 private struct ImportSession {
     private let folder: String
     private let descriptor: Int32
@@ -162,11 +161,11 @@ private struct ImportSession {
         close(descriptor)
     }
 
-    /// Removes a session's folder unless its import lives.
+    /// Removes a session's folder unless its import still runs.
     static func clear(_ folder: String) {
         let lock = open("\(folder)/\(ImportSession.lock)", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
         guard lock >= 0 else {
-            // It died before it had a lock, and holds nothing.
+            // The import died before it made its lock, so the folder is empty.
             rmdir(folder)
             return
         }

@@ -4,31 +4,30 @@ import StrictJSON
 
 /// A model in the store.
 public struct StoredModel: Sendable, Equatable {
-    /// Names it is known by, sorted; none after an interrupted removal.
+    /// Its names, sorted; none after an interrupted removal.
     public var names: [String]
     public var identity: SHA256Digest
-    /// Bytes of all its files; nil when its manifest is damaged, so that it can only be removed.
+    /// Bytes of all its files; nil for a damaged manifest: then the model can only be removed.
     public var byteCount: Int?
 
-    /// How commands name it: its first name, or its identity.
+    /// Its first name, or its identity.
     public var reference: String { names.first ?? "sha256:\(identity.hex)" }
 }
 
-/// The models of this host by content: files under their SHA-256, manifests that say which files make a model, and names.
+/// The models of this host: files under their SHA-256, manifests that list the files of a model, and names.
 ///
 ///     blobs/sha256/HEX     a file; equal files of several models are one
 ///     manifests/HEX.json   a model by its identity, see `StoreManifest`
-///     names/NAME           the identity that the name stands for
+///     names/NAME           the identity of the model with this name
 ///     incoming/            imports under way
-///     lock                 held for changes by one process alone, for looking things up together
+///     lock                 one process holds it for a change, several hold it together for reading
 ///
-/// What is written is on the disk under its name before anything refers to it, so a crash leaves files that nobody uses and
-/// nothing worse; the next removal sweeps them away.
+/// A file is on the disk before anything refers to it, so a crash leaves only unused files. The next removal deletes them.
 public struct ModelStore: Sendable {
-    /// Where it lies.
+    /// The store's path.
     public let folder: String
 
-    /// The store in a folder, which is made by the first import.
+    /// The store in a folder. The first import makes the folder.
     public init(folder: String) { self.folder = folder }
 
     /// The user's store: `$PATCHLOOM_HOME`, `$XDG_DATA_HOME/patchloom`, or `~/.local/share/patchloom`.
@@ -44,7 +43,7 @@ public struct ModelStore: Sendable {
                 ?? folder("HOME", "/.local/share/patchloom")
         else {
             throw WeightsError(
-                .badOption, "There is no place for a model store: set PATCHLOOM_HOME to an absolute path of a folder.")
+                .badOption, "There is no folder for a model store: set PATCHLOOM_HOME to the absolute path of one.")
         }
         return ModelStore(folder: folder)
     }
@@ -56,7 +55,7 @@ public struct ModelStore: Sendable {
 
     func manifestPath(_ identity: SHA256Digest) -> String { "\(manifests)/\(identity.hex).json" }
 
-    /// Names whose files are damaged, sorted. They stand for nothing, and can be removed or imported anew.
+    /// Names with damaged files, sorted. They name no model, and can be removed or imported again.
     public func damagedNames() throws(WeightsError) -> [String] {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in try readNames().damaged }
     }
@@ -66,17 +65,15 @@ public struct ModelStore: Sendable {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in try readModels() }
     }
 
-    /// The model that a name, `sha256:HEX`, or the first digits of an identity (at least eight) stand for; nil when there is
-    /// none.
+    /// The model with a name, `sha256:HEX`, or the first digits of an identity (at least eight); nil if there is none.
     ///
-    /// Throws `.badOption` when the digits stand for several, `.malformed` for a name whose file is damaged.
+    /// Throws `.badOption` for digits of several models, `.malformed` for a name with a damaged file.
     public func find(_ reference: String) throws(WeightsError) -> StoredModel? {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
             if try readNames().damaged.contains(reference) {
                 throw WeightsError(
                     .malformed,
-                    "\(names)/\(reference) is damaged, so it is not known what it stands for; remove the name and import the model "
-                        + "again.")
+                    "\(names)/\(reference) is damaged and names no model any more; remove the name and import the model again.")
             }
             return try ModelStore.find(reference, among: readModels())
         }
@@ -97,9 +94,9 @@ public struct ModelStore: Sendable {
     /// Opens a model and verifies the content of all its files.
     ///
     /// - Parameters:
-    ///   - prediction: counts more than the one that the model was imported with, and than all that its files say.
+    ///   - prediction: overrides the import's choice and the model's files.
     ///   - vae: the path of an autoencoder that replaces the model's own.
-    /// - Throws: `.malformed` that names the file whose content is not what was stored.
+    /// - Throws: `.malformed` with the name of a damaged file.
     public func open(
         _ model: StoredModel, prediction: UNetPrediction? = nil, vae: String? = nil, ignoresUnknownTensors: Bool = false
     ) throws(WeightsError) -> ModelSource {
@@ -109,7 +106,7 @@ public struct ModelStore: Sendable {
             var assembly = try verifiedAssembly(manifest, name: model.reference)
             let stored = try source(assembly, manifest, name: model.reference)
             if prediction == nil, part == nil, !ignoresUnknownTensors { return stored }
-            // Put together anew as its files would be: what is decided about a model depends on these.
+            // These settings change decisions about the model, so it is assembled again.
             if let prediction { assembly.prediction = prediction }
             if let part { assembly.vae = part }
             assembly.ignoresUnknownTensors = ignoresUnknownTensors
@@ -117,16 +114,16 @@ public struct ModelStore: Sendable {
         }
     }
 
-    /// The model of a manifest as it was imported, to see that the store can open it.
+    /// The model of a manifest as it was imported.
     ///
-    /// - Parameter known: files that are in the store under their hashes and have been read already.
+    /// - Parameter known: files of the store that have been read already.
     func open(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes]
     ) throws(WeightsError) -> ModelSource {
         try source(verifiedAssembly(manifest, name: name, known: known), manifest, name: name)
     }
 
-    /// The files of a model, each with the content that its name says.
+    /// The files of a model, with verified content.
     private func verifiedAssembly(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
     ) throws(WeightsError) -> ModelAssembly {
@@ -153,12 +150,12 @@ public struct ModelStore: Sendable {
         guard try source.identity() == manifest.identity else {
             throw WeightsError(
                 .malformed,
-                "The stored model \(name) was imported by a version of this program that read it otherwise; import it again.")
+                "The stored model \(name) was imported by a version of this program that read it differently; import it again.")
         }
         return source
     }
 
-    /// A stored file, opened and not yet looked at. No link leads out of the store.
+    /// A stored file, not verified. Does not follow links.
     func blob(_ digest: SHA256Digest) throws(WeightsError) -> FileBytes {
         try FileBytes(mapping: "\(blobs)/\(digest.hex)", followsLinks: false)
     }
@@ -182,12 +179,12 @@ public struct ModelStore: Sendable {
         return assembly
     }
 
-    /// Removes a name, or the model of an identity with all its names. What no other model uses is deleted.
+    /// Removes a name, or the model of an identity with all its names. Deletes files that no model uses.
     ///
-    /// - Returns: the model; nil for a name whose file was damaged.
-    /// - Throws: `.notFound` when there is no such model.
+    /// - Returns: the model; nil for a name with a damaged file.
+    /// - Throws: `.notFound` if there is no such model.
     public func remove(_ reference: String) throws(WeightsError) -> StoredModel? {
-        // Looking for something in a store that is not there does not make one.
+        // A removal does not make a store.
         guard isFolder(folder) else { throw notFound(reference, []) }
         return try StoreFiles.locked(folder, exclusive: true) { () throws(WeightsError) in
             if try readNames().damaged.contains(reference) {
@@ -215,14 +212,14 @@ public struct ModelStore: Sendable {
     func sweep() throws(WeightsError) {
         var used: Set<String> = []
         let models = try readModels()
-        // What a damaged manifest refers to is not known, so nothing is deleted while there is one.
+        // The files of a damaged manifest are unknown, so nothing is deleted while there is one.
         guard models.allSatisfy({ $0.byteCount != nil }) else { return }
         for model in models { used.formUnion(try readManifest(model.identity).files.map(\.digest.hex)) }
         for blob in try StoreFiles.names(in: blobs) where !used.contains(blob) { try StoreFiles.remove("\(blobs)/\(blob)") }
         try sweepIncoming()
     }
 
-    /// The error for a reference that stands for nothing.
+    /// The error for an unknown reference.
     public func notFound(_ reference: String) -> WeightsError {
         if let broken = FileBytes.brokenLink(reference) { return broken }
         let models = (try? models()) ?? []
@@ -248,14 +245,14 @@ public struct ModelStore: Sendable {
         var models: [StoredModel] = []
         for file in try StoreFiles.names(in: manifests) {
             guard file.hasSuffix(".json"), let identity = SHA256Digest(hex: String(file.dropLast(5))) else { continue }
-            // One that cannot be read is damaged; the others can be used all the same.
+            // An unreadable manifest is damaged; other models stay usable.
             let byteCount = (try? readManifest(identity))?.byteCount
             models.append(StoredModel(names: namesOf[identity] ?? [], identity: identity, byteCount: byteCount))
         }
         return models.sorted { ($0.reference, $0.identity.hex) < ($1.reference, $1.identity.hex) }
     }
 
-    /// The names of each model, and those whose files do not say what they stand for.
+    /// The names of each model, and names with damaged files.
     private func readNames() throws(WeightsError) -> (byModel: [SHA256Digest: [String]], damaged: [String]) {
         var byModel: [SHA256Digest: [String]] = [:]
         var damaged: [String] = []
@@ -288,10 +285,10 @@ public struct ModelStore: Sendable {
 
     // MARK: Names
 
-    /// Whether a word on a command line is the path of something that is there, if only a link that leads nowhere.
+    /// Whether a word on a command line is an existing path; a broken link counts.
     public static func isPath(_ word: String) -> Bool { !word.isEmpty && entryExists(word) }
 
-    /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, and nothing that could be taken for an identity or a file of another format.
+    /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, but no name that looks like an identity or a file of another format.
     static func isName(_ name: String) -> Bool {
         let isWord = name.utf8.allSatisfy { byte in
             byte < 0x80 && (Unicode.Scalar(byte).properties.isAlphabetic || isDigit(byte) || ".-_".utf8.contains(byte))

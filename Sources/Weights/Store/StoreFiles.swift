@@ -2,11 +2,11 @@ import CSystem
 import ContentHash
 import Glibc
 
-/// The file operations of the model store: whole or not at all, and on the disk before anything refers to it.
+/// The file operations of the model store. Each is done whole or not at all, and is on the disk when it returns.
 enum StoreFiles {
     /// Runs `body` while this process holds the store's lock.
     ///
-    /// - Parameter exclusive: nobody else may read or change the store; otherwise others may read.
+    /// - Parameter exclusive: whether no other process may read the store meanwhile.
     static func locked<Value>(
         _ folder: String, exclusive: Bool, _ body: () throws(WeightsError) -> Value
     ) throws(WeightsError) -> Value {
@@ -15,7 +15,7 @@ enum StoreFiles {
         let flags = O_CLOEXEC | O_NOFOLLOW | (exclusive ? O_RDWR | O_CREAT : O_RDONLY)
         let descriptor = open(path, flags, 0o644)
         guard descriptor >= 0 else {
-            // A store without a lock has never been written to.
+            // Nobody has written to a store without a lock.
             let reason = errno
             if !exclusive && reason == ENOENT { return try body() }
             throw exclusive ? unwritable(path, reason) : unreadable(path, reason)
@@ -45,12 +45,12 @@ enum StoreFiles {
         sync(parent(path))
     }
 
-    /// Makes `target` a file with the bytes of `content` that nobody may write into: shared blocks where the file system can, a
-    /// copy otherwise. Never a second name for the same file: whoever writes into the one would change the other.
+    /// Makes `target` a read-only file with the bytes of `content`. It shares blocks with the original if the file system can;
+    /// otherwise it is a copy. It is never a hard link: a write to the original would change it.
     ///
-    /// - Parameter digest: what `content` was when it was looked at.
-    /// - Returns: the new file, whose content has been read back and has this hash.
-    /// - Throws: `.unwritable`, and `.unreadable` when the content is another by now.
+    /// - Parameter digest: the known hash of `content`.
+    /// - Returns: the new file, read back and with this hash.
+    /// - Throws: `.unwritable`, and `.unreadable` if the content has changed.
     static func place(_ content: FileBytes, _ digest: SHA256Digest, at target: String) throws(WeightsError) -> FileBytes {
         do throws(WeightsError) {
             try copy(content, to: target)
@@ -67,7 +67,7 @@ enum StoreFiles {
     }
 
     private static func copy(_ content: FileBytes, to target: String) throws(WeightsError) {
-        // Whether the path still leads to what was opened is seen from the content afterwards.
+        // `place` checks the content, as the path may lead to another file by now.
         if let source = content.path, csystem_clone_file(source, target) == 0 {
             guard chmod(target, 0o444) == 0 else { throw unwritable(target, errno) }
             return
@@ -78,7 +78,7 @@ enum StoreFiles {
         guard number == 0 else { throw unwritable(target, number) }
     }
 
-    /// Brings the names in a folder to the disk. A file system that cannot do this for folders has still got the files.
+    /// Writes the names in a folder to the disk, if the file system can.
     static func sync(_ folder: String) {
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
@@ -86,7 +86,7 @@ enum StoreFiles {
         close(descriptor)
     }
 
-    /// Names in a folder, sorted; none when there is no such folder.
+    /// Names in a folder, sorted; none for a missing folder.
     static func names(in folder: String) throws(WeightsError) -> [String] {
         guard let stream = opendir(folder) else {
             let reason = errno
@@ -104,7 +104,7 @@ enum StoreFiles {
         return names.sorted()
     }
 
-    /// Removes a file; that it is gone already is no error.
+    /// Removes a file, if it exists.
     static func remove(_ path: String) throws(WeightsError) {
         guard unlink(path) == 0 || errno == ENOENT else { throw unwritable(path, errno) }
     }
@@ -144,7 +144,7 @@ enum StoreFiles {
     }
 }
 
-/// Makes a folder and those above it that are missing.
+/// Makes a folder and its missing parents.
 func makeFolders(_ path: String) throws(WeightsError) {
     if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
     let reason = errno

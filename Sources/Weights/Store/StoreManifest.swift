@@ -1,10 +1,10 @@
 import ContentHash
 import StrictJSON
 
-/// What a stored model consists of: its files by content, and how they are put together.
+/// The files of a stored model by content, and how they are assembled.
 ///
 ///     {"format": 1, "identity": "64 hexadecimal digits", "model": "folder" or "file", "vae": the same or absent,
-///      "prediction_type", "variant": as asked for at the import, or absent,
+///      "prediction_type", "variant": the import's choice, or absent,
 ///      "files": [{"part": "model", "configuration" or "vae", "path": "unet/config.json", "sha256": …, "size": …}]}
 struct StoreManifest: Equatable {
     /// Whose files they are.
@@ -31,9 +31,7 @@ struct StoreManifest: Equatable {
     var variant: String?
     var files: [Entry]
 
-    func files(of part: Part) -> [Entry] { files.filter { $0.part == part } }
-
-    /// Bytes of all files, those that occur twice once.
+    /// Bytes of all files; equal files count once.
     var byteCount: Int {
         Dictionary(files.map { ($0.digest, $0.size) }) { first, _ in first }.values.reduce(0) { $0.addingClamped($1) }
     }
