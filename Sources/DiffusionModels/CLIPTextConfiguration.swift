@@ -42,7 +42,7 @@ public struct CLIPTextConfiguration: Sendable, Equatable {
         layerCount = try reader.integer("num_hidden_layers", default: 12, in: 1...256)
         headCount = try reader.integer("num_attention_heads", default: 8)
         maxPositions = try reader.integer("max_position_embeddings", default: 77)
-        hiddenActivation = try reader.choice("hidden_act", default: .quickGELU)
+        hiddenActivation = try reader.optional("hidden_act", .choice()) ?? .quickGELU
         normEpsilon = try reader.positiveNumber("layer_norm_eps", default: 1e-5)
         endTokenID = try reader.integer("eos_token_id", default: 49407, in: 0...ConfigurationReader.largestExtent)
         projectionSize = try reader.integer("projection_dim", default: 512)
@@ -53,7 +53,7 @@ public struct CLIPTextConfiguration: Sendable, Equatable {
     }
 
     private static func projection(_ reader: ConfigurationReader) throws(ModelError) -> Bool? {
-        guard let list = reader.value("architectures"), !list.isNull else { return nil }
+        guard let list = reader["architectures"], !list.isNull else { return nil }
         switch list.arrayValue?.first?.stringValue {
         case "CLIPTextModel": return false
         case "CLIPTextModelWithProjection": return true

@@ -63,9 +63,14 @@ public struct UNetConfiguration: Sendable, Equatable {
         try UNetConfiguration.checkSampleSize(reader)
         channels = try reader.integers("block_out_channels", default: [320, 640, 1280, 1280])
         let levels = channels.count
-        downBlocks = try reader.choices(
-            "down_block_types", default: [.crossAttention, .crossAttention, .crossAttention, .plain])
-        upBlocks = try reader.choices("up_block_types", default: [.plain, .crossAttention, .crossAttention, .crossAttention])
+        downBlocks =
+            try reader.optional("down_block_types", .list(of: .choice(), count: 1...64)) ?? [
+                .crossAttention, .crossAttention, .crossAttention, .plain,
+            ]
+        upBlocks =
+            try reader.optional("up_block_types", .list(of: .choice(), count: 1...64)) ?? [
+                .plain, .crossAttention, .crossAttention, .crossAttention,
+            ]
         for (key, count) in [("down_block_types", downBlocks.count), ("up_block_types", upBlocks.count)]
         where count != levels {
             throw reader.fault(key, "it must have one block for each of the \(levels) block_out_channels")
@@ -77,10 +82,10 @@ public struct UNetConfiguration: Sendable, Equatable {
         textWidth = try UNetConfiguration.textWidth(reader)
         normGroups = try reader.integer("norm_num_groups", default: 32)
         normEpsilon = try reader.positiveNumber("norm_eps", default: 1e-5)
-        let isLinearNull = reader.value("use_linear_projection")?.isNull ?? false
-        usesLinearProjection = isLinearNull ? false : try reader.flag("use_linear_projection", default: false)
-        flipSinToCos = try reader.flag("flip_sin_to_cos", default: true)
-        frequencyShift = try reader.number("freq_shift", default: 0)
+        let isLinearNull = reader["use_linear_projection"]?.isNull ?? false
+        usesLinearProjection = isLinearNull ? false : try reader.optional("use_linear_projection", .flag()) ?? false
+        flipSinToCos = try reader.optional("flip_sin_to_cos", .flag()) ?? true
+        frequencyShift = try reader.optional("freq_shift", .number(-.greatestFiniteMagnitude ... .greatestFiniteMagnitude)) ?? 0
         added = try UNetConfiguration.addedConditioning(reader)
         unknownKeys = reader.unknownKeys(otherThan: UNetConfiguration.knownKeys)
         try checkDivisions(reader)
@@ -113,7 +118,7 @@ extension UNetConfiguration {
 
     /// The latent side that it was trained at, which `ModelArchitecture` tells.
     private static func checkSampleSize(_ reader: ConfigurationReader) throws(ModelError) {
-        guard reader.value("sample_size")?.arrayValue != nil else {
+        guard reader["sample_size"]?.arrayValue != nil else {
             _ = try reader.optionalInteger("sample_size")
             return
         }
@@ -124,13 +129,13 @@ extension UNetConfiguration {
     private static func upTransformerLayers(
         _ reader: ConfigurationReader, down: [Int]
     ) throws(ModelError) -> [Int] {
-        guard let value = reader.value("reverse_transformer_layers_per_block"), !value.isNull else { return down }
+        guard let value = reader["reverse_transformer_layers_per_block"], !value.isNull else { return down }
         // The file lists them in the order of the way up.
         return try reader.integerPerLevel("reverse_transformer_layers_per_block", default: 1, count: down.count).reversed()
     }
 
     private static func textWidth(_ reader: ConfigurationReader) throws(ModelError) -> Int {
-        guard reader.value("cross_attention_dim")?.arrayValue != nil else {
+        guard reader["cross_attention_dim"]?.arrayValue != nil else {
             return try reader.integer("cross_attention_dim", default: 1280)
         }
         let widths = try reader.integers("cross_attention_dim", default: [])
@@ -142,7 +147,7 @@ extension UNetConfiguration {
 
     private static func addedConditioning(_ reader: ConfigurationReader) throws(ModelError) -> AddedConditioning? {
         try reader.require("addition_embed_type", .null, "text_time")
-        guard reader.value("addition_embed_type")?.stringValue == "text_time" else { return nil }
+        guard reader["addition_embed_type"]?.stringValue == "text_time" else { return nil }
         guard let timeWidth = try reader.optionalInteger("addition_time_embed_dim"), timeWidth % 2 == 0 else {
             throw reader.fault("addition_time_embed_dim", "text_time needs an even number here")
         }

@@ -37,15 +37,15 @@ public struct VAEConfiguration: Sendable, Equatable {
         channels = try reader.integers("block_out_channels", default: [64])
         layersPerBlock = try reader.integer("layers_per_block", default: 1, in: 1...64)
         normGroups = try reader.integer("norm_num_groups", default: 32)
-        usesQuantConvolution = try reader.flag("use_quant_conv", default: true)
-        usesPostQuantConvolution = try reader.flag("use_post_quant_conv", default: true)
-        hasMidAttention = try reader.flag("mid_block_add_attention", default: true)
+        usesQuantConvolution = try reader.optional("use_quant_conv", .flag()) ?? true
+        usesPostQuantConvolution = try reader.optional("use_post_quant_conv", .flag()) ?? true
+        hasMidAttention = try reader.optional("mid_block_add_attention", .flag()) ?? true
         scalingFactor = try reader.positiveNumber("scaling_factor", default: 0.18215)
         latentsMean = try reader.optionalNumbers("latents_mean", count: latentChannels)
         latentsDeviation = try reader.optionalNumbers("latents_std", count: latentChannels)
         unknownKeys = reader.unknownKeys(otherThan: VAEConfiguration.knownKeys)
-        let down: [EncoderBlockType] = try reader.choices("down_block_types", default: [.down])
-        let up: [DecoderBlockType] = try reader.choices("up_block_types", default: [.up])
+        let down: [EncoderBlockType] = try reader.optional("down_block_types", .list(of: .choice(), count: 1...64)) ?? [.down]
+        let up: [DecoderBlockType] = try reader.optional("up_block_types", .list(of: .choice(), count: 1...64)) ?? [.up]
         for (key, count) in [("down_block_types", down.count), ("up_block_types", up.count)] where count != channels.count {
             throw reader.fault(key, "it must have one block for each of the \(channels.count) block_out_channels")
         }

@@ -20,7 +20,7 @@ public struct Submit: Sendable, Equatable {
 extension Submit {
     init(_ fields: FieldReader, payload: [UInt8]) throws(MessageError) {
         request = try fields.object("request")
-        model = try fields.optionalString("model")
+        model = try fields.optional("model", .string(maxBytes: WireLimits.nameBytes))
         self.payload = payload
     }
 
@@ -82,7 +82,7 @@ extension JobNote: MetadataCodable {
     private enum Kind: String, CaseIterable { case queued, started, progress, waiting, failed }
 
     init(_ fields: FieldReader) throws(MessageError) {
-        let kind: Kind = try fields.choice("event")
+        let kind: Kind = try fields.required("event", .choice())
         switch kind {
         case .queued: self = .queued(position: try fields.integer("position", 0...WireLimits.jobs))
         case .started:
@@ -125,16 +125,16 @@ extension JobNote.Progress {
     private static let seconds = 0.0...1e9
 
     init(_ fields: FieldReader) throws(MessageError) {
-        let stageCount = try fields.optionalInteger("stages", 1...WireLimits.stages) ?? 1
+        let stageCount = try fields.optional("stages", .integer(1...WireLimits.stages)) ?? 1
         place = Place(
-            stage: try fields.optionalInteger("stage", 0...(stageCount - 1)) ?? 0, stageCount: stageCount,
+            stage: try fields.optional("stage", .integer(0...(stageCount - 1))) ?? 0, stageCount: stageCount,
             phase: try fields.string("phase"), step: try fields.integer("step", 0...Int(Int32.max)),
             stepCount: try fields.integer("steps", 0...Int(Int32.max)))
         tasksDone = try fields.integer("done", 0...Int(Int32.max))
         tasksTotal = try fields.integer("total", 0...Int(Int32.max))
         workers = try fields.integer("workers", 0...WireLimits.sessions)
-        elapsedSeconds = try fields.number("elapsed_s", Self.seconds)
-        remainingSeconds = try fields.optionalNumber("remaining_s", Self.seconds)
+        elapsedSeconds = try fields.required("elapsed_s", .number(Self.seconds))
+        remainingSeconds = try fields.optional("remaining_s", .number(Self.seconds))
     }
 
     func write(to object: inout JSONObject) {

@@ -81,8 +81,8 @@ extension Hello: MetadataCodable {
         boot = try fields.string("boot")
         host = try fields.string("host")
         name = try fields.string("name")
-        joinToken = try fields.optionalString("join_token")
-        let role: PeerRole = try fields.choice("role")
+        joinToken = try fields.optional("join_token", .string(maxBytes: WireLimits.nameBytes))
+        let role: PeerRole = try fields.required("role", .choice())
         worker = role == .worker ? try Worker(fields) : nil
     }
 
@@ -227,7 +227,7 @@ public struct Refuse: Sendable, Equatable {
 
 extension Refuse: MetadataCodable {
     init(_ fields: FieldReader) throws(MessageError) {
-        code = try fields.choice("code")
+        code = try fields.required("code", .choice())
         text = try fields.string("text", maxBytes: WireLimits.textBytes)
         retryAfter = try fields.milliseconds("retry_after_ms")
     }

@@ -257,7 +257,7 @@ public struct Failure: Sendable, Equatable {
 
 extension Failure: MetadataCodable {
     init(_ fields: FieldReader) throws(MessageError) {
-        failureClass = try fields.choice("class")
+        failureClass = try fields.required("class", .choice())
         text = try fields.string("text", maxBytes: WireLimits.textBytes)
         context = try fields.optionalDigest("context")
     }
@@ -302,7 +302,7 @@ public struct Bye: Sendable, Equatable {
 }
 
 extension Bye: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) { reason = try fields.choice("reason") }
+    init(_ fields: FieldReader) throws(MessageError) { reason = try fields.required("reason", .choice()) }
 
     func write(to object: inout JSONObject) { object.put("reason", reason.rawValue) }
 }

@@ -93,6 +93,6 @@ extension DenoiseWork {
         timeIDs = try metadata.numbers("time_ids", counts: [Self.timeIDCount, 2 * Self.timeIDCount])
         switches = UNetSwitches(
             rad: try metadata.flag("rad"), pool: try metadata.flag("pool"),
-            windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenSwitches(json: metadata.value("tokens")))
+            windowShifts: shifts.map { $0.map { UInt8($0) } }, tokens: try TokenSwitches(json: metadata["tokens"]))
     }
 }

@@ -88,8 +88,8 @@ extension EncodeWork {
         guard payload.isEmpty else {
             throw RenderError(.malformed, "A task that encodes text has numbers it does not need.")
         }
-        ids = [try Self.ids(metadata.value("ids"))]
-        if let second = metadata.value("ids_2") { ids.append(try Self.ids(second)) }
+        ids = [try Self.ids(metadata["ids"])]
+        if let second = metadata["ids_2"] { ids.append(try Self.ids(second)) }
         let (rows, length) = (ids[0].count, ids[0][0].count)
         guard ids.allSatisfy({ $0.count == rows && $0[0].count == length }) else {
             throw RenderError(.malformed, "The text encoders' rows of token ids have different shapes.")

@@ -117,8 +117,8 @@ public struct JobContext: Sendable, Equatable {
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
         }
-        let loras = try LoRA.list(fields.has("loras") ? metadata["loras"] : nil)
-        guard fields.has("rows") else {
+        let loras = try LoRA.list(fields["loras"])
+        guard fields["rows"] != nil else {
             try fields.only(["model", "loras"])
             guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
             self.init(modelIdentity: model, loras: loras, conditioning: nil)
@@ -127,7 +127,7 @@ public struct JobContext: Sendable, Equatable {
         let rows = try fields.integer("rows", 1...2)
         let tokens = try fields.integer("tokens", 1...TaskLimits.promptTokens)
         let width = try fields.integer("width", TaskLimits.textWidth)
-        let pooledWidth = fields.has("pooled") ? try fields.integer("pooled", TaskLimits.textWidth) : 0
+        let pooledWidth = fields["pooled"] != nil ? try fields.integer("pooled", TaskLimits.textWidth) : 0
         let count = rows * tokens * width
         let values = try TensorBytes.decode(payload, count: count + rows * pooledWidth, "A job's conditioning")
         guard values.allSatisfy({ $0.isFinite }) else {

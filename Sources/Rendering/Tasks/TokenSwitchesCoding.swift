@@ -93,7 +93,7 @@ extension TokenSwitches {
         call = try fields.integer("step", 0...TokenSwitches.callLimit)
         originRow = try fields.integer("row", 0...TokenSwitches.originLimit)
         originColumn = try fields.integer("column", 0...TokenSwitches.originLimit)
-        if fields.has("chosen") { chosen = try Self.chosen(json["chosen"]?.arrayValue ?? [], what) }
+        if let rows = fields["chosen"] { chosen = try Self.chosen(rows.arrayValue ?? [], what) }
         if let problem { throw RenderError(.malformed, problem) }
     }
 

@@ -117,10 +117,10 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// - Throws: an error that names the class or the option: for a class that no sampling method stands for, and for an
     ///   option whose value has the wrong kind, is out of range or is unknown.
     public init(json: JSONValue) throws(SamplerError) {
-        let reader = OptionReader(json)
         guard let object = json.objectValue else {
             throw SamplerError(.badConfiguration, "scheduler_config.json holds \(json.kindName) where an object is needed.")
         }
+        let reader = OptionReader(options: object)
         guard let name = object["_class_name"]?.stringValue else {
             throw SamplerError(.badConfiguration, "scheduler_config.json does not say its _class_name.")
         }
@@ -131,20 +131,20 @@ public struct SchedulerConfiguration: Sendable, Equatable {
                     + "such as DDIMScheduler or EulerDiscreteScheduler.")
         }
         className = name
-        trainSteps = try reader.integer("num_train_timesteps", default: 1000, in: 1...100_000)
+        trainSteps = try reader.optional("num_train_timesteps", .integer(1...100_000)) ?? 1000
         let defaults = Self.defaultBetas(className: name)
-        betaStart = try reader.number("beta_start", default: defaults.start, in: 0...1)
-        betaEnd = try reader.number("beta_end", default: defaults.end, in: 0...1)
-        betaSchedule = try reader.choice("beta_schedule") ?? defaults.schedule
+        betaStart = try reader.optional("beta_start", .number(0...1)) ?? defaults.start
+        betaEnd = try reader.optional("beta_end", .number(0...1)) ?? defaults.end
+        betaSchedule = try reader.optional("beta_schedule", .choice()) ?? defaults.schedule
         trainedBetas = try reader.betas(count: trainSteps)
-        predictionType = try reader.choice("prediction_type") ?? .epsilon
-        timestepSpacing = try reader.choice("timestep_spacing")
-        stepsOffset = try reader.integer("steps_offset", default: 0, in: 0...trainSteps)
-        rescalesToZeroSNR = try reader.flag("rescale_betas_zero_snr") ?? false
-        clipsSample = try reader.flag("clip_sample")
-        clipRange = try reader.number("clip_sample_range", default: 1, in: 0...1e6)
-        setsAlphaToOne = try reader.flag("set_alpha_to_one")
-        thresholds = try reader.flag("thresholding") ?? false
+        predictionType = try reader.optional("prediction_type", .choice()) ?? .epsilon
+        timestepSpacing = try reader.optional("timestep_spacing", .choice())
+        stepsOffset = try reader.optional("steps_offset", .integer(0...trainSteps)) ?? 0
+        rescalesToZeroSNR = try reader.optional("rescale_betas_zero_snr", .flag()) ?? false
+        clipsSample = try reader.optional("clip_sample", .flag())
+        clipRange = try reader.optional("clip_sample_range", .number(0...1e6)) ?? 1
+        setsAlphaToOne = try reader.optional("set_alpha_to_one", .flag())
+        thresholds = try reader.optional("thresholding", .flag()) ?? false
         try readSigmaOptions(reader, json)
         try readSolverOptions(reader)
     }
@@ -159,14 +159,14 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     }
 
     private mutating func readSigmaOptions(_ reader: OptionReader, _ json: JSONValue) throws(SamplerError) {
-        let karras = try reader.flag("use_karras_sigmas") ?? false
-        let exponential = try reader.flag("use_exponential_sigmas") ?? false
+        let karras = try reader.optional("use_karras_sigmas", .flag()) ?? false
+        let exponential = try reader.optional("use_exponential_sigmas", .flag()) ?? false
         if karras && exponential {
             throw SamplerError(
                 .badConfiguration,
                 "scheduler_config.json sets use_karras_sigmas and use_exponential_sigmas; only one may be true.")
         }
-        let interpolation = try reader.text("interpolation_type") ?? "linear"
+        let interpolation = try reader.optional("interpolation_type", .string()) ?? "linear"
         switch interpolation {
         case "linear": break
         case "log_linear": isLogLinear = true
@@ -174,26 +174,26 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         }
         if karras { sigmaSpacing = .karras }
         if exponential { sigmaSpacing = .exponential }
-        sigmaMin = try reader.optionalNumber("sigma_min", in: 1e-9...1e6)
-        sigmaMax = try reader.optionalNumber("sigma_max", in: 1e-9...1e6)
-        let final = try reader.text("final_sigmas_type") ?? "zero"
+        sigmaMin = try reader.optional("sigma_min", .number(1e-9...1e6))
+        sigmaMax = try reader.optional("sigma_max", .number(1e-9...1e6))
+        let final = try reader.optional("final_sigmas_type", .string()) ?? "zero"
         switch final {
         case "zero": endsAtSmallestSigma = false
         case "sigma_min": endsAtSmallestSigma = true
         default: unsupportedOptions.append("final_sigmas_type = \(final)")
         }
-        if try reader.flag("use_beta_sigmas") ?? false { unsupportedOptions.append("use_beta_sigmas = true") }
-        for option in ["use_flow_sigmas", "use_dynamic_shifting"] where try reader.flag(option) ?? false {
+        if try reader.optional("use_beta_sigmas", .flag()) ?? false { unsupportedOptions.append("use_beta_sigmas = true") }
+        for option in ["use_flow_sigmas", "use_dynamic_shifting"] where try reader.optional(option, .flag()) ?? false {
             unsupportedSolverOptions.append("\(option) = true")
         }
-        let timestepType = try reader.text("timestep_type") ?? "discrete"
+        let timestepType = try reader.optional("timestep_type", .string()) ?? "discrete"
         if timestepType != "discrete" { unsupportedOptions.append("timestep_type = \(timestepType)") }
-        for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader.has(option) {
+        for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader[option] != nil {
             // Where diffusers writes portable JSON, it writes minus infinity, its default, as text.
             if option == "lambda_min_clipped", json[option]?.stringValue == "-Infinity" { continue }
             unsupportedSolverOptions.append("\(option) other than its default")
         }
-        if let schedule = try reader.text("sigma_schedule") {
+        if let schedule = try reader.optional("sigma_schedule", .string()) {
             switch schedule {
             case "karras": sigmaSpacing = .karras
             case "exponential": sigmaSpacing = .exponential
@@ -203,8 +203,8 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     }
 
     private mutating func readSolverOptions(_ reader: OptionReader) throws(SamplerError) {
-        if reader.has("solver_order") { solver.order = try reader.integer("solver_order", default: 2, in: 1...3) }
-        switch try reader.text("algorithm_type") {
+        solver.order = try reader.optional("solver_order", .integer(1...3))
+        switch try reader.optional("algorithm_type", .string()) {
         case nil, "deis": break
         case let name?:
             guard let algorithm = SolverAlgorithm(rawValue: name) else {
@@ -214,22 +214,22 @@ public struct SchedulerConfiguration: Sendable, Equatable {
             solver.algorithm = algorithm
         }
         // Like diffusers, each class reads the other classes' names as its own default.
-        switch try reader.text("solver_type") {
+        switch try reader.optional("solver_type", .string()) {
         case nil, "midpoint", "logrho", "bh2": break
         case "heun": solver.usesHeun = true
         case "bh1": solver.usesPlainStep = true
         case let name?: unsupportedSolverOptions.append("solver_type = \(name)")
         }
-        solver.lowerOrderFinal = try reader.flag("lower_order_final")
-        solver.eulerAtFinal = try reader.flag("euler_at_final") ?? false
-        solver.usesLuLambdas = try reader.flag("use_lu_lambdas") ?? false
-        solver.predictsOriginal = try reader.flag("predict_x0") ?? true
+        solver.lowerOrderFinal = try reader.optional("lower_order_final", .flag())
+        solver.eulerAtFinal = try reader.optional("euler_at_final", .flag()) ?? false
+        solver.usesLuLambdas = try reader.optional("use_lu_lambdas", .flag()) ?? false
+        solver.predictsOriginal = try reader.optional("predict_x0", .flag()) ?? true
         solver.uncorrectedSteps = try reader.integers("disable_corrector") ?? []
-        solver.skipsRungeKutta = try reader.flag("skip_prk_steps")
-        solver.variance = try reader.text("variance_type")
-        solver.originalSteps = try reader.integer("original_inference_steps", default: 50, in: 1...100_000)
-        solver.timestepScaling = try reader.number("timestep_scaling", default: 10, in: 1e-3...1e6)
-        solver.dataDeviation = try reader.number("sigma_data", default: 0.5, in: 1e-6...1e6)
-        solver.rho = try reader.number("rho", default: 7, in: 1e-2...1e3)
+        solver.skipsRungeKutta = try reader.optional("skip_prk_steps", .flag())
+        solver.variance = try reader.optional("variance_type", .string())
+        solver.originalSteps = try reader.optional("original_inference_steps", .integer(1...100_000)) ?? 50
+        solver.timestepScaling = try reader.optional("timestep_scaling", .number(1e-3...1e6)) ?? 10
+        solver.dataDeviation = try reader.optional("sigma_data", .number(1e-6...1e6)) ?? 0.5
+        solver.rho = try reader.optional("rho", .number(1e-2...1e3)) ?? 7
     }
 }
