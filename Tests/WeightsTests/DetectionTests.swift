@@ -267,6 +267,7 @@ private func open(
     /// Of a file with several networks nothing is the only one, and where the U-Net lies is said.
     @Test(arguments: [
         (["diffusion_model.input_blocks.0.0.weight"], "with its U-Net under \"diffusion_model.\""),
+        (["diffusion_model.down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under \"diffusion_model.\""),
         (["model_ema.diffusion_modelinput_blocks00weight"], "with its U-Net under \"model_ema.\""),
         (["unet.down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under \"unet.\""),
         (["down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under no prefix"),
@@ -280,7 +281,7 @@ private func open(
             #expect(error?.code == .unsupportedModel && message.contains(mention), "\(message)")
             #expect(
                 message.contains("write \"model.diffusion_model.\" for \"diffusion_model.\" in the names")
-                    == unet[0].hasPrefix("diffusion_model."), "\(message)")
+                    == unet[0].hasPrefix("diffusion_model.input_blocks."), "\(message)")
             #expect(!message.contains(" only") && message.contains("under \"model.diffusion_model.\""), "\(message)")
         }
     }
