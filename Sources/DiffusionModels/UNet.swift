@@ -188,7 +188,7 @@ extension UNet {
         guard let shifts = switches.windowShifts else { return }
         guard shifts.count == windowBlockCount else {
             throw ModelError(
-                .input, "This U-Net has \(windowBlockCount) window blocks; the switches has \(shifts.count) shifts.")
+                .input, "This U-Net has \(windowBlockCount) window blocks, but the call has \(shifts.count) shifts.")
         }
         guard shifts.allSatisfy({ $0 < 4 }) else { throw ModelError(.input, "Window shifts are 0, 1, 2 or 3, not \(shifts).") }
     }

@@ -45,7 +45,7 @@ extension EndToEnd {
             (["--original-size", "512"], "--original-size must be a size such as 1024x768"),
             (["--target-size", "1x-2"], "--target-size"), (["--crop-coords-top-left", "1x2"], "--crop-coords-top-left"),
             (["--target-size", "64x64"], "SDXL"), (["--hidiffusion-family", "flux"], "sdxl_playground"),
-            (["--hidiffusion-family", "sdxl"], "recipe"), (["-n", "(a:1.2.3)"], "In the negative prompt: The weight"),
+            (["--hidiffusion-family", "sdxl"], "profile"), (["-n", "(a:1.2.3)"], "In the negative prompt: The weight"),
             (["-n", "[a:b:10]"], "Prompt editing"),
         ])
         func commandLinesThatCannotBeRun(_ options: [String], _ mentions: String) async throws {

@@ -38,7 +38,7 @@ import Weights
 //   G23 state freedom           StateFreedomTests, UNetStateTests, PictureTests
 //   G24 halves of guidance      HiDiffusionToggleTests.guidancesHalvesMayGoApart
 //   G25 distribution            RenderOnFarmTests, JobTests, FaultTests, SamePixelsTests
-//   G26 ControlNet              nothing runs a ControlNet yet
+//   G26 ControlNet              HiDiffusionControlTests; nothing runs a ControlNet yet
 //   G27 tiled autoencoder       golden vae_decode_tiled, vae_encode_tiled
 //   G28 big patches             BigPatchTests
 //   G29 the native guard        HiDiffusionTraceTests, BigPatchTests, HiDiffusionTests, ResolutionTests

@@ -107,9 +107,9 @@ import Weights
             ),
             ("would have no effect", { ($0.width, $0.height, $0.hiDiffusionSettings.t1) = (128, 128, 0.3) }),
             ("would have no effect", { ($0.hiDiffusion, $0.hiDiffusionSettings.raunet) = (.off, false) }),
-            ("recipe sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionProfile) = (.off, .sd15) }),
+            ("profile sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionProfile) = (.off, .sd15) }),
             (
-                "aggressive has no effect outside the recipe sdxl",
+                "aggressive has no effect outside the profile sdxl",
                 { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }
             ),
             (
@@ -141,7 +141,7 @@ import Weights
         }
     }
 
-    /// SDXL's recipe reads other thresholds below four times the native size than from there on. A published value may be said.
+    /// SDXL's profile reads other thresholds below four times the native size than from there on. A published value may be said.
     @Test func thresholdsThatNoCallReadsAreRefused() throws {
         let model = try ModelDescription(source: GoldenModels.sdxl())
         func refusal(_ side: Int, _ change: (inout HiDiffusionSettings) -> Void) -> String? {

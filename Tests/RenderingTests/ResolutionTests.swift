@@ -108,7 +108,7 @@ import Testing
                 "Original size, crop and target size belong to SDXL",
                 { $0.cropTopLeft = SizeConditioning.Corner(top: 0, left: 0) }
             ),
-            ("HiDiffusion's recipe sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
+            ("HiDiffusion's profile sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
             ("A patch of 128 px is larger than the picture of 64×96", { ($0.width, $0.height, $0.method) = (64, 96, .cut) }),
             ("A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
             ("A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),

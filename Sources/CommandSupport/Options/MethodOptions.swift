@@ -18,7 +18,7 @@ public struct MethodOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "HiDiffusion's recipe: auto, \(HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
+            "HiDiffusion's profile: auto, \(HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
                 + "any SDXL model and needs sdxl_playground.",
             valueName: "family"))
     var hidiffusionFamily = "auto"

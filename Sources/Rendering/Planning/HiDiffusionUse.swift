@@ -7,7 +7,7 @@ import Weights
 // Settings of HiDiffusion must not be ignored in silence.
 
 extension PlanResolution {
-    /// A recipe of HiDiffusion must fit the model. It says what the model is, so it may be given for pictures that are too
+    /// A profile of HiDiffusion must fit the model. It says what the model is, so it may be given for pictures that are too
     /// small for HiDiffusion; not where that is switched off.
     func checkHiDiffusionFamily() throws(RenderError) {
         guard let profile = request.hiDiffusionProfile else { return }
@@ -15,14 +15,14 @@ extension PlanResolution {
             throw RenderError(
                 .invalidRequest,
                 naming:
-                    "HiDiffusion's recipe \(profile.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
+                    "HiDiffusion's profile \(profile.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
                     + "\(.hidiffusionFamily) auto.")
         }
         guard request.hiDiffusion != .off else {
             throw RenderError(
                 .invalidRequest,
                 naming:
-                    "HiDiffusion is off, so its recipe \(profile.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
+                    "HiDiffusion is off, so its profile \(profile.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
                     + "\(.hidiffusion) off out.")
         }
     }
@@ -107,9 +107,9 @@ extension PlanResolution {
         guard request.hiDiffusionSettings.raunet else { return "while RAU-Net is off" }
         switch (threshold, hiDiffusionProfile) {
         case ("aggressive", .sdxl): return "at four times the native size and more"
-        case ("aggressive", _): return "outside the recipe sdxl"
-        case ("T2", .sdxlTurbo): return "in the recipe sdxl_turbo"
-        case ("T2", .sdxl): return "while the recipe sdxl begins aggressively, unless \(.hidiffusionAggressive) is 0"
+        case ("aggressive", _): return "outside the profile sdxl"
+        case ("T2", .sdxlTurbo): return "in the profile sdxl_turbo"
+        case ("T2", .sdxl): return "while the profile sdxl begins aggressively, unless \(.hidiffusionAggressive) is 0"
         default: return "with the other thresholds as they are"
         }
     }

@@ -34,7 +34,7 @@ public struct RenderPlan: Sendable, Equatable {
     public let samplingMethod: SamplingMethod
     /// As asked for: `automatic` is what the model's scheduler says.
     public let noiseSchedule: NoiseScheduleKind
-    /// HiDiffusion's recipe; nil when it is off throughout.
+    /// HiDiffusion's profile; nil when it is off throughout.
     public let hiDiffusionProfile: HiDiffusionProfile?
     /// Which halves of HiDiffusion are on, and its thresholds.
     public let hiDiffusionSettings: HiDiffusionSettings

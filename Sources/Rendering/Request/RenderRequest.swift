@@ -30,7 +30,7 @@ public struct RenderRequest: SettingGroup {
     public var hiDiffusion = HiDiffusionChoice.auto
     /// Which halves of HiDiffusion are on, and its thresholds.
     public var hiDiffusionSettings = HiDiffusionSettings.published
-    /// HiDiffusion's recipe; nil is that of the model's kind.
+    /// HiDiffusion's profile; nil is that of the model's kind.
     public var hiDiffusionProfile: HiDiffusionProfile?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
