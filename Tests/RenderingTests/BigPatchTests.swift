@@ -124,7 +124,7 @@ import Weights
             wanted.hiDiffusion = .on
             let error = refusal { _ = try RenderMachine(request: wanted, model: model) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true)
-            #expect(error?.message.contains("HiDiffusion would harm a U-Net input") == true)
+            #expect(error?.message.contains("HiDiffusion needs a U-Net input of at least") == true)
         }
         #expect(RAUNetSwitches(profile: .sdxl, height: 16, width: 16, steps: 10, step: 2, native: 16).pool, "unguarded")
     }

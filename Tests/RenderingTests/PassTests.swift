@@ -97,10 +97,10 @@ import Weights
             ("Tiled refinement belongs to the method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
             ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
             ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
-            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
-            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),
-            ("are no steps towards a picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 1.01]) }),
-            ("are no steps towards a picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
+            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
+            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),
+            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 1.01]) }),
+            ("because the picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
             (
                 "would be narrower than 64 px",
                 { ($0.method, $0.width, $0.height, $0.stages) = (.cut, 1024, 64, [1]) }
@@ -109,7 +109,7 @@ import Weights
             ("would have no effect", { ($0.hiDiffusion, $0.hiDiffusionSettings.raunet) = (.off, false) }),
             ("profile sd15 would have no effect", { ($0.hiDiffusion, $0.hiDiffusionProfile) = (.off, .sd15) }),
             (
-                "aggressive has no effect outside the profile sdxl",
+                "aggressive has no effect in profiles other than sdxl",
                 { ($0.method, $0.hiDiffusionSettings.aggressive) = (.direct, 0.3) }
             ),
             (
@@ -118,7 +118,7 @@ import Weights
             ),
             ("--strength", { ($0.method, $0.source, $0.refinement.strength) = (.cut, picture, 0.5) }),
             (
-                "At this strength nothing comes to a structure phase",
+                "At this strength no step has enough noise for the structure phase",
                 { ($0.method, $0.source, $0.strength, $0.structure) = (.cut, picture, 0.3, .whole) }
             ),
             ("rising multiples", { ($0.method, $0.stages) = (.cut, [2, 1]) }),
@@ -126,8 +126,8 @@ import Weights
             ("A denoising strength of 0.0 is not possible", { ($0.method, $0.refinement.strength) = (.hires, 0) }),
             ("A strength of 0.01 leaves none", { ($0.method, $0.refinement.strength) = (.hires, 0.01) }),
             ("1001 hires steps are not possible", { ($0.method, $0.refinement.steps) = (.hires, 1001) }),
-            ("begins with a prompt alone", { ($0.method, $0.source) = (.hires, picture) }),
-            ("begins with a prompt alone", { ($0.method, $0.stages, $0.source) = (.cut, [1], picture) }),
+            ("cannot start from a picture", { ($0.method, $0.source) = (.hires, picture) }),
+            ("cannot start from a picture", { ($0.method, $0.stages, $0.source) = (.cut, [1], picture) }),
             ("A jitter of 40 px would leave gaps", { ($0.method, $0.jitter) = (.cut, 40) }),
             ("A jitter of 12 px is not a multiple of 8", { ($0.method, $0.jitter) = (.cut, 12) }),
             (
@@ -141,7 +141,7 @@ import Weights
         }
     }
 
-    /// SDXL's profile reads other thresholds below four times the native size than from there on. A published value may be said.
+    /// SDXL's profile reads other thresholds below four times the native size than from there. A published value may be said.
     @Test func thresholdsThatNoCallReadsAreRefused() throws {
         let model = try ModelDescription(source: GoldenModels.sdxl())
         func refusal(_ side: Int, _ change: (inout HiDiffusionSettings) -> Void) -> String? {
@@ -239,7 +239,7 @@ import Weights
     @Test func aStructurePhaseThatNoStageHasIsRefused() {
         #expect(
             refusal { ($0.method, $0.stages, $0.structureFraction) = (.cut, [1, 2], .half) }?.contains(
-                "At this strength nothing comes to a structure phase") == true)
+                "At this strength no step has enough noise for the structure phase") == true)
         #expect(
             refusal {
                 ($0.method, $0.stages, $0.structureFraction, $0.refinement.strength) = (.cut, [1, 2], .half, 0.7)

@@ -35,7 +35,7 @@ import Testing
 
     @Test func otherSizesAreSaidToBeAnExtension() throws {
         #expect(try plan(.square(256)).notes.isEmpty)
-        #expect(try plan(.square(200)).notes.contains { $0.contains("extension") })
+        #expect(try plan(.square(200)).notes.contains { $0.contains("extends CutDiffusion") })
     }
 
     @Test func hiDiffusionIsOnWhereTheInputIsLargeEnough() throws {

@@ -160,7 +160,7 @@ struct SourceMachineTests {
         line[33 * 64 + 33] = 1
         request = try Self.request(64, 64, masked: false, strength: 1)
         request.source = try SourcePicture(width: 64, height: 64, rgb: request.source?.rgb ?? [], mask: line)
-        #expect(renderError { _ = try Self.machine(request) }?.message.contains("paint it larger") == true)
+        #expect(renderError { _ = try Self.machine(request) }?.message.contains("mark a larger part") == true)
         let black = [UInt8](repeating: 0, count: 64 * 64)
         let error = renderError {
             _ = try SourcePicture(width: 64, height: 64, rgb: [UInt8](repeating: 0, count: 64 * 64 * 3), mask: black)

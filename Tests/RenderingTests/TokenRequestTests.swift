@@ -87,7 +87,7 @@ import Testing
         }
         var late = tome()
         (late.start, late.end) = (0, 0.02)
-        #expect(renderError { _ = try plan(late) }?.message.contains("none of the") == true)
+        #expect(renderError { _ = try plan(late) }?.message.contains("hold no call of") == true)
     }
 
     // MARK: Refusals and JSON

@@ -127,7 +127,7 @@ import Weights
                 }, "needs one ratio"
             ),
             ({ $0.merging?.laterRatio = 0 }, "above 0"),
-            ({ ($0.stages, $0.end) = (.later, 0.4) }, "none of the calls of a later stage"),
+            ({ ($0.stages, $0.end) = (.later, 0.4) }, "no call of a later stage"),
         ] as [((inout TokenReductionRequest) -> Void, String)] {
             let error = renderError { _ = try plans(hires(tokens(0.5, nil, change))) }
             #expect(error?.message.contains(part) == true, "\(part): \(String(describing: error))")
@@ -149,7 +149,7 @@ import Weights
         }
         // The first ten calls are RAU-Net's, and level 4 has 48×48 tokens, shrunk 24×24.
         let error = renderError { _ = try plan([1, 2], end: 0.4) }
-        #expect(error?.message.contains("fewer than 1024 tokens are left alone") == true, "\(String(describing: error))")
+        #expect(error?.message.contains("fewer than 1024 tokens alone") == true, "\(String(describing: error))")
         #expect(try plan([1, 2], end: 0.4, raunet: false)?.reductions.keys.sorted() == [4])
         #expect(try plan([1, 2], end: 0.5)?.reductions.keys.sorted() == [4])
         #expect(try plan([2, 2], end: 0.4)?.reductions.keys.sorted() == [2])

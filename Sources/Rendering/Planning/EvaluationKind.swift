@@ -1,17 +1,17 @@
 public import Acceleration
 
-/// One kind of U-Net call that a render makes, and how often. Calls of a kind take the same time.
+/// One kind of evaluation in a render, and how many there are. All of one kind take the same time.
 public struct EvaluationKind: Sendable, Equatable {
     /// The input of one image, sides in latents.
     public let channels: Int
     public let height: Int
     public let width: Int
-    /// Of the first call of the kind; others differ in the shifts of their windows and in which tokens are merged.
+    /// Of the first evaluation; others have other window shifts and merge other tokens.
     public let switches: UNetSwitches
-    /// Calls with a single image each: a task with guidance makes two.
+    /// How many there are; a task with guidance makes two.
     public private(set) var evaluations: Int
 
-    /// All that a render does, by kinds in the order in which they first come.
+    /// All kinds of a render, in the order of their first evaluations.
     public static func all(of machine: RenderMachine) -> [EvaluationKind] {
         var kinds: [EvaluationKind] = []
         for call in machine.plan.passes.flatMap(\.schedule) {
@@ -31,7 +31,7 @@ public struct EvaluationKind: Sendable, Equatable {
         return kinds
     }
 
-    /// Whether a call of either takes the same time.
+    /// Whether an evaluation of either takes the same time.
     public func isOfOneKind(with other: EvaluationKind) -> Bool {
         (channels, height, width) == (other.channels, other.height, other.width)
             && switches.withoutChance == other.switches.withoutChance
@@ -39,7 +39,7 @@ public struct EvaluationKind: Sendable, Equatable {
 }
 
 extension UNetSwitches {
-    /// The plan without what is drawn anew for each step or follows from a view's place.
+    /// The switches without random draws and without a view's place.
     fileprivate var withoutChance: UNetSwitches {
         var switches = self
         switches.windowShifts = windowShifts.map { [UInt8](repeating: 0, count: $0.count) }

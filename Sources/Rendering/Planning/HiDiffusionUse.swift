@@ -4,11 +4,11 @@ import PatchGeometry
 import Sentences
 import Weights
 
-// Settings of HiDiffusion must not be ignored in silence.
+// Refuses settings of HiDiffusion that would have no effect.
 
 extension PlanResolution {
-    /// A profile of HiDiffusion must fit the model. It says what the model is, so it may be given for pictures that are too
-    /// small for HiDiffusion; not where that is switched off.
+    /// A profile of HiDiffusion must fit the model. It describes the model, so pictures too small for HiDiffusion may have one.
+    /// With HiDiffusion off it is refused.
     func checkHiDiffusionFamily() throws(RenderError) {
         guard let profile = request.hiDiffusionProfile else { return }
         guard profile.layout == model.hiDiffusionLayout else {
@@ -27,7 +27,7 @@ extension PlanResolution {
         }
     }
 
-    /// What of RAU-Net is on where HiDiffusion is, in the call at a position of so many, under some settings.
+    /// RAU-Net's switches in the call `position` of `count` with HiDiffusion on.
     func rauNet(
         of size: (height: Int, width: Int), _ position: Int, of count: Int, _ settings: HiDiffusionSettings
     ) -> RAUNetSwitches {
@@ -37,20 +37,20 @@ extension PlanResolution {
             native: native)
     }
 
-    /// `on` needs an input that is large enough.
+    /// `on` needs an input large enough.
     func checkHiDiffusionIsUsed(_ calls: [PlannedCall]) throws(RenderError) {
         guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
         guard hiDiffusionProfile != nil else {
             throw RenderError(
                 .invalidRequest,
-                naming: "HiDiffusion has no place in the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
+                naming: "HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side = model.scaleFactor * min(last.height, last.width)
         throw RenderError(
             .invalidRequest,
             naming:
-                "HiDiffusion would harm a U-Net input of \(side) px, which must be at least \(needed) px for a model of \(model.nativeSize) px: "
+                "HiDiffusion needs a U-Net input of at least \(needed) px with a model of \(model.nativeSize) px, but this input has \(side) px: "
                 + (last.phase == .denoise ? "choose a larger picture" : "choose a larger patch or the method direct")
                 + ", or \(.hidiffusion) off.")
     }
@@ -62,8 +62,8 @@ extension PlanResolution {
         guard !calls.isEmpty else {
             throw RenderError(
                 .invalidRequest,
-                "HiDiffusion is off here, so its switches and thresholds would have no effect: leave them out, or choose the method direct "
-                    + "and a picture of 1.5 times the native size or more.")
+                "HiDiffusion is off for this picture, so its switches and thresholds would have no effect: leave them out, or choose the "
+                    + "method direct and a picture of at least 1.5 times the native size.")
         }
         let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
             ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
@@ -74,8 +74,7 @@ extension PlanResolution {
         }
     }
 
-    /// Whether any call depends on a threshold: the least, the most and the published share must not all come to the same as
-    /// what is asked for.
+    /// Whether any call depends on a threshold: the share 0, 1 or the published one would change its switches.
     private func isRead(_ threshold: WritableKeyPath<HiDiffusionSettings, Double?>, _ calls: [PlannedCall]) -> Bool {
         [0, 1, nil].contains { share in
             var other = request.hiDiffusionSettings
@@ -84,7 +83,7 @@ extension PlanResolution {
         }
     }
 
-    /// What is to be said where maps with an odd side are cut into windows: the reference warns of it too.
+    /// A note if maps with an odd side are cut into windows; the reference warns of them too.
     func oddMapsNote(_ calls: [PlannedCall]) -> String? {
         guard let layout = model.hiDiffusionLayout else { return nil }
         let level = layout.windowScale
@@ -98,18 +97,18 @@ extension PlanResolution {
         }
         guard divisor > 0 else { return nil }
         return
-            "HiDiffusion resizes feature maps with an odd side for its windows, which blurs them a little: choose sides of picture and "
+            "HiDiffusion resizes feature maps with odd sides for its windows, which blurs them a little: choose sides of picture and "
             + "patch that are multiples of \(divisor * model.scaleFactor) px, or \(Setting.hidiffusionWindowAttn.option) off"
     }
 
-    /// Why a threshold that no call depends on is one.
+    /// Why no call depends on a threshold.
     private func reason(_ threshold: String) -> Sentence {
         guard request.hiDiffusionSettings.raunet else { return "while RAU-Net is off" }
         switch (threshold, hiDiffusionProfile) {
         case ("aggressive", .sdxl): return "at four times the native size and more"
-        case ("aggressive", _): return "outside the profile sdxl"
+        case ("aggressive", _): return "in profiles other than sdxl"
         case ("T2", .sdxlTurbo): return "in the profile sdxl_turbo"
-        case ("T2", .sdxl): return "while the profile sdxl begins aggressively, unless \(.hidiffusionAggressive) is 0"
+        case ("T2", .sdxl): return "in the profile sdxl unless \(.hidiffusionAggressive) is 0"
         default: return "with the other thresholds as they are"
         }
     }

@@ -2,10 +2,10 @@ import Acceleration
 import Places
 import Samplers
 
-// The calls of a pass, and what each of them does.
+// The calls of a pass.
 
 extension PassResolution {
-    /// What the network sees in a phase: sides of one input, how many there are, and how they are made.
+    /// The network's inputs in one phase.
     private struct Input {
         var size: Size
         var count: Int
@@ -15,7 +15,7 @@ extension PassResolution {
 
     /// - Parameters:
     ///   - pass: without its schedule.
-    ///   - range: the sampler's calls that are made.
+    ///   - range: the sampler's calls that the pass makes.
     ///   - earlier: the passes before.
     ///   - passCount: of all passes.
     func schedule(
@@ -52,7 +52,7 @@ extension PassResolution {
         }
     }
 
-    /// Whether HiDiffusion is on goes by the size of the input.
+    /// The size of the input decides whether HiDiffusion is on.
     private func input(_ size: Size, _ count: Int, _ guidance: Float) -> Input {
         let isPlain = method == .hires && request.hiDiffusion != .on
         let isOn =

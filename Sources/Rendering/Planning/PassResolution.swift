@@ -4,7 +4,7 @@ import PatchGeometry
 import Samplers
 import Sentences
 
-/// Makes a request's passes: their sizes, their schedules, and how each cuts its canvas.
+/// Makes a request's passes: size, cut and schedule of each.
 struct PassResolution {
     let resolution: PlanResolution
     let method: RenderMethod
@@ -36,16 +36,16 @@ struct PassResolution {
         return (passes, samplers)
     }
 
-    /// A structure phase that no stage comes to must not be ignored in silence.
+    /// Refuses settings of a structure phase that no pass has.
     private func checkStructureIsUsed(_ passes: [RenderPass]) throws(RenderError) {
-        // With a source picture the share belongs to the whole schedule, of which the picture's strength takes the end.
+        // With a source picture the fraction belongs to the whole schedule, and the strength keeps only its end.
         guard request.structure != nil || request.structureFraction != nil && source == nil,
             passes.allSatisfy({ $0.structureCalls == 0 })
         else { return }
         throw RenderError(
             .invalidRequest,
-            "At this strength nothing comes to a structure phase, which is that of high noise: raise the strength, or leave structure "
-                + "and structure fraction out.")
+            "At this strength no step has enough noise for the structure phase: raise the strength, or leave structure and structure "
+                + "fraction out.")
     }
 
     /// Sides of a canvas in latents.
@@ -53,7 +53,7 @@ struct PassResolution {
 
     // MARK: Stages
 
-    /// How many times the native size the picture is, by its area.
+    /// Side of a square with the picture's area, in native sides.
     private var enlargement: Double {
         (Double(resolution.latentWidth * resolution.latentHeight)).squareRoot() / Double(native)
     }
@@ -68,7 +68,7 @@ struct PassResolution {
         } + [full]
     }
 
-    /// Eight latents are the least that the networks' halvings leave something of.
+    /// The networks halve a side three times.
     private static let leastSide = 8
 
     private func stageFactors() throws(RenderError) -> [Double] {
@@ -100,8 +100,7 @@ struct PassResolution {
         }
     }
 
-    /// `auto` makes pictures in stages. Whoever asks for a structure phase, or for CutDiffusion by its name, gets it as
-    /// published.
+    /// `auto` uses stages. A request for the method cut or for a structure phase gets CutDiffusion as published.
     private var choosesStages: Bool {
         request.method == .auto && model.recommended.isStaged && source == nil && request.structureFraction == nil
             && request.structure == nil
@@ -114,7 +113,7 @@ struct PassResolution {
         }
     }
 
-    /// Each stage must be larger than the one before, by a sixteenth at least, and have sides that the networks take.
+    /// Each stage must be larger than the one before by at least a sixteenth, and large enough for the networks.
     private func check(_ factors: [Double]) throws(RenderError) {
         let shorter = Double(min(resolution.latentHeight, resolution.latentWidth))
         if let first = factors.first, shorter * first / enlargement < Double(Self.leastSide) {
@@ -127,15 +126,15 @@ struct PassResolution {
         let last = factors.last ?? 1
         throw RenderError(
             .invalidRequest,
-            "Stages up to \(last) times the native size are no steps towards a picture of \(request.width)×\(request.height) px, which is "
-                + "\((enlargement * 100).rounded() / 100) times as large as \(model.nativeSize) px: choose stages "
-                + "that grow, the last clearly smaller than the picture, or another method.")
+            "Stages up to \(last) times the native size of \(model.nativeSize) px do not grow enough from one to the next, because the "
+                + "picture of \(request.width)×\(request.height) px has \((enlargement * 100).rounded() / 100) times that size: choose "
+                + "rising stages, the last clearly smaller than the picture, or another method.")
     }
 
     private func noSource(_ what: String) -> RenderError {
         RenderError(
             .invalidRequest,
-            naming: "\(what) begins with a prompt alone: "
+            naming: "\(what) cannot start from a picture: "
                 + (model.isInpainting ? "" : "leave out the picture to start from (\(.initImg)), or ")
                 + "choose the method direct, or cut without stages.")
     }
@@ -143,7 +142,7 @@ struct PassResolution {
     private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
         guard stages > 1 else { return sampler }
         if let steps = request.refinement.steps { return try resolution.sampler(steps: steps) }
-        // So few that the strength would leave none of them: as many as leave one.
+        // The strength would leave none of so few steps: take as many as leave one.
         guard request.refinement.strength == nil, Int(Double(sampler.steps) * strength) == 0 else { return sampler }
         return try resolution.sampler(steps: Int((1 / strength).rounded(.up)))
     }
@@ -168,7 +167,7 @@ struct PassResolution {
         return pass
     }
 
-    /// A stage before the last that is about as large as a patch is done at once.
+    /// A stage before the last is not cut if it is about as large as a patch.
     private func isCut(_ size: Size, isLast: Bool) -> Bool {
         let patch = request.patch.map { $0 / scale } ?? native
         let isSmall = !isLast && RefinementSettings.isNearNative(area: size.height * size.width, native: patch)
@@ -182,12 +181,12 @@ struct PassResolution {
 
     private var upscaler: Upscaler { request.refinement.upscaler ?? model.recommended.upscaler }
 
-    /// The decimal number that was written: 0.7 of 10 steps are 7.
+    /// The decimal number as written: 0.7 of 10 steps are 7.
     private var strength: Double {
         Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
     }
 
-    /// The call with which a pass begins that starts from a picture or from the pass before; else 0.
+    /// The first call that a pass makes; 0 if it starts from noise.
     private func firstCall(_ sampler: Sampler, isLater: Bool) throws(RenderError) -> Int {
         do {
             if isLater { return try ImageMode.imageToImage.firstCall(sampler, strength: strength) }
@@ -250,7 +249,7 @@ struct PassResolution {
     /// The most patches or views of one step.
     private static let patchLimit = 16384
 
-    /// The most bytes of all views of one step, which the coordinator holds at once.
+    /// The most bytes of all views of one step; the coordinator holds them at once.
     private static let viewBytesLimit = 512 << 20
 
     private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {

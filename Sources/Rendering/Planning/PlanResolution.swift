@@ -5,7 +5,7 @@ import Samplers
 import Sentences
 import Weights
 
-/// A plan with what is needed to carry it out.
+/// A plan with its samplers and prompts.
 struct PreparedRender: Sendable {
     let plan: RenderPlan
     /// Of each pass.
@@ -60,7 +60,7 @@ struct PlanResolution {
             eta: request.eta.map { Double($0.description) ?? Double($0) })
     }
 
-    /// A picture to start from, and a stage that is enlarged as a picture, go through the autoencoder's encoder.
+    /// Two starts need the autoencoder's encoder: a source picture, and a stage that is enlarged as a picture.
     private func checkEncoder(_ passes: [RenderPass]) throws(RenderError) {
         guard !model.hasEncoder else { return }
         let need: (what: String, cure: String)? = passes.lazy.compactMap { pass in
@@ -75,11 +75,10 @@ struct PlanResolution {
         throw RenderError(
             .badModel,
             naming:
-                "The autoencoder of \(model.name) has a decoder alone, and \(need.what) needs its encoder: choose another autoencoder "
-                + "(\(.vae)), or \(need.cure).")
+                "The autoencoder of \(model.name) has no encoder, but \(need.what) needs one: choose another autoencoder (\(.vae)), or "
+                + "\(need.cure).")
     }
 
-    /// What is done with the source picture.
     private func sourceUse() throws(RenderError) -> SourceUse? {
         guard !model.isInpainting || request.source?.mask != nil else {
             throw RenderError(
@@ -92,15 +91,15 @@ struct PlanResolution {
         if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
             throw RenderError(
                 .invalidRequest,
-                "What the mask marks is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
-                    + "would be made anew: paint it larger.")
+                "The marked part of the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
+                    + "would be made anew: mark a larger part.")
         }
         do {
             let mode: ImageMode =
                 source.mask != nil
                 ? try ImageMode(inpaintingWithInputChannels: model.inputChannels, latentChannels: model.latentChannels)
                 : .imageToImage
-            // The decimal number that the user wrote: 0.7 of 10 steps are 7.
+            // The decimal number as written: 0.7 of 10 steps are 7.
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
             return SourceUse(mode: mode, strength: strength)
         } catch {
@@ -108,7 +107,7 @@ struct PlanResolution {
         }
     }
 
-    /// The decoded picture comes back from a worker as one message. Said now, not after hours of denoising.
+    /// A worker sends the decoded picture in one message. This refuses it now, not after hours of denoising.
     private func checkPictureFitsAMessage() throws(RenderError) {
         let bytes = request.width * request.height * 3
         guard bytes <= TaskLimits.pictureBytes else {
@@ -119,7 +118,7 @@ struct PlanResolution {
         }
     }
 
-    /// At about the native area and below the model is used as it was trained, whatever the shape, if it is no long strip.
+    /// Up to about the native area a picture is made directly, unless it is a long strip.
     private var resolvedMethod: RenderMethod {
         guard request.method == .auto else { return request.method }
         let isNear = RefinementSettings.isNearNative(area: latentWidth * latentHeight, native: native)
@@ -133,13 +132,14 @@ struct PlanResolution {
         }
         if model.architecture.family.failsBelowNativeSize, max(request.width, request.height) < model.nativeSize {
             notes.append(
-                "the model was trained at \(model.nativeSize) px and does badly below: "
-                    + "\(Setting.width.option) \(model.nativeSize) \(Setting.height.option) \(model.nativeSize)"
+                "the model was trained at \(model.nativeSize) px and makes bad pictures of smaller sizes: "
+                    + "choose \(Setting.width.option) \(model.nativeSize) \(Setting.height.option) \(model.nativeSize)"
             )
         }
         if passes.contains(where: { $0.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {
             notes.append(
-                "the size is no multiple of the patch: patches are fitted to it and cropped, an extension of CutDiffusion")
+                "the size is no multiple of the patch: patches are made to fit and the canvas is cropped, which extends CutDiffusion"
+            )
         }
         return notes + (oddMapsNote(passes.flatMap(\.schedule)).map { [$0] } ?? [])
     }
@@ -152,7 +152,7 @@ extension PlanResolution {
 
     var hiDiffusionProfile: HiDiffusionProfile? { request.hiDiffusionProfile ?? model.hiDiffusionProfile }
 
-    /// - Parameter isGuided: whether any call is.
+    /// - Parameter isGuided: whether any call has guidance.
     private func resolvedText(
         isGuided: Bool
     ) throws(RenderError) -> (prompts: PromptConditioning, clipSkip: Int, notes: [String]) {
@@ -185,8 +185,7 @@ extension PlanResolution {
         }
     }
 
-    /// What SDXL is told of sizes in a pass: those of its canvas, in latents, which is the picture as far as this pass knows,
-    /// unless the user gave others.
+    /// SDXL's sizes for a pass: the user's, or else the size of its canvas (in latents); nil for other families.
     func sizes(of canvas: (height: Int, width: Int)) -> SizeConditioning? {
         guard model.architecture.family.hasSizeConditioning else { return nil }
         let picture = SizeConditioning.Size(

@@ -1,36 +1,35 @@
 import Acceleration
 public import Places
 
-/// One call of the network, on all inputs of its step: a patch, a view or the whole latent each. Resolved once; checks, counts,
-/// texts, progress and tasks read it, and nothing works it out again.
+/// One call of the network. Its inputs are patches, views or the whole canvas. Checks, counts, texts, progress and tasks all
+/// read these decisions.
 public struct PlannedCall: Sendable, Equatable {
     /// The phase is `denoise`, `structure` or `detail`.
     public let place: Place<RenderPhase>
-    /// The sampler's call, from 0 in its whole schedule, and whether one of its steps begins there.
+    /// Its position in the sampler's whole schedule, from 0, and whether a step begins there.
     public let call: Int
     let beginsStep: Bool
-    /// Its position among the calls that its pass makes, from 0, and how many these are.
+    /// Its position among the calls that its pass makes, from 0, and their number.
     public let position: Int
     public let count: Int
     /// Its position among all calls that the render makes, from 0.
     public let number: Int
-    /// What random draws count it as: no two calls of a render draw the same.
+    /// Its number for random draws: no two calls of a render draw the same.
     let draw: Int
     /// Sides of one input, in latent points.
     public let height: Int
     public let width: Int
-    /// Patches or views, a task each; one for the whole latent.
+    /// Patches or views, a task each; 1 for the whole canvas.
     public let inputs: Int
-    /// Up to 1: no guidance, half the work.
+    /// 1 and less means no guidance and half the work.
     public let guidanceScale: Float
     public let usesHiDiffusion: Bool
     /// How many blocks HiDiffusion cuts into windows; nil for none.
     let windowBlocks: Int?
-    /// What of RAU-Net is on.
     let rauNet: RAUNetSwitches
-    /// What SDXL is told of sizes; a view has a corner of its own. nil for models that know nothing of sizes.
+    /// SDXL's sizes, nil for other models; each view has its own corner.
     let sizes: SizeConditioning?
-    /// Which tokens are merged or downsampled. The origin is that of each input.
+    /// Each task puts in the origin of its view.
     var tokens = TokenSwitches.none
 
     public var phase: RenderPhase { place.phase }
@@ -38,6 +37,5 @@ public struct PlannedCall: Sendable, Equatable {
     /// Whether it belongs to a later pass than the first.
     var isLater: Bool { place.stage > 0 }
 
-    /// U-Net evaluations of single images.
     var evaluations: Int { inputs * (guidanceScale > 1 ? 2 : 1) }
 }

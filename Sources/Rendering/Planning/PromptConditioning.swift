@@ -1,12 +1,12 @@
 import Prompting
 import Tokenizing
 
-/// The prompts of a picture as rows for the text encoders, and what becomes of the encoded rows.
+/// The prompts of a picture as rows for the text encoders, and the merge of the encoded rows.
 ///
-/// A task encodes one chunk of both prompts; the coordinator weighs each chunk, which is why padding is part of its mean, and
-/// joins the chunks along the tokens. The pooled vector is the first chunk's.
+/// A task encodes one chunk of both prompts. The coordinator weighs each chunk, whose mean includes the padding, and joins the
+/// chunks along the tokens. The pooled vector is the first chunk's.
 struct PromptConditioning: Sendable {
-    /// What of the prompts has no effect or may be meant otherwise.
+    /// Say which parts of the prompts have no effect or another meaning than the user may think.
     private(set) var notes: [String] = []
 
     /// By chunk, by text encoder, by row: the negative prompt's and the prompt's, or the prompt's alone.
@@ -21,7 +21,7 @@ struct PromptConditioning: Sendable {
     /// - Parameters:
     ///   - guided: whether the negative prompt is needed.
     ///   - clipSkip: 1 for the last layer.
-    /// - Throws: `.invalidRequest` for prompts that cannot be read as they are meant, or are too long.
+    /// - Throws: `.invalidRequest` for prompts with wrong syntax and for prompts that are too long.
     init(_ request: RenderRequest, _ model: ModelDescription, guided: Bool, clipSkip: Int) throws(RenderError) {
         self.model = model
         skippedLayers = clipSkip - 1
@@ -52,7 +52,6 @@ struct PromptConditioning: Sendable {
         }
     }
 
-    /// How many tasks encode the prompts.
     var chunkCount: Int { chunks.count }
 
     /// One task for each chunk.
@@ -64,8 +63,8 @@ struct PromptConditioning: Sendable {
 
     /// Weighs and joins the outputs of `works`.
     ///
-    /// - Parameter outputs: as the tasks ask for them, and finite.
-    /// - Throws: `.invalidRequest` when the weights make NaN or infinity of them.
+    /// - Parameter outputs: of the tasks' shapes, and finite.
+    /// - Throws: `.invalidRequest` if weighing makes NaN or infinity.
     func conditioning(_ outputs: [TaskOutput]) throws(RenderError) -> JobContext.Conditioning {
         let (tokens, width, rows) = (model.textTokens, model.textWidth, chunks[0][0].count)
         var joined = [[Float]](repeating: [], count: rows)
@@ -75,7 +74,8 @@ struct PromptConditioning: Sendable {
             weigh(&values, chunk: index)
             guard values.allSatisfy({ $0.isFinite }) else {
                 throw RenderError(
-                    .invalidRequest, "The weights in the prompt leave nothing of it that could be weighed: change them.")
+                    .invalidRequest,
+                    "The weights in the prompt cancel each other, so its mean cannot be restored: change the weights.")
             }
             if index == 0 { pooled = Array(output.values[values.count...]) }
             for row in 0..<rows { joined[row] += values[(row * tokens * width)..<((row + 1) * tokens * width)] }
@@ -103,12 +103,11 @@ struct PromptConditioning: Sendable {
 }
 
 extension RenderRequest {
-    /// A prompt without tags, taken apart. Throws `.invalidRequest`.
+    /// Parses a prompt without tags. Throws `.invalidRequest`.
     static func parsed(_ text: String, _ name: String) throws(RenderError) -> ParsedPrompt {
         do { return try ParsedPrompt(text) } catch { throw RenderError(.invalidRequest, "In the \(name): \(error.message)") }
     }
 
-    /// Refuses prompts that cannot be read as they are meant.
     func checkSyntax() throws(RenderError) {
         _ = try RenderRequest.parsed(try encodedPrompt(), "prompt")
         _ = try RenderRequest.parsed(negativePrompt, "negative prompt")
@@ -116,7 +115,7 @@ extension RenderRequest {
 }
 
 extension TextEncoderDescription {
-    /// The chunks of a prompt, at most as many as a picture may have.
+    /// Throws `.invalidRequest` for more chunks than a picture may have.
     fileprivate func chunks(_ prompt: ParsedPrompt, _ name: String) throws(RenderError) -> [PromptChunk] {
         let chunks: [PromptChunk]
         do { chunks = try chunker.chunks(prompt) } catch { throw RenderError(.invalidRequest, error.message) }

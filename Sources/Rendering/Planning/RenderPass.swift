@@ -2,38 +2,35 @@ public import PatchGeometry
 import Places
 import StrictJSON
 
-/// One pass of a render: all calls of the network on a canvas of one size, from its first noise to its result.
+/// One pass of a render: its canvas, its cut and its schedule.
 public struct RenderPass: Sendable, Equatable {
-    /// What the canvas begins as.
+    /// How the canvas begins.
     public enum Start: Sendable, Equatable {
         case noise
         /// The request's source picture.
         case source
-        /// The result of the pass before, enlarged, of which this share is given up.
+        /// The enlarged result of the pass before; noise replaces the share `strength` of it.
         case enlarged(Upscaler, strength: Double)
     }
 
-    /// How CutDiffusion and MultiDiffusion cut the latent. Sides in latents.
+    /// How CutDiffusion and MultiDiffusion cut the canvas. Sides in latents.
     public struct Cut: Sendable, Equatable {
-        /// The patches of the structure phase, and the views of the detail phase.
         let grid: PatchGrid
         let views: ViewGrid
-        /// Calls of the network in the structure phase of the whole schedule, which comes first; the rest belong to the
-        /// detail phase. 0 for MultiDiffusion.
+        /// Calls of the structure phase in the whole schedule; the detail phase has the rest. 0 for MultiDiffusion.
         public let structureCalls: Int
 
         /// Rows and columns of patches in the structure phase.
         public var gridRows: Int { grid.rows }
         public var gridColumns: Int { grid.columns }
-        /// Sides of one patch in the structure phase: the native patch, or near it where the size is no multiple (our
-        /// extension).
+        /// Sides of one patch in the structure phase: the native size, or near it if the canvas is no multiple (our extension).
         public var patchHeight: Int { grid.patchHeight }
         public var patchWidth: Int { grid.patchWidth }
         /// Sides of one view in the detail phase, and the distance of neighbours.
         public var viewHeight: Int { views.viewHeight }
         public var viewWidth: Int { views.viewWidth }
         public var stride: Int { views.stride }
-        /// How far a view may be moved.
+        /// How far a view may move.
         public var jitter: Int { views.jitterRadius }
         public var viewsPerCall: Int { views.count }
         public var patches: Int { grid.count }
@@ -43,13 +40,13 @@ public struct RenderPass: Sendable, Equatable {
     public let latentWidth: Int
     public let latentHeight: Int
     public let start: Start
-    /// nil where the canvas is denoised at once.
+    /// nil if the canvas is not cut.
     public let cut: Cut?
     /// Of views.
     public let detailGuidanceScale: Float
     /// How overlapping views share a point.
     public let blending: ViewBlending
-    /// The calls that are made, in order; one at least, and the last is always the last of the sampler's schedule.
+    /// The calls that the pass makes, in order: at least one, up to the last of the sampler.
     public internal(set) var schedule: [PlannedCall]
 
     var first: PlannedCall { schedule[0] }
@@ -57,28 +54,25 @@ public struct RenderPass: Sendable, Equatable {
 
     /// Its place among the passes, from 0.
     public var index: Int { first.place.stage }
-    /// Calls of the network of the whole schedule, and the one with which this pass begins.
+    /// Calls of the sampler's whole schedule, and the first that this pass makes.
     public var calls: Int { last.call + 1 }
     public var firstCall: Int { first.call }
-    /// Sampling steps that are made, of one or two calls each.
+    /// Steps that the pass makes, of one or two calls each.
     public var executedSteps: Int { schedule.count(where: \.beginsStep) }
 
-    /// Calls that are made.
+    /// Calls that the pass makes.
     public var executedCalls: Int { schedule.count }
 
-    /// Calls that this pass makes in the structure phase. The phase is that of high noise: a pass that starts from a picture
-    /// at little noise has a short one, or none.
+    /// Calls that this pass makes in the structure phase: few or none if it starts at little noise.
     public var structureCalls: Int { schedule.count { $0.phase == .structure } }
 
-    /// Whether HiDiffusion changes the U-Net in the calls before the detail phase and in those from there on. Equal where all
-    /// calls are of one phase.
+    /// Whether HiDiffusion is on in the first and in the last phase, which may be one.
     public var hiDiffusionInStructure: Bool { first.usesHiDiffusion }
     public var hiDiffusionInDetail: Bool { last.usesHiDiffusion }
 
-    /// U-Net evaluations of single images: each task with guidance makes two.
     var evaluations: Int { schedule.reduce(0) { $0 + $1.evaluations } }
 
-    /// Tasks of each phase, in order, with those that bring the result of the pass before.
+    /// Tasks of each phase, in order, with the tasks that enlarge the result of the pass before.
     var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
         var phases: [(phase: RenderPhase, tasks: Int)] = []
         if case .enlarged(let upscaler, _) = start, upscaler.kernel == nil { phases = [(.decode, 1), (.picture, 1)] }
@@ -110,7 +104,7 @@ public struct RenderPass: Sendable, Equatable {
         return [head + "\(count == 1 ? "cut: " : "")\(structureCalls) structure calls of \(patches), then \(views)"]
     }
 
-    /// Where HiDiffusion is on: nothing where it is on throughout.
+    /// Where HiDiffusion is on; empty for everywhere.
     var hiDiffusionPhases: String {
         switch (hiDiffusionInStructure, hiDiffusionInDetail) {
         case (true, true): ""

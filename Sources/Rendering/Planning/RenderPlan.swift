@@ -4,7 +4,7 @@ public import PatchGeometry
 public import Samplers
 public import StrictJSON
 
-/// Every decision of a render, made once from the request and the model: what will be computed, in which sizes, how often.
+/// Every decision of a render, made once from the request and the model.
 public struct RenderPlan: Sendable, Equatable {
     /// Sides of the picture in pixels.
     public let width: Int
@@ -13,17 +13,17 @@ public struct RenderPlan: Sendable, Equatable {
     public let latentWidth: Int
     public let latentHeight: Int
     public let latentChannels: Int
-    /// Pixels of one latent side.
+    /// Pixels along one side of a latent point.
     public var latentScale: Int { width / latentWidth }
-    /// The sampler's steps, as asked for.
+    /// The sampler's steps, as requested.
     public let steps: Int
-    /// What is done, in this order; the last has the picture's size.
+    /// In order; the last has the picture's size.
     public let passes: [RenderPass]
-    /// What is done with a source picture; nil without one.
+    /// nil without a source picture.
     let source: SourceUse?
     public let guidanceScale: Float
     public let guidanceRescale: Float
-    /// Which hidden layer of the text encoders is read, counted from the last, which is 1.
+    /// The layer of the text encoders that is read; 1 is the last.
     public let clipSkip: Int
     /// Chunks of the longer prompt, each a task.
     public let promptChunks: Int
@@ -32,33 +32,33 @@ public struct RenderPlan: Sendable, Equatable {
     /// Resolved: never `auto`.
     public let method: RenderMethod
     public let samplingMethod: SamplingMethod
-    /// As asked for: `automatic` is what the model's scheduler says.
+    /// As requested; `automatic` is the one of the model's scheduler.
     public let noiseSchedule: NoiseScheduleKind
-    /// HiDiffusion's profile; nil when it is off throughout.
+    /// nil if HiDiffusion is off throughout.
     public let hiDiffusionProfile: HiDiffusionProfile?
-    /// Which halves of HiDiffusion are on, and its thresholds.
+    /// HiDiffusion's switches and thresholds.
     public let hiDiffusionSettings: HiDiffusionSettings
-    /// What the user should know: a stand-in scheduler, an extension of the method.
+    /// For the user: a sentence each, without a full stop.
     public let notes: [String]
-    /// LoRA files that are merged into the model, in order.
+    /// LoRA files merged into the model, in order.
     public let loras: [AppliedLoRA]
-    /// nil when all tokens stay.
+    /// nil if all tokens stay.
     public let tokenReduction: ResolvedTokenReduction?
 
-    /// What the last pass tells SDXL of sizes; nil for models that know nothing of them.
+    /// SDXL's sizes in the last pass; nil for other models.
     public var sizes: SizeConditioning? { lastPass.last.sizes }
 
     private var lastPass: RenderPass { passes[passes.count - 1] }
-    /// Calls of the network in the last pass, one barrier each: as many as steps, or more with samplers of second order.
+    /// Calls in the whole schedule of the last pass; more than steps with samplers of second order.
     public var calls: Int { lastPass.calls }
-    /// The call with which the last pass begins: 0, or later where it starts from a picture.
+    /// The first call that the last pass makes; above 0 if it starts from a picture.
     public var firstCall: Int { lastPass.firstCall }
-    /// How the last pass cuts its latent; nil where it is done at once.
+    /// How the last pass cuts its canvas; nil if it does not.
     public var cut: RenderPass.Cut? { lastPass.cut }
-    /// Guidance of views and how they share a point, in the last pass.
+    /// Guidance and blending of views in the last pass.
     public var detailGuidanceScale: Float { lastPass.detailGuidanceScale }
     public var blending: ViewBlending { lastPass.blending }
-    /// Whether HiDiffusion changes the U-Net in the last pass, by the phase's input size.
+    /// Whether HiDiffusion is on in the two phases of the last pass.
     public var hiDiffusionInStructure: Bool { lastPass.hiDiffusionInStructure }
     public var hiDiffusionInDetail: Bool { lastPass.hiDiffusionInDetail }
 
@@ -71,7 +71,7 @@ public struct RenderPlan: Sendable, Equatable {
 
     public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }
 
-    /// U-Net evaluations of single images: each task with guidance makes two.
+    /// U-Net evaluations; a task with guidance makes two.
     public var evaluations: Int { passes.reduce(0) { $0 + $1.evaluations } }
 
     /// The plan in lines for people.
@@ -160,8 +160,8 @@ extension SourceUse {
             switch mode {
             case .textToImage: "no picture"
             case .imageToImage: "from a picture"
-            case .inpaintKnown: "a part of a picture, what stays is put back after every call"
-            case .inpaintNine: "a part of a picture, by a model for inpainting"
+            case .inpaintKnown: "part of a picture, and the rest is restored after each call"
+            case .inpaintNine: "part of a picture, by an inpainting model"
             }
         return "\(what): strength \(strength), calls \(pass.firstCall + 1) to \(pass.calls) are made"
     }

@@ -1,31 +1,31 @@
 import Acceleration
 import StrictJSON
 
-/// A request for fewer tokens, resolved for a model: what is done at each level, and at which calls of the network.
+/// The reduction of tokens in a plan: at which levels and in which calls.
 public struct ResolvedTokenReduction: Sendable, Equatable {
-    /// By nominal level; only levels that have blocks. The ratio of merging is that of the first call.
+    /// By level with blocks. The ratio of merging is the first call's.
     let reductions: [Int: TokenReduction]
-    /// Levels that were asked for and whose grids have too few tokens at all calls.
+    /// Requested levels with too few tokens in all calls.
     let idleLevels: [Int]
     /// Transformer blocks of the model by level.
     let blocks: [Int: Int]
     let finalRatio: Double?
-    /// Of merging in the passes behind the first; nil is the same as in the first.
+    /// The ratio of merging after the first pass; nil is the same as in the first.
     let laterRatio: Double?
-    /// As the request has them.
+    /// As requested.
     let start: Double
     let end: Double
     let stages: TokenReductionRequest.Stages
-    /// The calls of each pass that take part, among those that it makes.
+    /// The calls of each pass that take part, as positions in its schedule.
     let activeCalls: [Range<Int>]
 
-    /// Blocks of fewer tokens are left alone while HiDiffusion makes feature maps smaller: there would be too few keys. Our
-    /// rule; the references have none.
+    /// Blocks of fewer tokens keep them all while RAU-Net makes feature maps smaller: too few keys would be left. Our rule; the
+    /// references have none.
     static let leastTokensInHiDiffusion = 1024
 
-    /// Says for each call that takes part what it does with tokens.
+    /// Sets the token switches of all calls that take part.
     ///
-    /// - Parameter seed: the picture's, for the destinations that are hashed.
+    /// - Parameter seed: the picture's, for hashed destinations.
     func apply(to passes: inout [RenderPass], seed: UInt64) {
         for (pass, active) in activeCalls.enumerated() {
             for position in active {
@@ -41,7 +41,7 @@ public struct ResolvedTokenReduction: Sendable, Equatable {
     private func scheduled(_ reduction: TokenReduction, share: Double, isLater: Bool) -> TokenReduction {
         guard case .merging(var method) = reduction else { return reduction }
         if let laterRatio, isLater { method.ratio = laterRatio }
-        // Between the two whatever the rounding: the plan is checked against 0 and 1.
+        // Rounding must not lead out of 0 to 1.
         if let finalRatio { method.ratio = min(1, max(0, method.ratio + (finalRatio - method.ratio) * share)) }
         return .merging(method)
     }
@@ -90,7 +90,7 @@ extension ResolvedTokenReduction {
         return lines
     }
 
-    /// Nothing where all calls take part.
+    /// Empty if all calls take part.
     private func rangeOfCalls(_ passes: [RenderPass]) -> String {
         var range = stages == .later ? ", in later stages" : ""
         guard start > 0 || end < 1 else { return range }
@@ -104,7 +104,7 @@ extension ResolvedTokenReduction {
         return range
     }
 
-    /// For programs: what each level does, and on how many blocks. `calls` has the first and the end for each pass.
+    /// For programs: what each level does, and on how many blocks. `calls` has the first call and the end of each pass.
     var json: JSONValue {
         let levels = sorted.map { level, reduction in
             var object = JSONObject()
@@ -123,8 +123,8 @@ extension ResolvedTokenReduction {
         return .object(object)
     }
 
-    /// The picture's parameters: A1111's key for merging, those of its extension for downsampling, and ours for what they have
-    /// no key for where it is not the usual.
+    /// The picture's parameters: A1111's key for merging, its extension's keys for downsampling, and our own keys for unusual
+    /// values without either.
     var parameters: [(String, String)] {
         var pairs: [(String, String)] = []
         if let method = merged.first?.method {
@@ -157,7 +157,7 @@ extension ResolvedTokenReduction {
         return pairs
     }
 
-    /// As the extension reads them: one for each level from the model's first with blocks on, 1 where nothing is downsampled.
+    /// For the extension: one for each level from the model's first with blocks, 1 for levels without downsampling.
     private func factors(to deepest: Int) -> [Double] {
         let first = blocks.keys.min() ?? 1
         return TokenSwitches.levels.filter { $0 >= first && $0 <= deepest }.map { level in

@@ -5,17 +5,18 @@ import Sentences
 extension ResolvedTokenReduction {
     /// - Parameters:
     ///   - request: a valid one.
-    ///   - passes: levels whose grids are too small at all of their calls are left out.
-    /// - Returns: nil when the request asks for nothing: a ratio of 0, factors of 1.
-    /// - Throws: `.invalidRequest` for settings that reach no block of the model, no token or no call of the run.
+    ///   - passes: a level is left out if its grids are too small in all their calls.
+    /// - Returns: nil for a ratio of 0 or factors of 1.
+    /// - Throws: `.invalidRequest` for settings that reach no block, no token or no call.
     init?(
         _ request: TokenReductionRequest, model: ModelDescription, passes: [RenderPass]
     ) throws(RenderError) {
         guard passes.count > 1 || request == request.ofOneStage else {
             throw RenderError(
                 .invalidRequest,
-                naming: "Token reduction is told of later stages, but this picture is made in one: leave \(.tokenStages) and "
-                    + "\(.tomeHiresRatio) out, or choose a method with stages.")
+                naming:
+                    "\(.tokenStages) and \(.tomeHiresRatio) need a later stage, but this picture has one stage: leave them out, "
+                    + "or choose a method with stages.")
         }
         activeCalls = passes.map { request.activeCalls(of: $0) }
         let resolution = TokenReductionResolution(
@@ -46,16 +47,16 @@ extension ResolvedTokenReduction {
 }
 
 extension TokenReductionRequest {
-    /// The calls of a pass that take part, counted from the first that is made: shares are multiplied as doubles and cut off.
+    /// The calls of a pass that take part, counted from the first it makes. Products are rounded down.
     fileprivate func activeCalls(of pass: RenderPass) -> Range<Int> {
         let count = Double(pass.schedule.count)
         return stages == .later && pass.index == 0 ? 0..<0 : Int(count * start)..<Int(count * end)
     }
 }
 
-/// Finds the transformer blocks that a request means.
+/// Finds the levels at which a request reaches transformer blocks.
 private struct TokenReductionResolution {
-    /// What the network is given at some calls that take part. Calls of equal sizes and stages are one.
+    /// The network's input in some calls that take part; equal calls share one.
     struct Situation: Equatable {
         let height: Int
         let width: Int
@@ -66,7 +67,7 @@ private struct TokenReductionResolution {
 
     struct Found {
         var reductions: [Int: TokenReduction]
-        /// Levels that were asked for and have blocks, whose tokens are too few at all calls.
+        /// Requested levels with blocks, but too few tokens in all calls.
         var idleLevels: [Int]
 
         static let nothing = Found(reductions: [:], idleLevels: [])
@@ -94,19 +95,19 @@ private struct TokenReductionResolution {
         (self.model, self.situations) = (model, situations)
     }
 
-    /// The range of the steps must hold calls of what it is asked for.
+    /// The range of steps must hold calls, and calls of a later stage if the request is for these.
     func checkSituations(_ request: TokenReductionRequest) throws(RenderError) {
         let needsLater = request.stages == .later || request.merging?.laterRatio != nil
         guard !request.isOff, situations.isEmpty || needsLater && !situations.contains(where: \.isLater) else { return }
         throw RenderError(
             .invalidRequest,
-            "Token steps from \(request.start) to \(request.end) hold none of the calls of \(needsLater ? "a later stage" : "the network"): "
-                + "choose a wider range.")
+            "Token steps from \(request.start) to \(request.end) hold no call of \(needsLater ? "a later stage" : "the network"): choose "
+                + "a wider range.")
     }
 
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
 
-    /// Where blocks are, for messages.
+    /// For messages.
     private var places: String {
         "\(model.name) has transformer blocks at level\(levels.count == 1 ? "" : "s") "
             + levels.map { "\($0) (\(model.transformerBlocks[$0] ?? 0))" }.joined(separator: ", ")
@@ -115,15 +116,15 @@ private struct TokenReductionResolution {
     func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> Found {
         let wanted = request.levels ?? TokenSwitches.levels.filter { $0 <= request.maximumDownsample ?? 1 }
         let found = wanted.filter { model.transformerBlocks[$0] != nil }
-        // Levels that are named one by one must all be there.
+        // All levels of a list must have blocks.
         guard !found.isEmpty, request.levels == nil || found.count == wanted.count else {
             let what =
                 request.levels == nil
                 ? "up to level \(wanted.max() ?? 1)" : "at the levels \(wanted.map(String.init).joined(separator: ", "))"
             throw RenderError(
                 .invalidRequest,
-                naming: "Token merging \(what) misses the blocks of the model: \(places), so choose \(.tomeMaxDownsample) "
-                    + "\(levels.first ?? 1) or more, or fitting levels.")
+                naming: "Token merging \(what) finds no blocks there: \(places), so choose \(.tomeMaxDownsample) "
+                    + "\(levels.first ?? 1) or more, or levels with blocks.")
         }
         let method = TokenMerging(
             ratio: request.ratio, cellWidth: request.cellWidth, cellHeight: request.cellHeight,
@@ -138,16 +139,15 @@ private struct TokenReductionResolution {
         guard !fitting.isEmpty else {
             throw RenderError(
                 .invalidRequest,
-                "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.highestRatio) merges no token of "
-                    + "a picture this small: choose smaller cells, a higher ratio or a larger picture.")
+                "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.highestRatio) merges no token, "
+                    + "because the picture is too small: choose smaller cells, a higher ratio or a larger picture.")
         }
         return Found(
             reductions: Dictionary(uniqueKeysWithValues: fitting.map { ($0, .merging(method)) }),
             idleLevels: found.filter { !fitting.contains($0) })
     }
 
-    /// kohya's rules: factors count from the first level that has blocks, which is 2 for SDXL, and each level has sides half as
-    /// long as the one before.
+    /// kohya's rule: factors count from the first level that has blocks, which is 2 for SDXL.
     func downsampling(_ request: TokenReductionRequest.Downsampling) throws(RenderError) -> Found {
         let first = levels.first ?? 1
         let depth = request.maximumDepth ?? request.factors.count
@@ -155,7 +155,7 @@ private struct TokenReductionResolution {
         guard depth <= possible.count else {
             throw RenderError(
                 .invalidRequest,
-                "A token downsampling depth of \(depth) is more than the model has levels: \(places), so choose a depth of at most "
+                "A token downsampling depth of \(depth) is more than the model has levels: \(places), so choose at most "
                     + "\(possible.count).")
         }
         let factors = request.factors.count == 1 ? Array(repeating: request.factors[0], count: depth) : request.factors
@@ -180,14 +180,14 @@ private struct TokenReductionResolution {
         throw unreached
             ?? RenderError(
                 .invalidRequest,
-                "Token downsampling misses the blocks of the model: \(places), so give those levels a factor above 1.")
+                "Token downsampling reaches no block: \(places), so give these levels a factor above 1.")
     }
 
     // MARK: Grids
 
     /// The levels at which some call works on fewer tokens.
     ///
-    /// - Throws: `.invalidRequest` where only HiDiffusion keeps all of them from it.
+    /// - Throws: `.invalidRequest` if HiDiffusion is the only hindrance at all levels.
     private func reached(
         _ levels: [Int], _ parts: TokenMerging.Parts, _ what: String, _ acts: (Grid) -> Bool
     ) throws(RenderError) -> [Int] {
@@ -199,13 +199,12 @@ private struct TokenReductionResolution {
         throw RenderError(
             .invalidRequest,
             naming:
-                "\(what) reaches no block: blocks of fewer than \(ResolvedTokenReduction.leastTokensInHiDiffusion) tokens are left alone while "
-                + "HiDiffusion's RAU-Net makes feature maps smaller, so choose wider token steps, other levels or "
+                "\(what) reaches no block, because it leaves blocks of fewer than \(ResolvedTokenReduction.leastTokensInHiDiffusion) tokens "
+                + "alone while HiDiffusion's RAU-Net makes feature maps smaller: choose wider token steps, other levels or "
                 + "\(.hidiffusionRaunet) off.")
     }
 
-    /// The largest map that some parts of a level's blocks work on, window by window where they do; nil where blocks are left
-    /// alone for HiDiffusion's sake.
+    /// The largest map, or window of it, that these parts of a level's blocks work on; nil if HiDiffusion leaves it too small.
     private func grid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid? {
         let rauNet = situation.rauNet
         guard rauNet.rad || rauNet.pool, let layout = model.hiDiffusionLayout else {
@@ -218,7 +217,7 @@ private struct TokenReductionResolution {
             Grid(height: sides.height, width: sides.width, isLater: situation.isLater), level, parts, situation)
     }
 
-    /// As it would be without RAU-Net.
+    /// The same without RAU-Net.
     private func plainGrid(_ level: Int, _ parts: TokenMerging.Parts, in situation: Situation) -> Grid {
         // Each level halves the one before and rounds up.
         let (height, width) = ((situation.height + level - 1) / level, (situation.width + level - 1) / level)
