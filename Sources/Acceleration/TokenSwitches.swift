@@ -65,7 +65,7 @@ public struct TokenSwitches: Sendable, Equatable {
         }
         guard (0...Self.minimumLimit).contains(minimumTokens), (0...Self.callLimit).contains(call),
             (0...Self.originLimit).contains(originRow), (0...Self.originLimit).contains(originColumn)
-        else { return "A plan for fewer tokens has a least number, a call or an origin out of range." }
+        else { return "Switches for fewer tokens have a least number, a call or an origin out of range." }
         return reductions.sorted { $0.key < $1.key }.lazy.compactMap { Self.problem($0.value) }.first
     }
 

@@ -148,7 +148,7 @@ extension ClusterMachine {
         if workers.isEmpty { return "no worker is connected" }
         if let numericsClass = job.numericsClass, isClassLost(job, workers) {
             return
-                "all workers of the numerics class \(numericsClass) are gone, and only they can finish the job; start one, or submit the job again"
+                "no worker of the numerics class \(numericsClass) is left, and only this class can finish the job: start one, or submit the job again"
         }
         return "no connected worker (of \(workers.count)) has the job's model"
     }

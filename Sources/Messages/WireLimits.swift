@@ -36,8 +36,7 @@ public enum WireLimits {
     public static let memoryBytes = 1 << 50
     /// Compute slots of one worker.
     public static let slots = 256
-    /// Control messages that wait for a peer with a full queue; more end its session.
+    /// Control messages that wait for a peer with a full queue. With more the coordinator ends the session; a worker drops the
+    /// oldest.
     public static let queuedControlMessages = 64
-    /// Violations of the protocol within a minute; more end the session.
-    public static let strikesPerMinute = 10
 }

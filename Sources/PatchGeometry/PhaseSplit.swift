@@ -17,13 +17,13 @@ public struct PhaseSplit: Sendable, Equatable {
         calls: Int, fraction: StructureFraction, mayRelocate: (_ call: Int) -> Bool = { _ in true }
     ) throws(GeometryError) {
         guard (2...1_000_000).contains(calls) else {
-            throw GeometryError("\(calls) steps cannot be split into a structure and a detail phase: take 2 or more.")
+            throw GeometryError("\(calls) calls cannot be split into a structure and a detail phase: take 2 or more steps.")
         }
         var structure = fraction.structureCalls(of: calls)
         while structure < calls, !mayRelocate(structure) { structure += 1 }
         guard structure >= 1, structure <= calls - 1 else {
             throw GeometryError(
-                "A structure fraction of \(fraction) leaves no detail step of \(calls): take more steps or a smaller fraction.")
+                "A structure fraction of \(fraction) leaves no detail call of \(calls): take more steps or a smaller fraction.")
         }
         self.calls = calls
         structureCalls = structure

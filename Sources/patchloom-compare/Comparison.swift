@@ -121,7 +121,7 @@ struct Comparison {
         switch use {
         case .refinement, .tiles: "The settings of later stages"
         case .hiDiffusion: "The settings of HiDiffusion"
-        case .hiDiffusionProfile: "HiDiffusion's family"
+        case .hiDiffusionProfile: "HiDiffusion's profile"
         default: nil
         }
     }

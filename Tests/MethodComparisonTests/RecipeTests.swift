@@ -67,7 +67,7 @@ import Weights
         do {
             _ = try machine(128)
             Issue.record("128 px have no room for a stage of 128 px")
-        } catch { #expect((error as? RenderError)?.message.contains("because the picture of 128×128") == true) }
+        } catch { #expect((error as? RenderError)?.message.contains("up to the picture of 128×128") == true) }
     }
 
     @Test func autoIsWhatRenderDoes() throws {

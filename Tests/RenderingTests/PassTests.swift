@@ -97,10 +97,10 @@ import Weights
             ("Tiled refinement belongs to the method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
             ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
             ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
-            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
-            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),
-            ("because the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 1.01]) }),
-            ("because the picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
+            ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
+            ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),
+            ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 1.01]) }),
+            ("up to the picture of 64×64 px", { ($0.method, $0.width, $0.height) = (.hires, 64, 64) }),
             (
                 "would be narrower than 64 px",
                 { ($0.method, $0.width, $0.height, $0.stages) = (.cut, 1024, 64, [1]) }

@@ -118,7 +118,7 @@ import Testing
                 { ($0.width, $0.height, $0.patch, $0.stride) = (4096, 4096, 1024, 32) }
             ),
             ("take 2 or more", { ($0.width, $0.steps) = (256, 1) }),
-            ("leaves no detail step", { ($0.steps, $0.structureFraction) = (10, StructureFraction("0.91")) }),
+            ("leaves no detail call", { ($0.steps, $0.structureFraction) = (10, StructureFraction("0.91")) }),
             ("of at least 192 px", { ($0.method, $0.width, $0.height, $0.hiDiffusion) = (.direct, 184, 512, .on) }),
             ("choose a larger patch or the method direct", { $0.hiDiffusion = .on }),
             ("leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),

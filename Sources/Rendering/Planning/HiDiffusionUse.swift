@@ -108,7 +108,7 @@ extension PlanResolution {
         case ("aggressive", .sdxl): return "at four times the native size and more"
         case ("aggressive", _): return "in profiles other than sdxl"
         case ("T2", .sdxlTurbo): return "in the profile sdxl_turbo"
-        case ("T2", .sdxl): return "in the profile sdxl unless \(.hidiffusionAggressive) is 0"
+        case ("T2", .sdxl): return "while the profile sdxl starts aggressively, unless \(.hidiffusionAggressive) is 0"
         default: return "with the other thresholds as they are"
         }
     }

@@ -126,9 +126,9 @@ struct PassResolution {
         let last = factors.last ?? 1
         throw RenderError(
             .invalidRequest,
-            "Stages up to \(last) times the native size of \(model.nativeSize) px do not grow enough from one to the next, because the "
-                + "picture of \(request.width)×\(request.height) px has \((enlargement * 100).rounded() / 100) times that size: choose "
-                + "rising stages, the last clearly smaller than the picture, or another method.")
+            "Each stage must be clearly larger than the one before, up to the picture of \(request.width)×\(request.height) px, which has "
+                + "\((enlargement * 100).rounded() / 100) times the native size of \(model.nativeSize) px; these end at \(last) times: "
+                + "choose rising stages, the last clearly smaller than the picture, or another method.")
     }
 
     private func noSource(_ what: String) -> RenderError {

@@ -39,7 +39,7 @@ extension WireFields {
     func numbers(_ key: String, counts: [Int]) throws(RenderError) -> [Float]? {
         let allowed = counts.map(String.init).joined(separator: " or ")
         let shape = JSONShape<[Float]>(.words("no list \"\(key)\" of \(allowed) finite numbers")) { value in
-            let numbers = value.arrayValue?.map { Float($0.doubleValue ?? .nan) } ?? []
+            guard let numbers = value.arrayValue?.map({ Float($0.doubleValue ?? .nan) }) else { return nil }
             return counts.contains(numbers.count) && numbers.allSatisfy(\.isFinite) ? numbers : nil
         }
         return try optional(key, shape)

@@ -165,10 +165,10 @@ struct ForeignFamily {
         case (let words?, _, _):
             let found = words.isEmpty ? "under no prefix" : "under \(quoted(words))"
             guard hasVAE || hasText else {
-                return ForeignFamily(what: "a U-Net only, \(found)", remedy: "name the complete model that it belongs to")
+                return ForeignFamily(what: "a U-Net only (\(found))", remedy: "name the complete model that it belongs to")
             }
             // Of diffusers' names, a new prefix makes no checkpoint in the original layout.
-            let isRenamed = names.contains { $0.hasPrefix("diffusion_model.input_blocks.") }
+            let isRenamed = words == "diffusion_model." && names.contains { $0.hasPrefix("diffusion_model.input_blocks.") }
             return ForeignFamily(
                 what: "a file of several networks with its U-Net \(found) instead of under \(place)",
                 remedy: isRenamed ? "write \(place) for \(quoted(words)) in the names of its tensors, or \(remedy)" : remedy)
