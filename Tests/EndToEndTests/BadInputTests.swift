@@ -2,13 +2,13 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Everything a user can get wrong gives one sentence, the documented exit code, and leaves nothing behind.
+    /// A wrong input gets one sentence and the documented exit code, and leaves nothing behind.
     @Suite struct BadInputTests {
         /// The embedded model as a folder on disk.
         static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
 
-        /// Runs the program and looks that it fails as it should.
+        /// Runs the program and checks how it fails.
         static func expectFailure(
             _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
             environment: [String: String] = [:], sourceLocation: SourceLocation = #_sourceLocation
@@ -71,7 +71,7 @@ extension EndToEnd {
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) == Data([1]))
         }
 
-        /// Line ends, white space and a byte-order mark are no prompt.
+        /// A prompt needs more than line ends, white space and a byte-order mark.
         @Test(arguments: ["", "\n", "\u{FEFF}\r\n", " \t\r\n\n"]) func promptFilesWithoutAPrompt(_ text: String) async throws {
             let folder = try Folder()
             try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("p.txt")))
@@ -80,7 +80,7 @@ extension EndToEnd {
                 in: folder, leaves: ["p.txt"])
         }
 
-        /// Files that people have beside their models, or in their place.
+        /// Files that people have beside their models, or give by mistake.
         @Test(arguments: [
             ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "git lfs pull"),
             ("x.safetensors", "{\"error\": \"not found\"}", [], "the download has probably failed"),
@@ -111,7 +111,7 @@ extension EndToEnd {
                 Self.render(["-m", folder.file("nothing")], folder), code: 66, mentions: folder.file("nothing"), in: folder)
         }
 
-        /// A model folder that is complete but for one file.
+        /// A model folder without one of its files.
         static func damagedModel(_ folder: Folder, _ file: String, _ damage: (inout Data) -> Void) throws -> String {
             let copy = folder.file("model")
             try FileManager.default.copyItem(atPath: model, toPath: copy)
@@ -152,7 +152,7 @@ extension EndToEnd {
             }
         }
 
-        /// Whole files that do not belong together: only a worker, which builds the networks, finds out.
+        /// The files are whole but do not belong together. Only a worker finds out, because it builds the networks.
         @Test func weightsThatDoNotFitTheConfiguration() async throws {
             let folder = try Folder()
             let model = try Self.damagedModel(folder, "unet/config.json") { data in

@@ -71,7 +71,7 @@ extension EndToEnd {
             #expect(plain.outputLines == underscored.outputLines)
         }
 
-        /// A value may look like an option; its underscores belong to the user.
+        /// A value may look like an option. The program must not change its underscores.
         @Test func valuesThatLookLikeOptionsStay() async throws {
             let folder = try Folder()
             let program = try await Self.run(
@@ -154,13 +154,13 @@ extension EndToEnd {
                 ["render"] + Picture.request + ["--workers", "2", "--quiet", "-o", folder.file("a.png")], in: folder)
             #expect(quiet.ending?.code == 0)
             #expect(quiet.errorLines.isEmpty && quiet.outputLines.isEmpty, "\(quiet.errorLines)")
-            // Run again over the same file: it is replaced.
+            // A second run replaces the same file.
             let before = try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png")))
             let plain = try await Self.run(
                 ["render"] + Picture.request + ["--workers", "2", "-s", "8", "-o", folder.file("a.png")], in: folder)
             #expect(plain.ending?.code == 0)
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) != before)
-            // A fast step may have no line, but none has two.
+            // A fast step may have no line, but no step has two.
             for phase in ["structure", "detail"] {
                 let steps = plain.errorLines.filter { $0.hasPrefix("\(phase) step ") }.compactMap {
                     $0.split(separator: ",").first

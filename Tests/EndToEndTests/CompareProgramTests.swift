@@ -2,19 +2,19 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// `patchloom compare` is a program of its own, which must lie beside `patchloom`.
+    /// `patchloom compare` starts a program of its own. It must lie beside `patchloom`.
     @Suite struct CompareProgramTests {
         static let folder = URL(fileURLWithPath: Program.path).deletingLastPathComponent()
         static let compare = folder.appendingPathComponent("patchloom-compare").path
 
-        /// A second name of a program in another folder, or a copy where that is on another disk.
+        /// Gives a program a second name in another folder, or copies it if the folder is on another disk.
         static func put(_ program: String, in folder: Folder) throws -> String {
             let name = folder.file(URL(fileURLWithPath: program).lastPathComponent)
             if link(program, name) != 0 { try FileManager.default.copyItem(atPath: program, toPath: name) }
             return name
         }
 
-        /// The libraries that the dynamic loader would load for a program, from `ldd`.
+        /// The libraries that the dynamic loader loads for a program, by `ldd`.
         static func libraries(_ program: String) throws -> String {
             let run = try ProcessShimTests.shell(
                 "LD_TRACE_LOADED_OBJECTS=1 '\(program)'",
@@ -41,7 +41,7 @@ extension EndToEnd {
             #expect(help.outputLines.contains { $0.contains("--methods <list>") })
         }
 
-        /// The program can be started by itself, with the name of the command or without.
+        /// A user can start the program directly, with or without the name of the command.
         @Test(arguments: [[], ["compare"]])
         func itsOwnNameWorksToo(_ command: [String]) throws {
             let words = (command + ["-p", "a", "--cell", "1", "-o", "a.png"]).joined(separator: " ")
@@ -64,7 +64,7 @@ extension EndToEnd {
             #expect(plan.code == 0, "\(plan.output)")
         }
 
-        /// The file of that name may be something else.
+        /// Another kind of file may have the program's name.
         @Test func whatCannotBeStartedIsNamed() throws {
             let folder = try Folder()
             let program = try Self.put(Program.path, in: folder)
@@ -77,7 +77,7 @@ extension EndToEnd {
             }
         }
 
-        /// Workers are always `patchloom`, and that is found out before anything is written.
+        /// Workers are always `patchloom`. If it is missing, the program says so before it writes anything.
         @Test func withoutPatchloomBesideItTheRemedyIsSaid() throws {
             let folder = try Folder()
             let program = try Self.put(Self.compare, in: folder)
@@ -91,7 +91,7 @@ extension EndToEnd {
             #expect(folder.names == ["patchloom-compare"])
         }
 
-        /// The number that was started is the one that hears signals, and its workers are `patchloom`.
+        /// Signals reach the started process, and its workers are `patchloom`.
         @Test func itTakesOverTheProcessAndStartsPatchloomAsWorkers() async throws {
             let folder = try Folder()
             let program = try Program(

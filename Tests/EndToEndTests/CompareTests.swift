@@ -27,14 +27,14 @@ extension EndToEnd {
             let sheet = try Picture(folder.file("sheet.png"))
             sheet.expectContent()
             let csv = try Self.lines(folder.file("sheet.csv"))
-            // Of each of three prompts the native picture and two methods at two sizes.
+            // For each of three prompts: the native picture, and two methods at two sizes.
             #expect(csv.count == 16)
             #expect(csv[6].hasPrefix("2,\"a dog, on \"\"pink\"\"\",7,native,1,128,128,"))
             for method in ["direct,1.5,192,192", "cut,1.5,192,192", "direct,2,256,256", "cut,2,256,256"] {
                 #expect(csv.contains { $0.hasPrefix("1,a red apple on a blue background,7,\(method),") }, "\(method)")
                 #expect(csv.contains { $0.hasPrefix("3,a cat,7,\(method),") }, "\(method)")
             }
-            // Twice the side is four times the points, and more than that for attention; text is encoded once.
+            // Twice the side is four times the points; attention takes more than four times the work. Text is encoded once.
             let names = csv[0].split(separator: ",", omittingEmptySubsequences: false)
             let column = try #require(names.firstIndex(of: "tflop"))
             let operations = csv.dropFirst().filter { $0.hasPrefix("1,") }.compactMap { line in
@@ -49,7 +49,7 @@ extension EndToEnd {
 
             let kept = try FileManager.default.contentsOfDirectory(atPath: folder.file("kept")).sorted()
             #expect(kept.count == 15 && kept.first == "prompt-001_128x128_native.png")
-            // A compared picture is the one that render makes.
+            // `compare` makes the same picture as `render`.
             let render = try Program(
                 [
                     "render", "-p", "a cat", "-W", "256", "-H", "256", "--steps", "2", "-s", "7", "--method", "cut",
@@ -83,7 +83,7 @@ extension EndToEnd {
             #expect(markdown.contains("- state: stopped after \(csv.count - 1) of 5 pictures"))
         }
 
-        /// Nothing can be written at that moment: the figures of the first prompt are there already.
+        /// Nothing can be written at that moment, but the figures of the first prompt exist already.
         @Test func aKillLosesOnePromptAtMost() async throws {
             let folder = try Folder()
             let program = try Program(

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// The program's own picture against the one that the reference implementation made of the same request.
+    /// Compares the program's picture with the reference implementation's for the same request.
     @Suite struct GoldenPictureTests {
         private static let decibelsNeeded = 45.0
 

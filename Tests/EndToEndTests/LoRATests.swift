@@ -40,7 +40,7 @@ extension EndToEnd {
                 try await Self.render(["--lora_model_dir", folder.file("loras")], "a red apple<lora:ink:0.7>", in: folder),
             ]
             for other in others { #expect(other.pixels == file.pixels) }
-            // A folder of that name in the working directory is no LoRA.
+            // A folder in the working directory with the LoRA's name does not count.
             let name = "patchloom-test-\(folder.mark)"
             let folderOfThatName = FileManager.default.currentDirectoryPath + "/" + name
             try FileManager.default.copyItem(atPath: ink, toPath: folder.file("loras/\(name).safetensors"))
@@ -65,7 +65,7 @@ extension EndToEnd {
             #expect(applied.map { $0["scale"]?.doubleValue } == [0.7, 1])
         }
 
-        /// A bare name from a prompt that was copied, a path, and both orders of saying two scales.
+        /// A bare name from a copied prompt, a path, and two scales in either order.
         @Test func namesBelowFoldersAndTwoScales() async throws {
             let folder = try Self.folder()
             for path in ["style/food", "other"] {
@@ -97,7 +97,7 @@ extension EndToEnd {
             #expect(said.contains(folder.file("loras/other/mist v1.2.safetensors")), "\(said)")
         }
 
-        /// `submit` names what the coordinator has; the worker keeps it elsewhere and calls it something else.
+        /// `submit` uses the coordinator's name of the file. The worker keeps it in another place under another name.
         @Test func aClusterMakesTheSamePicture() async throws {
             let folder = try Self.folder()
             let reference = try await Self.render(["--lora", folder.file("loras/ink.safetensors:0.7")], in: folder)

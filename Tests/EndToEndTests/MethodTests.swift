@@ -4,7 +4,7 @@ import StrictJSON
 import Testing
 
 extension EndToEnd {
-    /// Methods of several passes through coordinator and worker processes.
+    /// Methods of several passes, with a coordinator and worker processes.
     @Suite struct MethodTests {
         static let subject = [
             "-p", "a red apple on a blue background", "-W", "256", "-H", "256", "--steps", "4", "--cfg-scale", "5", "-s", "7",
@@ -19,7 +19,7 @@ extension EndToEnd {
             return try Picture(folder.file("a.png")).image
         }
 
-        /// The same bytes for one worker and for three, with intermediate pictures decoded and encoded on the way.
+        /// One worker and three give the same bytes. The passes decode and encode pictures between them.
         @Test(arguments: [
             [], ["--method", "hires", "--denoising_strength", "0.6"],
             ["--method", "hires", "--hires-tiled", "--hires-upscaler", "latent", "--stages", "1,1.5", "--hires-steps", "6"],
@@ -34,7 +34,7 @@ extension EndToEnd {
             #expect(one.pixels == three.pixels)
         }
 
-        /// Where stages have phases and steps of the same name, only the stage tells them apart.
+        /// Phases and steps of two stages have the same names. Only the stage tells them apart.
         @Test func progressNamesTheStage() async throws {
             let folder = try Folder()
             let options = ["--method", "cut", "--stages", "1.5", "--hires-upscaler", "latent", "--denoising-strength", "0.25"]

@@ -67,7 +67,7 @@ extension EndToEnd {
             #expect(folder.homeNames.isEmpty, "the store is all that is written")
         }
 
-        /// As transformers 5 saves it, without `vocab.json` and `merges.txt`; and with text files as another system has them.
+        /// transformers 5 saves no `vocab.json` and `merges.txt`. Other systems save text files with other line ends.
         @Test func theTokenizerMayBeOneFile() async throws {
             let folder = try Folder()
             let model = URL(fileURLWithPath: folder.file("model"))
@@ -132,8 +132,8 @@ extension EndToEnd {
             #expect(try await Self.run(["model", "list"], folder).outputLines.count == 1)
         }
 
-        /// A file of Stable Diffusion 2 that holds nothing but what such files are known by: what it is can be told, and that
-        /// it cannot be rendered with.
+        /// The file holds only the tensors that identify Stable Diffusion 2. `inspect` names the model and says that it
+        /// cannot render.
         @Test func whatAFileDoesNotSayIsSaidToBeAssumed() async throws {
             let folder = try Folder()
             let shapes = [
@@ -160,7 +160,7 @@ extension EndToEnd {
             }
         }
 
-        /// Whether a model can be used is one answer, whoever is asked.
+        /// All commands agree whether a model can be used.
         @Test func inspectAndPlanAndRenderAgree() async throws {
             let folder = try Folder()
             let unet = "unet/diffusion_pytorch_model.safetensors"
@@ -255,12 +255,12 @@ extension EndToEnd {
                 decoding: try Data(contentsOf: URL(fileURLWithPath: BadInputTests.model + "/" + path)), as: UTF8.self)
             let start = try #require(text.firstIndex(of: "{"))
             let key = members.prefix { $0 != ":" }
-            // A member that is there already would be there twice.
+            // An existing member would appear twice.
             let rest = text[text.index(after: start)...].split(separator: "\n").filter { !$0.contains(key) }
             return Array("{\(members)\(rest.joined(separator: "\n"))".utf8)
         }
 
-        /// The option reaches workers; a stored model is used with it too.
+        /// The option reaches workers, and it applies to stored models too.
         @Test func unknownTensorsAreLeftOutWhereTheUserSaysSo() async throws {
             let folder = try Folder()
             let model = folder.file("model")
@@ -285,7 +285,7 @@ extension EndToEnd {
             #expect(plan.outputLines.contains { $0.contains("up_blocks.0.stray.weight") && $0.contains("left out") })
         }
 
-        /// The import reports at the latest that the model's own scheduler is not supported. Another sampler still renders.
+        /// The import already reports that the model's scheduler is not supported. Another sampler still renders.
         @Test func aSchedulerThatCannotBeDoneIsSaidAtTheImport() async throws {
             let folder = try Folder()
             let model = URL(fileURLWithPath: folder.file("model"))
@@ -305,7 +305,7 @@ extension EndToEnd {
                 BadInputTests.render(["-m", "beta"], folder), code: 65, mentions: "another sampling method: ddim.", in: folder,
                 leaves: ["model", "store"], environment: Self.store(folder))
             _ = try await Self.pixels(["-m", "beta", "--sampling-method", "ddim"], folder)
-            // One with few steps can be used, and takes no more by itself.
+            // A scheduler with few steps can be used, and the program chooses no more steps than it has.
             try write(#""_class_name": "LCMScheduler", "original_inference_steps": 10"#)
             let short = try await Self.run(["model", "import", model.path, "--name", "short"], folder)
             #expect(short.errorLines.allSatisfy { !$0.contains("not rendered") }, "\(short.errorLines)")
@@ -337,7 +337,7 @@ extension EndToEnd {
         /// Every reader of a stored model checks its content first.
         @Test func aChangedBlobIsRefusedByNameEverywhere() async throws {
             let folder = try Folder()
-            // The damaged file must not be the one that this test was built from, whatever the store does.
+            // The store may link files. The test must not damage its own source.
             let copy = folder.file("copy")
             try FileManager.default.copyItem(atPath: BadInputTests.model, toPath: copy)
             _ = try await Self.run(["model", "import", copy, "--name", "icons"], folder)
@@ -377,7 +377,7 @@ extension EndToEnd {
             let worker = try Program(
                 ["worker", "--connect", address, "--threads", "1"] + models, in: folder, environment: Self.store(folder))
             defer { worker.end() }
-            // Ending a program ends all of its folder, so clients have one of their own.
+            // Ending a program ends all processes of its folder, so clients have a folder of their own.
             let elsewhere = try Folder()
             func pixels(_ model: [String]) async throws -> [UInt8] {
                 let path = elsewhere.file("b.png")

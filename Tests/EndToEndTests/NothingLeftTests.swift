@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// However a render ends, it leaves no process and no half file.
+    /// A render leaves no process and no half-written file, however it ends.
     @Suite struct NothingLeftTests {
         /// Starts a render that takes long and waits until its workers compute.
         static func startedRender(_ folder: Folder) async throws -> Program {
@@ -25,7 +25,7 @@ extension EndToEnd {
             #expect(folder.names.isEmpty)
         }
 
-        /// Nobody is left to stop the workers: they must notice by themselves.
+        /// Nobody stops the workers: they must notice the end by themselves.
         @Test func workersLeaveWhenTheirParentIsKilled() async throws {
             let folder = try Folder()
             let program = try await Self.startedRender(folder)
@@ -36,7 +36,7 @@ extension EndToEnd {
             #expect(folder.names.isEmpty)
         }
 
-        /// The folder vanishes while the picture is being made: the one fault that cannot be found beforehand.
+        /// The folder vanishes during the render. This is the one fault that no check can find beforehand.
         @Test func aVanishedFolderIsReportedAfterwards() async throws {
             let folder = try Folder()
             let inner = folder.file("inner")

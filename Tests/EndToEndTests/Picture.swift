@@ -9,13 +9,13 @@ struct Picture {
 
     init(_ path: String) throws { image = try PNGDecoder.decode(file: path) }
 
-    /// The prompt and settings of all runs that are compared: small and short, with both phases of CutDiffusion.
+    /// The prompt and settings of all compared runs: small and short, with both phases of CutDiffusion.
     static let request = [
         "-p", "a red apple on a blue background", "-W", "256", "-H", "256", "--steps", "6", "--cfg-scale", "5", "-s", "7",
         "--method", "cut", "--structure-fraction", "0.5",
     ]
 
-    /// Renders `request` on this host and gives back the picture, after looking that nothing else was left.
+    /// Renders `request` on this host, checks that it left nothing else, and returns the picture.
     static func render(_ options: [String], in folder: Folder, name: String = "picture.png") async throws -> Picture {
         let program = try Program(["render"] + request + options + ["-o", folder.file(name)], in: folder)
         defer { program.end() }
@@ -25,14 +25,14 @@ struct Picture {
         return try Picture(folder.file(name))
     }
 
-    /// Whether the picture has content at all: an all-equal or black one would be equal to its like for ever.
+    /// Whether the picture has content. Comparisons of even or black pictures would prove nothing.
     func expectContent(sourceLocation: SourceLocation = #_sourceLocation) {
         #expect(image.channels == 3, sourceLocation: sourceLocation)
         #expect(Set(image.pixels).count > 30, "the picture is flat", sourceLocation: sourceLocation)
     }
 }
 
-/// One picture that all comparisons are made with, rendered by the first test that asks for it.
+/// The picture that all comparisons use. The first test that needs it renders it.
 actor ReferencePicture {
     static let shared = ReferencePicture()
     private var task: Task<[UInt8], any Error>?

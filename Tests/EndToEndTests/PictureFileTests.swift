@@ -91,7 +91,7 @@ extension EndToEnd {
             let folder = try Folder()
             let stem = name == "progressive.jpg" ? "ycc420" : String(name.prefix { $0 != "." })
             let size = ["-W", "64", "-H", "64"]
-            // The name is no more than a name.
+            // The name does not decide the format.
             let copy = try Self.write(SamplePictures.bytes(name), "picture.png", in: folder)
             let read = try await Self.render(["-i", copy] + size, in: folder)
             #expect(try await Self.render(["-i", SamplePictures.path(stem + ".png")] + size, in: folder) == read)
@@ -127,7 +127,7 @@ extension EndToEnd {
             #expect(try await Self.render(["-i", ignored], in: folder) == Self.render(["-i", lying], in: folder))
         }
 
-        /// Both options name a file for what it is.
+        /// Both options say what kind of file it is.
         @Test func filesThatAreNoPictures() async throws {
             let folder = try Folder()
             let picture = try Self.source(in: folder)

@@ -39,7 +39,7 @@ import Testing
         var lifeline: [Int32] = [-1, -1]
         try #require(pipe(&lifeline) == 0)
         defer { close(lifeline[0]); close(lifeline[1]) }
-        // The listing itself holds the fifth, the folder it reads.
+        // The fifth descriptor is the folder that the listing reads.
         let run = try Self.shell("echo /proc/$$/fd/*; echo ${A-none} ${HOME-none}", environment: ["A=b"], extra: [lifeline[0]])
         let lines = run.output.split(separator: "\n")
         let descriptors = lines.first?.split(separator: " ").compactMap { $0.split(separator: "/").last }.map(String.init)
@@ -54,7 +54,7 @@ import Testing
     @Test func aChildLeadsItsOwnGroupAndHearsSignals() throws {
         #expect(try Self.shell("set -- $(cat /proc/$$/stat); [ $1 = $5 ] && echo leader").output == "leader\n")
         let masks = try Self.shell("grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f 2").output
-        // Signals 1 to 31; the two after them belong to the C library, which does not let anyone set them.
+        // Signals 1 to 31. The next two belong to the C library, and no program can set them.
         let ordinary = masks.split(separator: "\n").map { UInt64($0, radix: 16).map { $0 & 0x7FFF_FFFF } }
         #expect(ordinary == [0, 0])
     }

@@ -3,13 +3,13 @@ import Foundation
 import Synchronization
 import Testing
 
-/// All tests with the real program, one after the other: each takes all the cores there are.
+/// All tests with the real program, one after the other, because each uses all cores.
 @Suite(.serialized) enum EndToEnd {}
 
 /// One run of the real program, with its output collected line by line.
 ///
-/// Every process carries a mark of its test in the environment, which its own children inherit; `Program.processes(marked:)`
-/// finds them all, however they are related.
+/// Every process has the mark of its test in its environment, and its children inherit the mark. So
+/// `Program.processes(marked:)` finds them all.
 final class Program: Sendable {
     struct Ending: Sendable, Equatable {
         /// 128 + the signal's number when a signal ended it.
@@ -28,7 +28,7 @@ final class Program: Sendable {
     let mark: String
     private let state = Mutex(State())
 
-    /// The built program: beside the test runner, in the same folder of the same configuration.
+    /// The built program. It lies beside the test runner, in the folder of the same configuration.
     static let path: String = {
         let folder = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         let beside = URL(fileURLWithPath: folder).deletingLastPathComponent().appendingPathComponent("patchloom").path
@@ -46,12 +46,12 @@ final class Program: Sendable {
         var output: [Int32] = [-1, -1]
         var error: [Int32] = [-1, -1]
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
-        // The machine's settings of BLAS stay; no other setting of the runner may matter.
+        // The machine's settings for BLAS stay. No other setting of the runner may matter.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
             !["PATCHLOOM_", "GOMP_", "OMP_"].contains { variable.key.hasPrefix($0) }
         }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
-        // Nor must the user's files, and nothing may be written to them.
+        // The user's files may not matter either, and the program may not write to them.
         variables["HOME"] = folder.home
         variables["PATCHLOOM_HOME"] = folder.home + "/store"
         for kind in ["CACHE", "DATA", "CONFIG"] { variables["XDG_\(kind)_HOME"] = "\(folder.home)/\(kind.lowercased())" }
@@ -104,7 +104,7 @@ final class Program: Sendable {
     /// Nil while it runs.
     var ending: Ending? { state.withLock { $0.ending } }
 
-    /// How it ended; a program that does not end in time is an error, with what it said.
+    /// How it ended. A program that does not end in time is an error, which quotes its output.
     func wait(seconds: Double = 120, sourceLocation: SourceLocation = #_sourceLocation) async throws -> Ending {
         try await until("the program ends", seconds: seconds, sourceLocation) { ending != nil }
         return try #require(ending, sourceLocation: sourceLocation)
@@ -136,7 +136,7 @@ final class Program: Sendable {
         if ending == nil { kill(pid, signal) }
     }
 
-    /// Kills what is left of it and of all other processes that were started with the same folder.
+    /// Kills the program and all other processes that were started with the same folder.
     func end() {
         send(SIGKILL)
         for process in Program.processes(marked: mark) { kill(process.pid, SIGKILL) }
@@ -148,7 +148,7 @@ final class Program: Sendable {
         var isWorker: Bool { arguments.contains("worker") }
     }
 
-    /// The living processes that inherited the mark, but for zombies.
+    /// The living processes that inherited the mark, without zombies.
     static func processes(marked mark: String) -> [Running] {
         let entry = Array("PATCHLOOM_TEST_MARK=\(mark)".utf8)
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
@@ -199,7 +199,7 @@ final class Folder: Sendable {
     var homeNames: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: home)) ?? []).sorted() }
 }
 
-/// A free TCP port of the loopback below the range that the kernel hands out, so that no other process gets it by chance.
+/// A free TCP port of the loopback, below the range from which the kernel assigns ports: no other process gets it by chance.
 func freePort() throws -> Int {
     for _ in 0..<100 {
         let port = Int.random(in: 15_000..<32_000)

@@ -3,7 +3,7 @@ import ImageFiles
 import Testing
 
 extension EndToEnd {
-    /// The picture is the same for every number of workers and threads, and whoever dies on the way.
+    /// Any number of workers and threads gives the same picture, and so do workers that die during the render.
     @Suite struct SamePixelsTests {
         @Test(arguments: [
             ["--workers", "2", "--threads-per-worker", "1"], ["--workers", "3", "--threads-per-worker", "1"],
@@ -22,7 +22,7 @@ extension EndToEnd {
             #expect(try await picture.image.pixels != ReferencePicture.shared.pixels())
         }
 
-        /// One worker is killed in the structure phase, another in the detail phase. With one worker, the one there is.
+        /// Kills one worker in the structure phase and another in the detail phase; a single worker twice.
         @Test(arguments: [1, 3]) func killedWorkersDoNotMatter(_ workers: Int) async throws {
             let folder = try Folder()
             let program = try Program(
@@ -47,7 +47,7 @@ extension EndToEnd {
             #expect(try await Picture(folder.file("a.png")).image.pixels == ReferencePicture.shared.pixels())
         }
 
-        /// `coordinator`, `worker` and `submit` make the same picture as `render`, whichever starts first.
+        /// `coordinator`, `worker` and `submit` make the same picture as `render`, in any order of start.
         @Test(arguments: [["coordinator", "worker"], ["worker", "coordinator"]])
         func theOrderOfStartingDoesNotMatter(_ order: [String]) async throws {
             let folder = try Folder()

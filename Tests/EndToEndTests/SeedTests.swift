@@ -13,7 +13,7 @@ extension EndToEnd {
             return program
         }
 
-        /// The seed that `plan` tells.
+        /// The seed that `plan` prints.
         private static func planned(_ seed: String, in folder: Folder) async throws -> UInt64 {
             let program = try await run(["plan", "-p", "a red apple", "-s", seed, "--json"], in: folder)
             #expect(program.ending?.code == 0, "\(program.errorLines)")
@@ -69,8 +69,8 @@ extension EndToEnd {
             #expect(said.contains("0 to 18446744073709551615") && said.contains("--seed"), "\(command): \(said)")
         }
 
-        /// Torch's stream begins with the low 32 bits of a seed, so these are pictures that smaller seeds draw too. What is
-        /// written down is the whole number.
+        /// Torch's stream begins with the low 32 bits of a seed, so smaller seeds draw these pictures too. The picture's text
+        /// holds the whole number.
         @Test func pictureAndSummaryTellTheWholeNumber() async throws {
             let folder = try Folder()
             var pixels: [UInt64: [UInt8]] = [:]

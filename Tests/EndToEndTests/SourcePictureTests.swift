@@ -4,7 +4,7 @@ import StrictJSON
 import Testing
 
 extension EndToEnd {
-    /// Pictures that start from pictures, several pictures at once, prompts from files.
+    /// Renders from source pictures, several pictures in one run, prompts from files.
     @Suite struct SourcePictureTests {
         /// A sunset of 256×256 pixels, or a mask that is white on its right half.
         static func write(_ name: String, in folder: Folder, side: Int = 256, mask: Bool = false) throws -> String {
@@ -31,7 +31,7 @@ extension EndToEnd {
             return try Picture(folder.file(name))
         }
 
-        /// The size is the picture's; more strength, less of it; the same pixels from any number of workers.
+        /// The source gives the size. More strength keeps less of it. Any number of workers gives the same pixels.
         @Test(arguments: [false, true]) func picturesAreStartedFrom(masked: Bool) async throws {
             let folder = try Folder()
             let source = try Self.write("source.png", in: folder)
@@ -166,7 +166,7 @@ extension EndToEnd {
             try await expect(["-i", source, "--strength", "0"], 64, "strength")
             try await expect(["-i", source, "--strength", "0.1"], 64, "raise the strength")
             try await expect(["-i", source, "-W", "100"], 64, "100")
-            // Said at once, not when the picture has been made that large.
+            // The program says it at once, not after it has enlarged the picture.
             try await expect(["-i", source, "-W", "16380", "-H", "16380"], 64, "16380")
             try await expect(["-i", source, "-W", "16384", "-H", "16384"], 64, "scale it down")
             try await expect(["-i", folder.file("missing.png")], 66, "missing.png")

@@ -40,7 +40,7 @@ extension EndToEnd {
                 }, "\(tomesd.outputLines)")
         }
 
-        /// A1111 has a ratio of its own for the hires pass; ToDo can be left to that pass too.
+        /// A1111 has its own ratio for the hires pass. ToDo can be limited to that pass too.
         @Test func laterStagesHaveTheirOwn() async throws {
             func plan(_ options: [String]) async throws -> Program {
                 let picture = ["plan", "-p", "an apple", "-W", "256", "-H", "256", "--method", "hires", "--json"]
@@ -86,7 +86,7 @@ extension EndToEnd {
             }
         }
 
-        /// Whichever worker takes which patch, the destinations are the same.
+        /// The destinations do not depend on the worker that computes a patch.
         @Test func workersDoNotMatter() async throws {
             let options = ["--tome-ratio", "0.5", "--tome-destinations", "random", "--todo-factor", "1", "2"]
             let one = try await Picture.render(

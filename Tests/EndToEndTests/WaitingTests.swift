@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// How threads wait is the program's own business, whoever starts it and however.
+    /// The program itself decides how its threads wait, however it is started.
     @Suite struct WaitingTests {
         /// The waiting settings in the environment of a process, sorted.
         private static func settings(_ pid: Int32) -> [String] {
@@ -27,7 +27,7 @@ extension EndToEnd {
                 ([:], ["GOMP_SPINCOUNT=2000"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
                 (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], ["GOMP_SPINCOUNT=2000"]),
                 (["OMP_WAIT_POLICY": ""], ["GOMP_SPINCOUNT=2000"]),
-                // It need not begin again, so it has what it was given.
+                // It need not start again, so it keeps the given environment.
                 (
                     ["GOMP_SPINCOUNT": "", "OMP_WAIT_POLICY": "active"], ["GOMP_SPINCOUNT=", "OMP_WAIT_POLICY=active"]
                 ),
@@ -48,7 +48,7 @@ extension EndToEnd {
                 #expect(Self.name(program.pid) == "patchloom")
             }
             #expect(Array(Self.arguments(worker.pid).dropFirst()) == command)
-            // The number that was started is the one that hears signals, and each is one process.
+            // Signals reach the started process, and each program is one process.
             #expect(Program.processes(marked: folder.mark).map(\.pid).sorted() == [worker.pid, coordinator.pid].sorted())
             worker.send(SIGTERM)
             #expect(try await worker.wait(seconds: 20).signal == 0)
@@ -72,7 +72,7 @@ extension EndToEnd {
             #expect(try await program.wait(seconds: 20).code == 130)
         }
 
-        /// libgomp tells its settings each time it is loaded: that counts how often a program begins.
+        /// libgomp prints its settings each time it is loaded. So the test counts how often a program starts.
         @Test(arguments: ["patchloom", "patchloom-compare", "patchloom-bench", "goldencheck"], [nil, "77"])
         func programsBeginAgainOnceAtMost(_ name: String, _ given: String?) throws {
             let path = URL(fileURLWithPath: Program.path).deletingLastPathComponent().appendingPathComponent(name).path
@@ -85,8 +85,8 @@ extension EndToEnd {
             #expect(told.last?.contains("'\(given ?? "2000")'") == true, "\(told)")
         }
 
-        /// `/proc/self/exe` is the loader then, which would be begun again in the program's place. The worker says that its
-        /// threads wait otherwise, unless the user has decided that, before it finds its backend wrong.
+        /// `/proc/self/exe` is the loader then, and the program would start the loader again. The worker says that its threads
+        /// wait in another way, unless the user has set that. Then it refuses its backend.
         @Test(arguments: [nil, "GOMP_SPINCOUNT=9"])
         func aProgramThatTheLoaderWasGivenRuns(_ given: String?) throws {
             // The loader of this machine: x86-64 or arm64.

@@ -44,7 +44,7 @@ import Testing
         }
     }
 
-    /// A file this large is a decision, so it is named here.
+    /// Files above the limit are decisions, so this list names them.
     @Test func largeFilesAreNamed() throws {
         let bytesMax = 256 * 1024
         let named: Set<String> = [

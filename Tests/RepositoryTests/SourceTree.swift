@@ -1,6 +1,6 @@
 import Foundation
 
-/// The files of this repository as they lie beside the tests.
+/// The files of this repository.
 enum SourceTree {
     /// The folder that holds Package.swift.
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -29,7 +29,7 @@ enum SourceTree {
         }
     }
 
-    /// Every file that belongs to the project, the hidden ones that are tracked too.
+    /// Every file of the project, also hidden tracked ones.
     static func everyFile() throws -> [File] {
         let top = try FileManager.default.contentsOfDirectory(atPath: root.path).sorted()
         let plain =
@@ -38,7 +38,7 @@ enum SourceTree {
             + files(below: ".ci")
     }
 
-    /// Made by building and running, named in .gitignore.
+    /// Products of builds and runs, which .gitignore names.
     static let ignoredAtTop: Set<String> = ["Package.resolved", "patchloom-demo.png"]
 
     static func isFolder(_ name: String) -> Bool {

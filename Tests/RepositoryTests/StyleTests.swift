@@ -4,7 +4,7 @@ import Testing
 @Suite struct StyleTests {
     static let fileLinesMax = 500
     static let functionLinesMax = 60
-    /// Those that a caller must give.
+    /// Parameters that a caller must give.
     static let parametersMax = 5
     /// An operation's operands are its parameters.
     static let operandsMax = 7
@@ -14,7 +14,7 @@ import Testing
         for file in try SourceTree.code() {
             let lines = try file.text().utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             #expect(lines.count - 1 <= Self.fileLinesMax, "\(file.path) has \(lines.count - 1) lines; split it")
-            // The formatter leaves a long string literal in one piece, and so does this rule.
+            // The formatter does not break long string literals, so this rule allows them.
             for (index, line) in lines.enumerated() where line.count > Self.columnsMax && !line.contains(UInt8(ascii: "\"")) {
                 let columns = String(Substring(line)).count
                 #expect(columns <= Self.columnsMax, "\(file.path):\(index + 1) has \(columns) columns")
@@ -29,7 +29,7 @@ import Testing
                 count += 1
                 let place = "\(file.path):\(function.line) \(function.name)"
                 #expect(function.lineCount <= Self.functionLinesMax, "\(place) has \(function.lineCount) lines")
-                // Initialisers fill structs; their parameters are the struct's fields.
+                // The parameters of an initialiser are the fields of its struct.
                 let limit = file.target == "TensorCore" ? Self.operandsMax : Self.parametersMax
                 if function.name != "init" {
                     #expect(function.parameterCount <= limit, "\(place) has \(function.parameterCount) parameters")
@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    /// Claims about threads that the compiler cannot check are explained in place, and are rare.
+    /// Claims about threads that the compiler cannot check are rare, and a comment explains each.
     @Test func uncheckedClaimsNameTheirGuard() throws {
         let claimsMax = 12
         var claims: [String] = []

@@ -1,6 +1,6 @@
 /// Swift source with the insides of comments and string literals blanked, so that braces and words can be counted.
 struct SwiftText {
-    /// As many lines, each as long, as in the source.
+    /// Each line is as long as in the source.
     let code: [UInt8]
 
     init(_ source: String) {
@@ -110,7 +110,7 @@ struct MeasuredFunction: Equatable {
     let line: Int
     /// From the line of `func` to the line of its closing brace.
     let lineCount: Int
-    /// Without those that have a default.
+    /// Parameters without a default.
     let parameterCount: Int
 
     /// All functions in a source, nested ones too.

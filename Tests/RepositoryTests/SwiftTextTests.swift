@@ -1,6 +1,6 @@
 import Testing
 
-/// The measuring of the other tests, measured.
+/// Tests of the measurements that the other tests use.
 @Suite struct SwiftTextTests {
     @Test func commentsAndStringsAreBlanked() {
         let source = ##"""

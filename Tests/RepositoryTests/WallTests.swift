@@ -1,7 +1,7 @@
 import Testing
 
-/// Which target may import what (the walls between the targets). Undeclared imports are the build's business; these rules are
-/// about imports that could be declared but must not be.
+/// Which target may import what (the walls between the targets). The build refuses undeclared imports. These rules
+/// forbid imports that a target could declare.
 @Suite struct WallTests {
     struct Import: Sendable {
         let module: String
@@ -9,7 +9,7 @@ import Testing
         let place: String
     }
 
-    /// Read once: every wall is held against all imports.
+    /// Read once. Each rule checks all imports.
     private static let allImports = Result { try readImports() }
 
     static func imports() throws -> [Import] { try allImports.get() }
@@ -55,14 +55,14 @@ import Testing
         #expect(intruders.isEmpty, "\(module) is imported at \(intruders.map(\.place))")
     }
 
-    /// A server of another kind reads its users' words by it: it knows no command line and no farm.
+    /// Another kind of server will read its users' words with it, so it knows no command line and no farm.
     @Test func requestsKnowNoProgram() throws {
         let walls = ["ArgumentParser", "CommandSupport", "Runtime", "Cluster", "Messages", "ZMQSockets", "CSystem"]
         let intruders = try Self.imports().filter { $0.target == "Requests" && walls.contains($0.module) }
         #expect(intruders.isEmpty, "\(intruders.map { "\($0.place) imports \($0.module)" })")
     }
 
-    /// Errors carry settings, and the program that shows them spells these as its users write them.
+    /// Errors carry settings. The program that shows an error spells them as its users write them.
     @Test(arguments: [
         "DiffusionModels", "ImageConditioning", "ImageFiles", "Messages", "Prompting", "Rendering", "Requests", "Samplers",
         "Sentences", "Tokenizing", "Weights",

@@ -1,14 +1,14 @@
 import Foundation
 import Weights
 
-/// LoRA files for the model inside the program, made for a test.
+/// Makes LoRA files for the embedded model.
 public enum EmbeddedLoRA {
     /// The folder of that model in this repository.
     private static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
 
-    /// Layers that are changed: attention in the U-Net's middle and its last convolution, attention and feed-forward part of
-    /// the text encoder.
+    /// The changed layers: attention in the U-Net's middle, its last convolution, attention and feed-forward part of the
+    /// text encoder.
     private static let layers = [
         "unet": ["mid_block.attentions.0.transformer_blocks.0.attn1.to_v", "conv_out"],
         "text_encoder": ["text_model.encoder.layers.0.self_attn.v_proj", "text_model.encoder.layers.1.mlp.fc1"],

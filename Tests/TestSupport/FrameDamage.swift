@@ -15,13 +15,13 @@ public enum HeaderSeal {
         for byte in 0..<4 { header[offset + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
     }
 
-    /// Makes the header's own checksum right.
+    /// Corrects the header's own checksum.
     public static func seal(_ header: inout [UInt8]) {
         put(0, &header, at: 8)
         put(crc(header), &header, at: 8)
     }
 
-    /// Makes the lengths and all three checksums right. A header of another length has no place for them and stays.
+    /// Corrects the lengths and all three checksums. A header of another length has no place for them and stays as it is.
     public static func reseal(_ frames: inout [[UInt8]]) {
         guard frames.count == WireLimits.frameCount, frames[0].count == WireLimits.headerBytes else { return }
         put(UInt32(frames[1].count), &frames[0], at: 12)
@@ -44,7 +44,7 @@ public enum HeaderSeal {
 
 /// Damages the three frames of a message.
 public enum FrameDamage {
-    /// How far a damaged message came in the reader.
+    /// How far the reader came with a damaged message.
     public enum Depth: Sendable, CaseIterable {
         /// Refused for its frames, magic, version, lengths or checksums.
         case atTheSeal
@@ -79,7 +79,7 @@ public enum FrameDamage {
         return frames
     }
 
-    /// How far the frames come in the reader, and the message where they are one.
+    /// How far the reader comes with the frames, and the message if they are one.
     public static func depth(_ frames: [[UInt8]]) -> (depth: Depth, packet: Packet?) {
         do throws(MessageError) {
             return (.read, try Packet(frames: frames, frameCount: frames.count))

@@ -1,5 +1,5 @@
-/// Builds JPEG files scan by scan, without libjpeg. All coefficients are zero, so that every picture is even grey: what counts
-/// is which scans there are.
+/// Builds JPEG files scan by scan, without libjpeg. All coefficients are zero, so every picture is even grey. Only
+/// the scans differ.
 public struct HandmadeJPEG {
     public private(set) var bytes: [UInt8] = [0xFF, 0xD8]
     private let isProgressive: Bool
@@ -11,7 +11,7 @@ public struct HandmadeJPEG {
         let sides = [UInt8(height >> 8), UInt8(height & 255), UInt8(width >> 8), UInt8(width & 255)]
         let parts = (0..<components).flatMap { component -> [UInt8] in [UInt8(component), 0x11, 0] }
         segment(isProgressive ? 0xC2 : 0xC0, [8] + sides + [UInt8(components)] + parts)
-        // Of the lowest frequency: 0 is no difference. Of the others: 00 ends a block, 01 and 14 bits end 16,384 and more.
+        // The lowest frequency: 0 means no difference. The others: 00 ends a block, 01 and 14 bits end 16,384 and more.
         segment(0xC4, [0x00, 1] + [UInt8](repeating: 0, count: 15) + [0])
         segment(0xC4, [0x10, 0, 2] + [UInt8](repeating: 0, count: 14) + [0, 0xE0])
     }

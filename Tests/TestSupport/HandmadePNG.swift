@@ -1,4 +1,4 @@
-/// Builds PNG files byte by byte, without libpng, so that the reader meets what other writers (and attackers) make.
+/// Builds PNG files byte by byte, without libpng, as other writers and attackers might.
 public struct HandmadePNG {
     public private(set) var bytes: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 

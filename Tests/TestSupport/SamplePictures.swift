@@ -1,6 +1,6 @@
 public import Foundation
 
-/// The committed pictures of several formats, and what is done to them byte by byte.
+/// The committed pictures of several formats, and changes of their bytes.
 public enum SamplePictures {
     /// The folder of the pictures. `Fixtures/README.md` describes its files.
     public static var folder: URL { Fixtures.folder.appendingPathComponent("pictures") }
@@ -27,8 +27,8 @@ public enum SamplePictures {
         return bytes + [0, 0] + number(UInt32(0))
     }
 
-    /// The same with the bytes of its value, the highest first. Those of numbers of `width` bytes are turned around where
-    /// `bigEndian` is not set; more than four lie behind the directory.
+    /// The same with the bytes of its value, the highest first. Without `bigEndian` each number of `width` bytes is
+    /// reversed. More than four bytes lie behind the directory.
     public static func exif(type: UInt16, count: UInt32, data: [UInt8], width: Int, bigEndian: Bool = true) -> [UInt8] {
         func ordered(_ bytes: [UInt8]) -> [UInt8] {
             bigEndian ? bytes : stride(from: 0, to: bytes.count, by: width).flatMap { bytes[$0..<$0 + width].reversed() }

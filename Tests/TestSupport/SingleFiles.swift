@@ -54,7 +54,7 @@ public struct FileTensor: Sendable, Equatable {
     }
 }
 
-/// Checkpoints in the original layouts, written from model folders by the inverse of what the program reads.
+/// Writes checkpoints in the original layouts from model folders: the inverse of the program's reader.
 public enum SingleFiles {
     /// LDM's names with CLIP (Stable Diffusion 1) or OpenCLIP (2), and SGM's with both (XL).
     public enum Layout: Sendable { case first, second, xl }
@@ -71,7 +71,7 @@ public enum SingleFiles {
         }
     }
 
-    /// A checkpoint with everything that real ones hold, also what means nothing here.
+    /// A checkpoint with all tensors that real ones hold, also those without a meaning for a render.
     public static func checkpoint(of model: URL, _ layout: Layout) throws -> [FileTensor] {
         let source = try ModelSource.folder(model.path)
         let names = OriginalUNetNames(try UNetTopology(configuration: source.json("unet/config.json")))
@@ -139,7 +139,7 @@ public enum SingleFiles {
         return parts.joined(separator: ".")
     }
 
-    /// What files of Stable Diffusion 2 hold and its pipelines leave out: the last layer and the projection.
+    /// Parts of Stable Diffusion 2's files that its pipelines leave out: the last layer and the projection.
     private static func unusedLayer(_ text: [FileTensor]) -> [FileTensor] {
         let layers = text.compactMap { $0.name.contains(".encoder.layers.") ? Int($0.name.split(separator: ".")[3]) : nil }
         let prefix = "cond_stage_model.model."

@@ -1,6 +1,6 @@
 public import Sentences
 
 extension SentenceError {
-    /// As the command line says it.
+    /// The sentence as the command line prints it.
     public var message: String { sentence.spelled(\.option) }
 }

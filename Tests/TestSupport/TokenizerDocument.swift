@@ -45,7 +45,7 @@ public func tokenizerDocument(_ vocabulary: JSONValue, merges: String, added: [J
     ]
 }
 
-/// Makes one `tokenizer.json` of the `vocab.json` and `merges.txt` in a model's tokenizer folder, and takes these away.
+/// Replaces `vocab.json` and `merges.txt` in a model's tokenizer folder by one `tokenizer.json`.
 public func putTokenizerInOneFile(_ folder: URL) throws {
     let (vocabulary, merges) = (folder.appendingPathComponent("vocab.json"), folder.appendingPathComponent("merges.txt"))
     let ids = try JSONValue(parsing: [UInt8](Data(contentsOf: vocabulary)), limits: .config)
