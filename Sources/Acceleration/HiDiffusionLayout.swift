@@ -1,7 +1,7 @@
 /// Where HiDiffusion acts in a U-Net, by position (Zhang et al. 2023, arXiv 2311.17528; the key lists of the reference package
 /// `hidiffusion`). Levels are counted from the top, from 0, each with half the sides of the one above.
 public struct HiDiffusionLayout: Sendable, Equatable {
-    /// Whether each level, from the top, has attention to the text; two layers each, one more on the way up.
+    /// Whether each level, from the top, has attention to the text. A level has two layers, and one more on the way up.
     private let attention: [Bool]
     /// The level whose downsampler becomes the dilated convolution of stride 4.
     public let dilatedLevel: Int
@@ -9,7 +9,7 @@ public struct HiDiffusionLayout: Sendable, Equatable {
     public let pooledLevel: Int
     /// The level whose self-attention runs in windows.
     public let windowLevel: Int
-    /// The first transformer blocks of each attention at that level have windows, this many of them.
+    /// The number of transformer blocks of each attention at that level that have windows: the first ones.
     public let windowedBlocks: Int
 
     /// Stable Diffusion 1.x and 2.x.
@@ -29,7 +29,7 @@ public struct HiDiffusionLayout: Sendable, Equatable {
     /// Whether blocks behind the pooling of their own level have windows too.
     public var poolsWithinWindows: Bool { pooledLevel == windowLevel }
 
-    /// The sides of a level's largest maps while RAU-Net is on: of a pooled level those before pooling.
+    /// The sides of a level's largest maps while RAU-Net is on. A pooled level has its largest maps before pooling.
     ///
     /// - Parameters:
     ///   - level: nominal: 1, 2, 4 and so on.

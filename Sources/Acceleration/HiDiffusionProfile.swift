@@ -13,12 +13,16 @@ public enum HiDiffusionProfile: String, Sendable, CaseIterable {
 
     /// Where it acts in this profile's U-Net.
     public var layout: HiDiffusionLayout { self == .sd15 ? .stableDiffusion : .sdxl }
+
+    /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for
+    /// SDXL. It is four times the native side.
+    fileprivate var largeSide: Int { self == .sd15 ? 256 : 512 }
 }
 
 /// The switches of RAU-Net in one U-Net call.
 ///
 /// They are a pure function of profile, input size, number of steps and step (HiDiffusion, Zhang et al. 2023; `hidiffusion.py`
-/// of 0.1.10). The reference counts calls instead, and this goes wrong as soon as a step has several calls.
+/// of 0.1.10). The reference counts calls instead, which goes wrong as soon as a step has several calls.
 public struct RAUNetSwitches: Sendable, Equatable {
     /// The dilated down-sampling with stride 4.
     public let rad: Bool
@@ -29,10 +33,7 @@ public struct RAUNetSwitches: Sendable, Equatable {
     public static let plain = RAUNetSwitches(rad: false, pool: false)
 
     /// Sets the two switches.
-    public init(rad: Bool, pool: Bool) {
-        self.rad = rad
-        self.pool = pool
-    }
+    public init(rad: Bool, pool: Bool) { (self.rad, self.pool) = (rad, pool) }
 
     /// The switches at step `step` (from 0) of `steps`, for a U-Net input of `height × width` latent points.
     ///
@@ -47,18 +48,22 @@ public struct RAUNetSwitches: Sendable, Equatable {
         settings: HiDiffusionSettings = .published, native: Int? = nil
     ) {
         let side = native.map { min(profile.largeSide, 4 * $0) } ?? profile.largeSide
-        let thresholds = HiDiffusionThresholds(profile, isLarge: height >= side && width >= side, settings)
+        let isLarge = height >= side && width >= side
+        // The ratio tables of the reference's module.
+        let published = profile == .sdxlTurbo ? (t1: 0.5, t2: 0) : isLarge ? (t1: 0.7, t2: 0.3) : (t1: 0.4, t2: 0)
+        let (t1, t2) = (settings.t1 ?? published.t1, settings.t2 ?? published.t2)
+        let aggressive = profile == .sdxl && !isLarge ? settings.aggressive ?? 8.0 / 50.0 : 0
         func before(_ ratio: Double) -> Bool { settings.raunet && step < Self.threshold(steps, ratio) }
         switch profile {
-        case .sd15: self.init(rad: before(thresholds.t1), pool: before(thresholds.t2))
-        case .sdxlTurbo: self.init(rad: false, pool: before(thresholds.t1))
+        case .sd15: self.init(rad: before(t1), pool: before(t2))
+        case .sdxlTurbo: self.init(rad: false, pool: before(t1))
         case .sdxl, .sdxlInpainting, .sdxlPlayground:
-            if thresholds.aggressive > 0 {
-                // Aggressive: first the dilated convolution alone, then pooling alone.
-                let rad = before(thresholds.aggressive)
-                self.init(rad: rad, pool: !rad && before(thresholds.t1))
+            if aggressive > 0 {
+                // First the dilated convolution alone, then pooling alone.
+                let rad = before(aggressive)
+                self.init(rad: rad, pool: !rad && before(t1))
             } else {
-                self.init(rad: before(thresholds.t2), pool: before(thresholds.t1))
+                self.init(rad: before(t2), pool: before(t1))
             }
         }
     }

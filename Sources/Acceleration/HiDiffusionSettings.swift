@@ -18,30 +18,3 @@ public struct HiDiffusionSettings: Sendable, Equatable {
 
     public init() {}
 }
-
-/// The shares of the steps during which the parts of RAU-Net are on (`hidiffusion.py` of 0.1.10, the module's ratio tables).
-struct HiDiffusionThresholds {
-    let t1: Double
-    let t2: Double
-    /// 0 if the profile has no aggressive start.
-    let aggressive: Double
-
-    /// - Parameter isLarge: whether to take the thresholds for four times the native size and more.
-    init(_ profile: HiDiffusionProfile, isLarge: Bool, _ settings: HiDiffusionSettings) {
-        let published: (t1: Double, t2: Double) =
-            switch (profile, isLarge) {
-            case (.sdxlTurbo, _): (0.5, 0)
-            case (_, false): (0.4, 0)
-            case (_, true): (0.7, 0.3)
-            }
-        t1 = settings.t1 ?? published.t1
-        t2 = settings.t2 ?? published.t2
-        aggressive = profile == .sdxl && !isLarge ? settings.aggressive ?? 8.0 / 50.0 : 0
-    }
-}
-
-extension HiDiffusionProfile {
-    /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for
-    /// SDXL.
-    var largeSide: Int { self == .sd15 ? 256 : 512 }
-}

@@ -21,12 +21,12 @@ public struct TokenSwitches: Sendable, Equatable {
     public var seed: UInt64
     public var call: Int
     /// The place of the input's first row and column on the canvas, in latent points. Overlapping views choose the same
-    /// destinations if this is a multiple of the cell's side times the level. Inside windows a cell's place in its window
-    /// counts.
+    /// destinations if this is a multiple of the cell's side times the level. Inside windows, a cell's place in its window
+    /// decides.
     public var originRow: Int
     public var originColumn: Int
-    /// Destinations that take the place of hashed and fixed ones: for transformer blocks by their place in execution order,
-    /// which token of each cell. Only a recorded run has them.
+    /// Destinations that replace hashed and fixed ones. The key is a transformer block's place in execution order; the list has
+    /// the destination's place within each cell. Only a recorded run has them.
     public var chosen: [Int: [Int]] = [:]
 
     /// The largest values: of the call, of the origin, and of the minimum.
@@ -65,7 +65,7 @@ public struct TokenSwitches: Sendable, Equatable {
         }
         guard (0...Self.minimumLimit).contains(minimumTokens), (0...Self.callLimit).contains(call),
             (0...Self.originLimit).contains(originRow), (0...Self.originLimit).contains(originColumn)
-        else { return "Switches for fewer tokens have a least number, a call or an origin out of range." }
+        else { return "The switches for fewer tokens have a minimum of tokens, a call or an origin that is out of range." }
         return reductions.sorted { $0.key < $1.key }.lazy.compactMap { Self.problem($0.value) }.first
     }
 

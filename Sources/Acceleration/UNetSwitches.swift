@@ -1,8 +1,8 @@
 /// The switches inside one U-Net call: its resolved decisions about HiDiffusion and about fewer tokens, never the rules
 /// behind them.
 ///
-/// A worker needs no step counter and no history beside them. So any worker computes the same bytes, in any order and after
-/// any retry.
+/// A worker needs neither a step counter nor a history. So any worker computes the same bytes, in any order and after any
+/// retry.
 public struct UNetSwitches: Sendable, Equatable {
     /// Whether the profile's dilated down-sampling convolution runs with stride 4, padding 2 and dilation 2 (HiDiffusion's
     /// RAD).
@@ -20,15 +20,9 @@ public struct UNetSwitches: Sendable, Equatable {
 
     /// Sets all switches.
     public init(rad: Bool = false, pool: Bool = false, windowShifts: [UInt8]? = nil, tokens: TokenSwitches = .none) {
-        self.rad = rad
-        self.pool = pool
-        self.windowShifts = windowShifts
-        self.tokens = tokens
+        (self.rad, self.pool, self.windowShifts, self.tokens) = (rad, pool, windowShifts, tokens)
     }
 
     /// The U-Net as it was trained, with everything off.
     public static let plain = UNetSwitches()
-
-    /// Whether everything is off.
-    public var isPlain: Bool { self == .plain }
 }

@@ -26,15 +26,11 @@ public enum VisionMergeCounts {
 
 /// One layer's merging in a vision transformer, for one image: some tokens at even places join the most similar token at an
 /// odd place.
-public struct VisionTokenMerging: Sendable, Equatable {
+public struct VisionTokenMerging: Sendable {
     /// The members of each remaining token, in the order of these tokens.
     public let groups: [[Int]]
     /// Each source and its destination, the most alike pair first.
     public let pairs: [(source: Int, destination: Int)]
-
-    public static func == (a: VisionTokenMerging, b: VisionTokenMerging) -> Bool {
-        a.groups == b.groups && a.pairs.elementsEqual(b.pairs, by: ==)
-    }
 
     /// Tokens at the front of the sequence that must not merge.
     public struct Protected: Sendable {

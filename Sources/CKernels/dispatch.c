@@ -1,5 +1,7 @@
 // Chooses the tables that this CPU can run.
-#include "kernel_tables.h"
+#include "CKernels.h"
+
+extern const ck_kernels ck_table_baseline, ck_table_avx2, ck_table_avx512;
 
 const ck_kernels *ck_kernels_at(size_t index) {
     if (index == 0) return &ck_table_baseline;

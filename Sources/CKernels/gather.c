@@ -37,14 +37,6 @@ void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps) {
     }
 }
 
-void ck_nearest_positions(size_t in, size_t out, int32_t *positions) {
-    const float ratio = (float)in / (float)out;
-    for (size_t i = 0; i < out; i++) {
-        int64_t position = (int64_t)floorf((float)i * ratio);
-        positions[i] = (int32_t)(position < (int64_t)in ? position : (int64_t)in - 1);
-    }
-}
-
 void ck_mean_rows(
     const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y
 ) {

@@ -1,6 +1,5 @@
 // The kernels for AVX2 with FMA: 16 registers of 8 floats, tiles of 6 x 2 vectors.
 #include "CKernels.h"
-#include "kernel_tables.h"
 
 #include <string.h>
 
@@ -14,11 +13,7 @@
 #define QUERY_BLOCK 60
 #define NAME(x) x##_avx2
 #define SET_NAME "avx2"
-#include "templates/vector_math.inc"
-#include "templates/elementwise.inc"
-#include "templates/attention.inc"
-#include "templates/matching.inc"
-#include "templates/kernel_table.inc"
+#include "templates/kernel_set.inc"
 
 #pragma clang attribute pop
 #endif

@@ -1,6 +1,5 @@
 // The kernels for AVX-512: 32 registers of 16 floats, tiles of 8 x 3 vectors.
 #include "CKernels.h"
-#include "kernel_tables.h"
 
 #include <string.h>
 
@@ -14,11 +13,7 @@
 #define QUERY_BLOCK 64
 #define NAME(x) x##_avx512
 #define SET_NAME "avx512"
-#include "templates/vector_math.inc"
-#include "templates/elementwise.inc"
-#include "templates/attention.inc"
-#include "templates/matching.inc"
-#include "templates/kernel_table.inc"
+#include "templates/kernel_set.inc"
 
 #pragma clang attribute pop
 #endif

@@ -1,9 +1,7 @@
 // The kernels for any CPU: vectors of four floats (SSE2, NEON), tiles of 4 x 2 vectors.
 #include "CKernels.h"
-#include "kernel_tables.h"
 
 #include <string.h>
-
 
 #define VL 4
 #if defined(__aarch64__)
@@ -17,9 +15,4 @@
 #define QUERY_BLOCK 64
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
-#include "templates/vector_math.inc"
-#include "templates/elementwise.inc"
-#include "templates/attention.inc"
-#include "templates/matching.inc"
-#include "templates/kernel_table.inc"
-
+#include "templates/kernel_set.inc"

@@ -12,25 +12,18 @@ void ck_ref_attention(
         const float *q = queries + i * s->row_stride_query;
         float *y = out + i * s->row_stride_out;
         double largest = -INFINITY, total = 0;
-        for (size_t j = 0; j < end; j++) {
-            double score = 0;
-            for (size_t k = 0; k < s->head_width; k++) score += (double)q[k] * keys[j * s->row_stride_key + k];
-            if (score * s->scale > largest) largest = score * s->scale;
-        }
         for (size_t k = 0; k < s->head_width; k++) y[k] = 0;
-        for (int pass = 0; pass < 2; pass++) {
+        // The largest score, the sum of the weights, then the weighted sum of the values.
+        for (int pass = 0; pass < 3; pass++)
             for (size_t j = 0; j < end; j++) {
                 double score = 0;
                 for (size_t k = 0; k < s->head_width; k++) score += (double)q[k] * keys[j * s->row_stride_key + k];
-                double weight = exp(score * s->scale - largest);
-                if (pass == 0) {
-                    total += weight;
-                } else {
-                    for (size_t k = 0; k < s->head_width; k++)
-                        y[k] += (float)(weight / total * values[j * row_stride_value + k]);
-                }
+                score *= s->scale;
+                if (pass == 0) largest = fmax(largest, score);
+                if (pass == 1) total += exp(score - largest);
+                for (size_t k = 0; pass == 2 && k < s->head_width; k++)
+                    y[k] += (float)(exp(score - largest) / total * values[j * row_stride_value + k]);
             }
-        }
     }
 }
 
@@ -64,49 +57,28 @@ static double gelu(double x) { return 0.5 * x * (1 + erf(x * M_SQRT1_2)); }
 
 void ck_ref_group_norm(
     const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon,
-    const float *addend,
-    int apply_silu, float *y
+    const float *addend, int apply_silu, float *y
 ) {
     size_t width = c / groups;
     for (size_t g = 0; g < groups; g++) {
+        const double count = (double)(p * width);
         double sum = 0, square = 0;
-        for (size_t i = 0; i < p; i++)
-            for (size_t k = g * width; k < (g + 1) * width; k++) sum += x[i * c + k] + (addend ? (double)addend[k] : 0);
-        double mean = sum / (double)(p * width);
-        for (size_t i = 0; i < p; i++)
-            for (size_t k = g * width; k < (g + 1) * width; k++) {
-                double v = x[i * c + k] + (addend ? (double)addend[k] : 0) - mean;
-                square += v * v;
-            }
-        double inverse = 1 / sqrt(square / (double)(p * width) + epsilon);
-        for (size_t i = 0; i < p; i++)
-            for (size_t k = g * width; k < (g + 1) * width; k++) {
-                double v = (x[i * c + k] + (addend ? (double)addend[k] : 0) - mean) * inverse * scale[k] + offset[k];
-                y[i * c + k] = (float)(apply_silu ? silu(v) : v);
-            }
-    }
-}
-
-void ck_ref_layer_norm(
-    const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y
-) {
-    for (size_t r = 0; r < rows; r++) {
-        double sum = 0, square = 0;
-        for (size_t k = 0; k < c; k++) sum += x[r * c + k];
-        double mean = sum / (double)c;
-        for (size_t k = 0; k < c; k++) square += (x[r * c + k] - mean) * (x[r * c + k] - mean);
-        double inverse = 1 / sqrt(square / (double)c + epsilon);
-        for (size_t k = 0; k < c; k++) y[r * c + k] = (float)((x[r * c + k] - mean) * inverse * scale[k] + offset[k]);
+        for (int pass = 0; pass < 3; pass++)
+            for (size_t i = 0; i < p; i++)
+                for (size_t k = g * width; k < (g + 1) * width; k++) {
+                    double v = x[i * c + k] + (addend ? (double)addend[k] : 0), centered = v - sum / count;
+                    if (pass == 0) sum += v;
+                    if (pass == 1) square += centered * centered;
+                    if (pass < 2) continue;
+                    double normal = centered / sqrt(square / count + epsilon) * scale[k] + offset[k];
+                    y[i * c + k] = (float)(apply_silu ? silu(normal) : normal);
+                }
     }
 }
 
 void ck_ref_geglu(const float *x, size_t rows, size_t c, float *y) {
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < c; k++) y[r * c + k] = (float)(x[r * 2 * c + k] * gelu(x[r * 2 * c + c + k]));
-}
-
-void ck_ref_silu(const float *x, size_t count, float *y) {
-    for (size_t k = 0; k < count; k++) y[k] = (float)silu(x[k]);
 }
 
 void ck_ref_epilogue(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual) {

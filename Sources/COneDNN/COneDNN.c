@@ -1,6 +1,7 @@
 #include "COneDNN.h"
 
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,12 +18,14 @@ struct conednn_format {
     dnnl_memory_desc_t desc;
 };
 
+enum { ARGUMENTS = 5 };
+
 struct conednn_operation {
     dnnl_primitive_desc_t description;
     dnnl_primitive_t primitive;
     conednn_format weight_format;
-    dnnl_memory_t x, weights, bias, residual, y;
-    int residual_argument;
+    // x, weights, bias, residual, y. The memory of an argument that the operation does not have is NULL.
+    dnnl_exec_arg_t arguments[ARGUMENTS];
     const char *implementation;
 };
 
@@ -67,23 +70,10 @@ const char *conednn_instruction_set(void) {
     }
 }
 
-const char *conednn_status_text(int status) {
-    switch (status) {
-    case dnnl_success: return "success";
-    case dnnl_out_of_memory: return "out of memory";
-    case dnnl_invalid_arguments: return "invalid arguments";
-    case dnnl_unimplemented: return "not implemented";
-    case dnnl_iterator_ends: return "no implementation left";
-    case dnnl_runtime_error: return "runtime error";
-    case dnnl_not_required: return "not required";
-    default: return "unknown status";
-    }
-}
+const char *conednn_status_text(int status) { return dnnl_status2str(status); }
 
-// Post-operations: an activation, then the residual. Returns the index of the residual's post-operation, or -1.
-static dnnl_status_t make_attributes(
-    int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes, int *residual_index
-) {
+// Post-operations: an activation, then the residual.
+static dnnl_status_t make_attributes(int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
@@ -93,42 +83,37 @@ static dnnl_status_t make_attributes(
         status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_gelu_erf, 0, 0);
     if (status == dnnl_success && activation == conednn_quick_gelu)
         status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_swish, 1.702f, 0);
-    *residual_index = -1;
-    if (status == dnnl_success && residual) {
-        *residual_index = dnnl_post_ops_len(operations);
-        status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, residual);
-    }
+    if (status == dnnl_success && residual) status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, residual);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
     if (operations) dnnl_post_ops_destroy(operations);
     return status;
 }
 
-static dnnl_status_t make_memory(conednn_engine *engine, const dnnl_memory_desc_t *desc, dnnl_memory_t *memory) {
-    return dnnl_memory_create(memory, desc, engine->engine, DNNL_MEMORY_NONE);
-}
-
-// Builds a description's primitive and the memory objects of its arguments.
-static dnnl_status_t finish(
-    conednn_engine *engine, const_dnnl_op_desc_t description, dnnl_primitive_attr_t attributes, int residual_index,
-    const dnnl_memory_desc_t *x, const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *y, conednn_operation **out
+// Builds a description's primitive and the memory objects of its arguments. bias and residual are NULL if there is none.
+static int make_operation(
+    conednn_engine *engine, const_dnnl_op_desc_t description, int activation, const dnnl_memory_desc_t *x,
+    const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *residual, const dnnl_memory_desc_t *y, conednn_operation **out
 ) {
     conednn_operation *operation = calloc(1, sizeof *operation);
     if (!operation) return dnnl_out_of_memory;
-    dnnl_status_t status =
-        dnnl_primitive_desc_create(&operation->description, description, attributes, engine->engine, NULL);
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = make_attributes(activation, residual, &attributes);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&operation->description, description, attributes, engine->engine, NULL);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
     if (status == dnnl_success) {
         operation->weight_format.desc = *dnnl_primitive_desc_query_md(operation->description, dnnl_query_weights_md, 0);
         dnnl_primitive_desc_query(operation->description, dnnl_query_impl_info_str, 0, &operation->implementation);
         status = dnnl_primitive_create(&operation->primitive, operation->description);
     }
-    if (status == dnnl_success) status = make_memory(engine, x, &operation->x);
-    if (status == dnnl_success) status = make_memory(engine, &operation->weight_format.desc, &operation->weights);
-    if (status == dnnl_success && bias) status = make_memory(engine, bias, &operation->bias);
-    if (status == dnnl_success && residual_index >= 0) {
-        status = make_memory(engine, y, &operation->residual);
-        operation->residual_argument = DNNL_ARG_ATTR_MULTIPLE_POST_OP(residual_index) | DNNL_ARG_SRC_1;
+    const int residual_name = DNNL_ARG_ATTR_MULTIPLE_POST_OP(activation != conednn_none) | DNNL_ARG_SRC_1;
+    const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, residual_name, DNNL_ARG_DST};
+    const dnnl_memory_desc_t *formats[ARGUMENTS] = {x, &operation->weight_format.desc, bias, residual, y};
+    for (int i = 0; i < ARGUMENTS && status == dnnl_success; i++) {
+        operation->arguments[i].arg = names[i];
+        if (formats[i])
+            status = dnnl_memory_create(&operation->arguments[i].memory, formats[i], engine->engine, DNNL_MEMORY_NONE);
     }
-    if (status == dnnl_success) status = make_memory(engine, y, &operation->y);
     if (status != dnnl_success) {
         conednn_operation_destroy(operation);
         return status;
@@ -145,15 +130,11 @@ int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *sh
     dnnl_memory_desc_init_by_tag(&weights, 2, weight_dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&bias, 2, bias_dims, dnnl_f32, dnnl_ab);
     dnnl_memory_desc_init_by_tag(&y, 2, y_dims, dnnl_f32, dnnl_ab);
-    dnnl_primitive_attr_t attributes = NULL;
-    int residual_index = -1;
-    dnnl_status_t status = make_attributes(shape->activation, shape->has_residual ? &y : NULL, &attributes, &residual_index);
+    const dnnl_memory_desc_t *with_bias = shape->has_bias ? &bias : NULL, *residual = shape->has_residual ? &y : NULL;
     dnnl_matmul_desc_t description;
-    if (status == dnnl_success) status = dnnl_matmul_desc_init(&description, &x, &weights, shape->has_bias ? &bias : NULL, &y);
-    if (status == dnnl_success)
-        status = finish(engine, &description, attributes, residual_index, &x, shape->has_bias ? &bias : NULL, &y, operation);
-    if (attributes) dnnl_primitive_attr_destroy(attributes);
-    return status;
+    dnnl_status_t status = dnnl_matmul_desc_init(&description, &x, &weights, with_bias, &y);
+    if (status != dnnl_success) return status;
+    return make_operation(engine, &description, shape->activation, &x, with_bias, residual, &y, operation);
 }
 
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *s, conednn_operation **operation) {
@@ -166,26 +147,19 @@ int conednn_convolution_create(conednn_engine *engine, const conednn_convolution
     dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_a);
     dnnl_memory_desc_init_by_tag(&y, 4, y_dims, dnnl_f32, dnnl_nhwc);
-    dnnl_primitive_attr_t attributes = NULL;
-    int residual_index = -1;
-    dnnl_status_t status = make_attributes(conednn_none, s->has_residual ? &y : NULL, &attributes, &residual_index);
+    const dnnl_memory_desc_t *with_bias = s->has_bias ? &bias : NULL, *residual = s->has_residual ? &y : NULL;
     dnnl_convolution_desc_t description;
-    if (status == dnnl_success)
-        status = dnnl_dilated_convolution_forward_desc_init(
-            &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, s->has_bias ? &bias : NULL, &y,
-            strides,
-            dilates, before, after);
-    if (status == dnnl_success)
-        status = finish(engine, &description, attributes, residual_index, &x, s->has_bias ? &bias : NULL, &y, operation);
-    if (attributes) dnnl_primitive_attr_destroy(attributes);
-    return status;
+    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
+        &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, with_bias, &y, strides, dilates, before,
+        after);
+    if (status != dnnl_success) return status;
+    return make_operation(engine, &description, conednn_none, &x, with_bias, residual, &y, operation);
 }
 
 void conednn_operation_destroy(conednn_operation *operation) {
     if (!operation) return;
-    dnnl_memory_t memories[] = {operation->x, operation->weights, operation->bias, operation->residual, operation->y};
-    for (size_t i = 0; i < sizeof memories / sizeof memories[0]; i++)
-        if (memories[i]) dnnl_memory_destroy(memories[i]);
+    for (int i = 0; i < ARGUMENTS; i++)
+        if (operation->arguments[i].memory) dnnl_memory_destroy(operation->arguments[i].memory);
     if (operation->primitive) dnnl_primitive_destroy(operation->primitive);
     if (operation->description) dnnl_primitive_desc_destroy(operation->description);
     free(operation);
@@ -209,20 +183,14 @@ conednn_format *conednn_format_copy(const conednn_format *format) {
 
 void conednn_format_destroy(conednn_format *format) { free(format); }
 
-int conednn_format_plain_linear(int64_t in, int64_t out, conednn_format **format) {
-    dnnl_dims_t dims = {in, out};
+int conednn_format_plain(int rank, const int64_t *extents, conednn_format **format) {
+    // A linear operation multiplies by (in, out), which is the transposed matrix.
+    dnnl_dims_t matrix = {extents[1], extents[0]};
     conednn_format *plain = calloc(1, sizeof *plain);
     if (!plain) return dnnl_out_of_memory;
     *format = plain;
-    return dnnl_memory_desc_init_by_tag(&plain->desc, 2, dims, dnnl_f32, dnnl_ba);
-}
-
-int conednn_format_plain_convolution(int64_t in, int64_t out, int64_t kernel_h, int64_t kernel_w, conednn_format **format) {
-    dnnl_dims_t dims = {out, in, kernel_h, kernel_w};
-    conednn_format *plain = calloc(1, sizeof *plain);
-    if (!plain) return dnnl_out_of_memory;
-    *format = plain;
-    return dnnl_memory_desc_init_by_tag(&plain->desc, 4, dims, dnnl_f32, dnnl_abcd);
+    return rank == 2 ? dnnl_memory_desc_init_by_tag(&plain->desc, 2, matrix, dnnl_f32, dnnl_ba)
+                     : dnnl_memory_desc_init_by_tag(&plain->desc, 4, extents, dnnl_f32, dnnl_abcd);
 }
 
 int conednn_repack(
@@ -252,22 +220,14 @@ int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const float *x, const void *weights, const float *bias,
     const float *residual, float *y
 ) {
-    dnnl_exec_arg_t arguments[5];
+    const void *data[ARGUMENTS] = {x, weights, bias, residual, y};
+    dnnl_exec_arg_t arguments[ARGUMENTS];
     int count = 0;
-    dnnl_memory_set_data_handle(operation->x, (void *)x);
-    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_SRC, operation->x};
-    dnnl_memory_set_data_handle(operation->weights, (void *)weights);
-    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_WEIGHTS, operation->weights};
-    if (operation->bias) {
-        dnnl_memory_set_data_handle(operation->bias, (void *)bias);
-        arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, operation->bias};
+    for (int i = 0; i < ARGUMENTS; i++) {
+        if (!operation->arguments[i].memory) continue;
+        dnnl_memory_set_data_handle(operation->arguments[i].memory, (void *)data[i]);
+        arguments[count++] = operation->arguments[i];
     }
-    if (operation->residual) {
-        dnnl_memory_set_data_handle(operation->residual, (void *)residual);
-        arguments[count++] = (dnnl_exec_arg_t){operation->residual_argument, operation->residual};
-    }
-    dnnl_memory_set_data_handle(operation->y, y);
-    arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_DST, operation->y};
     dnnl_status_t status = dnnl_primitive_execute(operation->primitive, engine->stream, count, arguments);
     return status == dnnl_success ? dnnl_stream_wait(engine->stream) : status;
 }

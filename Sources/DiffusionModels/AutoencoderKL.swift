@@ -6,38 +6,21 @@ public final class VAEDecoder {
     public let configuration: VAEConfiguration
     private let context: ComputeContext
     private let postQuant: LinearParameters?
-    private let convolutionIn: ConvolutionParameters
-    private let mid: VAEMidBlock
-    private let levels: [VAELevel]
-    private let normOut: GroupNorm
-    private let convolutionOut: ConvolutionParameters
+    private let layers: VAELayers
 
     /// - Parameter weights: all tensors of the component. Only the decoder's are taken.
     public init(_ weights: WeightScope, configuration: VAEConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
         self.context = context
         let scope = LayerScope(weights, context)
-        let decoder = scope["decoder"]
         let (channels, latent) = (configuration.channels, configuration.latentChannels)
         postQuant =
             configuration.usesPostQuantConvolution
-            ? try scope.linear("post_quant_conv", from: latent, to: latent, storage: .convolution) : nil
-        var width = channels[channels.count - 1]
-        convolutionIn = try decoder.convolution("conv_in", from: latent, to: width)
-        mid = try VAEMidBlock(decoder["mid_block"], configuration)
-        var levels: [VAELevel] = []
-        for (index, outputs) in channels.reversed().enumerated() {
-            levels.append(
-                try VAELevel(
-                    decoder["up_blocks"][index], from: width, to: outputs, layers: configuration.layersPerBlock + 1,
-                    groups: configuration.normGroups, resampler: index < channels.count - 1 ? "upsamplers.0.conv" : nil))
-            width = outputs
-        }
-        self.levels = levels
-        normOut = try GroupNorm(
-            decoder, "conv_norm_out", channels: width, groups: configuration.normGroups, epsilon: vaeNormEpsilon)
-        convolutionOut = try decoder.convolution("conv_out", from: width, to: configuration.outChannels)
-        try requireNothingLeft(weights, ignoring: ["encoder.", "quant_conv."])
+            ? try scope.linear("post_quant_conv", from: latent, to: latent, isConvolution: true) : nil
+        layers = try VAELayers(
+            scope["decoder"], configuration, from: latent, through: channels.reversed(), to: configuration.outChannels,
+            blocks: "up_blocks", layers: configuration.layersPerBlock + 1, resampler: "upsamplers.0.conv")
+        try scope.requireNothingLeft(ignoring: ["encoder.", "quant_conv."])
     }
 
     /// - Parameter latent: (n, h, w, latentChannels), from `VAEConfiguration.decoderInput`.
@@ -58,15 +41,15 @@ public final class VAEDecoder {
     private func run(_ latent: Tensor) throws(ComputeError) -> Tensor {
         var x = latent
         if let postQuant { x = try context.linear(x, postQuant) }
-        x = try mid(context.convolution(x, convolutionIn), context)
-        for level in levels {
+        x = try layers.mid(context.convolution(x, layers.convolutionIn), context)
+        for level in layers.levels {
             for residual in level.residuals { x = try residual(x, context) }
             if let upsampler = level.resampler {
                 x = context.resizeNearest(x, height: x.shape[1] * 2, width: x.shape[2] * 2)
                 x = try context.convolution(x, upsampler)
             }
         }
-        return try context.convolution(normOut(x, silu: true, context), convolutionOut)
+        return try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut)
     }
 }
 
@@ -74,11 +57,7 @@ public final class VAEDecoder {
 public final class VAEEncoder {
     public let configuration: VAEConfiguration
     private let context: ComputeContext
-    private let convolutionIn: ConvolutionParameters
-    private let levels: [VAELevel]
-    private let mid: VAEMidBlock
-    private let normOut: GroupNorm
-    private let convolutionOut: ConvolutionParameters
+    private let layers: VAELayers
     private let quant: LinearParameters?
 
     /// A normal distribution with its own mean and variance for each latent element.
@@ -94,27 +73,14 @@ public final class VAEEncoder {
         self.configuration = configuration
         self.context = context
         let scope = LayerScope(weights, context)
-        let encoder = scope["encoder"]
-        let (channels, moments) = (configuration.channels, 2 * configuration.latentChannels)
-        var width = channels[0]
-        convolutionIn = try encoder.convolution("conv_in", from: configuration.imageChannels, to: width)
-        var levels: [VAELevel] = []
-        for (index, outputs) in channels.enumerated() {
-            levels.append(
-                try VAELevel(
-                    encoder["down_blocks"][index], from: width, to: outputs, layers: configuration.layersPerBlock,
-                    groups: configuration.normGroups, resampler: index < channels.count - 1 ? "downsamplers.0.conv" : nil))
-            width = outputs
-        }
-        self.levels = levels
-        mid = try VAEMidBlock(encoder["mid_block"], configuration)
-        normOut = try GroupNorm(
-            encoder, "conv_norm_out", channels: width, groups: configuration.normGroups, epsilon: vaeNormEpsilon)
-        convolutionOut = try encoder.convolution("conv_out", from: width, to: moments)
+        let moments = 2 * configuration.latentChannels
+        layers = try VAELayers(
+            scope["encoder"], configuration, from: configuration.imageChannels, through: configuration.channels, to: moments,
+            blocks: "down_blocks", layers: configuration.layersPerBlock, resampler: "downsamplers.0.conv")
         quant =
             configuration.usesQuantConvolution
-            ? try scope.linear("quant_conv", from: moments, to: moments, storage: .convolution) : nil
-        try requireNothingLeft(weights, ignoring: ["decoder.", "post_quant_conv."])
+            ? try scope.linear("quant_conv", from: moments, to: moments, isConvolution: true) : nil
+        try scope.requireNothingLeft(ignoring: ["decoder.", "post_quant_conv."])
     }
 
     /// - Parameter image: (n, h, w, imageChannels), values from −1 to 1. `VAEConfiguration.scale` must divide the sides.
@@ -133,8 +99,8 @@ public final class VAEEncoder {
     }
 
     private func run(_ image: Tensor) throws(ComputeError) -> Tensor {
-        var x = try context.convolution(image, convolutionIn)
-        for level in levels {
+        var x = try context.convolution(image, layers.convolutionIn)
+        for level in layers.levels {
             for residual in level.residuals { x = try residual(x, context) }
             if let downsampler = level.resampler {
                 // The model was trained with zeros only at the right and the bottom.
@@ -142,8 +108,8 @@ public final class VAEEncoder {
                     x, downsampler, stride: 2, padding: Padding(top: 0, left: 0, bottom: 1, right: 1))
             }
         }
-        x = try mid(x, context)
-        x = try context.convolution(normOut(x, silu: true, context), convolutionOut)
+        x = try layers.mid(x, context)
+        x = try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut)
         if let quant { x = try context.linear(x, quant) }
         return x
     }
@@ -162,9 +128,4 @@ public final class VAEEncoder {
         }
         return Distribution(mean: mean, logVariance: logVariance)
     }
-}
-
-/// Throws if one half of the autoencoder left tensors of its own behind.
-private func requireNothingLeft(_ weights: WeightScope, ignoring: [String]) throws(ModelError) {
-    do { try weights.requireAllConsumed(ignoring: ignoring) } catch { throw ModelError(error) }
 }

@@ -36,17 +36,15 @@ public final class CLIPTextModel {
         let width = configuration.hiddenSize
         tokens = try model["embeddings.token_embedding"].tensor("weight", [configuration.vocabularySize, width])
         positions = try model["embeddings.position_embedding"].tensor("weight", [configuration.maxPositions, width])
-        var layers: [CLIPTextLayer] = []
-        for index in 0..<configuration.layerCount {
-            layers.append(try CLIPTextLayer(model["encoder.layers"][index], configuration))
+        layers = try (0..<configuration.layerCount).map { (index) throws(ModelError) in
+            try CLIPTextLayer(model["encoder.layers"][index], configuration)
         }
-        self.layers = layers
         finalNorm = try LayerNorm(model, "final_layer_norm", channels: width, epsilon: Float(configuration.normEpsilon))
         let hasProjection = configuration.hasProjection ?? weights.contains("text_projection.weight")
         projection =
             hasProjection
             ? try scope.linear("text_projection", from: width, to: configuration.projectionSize, bias: false) : nil
-        do { try weights.requireAllConsumed(ignoring: CLIPTextModel.ignoredTensors) } catch { throw ModelError(error) }
+        try scope.requireNothingLeft(ignoring: CLIPTextModel.ignoredTensors)
     }
 
     /// Tensors in files of text encoders that a model does not read: a constant of old files, and a projection that the
@@ -145,39 +143,29 @@ public final class CLIPTextModel {
 /// Self-attention and a feed-forward part, each after a norm and inside a residual.
 private struct CLIPTextLayer {
     private let norm1: LayerNorm
-    private let query: LinearParameters
-    private let key: LinearParameters
-    private let value: LinearParameters
-    private let output: LinearParameters
+    private let attention: AttentionLayer
     private let norm2: LayerNorm
     private let expand: LinearParameters
     private let contract: LinearParameters
-    private let heads: Int
     private let activation: Activation
 
     init(_ scope: LayerScope, _ configuration: CLIPTextConfiguration) throws(ModelError) {
         let width = configuration.hiddenSize
         let epsilon = Float(configuration.normEpsilon)
         norm1 = try LayerNorm(scope, "layer_norm1", channels: width, epsilon: epsilon)
-        let attention = scope["self_attn"]
-        query = try attention.linear("q_proj", from: width, to: width)
-        key = try attention.linear("k_proj", from: width, to: width)
-        value = try attention.linear("v_proj", from: width, to: width)
-        output = try attention.linear("out_proj", from: width, to: width)
+        attention = try AttentionLayer(
+            scope["self_attn"], names: ["q_proj", "k_proj", "v_proj", "out_proj"], width: width,
+            heads: configuration.headCount, bias: true)
         norm2 = try LayerNorm(scope, "layer_norm2", channels: width, epsilon: epsilon)
         expand = try scope.linear("mlp.fc1", from: width, to: configuration.intermediateSize)
         contract = try scope.linear("mlp.fc2", from: configuration.intermediateSize, to: width)
-        heads = configuration.headCount
         activation = configuration.hiddenActivation == .gelu ? .gelu : .quickGELU
     }
 
     /// - Parameter x: (n, tokens, width)
     func callAsFunction(_ x: Tensor, _ context: ComputeContext) throws(ComputeError) -> Tensor {
         let normed = norm1(x, context)
-        let attended = context.attention(
-            query: try context.linear(normed, query), key: try context.linear(normed, key),
-            value: try context.linear(normed, value), heads: heads, causal: true)
-        let y = try context.linear(attended, output, residual: x)
+        let y = try attention(normed, source: normed, residual: x, causal: true, context)
         let hidden = try context.linear(norm2(y, context), expand, activation: activation)
         return try context.linear(hidden, contract, residual: y)
     }

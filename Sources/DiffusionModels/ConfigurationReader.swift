@@ -64,6 +64,17 @@ extension ConfigurationReader {
         return list
     }
 
+    /// One type for each of the `levels` levels.
+    func blockTypes<Kind: RawRepresentable<String> & CaseIterable>(
+        _ key: String, default fallback: [Kind], levels: Int
+    ) throws(ModelError) -> [Kind] {
+        let kinds = try optional(key, .list(of: .choice(), count: 1...64)) ?? fallback
+        guard kinds.count == levels else {
+            throw fault(key, "it must have one block for each of the \(levels) block_out_channels")
+        }
+        return kinds
+    }
+
     /// A number above zero.
     func positiveNumber(_ key: String, default fallback: Double) throws(ModelError) -> Double {
         try optional(key, .number(.leastNonzeroMagnitude ... .greatestFiniteMagnitude)) ?? fallback

@@ -1,29 +1,12 @@
 import TensorCore
 import Weights
 
-/// Scale and offset of a norm, (c) each.
-struct NormParameters {
-    let scale: Tensor
-    let offset: Tensor
-}
-
-/// The stored form of the weights of a layer that acts on single pixels.
-enum PointwiseStorage {
-    /// (out, in)
-    case matrix
-    /// (out, in, 1, 1)
-    case convolution
-}
-
 /// A place in a checkpoint, and the context that packs its tensors.
 struct LayerScope {
     let weights: WeightScope
     let context: ComputeContext
 
-    init(_ weights: WeightScope, _ context: ComputeContext) {
-        self.weights = weights
-        self.context = context
-    }
+    init(_ weights: WeightScope, _ context: ComputeContext) { (self.weights, self.context) = (weights, context) }
 
     subscript(_ child: String) -> LayerScope { LayerScope(weights[child], context) }
     subscript(_ index: Int) -> LayerScope { LayerScope(weights[index], context) }
@@ -32,12 +15,18 @@ struct LayerScope {
         do { return try weights.tensor(name, shape: shape) } catch { throw ModelError(error) }
     }
 
+    /// Throws if the network left tensors behind that are not in `ignoring`.
+    func requireNothingLeft(ignoring: [String]) throws(ModelError) {
+        do { try weights.requireAllConsumed(ignoring: ignoring) } catch { throw ModelError(error) }
+    }
+
     /// A fully connected layer, or a 1×1 convolution, which is the same thing for channels-last images.
+    ///
+    /// - Parameter isConvolution: whether the weights are stored as (out, in, 1, 1) instead of (out, in).
     func linear(
-        _ name: String, from inputs: Int, to outputs: Int, bias: Bool = true, storage: PointwiseStorage = .matrix
+        _ name: String, from inputs: Int, to outputs: Int, bias: Bool = true, isConvolution: Bool = false
     ) throws(ModelError) -> LinearParameters {
         let layer = self[name]
-        let isConvolution = storage == .convolution
         let weight = try layer.tensor("weight", isConvolution ? [outputs, inputs, 1, 1] : [outputs, inputs])
         let offset = bias ? try layer.tensor("bias", [outputs]) : nil
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in
@@ -55,22 +44,21 @@ struct LayerScope {
         }
     }
 
-    func norm(_ name: String, _ channels: Int) throws(ModelError) -> NormParameters {
-        let layer = self[name]
-        return NormParameters(scale: try layer.tensor("weight", [channels]), offset: try layer.tensor("bias", [channels]))
+    /// Scale and offset of a norm, (channels) each.
+    func norm(_ name: String, _ channels: Int) throws(ModelError) -> (scale: Tensor, offset: Tensor) {
+        (try self[name].tensor("weight", [channels]), try self[name].tensor("bias", [channels]))
     }
 }
 
 /// Group normalisation with its parameters.
 struct GroupNorm {
-    let parameters: NormParameters
-    let groups: Int
-    let epsilon: Float
+    private let parameters: (scale: Tensor, offset: Tensor)
+    private let groups: Int
+    private let epsilon: Float
 
     init(_ scope: LayerScope, _ name: String, channels: Int, groups: Int, epsilon: Float) throws(ModelError) {
         parameters = try scope.norm(name, channels)
-        self.groups = groups
-        self.epsilon = epsilon
+        (self.groups, self.epsilon) = (groups, epsilon)
     }
 
     /// - Parameter addend: (n, c) or (1, c), added before the norm.
@@ -82,8 +70,8 @@ struct GroupNorm {
 
 /// Layer normalisation with its parameters.
 struct LayerNorm {
-    let parameters: NormParameters
-    let epsilon: Float
+    private let parameters: (scale: Tensor, offset: Tensor)
+    private let epsilon: Float
 
     init(_ scope: LayerScope, _ name: String, channels: Int, epsilon: Float = 1e-5) throws(ModelError) {
         parameters = try scope.norm(name, channels)

@@ -31,7 +31,7 @@ public struct ModelError: SentenceError, Equatable {
 extension ModelError {
     init(_ error: WeightsError) { self.init(.weights, naming: error.sentence) }
 
-    /// - Parameter stage: the part that was computed: "the U-Net", "the VAE decoder".
+    /// - Parameter part: the part that was computed: "the U-Net", "the VAE decoder".
     init(_ error: ComputeError, in part: String) { self.init(.compute, "\(part): \(error.message)") }
 
     /// Runs a forward pass. If the compute library refuses, the error names the part.

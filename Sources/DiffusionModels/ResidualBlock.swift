@@ -11,28 +11,19 @@ struct ResidualBlock {
     private let conv2: ConvolutionParameters
     private let shortcut: LinearParameters?
 
-    struct Shape {
-        var inputs: Int
-        var outputs: Int
-        /// Width of the time embedding; nil without one.
-        var timeWidth: Int?
-        var groups: Int
-        var epsilon: Float
-    }
-
-    init(_ scope: LayerScope, _ shape: Shape) throws(ModelError) {
-        norm1 = try GroupNorm(scope, "norm1", channels: shape.inputs, groups: shape.groups, epsilon: shape.epsilon)
-        conv1 = try scope.convolution("conv1", from: shape.inputs, to: shape.outputs)
-        if let timeWidth = shape.timeWidth {
-            timeProjection = try scope.linear("time_emb_proj", from: timeWidth, to: shape.outputs)
-        } else {
-            timeProjection = nil
+    /// - Parameter timeWidth: width of the time embedding; nil without one.
+    init(
+        _ scope: LayerScope, from inputs: Int, to outputs: Int, timeWidth: Int? = nil, groups: Int, epsilon: Float
+    ) throws(ModelError) {
+        norm1 = try GroupNorm(scope, "norm1", channels: inputs, groups: groups, epsilon: epsilon)
+        conv1 = try scope.convolution("conv1", from: inputs, to: outputs)
+        timeProjection = try timeWidth.map { (width) throws(ModelError) in
+            try scope.linear("time_emb_proj", from: width, to: outputs)
         }
-        norm2 = try GroupNorm(scope, "norm2", channels: shape.outputs, groups: shape.groups, epsilon: shape.epsilon)
-        conv2 = try scope.convolution("conv2", from: shape.outputs, to: shape.outputs)
+        norm2 = try GroupNorm(scope, "norm2", channels: outputs, groups: groups, epsilon: epsilon)
+        conv2 = try scope.convolution("conv2", from: outputs, to: outputs)
         shortcut =
-            shape.inputs == shape.outputs
-            ? nil : try scope.linear("conv_shortcut", from: shape.inputs, to: shape.outputs, storage: .convolution)
+            inputs == outputs ? nil : try scope.linear("conv_shortcut", from: inputs, to: outputs, isConvolution: true)
     }
 
     /// - Parameters:

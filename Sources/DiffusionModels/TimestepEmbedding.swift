@@ -1,24 +1,18 @@
 import Foundation
 import TensorCore
 
-/// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as in diffusers'
-/// `get_timestep_embedding`).
-struct SinusoidalEmbedding {
-    /// The width of one embedding, an even number.
-    let width: Int
-    /// Cosines first.
-    let flipSinToCos: Bool
-    let frequencyShift: Double
-
-    private static let maxPeriod = 10000.0
-
+extension UNetConfiguration {
+    /// Sines and cosines of numbers at geometrically spaced frequencies (Vaswani et al. 2017, as in diffusers'
+    /// `get_timestep_embedding`).
+    ///
+    /// - Parameter width: of one embedding, an even number.
     /// - Returns: (values.count, width), computed in f32 like the reference: at a timestep near 1000 the rounding of the
     ///   frequencies is visible.
-    func callAsFunction(_ values: [Float], _ context: ComputeContext) -> Tensor {
+    func sinusoids(_ values: [Float], width: Int, _ context: ComputeContext) -> Tensor {
         let half = width / 2
         let result = context.empty([values.count, width])
         let out = result.elements(as: Float.self)
-        let scale = Float(-log(SinusoidalEmbedding.maxPeriod))
+        let scale = Float(-log(10000.0))
         for k in 0..<half {
             let exponent = scale * Float(k) / Float(Double(half) - frequencyShift)
             let frequency = Float(exp(Double(exponent)))

@@ -12,29 +12,13 @@ struct TokenGrid {
 }
 
 /// The place of a transformer block in its network. It never changes.
-struct BlockPlace: Sendable, Equatable {
+struct BlockPlace {
     /// The ratio of the latent's sides to those of the block's grid, in the network as it was trained: 1, 2, 4, 8.
     let level: Int
     /// The place among all transformer blocks, in execution order.
     let index: Int
     /// The place among the blocks whose self-attention may run in windows; nil for all others.
     let windowIndex: Int?
-}
-
-/// Gives each transformer block its place while the network is built, in the order in which the blocks run.
-struct BlockCounter {
-    /// The level of each block so far.
-    private(set) var levels: [Int] = []
-    /// The number of blocks so far whose self-attention may run in windows.
-    private(set) var windows = 0
-
-    mutating func next(level: Int, windowed: Bool) -> BlockPlace {
-        defer {
-            levels.append(level)
-            if windowed { windows += 1 }
-        }
-        return BlockPlace(level: level, index: levels.count, windowIndex: windowed ? windows : nil)
-    }
 }
 
 /// How one call of self-attention reduces its tokens.
@@ -58,10 +42,10 @@ struct SharedGroups {
     var reducer: TokenReducer { self[.attention].map { .merged($0, queriesOnly: false) } ?? .none }
 }
 
-/// A plan's chosen destinations while one call of the network is computed.
+/// The chosen destinations of the switches during one call of the network.
 final class ChosenDestinations {
     private let byBlock: [Int: [Int]]
-    /// Why they cannot belong to the call, in one sentence; nil as long as they fit.
+    /// One sentence that says why they do not fit the call; nil as long as they do.
     private(set) var problem: String?
 
     init(_ byBlock: [Int: [Int]]) { self.byBlock = byBlock }
@@ -72,8 +56,8 @@ final class ChosenDestinations {
         guard given.count == cells.count, given.allSatisfy({ (0..<cells.cellTokens).contains($0) }) else {
             problem =
                 problem
-                ?? "Transformer block \(block) merges tokens in \(cells.count) cells of \(cells.cellTokens), which the given "
-                + "\(given.count) choices do not fit."
+                ?? "Transformer block \(block) merges tokens in \(cells.count) cells of \(cells.cellTokens); the "
+                + "\(given.count) given choices do not fit."
             return nil
         }
         return given

@@ -1,5 +1,6 @@
 import Acceleration
 import TensorCore
+import Weights
 
 /// The data that all blocks of one U-Net call share. It lives as long as the call: blocks keep no state.
 struct UNetCall {
@@ -12,39 +13,9 @@ struct UNetCall {
     let windowShifts: [UInt8]?
     /// The blocks that reduce tokens.
     let tokens: TokenSwitches
-    /// Destinations of merged tokens that the plan gives.
+    /// Destinations of merged tokens that the switches give.
     let chosen: ChosenDestinations
     let probe: UNetProbe?
-}
-
-/// Multi-head attention with diffusers' names. Keys and values come from `contextWidth` channels.
-struct AttentionLayer {
-    private let query: LinearParameters
-    private let key: LinearParameters
-    private let value: LinearParameters
-    private let output: LinearParameters
-    private let heads: Int
-
-    init(_ scope: LayerScope, width: Int, contextWidth: Int, heads: Int) throws(ModelError) {
-        query = try scope.linear("to_q", from: width, to: width, bias: false)
-        key = try scope.linear("to_k", from: contextWidth, to: width, bias: false)
-        value = try scope.linear("to_v", from: contextWidth, to: width, bias: false)
-        output = try scope.linear("to_out.0", from: width, to: width)
-        self.heads = heads
-    }
-
-    /// - Parameters:
-    ///   - x: (n, tokens, width)
-    ///   - source: (n, sourceTokens, contextWidth), the source of keys and values.
-    ///   - residual: added to the result.
-    func callAsFunction(
-        _ x: Tensor, source: Tensor, residual: Tensor?, _ context: ComputeContext
-    ) throws(ComputeError) -> Tensor {
-        let attended = context.attention(
-            query: try context.linear(x, query), key: try context.linear(source, key),
-            value: try context.linear(source, value), heads: heads)
-        return try context.linear(attended, output, residual: residual)
-    }
 }
 
 /// Self-attention, attention to the text and a gated feed-forward part, each after a norm and inside a residual.
@@ -57,16 +28,18 @@ struct TransformerBlock {
     private let expand: LinearParameters
     private let contract: LinearParameters
     let place: BlockPlace
+    /// The name in checkpoints, `down_blocks.0.attentions.1.transformer_blocks.0`.
+    let path: String
 
     init(_ scope: LayerScope, width: Int, textWidth: Int, heads: Int, place: BlockPlace) throws(ModelError) {
         norm1 = try LayerNorm(scope, "norm1", channels: width)
-        selfAttention = try AttentionLayer(scope["attn1"], width: width, contextWidth: width, heads: heads)
+        selfAttention = try AttentionLayer(scope["attn1"], width: width, heads: heads, bias: false)
         norm2 = try LayerNorm(scope, "norm2", channels: width)
-        textAttention = try AttentionLayer(scope["attn2"], width: width, contextWidth: textWidth, heads: heads)
+        textAttention = try AttentionLayer(scope["attn2"], width: width, sourceWidth: textWidth, heads: heads, bias: false)
         norm3 = try LayerNorm(scope, "norm3", channels: width)
         expand = try scope.linear("ff.net.0.proj", from: width, to: width * 8)
         contract = try scope.linear("ff.net.2", from: width * 4, to: width)
-        self.place = place
+        (self.place, path) = (place, scope.weights.path)
     }
 
     /// - Parameters:
@@ -130,32 +103,24 @@ struct SpatialTransformer {
     let blocks: [TransformerBlock]
     private let projectOut: LinearParameters
 
-    struct Shape {
-        var channels: Int
-        var heads: Int
-        var layers: Int
-        var textWidth: Int
-        var groups: Int
-        var linearProjection: Bool
-        /// The ratio of the latent's sides to the grid's, in the network as it was trained.
-        var level: Int
-        /// The number of first blocks that may run in windows.
-        var windowedBlocks: Int
-    }
-
-    init(_ scope: LayerScope, _ shape: Shape, counter: inout BlockCounter) throws(ModelError) {
-        let storage: PointwiseStorage = shape.linearProjection ? .matrix : .convolution
-        norm = try GroupNorm(scope, "norm", channels: shape.channels, groups: shape.groups, epsilon: 1e-6)
-        projectIn = try scope.linear("proj_in", from: shape.channels, to: shape.channels, storage: storage)
-        var blocks: [TransformerBlock] = []
-        for index in 0..<shape.layers {
-            blocks.append(
-                try TransformerBlock(
-                    scope["transformer_blocks"][index], width: shape.channels, textWidth: shape.textWidth, heads: shape.heads,
-                    place: counter.next(level: shape.level, windowed: index < shape.windowedBlocks)))
+    /// - Parameters:
+    ///   - level: counted from the top, from 0.
+    ///   - layers: the number of transformer blocks.
+    ///   - windowedBlocks: the number of first blocks that may run in windows.
+    init(
+        _ scope: LayerScope, level: Int, layers: Int, windowedBlocks: Int, _ builder: inout UNetBuilder
+    ) throws(ModelError) {
+        let configuration = builder.configuration
+        let (width, isConvolution) = (configuration.channels[level], !configuration.usesLinearProjection)
+        norm = try GroupNorm(scope, "norm", channels: width, groups: configuration.normGroups, epsilon: 1e-6)
+        projectIn = try scope.linear("proj_in", from: width, to: width, isConvolution: isConvolution)
+        blocks = try (0..<layers).map { (index) throws(ModelError) in
+            try TransformerBlock(
+                scope["transformer_blocks"][index], width: width, textWidth: configuration.textWidth,
+                heads: configuration.heads[level],
+                place: builder.nextPlace(level: 1 << level, windowed: index < windowedBlocks))
         }
-        self.blocks = blocks
-        projectOut = try scope.linear("proj_out", from: shape.channels, to: shape.channels, storage: storage)
+        projectOut = try scope.linear("proj_out", from: width, to: width, isConvolution: isConvolution)
     }
 
     /// - Parameters:

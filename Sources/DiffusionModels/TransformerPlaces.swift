@@ -6,16 +6,15 @@ extension UNetConfiguration {
     public var transformerBlocks: [Int: Int] {
         var counts = [1 << (levels - 1): transformerLayers[levels - 1]]
         for level in 0..<levels {
-            let down = downBlocks[level] == .crossAttention ? layersPerBlock[level] * transformerLayers[level] : 0
-            let isUp = upBlocks[levels - 1 - level] == .crossAttention
-            let up = isUp ? (layersPerBlock[level] + 1) * upTransformerLayers[level] : 0
+            let down = downAttention[level] ? layersPerBlock[level] * transformerLayers[level] : 0
+            let up = upAttention[levels - 1 - level] ? (layersPerBlock[level] + 1) * upTransformerLayers[level] : 0
             if down + up > 0 { counts[1 << level, default: 0] += down + up }
         }
         return counts
     }
+
     /// Where HiDiffusion acts in the network; nil when it has no place there.
     public var hiDiffusionLayout: HiDiffusionLayout? {
-        HiDiffusionLayout(
-            down: downBlocks.map { $0 == .crossAttention }, up: upBlocks.map { $0 == .crossAttention }, layers: layersPerBlock)
+        HiDiffusionLayout(down: downAttention, up: upAttention, layers: layersPerBlock)
     }
 }

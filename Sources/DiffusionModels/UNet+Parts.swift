@@ -8,15 +8,16 @@ extension UNet {
     ///   - path: its name in checkpoints, `down_blocks.0.attentions.1.transformer_blocks.0`.
     ///   - tokens: (n, height·width, channels of its level)
     ///   - text: (n, tokens, textWidth)
-    ///   - plan: one shift if self-attention runs in windows; the reduction of tokens.
-    ///   - choices: the destination of each cell that a reference chose; nil for the plan's own.
+    ///   - switches: one shift if self-attention runs in windows; the reduction of tokens.
+    ///   - choices: the destination of each cell that a reference chose; nil for the switches' own.
     /// - Returns: as `tokens`.
     /// - Throws: `.input` if the block does not exist or has no windows, or if shapes, shifts or choices do not fit.
     public func runTransformerBlock(
         _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, switches: UNetSwitches,
         choices: [Int]? = nil
     ) throws(ModelError) -> Tensor {
-        guard let (block, level) = transformerBlock(path) else {
+        let transformers = downBlocks.flatMap(\.transformers) + [midBlock.transformer] + upBlocks.flatMap(\.transformers)
+        guard let block = transformers.lazy.flatMap(\.blocks).first(where: { $0.path == path }) else {
             throw ModelError(.input, "This U-Net has no transformer block \(path).")
         }
         if let problem = switches.tokens.problem { throw ModelError(.input, problem) }
@@ -28,8 +29,9 @@ extension UNet {
             throw ModelError(.input, "The transformer block \(path) has no windows, or the shift is not 0, 1, 2 or 3.")
         }
         let n = tokens.shape[0]
+        let width = configuration.channels[block.place.level.trailingZeroBitCount]
         let (area, overflow) = size.height.multipliedReportingOverflow(by: size.width)
-        guard size.height > 0, size.width > 0, !overflow, tokens.shape == [n, area, configuration.channels[level]],
+        guard size.height > 0, size.width > 0, !overflow, tokens.shape == [n, area, width],
             text.shape.count == 3, text.shape[0] == n, text.shape[2] == configuration.textWidth
         else {
             throw ModelError(
@@ -45,31 +47,5 @@ extension UNet {
         }
         if let problem = chosen.problem { throw ModelError(.input, problem) }
         return output
-    }
-
-    /// The block and its level.
-    private func transformerBlock(_ path: String) -> (TransformerBlock, level: Int)? {
-        let parts = path.split(separator: ".", omittingEmptySubsequences: false)
-        let levels = configuration.levels
-        let transformers: [SpatialTransformer]
-        let level: Int
-        var rest = parts.dropFirst(2)
-        switch parts.first {
-        case "down_blocks":
-            guard let index = Int(parts.dropFirst().first ?? ""), downBlocks.indices.contains(index) else { return nil }
-            (transformers, level) = (downBlocks[index].transformers, index)
-        case "up_blocks":
-            guard let index = Int(parts.dropFirst().first ?? ""), upBlocks.indices.contains(index) else { return nil }
-            (transformers, level) = (upBlocks[index].transformers, levels - 1 - index)
-        case "mid_block":
-            (transformers, level, rest) = ([midBlock.transformer], levels - 1, parts.dropFirst())
-        default: return nil
-        }
-        let names = Array(rest)
-        guard names.count == 4, names[0] == "attentions", names[2] == "transformer_blocks", let attention = Int(names[1]),
-            transformers.indices.contains(attention), let block = Int(names[3]),
-            transformers[attention].blocks.indices.contains(block)
-        else { return nil }
-        return (transformers[attention].blocks[block], level)
     }
 }

@@ -18,11 +18,8 @@ public struct UNetInput {
     public init(
         sample: Tensor, timesteps: [Float], text: Tensor, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil
     ) {
-        self.sample = sample
-        self.timesteps = timesteps
-        self.text = text
-        self.textEmbeds = textEmbeds
-        self.timeIDs = timeIDs
+        (self.sample, self.timesteps, self.text) = (sample, timesteps, text)
+        (self.textEmbeds, self.timeIDs) = (textEmbeds, timeIDs)
     }
 }
 
@@ -54,29 +51,20 @@ public final class UNet {
         let scope = LayerScope(weights, context)
         let (width, timeWidth) = (configuration.channels[0], configuration.timeWidth)
         timeEmbedding = try EmbeddingProjection(scope["time_embedding"], from: width, to: timeWidth)
-        if let added = configuration.added {
-            addedEmbedding = try EmbeddingProjection(
-                scope["add_embedding"],
-                from: added.textWidth + added.timeWidth * UNetConfiguration.AddedConditioning.timeIDCount,
-                to: timeWidth)
-        } else {
-            addedEmbedding = nil
+        addedEmbedding = try configuration.added.map { (added) throws(ModelError) in
+            try EmbeddingProjection(scope["add_embedding"], from: added.textWidth + added.timeIDsWidth, to: timeWidth)
         }
         convolutionIn = try scope.convolution("conv_in", from: configuration.inChannels, to: width)
         var builder = UNetBuilder(configuration: configuration, layout: layout)
-        var downBlocks: [UNetDownBlock] = []
-        for level in 0..<configuration.levels {
-            downBlocks.append(try UNetDownBlock(scope["down_blocks"][level], level: level, &builder))
+        downBlocks = try (0..<configuration.levels).map { (level) throws(ModelError) in
+            try UNetDownBlock(scope["down_blocks"][level], level: level, &builder)
         }
-        self.downBlocks = downBlocks
         midBlock = try UNetMidBlock(scope["mid_block"], &builder)
-        var upBlocks: [UNetUpBlock] = []
-        for index in 0..<configuration.levels {
-            upBlocks.append(try UNetUpBlock(scope["up_blocks"][index], level: configuration.levels - 1 - index, &builder))
+        upBlocks = try (0..<configuration.levels).map { (index) throws(ModelError) in
+            try UNetUpBlock(scope["up_blocks"][index], level: configuration.levels - 1 - index, &builder)
         }
-        self.upBlocks = upBlocks
-        windowBlockCount = builder.counter.windows
-        blockLevels = builder.counter.levels
+        windowBlockCount = builder.windowBlocks
+        blockLevels = builder.places.map(\.level)
         normOut = try GroupNorm(
             scope, "conv_norm_out", channels: width, groups: configuration.normGroups, epsilon: Float(configuration.normEpsilon)
         )
@@ -89,7 +77,7 @@ public final class UNet {
     /// It is a pure function of its arguments: it remembers nothing between calls.
     ///
     /// - Parameters:
-    ///   - plan: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
+    ///   - switches: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
     ///   - probe: receives the size of each feature map, for tests and plans.
     /// - Returns: (n, h, w, outChannels)
     /// - Throws: `.input` if shapes, plans or chosen destinations do not fit; `.nonFinite`.
@@ -132,16 +120,11 @@ public final class UNet {
         let rows = input.sample.shape[0]
         let timesteps =
             input.timesteps.count == rows ? input.timesteps : Array(repeating: input.timesteps[0], count: rows)
-        let sinusoids = SinusoidalEmbedding(
-            width: configuration.channels[0], flipSinToCos: configuration.flipSinToCos,
-            frequencyShift: configuration.frequencyShift)
-        var embedding = try timeEmbedding(sinusoids(timesteps, context), context)
+        var embedding = try timeEmbedding(
+            configuration.sinusoids(timesteps, width: configuration.channels[0], context), context)
         if let addedEmbedding, let added = configuration.added, let textEmbeds = input.textEmbeds, let timeIDs = input.timeIDs {
-            let numbers = SinusoidalEmbedding(
-                width: added.timeWidth, flipSinToCos: configuration.flipSinToCos,
-                frequencyShift: configuration.frequencyShift)
-            let width = added.timeWidth * UNetConfiguration.AddedConditioning.timeIDCount
-            let times = numbers(timeIDs.array, context).reshaped([rows, width])
+            let times = configuration.sinusoids(timeIDs.array, width: added.timeWidth, context)
+                .reshaped([rows, added.timeIDsWidth])
             embedding = try addedEmbedding(context.concatenateChannels(textEmbeds, times), residual: embedding, context)
         }
         return context.silu(embedding)

@@ -9,32 +9,46 @@ struct Skip {
     let scale: Int
 }
 
-/// The material for the blocks of a U-Net: the configuration, HiDiffusion's places, and the running count of transformer
-/// blocks.
+/// The material for the blocks of a U-Net: the configuration, HiDiffusion's places, and the places of the transformer blocks
+/// so far. Blocks are built in the order in which they run.
 struct UNetBuilder {
     let configuration: UNetConfiguration
     let layout: HiDiffusionLayout?
-    var counter = BlockCounter()
+    private(set) var places: [BlockPlace] = []
+
+    /// The number of blocks so far whose self-attention may run in windows.
+    var windowBlocks: Int { places.count { $0.windowIndex != nil } }
+
+    mutating func nextPlace(level: Int, windowed: Bool) -> BlockPlace {
+        let place = BlockPlace(level: level, index: places.count, windowIndex: windowed ? windowBlocks : nil)
+        places.append(place)
+        return place
+    }
 
     func residual(_ scope: LayerScope, from inputs: Int, to outputs: Int) throws(ModelError) -> ResidualBlock {
         try ResidualBlock(
-            scope,
-            ResidualBlock.Shape(
-                inputs: inputs, outputs: outputs, timeWidth: configuration.timeWidth, groups: configuration.normGroups,
-                epsilon: Float(configuration.normEpsilon)))
+            scope, from: inputs, to: outputs, timeWidth: configuration.timeWidth, groups: configuration.normGroups,
+            epsilon: Float(configuration.normEpsilon))
     }
 
-    mutating func transformer(_ scope: LayerScope, level: Int, layers: Int, windowed: Bool) throws(ModelError)
-        -> SpatialTransformer
-    {
-        try SpatialTransformer(
-            scope,
-            SpatialTransformer.Shape(
-                channels: configuration.channels[level], heads: configuration.heads[level], layers: layers,
-                textWidth: configuration.textWidth, groups: configuration.normGroups,
-                linearProjection: configuration.usesLinearProjection, level: 1 << level,
-                windowedBlocks: windowed && layout?.windowLevel == level ? layout?.windowedBlocks ?? 0 : 0),
-            counter: &counter)
+    /// The residual blocks of a level, and the transformers behind them if the level has attention.
+    ///
+    /// - Parameters:
+    ///   - inputs: the channels that enter each residual block.
+    ///   - transformerLayers: transformer blocks behind each residual block; nil without attention.
+    mutating func layers(
+        _ scope: LayerScope, level: Int, inputs: [Int], transformerLayers: Int?
+    ) throws(ModelError) -> (residuals: [ResidualBlock], transformers: [SpatialTransformer]) {
+        var layers: (residuals: [ResidualBlock], transformers: [SpatialTransformer]) = ([], [])
+        let windowedBlocks = layout?.windowLevel == level ? layout?.windowedBlocks ?? 0 : 0
+        for (index, width) in inputs.enumerated() {
+            layers.residuals.append(try residual(scope["resnets"][index], from: width, to: configuration.channels[level]))
+            guard let transformerLayers else { continue }
+            layers.transformers.append(
+                try SpatialTransformer(
+                    scope["attentions"][index], level: level, layers: transformerLayers, windowedBlocks: windowedBlocks, &self))
+        }
+        return layers
     }
 }
 
@@ -49,22 +63,12 @@ struct UNetDownBlock {
     init(_ scope: LayerScope, level: Int, _ builder: inout UNetBuilder) throws(ModelError) {
         let configuration = builder.configuration
         let width = configuration.channels[level]
-        var inputs = configuration.channels[max(0, level - 1)]
-        var residuals: [ResidualBlock] = []
-        var transformers: [SpatialTransformer] = []
-        for index in 0..<configuration.layersPerBlock[level] {
-            residuals.append(try builder.residual(scope["resnets"][index], from: inputs, to: width))
-            if configuration.downBlocks[level] == .crossAttention {
-                transformers.append(
-                    try builder.transformer(
-                        scope["attentions"][index], level: level, layers: configuration.transformerLayers[level],
-                        windowed: true))
-            }
-            inputs = width
-        }
+        var inputs = Array(repeating: width, count: configuration.layersPerBlock[level])
+        inputs[0] = configuration.channels[max(0, level - 1)]
+        (residuals, transformers) = try builder.layers(
+            scope, level: level, inputs: inputs,
+            transformerLayers: configuration.downAttention[level] ? configuration.transformerLayers[level] : nil)
         place = "down_blocks.\(level)"
-        self.residuals = residuals
-        self.transformers = transformers
         let isLast = level == configuration.levels - 1
         downsampler = isLast ? nil : try scope.convolution("downsamplers.0.conv", from: width, to: width)
     }
@@ -114,8 +118,9 @@ struct UNetMidBlock {
         let level = builder.configuration.levels - 1
         let width = builder.configuration.channels[level]
         before = try builder.residual(scope["resnets.0"], from: width, to: width)
-        transformer = try builder.transformer(
-            scope["attentions.0"], level: level, layers: builder.configuration.transformerLayers[level], windowed: false)
+        transformer = try SpatialTransformer(
+            scope["attentions.0"], level: level, layers: builder.configuration.transformerLayers[level], windowedBlocks: 0,
+            &builder)
         after = try builder.residual(scope["resnets.1"], from: width, to: width)
     }
 
@@ -140,26 +145,16 @@ struct UNetUpBlock {
         let configuration = builder.configuration
         let levels = configuration.levels
         let width = configuration.channels[level]
-        let hasAttention = configuration.upBlocks[levels - 1 - level] == .crossAttention
-        let count = configuration.layersPerBlock[level] + 1
-        var inputs = configuration.channels[min(levels - 1, level + 1)]
-        var residuals: [ResidualBlock] = []
-        var transformers: [SpatialTransformer] = []
-        for index in 0..<count {
-            // The last skip of a level comes from the level above, or from the first convolution.
-            let skip = index == count - 1 ? configuration.channels[max(0, level - 1)] : width
-            residuals.append(try builder.residual(scope["resnets"][index], from: inputs + skip, to: width))
-            if hasAttention {
-                transformers.append(
-                    try builder.transformer(
-                        scope["attentions"][index], level: level, layers: configuration.upTransformerLayers[level],
-                        windowed: true))
-            }
-            inputs = width
-        }
+        // Each block takes the map before it and a skip. The last skip comes from the level above, or from the first
+        // convolution.
+        var inputs = Array(repeating: 2 * width, count: configuration.layersPerBlock[level] + 1)
+        inputs[0] += configuration.channels[min(levels - 1, level + 1)] - width
+        inputs[inputs.count - 1] += configuration.channels[max(0, level - 1)] - width
+        let hasAttention = configuration.upAttention[levels - 1 - level]
+        (residuals, transformers) = try builder.layers(
+            scope, level: level, inputs: inputs,
+            transformerLayers: hasAttention ? configuration.upTransformerLayers[level] : nil)
         place = "up_blocks.\(levels - 1 - level)"
-        self.residuals = residuals
-        self.transformers = transformers
         upsampler = level == 0 ? nil : try scope.convolution("upsamplers.0.conv", from: width, to: width)
     }
 

@@ -3,15 +3,13 @@ public import StrictJSON
 /// The numbers of a denoising U-Net, from the `config.json` of diffusers' `UNet2DConditionModel`: Stable Diffusion 1.x, 2.x
 /// and XL and their inpainting variants. Options that no such model uses are refused by name.
 public struct UNetConfiguration: Sendable, Equatable {
-    /// A block on the way down: with attention to the text, or with residual blocks only.
-    public enum DownBlockType: String, Sendable, CaseIterable {
-        case crossAttention = "CrossAttnDownBlock2D"
+    private enum DownBlockType: String, CaseIterable {
+        case attention = "CrossAttnDownBlock2D"
         case plain = "DownBlock2D"
     }
 
-    /// A block on the way up.
-    public enum UpBlockType: String, Sendable, CaseIterable {
-        case crossAttention = "CrossAttnUpBlock2D"
+    private enum UpBlockType: String, CaseIterable {
+        case attention = "CrossAttnUpBlock2D"
         case plain = "UpBlock2D"
     }
 
@@ -23,12 +21,16 @@ public struct UNetConfiguration: Sendable, Equatable {
         public let textWidth: Int
         /// The count of numbers in a row of `timeIDs`.
         public static let timeIDCount = 6
+        /// Width of the embeddings of all six numbers.
+        var timeIDsWidth: Int { timeWidth * Self.timeIDCount }
     }
 
     public let inChannels: Int
     public let outChannels: Int
-    public let downBlocks: [DownBlockType]
-    public let upBlocks: [UpBlockType]
+    /// Whether each block on the way down has attention to the text; the others have residual blocks only.
+    public let downAttention: [Bool]
+    /// The same on the way up.
+    public let upAttention: [Bool]
     /// Channels of each level, top to bottom.
     public let channels: [Int]
     /// Residual blocks of each level on the way down; one more on the way up.
@@ -63,18 +65,10 @@ public struct UNetConfiguration: Sendable, Equatable {
         try UNetConfiguration.checkSampleSize(reader)
         channels = try reader.integers("block_out_channels", default: [320, 640, 1280, 1280])
         let levels = channels.count
-        downBlocks =
-            try reader.optional("down_block_types", .list(of: .choice(), count: 1...64)) ?? [
-                .crossAttention, .crossAttention, .crossAttention, .plain,
-            ]
-        upBlocks =
-            try reader.optional("up_block_types", .list(of: .choice(), count: 1...64)) ?? [
-                .plain, .crossAttention, .crossAttention, .crossAttention,
-            ]
-        for (key, count) in [("down_block_types", downBlocks.count), ("up_block_types", upBlocks.count)]
-        where count != levels {
-            throw reader.fault(key, "it must have one block for each of the \(levels) block_out_channels")
-        }
+        let down: [DownBlockType] = [.attention, .attention, .attention, .plain]
+        downAttention = try reader.blockTypes("down_block_types", default: down, levels: levels).map { $0 == .attention }
+        let up: [UpBlockType] = [.plain, .attention, .attention, .attention]
+        upAttention = try reader.blockTypes("up_block_types", default: up, levels: levels).map { $0 == .attention }
         layersPerBlock = try reader.integerPerLevel("layers_per_block", default: 2, count: levels)
         transformerLayers = try reader.integerPerLevel("transformer_layers_per_block", default: 1, count: levels)
         upTransformerLayers = try UNetConfiguration.upTransformerLayers(reader, down: transformerLayers)
@@ -116,7 +110,7 @@ extension UNetConfiguration {
         }
     }
 
-    /// The latent side that it was trained at, which `ModelArchitecture` tells.
+    /// Checks the latent side that the model was trained at. `ModelArchitecture` reads it.
     private static func checkSampleSize(_ reader: ConfigurationReader) throws(ModelError) {
         guard reader["sample_size"]?.arrayValue != nil else {
             _ = try reader.optionalInteger("sample_size")

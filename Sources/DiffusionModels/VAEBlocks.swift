@@ -1,30 +1,20 @@
 import TensorCore
-import Weights
 
 /// Self-attention of one head over all pixels, at the bottom of the autoencoder.
 struct VAEAttention {
     private let norm: GroupNorm
-    private let query: LinearParameters
-    private let key: LinearParameters
-    private let value: LinearParameters
-    private let output: LinearParameters
+    private let attention: AttentionLayer
 
     /// `Weights` gives the layers today's names and shapes, whatever their names in the file.
     init(_ scope: LayerScope, channels: Int, groups: Int) throws(ModelError) {
         norm = try GroupNorm(scope, "group_norm", channels: channels, groups: groups, epsilon: vaeNormEpsilon)
-        query = try scope.linear("to_q", from: channels, to: channels)
-        key = try scope.linear("to_k", from: channels, to: channels)
-        value = try scope.linear("to_v", from: channels, to: channels)
-        output = try scope.linear("to_out.0", from: channels, to: channels)
+        attention = try AttentionLayer(scope, width: channels, heads: 1, bias: true)
     }
 
     /// - Parameter x: (n, h, w, channels)
     func callAsFunction(_ x: Tensor, _ context: ComputeContext) throws(ComputeError) -> Tensor {
         let tokens = norm(x, silu: false, context).reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]])
-        let attended = context.attention(
-            query: try context.linear(tokens, query), key: try context.linear(tokens, key),
-            value: try context.linear(tokens, value), heads: 1)
-        return try context.linear(attended, output, residual: x).reshaped(x.shape)
+        return try attention(tokens, source: tokens, residual: x, context).reshaped(x.shape)
     }
 }
 
@@ -38,14 +28,12 @@ struct VAEMidBlock {
     private let after: ResidualBlock
 
     init(_ scope: LayerScope, _ configuration: VAEConfiguration) throws(ModelError) {
-        let width = configuration.channels[configuration.channels.count - 1]
-        let shape = ResidualBlock.Shape(
-            inputs: width, outputs: width, timeWidth: nil, groups: configuration.normGroups, epsilon: vaeNormEpsilon)
-        before = try ResidualBlock(scope["resnets.0"], shape)
+        let (width, groups) = (configuration.channels[configuration.channels.count - 1], configuration.normGroups)
+        before = try ResidualBlock(scope["resnets.0"], from: width, to: width, groups: groups, epsilon: vaeNormEpsilon)
         attention =
             configuration.hasMidAttention
-            ? try VAEAttention(scope["attentions.0"], channels: width, groups: configuration.normGroups) : nil
-        after = try ResidualBlock(scope["resnets.1"], shape)
+            ? try VAEAttention(scope["attentions.0"], channels: width, groups: groups) : nil
+        after = try ResidualBlock(scope["resnets.1"], from: width, to: width, groups: groups, epsilon: vaeNormEpsilon)
     }
 
     func callAsFunction(_ x: Tensor, _ context: ComputeContext) throws(ComputeError) -> Tensor {
@@ -59,23 +47,39 @@ struct VAEMidBlock {
 struct VAELevel {
     let residuals: [ResidualBlock]
     let resampler: ConvolutionParameters?
+}
 
-    /// - Parameter resampler: the name of the convolution; nil for the level that keeps its size.
+/// The layers that the decoder and the encoder have in common. The decoder runs the middle before the levels, the encoder
+/// after them.
+struct VAELayers {
+    let convolutionIn: ConvolutionParameters
+    let mid: VAEMidBlock
+    let levels: [VAELevel]
+    let normOut: GroupNorm
+    let convolutionOut: ConvolutionParameters
+
+    /// - Parameters:
+    ///   - channels: of the levels in the order in which they run.
+    ///   - blocks: the list of the levels in the checkpoint.
+    ///   - layers: residual blocks of a level.
+    ///   - resampler: the name of the convolution that changes the size. The last level has none.
     init(
-        _ scope: LayerScope, from inputs: Int, to outputs: Int, layers: Int, groups: Int, resampler: String?
+        _ scope: LayerScope, _ configuration: VAEConfiguration, from inputs: Int, through channels: [Int], to outputs: Int,
+        blocks: String, layers: Int, resampler: String
     ) throws(ModelError) {
-        var residuals: [ResidualBlock] = []
-        for index in 0..<layers {
-            let shape = ResidualBlock.Shape(
-                inputs: index == 0 ? inputs : outputs, outputs: outputs, timeWidth: nil, groups: groups,
-                epsilon: vaeNormEpsilon)
-            residuals.append(try ResidualBlock(scope["resnets"][index], shape))
+        let (groups, last) = (configuration.normGroups, channels.count - 1)
+        convolutionIn = try scope.convolution("conv_in", from: inputs, to: channels[0])
+        mid = try VAEMidBlock(scope["mid_block"], configuration)
+        levels = try channels.indices.map { (level) throws(ModelError) in
+            let (place, width) = (scope[blocks][level], channels[level])
+            return VAELevel(
+                residuals: try (0..<layers).map { (index) throws(ModelError) in
+                    try ResidualBlock(
+                        place["resnets"][index], from: index == 0 ? channels[max(0, level - 1)] : width, to: width,
+                        groups: groups, epsilon: vaeNormEpsilon)
+                }, resampler: level == last ? nil : try place.convolution(resampler, from: width, to: width))
         }
-        self.residuals = residuals
-        if let resampler {
-            self.resampler = try scope.convolution(resampler, from: outputs, to: outputs)
-        } else {
-            self.resampler = nil
-        }
+        normOut = try GroupNorm(scope, "conv_norm_out", channels: channels[last], groups: groups, epsilon: vaeNormEpsilon)
+        convolutionOut = try scope.convolution("conv_out", from: channels[last], to: outputs)
     }
 }

@@ -44,11 +44,8 @@ public struct VAEConfiguration: Sendable, Equatable {
         latentsMean = try reader.optionalNumbers("latents_mean", count: latentChannels)
         latentsDeviation = try reader.optionalNumbers("latents_std", count: latentChannels)
         unknownKeys = reader.unknownKeys(otherThan: VAEConfiguration.knownKeys)
-        let down: [EncoderBlockType] = try reader.optional("down_block_types", .list(of: .choice(), count: 1...64)) ?? [.down]
-        let up: [DecoderBlockType] = try reader.optional("up_block_types", .list(of: .choice(), count: 1...64)) ?? [.up]
-        for (key, count) in [("down_block_types", down.count), ("up_block_types", up.count)] where count != channels.count {
-            throw reader.fault(key, "it must have one block for each of the \(channels.count) block_out_channels")
-        }
+        _ = try reader.blockTypes("down_block_types", default: [EncoderBlockType.down], levels: channels.count)
+        _ = try reader.blockTypes("up_block_types", default: [DecoderBlockType.up], levels: channels.count)
         for width in channels where width % normGroups != 0 {
             throw reader.fault("norm_num_groups", "it must divide the \(width) channels of a block")
         }

@@ -59,24 +59,17 @@ struct ConvolutionShape: Hashable {
 }
 
 /// Parameters of `y = x·Wᵀ + b`, in the backend's own order.
-public final class LinearParameters {
+public struct LinearParameters {
     public let inFeatures: Int
     public let outFeatures: Int
     /// The type of weights and bias.
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
-
-    init(
-        inFeatures: Int, outFeatures: Int, elementType: ElementType = .f32, bias: Tensor?, weights: any PackedWeights
-    ) {
-        (self.inFeatures, self.outFeatures, self.elementType) = (inFeatures, outFeatures, elementType)
-        (self.bias, self.weights) = (bias, weights)
-    }
 }
 
 /// Parameters of a two-dimensional convolution, in the backend's own order.
-public final class ConvolutionParameters {
+public struct ConvolutionParameters {
     public let inChannels: Int
     public let outChannels: Int
     public let kernelHeight: Int
@@ -85,16 +78,10 @@ public final class ConvolutionParameters {
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
-
-    init(of weight: Tensor, bias: Tensor?, weights: any PackedWeights) {
-        let shape = weight.shape
-        (outChannels, inChannels, kernelHeight, kernelWidth) = (shape[0], shape[1], shape[2], shape[3])
-        (elementType, self.bias, self.weights) = (weight.elementType, bias, weights)
-    }
 }
 
 /// Weights in one backend's own form.
-protocol PackedWeights: AnyObject {}
+protocol PackedWeights {}
 
 /// The interface of a compute library. Images are channels last.
 protocol ComputeBackend: AnyObject {
@@ -110,14 +97,12 @@ protocol ComputeBackend: AnyObject {
 
 /// The products of one compute library for one element type.
 protocol MatrixProducts: AnyObject {
-    /// `weight`: (out, in).
-    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
-    /// `weight`: (out, in, kernelHeight, kernelWidth).
-    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
+    /// `weight`: (out, in) of a linear layer, (out, in, kernelHeight, kernelWidth) of a convolution.
+    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
 
-    /// y(rows, out) = activation(x(rows, in)·Wᵀ + b) + residual
+    /// y(…, out) = activation(x(…, in)·Wᵀ + b) + residual
     func linear(
-        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError)
     /// y = x ∗ W + b + residual
     func convolution(

@@ -67,8 +67,8 @@ public final class ComputeContext {
 
     /// Multiplications and additions so far, in matrix products, convolutions, attention and token matching.
     ///
-    /// Shapes alone decide the count, so it is the same for every backend, kernel set and number of threads. Products with the
-    /// zeros around an image count; pairs hidden by a causal mask, biases, activations and norms do not.
+    /// Shapes alone decide the count, so every backend, kernel set and number of threads gives the same. It includes products
+    /// with the zeros around an image. It leaves out pairs hidden by a causal mask, biases, activations and norms.
     public private(set) var operations: UInt64 = 0
 
     /// Counts two operations for each product.
@@ -108,7 +108,7 @@ public final class ComputeContext {
         guard let name else { return ck_kernels_best() }
         guard let index = kernelSets.firstIndex(of: name), let table = ck_kernels_at(index) else {
             throw ComputeError(
-                "The kernel set '\(name)' is not one this CPU runs: choose one of \(kernelSets.joined(separator: ", "))")
+                "This CPU does not run the kernel set '\(name)': choose one of \(kernelSets.joined(separator: ", "))")
         }
         return table
     }

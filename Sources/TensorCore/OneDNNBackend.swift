@@ -46,22 +46,17 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         try select("A product by oneDNN", of: types, f32: self)
     }
 
-    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+        let extents = weight.shape.map { Int64($0) }
         var format: OpaquePointer?
-        try check(conednn_format_plain_linear(Int64(weight.shape[1]), Int64(weight.shape[0]), &format), "describing weights")
-        return Packed(engine: engine, first: weight, format: format!)
-    }
-
-    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
-        let s = weight.shape.map { Int64($0) }
-        var format: OpaquePointer?
-        try check(conednn_format_plain_convolution(s[1], s[0], s[2], s[3], &format), "describing weights")
+        try check(conednn_format_plain(Int32(extents.count), extents, &format), "describing weights")
         return Packed(engine: engine, first: weight, format: format!)
     }
 
     func linear(
-        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
+        let rows = x.count / parameters.inFeatures
         let key = OperationKey.linear(
             rows: rows, in: parameters.inFeatures, out: parameters.outFeatures, bias: parameters.bias != nil,
             residual: residual != nil, activation: activation)

@@ -20,46 +20,29 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         identity = "openblas\(version)-\(core)"
     }
 
-    private final class Plain: PackedWeights {
-        let tensor: Tensor
-        init(_ tensor: Tensor) { self.tensor = tensor }
-    }
-
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
         try select("A product by OpenBLAS", of: types, f32: self)
     }
 
-    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Plain(weight) }
-
-    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
-        // (o, i, kh, kw) becomes (o, kh, kw, i), the order of gathered pixels.
-        let (o, i, kh, kw) = (weight.shape[0], weight.shape[1], weight.shape[2], weight.shape[3])
-        guard kh * kw > 1 else { return Plain(weight.reshaped([o, i])) }
-        let packed = Tensor(uninitialized: [o, kh * kw * i])
-        let (source, target) = (weight.floats, packed.floats)
-        for a in 0..<o {
-            for b in 0..<i {
-                for t in 0..<(kh * kw) { target[(a * kh * kw + t) * i + b] = source[(a * i + b) * kh * kw + t] }
-            }
-        }
-        return Plain(packed)
+    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+        guard weight.shape.count == 4 else { return weight }
+        // (out, in, kernelHeight, kernelWidth) becomes (out, kernelHeight, kernelWidth, in), the order of gathered pixels.
+        let (outputs, inputs, places) = (weight.shape[0], weight.shape[1], weight.shape[2] * weight.shape[3])
+        let packed = Tensor(uninitialized: [outputs, places, inputs])
+        transpose(UnsafeBufferPointer(weight.floats), count: outputs, rows: inputs, columns: places, into: packed.floats)
+        return packed
     }
 
     func linear(
-        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
+        let inner = parameters.inFeatures
         let product = Product(
-            weights: plain(parameters.weights), inner: parameters.inFeatures, columns: parameters.outFeatures,
-            bias: parameters.bias, activation: activation)
-        let grid = TileGrid(rows: rows, inner: product.inner, columns: product.columns)
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
-        let residualRows = residual?.floats.baseAddress
-        pool.run(grid.rowStrips * grid.columnStrips) { index, _ in
-            let tile = grid.tile(row: index / grid.columnStrips, column: index % grid.columnStrips)
-            product.compute(
-                input + tile.firstRow * product.inner, tile, into: output + tile.firstRow * product.columns,
-                residual: residualRows.map { $0 + tile.firstRow * product.columns }, kernels)
-        }
+            weights: plain(parameters.weights), inner: inner, columns: parameters.outFeatures, bias: parameters.bias,
+            activation: activation)
+        let grid = TileGrid(rows: x.count / inner, inner: inner, columns: product.columns)
+        let input = x.floats.baseAddress!
+        compute(product, grid, residual: residual, into: y) { _, tile, _ in UnsafePointer(input + tile.firstRow * inner) }
     }
 
     func convolution(
@@ -69,29 +52,41 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         let product = Product(
             weights: plain(parameters.weights), inner: inner, columns: shape.outChannels, bias: parameters.bias,
             activation: .none)
-        let geometry = shape.kernelShape
-        let pixels = shape.outHeight * shape.outWidth
-        let grid = TileGrid(rows: pixels, inner: inner, columns: shape.outChannels)
+        let grid = TileGrid(rows: shape.outHeight * shape.outWidth, inner: inner, columns: shape.outChannels)
         let imageFloats = shape.h * shape.w * shape.inChannels
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
-        let residualRows = residual?.floats.baseAddress
+        let input = x.floats.baseAddress!
         scratch.reserve(floats: grid.stripRows * inner)
-        pool.run(shape.n * grid.rowStrips * grid.columnStrips) { index, thread in
-            let (image, part) = (index / (grid.rowStrips * grid.columnStrips), index % (grid.rowStrips * grid.columnStrips))
-            let tile = grid.tile(row: part / grid.columnStrips, column: part % grid.columnStrips)
-            var geometry = geometry
+        compute(product, grid, images: shape.n, residual: residual, into: y) { image, tile, thread in
+            var geometry = shape.kernelShape
             let rows = scratch.buffer(thread)
             ck_gather_patches(&geometry, input + image * imageFloats, tile.firstRow, tile.rows, rows)
-            let offset = (image * pixels + tile.firstRow) * product.columns
-            product.compute(rows, tile, into: output + offset, residual: residualRows.map { $0 + offset }, kernels)
+            return UnsafePointer(rows)
+        }
+    }
+
+    /// Computes the tiles of a product for each image.
+    ///
+    /// - Parameter rows: gives the rows of a tile, dense. It may write to the thread's own memory.
+    private func compute(
+        _ product: Product, _ grid: TileGrid, images: Int = 1, residual: Tensor?, into y: Tensor,
+        rows: (_ image: Int, _ tile: TileGrid.Tile, _ thread: Int) -> UnsafePointer<Float>
+    ) {
+        let (output, residualRows) = (y.floats.baseAddress!, residual?.floats.baseAddress)
+        pool.run(images * grid.tiles) { index, thread in
+            let (image, tile) = (index / grid.tiles, grid.tile(index % grid.tiles))
+            let offset = (image * grid.rows + tile.firstRow) * product.columns
+            product.compute(
+                rows(image, tile, thread), tile, into: output + offset, residual: residualRows.map { $0 + offset }, kernels)
         }
     }
 
     private func plain(_ weights: any PackedWeights) -> Tensor {
-        guard let plain = weights as? Plain else { preconditionFailure("weights were packed by another backend") }
-        return plain.tensor
+        guard let plain = weights as? Tensor else { preconditionFailure("weights were packed by another backend") }
+        return plain
     }
 }
+
+extension Tensor: PackedWeights {}
 
 /// Cuts a product of (rows × inner) and (inner × columns) by its shape alone: into at least eight parts if they keep 32 rows or
 /// columns, and into strips with at most 4 MiB of gathered pixels, which stay in the cache.
@@ -107,20 +102,23 @@ private struct TileGrid {
     let columns: Int
     let stripRows: Int
     let stripColumns: Int
-    var rowStrips: Int { (rows + stripRows - 1) / stripRows }
-    var columnStrips: Int { (columns + stripColumns - 1) / stripColumns }
+    private let columnStrips: Int
+    let tiles: Int
 
     init(rows: Int, inner: Int, columns: Int) {
         (self.rows, self.columns) = (rows, columns)
         // Strips of rows first: a strip of rows packs the weights again, a strip of columns gathers the pixels again.
         let byCount = max(128, (rows + 7) / 8)
         stripRows = min(rows, byCount, max(64, (1 << 20) / max(1, inner)))
-        let wanted = max(1, 8 / ((rows + stripRows - 1) / stripRows))
+        let rowStrips = (rows + stripRows - 1) / stripRows
+        let wanted = max(1, 8 / rowStrips)
         stripColumns = max(min(32, columns), (columns + wanted - 1) / wanted)
+        columnStrips = (columns + stripColumns - 1) / stripColumns
+        tiles = rowStrips * columnStrips
     }
 
-    func tile(row: Int, column: Int) -> Tile {
-        let (firstRow, firstColumn) = (row * stripRows, column * stripColumns)
+    func tile(_ index: Int) -> Tile {
+        let (firstRow, firstColumn) = (index / columnStrips * stripRows, index % columnStrips * stripColumns)
         return Tile(
             firstRow: firstRow, rows: min(stripRows, rows - firstRow), firstColumn: firstColumn,
             columns: min(stripColumns, columns - firstColumn))

@@ -3,15 +3,14 @@ final class ShapeBackend: ComputeBackend, MatrixProducts {
     let name = "shapes"
     let identity = "shapes"
 
-    private final class Nothing: PackedWeights {}
+    private struct Nothing: PackedWeights {}
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts { self }
 
-    func packLinear(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }
-    func packConvolution(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }
+    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }
 
     func linear(
-        _ x: Tensor, rows: Int, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) { throw ShapeBackend.refusal }
 
     func convolution(

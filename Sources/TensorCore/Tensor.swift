@@ -22,29 +22,17 @@ final class TensorStorage {
     let base: UnsafeMutableRawPointer
     let byteCapacity: Int
     private let pool: BufferPool?
-    /// The memory that holds this part; nil for its own memory.
+    /// The memory that this is a part of and keeps alive; nil for memory of its own.
     private let whole: TensorStorage?
 
-    init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool?) {
-        self.base = base
-        self.byteCapacity = byteCapacity
-        self.pool = pool
-        whole = nil
-    }
-
-    /// A part of other memory, kept alive by it.
-    init(partOf whole: TensorStorage, byteOffset: Int) {
-        base = whole.base + byteOffset
-        byteCapacity = whole.byteCapacity - byteOffset
-        pool = nil
-        self.whole = whole
+    init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool? = nil, partOf whole: TensorStorage? = nil) {
+        (self.base, self.byteCapacity, self.pool, self.whole) = (base, byteCapacity, pool, whole)
     }
 
     /// Memory of its own, outside any pool.
     convenience init(byteCount: Int) {
         let capacity = max(64, (byteCount + 63) & ~63)
-        self.init(
-            base: UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64), byteCapacity: capacity, pool: nil)
+        self.init(base: .allocate(byteCount: capacity, alignment: 64), byteCapacity: capacity)
     }
 
     deinit {
@@ -97,6 +85,9 @@ public struct Tensor {
     /// The extent of dimension `index`; negative counts from the end.
     public func dimension(_ index: Int) -> Int { shape[index < 0 ? shape.count + index : index] }
 
+    /// Bytes of one row of the last dimension.
+    var rowBytes: Int { dimension(-1) * elementType.byteCount }
+
     /// The elements in memory order. They must be of that type. The buffer is valid while a tensor of this memory lives.
     public func elements<Element: TensorElement>(as _: Element.Type) -> UnsafeMutableBufferPointer<Element> {
         precondition(elementType == Element.elementType, "a tensor of \(elementType) was read as \(Element.elementType)")
@@ -121,7 +112,8 @@ public struct Tensor {
             offset >= 0 && offset + Tensor.elementCount(shape) <= count, "a part of \(shape) at \(offset) exceeds \(self.shape)"
         )
         let bytes = offset * elementType.byteCount
-        return Tensor(shape: shape, elementType: elementType, storage: TensorStorage(partOf: storage, byteOffset: bytes))
+        let part = TensorStorage(base: storage.base + bytes, byteCapacity: storage.byteCapacity - bytes, partOf: storage)
+        return Tensor(shape: shape, elementType: elementType, storage: part)
     }
 
     /// The product of the extents.
@@ -133,27 +125,29 @@ extension Tensor {
     public init(planar values: [Float], n: Int, c: Int, h: Int, w: Int) {
         precondition(values.count == n * c * h * w, "\(values.count) values are not \(n)x\(c)x\(h)x\(w)")
         self.init(uninitialized: [n, h, w, c])
-        let out = floats
-        for i in 0..<n {
-            for k in 0..<c {
-                let plane = (i * c + k) * h * w
-                for p in 0..<(h * w) { out[(i * h * w + p) * c + k] = values[plane + p] }
-            }
-        }
+        values.withUnsafeBufferPointer { transpose($0, count: n, rows: c, columns: h * w, into: floats) }
     }
 
     /// The values of a channels-last tensor `(n, h, w, c)` in planar order `(n, c, h, w)`.
     public var planarArray: [Float] {
         precondition(shape.count == 4, "planar order needs four dimensions, not \(shape)")
-        let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3])
-        let source = floats
         var values = [Float](repeating: 0, count: count)
-        for i in 0..<n {
-            for k in 0..<c {
-                let plane = (i * c + k) * h * w
-                for p in 0..<(h * w) { values[plane + p] = source[(i * h * w + p) * c + k] }
-            }
+        values.withUnsafeMutableBufferPointer {
+            transpose(
+                UnsafeBufferPointer(floats), count: shape[0], rows: shape[1] * shape[2], columns: shape[3], into: $0)
         }
         return values
+    }
+}
+
+/// Transposes `count` matrices: (count, rows, columns) becomes (count, columns, rows).
+func transpose(
+    _ source: UnsafeBufferPointer<Float>, count: Int, rows: Int, columns: Int, into target: UnsafeMutableBufferPointer<Float>
+) {
+    for matrix in 0..<count {
+        let first = matrix * rows * columns
+        for row in 0..<rows {
+            for column in 0..<columns { target[first + column * rows + row] = source[first + row * columns + column] }
+        }
     }
 }

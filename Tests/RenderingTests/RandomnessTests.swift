@@ -157,6 +157,6 @@ import Testing
         #expect(try picture { $0.noise[500] += 2 } != first)
         #expect(try picture { $0.destinations[0] = [0: (0..<64).map { ($0 + 1) % 4 }] } != first)
         let error = refusal { _ = try picture { $0.destinations[0] = [0: [1, 2]] } }
-        #expect(error?.message.contains("64 cells of 4, which the given 2 choices do not fit") == true)
+        #expect(error?.message.contains("64 cells of 4; the 2 given choices do not fit") == true)
     }
 }

@@ -88,7 +88,7 @@ import Testing
         #expect(image.rgb.count == image.width * image.height * 3)
         for task in barriers.flatMap(\.tasks) {
             guard let work = task.denoiseWork else { continue }
-            #expect(work.switches.isPlain && work.timestep == Float(sampler.timesteps[task.step]))
+            #expect(work.switches == .plain && work.timestep == Float(sampler.timesteps[task.step]))
         }
         for barrier in barriers {
             #expect(barrier.tasks.map(\.index) == Array(barrier.tasks.indices))

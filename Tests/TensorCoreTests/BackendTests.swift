@@ -107,13 +107,13 @@ import Testing
         var numbers = TestNumbers(seed: 11)
         let weight = Tensor(numbers.floats(24 * 40), shape: [24, 40])
         let parameters = LinearParameters(
-            inFeatures: 40, outFeatures: 24, bias: nil, weights: try backend.packLinear(weight))
+            inFeatures: 40, outFeatures: 24, elementType: .f32, bias: nil, weights: try backend.pack(weight))
         let reference = try context.packLinear(weight: weight, bias: nil)
         let x = Tensor(numbers.floats(32 * 40), shape: [32, 40])
         for rows in [1, 2, 3, 4, 1, 5, 6, 1, 7, 8, 9, 1, 2, 32, 16, 3, 4, 5, 1] {
             let y = Tensor(uninitialized: [rows, 24])
-            try backend.linear(x, rows: rows, parameters, activation: .silu, residual: nil, into: y)
-            let input = Tensor(Array(x.array.prefix(rows * 40)), shape: [rows, 40])
+            let input = x.part(at: 0, shape: [rows, 40])
+            try backend.linear(input, parameters, activation: .silu, residual: nil, into: y)
             #expect(try context.linear(input, reference, activation: .silu).array == y.array, "\(rows) rows")
             #expect(backend.operationCount <= 4)
         }

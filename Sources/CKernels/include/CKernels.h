@@ -28,7 +28,6 @@ typedef struct {
 
 typedef struct {
     const char *name;           // "avx512", "avx2", "baseline"
-    size_t vector_floats;
 
     // Attention of one head. First the keys are packed (ck_attention_pack). Then each block of query rows is independent.
     size_t (*attention_packed_key_floats)(size_t key_tokens, size_t head_width);
@@ -100,11 +99,8 @@ void ck_ref_match(
     size_t destination_count, float *scores, int32_t *best);
 void ck_ref_group_norm(
     const float *x, size_t p, size_t c, size_t groups, const float *scale, const float *offset, float epsilon,
-    const float *addend,
-    int silu, float *y);
-void ck_ref_layer_norm(const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
+    const float *addend, int silu, float *y);
 void ck_ref_geglu(const float *x, size_t rows, size_t c, float *y);
-void ck_ref_silu(const float *x, size_t count, float *y);
 void ck_ref_epilogue(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
 void ck_ref_bicubic(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
 void ck_ref_nearest(const float *x, size_t h, size_t w, size_t c, size_t out_h, size_t out_w, float *y);
@@ -126,7 +122,5 @@ void ck_mean_rows(
     const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
-// Source positions of a nearest resize: floor(i * in/out) with the ratio in f32 (PyTorch's "nearest").
-void ck_nearest_positions(size_t in, size_t out, int32_t *positions);
 
 #endif

@@ -47,9 +47,8 @@ size_t conednn_format_bytes(const conednn_format *format);
 int conednn_format_equal(const conednn_format *a, const conednn_format *b);
 conednn_format *conednn_format_copy(const conednn_format *format);
 void conednn_format_destroy(conednn_format *format);
-// The plain formats: W as (out, in) row-major, and (out, in, kh, kw) row-major.
-int conednn_format_plain_linear(int64_t in, int64_t out, conednn_format **format);
-int conednn_format_plain_convolution(int64_t in, int64_t out, int64_t kernel_h, int64_t kernel_w, conednn_format **format);
+// The plain format of weights: row-major, (out, in) if the rank is 2, (out, in, kh, kw) if it is 4.
+int conednn_format_plain(int rank, const int64_t *extents, conednn_format **format);
 // Copies weights from one format to another.
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination);

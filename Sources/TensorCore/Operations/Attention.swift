@@ -25,8 +25,7 @@ extension ComputeContext {
         let y = empty(query.shape)
         var shape = ck_attention_shape(
             query_tokens: query.shape[1], key_tokens: key.shape[1], head_width: d, row_stride_query: width,
-            row_stride_key: width,
-            row_stride_out: width, scale: 1 / Float(d).squareRoot(), causal: causal ? 1 : 0)
+            row_stride_key: width, row_stride_out: width, scale: 1 / Float(d).squareRoot(), causal: causal ? 1 : 0)
         let table = kernels.pointee
         let keyFloats = table.attention_packed_key_floats(shape.key_tokens, d)
         let valueFloats = table.attention_packed_value_floats(shape.key_tokens, d)

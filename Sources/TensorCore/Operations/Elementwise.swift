@@ -5,13 +5,11 @@ extension ComputeContext {
     ///
     /// - Parameter x: (…, 2c), values in the first half, gates in the second.
     /// - Returns: (…, c)
-    public func geglu(_ x: Tensor) -> Tensor {
-        choose("geglu", x, f32: gegluF32)(x)
-    }
+    public func geglu(_ x: Tensor) -> Tensor { choose("geglu", x, f32: gegluF32)(x) }
 
     private func gegluF32(_ x: Tensor) -> Tensor {
         let c = x.dimension(-1) / 2
-        precondition(x.dimension(-1) == 2 * c, "an odd width of \(x.dimension(-1)) cannot be halved")
+        precondition(x.dimension(-1) == 2 * c, "a width of \(x.dimension(-1)) has no halves")
         let y = empty(x.shape.dropLast() + [c])
         let table = kernels.pointee
         let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
@@ -21,10 +19,8 @@ extension ComputeContext {
         return y
     }
 
-    /// x · sigmoid(x), elementwise.
-    public func silu(_ x: Tensor) -> Tensor {
-        choose("silu", x, f32: siluF32)(x)
-    }
+    /// x · sigmoid(x) for each element.
+    public func silu(_ x: Tensor) -> Tensor { choose("silu", x, f32: siluF32)(x) }
 
     private func siluF32(_ x: Tensor) -> Tensor {
         let y = empty(x.shape)
@@ -35,9 +31,7 @@ extension ComputeContext {
     }
 
     /// The sum of two tensors of equal shape.
-    public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
-        choose("add", a, b, f32: addF32)(a, b)
-    }
+    public func add(_ a: Tensor, _ b: Tensor) -> Tensor { choose("add", a, b, f32: addF32)(a, b) }
 
     private func addF32(_ a: Tensor, _ b: Tensor) -> Tensor {
         precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) cannot be added")
@@ -50,20 +44,32 @@ extension ComputeContext {
         return y
     }
 
-    /// Joins two images along their channels: (n, h, w, a) and (n, h, w, b) become (n, h, w, a + b).
+    /// Joins two images along their channels: (n, h, w, a) and (n, h, w, b) become (n, h, w, a + b). Both have one element
+    /// type, which may be any.
     public func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
-        choose("concatenateChannels", a, b, f32: concatenateChannelsF32)(a, b)
+        precondition(a.shape.dropLast() == b.shape.dropLast(), "\(a.shape) and \(b.shape) are images of different sizes")
+        precondition(a.elementType == b.elementType, "images of \(a.elementType) and \(b.elementType) cannot be joined")
+        let y = empty(a.shape.dropLast() + [a.dimension(-1) + b.dimension(-1)], of: a.elementType)
+        let (left, right, output) = (a.storage.base, b.storage.base, y.storage.base)
+        let (bytesA, bytesB, bytes) = (a.rowBytes, b.rowBytes, y.rowBytes)
+        pool.run(total: y.count / y.dimension(-1), chunk: max(1, 131072 / bytes)) { first, count, _ in
+            for pixel in first..<(first + count) {
+                (output + pixel * bytes).copyMemory(from: left + pixel * bytesA, byteCount: bytesA)
+                (output + pixel * bytes + bytesA).copyMemory(from: right + pixel * bytesB, byteCount: bytesB)
+            }
+        }
+        return y
     }
 
-    private func concatenateChannelsF32(_ a: Tensor, _ b: Tensor) -> Tensor {
-        precondition(a.shape.dropLast() == b.shape.dropLast(), "\(a.shape) and \(b.shape) are images of different sizes")
-        let (ca, cb) = (a.dimension(-1), b.dimension(-1))
-        let y = empty(a.shape.dropLast() + [ca + cb])
-        let (left, right, output) = (a.floats.baseAddress!, b.floats.baseAddress!, y.floats.baseAddress!)
-        pool.run(total: a.count / ca, chunk: max(1, 32768 / (ca + cb))) { first, count, _ in
-            for pixel in first..<(first + count) {
-                (output + pixel * (ca + cb)).update(from: left + pixel * ca, count: ca)
-                (output + pixel * (ca + cb) + ca).update(from: right + pixel * cb, count: cb)
+    /// Copies rows of the last dimension, of any element type: row `i` of the result is row `source(i)` of `x`.
+    ///
+    /// - Parameter shape: of the result; its last extent is that of `x`.
+    func gatherRows(of x: Tensor, shape: [Int], _ source: (Int) -> Int) -> Tensor {
+        let y = empty(shape, of: x.elementType)
+        let (input, output, bytes) = (x.storage.base, y.storage.base, x.rowBytes)
+        pool.run(total: y.count / x.dimension(-1), chunk: max(1, 131072 / bytes)) { first, count, _ in
+            for row in first..<(first + count) {
+                (output + row * bytes).copyMemory(from: input + source(row) * bytes, byteCount: bytes)
             }
         }
         return y

@@ -11,24 +11,21 @@ extension ComputeContext {
         precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
         return LinearParameters(
             inFeatures: weight.shape[1], outFeatures: weight.shape[0], elementType: weight.elementType, bias: bias,
-            weights: try products(weight.elementType, bias).packLinear(weight))
+            weights: try products(weight.elementType, bias).pack(weight))
     }
 
     /// Packs the parameters of a convolution.
     ///
     /// - Parameters:
-    ///   - weight: (out, in, kernelHeight, kernelWidth), PyTorch's order; as for `packLinear`.
+    ///   - weight: (out, in, kernelHeight, kernelWidth), PyTorch's order. Do not write to it afterwards.
     ///   - bias: (out) or `nil`.
     public func packConvolution(weight: Tensor, bias: Tensor?) throws(ComputeError) -> ConvolutionParameters {
         precondition(weight.shape.count == 4, "weights of a convolution have four dimensions, not \(weight.shape)")
         precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
-        // A 1×1 convolution is a matrix product of pixels.
-        let products = try products(weight.elementType, bias)
-        let packed =
-            weight.shape[2] * weight.shape[3] == 1
-            ? try products.packLinear(weight.reshaped([weight.shape[0], weight.shape[1]]))
-            : try products.packConvolution(weight)
-        return ConvolutionParameters(of: weight, bias: bias, weights: packed)
+        return ConvolutionParameters(
+            inChannels: weight.shape[1], outChannels: weight.shape[0], kernelHeight: weight.shape[2],
+            kernelWidth: weight.shape[3], elementType: weight.elementType, bias: bias,
+            weights: try products(weight.elementType, bias).pack(weight))
     }
 
     /// The backend's products for weights of a type.
@@ -73,15 +70,7 @@ extension ComputeContext {
         precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(x.shape) is smaller than the kernel")
         let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels], of: x.elementType)
         precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the result")
-        if shape.kernelHeight * shape.kernelWidth == 1 {
-            precondition(stride == 1 && padding == .none, "a 1×1 convolution has stride 1 and no padding here")
-            let linear = LinearParameters(
-                inFeatures: shape.inChannels, outFeatures: shape.outChannels, elementType: parameters.elementType,
-                bias: parameters.bias, weights: parameters.weights)
-            try product(x, linear, activation: .none, residual: residual, into: y)
-        } else {
-            try convolve(x, shape, parameters, residual: residual, into: y)
-        }
+        try convolve(x, shape, parameters, residual: residual, into: y)
         return y
     }
 
@@ -95,14 +84,14 @@ extension ComputeContext {
         count(products: rows * input * output)
         let slice = max(1, operationsPerSlice / (2 * input * output))
         guard rows > slice else {
-            try products.linear(x, rows: rows, parameters, activation: activation, residual: residual, into: y)
+            try products.linear(x, parameters, activation: activation, residual: residual, into: y)
             return
         }
         for first in Swift.stride(from: 0, to: rows, by: slice) {
             whenAdvancing?()
             let count = min(slice, rows - first)
             try products.linear(
-                x.part(at: first * input, shape: [count, input]), rows: count, parameters, activation: activation,
+                x.part(at: first * input, shape: [count, input]), parameters, activation: activation,
                 residual: residual?.part(at: first * output, shape: [count, output]),
                 into: y.part(at: first * output, shape: [count, output]))
         }

@@ -1,16 +1,17 @@
 import CKernels
 
 extension ComputeContext {
-    /// Group normalisation (Wu and He 2018) over the pixels and the channels of each group, then scale and offset per channel,
-    /// then SiLU if asked for.
+    /// Group normalisation (Wu and He 2018) over the pixels and the channels of each group, then scale and offset of each
+    /// channel, then SiLU on request.
     ///
-    /// Moments are taken around the first pixel's values in runs of pixels and joined in double precision, in the order of the
-    /// runs.
+    /// Each run of pixels has sums of the differences from the first pixel. The runs are joined in order and in double
+    /// precision, so the bits do not depend on the number of threads.
     ///
     /// - Parameters:
     ///   - x: (n, h, w, c) or (n, tokens, c)
-    ///   - scale: (c), `offset`: (c)
-    ///   - addend: (n, c) or (1, c), added to x before the norm; the time embedding of a residual block.
+    ///   - scale: (c)
+    ///   - offset: (c)
+    ///   - addend: (n, c) or (1, c), added to x before the norm: the time embedding of a residual block.
     public func groupNorm(
         _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor? = nil
     ) -> Tensor {
@@ -58,7 +59,8 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - x: (…, c)
-    ///   - scale: (c), `offset`: (c)
+    ///   - scale: (c)
+    ///   - offset: (c)
     public func layerNorm(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
         choose("layerNorm", x, f32: layerNormF32)(x, scale, offset, epsilon)
     }
@@ -76,7 +78,7 @@ extension ComputeContext {
     }
 }
 
-/// Turns the moments of one image into a gain and a bias per channel.
+/// Turns the moments of one image into a gain and a bias for each channel.
 private struct GroupNormParameters {
     let groups: Int
     let scale: Tensor
@@ -85,11 +87,10 @@ private struct GroupNormParameters {
 
     /// - Parameters:
     ///   - moments: (runs, 2, c): sums and sums of squares of x − pivot.
-    ///   - target: (2, c): gain and bias, such that norm(x + addend) = x·gain + bias.
+    ///   - target: (2, c): gain and bias, so that norm(x + addend) = x·gain + bias.
     func fold(
         moments: UnsafePointer<Float>, runs: Int, pixels: Int, pivot: UnsafePointer<Float>, addend: UnsafePointer<Float>?,
-        c: Int,
-        into target: UnsafeMutablePointer<Float>
+        c: Int, into target: UnsafeMutablePointer<Float>
     ) {
         let width = c / groups
         let (gain, bias) = (scale.floats, offset.floats)

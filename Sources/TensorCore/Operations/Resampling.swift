@@ -3,27 +3,19 @@ import CKernels
 extension ComputeContext {
     /// Nearest-neighbour resize as PyTorch's `interpolate(mode="nearest")`: source index floor(i · in/out), the ratio in f32.
     ///
-    /// - Parameter x: (n, h, w, c)
+    /// - Parameter x: (n, h, w, c), of any element type.
     /// - Returns: (n, height, width, c)
     public func resizeNearest(_ x: Tensor, height: Int, width: Int) -> Tensor {
-        choose("resizeNearest", x, f32: resizeNearestF32)(x, height, width)
-    }
-
-    private func resizeNearestF32(_ x: Tensor, height: Int, width: Int) -> Tensor {
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
-        let y = empty([n, height, width, c])
-        var rows = [Int32](repeating: 0, count: height)
-        var columns = [Int32](repeating: 0, count: width)
-        ck_nearest_positions(h, height, &rows)
-        ck_nearest_positions(w, width, &columns)
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
-        pool.run(n * height) { index, _ in
-            let source = input + (index / height * h + Int(rows[index % height])) * w * c
-            for column in 0..<width {
-                (output + (index * width + column) * c).update(from: source + Int(columns[column]) * c, count: c)
-            }
+        func positions(from source: Int, to target: Int) -> [Int] {
+            let ratio = Float(source) / Float(target)
+            return (0..<target).map { min(Int((Float($0) * ratio).rounded(.down)), source - 1) }
         }
-        return y
+        let (rows, columns) = (positions(from: h, to: height), positions(from: w, to: width))
+        return gatherRows(of: x, shape: [n, height, width, c]) { pixel in
+            let row = pixel / width
+            return (row / height * h + rows[row % height]) * w + columns[pixel % width]
+        }
     }
 
     /// Bicubic resize as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = −0.75, no antialiasing, border
@@ -49,8 +41,7 @@ extension ComputeContext {
                 pool.run(n * height) { index, _ in
                     table.bicubic_row(
                         input + index / height * h * w * c, w, c, rows.baseAddress! + index % height, columns.baseAddress!,
-                        width,
-                        output + index * width * c)
+                        width, output + index * width * c)
                 }
             }
         }
@@ -82,58 +73,30 @@ extension ComputeContext {
 
     /// Cuts each image into 2×2 windows of half its sides, after rolling it cyclically by (−shiftRows, −shiftColumns).
     ///
-    /// - Parameter x: (b, h, w, c) with even h and w.
+    /// - Parameter x: (b, h, w, c) with even h and w, of any element type.
     /// - Returns: (4b, h/2·w/2, c); window 4·b + 2·I + J holds rows I·h/2 … and columns J·w/2 ….
     public func splitWindows(_ x: Tensor, shiftRows: Int, shiftColumns: Int) -> Tensor {
-        choose("splitWindows", x, f32: splitWindowsF32)(x, shiftRows, shiftColumns)
-    }
-
-    private func splitWindowsF32(_ x: Tensor, shiftRows: Int, shiftColumns: Int) -> Tensor {
         let (b, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let windows = WindowGrid(height: h, width: w, shiftRows: shiftRows, shiftColumns: shiftColumns)
-        let y = empty([4 * b, h / 2 * (w / 2), c])
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
-        pool.run(b * h) { index, _ in
-            for column in 0..<w {
-                let token = windows.token(image: index / h, row: index % h, column: column)
-                let pixel = windows.pixel(image: index / h, row: index % h, column: column)
-                (output + token * c).update(from: input + pixel * c, count: c)
-            }
-        }
-        return y
+        return gatherRows(of: x, shape: [4 * b, h / 2 * (w / 2), c]) { windows.pixel(ofToken: $0) }
     }
 
     /// The inverse of `splitWindows`.
     ///
-    /// - Parameter windows: (4·batch, height/2·width/2, c)
+    /// - Parameter windows: (4·batch, height/2·width/2, c), of any element type.
     /// - Returns: (batch, height, width, c)
     public func mergeWindows(
-        _ windows: Tensor, batch: Int, height: Int, width: Int, shiftRows: Int, shiftColumns: Int
-    ) -> Tensor {
-        choose("mergeWindows", windows, f32: mergeWindowsF32)(windows, batch, height, width, shiftRows, shiftColumns)
-    }
-
-    private func mergeWindowsF32(
         _ windows: Tensor, batch: Int, height: Int, width: Int, shiftRows: Int, shiftColumns: Int
     ) -> Tensor {
         let c = windows.dimension(-1)
         precondition(
             windows.count == batch * height * width * c, "\(windows.shape) does not fill \(batch) of \(height)×\(width)")
         let grid = WindowGrid(height: height, width: width, shiftRows: shiftRows, shiftColumns: shiftColumns)
-        let y = empty([batch, height, width, c])
-        let (input, output) = (windows.floats.baseAddress!, y.floats.baseAddress!)
-        pool.run(batch * height) { index, _ in
-            for column in 0..<width {
-                let token = grid.token(image: index / height, row: index % height, column: column)
-                let pixel = grid.pixel(image: index / height, row: index % height, column: column)
-                (output + pixel * c).update(from: input + token * c, count: c)
-            }
-        }
-        return y
+        return gatherRows(of: windows, shape: [batch, height, width, c]) { grid.token(ofPixel: $0) }
     }
 }
 
-/// Places of the rolled image: in its window, and in the original image.
+/// Tokens of the windows of rolled images, and the pixels of the original images.
 private struct WindowGrid {
     let height: Int
     let width: Int
@@ -143,16 +106,22 @@ private struct WindowGrid {
     init(height: Int, width: Int, shiftRows: Int, shiftColumns: Int) {
         precondition(height % 2 == 0 && width % 2 == 0, "\(height)×\(width) does not halve into windows")
         precondition(shiftRows >= 0 && shiftColumns >= 0, "window shifts are not negative")
-        (self.height, self.width, self.shiftRows, self.shiftColumns) = (height, width, shiftRows, shiftColumns)
+        (self.height, self.width) = (height, width)
+        (self.shiftRows, self.shiftColumns) = (shiftRows % height, shiftColumns % width)
     }
 
-    func token(image: Int, row: Int, column: Int) -> Int {
+    func pixel(ofToken token: Int) -> Int {
         let (h, w) = (height / 2, width / 2)
-        let window = image * 4 + row / h * 2 + column / w
-        return (window * h + row % h) * w + column % w
+        let (window, place) = (token / (h * w), token % (h * w))
+        let (row, column) = (window % 4 / 2 * h + place / w, window % 2 * w + place % w)
+        return (window / 4 * height + (row + shiftRows) % height) * width + (column + shiftColumns) % width
     }
 
-    func pixel(image: Int, row: Int, column: Int) -> Int {
-        (image * height + (row + shiftRows) % height) * width + (column + shiftColumns) % width
+    func token(ofPixel pixel: Int) -> Int {
+        let (h, w) = (height / 2, width / 2)
+        let row = (pixel / width + height - shiftRows) % height
+        let column = (pixel % width + width - shiftColumns) % width
+        let window = pixel / (height * width) * 4 + row / h * 2 + column / w
+        return (window * h + row % h) * w + column % w
     }
 }

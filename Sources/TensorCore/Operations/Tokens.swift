@@ -57,32 +57,20 @@ extension ComputeContext {
         return (scores, best)
     }
 
-    /// Some tokens of each image.
+    /// Some tokens of each image, of any element type.
     ///
     /// - Parameters:
     ///   - x: (b, n, c)
     ///   - tokens: (m) for all images, or (b · m), each image's own.
     /// - Returns: (b, m, c)
     public func gatherTokens(_ x: Tensor, _ tokens: [Int32], perImage: Bool = false) -> Tensor {
-        choose("gatherTokens", x, f32: gatherTokensF32)(x, tokens, perImage)
-    }
-
-    private func gatherTokensF32(_ x: Tensor, _ tokens: [Int32], perImage: Bool) -> Tensor {
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!perImage || tokens.count % batch == 0, "\(tokens.count) tokens are not \(batch) times as many")
         precondition(tokens.allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
         let count = perImage ? tokens.count / batch : tokens.count
-        let y = empty([batch, count, c])
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
-        tokens.withUnsafeBufferPointer { tokens in
-            pool.run(total: batch * count, chunk: max(1, 32768 / c)) { first, rows, _ in
-                for row in first..<(first + rows) {
-                    let token = Int(tokens[perImage ? row : row % count])
-                    (output + row * c).update(from: input + (row / count * n + token) * c, count: c)
-                }
-            }
+        return gatherRows(of: x, shape: [batch, count, c]) { row in
+            row / count * n + Int(tokens[perImage ? row : row % count])
         }
-        return y
     }
 
     /// The mean of each group of tokens of each image.

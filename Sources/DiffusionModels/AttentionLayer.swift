@@ -1,0 +1,40 @@
+import TensorCore
+
+/// Multi-head attention with its four layers.
+struct AttentionLayer {
+    private let query: LinearParameters
+    private let key: LinearParameters
+    private let value: LinearParameters
+    private let output: LinearParameters
+    private let heads: Int
+
+    /// The layers' names in the files of diffusers: queries, keys, values, output.
+    static let diffusersNames = ["to_q", "to_k", "to_v", "to_out.0"]
+
+    /// - Parameters:
+    ///   - width: of the tokens that attend.
+    ///   - sourceWidth: width of the tokens that keys and values come from; nil for the same width.
+    ///   - bias: whether the layers of queries, keys and values have a bias. The output layer always has one.
+    init(
+        _ scope: LayerScope, names: [String] = diffusersNames, width: Int, sourceWidth: Int? = nil, heads: Int, bias: Bool
+    ) throws(ModelError) {
+        query = try scope.linear(names[0], from: width, to: width, bias: bias)
+        key = try scope.linear(names[1], from: sourceWidth ?? width, to: width, bias: bias)
+        value = try scope.linear(names[2], from: sourceWidth ?? width, to: width, bias: bias)
+        output = try scope.linear(names[3], from: width, to: width)
+        self.heads = heads
+    }
+
+    /// - Parameters:
+    ///   - x: (n, tokens, width)
+    ///   - source: (n, sourceTokens, sourceWidth), the source of keys and values.
+    ///   - residual: added to the result.
+    func callAsFunction(
+        _ x: Tensor, source: Tensor, residual: Tensor?, causal: Bool = false, _ context: ComputeContext
+    ) throws(ComputeError) -> Tensor {
+        let attended = context.attention(
+            query: try context.linear(x, query), key: try context.linear(source, key),
+            value: try context.linear(source, value), heads: heads, causal: causal)
+        return try context.linear(attended, output, residual: residual)
+    }
+}
