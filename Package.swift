@@ -180,8 +180,8 @@ let package = Package(
         tests(
             "DiffusionModelsTests",
             [
-                "DiffusionModels", "Acceleration", "EmbeddedModel", "RandomStreams", "TensorCore", "Weights", "StrictJSON",
-                "TestSupport",
+                "DiffusionModels", "Acceleration", "EmbeddedModel", "RandomStreams", "Sentences", "TensorCore", "Weights",
+                "StrictJSON", "TestSupport",
             ]),
         tests(
             "RenderingTests",

@@ -13,16 +13,10 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
 
     /// A digest from 64 lower-case hexadecimal digits; nil for anything else.
     public init?(hex: String) {
-        let digits = Array(hex.utf8)
-        guard digits.count == 64 else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: 64, by: 2) {
-            guard let high = SHA256Digest.value(of: digits[index]), let low = SHA256Digest.value(of: digits[index + 1]) else {
-                return nil
-            }
-            bytes.append(high << 4 | low)
-        }
-        self.bytes = bytes
+        guard hex.utf8.count == 64 else { return nil }
+        let values = hex.utf8.compactMap { SHA256Digest.digits.firstIndex(of: $0) }
+        guard values.count == 64 else { return nil }
+        bytes = stride(from: 0, to: 64, by: 2).map { UInt8(values[$0] << 4 | values[$0 + 1]) }
     }
 
     /// The digest of `content`.
@@ -39,21 +33,14 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
 
     fileprivate init(checked bytes: [UInt8]) { self.bytes = bytes }
 
+    private static let digits = Array("0123456789abcdef".utf8)
+
     /// 64 hexadecimal digits, lower case.
     public var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        String(decoding: bytes.flatMap { [Self.digits[Int($0 >> 4)], Self.digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     public var description: String { hex }
-
-    private static func value(of digit: UInt8) -> UInt8? {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-        default: nil
-        }
-    }
 }
 
 /// Computes the SHA-256 of content that comes in pieces. libcrypto does it, with the processor's SHA instructions if there

@@ -47,21 +47,23 @@ extension FileKind {
         Mark("ustar", .other("a tar archive"), at: 257), Mark("\u{1A}E\u{DF}\u{A3}", .other("a video (Matroska or WebM)")),
     ]
 
+    /// A number, little endian.
+    private static func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
+
     /// The kind by more than one mark.
     static func container(_ bytes: [UInt8]) -> FileKind? {
         func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
-        func number(_ range: Range<Int>) -> UInt64 { bytes[range].reversed().reduce(0) { $0 << 8 | UInt64($1) } }
         if bytes.starts(with: "PK\u{03}\u{04}".utf8) { return zip(bytes) }
         // A pickle of protocol 2 to 5. The length of a safetensors head may begin with the same bytes.
         let isPickle = bytes.count >= 2 && bytes[0] == 0x80 && (2...5).contains(bytes[1])
         guard bytes.count >= 12 else { return isPickle ? .pickle : nil }
         // A safetensors file: eight bytes of length, then JSON.
-        if bytes[8] == UInt8(ascii: "{"), (2...100_000_000).contains(number(0..<8)) { return .safetensors }
+        if bytes[8] == UInt8(ascii: "{"), (2...100_000_000).contains(number(bytes[0..<8])) { return .safetensors }
         if isPickle { return .pickle }
         if text(4..<8) == "ftyp" { return mediaBox(bytes) }
         if text(0..<4) == "RIFF" { return riff(text(8..<12)) }
         // Words may begin with "BM" too, but then the length of a BMP's second header does not fit.
-        if text(0..<2) == "BM", bytes.count >= 18, [12, 16, 40, 52, 56, 64, 108, 124].contains(number(14..<18)) {
+        if text(0..<2) == "BM", bytes.count >= 18, [12, 16, 40, 52, 56, 64, 108, 124].contains(number(bytes[14..<18])) {
             return .picture("a BMP picture")
         }
         // Portable anymaps: P and a digit, then white space.
@@ -80,16 +82,15 @@ extension FileKind {
     /// Icons and cursors begin with zeros and small numbers, as other files do. So their directory must make sense.
     private static func icon(_ bytes: [UInt8]) -> FileKind? {
         guard bytes.count >= 22, bytes[0] == 0, bytes[1] == 0, (1...2).contains(bytes[2]), bytes[3] == 0 else { return nil }
-        func number(_ range: Range<Int>) -> Int { bytes[range].reversed().reduce(0) { $0 << 8 | Int($1) } }
         // The number of pictures, the size of the first one in bytes, and its start behind the directory.
-        let count = number(4..<6)
-        guard count > 0, number(14..<18) > 0, number(18..<22) >= 6 + 16 * count else { return nil }
+        let count = number(bytes[4..<6])
+        guard count > 0, number(bytes[14..<18]) > 0, number(bytes[18..<22]) >= 6 + 16 * count else { return nil }
         return .picture(bytes[2] == 1 ? "an icon (ICO)" : "a cursor (CUR)")
     }
 
     /// Since release 1.6 `torch.save` writes ZIP files with a pickle as the first entry.
     private static func zip(_ bytes: [UInt8]) -> FileKind {
-        let length = bytes.count >= 30 ? Int(bytes[26]) | Int(bytes[27]) << 8 : 0
+        let length = bytes.count >= 30 ? number(bytes[26..<28]) : 0
         let name = String(decoding: bytes.dropFirst(30).prefix(length), as: UTF8.self)
         return name.hasSuffix(".pkl") ? .pickle : .other("a ZIP archive or a document packed as one")
     }
@@ -134,11 +135,11 @@ extension FileKind {
 
     private static func isTGA(_ bytes: [UInt8]) -> Bool {
         guard bytes.count >= 18 else { return false }
-        func number(_ offset: Int) -> Int { Int(bytes[offset]) | Int(bytes[offset + 1]) << 8 }
         let (depth, isMapped) = (bytes[16], [1, 9].contains(bytes[2]))
-        let hasMap = bytes[1] == 1 && number(5) > 0 && [15, 16, 24, 32].contains(bytes[7])
+        let hasMap = bytes[1] == 1 && number(bytes[5..<7]) > 0 && [15, 16, 24, 32].contains(bytes[7])
         let hasNoMap = bytes[1] == 0 && bytes[3...7].allSatisfy { $0 == 0 }
         return (isMapped ? hasMap && depth == 8 : hasNoMap && [2, 3, 10, 11].contains(bytes[2]))
-            && number(12) > 0 && number(14) > 0 && [8, 15, 16, 24, 32].contains(depth) && bytes[17] & 0xC0 == 0
+            && number(bytes[12..<14]) > 0 && number(bytes[14..<16]) > 0 && [8, 15, 16, 24, 32].contains(depth)
+            && bytes[17] & 0xC0 == 0
     }
 }

@@ -12,9 +12,9 @@ final class ModelBench {
 
     /// - Parameter configuration: the folder with a single file's configuration; nil for a folder.
     func model(at path: String, configuration: String? = nil) throws(GoldenError) -> LoadedModel {
-        var recipe = ModelChoice(path: path)
-        recipe.configuration = configuration
-        return try model(key: configuration.map { "\(path)\0\($0)" } ?? path) { try ModelSource.open(recipe) }
+        var choice = ModelChoice(path: path)
+        choice.configuration = configuration
+        return try model(key: configuration.map { "\(path)\0\($0)" } ?? path) { try ModelSource.open(choice) }
     }
 
     /// The model inside the program.

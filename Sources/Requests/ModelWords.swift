@@ -20,31 +20,31 @@ public struct CheckpointWords: Sendable {
     /// Whether nothing is said that belongs to one model.
     var isEmpty: Bool { [.vae, .modelConfig, .predictionType, .variant].allSatisfy { words[$0] == nil } }
 
-    /// A recipe for the model at `path`.
+    /// The model at `path`, with the parts and settings of these words.
     ///
     /// - Throws: `invalid` for a prediction type that there is not.
-    public func recipe(_ path: String) throws(RequestError) -> ModelChoice {
-        var recipe = ModelChoice(path: path)
-        recipe.vae = vae
-        recipe.configuration = modelConfig
-        recipe.prediction = try prediction()
-        recipe.variant = variant
-        recipe.ignoresUnknownTensors = ignoreUnknownTensors
-        return recipe
+    public func choice(_ path: String) throws(RequestError) -> ModelChoice {
+        var choice = ModelChoice(path: path)
+        choice.vae = vae
+        choice.configuration = modelConfig
+        choice.prediction = try prediction()
+        choice.variant = variant
+        choice.ignoresUnknownTensors = ignoreUnknownTensors
+        return choice
     }
 
     /// Opens a model by its path, which wins, or by its name or identity in the store of this host.
     ///
     /// - Throws: `notFound`, `badInput`, or `invalid` for words that do not go with the model.
     public func open(_ reference: String) throws(RequestError) -> ModelSource {
-        let recipe = try recipe(reference)
+        let choice = try choice(reference)
         do throws(WeightsError) {
-            if ModelStore.isPath(reference) { return try .open(recipe) }
+            if ModelStore.isPath(reference) { return try .open(choice) }
             let store = try ModelStore.standard()
             guard let stored = try store.find(reference) else { throw store.notFound(reference) }
             if modelConfig == nil && variant == nil {
                 return try store.open(
-                    stored, prediction: recipe.prediction, vae: vae, ignoresUnknownTensors: ignoreUnknownTensors)
+                    stored, prediction: choice.prediction, vae: vae, ignoresUnknownTensors: ignoreUnknownTensors)
             }
         } catch {
             throw RequestError(error)

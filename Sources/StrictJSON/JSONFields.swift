@@ -19,6 +19,7 @@ extension JSONNeed: CustomStringConvertible {
     /// What a member "must be".
     public var description: String {
         switch self {
+        case .integer(let range) where range.upperBound == .max: "a whole number from \(range.lowerBound) on"
         case .integer(let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
         case .number(let range): "a number from \(range.lowerBound) to \(range.upperBound)"
         case .string(.max): "a string"
@@ -26,6 +27,7 @@ extension JSONNeed: CustomStringConvertible {
         case .flag: "true or false"
         case .object: "an object"
         case .choice(let names): "one of \(names.joined(separator: ", "))"
+        case .list(let need, let count) where count.upperBound == .max: "a list with elements that are each \(need)"
         case .list(let need, let count): "a list of at most \(count.upperBound) elements, each \(need)"
         case .absence: "left out"
         case .words(let words): words

@@ -35,11 +35,24 @@ public struct WeightsError: SentenceError, Equatable {
     /// Names the file or tensor and what to do.
     public var sentence: Sentence
 
-    /// With a sentence that names settings.
-    public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
+    /// An error from its kind and sentence.
+    public init(_ code: Code, _ sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
+}
 
-    /// With a sentence that names none.
-    public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
+extension WeightsError {
+    static func notFound(_ sentence: Sentence) -> WeightsError { WeightsError(.notFound, sentence) }
+    static func unreadable(_ sentence: Sentence) -> WeightsError { WeightsError(.unreadable, sentence) }
+    static func badPath(_ sentence: Sentence) -> WeightsError { WeightsError(.badPath, sentence) }
+    static func unsupportedFormat(_ sentence: Sentence) -> WeightsError { WeightsError(.unsupportedFormat, sentence) }
+    static func tooLarge(_ sentence: Sentence) -> WeightsError { WeightsError(.tooLarge, sentence) }
+    static func malformed(_ sentence: Sentence) -> WeightsError { WeightsError(.malformed, sentence) }
+    static func unsupportedElementType(_ sentence: Sentence) -> WeightsError { WeightsError(.unsupportedElementType, sentence) }
+    static func missingTensor(_ sentence: Sentence) -> WeightsError { WeightsError(.missingTensor, sentence) }
+    static func misshapenTensor(_ sentence: Sentence) -> WeightsError { WeightsError(.misshapenTensor, sentence) }
+    static func unusedTensors(_ sentence: Sentence) -> WeightsError { WeightsError(.unusedTensors, sentence) }
+    static func unsupportedModel(_ sentence: Sentence) -> WeightsError { WeightsError(.unsupportedModel, sentence) }
+    static func badOption(_ sentence: Sentence) -> WeightsError { WeightsError(.badOption, sentence) }
+    static func unwritable(_ sentence: Sentence) -> WeightsError { WeightsError(.unwritable, sentence) }
 }
 
 /// Text from a file for a message: at most 128 characters, control characters made visible.
@@ -60,4 +73,21 @@ func listed(_ names: [String]) -> String {
     let shown = names.prefix(5).map(quoted).joined(separator: ", ")
     let more = names.count > 5 ? " and \(names.count - 5) more" : ""
     return "\(names.count == 1 ? "1 tensor" : "\(names.count) tensors") (\(shown)\(more))"
+}
+
+/// Whether a text has only ASCII letters, ASCII digits and the characters of `others`.
+func isWord(_ text: String, and others: String) -> Bool {
+    text.utf8.allSatisfy { byte in
+        (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte & 0xDF) || others.utf8.contains(byte)
+    }
+}
+
+/// Whether two shapes are equal except for trailing ones: a matrix and a 1×1 convolution are the same.
+func areAlike(_ a: [Int], _ b: [Int]) -> Bool {
+    func trimmed(_ shape: [Int]) -> ArraySlice<Int> {
+        var shape = shape[...]
+        while shape.count > 2, shape.last == 1 { shape.removeLast() }
+        return shape
+    }
+    return trimmed(a) == trimmed(b)
 }

@@ -1,5 +1,6 @@
 import DiffusionModels
 import Foundation
+import Sentences
 import StrictJSON
 import Synchronization
 import TensorCore

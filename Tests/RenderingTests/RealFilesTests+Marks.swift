@@ -11,9 +11,9 @@ extension RealFilesTests {
     @Test func marksOfAFileCountMoreThanItsConfiguration() throws {
         let tensors = try Self.checkpoint.get()
         func folder(_ members: [String: JSONValue?]) throws -> [UInt8] {
-            try Self.withCopy { folder, recipe in
+            try Self.withCopy { folder, choice in
                 try Self.set(folder.appendingPathComponent("scheduler/scheduler_config.json"), members)
-                return try Self.pixels(.open(recipe))
+                return try Self.pixels(.open(choice))
             }
         }
         let velocity = try folder(["prediction_type": "v_prediction"])
@@ -59,19 +59,19 @@ extension RealFilesTests {
         func picture(
             _ extra: [FileTensor], _ option: UNetPrediction? = nil
         ) throws -> (notes: [String], pixels: [UInt8]) {
-            try Self.withCopy { folder, recipe in
+            try Self.withCopy { folder, choice in
                 try Self.write(unet + extra, to: "unet", in: folder)
-                recipe.prediction = option
-                let source = try ModelSource.open(recipe)
+                choice.prediction = option
+                let source = try ModelSource.open(choice)
                 return (try ModelDescription(source: source).notes, try Self.pixels(source))
             }
         }
         func pixels(_ extra: [FileTensor], _ option: UNetPrediction? = nil) throws -> [UInt8] {
             try picture(extra, option).pixels
         }
-        let velocity = try Self.withCopy { folder, recipe in
-            recipe.prediction = .velocity
-            return try Self.pixels(.open(recipe))
+        let velocity = try Self.withCopy { folder, choice in
+            choice.prediction = .velocity
+            return try Self.pixels(.open(choice))
         }
         let mark = FileTensor.f32("v_pred", [], shape: [0])
         #expect(try pixels([mark]) == velocity)
@@ -89,10 +89,10 @@ extension RealFilesTests {
         let both = try picture([mark, snr]).notes
         #expect(both.count == 2 && both[0] == prediction && both[1].contains("it is \"DDIMScheduler\""), "\(both)")
         // In another component's file it is a tensor like any other.
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.write(
                 SingleFiles.tensors(of: "vae", in: Self.model) + [.f32("v_pred", [1], shape: [1])], to: "vae", in: folder)
-            try Self.expectPlain(folder, recipe, notes: ["(\"v_pred\") that the model does not use"])
+            try Self.expectPlain(folder, choice, notes: ["(\"v_pred\") that the model does not use"])
         }
     }
 

@@ -22,13 +22,13 @@ extension RealFilesTests {
         ("StableDiffusionPAGFancyImg2ImgRealPipeline", "perturbed-attention guidance, \"Fancy\" and \"Real\""),
     ])
     func pipelinesAroundABaseAreTakenForIt(name: String, leftOut: String?) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(
                 folder.appendingPathComponent("model_index.json"),
                 ["_class_name": .string(name), "controlnet": ["diffusers", "ControlNetModel"]])
             let verb = leftOut?.contains(" and ") == true ? "are" : "is"
             let notes = leftOut.map { ["made for a pipeline with \($0), which \(verb) left out"] } ?? []
-            try Self.expectPlain(folder, recipe, notes: notes)
+            try Self.expectPlain(folder, choice, notes: notes)
         }
     }
 
@@ -49,9 +49,9 @@ extension RealFilesTests {
     /// A pipeline may have networks of its own, which are named; those of the base must be the base's.
     @Test func networksOfAPipelineDecide() throws {
         func open(_ members: [String: JSONValue?]) throws -> [String] {
-            try Self.withCopy { folder, recipe in
+            try Self.withCopy { folder, choice in
                 try Self.set(folder.appendingPathComponent("model_index.json"), members)
-                return try ModelDescription(source: .open(recipe)).notes
+                return try ModelDescription(source: .open(choice)).notes
             }
         }
         let fancy: JSONValue = "StableDiffusionFancyPipeline"
@@ -81,9 +81,9 @@ extension RealFilesTests {
         "StableDiffusionPAG\n\u{1B}Pipeline", "StableDiffusion\(String(repeating: "A", count: 5000))Pipeline",
     ])
     func otherPipelinesAreStillRefused(name: String) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": .string(name)])
-            #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
+            #expect(throws: WeightsError.self) { try ModelSource.open(choice) }
         }
     }
 
@@ -95,11 +95,11 @@ extension RealFilesTests {
             (.null, nil),
         ] as [(JSONValue, String?)])
     func pipelinesOfOnesOwnAreKnownByTheirClass(name: JSONValue, leftOut: String?) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": name])
             let notes = leftOut.map { ["made for a pipeline with \($0), which is left out"] } ?? []
-            try Self.expectPlain(folder, recipe, notes: notes)
-            let summary = try ModelSummary(ModelSource.open(recipe))
+            try Self.expectPlain(folder, choice, notes: notes)
+            let summary = try ModelSummary(ModelSource.open(choice))
             #expect(summary.pipeline == name.arrayValue?.last?.stringValue ?? "unknown")
         }
     }
@@ -113,9 +113,9 @@ extension RealFilesTests {
             (["my_pipe", ""], "neither the name"),
         ] as [(JSONValue, String)])
     func listsHideNoOtherPipeline(name: JSONValue, mention: String) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": name])
-            let error = #expect(throws: WeightsError.self) { try ModelSource.open(recipe) }
+            let error = #expect(throws: WeightsError.self) { try ModelSource.open(choice) }
             #expect(error?.message.contains(mention) == true, "\(error as Any)")
             #expect(error?.code == (mention.hasPrefix("neither") ? .malformed : .unsupportedModel))
         }
@@ -128,7 +128,7 @@ extension RealFilesTests {
             ("DDIM", ["rescale_betas_zero_snr": true, "prediction_type": "v_prediction"]),
         ] as [(String, [String: JSONValue])])
     func parallelSchedulersAreThePlainOnes(name: String, members: [String: JSONValue]) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let file = folder.appendingPathComponent("scheduler/scheduler_config.json")
             func drawn(_ scheduler: String, _ pipeline: JSONValue) throws -> (notes: [String], pixels: [UInt8]) {
                 try Self.set(folder.appendingPathComponent("model_index.json"), ["_class_name": pipeline])
@@ -136,7 +136,7 @@ extension RealFilesTests {
                 own.updateValue(nil, forKey: "clip_sample")
                 for (key, value) in members { own.updateValue(value, forKey: key) }
                 try Self.set(file, own)
-                let source = try ModelSource.open(recipe)
+                let source = try ModelSource.open(choice)
                 try ModelDescription(source: source).checkOwnSampler()
                 return (try ModelDescription(source: source).notes, try Self.pixels(source))
             }

@@ -22,13 +22,13 @@ import Weights
         ).rgb
     }
 
-    /// Runs `body` on a copy of the model's folder and its recipe.
+    /// Runs `body` on a copy of the model's folder and its choice.
     static func withCopy<Value>(_ body: (URL, inout ModelChoice) throws -> Value) throws -> Value {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-files-\(UUID().uuidString)")
         try FileManager.default.copyItem(at: model, to: folder)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var recipe = ModelChoice(path: folder.path)
-        return try body(folder, &recipe)
+        var choice = ModelChoice(path: folder.path)
+        return try body(folder, &choice)
     }
 
     /// Sets members of a JSON file; `nil` takes one away.
@@ -52,21 +52,21 @@ import Weights
     static func single(
         _ tensors: [FileTensor], metadata: [String: String] = [:], _ change: (inout ModelChoice) -> Void = { _ in }
     ) throws -> (notes: [String], pixels: [UInt8]) {
-        try withCopy { folder, recipe in
+        try withCopy { folder, choice in
             let file = folder.appendingPathComponent("checkpoint.safetensors")
             try Data(FileTensor.file(tensors, metadata: metadata)).write(to: file)
-            recipe.path = file.path
-            recipe.configuration = folder.path
-            change(&recipe)
-            let source = try ModelSource.open(recipe)
+            choice.path = file.path
+            choice.configuration = folder.path
+            change(&choice)
+            let source = try ModelSource.open(choice)
             return (try ModelDescription(source: source).notes, try pixels(source))
         }
     }
 
     static func expectPlain(
-        _ folder: URL, _ recipe: ModelChoice, notes mentions: [String], _ location: SourceLocation = #_sourceLocation
+        _ folder: URL, _ choice: ModelChoice, notes mentions: [String], _ location: SourceLocation = #_sourceLocation
     ) throws {
-        let source = try ModelSource.open(recipe)
+        let source = try ModelSource.open(choice)
         let notes = try ModelDescription(source: source).notes
         #expect(notes.count == mentions.count, "\(notes)", sourceLocation: location)
         for (note, mention) in zip(notes, mentions) { #expect(note.contains(mention), "\(note)", sourceLocation: location) }
@@ -100,29 +100,29 @@ import Weights
             ),
         ] as [(String, [String: JSONValue], String?)])
     func keysThatNoNetworkReadsAreIgnored(component: String, members: [String: JSONValue], note: String?) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let file = component == "scheduler" ? "scheduler/scheduler_config.json" : component + "/config.json"
             try Self.set(folder.appendingPathComponent(file), members)
-            try Self.expectPlain(folder, recipe, notes: note.map { [$0] } ?? [])
+            try Self.expectPlain(folder, choice, notes: note.map { [$0] } ?? [])
         }
     }
 
     /// A note names the file that has the key, also where that is not the model's folder.
     @Test func notesNameTheFileThatTheyAreAbout() throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent("vae/config.json"), ["a_new_option": 1])
             try Self.set(folder.appendingPathComponent("unet/config.json"), ["another_option": 1])
             try Self.set(folder.appendingPathComponent("scheduler/scheduler_config.json"), ["steps_offset": 0])
-            recipe.path = Self.model.path
-            recipe.vae = folder.appendingPathComponent("vae").path
-            try Self.expectPlain(folder, recipe, notes: ["\(folder.path)/vae/config.json has a setting"])
-            recipe.vae = folder.path
-            try Self.expectPlain(folder, recipe, notes: ["\(folder.path)/vae/config.json has a setting"])
+            choice.path = Self.model.path
+            choice.vae = folder.appendingPathComponent("vae").path
+            try Self.expectPlain(folder, choice, notes: ["\(folder.path)/vae/config.json has a setting"])
+            choice.vae = folder.path
+            try Self.expectPlain(folder, choice, notes: ["\(folder.path)/vae/config.json has a setting"])
             let file = folder.appendingPathComponent("checkpoint.safetensors")
             try Data(FileTensor.file(Self.checkpoint.get())).write(to: file)
-            (recipe.path, recipe.vae, recipe.configuration) = (file.path, nil, folder.path)
+            (choice.path, choice.vae, choice.configuration) = (file.path, nil, folder.path)
             try Self.expectPlain(
-                folder, recipe,
+                folder, choice,
                 notes: [
                     "\(folder.path)/scheduler/scheduler_config.json: steps_offset is taken for 1",
                     "\(folder.path)/unet/config.json has a setting", "\(folder.path)/vae/config.json has a setting",
@@ -138,9 +138,9 @@ import Weights
             ("text_encoder", "quantization_config", ["quant_method": "bitsandbytes"]),
         ] as [(String, String, JSONValue)])
     func optionsThatChangeTheNetworkAreRefused(component: String, key: String, value: JSONValue) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent(component + "/config.json"), [key: value])
-            let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
+            let error = refusal { _ = try ModelDescription(source: .open(choice)) }
             #expect(
                 error?.code == .badModel && error?.isSentence == true && error?.message.contains(key) == true, "\(error as Any)"
             )
@@ -157,11 +157,11 @@ import Weights
         ["DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "DDPMScheduler"])
     func schedulersOfOldFoldersAreRepaired(members: [String: JSONValue?], name: String) throws {
         func picture(_ members: [String: JSONValue?]) throws -> (notes: [String], pixels: [UInt8]) {
-            try Self.withCopy { folder, recipe in
+            try Self.withCopy { folder, choice in
                 let file = folder.appendingPathComponent("scheduler/scheduler_config.json")
                 try Self.set(file, ["_class_name": .string(name)])
                 try Self.set(file, members)
-                let source = try ModelSource.open(recipe)
+                let source = try ModelSource.open(choice)
                 return (try ModelDescription(source: source).notes, try Self.pixels(source))
             }
         }
@@ -213,13 +213,13 @@ import Weights
         tensors.append(FileTensor("epoch", "I64", [], [UInt8](repeating: 0, count: 8)))
         #expect(try Self.single(tensors).pixels == Self.plain.get())
         // A folder's components too, each with another wrapper.
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             for (component, own) in [("unet", "unet."), ("vae", "vae."), ("text_encoder", "text_encoder.")] {
                 var tensors = try SingleFiles.tensors(of: component, in: Self.model)
                 for index in tensors.indices { tensors[index].name = prefix + own + tensors[index].name }
                 try Self.write(tensors, to: component, in: folder)
             }
-            try Self.expectPlain(folder, recipe, notes: [])
+            try Self.expectPlain(folder, choice, notes: [])
         }
     }
 
@@ -230,10 +230,10 @@ import Weights
         ("text_encoder", "logit_scale", false), ("text_encoder", "text_projection.weight", false),
     ])
     func straysInAFoldersFilesAreLeftAlone(component: String, name: String, isNoted: Bool) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let tensors = try SingleFiles.tensors(of: component, in: Self.model).filter { $0.name != name }
             try Self.write(tensors + [.f32(name, [1, 2], shape: [1, 2])], to: component, in: folder)
-            try Self.expectPlain(folder, recipe, notes: isNoted ? ["(\"\(name)\") that the model does not use"] : [])
+            try Self.expectPlain(folder, choice, notes: isNoted ? ["(\"\(name)\") that the model does not use"] : [])
         }
     }
 
@@ -252,10 +252,10 @@ import Weights
         let single = try Self.single(plain + counters + constants)
         #expect(try single.pixels == Self.plain.get())
         #expect(single.notes.count == 1 && single.notes[0].contains(line), "\(single.notes)")
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let unet = try SingleFiles.tensors(of: "unet", in: Self.model)
             try Self.write(unet + counters + constants, to: "unet", in: folder)
-            try Self.expectPlain(folder, recipe, notes: [line])
+            try Self.expectPlain(folder, choice, notes: [line])
         }
     }
 
@@ -325,24 +325,24 @@ import Weights
         let table = Self.attentionNames[names]
         let diffusers = renamed(try SingleFiles.tensors(of: "vae", in: Self.model), ".mid_block.attentions.0.", table)
         #expect(diffusers.count { $0.name.contains(".mid_block.attentions.0.") } == 20)
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.write(diffusers, to: "vae", in: folder)
-            try Self.expectPlain(folder, recipe, notes: [])
+            try Self.expectPlain(folder, choice, notes: [])
             // The same file as --vae of the untouched model, and LDM's layout with these names.
-            recipe.path = Self.model.path
-            recipe.vae = folder.appendingPathComponent("vae/diffusion_pytorch_model.safetensors").path
-            try Self.expectPlain(folder, recipe, notes: [])
+            choice.path = Self.model.path
+            choice.vae = folder.appendingPathComponent("vae/diffusion_pytorch_model.safetensors").path
+            try Self.expectPlain(folder, choice, notes: [])
             let original = ["to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out", "group_norm": "norm"]
             let ldm = renamed(
                 try SingleFiles.vae(of: Self.model), ".mid.attn_1.",
                 Dictionary(uniqueKeysWithValues: original.map { ($0.value, table[$0.key] ?? "") }))
             try Data(FileTensor.file(ldm)).write(to: folder.appendingPathComponent("ldm.safetensors"))
-            recipe.vae = folder.appendingPathComponent("ldm.safetensors").path
-            try Self.expectPlain(folder, recipe, notes: [])
+            choice.vae = folder.appendingPathComponent("ldm.safetensors").path
+            try Self.expectPlain(folder, choice, notes: [])
             // A folder whose file has LDM's names.
             try Self.write(ldm, to: "vae", in: folder)
-            (recipe.path, recipe.vae) = (folder.path, nil)
-            try Self.expectPlain(folder, recipe, notes: [])
+            (choice.path, choice.vae) = (folder.path, nil)
+            try Self.expectPlain(folder, choice, notes: [])
         }
     }
 
@@ -351,9 +351,9 @@ import Weights
         let twice = try #require(vae.first { $0.name.hasSuffix(".to_q.weight") })
         var other = twice
         other.name = twice.name.replacing("to_q", with: "query")
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             try Self.write(vae + [other], to: "vae", in: folder)
-            let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
+            let error = refusal { _ = try ModelDescription(source: .open(choice)) }
             #expect(error?.message.contains("which are the same part of the model") == true, "\(error as Any)")
         }
     }
@@ -373,9 +373,9 @@ import Weights
             return [stored, .f32(tensor.name.replacing(".weight", with: ending), [0.5], shape: [1])]
         }
         func pixels(_ tensors: [FileTensor]) throws -> [UInt8] {
-            try Self.withCopy { folder, recipe in
+            try Self.withCopy { folder, choice in
                 try Self.write(tensors, to: "unet", in: folder)
-                return try Self.pixels(.open(recipe))
+                return try Self.pixels(.open(choice))
             }
         }
         let halved = wide.map { tensor in
@@ -391,14 +391,14 @@ import Weights
     }
 
     @Test func doublesAreRead() throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let tensors = try SingleFiles.tensors(of: "unet", in: Self.model).map { tensor in
                 FileTensor(
                     tensor.name, "F64", tensor.shape,
                     tensor.values.flatMap { withUnsafeBytes(of: Double($0).bitPattern.littleEndian) { Array($0) } })
             }
             try Self.write(tensors, to: "unet", in: folder)
-            try Self.expectPlain(folder, recipe, notes: [])
+            try Self.expectPlain(folder, choice, notes: [])
         }
     }
 
@@ -408,11 +408,11 @@ import Weights
         ("conv_in.stray.scale_weight", "F32", [1], "without its weight"),
     ])
     func scalesThatAreNotUnderstoodAreRefused(name: String, type: String, shape: [Int], mention: String) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let unet = try SingleFiles.tensors(of: "unet", in: Self.model)
             let scale = FileTensor.f32(name, [Float](repeating: 1, count: shape[0]), shape: shape)
             try Self.write(unet + [scale], to: "unet", in: folder)
-            let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
+            let error = refusal { _ = try ModelDescription(source: .open(choice)) }
             #expect(
                 error?.code == .badModel && error?.isSentence == true && error?.message.contains(mention) == true,
                 "\(error as Any)")
@@ -420,7 +420,7 @@ import Weights
     }
 
     @Test(arguments: ["I8", "U8", "I32"]) func wholeNumbersAreNoWeights(type: String) throws {
-        try Self.withCopy { folder, recipe in
+        try Self.withCopy { folder, choice in
             let unet = try SingleFiles.tensors(of: "unet", in: Self.model).map { tensor in
                 guard tensor.name == "conv_in.weight" else { return tensor }
                 let width = type == "I32" ? 4 : 1
@@ -428,7 +428,7 @@ import Weights
                     tensor.name, type, tensor.shape, [UInt8](repeating: 1, count: tensor.shape.reduce(width, *)))
             }
             try Self.write(unet, to: "unet", in: folder)
-            let error = refusal { _ = try ModelDescription(source: .open(recipe)) }
+            let error = refusal { _ = try ModelDescription(source: .open(choice)) }
             #expect(
                 error?.message.contains("holds \(type), but weights must be floating-point numbers") == true, "\(error as Any)")
         }

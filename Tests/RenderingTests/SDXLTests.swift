@@ -149,13 +149,13 @@ import Weights
             (turbo, 4, .sdxlTurbo, .sdxlTurbo), (edm, 4, .playground, .sdxlPlayground),
             (["_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"], 4, .sdxl, .sdxl),
         ]
-        for (scheduler, channels, kind, recipe) in cases {
+        for (scheduler, channels, kind, profile) in cases {
             let model = try ModelDescription(
                 source: GoldenModels.sdxl(
                     setting: [
                         GoldenModels.schedulerPath: scheduler, "unet/config.json": ["in_channels": .integer(Int64(channels))],
                     ], inputChannels: channels == 4 ? nil : channels))
-            #expect(model.kind == kind && model.hiDiffusionProfile == recipe && model.isInpainting == (channels == 9))
+            #expect(model.kind == kind && model.hiDiffusionProfile == profile && model.isInpainting == (channels == 9))
             let settings: (Int, Float) = kind == .sdxlTurbo ? (4, 1) : kind == .playground ? (25, 3) : (25, 7)
             #expect((model.recommended.steps, model.recommended.guidanceScale) == settings)
         }
@@ -179,7 +179,7 @@ import Weights
         let asked = request { ($0.method, $0.hiDiffusionProfile) = (.direct, .sdxlPlayground) }
         let plan = try RenderMachine(request: asked, model: model).plan
         #expect(plan.hiDiffusionProfile == .sdxlPlayground && plan.summaryLines.contains("HiDiffusion on (sdxl_playground)"))
-        // Playground's recipe has no dilated convolution at the first step.
+        // Playground's profile has no dilated convolution at the first step.
         let works = try denoisingTasks(asked).map { $0.works[0].switches }
         #expect(works[0].pool && !works[0].rad && works.allSatisfy { $0.windowShifts?.count == 10 })
         let wrong = refusal { _ = try RenderMachine(request: self.request { $0.hiDiffusionProfile = .sd15 }, model: model) }

@@ -126,7 +126,7 @@ import Weights
             let error = #expect(throws: RequestError.self) { try ModelWords(references, variant).sources() }
             #expect(error?.category == .invalid && error?.sentence.spelled(\.key).contains("variant") == true)
         }
-        let flow = #expect(throws: RequestError.self) { try CheckpointWords([.predictionType: "flow"]).recipe("a") }
+        let flow = #expect(throws: RequestError.self) { try CheckpointWords([.predictionType: "flow"]).choice("a") }
         #expect(flow?.sentence.spelled(\.key) == "prediction_type must be epsilon or v_prediction, not 'flow'.")
     }
 }

@@ -38,9 +38,9 @@ struct ModelNameTests {
         let store = ModelStore(folder: folder.path)
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        var recipe = ModelChoice(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
-        recipe.prediction = .epsilon
-        let stored = try store.importModel(recipe, name: "other")
+        var choice = ModelChoice(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
+        choice.prediction = .epsilon
+        let stored = try store.importModel(choice, name: "other")
 
         let endpoint = TestFarm.uniqueEndpoint()
         var options = CoordinatorOptions(endpoint: endpoint, models: try Self.models())

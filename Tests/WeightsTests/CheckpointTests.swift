@@ -10,11 +10,11 @@ private let models = Fixtures.folder.appendingPathComponent("golden/models")
 private let tiny1 = models.appendingPathComponent("tiny-sd15")
 private let tiny2 = models.appendingPathComponent("tiny-sd21")
 
-/// The recipe of a single file with the configuration of a folder.
-private func recipe(_ file: URL, _ configuration: URL?) -> ModelChoice {
-    var recipe = ModelChoice(path: file.path)
-    recipe.configuration = configuration?.path
-    return recipe
+/// A single file with the configuration of a folder.
+private func choice(_ file: URL, _ configuration: URL?) -> ModelChoice {
+    var choice = ModelChoice(path: file.path)
+    choice.configuration = configuration?.path
+    return choice
 }
 
 /// Every tensor of a component of `model`, asked for by its folder's names and shapes, is the same bits in `other`, and nothing
@@ -41,7 +41,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             try folder.write("a.safetensors", FileTensor.file(tensors))
             try folder.write("wide.safetensors", FileTensor.file(tensors.map { $0.type == "F16" ? $0.widened() : $0 }))
             for name in ["a.safetensors", "wide.safetensors"] {
-                let source = try ModelSource.open(recipe(folder.appendingPathComponent(name), model))
+                let source = try ModelSource.open(choice(folder.appendingPathComponent(name), model))
                 for component in ["unet", "vae", "text_encoder"] { try expectSameWeights(component, model, source) }
                 if layout == .xl { try expectSameWeights("text_encoder_2", model, source) }
                 #expect(try source.json("unet/config.json") == ModelSource.folder(model.path).json("unet/config.json"))
@@ -57,7 +57,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         for name in ["tiny-sd15", "tiny-sdxl"] {
             let model = golden.appendingPathComponent("models/\(name)")
             let file = golden.appendingPathComponent("models/single-file/\(name)-f32.safetensors")
-            let source = try ModelSource.open(recipe(file, model))
+            let source = try ModelSource.open(choice(file, model))
             for component in ["unet", "vae", "text_encoder"] { try expectSameWeights(component, model, source) }
             if name == "tiny-sdxl" { try expectSameWeights("text_encoder_2", model, source) }
         }
@@ -71,9 +71,9 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             try folder.write("b/c.safetensors", FileTensor.file(tensors))
             try folder.write("d.safetensors", FileTensor.file(tensors + [.f32("betas", [1], shape: [1])]))
             func identity(_ name: String, _ change: (inout ModelChoice) -> Void = { _ in }) throws -> SHA256Digest {
-                var recipe = recipe(folder.appendingPathComponent(name), tiny1)
-                change(&recipe)
-                return try ModelSource.open(recipe).identity()
+                var choice = choice(folder.appendingPathComponent(name), tiny1)
+                change(&choice)
+                return try ModelSource.open(choice).identity()
             }
             let plain = try identity("a.safetensors")
             #expect(try identity("b/c.safetensors") == plain)
@@ -98,7 +98,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
                 for index in tensors.indices { tensors[index].name = tensors[index].name.replacing(old, with: new) }
                 #expect(!tensors.contains { $0.name.hasPrefix(old) })
                 try folder.write("a.safetensors", FileTensor.file(tensors))
-                let source = try ModelSource.open(recipe(folder.appendingPathComponent("a.safetensors"), model))
+                let source = try ModelSource.open(choice(folder.appendingPathComponent("a.safetensors"), model))
                 for component in ["unet", "vae", "text_encoder"] { try expectSameWeights(component, model, source) }
             }
         }
@@ -108,7 +108,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         try withTemporaryFolder { folder throws in
             let tensors = try SingleFiles.checkpoint(of: tiny1, .first)
             try folder.write("a.safetensors", FileTensor.file(tensors.filter { !$0.name.hasPrefix("model_ema.") }))
-            try expectSameWeights("unet", tiny1, .open(recipe(folder.appendingPathComponent("a.safetensors"), tiny1)))
+            try expectSameWeights("unet", tiny1, .open(choice(folder.appendingPathComponent("a.safetensors"), tiny1)))
         }
     }
 }
@@ -123,7 +123,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             change(&tensors)
             try folder.write("a.safetensors", FileTensor.file(tensors).dropLast(cut))
             return weightsError {
-                let source = try ModelSource.open(recipe(folder.appendingPathComponent("a.safetensors"), tiny1))
+                let source = try ModelSource.open(choice(folder.appendingPathComponent("a.safetensors"), tiny1))
                 for component in ["unet", "vae", "text_encoder"] {
                     let scope = try source.weights(component: component)
                     for tensor in try SingleFiles.tensors(of: component, in: tiny1) {
@@ -192,7 +192,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
             let file = folder.appendingPathComponent("a.safetensors")
             try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny2, .second)))
             let error = weightsError {
-                let source = try ModelSource.open(recipe(file, tiny1))
+                let source = try ModelSource.open(choice(file, tiny1))
                 for component in ["unet", "vae", "text_encoder"] {
                     let scope = try source.weights(component: component)
                     for tensor in try SingleFiles.tensors(of: component, in: tiny1) {
@@ -201,11 +201,11 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
                 }
             }
             #expect(error != nil)
-            #expect(weightsError { _ = try ModelSource.open(recipe(file, folder)) }?.code == .notFound)
+            #expect(weightsError { _ = try ModelSource.open(choice(file, folder)) }?.code == .notFound)
             var onFolder = ModelChoice(path: tiny1.path)
             onFolder.configuration = tiny1.path
             #expect(weightsError { _ = try ModelSource.open(onFolder) }?.code == .badOption)
-            var variantOfFile = recipe(file, tiny2)
+            var variantOfFile = choice(file, tiny2)
             variantOfFile.variant = "fp16"
             #expect(weightsError { _ = try ModelSource.open(variantOfFile) }?.code == .badOption)
         }

@@ -56,9 +56,9 @@ private func open(
         // A name that says nothing, and one that lies.
         for name in ["x.safetensors", "sd_xl_refiner-inpainting-v-pred.safetensors"] {
             try folder.write(name, FileTensor.file(tensors, metadata: metadata))
-            var recipe = ModelChoice(path: folder.appendingPathComponent(name).path)
-            change(&recipe)
-            try body(.open(recipe))
+            var choice = ModelChoice(path: folder.appendingPathComponent(name).path)
+            change(&choice)
+            try body(.open(choice))
         }
     }
 }
@@ -72,8 +72,12 @@ private func open(
         ] {
             try open(tensors) { source in
                 let summary = try ModelSummary(source)
-                #expect(summary.family == family && summary.nativeSize == size && summary.prediction == prediction)
-                #expect(summary.inputChannels == 4 && summary.architecture.latentChannels == 4 && !summary.hasLatentStatistics)
+                #expect(
+                    summary.architecture.family == family && summary.architecture.nativeSize == size
+                        && summary.prediction == prediction)
+                #expect(
+                    summary.architecture.inputChannels == 4 && summary.architecture.latentChannels == 4
+                        && !summary.hasLatentStatistics)
                 #expect(
                     summary.components.map(\.types) == .init(repeating: ["F16"], count: family == .stableDiffusionXL ? 4 : 3))
             }
@@ -85,7 +89,9 @@ private func open(
         try open(second) { source in
             let summary = try ModelSummary(source)
             // Stable Diffusion 2's inpainting model is of the 512 px kind.
-            #expect(summary.nativeSize == 512 && summary.prediction == "epsilon" && summary.inputChannels == 9)
+            #expect(
+                summary.architecture.nativeSize == 512 && summary.prediction == "epsilon"
+                    && summary.architecture.inputChannels == 9)
             #expect(summary.pipeline == "StableDiffusionInpaintPipeline")
         }
     }
@@ -97,7 +103,7 @@ private func open(
             var result: (String, Int?, String) = ("", nil, "")
             try open(tensors, metadata: metadata, change) {
                 let summary = try ModelSummary($0)
-                result = (summary.prediction, summary.nativeSize, summary.scheduler)
+                result = (summary.prediction, summary.architecture.nativeSize, summary.scheduler)
             }
             return result
         }
@@ -165,7 +171,8 @@ private func open(
             try open(tensors, metadata: ["modelspec.architecture": name]) { source in
                 let summary = try ModelSummary(source)
                 #expect(summary.prediction == prediction, "\(name)")
-                #expect(summary.isPredictionAssumed == (name.hasSuffix("base") && summary.family == .stableDiffusion2))
+                #expect(
+                    summary.isPredictionAssumed == (name.hasSuffix("base") && summary.architecture.family == .stableDiffusion2))
             }
         }
     }
@@ -209,7 +216,10 @@ private func open(
     @Test func turboIsStableDiffusion2() throws {
         try open(Marks.turbo) { source in
             let summary = try ModelSummary(source)
-            #expect(summary.family == .stableDiffusion2 && summary.prediction == "epsilon" && summary.nativeSize == 512)
+            #expect(
+                summary.architecture.family == .stableDiffusion2 && summary.prediction == "epsilon"
+                    && summary.architecture.nativeSize == 512
+            )
             #expect(summary.textEncoders.map(\.width) == [1024] && summary.textEncoders.map(\.layers) == [23])
             let scheduler = try source.json("scheduler/scheduler_config.json")
             #expect(scheduler["_class_name"] == "EulerDiscreteScheduler" && scheduler["timestep_spacing"] == "trailing")

@@ -205,9 +205,9 @@ import Weights
     func aCheckpointInOneFileIsChangedAsItsFolderIs(_ model: String) throws {
         let models = try #require(Fixtures.sharedGolden).appendingPathComponent("models")
         func path(_ name: String) -> String { models.appendingPathComponent(name).path }
-        var recipe = ModelChoice(path: path("single-file/\(model)-f32.safetensors"))
-        recipe.configuration = path(model)
-        let sources = [try ModelSource.folder(path(model)), try ModelSource.open(recipe)]
+        var choice = ModelChoice(path: path("single-file/\(model)-f32.safetensors"))
+        choice.configuration = path(model)
+        let sources = [try ModelSource.folder(path(model)), try ModelSource.open(choice)]
         for naming in ["kohya", "peft", "kohya-f16"] {
             let use = LoRAUse(try LoRAFile(path: path("lora/\(model)-\(naming).safetensors")), scale: 0.7)
             let composed = try sources.map { try $0.applying([use]) }

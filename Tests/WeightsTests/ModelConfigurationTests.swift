@@ -121,12 +121,12 @@ import Weights
                 (object["_diffusers_version"], object["sample_size"]) = (.string(version), 16)
                 if !single { object["block_out_channels"] = channels }
                 try Data(JSONValue.object(object).canonicalBytes()).write(to: file)
-                var recipe = ModelChoice(path: copy.path)
+                var choice = ModelChoice(path: copy.path)
                 if single {
                     let tensors = try SingleFiles.checkpoint(of: model, .first)
                     try folder.write("a.safetensors", FileTensor.file(tensors, metadata: metadata))
-                    recipe.path = folder.appendingPathComponent("a.safetensors").path
-                    recipe.configuration = copy.path
+                    choice.path = folder.appendingPathComponent("a.safetensors").path
+                    choice.configuration = copy.path
                 } else {
                     let tensors = try SingleFiles.tensors(of: "unet", in: model)
                     for name in try FileManager.default.contentsOfDirectory(atPath: copy.appendingPathComponent("unet").path)
@@ -135,7 +135,7 @@ import Weights
                     }
                     try copy.write("unet/diffusion_pytorch_model.safetensors", FileTensor.file(tensors, metadata: metadata))
                 }
-                return try ModelConfiguration(.open(recipe))
+                return try ModelConfiguration(.open(choice))
             }
         }
         for (side, latent) in [(256, 32), (64, 8), (768, 96)] {
@@ -159,9 +159,9 @@ import Weights
         func open(_ extra: [FileTensor], _ metadata: [String: String] = [:]) throws -> (ModelConfiguration, [String]) {
             try withTemporaryFolder { folder throws in
                 try folder.write("a.safetensors", FileTensor.file(tensors + extra, metadata: metadata))
-                var recipe = ModelChoice(path: folder.appendingPathComponent("a.safetensors").path)
-                recipe.configuration = model.path
-                let source = try ModelSource.open(recipe)
+                var choice = ModelChoice(path: folder.appendingPathComponent("a.safetensors").path)
+                choice.configuration = model.path
+                let source = try ModelSource.open(choice)
                 return (try ModelConfiguration(source), try source.notes())
             }
         }

@@ -39,9 +39,9 @@ private func refusal(_ path: String) throws -> WeightsError {
             }
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelChoice(path: checkpoint.path)
-            recipe.configuration = index
-            #expect(weightsError { _ = try ModelSource.open(recipe) }?.message.contains("name its folder") == true)
+            var choice = ModelChoice(path: checkpoint.path)
+            choice.configuration = index
+            #expect(weightsError { _ = try ModelSource.open(choice) }?.message.contains("name its folder") == true)
             let other = try refusal(folder.appendingPathComponent("none/model_index.json").path)
             #expect(other.code == .notFound)
         }
@@ -300,14 +300,14 @@ private func refusal(_ path: String) throws -> WeightsError {
             try folder.write(name, "model:\n  base_learning_rate: 1.0e-04\n")
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelChoice(path: checkpoint.path)
-            recipe.configuration = folder.path + "/" + name
-            let error = weightsError { _ = try ModelSource.open(recipe) }
+            var choice = ModelChoice(path: checkpoint.path)
+            choice.configuration = folder.path + "/" + name
+            let error = weightsError { _ = try ModelSource.open(choice) }
             let message = error?.message ?? "nothing is refused"
             #expect(error?.code == .unsupportedFormat && message.contains("--model-config takes the folder"), "\(message)")
             #expect(message.contains("YAML") == name.lowercased().contains(".y"))
-            recipe.configuration = folder.path + "/none"
-            let missing = weightsError { _ = try ModelSource.open(recipe) }
+            choice.configuration = folder.path + "/none"
+            let missing = weightsError { _ = try ModelSource.open(choice) }
             #expect(missing?.code == .notFound)
         }
     }

@@ -65,13 +65,13 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             let file = folder.appendingPathComponent("a.safetensors")
             try folder.write("a.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
             try folder.write("v.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
-            var recipe = ModelChoice(path: file.path)
-            recipe.configuration = tiny1.path
-            recipe.prediction = .velocity
+            var choice = ModelChoice(path: file.path)
+            choice.configuration = tiny1.path
+            choice.prediction = .velocity
             for vae in [tiny2, folder.appendingPathComponent("v.safetensors")] {
-                recipe.vae = vae.path
-                let identity = try ModelSource.open(recipe).identity()
-                let stored = try store.importModel(recipe, name: vae.pathExtension.isEmpty ? "folder" : "file")
+                choice.vae = vae.path
+                let identity = try ModelSource.open(choice).identity()
+                let stored = try store.importModel(choice, name: vae.pathExtension.isEmpty ? "folder" : "file")
                 #expect(stored.identity == identity)
                 let opened = try store.open(stored)
                 #expect(try opened.identity() == identity)
@@ -96,27 +96,27 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             var files: [(String, ModelChoice)] = []
             for (name, marks) in [("none", []), ("both", marks), ("snr", [marks[1]])] {
                 try folder.write("\(name).safetensors", FileTensor.file(plain + marks))
-                var recipe = ModelChoice(path: folder.appendingPathComponent("\(name).safetensors").path)
-                recipe.configuration = tiny1.path
-                files.append((name, recipe))
+                var choice = ModelChoice(path: folder.appendingPathComponent("\(name).safetensors").path)
+                choice.configuration = tiny1.path
+                files.append((name, choice))
             }
             files.append(("folder", ModelChoice(path: tiny2.path)))
             for (name, file) in files {
-                var recipe = file
-                recipe.prediction = imported
-                let stored = try store.importModel(recipe, name: "\(name)-\(imported?.rawValue ?? "own")")
-                recipe.prediction = option
-                let expected = try ModelSource.open(recipe)
+                var choice = file
+                choice.prediction = imported
+                let stored = try store.importModel(choice, name: "\(name)-\(imported?.rawValue ?? "own")")
+                choice.prediction = option
+                let expected = try ModelSource.open(choice)
                 let opened = try store.open(stored, prediction: option)
                 let path = "scheduler/scheduler_config.json"
                 #expect(try opened.json(path) == expected.json(path), "\(name)")
                 #expect(try opened.identity() == expected.identity(), "\(name)")
                 #expect(try opened.notes().count == expected.notes().count, "\(name)")
                 #expect(try store.open(stored).identity() == stored.identity, "\(name)")
-                recipe.vae = tiny2.path
+                choice.vae = tiny2.path
                 #expect(
                     try store.open(stored, prediction: option, vae: tiny2.path).identity()
-                        == ModelSource.open(recipe).identity(), "\(name)")
+                        == ModelSource.open(choice).identity(), "\(name)")
             }
         }
     }
@@ -139,9 +139,9 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             let first = blobs(store)
             _ = try store.importModel(ModelChoice(path: tiny1.path), name: "again")
             #expect(blobs(store) == first)
-            var recipe = ModelChoice(path: tiny1.path)
-            recipe.prediction = .velocity
-            _ = try store.importModel(recipe, name: "other")
+            var choice = ModelChoice(path: tiny1.path)
+            choice.prediction = .velocity
+            _ = try store.importModel(choice, name: "other")
             #expect(blobs(store) == first, "the same files, put together otherwise")
             _ = try store.importModel(ModelChoice(path: tiny2.path), name: "two")
             #expect(blobs(store).count > first.count)

@@ -2,7 +2,8 @@ import Foundation
 import StrictJSON
 import TestSupport
 import Testing
-import Weights
+
+@testable import Weights
 
 private let sd15 = UNetTopology(
     layersPerBlock: [2, 2, 2, 2], downAttention: [true, true, true, false], upAttention: [false, true, true, true])

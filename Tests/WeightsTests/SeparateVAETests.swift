@@ -10,9 +10,9 @@ private let tiny1 = models.appendingPathComponent("tiny-sd15")
 private let tiny2 = models.appendingPathComponent("tiny-sd21")
 
 private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
-    var recipe = ModelChoice(path: model.path)
-    recipe.vae = vae.path
-    return try ModelSource.open(recipe)
+    var choice = ModelChoice(path: model.path)
+    choice.vae = vae.path
+    return try ModelSource.open(choice)
 }
 
 @Suite struct SeparateVAETests {
@@ -102,13 +102,13 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             try folder.write(
                 "bare.safetensors", FileTensor.file(tensors.filter { !$0.name.hasPrefix("first_stage_model.") }))
             try folder.write("vae.safetensors", FileTensor.file(SingleFiles.vae(of: tiny2)))
-            var recipe = ModelChoice(path: folder.appendingPathComponent("bare.safetensors").path)
-            recipe.configuration = tiny1.path
-            let missing = weightsError { _ = try ModelSource.open(recipe) }
+            var choice = ModelChoice(path: folder.appendingPathComponent("bare.safetensors").path)
+            choice.configuration = tiny1.path
+            let missing = weightsError { _ = try ModelSource.open(choice) }
             #expect(missing?.code == .missingTensor && missing?.message.contains("--vae") == true)
             for vae in [folder.appendingPathComponent("vae.safetensors"), tiny2] {
-                recipe.vae = vae.path
-                let source = try ModelSource.open(recipe)
+                choice.vae = vae.path
+                let source = try ModelSource.open(choice)
                 let weights = try source.weights(component: "vae")
                 for tensor in try SingleFiles.tensors(of: "vae", in: tiny2) {
                     #expect(try weights.tensor(tensor.name, shape: tensor.shape).array == tensor.values)
@@ -172,9 +172,9 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
 
     private func error(_ model: URL, _ variant: String?) -> WeightsError? {
         weightsError {
-            var recipe = ModelChoice(path: model.path)
-            recipe.variant = variant
-            let source = try ModelSource.open(recipe)
+            var choice = ModelChoice(path: model.path)
+            choice.variant = variant
+            let source = try ModelSource.open(choice)
             for component in ["unet", "vae", "text_encoder"] { _ = try source.weights(component: component) }
             _ = try source.identity()
         }

@@ -22,10 +22,10 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
     private func open(_ path: URL, ignoring: Bool = false, _ change: (inout ModelChoice) -> Void = { _ in }) throws
         -> ModelSource
     {
-        var recipe = ModelChoice(path: path.path)
-        recipe.ignoresUnknownTensors = ignoring
-        change(&recipe)
-        return try ModelSource.open(recipe)
+        var choice = ModelChoice(path: path.path)
+        choice.ignoresUnknownTensors = ignoring
+        change(&choice)
+        return try ModelSource.open(choice)
     }
 
     /// Takes every tensor of the plain model's component from `source`, which must have the same values, and nothing else.
@@ -339,8 +339,8 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         "weight.quant_state.bitsandbytes__fp4", "SCB", "weight_scale_2", "weight_scale_inv", "qweight", "weight._data",
     ])
     func otherQuantisedWeightsAreRefusedWithTheCure(ending: String) throws {
-        func refusal(_ path: URL, _ ignoring: Bool, _ recipe: (inout ModelChoice) -> Void = { _ in }) -> WeightsError? {
-            weightsError { try expectPlain("unet", open(path, ignoring: ignoring, recipe)) }
+        func refusal(_ path: URL, _ ignoring: Bool, _ choice: (inout ModelChoice) -> Void = { _ in }) -> WeightsError? {
+            weightsError { try expectPlain("unet", open(path, ignoring: ignoring, choice)) }
         }
         func quantised(_ tensors: [FileTensor], _ layer: String) -> [[FileTensor]] {
             let stray = FileTensor("\(layer).\(ending)", "U8", [4], [1, 2, 3, 4])

@@ -1,6 +1,7 @@
 import Foundation
 import StrictJSON
-import Weights
+
+@testable import Weights
 
 /// A safetensors file written by hand: `header` is the text of the head, nothing is checked.
 func file(_ header: String, data: Int) -> [UInt8] { file(Array(header.utf8), data: [UInt8](repeating: 0, count: data)) }
@@ -35,7 +36,9 @@ func withFile<Value>(
 )
     throws -> Value
 {
-    try bytes.withUnsafeBytes { try body(SafetensorsFile(permanent: $0, name: "test.safetensors", limits: limits)) }
+    try bytes.withUnsafeBytes {
+        try body(SafetensorsFile(content: FileBytes(permanent: $0), name: "test.safetensors", limits: limits))
+    }
 }
 
 /// Why the bytes are refused as a safetensors file; nil when they are not.

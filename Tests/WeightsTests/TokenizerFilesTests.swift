@@ -90,9 +90,9 @@ private func tokenizer(_ source: ModelSource) throws -> CLIPTokenizer {
             #expect(try store.open(stored).identity() == ModelSource.folder(model.path).identity())
             let checkpoint = folder.appendingPathComponent("one.safetensors")
             try Data(FileTensor.file(SingleFiles.checkpoint(of: tiny, .first))).write(to: checkpoint)
-            var recipe = ModelChoice(path: checkpoint.path)
-            recipe.configuration = model.path
-            #expect(try tokenizer(.open(recipe)).paddedIDs(prompt) == ids)
+            var choice = ModelChoice(path: checkpoint.path)
+            choice.configuration = model.path
+            #expect(try tokenizer(.open(choice)).paddedIDs(prompt) == ids)
         }
     }
 }

@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 /// A checkpoint in a single file of the original layouts: LDM for Stable Diffusion 1 and 2, SGM for XL.
@@ -16,12 +17,9 @@ struct Checkpoint {
     /// Stands for the file in a model's identity.
     static let label = "checkpoint"
 
-    /// Sorts the file's tensors.
+    /// Sorts the file's tensors, which have the names of the original layouts without prefixes of other programs.
     ///
-    /// - Parameters:
-    ///   - file: with the names of the original layouts, without prefixes of other programs.
-    ///   - configuration: the model's configuration files.
-    /// - Throws: `.malformed` for two tensors of the same part of the model.
+    /// Throws `.malformed` for two tensors of the same part of the model.
     init(_ file: SafetensorsFile, _ traits: CheckpointTraits, configuration: FileStore) throws(WeightsError) {
         self.file = file
         self.traits = traits
@@ -46,7 +44,6 @@ struct Checkpoint {
         }
     }
 
-    /// The tensors by component.
     var components: [String: StoredComponent] {
         pieces.mapValues { StoredComponent(name: file.name, file: file, label: Checkpoint.label, pieces: $0) }
     }
@@ -64,59 +61,36 @@ struct Checkpoint {
     private mutating func add(_ found: [String: TensorPiece], to component: String) throws(WeightsError) {
         for (path, piece) in found {
             guard let other = pieces[component, default: [:]].updateValue(piece, forKey: path) else { continue }
-            throw WeightsError(
-                .malformed,
-                "\(file.name) holds \(quoted(min(other.key, piece.key))) and \(quoted(max(other.key, piece.key))), which are the same "
-                    + "part of the model; remove one.")
+            throw samePart(other.key, piece.key, of: file.name)
         }
     }
 
-    /// Adds a tensor of CLIP's text encoder. Old files lack the prefix `text_model.`; the projection is not used.
-    private mutating func addCLIP(
-        _ name: String, _ key: String, _ shape: [Int], to component: String
-    ) throws(WeightsError) {
-        guard ComponentNames.isInside(name, "text_encoder"), !name.hasPrefix("text_projection.") else {
-            leftovers.append(file.nameInFile(key))
-            return
-        }
-        try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: component)
-    }
-
-    /// - Parameter layers: of the first text encoder.
+    /// Adds a tensor of a text encoder. The first encoder has `layers` layers.
     private mutating func addText(_ key: String, _ shape: [Int], layers: Int?) throws(WeightsError) {
         for (component, encoder) in zip(traits.family.textEncoders, traits.family.texts) {
-            guard let name = encoder.name(of: key) else { continue }
+            guard let name = encoder.name(of: key), encoder.holds(name) else { continue }
             switch encoder.naming {
-            case .transformers: return try addCLIP(name, key, shape, to: component)
+            case .transformers:
+                // The projection is not used. Old files lack the prefix `text_model.`.
+                if name.hasPrefix("text_projection.") { break }
+                return try add(name.hasPrefix("text_model.") ? name : "text_model." + name, key, shape, to: component)
             case .openCLIP:
                 let isLast = OpenCLIPNames.block(name).map { $0 == layers } ?? false
                 if encoder.leavesOutLastLayer, isLast || name == "text_projection" { return }
-                return try addOpenCLIP(name, key, shape, to: component)
+                let own = [name: TensorPiece(key: key, shape: shape)]
+                let scale = scales.scale(of: key)
+                return try add(OpenCLIPNames.pieces(name, key: key, shape: shape, scale: scale) ?? own, to: component)
             }
         }
         leftovers.append(file.nameInFile(key))
-    }
-
-    private mutating func addOpenCLIP(
-        _ name: String, _ key: String, _ shape: [Int], to component: String
-    ) throws(WeightsError) {
-        guard OpenCLIPNames.isText(name) else {
-            leftovers.append(file.nameInFile(key))
-            return
-        }
-        let own = [name: TensorPiece(key: key, shape: shape)]
-        try add(OpenCLIPNames.pieces(name, key: key, shape: shape, scale: scales.scale(of: key)) ?? own, to: component)
     }
 
     /// Whether a name lies inside a network of a checkpoint.
     static func isPart(_ key: String) -> Bool {
         if key.hasPrefix(CheckpointTraits.unetPrefix) { return true }
         if let name = key.dropping(CheckpointTraits.vaePrefix) { return ComponentNames.isInside(name, "vae") }
-        for encoder in ModelFamily.all.lazy.flatMap(\.texts) {
-            guard let name = encoder.name(of: key) else { continue }
-            return encoder.naming == .openCLIP ? OpenCLIPNames.isText(name) : ComponentNames.isInside(name, "text_encoder")
-        }
-        return false
+        let texts = ModelFamily.all.lazy.flatMap(\.texts)
+        return texts.compactMap { encoder in encoder.name(of: key).map(encoder.holds) }.first ?? false
     }
 
     /// Levels of an autoencoder by its configuration; diffusers' default is one.

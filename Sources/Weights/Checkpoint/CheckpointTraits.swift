@@ -30,8 +30,6 @@ struct CheckpointTraits: Equatable {
     static let unetPrefix = "model.diffusion_model."
     static let vaePrefix = "first_stage_model."
 
-    /// Recognises the model.
-    ///
     /// Throws `.unsupportedModel` with the unsupported family or the missing part, and `.unsupportedFormat` for quantised
     /// weights.
     init(_ file: SafetensorsFile) throws(WeightsError) {
@@ -39,8 +37,7 @@ struct CheckpointTraits: Equatable {
         try WeightScales.refuseQuantised(file, isPart: Checkpoint.isPart)
         let inputKey = CheckpointTraits.unetPrefix + "input_blocks.0.0.weight"
         guard let input = file.tensors[inputKey]?.shape, input.count == 4 else {
-            throw WeightsError(
-                .unsupportedModel,
+            throw .unsupportedModel(
                 "\(file.name) is no Stable Diffusion checkpoint: it has no convolution \(inputKey); name a checkpoint of Stable "
                     + "Diffusion 1.x, 2.x or XL, or a model folder in diffusers' layout.")
         }
@@ -49,8 +46,7 @@ struct CheckpointTraits: Equatable {
         guard [4, 9].contains(inputChannels) else {
             let known = [5: "a depth-to-image model", 7: "an upscaling model", 8: "an InstructPix2Pix model"]
             let kind = known[inputChannels].map { ", as \($0) does" } ?? ""
-            throw WeightsError(
-                .unsupportedModel,
+            throw .unsupportedModel(
                 "\(file.name): its U-Net takes \(inputChannels) channels\(kind), which is not supported; use a model whose U-Net "
                     + "takes 4, or 9 for inpainting.")
         }
@@ -67,10 +63,8 @@ struct CheckpointTraits: Equatable {
         let described = ModelFamily(unet: unet)
         let channels = unet["in_channels"]?.intValue ?? 4
         guard described == family, channels == inputChannels else {
-            throw WeightsError(
-                .unusedTensors,
-                naming:
-                    "\(name) is a \(family.name) model that takes \(inputChannels) channels, but the configuration is one of "
+            throw .unusedTensors(
+                "\(name) is a \(family.name) model that takes \(inputChannels) channels, but the configuration is one of "
                     + "\(described.name) with \(channels); name a folder of the same family by \(.modelConfig).")
         }
     }
@@ -80,22 +74,16 @@ struct CheckpointTraits: Equatable {
         let hasPooledConditioning = file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil
         let families = ModelFamily.all.filter { $0.hasPooledConditioning == hasPooledConditioning }
         if let family = families.first(where: { $0.texts.allSatisfy { $0.isIn(file) } }) { return family }
-        throw missingText(
-            file,
-            hasPooledConditioning
-                ? "the two text encoders of a Stable Diffusion XL model" : "a text encoder (cond_stage_model)")
-    }
-
-    private static func missingText(_ file: SafetensorsFile, _ what: String) -> WeightsError {
-        WeightsError(
-            .unsupportedModel, "\(file.name) does not hold \(what); use a complete checkpoint or a model folder.")
+        let missing =
+            hasPooledConditioning ? "the two text encoders of a Stable Diffusion XL model" : "a text encoder (cond_stage_model)"
+        throw .unsupportedModel("\(file.name) does not hold \(missing); use a complete checkpoint or a model folder.")
     }
 }
 
 /// Recognises unsupported models and parts of models by the names of their tensors.
 struct ForeignFamily {
     let what: String
-    let remedy: Sentence
+    var remedy: Sentence = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
 
     /// Parts of names that no supported checkpoint has.
     private static let marks: [(mark: String, what: String)] = [
@@ -113,40 +101,31 @@ struct ForeignFamily {
         ("controlnet_cond_embedding.", "a ControlNet"),
     ]
 
-    private static let others: Sentence = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
+    private static let beginnings: [(prefix: String, what: String)] = [
+        ("single_transformer_blocks.", "a Flux model, or one of its kin"),
+        ("transformer_blocks.", "a transformer, such as Stable Diffusion 3's"),
+    ]
 
+    /// nil for a checkpoint of a family that may be supported.
     static func recognise(_ file: SafetensorsFile) -> ForeignFamily? {
         let keys = file.tensors.keys
-        let hasUNet = keys.contains { $0.hasPrefix(CheckpointTraits.unetPrefix) }
+        func has(_ prefix: String) -> Bool { keys.contains { $0.hasPrefix(prefix) } }
+        let hasUNet = has(CheckpointTraits.unetPrefix)
         for (mark, what) in marks + (hasUNet ? [] : besides) where keys.contains(where: { strstr($0, mark) != nil }) {
-            return ForeignFamily(what: what, remedy: others)
+            return ForeignFamily(what: what)
         }
-        if keys.contains(where: { $0.hasPrefix("single_transformer_blocks.") }) {
-            return ForeignFamily(what: "a Flux model, or one of its kin", remedy: others)
-        }
-        if keys.contains(where: { $0.hasPrefix("transformer_blocks.") }) {
-            return ForeignFamily(what: "a transformer, such as Stable Diffusion 3's", remedy: others)
-        }
-        if !hasUNet,
-            keys.contains(where: { $0.hasPrefix("lora_") || strstr($0, ".lora_") != nil || $0.hasSuffix(".lora_down.weight") })
-        {
+        if let (_, what) = beginnings.first(where: { has($0.prefix) }) { return ForeignFamily(what: what) }
+        if !hasUNet, has("lora_") || keys.contains(where: { strstr($0, ".lora_") != nil }) {
             return ForeignFamily(
                 what: "a LoRA", remedy: "name the checkpoint it belongs to by \(.briefModel), and the file by \(.lora)")
         }
         if let label = file.tensors[CheckpointTraits.unetPrefix + "label_emb.0.0.weight"]?.shape {
             let isRefiner =
-                label.last == 2560
-                || keys.contains { $0.hasPrefix("conditioner.embedders.0.model.") }
-                    && !keys.contains { $0.hasPrefix("conditioner.embedders.1.") }
+                label.last == 2560 || has("conditioner.embedders.0.model.") && !has("conditioner.embedders.1.")
             if isRefiner { return ForeignFamily(what: "the refiner of Stable Diffusion XL", remedy: "use the base model") }
-            if !keys.contains(where: { $0.hasPrefix("conditioner.") }),
-                keys.contains(where: { $0.hasPrefix("cond_stage_model.") })
-            {
-                return ForeignFamily(what: "an unCLIP model", remedy: others)
-            }
+            if !has("conditioner."), has("cond_stage_model.") { return ForeignFamily(what: "an unCLIP model") }
         }
-        if hasUNet { return nil }
-        return partial(keys.sorted())
+        return hasUNet ? nil : partial(keys.sorted())
     }
 
     /// Refuses networks without a U-Net at a checkpoint's place; nil if no network is recognised.
@@ -201,6 +180,6 @@ struct ForeignFamily {
     }
 
     func refusal(_ name: String) -> WeightsError {
-        WeightsError(.unsupportedModel, naming: "\(name) is \(what), which Patchloom cannot use as a model; \(remedy).")
+        WeightsError.unsupportedModel("\(name) is \(what), which Patchloom cannot use as a model; \(remedy).")
     }
 }

@@ -18,7 +18,6 @@ struct ComponentNames {
         return original.diffusers(key) ?? OriginalVAENames.currentAttention(key)
     }
 
-    /// The shape in the network.
     func shape(_ path: String, _ shape: [Int]) -> [Int] {
         component == "vae" ? Checkpoint.vaeShape(path, shape) : shape
     }
@@ -34,7 +33,6 @@ struct ComponentNames {
         "text_encoder": ["embeddings", "encoder", "final_layer_norm", "text_projection"],
     ]
 
-    /// Whether a path lies inside the component's network.
     static func isInside(_ path: String, _ component: String) -> Bool {
         let kind = component == "text_encoder_2" ? "text_encoder" : component
         let inner = kind == "text_encoder" ? path.dropping("text_model.") ?? path : path

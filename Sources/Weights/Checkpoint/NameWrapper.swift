@@ -1,11 +1,11 @@
 import Glibc
+import Sentences
 
 /// Removes prefixes that programs put before all names, such as `state_dict.` or `module.`, and the step `_orig_mod.` of
 /// torch's compiler.
 ///
 /// All files of a component are examined together, because a network may be recognised in only one of them.
 struct NameWrapper {
-    /// The prefix to remove, if any.
     let prefix: String
     /// nil for a complete checkpoint.
     private let component: String?
@@ -24,8 +24,7 @@ struct NameWrapper {
         if found.count > 1 {
             let (one, other) = (found[0].value, found[1].value)
             let place = one.file == other.file ? "" : "\(other.file) "
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "\(one.file) holds \(quoted(one.name)), and \(place)\(quoted(other.name)) as well: parts of one network with "
                     + "different words before their names; remove the wrong ones.")
         }
@@ -85,10 +84,9 @@ struct NameWrapper {
     }
 
     /// Whether a name of the files lies inside the component's network, or inside any network of a checkpoint.
-    func isInside(_ key: String) -> Bool { isPart(inner(key)) }
-
-    private func isPart(_ name: String) -> Bool {
-        component.map { ComponentNames.isInside(name, $0) } ?? Checkpoint.isPart(name)
+    func isInside(_ key: String) -> Bool {
+        let name = inner(key)
+        return component.map { ComponentNames.isInside(name, $0) } ?? Checkpoint.isPart(name)
     }
 
     /// The file with its tensors under their inner names. A name outside networks stays as it is if its inner name is taken.
@@ -101,9 +99,8 @@ struct NameWrapper {
             let name = inner(key)
             guard name != key else { continue }
             guard file.tensors[name] == nil, !targets.contains(name) else {
-                guard isPart(name) else { continue }
-                throw WeightsError(
-                    .malformed, "\(file.name) holds \(quoted(name)) twice, once as \(quoted(key)); remove one.")
+                guard isInside(key) else { continue }
+                throw .malformed("\(file.name) holds \(quoted(name)) twice, once as \(quoted(key)); remove one.")
             }
             targets.insert(name)
             changed[key] = name
@@ -113,10 +110,7 @@ struct NameWrapper {
 }
 
 extension SafetensorsFile {
-    /// The file without prefixes in its names.
-    ///
-    /// - Parameter component: nil for a complete checkpoint.
-    /// - Throws: `.malformed` for a part of a network with the prefix and without.
+    /// The file of a component, or of a complete checkpoint (nil), without prefixes in its names. Throws as `unwrap` does.
     func unwrapped(_ component: String?) throws(WeightsError) -> SafetensorsFile {
         try NameWrapper([self], component).unwrap(self)
     }

@@ -3,7 +3,6 @@
 /// Both number the encoder's levels from the image to the latent. LDM numbers the decoder's levels the same way, diffusers the
 /// other way round.
 struct OriginalVAENames {
-    /// Levels of encoder and decoder.
     let levels: Int
 
     /// The attention's layers by all names in LDM, old and new diffusers, and converters.
@@ -28,42 +27,29 @@ struct OriginalVAENames {
         guard let head = parts.first, let parameter = parts.last else { return nil }
         if ["quant_conv", "post_quant_conv"].contains(head) { return parts.count == 2 ? original : nil }
         guard ["encoder", "decoder"].contains(head), parts.count >= 3 else { return nil }
-        let inner = Array(parts.dropFirst().dropLast())
-        guard let module = inner[0] == "mid" ? mid(inner) : level(inner, isDecoder: head == "decoder") ?? outer(inner) else {
-            return nil
-        }
-        return "\(head).\(module).\(parameter)"
+        let module = module(Array(parts.dropFirst().dropLast()), isDecoder: head == "decoder")
+        return module.map { "\(head).\($0).\(parameter)" }
     }
 
-    private func outer(_ parts: [String]) -> String? {
-        guard parts.count == 1 else { return nil }
-        return ["conv_in": "conv_in", "conv_out": "conv_out", "norm_out": "conv_norm_out"][parts[0]]
-    }
-
-    private func mid(_ parts: [String]) -> String? {
-        guard parts.count >= 3 else { return nil }
-        switch parts[1] {
-        case "block_1" where parts.count == 3, "block_2" where parts.count == 3:
-            return OriginalVAENames.residual(parts[2]).map { "mid_block.resnets.\(parts[1] == "block_1" ? 0 : 1).\($0)" }
-        case "attn_1":
-            let layer = parts[2...].joined(separator: ".")
-            return OriginalVAENames.attentionLayers[layer].map { "mid_block.attentions.0.\($0)" }
-        default: return nil
-        }
-    }
-
-    /// `down.0.block.1.conv1`, `up.3.upsample.conv`
-    private func level(_ parts: [String], isDecoder: Bool) -> String? {
-        guard parts.count >= 4, parts[0] == (isDecoder ? "up" : "down"), let number = Int(parts[1]),
-            (0..<levels).contains(number), String(number) == parts[1]
-        else { return nil }
-        let block = isDecoder ? "up_blocks.\(levels - 1 - number)" : "down_blocks.\(number)"
-        switch (parts[2], parts.count) {
-        case ("block", 5):
-            guard let layer = Int(parts[3]), layer >= 0, String(layer) == parts[3] else { return nil }
-            return OriginalVAENames.residual(parts[4]).map { "\(block).resnets.\(layer).\($0)" }
-        case ("upsample", 4) where isDecoder && parts[3] == "conv": return "\(block).upsamplers.0.conv"
-        case ("downsample", 4) where !isDecoder && parts[3] == "conv": return "\(block).downsamplers.0.conv"
+    /// For example `mid.block_1.norm1`, `down.0.block.1.conv1`, `up.3.upsample.conv`.
+    private func module(_ parts: [String], isDecoder: Bool) -> String? {
+        switch (parts[0], parts.count) {
+        case ("conv_in", 1), ("conv_out", 1): return parts[0]
+        case ("norm_out", 1): return "conv_norm_out"
+        case ("mid", 3...) where parts[1] == "attn_1":
+            let layer = OriginalVAENames.attentionLayers[parts[2...].joined(separator: ".")]
+            return layer.map { "mid_block.attentions.0.\($0)" }
+        case ("mid", 3):
+            guard let block = ["block_1": 0, "block_2": 1][parts[1]] else { return nil }
+            return OriginalVAENames.residual(parts[2]).map { "mid_block.resnets.\(block).\($0)" }
+        case (isDecoder ? "up" : "down", 4...):
+            guard let number = plainNumber(parts[1]), number < levels else { return nil }
+            let block = isDecoder ? "up_blocks.\(levels - 1 - number)" : "down_blocks.\(number)"
+            if parts.count == 5, parts[2] == "block", let layer = plainNumber(parts[3]) {
+                return OriginalVAENames.residual(parts[4]).map { "\(block).resnets.\(layer).\($0)" }
+            }
+            let sampler = isDecoder ? "upsample" : "downsample"
+            return parts[2...] == [sampler, "conv"] ? "\(block).\(sampler)rs.0.conv" : nil
         default: return nil
         }
     }
@@ -73,10 +59,20 @@ struct OriginalVAENames {
     }
 }
 
+/// A number from 0 on, as names of tensors write it: without a sign and leading zeros.
+private func plainNumber(_ digits: some StringProtocol) -> Int? {
+    Int(digits).flatMap { $0 >= 0 && String($0) == digits ? $0 : nil }
+}
+
 /// The names of a text encoder's tensors in OpenCLIP (Stable Diffusion 2, the second encoder of SDXL), and in transformers.
 ///
 /// OpenCLIP stores the matrices for query, key and value as one, and the projection with rows and columns exchanged.
 enum OpenCLIPNames {
+    private static let outerPaths = [
+        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+        "positional_embedding": "text_model.embeddings.position_embedding.weight",
+        "ln_final.weight": "text_model.final_layer_norm.weight", "ln_final.bias": "text_model.final_layer_norm.bias",
+    ]
     private static let layers = [
         "ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
         "attn.out_proj": "self_attn.out_proj",
@@ -84,11 +80,8 @@ enum OpenCLIPNames {
 
     /// The number in `transformer.resblocks.N.…`; nil for other names.
     static func block(_ original: String) -> Int? {
-        let prefix = "transformer.resblocks."
-        guard original.hasPrefix(prefix) else { return nil }
-        let digits = original.dropFirst(prefix.count).prefix { $0 != "." }
-        guard let number = Int(digits), number >= 0, String(number) == digits else { return nil }
-        return number
+        guard let digits = original.dropping("transformer.resblocks.")?.prefix(while: { $0 != "." }) else { return nil }
+        return plainNumber(digits)
     }
 
     /// Whether a name lies inside the text encoder; OpenCLIP models may hold one for pictures too (`visual.`).
@@ -99,23 +92,13 @@ enum OpenCLIPNames {
 
     /// transformers' tensors of a stored tensor: one piece, or three. Nil for an unknown name or shape.
     ///
-    /// - Parameters:
-    ///   - original: the name, without a prefix such as `cond_stage_model.model.`.
-    ///   - key: the whole name.
-    ///   - scale: the name of its scale.
+    /// - Parameter original: the name `key` without a prefix such as `cond_stage_model.model.`.
     static func pieces(_ original: String, key: String, shape: [Int], scale: String?) -> [String: TensorPiece]? {
-        switch original {
-        case "token_embedding.weight":
-            return ["text_model.embeddings.token_embedding.weight": TensorPiece(key: key, shape: shape, scale: scale)]
-        case "positional_embedding":
-            return ["text_model.embeddings.position_embedding.weight": TensorPiece(key: key, shape: shape)]
-        case "ln_final.weight", "ln_final.bias":
-            let parameter = original.dropFirst("ln_final".count)
-            return ["text_model.final_layer_norm\(parameter)": TensorPiece(key: key, shape: shape)]
-        case "text_projection":
+        let whole = TensorPiece(key: key, shape: shape, scale: scale)
+        if let path = outerPaths[original] { return [path: whole] }
+        if original == "text_projection" {
             guard shape.count == 2 else { return nil }
             return ["text_projection.weight": TensorPiece(key: key, shape: [shape[1], shape[0]], isTransposed: true)]
-        default: break
         }
         guard let number = block(original) else { return nil }
         let inner = String(original.dropFirst("transformer.resblocks.\(number).".count))
@@ -132,6 +115,6 @@ enum OpenCLIPNames {
             return pieces
         }
         guard let dot = inner.lastIndex(of: "."), let module = layers[String(inner[..<dot])] else { return nil }
-        return ["\(layer).\(module)\(inner[dot...])": TensorPiece(key: key, shape: shape, scale: scale)]
+        return ["\(layer).\(module)\(inner[dot...])": whole]
     }
 }

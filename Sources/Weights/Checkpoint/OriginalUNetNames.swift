@@ -1,3 +1,4 @@
+import Sentences
 public import StrictJSON
 
 /// The levels and layers of a U-Net, which decide the numbers of its blocks in the original programs.
@@ -11,42 +12,27 @@ public struct UNetTopology: Sendable, Equatable {
 
     /// Levels of the U-Net.
     public var levels: Int { layersPerBlock.count }
+}
 
-    private static let maxLevels = 16
-    private static let maxLayers = 64
-
-    /// All three lists must have one entry for each level.
-    public init(layersPerBlock: [Int], downAttention: [Bool], upAttention: [Bool]) {
-        precondition(downAttention.count == layersPerBlock.count && upAttention.count == layersPerBlock.count)
-        (self.layersPerBlock, self.downAttention, self.upAttention) = (layersPerBlock, downAttention, upAttention)
-    }
-
-    /// Reads the topology from a U-Net's `config.json`. `UNetConfiguration` checks the rest.
-    ///
-    /// - Parameter file: its path, for messages.
-    /// - Throws: `.malformed` that names the key.
+extension UNetTopology {
+    /// Reads the topology from a U-Net's `config.json`, which messages call `file`. `UNetConfiguration` checks the rest.
+    /// Throws `.malformed` that names the key.
     public init(configuration: JSONValue, file: String = "unet/config.json") throws(WeightsError) {
-        downAttention = try UNetTopology.attention(configuration, "down_block_types", file)
-        upAttention = try UNetTopology.attention(configuration, "up_block_types", file)
+        let fields = JSONFields(configuration.objectValue ?? JSONObject()) { fault -> WeightsError in
+            .malformed("\(file): \(fault.key) must be \(fault.need).")
+        }
+        let types = JSONShape<[String]>.list(of: .string(), count: 1...16)
+        downAttention = try fields.required("down_block_types", types).map { $0.contains("CrossAttn") }
+        upAttention = try fields.required("up_block_types", types).map { $0.contains("CrossAttn") }
         guard downAttention.count == upAttention.count else {
-            throw WeightsError(.malformed, "\(file): down_block_types and up_block_types have different lengths.")
+            throw .malformed("\(file): down_block_types and up_block_types have different lengths.")
         }
         let value = configuration["layers_per_block"] ?? 2
         let layers = value.arrayValue?.map(\.intValue) ?? Array(repeating: value.intValue, count: downAttention.count)
-        layersPerBlock = layers.compactMap { $0.flatMap { (1...UNetTopology.maxLayers).contains($0) ? $0 : nil } }
+        layersPerBlock = layers.compactMap { $0.flatMap { (1...64).contains($0) ? $0 : nil } }
         guard layersPerBlock.count == downAttention.count, layers.count == downAttention.count else {
-            throw WeightsError(
-                .malformed, "\(file): layers_per_block must be a number from 1 to 64, or one for each of the blocks.")
+            throw .malformed("\(file): layers_per_block must be a number from 1 to 64, or one for each of the blocks.")
         }
-    }
-
-    private static func attention(_ json: JSONValue, _ key: String, _ file: String) throws(WeightsError) -> [Bool] {
-        guard let list = json[key]?.arrayValue, (1...maxLevels).contains(list.count),
-            list.allSatisfy({ $0.stringValue != nil })
-        else {
-            throw WeightsError(.malformed, "\(file): \(key) must be a list of 1 to \(maxLevels) names of block types.")
-        }
-        return list.map { $0.stringValue?.contains("CrossAttn") ?? false }
     }
 }
 

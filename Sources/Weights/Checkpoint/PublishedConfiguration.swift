@@ -2,18 +2,18 @@ import EmbeddedModel
 import Sentences
 import StrictJSON
 
-/// The configuration files of the published models, for single-file checkpoints, which have none. They are those of the models'
-/// folders in diffusers' layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting
-/// variants, SD-Turbo, and Playground v2.5.
+/// The configuration files of the published models, for single-file checkpoints. These have none, and their weights do not show
+/// the numbers of heads and groups, the sizes, and the tables of the scheduler. The files agree with the models' folders in
+/// diffusers' layout: Stable Diffusion 1.5, 2.1 (768 px, v), 2.1 base (512 px, epsilon), XL base, their inpainting variants,
+/// SD-Turbo, and Playground v2.5.
 ///
 /// If a checkpoint does not say what it predicts, Stable Diffusion 2.x is assumed to predict v at 768 px, and its inpainting
-/// variant epsilon at 512 px; all other models predict epsilon. For 2.x this is a guess, which `ModelSource.assumptionNote`
-/// says.
+/// variant epsilon at 512 px; all other models predict epsilon. For 2.x this is a guess, because most files of the 512 px base
+/// model do not say that they predict epsilon. `ModelSource.assumptionNote` tells the user.
 struct PublishedConfiguration {
     let traits: CheckpointTraits
     /// The U-Net's prediction: the user's choice, else the checkpoint's, else as above.
     let prediction: UNetPrediction
-    /// Whether that is a guess.
     let isPredictionAssumed: Bool
 
     init(_ traits: CheckpointTraits, prediction: UNetPrediction?) {
@@ -27,7 +27,7 @@ struct PublishedConfiguration {
     private var family: ModelFamily { traits.family }
     private var published: ModelFamily.Published { family.published(predicting: prediction) }
 
-    /// Throws `.unsupportedModel` if the file's networks have other sizes than the published ones.
+    /// Throws `.unsupportedModel` if the networks have other sizes than the published ones: their numbers would be guesses.
     func check(_ file: SafetensorsFile) throws(WeightsError) {
         let unet = CheckpointTraits.unetPrefix
         let (first, last) = (family.channels[0], family.channels[family.channels.count - 1])
@@ -43,17 +43,13 @@ struct PublishedConfiguration {
         if let prefix = family.distilledTextPrefix { sizes.append((prefix + "ln_final.weight", [family.textWidth])) }
         for (key, shape) in sizes {
             guard let found = file.tensors[key]?.shape, found != shape else { continue }
-            throw WeightsError(
-                .unsupportedModel,
-                naming:
-                    "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), not \(shape)); "
+            throw .unsupportedModel(
+                "\(file.name) has other sizes than any published \(family.name) model (\(key) is \(described(found)), not \(shape)); "
                     + "name a model folder with its configuration by \(.modelConfig).")
         }
     }
 
-    /// All files by path below the model's folder.
-    ///
-    /// - Parameter checkpoint: the file to configure; nil for the published model itself.
+    /// All files by path below the model's folder, for a checkpoint or for the published model itself (nil).
     func files(of checkpoint: SafetensorsFile? = nil) -> [String: [UInt8]] {
         let marks = traits.marks
         var files = [
@@ -81,8 +77,10 @@ struct PublishedConfiguration {
         ]
         for (place, encoder) in family.texts.enumerated() {
             let name = encoder.configuration["architectures"]?.arrayValue?.first ?? .null
-            index = index.setting(.object(JSONObject(ModelFamily.textEncoders[place], ["transformers", name])))
-            index = index.setting(.object(JSONObject(ModelFamily.tokenizers[place], ["transformers", "CLIPTokenizer"])))
+            index = index.setting([
+                ModelFamily.textEncoders[place]: ["transformers", name],
+                ModelFamily.tokenizers[place]: ["transformers", "CLIPTokenizer"],
+            ])
         }
         if family.zeroesEmptyPrompt { index = index.setting(["force_zeros_for_empty_prompt": true]) }
         return index

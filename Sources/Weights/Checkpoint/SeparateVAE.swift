@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 extension ModelSource {
@@ -11,7 +12,7 @@ extension ModelSource {
         let ownFile = "vae/config.json"
         let own = try json(ownFile)
         guard let channels = (own["latent_channels"] ?? 4).intValue else {
-            throw WeightsError(.malformed, "\(location(of: ownFile)): latent_channels is not a whole number.")
+            throw .malformed("\(location(of: ownFile)): latent_channels is not a whole number.")
         }
         switch part {
         case .folder(let folder): return try replacingVAE(folder, own: own, channels: channels)
@@ -21,8 +22,7 @@ extension ModelSource {
             let file = component.files[0]
             let input = component.pieces["decoder.conv_in.weight"]?.shape ?? []
             guard input.count == 4 else {
-                throw WeightsError(
-                    .unsupportedModel,
+                throw .unsupportedModel(
                     "\(name) is not an autoencoder of Stable Diffusion: it has no decoder.conv_in; name a VAE file or folder.")
             }
             try SeparateVAE.check(channels: input[1], against: channels, name, self.name)
@@ -36,35 +36,30 @@ extension ModelSource {
 
     private func replacingVAE(_ folder: FileStore, own: JSONValue, channels: Int) throws(WeightsError) -> ModelSource {
         let inner = SeparateVAE.inner(folder)
-        guard folder.exists(inner + "config.json") else {
-            throw WeightsError(
-                .notFound,
+        let file = inner + "config.json"
+        guard folder.exists(file) else {
+            throw .notFound(
                 "\(folder.name) is not the folder of an autoencoder: it has no config.json; name a VAE file or folder.")
         }
-        var configuration = try folder.json(inner + "config.json")
+        var configuration = try folder.json(file)
         guard configuration.objectValue != nil, let found = (configuration["latent_channels"] ?? 4).intValue else {
-            throw WeightsError(
-                .malformed,
-                "\(folder.location(of: inner + "config.json")) is not the configuration of an autoencoder; download it again.")
+            throw .malformed(
+                "\(folder.location(of: file)) is not the configuration of an autoencoder; download it again.")
         }
         try SeparateVAE.check(channels: found, against: channels, folder.name, name)
         if configuration["scaling_factor"] == nil {
             for key in ["scaling_factor", "latents_mean", "latents_std"] where configuration[key] == nil {
                 guard let value = own[key] else { continue }
-                configuration = configuration.setting(.object(JSONObject(key, value)))
+                configuration = configuration.setting([key: value])
             }
         }
-        let location = folder.location(of: inner + "config.json")
-        var given = [
-            "vae/config.json": FileStore.Given(content: FileBytes(configuration.canonicalBytes()), location: location)
-        ]
-        for path in try SeparateVAE.weightFiles(folder, inner, variant) {
-            given["vae/" + path] = FileStore.Given(
-                content: try folder.content(inner + path), location: folder.location(of: inner + path))
+        let content = FileBytes(configuration.canonicalBytes())
+        var given = ["vae/config.json": FileStore.Given(content: content, location: folder.location(of: file))]
+        for path in try SeparateVAE.weightFiles(folder, variant) {
+            given["vae/" + path.dropFirst(inner.count)] = FileStore.Given(
+                content: try folder.content(path), location: folder.location(of: path))
         }
-        var renamed = self.renamed
-        renamed["vae"] = nil
-        return with(FileStore(store, given: given, hiding: ["vae/"]), renamed: renamed)
+        return with(FileStore(store, given: given, hiding: ["vae/"]), renamed: renamed.filter { $0.key != "vae" })
     }
 }
 
@@ -75,8 +70,7 @@ extension ModelSource {
         let hasStatistics = own["latents_mean"].map { !$0.isNull } ?? false
         let ours: ModelFamily.LatentScale = try hasStatistics ? .playground : family().latents
         guard theirs == ours else {
-            throw WeightsError(
-                .unsupportedModel,
+            throw .unsupportedModel(
                 "The autoencoder of \(file.name), a checkpoint of \(theirs.title), does not fit \(name), a model of \(ours.title): "
                     + "their latents have different scales; name an autoencoder made for this family of models.")
         }
@@ -100,8 +94,7 @@ enum SeparateVAE {
 
     static func check(channels: Int, against own: Int, _ name: String, _ model: String) throws(WeightsError) {
         guard channels == own else {
-            throw WeightsError(
-                .unsupportedModel,
+            throw .unsupportedModel(
                 "The autoencoder \(name) makes latents of \(channels) channels, but the model \(model) needs \(own); name an "
                     + "autoencoder made for this family of models.")
         }
@@ -109,8 +102,6 @@ enum SeparateVAE {
 
     /// The autoencoder's tensors of a single file, by diffusers' names. The file may use diffusers' names, or LDM's with or
     /// without `first_stage_model.`, and may be a complete checkpoint.
-    ///
-    /// - Parameter levels: the autoencoder's levels, from its configuration.
     static func component(_ stored: SafetensorsFile, levels: Int) throws(WeightsError) -> StoredComponent {
         let file = try stored.unwrapped(nil).unwrapped("vae")
         let found = try StoredComponent("vae", files: [file], name: file.name, vaeLevels: levels)
@@ -122,15 +113,8 @@ enum SeparateVAE {
     /// Where the autoencoder lies in a folder: in `vae/` of a whole model, else at the top.
     static func inner(_ folder: FileStore) -> String { folder.exists("vae/config.json") ? "vae/" : "" }
 
-    /// The configuration and weight files of the autoencoder in a folder.
-    static func files(_ folder: FileStore, _ variant: String?) throws(WeightsError) -> [String] {
-        let inner = inner(folder)
-        return try ([inner + "config.json"] + weightFiles(folder, inner, variant).map { inner + $0 })
-    }
-
-    /// The weight files of an autoencoder's folder, below it.
-    static func weightFiles(_ folder: FileStore, _ inner: String, _ variant: String?) throws(WeightsError) -> [String] {
-        let source = ModelSource(name: folder.name, store: folder, variant: variant, renamed: [:], isPlain: true)
-        return try source.weightFiles(component: inner.isEmpty ? "" : "vae").paths.map { String($0.dropFirst(inner.count)) }
+    /// The weight files of the autoencoder in a folder.
+    static func weightFiles(_ folder: FileStore, _ variant: String?) throws(WeightsError) -> [String] {
+        try ModelSource(folder, variant: variant).weightFiles(component: inner(folder).isEmpty ? "" : "vae").paths
     }
 }

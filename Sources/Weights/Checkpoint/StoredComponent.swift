@@ -35,10 +35,7 @@ struct StoredComponent: Sendable {
 
     /// The tensors of a component's own files, in diffusers' naming or, for an autoencoder, in LDM's.
     ///
-    /// - Parameters:
-    ///   - component: `unet`, `vae`, `text_encoder` or `text_encoder_2`.
-    ///   - vaeLevels: levels of an autoencoder, from its configuration.
-    /// - Throws: `.malformed` for two tensors of the same part of the network, and for scales without weights.
+    /// Throws `.malformed` for two tensors of the same part of the network, and for scales without weights.
     init(_ component: String, files: [SafetensorsFile], name: String, vaeLevels: Int) throws(WeightsError) {
         var pieces: [String: TensorPiece] = [:]
         var leftovers: Set<String> = []
@@ -56,11 +53,7 @@ struct StoredComponent: Sendable {
                 let piece = TensorPiece(
                     file: index, key: key, shape: names.shape(path, tensor.shape), scale: scales.scale(of: key))
                 if let other = pieces.updateValue(piece, forKey: path) {
-                    throw WeightsError(
-                        .malformed,
-                        "\(name) holds \(quoted(min(other.key, key))) and \(quoted(max(other.key, key))), which are the same "
-                            + "part of the model; remove one."
-                    )
+                    throw samePart(other.key, key, of: name)
                 }
             }
             unwrapped.append(file)
@@ -70,13 +63,17 @@ struct StoredComponent: Sendable {
     }
 }
 
+/// The error for two tensors of a file or folder that have the same place in a network.
+func samePart(_ a: String, _ b: String, of name: String) -> WeightsError {
+    .malformed("\(name) holds \(quoted(min(a, b))) and \(quoted(max(a, b))), which are the same part of the model; remove one.")
+}
+
 /// A component's weights in its files. Values are copied only when taken.
 final class StoredWeights: WeightSource {
     private let component: StoredComponent
     private let taken = Mutex<Set<String>>([])
     let ignoresUnknown: Bool
 
-    /// - Parameter ignoresUnknown: whether unknown tensors are left out instead of refused.
     init(_ component: StoredComponent, ignoresUnknown: Bool) {
         (self.component, self.ignoresUnknown) = (component, ignoresUnknown)
     }
@@ -89,7 +86,6 @@ final class StoredWeights: WeightSource {
         component.pieces[path].map { component.files[$0.file].nameInFile($0.key) } ?? path
     }
 
-    /// The remedy for weights of another network.
     var remedy: Sentence {
         switch component.label {
         case Checkpoint.label: "name their configuration by \(.modelConfig)"
@@ -119,16 +115,14 @@ final class StoredWeights: WeightSource {
     private func piece(_ path: String, shape: [Int]) throws(WeightsError) -> TensorPiece {
         let isFile = component.label != nil
         guard let piece = component.pieces[path] else {
-            throw WeightsError(
-                .missingTensor,
+            throw .missingTensor(
                 "\(name) has no tensor \(isFile ? "for " : "")\(quoted(path)), which the model needs with shape \(shape); the file is "
                     + "incomplete, or its configuration belongs to another model.")
         }
-        guard StoredWeights.same(piece.shape, shape) else {
+        guard areAlike(piece.shape, shape) else {
             let key = nameInFile(path)
             let other = key == path ? "" : " as \(quoted(path))"
-            throw WeightsError(
-                .misshapenTensor,
+            throw .misshapenTensor(
                 "\(name): tensor \(quoted(key)) has shape \(described(piece.shape))\(other); the model needs \(shape).")
         }
         return piece
@@ -139,17 +133,6 @@ final class StoredWeights: WeightSource {
         return component.pieces.keys.filter { !taken.contains($0) }.sorted()
     }
 
-    /// Equal except for trailing ones: converters write a matrix or a 1×1 convolution.
-    private static func same(_ a: [Int], _ b: [Int]) -> Bool {
-        func trimmed(_ shape: [Int]) -> ArraySlice<Int> {
-            var shape = shape[...]
-            while shape.count > 2, shape.last == 1 { shape.removeLast() }
-            return shape
-        }
-        return trimmed(a) == trimmed(b)
-    }
-
-    /// A matrix with rows and columns exchanged.
     private static func transposed(_ matrix: Tensor) -> Tensor {
         let (rows, columns) = (matrix.shape[0], matrix.shape[1])
         let result = Tensor(uninitialized: [columns, rows])

@@ -35,22 +35,19 @@ public struct LoRAFile: Sendable {
 
     /// Maps, hashes and checks the file at `path`.
     ///
-    /// Throws what `SafetensorsFile` throws; `.unsupportedFormat` for other kinds of adapters and other families of models, by
-    /// name; `.malformed` for names that are none of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
+    /// Throws the errors of `SafetensorsFile`; `.unsupportedFormat` for other kinds of adapters and other families of models,
+    /// by name; `.malformed` for files without names of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
     public init(path: String) throws(WeightsError) {
         guard !isFolder(path) else {
-            throw WeightsError(
-                .unreadable,
-                naming:
-                    "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by \(.loraModelDir) and the "
+            throw .unreadable(
+                "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by \(.loraModelDir) and the "
                     + "file in it by its name.")
         }
         let content: FileBytes
         do { content = try FileBytes(mapping: path) } catch {
             guard error.code == .notFound, FileBytes.brokenLink(path) == nil else { throw error }
             let whole = path + LoRALibrary.ending
-            throw WeightsError(
-                .notFound,
+            throw .notFound(
                 fileExists(whole)
                     ? "\(path) does not exist; did you mean \(quoted(whole))?"
                     : "\(path) does not exist; check the path or the name of the LoRA file.")
@@ -86,15 +83,14 @@ public struct LoRAFile: Sendable {
 
 /// Puts the tensors of a LoRA file together into layers.
 private struct LoRAReader {
-    private struct Parts {
-        var names: [LoRAKey.Role: String] = [:]
-    }
+    /// Names of the tensors of one layer.
+    private typealias Parts = [LoRAKey.Role: String]
 
-    private struct Place: Hashable, Comparable {
-        let network: String
+    private struct Place: Hashable {
+        let network: LoRANetwork
         let layer: String
 
-        static func < (a: Place, b: Place) -> Bool { (a.network, a.layer) < (b.network, b.layer) }
+        var name: (String, String) { (network.rawValue, layer) }
     }
 
     let file: SafetensorsFile
@@ -128,14 +124,14 @@ private struct LoRAReader {
                 }
                 adapter = (own, name)
             }
-            let place = Place(network: key.network.rawValue, layer: key.layer)
-            if let other = places[place, default: Parts()].names.updateValue(name, forKey: key.role) {
+            let place = Place(network: key.network, layer: key.layer)
+            if let other = places[place, default: [:]].updateValue(name, forKey: key.role) {
                 throw malformed("\(quoted(other)) and \(quoted(name)) are the same part of one layer")
             }
         }
         for (place, parts) in places where isEmpty(parts) {
             places[place] = nil
-            leftovers.append(contentsOf: parts.names.values)
+            leftovers += parts.values
         }
         leftovers.sort()
         guard !places.isEmpty else {
@@ -144,43 +140,40 @@ private struct LoRAReader {
                 throw malformed(others.isEmpty ? "it holds no tensors" : "all its tensors are empty")
             }
             let more = others.count > 1 ? " and \(others.count - 1) more" : ""
-            throw WeightsError(
-                .malformed, "\(file.name) is no LoRA: the name \(quoted(first))\(more) is none that LoRA files have.")
+            throw .malformed("\(file.name) is no LoRA: the name \(quoted(first))\(more) is none that LoRA files have.")
         }
-        var layers: [LoRALayer] = []
-        for (place, parts) in places.sorted(by: { $0.key < $1.key }) { layers.append(try layer(place, parts)) }
-        return layers
+        return try places.sorted { $0.key.name < $1.key.name }.map { place, parts throws(WeightsError) in
+            try layer(place, parts)
+        }
     }
 
     private func isEmpty(_ name: String) -> Bool { file.tensors[name]?.count == 0 }
 
     /// Whether no factor of a layer holds a number. Where one does, the others must.
     private func isEmpty(_ parts: Parts) -> Bool {
-        let factors = parts.names.filter { $0.key != .alpha }.values
+        let factors = parts.filter { $0.key != .alpha }.values
         return !factors.isEmpty && factors.allSatisfy(isEmpty)
     }
 
     private func layer(_ place: Place, _ parts: Parts) throws(WeightsError) -> LoRALayer {
-        let some = parts.names.values.min() ?? place.layer
-        guard let network = LoRANetwork(rawValue: place.network), let up = parts.names[.up], let down = parts.names[.down]
-        else {
-            let missing = parts.names[.up] == nil ? "up" : "down"
-            throw malformed("\(quoted(some)) has no lora_\(missing) beside it")
+        guard let up = parts[.up], let down = parts[.down] else {
+            let missing = parts[.up] == nil ? "up" : "down"
+            throw malformed("\(quoted(parts.values.min() ?? place.layer)) has no lora_\(missing) beside it")
         }
-        for key in parts.names.values.sorted() {
+        for key in parts.values.sorted() {
             if let scale = scales.scale(of: key) { _ = try WeightScales.value(scale, of: key, in: file) }
         }
-        if let empty = parts.names.values.filter(isEmpty).min() { throw malformed("\(quoted(empty)) is empty") }
+        if let empty = parts.values.filter(isEmpty).min() { throw malformed("\(quoted(empty)) is empty") }
         guard let rank = file.tensors[down]?.shape.first else { throw malformed("\(quoted(down)) has no rank") }
         let factor: Double
-        if let name = parts.names[.alpha] {
+        if let name = parts[.alpha] {
             factor = try alpha(name) / Double(rank)
         } else {
-            factor = adapters.factor(network, layer: place.layer, rank: rank)
+            factor = adapters.factor(place.network, layer: place.layer, rank: rank)
         }
         guard factor.isFinite else { throw malformed("the alpha of \(quoted(down)) is not a finite number") }
         return LoRALayer(
-            network: network, layer: place.layer, up: up, down: down, mid: parts.names[.mid], factor: factor, rank: rank)
+            network: place.network, layer: place.layer, up: up, down: down, mid: parts[.mid], factor: factor, rank: rank)
     }
 
     /// One number, of any type and with any number of dimensions of one.
@@ -195,6 +188,6 @@ private struct LoRAReader {
     }
 
     private func malformed(_ what: String) -> WeightsError {
-        WeightsError(.malformed, "\(file.name) is not usable as a LoRA: \(what); download it again or ask its author.")
+        WeightsError.malformed("\(file.name) is not usable as a LoRA: \(what); download it again or ask its author.")
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Sentences
 
 /// The network of a model that a LoRA changes. The raw value is the component's folder.
 enum LoRANetwork: String, Sendable, CaseIterable {
@@ -52,18 +53,20 @@ struct LoRAKey: Equatable {
     init?(_ name: String) {
         let (name, adapter) = Self.withoutAdapter(name)
         guard let (ending, role) = Self.endings.first(where: { name.hasSuffix($0.0) }) else { return nil }
-        var path = String(name.dropLast(ending.count))
+        let whole = String(name.dropLast(ending.count))
         if ending == ".up.weight" || ending == ".down.weight" {
             // Only the processors of old diffusers end so.
-            guard path.hasSuffix("_lora") else { return nil }
+            guard whole.hasSuffix("_lora") else { return nil }
         }
-        guard let network = Self.takeNetwork(&path) else { return nil }
+        guard let (network, found) = Self.network(of: whole) else { return nil }
+        var path = found
         if path.hasSuffix("_lora") { path = Self.processorLayer(String(path.dropLast("_lora".count)), network) }
         guard !path.isEmpty else { return nil }
         self.network = network
         self.role = role
         self.adapter = adapter
-        layer = Self.withoutCompiled(flat(path))
+        // torch's compiler puts steps into paths.
+        layer = flat(path).replacing("_orig_mod_", with: "")
     }
 
     /// A name without the adapter's: `….lora_A.weight` for `….lora_A.mine.weight`. An adapter's name has no dot.
@@ -74,11 +77,6 @@ struct LoRAKey: Equatable {
         guard place >= 0, steps[place] == "lora_A" || steps[place] == "lora_B" else { return (name, nil) }
         let adapter = String(steps.remove(at: place + 1))
         return (steps.joined(separator: "."), adapter)
-    }
-
-    /// A flat path without the steps that torch's compiler puts into it.
-    private static func withoutCompiled(_ path: String) -> String {
-        strstr(path, "_orig_mod_") == nil ? path : path.replacing("_orig_mod_", with: "")
     }
 
     private static let prefixes: [(String, LoRANetwork)] = [
@@ -96,44 +94,28 @@ struct LoRAKey: Equatable {
     private static let wrappers = ["state_dict.", "module.", "model.", "lora.", "_orig_mod."]
 
     /// Whether an unknown name begins like one of a LoRA, so it means something for the model.
-    static func belongsToModel(_ name: String) -> Bool {
-        var path = name
-        return takeNetwork(&path) != nil
-    }
+    static func belongsToModel(_ name: String) -> Bool { network(of: name) != nil }
 
     /// Counters that trainers write into the network that they train.
     private static let counters: Set<String> = ["epoch", "global_step", "num_updates", "step"]
 
     /// Whether an unknown name is only a constant or a counter.
     static func isHarmless(_ name: String) -> Bool {
-        var path = name
-        guard takeNetwork(&path) != nil else { return false }
+        guard let (_, path) = network(of: name) else { return false }
         let flat = flat(path)
         return ComponentNames.isHarmless(path) || counters.contains(flat) || HarmlessTensors.names.contains(flat)
             || HarmlessTensors.endings.contains { flat == $0 || flat.hasSuffix("_" + $0) }
     }
 
-    /// Cuts off wrappers and the prefix, and returns the prefix's network.
-    private static func takeNetwork(_ path: inout String) -> LoRANetwork? {
-        var rest = path
-        while true {
-            if let network = takeOwnNetwork(&rest) {
-                path = rest
-                return network
-            }
-            guard let wrapper = wrappers.first(where: { rest.hasPrefix($0) }) else { return nil }
-            rest.removeFirst(wrapper.count)
+    /// The network of a name, and the rest of the name behind wrappers and prefix.
+    private static func network(of name: String) -> (LoRANetwork, path: String)? {
+        let rest = name.dropping(peft) ?? name
+        if let (prefix, network) = prefixes.first(where: { rest.hasPrefix($0.0) }) {
+            let path = String(rest.dropFirst(prefix.count))
+            return (network, path.dropping(peft) ?? path)
         }
-    }
-
-    private static func takeOwnNetwork(_ path: inout String) -> LoRANetwork? {
-        if path.hasPrefix(peft) { path.removeFirst(peft.count) }
-        if let (prefix, network) = prefixes.first(where: { path.hasPrefix($0.0) }) {
-            path.removeFirst(prefix.count)
-            if path.hasPrefix(peft) { path.removeFirst(peft.count) }
-            return network
-        }
-        return beginnings.first { path.hasPrefix($0.0) }?.1
+        if let (_, network) = beginnings.first(where: { rest.hasPrefix($0.0) }) { return (network, rest) }
+        return wrappers.lazy.compactMap { rest.dropping($0) }.first.flatMap(network)
     }
 
     /// The layer of an attention processor of old diffusers.
@@ -177,24 +159,20 @@ enum LoRAKind {
     /// The refusal of a file that holds a tensor of this name; nil if nothing speaks against it.
     static func refusal(of key: String, in file: String) -> WeightsError? {
         if let (_, family) = otherFamilies.first(where: { strstr(key, $0.part) != nil }) {
-            return WeightsError(
-                .unsupportedFormat,
+            return .unsupportedFormat(
                 "\(file) is a LoRA for \(family) (it holds \(quoted(key))); choose one for Stable Diffusion 1.x, 2.x or XL.")
         }
         if key.hasPrefix("transformer.") {
-            return WeightsError(
-                .unsupportedFormat,
+            return .unsupportedFormat(
                 "\(file) is a LoRA for a diffusion transformer such as Flux or Stable Diffusion 3 (it holds \(quoted(key))); "
                     + "choose one for Stable Diffusion 1.x, 2.x or XL.")
         }
         let plain = LoRAKey.withoutAdapter(key).name
         let foreign =
             foreignParts.first { strstr(plain, $0.part) != nil } ?? foreignEndings.first { plain.hasSuffix($0.part) }
-        if let what = foreign?.what {
-            return WeightsError(
-                .unsupportedFormat,
-                "\(file) is \(what) (it holds \(quoted(key))), which is not supported; choose a plain LoRA or LoCon.")
+        return foreign.map {
+            .unsupportedFormat(
+                "\(file) is \($0.what) (it holds \(quoted(key))), which is not supported; choose a plain LoRA or LoCon.")
         }
-        return nil
     }
 }

@@ -51,18 +51,12 @@ extension LoRALibrary {
     }
 
     private func checkName(_ name: String) throws(WeightsError) {
-        let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let isInside = parts.allSatisfy { !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8) }
-        guard isInside, !name.utf8.contains(0), name.utf8.count <= 1024 else {
-            throw WeightsError(
-                .badPath,
-                naming:
-                    "\(quoted(name)) is not a name of a LoRA file; give the name of a file in the folder of \(.loraModelDir).")
+        guard FileStore.isInside(name), name.utf8.count <= 1024 else {
+            throw .badPath(
+                "\(quoted(name)) is not a name of a LoRA file; give the name of a file in the folder of \(.loraModelDir).")
         }
         guard !folders.isEmpty else {
-            throw WeightsError(
-                .notFound,
-                naming: "There is no folder to find the LoRA \(quoted(name)) in; name its folder by \(.loraModelDir).")
+            throw .notFound("There is no folder to find the LoRA \(quoted(name)) in; name its folder by \(.loraModelDir).")
         }
     }
 
@@ -78,8 +72,7 @@ extension LoRALibrary {
             if let example { "name one by its path below the folder, such as \(example), or rename one" } else {
                 "rename one, or give the whole path of one to \(.lora)"
             }
-        throw WeightsError(
-            .badOption, naming: "The LoRA \(quoted(name)) may be \(described(first)) or \(described(other)); \(remedy).")
+        throw .badOption("The LoRA \(quoted(name)) may be \(described(first)) or \(described(other)); \(remedy).")
     }
 
     private func described(_ entry: LoRAListing.Entry) -> String {
@@ -109,7 +102,6 @@ extension LoRALibrary {
             } else {
                 "put \(shown) there, or name another folder by \(.loraModelDir)."
             }
-        return WeightsError(
-            .notFound, naming: "There is no LoRA \(quoted(name)) in \(places)\(Self.gaps(listing)); \(remedy)")
+        return .notFound("There is no LoRA \(quoted(name)) in \(places)\(Self.gaps(listing)); \(remedy)")
     }
 }

@@ -1,5 +1,4 @@
 public import ContentHash
-import Glibc
 import Sentences
 import Synchronization
 
@@ -35,32 +34,29 @@ public final class LoRALibrary: Sendable {
 
     private init() { (folders, files, limits) = ([], [], LoRAListing.Limits()) }
 
-    /// - Parameters:
-    ///   - folders: searched in this order.
-    ///   - files: paths of single files, found by content only.
-    /// - Throws: `.notFound` and `.unsupportedFormat` for paths that are not folders.
+    /// Searches the folders in this order. Single files are found by content only. Throws `.notFound` and `.unsupportedFormat`
+    /// for paths of `folders` that are not folders.
     public convenience init(folders: [String], files: [String] = []) throws(WeightsError) {
         try self.init(folders: folders, files: files, limits: LoRAListing.Limits())
     }
 
     init(folders: [String], files: [String] = [], limits: LoRAListing.Limits) throws(WeightsError) {
         for folder in folders {
-            var status = stat()
-            guard !folder.isEmpty, !folder.utf8.contains(0), stat(folder, &status) == 0 else {
+            guard let status = status(of: folder) else {
                 if let broken = FileBytes.brokenLink(folder) { throw broken }
-                throw WeightsError(
-                    .notFound, naming: "\(folder) does not exist; name a folder of LoRA files by \(.loraModelDir).")
+                throw .notFound("\(folder) does not exist; name a folder of LoRA files by \(.loraModelDir).")
             }
-            guard status.st_mode & S_IFMT == S_IFDIR else {
-                throw WeightsError(
-                    .unsupportedFormat, naming: "\(folder) is not a folder; name a folder of LoRA files by \(.loraModelDir).")
+            guard status.isFolder else {
+                throw .unsupportedFormat("\(folder) is not a folder; name a folder of LoRA files by \(.loraModelDir).")
             }
         }
         (self.folders, self.files, self.limits) = (folders, files, limits)
     }
 
     /// The last part of a path, without the ending.
-    public static func stem(ofPath path: String) -> String { LoRAListing.stem(ofPath: path) }
+    public static func stem(ofPath path: String) -> String {
+        LoRAListing.withoutEnding(LoRAListing.lastPart(path))
+    }
 
     /// The file with this content, wherever it is.
     ///
@@ -73,10 +69,8 @@ public final class LoRALibrary: Sendable {
             if file.digest == digest { return file }
         }
         let places = folders.isEmpty ? "" : " in \(folders.joined(separator: ", "))"
-        throw WeightsError(
-            .notFound,
-            naming:
-                "There is no LoRA file with the SHA-256 \(digest.hex)\(places)\(Self.gaps(listing)); put it into a folder "
+        throw .notFound(
+            "There is no LoRA file with the SHA-256 \(digest.hex)\(places)\(Self.gaps(listing)); put it into a folder "
                 + "and name the folder by \(.loraModelDir).")
     }
 

@@ -16,16 +16,14 @@ struct LoRAListing {
 
         /// Nil for a folder.
         init?(path: String, relative: String) {
-            var status = stat()
-            let exists = stat(path, &status) == 0
-            if exists, status.st_mode & S_IFMT == S_IFDIR { return nil }
+            let status = status(of: path)
+            if status?.isFolder == true { return nil }
             (self.path, self.relative) = (path, relative)
-            stamp = exists ? FileStamp(status) : nil
-            isFile = exists && status.st_mode & S_IFMT == S_IFREG
+            stamp = status.map(FileStamp.init)
+            isFile = status?.isFile == true
         }
 
-        /// The file's name without folders and ending.
-        var stem: String { LoRAListing.stem(ofPath: relative) }
+        var stem: String { LoRALibrary.stem(ofPath: relative) }
     }
 
     /// Limits of the search: LoRA files, names of any kind, and depth of folders.
@@ -33,11 +31,6 @@ struct LoRAListing {
         var files = 20_000
         var names = 200_000
         var depth = 8
-    }
-
-    private struct Place: Hashable {
-        let device: UInt64
-        let inode: UInt64
     }
 
     /// Entries with the ending of a LoRA file, sorted by name, folder by folder.
@@ -52,7 +45,8 @@ struct LoRAListing {
     private let limits: Limits
     private var looked = 0
     private var isFull = false
-    private var visited: Set<Place> = []
+    /// Device and inode of the listed folders.
+    private var visited: Set<[UInt64]> = []
 
     init(_ folders: [String], limits: Limits = Limits()) {
         self.limits = limits
@@ -65,9 +59,7 @@ struct LoRAListing {
         }
     }
 
-    private mutating func isNew(_ stamp: FileStamp) -> Bool {
-        visited.insert(Place(device: stamp.device, inode: stamp.inode)).inserted
-    }
+    private mutating func isNew(_ stamp: FileStamp) -> Bool { visited.insert([stamp.device, stamp.inode]).inserted }
 
     private mutating func list(_ folder: String, below parents: String, depth: Int) {
         guard let names = Self.names(in: folder, atMost: limits.names - looked + 1) else {
@@ -108,18 +100,8 @@ struct LoRAListing {
 
     private static func counted(_ count: Int, _ what: String) -> String { "\(count) \(what)\(count == 1 ? "" : "s")" }
 
-    /// In no order; nil for a folder that cannot be read.
     private static func names(in folder: String, atMost limit: Int) -> [String]? {
-        guard let stream = opendir(folder) else { return nil }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while names.count < limit, let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: $0.pointee)) { String(cString: $0) }
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names
+        Weights.names(in: folder, atMost: limit) { !$0.hasPrefix(".") }
     }
 
     // MARK: Paths
@@ -160,10 +142,7 @@ struct LoRAListing {
         name.utf8.count > ending.utf8.count && name.suffix(ending.count).lowercased() == ending
     }
 
-    /// The name without its ending, if it has one.
     static func withoutEnding(_ name: String) -> String { hasEnding(name) ? String(name.dropLast(ending.count)) : name }
-
-    static func stem(ofPath path: String) -> String { withoutEnding(lastPart(path)) }
 
     static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 }

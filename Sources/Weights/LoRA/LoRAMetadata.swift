@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 /// PEFT's settings in a LoRA file of diffusers, the entry `lora_adapter_metadata`: an object with keys such as
@@ -16,7 +17,11 @@ struct LoRAMetadata {
     init(_ file: SafetensorsFile) throws(WeightsError) {
         guard let text = file.metadata["lora_adapter_metadata"] else { return }
         func wrong(_ what: String) -> WeightsError {
-            WeightsError(.malformed, "\(file.name): its lora_adapter_metadata \(what); download it again or ask its author.")
+            WeightsError.malformed("\(file.name): its lora_adapter_metadata \(what); download it again or ask its author.")
+        }
+        func number(_ alpha: JSONValue) throws(WeightsError) -> Double {
+            guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
+            return number
         }
         let json: JSONValue
         do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw wrong("is not JSON") }
@@ -28,33 +33,19 @@ struct LoRAMetadata {
             }
             var settings = Settings()
             if let alpha = member("lora_alpha") {
-                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
-                settings.alpha = number
+                settings.alpha = try number(alpha)
             }
             for (pattern, alpha) in member("alpha_pattern")?.objectValue ?? JSONObject() {
-                guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
-                guard pattern.utf8.allSatisfy(Self.isPlain) else {
+                guard isWord(pattern, and: "_.") else {
                     throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
                 }
-                settings.alphaPattern.append((flat(pattern), number))
+                settings.alphaPattern.append((flat(pattern), try number(alpha)))
             }
             settings.dividesByRoot = member("use_rslora")?.boolValue ?? false
             if member("use_dora")?.boolValue == true {
-                throw WeightsError(
-                    .unsupportedFormat, "\(file.name) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
+                throw .unsupportedFormat("\(file.name) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
             }
             self.settings[network] = settings
-        }
-    }
-
-    /// A letter, a digit, `_` or `.`: a pattern of these is a plain path.
-    private static func isPlain(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"),
-            UInt8(ascii: "_"), UInt8(ascii: "."):
-            true
-        default: false
         }
     }
 

@@ -16,9 +16,7 @@ public struct LoRAScale: Sendable, Hashable {
     public var numbers: [Double] { [unet, textEncoder] }
 
     /// The form in a tag or after a file's name: one number, or the text encoder's, a colon, and the U-Net's, as in A1111's
-    /// web UI.
-    ///
-    /// - Parameter text: a number as text.
+    /// web UI. `text` writes a number.
     public func written(_ text: (Double) -> String) -> String {
         single.map(text) ?? "\(text(textEncoder)):\(text(unet))"
     }

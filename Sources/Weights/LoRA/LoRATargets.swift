@@ -57,17 +57,19 @@ struct LoRATargets {
     ) throws(WeightsError) -> (layers: [(target: Target, layer: LoRALayer)], leftOut: [String]) {
         if let first = lora.unknown.first, !ignoringUnknown {
             let more = lora.unknown.count > 1 ? " and \(lora.unknown.count - 1) more" : ""
-            throw WeightsError(
-                .malformed,
-                naming:
-                    "\(lora.name) cannot be used as a LoRA: it holds the unknown name \(quoted(first))\(more); choose another file, or "
+            throw .malformed(
+                "\(lora.name) cannot be used as a LoRA: it holds the unknown name \(quoted(first))\(more); choose another file, or "
                     + "leave out unknown tensors by \(.ignoreUnknownTensors).")
         }
         var leftOut = lora.unknown + lora.leftovers
         let strangers = lora.layers.filter { weights[$0.network]?[$0.layer] == nil }
         for (index, stranger) in strangers.enumerated() {
             guard ignoringUnknown || LoRATargets.isTextProjection(stranger) else {
-                throw noCounterpart(stranger, more: strangers.count - 1 - index, lora)
+                let more = strangers.count - 1 - index
+                let others = more > 0 ? " and \(more) more layers have" : " has"
+                throw .unusedTensors(
+                    "\(lora.name): the layer of \(quoted(stranger.down))\(others) no counterpart in \(model)\(hint(lora)), or "
+                        + "leave out unknown tensors by \(.ignoreUnknownTensors).")
             }
             leftOut += [stranger.down, stranger.up]
         }
@@ -84,8 +86,7 @@ struct LoRATargets {
         for layer in lora.layers {
             guard let target = weights[layer.network]?[layer.layer] else { continue }
             if let other = names.updateValue(layer.down, forKey: layer.network.rawValue + "." + target.path) {
-                throw WeightsError(
-                    .malformed,
+                throw .malformed(
                     "\(lora.name): \(quoted(other)) and \(quoted(layer.down)) both change \(target.path); the file was put together "
                         + "wrongly, use one of its parts.")
             }
@@ -95,56 +96,34 @@ struct LoRATargets {
         return matched
     }
 
-    private func noCounterpart(_ layer: LoRALayer, more: Int, _ lora: LoRAFile) -> WeightsError {
-        let others = more > 0 ? " and \(more) more layers have" : " has"
-        return WeightsError(
-            .unusedTensors,
-            naming:
-                "\(lora.name): the layer of \(quoted(layer.down))\(others) no counterpart in \(model)\(hint(lora)), or "
-                + "leave out unknown tensors by \(.ignoreUnknownTensors).")
-    }
-
     /// The likely family of the LoRA, if it can be told.
     private func hint(_ lora: LoRAFile) -> String {
         let own = LoRATraits(
             layers: lora.layers.map { ($0.network, $0.layer, lora.file.tensors[$0.down]?.shape.dropFirst().first) })
-        guard let difference = own.difference(to: traits) else {
-            return "; choose a LoRA that was made for this model's family"
-        }
-        return ": \(difference); choose a LoRA that was made for this model's family"
+        let difference = own.difference(to: traits).map { ": " + $0 } ?? ""
+        return difference + "; choose a LoRA that was made for this model's family"
     }
 
     private func check(_ layer: LoRALayer, _ target: Target, _ lora: LoRAFile) throws(WeightsError) {
         let tensors = lora.file.tensors
         guard let up = tensors[layer.up]?.shape, let down = tensors[layer.down]?.shape else {
-            throw WeightsError(.missingTensor, "\(lora.name) has no tensor \(quoted(layer.up)).")
+            throw .missingTensor("\(lora.name) has no tensor \(quoted(layer.up)).")
         }
         let wanted = target.shape
         let rank = layer.rank
         let kernel = Array(wanted.dropFirst(2))
-        var fits = LoRATargets.same(up, [wanted[0], rank])
+        var fits = areAlike(up, [wanted[0], rank])
         if let mid = layer.mid {
-            fits = fits && LoRATargets.same(down, [rank, wanted[1]])
+            fits = fits && areAlike(down, [rank, wanted[1]])
             fits = fits && tensors[mid]?.shape == [rank, rank] + kernel && wanted.count == 4
         } else {
-            fits = fits && LoRATargets.same(down, [rank] + wanted.dropFirst())
+            fits = fits && areAlike(down, [rank] + wanted.dropFirst())
         }
         guard !fits else { return }
         let middle = layer.mid.flatMap { tensors[$0]?.shape }.map { ", mid \(described($0))" } ?? ""
-        throw WeightsError(
-            .misshapenTensor,
+        throw .misshapenTensor(
             "\(lora.name): \(quoted(layer.down)) of shape \(described(down))\(middle) and its up of shape \(described(up)) make no "
                 + "change of \(target.path) of shape \(wanted) in \(model)\(hint(lora)).")
-    }
-
-    /// Equal except for trailing ones: a matrix and a 1×1 convolution are the same.
-    private static func same(_ a: [Int], _ b: [Int]) -> Bool {
-        func trimmed(_ shape: [Int]) -> [Int] {
-            var shape = shape
-            while shape.count > 2, shape.last == 1 { shape.removeLast() }
-            return shape
-        }
-        return trimmed(a) == trimmed(b)
     }
 }
 

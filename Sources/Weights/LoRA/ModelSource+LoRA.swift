@@ -24,7 +24,6 @@ struct LoRAComposition: Sendable {
     var uses: [LoRAUse] = []
     /// By component and path of the tensor.
     var additions: [String: [String: [Addition]]] = [:]
-    /// Threads that multiply.
     var threads = 1
     /// The ignored tensors of the files: a sentence each, without a full stop.
     var notes: [String] = []
@@ -47,8 +46,7 @@ extension ModelSource {
         composition.threads = max(1, threads)
         for use in uses {
             if let wrong = use.scale.numbers.first(where: { !$0.isFinite }) {
-                throw WeightsError(
-                    .malformed, "\(use.file.name): a scale of \(wrong) is not possible; give a number such as 0.8.")
+                throw .malformed("\(use.file.name): a scale of \(wrong) is not possible; give a number such as 0.8.")
             }
             composition.uses.append(use)
             let matched = try targets.match(use.file, ignoringUnknown: ignoresUnknownTensors)
@@ -58,8 +56,7 @@ extension ModelSource {
             for (target, layer) in matched.layers {
                 let factor = Float(use.scale.number(for: layer.network) * layer.factor)
                 guard factor.isFinite else {
-                    throw WeightsError(
-                        .malformed,
+                    throw .malformed(
                         "\(use.file.name): alpha and scale of \(quoted(layer.down)) multiply to a number that is too large; give a "
                             + "smaller scale.")
                 }
@@ -124,8 +121,7 @@ private final class MergedWeights: WeightSource {
         down = down.reshaped([rank, columns])
         weight.reshaped([rows, columns]).addProduct(of: up, and: down, times: addition.factor, threads: threads)
         guard weight.isFinite else {
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "\(addition.file.name): merging \(quoted(layer.down)) makes numbers in \(path) of \(base.name) that are not finite; give a "
                     + "smaller scale, or download the file again.")
         }

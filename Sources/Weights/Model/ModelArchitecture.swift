@@ -46,7 +46,6 @@ public struct ModelArchitecture: Sendable {
 }
 
 extension ModelSource {
-    /// The family of its U-Net.
     func family() throws(WeightsError) -> ModelFamily { ModelFamily(unet: try json("unet/config.json")) }
 }
 

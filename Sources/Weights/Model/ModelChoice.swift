@@ -47,20 +47,19 @@ struct ModelAssembly: Sendable {
     var prediction: UNetPrediction?
     var variant: String?
     var ignoresUnknownTensors = false
+}
 
-    init(model: ModelPart) { self.model = model }
-
-    /// Finds the files of a choice.
-    init(_ recipe: ModelChoice) throws(WeightsError) {
-        model = try ModelPart(path: recipe.path)
-        if let folder = recipe.configuration {
+extension ModelAssembly {
+    init(_ choice: ModelChoice) throws(WeightsError) {
+        model = try ModelPart(path: choice.path)
+        if let folder = choice.configuration {
             try ModelFolder.checkIsNoIndex(folder)
             try ModelFolder.checkMayConfigure(folder)
             configuration = FileStore(folder: folder)
         }
-        vae = try recipe.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
-        (prediction, variant) = (recipe.prediction, recipe.variant)
-        ignoresUnknownTensors = recipe.ignoresUnknownTensors
+        vae = try choice.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
+        (prediction, variant) = (choice.prediction, choice.variant)
+        ignoresUnknownTensors = choice.ignoresUnknownTensors
     }
 
     /// Assembles the model: opens and checks all heads, reads no weight.
@@ -69,8 +68,7 @@ struct ModelAssembly: Sendable {
         switch model {
         case .folder(let store):
             guard configuration == nil else {
-                throw WeightsError(
-                    .badOption, naming: "\(store.name) is a folder with its own configuration; leave \(.modelConfig) out.")
+                throw .badOption("\(store.name) is a folder with its own configuration; leave \(.modelConfig) out.")
             }
             let folder = try ModelSource.folder(store, variant: variant)
             // Unsupported pipelines are refused by name before other files are opened.
@@ -78,8 +76,7 @@ struct ModelAssembly: Sendable {
             base = try folder.marked(folder.unetMarks(), prediction: prediction)
         case .file(let content, let name):
             guard variant == nil else {
-                throw WeightsError(
-                    .badOption, naming: "\(name) is a single file, which has no variants; leave \(.variant) out.")
+                throw .badOption("\(name) is a single file, which has no variants; leave \(.variant) out.")
             }
             let file = try SafetensorsFile(content: content, name: name)
             base = try .checkpoint(file.unwrapped(nil), configuration, prediction, needsVAE: vae == nil)
@@ -92,8 +89,8 @@ extension ModelSource {
     /// A model from its files. Weights stay where they are and are read when networks are built.
     ///
     /// Throws the errors of the files, and `.unsupportedModel` with an unsupported family.
-    public static func open(_ recipe: ModelChoice) throws(WeightsError) -> ModelSource {
-        try ModelAssembly(recipe).source()
+    public static func open(_ choice: ModelChoice) throws(WeightsError) -> ModelSource {
+        try ModelAssembly(choice).source()
     }
 
     /// This model with another autoencoder or another prediction of the U-Net.
@@ -108,9 +105,7 @@ extension ModelSource {
         return source
     }
 
-    /// A single-file checkpoint as a folder.
-    ///
-    /// - Parameter needsVAE: whether it must hold an autoencoder.
+    /// A single-file checkpoint as a folder. If `needsVAE`, it must hold an autoencoder.
     static func checkpoint(
         _ file: SafetensorsFile, _ configuration: FileStore?, _ prediction: UNetPrediction?, needsVAE: Bool
     ) throws(WeightsError) -> ModelSource {
@@ -131,7 +126,7 @@ extension ModelSource {
         }
         let checkpoint = try Checkpoint(file, traits, configuration: files)
         let renamed = checkpoint.components
-        var source = ModelSource(name: file.name, store: files, variant: nil, renamed: renamed, isPlain: false)
+        var source = ModelSource(files).with(files, renamed: renamed)
         source.assumedPrediction = assumed
         // The number of training steps is a leftover unless it told what the U-Net predicts.
         let tellsPrediction = configuration == nil && traits.marks.likelyPrediction != nil
@@ -142,16 +137,13 @@ extension ModelSource {
         let components = try ModelIdentity.components(of: source)
         for component in ModelIdentity.weightComponents where components.contains(component) && renamed[component] == nil {
             if component == "vae" && !needsVAE { continue }
-            throw WeightsError(
-                .missingTensor,
-                naming: "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint"
+            throw .missingTensor(
+                "\(file.name) holds no \(component), which its configuration names; use a complete checkpoint"
                     + (component == "vae" ? ", or name an autoencoder by \(.vae)." : "."))
         }
         for component in renamed.keys.sorted() where !components.contains(component) {
-            throw WeightsError(
-                .unusedTensors,
-                naming:
-                    "\(file.name) holds a \(component), but its configuration, which is of another family, names none; name another by \(.modelConfig)."
+            throw .unusedTensors(
+                "\(file.name) holds a \(component), but its configuration, which is of another family, names none; name another by \(.modelConfig)."
             )
         }
         return source
@@ -170,23 +162,11 @@ extension ModelSource {
     /// This model with another prediction type in the scheduler's configuration.
     private func predicting(_ prediction: UNetPrediction) throws(WeightsError) -> ModelSource {
         let path = "scheduler/scheduler_config.json"
-        let configuration = try json(path)
-        guard configuration.objectValue != nil else {
-            throw WeightsError(
-                .malformed, "\(location(of: path)) holds \(configuration.kindName), not an object; download it again.")
-        }
+        let configuration = try object(path)
         var said = self
         said.assumedPrediction = nil
         if ModelMarks.prediction(configuration) == prediction { return said }
         return try said.replacing(
-            path, with: configuration.setting(.object(JSONObject("prediction_type", .string(prediction.rawValue)))))
-    }
-}
-
-extension JSONObject {
-    /// An object of one member.
-    init(_ key: String, _ value: JSONValue) {
-        self.init()
-        append(key, value)
+            path, with: configuration.setting(["prediction_type": .string(prediction.rawValue)]))
     }
 }

@@ -1,7 +1,8 @@
 import Sentences
 public import StrictJSON
 
-/// The model's configuration that renders use: its files, with diffusers' repairs of old files.
+/// The model's configuration that renders use: its files, with diffusers' repairs of old files. All readers of a configuration
+/// read it here.
 ///
 /// diffusers' pipelines of Stable Diffusion 1 and 2 make these repairs when they load a folder
 /// (`pipelines/stable_diffusion/pipeline_stable_diffusion.py` and `…_inpaint.py`, 0.42.1): `steps_offset` is 1 and
@@ -10,7 +11,6 @@ public import StrictJSON
 /// and depth is not believed below 512 px, since some fine-tunes of later versions are wrong about it. A size that the weights'
 /// own mark gives counts as it is. Models of other families are taken as they are.
 public struct ModelConfiguration: Sendable {
-    /// The decoded configuration.
     public let architecture: ModelArchitecture
     /// `unet/config.json`
     public let unet: JSONValue
@@ -21,83 +21,81 @@ public struct ModelConfiguration: Sendable {
     /// The repairs: a sentence each, without a full stop.
     public let notes: [String]
 
-    /// Throws for files that are not valid JSON. Values are checked where they are used.
+    /// Values are checked where they are used.
+    ///
+    /// Throws the errors of `ModelSource.json`: for files that are missing, unreadable, too large or not valid JSON.
     public init(_ source: ModelSource) throws(WeightsError) {
-        let schedulerFile = "scheduler/scheduler_config.json"
-        let (unet, scheduler) = (try source.json("unet/config.json"), try source.json(schedulerFile))
-        let family = ModelFamily(unet: unet)
+        let (unetFile, schedulerFile) = ("unet/config.json", "scheduler/scheduler_config.json")
+        var (unet, scheduler) = (try source.json(unetFile), try source.json(schedulerFile))
         vae = try source.json("vae/config.json")
+        let family = ModelFamily(unet: unet)
+        let prediction = ModelMarks.prediction(scheduler)
         var notes: [String] = []
-        let repairs = SchedulerRepairs(scheduler, isInpainting: (unet["in_channels"]?.intValue ?? 4) > 4)
-        self.scheduler = family.isRepaired ? repairs.repaired : scheduler
-        if family.isRepaired, let note = repairs.note { notes.append("\(source.location(of: schedulerFile)): \(note)") }
+        func take(_ repaired: Repaired, of file: String) -> JSONValue {
+            if let note = repaired.note { notes.append("\(source.location(of: file)): \(note)") }
+            return repaired.configuration
+        }
+        if family.isRepaired {
+            let isInpainting = (unet["in_channels"]?.intValue ?? 4) > 4
+            scheduler = take(repaired(scheduler: scheduler, isInpainting: isInpainting), of: schedulerFile)
+        }
         if source.marks.resolution == nil {
-            let size = NativeSize(
-                unet, family, predicting: ModelMarks.prediction(scheduler), scaleFactor: ModelArchitecture.scaleFactor(vae: vae)
-            )
-            self.unet = size.repaired
-            notes += size.note.map { ["\(source.location(of: "unet/config.json")): \($0)"] } ?? []
-        } else {
-            self.unet = unet
+            let scaleFactor = ModelArchitecture.scaleFactor(vae: vae)
+            unet = take(
+                NativeSize.repaired(unet, family, predicting: prediction, scaleFactor: scaleFactor), of: unetFile)
         }
-        architecture = ModelArchitecture(unet: self.unet, vae: vae, scheduler: self.scheduler)
-        self.notes = notes
+        architecture = ModelArchitecture(unet: unet, vae: vae, scheduler: scheduler)
+        (self.unet, self.scheduler, self.notes) = (unet, scheduler, notes)
     }
 }
 
-/// diffusers' repairs of a scheduler's configuration.
-private struct SchedulerRepairs {
-    let repaired: JSONValue
-    /// nil where the file, or the default of its class, says all of this already.
-    let note: String?
+/// A configuration, and a note on its repairs; nil where there are none.
+private typealias Repaired = (configuration: JSONValue, note: String?)
 
-    /// Classes that clip unless the file says otherwise.
-    private static let clipping = ["DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler"]
-
-    init(_ scheduler: JSONValue, isInpainting: Bool) {
-        var changes: [String] = []
-        if (scheduler["steps_offset"] ?? 0).doubleValue != 1 { changes.append("steps_offset is taken for 1") }
-        let name = scheduler["_class_name"]?.stringValue ?? ""
-        let clips = scheduler["clip_sample"].map { $0.boolValue == true } ?? SchedulerRepairs.clipping.contains(name)
-        if clips { changes.append("clip_sample is taken for false") }
-        var repaired = scheduler.setting(["steps_offset": 1, "clip_sample": false])
-        if isInpainting {
-            let warmsUp = scheduler["skip_prk_steps"].map { $0.boolValue == false } ?? (name == "PNDMScheduler")
-            if warmsUp { changes.append("skip_prk_steps is taken for true") }
-            repaired = repaired.setting(["skip_prk_steps": true])
-        }
-        self.repaired = repaired
-        note = changes.isEmpty ? nil : changes.joined(separator: ", ") + ", as diffusers does with models of this family"
+/// diffusers' repairs of a scheduler's configuration. There is no note where the file, or the default of its class, says all of
+/// this already.
+private func repaired(scheduler: JSONValue, isInpainting: Bool) -> Repaired {
+    // These classes clip unless the file says otherwise.
+    let clipping = ["DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler"]
+    var changes: [String] = []
+    if (scheduler["steps_offset"] ?? 0).doubleValue != 1 { changes.append("steps_offset is taken for 1") }
+    let name = scheduler["_class_name"]?.stringValue ?? ""
+    let clips = scheduler["clip_sample"].map { $0.boolValue == true } ?? clipping.contains(name)
+    if clips { changes.append("clip_sample is taken for false") }
+    var repaired = scheduler.setting(["steps_offset": 1, "clip_sample": false])
+    if isInpainting {
+        let warmsUp = scheduler["skip_prk_steps"].map { $0.boolValue == false } ?? (name == "PNDMScheduler")
+        if warmsUp { changes.append("skip_prk_steps is taken for true") }
+        repaired = repaired.setting(["skip_prk_steps": true])
     }
+    let note = changes.joined(separator: ", ") + ", as diffusers does with models of this family"
+    return (repaired, changes.isEmpty ? nil : note)
 }
 
-/// The latent side that a U-Net was trained at.
-private struct NativeSize {
-    let repaired: JSONValue
-    let note: String?
-
+/// Repairs of the latent side that a U-Net was trained at.
+private enum NativeSize {
     /// Stable Diffusion 1's side, 512 px.
     private static let smallest = 64
 
-    init(_ unet: JSONValue, _ family: ModelFamily, predicting prediction: UNetPrediction?, scaleFactor: Int) {
-        let isPublished = NativeSize.hasPublishedShape(unet, family)
+    static func repaired(
+        _ unet: JSONValue, _ family: ModelFamily, predicting prediction: UNetPrediction?, scaleFactor: Int
+    ) -> Repaired {
+        let isPublished = hasPublishedShape(unet, family)
         let said = ModelArchitecture.nativeSide(unet: unet)
-        let published = family.published(predicting: prediction).nativeSide
-        var side = said
-        var reason = ""
+        let (side, reason): (Int, String)
         if said == nil, unet["sample_size"] ?? .null == .null, isPublished {
-            (side, reason) = (published, "has no sample_size")
-        } else if let said, said < NativeSize.smallest, family.isRepaired, NativeSize.isOld(unet) {
-            (side, reason) = (NativeSize.smallest, "is from diffusers before 0.9.0 and has the wrong sample_size \(said)")
-        } else if let said, said < NativeSize.smallest, family.isRepaired, isPublished {
-            (side, reason) = (NativeSize.smallest, "says sample_size \(said), too small for a U-Net of this shape")
+            (side, reason) = (family.published(predicting: prediction).nativeSide, "has no sample_size")
+        } else if let said, said < smallest, family.isRepaired, isOld(unet) {
+            (side, reason) = (smallest, "is from diffusers before 0.9.0 and has the wrong sample_size \(said)")
+        } else if let said, said < smallest, family.isRepaired, isPublished {
+            (side, reason) = (smallest, "says sample_size \(said), too small for a U-Net of this shape")
+        } else {
+            return (unet, nil)
         }
-        guard let side, side != said else {
-            (repaired, note) = (unet, nil)
-            return
-        }
-        repaired = unet.setting(.object(JSONObject("sample_size", .integer(Int64(side)))))
-        note = "the file \(reason): the native size is taken for \(side * scaleFactor) px"
+        return (
+            unet.setting(["sample_size": .integer(Int64(side))]),
+            "the file \(reason): the native size is taken for \(side * scaleFactor) px"
+        )
     }
 
     /// Whether width and depth are those of the published U-Nets. The defaults are diffusers', those of Stable Diffusion 1.

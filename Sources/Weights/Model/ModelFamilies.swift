@@ -61,7 +61,6 @@ extension ModelFamily {
 }
 
 extension ModelKind {
-    /// Stable Diffusion 1.x and its fine-tunes.
     public static let sd1 = ModelKind(id: "sd1", title: "Stable Diffusion 1.x", hiDiffusion: .sd15)
     /// Stable Diffusion 2.x, base and 768-v.
     public static let sd2 = ModelKind(id: "sd2", title: "Stable Diffusion 2.x", hiDiffusion: .sd15)
@@ -96,7 +95,6 @@ extension ModelFamily {
         "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
     ]
 
-    /// The prefix of SD-Turbo's text encoder.
     private static let turboTextPrefix = "conditioner.embedders.0.model."
 
     private static let pndm: JSONValue = ["_class_name": "PNDMScheduler"]

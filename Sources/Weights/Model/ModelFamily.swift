@@ -74,9 +74,14 @@ extension ModelFamily {
         /// The name of a tensor of a single file without the prefix; nil for other tensors.
         func name(of key: String) -> String? { prefixes.lazy.compactMap { key.dropping($0) }.first }
 
+        /// Whether a name without the prefix lies inside it.
+        func holds(_ name: String) -> Bool {
+            naming == .openCLIP ? OpenCLIPNames.isText(name) : ComponentNames.isInside(name, "text_encoder")
+        }
+
         /// Whether a single file holds it.
         func isIn(_ file: SafetensorsFile) -> Bool {
-            file.tensors.keys.contains { key in prefixes.contains { key.hasPrefix($0) } }
+            file.tensors.keys.contains { key in prefixes.contains(where: key.hasPrefix) }
         }
     }
 

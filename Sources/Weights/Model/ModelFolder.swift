@@ -13,9 +13,7 @@ enum ModelFolder {
     static func indexRefusal(_ path: String) -> WeightsError {
         let folder = path.dropLast(index.utf8.count)
         let meant = folder.isEmpty ? "." : folder.count > 1 ? String(folder.dropLast()) : String(folder)
-        return WeightsError(
-            .unsupportedFormat,
-            "\(path) is the index of a model in diffusers' layout; name its folder \"\(meant)\" instead.")
+        return .unsupportedFormat("\(path) is the index of a model in diffusers' layout; name its folder \"\(meant)\" instead.")
     }
 
     /// Throws unless the path is a folder.
@@ -23,22 +21,20 @@ enum ModelFolder {
         guard fileExists(path), !isFolder(path) else { return try checkFolder(path) }
         let isYAML = [".yaml", ".yml"].contains(where: path.lowercased().hasSuffix)
         let what = isYAML ? "settings in YAML, as other programs keep them beside a checkpoint" : "a file"
-        throw WeightsError(
-            .unsupportedFormat,
-            naming:
-                "\(path) is \(what), but \(.modelConfig) takes the folder of a model in diffusers' layout; name such a folder, or "
+        throw .unsupportedFormat(
+            "\(path) is \(what), but \(.modelConfig) takes the folder of a model in diffusers' layout; name such a folder, or "
                 + "leave the option out.")
     }
 
     /// The refusal of a folder without a `model_index.json`, with the path that was probably meant.
     static func refusal(_ store: FileStore) -> WeightsError {
         let name = store.name
-        let plain = WeightsError(
-            .notFound, "\(name) is not a model in diffusers' layout: it has no \(index); name the folder that has one.")
+        let plain = WeightsError.notFound(
+            "\(name) is not a model in diffusers' layout: it has no \(index); name the folder that has one.")
         // Files in memory have no folders around them.
         guard let folder = store.folder, let names = try? StoreFiles.names(in: folder) else { return plain }
         func refusal(_ what: String) -> WeightsError {
-            WeightsError(.notFound, "\(name) is not the folder of a model: \(what).")
+            WeightsError.notFound("\(name) is not the folder of a model: \(what).")
         }
 
         let parent = parent(of: folder)

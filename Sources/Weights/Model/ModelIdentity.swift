@@ -1,4 +1,5 @@
 import ContentHash
+import Sentences
 import StrictJSON
 
 /// The name of a model by its content.
@@ -6,10 +7,10 @@ import StrictJSON
 /// **The files.** `model_index.json`, which must name every component that is loaded, and for each component that it names as a
 /// pair of strings, `["library", "Class"]`:
 /// - `unet`, `vae`, `text_encoder`, `text_encoder_2`: `config.json` and the weights that `ModelSource.weights(component:)`
-///   opens, which are one `.safetensors` file, or an index and the shards it names, of a variant such as `fp16` where there is
-///   no other or one was asked for;
-/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, or `tokenizer.json` where one of these two is not there; and
-///   `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` where they are;
+///   opens: one `.safetensors` file, or an index and its shards, of a variant such as `fp16` if the user asks for it or there
+///   is no other;
+/// - `tokenizer`, `tokenizer_2`: `vocab.json` and `merges.txt`, or `tokenizer.json` if one of these two is missing; and
+///   `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` if they exist;
 /// - `scheduler`: `scheduler_config.json`.
 ///
 /// Other files do not count: cards, pictures, licences, safety checkers, other variants and formats of the same weights.
@@ -18,10 +19,10 @@ import StrictJSON
 /// below the model's folder: the path, a NUL, the size in decimal, a NUL, the SHA-256 of the content as 64 hexadecimal digits,
 /// `\n`.
 ///
-/// **Other models**, which are a checkpoint in a single file, or any model with another autoencoder or scheduler setting than
-/// its own: the line is `patchloom-model-2\n`, the configuration and tokenizer files are those that were derived or given
-/// instead, and weights in a single file stand with the path `checkpoint` (`vae` for an autoencoder of its own). So everything
-/// that decides a result is in, and no file name is.
+/// **Other models**: a single-file checkpoint, or a model with another autoencoder or scheduler setting than its own. The line
+/// is `patchloom-model-2\n`, derived or given configuration and tokenizer files replace the model's, and weights in a single
+/// file have the path `checkpoint` (`vae` for a separate autoencoder). So the identity covers everything that decides a result,
+/// and no file name.
 ///
 /// **With LoRA files.** SHA-256 of the line `patchloom-lora-1\n`, then the model's own identity as 64 hexadecimal digits and
 /// `\n`, then for each file, in the order of merging: the SHA-256 of the file as 64 hexadecimal digits, a NUL, the bits of its
@@ -61,38 +62,25 @@ enum ModelIdentity {
     /// Throws `.unsupportedModel` for unsupported pipelines and for SDXL's refiner, which has only the second text encoder, and
     /// `.malformed` with a missing component.
     static func components(of source: ModelSource) throws(WeightsError) -> Set<String> {
-        try source.checkPipeline()
-        let index = try source.json("model_index.json")
-        guard let components = index.objectValue else {
-            throw WeightsError(
-                .malformed,
-                "\(source.location(of: "model_index.json")) holds \(index.kindName), not an object; download it again.")
-        }
+        _ = try PipelineClass(source)
+        let index = try source.object("model_index.json")
         func has(_ component: String) -> Bool {
-            guard let pair = components[component]?.arrayValue else { return false }
+            guard let pair = index[component]?.arrayValue else { return false }
             return pair.count == 2 && pair.allSatisfy { $0.stringValue != nil }
         }
         if !has("text_encoder"), has("text_encoder_2"), !source.exists("text_encoder/config.json") {
-            throw WeightsError(
-                .unsupportedModel, "\(source.name) is an SDXL refiner, which is not supported: choose an SDXL base model.")
+            throw .unsupportedModel("\(source.name) is an SDXL refiner, which is not supported: choose an SDXL base model.")
         }
-        for component in try required(source) where !has(component) {
-            throw WeightsError(
-                .malformed,
+        let family = try source.family()
+        let others = zip(family.textEncoders, family.tokenizers).dropFirst().flatMap { [$0, $1] }
+        for component in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] + others where !has(component) {
+            throw .malformed(
                 "\(source.location(of: "model_index.json")) names no \(component), which the model needs; use the model's own "
                     + "model_index.json.")
         }
         return Set((weightComponents + ModelFamily.tokenizers + ["scheduler"]).filter(has))
     }
 
-    /// The components that a render needs.
-    private static func required(_ source: ModelSource) throws(WeightsError) -> [String] {
-        let family = try source.family()
-        let others = zip(family.textEncoders, family.tokenizers).dropFirst().flatMap { [$0, $1] }
-        return ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] + others
-    }
-
-    /// Paths of the configuration and tokenizer files.
     static func configurationFiles(of source: ModelSource) throws(WeightsError) -> [String] {
         let components = try components(of: source)
         var paths = ["model_index.json"]
@@ -106,10 +94,8 @@ enum ModelIdentity {
 }
 
 extension ModelSource {
-    /// The files in the folder of a tokenizer that count and are read: `vocab.json` and `merges.txt`, or `tokenizer.json` where
-    /// one of these two is not there; and the configurations that are there.
-    ///
-    /// Throws `.notFound` that says which files are not there.
+    /// The files in the folder of a tokenizer that count and are read: `vocab.json` and `merges.txt`, or `tokenizer.json` if
+    /// one of these two is missing; and the configurations that exist. Throws `.notFound` with the missing files.
     public func tokenizerFiles(_ folder: String) throws(WeightsError) -> [String] {
         func has(_ name: String) -> Bool { exists("\(folder)/\(name)") }
         let separate = ["vocab.json", "merges.txt"]
@@ -118,8 +104,7 @@ extension ModelSource {
         if missing.isEmpty { return separate + optional }
         if has("tokenizer.json") { return ["tokenizer.json"] + optional }
         let paths = missing.map { location(of: "\(folder)/\($0)") }.joined(separator: " and ")
-        throw WeightsError(
-            .notFound,
+        throw .notFound(
             "\(paths) \(missing.count == 1 ? "is" : "are") not there, nor a tokenizer.json, which would do instead; download the "
                 + "tokenizer again.")
     }

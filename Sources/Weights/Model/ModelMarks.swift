@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 import TensorCore
 
@@ -12,7 +13,6 @@ struct ModelMarks: Equatable {
         let deviation: [Float]
     }
 
-    /// What the U-Net predicts.
     var prediction: UNetPrediction?
     /// The prediction suggested by the number of training steps; any configuration overrides it.
     var likelyPrediction: UNetPrediction?
@@ -22,7 +22,6 @@ struct ModelMarks: Equatable {
     var hasZeroSNR = false
     var latentStatistics: LatentStatistics?
 
-    /// No marks.
     init() {}
 
     /// Names of the tensors that are marks.
@@ -81,8 +80,8 @@ struct ModelMarks: Equatable {
 
     private static func statistics(_ file: SafetensorsFile) throws(WeightsError) -> LatentStatistics? {
         guard file.tensors["edm_mean"] != nil || file.tensors["edm_std"] != nil else { return nil }
-        let broken = WeightsError(
-            .malformed, "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
+        let broken = WeightsError.malformed(
+            "\(file.name): edm_mean and edm_std must be four numbers each, the latter above 0; download it again.")
         guard file.tensors["edm_mean"]?.count == 4, file.tensors["edm_std"]?.count == 4 else { throw broken }
         let (mean, deviation) = (try file.tensor("edm_mean").array, try file.tensor("edm_std").array)
         guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else { throw broken }
@@ -96,18 +95,15 @@ extension ModelMarks {
     /// Schedulers of diffusers that can begin with pure noise.
     private static let zeroSNRClasses: Set<String> = [
         "DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler",
-        "EulerAncestralDiscreteScheduler",
-        "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
+        "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ]
 
-    /// A scheduler's configuration changed to agree with the marks.
-    ///
-    /// - Parameter option: the user's choice of prediction, which overrides the mark.
+    /// A scheduler's configuration changed to agree with the marks. `option` is the user's choice of prediction, which wins.
     func scheduler(_ base: JSONValue, _ family: ModelFamily, option: UNetPrediction?) -> JSONValue {
         var scheduler = base
         if latentStatistics != nil, !ModelMarks.isEDM(base) { scheduler = PublishedConfiguration.edmScheduler }
         if let wanted = option ?? prediction, wanted != ModelMarks.prediction(scheduler) {
-            scheduler = scheduler.setting(.object(JSONObject("prediction_type", .string(wanted.rawValue))))
+            scheduler = scheduler.setting(["prediction_type": .string(wanted.rawValue)])
         }
         // A U-Net that predicts noise cannot use a last step of pure noise.
         guard hasZeroSNR, !ModelMarks.isEDM(scheduler), ModelMarks.prediction(scheduler) == .velocity else { return scheduler }
@@ -125,11 +121,8 @@ extension ModelMarks {
         scheduler["_class_name"]?.stringValue?.hasPrefix("EDM") ?? false
     }
 
-    /// Notes on marks that change the sampler or have no meaning for it: a sentence each, without a full stop.
-    ///
-    /// - Parameters:
-    ///   - base: the scheduler's configuration without the marks.
-    ///   - marked: the result of `scheduler`.
+    /// Notes on marks that change the sampler or have no meaning for it: a sentence each, without a full stop. `base` is the
+    /// scheduler's configuration without the marks, and `marked` the result of `scheduler`.
     func samplerNotes(from base: JSONValue, to marked: JSONValue) -> [String] {
         let sampler = quoted(marked["_class_name"]?.stringValue ?? "")
         var notes: [String] = []
@@ -169,31 +162,23 @@ extension ModelMarks {
         ])
     }
 
-    /// A U-Net's configuration with the marks' native size.
-    ///
-    /// - Parameter vae: the autoencoder's configuration; the size counts points of its latents.
+    /// A U-Net's configuration with the marks' native size, in points of the latents of the autoencoder `vae`.
     func unet(_ base: JSONValue, vae: JSONValue) -> JSONValue {
         guard let side = resolution.map({ $0 / ModelArchitecture.scaleFactor(vae: vae) }),
             base["sample_size"]?.intValue != side
         else { return base }
-        return base.setting(.object(JSONObject("sample_size", .integer(Int64(side)))))
+        return base.setting(["sample_size": .integer(Int64(side))])
     }
 }
 
 extension ModelSource {
-    /// This model with its configuration changed to agree with the marks of its files.
-    ///
-    /// - Parameter prediction: the user's choice.
+    /// This model with its configuration changed to agree with the marks of its files and the user's choice of prediction.
     func marked(_ marks: ModelMarks, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
         guard marks != ModelMarks() else { return self }
         var marked = self
         marked.marks = marks
         let (unetFile, vaeFile, schedulerFile) = ("unet/config.json", "vae/config.json", "scheduler/scheduler_config.json")
-        let (unet, vae, scheduler) = (try json(unetFile), try json(vaeFile), try json(schedulerFile))
-        for (file, content) in [(unetFile, unet), (vaeFile, vae), (schedulerFile, scheduler)] where content.objectValue == nil {
-            throw WeightsError(
-                .malformed, "\(location(of: file)) holds \(content.kindName), not an object; download it again.")
-        }
+        let (unet, vae, scheduler) = (try object(unetFile), try object(vaeFile), try object(schedulerFile))
         let wanted = marks.scheduler(scheduler, ModelFamily(unet: unet), option: prediction)
         let sized = marks.unet(unet, vae: vae)
         marked = try marked.replacing(unetFile, with: sized).replacing(vaeFile, with: marks.vae(vae))

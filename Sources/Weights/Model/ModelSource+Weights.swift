@@ -24,14 +24,11 @@ extension ModelSource {
     /// The variant to use if there is no other file: the same weights in half precision.
     private static let variantByDefault = "fp16"
 
-    /// The weights of a component, `unet`, `vae`, `text_encoder` or `text_encoder_2`, without LoRA files. Opens and checks all
-    /// files, reads no value.
+    /// The weights that `weights(component:)` gives, without LoRA files.
     ///
     /// A folder must hold exactly one of `diffusion_pytorch_model.safetensors`, `model.safetensors`, and the same with
     /// `.index.json` for shards. The chosen variant comes first (`model.fp16.safetensors`,
-    /// `model.safetensors.index.fp16.json`), and fp16 last. Each call gives a scope that counts its own taken tensors.
-    ///
-    /// Throws `.notFound`, `.unsupportedFormat` if there are only pickles, and the errors of the files.
+    /// `model.safetensors.index.fp16.json`), and fp16 last.
     func storedWeights(component: String) throws(WeightsError) -> WeightScope {
         WeightScope(StoredWeights(try storedComponent(component), ignoresUnknown: ignoresUnknownTensors))
     }
@@ -96,8 +93,7 @@ extension ModelSource {
         let candidates = (single + indexes).filter { exists($0) }
         guard let found = candidates.first else { return nil }
         guard candidates.count == 1 else {
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "\(component.isEmpty ? name : location(of: component)) holds weights twice, \(candidates.joined(separator: " and ")); remove one."
             )
         }
@@ -109,15 +105,14 @@ extension ModelSource {
     /// Throws unless some component has weights of the variant. Others may lack it: publishers may store a U-Net with and
     /// without averaging, and one text encoder.
     func requireVariant(_ variant: String) throws(WeightsError) {
-        let isName = variant.utf8.allSatisfy { ShardIndex.isShardName(String(decoding: [$0], as: UTF8.self) + ".safetensors") }
-        guard isName, (1...32).contains(variant.utf8.count), !variant.contains(".") else {
-            throw WeightsError(.badOption, "\(quoted(variant)) is not a variant; name one such as fp16.")
+        guard isWord(variant, and: "_-"), (1...32).contains(variant.utf8.count) else {
+            throw .badOption("\(quoted(variant)) is not a variant; name one such as fp16.")
         }
         let components = try ModelIdentity.components(of: self)
         for component in ModelIdentity.weightComponents where components.contains(component) {
             if try weightFiles(component, variant) != nil { return }
         }
-        throw WeightsError(.notFound, naming: "\(name) has no weights of the variant \(variant); leave \(.variant) out.")
+        throw .notFound("\(name) has no weights of the variant \(variant); leave \(.variant) out.")
     }
 
     /// The error for missing weights, with other files found in their place.
@@ -132,22 +127,16 @@ extension ModelSource {
         }
         for stem in ModelSource.stems {
             for variant in ModelSource.knownVariants where exists("\(below)\(stem).\(variant).safetensors") {
-                return WeightsError(
-                    .notFound,
-                    naming:
-                        "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with \(.variant) \(variant)."
-                )
+                return .notFound(
+                    "\(folder) has only the variant \(stem).\(variant).safetensors; ask for it with \(.variant) \(variant).")
             }
         }
         for (file, what) in ModelSource.otherWeights where exists(below + file) {
-            return WeightsError(
-                .unsupportedFormat,
+            return .unsupportedFormat(
                 "\(folder) has weights only for \(what) (\(file)), which is not supported; use the model's .safetensors files.")
         }
-        return WeightsError(
-            .notFound,
+        return .notFound(
             "\(folder) has no weights: neither diffusion_pytorch_model.safetensors nor model.safetensors nor an index of "
-                + "shards is there."
-        )
+                + "shards is there.")
     }
 }

@@ -1,4 +1,5 @@
 public import ContentHash
+import Sentences
 public import StrictJSON
 
 /// A model in the form of a diffusers folder. It may be a folder on disk, files inside the program, a single-file checkpoint,
@@ -8,13 +9,13 @@ public import StrictJSON
 public struct ModelSource: Sendable {
     /// The model in messages: its path, or the name of the embedded or stored model.
     public private(set) var name: String
-    var store: FileStore
+    private(set) var store: FileStore
     /// The preferred variant of weight files, `fp16` for `*.fp16.safetensors`.
     let variant: String?
     /// Components with weights under other names in a single file.
-    var renamed: [String: StoredComponent]
+    private(set) var renamed: [String: StoredComponent] = [:]
     /// Whether this is an unchanged folder or embedded model.
-    var isPlain: Bool
+    private(set) var isPlain = true
     /// LoRA files that are merged into the weights.
     var loras: LoRAComposition?
     /// The assumed prediction of the U-Net; nil if its file or the user tells it.
@@ -30,6 +31,8 @@ public struct ModelSource: Sendable {
     /// Whether there are weights at all: see `withoutWeights`.
     public internal(set) var hasWeights = true
 
+    init(_ store: FileStore, variant: String? = nil) { (name, self.store, self.variant) = (store.name, store, variant) }
+
     /// The model in the folder at `path`. Its files may be links, as they are in the Hugging Face cache.
     ///
     /// Throws `.notFound` with the path, `.unreadable`, and `.unsupportedFormat` for a file.
@@ -39,21 +42,16 @@ public struct ModelSource: Sendable {
         return try folder(FileStore(folder: path), variant: nil)
     }
 
-    /// The model in a folder of diffusers' layout.
     static func folder(_ store: FileStore, variant: String?) throws(WeightsError) -> ModelSource {
-        guard store.exists("model_index.json") else {
-            throw ModelFolder.refusal(store)
-        }
-        let source = ModelSource(name: store.name, store: store, variant: variant, renamed: [:], isPlain: true)
+        guard store.exists("model_index.json") else { throw ModelFolder.refusal(store) }
+        let source = ModelSource(store, variant: variant)
         if let variant { try source.requireVariant(variant) }
         return source
     }
 
     /// A model inside the program: bytes that live as long as it does, by path below the model's folder.
     public static func embedded(name: String, files: [String: UnsafeRawBufferPointer]) -> ModelSource {
-        ModelSource(
-            name: name, store: FileStore(name: name, files: files.mapValues { FileBytes(permanent: $0) }), variant: nil,
-            renamed: [:], isPlain: true)
+        ModelSource(FileStore(name: name, files: files.mapValues { FileBytes(permanent: $0) }))
     }
 
     /// Whether the model has the file `path`, relative to its folder.
@@ -79,14 +77,12 @@ public struct ModelSource: Sendable {
         return loras.map { ModelIdentity.compute(base, $0) } ?? base
     }
 
-    /// The same model under another name.
     func renamed(_ name: String) -> ModelSource {
         var other = self
         other.name = name
         return other
     }
 
-    /// The same model with other files and weights.
     func with(_ store: FileStore, renamed: [String: StoredComponent]) -> ModelSource {
         var other = self
         (other.store, other.renamed, other.isPlain) = (store, renamed, false)
@@ -107,7 +103,15 @@ public struct ModelSource: Sendable {
         return with(FileStore(store, given: given), renamed: renamed)
     }
 
-    /// The bytes of the file `path`.
+    /// The file `path`, which must hold an object.
+    func object(_ path: String) throws(WeightsError) -> JSONValue {
+        let json = try json(path)
+        guard json.objectValue != nil else {
+            throw .malformed("\(location(of: path)) holds \(json.kindName), not an object; download it again.")
+        }
+        return json
+    }
+
     func content(_ path: String) throws(WeightsError) -> FileBytes { try store.content(path) }
 
     /// The file `path` in messages: its real place, such as the folder of another autoencoder.

@@ -19,9 +19,7 @@ public struct ModelSummary: Sendable {
     /// diffusers' class of its pipeline.
     public let pipeline: String
     public let scheduler: String
-    /// What the U-Net predicts.
     public let prediction: String
-    /// Whether that is a guess.
     public let isPredictionAssumed: Bool
     /// The autoencoder's latents times this are the U-Net's.
     public let scalingFactor: Double
@@ -30,12 +28,6 @@ public struct ModelSummary: Sendable {
     /// Width and layers of each text encoder.
     public let textEncoders: [(width: Int, layers: Int)]
     public let components: [Component]
-
-    public var family: ModelFamily { architecture.family }
-    /// Native side in pixels; nil if the configuration has none.
-    public var nativeSize: Int? { architecture.nativeSize }
-    /// Input channels of the U-Net: 9 for inpainting.
-    public var inputChannels: Int { architecture.inputChannels }
 
     /// Reads every weight once, for the identity. Shows an invalid number as 0; the networks check their configurations.
     public init(_ source: ModelSource) throws(WeightsError) {
@@ -51,12 +43,10 @@ public struct ModelSummary: Sendable {
         architecture = configuration.architecture
         scalingFactor = vae["scaling_factor"]?.doubleValue ?? ModelFamily.LatentScale.first.factor
         hasLatentStatistics = vae["latents_mean"].map { !$0.isNull } ?? false
-        var encoders: [(width: Int, layers: Int)] = []
-        for component in ModelFamily.textEncoders where named.contains(component) {
+        textEncoders = try ModelFamily.textEncoders.filter(named.contains).map { component throws(WeightsError) in
             let json = try source.json(component + "/config.json")
-            encoders.append((json.number("hidden_size", or: 512), json.number("num_hidden_layers", or: 12)))
+            return (json.number("hidden_size", or: 512), json.number("num_hidden_layers", or: 12))
         }
-        textEncoders = encoders
         components = try ModelIdentity.weightComponents.filter(named.contains).map { component throws(WeightsError) in
             try source.facts(of: component)
         }
@@ -66,10 +56,11 @@ public struct ModelSummary: Sendable {
     /// The summary for programs.
     public var json: JSONValue {
         [
-            "name": .string(name), "identity": .string(identity.hex), "family": .string(family.name),
+            "name": .string(name), "identity": .string(identity.hex), "family": .string(architecture.family.name),
             "pipeline": .string(pipeline), "scheduler": .string(scheduler), "prediction_type": .string(prediction),
             "prediction_assumed": .bool(isPredictionAssumed),
-            "native_size": nativeSize.map { .integer(Int64($0)) } ?? .null, "in_channels": .integer(Int64(inputChannels)),
+            "native_size": architecture.nativeSize.map { .integer(Int64($0)) } ?? .null,
+            "in_channels": .integer(Int64(architecture.inputChannels)),
             "inpainting": .bool(architecture.isInpainting),
             "latent_channels": .integer(Int64(architecture.latentChannels)),
             "vae_scaling_factor": .number(scalingFactor), "vae_latent_statistics": .bool(hasLatentStatistics),
@@ -90,11 +81,11 @@ public struct ModelSummary: Sendable {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
         let guess = " (assumed: the file does not say; \(Setting.predictionType.option) epsilon for a base model)"
         var lines = [
-            ("model", name), ("family", family.name + (architecture.isInpainting ? ", inpainting" : "")),
+            ("model", name), ("family", architecture.family.name + (architecture.isInpainting ? ", inpainting" : "")),
             ("predicts", isPredictionAssumed ? prediction + guess : prediction),
-            ("native size", nativeSize.map { "\($0) px" } ?? "not said"),
+            ("native size", architecture.nativeSize.map { "\($0) px" } ?? "not said"),
             ("scheduler", scheduler), ("text encoders", encoders),
-            ("U-Net channels", "\(inputChannels) in"),
+            ("U-Net channels", "\(architecture.inputChannels) in"),
             (
                 "VAE",
                 "\(architecture.latentChannels) latent channels, scaling \(scalingFactor)"
@@ -114,14 +105,14 @@ extension ModelSource {
     func facts(of component: String) throws(WeightsError) -> ModelSummary.Component {
         var parameters = 0
         var types: Set<String> = []
-        func add(_ shape: [Int], _ type: StoredElementType?) {
-            guard let type, type.isFloatingPoint else { return }
+        let stored = try storedComponent(component)
+        for piece in stored.pieces.values {
+            let type = stored.files[piece.file].tensors[piece.key]?.elementType
+            guard let type, type.isFloatingPoint else { continue }
             // Shapes fit their file, so products do not overflow.
-            parameters = parameters.addingClamped(shape.reduce(1, *))
+            parameters = parameters.addingClamped(piece.shape.reduce(1, *))
             types.insert(type.rawValue)
         }
-        let stored = try storedComponent(component)
-        for piece in stored.pieces.values { add(piece.shape, stored.files[piece.file].tensors[piece.key]?.elementType) }
         return ModelSummary.Component(name: component, parameters: parameters, types: types.sorted())
     }
 

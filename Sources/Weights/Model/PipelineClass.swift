@@ -1,9 +1,5 @@
+import Sentences
 import StrictJSON
-
-extension ModelSource {
-    /// Throws `.unsupportedModel` for unsupported pipelines of diffusers. Accepts a folder that names none.
-    func checkPipeline() throws(WeightsError) { _ = try PipelineClass(self) }
-}
 
 /// The pipeline of diffusers in the `_class_name` of a `model_index.json`.
 ///
@@ -19,12 +15,12 @@ struct PipelineClass {
         guard source.exists("model_index.json") else { return nil }
         let index = try source.json("model_index.json")
         guard let name = try PipelineClass.name(index, source), !name.isEmpty else { return nil }
-        guard PipelineClass.foreign(name) == nil, let words = PipelineWords(name),
+        let foreign = PipelineClass.foreign.first { name.hasPrefix($0.prefix) }
+        guard foreign == nil, let words = PipelineWords(name),
             words.namesBase && words.unknown.isEmpty || PipelineClass.hasNetworksOfBase(index)
         else {
-            let kind = PipelineClass.foreign(name).map { " (\($0))" } ?? ""
-            throw WeightsError(
-                .unsupportedModel,
+            let kind = foreign.map { " (\($0.name))" } ?? ""
+            throw .unsupportedModel(
                 "\(source.name) is made for the pipeline \(quoted(String(name.prefix(80))))\(kind), which is not supported: choose a "
                     + "model of Stable Diffusion 1.x, 2.x or XL.")
         }
@@ -44,8 +40,7 @@ struct PipelineClass {
     static func name(_ index: JSONValue, _ source: ModelSource) throws(WeightsError) -> String? {
         guard let value = index["_class_name"], !value.isNull else { return nil }
         guard let name = value.stringValue ?? value.arrayValue?.last?.stringValue.flatMap({ $0.isEmpty ? nil : $0 }) else {
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "\(source.location(of: "model_index.json")): _class_name is neither the name of a pipeline nor a list that ends with "
                     + "one; download the file again.")
         }
@@ -81,8 +76,6 @@ struct PipelineClass {
         }
         return names.prefix(5).map { "the component \(quoted($0))" } + (names.count > 5 ? ["\(names.count - 5) more"] : [])
     }
-
-    private static func foreign(_ name: String) -> String? { foreign.first { name.hasPrefix($0.prefix) }?.name }
 
     /// Unsupported families, by the beginning of their pipelines' names.
     private static let foreign: [(prefix: String, name: String)] = [
@@ -129,12 +122,10 @@ private struct PipelineWords {
             ("SemanticStableDiffusion", "semantic guidance"), ("FlaxStableDiffusionXL", nil), ("FlaxStableDiffusion", nil),
             ("LEditsPPPipelineStableDiffusionXL", "LEDITS++"), ("LEditsPPPipelineStableDiffusion", "LEDITS++"),
         ]
-    private static let maxCharacters = 80
 
     /// nil unless the name is that of a class and of a pipeline around Stable Diffusion.
     init?(_ name: String) {
-        let isName = name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5A).contains($0 & 0xDF) || $0 == 0x5F }
-        guard isName, name.utf8.count <= Self.maxCharacters, name.contains("Pipeline") else { return nil }
+        guard isWord(name, and: "_"), name.utf8.count <= 80, name.contains("Pipeline") else { return nil }
         guard let (word, addition) = Self.beginnings.first(where: { name.hasPrefix($0.word) }) else { return nil }
         namesBase = word != "DiffusionPipeline"
         additions = addition.map { [$0] } ?? []

@@ -1,6 +1,7 @@
 import ContentHash
 import FileLinks
 import Glibc
+import Sentences
 import Synchronization
 
 /// The bytes of one file: mapped from disk, made in memory, or part of the program.
@@ -37,26 +38,21 @@ final class FileBytes: @unchecked Sendable {
         (memory, path, stamp) = (.owned, nil, nil)
     }
 
-    /// Maps the regular file at `path`.
-    ///
-    /// - Parameter followsLinks: whether `path` may be a link to the file.
+    /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file.
     init(mapping path: String, followsLinks: Bool = true) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
-            throw WeightsError(.badPath, "\(quoted(path)) is not a path; name a file.")
+            throw .badPath("\(quoted(path)) is not a path; name a file.")
         }
         // Without O_NONBLOCK, opening a named pipe would wait for a writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (followsLinks ? 0 : O_NOFOLLOW))
-        guard descriptor >= 0 else {
-            let reason = errno
-            throw FileBytes.openError(path, reason)
-        }
+        guard descriptor >= 0 else { throw FileBytes.openError(path, errno) }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
-            throw WeightsError(.unreadable, "\(path) cannot be examined: \(FileBytes.text(errno)).")
+            throw .unreadable("\(path) cannot be examined: \(FileBytes.text(errno)).")
         }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw WeightsError(.unreadable, "\(path) is not a regular file; name a file of the model.")
+        guard status.isFile else {
+            throw .unreadable("\(path) is not a regular file; name a file of the model.")
         }
         self.path = path
         stamp = FileStamp(status)
@@ -66,7 +62,7 @@ final class FileBytes: @unchecked Sendable {
             return
         }
         guard let base = mmap(nil, status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
-            throw WeightsError(.unreadable, "\(path) cannot be mapped into memory: \(FileBytes.text(errno)).")
+            throw .unreadable("\(path) cannot be mapped into memory: \(FileBytes.text(errno)).")
         }
         bytes = UnsafeRawBufferPointer(start: base, count: status.st_size)
         memory = .mapped
@@ -91,32 +87,36 @@ final class FileBytes: @unchecked Sendable {
         }
     }
 
-    private static func openError(_ path: String, _ reason: Int32) -> WeightsError {
-        if reason == ENOENT || reason == ENOTDIR { return missing(path) }
-        if reason == ELOOP, let link = brokenLink(path) { return link }
-        return WeightsError(.unreadable, "\(path) cannot be opened: \(text(reason)).")
-    }
-
-    /// The error for a path at which nothing is.
-    static func missing(_ path: String) -> WeightsError {
-        brokenLink(path) ?? WeightsError(.notFound, "\(path) does not exist; check the path of the model.")
+    fileprivate static func openError(_ path: String, _ reason: Int32) -> WeightsError {
+        if [ENOENT, ENOTDIR, ELOOP].contains(reason), let link = brokenLink(path) { return link }
+        return reason == ENOENT || reason == ENOTDIR
+            ? .notFound("\(path) does not exist; check the path of the model.")
+            : .unreadable("\(path) cannot be opened: \(text(reason)).")
     }
 
     /// The error for a link that leads nowhere, at the path or on the way to it; nil where there is none.
     static func brokenLink(_ path: String) -> WeightsError? {
         BrokenLink(on: path).map { link in
-            WeightsError(.notFound, "\(link.explanation); download the file again, or mend the link.")
+            WeightsError.notFound("\(link.explanation); download the file again, or mend the link.")
         }
     }
 
     static func text(_ reason: Int32) -> String { String(cString: strerror(reason)) }
 }
 
-/// Whether something is at `path`, links followed.
-func fileExists(_ path: String) -> Bool {
+/// The status of the file at `path`, links followed; nil, with the reason in `errno`, if there is none.
+func status(of path: String) -> stat? {
     var status = stat()
-    return !path.utf8.contains(0) && stat(path, &status) == 0
+    return !path.utf8.contains(0) && stat(path, &status) == 0 ? status : nil
 }
+
+extension stat {
+    var isFolder: Bool { st_mode & S_IFMT == S_IFDIR }
+    var isFile: Bool { st_mode & S_IFMT == S_IFREG }
+}
+
+/// Whether something is at `path`, links followed.
+func fileExists(_ path: String) -> Bool { status(of: path) != nil }
 
 /// Whether something is at `path`, also a broken link or a file that may not be examined.
 func entryExists(_ path: String) -> Bool {
@@ -126,29 +126,32 @@ func entryExists(_ path: String) -> Bool {
 }
 
 /// Whether a folder is at `path`, links followed.
-func isFolder(_ path: String) -> Bool {
-    var status = stat()
-    return !path.utf8.contains(0) && stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+func isFolder(_ path: String) -> Bool { status(of: path)?.isFolder == true }
+
+/// The names in a folder that `isTaken` takes, in no order and without "." and ".."; nil, with the reason in `errno`, for a
+/// folder that cannot be read.
+func names(in folder: String, atMost limit: Int = .max, where isTaken: (String) -> Bool = { _ in true }) -> [String]? {
+    guard let stream = opendir(folder) else { return nil }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while names.count < limit, let entry = readdir(stream) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: MemoryLayout.size(ofValue: $0.pointee)) { String(cString: $0) }
+        }
+        if name != ".", name != "..", isTaken(name) { names.append(name) }
+    }
+    return names
 }
 
-/// Throws unless `path` is a folder.
 func checkFolder(_ path: String) throws(WeightsError) {
     guard !path.isEmpty, !path.utf8.contains(0) else {
-        throw WeightsError(.badPath, "\(quoted(path)) is not a path; name the folder of a model.")
+        throw .badPath("\(quoted(path)) is not a path; name the folder of a model.")
     }
-    var status = stat()
-    guard stat(path, &status) == 0 else {
-        let reason = errno
-        guard reason == ENOENT || reason == ENOTDIR else {
-            if reason == ELOOP, let link = FileBytes.brokenLink(path) { throw link }
-            throw WeightsError(.unreadable, "\(path) cannot be examined: \(FileBytes.text(reason)).")
-        }
-        throw FileBytes.missing(path)
-    }
-    guard status.st_mode & S_IFMT == S_IFDIR else {
+    guard let status = status(of: path) else { throw FileBytes.openError(path, errno) }
+    guard status.isFolder else {
         if let content = try? FileBytes(mapping: path), let refusal = ForeignFormat.refusal(content, named: path) {
             throw refusal
         }
-        throw WeightsError(.unsupportedFormat, "\(path) is a file, not a folder; name a folder.")
+        throw .unsupportedFormat("\(path) is a file, not a folder; name a folder.")
     }
 }

@@ -22,8 +22,7 @@ struct FileStamp: Equatable {
 
     /// The state of what is at `path`, links followed; nil when nothing is.
     init?(path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
+        guard let status = status(of: path) else { return nil }
         self.init(status)
     }
 }

@@ -1,15 +1,10 @@
 import ContentHash
+import Sentences
 import StrictJSON
 import Synchronization
 
 /// The files of a model's folder by path, each opened at most once. Given files replace files on disk or add to them.
 final class FileStore: Sendable {
-    /// The source of all other files.
-    private enum Base {
-        case folder(String)
-        case nothing
-    }
-
     /// A file that is given, and how messages call it.
     struct Given {
         var content: FileBytes
@@ -18,7 +13,8 @@ final class FileStore: Sendable {
 
     /// The folder in messages.
     let name: String
-    private let base: Base
+    /// The folder on disk; nil if all files are given.
+    let folder: String?
     private let given: [String: Given]
     /// Below these folders, only given files exist.
     private let hidden: [String]
@@ -33,52 +29,43 @@ final class FileStore: Sendable {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         name = path
-        (base, given, hidden) = (.folder(path), [:], [])
+        (folder, given, hidden) = (path, [:], [])
     }
 
-    /// Only the files given.
     init(name: String, files: [String: FileBytes]) {
         self.name = name
-        (base, hidden) = (.nothing, [])
+        (folder, hidden) = (nil, [])
         given = Dictionary(
             uniqueKeysWithValues: files.map { ($0.key, Given(content: $0.value, location: "\(name)/\($0.key)")) })
     }
 
-    /// Another store's files, some replaced by `given`.
-    ///
-    /// - Parameter hiding: folders, with a slash at their end, of which only given files remain.
+    /// Another store's files, some replaced by `given`. Of the folders `hiding`, each with a slash at its end, only given files
+    /// remain.
     init(_ other: FileStore, given: [String: Given], hiding: [String] = []) {
-        (name, base, hidden) = (other.name, other.base, other.hidden + hiding)
+        (name, folder, hidden) = (other.name, other.folder, other.hidden + hiding)
         let kept = other.given.filter { path, _ in !hiding.contains { path.hasPrefix($0) } }
         self.given = kept.merging(given) { _, new in new }
     }
 
     func exists(_ path: String) -> Bool {
-        if given[path] != nil { return true }
-        guard !hidden.contains(where: { path.hasPrefix($0) }) else { return false }
-        guard case .folder(let folder) = base else { return false }
         // A broken link exists: opening it gives an error, while ignoring it would make another model.
-        return entryExists(folder + "/" + path)
-    }
-
-    /// The path of the folder on disk; nil for files that are given.
-    var folder: String? {
-        if case .folder(let folder) = base { folder } else { nil }
+        given[path] != nil || place(path).map(entryExists) == true
     }
 
     /// The bytes of the file `path`.
     func content(_ path: String) throws(WeightsError) -> FileBytes {
         guard FileStore.isInside(path) else {
-            throw WeightsError(.badPath, "\(quoted(path)) is not a path inside the model \(name).")
+            throw .badPath("\(quoted(path)) is not a path inside the model \(name).")
         }
         if let given = given[path] { return given.content }
         if let known = opened.withLock({ $0[path] }) { return known }
-        let place = try place(path)
+        guard let place = place(path) else {
+            throw .notFound("\(location(of: path)) does not exist; the model \(name) has no such file.")
+        }
         let content: FileBytes
         do { content = try FileBytes(mapping: place) } catch {
             guard error.code == .notFound, FileBytes.brokenLink(place) == nil, folder.map(isFolder) == true else { throw error }
-            throw WeightsError(
-                .notFound,
+            throw .notFound(
                 "\(location(of: path)) does not exist: the download of \(name) is incomplete; fetch this file as well.")
         }
         // Two threads may have opened the file; all go on with the first mapping.
@@ -89,9 +76,9 @@ final class FileStore: Sendable {
         }
     }
 
-    private func place(_ path: String) throws(WeightsError) -> String {
-        if case .folder(let folder) = base, !hidden.contains(where: { path.hasPrefix($0) }) { return folder + "/" + path }
-        throw WeightsError(.notFound, "\(location(of: path)) does not exist; the model \(name) has no such file.")
+    /// The path of a file on disk; nil if only a given file can be there.
+    private func place(_ path: String) -> String? {
+        hidden.contains { path.hasPrefix($0) } ? nil : folder.map { $0 + "/" + path }
     }
 
     /// The file `path` in messages.
@@ -111,38 +98,25 @@ final class FileStore: Sendable {
     func text(_ path: String) throws(WeightsError) -> String {
         let content = try content(path)
         guard content.bytes.count <= FileStore.maxTextBytes else {
-            throw WeightsError(
-                .tooLarge, "\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
+            throw .tooLarge("\(location(of: path)) has \(content.bytes.count) bytes, more than a text file of a model may.")
         }
         if let refusal = notText(content, path) { throw refusal }
-        var bytes = Array(FileStore.withoutMark(content.bytes))
-        if bytes.contains(FileStore.carriageReturn) { bytes = FileStore.withLineFeeds(bytes) }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw WeightsError(.malformed, "\(location(of: path)) is not valid UTF-8; download it again.")
+        guard let text = String(validating: FileStore.withoutMark(content.bytes), as: UTF8.self) else {
+            throw .malformed("\(location(of: path)) is not valid UTF-8; download it again.")
         }
-        return text
+        return text.utf8.contains(UInt8(ascii: "\r")) ? text.replacing("\r\n", with: "\n") : text
     }
 
-    /// The refusal of a file that is not a text of a model.
     private func notText(_ content: FileBytes, _ path: String) -> WeightsError? {
         guard !content.bytes.isEmpty else {
-            return WeightsError(.malformed, "\(location(of: path)) is empty; download it again.")
+            return .malformed("\(location(of: path)) is empty; download it again.")
         }
         return ForeignFormat.refusalAsText(content.bytes, location(of: path))
     }
 
-    private static let carriageReturn = UInt8(ascii: "\r")
-
     /// UTF-8 without a byte-order mark.
     private static func withoutMark(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
-    }
-
-    /// Turns each CR LF into a line feed; other carriage returns stay.
-    private static func withLineFeeds(_ bytes: [UInt8]) -> [UInt8] {
-        bytes.indices.filter { index in
-            bytes[index] != carriageReturn || index + 1 == bytes.count || bytes[index + 1] != UInt8(ascii: "\n")
-        }.map { bytes[$0] }
     }
 
     /// What `compute` gives, computed once.

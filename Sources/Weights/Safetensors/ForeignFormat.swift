@@ -1,4 +1,5 @@
 import FileSignatures
+import Sentences
 import StrictJSON
 
 /// Refuses files that are neither weights nor texts of a model.
@@ -18,20 +19,18 @@ enum ForeignFormat {
     static func refusal(_ file: FileBytes, named name: String) -> WeightsError? {
         guard let ending = ending(of: name) else { return nil }
         guard !file.bytes.isEmpty else {
-            return WeightsError(.malformed, "\(name) is empty; download it again as a .safetensors file.")
+            return .malformed("\(name) is empty; download it again as a .safetensors file.")
         }
         switch kind(of: file.bytes) {
         case .safetensors:
-            return WeightsError(
-                .unsupportedFormat,
+            return .unsupportedFormat(
                 "\(name) is a safetensors file under the name of another format; rename it to "
                     + "\(name.dropLast(ending.count)).safetensors.")
         case nil where isOldPickle(file.bytes), .text where isOldPickle(file.bytes): return pickleRefusal(name)
         case let kind?: return refusal(kind, file.bytes, name)
         case nil:
             let promised = ending == ggufEnding ? "a GGUF file" : "a pickle"
-            return WeightsError(
-                .malformed,
+            return .malformed(
                 "\(name) is named like \(promised), but is not \(promised); download it again as a .safetensors file.")
         }
     }
@@ -64,35 +63,38 @@ enum ForeignFormat {
             what =
                 "\(kind.title) that begins with \(quoted(start)), not weights; name a .safetensors file, or fetch this one "
                 + "again if a download has failed"
-            return WeightsError(.malformed, "\(name) is \(what).")
+            return .malformed("\(name) is \(what).")
         case .json where isErrorMessage(file), .wideJSON where isErrorMessage(file), .other where isErrorPage(file):
             what =
                 "\(kind.title) with an error message, not weights; the download has probably failed, fetch the file again"
         case .json, .wideJSON, .picture, .other, .safetensors:
             what = "\(kind.title), not weights; name a model's folder or a .safetensors file"
         }
-        return WeightsError(.unsupportedFormat, "\(name) is \(what).")
+        return .unsupportedFormat("\(name) is \(what).")
     }
 
     static func pickleRefusal(_ name: String) -> WeightsError {
-        WeightsError(
-            .unsupportedFormat,
+        WeightsError.unsupportedFormat(
             "\(name) is a pickle, which can run programs when it is opened; load it elsewhere with diffusers and write it with "
                 + "save_pretrained(..., safe_serialization=True), then use the .safetensors files.")
     }
 
-    /// Whether the file is the error message of a server. Such answers are short.
+    /// Whether the file is the error message of a server.
     private static func isErrorMessage(_ file: UnsafeRawBufferPointer) -> Bool {
-        guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]),
-            let json = try? JSONValue(parsing: Array(text.utf8), limits: .config)
-        else { return false }
+        guard let text = shortText(file), let json = try? JSONValue(parsing: Array(text.utf8), limits: .config) else {
+            return false
+        }
         return ["error", "errors", "message", "detail"].contains { json[$0] != nil }
     }
 
     /// Whether the file is the XML error of an object store: `<Error>` after a declaration.
     private static func isErrorPage(_ file: UnsafeRawBufferPointer) -> Bool {
-        guard file.count <= 64 << 10, let text = FileKind.characters(of: Array(file)[...]) else { return false }
-        return text.lowercased().prefixMatch(of: /\s*<\?xml[^>]*>\s*<error[\s>\/]/) != nil
+        shortText(file)?.lowercased().prefixMatch(of: /\s*<\?xml[^>]*>\s*<error[\s>\/]/) != nil
+    }
+
+    /// The characters of a file that is no longer than the answers of servers.
+    private static func shortText(_ file: UnsafeRawBufferPointer) -> String? {
+        file.count <= 64 << 10 ? FileKind.characters(of: Array(file)[...]) : nil
     }
 
     /// The refusal of a file as a text of a model; nil for kinds about which the reader's own message says enough.
@@ -101,17 +103,15 @@ enum ForeignFormat {
         switch kind {
         case .json, .text: return nil
         case .wideText, .wideJSON:
-            return WeightsError(.malformed, "\(name) is \(kind.title); save it as UTF-8, or download it again.")
+            return .malformed("\(name) is \(kind.title); save it as UTF-8, or download it again.")
         case .gitLFSPointer:
-            return WeightsError(
-                .unsupportedFormat, "\(name) is a Git LFS pointer, not the file itself; fetch it with \"git lfs pull\".")
+            return .unsupportedFormat("\(name) is a Git LFS pointer, not the file itself; fetch it with \"git lfs pull\".")
         case .htmlPage:
-            return WeightsError(
-                .unsupportedFormat,
+            return .unsupportedFormat(
                 "\(name) is an HTML page, not a file of a model; the download has failed or needs a login, fetch the file again."
             )
         default:
-            return WeightsError(.unsupportedFormat, "\(name) is \(kind.title), not a text; download the file again.")
+            return .unsupportedFormat("\(name) is \(kind.title), not a text; download the file again.")
         }
     }
 }

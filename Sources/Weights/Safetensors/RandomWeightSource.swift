@@ -1,3 +1,4 @@
+import Sentences
 public import TensorCore
 
 /// Random weights for benchmarks: gives any tensor, of any shape.
@@ -28,7 +29,7 @@ public struct RandomWeightSource: WeightSource {
         for extent in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)
             guard extent > 0, !overflow, product <= 1 << 34 else {
-                throw WeightsError(.misshapenTensor, "\(name): no tensor \(quoted(path)) of shape \(shape) can be made.")
+                throw .misshapenTensor("\(name): no tensor \(quoted(path)) of shape \(shape) can be made.")
             }
             count = product
         }

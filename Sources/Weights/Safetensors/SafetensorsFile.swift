@@ -1,3 +1,4 @@
+import Sentences
 public import TensorCore
 
 /// A safetensors file, mapped and fully checked. Cheap to copy; the mapping lives as long as a copy.
@@ -18,30 +19,23 @@ public struct SafetensorsFile: Sendable {
     ///
     /// Throws `.notFound`, `.unreadable`, `.unsupportedFormat` (files of other formats, by their bytes and by the ending of
     /// their name), `.malformed`, `.tooLarge` and `.unsupportedElementType`.
-    public init(path: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
-        try self.init(content: FileBytes(mapping: path), name: path, limits: limits)
+    public init(path: String) throws(WeightsError) {
+        try self.init(content: FileBytes(mapping: path), name: path)
     }
 
     /// Checks a file whose bytes live as long as the program.
-    public init(
-        permanent bytes: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits = SafetensorsLimits()
-    ) throws(WeightsError) {
-        try self.init(content: FileBytes(permanent: bytes), name: name, limits: limits)
+    public init(permanent bytes: UnsafeRawBufferPointer, name: String) throws(WeightsError) {
+        try self.init(content: FileBytes(permanent: bytes), name: name)
     }
 
     init(content: FileBytes, name: String, limits: SafetensorsLimits = SafetensorsLimits()) throws(WeightsError) {
         if let refusal = ForeignFormat.refusal(content, named: name) { throw refusal }
         let header = try SafetensorsHeader(file: content.bytes, name: name, limits: limits)
-        self.name = name
-        self.content = content
-        tensors = header.tensors
-        metadata = header.metadata
-        namesInFile = [:]
+        (self.name, self.content, namesInFile) = (name, content, [:])
+        (tensors, metadata) = (header.tensors, header.metadata)
     }
 
-    /// The same file with its tensors under other names.
-    ///
-    /// - Parameter newName: gives each name of the file its new one; two never get the same.
+    /// The same file with its tensors under other names. `newName` gives no two tensors the same name.
     init(_ file: SafetensorsFile, renaming newName: (String) -> String) {
         (name, content, metadata) = (file.name, file.content, file.metadata)
         var tensors: [String: StoredTensor] = [:]
@@ -86,19 +80,17 @@ public struct SafetensorsFile: Sendable {
         return tensor
     }
 
-    /// The tensor, if its values can be read as f32: throws as `tensor(_:)` does.
+    /// The tensor, if its values can be read as f32. Throws as `tensor(_:)` does.
     @discardableResult
     func requireFloatingPoint(_ name: String) throws(WeightsError) -> StoredTensor {
         let stored = try stored(name)
         guard stored.elementType.isFloatingPoint else {
-            throw WeightsError(
-                .unsupportedElementType,
+            throw .unsupportedElementType(
                 "\(self.name): tensor \(quoted(nameInFile(name))) holds \(stored.elementType.rawValue), but weights must be "
                     + "floating-point numbers; take the model's F16 or F32 file.")
         }
         guard stored.count > 0 else {
-            throw WeightsError(
-                .misshapenTensor,
+            throw .misshapenTensor(
                 "\(self.name): tensor \(quoted(nameInFile(name))) of shape \(described(stored.shape)) has no elements.")
         }
         return stored
@@ -120,15 +112,14 @@ public struct SafetensorsFile: Sendable {
         case .u16: return loadIntegers(bytes, as: UInt16.self)
         case .u8, .bool: return loadIntegers(bytes, as: UInt8.self)
         case .f64, .f32, .f16, .bf16, .f8e4m3, .f8e5m2:
-            throw WeightsError(
-                .unsupportedElementType,
+            throw .unsupportedElementType(
                 "\(self.name): tensor \(quoted(name)) holds \(stored.elementType.rawValue), but must hold whole numbers.")
         }
     }
 
     private func stored(_ name: String) throws(WeightsError) -> StoredTensor {
         guard let stored = tensors[name] else {
-            throw WeightsError(.missingTensor, "\(self.name) has no tensor \(quoted(name)).")
+            throw .missingTensor("\(self.name) has no tensor \(quoted(name)).")
         }
         return stored
     }

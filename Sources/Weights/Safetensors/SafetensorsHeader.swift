@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 /// Element types of the safetensors format that are read. All others are refused by name.
@@ -52,23 +53,17 @@ public struct StoredTensor: Sendable, Equatable {
     public var count: Int { byteRange.count / elementType.byteCount }
 }
 
-/// What the head of a safetensors file may cost, in bytes. Within it everything is read that the format allows, whatever the
-/// number of tensors, their names and the metadata.
-public struct SafetensorsLimits: Sendable, Equatable {
-    /// The longest head in bytes: at most the 100,000,000 that the format's own reader allows.
-    public var maxHeaderBytes: Int
-    /// The most memory that the head's description may take, as estimated from above; a hostile head of few bytes a tensor
-    /// would become many times as large.
-    public var maxMemory: Int
+/// The most that the head of a safetensors file may cost, in bytes. Within it, everything that the format allows is read,
+/// whatever the number of tensors, their names and the metadata.
+struct SafetensorsLimits {
+    /// The longest head; the format's own reader allows as much.
+    var maxHeaderBytes = 100_000_000
+    /// The most memory for the head's description, by an upper estimate. A hostile head of few bytes a tensor would become
+    /// many times as large.
+    var maxMemory = 1 << 30
 
-    public static let largestHeader = 100_000_000
-    /// What one tensor takes beside its name and extents, the table's own growth included.
+    /// The memory of one tensor beside its name and extents, with the growth of the table.
     static let tensorMemory = 256
-
-    public init(maxHeaderBytes: Int = largestHeader, maxMemory: Int = 1 << 30) {
-        self.maxHeaderBytes = min(max(maxHeaderBytes, 0), SafetensorsLimits.largestHeader)
-        self.maxMemory = max(maxMemory, 0)
-    }
 }
 
 /// The head of a safetensors file, read by the rules of the format's reference reader (`safetensors/src/tensor.rs`) and
@@ -77,9 +72,7 @@ struct SafetensorsHeader {
     var tensors: [String: StoredTensor] = [:]
     var metadata: [String: String] = [:]
 
-    /// - Parameters:
-    ///   - file: all bytes of the file.
-    ///   - name: the file in messages.
+    /// - Parameter name: the file in messages.
     init(file: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits) throws(WeightsError) {
         let length = try SafetensorsHeader.headerLength(file: file, name: name, limits: limits)
         let reader = EntryReader(name: name, dataStart: 8 + length, dataCount: file.count - 8 - length)
@@ -96,24 +89,22 @@ struct SafetensorsHeader {
     private static func headerLength(
         file: UnsafeRawBufferPointer, name: String, limits: SafetensorsLimits
     ) throws(WeightsError) -> Int {
-        guard file.count >= 10 else {
-            if let refusal = ForeignFormat.refusal(file, name) { throw refusal }
-            throw WeightsError(
-                .malformed, "\(name) has \(file.count) bytes, too few for a safetensors file; download it again.")
-        }
-        let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
-        let available = UInt64(file.count - 8)
-        guard length <= available, length > 0, file[8] == UInt8(ascii: "{") else {
+        let length = file.count < 10 ? 0 : UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
+        let available = UInt64(max(file.count - 8, 0))
+        guard length > 0, length <= available, file[8] == UInt8(ascii: "{") else {
             if let refusal = ForeignFormat.refusal(file, name) { throw refusal }
             let reason =
-                length > available
-                ? "its head should have \(length) bytes and only \(available) follow; it may be cut short, download it again"
-                : "its head does not begin with '{'"
-            throw WeightsError(.malformed, "\(name) is not a valid safetensors file: \(reason).")
+                if file.count < 10 {
+                    "its \(file.count) bytes are too few; download it again"
+                } else if length > available {
+                    "its head should have \(length) bytes and only \(available) follow; it may be cut short, download it again"
+                } else {
+                    "its head does not begin with '{'"
+                }
+            throw .malformed("\(name) is not a valid safetensors file: \(reason).")
         }
         guard length <= UInt64(limits.maxHeaderBytes) else {
-            throw WeightsError(
-                .tooLarge, "\(name) has a head of \(length) bytes, more than the limit of \(limits.maxHeaderBytes).")
+            throw .tooLarge("\(name) has a head of \(length) bytes, more than the limit of \(limits.maxHeaderBytes).")
         }
         return Int(length)
     }
@@ -136,8 +127,7 @@ struct SafetensorsHeader {
             let tensor = try reader.tensor(key, value)
             memory += SafetensorsLimits.tensorMemory + key.utf8.count + tensor.shape.count * MemoryLayout<Int>.stride
             guard memory <= limits.maxMemory else {
-                throw WeightsError(
-                    .tooLarge,
+                throw .tooLarge(
                     "\(reader.name) names so many tensors that their description takes more than \(limits.maxMemory) bytes of "
                         + "memory; it is no checkpoint.")
             }
@@ -158,99 +148,77 @@ private struct EntryReader {
     func malformed(_ what: String) -> WeightsError {
         var what = what
         if what.last == "." { what.removeLast() }
-        return WeightsError(.malformed, "\(name) is not a valid safetensors file: \(what).")
+        return .malformed("\(name) is not a valid safetensors file: \(what).")
     }
 
     /// What `read` gives, with an error that names the file.
     func json<Value>(_ read: () throws(JSONError) -> Value) throws(WeightsError) -> Value {
         do { return try read() } catch {
             guard error.code == .tooLarge else { throw malformed("in its head \(error.message)") }
-            throw WeightsError(.tooLarge, "\(name) has a head that is too large to be read: \(error.reason).")
+            throw .tooLarge("\(name) has a head that is too large to be read: \(error.reason).")
         }
     }
 
-    /// `null` is what some writers put where there is no metadata; the format's reader takes it for none.
+    /// The members of an object. Errors name the object and the member.
+    private func fields(
+        _ value: JSONValue, _ name: @escaping @Sendable @autoclosure () -> String
+    ) throws(WeightsError) -> JSONFields<WeightsError> {
+        guard let members = value.objectValue else { throw malformed("\(name()) is \(value.kindName), not an object") }
+        return JSONFields(members) { malformed("\(name()): \(quoted($0.key)) must be \($0.need)") }
+    }
+
+    /// Some writers put `null` where there is no metadata, and the format's reader takes it for none.
     func metadata(_ value: JSONValue) throws(WeightsError) -> [String: String] {
-        guard !value.isNull else { return [:] }
-        guard let object = value.objectValue else { throw malformed("__metadata__ is \(value.kindName), not an object") }
+        if value.isNull { return [:] }
+        let fields = try fields(value, "__metadata__")
         var metadata: [String: String] = [:]
-        for (key, value) in object {
-            guard let text = value.stringValue else {
-                throw malformed("__metadata__ \(quoted(key)) is \(value.kindName), not a string")
-            }
-            metadata[key] = text
-        }
+        for key in fields.members.keys { metadata[key] = try fields.required(key, .string()) }
         return metadata
     }
 
     func tensor(_ key: String, _ value: JSONValue) throws(WeightsError) -> StoredTensor {
-        guard let entry = value.objectValue, entry.count == 3, let type = entry["dtype"], let shape = entry["shape"],
-            let offsets = entry["data_offsets"]
-        else { throw malformed("tensor \(quoted(key)) is not described by exactly dtype, shape and data_offsets") }
-        guard let typeName = type.stringValue else { throw malformed("the dtype of tensor \(quoted(key)) is not a string") }
-        guard let elementType = StoredElementType(rawValue: typeName) else {
+        let fields = try fields(value, "tensor \(quoted(key))")
+        try fields.only(["dtype", "shape", "data_offsets"])
+        let typeName = try fields.required("dtype", .string())
+        guard let type = StoredElementType(rawValue: typeName) else {
             let known = StoredElementType.allCases.map(\.rawValue).joined(separator: ", ")
-            throw WeightsError(
-                .unsupportedElementType,
+            throw .unsupportedElementType(
                 "\(name): tensor \(quoted(key)) has the element type \(quoted(typeName)), and only \(known) can be read; take the "
                     + "model's F16 or F32 file, or convert this one with the program that wrote it.")
         }
-        let extents = try self.extents(shape, key)
-        let byteCount = try self.byteCount(extents, elementType, key)
-        let range = try self.range(offsets, key)
-        guard range.count == byteCount else {
+        let shape = try fields.required("shape", .list(of: .integer(0...Int.max), count: 0...Int.max))
+        let offsets = try fields.required("data_offsets", .list(of: .integer(0...Int.max), count: 2...2))
+        let (begin, end) = (offsets[0], offsets[1])
+        guard begin <= end, end <= dataCount else {
             throw malformed(
-                "tensor \(quoted(key)) of shape \(described(extents)) needs \(byteCount) bytes and has \(range.count)")
+                "tensor \(quoted(key)) lies at bytes \(begin) to \(end) of data that has \(dataCount); the file may be cut "
+                    + "short, download it again")
         }
-        return StoredTensor(
-            elementType: elementType, shape: extents, byteRange: (dataStart + range.lowerBound)..<(dataStart + range.upperBound)
-        )
+        let byteCount = try byteCount(shape, type, key)
+        guard end - begin == byteCount else {
+            throw malformed(
+                "tensor \(quoted(key)) of shape \(described(shape)) needs \(byteCount) bytes and has \(end - begin)")
+        }
+        return StoredTensor(elementType: type, shape: shape, byteRange: (dataStart + begin)..<(dataStart + end))
     }
 
-    private func extents(_ shape: JSONValue, _ key: String) throws(WeightsError) -> [Int] {
-        guard let elements = shape.arrayValue else { throw malformed("the shape of tensor \(quoted(key)) is not an array") }
-        var extents: [Int] = []
-        for element in elements {
-            guard let extent = element.intValue, extent >= 0 else {
-                throw malformed("the shape of tensor \(quoted(key)) holds something else than whole numbers from 0 on")
-            }
-            extents.append(extent)
-        }
-        return extents
-    }
-
-    private func byteCount(_ extents: [Int], _ type: StoredElementType, _ key: String) throws(WeightsError) -> Int {
+    private func byteCount(_ shape: [Int], _ type: StoredElementType, _ key: String) throws(WeightsError) -> Int {
         var product = type.byteCount
-        for extent in extents {
+        for extent in shape {
             let (next, overflow) = product.multipliedReportingOverflow(by: extent)
             guard !overflow else {
-                throw malformed("the size of tensor \(quoted(key)) of shape \(described(extents)) overflows")
+                throw malformed("the size of tensor \(quoted(key)) of shape \(described(shape)) overflows")
             }
             product = next
         }
         return product
     }
 
-    private func range(_ offsets: JSONValue, _ key: String) throws(WeightsError) -> Range<Int> {
-        guard let pair = offsets.arrayValue, pair.count == 2, let begin = pair[0].intValue, let end = pair[1].intValue else {
-            throw malformed("the data_offsets of tensor \(quoted(key)) are not two whole numbers")
-        }
-        guard 0 <= begin, begin <= end, end <= dataCount else {
-            throw malformed(
-                "tensor \(quoted(key)) lies at bytes \(begin) to \(end) of data that has \(dataCount); the file may be cut "
-                    + "short, download it again")
-        }
-        return begin..<end
-    }
-
     /// The tensors cover the data without holes and overlaps, from its first byte to its last.
     func checkCoverage(_ tensors: [String: StoredTensor]) throws(WeightsError) {
-        let sorted = tensors.sorted {
-            ($0.value.byteRange.lowerBound, $0.value.byteRange.upperBound)
-                < ($1.value.byteRange.lowerBound, $1.value.byteRange.upperBound)
-        }
+        func bounds(_ tensor: StoredTensor) -> (Int, Int) { (tensor.byteRange.lowerBound, tensor.byteRange.upperBound) }
         var position = dataStart
-        for (key, tensor) in sorted {
+        for (key, tensor) in tensors.sorted(by: { bounds($0.value) < bounds($1.value) }) {
             guard tensor.byteRange.lowerBound == position else {
                 let what = tensor.byteRange.lowerBound > position ? "leaves a hole before itself" : "overlaps another"
                 throw malformed("tensor \(quoted(key)) \(what)")

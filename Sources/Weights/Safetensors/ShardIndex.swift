@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 
 /// `*.safetensors.index.json`: says which tensor lies in which of several files. Its `metadata.total_size` is not used.
@@ -12,26 +13,24 @@ struct ShardIndex: Equatable {
     /// - Parameter name: the index in messages.
     init(_ json: JSONValue, name: String) throws(WeightsError) {
         guard let map = json["weight_map"]?.objectValue else {
-            throw WeightsError(.malformed, "\(name) has no object \"weight_map\"; download it again.")
+            throw .malformed("\(name) has no object \"weight_map\"; download it again.")
         }
-        guard !map.isEmpty else { throw WeightsError(.malformed, "\(name) names no tensors; download it again.") }
+        guard !map.isEmpty else { throw .malformed("\(name) names no tensors; download it again.") }
         var fileOfTensor: [String: String] = [:]
         var files: Set<String> = []
         for (tensor, value) in map {
             guard let file = value.stringValue else {
-                throw WeightsError(
-                    .malformed, "\(name): the file of tensor \(quoted(tensor)) is \(value.kindName), not a string.")
+                throw .malformed("\(name): the file of tensor \(quoted(tensor)) is \(value.kindName), not a string.")
             }
             guard ShardIndex.isShardName(file) else {
-                throw WeightsError(
-                    .badPath, "\(name): \(quoted(file)) is not the name of a .safetensors file in the same folder.")
+                throw .badPath("\(name): \(quoted(file)) is not the name of a .safetensors file in the same folder.")
             }
             guard fileOfTensor.updateValue(file, forKey: tensor) == nil else {
-                throw WeightsError(.malformed, "\(name): two tensors are named \(quoted(tensor)).")
+                throw .malformed("\(name): two tensors are named \(quoted(tensor)).")
             }
             files.insert(file)
             guard files.count <= ShardIndex.maxShards else {
-                throw WeightsError(.malformed, "\(name) names more than \(ShardIndex.maxShards) files.")
+                throw .malformed("\(name) names more than \(ShardIndex.maxShards) files.")
             }
         }
         self.fileOfTensor = fileOfTensor
@@ -40,40 +39,25 @@ struct ShardIndex: Equatable {
 
     /// `[A-Za-z0-9._-]{1,128}\.safetensors`, which no directory and no path matches.
     static func isShardName(_ name: String) -> Bool {
-        let suffix = ".safetensors"
-        guard name.utf8.count > suffix.utf8.count, name.utf8.count <= 128 + suffix.utf8.count,
-            name.utf8.suffix(suffix.utf8.count).elementsEqual(suffix.utf8)
-        else { return false }
-        return name.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"),
-                UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                true
-            default: false
-            }
-        }
+        name.hasSuffix(".safetensors") && isWord(name, and: "._-") && (13...140).contains(name.utf8.count)
     }
 
-    /// Throws unless every tensor of the index lies in its file and the index names every part of the network that a file
-    /// holds.
-    ///
-    /// - Parameter isPart: whether a tensor of this name belongs to the network; other tensors may lie in any file.
+    /// Throws unless every tensor of the index lies in its file, and the index names every tensor in a file for which
+    /// `isPart` holds. Tensors outside the network may lie in any file.
     func check(
         against shards: [String: SafetensorsFile], name: String, isPart: (String) -> Bool
     ) throws(WeightsError) {
         for file in files {
             guard let shard = shards[file] else {
-                throw WeightsError(.notFound, "\(name) names the file \(quoted(file)), which does not exist; download it.")
+                throw .notFound("\(name) names the file \(quoted(file)), which does not exist; download it.")
             }
             for tensor in shard.tensors.keys.sorted() where fileOfTensor[tensor] != file && isPart(tensor) {
                 let place = fileOfTensor[tensor].map { "puts it into \(quoted($0))" } ?? "does not name it"
-                throw WeightsError(.malformed, "\(shard.name) holds tensor \(quoted(tensor)), but \(name) \(place).")
+                throw .malformed("\(shard.name) holds tensor \(quoted(tensor)), but \(name) \(place).")
             }
         }
         for (tensor, file) in fileOfTensor where shards[file]?.tensors[tensor] == nil {
-            throw WeightsError(
-                .missingTensor, "\(name) puts tensor \(quoted(tensor)) into \(quoted(file)), which does not hold it.")
+            throw .missingTensor("\(name) puts tensor \(quoted(tensor)) into \(quoted(file)), which does not hold it.")
         }
     }
 }

@@ -1,3 +1,4 @@
+import Sentences
 import StrictJSON
 import TensorCore
 
@@ -35,11 +36,14 @@ struct WeightScales {
                 handled.insert(key)
             } else if let ending = Self.endings.first(where: { key.hasSuffix($0) }), isPart(key) {
                 guard stored.count > 0 else { continue }
-                guard stored.count == 1 else { throw Self.refusal(key, file) }
+                guard stored.count == 1 else {
+                    throw .unsupportedFormat(
+                        "\(file.name): \(quoted(file.nameInFile(key))) scales parts of a weight, but only one scale for each "
+                            + "tensor is supported; take the model's F16 or F32 file.")
+                }
                 let weight = try Self.weight(key, ending, file)
                 guard scaleOf.updateValue(key, forKey: weight) == nil else {
-                    throw WeightsError(
-                        .malformed, "\(file.name) holds two scales of \(quoted(file.nameInFile(weight))); download it again.")
+                    throw .malformed("\(file.name) holds two scales of \(quoted(file.nameInFile(weight))); download it again.")
                 }
                 handled.insert(key)
             }
@@ -54,22 +58,18 @@ struct WeightScales {
             return isMark && stored.count > 0 && isPart(key)
         }
         guard let key = marks.keys.min() else { return }
-        throw WeightsError(
-            .unsupportedFormat,
+        throw .unsupportedFormat(
             "\(file.name): \(quoted(file.nameInFile(key))) says that a weight is quantised, but only one scale for each tensor of "
                 + "F8_E4M3 or F8_E5M2 is supported; take the model's F16 or F32 file.")
     }
 
-    /// The name of a weight's scale.
     func scale(of weight: String) -> String? { scaleOf[weight] }
 
     /// The name of the weight beside a scale or a mark. Throws if there is none.
     private static func weight(_ key: String, _ ending: String, _ file: SafetensorsFile) throws(WeightsError) -> String {
         let weight = key.dropLast(ending.count) + ".weight"
         guard file.tensors[String(weight)] != nil else {
-            throw WeightsError(
-                .malformed,
-                "\(file.name) holds \(quoted(file.nameInFile(key))) without its weight; download it again.")
+            throw .malformed("\(file.name) holds \(quoted(file.nameInFile(key))) without its weight; download it again.")
         }
         return String(weight)
     }
@@ -81,31 +81,20 @@ struct WeightScales {
         let json = file.withBytes(of: key) { bytes, stored in
             stored.elementType == .u8 ? try? JSONValue(parsing: bytes, limits: limits) : nil
         }
+        let mark = "\(file.name): \(quoted(file.nameInFile(key)))"
         guard let format = json??["format"]?.stringValue else {
-            throw WeightsError(
-                .malformed,
-                "\(file.name): \(quoted(file.nameInFile(key))) does not say the format of its layer; download it again.")
+            throw .malformed("\(mark) does not say the format of its layer; download it again.")
         }
         guard let type = formats[format] else {
-            let known = formats.keys.sorted().joined(separator: " and ")
-            throw WeightsError(
-                .unsupportedFormat,
-                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), but only "
-                    + "\(known) can be read; take the model's F16 or F32 file.")
+            throw .unsupportedFormat(
+                "\(mark) says that its layer is stored as \(quoted(format)), but only "
+                    + "\(formats.keys.sorted().joined(separator: " and ")) can be read; take the model's F16 or F32 file.")
         }
         guard let found = file.tensors[weight]?.elementType, found == type else {
-            throw WeightsError(
-                .malformed,
-                "\(file.name): \(quoted(file.nameInFile(key))) says that its layer is stored as \(quoted(format)), but "
-                    + "\(quoted(file.nameInFile(weight))) is of another type; download it again.")
+            throw .malformed(
+                "\(mark) says that its layer is stored as \(quoted(format)), but \(quoted(file.nameInFile(weight))) is of "
+                    + "another type; download it again.")
         }
-    }
-
-    private static func refusal(_ key: String, _ file: SafetensorsFile) -> WeightsError {
-        WeightsError(
-            .unsupportedFormat,
-            "\(file.name): \(quoted(file.nameInFile(key))) scales parts of a weight, but only one scale for each tensor is "
-                + "supported; take the model's F16 or F32 file.")
     }
 
     /// The value of a scale. Throws `.malformed` unless it is finite and above 0. Beside a weight of zeros it may be 0:
@@ -114,8 +103,7 @@ struct WeightScales {
         let value = try file.tensor(key).array[0]
         if value == 0, try file.tensor(weight).array.allSatisfy({ $0 == 0 }) { return value }
         guard value.isFinite, value > 0 else {
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "\(file.name): the scale \(quoted(file.nameInFile(key))) is \(value), not a finite number above 0; download it again."
             )
         }

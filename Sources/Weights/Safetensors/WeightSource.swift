@@ -26,7 +26,6 @@ public protocol WeightSource: Sendable {
 extension WeightSource {
     /// Takes the tensor with its values, for sources that have nothing cheaper.
     public func check(_ path: String, shape: [Int]) throws(WeightsError) { _ = try tensor(path, shape: shape) }
-    /// False: they are refused.
     public var ignoresUnknown: Bool { false }
     /// The path itself.
     public func nameInFile(_ path: String) -> String { path }
@@ -39,21 +38,18 @@ extension WeightSource {
 public struct WeightScope: Sendable {
     let source: any WeightSource
     /// The path of this place, without a dot at its end; empty at the top.
-    public let path: String
+    public private(set) var path = ""
+    private var readsValues = true
 
     /// The top of a source.
-    public init(_ source: any WeightSource) {
-        self.source = source
-        path = ""
-    }
-
-    private init(source: any WeightSource, path: String) {
-        self.source = source
-        self.path = path
-    }
+    public init(_ source: any WeightSource) { self.source = source }
 
     /// The place `child` below this one; `child` may hold dots.
-    public subscript(_ child: String) -> WeightScope { WeightScope(source: source, path: fullPath(child)) }
+    public subscript(_ child: String) -> WeightScope {
+        var place = self
+        place.path = fullPath(child)
+        return place
+    }
 
     /// The element `index` of a list.
     public subscript(_ index: Int) -> WeightScope { self[String(index)] }
@@ -63,11 +59,19 @@ public struct WeightScope: Sendable {
     /// Throws `.missingTensor`; `.misshapenTensor` with both shapes; `.unsupportedElementType` for whole numbers.
     public func tensor(_ name: String, shape: [Int]) throws(WeightsError) -> Tensor {
         guard !shape.contains(where: { $0 <= 0 }) else {
-            throw WeightsError(
-                .misshapenTensor,
+            throw .misshapenTensor(
                 "\(source.name): the configuration asks for tensor \(quoted(fullPath(name))) of the impossible shape \(shape).")
         }
-        return try source.tensor(fullPath(name), shape: shape)
+        if readsValues { return try source.tensor(fullPath(name), shape: shape) }
+        try source.check(fullPath(name), shape: shape)
+        return Tensor(uninitialized: shape)
+    }
+
+    /// The same tensors by their shapes alone, for `ComputeContext.forShapes()`. Their values are not read and not initialised.
+    public var shapesOnly: WeightScope {
+        var shapes = self
+        shapes.readsValues = false
+        return shapes
     }
 
     /// Whether this place has the tensor `name`.
@@ -85,10 +89,8 @@ public struct WeightScope: Sendable {
         let left = unknown(ignoring: ignoring)
         guard !left.isEmpty, !source.ignoresUnknown else { return }
         let them = left.count == 1 ? "it" : "them"
-        throw WeightsError(
-            .unusedTensors,
-            naming:
-                "\(source.name) holds \(listed(left)) that the network does not know; leave \(them) out by \(.ignoreUnknownTensors) "
+        throw .unusedTensors(
+            "\(source.name) holds \(listed(left)) that the network does not know; leave \(them) out by \(.ignoreUnknownTensors) "
                 + "or, if the weights are those of another model, \(source.remedy).")
     }
 
@@ -127,28 +129,7 @@ public struct WeightScope: Sendable {
     }
 }
 
-/// Tensors of another source by their shapes alone, checked without reading them. The values it gives mean nothing.
-private struct ShapesOnly: WeightSource {
-    let base: any WeightSource
-
-    var name: String { base.name }
-    func contains(_ path: String) -> Bool { base.contains(path) }
-    func shape(of path: String) -> [Int]? { base.shape(of: path) }
-    func unusedPaths() -> [String] { base.unusedPaths() }
-    var ignoresUnknown: Bool { base.ignoresUnknown }
-    var remedy: Sentence { base.remedy }
-    func nameInFile(_ path: String) -> String { base.nameInFile(path) }
-
-    func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
-        try base.check(path, shape: shape)
-        return Tensor(uninitialized: shape)
-    }
-}
-
 extension WeightScope {
-    /// The same tensors by their shapes alone, for `ComputeContext.forShapes()`. Their values are not initialised.
-    public var shapesOnly: WeightScope { WeightScope(source: ShapesOnly(base: source), path: path) }
-
     /// All tensors of one safetensors file by their own names, as one network's weights.
     public init(_ file: SafetensorsFile) {
         let pieces = file.tensors.map { key, tensor in (key, TensorPiece(key: key, shape: tensor.shape)) }

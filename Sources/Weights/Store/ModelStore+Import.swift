@@ -1,5 +1,6 @@
 import ContentHash
 import Glibc
+import Sentences
 import StrictJSON
 
 extension ModelStore {
@@ -12,15 +13,14 @@ extension ModelStore {
     /// - Throws: `.badOption` for an invalid name or the name of another model, `.unwritable`, `.unreadable` for files that
     ///   change meanwhile, and the errors of the model.
     public func importModel(
-        _ recipe: ModelChoice, name: String, check: (ModelSource) throws -> Void = { _ in }
+        _ choice: ModelChoice, name: String, check: (ModelSource) throws -> Void = { _ in }
     ) throws -> StoredModel {
         guard ModelStore.isName(name) else {
-            throw WeightsError(
-                .badOption,
+            throw WeightsError.badOption(
                 "\(quoted(name)) cannot be a model's name: use 1 to 64 letters, digits, dots, hyphens and underscores, the first "
                     + "of them a letter or digit, and nothing that looks like a hash or a file of another format.")
         }
-        let assembly = try ModelAssembly(recipe)
+        let assembly = try ModelAssembly(choice)
         let source = try assembly.source()
         try check(source)
         let (manifest, contents) = try manifest(assembly, source)
@@ -51,9 +51,8 @@ extension ModelStore {
         }
     }
 
-    /// Puts a file into the store unless it is there with the right content. The lock is held.
-    ///
-    /// - Parameter placed: the copy in the import's own folder, if there is one.
+    /// Puts a file into the store unless it is there with the right content. `placed` is the copy in the import's own folder,
+    /// if there is one. The lock is held.
     private func keep(
         _ content: FileBytes, _ digest: SHA256Digest, _ placed: FileBytes?, _ session: ImportSession
     ) throws(WeightsError) -> FileBytes {
@@ -68,8 +67,7 @@ extension ModelStore {
 
     private func checkFree(_ name: String, for identity: SHA256Digest) throws(WeightsError) {
         guard let owner = try readModels().first(where: { $0.names.contains(name) }), owner.identity != identity else { return }
-        throw WeightsError(
-            .badOption,
+        throw .badOption(
             "The name \(name) stands for another model, \(owner.identity.hex.prefix(12)); remove that one first, or choose another "
                 + "name.")
     }
@@ -85,35 +83,35 @@ extension ModelStore {
             contents[digest] = content
             entries.append(StoreManifest.Entry(part: part, path: path, digest: digest, size: content.bytes.count))
         }
-        let shape: StoreManifest.Shape
-        switch assembly.model {
-        case .file(let content, _):
-            shape = .file
-            add(.model, StoreManifest.singleFile, content)
-        case .folder(let store):
-            shape = .folder
-            let plain = try ModelSource.folder(store, variant: assembly.variant)
-            for path in try ModelIdentity.configurationFiles(of: plain) { add(.model, path, try store.content(path)) }
-            for (path, content) in try plain.usedWeights() { add(.model, path, content) }
-        }
-        if let configuration = assembly.configuration {
-            for path in try ModelIdentity.configurationFiles(of: .folder(configuration, variant: nil)) {
-                add(.configuration, path, try configuration.content(path))
+        func add(
+            _ part: StoreManifest.Part, _ files: ModelPart, _ paths: (FileStore) throws(WeightsError) -> [String]
+        ) throws(WeightsError) -> StoreManifest.Shape {
+            switch files {
+            case .file(let content, _):
+                add(part, StoreManifest.singleFile, content)
+                return .file
+            case .folder(let store):
+                for path in try paths(store) { add(part, path, try store.content(path)) }
+                return .folder
             }
         }
-        var vae: StoreManifest.Shape?
-        switch assembly.vae {
-        case .file(let content, _):
-            vae = .file
-            add(.vae, StoreManifest.singleFile, content)
-        case .folder(let store):
-            vae = .folder
-            for path in try SeparateVAE.files(store, assembly.variant) { add(.vae, path, try store.content(path)) }
-        case nil: break
+        let model = try add(.model, assembly.model) { store throws(WeightsError) in
+            let plain = try ModelSource.folder(store, variant: assembly.variant)
+            return try ModelIdentity.configurationFiles(of: plain) + plain.usedWeights().keys
+        }
+        if let configuration = assembly.configuration {
+            _ = try add(.configuration, .folder(configuration)) { store throws(WeightsError) in
+                try ModelIdentity.configurationFiles(of: .folder(store, variant: nil))
+            }
+        }
+        let vae = try assembly.vae.map { vae throws(WeightsError) in
+            try add(.vae, vae) { store throws(WeightsError) in
+                try [SeparateVAE.inner(store) + "config.json"] + SeparateVAE.weightFiles(store, assembly.variant)
+            }
         }
         entries.sort { ($0.part.rawValue, $0.path) < ($1.part.rawValue, $1.path) }
         let manifest = StoreManifest(
-            identity: try source.identity(), model: shape, vae: vae, prediction: assembly.prediction,
+            identity: try source.identity(), model: model, vae: vae, prediction: assembly.prediction,
             variant: assembly.variant, files: entries)
         return (manifest, contents)
     }

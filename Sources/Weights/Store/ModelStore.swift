@@ -1,5 +1,6 @@
 public import ContentHash
 import Glibc
+import Sentences
 import StrictJSON
 
 /// A model in the store.
@@ -42,8 +43,7 @@ public struct ModelStore: Sendable {
             let folder = folder("PATCHLOOM_HOME", "") ?? folder("XDG_DATA_HOME", "/patchloom")
                 ?? folder("HOME", "/.local/share/patchloom")
         else {
-            throw WeightsError(
-                .badOption, "There is no folder for a model store: set PATCHLOOM_HOME to the absolute path of one.")
+            throw .badOption("There is no folder for a model store: set PATCHLOOM_HOME to the absolute path of one.")
         }
         return ModelStore(folder: folder)
     }
@@ -71,8 +71,7 @@ public struct ModelStore: Sendable {
     public func find(_ reference: String) throws(WeightsError) -> StoredModel? {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
             if try readNames().damaged.contains(reference) {
-                throw WeightsError(
-                    .malformed,
+                throw .malformed(
                     "\(names)/\(reference) is damaged and names no model any more; remove the name and import the model again.")
             }
             return try ModelStore.find(reference, among: readModels())
@@ -86,17 +85,14 @@ public struct ModelStore: Sendable {
         guard (8...64).contains(digits.utf8.count), ModelStore.isHexadecimal(digits) else { return nil }
         let found = models.filter { $0.identity.hex.hasPrefix(digits) }
         guard found.count <= 1 else {
-            throw WeightsError(.badOption, "\(reference) stands for \(found.count) models of the store; give more digits.")
+            throw .badOption("\(reference) stands for \(found.count) models of the store; give more digits.")
         }
         return found.first
     }
 
-    /// Opens a model and verifies the content of all its files.
-    ///
-    /// - Parameters:
-    ///   - prediction: overrides the import's choice and the model's files.
-    ///   - vae: the path of an autoencoder that replaces the model's own.
-    /// - Throws: `.malformed` with the name of a damaged file.
+    /// Opens a model and verifies the content of all its files. `prediction` overrides the import's choice and the model's
+    /// files; `vae` is the path of an autoencoder that replaces the model's own. Throws `.malformed` with the name of
+    /// a damaged file.
     public func open(
         _ model: StoredModel, prediction: UNetPrediction? = nil, vae: String? = nil, ignoresUnknownTensors: Bool = false
     ) throws(WeightsError) -> ModelSource {
@@ -114,16 +110,13 @@ public struct ModelStore: Sendable {
         }
     }
 
-    /// The model of a manifest as it was imported.
-    ///
-    /// - Parameter known: files of the store that have been read already.
+    /// The model of a manifest as it was imported. `known` are files of the store that have been read already.
     func open(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes]
     ) throws(WeightsError) -> ModelSource {
         try source(verifiedAssembly(manifest, name: name, known: known), manifest, name: name)
     }
 
-    /// The files of a model, with verified content.
     private func verifiedAssembly(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
     ) throws(WeightsError) -> ModelAssembly {
@@ -132,24 +125,34 @@ public struct ModelStore: Sendable {
             let content: FileBytes
             if let found = known[entry.digest] { content = found } else { content = try blob(entry.digest) }
             guard content.bytes.count == entry.size, content.digest() == entry.digest else {
-                throw WeightsError(
-                    .malformed,
+                throw .malformed(
                     "The stored file \(blobs)/\(entry.digest.hex) (\(entry.path) of \(name)) is damaged: its content is not what "
                         + "its name says; remove the model and import it again.")
             }
             contents[entry.part, default: [:]][entry.path] = content
         }
-        return try assembly(manifest, contents, name: name)
+        func part(_ part: StoreManifest.Part, _ shape: StoreManifest.Shape) throws(WeightsError) -> ModelPart {
+            let files = contents[part] ?? [:]
+            let name = part == .model ? name : "\(name) (\(part.rawValue))"
+            guard shape == .file else { return .folder(FileStore(name: name, files: files)) }
+            guard let file = files[StoreManifest.singleFile] else {
+                throw .malformed("\(manifestPath(manifest.identity)) names no file; import the model again.")
+            }
+            return .file(file, name: name)
+        }
+        return ModelAssembly(
+            model: try part(.model, manifest.model),
+            configuration: contents[.configuration].map { FileStore(name: name, files: $0) },
+            vae: try manifest.vae.map { shape throws(WeightsError) in try part(.vae, shape) },
+            prediction: manifest.prediction, variant: manifest.variant)
     }
 
-    /// The model as it was imported.
     private func source(
         _ assembly: ModelAssembly, _ manifest: StoreManifest, name: String
     ) throws(WeightsError) -> ModelSource {
         let source = try assembly.source().renamed(name)
         guard try source.identity() == manifest.identity else {
-            throw WeightsError(
-                .malformed,
+            throw .malformed(
                 "The stored model \(name) was imported by a version of this program that read it differently; import it again.")
         }
         return source
@@ -160,29 +163,9 @@ public struct ModelStore: Sendable {
         try FileBytes(mapping: "\(blobs)/\(digest.hex)", followsLinks: false)
     }
 
-    private func assembly(
-        _ manifest: StoreManifest, _ contents: [StoreManifest.Part: [String: FileBytes]], name: String
-    ) throws(WeightsError) -> ModelAssembly {
-        func part(_ part: StoreManifest.Part, _ shape: StoreManifest.Shape) throws(WeightsError) -> ModelPart {
-            let files = contents[part] ?? [:]
-            let name = part == .model ? name : "\(name) (\(part.rawValue))"
-            guard shape == .file else { return .folder(FileStore(name: name, files: files)) }
-            guard let file = files[StoreManifest.singleFile] else {
-                throw WeightsError(.malformed, "\(manifestPath(manifest.identity)) names no file; import the model again.")
-            }
-            return .file(file, name: name)
-        }
-        var assembly = ModelAssembly(model: try part(.model, manifest.model))
-        if let files = contents[.configuration] { assembly.configuration = FileStore(name: name, files: files) }
-        assembly.vae = try manifest.vae.map { shape throws(WeightsError) in try part(.vae, shape) }
-        (assembly.prediction, assembly.variant) = (manifest.prediction, manifest.variant)
-        return assembly
-    }
-
     /// Removes a name, or the model of an identity with all its names. Deletes files that no model uses.
     ///
-    /// - Returns: the model; nil for a name with a damaged file.
-    /// - Throws: `.notFound` if there is no such model.
+    /// Returns the model; nil for a name with a damaged file. Throws `.notFound` if there is no such model.
     public func remove(_ reference: String) throws(WeightsError) -> StoredModel? {
         // A removal does not make a store.
         guard isFolder(folder) else { throw notFound(reference, []) }
@@ -223,8 +206,7 @@ public struct ModelStore: Sendable {
     public func notFound(_ reference: String) -> WeightsError {
         if let broken = FileBytes.brokenLink(reference) { return broken }
         let models = (try? models()) ?? []
-        return WeightsError(
-            .notFound,
+        return .notFound(
             "\(quoted(reference)) is no file, no folder and no model of the store \(folder), \(Self.list(models)); check the path or the "
                 + "name.")
     }
@@ -235,7 +217,7 @@ public struct ModelStore: Sendable {
     }
 
     private func notFound(_ reference: String, _ models: [StoredModel]) -> WeightsError {
-        WeightsError(.notFound, "The store \(folder), \(Self.list(models)), has no model \(quoted(reference)); check the name.")
+        WeightsError.notFound("The store \(folder), \(Self.list(models)), has no model \(quoted(reference)); check the name.")
     }
 
     // MARK: Reading, with the lock held
@@ -274,11 +256,11 @@ public struct ModelStore: Sendable {
         let content = try FileBytes(mapping: path, followsLinks: false)
         let json: JSONValue
         do { json = try JSONValue(parsing: content.bytes, limits: .config) } catch {
-            throw WeightsError(.malformed, "\(path): \(error.message)")
+            throw .malformed("\(path): \(error.message)")
         }
         let manifest = try StoreManifest(json, name: path)
         guard manifest.identity == identity else {
-            throw WeightsError(.malformed, "\(path) is the manifest of another model; remove it and import the model again.")
+            throw .malformed("\(path) is the manifest of another model; remove it and import the model again.")
         }
         return manifest
     }
@@ -290,20 +272,12 @@ public struct ModelStore: Sendable {
 
     /// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, but no name that looks like an identity or a file of another format.
     static func isName(_ name: String) -> Bool {
-        let isWord = name.utf8.allSatisfy { byte in
-            byte < 0x80 && (Unicode.Scalar(byte).properties.isAlphabetic || isDigit(byte) || ".-_".utf8.contains(byte))
-        }
-        guard isWord, (1...64).contains(name.utf8.count), let first = name.utf8.first, !".-_".utf8.contains(first) else {
-            return false
-        }
+        let isWord = isWord(name, and: ".-_") && (1...64).contains(name.utf8.count)
+        guard isWord, let first = name.utf8.first, !".-_".utf8.contains(first) else { return false }
         let isTemporary = name.hasSuffix(".tmp")
         let looksLikeIdentity = name.utf8.count >= 8 && isHexadecimal(name)
         return !isTemporary && !looksLikeIdentity && ForeignFormat.ending(of: name) == nil
     }
 
-    private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
-
-    private static func isHexadecimal(_ text: String) -> Bool {
-        text.utf8.allSatisfy { isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0) }
-    }
+    private static func isHexadecimal(_ text: String) -> Bool { text.utf8.allSatisfy("0123456789abcdef".utf8.contains) }
 }

@@ -1,12 +1,11 @@
 import CSystem
 import ContentHash
 import Glibc
+import Sentences
 
 /// The file operations of the model store. Each is done whole or not at all, and is on the disk when it returns.
 enum StoreFiles {
-    /// Runs `body` while this process holds the store's lock.
-    ///
-    /// - Parameter exclusive: whether no other process may read the store meanwhile.
+    /// Runs `body` while this process holds the store's lock. If `exclusive`, no other process may read the store meanwhile.
     static func locked<Value>(
         _ folder: String, exclusive: Bool, _ body: () throws(WeightsError) -> Value
     ) throws(WeightsError) -> Value {
@@ -24,7 +23,7 @@ enum StoreFiles {
         while flock(descriptor, exclusive ? LOCK_EX : LOCK_SH) != 0 {
             let reason = errno
             guard reason == EINTR else {
-                throw WeightsError(.unwritable, "\(path) cannot be locked: \(FileBytes.text(reason)).")
+                throw .unwritable("\(path) cannot be locked: \(FileBytes.text(reason)).")
             }
         }
         return try body()
@@ -35,7 +34,7 @@ enum StoreFiles {
         let temporary = "\(path).\(getpid()).tmp"
         unlink(temporary)
         let descriptor = try create(temporary)
-        let number = writeAll(bytes, to: descriptor)
+        let number = bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
         close(descriptor)
         guard number == 0, rename(temporary, path) == 0 else {
             let reason = number == 0 ? errno : number
@@ -48,16 +47,14 @@ enum StoreFiles {
     /// Makes `target` a read-only file with the bytes of `content`. It shares blocks with the original if the file system can;
     /// otherwise it is a copy. It is never a hard link: a write to the original would change it.
     ///
-    /// - Parameter digest: the known hash of `content`.
-    /// - Returns: the new file, read back and with this hash.
-    /// - Throws: `.unwritable`, and `.unreadable` if the content has changed.
+    /// Returns the new file, read back and with the hash `digest`. Throws `.unwritable`, and `.unreadable` if the content has
+    /// changed.
     static func place(_ content: FileBytes, _ digest: SHA256Digest, at target: String) throws(WeightsError) -> FileBytes {
         do throws(WeightsError) {
             try copy(content, to: target)
             let placed = try FileBytes(mapping: target, followsLinks: false)
             guard placed.digest() == digest else {
-                throw WeightsError(
-                    .unreadable, "\(content.path ?? target) was changed while it was imported; import the model again.")
+                throw .unreadable("\(content.path ?? target) was changed while it was imported; import the model again.")
             }
             return placed
         } catch {
@@ -88,33 +85,22 @@ enum StoreFiles {
 
     /// Names in a folder, sorted; none for a missing folder.
     static func names(in folder: String) throws(WeightsError) -> [String] {
-        guard let stream = opendir(folder) else {
-            let reason = errno
-            if reason == ENOENT { return [] }
-            throw WeightsError(.unreadable, "The folder \(folder) cannot be read: \(FileBytes.text(reason)).")
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-                tuple.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
+        if let names = Weights.names(in: folder) { return names.sorted() }
+        let reason = errno
+        if reason == ENOENT { return [] }
+        throw .unreadable("The folder \(folder) cannot be read: \(FileBytes.text(reason)).")
     }
 
-    /// Removes a file, if it exists.
     static func remove(_ path: String) throws(WeightsError) {
         guard unlink(path) == 0 || errno == ENOENT else { throw unwritable(path, errno) }
     }
 
     static func unwritable(_ path: String, _ reason: Int32) -> WeightsError {
-        WeightsError(.unwritable, "\(path) cannot be written: \(FileBytes.text(reason)).")
+        WeightsError.unwritable("\(path) cannot be written: \(FileBytes.text(reason)).")
     }
 
     private static func unreadable(_ path: String, _ reason: Int32) -> WeightsError {
-        WeightsError(.unreadable, "\(path) cannot be opened for reading: \(FileBytes.text(reason)).")
+        WeightsError.unreadable("\(path) cannot be opened for reading: \(FileBytes.text(reason)).")
     }
 
     private static func parent(_ path: String) -> String {
@@ -125,10 +111,6 @@ enum StoreFiles {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw unwritable(path, errno) }
         return descriptor
-    }
-
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
-        bytes.withUnsafeBytes { writeAll($0, to: descriptor) }
     }
 
     /// 0 or the error number. At the end the bytes are on the disk.
@@ -152,5 +134,5 @@ func makeFolders(_ path: String) throws(WeightsError) {
         try makeFolders(String(path[..<slash]))
         if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
     }
-    throw WeightsError(.unwritable, "The folder \(path) cannot be made: \(FileBytes.text(reason)).")
+    throw .unwritable("The folder \(path) cannot be made: \(FileBytes.text(reason)).")
 }

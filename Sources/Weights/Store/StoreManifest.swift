@@ -1,4 +1,5 @@
 import ContentHash
+import Sentences
 import StrictJSON
 
 /// The files of a stored model by content, and how they are assembled.
@@ -10,7 +11,7 @@ struct StoreManifest: Equatable {
     /// Whose files they are.
     enum Part: String, CaseIterable { case model, configuration, vae }
     /// Whether a part is a folder or one file, which has the path `file`.
-    enum Shape: String { case folder, file }
+    enum Shape: String, CaseIterable { case folder, file }
 
     struct Entry: Equatable {
         var part: Part
@@ -50,48 +51,40 @@ struct StoreManifest: Equatable {
         ]
         let options = [("vae", vae?.rawValue), ("prediction_type", prediction?.rawValue), ("variant", variant)]
         for (key, value) in options {
-            if let value { json = json.setting(.object(JSONObject(key, .string(value)))) }
+            if let value { json = json.setting([key: .string(value)]) }
         }
         return json
     }
+}
 
-    init(
-        identity: SHA256Digest, model: Shape, vae: Shape?, prediction: UNetPrediction?, variant: String?, files: [Entry]
-    ) {
-        (self.identity, self.model, self.vae) = (identity, model, vae)
-        (self.prediction, self.variant, self.files) = (prediction, variant, files)
-    }
-
-    /// Reads a manifest.
-    ///
-    /// - Parameter name: the file, for messages.
-    /// - Throws: `.malformed`.
+extension StoreManifest {
+    /// Reads a manifest, which messages call `name`. Throws `.malformed`.
     init(_ json: JSONValue, name: String) throws(WeightsError) {
-        func broken(_ what: String) -> WeightsError {
-            WeightsError(.malformed, "\(name) is damaged (\(what)); remove the model and import it again.")
+        func fields(_ members: JSONObject) -> JSONFields<WeightsError> {
+            JSONFields(members) { fault in
+                .malformed(
+                    "\(name) is damaged (\(fault.key) must be \(fault.need)); remove the model and import it again.")
+            }
         }
-        guard json["format"]?.intValue == StoreManifest.format else { throw broken("its format is not known") }
-        guard let identity = json["identity"]?.stringValue.flatMap({ SHA256Digest(hex: $0) }) else { throw broken("identity") }
-        guard let model = json["model"]?.stringValue.flatMap(Shape.init) else { throw broken("model") }
-        let vae = json["vae"]?.stringValue.flatMap(Shape.init)
-        let prediction = json["prediction_type"]?.stringValue.flatMap { UNetPrediction(rawValue: $0) }
-        let variant = json["variant"]?.stringValue
-        guard (vae == nil) == (json["vae"] == nil), (prediction == nil) == (json["prediction_type"] == nil),
-            (variant == nil) == (json["variant"] == nil)
-        else { throw broken("vae, prediction_type or variant") }
-        guard let list = json["files"]?.arrayValue, (1...StoreManifest.maxFiles).contains(list.count) else {
-            throw broken("files")
+        let digest = JSONShape(.words("64 hexadecimal digits")) { $0.stringValue.flatMap { SHA256Digest(hex: $0) } }
+        let path = JSONShape(.words("a path below the model's folder")) { value in
+            value.stringValue.flatMap { FileStore.isInside($0) ? $0 : nil }
         }
-        var files: [Entry] = []
-        for value in list {
-            guard let part = value["part"]?.stringValue.flatMap(Part.init), let path = value["path"]?.stringValue,
-                FileStore.isInside(path), let digest = value["sha256"]?.stringValue.flatMap({ SHA256Digest(hex: $0) }),
-                let size = value["size"]?.intValue, size >= 0
-            else { throw broken("an entry of files") }
-            files.append(Entry(part: part, path: path, digest: digest, size: size))
+        let model = fields(json.objectValue ?? JSONObject())
+        _ = try model.required("format", .integer(StoreManifest.format...StoreManifest.format))
+        identity = try model.required("identity", digest)
+        self.model = try model.required("model", .choice())
+        vae = try model.optional("vae", .choice())
+        prediction = try model.optional("prediction_type", .choice())
+        variant = try model.optional("variant", .string())
+        files = []
+        for members in try model.required("files", .list(of: .object(), count: 1...StoreManifest.maxFiles)) {
+            let file = fields(members)
+            files.append(
+                Entry(
+                    part: try file.required("part", .choice()), path: try file.required("path", path),
+                    digest: try file.required("sha256", digest), size: try file.required("size", .integer(0...Int.max))))
         }
-        self.init(
-            identity: identity, model: model, vae: vae, prediction: prediction, variant: variant, files: files)
     }
 }
 

@@ -32,9 +32,9 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let recipe: ModelChoice
-        do { recipe = try checkpoint.words.recipe(path) } catch { throw CommandFailure(error) }
-        let stored = try store(recipe)
+        let choice: ModelChoice
+        do { choice = try checkpoint.words.choice(path) } catch { throw CommandFailure(error) }
+        let stored = try store(choice)
         if json {
             printJSON(describe(stored))
         } else {
@@ -45,17 +45,17 @@ struct ModelImportCommand: ParsableCommand {
 
 extension ModelImportCommand {
     /// Refuses a model that cannot be rendered now, not at its first use.
-    private func store(_ recipe: ModelChoice) throws(CommandFailure) -> StoredModel {
+    private func store(_ choice: ModelChoice) throws(CommandFailure) -> StoredModel {
         do {
-            return try ModelStore.standard().importModel(recipe, name: name) { source in
+            return try ModelStore.standard().importModel(choice, name: name) { source in
                 var view = ProgressView.suitable(quiet: false)
-                let model = try ModelDescription(source: source.ignoringUnknownTensors(recipe.ignoresUnknownTensors))
+                let model = try ModelDescription(source: source.ignoringUnknownTensors(choice.ignoresUnknownTensors))
                 var notes = model.notes
                 // Another sampler may work without the unsupported option.
                 do throws(RenderError) { try model.checkOwnSampler() } catch {
                     notes.append("not rendered with its own sampler: \(CommandFailure(error).message.dropLast())")
                 }
-                if recipe.ignoresUnknownTensors {
+                if choice.ignoresUnknownTensors {
                     notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
                 }
                 for note in notes { view.note("note: \(TerminalText.printable(note))") }
