@@ -5,13 +5,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <jpeglib.h>
 
 #include <jerror.h>
-
-_Static_assert(CJPEG_MESSAGE_SIZE >= JMSG_LENGTH_MAX, "libjpeg's messages fit");
 
 struct cjpeg_reader {
     struct jpeg_decompress_struct jpeg;
@@ -25,7 +22,7 @@ struct cjpeg_reader {
     bool has_data[MAX_COMPONENTS];  // components with at least one scan
     uint8_t *row;  // one row of CMYK
     cjpeg_problem problem;
-    char message[CJPEG_MESSAGE_SIZE];
+    char message[JMSG_LENGTH_MAX];
 };
 
 static cjpeg_reader *reader_of(j_common_ptr jpeg) { return jpeg->client_data; }
@@ -37,7 +34,7 @@ static void fail(cjpeg_reader *reader, cjpeg_problem problem, const char *text) 
 }
 
 static void fail_precision(cjpeg_reader *reader, int bits) {
-    char text[CJPEG_MESSAGE_SIZE];
+    char text[JMSG_LENGTH_MAX];
     snprintf(text, sizeof(text), "its samples have %d bits, not 8", bits);
     fail(reader, CJPEG_UNSUPPORTED, text);
 }
@@ -104,7 +101,7 @@ static void skip_source(j_decompress_ptr jpeg, long count) {
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
 
-/// Records the components whose lowest frequency the present scan contains.
+/// Records which components have their lowest frequency in the present scan.
 static void note_components(cjpeg_reader *reader) {
     const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     if (jpeg->progressive_mode && jpeg->Ss != 0) return;
@@ -116,7 +113,7 @@ static void on_progress(j_common_ptr jpeg) {
     cjpeg_reader *reader = reader_of(jpeg);
     note_components(reader);
     if (reader->jpeg.input_scan_number <= reader->max_scans) return;
-    char text[CJPEG_MESSAGE_SIZE];
+    char text[JMSG_LENGTH_MAX];
     snprintf(text, sizeof(text), "more than %d passes over its pixels", reader->max_scans);
     fail(reader, CJPEG_TOO_MANY_SCANS, text);
 }
@@ -150,21 +147,11 @@ static void choose_output(cjpeg_reader *reader) {
     jpeg->do_block_smoothing = TRUE;
 }
 
-cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[CJPEG_MESSAGE_SIZE], cjpeg_problem *problem) {
-    message[0] = 0;
-    *problem = CJPEG_DAMAGED;
+cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size) {
     cjpeg_reader *reader = calloc(1, sizeof(cjpeg_reader));
-    if (!reader) {
-        snprintf(message, CJPEG_MESSAGE_SIZE, "out of memory");
-        return NULL;
-    }
+    if (!reader) return NULL;
     connect_managers(reader, bytes, size);
-    if (setjmp(reader->failed)) {
-        memcpy(message, reader->message, CJPEG_MESSAGE_SIZE);
-        *problem = reader->problem;
-        cjpeg_reader_close(reader);
-        return NULL;
-    }
+    if (setjmp(reader->failed)) return reader;
     jpeg_create_decompress(&reader->jpeg);
     reader->jpeg.src = &reader->source;
     reader->jpeg.progress = &reader->progress;
@@ -173,6 +160,11 @@ cjpeg_reader *cjpeg_reader_open(const uint8_t *bytes, size_t size, char message[
     choose_output(reader);
     reader->next_app1 = reader->jpeg.marker_list;
     return reader;
+}
+
+cjpeg_problem cjpeg_reader_problem(const cjpeg_reader *reader, const char **message) {
+    *message = reader ? reader->message : "out of memory";
+    return reader ? reader->problem : CJPEG_DAMAGED;
 }
 
 uint32_t cjpeg_reader_width(const cjpeg_reader *reader) { return reader->jpeg.image_width; }
@@ -226,21 +218,13 @@ static void read_rows(cjpeg_reader *reader, uint8_t *rgb) {
     jpeg_finish_decompress(jpeg);
 }
 
-int cjpeg_reader_pixels(cjpeg_reader *reader, uint8_t *rgb, size_t size, int max_scans, char message[CJPEG_MESSAGE_SIZE],
-                        cjpeg_problem *problem) {
-    message[0] = 0;
-    *problem = CJPEG_DAMAGED;
+void cjpeg_reader_pixels(cjpeg_reader *reader, uint8_t *rgb, size_t size, int max_scans) {
     reader->max_scans = max_scans;
-    if (setjmp(reader->failed)) {
-        memcpy(message, reader->message, CJPEG_MESSAGE_SIZE);
-        *problem = reader->problem;
-        return -1;
-    }
+    if (setjmp(reader->failed)) return;
     if (size != (size_t)reader->jpeg.image_width * reader->jpeg.image_height * 3) {
         fail(reader, CJPEG_DAMAGED, "the pixel buffer has another size than the picture");
     }
     read_rows(reader, rgb);
-    return 0;
 }
 
 void cjpeg_reader_close(cjpeg_reader *reader) {

@@ -9,10 +9,9 @@
 
 static inline void cpng_set_message(char *message, const char *text) { snprintf(message, CPNG_MESSAGE_SIZE, "%s", text); }
 
-/// The error pointer of every png_struct here is the caller's message buffer.
+/// The error pointer of every png_struct here is a message buffer.
 static inline void cpng_fail(png_structp png, png_const_charp text) {
-    char *message = png_get_error_ptr(png);
-    if (message) cpng_set_message(message, text);
+    cpng_set_message(png_get_error_ptr(png), text);
     png_longjmp(png, 1);
 }
 

@@ -18,7 +18,7 @@ struct cpng_reader {
     uint32_t channels;
     uint8_t *exif;
     size_t exif_length;
-    char message[CPNG_MESSAGE_SIZE];
+    char message[CPNG_MESSAGE_SIZE];  // the last problem; empty if there was none
 };
 
 static void supply(png_structp png, png_bytep out, png_size_t count) {
@@ -87,33 +87,28 @@ static void read_header(cpng_reader *reader, cpng_limits limits) {
     reader->channels = has_alpha || has_transparency ? 4 : 3;
 }
 
-cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits, char message[CPNG_MESSAGE_SIZE]) {
-    message[0] = 0;
-    if (size < 8 || png_sig_cmp(bytes, 0, 8) != 0) {
-        cpng_set_message(message, "it does not start as a PNG file does");
-        return NULL;
-    }
+cpng_reader *cpng_reader_open(const uint8_t *bytes, size_t size, cpng_limits limits) {
     cpng_reader *reader = calloc(1, sizeof(cpng_reader));
-    if (!reader) {
-        cpng_set_message(message, "out of memory");
-        return NULL;
-    }
+    if (!reader) return NULL;
     reader->bytes = bytes;
     reader->size = size;
+    if (size < 8 || png_sig_cmp(bytes, 0, 8) != 0) {
+        cpng_set_message(reader->message, "it does not start as a PNG file does");
+        return reader;
+    }
     reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader->message, cpng_fail, cpng_ignore_warning);
     reader->info = reader->png ? png_create_info_struct(reader->png) : NULL;
     if (!reader->info) {
-        cpng_set_message(message, "out of memory");
-        cpng_reader_close(reader);
-        return NULL;
+        cpng_set_message(reader->message, "out of memory");
+    } else if (!setjmp(png_jmpbuf(reader->png))) {
+        read_header(reader, limits);
     }
-    if (setjmp(png_jmpbuf(reader->png))) {
-        cpng_set_message(message, reader->message);
-        cpng_reader_close(reader);
-        return NULL;
-    }
-    read_header(reader, limits);
     return reader;
+}
+
+const char *cpng_reader_problem(const cpng_reader *reader) {
+    if (!reader) return "out of memory";
+    return reader->message[0] ? reader->message : NULL;
 }
 
 uint32_t cpng_reader_width(const cpng_reader *reader) { return png_get_image_width(reader->png, reader->info); }
@@ -131,26 +126,22 @@ static void read_rows(cpng_reader *reader, png_bytepp rows, size_t row_bytes) {
     png_read_end(reader->png, reader->info);
 }
 
-int cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size, char message[CPNG_MESSAGE_SIZE]) {
-    message[0] = 0;
+void cpng_reader_pixels(cpng_reader *reader, uint8_t *pixels, size_t size) {
     size_t height = cpng_reader_height(reader);
     size_t row_bytes = (size_t)cpng_reader_width(reader) * cpng_reader_channels(reader);
     if (size / height != row_bytes || size % height != 0) {
-        cpng_set_message(message, "the pixel buffer has another size than the picture");
-        return -1;
+        cpng_set_message(reader->message, "the pixel buffer has another size than the picture");
+        return;
     }
     // An interlaced picture is read in several passes over all rows, so libpng needs all row pointers at once.
     png_bytepp rows = malloc(height * sizeof(png_bytep));
     if (!rows) {
-        cpng_set_message(message, "out of memory");
-        return -1;
+        cpng_set_message(reader->message, "out of memory");
+        return;
     }
     for (size_t row = 0; row < height; row++) rows[row] = pixels + row * row_bytes;
-    int failed = setjmp(png_jmpbuf(reader->png));
-    if (!failed) read_rows(reader, rows, row_bytes);
+    if (!setjmp(png_jmpbuf(reader->png))) read_rows(reader, rows, row_bytes);
     free(rows);
-    if (failed) cpng_set_message(message, reader->message);
-    return failed ? -1 : 0;
 }
 
 void cpng_reader_exif(const cpng_reader *reader, const uint8_t **exif, size_t *length) {
@@ -158,23 +149,17 @@ void cpng_reader_exif(const cpng_reader *reader, const uint8_t **exif, size_t *l
     *length = reader->exif_length;
 }
 
-size_t cpng_reader_text_count(const cpng_reader *reader) {
+int cpng_reader_text(const cpng_reader *reader, size_t index, cpng_text *out) {
     int count = 0;
     png_textp texts = NULL;
     png_get_text(reader->png, reader->info, &texts, &count);
-    return count > 0 ? (size_t)count : 0;
-}
-
-void cpng_reader_text(const cpng_reader *reader, size_t index, const char **keyword, const char **value, size_t *length,
-                      int *is_utf8) {
-    int count = 0;
-    png_textp texts = NULL;
-    png_get_text(reader->png, reader->info, &texts, &count);
+    if (count < 0 || index >= (size_t)count) return 0;
     const png_text *text = &texts[index];
-    *keyword = text->key;
-    *value = text->text ? text->text : "";
-    *is_utf8 = text->compression >= PNG_ITXT_COMPRESSION_NONE;
-    *length = *is_utf8 ? text->itxt_length : text->text_length;
+    out->keyword = text->key;
+    out->value = text->text ? text->text : "";
+    out->is_utf8 = text->compression >= PNG_ITXT_COMPRESSION_NONE;
+    out->length = out->is_utf8 ? text->itxt_length : text->text_length;
+    return 1;
 }
 
 void cpng_reader_close(cpng_reader *reader) {

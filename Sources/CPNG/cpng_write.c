@@ -7,30 +7,7 @@
 
 #include "cpng_message.h"
 
-typedef struct {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-} growing_buffer;
-
-static void append(png_structp png, png_bytep data, png_size_t count) {
-    growing_buffer *buffer = png_get_io_ptr(png);
-    if (count > SIZE_MAX / 2 - buffer->size) png_error(png, "the file would be larger than memory");
-    if (buffer->size + count > buffer->capacity) {
-        size_t capacity = buffer->capacity ? buffer->capacity : 64 * 1024;
-        while (capacity < buffer->size + count) capacity *= 2;
-        uint8_t *grown = realloc(buffer->bytes, capacity);
-        if (!grown) png_error(png, "out of memory");
-        buffer->bytes = grown;
-        buffer->capacity = capacity;
-    }
-    memcpy(buffer->bytes + buffer->size, data, count);
-    buffer->size += count;
-}
-
-static void flush(png_structp png) { (void)png; }
-
-/// Everything that can longjmp. cpng_encode calls it after its setjmp.
+/// Everything that can longjmp. `encode` calls it after its setjmp.
 static void write_all(png_structp png, png_infop info, const uint8_t *rgb, uint32_t width, uint32_t height, png_textp texts,
                       size_t text_count) {
     png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
@@ -44,43 +21,45 @@ static void write_all(png_structp png, png_infop info, const uint8_t *rgb, uint3
     png_write_end(png, info);
 }
 
-int cpng_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const cpng_text *texts, size_t text_count, uint8_t **out,
-                size_t *out_size, char message[CPNG_MESSAGE_SIZE]) {
-    *out = NULL;
-    *out_size = 0;
-    message[0] = 0;
-    // A longjmp does not restore the buffer's struct and this array, so they can hold pointers that are read after it.
-    growing_buffer buffer = {0};
-    png_textp chunks = calloc(text_count ? text_count : 1, sizeof(png_text));
+/// Leaves a message if it fails, except when it finds no memory.
+static int encode(FILE *file, const uint8_t *rgb, uint32_t width, uint32_t height, png_textp texts, size_t text_count,
+                  char *message) {
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, message, cpng_fail, cpng_ignore_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    if (!chunks || !info) {
-        cpng_set_message(message, "out of memory");
-        free(chunks);
+    if (!info) {
         if (png) png_destroy_write_struct(&png, NULL);
         return -1;
     }
-    for (size_t i = 0; i < text_count; i++) {
-        chunks[i].compression = texts[i].is_utf8 ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE;
-        chunks[i].key = (png_charp)texts[i].keyword;
-        chunks[i].text = (png_charp)texts[i].value;
-        chunks[i].lang = (png_charp)"";
-        chunks[i].lang_key = (png_charp)"";
-    }
     int failed = setjmp(png_jmpbuf(png));
     if (!failed) {
-        png_set_write_fn(png, &buffer, append, flush);
-        write_all(png, info, rgb, width, height, chunks, text_count);
+        png_init_io(png, file);
+        write_all(png, info, rgb, width, height, texts, text_count);
     }
     png_destroy_write_struct(&png, &info);
-    free(chunks);
-    if (failed) {
-        free(buffer.bytes);
-        return -1;
-    }
-    *out = buffer.bytes;
-    *out_size = buffer.size;
-    return 0;
+    return failed ? -1 : 0;
 }
 
-void cpng_free(void *memory) { free(memory); }
+int cpng_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *texts, const uint8_t *is_utf8,
+                size_t text_count, char **out, size_t *out_size, char message[CPNG_MESSAGE_SIZE]) {
+    *out = NULL;
+    cpng_set_message(message, "out of memory");
+    png_textp chunks = calloc(text_count ? text_count : 1, sizeof(png_text));
+    FILE *file = chunks ? open_memstream(out, out_size) : NULL;
+    for (size_t i = 0; file && i < text_count; i++) {
+        char *keyword = (char *)texts;
+        char *value = keyword + strlen(keyword) + 1;
+        texts = value + strlen(value) + 1;
+        chunks[i] = (png_text){
+            .compression = is_utf8[i] ? PNG_ITXT_COMPRESSION_NONE : PNG_TEXT_COMPRESSION_NONE,
+            .key = keyword, .text = value, .lang = (char *)"", .lang_key = (char *)""};
+    }
+    int failed = !file || encode(file, rgb, width, height, chunks, text_count, message);
+    // The buffer is complete when the stream is closed.
+    if (file && fclose(file) != 0) failed = 1;
+    free(chunks);
+    if (failed) {
+        free(*out);
+        *out = NULL;
+    }
+    return failed ? -1 : 0;
+}

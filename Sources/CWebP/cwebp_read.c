@@ -1,18 +1,14 @@
 #include "CWebP.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <webp/decode.h>
 #include <webp/demux.h>
 
 struct cwebp_reader {
-    const uint8_t *bytes;
-    size_t size;
+    WebPData data;
     WebPDemuxer *demuxer;
     WebPBitstreamFeatures features;
 };
-
-static void set_message(char *message, const char *text) { snprintf(message, CWEBP_MESSAGE_SIZE, "%s", text); }
 
 static const char *reason(VP8StatusCode status) {
     switch (status) {
@@ -24,32 +20,19 @@ static const char *reason(VP8StatusCode status) {
 }
 
 /// Parses the whole container. So a file that was cut is found, however the decoder would treat it.
-static const char *open_problem(cwebp_reader *reader) {
-    WebPData data = {reader->bytes, reader->size};
+static const char *parse(cwebp_reader *reader, const uint8_t *bytes, size_t size) {
+    reader->data = (WebPData){bytes, size};
     WebPDemuxState state = WEBP_DEMUX_PARSING_HEADER;
-    reader->demuxer = WebPDemuxPartial(&data, &state);
+    reader->demuxer = WebPDemuxPartial(&reader->data, &state);
     if (state == WEBP_DEMUX_PARSE_ERROR) return "its structure is spoilt";
     if (!reader->demuxer || state != WEBP_DEMUX_DONE) return "the file ends too early";
-    VP8StatusCode status = WebPGetFeatures(reader->bytes, reader->size, &reader->features);
+    VP8StatusCode status = WebPGetFeatures(bytes, size, &reader->features);
     return status == VP8_STATUS_OK ? NULL : reason(status);
 }
 
-cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]) {
-    message[0] = 0;
-    cwebp_reader *reader = calloc(1, sizeof(cwebp_reader));
-    if (!reader) {
-        set_message(message, "out of memory");
-        return NULL;
-    }
-    reader->bytes = bytes;
-    reader->size = size;
-    const char *problem = open_problem(reader);
-    if (problem) {
-        set_message(message, problem);
-        cwebp_reader_close(reader);
-        return NULL;
-    }
-    return reader;
+const char *cwebp_reader_open(const uint8_t *bytes, size_t size, cwebp_reader **out) {
+    cwebp_reader *reader = *out = calloc(1, sizeof(cwebp_reader));
+    return reader ? parse(reader, bytes, size) : "out of memory";
 }
 
 int cwebp_reader_is_animated(const cwebp_reader *reader) { return reader->features.has_animation; }
@@ -70,22 +53,18 @@ void cwebp_reader_chunk(const cwebp_reader *reader, const char kind[4], const ui
     WebPDemuxReleaseChunkIterator(&chunk);
 }
 
-int cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size, char message[CWEBP_MESSAGE_SIZE]) {
-    message[0] = 0;
+const char *cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size) {
     size_t stride = (size_t)cwebp_reader_width(reader) * cwebp_reader_channels(reader);
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config) || stride > INT32_MAX || size != stride * cwebp_reader_height(reader)) {
-        set_message(message, "the pixel buffer has another size than the picture");
-        return -1;
+        return "the pixel buffer has another size than the picture";
     }
     config.output.colorspace = reader->features.has_alpha ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA = (WebPRGBABuffer){.rgba = pixels, .stride = (int)stride, .size = size};
-    VP8StatusCode status = WebPDecode(reader->bytes, reader->size, &config);
+    VP8StatusCode status = WebPDecode(reader->data.bytes, reader->data.size, &config);
     WebPFreeDecBuffer(&config.output);
-    if (status == VP8_STATUS_OK) return 0;
-    set_message(message, reason(status));
-    return -1;
+    return status == VP8_STATUS_OK ? NULL : reason(status);
 }
 
 void cwebp_reader_close(cwebp_reader *reader) {

@@ -3,8 +3,7 @@ public struct ConditioningError: Error, Sendable, Equatable, CustomStringConvert
     /// One sentence that names the value and the remedy.
     public var message: String
 
-    /// An error from its sentence.
-    public init(_ message: String) { self.message = message }
+    init(_ message: String) { self.message = message }
 
     public var description: String { message }
 }

@@ -4,7 +4,8 @@ public import Samplers
 ///
 /// The order is the same in every mode: draw the maps of `draws`, encode the picture (and the masked picture), take
 /// `startLatent`, and call the network from `firstCall` on. After every call `inpaintKnown` puts the known region back
-/// (`KnownRegion`). For `inpaintNine` the network gets five more channels (`InpaintingChannels`).
+/// (`KnownRegion`). For `inpaintNine` the network gets more channels behind the latent's: the mask, and the
+/// masked picture's latent.
 public enum ImageMode: String, Sendable, Equatable, CaseIterable {
     /// No picture.
     case textToImage

@@ -18,31 +18,25 @@ public struct InpaintMask: Sendable, Equatable {
         repaints = values.map { $0 >= 0.5 }
     }
 
-    /// A mask from a picture of 8-bit red, green and blue, pixel by pixel. Its luminance counts: `(299 R + 587 G + 114 B) /
-    /// 1000` (ITU-R BT.601) in Pillow's fixed-point form, so that the same pixels fall on the same side of one half.
+    /// A mask from a picture of 8-bit red, green, blue and perhaps alpha, pixel by pixel.
     ///
-    /// Throws unless there are three bytes a pixel.
-    public init(rgb: [UInt8], height: Int, width: Int) throws(ConditioningError) {
-        try Self.checkSize(height: height, width: width, count: rgb.count / 3)
-        guard rgb.count % 3 == 0 else { throw ConditioningError("The mask does not have three bytes a pixel.") }
+    /// Its luminance counts: `(299 R + 587 G + 114 B) / 1000` (ITU-R BT.601) in Pillow's fixed-point form, so that the same
+    /// pixels fall on the same side of one half. But strokes on a transparent layer can have any colour, black too. So of a
+    /// picture with transparency only the alpha channel counts, from 128 on. If it is 255 everywhere it carries no
+    /// information, and the luminance counts.
+    ///
+    /// Throws unless there are `channels` bytes a pixel, 3 or 4.
+    public init(pixels: [UInt8], channels: Int, height: Int, width: Int) throws(ConditioningError) {
+        guard channels == 3 || channels == 4, pixels.count % channels == 0 else {
+            throw ConditioningError("The mask does not have three or four bytes a pixel.")
+        }
+        try Self.checkSize(height: height, width: width, count: pixels.count / channels)
         (self.height, self.width) = (height, width)
-        repaints = stride(from: 0, to: rgb.count, by: 3).map { Self.isBright(rgb[$0], rgb[$0 + 1], rgb[$0 + 2]) }
-    }
-
-    /// A mask from a picture of 8-bit red, green, blue and alpha, pixel by pixel.
-    ///
-    /// Strokes on a transparent layer can have any colour, black too. So only the alpha channel counts, from 128 on. If it is
-    /// 255 everywhere it carries no information, and the luminance counts.
-    ///
-    /// Throws unless there are four bytes a pixel.
-    public init(rgba: [UInt8], height: Int, width: Int) throws(ConditioningError) {
-        try Self.checkSize(height: height, width: width, count: rgba.count / 4)
-        guard rgba.count % 4 == 0 else { throw ConditioningError("The mask does not have four bytes a pixel.") }
-        (self.height, self.width) = (height, width)
-        let alphas = stride(from: 3, to: rgba.count, by: 4)
-        repaints =
-            alphas.allSatisfy { rgba[$0] == 255 }
-            ? alphas.map { Self.isBright(rgba[$0 - 3], rgba[$0 - 2], rgba[$0 - 1]) } : alphas.map { rgba[$0] >= 128 }
+        let starts = stride(from: 0, to: pixels.count, by: channels)
+        let isTransparent = channels == 4 && !starts.allSatisfy { pixels[$0 + 3] == 255 }
+        repaints = starts.map {
+            isTransparent ? pixels[$0 + 3] >= 128 : Self.isBright(pixels[$0], pixels[$0 + 1], pixels[$0 + 2])
+        }
     }
 
     private static func isBright(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> Bool {
@@ -52,7 +46,7 @@ public struct InpaintMask: Sendable, Equatable {
     private static func checkSize(height: Int, width: Int, count: Int) throws(ConditioningError) {
         let (pixels, overflows) = height.multipliedReportingOverflow(by: width)
         guard height > 0, width > 0, !overflows, count == pixels else {
-            throw ConditioningError("A mask of \(count) pixels is not one of \(width)x\(height).")
+            throw ConditioningError("The mask has \(count) pixels, which is not \(width)x\(height).")
         }
     }
 

@@ -34,21 +34,3 @@ public struct KnownRegion: Sendable, Equatable {
         return sample.indices.map { (1 - mask[$0]) * known[$0] + mask[$0] * sample[$0] }
     }
 }
-
-/// Extra input channels of a U-Net that was trained for inpainting: the mask and the latent of the masked picture.
-public struct InpaintingChannels: Sendable, Equatable {
-    /// One channel at the latent's size, 1 in the part to make anew.
-    public var mask: [Float]
-    /// Planar, in the sampler's scale.
-    public var maskedImage: [Float]
-
-    /// Takes the mask and the masked picture's latent, of one size and any number of channels.
-    public init(mask: [Float], maskedImage: [Float]) {
-        precondition(!mask.isEmpty && maskedImage.count % mask.count == 0)
-        self.mask = mask
-        self.maskedImage = maskedImage
-    }
-
-    /// The network's channels behind the latent, which alone is scaled: the mask and the masked picture's latent.
-    public var channels: [Float] { mask + maskedImage }
-}

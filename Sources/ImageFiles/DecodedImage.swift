@@ -43,17 +43,12 @@ struct StoredPicture {
     /// Empty if the file has none.
     let xmp: [UInt8]
 
-    /// The pixels that a C reader writes: `size` bytes, or nil if it fails.
-    ///
-    /// - Parameter read: fills the buffer and returns 0. Any other number means failure, and rows may then be unwritten.
-    static func pixels(bytes size: Int, _ read: (UnsafeMutablePointer<UInt8>?) -> Int32) -> [UInt8]? {
-        var status: Int32 = 0
-        let pixels = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            // Swift needs every byte written. Nobody sees the bytes that a failed read leaves out.
+    /// The pixels that a C reader writes: `size` bytes. It leaves out rows that it cannot read; they are zero.
+    static func pixels(bytes size: Int, _ read: (UnsafeMutablePointer<UInt8>?) -> Void) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             buffer.initialize(repeating: 0)
-            status = read(buffer.baseAddress)
+            read(buffer.baseAddress)
             count = size
         }
-        return status == 0 ? pixels : nil
     }
 }

@@ -23,20 +23,10 @@ enum EXIFOrientation {
     static func bytes(ofRawProfile text: String) -> [UInt8] {
         let lines = text.utf8.split(separator: UInt8(ascii: "\n"), maxSplits: 3, omittingEmptySubsequences: false)
         guard lines.count == 4 else { return [] }
-        var bytes: [UInt8] = []
-        var high: UInt8?
-        for character in lines[3] where !character.isSpace {
-            let digit: UInt8
-            switch character {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = character - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = character - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = character - UInt8(ascii: "A") + 10
-            default: return []
-            }
-            if let first = high { bytes.append(first << 4 | digit) }
-            high = high == nil ? digit : nil
-        }
-        return high == nil ? bytes : []
+        let characters = lines[3].filter { !$0.isSpace }
+        let digits = characters.compactMap { Character(Unicode.Scalar($0)).hexDigitValue }
+        guard digits.count == characters.count, digits.count % 2 == 0 else { return [] }
+        return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
     }
 }
 

@@ -7,11 +7,7 @@ public enum ImageDecoder {
     /// - Throws: `notFound` or `cannotRead` if the file is missing or no regular file, `unsupported` for another format, with
     ///   its name in the message, `tooLarge` beyond the limits, `damaged` if the picture is not whole.
     public static func decode(file path: String, limits: PictureLimits = .standard) throws(ImageFileError) -> DecodedImage {
-        // The format is checked before the size: a checkpoint is larger than any picture, and its message should name it.
-        let bytes = try InputFile.read(path, limits: limits) { head throws(ImageFileError) in
-            _ = try PictureFormat(of: head, name: path)
-        }
-        return try decode(bytes, name: path, limits: limits)
+        try decode(InputFile.read(path, limits: limits), name: path, limits: limits)
     }
 
     /// Reads the picture in `bytes`. Errors call it `name`.

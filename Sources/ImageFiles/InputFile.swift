@@ -3,10 +3,8 @@ import Glibc
 
 /// Reads whole files of bounded size.
 enum InputFile {
-    /// The bytes of a regular file. `examine` gets the first bytes and may refuse the file before its size is checked.
-    static func read(
-        _ path: String, limits: PictureLimits, examine: (ArraySlice<UInt8>) throws(ImageFileError) -> Void
-    ) throws(ImageFileError) -> [UInt8] {
+    /// The bytes of a regular file that begins as a picture does.
+    static func read(_ path: String, limits: PictureLimits) throws(ImageFileError) -> [UInt8] {
         let descriptor = try openPath(path)
         defer { close(descriptor) }
         var status = stat()
@@ -17,7 +15,9 @@ enum InputFile {
         default: throw ImageFileError(.cannotRead, "\(path) is a device or a pipe and no file; give the path of a picture.")
         }
         let size = Int(status.st_size)
-        try examine(try read(descriptor, count: min(size, PictureFormat.headBytes), path)[...])
+        // The format is checked before the size: a checkpoint is larger than any picture, and its message should name it.
+        let head = try read(descriptor, count: min(size, PictureFormat.headBytes), path)
+        _ = try PictureFormat(of: head[...], name: path)
         try limits.checkFile(bytes: size, name: path)
         return try read(descriptor, count: size, path)
     }

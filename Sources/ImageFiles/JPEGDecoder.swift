@@ -7,26 +7,21 @@ enum JPEGDecoder {
     static func decode(
         _ bytes: UnsafeBufferPointer<UInt8>, name: String, limits: PictureLimits
     ) throws(ImageFileError) -> DecodedImage {
-        var message = [CChar](repeating: 0, count: Int(CJPEG_MESSAGE_SIZE))
-        var problem = CJPEG_DAMAGED
-        guard let reader = cjpeg_reader_open(bytes.baseAddress, bytes.count, &message, &problem) else {
-            throw failure(problem, CMessage.text(message), name)
-        }
+        let reader = cjpeg_reader_open(bytes.baseAddress, bytes.count)
         defer { cjpeg_reader_close(reader) }
+        try check(reader, name)
         let (width, height) = (Int(cjpeg_reader_width(reader)), Int(cjpeg_reader_height(reader)))
         let size = try limits.decodedBytes(width: width, height: height, channels: 3, name: name)
         let (exif, xmp) = metadata(reader)
-        let read = StoredPicture.pixels(bytes: size) {
-            cjpeg_reader_pixels(
-                reader, $0, size, Int32(clamping: limits.scans(pixels: width * height)), &message, &problem)
-        }
-        guard let pixels = read else { throw failure(problem, CMessage.text(message), name) }
+        let scansMax = Int32(clamping: limits.scans(pixels: width * height))
+        let pixels = StoredPicture.pixels(bytes: size) { cjpeg_reader_pixels(reader, $0, size, scansMax) }
+        try check(reader, name)
         return DecodedImage(
             stored: StoredPicture(width: width, height: height, channels: 3, pixels: pixels, exif: exif, xmp: xmp))
     }
 
     /// EXIF data, and the last XMP packet, as in Pillow. Long EXIF data continue in the next marker.
-    private static func metadata(_ reader: OpaquePointer) -> (exif: [UInt8], xmp: [UInt8]) {
+    private static func metadata(_ reader: OpaquePointer?) -> (exif: [UInt8], xmp: [UInt8]) {
         let exifMark = Array("Exif\0\0".utf8)
         let xmpMark = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
         var exif: [UInt8] = []
@@ -41,14 +36,19 @@ enum JPEGDecoder {
         return (exif, xmp)
     }
 
-    private static func failure(_ problem: cjpeg_problem, _ reason: String, _ name: String) -> ImageFileError {
+    /// Throws the problem that the last call left, if there is one.
+    private static func check(_ reader: OpaquePointer?, _ name: String) throws(ImageFileError) {
+        var message: UnsafePointer<CChar>?
+        let problem = cjpeg_reader_problem(reader, &message)
+        let reason = message.map { String(cString: $0) } ?? ""
         switch problem {
+        case CJPEG_NONE: return
         case CJPEG_UNSUPPORTED:
-            ImageFileError(.unsupported, "\(name) is a kind of JPEG that is not read: \(reason); save the picture as a PNG.")
+            throw ImageFileError(
+                .unsupported, "\(name) is a kind of JPEG that is not read: \(reason); save the picture as a PNG.")
         case CJPEG_TOO_MANY_SCANS:
-            ImageFileError(.tooLarge, "\(name) is a JPEG with \(reason), which is refused; save the picture as a PNG.")
-        default:
-            ImageFileError(.damaged, "\(name) is a damaged JPEG: \(reason); get or make the file again.")
+            throw ImageFileError(.tooLarge, "\(name) is a JPEG with \(reason), which is refused; save the picture as a PNG.")
+        default: throw ImageFileError(.damaged, "\(name) is a damaged JPEG: \(reason); get or make the file again.")
         }
     }
 }

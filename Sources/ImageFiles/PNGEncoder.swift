@@ -1,4 +1,5 @@
 import CPNG
+import Glibc
 
 /// Writes pictures as PNG.
 public enum PNGEncoder {
@@ -25,36 +26,22 @@ public enum PNGEncoder {
             throw ImageFileError(
                 .invalidArgument, "A picture of \(width)x\(height) needs \(expected) bytes of RGB, not \(rgb.count).")
         }
-        var encoded: [EncodedPNGText] = []
-        for item in text { encoded.append(try EncodedPNGText(item)) }
-        return try withChunks(encoded[...], []) { chunks throws(ImageFileError) in
-            try encode(rgb, width: UInt32(width), height: UInt32(height), chunks: chunks)
+        var chunks: [CChar] = []
+        var areUTF8: [UInt8] = []
+        for item in text {
+            let encoded = try EncodedPNGText(item)
+            chunks += encoded.keyword + encoded.value
+            areUTF8.append(encoded.isUTF8 ? 1 : 0)
         }
-    }
-
-    /// Calls `body` with C views of all texts. The recursion keeps the memory of every array borrowed until `body` returns.
-    private static func withChunks(
-        _ texts: ArraySlice<EncodedPNGText>, _ chunks: [cpng_text], _ body: ([cpng_text]) throws(ImageFileError) -> [UInt8]
-    ) throws(ImageFileError) -> [UInt8] {
-        guard let first = texts.first else { return try body(chunks) }
-        return try first.keyword.withUnsafeBufferPointer { keyword throws(ImageFileError) in
-            try first.value.withUnsafeBufferPointer { value throws(ImageFileError) in
-                let chunk = cpng_text(keyword: keyword.baseAddress, value: value.baseAddress, is_utf8: first.isUTF8 ? 1 : 0)
-                return try withChunks(texts.dropFirst(), chunks + [chunk], body)
-            }
-        }
-    }
-
-    private static func encode(
-        _ rgb: [UInt8], width: UInt32, height: UInt32, chunks: [cpng_text]
-    ) throws(ImageFileError) -> [UInt8] {
-        var bytes: UnsafeMutablePointer<UInt8>?
+        var bytes: UnsafeMutablePointer<CChar>?
         var size = 0
         var message = [CChar](repeating: 0, count: Int(CPNG_MESSAGE_SIZE))
-        guard cpng_encode(rgb, width, height, chunks, chunks.count, &bytes, &size, &message) == 0, let bytes else {
-            throw ImageFileError(.invalidArgument, "The PNG could not be encoded: \(CMessage.text(message)).")
+        let status = cpng_encode(rgb, UInt32(width), UInt32(height), chunks, areUTF8, text.count, &bytes, &size, &message)
+        guard status == 0 else {
+            let reason = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            throw ImageFileError(.invalidArgument, "The PNG could not be encoded: \(reason).")
         }
-        defer { cpng_free(bytes) }
-        return Array(UnsafeBufferPointer(start: bytes, count: size))
+        defer { free(bytes) }
+        return Array(UnsafeRawBufferPointer(start: bytes, count: size))
     }
 }

@@ -21,7 +21,21 @@ enum PictureFormat: Sendable {
         } else if head.starts(with: "RIFF".utf8), head.dropFirst(8).starts(with: "WEBP".utf8) {
             self = .webp
         } else {
-            throw ImageFileError(.unsupported, ForeignFile.refusal(head, name))
+            throw ImageFileError(.unsupported, Self.refusal(head, name))
+        }
+    }
+
+    /// Why a file with these first bytes is refused.
+    private static func refusal(_ head: ArraySlice<UInt8>, _ name: String) -> String {
+        let remedy = "give a PNG, JPEG or WebP picture"
+        guard let kind = FileKind(head: head) else { return "\(name) is no picture of a known format; \(remedy)." }
+        return switch kind {
+        case .picture(let title): "\(name) is \(title), whose format is not read; save it as a PNG, JPEG or WebP picture."
+        case .htmlPage:
+            "\(name) is an HTML page and no picture, as servers send in place of a file; download the picture itself."
+        case .gitLFSPointer: "\(name) is a Git LFS pointer and not the picture; fetch it with \"git lfs pull\"."
+        case .pickle: "\(name) is a pickle, as in .pt and .ckpt files, and no picture; \(remedy)."
+        default: "\(name) is \(kind.title) and no picture; \(remedy)."
         }
     }
 }

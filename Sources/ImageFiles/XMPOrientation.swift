@@ -13,7 +13,7 @@ enum XMPOrientation {
             while let place = find(name, in: packet, from: start) {
                 start = place + name.count
                 let before = place > 0 ? packet[place - 1] : 0
-                if let digit = XMLBytes(packet, at: start).digit(before: before) {
+                if let digit = XMLBytes(bytes: packet, place: start).digit(before: before) {
                     return Orientation(rawValue: digit) ?? .upright
                 }
             }
@@ -31,12 +31,8 @@ enum XMPOrientation {
 
 /// Reads forward in XML from one place.
 private struct XMLBytes {
-    private let bytes: UnsafeRawBufferPointer
-    private var place: Int
-
-    init(_ bytes: UnsafeRawBufferPointer, at place: Int) {
-        (self.bytes, self.place) = (bytes, place)
-    }
+    let bytes: UnsafeRawBufferPointer
+    var place: Int
 
     /// The single digit that is the value of a name. This place is behind the name; `before` is the byte in front of it.
     func digit(before: UInt8) -> Int? {

@@ -25,21 +25,14 @@ struct ForegroundMap {
         static let slope = 6.0
     }
 
-    /// Sizes in cells below which an area does not count.
-    struct Limits {
-        /// A smaller area of the background's colour belongs to the foreground. So a picture without an even background is
-        /// all foreground.
-        var backgroundMin: Int
-        /// Pieces of this many cells or fewer are stray strokes.
-        var specksMax: Int
-
-        /// For cells of a sixteenth of a side: a background contains a square of half a side, a speck fits into one of a
-        /// sixth.
-        static let standard = Limits(backgroundMin: 64, specksMax: 8)
-    }
+    /// A smaller area of the background's colour belongs to the foreground. So a picture without an even background is all
+    /// foreground. In cells of a sixteenth of a side this is a square of half a side.
+    private static let backgroundMin = 64
+    /// Pieces of this many cells or fewer are stray strokes: they fit into a square of a sixth of a side.
+    private static let specksMax = 8
 
     /// Makes the map of a grid of `width × height` cells. The grid is not finer than the picture.
-    init(_ image: RGBImage, width: Int, height: Int, limits: Limits) {
+    init(_ image: RGBImage, width: Int, height: Int) {
         let planes = image.channels.map { $0.reduced(width: width, height: height).values }
         self.width = width
         self.height = height
@@ -49,10 +42,10 @@ struct ForegroundMap {
         let background = prevailingColour
         isForeground = colours.map { !$0.isLike(background) }
         growBackground()
-        for area in regions(where: { !self.isForeground[$0] }) where area.count < limits.backgroundMin {
+        for area in regions(where: { !self.isForeground[$0] }) where area.count < Self.backgroundMin {
             for cell in area { isForeground[cell] = true }
         }
-        for piece in regions(where: { self.isForeground[$0] }) where piece.count <= limits.specksMax {
+        for piece in regions(where: { self.isForeground[$0] }) where piece.count <= Self.specksMax {
             for cell in piece { isForeground[cell] = false }
         }
         fillHoles()
@@ -68,7 +61,7 @@ struct ForegroundMap {
             [colour.red, colour.green, colour.blue].reduce(0) { $0 << 8 | Int($1) >> Self.binBits }
         }
         let members = Dictionary(grouping: colours.indices) { bin(colours[$0]) }.sorted { $0.key < $1.key }
-        // A colour may lie on the edge of two bins. So all cells count whose colour is like the bin's mean.
+        // A colour may lie on the edge of two bins. So all cells with a colour like the bin's mean count.
         let bins = members.map { (mean: mean($0.value), count: $0.value.count) }
         let shares = bins.map { one in bins.reduce(0) { $0 + ($1.mean.isLike(one.mean) ? $1.count : 0) } }
         guard let best = shares.indices.max(by: { shares[$0] < shares[$1] }) else { return Colour() }
@@ -151,8 +144,8 @@ struct ForegroundMap {
         }
     }
 
-    /// Fills holes: background inside a piece belongs to the piece, if the piece does not touch the picture's border. An
-    /// example are the walls of a white house on white.
+    /// Fills holes: background inside a piece belongs to the piece, if the piece does not touch the picture's border. The
+    /// walls of a white house on white are an example.
     private mutating func fillHoles() {
         var isOpen = [Bool](repeating: false, count: colours.count)
         for piece in regions(where: { self.isForeground[$0] }) where piece.contains(where: touchesBorder) {

@@ -50,8 +50,8 @@ struct Plane: Sendable, Equatable {
 
     /// The plane after a separable Gaussian of `deviation` pixels that reaches `radius` pixels and sums to one.
     func blurred(deviation: Double, radius: (x: Int, y: Int), extent: Extent) -> Plane {
-        blurredAcross(Gaussian.taps(deviation: deviation, radius: radius.x), extent).transposed()
-            .blurredAcross(Gaussian.taps(deviation: deviation, radius: radius.y), extent).transposed()
+        blurredAcross(Self.gaussian(deviation: deviation, radius: radius.x), extent).transposed()
+            .blurredAcross(Self.gaussian(deviation: deviation, radius: radius.y), extent).transposed()
     }
 
     private func blurredAcross(_ taps: [Double], _ extent: Extent) -> Plane {
@@ -71,12 +71,9 @@ struct Plane: Sendable, Equatable {
         }
         return Plane(width: newWidth, height: height, values: result)
     }
-}
 
-/// The normal distribution as filter weights.
-enum Gaussian {
-    /// `2 · radius + 1` weights that sum to one.
-    static func taps(deviation: Double, radius: Int) -> [Double] {
+    /// The normal distribution as `2 · radius + 1` weights that sum to one.
+    private static func gaussian(deviation: Double, radius: Int) -> [Double] {
         let weights = (-radius...radius).map { exp(-Double($0 * $0) / (2 * deviation * deviation)) }
         let sum = weights.reduce(0, +)
         return weights.map { $0 / sum }

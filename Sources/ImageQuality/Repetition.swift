@@ -25,7 +25,7 @@ public enum Repetition {
         let times = enlargement.isNaN ? 1 : min(max(enlargement, 1), enlargementMax)
         let side = min(longer, Int((cellsPerNativeSide * times).rounded()))
         func cells(_ length: Int) -> Int { max(1, (length * side + longer / 2) / longer) }
-        let map = ForegroundMap(image, width: cells(image.width), height: cells(image.height), limits: .standard)
+        let map = ForegroundMap(image, width: cells(image.width), height: cells(image.height))
         guard map.bulkShare >= bulkShareMin else { return 0 }
         return separatedShare(map, gaps: (betweenPieces, max(betweenPieces, side / withinPieceShare)))
     }

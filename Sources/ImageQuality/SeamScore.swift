@@ -14,67 +14,51 @@ public enum SeamScore {
     ///   - rows: borders that run across, each as the number of the first pixel row below it.
     public static func score(_ image: RGBImage, columns: [Int], rows: [Int]) -> Double {
         let channels = image.channels
-        let steps = [
-            Steps(channels, borders: columns), Steps(channels.map { $0.transposed() }, borders: rows),
-        ].reduce(Steps.Sums()) { $0.adding($1.sums) }
-        guard steps.atBorders.count > 0, steps.elsewhere.count > 0 else { return 1 }
-        return (steps.atBorders.mean + levelsFloor) / (steps.elsewhere.mean + levelsFloor)
+        let down = steps(channels, borders: columns)
+        let across = steps(channels.map { $0.transposed() }, borders: rows)
+        let (atBorders, elsewhere) = (down.atBorders + across.atBorders, down.elsewhere + across.elsewhere)
+        guard atBorders.count > 0, elsewhere.count > 0 else { return 1 }
+        return (atBorders.mean + levelsFloor) / (elsewhere.mean + levelsFloor)
     }
 
     private static let levelsFloor = 1.0
     private static let levelsMax = 16.0
     private static let guardPixels = 2
 
-    /// The steps across borders that run down.
-    private struct Steps {
-        struct Sum {
-            var total = 0.0
-            var count = 0
-            var mean: Double { total / Double(count) }
+    private struct Sum {
+        var total = 0.0
+        var count = 0
+        var mean: Double { total / Double(count) }
 
-            mutating func add(_ other: Sum) {
-                total += other.total
-                count += other.count
-            }
+        static func + (one: Sum, other: Sum) -> Sum {
+            Sum(total: one.total + other.total, count: one.count + other.count)
         }
+    }
 
-        struct Sums {
-            var atBorders = Sum()
-            var elsewhere = Sum()
-
-            func adding(_ other: Sums) -> Sums {
-                var result = self
-                result.atBorders.add(other.atBorders)
-                result.elsewhere.add(other.elsewhere)
-                return result
-            }
+    /// The steps between neighbouring columns, at borders that run down and elsewhere.
+    private static func steps(_ channels: [Plane], borders: [Int]) -> (atBorders: Sum, elsewhere: Sum) {
+        let (width, height) = (channels[0].width, channels[0].height)
+        let inside = Set(borders.filter { (1..<width).contains($0) })
+        let near = Set(inside.flatMap { $0 - guardPixels...$0 + guardPixels })
+        var (atBorders, elsewhere) = (Sum(), Sum())
+        for column in 1..<max(width, 1) where inside.contains(column) || !near.contains(column) {
+            let sum = Sum(total: (0..<height).reduce(0.0) { $0 + step(channels, column, $1) }, count: height)
+            if inside.contains(column) { atBorders = atBorders + sum } else { elsewhere = elsewhere + sum }
         }
+        return (atBorders, elsewhere)
+    }
 
-        private(set) var sums = Sums()
-
-        init(_ channels: [Plane], borders: [Int]) {
-            let (width, height) = (channels[0].width, channels[0].height)
-            let inside = Set(borders.filter { (1..<width).contains($0) })
-            let near = Set(inside.flatMap { $0 - guardPixels...$0 + guardPixels })
-            for column in 1..<max(width, 1) where inside.contains(column) || !near.contains(column) {
-                var sum = Sum()
-                for y in 0..<height { sum.add(Sum(total: Self.step(channels, column, y), count: 1)) }
-                if inside.contains(column) { sums.atBorders.add(sum) } else { sums.elsewhere.add(sum) }
+    private static func step(_ channels: [Plane], _ x: Int, _ y: Int) -> Double {
+        var largest = 0.0
+        for plane in channels {
+            func difference(_ column: Int) -> Double? {
+                (1..<plane.width).contains(column) ? plane[column, y] - plane[column - 1, y] : nil
             }
+            let here = plane[x, y] - plane[x - 1, y]
+            let (before, after) = (difference(x - 1), difference(x + 1))
+            let trend = ((before ?? after ?? here) + (after ?? before ?? here)) / 2
+            largest = max(largest, abs(here - trend))
         }
-
-        private static func step(_ channels: [Plane], _ x: Int, _ y: Int) -> Double {
-            var largest = 0.0
-            for plane in channels {
-                func difference(_ column: Int) -> Double? {
-                    (1..<plane.width).contains(column) ? plane[column, y] - plane[column - 1, y] : nil
-                }
-                let here = plane[x, y] - plane[x - 1, y]
-                let (before, after) = (difference(x - 1), difference(x + 1))
-                let trend = ((before ?? after ?? here) + (after ?? before ?? here)) / 2
-                largest = max(largest, abs(here - trend))
-            }
-            return min(largest, levelsMax)
-        }
+        return min(largest, levelsMax)
     }
 }

@@ -3,8 +3,7 @@ public struct GeometryError: Error, Sendable, Equatable, CustomStringConvertible
     /// One sentence that names the number and the remedy.
     public var message: String
 
-    /// An error from its sentence.
-    public init(_ message: String) { self.message = message }
+    init(_ message: String) { self.message = message }
 
     public var description: String { message }
 }

@@ -9,15 +9,9 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
     public let billionths: Int
 
     /// 0.5, as in the CutDiffusion reference.
-    public static let half = StructureFraction(unchecked: scale / 2)
+    public static let half = StructureFraction(billionths: scale / 2)
 
-    private init(unchecked billionths: Int) { self.billionths = billionths }
-
-    /// A fraction from units of 10⁻⁹; nil unless it is strictly between 0 and 1.
-    public init?(billionths: Int) {
-        guard billionths > 0, billionths < Self.scale else { return nil }
-        self.billionths = billionths
-    }
+    private init(billionths: Int) { self.billionths = billionths }
 
     /// A fraction from decimal text like `0.4`. nil unless it has only digits, up to nine of them after the point, and is
     /// strictly between 0 and 1.
@@ -31,6 +25,7 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
             value = value * 10 + Int(digit - UInt8(ascii: "0"))
         }
         for _ in parts[1].count..<9 { value *= 10 }
+        guard value > 0 else { return nil }
         self.init(billionths: value)
     }
 
@@ -42,9 +37,29 @@ public struct StructureFraction: Sendable, Hashable, CustomStringConvertible {
         return "0." + digits
     }
 
-    /// `⌈calls · fraction⌉`, in exact arithmetic. `calls` is at most 10⁹.
-    public func structureCalls(of calls: Int) -> Int {
-        precondition((0...Self.scale).contains(calls))
-        return (calls * billionths + Self.scale - 1) / Self.scale
+    /// The number of calls in CutDiffusion's structure phase, Ts: `⌈calls · fraction⌉`, in exact arithmetic.
+    ///
+    /// The patches are relocated once, at the start of call Ts. This call and all later ones are the detail phase. The
+    /// reference compares `i` with `N · p`, and breaks if that is no whole number. Rounding up is our extension; for whole
+    /// numbers it agrees with the reference.
+    ///
+    /// - Parameters:
+    ///   - calls: all calls of the run, N.
+    ///   - mayRelocate: whether the phase may change before this call. Samplers with several calls a step forbid it inside a
+    ///     step; then the structure phase goes on to the next possible place.
+    /// - Throws: unless both phases get a call.
+    public func structureCalls(
+        of calls: Int, mayRelocate: (_ call: Int) -> Bool = { _ in true }
+    ) throws(GeometryError) -> Int {
+        guard (2...1_000_000).contains(calls) else {
+            throw GeometryError("\(calls) calls cannot be split into a structure and a detail phase: take 2 or more steps.")
+        }
+        var structure = (calls * billionths + Self.scale - 1) / Self.scale
+        while structure < calls, !mayRelocate(structure) { structure += 1 }
+        guard structure < calls else {
+            throw GeometryError(
+                "A structure fraction of \(self) leaves no detail call of \(calls): take more steps or a smaller fraction.")
+        }
+        return structure
     }
 }

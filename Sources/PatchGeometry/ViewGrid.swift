@@ -61,7 +61,7 @@ public struct ViewGrid: Sendable, Equatable {
         lefts = Self.starts(length: width, view: view, stride: stride)
     }
 
-    /// The number of views. View `row · columns + column` has the order of its position.
+    /// The number of views. They are numbered row by row, `row · columns + column`.
     public var count: Int { tops.count * lefts.count }
     /// The numbers of views down and across.
     public var rows: Int { tops.count }
@@ -74,7 +74,7 @@ public struct ViewGrid: Sendable, Equatable {
         }
     }
 
-    /// The views of one detail call in a render: draws from its own hash move each one.
+    /// The views of one detail call in a render. Each view moves by draws from a hash of its own.
     public func jitteredViews(seed: UInt64, call: Int) -> [CanvasView] {
         jitteredViews { index in
             var stream = HashStream(seed: seed, purpose: .jitter, call: call, index: index)

@@ -101,9 +101,7 @@ struct SourceLoading {
     }
 
     private static func mask(_ image: DecodedImage) throws(ConditioningError) -> InpaintMask {
-        image.channels == 4
-            ? try InpaintMask(rgba: image.pixels, height: image.height, width: image.width)
-            : try InpaintMask(rgb: image.pixels, height: image.height, width: image.width)
+        try InpaintMask(pixels: image.pixels, channels: image.channels, height: image.height, width: image.width)
     }
 
     private static func overWhite(_ image: DecodedImage) -> [UInt8] {

@@ -19,52 +19,30 @@ public enum ImageResizer {
         if size == target { return pixels }
         // The order with less work, as in Pillow.
         if target.width * size.height <= size.width * target.height {
-            let narrow = across(pixels, channels, width: size.width, to: target.width)
-            return down(narrow, row: target.width * channels, height: size.height, to: target.height)
+            let narrow = resized(pixels, step: channels, from: size.width, to: target.width)
+            return resized(narrow, step: target.width * channels, from: size.height, to: target.height)
         }
-        let low = down(pixels, row: size.width * channels, height: size.height, to: target.height)
-        return across(low, channels, width: size.width, to: target.width)
+        let low = resized(pixels, step: size.width * channels, from: size.height, to: target.height)
+        return resized(low, step: channels, from: size.width, to: target.width)
     }
 
-    /// Resizes every row to `target` pixels.
-    private static func across(_ pixels: [UInt8], _ channels: Int, width: Int, to target: Int) -> [UInt8] {
-        if width == target { return pixels }
-        let taps = (0..<target).map { Taps(of: $0, from: width, to: target) }
+    /// Resizes the axis whose `length` elements lie `step` bytes apart.
+    private static func resized(_ bytes: [UInt8], step: Int, from length: Int, to target: Int) -> [UInt8] {
+        if length == target { return bytes }
+        let taps = (0..<target).map { Taps(of: $0, from: length, to: target) }
         var result: [UInt8] = []
-        result.reserveCapacity(pixels.count / width * target)
-        for row in stride(from: 0, to: pixels.count, by: width * channels) {
+        result.reserveCapacity(bytes.count / length * target)
+        for start in stride(from: 0, to: bytes.count, by: length * step) {
             for tap in taps {
-                for channel in 0..<channels {
+                for place in (start + tap.first * step)..<(start + (tap.first + 1) * step) {
                     var sum = 0.0
-                    for (offset, weight) in tap.weights.enumerated() {
-                        sum += weight * Double(pixels[row + (tap.first + offset) * channels + channel])
-                    }
-                    result.append(byte(sum))
+                    for (offset, weight) in tap.weights.enumerated() { sum += weight * Double(bytes[place + offset * step]) }
+                    result.append(UInt8(min(255, max(0, sum.rounded()))))
                 }
             }
         }
         return result
     }
-
-    /// Resizes to `target` rows, each of `row` bytes.
-    private static func down(_ pixels: [UInt8], row: Int, height: Int, to target: Int) -> [UInt8] {
-        if height == target { return pixels }
-        var result: [UInt8] = []
-        result.reserveCapacity(row * target)
-        for line in 0..<target {
-            let taps = Taps(of: line, from: height, to: target)
-            for column in 0..<row {
-                var sum = 0.0
-                for (offset, weight) in taps.weights.enumerated() {
-                    sum += weight * Double(pixels[(taps.first + offset) * row + column])
-                }
-                result.append(byte(sum))
-            }
-        }
-        return result
-    }
-
-    private static func byte(_ value: Double) -> UInt8 { UInt8(min(255, max(0, value.rounded()))) }
 
     /// The source pixels of one target pixel, and the share of each.
     private struct Taps {

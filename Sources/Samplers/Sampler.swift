@@ -8,10 +8,6 @@ public struct Sampler: Sendable {
     public let method: SamplingMethod
     /// The requested number of steps.
     public let steps: Int
-    /// The timestep that the network receives at each call, diffusers' `timesteps`; not all are whole numbers.
-    public let timesteps: [Double]
-    /// The factor that turns unit noise into the first sample.
-    public let initialNoiseScale: Float
     /// The remaining signal at each training step.
     public let noiseSchedule: NoiseSchedule
     /// The share of fresh noise in every step, `0...1`.
@@ -40,14 +36,13 @@ public struct Sampler: Sendable {
         let share = try method.checked(eta: eta)
         let adapted = try configuration.adapted(to: method, isChosen: chosen != nil, kind)
         noiseSchedule = try NoiseSchedule(adapted, method: method)
-        rule = try method.rule(adapted, noiseSchedule: noiseSchedule, steps: steps, eta: share)
+        rule = try method.rule(RunSetup(configuration: adapted, noiseSchedule: noiseSchedule, steps: steps, eta: share))
         (self.method, self.steps, self.eta) = (method, steps, share)
-        (timesteps, initialNoiseScale) = (rule.timesteps, rule.initialNoiseScale)
         try checkNumbers(isAsked: chosen != nil || kind != .automatic)
     }
 
-    /// Makes a whole run with samples of one number. So a schedule whose formulas divide by zero is refused before the work
-    /// begins.
+    /// Makes a whole run with samples of one number. So the sampler refuses a schedule before the work begins if a formula
+    /// divides by zero.
     ///
     /// - Parameter isAsked: whether the user chose method or schedule. If not, the model is at fault.
     private func checkNumbers(isAsked: Bool) throws(SamplerError) {
@@ -59,11 +54,17 @@ public struct Sampler: Sendable {
             guard timesteps[call].isFinite, shown[0].isFinite, sample[0].isFinite else {
                 throw SamplerError(
                     isAsked ? .badRequest : .badConfiguration,
-                    "The model's schedule of \(steps) steps leaves the range of numbers with the sampler \(method.rawValue): take fewer "
+                    "The sampler \(method.rawValue) gets no finite numbers from the model's schedule of \(steps) steps: take fewer "
                         + "steps or another sampler.")
             }
         }
     }
+
+    /// The timestep that the network receives at each call, diffusers' `timesteps`; not all are whole numbers.
+    public var timesteps: [Double] { rule.timesteps }
+
+    /// The factor that turns unit noise into the first sample.
+    public var initialNoiseScale: Float { rule.tables.initialNoiseScale }
 
     /// The number of calls of the network.
     public var calls: Int { timesteps.count }
@@ -79,7 +80,7 @@ public struct Sampler: Sendable {
     public func noiseMaps(call: Int) -> Int { rule.noiseMaps(call: call) }
 
     /// The network's input for `sample` at `call`. Elementwise.
-    public func scaleInput(_ sample: [Float], call: Int) -> [Float] { rule.scaleInput(sample, call: call) }
+    public func scaleInput(_ sample: [Float], call: Int) -> [Float] { rule.tables.scaleInput(sample, call: call) }
 
     /// The sample after `call`, from the network's output. Elementwise, so it works on a whole canvas as well as on all
     /// patches one after the other.
@@ -101,7 +102,7 @@ public struct Sampler: Sendable {
     /// `original` with noise added up to the level at which `call` starts. Runs of img2img and inpainting start like this.
     public func addNoise(to original: [Float], noise: [Float], call: Int) -> [Float] {
         precondition(original.count == noise.count)
-        let (signal, spread) = rule.mixture(call: call)
+        let (signal, spread) = (Float(rule.levels[call].signal), Float(rule.levels[call].noise))
         return zip(original, noise).map { signal * $0 + spread * $1 }
     }
 

@@ -2,7 +2,7 @@
 public struct SamplerError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kind of mistake.
     public enum Code: Sendable, Equatable {
-        /// A value of the configuration is missing or misshapen: diffusers does not write such a file.
+        /// A value of the configuration is missing or malformed. diffusers does not write it like this.
         case badConfiguration
         /// A scheduler class or an option value is not implemented.
         case unsupported
@@ -15,8 +15,7 @@ public struct SamplerError: Error, Sendable, Equatable, CustomStringConvertible 
     /// One sentence naming the option, its value and the remedy.
     public var message: String
 
-    /// An error from its kind and its sentence.
-    public init(_ code: Code, _ message: String) {
+    init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message
     }

@@ -23,9 +23,11 @@ public struct SamplerHistory: Sendable, Equatable {
         sum = sum.map(transform)
     }
 
-    /// Adds `output` as the newest, and keeps the newest `limit`.
-    mutating func remember(_ output: [Float], limit: Int) {
+    /// Adds `output` as the newest, and keeps the newest `limit`. Returns them, newest first.
+    @discardableResult
+    mutating func remember(_ output: [Float], limit: Int) -> [[Float]] {
         outputs.append(output)
         if outputs.count > limit { outputs.removeFirst(outputs.count - limit) }
+        return outputs.reversed()
     }
 }

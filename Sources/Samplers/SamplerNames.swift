@@ -39,17 +39,10 @@ public struct SamplerName: Sendable, Equatable {
         var methods: [String: SamplingMethod] = [
             "eulerancestral": .eulerAncestral, "dpm2ancestral": .dpm2Ancestral, "dpm++2sancestral": .dpmpp2sAncestral,
             "plms": .pndm, "dpm++3": .dpmpp3m, "unipcbh2": .unipc, "edmdpm++": .edmDPMpp2m,
-            "eulerdiscretescheduler": .euler, "eulerancestraldiscretescheduler": .eulerAncestral,
-            "heundiscretescheduler": .heun, "kdpm2discretescheduler": .dpm2, "kdpm2ancestraldiscretescheduler": .dpm2Ancestral,
-            "dpmsolversinglestepscheduler": .dpmpp2s, "dpmsolvermultistepscheduler": .dpmpp2m,
-            "dpmsolversdescheduler": .dpmppSDE, "lcmscheduler": .lcm, "ddimscheduler": .ddim, "tcdscheduler": .tcd,
-            "unipcmultistepscheduler": .unipc, "pndmscheduler": .pndm, "lmsdiscretescheduler": .lms,
-            "deismultistepscheduler": .deis, "ddpmscheduler": .ddpm, "edmeulerscheduler": .edmEuler,
-            "edmdpmsolvermultistepscheduler": .edmDPMpp2m,
         ]
         for method in SamplingMethod.allCases {
-            methods[key(method.rawValue)] = method
-            methods[key(method.label)] = method
+            let traits = method.traits
+            for name in [method.rawValue, traits.label, traits.className] { if let name { methods[key(name)] = method } }
         }
         return methods
     }()
@@ -63,64 +56,25 @@ public struct SamplerName: Sendable, Equatable {
     ]
 }
 
-extension SamplingMethod {
-    /// The name in A1111's web UI, or a name in its style.
-    public var label: String {
-        switch self {
-        case .euler: "Euler"
-        case .eulerAncestral: "Euler a"
-        case .heun: "Heun"
-        case .dpm2: "DPM2"
-        case .dpm2Ancestral: "DPM2 a"
-        case .dpmpp2s: "DPM++ 2S"
-        case .dpmpp2sAncestral: "DPM++ 2S a"
-        case .dpmpp2m: "DPM++ 2M"
-        case .dpmpp2mSDE: "DPM++ 2M SDE"
-        case .dpmpp3m: "DPM++ 3M"
-        case .dpmppSDE: "DPM++ SDE"
-        case .lcm: "LCM"
-        case .ddim: "DDIM"
-        case .tcd: "TCD"
-        case .unipc: "UniPC"
-        case .pndm: "PLMS"
-        case .lms: "LMS"
-        case .deis: "DEIS"
-        case .ddpm: "DDPM"
-        case .edmEuler: "EDM Euler"
-        case .edmDPMpp2m: "EDM DPM++ 2M"
-        }
-    }
-}
-
 extension NoiseScheduleKind {
     /// Reads the names of stable-diffusion.cpp, A1111, ComfyUI and diffusers. Case, spaces, `-` and `_` do not matter.
     public init(name text: String) throws(SamplerError) {
-        switch SamplerName.key(text) {
-        case "automatic", "auto", "default": self = .automatic
-        case "discrete", "uniform", "normal": self = .discrete
-        case "karras": self = .karras
-        case "exponential": self = .exponential
-        case "sgmuniform": self = .sgmUniform
-        case "trailing": self = .trailing
-        case "leading": self = .leading
-        case "linspace": self = .linspace
-        default:
+        let key = SamplerName.key(text)
+        let others: [String: Self] = ["auto": .automatic, "default": .automatic, "normal": .discrete]
+        let kind = Self.allCases.first { [$0.rawValue, $0.label].map(SamplerName.key).contains(key) }
+        guard let kind = kind ?? others[key] else {
             let known = Self.allCases.map(\.rawValue).joined(separator: ", ")
             throw SamplerError(.badRequest, "There is no schedule \"\(text.prefix(60))\": choose one of \(known).")
         }
+        self = kind
     }
 
     /// The name in A1111's web UI, or a name in its style.
     public var label: String {
         switch self {
-        case .automatic: "Automatic"
         case .discrete: "Uniform"
-        case .karras: "Karras"
-        case .exponential: "Exponential"
         case .sgmUniform: "SGM Uniform"
-        case .trailing: "Trailing"
-        case .leading: "Leading"
-        case .linspace: "Linspace"
+        default: rawValue.prefix(1).uppercased() + rawValue.dropFirst()
         }
     }
 }

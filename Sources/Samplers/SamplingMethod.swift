@@ -45,63 +45,66 @@ public enum SamplingMethod: String, Sendable, CaseIterable {
 }
 
 extension SamplingMethod {
-    /// The method of one of diffusers' classes; nil for a class that is not implemented.
-    public init?(className: String) {
-        switch className {
-        case "EulerDiscreteScheduler": self = .euler
-        case "EulerAncestralDiscreteScheduler": self = .eulerAncestral
-        case "HeunDiscreteScheduler": self = .heun
-        case "KDPM2DiscreteScheduler": self = .dpm2
-        case "KDPM2AncestralDiscreteScheduler": self = .dpm2Ancestral
-        case "DPMSolverSinglestepScheduler": self = .dpmpp2s
-        case "DPMSolverMultistepScheduler": self = .dpmpp2m
-        case "DPMSolverSDEScheduler": self = .dpmppSDE
-        case "LCMScheduler": self = .lcm
-        // ParaDiGMS takes many steps at once with schedulers whose single steps are those of the plain ones.
-        case "DDIMScheduler", "DDIMParallelScheduler": self = .ddim
-        case "TCDScheduler": self = .tcd
-        case "UniPCMultistepScheduler": self = .unipc
-        case "PNDMScheduler": self = .pndm
-        case "LMSDiscreteScheduler": self = .lms
-        case "DEISMultistepScheduler": self = .deis
-        case "DDPMScheduler", "DDPMParallelScheduler": self = .ddpm
-        case "EDMEulerScheduler": self = .edmEuler
-        case "EDMDPMSolverMultistepScheduler": self = .edmDPMpp2m
-        default: return nil
+    /// The properties of a method.
+    struct Traits {
+        /// The name in A1111's web UI, or a name in its style.
+        var label: String
+        /// diffusers' class; nil if it stands for another method, or if there is none.
+        var className: String?
+        /// The default of `eta`; nil if the method has no use for it.
+        var defaultEta: Double?
+        /// Whether the method works on sigmas. These grow to infinity as the signal vanishes.
+        var hasSigmas = true
+        /// Whether the method supports schedules whose last training step is pure noise.
+        var allowsZeroSNR = false
+        /// Whether the method is a variant of DPM-Solver.
+        var isSolver = false
+    }
+
+    var traits: Traits {
+        switch self {
+        case .euler: Traits(label: "Euler", className: "EulerDiscreteScheduler", allowsZeroSNR: true)
+        case .eulerAncestral:
+            Traits(label: "Euler a", className: "EulerAncestralDiscreteScheduler", defaultEta: 1, allowsZeroSNR: true)
+        case .heun: Traits(label: "Heun", className: "HeunDiscreteScheduler")
+        case .dpm2: Traits(label: "DPM2", className: "KDPM2DiscreteScheduler")
+        case .dpm2Ancestral: Traits(label: "DPM2 a", className: "KDPM2AncestralDiscreteScheduler", defaultEta: 1)
+        case .dpmpp2s: Traits(label: "DPM++ 2S", className: "DPMSolverSinglestepScheduler", isSolver: true)
+        case .dpmpp2sAncestral: Traits(label: "DPM++ 2S a", defaultEta: 1)
+        case .dpmpp2m:
+            Traits(label: "DPM++ 2M", className: "DPMSolverMultistepScheduler", allowsZeroSNR: true, isSolver: true)
+        case .dpmpp2mSDE: Traits(label: "DPM++ 2M SDE", allowsZeroSNR: true, isSolver: true)
+        case .dpmpp3m: Traits(label: "DPM++ 3M", allowsZeroSNR: true, isSolver: true)
+        case .dpmppSDE: Traits(label: "DPM++ SDE", className: "DPMSolverSDEScheduler", defaultEta: 1)
+        case .lcm: Traits(label: "LCM", className: "LCMScheduler", hasSigmas: false, allowsZeroSNR: true)
+        case .ddim:
+            Traits(label: "DDIM", className: "DDIMScheduler", defaultEta: 0, hasSigmas: false, allowsZeroSNR: true)
+        case .tcd: Traits(label: "TCD", className: "TCDScheduler", defaultEta: 0.3, hasSigmas: false, allowsZeroSNR: true)
+        case .unipc:
+            Traits(label: "UniPC", className: "UniPCMultistepScheduler", allowsZeroSNR: true, isSolver: true)
+        case .pndm: Traits(label: "PLMS", className: "PNDMScheduler", hasSigmas: false)
+        case .lms: Traits(label: "LMS", className: "LMSDiscreteScheduler")
+        case .deis: Traits(label: "DEIS", className: "DEISMultistepScheduler", isSolver: true)
+        case .ddpm: Traits(label: "DDPM", className: "DDPMScheduler", hasSigmas: false, allowsZeroSNR: true)
+        case .edmEuler: Traits(label: "EDM Euler", className: "EDMEulerScheduler")
+        case .edmDPMpp2m: Traits(label: "EDM DPM++ 2M", className: "EDMDPMSolverMultistepScheduler", isSolver: true)
         }
+    }
+
+    /// The name in A1111's web UI, or a name in its style.
+    public var label: String { traits.label }
+
+    /// The method of one of diffusers' classes; nil for a class that is not implemented.
+    init?(className: String) {
+        // ParaDiGMS takes many steps at once with schedulers whose single steps are those of the plain ones.
+        let parallel = ["DDIMParallelScheduler": SamplingMethod.ddim, "DDPMParallelScheduler": .ddpm]
+        let method = Self.allCases.first { $0.traits.className == className }
+        guard let method = method ?? parallel[className] else { return nil }
+        self = method
     }
 
     /// Whether the method is for networks with EDM's preconditioning. No other method fits these.
     var isEDM: Bool { self == .edmEuler || self == .edmDPMpp2m }
-
-    /// The default of `eta`; nil if the method has no use for it.
-    var defaultEta: Double? {
-        switch self {
-        case .ddim: 0
-        case .tcd: 0.3
-        case .eulerAncestral, .dpm2Ancestral, .dpmpp2sAncestral, .dpmppSDE: 1
-        default: nil
-        }
-    }
-
-    /// Whether the method supports schedules whose last training step is pure noise.
-    var allowsZeroSNR: Bool {
-        switch self {
-        case .ddim, .ddpm, .euler, .eulerAncestral, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .unipc, .lcm, .tcd: true
-        case .heun, .dpm2, .dpm2Ancestral, .dpmpp2s, .dpmpp2sAncestral, .dpmppSDE, .pndm, .lms, .deis, .edmEuler, .edmDPMpp2m:
-            false
-        }
-    }
-
-    /// Whether the method works on sigmas. These grow to infinity as the signal vanishes.
-    var hasSigmas: Bool {
-        switch self {
-        case .ddim, .ddpm, .pndm, .lcm, .tcd: false
-        case .euler, .eulerAncestral, .heun, .dpm2, .dpm2Ancestral, .dpmpp2s, .dpmpp2sAncestral, .dpmpp2m, .dpmpp2mSDE,
-            .dpmpp3m, .dpmppSDE, .unipc, .lms, .deis, .edmEuler, .edmDPMpp2m:
-            true
-        }
-    }
 }
 
 extension SchedulerConfiguration {

@@ -21,23 +21,24 @@ struct BytePairEncoder: Sendable {
     init(vocabulary: JSONValue, merges: String) throws(TokenizingError) {
         var lines = merges.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         while lines.last?.isEmpty == true { lines.removeLast() }
-        let rules = lines.enumerated().lazy.map { MergeRule(line: $1, number: $0 + 1) }
-        try self.init(vocabulary, named: "vocab.json", rules)
+        let rules = lines.lazy.map { JSONValue.string(String(Substring($0))) }
+        try self.init(vocabulary, named: "vocab.json", rules) { "merges.txt, line \($0 + 1)" }
     }
 
     /// - Parameter document: vocabulary and merges in one file. A merge is an array of two tokens. In files of earlier
     ///   releases it is a text like a line of `merges.txt`.
     init(_ document: TokenizerDocument) throws(TokenizingError) {
-        let rules = document.merges.enumerated().lazy.map { MergeRule(json: $1, index: $0) }
-        try self.init(document.vocabulary, named: "tokenizer.json, model.vocab", rules)
+        try self.init(document.vocabulary, named: "tokenizer.json, model.vocab", document.merges) {
+            "tokenizer.json, model.merges, entry \($0)"
+        }
     }
 
     private init(
-        _ vocabulary: JSONValue, named name: String, _ rules: some Sequence<MergeRule>
+        _ vocabulary: JSONValue, named name: String, _ rules: some Sequence<JSONValue>, place: (_ index: Int) -> String
     ) throws(TokenizingError) {
         let ids = try BytePairEncoder.readVocabulary(vocabulary, name)
         self.ids = ids
-        merges = try BytePairEncoder.readMerges(rules, ids)
+        merges = try BytePairEncoder.readMerges(rules, ids, place)
         let symbols = BytePairEncoder.byteSymbols
         inner = symbols.map { ids[$0] }
         final = symbols.map { ids[$0 + BytePairEncoder.endOfWord] }
@@ -146,15 +147,18 @@ struct BytePairEncoder: Sendable {
     }
 
     private static func readMerges(
-        _ rules: some Sequence<MergeRule>, _ ids: [String: Int32]
+        _ rules: some Sequence<JSONValue>, _ ids: [String: Int32], _ place: (_ index: Int) -> String
     ) throws(TokenizingError) -> [UInt64: (rank: UInt32, id: Int32)] {
         var merges: [UInt64: (rank: UInt32, id: Int32)] = [:]
-        for rule in rules where !rule.isVersion {
+        for (index, rule) in rules.enumerated() {
             func malformed(_ what: String) -> TokenizingError {
-                TokenizingError(.malformedMerges, "\(rule.place): \(what); vocabulary and merges must belong together.")
+                TokenizingError(.malformedMerges, "\(place(index)): \(what); vocabulary and merges must belong together.")
             }
-            guard let (first, second) = rule.tokens else {
-                throw malformed(rule.fault)
+            if index == 0, rule.stringValue?.utf8.starts(with: "#version".utf8) == true { continue }
+            guard let (first, second) = tokens(of: rule) else {
+                throw malformed(
+                    rule.stringValue.map { "\(quoted($0)) is not two tokens with a space between" }
+                        ?? "\(rule.kindName) is not two tokens")
             }
             guard let left = ids[first], let right = ids[second], let merged = ids[first + second] else {
                 let missing = [first, second].first { ids[$0] == nil } ?? first + second
@@ -166,46 +170,12 @@ struct BytePairEncoder: Sendable {
         }
         return merges
     }
-}
 
-/// One merge, as a file has it.
-private struct MergeRule {
-    /// Its place, for messages.
-    let place: String
-    private let content: JSONValue
-    private let isFirst: Bool
-
-    init(line: Substring.UTF8View, number: Int) {
-        (place, content, isFirst) = ("merges.txt, line \(number)", .string(String(Substring(line))), number == 1)
-    }
-
-    /// - Parameter index: from 0.
-    init(json: JSONValue, index: Int) {
-        (place, content, isFirst) = ("tokenizer.json, model.merges, entry \(index)", json, index == 0)
-    }
-
-    /// Whether this is the first line and says the version of the file.
-    var isVersion: Bool { isFirst && content.stringValue?.utf8.starts(with: "#version".utf8) == true }
-
-    /// The two tokens; nil for something else.
-    var tokens: (String, String)? {
-        let parts: [String]
-        if let line = content.stringValue {
-            parts = line.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map {
-                String(Substring($0))
-            }
-        } else {
-            let pair = content.arrayValue ?? []
-            parts = pair.compactMap(\.stringValue)
-            if parts.count != pair.count { return nil }
-        }
-        return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty ? (parts[0], parts[1]) : nil
-    }
-
-    /// The reason why it does not hold two tokens.
-    var fault: String {
-        content.stringValue.map { "\(quoted($0)) is not two tokens with a space between" }
-            ?? "\(content.kindName) is not two tokens"
+    /// The two tokens of a merge: a text with one space between them, or an array. nil for anything else.
+    private static func tokens(of merge: JSONValue) -> (String, String)? {
+        let line = merge.stringValue?.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        let tokens = line?.map { String(Substring($0)) } ?? merge.arrayValue?.map { $0.stringValue ?? "" } ?? []
+        return tokens.count == 2 && !tokens[0].isEmpty && !tokens[1].isEmpty ? (tokens[0], tokens[1]) : nil
     }
 }
 

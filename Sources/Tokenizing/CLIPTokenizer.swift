@@ -29,8 +29,8 @@ public struct CLIPTokenizer: Sendable {
     public init(_ files: CLIPTokenizerFiles) throws(TokenizingError) {
         for (name, json) in [("tokenizer_config.json", files.configuration), ("special_tokens_map.json", files.specialTokens)] {
             if let json, json.objectValue == nil {
-                throw TokenizingError(
-                    .malformedConfiguration, "\(name) holds \(json.kindName), not an object; download it again.")
+                throw .malformed(
+                    "\(name) holds \(json.kindName), not an object; download it again.")
             }
         }
         try CLIPTokenizer.checkClass(files)
@@ -124,14 +124,14 @@ public struct CLIPTokenizer: Sendable {
         // transformers writes 10^30 for "no limit".
         guard let value = configuration?["model_max_length"], value != .null, value != .number(1e30) else { return 77 }
         guard let length = value.intValue, (2...65_536).contains(length) else {
-            throw TokenizingError(
-                .malformedConfiguration, "tokenizer_config.json: model_max_length is not a whole number from 2 to 65536.")
+            throw .malformed(
+                "tokenizer_config.json: model_max_length is not a whole number from 2 to 65536.")
         }
         return length
     }
 }
 
-/// Finds tokens in text as they stand: the leftmost first, and the longest of those that begin at one place.
+/// Finds tokens in text as they stand: the leftmost first. If several begin at one place, it finds the longest.
 struct TokenFinder: Sendable {
     enum Part {
         case text(ArraySlice<Unicode.Scalar>)

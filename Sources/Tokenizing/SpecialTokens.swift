@@ -53,8 +53,7 @@ struct SpecialTokens: Sendable {
             }
         }
         guard table.order.count <= SpecialTokens.maxAdded else {
-            throw TokenizingError(
-                .malformedConfiguration, "The tokenizer has more than \(SpecialTokens.maxAdded) added tokens.")
+            throw .malformed("The tokenizer has more than \(SpecialTokens.maxAdded) added tokens.")
         }
         tokens = try table.resolved()
         var ids: [Int32] = []
@@ -81,8 +80,7 @@ struct SpecialTokens: Sendable {
         for (token, id) in added {
             let known = table.knownID(of: token.content)
             guard known == id || (known == nil && !isDecoded) else {
-                throw TokenizingError(
-                    .malformedConfiguration,
+                throw .malformed(
                     "tokenizer.json gives the added token \(quoted(token.content)) the id \(id), but the tokenizer's other files give it "
                         + (known.map { "the id \($0)" } ?? "no id") + "; use the files of one tokenizer.")
             }
@@ -104,8 +102,7 @@ struct SpecialTokens: Sendable {
             if encoder.ids[token.content] == nil, theirs[token.content] == nil { theirs[token.content] = token.id }
         }
         func refusal(_ what: String) -> TokenizingError {
-            TokenizingError(
-                .malformedConfiguration,
+            .malformed(
                 "tokenizer.json and vocab.json with merges.txt describe different tokenizers (\(what)); remove the files that do not "
                     + "belong to the model.")
         }
@@ -121,19 +118,13 @@ struct SpecialTokens: Sendable {
     /// `added_tokens_decoder`: descriptions by id.
     private static func readDecoder(_ json: JSONValue, into table: inout AddedTokenTable) throws(TokenizingError) {
         guard let object = json.objectValue else {
-            throw TokenizingError(.malformedConfiguration, "tokenizer_config.json: added_tokens_decoder is not an object.")
+            throw .malformed("tokenizer_config.json: added_tokens_decoder is not an object.")
         }
         for (key, value) in object {
             guard let number = Int(key) else {
-                throw TokenizingError(
-                    .malformedConfiguration, "tokenizer_config.json: \(quoted(key)) is not the id of a token.")
+                throw .malformed("tokenizer_config.json: \(quoted(key)) is not the id of a token.")
             }
-            guard let id = SpecialTokens.id(number) else {
-                throw TokenizingError(
-                    .malformedConfiguration,
-                    "tokenizer_config.json: added_tokens_decoder has the id \(number), which is out of range; download it again."
-                )
-            }
+            let id = try SpecialTokens.id(number, "tokenizer_config.json: added_tokens_decoder has the id")
             table.set(try AddedToken(value, name: "added_tokens_decoder"), id: id)
         }
     }
@@ -141,24 +132,23 @@ struct SpecialTokens: Sendable {
     /// `added_tokens.json` of older releases: ids by token.
     private static func readAdded(_ json: JSONValue, into table: inout AddedTokenTable) throws(TokenizingError) {
         guard let object = json.objectValue else {
-            throw TokenizingError(.malformedConfiguration, "added_tokens.json is not an object.")
+            throw .malformed("added_tokens.json is not an object.")
         }
         for (content, value) in object {
-            guard let number = value.intValue else {
-                throw TokenizingError(
-                    .malformedConfiguration, "added_tokens.json: the id of \(quoted(content)) is not a whole number.")
-            }
-            guard let id = SpecialTokens.id(number) else {
-                throw TokenizingError(
-                    .malformedConfiguration,
-                    "added_tokens.json: the id of \(quoted(content)) is \(number), which is out of range; download it again.")
-            }
+            let place = "added_tokens.json: the id of \(quoted(content)) is"
+            guard let number = value.intValue else { throw .malformed("\(place) not a whole number.") }
+            let id = try SpecialTokens.id(number, place)
             if !table.order.contains(content) { table.set(try AddedToken(content: content, isNormalized: true), id: id) }
         }
     }
 
-    /// A number as the id of a token; nil if no vocabulary can have it.
-    static func id(_ number: Int) -> Int32? { (0..<2 * BytePairEncoder.maxTokens).contains(number) ? Int32(number) : nil }
+    /// A number as the id of a token. Throws if no vocabulary can have it; `place` begins the message.
+    static func id(_ number: Int, _ place: String) throws(TokenizingError) -> Int32 {
+        guard (0..<2 * BytePairEncoder.maxTokens).contains(number) else {
+            throw .malformed("\(place) \(number), which is out of range; download it again.")
+        }
+        return Int32(number)
+    }
 
     /// The description of one token: its text, or an object with the text in `content`.
     struct AddedToken {
@@ -167,8 +157,7 @@ struct SpecialTokens: Sendable {
 
         init(content: String, isNormalized: Bool) throws(TokenizingError) {
             guard (1...SpecialTokens.maxContentBytes).contains(content.utf8.count) else {
-                throw TokenizingError(
-                    .malformedConfiguration, "The added token \(quoted(content)) is empty or longer than 512 bytes.")
+                throw .malformed("The added token \(quoted(content)) is empty or longer than 512 bytes.")
             }
             self.content = content
             self.isNormalized = isNormalized
@@ -180,8 +169,7 @@ struct SpecialTokens: Sendable {
                 return
             }
             guard let content = json["content"]?.stringValue else {
-                throw TokenizingError(
-                    .malformedConfiguration,
+                throw .malformed(
                     "The tokenizer's \(name) is \(json.kindName), but must name a token; download the tokenizer again.")
             }
             for property in ["lstrip", "rstrip", "single_word"] where json[property]?.boolValue == true {
@@ -212,8 +200,7 @@ struct AddedTokenTable {
 
     func id(of content: String) throws(TokenizingError) -> Int32 {
         guard let id = knownID(of: content) else {
-            throw TokenizingError(
-                .malformedConfiguration, "The vocabulary has no token \(quoted(content)), which the tokenizer names.")
+            throw .malformed("The vocabulary has no token \(quoted(content)), which the tokenizer names.")
         }
         return id
     }
@@ -228,8 +215,7 @@ struct AddedTokenTable {
             let isKnown = vocabulary[content] != nil
             let isPlaced = isKnown || (vocabulary.count..<(vocabulary.count + newCount)).contains(Int(id))
             guard isPlaced, statedIDs[content] ?? id == id, used.insert(id).inserted else {
-                throw TokenizingError(
-                    .malformedConfiguration, "The added token \(quoted(content)) has an id that does not fit the vocabulary.")
+                throw .malformed("The added token \(quoted(content)) has an id that does not fit the vocabulary.")
             }
             tokens.append(SpecialTokens.Token(content: content, id: id, isNormalized: isNormalized[content] ?? false))
         }

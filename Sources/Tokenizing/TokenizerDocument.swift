@@ -63,9 +63,7 @@ struct TokenizerDocument {
             guard let number = entry["id"]?.intValue else {
                 throw TokenizerDocument.malformed("added_tokens, entry \(index) has no whole number as its id")
             }
-            guard let id = SpecialTokens.id(number) else {
-                throw TokenizerDocument.malformed("added_tokens, entry \(index) has the id \(number), which is out of range")
-            }
+            let id = try SpecialTokens.id(number, "\(TokenizerDocument.name): added_tokens, entry \(index) has the id")
             guard entry["content"]?.stringValue != nil else {
                 throw TokenizerDocument.malformed("added_tokens, entry \(index) has no text as its content")
             }
@@ -100,7 +98,7 @@ struct TokenizerDocument {
         }
     }
 
-    /// Throws unless some step puts tokens around the ids: a tokenizer of the class `name` has no such step of its own.
+    /// Throws unless some step puts tokens around the ids. A tokenizer of the class `name` adds none by itself.
     func checkHasFrame(_ name: String) throws(TokenizingError) {
         let steps = TokenizerDocument.steps(json["post_processor"] ?? .null, list: "processors")
         guard steps.contains(where: { $0["type"] != "ByteLevel" }) else {
@@ -184,6 +182,6 @@ extension TokenizerDocument {
     }
 
     static func malformed(_ what: String) -> TokenizingError {
-        TokenizingError(.malformedConfiguration, "\(name): \(what); download it again.")
+        .malformed("\(name): \(what); download it again.")
     }
 }

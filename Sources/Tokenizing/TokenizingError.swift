@@ -5,7 +5,7 @@ public struct TokenizingError: Error, Sendable, Equatable, CustomStringConvertib
         case malformedVocabulary
         /// `merges.txt` is not a list of pairs of tokens of the vocabulary.
         case malformedMerges
-        /// `tokenizer_config.json`, `special_tokens_map.json` or `added_tokens.json` does not hold what it should.
+        /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` or `tokenizer.json` has a wrong form.
         case malformedConfiguration
         /// A tokenizer, or a property of a token, that Patchloom does not implement.
         case unsupported
@@ -21,6 +21,9 @@ public struct TokenizingError: Error, Sendable, Equatable, CustomStringConvertib
         self.code = code
         self.message = message
     }
+
+    /// A configuration file has a wrong form.
+    static func malformed(_ message: String) -> TokenizingError { TokenizingError(.malformedConfiguration, message) }
 
     public var description: String { message }
 }

@@ -37,7 +37,7 @@ struct ComparisonResults {
     mutating func add(_ number: Int, _ result: RenderResult) throws(CommandFailure) -> ComparedPicture {
         let item = plan.items[number]
         let decoded: DecodedImage
-        do { decoded = try PNGDecoder.decode(result.png, name: "The rendered picture") } catch { throw CommandFailure(error) }
+        do { decoded = try ImageDecoder.decode(result.png, name: "The rendered picture") } catch { throw CommandFailure(error) }
         let image = RGBImage(width: decoded.width, height: decoded.height, rgb: decoded.rgb)
         if item.isNative { native = nil }
         let quality = PictureQuality(of: image, plan: item.plan, native: native, nativeSide: nativeSide)

@@ -118,7 +118,7 @@ extension EndToEnd {
                     "--workers", "1", "--timings", "--json", "-o", folder.file("a.png"),
                 ], in: folder)
             #expect(program.ending?.code == 0, "\(program.errorLines)")
-            let image = try PNGDecoder.decode(file: folder.file("a.png"))
+            let image = try ImageDecoder.decode(file: folder.file("a.png"))
             #expect(image.width == 128 && image.height == 128)
 
             let summary = try Self.json(program)

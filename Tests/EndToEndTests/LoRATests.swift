@@ -26,7 +26,7 @@ extension EndToEnd {
             let program = try Program(["render", "-p", prompt] + size + options + ["-o", output], in: folder)
             defer { program.end() }
             try #require(try await program.wait().code == 0, "\(program.errorLines)")
-            return try PNGDecoder.decode(file: output)
+            return try ImageDecoder.decode(file: output)
         }
 
         @Test func filesNamesAndTagsMeanTheSame() async throws {
@@ -114,7 +114,7 @@ extension EndToEnd {
             let request = ["submit", "--coordinator", endpoint, "-p", Self.prompt] + Self.size
             let submit = try Program(request + ["--lora", "ink:0.7", "-o", folder.file("b.png")], in: folder)
             #expect(try await submit.wait().code == 0, "\(submit.errorLines)")
-            #expect(try PNGDecoder.decode(file: folder.file("b.png")).pixels == reference.pixels)
+            #expect(try ImageDecoder.decode(file: folder.file("b.png")).pixels == reference.pixels)
             // A file that the worker does not have.
             let missing = try Program(request + ["--lora", "wash:v2", "-o", folder.file("c.png")], in: folder)
             #expect(try await missing.wait().code != 0)

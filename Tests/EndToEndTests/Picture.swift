@@ -7,7 +7,7 @@ import Testing
 struct Picture {
     let image: DecodedImage
 
-    init(_ path: String) throws { image = try PNGDecoder.decode(file: path) }
+    init(_ path: String) throws { image = try ImageDecoder.decode(file: path) }
 
     /// The prompt and settings of all compared runs: small and short, with both phases of CutDiffusion.
     static let request = [

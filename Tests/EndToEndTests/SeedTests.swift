@@ -87,7 +87,7 @@ extension EndToEnd {
                 let line = try #require(program.outputLines.last)
                 #expect(line.contains("\"seed\":\(seed),"), "\(line)")
                 #expect(try JSONValue(parsing: Array(line.utf8), limits: .config)["seed"]?.wholeValue == seed)
-                let image = try PNGDecoder.decode(file: file)
+                let image = try ImageDecoder.decode(file: file)
                 #expect(try #require(image.text("parameters")).contains("Seed: \(seed), "))
                 pixels[seed] = image.pixels
             }
@@ -100,7 +100,7 @@ extension EndToEnd {
             let last = try await Self.run(
                 ["render"] + options + ["-b", "2", "-s", "18446744073709551614", "-o", folder.file("a.png")], in: folder)
             #expect(last.ending?.code == 0, "\(last.errorLines)")
-            let second = try PNGDecoder.decode(file: folder.file("a_2.png"))
+            let second = try ImageDecoder.decode(file: folder.file("a_2.png"))
             #expect(try #require(second.text("parameters")).contains("Seed: 18446744073709551615, "))
 
             let beyond = try await Self.run(

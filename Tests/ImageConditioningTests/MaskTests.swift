@@ -25,13 +25,13 @@ import Testing
             ([0, 218, 0], true), ([255, 0, 255], false),
         ] as [([UInt8], Bool)])
     func coloursCountByTheirLuminance(_ rgb: [UInt8], _ isWhite: Bool) throws {
-        #expect(try InpaintMask(rgb: rgb, height: 1, width: 1).bytes == [isWhite ? 1 : 0])
+        #expect(try InpaintMask(pixels: rgb, channels: 3, height: 1, width: 1).bytes == [isWhite ? 1 : 0])
     }
 
     /// Strokes count by their alpha channel whatever their colour is, from one half on.
     @Test func transparencyCountsBeforeColours() throws {
         func mask(_ pixels: [[UInt8]]) throws -> [UInt8] {
-            try InpaintMask(rgba: pixels.flatMap { $0 }, height: 1, width: pixels.count).bytes
+            try InpaintMask(pixels: pixels.flatMap { $0 }, channels: 4, height: 1, width: pixels.count).bytes
         }
         for stroke in [[255, 255, 255], [0, 0, 0], [10, 200, 30]] as [[UInt8]] {
             #expect(
@@ -44,13 +44,14 @@ import Testing
     }
 
     @Test func wrongMasksAreRefused() {
-        #expect(throws: ConditioningError.self) { try InpaintMask(rgba: [1, 2, 3, 4, 5], height: 1, width: 1) }
-        #expect(throws: ConditioningError.self) { try InpaintMask(rgba: [1, 2, 3, 4], height: 1, width: 2) }
+        #expect(throws: ConditioningError.self) { try InpaintMask(pixels: [1, 2, 3, 4, 5], channels: 4, height: 1, width: 1) }
+        #expect(throws: ConditioningError.self) { try InpaintMask(pixels: [1, 2, 3, 4], channels: 4, height: 1, width: 2) }
         #expect(throws: ConditioningError.self) { try InpaintMask([0, 1, 1], height: 2, width: 2) }
         #expect(throws: ConditioningError.self) { try InpaintMask([], height: 0, width: 0) }
         #expect(throws: ConditioningError.self) { try InpaintMask([0], height: -1, width: -1) }
         #expect(throws: ConditioningError.self) { try InpaintMask([.nan], height: 1, width: 1) }
-        #expect(throws: ConditioningError.self) { try InpaintMask(rgb: [1, 2, 3, 4], height: 1, width: 1) }
+        #expect(throws: ConditioningError.self) { try InpaintMask(pixels: [1, 2, 3, 4], channels: 3, height: 1, width: 1) }
+        #expect(throws: ConditioningError.self) { try InpaintMask(pixels: [1, 2], channels: 2, height: 1, width: 1) }
         #expect(throws: ConditioningError.self) { try InpaintMask([0], height: .max, width: .max) }
     }
 

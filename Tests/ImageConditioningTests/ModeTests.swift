@@ -85,9 +85,4 @@ import Testing
         #expect(turned.impose(on: sample, after: 3, sampler: sampler) == [9, image[2], 7, image[0]])
         #expect(region.impose(on: [.nan, 0, 0, 0], after: 0, sampler: sampler)[0].isNaN, "a NaN was hidden")
     }
-
-    @Test func nineChannelsAreLatentMaskAndMaskedPicture() {
-        let channels = InpaintingChannels(mask: [0, 1], maskedImage: [5, 6, 7, 8])
-        #expect(channels.channels == [0, 1, 5, 6, 7, 8])
-    }
 }

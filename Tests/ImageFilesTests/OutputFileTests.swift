@@ -112,7 +112,7 @@ import Testing
         try Self.withFolder { folder in
             let path = folder.appendingPathComponent("a.png").path
             try OutputFile(path: path).write(try PNGEncoder.encode(rgb: [1, 2, 3], width: 1, height: 1))
-            #expect(try PNGDecoder.decode(file: path).pixels == [1, 2, 3])
+            #expect(try ImageDecoder.decode(file: path).pixels == [1, 2, 3])
             var limits = PictureLimits.standard
             limits.fileBytesMax = 10
             for (path, expected) in [
@@ -121,7 +121,7 @@ import Testing
                 (path, .tooLarge),
             ] {
                 #expect {
-                    try PNGDecoder.decode(file: path, limits: limits)
+                    try ImageDecoder.decode(file: path, limits: limits)
                 } throws: {
                     ($0 as? ImageFileError)?.code == expected
                 }

@@ -14,7 +14,7 @@ import Testing
     @Test(arguments: [(1, 1), (3, 7), (128, 128), (511, 13), (1, 16_384), (16_384, 1)])
     func pixelsComeBack(_ width: Int, _ height: Int) throws {
         let rgb = Self.noise(width * height * 3)
-        let image = try PNGDecoder.decode(try PNGEncoder.encode(rgb: rgb, width: width, height: height))
+        let image = try ImageDecoder.decode(try PNGEncoder.encode(rgb: rgb, width: width, height: height))
         #expect(image.width == width)
         #expect(image.height == height)
         #expect(image.channels == 3)
@@ -39,7 +39,7 @@ import Testing
         let bytes = try PNGEncoder.encode(rgb: [1, 2, 3], width: 1, height: 1, text: texts)
         // The signature has 8 bytes and the header chunk 25. The text is the next chunk; its type follows its length.
         #expect(String(decoding: bytes[37..<41], as: UTF8.self) == chunk)
-        let image = try PNGDecoder.decode(bytes)
+        let image = try ImageDecoder.decode(bytes)
         #expect(image.text == texts)
         #expect(image.text("patchloom") == "{}")
         #expect(image.text("nothing") == nil)
@@ -49,7 +49,7 @@ import Testing
         let value = String(repeating: "prompt ", count: 40_000)
         let bytes = try PNGEncoder.encode(
             rgb: [1, 2, 3], width: 1, height: 1, text: [PNGText(keyword: "parameters", value: value)])
-        #expect(try PNGDecoder.decode(bytes).text("parameters") == value)
+        #expect(try ImageDecoder.decode(bytes).text("parameters") == value)
     }
 
     @Test(arguments: [(0, 1, 0), (1, 0, 0), (-1, 1, 3), (2, 2, 11), (2, 2, 13), (16_385, 1, 49_155), (Int.max, Int.max, 3)])

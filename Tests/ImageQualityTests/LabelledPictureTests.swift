@@ -16,7 +16,7 @@ import Testing
         let folder = try #require(Bundle.module.url(forResource: "Thumbnails", withExtension: nil))
         let text = try String(contentsOf: folder.appendingPathComponent("labels.txt"), encoding: .utf8)
         return try PictureLabel.list(text).map { label in
-            let file = try PNGDecoder.decode(file: folder.appendingPathComponent(label.path).path)
+            let file = try ImageDecoder.decode(file: folder.appendingPathComponent(label.path).path)
             return Picture(
                 name: label.path, enlargement: label.enlargement, repeats: label.repeats,
                 image: RGBImage(width: file.width, height: file.height, rgb: file.rgb))

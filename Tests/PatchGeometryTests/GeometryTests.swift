@@ -8,15 +8,14 @@ import Testing
         (2, "0.5", 1), (25, "0.5", 13), (49, "0.5", 25), (50, "0.5", 25), (90, "0.7", 63), (10, "0.333333333", 4),
     ])
     func structureStepsAreRoundedUpExactly(_ steps: Int, _ fraction: String, _ structure: Int) throws {
-        let schedule = try PhaseSplit(calls: steps, fraction: try #require(StructureFraction(fraction)))
-        #expect(schedule.structureCalls == structure && schedule.detailCalls == steps - structure)
+        #expect(try #require(StructureFraction(fraction)).structureCalls(of: steps) == structure)
     }
 
     @Test func bothPhasesNeedAStep() throws {
         let most = try #require(StructureFraction("0.9"))
-        #expect(throws: GeometryError.self) { try PhaseSplit(calls: 5, fraction: most) }
-        #expect(throws: GeometryError.self) { try PhaseSplit(calls: 1, fraction: .half) }
-        #expect(try PhaseSplit(calls: 11, fraction: most).detailCalls == 1)
+        #expect(throws: GeometryError.self) { try most.structureCalls(of: 5) }
+        #expect(throws: GeometryError.self) { try StructureFraction.half.structureCalls(of: 1) }
+        #expect(try most.structureCalls(of: 11) == 10)
     }
 
     @Test func fractionsAreDecimalText() {
@@ -27,7 +26,7 @@ import Testing
         ] {
             #expect(StructureFraction(text) == nil, "\(text)")
         }
-        #expect(StructureFraction(billionths: 400_000_000)?.description == "0.4")
+        #expect(StructureFraction("0.40")?.description == "0.4")
         #expect(StructureFraction("0.123456789")?.description == "0.123456789")
     }
 }

@@ -21,13 +21,13 @@ import Testing
         let expected = reference(steps, Double(tenths) / 10)
         #expect((expected != nil) == [[2, 5], [50, 5], [90, 5], [50, 7]].contains([steps, tenths]))
         guard boundary < steps else {
-            #expect(throws: GeometryError.self) { try PhaseSplit(calls: steps, fraction: fraction) }
+            #expect(throws: GeometryError.self) { try fraction.structureCalls(of: steps) }
             return
         }
-        let schedule = try PhaseSplit(calls: steps, fraction: fraction)
-        #expect(schedule.structureCalls == boundary && schedule.detailCalls == steps - boundary)
+        let structureCalls = try fraction.structureCalls(of: steps)
+        #expect(structureCalls == boundary)
         if let expected {
-            #expect((0..<steps).map { $0 < schedule.structureCalls ? Phase.structure : .detail } == expected)
+            #expect((0..<steps).map { $0 < structureCalls ? Phase.structure : .detail } == expected)
         }
     }
 

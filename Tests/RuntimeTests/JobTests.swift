@@ -69,7 +69,7 @@ struct JobTests {
         for bytes in [result.counts.bytesSent, result.counts.bytesReceived] {
             #expect(bytes > payload + 16 * WireLimits.headerBytes && bytes < payload + 20 * 1024)
         }
-        let image = try PNGDecoder.decode(result.png)
+        let image = try ImageDecoder.decode(result.png)
         #expect(image.width == 8 && image.height == 1)
         #expect(image.text("parameters") == result.parameters)
     }

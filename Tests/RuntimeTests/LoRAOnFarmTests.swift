@@ -75,7 +75,7 @@ struct LoRAOnFarmTests {
     /// The picture of one worker, rendered once for all tests.
     private static let reference = Task {
         let folders = try Folders()
-        return try await PNGDecoder.decode(render(request(), folders, workers: [folders.worker]).png)
+        return try await ImageDecoder.decode(render(request(), folders, workers: [folders.worker]).png)
     }
 
     @Test("the same pixels from one and three workers, and others than without the files")
@@ -84,12 +84,12 @@ struct LoRAOnFarmTests {
         let one = try await Self.reference.value
         let workers = Array(repeating: folders.worker, count: 3)
         let other = try await Self.render(Self.request(), folders, workers: workers)
-        #expect(try PNGDecoder.decode(other.png).pixels == one.pixels)
+        #expect(try ImageDecoder.decode(other.png).pixels == one.pixels)
         let plain = Self.request {
             $0.prompt = "a red apple "
             $0.loras = []
         }
-        let without = try await PNGDecoder.decode(Self.render(plain, folders, workers: [folders.worker]).png)
+        let without = try await ImageDecoder.decode(Self.render(plain, folders, workers: [folders.worker]).png)
         #expect((without.pixels == one.pixels) == false)
         #expect(one.text("parameters")?.contains("Lora hashes: \"ink: ") == true)
         #expect(one.text("parameters")?.hasPrefix("a red apple <lora:wash:0.5> <lora:ink:0.8>\n") == true)
@@ -107,7 +107,7 @@ struct LoRAOnFarmTests {
         let result = try await Blocking.run { () throws(RuntimeError) -> RenderResult in
             try SubmitClient.render(coordinator: endpoint, request: request)
         }
-        #expect(try await PNGDecoder.decode(result.png).pixels == Self.reference.value.pixels)
+        #expect(try await ImageDecoder.decode(result.png).pixels == Self.reference.value.pixels)
         for (change, code, mentions): ((inout RenderRequest) -> Void, RuntimeError.Code, String) in [
             ({ $0.loras = [LoRASelection(name: "pen")] }, .notFound, "pen.safetensors"),
             ({ $0.loras = [LoRASelection(name: "../worker/b")] }, .usage, "../worker/b"),
@@ -142,6 +142,6 @@ struct LoRAOnFarmTests {
     func oneWorkerLacksTheFile() async throws {
         let folders = try Folders()
         let both = try await Self.render(Self.request(), folders, workers: [folders.empty, folders.worker])
-        #expect(try await PNGDecoder.decode(both.png).pixels == Self.reference.value.pixels)
+        #expect(try await ImageDecoder.decode(both.png).pixels == Self.reference.value.pixels)
     }
 }

@@ -47,12 +47,12 @@ struct RenderOnFarmTests {
     @Test("the same pixels from one, two and three workers, and from one and two threads")
     func sameBytes() async throws {
         let first = try await Self.reference.value
-        let pixels = try PNGDecoder.decode(first.png)
+        let pixels = try ImageDecoder.decode(first.png)
         #expect(pixels.width == 256 && pixels.height == 128)
         #expect(Set(pixels.pixels).count > 16, "the picture is nearly one colour")
         for (workers, threads) in [(2, 2), (3, 1)] {
             let other = try await Self.render(workers: workers, threads: threads)
-            #expect(try PNGDecoder.decode(other.png).pixels == pixels.pixels)
+            #expect(try ImageDecoder.decode(other.png).pixels == pixels.pixels)
             #expect(other.counts.phases == first.counts.phases)
         }
         #expect(first.counts.phases.map(\.name) == first.timings.phases.map(\.name))
@@ -82,7 +82,7 @@ struct RenderOnFarmTests {
         }
         #expect(events.first == .queued(position: 0))
         #expect(events.last == .finished(result))
-        #expect(try await PNGDecoder.decode(Self.reference.value.png).pixels == PNGDecoder.decode(result.png).pixels)
+        #expect(try await ImageDecoder.decode(Self.reference.value.png).pixels == ImageDecoder.decode(result.png).pixels)
     }
 
     @Test("a request that the method cannot do is refused in one sentence")

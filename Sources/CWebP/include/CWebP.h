@@ -5,14 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Room for a message, with the terminating zero.
-#define CWEBP_MESSAGE_SIZE 100
-
 typedef struct cwebp_reader cwebp_reader;
 
 /// Reads the structure of the WebP in `bytes` (not copied: they must outlive the reader). It takes no memory for pixels.
-/// Returns NULL with a message if the file is broken or cut short.
-cwebp_reader *cwebp_reader_open(const uint8_t *bytes, size_t size, char message[CWEBP_MESSAGE_SIZE]);
+/// Returns NULL, or the reason if the file is broken or cut short. Then `*reader` can only be closed.
+const char *cwebp_reader_open(const uint8_t *bytes, size_t size, cwebp_reader **reader);
 
 /// Whether the file is an animation. cwebp_reader_pixels does not read an animation's frames.
 int cwebp_reader_is_animated(const cwebp_reader *reader);
@@ -27,8 +24,8 @@ uint32_t cwebp_reader_channels(const cwebp_reader *reader);
 /// into the file's bytes.
 void cwebp_reader_chunk(const cwebp_reader *reader, const char kind[4], const uint8_t **content, size_t *length);
 
-/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes. Returns 0, or -1 with a message.
-int cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size, char message[CWEBP_MESSAGE_SIZE]);
+/// Decodes all rows into `pixels`, which has exactly height * width * channels bytes. Returns NULL, or the reason if it cannot.
+const char *cwebp_reader_pixels(const cwebp_reader *reader, uint8_t *pixels, size_t size);
 
 void cwebp_reader_close(cwebp_reader *reader);
 

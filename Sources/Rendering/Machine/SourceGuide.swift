@@ -18,8 +18,8 @@ struct SourceUse: Sendable, Equatable {
 struct SourceGuide: Sendable {
     /// What must stay, for a network that was not trained to leave it alone.
     private var known: KnownRegion?
-    /// Mask and masked picture of the whole canvas, planar, for a network that was trained for inpainting: what
-    /// `InpaintingChannels` shows behind the latent.
+    /// Mask and masked picture of the whole canvas, planar, for a network that was trained for inpainting. It takes them
+    /// behind the latent, and only the latent is scaled.
     private(set) var extraChannels: [Float]?
 
     static let none = SourceGuide()
@@ -42,7 +42,7 @@ struct SourceGuide: Sendable {
         case .inpaintKnown:
             let everyChannel = (0..<channels).flatMap { _ in mask }
             known = KnownRegion(image: layOut(image), noise: noise, mask: layOut(everyChannel))
-        case .inpaintNine: extraChannels = InpaintingChannels(mask: mask, maskedImage: masked).channels
+        case .inpaintNine: extraChannels = mask + masked
         }
     }
 

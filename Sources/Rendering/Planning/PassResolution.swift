@@ -241,9 +241,7 @@ struct PassResolution {
     private func structureCalls(_ sampler: Sampler) throws -> Int {
         guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
-        return try PhaseSplit(
-            calls: sampler.calls, fraction: fraction, mayRelocate: sampler.isStepStart(call:)
-        ).structureCalls
+        return try fraction.structureCalls(of: sampler.calls, mayRelocate: sampler.isStepStart(call:))
     }
 
     /// The most patches or views of one step.

@@ -1,8 +1,6 @@
-/// Timesteps for models that were distilled for a fixed number of steps: an even selection of that number.
-struct DistilledTimesteps {
-    let values: [Int]
-
-    init(_ configuration: SchedulerConfiguration, steps: Int) throws(SamplerError) {
+extension RunSetup {
+    /// Timesteps for models that were distilled for a fixed number of steps: an even selection of that number.
+    fileprivate func distilledTimesteps() throws(SamplerError) -> [Int] {
         let original = configuration.solver.originalSteps
         guard original <= configuration.trainSteps else {
             throw SamplerError(
@@ -18,117 +16,88 @@ struct DistilledTimesteps {
         }
         let stride = configuration.trainSteps / original
         let distance = Double(original) / Double(steps)
-        values = (0..<steps).map { (original - min(Int(Double($0) * distance), original - 1)) * stride - 1 }
+        return (0..<steps).map { (original - min(Int(Double($0) * distance), original - 1)) * stride - 1 }
     }
 }
 
 /// Latent consistency models (Luo et al. 2023, diffusers' LCMScheduler): each call jumps to the noise-free sample and adds
 /// fresh noise to it for the next call.
 struct LCMRule: StepRule {
-    private struct Coefficients: Sendable {
-        var level: NoiseLevel
-        /// The shares of the noise-free sample and of the sample, from the boundary condition.
-        var out: Double
-        var skip: Double
-        /// Where the next call begins; nil after the last.
-        var next: NoiseLevel?
-    }
-
-    let timesteps: [Double]
-    private let coefficients: [Coefficients]
+    let tables: CallTables
+    /// The shares of the sample and of the noise-free sample, from the boundary condition.
+    private let boundaries: [LinearShares]
     private let prediction: PredictionType
     private let clip: Float?
 
-    init(
-        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
-    ) throws(SamplerError) {
-        let times = try DistilledTimesteps(configuration, steps: steps).values
-        let alphas = noiseSchedule.alphasCumprod
-        timesteps = times.map { Double($0) }
-        prediction = configuration.predictionType
-        clip = configuration.clipsSample ?? false ? Float(configuration.clipRange) : nil
+    init(_ run: RunSetup) throws(SamplerError) {
+        let times = try run.distilledTimesteps()
+        tables = try run.tables(times, level: NoiseLevel.init(product:))
+        prediction = run.configuration.predictionType
+        clip = run.configuration.clip(byDefault: false)
         // 0.5 is the method's standard deviation of the data. It is no option.
         let data = 0.5
-        coefficients = times.indices.map { index in
-            let scaled = Double(times[index]) * configuration.solver.timestepScaling
+        boundaries = times.map { time in
+            let scaled = Double(time) * run.configuration.solver.timestepScaling
             let square = scaled * scaled + data * data
-            return Coefficients(
-                level: NoiseLevel(product: alphas[times[index]]), out: scaled / square.squareRoot(), skip: data * data / square,
-                next: index + 1 < times.count ? NoiseLevel(product: alphas[times[index + 1]]) : nil)
+            return LinearShares(sample: data * data / square, output: scaled / square.squareRoot())
         }
-        try DDIMTables.checkStart(configuration, alpha: alphas[times[0]])
     }
 
-    func noiseMaps(call: Int) -> Int { coefficients[call].next == nil ? 0 : 1 }
+    func noiseMaps(call: Int) -> Int { call + 1 < timesteps.count ? 1 : 0 }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) {
-        let level = coefficients[call].level
-        return (Float(level.signal), Float(level.noise))
-    }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        let c = coefficients[call]
-        let original = clamped(c.level.original(prediction)(sample, modelOutput), to: clip)
-        guard let next = c.next, let noise = noise.first else { return combination([(c.out, original), (c.skip, sample)]) }
-        return combination([(next.signal * c.out, original), (next.signal * c.skip, sample), (next.noise, noise)])
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let boundary = boundaries[call]
+        let original = clamped(levels[call].original(prediction)(sample, modelOutput), to: clip)
+        guard let noise = noise.first else { return boundary(sample, original) }
+        let next = levels[call + 1]
+        return combination([
+            (next.signal * boundary.output, original), (next.signal * boundary.sample, sample), (next.noise, noise),
+        ])
     }
 }
 
 /// Trajectory consistency distillation (Zheng et al. 2024, diffusers' TCDScheduler): each call jumps to a level below the
 /// next one, and adds fresh noise up to the next one. `eta` decides how far below.
 struct TCDRule: StepRule {
-    private struct Coefficients: Sendable {
-        var level: NoiseLevel
+    private struct Jump: Sendable {
+        /// The level that the call jumps to.
         var target: NoiseLevel
         /// Shares of the target and of fresh noise in the next sample.
-        var kept: Double
-        var fresh: Double
-        var addsNoise: Bool
+        var kept = 1.0
+        var fresh = 0.0
     }
 
-    let timesteps: [Double]
-    private let coefficients: [Coefficients]
+    let tables: CallTables
+    private let jumps: [Jump]
     private let prediction: PredictionType
+    private let addsNoise: Bool
 
-    init(
-        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
-    ) throws(SamplerError) {
-        let times = try DistilledTimesteps(configuration, steps: steps).values
-        let alphas = noiseSchedule.alphasCumprod
-        timesteps = times.map { Double($0) }
-        prediction = configuration.predictionType
-        coefficients = times.indices.map { index in
+    init(_ run: RunSetup) throws(SamplerError) {
+        let times = try run.distilledTimesteps()
+        let alphas = run.noiseSchedule.alphasCumprod
+        tables = try run.tables(times, level: NoiseLevel.init(product:))
+        prediction = run.configuration.predictionType
+        addsNoise = run.eta > 0
+        jumps = times.indices.map { index in
             let next = index + 1 < times.count ? times[index + 1] : 0
             // 32-bit floats, as in diffusers: the product decides which level is meant.
-            let target = min(max(Int((Float(1 - eta) * Float(next)).rounded(.down)), 0), next)
+            let target = min(max(Int((Float(1 - run.eta) * Float(next)).rounded(.down)), 0), next)
+            let level = NoiseLevel(product: alphas[target])
+            guard run.eta > 0, index + 1 < times.count else { return Jump(target: level) }
             let ratio = Double(alphas[next]) / Double(alphas[target])
-            let addsNoise = eta > 0 && index + 1 < times.count
-            return Coefficients(
-                level: NoiseLevel(product: alphas[times[index]]), target: NoiseLevel(product: alphas[target]),
-                kept: addsNoise ? ratio.squareRoot() : 1, fresh: addsNoise ? max(1 - ratio, 0).squareRoot() : 0,
-                addsNoise: addsNoise)
+            return Jump(target: level, kept: ratio.squareRoot(), fresh: max(1 - ratio, 0).squareRoot())
         }
-        try DDIMTables.checkStart(configuration, alpha: alphas[times[0]])
     }
 
-    func noiseMaps(call: Int) -> Int { coefficients[call].addsNoise ? 1 : 0 }
+    func noiseMaps(call: Int) -> Int { addsNoise && call + 1 < timesteps.count ? 1 : 0 }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) {
-        let level = coefficients[call].level
-        return (Float(level.signal), Float(level.noise))
-    }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        let c = coefficients[call]
-        let (original, epsilon) = (c.level.original(prediction), c.level.epsilon(prediction))
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let (level, jump) = (levels[call], jumps[call])
+        let (original, epsilon) = (level.original(prediction), level.epsilon(prediction))
         let shares = LinearShares(
-            sample: c.target.signal * original.sample + c.target.noise * epsilon.sample,
-            output: c.target.signal * original.output + c.target.noise * epsilon.output)
+            sample: jump.target.signal * original.sample + jump.target.noise * epsilon.sample,
+            output: jump.target.signal * original.output + jump.target.noise * epsilon.output)
         return combination(
-            [(c.kept * shares.sample, sample), (c.kept * shares.output, modelOutput)] + noise.map { (c.fresh, $0) })
+            [(jump.kept * shares.sample, sample), (jump.kept * shares.output, modelOutput)] + noise.map { (jump.fresh, $0) })
     }
 }

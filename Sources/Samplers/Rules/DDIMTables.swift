@@ -2,60 +2,41 @@
 struct DDIMTables: StepRule {
     /// The numbers of one step, in 32-bit floats as in diffusers.
     private struct Coefficients: Sendable {
-        /// Signal share now and after the step.
-        var now: Float
+        /// Share of signal variance after the step.
         var after: Float
         /// Standard deviation of the fresh noise.
         var deviation: Float
     }
 
-    let timesteps: [Double]
+    let tables: CallTables
     private let addsNoise: Bool
     private let prediction: PredictionType
     private let clip: Float?
     private let coefficients: [Coefficients]
 
-    init(
-        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, eta: Double
-    ) throws(SamplerError) {
-        let trainSteps = configuration.trainSteps
-        let times = try Self.timesteps(configuration, steps: steps)
+    init(_ run: RunSetup) throws(SamplerError) {
+        let configuration = run.configuration
+        let alphas = run.noiseSchedule.alphasCumprod
+        let times = try run.wholeTimesteps()
+        tables = try run.tables(times, level: NoiseLevel.init(roundedProduct:))
         prediction = configuration.predictionType
-        clip = configuration.clipsSample ?? true ? Float(configuration.clipRange) : nil
-        let final = configuration.setsAlphaToOne ?? true ? 1 : noiseSchedule.alphasCumprod[0]
-        let stride = trainSteps / steps
-        timesteps = times.map(Double.init)
-        addsNoise = eta > 0
+        clip = configuration.clip(byDefault: true)
+        addsNoise = run.eta > 0
+        let final = configuration.setsAlphaToOne ?? true ? 1 : alphas[0]
+        let stride = configuration.trainSteps / run.steps
         coefficients = times.map { timestep in
-            let now = noiseSchedule.alphasCumprod[timestep]
-            let after = timestep >= stride ? noiseSchedule.alphasCumprod[timestep - stride] : final
+            let now = alphas[timestep]
+            let after = timestep >= stride ? alphas[timestep - stride] : final
             let variance = ((1 - after) / (1 - now)) * (1 - now / after)
-            return Coefficients(now: now, after: after, deviation: Float(eta) * max(variance, 0).squareRoot())
-        }
-        try Self.checkStart(configuration, alpha: coefficients[0].now)
-    }
-
-    /// A model that predicts noise learns nothing from a sample of pure noise, so a run cannot start there.
-    static func checkStart(_ configuration: SchedulerConfiguration, alpha: Float) throws(SamplerError) {
-        if configuration.predictionType == .epsilon, alpha == 0 {
-            throw SamplerError(
-                .unsupported,
-                "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
+            return Coefficients(after: after, deviation: Float(run.eta) * max(variance, 0).squareRoot())
         }
     }
 
     func noiseMaps(call: Int) -> Int { addsNoise ? 1 : 0 }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) {
-        let now = coefficients[call].now
-        return (now.squareRoot(), (1 - now).squareRoot())
-    }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
         let c = coefficients[call]
-        let (signal, spread) = (c.now.squareRoot(), (1 - c.now).squareRoot())
+        let (signal, spread) = (Float(levels[call].signal), Float(levels[call].noise))
         let nextSignal = c.after.squareRoot()
         let direction = max(1 - c.after - c.deviation * c.deviation, 0).squareRoot()
         var result = sample
@@ -76,9 +57,29 @@ struct DDIMTables: StepRule {
         for index in result.indices { result[index] += c.deviation * noise[index] }
         return result
     }
+}
+
+extension SchedulerConfiguration {
+    /// The largest value of a noise-free sample; nil if the configuration, or else the method's default, does not limit it.
+    func clip(byDefault isDefault: Bool) -> Float? { clipsSample ?? isDefault ? Float(clipRange) : nil }
+}
+
+extension RunSetup {
+    /// The tables of a method on whole timesteps.
+    ///
+    /// - Throws: for a model that predicts noise if the run starts at pure noise, because the model learns nothing from it.
+    func tables(_ timesteps: [Int], level: (Float) -> NoiseLevel) throws(SamplerError) -> CallTables {
+        if configuration.predictionType == .epsilon, noiseSchedule.alphasCumprod[timesteps[0]] == 0 {
+            throw SamplerError(
+                .unsupported,
+                "The schedule starts at pure noise (zero SNR), from which a model that predicts epsilon cannot start.")
+        }
+        return CallTables(
+            timesteps: timesteps.map { Double($0) }, levels: timesteps.map { level(noiseSchedule.alphasCumprod[$0]) })
+    }
 
     /// Whole timesteps, highest first.
-    static func timesteps(_ configuration: SchedulerConfiguration, steps: Int) throws(SamplerError) -> [Int] {
+    func wholeTimesteps() throws(SamplerError) -> [Int] {
         let trainSteps = configuration.trainSteps
         let times: [Double] =
             switch configuration.timestepSpacing ?? .leading {

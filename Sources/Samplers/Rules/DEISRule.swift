@@ -3,48 +3,32 @@ import Foundation
 /// DEIS in several steps (Zhang and Chen 2023): the rule treats the noise as a polynomial in the logarithm of sigma and
 /// integrates it exactly.
 struct DEISRule: StepRule {
-    let timesteps: [Double]
-    let sigmas: [Float]
-    private let levels: [NoiseLevel]
-    private let shares: [LinearShares]
+    let tables: CallTables
+    private let prediction: PredictionType
     private let order: Int
     private let lowersOrder: Bool
 
-    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
-        let table = try SigmaTable(
-            configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: .repeated))
-        (timesteps, sigmas) = (table.timesteps, table.sigmas)
-        levels = sigmas.map { NoiseLevel(preserving: $0) }
-        let prediction = configuration.predictionType
-        shares = levels.dropLast().map { $0.epsilon(prediction) }
-        order = configuration.solver.order ?? 2
-        lowersOrder = (configuration.solver.lowerOrderFinal ?? true) && steps < 15
+    init(_ run: RunSetup) throws(SamplerError) {
+        var run = run
+        // diffusers' class cannot end at sigma 0.
+        run.configuration.endsAtSmallestSigma = true
+        tables = try SigmaTable(run, .init(isWhole: true, smallest: .ofRun)).preserving
+        prediction = run.configuration.predictionType
+        order = run.configuration.solver.order ?? 2
+        lowersOrder = (run.configuration.solver.lowerOrderFinal ?? true) && run.steps < 15
     }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        history.remember(shares[call](sample, modelOutput), limit: order)
-        let views = Array(history.outputs.reversed())
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let views = history.remember(levels[call].epsilon(prediction)(sample, modelOutput), limit: order)
         let (start, end) = (levels[call], levels[call + 1])
-        var terms: [(share: Double, values: [Float])] = [(end.signal / start.signal, sample)]
-        for (weight, view) in zip(weights(call: call, order: usableOrder(call: call, views: views.count)), views) {
-            terms.append((end.signal * weight, view))
-        }
-        return combination(terms)
+        let weights = weights(call: call, order: usableOrder(call: call, views: views.count)).map { end.signal * $0 }
+        return combination([(end.signal / start.signal, sample)] + weighted(views, by: weights))
     }
 
     private func usableOrder(call: Int, views: Int) -> Int {
         let left = timesteps.count - call
-        var usable = lowersOrder && left <= 2 ? min(left, order, views) : min(order, views)
-        // Equal sigmas have no slope between them.
-        for back in 1..<max(usable, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
-            usable = back
-            break
-        }
-        return usable
+        let usable = lowersOrder && left <= 2 ? min(left, order, views) : min(order, views)
+        return tables.distinctSigmas(before: call, limit: usable)
     }
 
     /// The integrals, from this sigma to the next, of the Lagrange polynomials in log sigma over the last `order` calls.

@@ -11,9 +11,8 @@ struct DPMCoefficients {
     private let end: NoiseLevel
 
     init(_ algorithm: SchedulerConfiguration.SolverAlgorithm, from start: NoiseLevel, to end: NoiseLevel) {
-        self.algorithm = algorithm
-        (self.start, self.end) = (start, end)
-        h = log(end.signal / end.noise) - log(start.signal / start.noise)
+        (self.algorithm, self.start, self.end) = (algorithm, start, end)
+        h = end.logSNR - start.logSNR
     }
 
     var sample: Double {

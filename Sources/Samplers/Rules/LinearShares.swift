@@ -1,3 +1,5 @@
+import Foundation
+
 /// A quantity that is a share of the sample plus a share of the network's output.
 struct LinearShares: Sendable, Equatable {
     var sample: Double
@@ -16,6 +18,11 @@ func combination(_ terms: [(share: Double, values: [Float])]) -> [Float] {
         for index in sums.indices { sums[index] += share * Double(values[index]) }
     }
     return sums.map { Float($0) }
+}
+
+/// Terms of a `combination`: each of `values` with its weight. Values without a weight are left out.
+func weighted(_ values: some Sequence<[Float]>, by weights: [Double]) -> [(share: Double, values: [Float])] {
+    zip(weights, values).map { ($0, $1) }
 }
 
 /// Values limited to `-limit...limit`. NaN stays NaN, so that it stays visible.
@@ -42,6 +49,19 @@ struct NoiseLevel: Sendable, Equatable {
     /// A level of the training schedule, from the remaining share of signal variance.
     init(product: Float) {
         (signal, noise) = (Double(product).squareRoot(), (1 - Double(product)).squareRoot())
+    }
+
+    /// The same, rounded to 32-bit floats at each operation, as in diffusers' DDIM and PNDM.
+    init(roundedProduct product: Float) {
+        (signal, noise) = (Double(product.squareRoot()), Double((1 - product).squareRoot()))
+    }
+
+    /// The logarithm of the signal-to-noise ratio.
+    var logSNR: Double { log(signal / noise) }
+
+    /// The quantity that a solver is linear in, as shares: the noise-free sample or the noise.
+    func view(ofOriginal: Bool, _ prediction: PredictionType) -> LinearShares {
+        ofOriginal ? original(prediction) : epsilon(prediction)
     }
 
     /// The noise-free sample as shares.

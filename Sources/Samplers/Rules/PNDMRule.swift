@@ -2,7 +2,7 @@
 /// last calls. The first steps are Runge-Kutta's, with four calls each. With `skip_prk_steps` they are Heun's, with two
 /// calls; this form is known as PLMS.
 struct PNDMRule: StepRule {
-    let timesteps: [Double]
+    let tables: CallTables
     private let alphas: [Float]
     private let finalAlpha: Float
     private let prediction: PredictionType
@@ -11,9 +11,8 @@ struct PNDMRule: StepRule {
     /// Training steps between two steps.
     private let stride: Int
 
-    init(
-        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int
-    ) throws(SamplerError) {
+    init(_ run: RunSetup) throws(SamplerError) {
+        let (configuration, steps) = (run.configuration, run.steps)
         guard configuration.predictionType != .sample else {
             throw SamplerError(.unsupported, "scheduler_config.json: prediction_type = sample does not exist for PNDM.")
         }
@@ -23,18 +22,18 @@ struct PNDMRule: StepRule {
                 .badRequest,
                 "\(steps) steps cannot be done: PNDM with a Runge-Kutta start (skip_prk_steps = false) needs 4 or more.")
         }
-        let times = try DDIMTables.timesteps(configuration, steps: steps)
+        let times = try run.wholeTimesteps()
         stride = configuration.trainSteps / steps
-        alphas = noiseSchedule.alphasCumprod
+        alphas = run.noiseSchedule.alphasCumprod
         finalAlpha = configuration.setsAlphaToOne ?? false ? 1 : alphas[0]
         prediction = configuration.predictionType
         let calls = skips ? Self.plain(times) : Self.rungeKutta(times, half: stride / 2)
         startCalls = skips ? 0 : 12
-        timesteps = calls.map { Double($0) }
-        guard let highest = calls.max(), highest < alphas.count, calls.allSatisfy({ $0 >= 0 }) else {
+        guard calls.allSatisfy(alphas.indices.contains) else {
             throw SamplerError(
                 .badRequest, "\(steps) steps go beyond the \(alphas.count) training steps: take fewer steps.")
         }
+        tables = try run.tables(calls, level: NoiseLevel.init(roundedProduct:))
     }
 
     /// The second step's timestep appears twice.
@@ -57,14 +56,7 @@ struct PNDMRule: StepRule {
 
     func firstCall(afterSteps steps: Int) -> Int { steps * 3 < startCalls ? steps * 4 : steps + startCalls * 3 / 4 }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) {
-        let alpha = alphas[Int(timesteps[call])]
-        return (alpha.squareRoot(), (1 - alpha).squareRoot())
-    }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
         call < startCalls
             ? rungeKuttaStep(modelOutput, call, sample, &history) : multistep(modelOutput, call, sample, &history)
     }
@@ -98,17 +90,16 @@ struct PNDMRule: StepRule {
             history.sample = nil
             return moved(begin, mean, from: min(from, alphas.count - 1), to: target)
         }
-        history.remember(output, limit: 4)
+        let views = history.remember(output, limit: 4)
         if history.calls == 0 { history.sample = sample }
         let weights: [Double] =
-            switch history.outputs.count {
+            switch views.count {
             case 1: [1]
             case 2: [3.0 / 2, -1.0 / 2]
             case 3: [23.0 / 12, -16.0 / 12, 5.0 / 12]
             default: [55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24]
             }
-        let used = combination(Array(zip(weights, history.outputs.reversed())).map { (share: $0, values: $1) })
-        return moved(sample, used, from: from, to: target)
+        return moved(sample, combination(weighted(views, by: weights)), from: from, to: target)
     }
 
     /// DDIM's step in the form of the paper's formula 9, from one training step to another. Beyond the first training step

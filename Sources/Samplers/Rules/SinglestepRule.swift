@@ -1,32 +1,24 @@
-import Foundation
-
 /// DPM-Solver in single steps (Lu et al. 2022, diffusers' DPMSolverSinglestepScheduler): two or three calls share a step.
 /// Each call goes from the step's start, with one view more than the call before.
 struct SinglestepRule: StepRule {
-    let timesteps: [Double]
-    let sigmas: [Float]
-    private let levels: [NoiseLevel]
-    private let shares: [LinearShares]
+    let tables: CallTables
+    private let prediction: PredictionType
     private let algorithm: SchedulerConfiguration.SolverAlgorithm
     private let usesHeun: Bool
     /// The number of views that each call uses.
     private let orders: [Int]
 
-    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
-        let solver = configuration.solver
-        var options = configuration
+    init(_ run: RunSetup) throws(SamplerError) {
+        var run = run
+        let solver = run.configuration.solver
         // diffusers' class has no other spacing.
-        if options.timestepSpacing != .discrete { options.timestepSpacing = .linspace }
-        let final: SigmaTable.Final = options.endsAtSmallestSigma ? .smallestTrained : .zero
-        let table = try SigmaTable(options, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: final))
-        (timesteps, sigmas) = (table.timesteps, table.sigmas)
-        levels = sigmas.map { NoiseLevel(preserving: $0) }
+        if run.configuration.timestepSpacing != .discrete { run.configuration.timestepSpacing = .linspace }
+        tables = try SigmaTable(run, .init(isWhole: true, smallest: .trained)).preserving
+        prediction = run.configuration.predictionType
         algorithm = solver.algorithm ?? .original
         usesHeun = solver.usesHeun
-        orders = Self.orders(steps: steps, options)
-        let (prediction, isOfOriginal) = (configuration.predictionType, algorithm.isOfOriginal)
-        shares = levels.dropLast().map { isOfOriginal ? $0.original(prediction) : $0.epsilon(prediction) }
-        try MultistepRule.check(algorithm, order: solver.order ?? 2, configuration)
+        orders = Self.orders(steps: run.steps, run.configuration)
+        try MultistepRule.check(algorithm, order: solver.order ?? 2, run.configuration)
         guard algorithm != .stochasticNoise else {
             throw SamplerError(
                 .unsupported,
@@ -50,34 +42,30 @@ struct SinglestepRule: StepRule {
 
     func noiseMaps(call: Int) -> Int { algorithm.addsNoise ? 1 : 0 }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        history.remember(shares[call](sample, modelOutput), limit: 3)
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let view = levels[call].view(ofOriginal: algorithm.isOfOriginal, prediction)
+        history.remember(view(sample, modelOutput), limit: 3)
         let order = min(orders[call], history.outputs.count)
         if order == 1 { history.sample = sample }
         let first = call - order + 1
         let step = DPMCoefficients(algorithm, from: levels[first], to: levels[call + 1])
         let weights = weights(step, first: first, order: order)
-        var terms: [(share: Double, values: [Float])] = [(step.sample, history.sample ?? sample)]
-        for (weight, view) in zip(weights, history.outputs.suffix(order)) { terms.append((weight, view)) }
-        if let noise = noise.first { terms.append((step.noise, noise)) }
-        return combination(terms)
+        return combination(
+            [(step.sample, history.sample ?? sample)] + weighted(history.outputs.suffix(order), by: weights)
+                + noise.map { (step.noise, $0) })
     }
 
     /// The shares of the views, beginning with the step's first.
     private func weights(_ step: DPMCoefficients, first: Int, order: Int) -> [Double] {
         guard order > 1 else { return [step.value] }
-        func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
-        let h = logSNR(first + order) - logSNR(first)
-        let near = (logSNR(first + 1) - logSNR(first)) / h
+        let start = levels[first].logSNR
+        let h = levels[first + order].logSNR - start
+        let near = (levels[first + 1].logSNR - start) / h
         guard order > 2 else {
             let slope = step.first(heun: usesHeun) / near
             return [step.value - slope, slope]
         }
-        let far = (logSNR(first + 2) - logSNR(first)) / h
+        let far = (levels[first + 2].logSNR - start) / h
         guard usesHeun else {
             // Only the widest slope counts.
             let slope = step.first(heun: true) / far

@@ -27,36 +27,33 @@ struct TwoCallRule: StepRule {
         var second: AncestralStep
     }
 
-    let timesteps: [Double]
-    let sigmas: [Float]
-    let initialNoiseScale: Float
+    let tables: CallTables
     private let kind: Kind
-    private let levels: [Double]
+    /// The noise level at the start of each step, and after the last.
+    private let starts: [Double]
     private let steps: [Step]
     private let prediction: PredictionType
     private let clip: Float?
 
-    init(
-        _ kind: Kind, _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps count: Int, eta: Double
-    ) throws(SamplerError) {
+    init(_ kind: Kind, _ run: RunSetup) throws(SamplerError) {
         let rounds = kind == .midpoint || kind == .ancestralMidpoint
-        let table = try SigmaTable(
-            configuration, noiseSchedule: noiseSchedule, steps: count, .init(isWhole: false, roundsBent: rounds))
+        let table = try SigmaTable(run, .init(isWhole: false, roundsBent: rounds))
         self.kind = kind
-        initialNoiseScale = table.initialNoiseScale
-        prediction = configuration.predictionType
-        clip = kind == .heun && configuration.clipsSample ?? false ? Float(configuration.clipRange) : nil
-        let levels = table.sigmas.map { Double($0) }
-        let steps = (0..<(count - 1)).map { Self.step(kind, from: levels[$0], to: levels[$0 + 1], eta: eta) }
-        (self.levels, self.steps) = (levels, steps)
-        let logarithms = noiseSchedule.sigmas.map { log($0) }
+        prediction = run.configuration.predictionType
+        clip = kind == .heun ? run.configuration.clip(byDefault: false) : nil
+        let starts = table.sigmas.map { Double($0) }
+        let steps = (0..<(run.steps - 1)).map { Self.step(kind, from: starts[$0], to: starts[$0 + 1], eta: run.eta) }
+        (self.starts, self.steps) = (starts, steps)
+        let logarithms = run.noiseSchedule.sigmas.map { log($0) }
         var times = [table.timesteps[0]]
         for (index, step) in steps.enumerated() {
             let look = SigmaTable.timestep(ofSigma: step.look, logarithms: logarithms)
             times += [kind == .heun ? table.timesteps[index + 1] : look, table.timesteps[index + 1]]
         }
-        timesteps = times
-        sigmas = Self.published(table.sigmas, kind)
+        tables = CallTables(
+            timesteps: times, sigmas: Self.published(table.sigmas, kind), initialNoiseScale: table.initialNoiseScale,
+            levels: times.indices.map { NoiseLevel(exploding: Float($0 % 2 == 0 ? starts[$0 / 2] : steps[$0 / 2].look)) },
+            inputScaling: .unitVariance)
     }
 
     /// diffusers repeats the sigmas of both calls. If the second call lies inside the step, diffusers has one more at either
@@ -84,7 +81,7 @@ struct TwoCallRule: StepRule {
         }
     }
 
-    var callsPerStep: Int { 2 }
+    func firstCall(afterSteps steps: Int) -> Int { 2 * steps }
 
     func isStepStart(call: Int) -> Bool { call % 2 == 0 }
 
@@ -96,23 +93,12 @@ struct TwoCallRule: StepRule {
         }
     }
 
-    /// The noise level of the network's input.
-    private func level(call: Int) -> Double { call % 2 == 0 ? levels[call / 2] : steps[call / 2].look }
-
-    func scaleInput(_ sample: [Float], call: Int) -> [Float] {
-        sample.scaledToUnitVariance(sigma: Float(level(call: call)))
-    }
-
-    func mixture(call: Int) -> (signal: Float, noise: Float) { (1, Float(level(call: call))) }
-
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        let shares = NoiseLevel.original(prediction, sigma: Float(level(call: call)))
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let shares = NoiseLevel.original(prediction, sigma: Float(levels[call].noise))
         let original = clamped(shares(sample, modelOutput), to: clip)
-        let (start, index) = (levels[call / 2], call / 2)
+        let (start, index) = (starts[call / 2], call / 2)
         guard index < steps.count else {
-            let kept = levels[index + 1] / start
+            let kept = starts[index + 1] / start
             return combination([(kept, sample), (1 - kept, original)])
         }
         let step = steps[index]
@@ -131,7 +117,7 @@ struct TwoCallRule: StepRule {
     private func second(
         _ index: Int, from begin: [Float], looked: (sample: [Float], original: [Float]), before: [[Float]], _ noise: [[Float]]
     ) -> [Float] {
-        let (step, start, next) = (steps[index], levels[index], levels[index + 1])
+        let (step, start, next) = (steps[index], starts[index], starts[index + 1])
         switch kind {
         case .heun:
             let half = (next - start) / 2

@@ -2,37 +2,30 @@ import Foundation
 
 /// UniPC (Zhao et al. 2023): each call first corrects the last step with the view at its end, then predicts the next step.
 struct UniPCRule: StepRule {
-    let timesteps: [Double]
-    let sigmas: [Float]
-    private let levels: [NoiseLevel]
-    private let shares: [LinearShares]
+    let tables: CallTables
+    private let prediction: PredictionType
     private let order: Int
     private let lowersOrder: Bool
     private let predictsOriginal: Bool
     private let usesPlainStep: Bool
     private let uncorrected: Set<Int>
 
-    init(_ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int) throws(SamplerError) {
-        let solver = configuration.solver
-        let final: SigmaTable.Final = configuration.endsAtSmallestSigma ? .repeated : .zero
-        let table = try SigmaTable(
-            configuration, noiseSchedule: noiseSchedule, steps: steps, .init(isWhole: true, final: final))
-        (timesteps, sigmas) = (table.timesteps, table.sigmas)
-        levels = sigmas.map { NoiseLevel(preserving: $0) }
+    init(_ run: RunSetup) throws(SamplerError) {
+        let (solver, endsAtZero) = (run.configuration.solver, !run.configuration.endsAtSmallestSigma)
+        tables = try SigmaTable(run, .init(isWhole: true, smallest: .ofRun)).preserving
+        prediction = run.configuration.predictionType
         order = solver.order ?? 2
         lowersOrder = solver.lowerOrderFinal ?? true
         predictsOriginal = solver.predictsOriginal
         usesPlainStep = solver.usesPlainStep
         uncorrected = Set(solver.uncorrectedSteps)
-        let (prediction, ofOriginal) = (configuration.predictionType, predictsOriginal)
-        shares = levels.dropLast().map { ofOriginal ? $0.original(prediction) : $0.epsilon(prediction) }
-        guard predictsOriginal || configuration.endsAtSmallestSigma else {
+        guard predictsOriginal || !endsAtZero else {
             throw SamplerError(
                 .unsupported,
                 "scheduler_config.json: predict_x0 = false cannot end at sigma 0; set final_sigmas_type to sigma_min or predict_x0 to true."
             )
         }
-        guard lowersOrder || configuration.endsAtSmallestSigma else {
+        guard lowersOrder || !endsAtZero else {
             throw SamplerError(
                 .unsupported,
                 "scheduler_config.json: lower_order_final = false cannot end at sigma 0; set it to true or final_sigmas_type to sigma_min."
@@ -40,47 +33,34 @@ struct UniPCRule: StepRule {
         }
     }
 
-    func mixture(call: Int) -> (signal: Float, noise: Float) { (Float(levels[call].signal), Float(levels[call].noise)) }
-
     /// The order of the step that begins at `call`, after `made` calls of the run.
     private func order(call: Int, made: Int) -> Int {
         let most = lowersOrder ? min(order, timesteps.count - call) : order
-        var usable = min(most, min(made, order) + 1)
-        // A step of no length, between equal sigmas, gives no derivative.
-        for back in 1..<max(usable, 1) where sigmas[call - back] <= sigmas[call - back + 1] {
-            usable = back
-            break
-        }
-        return sigmas[call + 1] >= sigmas[call] ? 1 : usable
+        let usable = min(most, min(made, order) + 1)
+        return sigmas[call + 1] >= sigmas[call] ? 1 : tables.distinctSigmas(before: call, limit: usable)
     }
 
-    func step(
-        modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory
-    ) -> [Float] {
-        let view = shares[call](sample, modelOutput)
+    func step(modelOutput: [Float], call: Int, sample: [Float], noise: [[Float]], history: inout SamplerHistory) -> [Float] {
+        let view = levels[call].view(ofOriginal: predictsOriginal, prediction)(sample, modelOutput)
         var sample = sample
         if let start = history.sample, history.calls > 0, !uncorrected.contains(call - 1), sigmas[call] < sigmas[call - 1] {
             sample = moved(
-                start, from: call - 1, views: history.outputs, end: view,
+                start, from: call - 1, views: history.outputs.reversed(), end: view,
                 order: order(call: call - 1, made: history.calls - 1))
         }
-        history.remember(view, limit: max(order, 1))
+        let views = history.remember(view, limit: max(order, 1))
         history.sample = sample
-        return moved(
-            sample, from: call, views: history.outputs, end: nil,
-            order: order(call: call, made: history.calls))
+        return moved(sample, from: call, views: views, end: nil, order: order(call: call, made: history.calls))
     }
 
-    /// The step that begins at the call `start`, from the views there and before. With the view at its end it is the
-    /// corrector, without it the predictor.
+    /// The step that begins at the call `start`, from the views there and before, newest first. With the view at its end this
+    /// is the corrector, without it the predictor.
     private func moved(_ sample: [Float], from start: Int, views: [[Float]], end: [Float]?, order: Int) -> [Float] {
         let (a, b) = (levels[start], levels[start + 1])
-        func logSNR(_ call: Int) -> Double { log(levels[call].signal / levels[call].noise) }
-        let growth = logSNR(start + 1) - logSNR(start)
+        let growth = b.logSNR - a.logSNR
         let h = predictsOriginal ? -growth : growth
         let scale = predictsOriginal ? b.signal : b.noise
-        let newest = Array(views.reversed())
-        let nodes = (1..<max(order, 1)).map { (logSNR(start - $0) - logSNR(start)) / growth }
+        let nodes = (1..<max(order, 1)).map { (levels[start - $0].logSNR - a.logSNR) / growth }
         let weights = Self.weights(nodes: nodes, h: h, usesPlainStep: usesPlainStep, corrects: end != nil)
         var own = -scale * expm1(h)
         var terms: [(share: Double, values: [Float])] = [
@@ -88,14 +68,14 @@ struct UniPCRule: StepRule {
         ]
         for (index, node) in nodes.enumerated() {
             let share = -scale * weights[index] / node
-            terms.append((share, newest[index + 1]))
+            terms.append((share, views[index + 1]))
             own -= share
         }
         if let end, let weight = weights.last {
             terms.append((-scale * weight, end))
             own += scale * weight
         }
-        terms.append((own, newest[0]))
+        terms.append((own, views[0]))
         return combination(terms)
     }
 

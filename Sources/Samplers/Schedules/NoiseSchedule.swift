@@ -9,7 +9,7 @@ public struct NoiseSchedule: Sendable, Equatable {
 
     /// The schedule of a configuration. With methods on sigmas the last value is never zero; with other methods it can be
     /// (zero terminal SNR).
-    public init(_ configuration: SchedulerConfiguration, method: SamplingMethod) throws(SamplerError) {
+    init(_ configuration: SchedulerConfiguration, method: SamplingMethod) throws(SamplerError) {
         var betas = Self.betas(configuration)
         guard betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
             throw SamplerError(
@@ -21,7 +21,7 @@ public struct NoiseSchedule: Sendable, Equatable {
         if configuration.rescalesToZeroSNR { betas = try Self.zeroTerminal(betas) }
         var products = Self.runningProducts(betas)
         // The smallest 16-bit float replaces zero. So the first sigma is 4096, not infinite.
-        if configuration.rescalesToZeroSNR && method.hasSigmas { products[products.count - 1] = 0x1p-24 }
+        if configuration.rescalesToZeroSNR && method.traits.hasSigmas { products[products.count - 1] = 0x1p-24 }
         alphasCumprod = products
     }
 

@@ -43,15 +43,8 @@ extension SchedulerConfiguration {
             case .exponential: .exponential
             default: .interpolated
             }
-        adapted.timestepSpacing =
-            switch kind {
-            case .automatic: timestepSpacing
-            case .discrete: .discrete
-            case .karras, .exponential, .linspace: .linspace
-            case .sgmUniform: .sgmUniform
-            case .trailing: .trailing
-            case .leading: .leading
-            }
+        // Karras' and exponential sigmas lie between the ends of linspace.
+        adapted.timestepSpacing = TimestepSpacing(rawValue: kind.rawValue) ?? .linspace
         return adapted
     }
 }
@@ -63,9 +56,7 @@ extension SchedulerConfiguration.SolverOptions {
         case .dpmpp2m, .dpmpp2s, .edmDPMpp2m: (order, algorithm) = (2, .original)
         case .dpmpp2mSDE: (order, algorithm) = (2, .stochasticOriginal)
         case .dpmpp3m: (order, algorithm) = (3, .original)
-        case .euler, .eulerAncestral, .heun, .dpm2, .dpm2Ancestral, .dpmpp2sAncestral, .dpmppSDE, .lcm, .ddim, .tcd, .unipc,
-            .pndm, .lms, .deis, .ddpm, .edmEuler:
-            break
+        default: break
         }
     }
 }

@@ -28,6 +28,11 @@ extension OptionReader {
         }
     }
 
+    /// Sets `value` to the option if the file has it.
+    func read<Value>(_ key: String, _ shape: JSONShape<Value>, into value: inout Value) throws(SamplerError) {
+        if let option = try optional(key, shape) { value = option }
+    }
+
     /// A list of whole numbers from 0, no longer than a run can use.
     func integers(_ key: String) throws(SamplerError) -> [Int]? {
         try optional(key, .list(of: .integer(0...Int.max), count: 0...100_000))

@@ -1,7 +1,7 @@
 public import StrictJSON
 
 /// The quantity that the network predicts.
-public enum PredictionType: String, Sendable, CaseIterable {
+enum PredictionType: String, Sendable, CaseIterable {
     case epsilon
     case velocity = "v_prediction"
     case sample
@@ -9,7 +9,7 @@ public enum PredictionType: String, Sendable, CaseIterable {
 
 /// The spread of the inference steps over the training steps ("Common Diffusion Noise Schedules and Sample Steps are Flawed",
 /// Lin et al. 2023, table 2).
-public enum TimestepSpacing: String, Sendable, CaseIterable {
+enum TimestepSpacing: String, Sendable, CaseIterable {
     case leading, linspace, trailing
     /// N steps from the last training step to the first, both included. Configuration files do not have this spacing.
     case discrete
@@ -18,57 +18,57 @@ public enum TimestepSpacing: String, Sendable, CaseIterable {
     case sgmUniform = "sgm_uniform"
 
     /// The spacings that a configuration file may name.
-    public static let allCases = [leading, linspace, trailing]
+    static let allCases = [leading, linspace, trailing]
 }
 
 /// A diffusers `scheduler_config.json`, checked. Absent options stay absent: like diffusers' `from_config`, each sampling
 /// method fills them with the defaults of its own class.
 public struct SchedulerConfiguration: Sendable, Equatable {
     /// The shape of beta over the training steps.
-    public enum BetaSchedule: String, Sendable, CaseIterable {
+    enum BetaSchedule: String, Sendable, CaseIterable {
         case linear
         case scaledLinear = "scaled_linear"
         case squaredCosine = "squaredcos_cap_v2"
     }
 
     /// The spread of Euler's sigmas between the largest and the smallest.
-    public enum SigmaSpacing: Sendable, Equatable {
+    enum SigmaSpacing: Sendable, Equatable {
         case interpolated, karras, exponential
         /// Even steps of the logarithm with rounded timesteps (`use_lu_lambdas`).
         case lu
     }
 
     /// Options of some of the methods. An absent option takes the method's default.
-    public struct SolverOptions: Sendable, Equatable {
+    struct SolverOptions: Sendable, Equatable {
         /// The order of DPM-Solver, DEIS and UniPC, 1 to 3; absent: 2.
-        public var order: Int?
-        public var algorithm: SolverAlgorithm?
+        var order: Int?
+        var algorithm: SolverAlgorithm?
         /// DPM-Solver's use of the derivative; absent: midpoint.
-        public var usesHeun = false
+        var usesHeun = false
         /// UniPC's B(h) = h instead of exp(h) - 1 ("bh1").
-        public var usesPlainStep = false
-        public var lowerOrderFinal: Bool?
-        public var eulerAtFinal = false
-        public var usesLuLambdas = false
+        var usesPlainStep = false
+        var lowerOrderFinal: Bool?
+        var eulerAtFinal = false
+        var usesLuLambdas = false
         /// Whether UniPC works on the noise-free sample or on the noise.
-        public var predictsOriginal = true
+        var predictsOriginal = true
         /// Steps after which UniPC does not correct.
-        public var uncorrectedSteps: [Int] = []
+        var uncorrectedSteps: [Int] = []
         /// Whether PNDM leaves out its Runge-Kutta start. Absent: false if PNDM is the configuration's own class, else true.
-        public var skipsRungeKutta: Bool?
+        var skipsRungeKutta: Bool?
         /// DDPM's variance, as in the file; absent: fixed_small.
-        public var variance: String?
+        var variance: String?
         /// The number of steps that LCM and TCD were distilled for.
-        public var originalSteps = 50
+        var originalSteps = 50
         /// The sharpness of LCM's boundary condition.
-        public var timestepScaling = 10.0
+        var timestepScaling = 10.0
         /// EDM's standard deviation of the data, and the curvature of its sigmas.
-        public var dataDeviation = 0.5
-        public var rho = 7.0
+        var dataDeviation = 0.5
+        var rho = 7.0
     }
 
     /// DPM-Solver's variants (Lu et al. 2022). They differ in the quantity the solver is linear in, and in added noise.
-    public enum SolverAlgorithm: String, Sendable, CaseIterable {
+    enum SolverAlgorithm: String, Sendable, CaseIterable {
         case noise = "dpmsolver"
         case original = "dpmsolver++"
         case stochasticNoise = "sde-dpmsolver"
@@ -79,38 +79,38 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     }
 
     /// `_class_name`, as in the file.
-    public var className: String
-    public var trainSteps = 1000
-    public var betaStart = 0.0001
-    public var betaEnd = 0.02
-    public var betaSchedule = BetaSchedule.linear
+    var className: String
+    var trainSteps = 1000
+    var betaStart = 0.0001
+    var betaEnd = 0.02
+    var betaSchedule = BetaSchedule.linear
     /// Explicit betas, one for each training step; they replace the three above.
-    public var trainedBetas: [Float]?
-    public var predictionType = PredictionType.epsilon
+    var trainedBetas: [Float]?
+    var predictionType = PredictionType.epsilon
     /// Absent: each method's own spacing, leading for DDIM, linspace for Euler.
-    public var timestepSpacing: TimestepSpacing?
-    public var stepsOffset = 0
+    var timestepSpacing: TimestepSpacing?
+    var stepsOffset = 0
     /// Whether betas are stretched until the last training step is pure noise (zero terminal SNR).
-    public var rescalesToZeroSNR = false
+    var rescalesToZeroSNR = false
     /// Absent: true for DDIM and DDPM, false for the other methods with this option.
-    public var clipsSample: Bool?
-    public var clipRange = 1.0
+    var clipsSample: Bool?
+    var clipRange = 1.0
     /// Whether the step after the last one counts as noise-free. Absent: true for DDIM, LCM and TCD, false for PNDM.
-    public var setsAlphaToOne: Bool?
+    var setsAlphaToOne: Bool?
     /// Dynamic thresholding, which is not implemented.
-    public var thresholds = false
-    public var sigmaSpacing = SigmaSpacing.interpolated
+    var thresholds = false
+    var sigmaSpacing = SigmaSpacing.interpolated
     /// Euler only: the logarithms of the noise levels fall evenly, instead of following the timesteps.
-    public var isLogLinear = false
-    public var sigmaMin: Double?
-    public var sigmaMax: Double?
+    var isLogLinear = false
+    var sigmaMin: Double?
+    var sigmaMax: Double?
     /// Whether the last sigma is the smallest of training instead of zero.
-    public var endsAtSmallestSigma = false
-    public var solver = SolverOptions()
+    var endsAtSmallestSigma = false
+    var solver = SolverOptions()
     /// Options of the methods on sigmas that are not implemented, as "option = value".
-    public var unsupportedOptions: [String] = []
-    /// Such options that only DPM-Solver, DEIS and UniPC read.
-    public var unsupportedSolverOptions: [String] = []
+    var unsupportedOptions: [String] = []
+    /// The same for options that only DPM-Solver, DEIS and UniPC read.
+    var unsupportedSolverOptions: [String] = []
 
     /// Reads `scheduler_config.json`.
     ///
@@ -131,20 +131,20 @@ public struct SchedulerConfiguration: Sendable, Equatable {
                     + "such as DDIMScheduler or EulerDiscreteScheduler.")
         }
         className = name
-        trainSteps = try reader.optional("num_train_timesteps", .integer(1...100_000)) ?? 1000
-        let defaults = Self.defaultBetas(className: name)
-        betaStart = try reader.optional("beta_start", .number(0...1)) ?? defaults.start
-        betaEnd = try reader.optional("beta_end", .number(0...1)) ?? defaults.end
-        betaSchedule = try reader.optional("beta_schedule", .choice()) ?? defaults.schedule
+        try reader.read("num_train_timesteps", .integer(1...100_000), into: &trainSteps)
+        (betaStart, betaEnd, betaSchedule) = Self.defaultBetas(className: name)
+        try reader.read("beta_start", .number(0...1), into: &betaStart)
+        try reader.read("beta_end", .number(0...1), into: &betaEnd)
+        try reader.read("beta_schedule", .choice(), into: &betaSchedule)
         trainedBetas = try reader.betas(count: trainSteps)
-        predictionType = try reader.optional("prediction_type", .choice()) ?? .epsilon
+        try reader.read("prediction_type", .choice(), into: &predictionType)
         timestepSpacing = try reader.optional("timestep_spacing", .choice())
-        stepsOffset = try reader.optional("steps_offset", .integer(0...trainSteps)) ?? 0
-        rescalesToZeroSNR = try reader.optional("rescale_betas_zero_snr", .flag()) ?? false
+        try reader.read("steps_offset", .integer(0...trainSteps), into: &stepsOffset)
+        try reader.read("rescale_betas_zero_snr", .flag(), into: &rescalesToZeroSNR)
         clipsSample = try reader.optional("clip_sample", .flag())
-        clipRange = try reader.optional("clip_sample_range", .number(0...1e6)) ?? 1
+        try reader.read("clip_sample_range", .number(0...1e6), into: &clipRange)
         setsAlphaToOne = try reader.optional("set_alpha_to_one", .flag())
-        thresholds = try reader.optional("thresholding", .flag()) ?? false
+        try reader.read("thresholding", .flag(), into: &thresholds)
         try readSigmaOptions(reader, json)
         try readSolverOptions(reader)
     }
@@ -166,70 +166,58 @@ public struct SchedulerConfiguration: Sendable, Equatable {
                 .badConfiguration,
                 "scheduler_config.json sets use_karras_sigmas and use_exponential_sigmas; only one may be true.")
         }
-        let interpolation = try reader.optional("interpolation_type", .string()) ?? "linear"
-        switch interpolation {
-        case "linear": break
-        case "log_linear": isLogLinear = true
-        default: unsupportedOptions.append("interpolation_type = \(interpolation)")
-        }
+        let interpolation = try text("interpolation_type", ["linear", "log_linear"], reader, \.unsupportedOptions)
+        isLogLinear = interpolation == "log_linear"
         if karras { sigmaSpacing = .karras }
         if exponential { sigmaSpacing = .exponential }
         sigmaMin = try reader.optional("sigma_min", .number(1e-9...1e6))
         sigmaMax = try reader.optional("sigma_max", .number(1e-9...1e6))
-        let final = try reader.optional("final_sigmas_type", .string()) ?? "zero"
-        switch final {
-        case "zero": endsAtSmallestSigma = false
-        case "sigma_min": endsAtSmallestSigma = true
-        default: unsupportedOptions.append("final_sigmas_type = \(final)")
-        }
+        let final = try text("final_sigmas_type", ["zero", "sigma_min"], reader, \.unsupportedOptions)
+        endsAtSmallestSigma = final == "sigma_min"
         if try reader.optional("use_beta_sigmas", .flag()) ?? false { unsupportedOptions.append("use_beta_sigmas = true") }
         for option in ["use_flow_sigmas", "use_dynamic_shifting"] where try reader.optional(option, .flag()) ?? false {
             unsupportedSolverOptions.append("\(option) = true")
         }
-        let timestepType = try reader.optional("timestep_type", .string()) ?? "discrete"
-        if timestepType != "discrete" { unsupportedOptions.append("timestep_type = \(timestepType)") }
+        _ = try text("timestep_type", ["discrete"], reader, \.unsupportedOptions)
         for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader[option] != nil {
             // Where diffusers writes portable JSON, it writes minus infinity, its default, as text.
             if option == "lambda_min_clipped", json[option]?.stringValue == "-Infinity" { continue }
             unsupportedSolverOptions.append("\(option) other than its default")
         }
-        if let schedule = try reader.optional("sigma_schedule", .string()) {
-            switch schedule {
-            case "karras": sigmaSpacing = .karras
-            case "exponential": sigmaSpacing = .exponential
-            default: unsupportedOptions.append("sigma_schedule = \(schedule)")
-            }
-        }
+        let spacing = try text("sigma_schedule", ["karras", "exponential"], reader, \.unsupportedOptions)
+        if let spacing { sigmaSpacing = spacing == "karras" ? .karras : .exponential }
     }
 
     private mutating func readSolverOptions(_ reader: OptionReader) throws(SamplerError) {
         solver.order = try reader.optional("solver_order", .integer(1...3))
-        switch try reader.optional("algorithm_type", .string()) {
-        case nil, "deis": break
-        case let name?:
-            guard let algorithm = SolverAlgorithm(rawValue: name) else {
-                unsupportedSolverOptions.append("algorithm_type = \(name)")
-                break
-            }
-            solver.algorithm = algorithm
-        }
+        let algorithms = ["deis"] + SolverAlgorithm.allCases.map(\.rawValue)
+        let algorithm = try text("algorithm_type", algorithms, reader, \.unsupportedSolverOptions)
+        solver.algorithm = algorithm.flatMap(SolverAlgorithm.init)
         // Like diffusers, each class reads the other classes' names as its own default.
-        switch try reader.optional("solver_type", .string()) {
-        case nil, "midpoint", "logrho", "bh2": break
-        case "heun": solver.usesHeun = true
-        case "bh1": solver.usesPlainStep = true
-        case let name?: unsupportedSolverOptions.append("solver_type = \(name)")
-        }
+        let types = ["midpoint", "logrho", "bh2", "heun", "bh1"]
+        let type = try text("solver_type", types, reader, \.unsupportedSolverOptions)
+        solver.usesHeun = type == "heun"
+        solver.usesPlainStep = type == "bh1"
         solver.lowerOrderFinal = try reader.optional("lower_order_final", .flag())
-        solver.eulerAtFinal = try reader.optional("euler_at_final", .flag()) ?? false
-        solver.usesLuLambdas = try reader.optional("use_lu_lambdas", .flag()) ?? false
-        solver.predictsOriginal = try reader.optional("predict_x0", .flag()) ?? true
+        try reader.read("euler_at_final", .flag(), into: &solver.eulerAtFinal)
+        try reader.read("use_lu_lambdas", .flag(), into: &solver.usesLuLambdas)
+        try reader.read("predict_x0", .flag(), into: &solver.predictsOriginal)
         solver.uncorrectedSteps = try reader.integers("disable_corrector") ?? []
         solver.skipsRungeKutta = try reader.optional("skip_prk_steps", .flag())
         solver.variance = try reader.optional("variance_type", .string())
-        solver.originalSteps = try reader.optional("original_inference_steps", .integer(1...100_000)) ?? 50
-        solver.timestepScaling = try reader.optional("timestep_scaling", .number(1e-3...1e6)) ?? 10
-        solver.dataDeviation = try reader.optional("sigma_data", .number(1e-6...1e6)) ?? 0.5
-        solver.rho = try reader.optional("rho", .number(1e-2...1e3)) ?? 7
+        try reader.read("original_inference_steps", .integer(1...100_000), into: &solver.originalSteps)
+        try reader.read("timestep_scaling", .number(1e-3...1e6), into: &solver.timestepScaling)
+        try reader.read("sigma_data", .number(1e-6...1e6), into: &solver.dataDeviation)
+        try reader.read("rho", .number(1e-2...1e3), into: &solver.rho)
+    }
+
+    /// The text of an option, if it is one of `known`. Any other text goes to a list of options that are not implemented.
+    private mutating func text(
+        _ option: String, _ known: [String], _ reader: OptionReader, _ list: WritableKeyPath<Self, [String]>
+    ) throws(SamplerError) -> String? {
+        guard let text = try reader.optional(option, .string()) else { return nil }
+        if known.contains(text) { return text }
+        self[keyPath: list].append("\(option) = \(text)")
+        return nil
     }
 }

@@ -13,16 +13,14 @@ struct SigmaTable: Sendable {
         var readsInterpolation = false
         /// Whether bent timesteps are cut to whole ones with cosine betas, instead of rounded.
         var cutsCosine = false
-        /// The sigma after the last step.
-        var final = Final.zero
+        /// The sigma after the last step if the configuration asks for the smallest; nil if the class always ends at zero.
+        var smallest: Smallest?
     }
 
-    enum Final {
-        case zero
-        /// The smallest sigma of training.
-        case smallestTrained
+    enum Smallest {
+        case trained
         /// The last step's own sigma again if the table is bent, else the smallest of training.
-        case repeated
+        case ofRun
     }
 
     /// One for each step.
@@ -32,10 +30,9 @@ struct SigmaTable: Sendable {
     /// The factor of the initial noise for Euler and related classes.
     let initialNoiseScale: Float
 
-    init(
-        _ configuration: SchedulerConfiguration, noiseSchedule: NoiseSchedule, steps: Int, _ layout: Layout
-    ) throws(SamplerError) {
-        let trained = noiseSchedule.sigmas
+    init(_ run: RunSetup, _ layout: Layout) throws(SamplerError) {
+        let (configuration, steps) = (run.configuration, run.steps)
+        let trained = run.noiseSchedule.sigmas
         let spacing = configuration.timestepSpacing ?? .linspace
         var times = try Self.timesteps(configuration, spacing, steps: steps, isWhole: layout.isWhole)
         var levels = times.map { Self.interpolate(trained, at: $0) }
@@ -47,8 +44,8 @@ struct SigmaTable: Sendable {
         }
         let bend = Self.bend(configuration.sigmaSpacing)
         if let bend {
-            // Euler and related classes bend between the ends of their own table, DPM-Solver and related classes between
-            // those of training.
+            // Euler and related classes bend between the ends of their own table. DPM-Solver and related classes bend
+            // between the smallest and the largest sigma of training.
             let (high, low) =
                 layout.isWhole
                 ? (Double(trained[trained.count - 1]), Double(trained[0])) : (levels[0], levels[levels.count - 1])
@@ -57,15 +54,27 @@ struct SigmaTable: Sendable {
         }
         timesteps = times
         let end: Float =
-            switch layout.final {
-            case .zero: 0
-            case .smallestTrained: trained[0]
-            case .repeated: bend == nil ? trained[0] : Float(levels[levels.count - 1])
+            switch configuration.endsAtSmallestSigma ? layout.smallest : nil {
+            case nil: 0
+            case .trained: trained[0]
+            case .ofRun: bend == nil ? trained[0] : Float(levels[levels.count - 1])
             }
         sigmas = levels.map { Float($0) } + [end]
         let largest = sigmas.max() ?? 0
         initialNoiseScale = spacing == .leading ? (largest * largest + 1).squareRoot() : largest
         try Self.check(sigmas)
+    }
+
+    /// The tables of a method whose samples hold the whole signal, with noise of sigma on it.
+    var exploding: CallTables {
+        CallTables(
+            timesteps: timesteps, sigmas: sigmas, initialNoiseScale: initialNoiseScale,
+            levels: sigmas.map { NoiseLevel(exploding: $0) }, inputScaling: .unitVariance)
+    }
+
+    /// The tables of a method whose samples have unit variance.
+    var preserving: CallTables {
+        CallTables(timesteps: timesteps, sigmas: sigmas, levels: sigmas.map { NoiseLevel(preserving: $0) })
     }
 
     /// Checks that every step goes down, or at least not up, from a positive sigma.
