@@ -100,7 +100,7 @@ let package = Package(
         library("Messages", ["CSystem", "Places", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
         library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures", "Sentences"]),
-        library("ContactSheets", ["CGlyphs", "ImageFiles", "Resampling"]),
+        library("ContactSheets", ["CGlyphs", "ImageFiles", "ImageQuality", "Resampling"]),
         library(
             "Runtime",
             [
@@ -198,7 +198,7 @@ let package = Package(
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ResamplingTests", ["Resampling"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
-        tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "TestSupport"]),
+        tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "ImageQuality", "TestSupport"]),
         tests("ImageQualityTests", ["ImageFiles", "ImageQuality", "TestSupport"], resources: [.copy("Thumbnails")]),
         tests(
             "RuntimeTests",

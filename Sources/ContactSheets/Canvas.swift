@@ -1,3 +1,5 @@
+import ImageQuality
+
 /// An 8-bit RGB picture to draw on. Parts outside the picture are not drawn.
 struct Canvas {
     struct Colour: Equatable {
@@ -33,10 +35,8 @@ struct Canvas {
     }
 
     mutating func fill(_ area: Area, _ colour: Colour) {
-        for y in max(0, area.y)..<max(0, area.y, min(height, area.y + area.height)) {
-            for x in max(0, area.x)..<max(0, area.x, min(width, area.x + area.width)) {
-                blend(colour, share: 255, at: (x, y))
-            }
+        for y in area.y..<area.y + area.height {
+            for x in area.x..<area.x + area.width { blend(colour, share: 255, at: (x, y)) }
         }
     }
 
@@ -51,7 +51,7 @@ struct Canvas {
     }
 
     /// Draws a picture with its top left corner at a point.
-    mutating func place(_ picture: SheetPicture, at point: (x: Int, y: Int)) {
+    mutating func place(_ picture: RGBImage, at point: (x: Int, y: Int)) {
         for row in 0..<picture.height {
             let (y, first) = (point.y + row, max(0, -point.x))
             let end = min(picture.width, width - point.x)

@@ -1,15 +1,17 @@
+public import ImageQuality
+
 /// Pictures side by side, with their labels and figures.
 public struct ContactSheet {
     /// One picture with its figures.
     public struct Cell: Sendable {
         /// nil if there is no picture; the cell then stays grey.
-        public var picture: SheetPicture?
+        public var picture: RGBImage?
         /// The lines under the picture. A line that is too long is cut.
         public var lines: [String]
         /// Whether something is wrong with the picture. Then it has a red frame.
         public var isFlagged: Bool
 
-        public init(picture: SheetPicture?, lines: [String], isFlagged: Bool = false) {
+        public init(picture: RGBImage?, lines: [String], isFlagged: Bool = false) {
             (self.picture, self.lines, self.isFlagged) = (picture, lines, isFlagged)
         }
     }
@@ -34,7 +36,7 @@ public struct ContactSheet {
     }
 
     /// Draws the whole sheet.
-    public func drawn(with font: SheetFont) -> SheetPicture {
+    public func drawn(with font: SheetFont) -> RGBImage {
         var pen = Pen(font: font, canvas: Canvas(width: layout.width, height: layout.height))
         let titleWidth = layout.width - 2 * SheetLayout.margin
         pen.write(
@@ -49,7 +51,7 @@ public struct ContactSheet {
                 size: SheetLayout.headerSize, .black, linesMax: 2, isAtBottom: true)
         }
         for (index, row) in rows.enumerated() { draw(row, index, with: &pen) }
-        return SheetPicture(width: layout.width, height: layout.height, rgb: pen.canvas.rgb)
+        return RGBImage(width: layout.width, height: layout.height, rgb: pen.canvas.rgb)
     }
 
     private func draw(_ row: Row, _ index: Int, with pen: inout Pen) {

@@ -25,7 +25,7 @@ public final class SheetFont {
             let what =
                 status == Int32(cglyphs_bad_font)
                 ? "The font \(text) cannot be read" : "No font is installed to label the pictures with"
-            throw ContactSheetError(.noFont, "\(what): install one, such as Debian's package fonts-dejavu-core.")
+            throw .noFont("\(what): install one, such as Debian's package fonts-dejavu-core.")
         }
         font = opened
     }

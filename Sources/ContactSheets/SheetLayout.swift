@@ -1,4 +1,5 @@
 import ImageFiles
+public import ImageQuality
 import Resampling
 
 /// The places of everything on a sheet, in pixels: a title, a line of column headers, and rows of a label and cells. The
@@ -42,8 +43,7 @@ public struct SheetLayout: Sendable, Equatable {
                 return
             }
             guard side > Self.cellSideMin else {
-                throw ContactSheetError(
-                    .tooLarge,
+                throw .tooLarge(
                     "One sheet cannot show \(rows) rows of \(columns) pictures: compare fewer prompts, scales or methods at once."
                 )
             }
@@ -95,22 +95,9 @@ public struct SheetLayout: Sendable, Equatable {
     }
 
     /// The picture in the size that a cell shows.
-    public func fitted(_ picture: SheetPicture) -> SheetPicture {
+    public func fitted(_ picture: RGBImage) -> RGBImage {
         let size = Self.fitted((picture.width, picture.height), into: (cellWidth, cellHeight))
         let rgb = ImageResizer.lanczos(picture.rgb, channels: 3, size: (picture.width, picture.height), to: size)
-        return SheetPicture(width: size.width, height: size.height, rgb: rgb)
-    }
-}
-
-/// A picture to show.
-public struct SheetPicture: Sendable, Equatable {
-    public let width: Int
-    public let height: Int
-    /// Row-major, three bytes a pixel.
-    public let rgb: [UInt8]
-
-    public init(width: Int, height: Int, rgb: [UInt8]) {
-        precondition(width > 0 && height > 0 && rgb.count == width * height * 3)
-        (self.width, self.height, self.rgb) = (width, height, rgb)
+        return RGBImage(width: size.width, height: size.height, rgb: rgb)
     }
 }

@@ -20,7 +20,7 @@ struct CallRun {
     init(_ run: CaseRun, call: Int = 0, of calls: Int = 1, _ change: (inout RenderRequest) throws -> Void) throws {
         (self.run, self.call) = (run, call)
         model = try run.model()
-        var description = try model.description()
+        var description = try ModelDescription(source: model.source)
         sample = try run.input("sample", [nil, description.latentChannels, nil, nil])
         let (height, width) = (sample.shape[2], sample.shape[3])
         var request = RenderRequest()
@@ -29,7 +29,7 @@ struct CallRun {
         // A sampler of one call a step, without noise.
         (request.steps, request.samplingMethod) = (calls, .ddim)
         try change(&request)
-        // The case has the encoded prompts: of their text only the number of rows counts.
+        // The case has the encoded prompts, so their text does not matter. Only the number of rows does.
         description.zeroesEmptyPrompt = false
         // The largest side at which the program leaves HiDiffusion on: its own rules for small models then say nothing.
         if request.hiDiffusion == .on { description.sampleSize = max(1, min(height, width) * 2 / 3) }
@@ -39,7 +39,7 @@ struct CallRun {
     /// Produces the prediction for every row of the sample. A task has one picture, so each row is a task of its own.
     ///
     /// - Parameters:
-    ///   - draws: the recorded draws of the call and those before it; noise is filled in, as it decides nothing.
+    ///   - draws: the recorded draws up to the call. Noise is added, because the machine asks for it; its values do not matter.
     ///   - change: undoes differences between the program and the reference.
     func produce(_ draws: RecordedDraws = RecordedDraws(), changing change: (inout UNetSwitches) throws -> Void = { _ in })
         throws

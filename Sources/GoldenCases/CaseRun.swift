@@ -1,7 +1,7 @@
 import EmbeddedModel
 import TensorCore
 
-/// A case while it is computed: hands out its inputs and takes the results.
+/// A case while it is computed: it gives out the inputs and takes the results.
 final class CaseRun {
     let golden: GoldenCase
     let bench: ModelBench
@@ -17,9 +17,9 @@ final class CaseRun {
     }
 
     /// The case's model: a folder, or a single file with the configuration of the folder `params.config`.
-    func model() throws(GoldenError) -> LoadedModel {
-        guard let model = golden.model else { throw .failed("\"model\" is null, this kind needs one") }
-        if model == EmbeddedModel.name { return try bench.embeddedModel() }
+    func model() throws -> LoadedModel {
+        guard let model = golden.model else { throw GoldenError.failed("\"model\" is null, and this kind needs a model") }
+        if model == EmbeddedModel.name { return try bench.model(at: nil) }
         guard model.hasSuffix(".safetensors") else { return try bench.model(at: golden.resolve(model)) }
         return try bench.model(at: golden.resolve(model), configuration: golden.resolve(parameters.string("config")))
     }
@@ -74,11 +74,16 @@ final class CaseRun {
         if exact { exactNames.insert(name) }
     }
 
-    func produce(image name: String, _ tensor: Tensor) { produce(name, GoldenTensor(image: tensor)) }
+    /// A channels-last image.
+    func produce(image name: String, _ tensor: Tensor) {
+        let s = tensor.shape
+        produce(name, GoldenTensor(tensor.planarArray, shape: [s[0], s[3], s[1], s[2]]))
+    }
 
-    func produce(plain name: String, _ tensor: Tensor) { produce(name, GoldenTensor(plain: tensor)) }
+    /// A tensor in its own order: tokens, embeddings.
+    func produce(plain name: String, _ tensor: Tensor) { produce(name, GoldenTensor(tensor.array, shape: tensor.shape)) }
 
-    /// Compares all that was computed with all that is expected, each way.
+    /// Compares all computed tensors with all expected ones. None may be missing on either side.
     ///
     /// - Returns: the largest error, the number of tensors compared, and the smallest PSNR where there are pictures.
     func compare() throws(GoldenError) -> (largestError: Double, tensors: Int, decibels: Double?) {

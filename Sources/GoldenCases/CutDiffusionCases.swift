@@ -12,11 +12,14 @@ enum CutDiffusionCases {
         let (height, width) = (
             try parameters.integer("height", in: 8...65536) / 8, try parameters.integer("width", in: 8...65536) / 8
         )
-        let grid = try ViewGrid(
-            height: height, width: width, view: parameters.integer("window", in: 1...4096),
-            stride: parameters.integer("stride", in: 1...4096))
+        let (window, stride) = (
+            try parameters.integer("window", in: 1...4096), try parameters.integer("stride", in: 1...4096)
+        )
         let jitters = try parameters.flag("jitter")
-        let margin = jitters ? grid.jitterRadius : 0
+        let grid = try ViewGrid(height: height, width: width, view: window, stride: stride, jitter: jitters ? nil : 0)
+        let margin = grid.jitterRadius
+        let padded = try ViewGrid(
+            height: height + 2 * margin, width: width + 2 * margin, view: window, stride: stride, jitter: 0)
         guard try parameters.integer("jitter_radius", in: 0...4096) == margin else {
             throw GoldenError.failed("the jitter radius is \(margin)")
         }
@@ -27,36 +30,20 @@ enum CutDiffusionCases {
         for _ in 0..<calls {
             let views = jitters ? grid.jitteredViews(using: &random) : grid.plainViews
             corners += views.flatMap { [$0.top, $0.top + $0.height, $0.left, $0.left + $0.width] }
-            let padded = views.map { moved($0, by: grid.jitterRadius - margin) }
-            let coverage = grid.coverage(of: padded)
+            let coverage = grid.coverage(of: views)
             extremes += [coverage.min() ?? 0, coverage.max() ?? 0]
-            counts += paddedCount(views, height: height + 2 * margin, width: width + 2 * margin)
+            counts += padded.coverage(of: views)
             if jitters { draws += replayDraws(grid, &replay) }
         }
         run.produce("views", GoldenTensor(integers: corners, shape: [calls, grid.count, 4]))
         run.produce("coverage_min_max", GoldenTensor(integers: extremes, shape: [calls, 2]))
         run.produce("draws", GoldenTensor(integers: draws, shape: [draws.count / 3, 3]))
         if run.expects("count") {
-            run.produce("count", GoldenTensor(integers: counts, shape: [calls, height + 2 * margin, width + 2 * margin]))
+            run.produce("count", GoldenTensor(integers: counts, shape: [calls, padded.height, padded.width]))
         }
     }
 
-    private static func moved(_ view: CanvasView, by distance: Int) -> CanvasView {
-        CanvasView(top: view.top + distance, left: view.left + distance, height: view.height, width: view.width)
-    }
-
-    /// How many views cover each point, padding and all.
-    private static func paddedCount(_ views: [CanvasView], height: Int, width: Int) -> [Int] {
-        var counts = [Int](repeating: 0, count: height * width)
-        for view in views {
-            for row in view.top..<(view.top + view.height) {
-                for column in view.left..<(view.left + view.width) { counts[row * width + column] += 1 }
-            }
-        }
-        return counts
-    }
-
-    /// The calls of Python's `randint` behind one set of views: lowest, highest, value; columns before rows.
+    /// The calls of Python's `randint` for one set of views: lowest, highest, value; columns before rows.
     private static func replayDraws(_ grid: ViewGrid, _ random: inout PythonRandom) -> [Int] {
         var draws: [Int] = []
         for view in grid.plainViews {
@@ -97,7 +84,7 @@ enum CutDiffusionCases {
         throw GoldenError.failed("no step of SDXL's schedule goes from sigma \(sigma) to \(next)")
     }
 
-    /// What the reference ran with: the scheduler of SDXL checkpoints.
+    /// The scheduler of SDXL checkpoints, which the reference ran with.
     private static let sdxlSchedule: JSONValue = [
         "_class_name": "EulerDiscreteScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
         "num_train_timesteps": 1000, "steps_offset": 1, "timestep_spacing": "leading",
@@ -121,18 +108,13 @@ enum CutDiffusionCases {
 
     /// Permutations from a case file, `patchCount` numbers a position.
     static func interaction(_ permutations: ArraySlice<Int>, patchCount: Int) throws -> PixelInteraction {
-        let positions = permutations.count / patchCount
-        let start = permutations.startIndex
-        let identity = Array(0..<patchCount)
-        for position in 0..<positions {
-            let order = permutations[(start + position * patchCount)..<(start + (position + 1) * patchCount)]
-            guard order.sorted() == identity else {
-                throw GoldenError.failed("permutations holds \(Array(order)), which is no permutation")
-            }
+        let orders = stride(from: permutations.startIndex, to: permutations.endIndex, by: patchCount).map {
+            Array(permutations[$0..<($0 + patchCount)])
         }
-        return PixelInteraction(patchCount: patchCount, positionCount: positions) { position in
-            Array(permutations[(start + position * patchCount)..<(start + (position + 1) * patchCount)])
+        if let wrong = orders.first(where: { $0.sorted() != Array(0..<patchCount) }) {
+            throw GoldenError.failed("permutations holds \(wrong), which is no permutation")
         }
+        return PixelInteraction(patchCount: patchCount, positionCount: orders.count) { orders[$0] }
     }
 
     static func relocation(_ run: CaseRun) throws {
@@ -151,7 +133,7 @@ enum CutDiffusionCases {
         let channels = canvas.shape[1]
         let side = try run.parameters.integer("native_patch", in: 1...4096)
         let jitter = try run.parameters.integer("jitter_radius", in: 0...((side - 1) / 4))
-        // The stride is not told; any that gives this jitter radius makes the same padding.
+        // The case does not say the stride. Every stride with this jitter radius makes the same padding.
         let grid = try ViewGrid(height: canvas.shape[2], width: canvas.shape[3], view: side, stride: side - 4 * jitter)
         let views = try views(run.integers("views", [nil, 4]).values, grid)
         guard views.allSatisfy({ $0.height == side && $0.width == side }) else {
@@ -163,7 +145,7 @@ enum CutDiffusionCases {
         let noise = try run.input("guided_noise", [views.count, channels, side, side])
         let (sampler, step) = try step(run)
         let crops = grid.crops(of: canvas.floats, channels: channels, views: views)
-        // What the reference does, a step of every view, and what the program does, one step of the canvas.
+        // The reference takes a step of every view; the program takes one step of the canvas.
         let stepped = zip(noise.slices, crops).map { output, crop in
             var history = SamplerHistory()
             return sampler.step(modelOutput: output, call: step, sample: crop, history: &history)

@@ -20,7 +20,7 @@ struct CutDiffusionPipeline {
         let parameters = run.parameters
         let pipeline = try PipelineRequest(run)
         var (request, model) = (try pipeline.request(0), pipeline.model)
-        // The case has the encoded prompts: of their text only the number of rows counts.
+        // The case has the encoded prompts, so their text does not matter. Only the number of rows does.
         (request.prompt, request.negativePrompt, model.zeroesEmptyPrompt) = ("", "", false)
         let side = try parameters.integer("native_patch", in: 1...4096)
         (request.method, request.patch) = (.cut, side * model.scaleFactor)
@@ -62,7 +62,7 @@ struct CutDiffusionPipeline {
 
     // MARK: Phases
 
-    /// Before a call of the detail phase: what its tasks say of sizes, and the reference's slip.
+    /// Before a call of the detail phase: collects its tasks' sizes, and makes the reference's slip.
     private func prepare(_ picture: inout PictureRun, _ ids: inout [Float]) throws {
         guard picture.barrier.phase == .detail else { return }
         for task in picture.barrier.tasks {
@@ -89,17 +89,17 @@ struct CutDiffusionPipeline {
         run.produce("detail_time_ids", GoldenTensor(ids, shape: [detail.count, ids.count / (6 * detail.count), 6]))
     }
 
-    /// The reference's wrong sigma (spec 1.10, Q1): it scales the views of every batch but the first of a step with the sigma
-    /// of the step after. Here only because some of its results show it; the program scales every view with the sigma of its
-    /// own step.
+    /// The reference's wrong sigma (spec 1.10, Q1). It scales the views of a step's first batch with the sigma of that step,
+    /// and the views of all other batches with the sigma of the next step. Some recordings show it; the program always takes
+    /// the sigma of the step.
     private func slip(_ picture: inout PictureRun) throws {
         let sigmas = picture.machine.sampler.sigmas
         let batch = try run.parameters.integer("view_batch_size", in: 1...65536)
         guard sigmas.count == plan.calls + 1 else { throw GoldenError.unsupported("the slip is implemented for Euler only") }
         picture.changeTasks { task in
             guard task.index >= batch, var work = task.work as? DenoiseWork else { return }
-            let factor = ((sigmas[task.step] * sigmas[task.step] + 1) / (sigmas[task.step + 1] * sigmas[task.step + 1] + 1))
-                .squareRoot()
+            let (own, next) = (sigmas[task.step], sigmas[task.step + 1])
+            let factor = ((own * own + 1) / (next * next + 1)).squareRoot()
             for index in work.latent.values.indices { work.latent.values[index] *= factor }
             task.work = work
         }
@@ -109,7 +109,7 @@ struct CutDiffusionPipeline {
 
     // MARK: Chance
 
-    /// What the case recorded, which must be what its seed gives in the reference.
+    /// The recorded draws. They must be the draws that the seed gives in the reference.
     private func randomness() throws -> RenderRandomness {
         var draws = RecordedDraws()
         let patch = [plan.latentChannels, grid.patchHeight, grid.patchWidth]
@@ -119,7 +119,7 @@ struct CutDiffusionPipeline {
         return RenderRandomness(seed: request.seed, recorded: draws)
     }
 
-    /// The permutations of each structure step; nothing moves without interaction.
+    /// The permutations of each structure step. Without interaction nothing moves.
     private func interactions(_ patch: [Int]) throws -> [Int: PixelInteraction] {
         let steps = 0..<cut.structureCalls
         let (positions, count) = (patch.reduce(1, *), grid.count)
@@ -134,9 +134,9 @@ struct CutDiffusionPipeline {
             let own = values[(step * positions * count)..<((step + 1) * positions * count)]
             let drawn = (0..<positions).flatMap { _ in stream.permutation(count: count) }
             guard drawn.elementsEqual(own) else {
-                throw GoldenError.failed("the permutations of step \(step) are not those that torch draws from the seed")
+                throw GoldenError.failed("torch draws other permutations from the seed than those of step \(step)")
             }
-            // The reference's Euler step draws noise for all patches from the same stream and does not use it.
+            // The reference's Euler step draws noise for all patches from the same stream, and does not use it.
             _ = stream.normals(count: positions * count)
             interactions[step] = try CutDiffusionCases.interaction(own, patchCount: count)
         }
@@ -154,7 +154,7 @@ struct CutDiffusionPipeline {
             let boxes = try CutDiffusionCases.views(
                 Array(corners[(step * grid.count * 4)..<((step + 1) * grid.count * 4)]), grid)
             guard boxes == grid.jitteredViews(using: &random) else {
-                throw GoldenError.failed("the views of detail step \(step) are not those that Python draws from the seed")
+                throw GoldenError.failed("Python draws other views from the seed than those of detail step \(step)")
             }
             views[cut.structureCalls + step] = boxes
         }

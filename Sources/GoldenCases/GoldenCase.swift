@@ -14,33 +14,31 @@ struct GoldenCase {
     let toleranceByTensor: [String: Tolerance]
 
     /// - Throws: `.failed` for a folder that is not a case, and for errors in its files.
-    init(folder: String) throws(GoldenError) {
+    init(folder: String) throws {
         let path = folder + "/case.json"
-        guard let data = FileManager.default.contents(atPath: path) else { throw .failed("\(path) cannot be read") }
+        guard let data = FileManager.default.contents(atPath: path) else { throw GoldenError.failed("\(path) cannot be read") }
         let json: JSONValue
-        do { json = try JSONValue(parsing: [UInt8](data), limits: .config) } catch { throw .failed("\(path): \(error)") }
+        do { json = try JSONValue(parsing: [UInt8](data), limits: .config) } catch {
+            throw GoldenError.failed("\(path): \(error)")
+        }
         self.folder = folder
-        let top = Parameters(json, place: path)
+        let top = Parameters(json: json, place: path)
         kind = try top.string("kind")
         model = try top.optionalString("model")
-        parameters = Parameters(json["params"] ?? .null, place: "\(path), params")
-        let rules = Parameters(json["tolerance"] ?? .null, place: "\(path), tolerance")
+        parameters = Parameters(json: json["params"] ?? .null, place: "\(path), params")
+        let rules = Parameters(json: json["tolerance"] ?? .null, place: "\(path), tolerance")
         tolerance = try GoldenCase.tolerance(rules)
         var byTensor: [String: Tolerance] = [:]
         for (name, rule) in json["tolerance"]?["per_tensor"]?.objectValue ?? JSONObject() {
-            byTensor[name] = try GoldenCase.tolerance(Parameters(rule, place: "\(path), per_tensor \(name)"))
+            byTensor[name] = try GoldenCase.tolerance(Parameters(json: rule, place: "\(path), per_tensor \(name)"))
         }
         toleranceByTensor = byTensor
-        if let name = try top.optionalString("inputs") {
-            inputs = try TensorFile(path: GoldenCase.path(name, below: folder), name: name)
-        } else {
-            inputs = nil
-        }
+        inputs = try top.optionalString("inputs").map { try TensorFile(path: GoldenCase.path($0, below: folder)) }
         let name = try top.string("expected")
-        expected = try TensorFile(path: GoldenCase.path(name, below: folder), name: name)
-        guard !expected.tensors.isEmpty else { throw .failed("\(name) holds no tensor to compare with") }
+        expected = try TensorFile(path: GoldenCase.path(name, below: folder))
+        guard !expected.tensors.isEmpty else { throw GoldenError.failed("\(name) holds no tensor to compare with") }
         if let stranger = byTensor.keys.sorted().first(where: { expected.tensors[$0] == nil }) {
-            throw .failed("\(path): there is a tolerance for \(stranger), which \(name) does not have")
+            throw GoldenError.failed("\(path): there is a tolerance for \(stranger), which \(name) does not have")
         }
     }
 
@@ -83,11 +81,6 @@ struct Parameters {
     let json: JSONValue
     /// Its place, for messages.
     let place: String
-
-    init(_ json: JSONValue, place: String) {
-        self.json = json
-        self.place = place
-    }
 
     func has(_ key: String) -> Bool { json[key].map { !$0.isNull } ?? false }
 

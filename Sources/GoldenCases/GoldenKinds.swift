@@ -8,9 +8,9 @@ enum GoldenKinds {
         "vae_decode_tiled": TiledCases.decode,
         "vae_encode_tiled": TiledCases.encode,
         "single_file": NetworkCases.checkpoint,
-        "lora": LoRACases.merged,
+        "lora": WeightCases.mergeLoRA,
         "tokenizer": TokenizerCases.tokenize,
-        "file_refusal": FileCases.refuse,
+        "file_refusal": WeightCases.refuse,
         "hidiffusion_ops": HiDiffusionCases.operators,
         "hidiffusion_block": HiDiffusionCases.block,
         "hidiffusion_stages": HiDiffusionCases.stages,
@@ -36,10 +36,4 @@ enum GoldenKinds {
         "cutdiffusion_detail": CutDiffusionCases.detail,
         "cutdiffusion_pipeline": CutDiffusionPipeline.run,
     ]
-
-    static func compute(_ run: CaseRun) throws {
-        let kind = run.golden.kind
-        if let compute = computed[kind] { return try compute(run) }
-        throw GoldenError.failed("the kind \"\(kind)\" is not known")
-    }
 }

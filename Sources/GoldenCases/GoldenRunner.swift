@@ -4,9 +4,8 @@ public import TensorCore
 
 /// The outcome of one case.
 public enum GoldenOutcome: Sendable, Equatable {
-    /// The largest absolute error over all tensors, and how many tensors were compared.
-    ///
-    /// `decibels` is the smallest PSNR of 8-bit pictures, infinite when they are equal, nil without pictures.
+    /// The largest absolute error of all tensors, and the smallest PSNR of 8-bit pictures: infinite if they are equal, nil
+    /// without pictures.
     case passed(largestError: Double, tensors: Int, decibels: Double?)
     case failed(String)
     /// The case needs something known that is not implemented; the sentence names it.
@@ -70,12 +69,15 @@ public final class GoldenRunner {
             let golden = try GoldenCase(folder: folder)
             kind = golden.kind
             let run = CaseRun(golden, bench: bench)
-            try GoldenKinds.compute(run)
+            guard let compute = GoldenKinds.computed[kind] else {
+                throw GoldenError.failed("the kind \"\(kind)\" is not known")
+            }
+            try compute(run)
             let (error, tensors, decibels) = try run.compare()
             return GoldenResult(
                 folder: folder, kind: kind, outcome: .passed(largestError: error, tensors: tensors, decibels: decibels))
-        } catch let error as GoldenError where error.code == .unsupported {
-            return GoldenResult(folder: folder, kind: kind, outcome: .unsupported(error.message))
+        } catch GoldenError.unsupported(let reason) {
+            return GoldenResult(folder: folder, kind: kind, outcome: .unsupported(reason))
         } catch {
             return GoldenResult(folder: folder, kind: kind, outcome: .failed("\(error)"))
         }

@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import RandomStreams
+import Rendering
 import StrictJSON
 import TensorCore
 
@@ -53,19 +54,14 @@ enum HiDiffusionCases {
     }
 
     static func block(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
-        let (block, input) = try TokenCases.blockInput(run, unet)
+        let block = try TokenCases.BlockRun(run)
         let shift = try run.parameters.integer("shift", in: 0...3)
-        let normed = try run.tensor("norm1_output", input.tokens.shape.map { $0 })
-        let windows = WindowGeometry(height: input.height, width: input.width, shift: shift)
+        let normed = try run.tensor("norm1_output", block.tokens.shape.map { $0 })
+        let windows = WindowGeometry(height: block.height, width: block.width, shift: shift)
         let split = windows.split(normed, run.context)
         run.produce(plain: "windows", split)
         run.produce(plain: "merged_without_attention", windows.merge(split, run.context))
-        run.produce(
-            plain: "output",
-            try unet.runTransformerBlock(
-                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                switches: UNetSwitches(windowShifts: [UInt8(shift)])))
+        try block.produce(UNetSwitches(windowShifts: [UInt8(shift)]))
     }
 
     /// Which of RAD and pooling is active at every step, for many sizes.
@@ -111,12 +107,12 @@ enum HiDiffusionCases {
         if try !parameters.flag("raunet") { stage = .plain }
         let (rad, pool) = (try parameters.flag("rad"), try parameters.flag("pool"))
         guard stage == RAUNetSwitches(rad: rad, pool: pool) else {
-            throw GoldenError.failed("the stage is \(stage), the reference had rad \(rad) and pool \(pool)")
+            throw GoldenError.failed("the program has \(stage), the reference rad \(rad) and pool \(pool)")
         }
     }
 
     static func unet(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
+        let unet = try run.model().networks.unet()
         let parameters = run.parameters
         try checkStage(parameters)
         let shifts = try windowShifts(parameters.integers("shifts"))

@@ -1,13 +1,13 @@
 import Acceleration
 import DiffusionModels
+import Rendering
 import TensorCore
 
 /// One call of one network.
 enum NetworkCases {
     static func encodeText(_ run: CaseRun) throws {
         let model = try run.model().textEncoder(run.parameters.string("part"))
-        let (ids, shape) = try run.integers("input_ids", [nil, nil])
-        let output = try model.encode(ids: rows(ids, length: shape[1]))
+        let output = try model.encode(ids: inputIDs(run))
         run.produce(plain: "last_hidden_state", output.lastHiddenState)
         run.produce(plain: "penultimate", try model.state(output, clipSkip: 1))
         run.produce(plain: "hidden_states_0", output.hiddenStates[0])
@@ -16,15 +16,16 @@ enum NetworkCases {
         run.produce(plain: model.hasProjection ? "text_embeds" : "pooler_output", output.pooled)
     }
 
-    /// Rows of ids of one length. Ids beyond 32 bits become −1, which no vocabulary has.
-    static func rows(_ ids: [Int], length: Int) -> [[Int32]] {
-        stride(from: 0, to: ids.count, by: length).map { start in
-            ids[start..<(start + length)].map { Int32(exactly: $0) ?? -1 }
+    /// The rows of the case's ids. Ids beyond 32 bits become −1, which no vocabulary has.
+    private static func inputIDs(_ run: CaseRun) throws -> [[Int32]] {
+        let (ids, shape) = try run.integers("input_ids", [nil, nil])
+        return stride(from: 0, to: ids.count, by: shape[1]).map { start in
+            ids[start..<(start + shape[1])].map { Int32(exactly: $0) ?? -1 }
         }
     }
 
     static func runUNet(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
+        let unet = try run.model().networks.unet()
         run.produce(image: "sample", try unet.forward(unetInput(run, unet), switches: .plain))
     }
 
@@ -42,7 +43,7 @@ enum NetworkCases {
     }
 
     static func decode(_ run: CaseRun) throws {
-        let decoder = try run.model().decoder()
+        let decoder = try run.model().networks.decoder()
         let latent = try run.input("latents", [nil, decoder.configuration.latentChannels, nil, nil])
         run.produce(image: "sample", try decode(latent.floats, shape: latent.shape, decoder))
     }
@@ -56,7 +57,7 @@ enum NetworkCases {
     }
 
     static func encode(_ run: CaseRun) throws {
-        let encoder = try run.model().encoder()
+        let encoder = try run.model().networks.encoder()
         let distribution = try encoder.encode(run.image("sample", channels: encoder.configuration.imageChannels))
         run.produce(image: "mean", distribution.mean)
         run.produce(image: "logvar", distribution.logVariance)
@@ -64,14 +65,14 @@ enum NetworkCases {
 
     /// A prompt's ids through all text encoders of a model.
     static func encodePrompt(_ run: CaseRun, _ model: LoadedModel) throws {
-        let (ids, shape) = try run.integers("input_ids", [nil, nil])
+        let ids = try inputIDs(run)
         let text = try model.textEncoder("text_encoder")
-        let output = try text.encode(ids: rows(ids, length: shape[1]))
+        let output = try text.encode(ids: ids)
         run.produce(plain: "text_last_hidden", output.lastHiddenState)
         run.produce(plain: "text_penultimate", try text.state(output, clipSkip: 1))
         guard model.textEncoders.count > 1 else { return }
         let second = try model.textEncoder("text_encoder_2")
-        let pooled = try second.encode(ids: rows(ids, length: shape[1]))
+        let pooled = try second.encode(ids: ids)
         run.produce(plain: "text2_embeds", pooled.pooled)
         run.produce(plain: "text2_penultimate", try second.state(pooled, clipSkip: 1))
     }
@@ -79,10 +80,10 @@ enum NetworkCases {
     /// One call of each network of a checkpoint, which is a single file, or a folder with shards.
     static func checkpoint(_ run: CaseRun) throws {
         let model = try run.model()
-        let unet = try model.unet()
+        let unet = try model.networks.unet()
         run.produce(image: "unet", try unet.forward(unetInput(run, unet), switches: .plain))
         try encodePrompt(run, model)
-        let (decoder, encoder) = (try model.decoder(), try model.encoder())
+        let (decoder, encoder) = (try model.networks.decoder(), try model.networks.encoder())
         let latent = try run.image("vae_latents_unscaled", channels: decoder.configuration.latentChannels)
         run.produce(image: "vae_decode", try decoder.decode(latent))
         let picture = try run.image("vae_image", channels: encoder.configuration.imageChannels)

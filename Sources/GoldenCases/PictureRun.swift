@@ -70,7 +70,7 @@ struct PictureRun {
             throw GoldenError.failed("the run has not ended")
         }
         let shape = [1, latent.channels, latent.height, latent.width]
-        let decoded = try NetworkCases.decode(latent.values, shape: shape, model.decoder())
+        let decoded = try NetworkCases.decode(latent.values, shape: shape, model.networks.decoder())
         let exact = decoded.planarArray.map { min(1, max(0, $0 / 2 + 0.5)) }
         try merge(outputs())
         guard let image, image.rgb.count == exact.count else { throw GoldenError.failed("the run gave no picture") }

@@ -27,7 +27,7 @@ struct PipelineRequest {
         prompts = try parameters.strings("prompt")
         guard !prompts.isEmpty else { throw GoldenError.failed("\"prompt\" is an empty list") }
         negative = try parameters.optionalString("negative_prompt")
-        model = try run.model().description()
+        model = try ModelDescription(source: run.model().source)
         let (steps, eta) = (try parameters.integer("steps", in: 1...10_000), try SchedulerCases.eta(parameters))
         if parameters.has("scheduler_config") {
             let scheduler = try parameters.value("scheduler_config")
@@ -69,8 +69,8 @@ struct PipelineRequest {
         return request
     }
 
-    /// The prompts as diffusers' encoders see them whatever the run does with them: ids and vectors of prompt and negative
-    /// prompt, and no layer left out beyond the model's own.
+    /// Encodes prompt and negative prompt as diffusers always does: even if the run does not use both, and without leaving out
+    /// more layers than the model's own.
     func text(_ row: Int) throws -> PictureRun {
         var (request, model) = (base, model)
         request.prompt = Self.literal(prompts[row])
@@ -103,7 +103,7 @@ struct PipelineRequest {
     }
 
     /// A prompt without weights, as in diffusers.
-    static func literal(_ prompt: String) -> String {
+    private static func literal(_ prompt: String) -> String {
         prompt.reduce(into: "") { text, character in
             if "\\()[]".contains(character) { text.append("\\") }
             text.append(character)

@@ -44,9 +44,8 @@ enum SchedulerCases {
         run.produce("samples", GoldenTensor(samples, shape: [sampler.calls] + first.shape))
         // EDM's classes have none.
         if run.expects("alphas_cumprod") {
-            run.produce(
-                "alphas_cumprod",
-                GoldenTensor(sampler.noiseSchedule.alphasCumprod, shape: [sampler.noiseSchedule.alphasCumprod.count]))
+            let alphas = sampler.noiseSchedule.alphasCumprod
+            run.produce("alphas_cumprod", GoldenTensor(alphas, shape: [alphas.count]))
         }
         produceTables(run, sampler, prefix: "")
     }
@@ -80,15 +79,4 @@ enum SchedulerCases {
         run.produce(
             "timesteps", GoldenTensor(shape: [indices.count], values: .reals(indices.map { sampler.timesteps[$0] })))
     }
-}
-
-extension GoldenTensor {
-    /// Element `index` of the outermost dimension, as f32.
-    func slice(_ index: Int) -> [Float] {
-        let size = shape.dropFirst().reduce(1, *)
-        return Array(floats[(index * size)..<((index + 1) * size)])
-    }
-
-    /// All elements of the outermost dimension, as f32.
-    var slices: [[Float]] { (0..<shape[0]).map(slice) }
 }

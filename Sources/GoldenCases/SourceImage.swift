@@ -5,7 +5,7 @@ import TensorCore
 
 /// The picture that a case's run begins with, in exact numbers.
 struct SourceImage {
-    /// What a case may give to begin with.
+    /// The kinds of pictures that a case gives.
     enum Kind { case none, picture, maskedPicture }
 
     /// The picture as a request has it: in 8 bits, with the mask.
@@ -24,10 +24,10 @@ struct SourceImage {
         mask =
             masked ? try InpaintMask(run.input("mask", [1, 1, height, width]).floats, height: height, width: width) : nil
         picture = try SourcePicture(width: width, height: height, rgb: rgb, mask: mask?.bytes)
-        encoder = try run.model().encoder()
+        encoder = try run.model().networks.encoder()
     }
 
-    /// The moments of the exact picture, of which a task has only bytes.
+    /// The moments of the exact picture. A task has only its bytes.
     private func moments(masked: Bool) throws -> Latent {
         let shown = masked ? mask?.maskedImage(planes) ?? planes : planes
         let moments = try encoder.encode(Tensor(planar: shown, n: 1, c: 3, h: picture.height, w: picture.width))
@@ -36,8 +36,7 @@ struct SourceImage {
             values: moments.mean.planarArray + moments.logVariance.planarArray)
     }
 
-    /// Answers the tasks of `picture`'s run that encode it, and produces what becomes of picture and mask before the first
-    /// call.
+    /// Answers the tasks that encode the picture, and produces the latents of picture and mask before the first call.
     func merge(into run: inout PictureRun, _ pipeline: PipelineRequest) throws {
         try run.merge(
             run.barrier.tasks.map { task in
@@ -53,8 +52,8 @@ struct SourceImage {
         pipeline.run.produce("masked_image_latents", GoldenTensor(masked, shape: [1, channels] + shape))
     }
 
-    /// A network for inpainting is shown the masked picture's latent; with another the program leaves it out, as it decides
-    /// nothing.
+    /// The masked picture's latent. A network for inpainting takes it from the task. For another network the program does not
+    /// compute it, so it is computed here.
     private func maskedLatent(_ run: PictureRun, _ mask: [Float], _ pipeline: PipelineRequest) throws -> [Float] {
         let model = pipeline.model
         if model.isInpainting {

@@ -17,14 +17,14 @@ enum TokenCases {
         let values = try run.tensor("values", [metric.shape[0], height * width, nil])
         let count = method.mergedCount(of: height * width)
         guard try parameters.integer("r", in: 0...1_000_000) == count else {
-            throw GoldenError.failed("\(count) tokens are merged, not \"r\"")
+            throw GoldenError.failed("the program merges \(count) tokens, not \"r\"")
         }
         let cells = MergeCells(height: height, width: width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
         let choices = try choices(run, "choices", cells)
-        // Called by itself, the reference draws for batches of any size.
+        // Outside of a pipeline the reference draws for batches of any size.
         try checkDraws(run, [choices], [cells], areRandom: method.destinations == .random && count > 0)
         guard count > 0, cells.count > 0, cells.cellTokens > 1 else {
-            throw GoldenError.failed("a plan that merges nothing tells nothing")
+            throw GoldenError.failed("the plan merges nothing")
         }
         let (sources, destinations) = cells.split(choices)
         let (scores, best) = run.context.bestMatches(metric, sources: sources, destinations: destinations)
@@ -60,48 +60,44 @@ enum TokenCases {
     }
 
     static func mergeBlock(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
         let parameters = run.parameters
-        let (block, input) = try blockInput(run, unet)
+        let block = try BlockRun(run)
         let level = try parameters.integer("level", in: 1...8)
-        let settings = Parameters(try parameters.value("tomesd"), place: "tomesd")
+        let settings = Parameters(json: try parameters.value("tomesd"), place: "tomesd")
         let method = try merging(settings, random: settings.flag("use_rand"))
-        let isMerged = try level <= settings.integer("max_downsample", in: 1...8) && method.mergedCount(of: input.area) > 0
+        let isMerged =
+            try level <= settings.integer("max_downsample", in: 1...8) && method.mergedCount(of: block.height * block.width) > 0
         var given: [Int]?
         if isMerged {
             let cells = MergeCells(
-                height: input.height, width: input.width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
+                height: block.height, width: block.width, cellHeight: method.cellHeight, cellWidth: method.cellWidth)
             let drawn = try choices(run, "choices_0", cells)
             try checkDraws(run, [drawn], [cells], areRandom: parameters.flag("randomness_used"))
             given = drawn
         }
         let tokens = TokenSwitches(reductions: isMerged ? [level: .merging(method)] : [:])
-        run.produce(
-            plain: "output",
-            try unet.runTransformerBlock(
-                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                switches: UNetSwitches(tokens: tokens), choices: given))
+        try block.produce(UNetSwitches(tokens: tokens), choices: given)
     }
 
     static func mergeUNet(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
+        let unet = try run.model().networks.unet()
         let parameters = run.parameters
-        let settings = Parameters(try parameters.value("tomesd"), place: "tomesd")
+        let settings = Parameters(json: try parameters.value("tomesd"), place: "tomesd")
         let method = try merging(settings, random: settings.flag("use_rand"))
         let deepest = try settings.integer("max_downsample", in: 1...8)
         let blocks = unet.blockLevels.indices.filter { unet.blockLevels[$0] <= deepest }
-        // Of each block that is asked for: height, width and how many tokens are merged.
+        // For each block: height, width and the number of merged tokens.
         let plans = try parameters.value("plans").arrayValue?.map { $0.arrayValue?.compactMap(\.intValue) ?? [] } ?? []
         let fits = plans.allSatisfy {
             $0.count == 3 && $0[..<2].allSatisfy { (1...1024).contains($0) } && $0[2] == method.mergedCount(of: $0[0] * $0[1])
         }
-        guard plans.count == blocks.count, fits else { throw GoldenError.failed("the plans are others than \"plans\"") }
+        guard plans.count == blocks.count, fits else { throw GoldenError.failed("\"plans\" are not the program's plans") }
         let cells = plans.map {
             MergeCells(height: $0[0], width: $0[1], cellHeight: method.cellHeight, cellWidth: method.cellWidth)
         }
         let drawn = try cells.indices.map { try choices(run, "choices_\($0)", cells[$0]) }
         try checkDraws(run, drawn, cells, areRandom: parameters.flag("randomness_used"))
-        // The program refuses to merge where nothing is merged, which is a plain call in the reference.
+        // The program refuses a request for merging that merges nothing; the reference makes a plain call.
         let isMerging = zip(cells, plans).contains { $1[2] > 0 && $0.count > 0 && $0.cellTokens > 1 }
         var draws = RecordedDraws()
         if isMerging { draws.destinations[0] = Dictionary(uniqueKeysWithValues: zip(blocks, drawn)) }
@@ -116,7 +112,7 @@ enum TokenCases {
         }.produce(draws)
     }
 
-    /// A method by tomesd's names. Those that a case leaves out have the package's defaults.
+    /// A method by tomesd's names. Settings that the case leaves out have the package's defaults.
     private static func merging(_ parameters: Parameters, random: Bool) throws -> TokenMerging {
         func flag(_ key: String, default fallback: Bool) throws -> Bool {
             parameters.has(key) ? try parameters.flag(key) : fallback
@@ -144,14 +140,14 @@ enum TokenCases {
         return choices
     }
 
-    /// The choices must be those of PyTorch's generator, or all the top left token.
+    /// The choices must be the numbers that PyTorch's generator draws, or all the top left token.
     private static func checkDraws(
         _ run: CaseRun, _ choices: [[Int]], _ cells: [MergeCells], areRandom: Bool
     ) throws {
         var generator = TorchCPUGenerator(seed: try run.parameters.seed("torch_seed"))
         for (index, (choices, cells)) in zip(choices, cells).enumerated() {
             let own = areRandom ? cells.referenceChoices(&generator) : cells.fixedChoices
-            guard own == choices else { throw GoldenError.failed("matching \(index): the destinations are \(own)") }
+            guard own == choices else { throw GoldenError.failed("matching \(index): the program's destinations are \(own)") }
         }
     }
 
@@ -159,7 +155,7 @@ enum TokenCases {
 
     static func downsampleIndices(_ run: CaseRun) throws {
         for row in try run.parameters.value("grids").arrayValue ?? [] {
-            let grid = Parameters(row, place: "grids")
+            let grid = Parameters(json: row, place: "grids")
             let (height, width) = (try grid.integer("h", in: 1...4096), try grid.integer("w", in: 1...4096))
             let method = try downsampling(grid.number("factor"), run.parameters)
             let kept = method.keptTokens(height: height, width: width)
@@ -171,15 +167,9 @@ enum TokenCases {
     }
 
     static func downsampleBlock(_ run: CaseRun) throws {
-        let unet = try run.model().unet()
-        let (block, input) = try blockInput(run, unet)
-        run.produce(
-            plain: "output",
-            try unet.runTransformerBlock(
-                block, tokens: input.tokens, size: (input.height, input.width), text: input.text,
-                switches: UNetSwitches(
-                    tokens: TokenSwitches(
-                        reductions: Dictionary(uniqueKeysWithValues: downsampling(run).map { ($0, .downsampling($1)) })))))
+        let reductions = try downsampling(run).map { ($0, TokenReduction.downsampling($1)) }
+        let tokens = TokenSwitches(reductions: Dictionary(uniqueKeysWithValues: reductions))
+        try BlockRun(run).produce(UNetSwitches(tokens: tokens))
     }
 
     static func downsampleUNet(_ run: CaseRun) throws {
@@ -202,7 +192,8 @@ enum TokenCases {
             request.hiDiffusionProfile = try HiDiffusionCases.family(parameters, key: "hidiffusion")
         }.produce(draws) { plan in
             guard (plan.rad, plan.pool) == (rad, pool) else {
-                throw GoldenError.failed("the stage has rad \(plan.rad) and pool \(plan.pool), which the reference's has not")
+                throw GoldenError.failed(
+                    "the program has rad \(plan.rad) and pool \(plan.pool), the reference \(rad) and \(pool)")
             }
             // The program leaves small maps alone under RAU-Net, the reference does not.
             plan.tokens.minimumTokens = 0
@@ -214,7 +205,7 @@ enum TokenCases {
     private static func downsampling(_ run: CaseRun) throws -> [(level: Int, method: TokenDownsampling)] {
         let parameters = run.parameters
         let factors = try parameters.value("factors").arrayValue?.compactMap(\.doubleValue) ?? []
-        let channels = try run.model().unet().configuration.channels
+        let channels = try run.model().networks.unet().configuration.channels
         guard factors.count == 2, channels.count > 1 else { throw GoldenError.failed("\"factors\" are two numbers") }
         return try channels.enumerated().compactMap { index, width in
             let isFirst = channels.count == 4 && width == channels[0]
@@ -223,7 +214,7 @@ enum TokenCases {
         }
     }
 
-    /// The same as a request says it: a factor for each level, from the first that has blocks.
+    /// The same in a request: a factor for each level, from the first level with blocks.
     private static func downsamplingRequest(_ run: CaseRun) throws -> TokenReductionRequest {
         let methods = try downsampling(run)
         var request = TokenReductionRequest()
@@ -250,24 +241,32 @@ enum TokenCases {
 
     // MARK: Blocks
 
-    struct BlockInput {
+    /// One transformer block of a case's U-Net, with its tokens and text.
+    struct BlockRun {
+        private let run: CaseRun
+        private let unet: UNet
         let height: Int
         let width: Int
         let tokens: Tensor
-        let text: Tensor
+        private let text: Tensor
 
-        var area: Int { height * width }
-    }
-
-    /// A block's name, tokens and text.
-    static func blockInput(_ run: CaseRun, _ unet: UNet) throws -> (block: String, BlockInput) {
-        let grid = try run.parameters.integers("grid")
-        guard grid.count == 2, grid.allSatisfy({ (1...4096).contains($0) }) else {
-            throw GoldenError.failed("\"grid\" must be height and width")
+        init(_ run: CaseRun) throws {
+            self.run = run
+            unet = try run.model().networks.unet()
+            let grid = try run.parameters.integers("grid")
+            guard grid.count == 2, grid.allSatisfy({ (1...4096).contains($0) }) else {
+                throw GoldenError.failed("\"grid\" must be height and width")
+            }
+            (height, width) = (grid[0], grid[1])
+            tokens = try run.tensor("hidden_states", [nil, height * width, nil])
+            text = try run.tensor("encoder_hidden_states", [tokens.shape[0], nil, unet.configuration.textWidth])
         }
-        let tokens = try run.tensor("hidden_states", [nil, grid[0] * grid[1], nil])
-        let text = try run.tensor("encoder_hidden_states", [tokens.shape[0], nil, unet.configuration.textWidth])
-        let input = BlockInput(height: grid[0], width: grid[1], tokens: tokens, text: text)
-        return (try run.parameters.string("block"), input)
+
+        func produce(_ switches: UNetSwitches, choices: [Int]? = nil) throws {
+            let output = try unet.runTransformerBlock(
+                run.parameters.string("block"), tokens: tokens, size: (height, width), text: text, switches: switches,
+                choices: choices)
+            run.produce(plain: "output", output)
+        }
     }
 }

@@ -11,56 +11,39 @@ extension ComparisonTable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private static let explanation =
-        "Only prompts that every method has a picture of are counted. "
-        + "Times, evaluations, bytes and speeds are medians, arithmetic and quality figures are means, memory is the largest. "
-        + "Speed: how many times as fast as `direct` with the same prompt and size. TFLOP: 10¹² multiplications and additions, "
-        + "counted. Memory: resident in one worker process, weights and mapped files included. Similarity: structural, of the "
-        + "picture brought down to the native size, to the native render of the same prompt and seed; 1 is equal. Sharpness: "
-        + "high-frequency energy, which only compares at one size. Seams: steps at view borders beside those elsewhere; 1 is none; "
-        + "only of views that stay where they are. Repetition: the share of the subject that is there again, on an even "
-        + "background; pictures of busy backgrounds score near 0 whatever they show. The last column counts the pictures that are "
-        + "taken to repeat their subject."
+    private static let explanation = """
+        Only prompts count for which every method made a picture. Times, evaluations, bytes and speeds are medians; \
+        arithmetic and quality figures are means; memory is the largest. Speed: how many times as fast as `direct` with the \
+        same prompt and size. TFLOP: 10¹² multiplications and additions, counted. Memory: the most that one worker process \
+        held, weights and mapped files included. Similarity: the picture, reduced to the native size, against the native \
+        render of the same prompt and seed; it is structural, and 1 means equal. Sharpness: high-frequency energy; it \
+        compares only at one size. Seams: the steps at view borders, divided by those elsewhere; 1 means no seam; only \
+        views that stay in place are measured. Repetition: the share of the subject that appears again, on an even \
+        background; pictures with busy backgrounds score near 0 whatever they show. The last column counts the pictures \
+        that seem to repeat their subject.
+        """
 
-    private static let summaryColumns = [
-        "method", "scale", "size", "pictures", "wall s", "speed", "U-Net evaluations", "TFLOP", "memory MiB", "wire MiB",
-        "similarity", "sharpness", "seams", "repetition", "repeating",
-    ]
+    private static let summaryColumns = ["method", "scale", "size", "pictures"] + figures.map(\.title) + ["repeating"]
 
-    private func summary(_ group: Group) -> [String] {
-        let subject = group.first.subject
-        func median(_ digits: Int, _ value: (ComparedPicture) -> Double?) -> String {
-            Self.number(Statistics.median(group.values(value)), digits)
+    private func summary(_ first: ComparedPicture, _ pictures: [ComparedPicture]) -> [String] {
+        let repeating = pictures.count { $0.quality.isRepeating }
+        let figures = Self.figures.map { figure in
+            figure.text(figure.summary(pictures.compactMap { figure.value(self, $0) }))
         }
-        func mean(_ digits: Int, _ value: (ComparedPicture) -> Double?) -> String {
-            Self.number(Statistics.mean(group.values(value)), digits)
-        }
-        return [
-            Self.cell(subject.method), Decimal.short(subject.scale) + "×", "\(subject.width)×\(subject.height)",
-            String(group.pictures.count), median(2) { $0.cost.wallSeconds }, Self.times(Statistics.median(group.values(speed))),
-            median(0) { Double($0.cost.evaluations) }, mean(3) { Double($0.cost.operations) / 1e12 },
-            Self.number(group.values(Self.memory).max(), 0), median(2) { Double($0.cost.bytesOnWire) / 1_048_576 },
-            mean(3) { $0.quality.similarity }, mean(1) { $0.quality.sharpness }, mean(3) { $0.quality.seams },
-            mean(3) { $0.quality.repetition },
-            "\(group.pictures.count { $0.quality.isRepeating }) of \(group.pictures.count)",
-        ]
+        return Self.kind(first) + [String(pictures.count)] + figures + ["\(repeating) of \(pictures.count)"]
     }
 
-    private static let pictureColumns = [
-        "prompt", "method", "scale", "size", "wall s", "speed", "U-Net evaluations", "TFLOP", "memory MiB", "wire MiB",
-        "similarity", "sharpness", "seams", "repetition", "repeating",
-    ]
+    private static let pictureColumns = ["prompt", "method", "scale", "size"] + figures.map(\.title) + ["repeating"]
 
     private func row(_ picture: ComparedPicture) -> [String] {
-        let (subject, cost, quality) = (picture.subject, picture.cost, picture.quality)
-        return [
-            String(subject.promptNumber), Self.cell(subject.method), Decimal.short(subject.scale) + "×",
-            "\(subject.width)×\(subject.height)", Self.number(cost.wallSeconds, 2), Self.times(speed(picture)),
-            String(cost.evaluations), Self.number(Double(cost.operations) / 1e12, 3), Self.number(Self.memory(picture), 0),
-            Self.number(Double(cost.bytesOnWire) / 1_048_576, 2), Self.number(quality.similarity, 3),
-            Self.number(quality.sharpness, 1), Self.number(quality.seams, 3), Self.number(quality.repetition, 3),
-            quality.isRepeating ? "yes" : "no",
-        ]
+        [String(picture.subject.promptNumber)] + Self.kind(picture) + Self.figures.map { $0.text($0.value(self, picture)) }
+            + [picture.quality.isRepeating ? "yes" : "no"]
+    }
+
+    /// Method, scale and size.
+    private static func kind(_ picture: ComparedPicture) -> [String] {
+        let subject = picture.subject
+        return [cell(subject.method), Decimal.short(subject.scale) + "×", "\(subject.width)×\(subject.height)"]
     }
 
     private var prompts: [(number: Int, text: String)] {
@@ -70,17 +53,6 @@ extension ComparisonTable {
         }
         return found
     }
-
-    /// MiB; nil if the system did not say.
-    private static func memory(_ picture: ComparedPicture) -> Double? {
-        picture.cost.workerPeakBytes > 0 ? Double(picture.cost.workerPeakBytes) / 1_048_576 : nil
-    }
-
-    private static func number(_ value: Double?, _ digits: Int) -> String {
-        value.map { Decimal.fixed($0, digits: digits) } ?? "–"
-    }
-
-    private static func times(_ value: Double?) -> String { value.map { Decimal.fixed($0, digits: 2) + "×" } ?? "–" }
 
     private static func table(_ columns: [String], _ rows: [[String]]) -> [String] {
         func line(_ fields: [String]) -> String { "| " + fields.joined(separator: " | ") + " |" }

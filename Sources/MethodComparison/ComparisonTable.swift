@@ -1,18 +1,13 @@
+import Foundation
+
 /// The figures of a comparison, picture by picture and summed up.
 public struct ComparisonTable: Sendable {
-    /// A condition that all pictures share, such as the model or the seed.
-    public struct Condition: Sendable, Equatable {
-        public var name: String
-        public var value: String
-
-        public init(_ name: String, _ value: String) { (self.name, self.value) = (name, value) }
-    }
-
-    public let conditions: [Condition]
+    /// Conditions that all pictures share, such as the model or the seed.
+    public let conditions: [(name: String, value: String)]
     /// In the order of rendering.
     public let pictures: [ComparedPicture]
 
-    public init(conditions: [Condition], pictures: [ComparedPicture]) {
+    public init(conditions: [(name: String, value: String)], pictures: [ComparedPicture]) {
         (self.conditions, self.pictures) = (conditions, pictures)
     }
 
@@ -28,17 +23,9 @@ public struct ComparisonTable: Sendable {
         return direct.cost.wallSeconds / picture.cost.wallSeconds
     }
 
-    /// The pictures of one method and size.
-    struct Group {
-        let first: ComparedPicture
-        let pictures: [ComparedPicture]
-
-        func values(_ value: (ComparedPicture) -> Double?) -> [Double] { pictures.compactMap(value) }
-    }
-
-    /// All groups, in the order of their first pictures. All have the same prompts: only prompts count for which every group
-    /// has a picture. A stopped comparison ends in the middle of a prompt.
-    var groups: [Group] {
+    /// The pictures of each method and size, in the order of the first pictures. All groups have the same prompts: only prompts
+    /// count for which every group has a picture. A stopped comparison ends in the middle of a prompt.
+    var groups: [(first: ComparedPicture, pictures: [ComparedPicture])] {
         var order: [[ComparedPicture]] = []
         for picture in pictures {
             if let place = order.firstIndex(where: { Self.belongTogether($0[0], picture) }) {
@@ -49,9 +36,7 @@ public struct ComparisonTable: Sendable {
         }
         let prompts = order.map { Set($0.map(\.subject.promptNumber)) }
         let common = prompts.dropFirst().reduce(prompts.first ?? []) { $0.intersection($1) }
-        return order.map { group in
-            Group(first: group[0], pictures: group.filter { common.contains($0.subject.promptNumber) })
-        }
+        return order.map { group in (group[0], group.filter { common.contains($0.subject.promptNumber) }) }
     }
 
     private static func belongTogether(_ one: ComparedPicture, _ other: ComparedPicture) -> Bool {
@@ -61,9 +46,9 @@ public struct ComparisonTable: Sendable {
 }
 
 /// Averages.
-enum Statistics {
+public enum Statistics {
     /// The middle value, or the mean of the two in the middle; nil for no values.
-    static func median(_ values: [Double]) -> Double? {
+    public static func median(_ values: [Double]) -> Double? {
         guard !values.isEmpty else { return nil }
         let sorted = values.sorted()
         let middle = sorted.count / 2
@@ -80,14 +65,10 @@ enum Statistics {
 public enum Decimal {
     /// A number with this number of decimals, in any locale; `?` if it is no number, or too large for a figure.
     public static func fixed(_ value: Double, digits: Int) -> String {
-        var scale = 1.0
-        for _ in 0..<digits { scale *= 10 }
+        let scale = pow(10, Double(digits))
         guard value.isFinite, abs(value) * scale < 9e15 else { return "?" }
-        let scaled = Int((abs(value) * scale).rounded())
-        let sign = value < 0 && scaled > 0 ? "-" : ""
-        guard digits > 0 else { return sign + String(scaled) }
-        let fraction = String(scaled % Int(scale))
-        return "\(sign)\(scaled / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
+        // Rounded here, because the format would round 0.25 to 0.2. Adding 0 takes the sign from −0.
+        return String(format: "%.\(digits)f", (value * scale).rounded() / scale + 0)
     }
 
     /// The shortest text that is exact to three decimals: `2`, `1.5`.

@@ -1,12 +1,12 @@
 import Acceleration
+import Foundation
 import PatchGeometry
 public import Rendering
 
 /// A way to make a picture: words joined with `+`, such as `cut+hidiffusion`.
 ///
-/// Each word changes a request;
-/// `MethodWord.all` defines all words. A word that would change nothing is refused. Settings of methods that the recipe does
-/// not use are removed from the request.
+/// Each word changes a request; `MethodWord.all` defines them. A word that would change nothing is refused. The request loses
+/// settings of methods that the recipe does not use.
 public struct MethodRecipe: Sendable {
     /// The user's spelling.
     public let name: String
@@ -17,8 +17,9 @@ public struct MethodRecipe: Sendable {
 
     private init(name: String, words: [MethodWord]) { (self.name, self.words) = (name, words) }
 
-    /// Reads a recipe. Throws `.invalidRequest` for unknown words, with the list of known words, and for words that exclude
-    /// each other.
+    /// Reads a recipe.
+    ///
+    /// - Throws: `.invalidRequest` for unknown words, with the list of known words, and for words that exclude each other.
     public init(_ name: String) throws(RenderError) {
         var words: [MethodWord] = []
         for part in name.split(separator: "+", omittingEmptySubsequences: false) {
@@ -65,11 +66,13 @@ public struct MethodRecipe: Sendable {
             + "\(others.joined(separator: ", ")), such as direct,hidiffusion,hires,cut,cut+feather."
     }
 
-    /// Reads recipes with commas between them. Throws `.invalidRequest` as above, and for a repeated recipe.
+    /// Reads recipes with commas between them.
+    ///
+    /// - Throws: `.invalidRequest` as for one recipe, and for a repeated recipe.
     public static func list(_ text: String) throws(RenderError) -> [MethodRecipe] {
         var recipes: [MethodRecipe] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let recipe = try MethodRecipe(String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()))
+            let recipe = try MethodRecipe(part.trimmingCharacters(in: CharacterSet(charactersIn: " ")))
             if let twin = recipes.first(where: { $0.isSame(as: recipe) }) {
                 throw RenderError(.invalidRequest, "The methods \(twin.name) and \(recipe.name) are the same: leave one out.")
             }

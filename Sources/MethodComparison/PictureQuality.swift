@@ -12,10 +12,11 @@ public struct PictureQuality: Sendable, Equatable {
     public var seams: Double?
     public var repetition: Double
 
-    public init(similarity: Double?, sharpness: Double, seams: Double?, repetition: Double) {
-        (self.similarity, self.sharpness, self.seams, self.repetition) = (similarity, sharpness, seams, repetition)
-    }
+    /// Whether the picture seems to show its subject more than once.
+    public var isRepeating: Bool { repetition > Repetition.threshold }
+}
 
+extension PictureQuality {
     /// Measures a picture.
     ///
     /// - Parameters:
@@ -29,9 +30,6 @@ public struct PictureQuality: Sendable, Equatable {
         repetition = Repetition.score(
             image, enlargement: Double(max(image.width, image.height)) / Double(max(1, nativeSide)))
     }
-
-    /// Whether the picture seems to show its subject more than once.
-    public var isRepeating: Bool { repetition > Repetition.threshold }
 }
 
 /// The borders inside a picture where views of its detail phase end.

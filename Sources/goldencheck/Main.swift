@@ -73,23 +73,19 @@ struct GoldenCheck: ParsableCommand {
             line["tensors"] = .integer(Int64(tensors))
             // Equal pictures have an infinite ratio, and JSON has no infinity.
             line["psnr_db"] = decibels.map { $0.isFinite ? .number($0) : .string("equal") }
-        case .failed(let reason):
-            line["outcome"] = "failed"
-            line["reason"] = .string(reason)
-        case .unsupported(let reason):
-            line["outcome"] = "unsupported"
-            line["reason"] = .string(reason)
+        case .failed(let reason): (line["outcome"], line["reason"]) = ("failed", .string(reason))
+        case .unsupported(let reason): (line["outcome"], line["reason"]) = ("unsupported", .string(reason))
         }
         return JSONValue.object(line).canonicalText
     }
 
     private func report(_ count: GoldenCounts) {
         if json {
-            var line = JSONObject()
-            line["passed"] = .integer(Int64(count.passed))
-            line["failed"] = .integer(Int64(count.failed))
-            line["unsupported"] = .integer(Int64(count.unsupported))
-            print(JSONValue.object(line).canonicalText)
+            let line: JSONValue = [
+                "passed": .integer(Int64(count.passed)), "failed": .integer(Int64(count.failed)),
+                "unsupported": .integer(Int64(count.unsupported)),
+            ]
+            print(line.canonicalText)
         } else {
             let unsupported = count.unsupported > 0 ? ", \(count.unsupported) unsupported" : ""
             print("\(count.passed) passed, \(count.failed) failed\(unsupported)")

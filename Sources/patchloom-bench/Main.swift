@@ -10,14 +10,17 @@ struct Bench: ParsableCommand {
         subcommands: [UNetBench.self, OperationsBench.self, MethodsBench.self, RepetitionBench.self])
 
     static func main() {
-        warnOfWaiting(WaitingPolicy.settle(program: "patchloom-bench"))
+        if let fault = WaitingPolicy.settle(program: "patchloom-bench") {
+            let warning = "warning: waiting threads spin as libgomp has it, not as in workers (\(fault))\n"
+            FileHandle.standardError.write(Data(warning.utf8))
+        }
         main(nil)
     }
+}
 
-    /// Warns that the measured waiting is not that of workers.
-    private static func warnOfWaiting(_ fault: String?) {
-        guard let fault else { return }
-        let warning = "warning: waiting threads spin as libgomp has it, not as in workers (\(fault))\n"
-        FileHandle.standardError.write(Data(warning.utf8))
+/// Refuses a value outside of an option's range.
+func check(_ option: String, _ value: Int, _ range: ClosedRange<Int>) throws {
+    guard range.contains(value) else {
+        throw ValidationError("--\(option) \(value) is not possible: choose \(range.lowerBound) to \(range.upperBound).")
     }
 }

@@ -1,4 +1,5 @@
 import Acceleration
+import MethodComparison
 import Rendering
 import StrictJSON
 
@@ -32,29 +33,25 @@ struct MethodRow {
     func lines(base: MethodRow) -> [String] {
         let total =
             column(name, 28) + column("\(evaluations) evaluations", 20, right: true)
-            + column(decimal(operations * 1e-12, 1) + " TFLOP", 18, right: true)
-            + column(decimal(seconds, 0) + " s extrapolated", 24, right: true)
-            + column(decimal(base.seconds / seconds, 2) + "× as fast as \(base.name)", 28, right: true)
+            + column(Decimal.fixed(operations * 1e-12, digits: 1) + " TFLOP", 18, right: true)
+            + column(Decimal.fixed(seconds, digits: 0) + " s extrapolated", 24, right: true)
+            + column(Decimal.fixed(base.seconds / seconds, digits: 2) + "× as fast as \(base.name)", 28, right: true)
         return [total]
             + parts.map { part in
                 column("  \(part.title)", 28) + column("\(part.kind.evaluations) evaluations", 20, right: true)
-                    + column(decimal(Double(part.cost.operations) * 1e-12, 3) + " TFLOP each", 18, right: true)
-                    + column(decimal(part.cost.seconds, 3) + " s each", 24, right: true)
+                    + column(Decimal.fixed(Double(part.cost.operations) * 1e-12, digits: 3) + " TFLOP each", 18, right: true)
+                    + column(Decimal.fixed(part.cost.seconds, digits: 3) + " s each", 24, right: true)
                     + column("\(part.cost.activationBytes >> 20) MiB of activations", 28, right: true)
             }
     }
 
     func json(base: MethodRow) -> JSONValue {
-        var object = JSONObject()
-        object["method"] = .string(name)
-        object["unet_evaluations"] = .integer(Int64(evaluations))
-        object["tflop"] = .number(operations * 1e-12)
-        object["seconds_extrapolated"] = .number(seconds)
-        object["relative_to"] = .string(base.name)
-        object["speed_up"] = .number(base.seconds / seconds)
-        object["peak_activation_bytes"] = .integer(Int64(activationBytes))
-        object["calls"] = .array(parts.map(\.json))
-        return .object(object)
+        [
+            "method": .string(name), "unet_evaluations": .integer(Int64(evaluations)),
+            "tflop": .number(operations * 1e-12), "seconds_extrapolated": .number(seconds),
+            "relative_to": .string(base.name), "speed_up": .number(base.seconds / seconds),
+            "peak_activation_bytes": .integer(Int64(activationBytes)), "calls": .array(parts.map(\.json)),
+        ]
     }
 }
 
@@ -63,15 +60,12 @@ extension MethodRow.Part {
     var title: String { (["\(kind.width)×\(kind.height)"] + kind.switches.switchedOn).joined(separator: " ") }
 
     var json: JSONValue {
-        var object = JSONObject()
-        object["latent_width"] = .integer(Int64(kind.width))
-        object["latent_height"] = .integer(Int64(kind.height))
-        object["switched_on"] = .array(kind.switches.switchedOn.map { .string($0) })
-        object["unet_evaluations"] = .integer(Int64(kind.evaluations))
-        object["seconds"] = .number(cost.seconds)
-        object["tflop"] = .number(Double(cost.operations) * 1e-12)
-        object["peak_activation_bytes"] = .integer(Int64(cost.activationBytes))
-        return .object(object)
+        [
+            "latent_width": .integer(Int64(kind.width)), "latent_height": .integer(Int64(kind.height)),
+            "switched_on": .array(kind.switches.switchedOn.map { .string($0) }),
+            "unet_evaluations": .integer(Int64(kind.evaluations)), "seconds": .number(cost.seconds),
+            "tflop": .number(Double(cost.operations) * 1e-12), "peak_activation_bytes": .integer(Int64(cost.activationBytes)),
+        ]
     }
 }
 
@@ -85,8 +79,8 @@ extension UNetSwitches {
         let reductions = tokens.reductions.sorted { $0.key < $1.key }
         words += reductions.map { level, reduction in
             switch reduction {
-            case .downsampling(let method): "todo:\(level)/\(decimal(method.factor, 2))"
-            case .merging(let method): "tome:\(level)/\(decimal(method.ratio, 2))"
+            case .downsampling(let method): "todo:\(level)/\(Decimal.fixed(method.factor, digits: 2))"
+            case .merging(let method): "tome:\(level)/\(Decimal.fixed(method.ratio, digits: 2))"
             }
         }
         return words

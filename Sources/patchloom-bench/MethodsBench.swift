@@ -36,10 +36,8 @@ struct MethodsBench: ParsableCommand {
         guard (64...8192).contains(size), size % 64 == 0 else {
             throw ValidationError("--size \(size) is not possible: choose a multiple of 64 from 64 to 8192.")
         }
-        guard (1...1000).contains(steps) else { throw ValidationError("--steps \(steps) is not possible: choose 1 to 1000.") }
-        guard (1...100).contains(repeats) else {
-            throw ValidationError("--repeats \(repeats) is not possible: choose 1 to 100.")
-        }
+        try check("steps", steps, 1...1000)
+        try check("repeats", repeats, 1...100)
     }
 
     func run() throws {
@@ -52,21 +50,14 @@ struct MethodsBench: ParsableCommand {
         }
         var rows: [MethodRow] = []
         for plan in plans {
-            let row = MethodRow(
-                name: plan.name, parts: try plan.calls.map { MethodRow.Part(kind: $0, cost: try timer.cost(of: $0)) })
-            rows.append(row)
-            if !json { row.lines(base: rows[0]).forEach { printNow($0) } }
+            rows.append(MethodRow(name: plan.name, parts: try plan.calls.map { try timer.part($0) }))
+            if !json { rows.last?.lines(base: rows[0]).forEach(printNow) }
         }
         if json { printNow(jsonLine(rows, context)) }
     }
 
-    private struct Planned {
-        var name: String
-        var calls: [EvaluationKind]
-    }
-
     /// The U-Net calls of every method. All errors are found before anything is timed.
-    private func planned() throws -> [Planned] {
+    private func planned() throws -> [(name: String, calls: [EvaluationKind])] {
         let model = try ModelDescription(source: family.source)
         var request = RenderRequest()
         request.prompt = "a harbour at dawn"
@@ -77,23 +68,19 @@ struct MethodsBench: ParsableCommand {
                 asked.tokenReduction = TokenReductionRequest()
                 asked.tokenReduction?.merging = TokenReductionRequest.Merging(ratio: tomeRatio)
             }
-            let machine = try RenderMachine(
-                request: recipe.applied(to: asked, model: model), model: model)
-            return Planned(name: recipe.name, calls: EvaluationKind.all(of: machine))
+            let machine = try RenderMachine(request: recipe.applied(to: asked, model: model), model: model)
+            return (recipe.name, EvaluationKind.all(of: machine))
         }
     }
 
     private func jsonLine(_ rows: [MethodRow], _ context: ComputeContext) -> String {
-        var line = JSONObject()
-        line["family"] = .string(family.rawValue)
-        line["size"] = .integer(Int64(size))
-        line["steps"] = .integer(Int64(steps))
-        line["threads"] = .integer(Int64(threads))
-        line["repeats"] = .integer(Int64(repeats))
-        line["numerics_class"] = .string(context.numericsClass)
-        line["extrapolated"] = true
-        line["methods"] = .array(rows.map { $0.json(base: rows[0]) })
-        return String(decoding: JSONValue.object(line).canonicalBytes(), as: UTF8.self)
+        let line: JSONValue = [
+            "family": .string(family.rawValue), "size": .integer(Int64(size)), "steps": .integer(Int64(steps)),
+            "threads": .integer(Int64(threads)), "repeats": .integer(Int64(repeats)),
+            "numerics_class": .string(context.numericsClass), "extrapolated": true,
+            "methods": .array(rows.map { $0.json(base: rows[0]) }),
+        ]
+        return line.canonicalText
     }
 }
 
@@ -107,11 +94,8 @@ private struct CallTimer {
     let unet: UNet
     let context: ComputeContext
     let repeats: Int
-    private var known: [(kind: EvaluationKind, cost: MethodRow.Cost)] = []
-
-    init(unet: UNet, context: ComputeContext, repeats: Int) {
-        (self.unet, self.context, self.repeats) = (unet, context, repeats)
-    }
+    /// All that was timed so far.
+    var known: [MethodRow.Part] = []
 
     /// Runs an untimed call, as large as the smallest of these. The first call also pays for the reordering of weights for
     /// the compute library.
@@ -124,9 +108,11 @@ private struct CallTimer {
         UNetInput(uniformFor: unet.configuration, batch: 1, height: kind.height, width: kind.width)
     }
 
-    /// The cost of one call with a single image.
-    mutating func cost(of kind: EvaluationKind) throws -> MethodRow.Cost {
-        if let found = known.first(where: { $0.kind.isOfOneKind(with: kind) }) { return found.cost }
+    /// The calls of a kind with the cost of one, with a single image.
+    mutating func part(_ kind: EvaluationKind) throws -> MethodRow.Part {
+        if let found = known.first(where: { $0.kind.isOfOneKind(with: kind) }) {
+            return MethodRow.Part(kind: kind, cost: found.cost)
+        }
         let input = input(for: kind)
         let clock = ContinuousClock()
         var cost = MethodRow.Cost(seconds: .infinity, operations: 0, activationBytes: 0)
@@ -134,15 +120,14 @@ private struct CallTimer {
             let before = context.operations
             context.forgetPeak()
             let elapsed = try clock.measure { _ = try unet.forward(input, switches: kind.switches) }
-            let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-            cost.seconds = min(cost.seconds, seconds)
+            cost.seconds = min(cost.seconds, elapsed / .seconds(1))
             cost.operations = context.operations - before
             cost.activationBytes = context.peakActivationBytes
         }
         context.trimMemory()
-        known.append((kind, cost))
-        let title = MethodRow.Part(kind: kind, cost: cost).title
-        FileHandle.standardError.write(Data("\(title): \(decimal(cost.seconds, 3)) s\n".utf8))
-        return cost
+        let part = MethodRow.Part(kind: kind, cost: cost)
+        known.append(part)
+        FileHandle.standardError.write(Data("\(part.title): \(Decimal.fixed(cost.seconds, digits: 3)) s\n".utf8))
+        return part
     }
 }

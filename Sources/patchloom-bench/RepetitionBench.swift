@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import ImageFiles
 import ImageQuality
+import MethodComparison
 
 /// `patchloom-bench repetition DIR`: how often the repetition score agrees with people's labels of pictures.
 struct RepetitionBench: ParsableCommand {
@@ -21,40 +22,21 @@ struct RepetitionBench: ParsableCommand {
         let root = URL(fileURLWithPath: folder)
         let text = try String(contentsOf: root.appendingPathComponent("labels.txt"), encoding: .utf8)
         let pictures = try PictureLabel.list(text)
-        var tally = Tally()
+        /// The labels of pictures that are judged wrongly.
+        var wrong: [Bool] = []
         for picture in pictures {
             let image = try ImageDecoder.decode(file: root.appendingPathComponent(picture.path).path)
             let score = Repetition.score(
                 RGBImage(width: image.width, height: image.height, rgb: image.rgb), enlargement: picture.enlargement)
-            let isRight = tally.count(score > Repetition.threshold, picture.repeats)
+            let isRight = (score > Repetition.threshold) == picture.repeats
+            if !isRight { wrong.append(picture.repeats) }
             print(
-                column(picture.path, 40), decimal(score, 3), picture.repeats ? "repeats" : "single ",
+                column(picture.path, 40), Decimal.fixed(score, digits: 3), picture.repeats ? "repeats" : "single ",
                 isRight ? "" : picture.repeats ? "MISSED" : "FALSE ALARM")
         }
-        print(tally.line)
-    }
-
-    private struct Tally {
-        var single = 0
-        var repeating = 0
-        var falseAlarms = 0
-        var misses = 0
-
-        /// Counts a verdict. Returns whether it agrees with the label.
-        mutating func count(_ verdict: Bool, _ label: Bool) -> Bool {
-            if label {
-                repeating += 1
-                misses += verdict ? 0 : 1
-            } else {
-                single += 1
-                falseAlarms += verdict ? 1 : 0
-            }
-            return verdict == label
-        }
-
-        var line: String {
-            "\(falseAlarms) false alarms in \(single) single, \(misses) misses in \(repeating) repeating pictures, threshold "
-                + decimal(Repetition.threshold, 2)
-        }
+        let (repeating, misses) = (pictures.count { $0.repeats }, wrong.count { $0 })
+        print(
+            "\(wrong.count - misses) false alarms in \(pictures.count - repeating) single, \(misses) misses in \(repeating) "
+                + "repeating pictures, threshold \(Decimal.fixed(Repetition.threshold, digits: 2))")
     }
 }

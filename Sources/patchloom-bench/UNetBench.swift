@@ -1,6 +1,7 @@
 import Acceleration
 import ArgumentParser
 import DiffusionModels
+import MethodComparison
 import StrictJSON
 import TensorCore
 import Weights
@@ -25,11 +26,9 @@ struct UNetBench: ParsableCommand {
     @Flag(help: "Print one JSON line.") var json = false
 
     func validate() throws {
-        guard (8...1024).contains(latent) else {
-            throw ValidationError("--latent \(latent) is not possible: choose 8 to 1024.")
-        }
-        guard (1...64).contains(batch) else { throw ValidationError("--batch \(batch) is not possible: choose 1 to 64.") }
-        guard (1...1000).contains(runs) else { throw ValidationError("--runs \(runs) is not possible: choose 1 to 1000.") }
+        try check("latent", latent, 8...1024)
+        try check("batch", batch, 1...64)
+        try check("runs", runs, 1...1000)
     }
 
     func run() throws {
@@ -40,37 +39,28 @@ struct UNetBench: ParsableCommand {
         var seconds: [Double] = []
         for run in 0...runs {
             let elapsed = try clock.measure { _ = try unet.forward(input, switches: .plain) }
-            if run > 0 { seconds.append(Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18) }
+            if run > 0 { seconds.append(elapsed / .seconds(1)) }
         }
         seconds.sort()
-        report(best: seconds[0], median: median(seconds), context)
+        report(best: seconds[0], median: Statistics.median(seconds) ?? seconds[0], context)
     }
 
     private func report(best: Double, median: Double, _ context: ComputeContext) {
         if json {
-            var line = JSONObject()
-            line["peer"] = "patchloom"
-            line["family"] = .string(family.rawValue)
-            line["latent"] = .integer(Int64(latent))
-            line["batch"] = .integer(Int64(batch))
-            line["precision"] = .string(precision.rawValue)
-            line["threads"] = .integer(Int64(threads))
-            line["runs"] = .integer(Int64(runs))
-            line["best"] = .number(best)
-            line["median"] = .number(median)
-            line["numerics_class"] = .string(context.numericsClass)
-            line["peak_activation_bytes"] = .integer(Int64(context.peakActivationBytes))
-            print(String(decoding: JSONValue.object(line).canonicalBytes(), as: UTF8.self))
+            let line: JSONValue = [
+                "peer": "patchloom", "family": .string(family.rawValue), "latent": .integer(Int64(latent)),
+                "batch": .integer(Int64(batch)), "precision": .string(precision.rawValue),
+                "threads": .integer(Int64(threads)), "runs": .integer(Int64(runs)), "best": .number(best),
+                "median": .number(median), "numerics_class": .string(context.numericsClass),
+                "peak_activation_bytes": .integer(Int64(context.peakActivationBytes)),
+            ]
+            print(line.canonicalText)
         } else {
+            let activations = context.peakActivationBytes >> 20
             print("\(family.rawValue) U-Net, latent \(latent), batch \(batch), \(threads) threads, \(context.numericsClass)")
             print(
-                "best \(decimal(best, 3)) s, median \(decimal(median, 3)) s, activations \(context.peakActivationBytes >> 20) MiB"
+                "best \(Decimal.fixed(best, digits: 3)) s, median \(Decimal.fixed(median, digits: 3)) s, activations \(activations) MiB"
             )
         }
-    }
-
-    private func median(_ sorted: [Double]) -> Double {
-        let middle = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
     }
 }

@@ -34,7 +34,8 @@ extension UNetInput {
     }
 }
 
-private func uniform(_ shape: [Int]) -> Tensor {
+/// A tensor of numbers that look random, in ±1.
+func uniform(_ shape: [Int]) -> Tensor {
     let tensor = Tensor(uninitialized: shape)
     let values = tensor.elements(as: Float.self)
     for index in values.indices { values[index] = Float((index &* 2_654_435_761) >> 7 & 0xFFFF) / 32768 - 1 }

@@ -26,24 +26,24 @@ struct CompareCommand: ParsableCommand {
         try checkOptions()
         let prompts = try allPrompts()
         let asked = try picture.request(prompt: prompts[0])
-        let source = try checkpoint.source()
-        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
-        let model = try describe(source)
-        let found = try resolve(asked, prompts)
+        let source = try checkpoint.words.source()
+        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source))
+        let model = try ModelDescription(source: source)
+        let found = try loras.folders.resolve(asked, prompts: prompts)
         let plan = try plan(prompts, found, model)
-        let font = try sheetFont()
+        let font = try SheetFont()
         let sheet = try sheetLayout(plan)
-        let worker = try WorkerProgram.besideThis()
+        let program = try OwnProgram.patchloom.path()
         var files = try CompareFiles(comparison)
 
-        var view = ProgressView.suitable(quiet: comparison.quiet, tellsSteps: false)
+        var view = ProgressView(quiet: comparison.quiet, tellsSteps: false)
         if picture.seed == .random { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         view.note("\(plan.items.count) pictures")
         for note in plan.items.flatMap(\.plan.notes) { view.noteOnce(TerminalText.printable(note)) }
         let session = try RenderSession(
-            RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
-            worker: worker, verbose: comparison.verbose)
+            source, arguments: checkpoint.arguments, loras: found, layout: layout, program: program,
+            verbose: comparison.verbose)
         session.tellsPlans = false
         var results = ComparisonResults(
             plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
@@ -51,7 +51,9 @@ struct CompareCommand: ParsableCommand {
             try render(plan, session, into: &results, files: &files, view: &view)
         } catch {
             // The user hears why the rendering ended, also if the files cannot be written.
-            do throws(CommandFailure) { try results.write(&files, font: font) } catch let other { view.note(other.message) }
+            do { try results.write(&files, font: font) } catch let other as any CommandError {
+                view.note(other.failure.message)
+            }
             throw error
         }
         try results.write(&files, font: font)
@@ -62,11 +64,9 @@ struct CompareCommand: ParsableCommand {
     private func render(
         _ plan: Comparison, _ session: RenderSession, into results: inout ComparisonResults, files: inout CompareFiles,
         view: inout ProgressView
-    ) throws(CommandFailure) {
-        try session.render(plan.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
-            if let place = plan.items[number].place {
-                do throws(ImageFileError) { try place.write(result.png) } catch { throw CommandFailure(error) }
-            }
+    ) throws {
+        try session.render(plan.items.map(\.request), view: &view) { number, result, view in
+            try plan.items[number].place?.write(result.png)
             let picture = try results.add(number, result)
             view.clear()
             view.note(Self.line(picture, number: number + 1, of: plan.items.count))
@@ -100,14 +100,10 @@ struct CompareCommand: ParsableCommand {
         }
     }
 
-    private func allPrompts() throws(CommandFailure) -> [String] {
+    private func allPrompts() throws -> [String] {
         var prompts = picture.prompt
-        do {
-            if let file = picture.promptFile { prompts.append(try PromptFile.read(file)) }
-            if let file = comparison.promptList { prompts += try PromptList.read(file) }
-        } catch {
-            throw CommandFailure(error)
-        }
+        if let file = picture.promptFile { prompts.append(try PromptFile.read(file)) }
+        if let file = comparison.promptList { prompts += try PromptList.read(file) }
         guard !prompts.isEmpty else {
             throw CommandFailure(.usage, "No prompt: say what the pictures show with -p, or name a list by --prompt-list.")
         }
@@ -119,49 +115,32 @@ struct CompareCommand: ParsableCommand {
 
     private func plan(
         _ prompts: [String], _ found: LoRAFolders.Resolved, _ model: ModelDescription
-    ) throws(CommandFailure) -> Comparison {
-        let recipes: [MethodRecipe]
-        do { recipes = try MethodRecipe.list(comparison.methods) } catch { throw CommandFailure(error) }
+    ) throws -> Comparison {
+        let recipes = try MethodRecipe.list(comparison.methods)
         let sizes = try ComparedSizes(
             scales: comparison.scale, width: picture.width, height: picture.height, native: model.nativeSize,
             multiple: model.scaleFactor)
-        let matter = Comparison.Matter(prompts: prompts, recipes: recipes, sizes: sizes, request: found.request)
-        let keep = try comparison.keep.map { folder throws(CommandFailure) in
-            try KeptPictures(folder: folder, replacesExisting: !comparison.noClobber)
-        }
-        return try Comparison(matter, model: model, loras: found, keep: keep)
+        let keep = try comparison.keep.map { try KeptPictures(folder: $0, replacesExisting: !comparison.noClobber) }
+        return try Comparison(prompts, recipes, sizes, model: model, loras: found, keep: keep)
     }
 
-    private func resolve(_ asked: RenderRequest, _ prompts: [String]) throws(CommandFailure) -> LoRAFolders.Resolved {
-        do { return try loras.folders.resolve(asked, prompts: prompts) } catch { throw CommandFailure(error) }
-    }
-
-    private func sheetFont() throws(CommandFailure) -> SheetFont {
-        do { return try SheetFont() } catch { throw CommandFailure(error) }
-    }
-
-    private func sheetLayout(_ plan: Comparison) throws(CommandFailure) -> SheetLayout {
-        let matter = plan.matter
-        do {
-            return try SheetLayout(
-                rows: matter.prompts.count * matter.sizes.sizes.count, columns: 1 + matter.recipes.count, side: comparison.cell,
-                aspect: (matter.sizes.native.width, matter.sizes.native.height), lines: ComparisonResults.lines)
-        } catch {
-            throw CommandFailure(error)
-        }
+    private func sheetLayout(_ plan: Comparison) throws(ContactSheetError) -> SheetLayout {
+        try SheetLayout(
+            rows: plan.prompts.count * plan.sizes.sizes.count, columns: 1 + plan.recipes.count, side: comparison.cell,
+            aspect: (plan.sizes.native.width, plan.sizes.native.height), lines: ComparisonResults.lines)
     }
 
     /// The conditions that all pictures share.
     private func conditions(
         _ plan: Comparison, _ model: ModelDescription, _ layout: HostOptions.Layout
-    ) -> [ComparisonTable.Condition] {
+    ) -> [(name: String, value: String)] {
         func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
         let first = plan.items[0].plan
         let guidance = Decimal.short(Double(first.guidanceScale))
         return [
-            .init("model", "\(model.name) (\(model.identity.hex.prefix(12)))"), .init("seed", String(first.seed)),
-            .init("steps", "\(first.steps) of \(first.samplingMethod.rawValue), guidance \(guidance)"),
-            .init(
+            ("model", "\(model.name) (\(model.identity.hex.prefix(12)))"), ("seed", String(first.seed)),
+            ("steps", "\(first.steps) of \(first.samplingMethod.rawValue), guidance \(guidance)"),
+            (
                 "host",
                 "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), \(layout.backend.resolved.rawValue)"
             ),

@@ -5,8 +5,7 @@ import MethodComparison
 
 /// The options for the methods to compare and for the result files.
 struct CompareOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
+    @Option(help: ArgumentHelp(MethodRecipe.help, valueName: "list"))
     var methods = "direct,hires,hidiffusion,cut,cut+hidiffusion,auto"
 
     @Option(
@@ -51,29 +50,23 @@ struct CompareFiles {
     private var markdown: OutputFile
 
     /// Checks that all files can be written.
-    init(_ options: CompareOptions) throws(CommandFailure) {
+    init(_ options: CompareOptions) throws {
         let ending = ".png"
         guard options.output.hasSuffix(ending), options.output.utf8.count > ending.utf8.count else {
             throw CommandFailure(
                 .usage, "--output names the contact sheet: give a file that ends with .png, such as sheet.png.")
         }
         let base = options.output.dropLast(ending.count)
-        func place(_ path: String) throws(CommandFailure) -> OutputFile {
-            do { return try OutputFile(path: path, replacesExisting: !options.noClobber) } catch { throw CommandFailure(error) }
+        func place(_ ending: String) throws -> OutputFile {
+            try OutputFile(path: base + ending, replacesExisting: !options.noClobber)
         }
-        sheet = try place(options.output)
-        csv = try place(base + ".csv")
-        markdown = try place(base + ".md")
+        (sheet, csv, markdown) = (try place(ending), try place(".csv"), try place(".md"))
     }
 
     /// Writes the figures. A file that this has written before is replaced, whatever the user says about existing files.
-    mutating func write(_ table: ComparisonTable) throws(CommandFailure) {
-        do {
-            try Self.write(table.csv, to: &csv)
-            try Self.write(table.markdown, to: &markdown)
-        } catch {
-            throw CommandFailure(error)
-        }
+    mutating func write(_ table: ComparisonTable) throws {
+        try Self.write(table.csv, to: &csv)
+        try Self.write(table.markdown, to: &markdown)
     }
 
     private static func write(_ text: String, to file: inout OutputFile) throws(ImageFileError) {

@@ -17,18 +17,11 @@ struct Comparison {
         var isNative: Bool { subject.method == ComparedPicture.native }
     }
 
-    /// The subject of a comparison.
-    struct Matter {
-        let prompts: [String]
-        let recipes: [MethodRecipe]
-        let sizes: ComparedSizes
-        /// A request with the first prompt, in any size.
-        let request: RenderRequest
-    }
-
     /// In the order of rendering: for each prompt the native picture, then every size with every method.
     private(set) var items: [Item] = []
-    let matter: Matter
+    let prompts: [String]
+    let recipes: [MethodRecipe]
+    let sizes: ComparedSizes
 
     /// Whether the item with this number is the last of its prompt.
     func isLastOfPrompt(_ number: Int) -> Bool { number + 1 == items.count || items[number + 1].isNative }
@@ -36,31 +29,34 @@ struct Comparison {
     /// The largest number of pictures in one comparison.
     private static let picturesMax = 10_000
 
-    /// - Parameter keep: the folder that keeps the pictures.
+    /// - Parameters:
+    ///   - loras: with a request that has the first prompt, in any size.
+    ///   - keep: the folder that keeps the pictures.
     init(
-        _ matter: Matter, model: ModelDescription, loras: LoRAFolders.Resolved, keep: KeptPictures?
-    ) throws(CommandFailure) {
-        self.matter = matter
-        let count = matter.prompts.count * (1 + matter.sizes.sizes.count * matter.recipes.count)
+        _ prompts: [String], _ recipes: [MethodRecipe], _ sizes: ComparedSizes, model: ModelDescription,
+        loras: LoRAFolders.Resolved, keep: KeptPictures?
+    ) throws {
+        (self.prompts, self.recipes, self.sizes) = (prompts, recipes, sizes)
+        let count = prompts.count * (1 + sizes.sizes.count * recipes.count)
         guard count <= Self.picturesMax else {
             throw CommandFailure(
                 .usage,
                 "These are \(count) pictures, and a comparison has at most \(Self.picturesMax): leave prompts or sizes out.")
         }
-        try checkNothingIsLost(model)
-        for (index, prompt) in matter.prompts.enumerated() {
+        try checkNothingIsLost(loras.request, model)
+        for (index, prompt) in prompts.enumerated() {
             var asked = loras.request
             asked.prompt = prompt
-            do { try asked.validated() } catch { throw CommandFailure(error) }
+            try asked.validated()
             let native = (name: ComparedPicture.native, recipe: MethodRecipe.direct)
-            try add(prompt: index, native, matter.sizes.native, asked)
-            for size in matter.sizes.sizes {
-                for recipe in matter.recipes { try add(prompt: index, (recipe.name, recipe), size, asked) }
+            try add(prompt: index, native, sizes.native, asked)
+            for size in sizes.sizes {
+                for recipe in recipes { try add(prompt: index, (recipe.name, recipe), size, asked) }
             }
         }
         func add(
             prompt: Int, _ method: (name: String, recipe: MethodRecipe), _ size: ComparedSizes.Size, _ asked: RenderRequest
-        ) throws(CommandFailure) {
+        ) throws {
             var sized = asked
             (sized.width, sized.height) = (size.width, size.height)
             let request = method.recipe.applied(to: sized, model: model)
@@ -68,15 +64,17 @@ struct Comparison {
                 promptNumber: prompt + 1, prompt: request.prompt, seed: request.seed, method: method.name, scale: size.scale,
                 width: size.width, height: size.height)
             let plan: RenderPlan
-            do throws(CommandFailure) { plan = try CommandSupport.plan(request, model, loras.library) } catch {
-                throw CommandFailure(error.status, "\(method.name) at \(size.width)×\(size.height): \(error.message)")
+            do throws(RenderError) { plan = try RenderMachine(request: request, model: model, loras: loras.library).plan } catch
+            {
+                let failure = error.failure
+                throw CommandFailure(failure.status, "\(method.name) at \(size.width)×\(size.height): \(failure.message)")
             }
             items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))
         }
     }
 
     /// Refuses a setting that no method of the comparison has, instead of ignoring it.
-    private func checkNothingIsLost(_ model: ModelDescription) throws(CommandFailure) {
+    private func checkNothingIsLost(_ request: RenderRequest, _ model: ModelDescription) throws(CommandFailure) {
         var settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = RenderRequest.settings.compactMap {
             setting in
             Self.method(using: setting.use).map { method in
@@ -94,8 +92,8 @@ struct Comparison {
                 { $0.tokenReduction != $0.tokenReduction?.ofOneStage }
             ),
         ]
-        for setting in settings where setting.isSet(matter.request) {
-            guard matter.recipes.contains(where: { setting.isSet($0.applied(to: matter.request, model: model)) }) else {
+        for setting in settings where setting.isSet(request) {
+            guard recipes.contains(where: { setting.isSet($0.applied(to: request, model: model)) }) else {
                 throw CommandFailure(
                     .usage,
                     "No method that is compared uses this: \(setting.name). Leave it out, or add \(setting.method) to --methods."

@@ -11,16 +11,16 @@ struct ComparisonResults {
     private let plan: Comparison
     private let layout: SheetLayout
     private let nativeSide: Int
-    private let conditions: [ComparisonTable.Condition]
+    private let conditions: [(name: String, value: String)]
     private var pictures: [ComparedPicture] = []
-    private var thumbnails: [SheetPicture] = []
+    private var thumbnails: [RGBImage] = []
     /// The native render of the current prompt.
     private var native: RGBImage?
 
     /// The number of lines of figures under each picture of the sheet.
     static let lines = 3
 
-    init(_ plan: Comparison, layout: SheetLayout, nativeSide: Int, conditions: [ComparisonTable.Condition]) {
+    init(_ plan: Comparison, layout: SheetLayout, nativeSide: Int, conditions: [(name: String, value: String)]) {
         (self.plan, self.layout, self.nativeSide, self.conditions) = (plan, layout, nativeSide, conditions)
     }
 
@@ -28,16 +28,15 @@ struct ComparisonResults {
     var table: ComparisonTable {
         var conditions = conditions
         if pictures.count < plan.items.count {
-            conditions.append(.init("state", "stopped after \(pictures.count) of \(plan.items.count) pictures"))
+            conditions.append(("state", "stopped after \(pictures.count) of \(plan.items.count) pictures"))
         }
         return ComparisonTable(conditions: conditions, pictures: pictures)
     }
 
     /// Adds the picture of the item with this number. Pictures come in order.
-    mutating func add(_ number: Int, _ result: RenderResult) throws(CommandFailure) -> ComparedPicture {
+    mutating func add(_ number: Int, _ result: RenderResult) throws -> ComparedPicture {
         let item = plan.items[number]
-        let decoded: DecodedImage
-        do { decoded = try ImageDecoder.decode(result.png, name: "The rendered picture") } catch { throw CommandFailure(error) }
+        let decoded = try ImageDecoder.decode(result.png, name: "The rendered picture")
         let image = RGBImage(width: decoded.width, height: decoded.height, rgb: decoded.rgb)
         if item.isNative { native = nil }
         let quality = PictureQuality(of: image, plan: item.plan, native: native, nativeSide: nativeSide)
@@ -48,35 +47,29 @@ struct ComparisonResults {
             bytesOnWire: result.counts.bytesOnWire)
         let picture = ComparedPicture(item.subject, cost, quality)
         pictures.append(picture)
-        thumbnails.append(layout.fitted(SheetPicture(width: image.width, height: image.height, rgb: image.rgb)))
+        thumbnails.append(layout.fitted(image))
         return picture
     }
 
     /// Writes the results so far: the figures, and the sheet with the font. Writes nothing without a picture.
-    func write(_ files: inout CompareFiles, font: SheetFont) throws(CommandFailure) {
+    func write(_ files: inout CompareFiles, font: SheetFont) throws {
         guard !pictures.isEmpty else { return }
         let table = table
         try files.write(table)
         let sheet = sheet(table).drawn(with: font)
-        do {
-            try files.sheet.write(PNGEncoder.encode(rgb: sheet.rgb, width: sheet.width, height: sheet.height))
-        } catch {
-            throw CommandFailure(error)
-        }
+        try files.sheet.write(PNGEncoder.encode(rgb: sheet.rgb, width: sheet.width, height: sheet.height))
     }
 
     // MARK: The sheet
 
     private func sheet(_ table: ComparisonTable) -> ContactSheet {
         var rows: [ContactSheet.Row] = []
-        for (index, prompt) in plan.matter.prompts.enumerated() {
-            for size in plan.matter.sizes.sizes {
-                let first = cell(table, prompt: index + 1, ComparedPicture.native, plan.matter.sizes.native)
-                let others = plan.matter.recipes.map { cell(table, prompt: index + 1, $0.name, size) }
-                rows.append(
-                    ContactSheet.Row(
-                        label: [prompt, "\(Decimal.short(size.scale))×, \(size.width)×\(size.height)"], cells: [first] + others)
-                )
+        for (index, prompt) in plan.prompts.enumerated() {
+            for size in plan.sizes.sizes {
+                let first = cell(table, prompt: index + 1, ComparedPicture.native, plan.sizes.native)
+                let others = plan.recipes.map { cell(table, prompt: index + 1, $0.name, size) }
+                let label = [prompt, "\(Decimal.short(size.scale))×, \(size.width)×\(size.height)"]
+                rows.append(ContactSheet.Row(label: label, cells: [first] + others))
             }
         }
         // A row without any picture is left out.
@@ -84,7 +77,7 @@ struct ComparisonResults {
         return ContactSheet(
             layout: layout.with(rows: max(1, rows.count)),
             title: table.conditions.map { "\($0.name): \($0.value)" }.joined(separator: ", "),
-            headers: [ComparedPicture.native] + plan.matter.recipes.map(\.name), rows: rows)
+            headers: [ComparedPicture.native] + plan.recipes.map(\.name), rows: rows)
     }
 
     private func cell(

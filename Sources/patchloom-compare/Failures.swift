@@ -1,13 +1,11 @@
-import CommandSupport
-import ContactSheets
+public import CommandSupport
+public import ContactSheets
 
-extension CommandFailure {
-    init(_ error: ContactSheetError) {
-        let status: ExitStatus =
-            switch error.code {
-            case .noFont: .notFound
-            case .tooLarge: .usage
-            }
-        self.init(status, error.message)
+extension ContactSheetError: CommandError {
+    public var failure: CommandFailure {
+        switch self {
+        case .noFont(let sentence): CommandFailure(.notFound, sentence)
+        case .tooLarge(let sentence): CommandFailure(.usage, sentence)
+        }
     }
 }

@@ -23,14 +23,9 @@ struct KeptPictures {
     }
 
     /// The file `prompt-003_512x512_cut+hidiffusion.png`, after a check that it can be written.
-    func place(for subject: ComparedPicture.Subject) throws(CommandFailure) -> OutputFile {
-        let digits = String(subject.promptNumber)
-        let number = String(repeating: "0", count: max(0, 3 - digits.count)) + digits
+    func place(for subject: ComparedPicture.Subject) throws -> OutputFile {
+        let number = String(format: "%03d", subject.promptNumber)
         let name = "prompt-\(number)_\(subject.width)x\(subject.height)_\(subject.method).png"
-        do {
-            return try OutputFile(path: "\(folder)/\(name)", replacesExisting: replacesExisting)
-        } catch {
-            throw CommandFailure(error)
-        }
+        return try OutputFile(path: "\(folder)/\(name)", replacesExisting: replacesExisting)
     }
 }

@@ -20,7 +20,7 @@ import Testing
     }
 
     static let table = ComparisonTable(
-        conditions: [.init("model", "m|n"), .init("seed", "7")],
+        conditions: [("model", "m|n"), ("seed", "7")],
         pictures: [
             picture("native", scale: 1, wall: 1), picture("direct", wall: 10, repetition: 0.9), picture("cut", wall: 4),
             picture("native", prompt: 2, scale: 1, wall: 1, text: "two, \"three\""),

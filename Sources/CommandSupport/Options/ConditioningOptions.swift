@@ -1,10 +1,7 @@
-public import ArgumentParser
+import ArgumentParser
 
 /// How the network reads the prompt, and how strongly the prompt acts.
-public struct ConditioningOptions: ParsableArguments {
-    /// The defaults.
-    public init() {}
-
+struct ConditioningOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
@@ -24,8 +21,7 @@ public struct ConditioningOptions: ParsableArguments {
     @Option(help: ArgumentHelp("SDXL: size of the picture's original (default: the picture's).", valueName: "WxH"))
     var originalSize: String?
 
-    @Option(
-        help: ArgumentHelp("SDXL: where the picture's corner lies in the original (default: 0,0).", valueName: "top,left"))
+    @Option(help: ArgumentHelp("SDXL: where the picture's corner lies in the original (default: 0,0).", valueName: "top,left"))
     var cropCoordsTopLeft: String?
 
     @Option(help: ArgumentHelp("SDXL: size the picture is to have (default: its own).", valueName: "WxH"))

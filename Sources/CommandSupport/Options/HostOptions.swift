@@ -1,5 +1,6 @@
 public import ArgumentParser
 import CSystem
+import Foundation
 import Rendering
 import Runtime
 import Sentences
@@ -48,9 +49,11 @@ public struct HostOptions: ParsableArguments {
     }
 
     /// - Parameter weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
-    public func layout(weightBytes: Int) throws(CommandFailure) -> Layout {
+    public func layout(weightBytes: Int) throws -> Layout {
         let cores = Self.cores
-        let workers = self.workers ?? Self.defaultWorkers(cores: cores, weightBytes: weightBytes)
+        let workers =
+            self.workers
+            ?? min(cores, Self.defaultWorkersMax, Self.workersThatFit(weightBytes: weightBytes))
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
@@ -60,12 +63,25 @@ public struct HostOptions: ParsableArguments {
             workers * threads > processors
             ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
             : nil
-        return Layout(
-            workers: workers, threads: threads, backend: try Self.choice(backend), warning: warning)
+        return Layout(workers: workers, threads: threads, backend: try Self.choice(backend), warning: warning)
     }
 
-    private static func defaultWorkers(cores: Int, weightBytes: Int) -> Int {
-        min(cores, defaultWorkersMax, HostMemory.workersThatFit(weightBytes: weightBytes, limits))
+    /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
+    private static func workersThatFit(weightBytes: Int) -> Int {
+        guard weightBytes > 0, let available = [availableBytes(), limits.freeBytes].compactMap({ $0 }).min() else {
+            return Int.max
+        }
+        // Half-precision files double when widened, libraries keep weights in their own form, and activations need memory
+        // too; some memory is left to others.
+        let perWorker = Double(weightBytes) * 2.5 + Double(1 << 30)
+        return max(1, Int(Double(available) * 0.7 / perWorker))
+    }
+
+    /// The kernel's estimate of memory available without swapping; nil if it gives none.
+    private static func availableBytes() -> Int? {
+        guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+        return line?.split(separator: " ").compactMap { Int($0) }.first.map { $0 &* 1024 }
     }
 
     /// A worker started by hand uses all its cores, unless told otherwise.
@@ -74,8 +90,8 @@ public struct HostOptions: ParsableArguments {
     }
 
     /// The backend of that name.
-    public static func choice(_ backend: String) throws(CommandFailure) -> BackendChoice {
-        do { return try SettingKind.choice.value(backend, of: .backend) } catch { throw CommandFailure(error) }
+    public static func choice(_ backend: String) throws -> BackendChoice {
+        try SettingKind.choice.value(backend, of: .backend)
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

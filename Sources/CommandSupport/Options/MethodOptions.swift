@@ -9,8 +9,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "auto, direct (the whole picture at once), cut (CutDiffusion), hires (small first, then enlarged and denoised again) or "
-                + "multidiffusion (overlapping views only).",
-            valueName: "method"))
+                + "multidiffusion (overlapping views only).", valueName: "method"))
     public var method = "auto"
 
     @Option(help: ArgumentHelp("auto, on or off: HiDiffusion beyond the model's native size.", valueName: "mode"))
@@ -19,8 +18,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "HiDiffusion's profile: auto, \(HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")). Playground v2 looks like "
-                + "any SDXL model and needs sdxl_playground.",
-            valueName: "family"))
+                + "any SDXL model and needs sdxl_playground.", valueName: "family"))
     var hidiffusionFamily = "auto"
 
     @Option(help: ArgumentHelp("on or off: HiDiffusion's resolution-aware U-Net (default: on).", valueName: "switch"))
@@ -32,15 +30,13 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         name: .customLong("hidiffusion-t1"), parsing: .unconditional,
         help: ArgumentHelp(
-            "RAU-Net: the share of the steps of its main operator, 0 to 1 (default: as published).", valueName: "share")
-    )
+            "RAU-Net: the share of the steps of its main operator, 0 to 1 (default: as published).", valueName: "share"))
     var hidiffusionT1: Double?
 
     @Option(
         name: .customLong("hidiffusion-t2"), parsing: .unconditional,
         help: ArgumentHelp(
-            "RAU-Net: the share of the steps of its other operator, 0 to 1 (default: as published).", valueName: "share")
-    )
+            "RAU-Net: the share of the steps of its other operator, 0 to 1 (default: as published).", valueName: "share"))
     var hidiffusionT2: Double?
 
     @Option(
@@ -89,8 +85,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Sizes of the stages before the last, as multiples of the native size, such as 1,2, or none (default: with auto each is "
-                + "twice the one before, with cut none, with hires 1).",
-            valueName: "factors"))
+                + "twice the one before, with cut none, with hires 1).", valueName: "factors"))
     var stages: String?
 
     @Option(

@@ -1,7 +1,6 @@
 public import ArgumentParser
 public import Requests
 import Sentences
-public import Weights
 
 /// The parts of a checkpoint, beside its place.
 public struct CheckpointOptions: ParsableArguments {
@@ -16,8 +15,7 @@ public struct CheckpointOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "For a single file of an unusual model: a model folder with its configuration and tokenizer.",
-            valueName: "folder"))
+            "For a single file of an unusual model: a model folder with its configuration and tokenizer.", valueName: "folder"))
     var modelConfig: String?
 
     @Option(
@@ -65,20 +63,19 @@ public struct ModelOptions: ParsableArguments {
     public var arguments: [String] { model.flatMap { ["--model=\($0)"] } + checkpoint.arguments }
 
     /// The user's choices.
-    private var words: ModelWords { ModelWords(model, checkpoint.words) }
+    public var words: ModelWords { ModelWords(model, checkpoint.words) }
+}
 
-    /// The named checkpoint, or the embedded one.
-    public func source() throws(CommandFailure) -> ModelSource {
-        do { return try words.source() } catch { throw CommandFailure(error) }
-    }
+/// The folders of LoRA files.
+public struct LoRAOptions: ParsableArguments {
+    /// The defaults.
+    public init() {}
 
-    /// All named checkpoints in this order, or the embedded one.
-    public func sources() throws(CommandFailure) -> [ModelSource] {
-        do { return try words.sources() } catch { throw CommandFailure(error) }
-    }
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp("A folder of LoRA files; repeat the option to search several.", valueName: "folder"))
+    var loraModelDir: [String] = []
 
-    /// Bytes of the weights; 0 for the embedded model, which is small.
-    public func weightBytes(_ source: ModelSource) throws(CommandFailure) -> Int {
-        do { return try words.weightBytes(source) } catch { throw CommandFailure(error) }
-    }
+    /// The user's folders.
+    public var folders: LoRAFolders { LoRAFolders(loraModelDir) }
 }

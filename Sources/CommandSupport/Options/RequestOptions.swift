@@ -35,8 +35,7 @@ public struct RequestOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A picture of the init image's size: what is white is made anew, what is black stays; where it has transparency, what "
-                + "is opaque is made anew.",
-            valueName: "file"))
+                + "is opaque is made anew.", valueName: "file"))
     public var mask: String?
 
     @Option(
@@ -64,15 +63,13 @@ public struct RequestOptions: ParsableArguments {
         help: ArgumentHelp(
             "euler, euler_a, heun, dpm2, dpm2_a, dpm++2s, dpm++2s_a, dpm++2m, dpm++2m_sde, dpm++3m, dpm++sde, lcm, ddim, tcd, unipc, "
                 + "pndm (plms), lms, deis, ddpm, edm_euler or edm_dpm++2m; A1111's names too, such as \"DPM++ 2M Karras\" "
-                + "(default: the model's own scheduler).",
-            valueName: "sampler"))
+                + "(default: the model's own scheduler).", valueName: "sampler"))
     var samplingMethod: String?
 
     @Option(
         help: ArgumentHelp(
             "The spacing of the noise levels: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
-                + "(default: what the model's scheduler says).",
-            valueName: "schedule"))
+                + "(default: what the model's scheduler says).", valueName: "schedule"))
     var scheduler: String?
 
     @Option(
@@ -85,44 +82,38 @@ public struct RequestOptions: ParsableArguments {
         help: ArgumentHelp(
             "A LoRA and its scale, such as ink.safetensors:0.8 (default scale: 1), or the text encoder's scale and the U-Net's, such "
                 + "as ink:0.5:0.8; may be given several times. A path, or a name below the folders of --lora-model-dir; for submit "
-                + "a name below the coordinator's. <lora:NAME:0.8> in the prompt is the same.",
-            valueName: "file:scale"))
+                + "a name below the coordinator's. <lora:NAME:0.8> in the prompt is the same.", valueName: "file:scale"))
     var lora: [String] = []
 
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
     @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 
     /// The request, with all checks that need no model.
-    public func request() throws(CommandFailure) -> RenderRequest { try request(prompt: promptText()) }
+    public func request() throws -> RenderRequest { try request(prompt: promptText()) }
 
     /// The same request with another prompt.
-    public func request(prompt: String) throws(CommandFailure) -> RenderRequest {
-        do { return try words(prompt: prompt).request() } catch { throw CommandFailure(error) }
-    }
-
-    /// The user's settings.
-    private func words(prompt: String) -> RequestWords {
+    public func request(prompt: String) throws -> RenderRequest {
         var words = RequestWords(prompt: prompt)
         (words.picture, words.mask) = (initImg.map(PictureInput.file), mask.map(PictureInput.file))
         for (setting, word) in OptionWords.of(self) where !Self.files.contains(setting) { words.say(word, for: setting) }
-        return words
+        return try words.request()
     }
 
     /// Options for the prompt and pictures. They are no words of settings.
-    static let files: Set<Setting> = [.prompt, Setting("prompt_file"), .initImg, .mask]
+    private static let files: Set<Setting> = [.prompt, Setting("prompt_file"), .initImg, .mask]
 
     /// The parser puts option and value before the sentence.
     private static func seed(_ text: String) throws -> SeedWord {
-        do throws(RequestError) { return try SeedWord(text) } catch { throw ValidationError(CommandFailure(error).message) }
+        do throws(RequestError) { return try SeedWord(text) } catch { throw ValidationError(error.failure.message) }
     }
 
-    private func promptText() throws(CommandFailure) -> String {
+    private func promptText() throws -> String {
         guard prompt.count <= 1 else {
             throw CommandFailure(.usage, "There are \(prompt.count) prompts: give --prompt once.")
         }
         switch (prompt.first, promptFile) {
         case (let prompt?, nil): return prompt
-        case (nil, let file?): do { return try PromptFile.read(file) } catch { throw CommandFailure(error) }
+        case (nil, let file?): return try PromptFile.read(file)
         case (nil, nil): throw CommandFailure(.usage, "No prompt: say what the picture shows with -p, or --prompt-file.")
         case (_?, _?): throw CommandFailure(.usage, "There are two prompts: give either --prompt or --prompt-file.")
         }

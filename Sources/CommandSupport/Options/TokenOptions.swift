@@ -1,10 +1,7 @@
-public import ArgumentParser
+import ArgumentParser
 
 /// How the U-Net works on fewer tokens, with the words of tomesd, A1111's web UI and kohya's scripts.
-public struct TokenOptions: ParsableArguments {
-    /// The defaults.
-    public init() {}
-
+struct TokenOptions: ParsableArguments {
     @Option(
         name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,
         help: "Token merging (ToMe): the share of the tokens that each block merges away, 0 to 1.")
@@ -46,8 +43,7 @@ public struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Which token of a cell stays: fixed, the top left one, or random (default: fixed).", valueName: "how")
-    )
+            "Which token of a cell stays: fixed, the top left one, or random (default: fixed).", valueName: "how"))
     var tomeDestinations: String?
 
     @Flag(help: "Merge the queries of self-attention only.")
@@ -57,8 +53,7 @@ public struct TokenOptions: ParsableArguments {
         parsing: .upToNextOption,
         help: ArgumentHelp(
             "Token downsampling (ToDo): how many times shorter the sides of the keys' grid are, 1 and above; one number a level, or one "
-                + "for all down to --todo-max-depth.",
-            valueName: "factor"))
+                + "for all down to --todo-max-depth.", valueName: "factor"))
     var todoFactor: [Double] = []
 
     @Option(
@@ -71,19 +66,16 @@ public struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "keys_values, or all: also the queries, with results enlarged again (default: keys_values).",
-            valueName: "scope"))
+            "keys_values, or all: also the queries, with results enlarged again (default: keys_values).", valueName: "scope"))
     var todoScope: String?
 
     @Option(
         help: ArgumentHelp(
-            "Steps with fewer tokens, as shares of a stage's steps, such as 0:0.8 (default: 0:1).",
-            valueName: "start:end"))
+            "Steps with fewer tokens, as shares of a stage's steps, such as 0:0.8 (default: 0:1).", valueName: "start:end"))
     var tokenSteps: String?
 
     @Option(
         help: ArgumentHelp(
-            "all, or later: not the first stage, which decides the content (default: all).",
-            valueName: "stages"))
+            "all, or later: not the first stage, which decides the content (default: all).", valueName: "stages"))
     var tokenStages: String?
 }

@@ -24,39 +24,38 @@ final class ChildProcess: Sendable {
     /// Starts a worker.
     ///
     /// - Parameters:
+    ///   - program: the path of `patchloom`.
     ///   - onLine: called with every line of its standard error, on the child's own thread.
     ///   - onEnd: called once on the same thread after the last line, when the process is collected.
     init(
-        _ program: WorkerProgram, arguments: [String], environment: [String: String],
-        onLine: @escaping @Sendable (String) -> Void,
-        onEnd: @escaping @Sendable (Ending) -> Void
+        _ program: String, arguments: [String], environment: [String: String],
+        onLine: @escaping @Sendable (String) -> Void, onEnd: @escaping @Sendable (Ending) -> Void
     ) throws(CommandFailure) {
-        let lifelineEnds = try Self.makePipe()
-        let output = try Self.makePipe()
+        let lifeline = try PipeEnds()
+        let output = try PipeEnds()
         let arguments = CStrings([OwnProgram.patchloom.rawValue] + arguments)
         let environment = CStrings(environment.map { "\($0.key)=\($0.value)" }.sorted())
         var started: pid_t = 0
-        let descriptors = [-1, -1, output.write, lifelineEnds.read]
+        let descriptors = [-1, -1, output.toWrite, lifeline.toRead]
         let failed = withExtendedLifetime((arguments, environment)) {
-            csystem_spawn(program.path, arguments.pointers, environment.pointers, descriptors, descriptors.count, &started)
+            csystem_spawn(program, arguments.pointers, environment.pointers, descriptors, descriptors.count, &started)
         }
-        close(output.write)
-        close(lifelineEnds.read)
+        close(output.toWrite)
+        close(lifeline.toRead)
         guard failed == 0 else {
-            close(output.read)
-            close(lifelineEnds.write)
+            close(output.toRead)
+            close(lifeline.toWrite)
             throw CommandFailure(.internalFault, "A worker process cannot be started: \(systemText(failed)).")
         }
         pid = started
         Thread.detachNewThread { [self] in
-            Self.forwardLines(output.read, onLine)
-            close(output.read)
-            var code: Int32 = 0
-            var signal: Int32 = 0
+            Self.forwardLines(output.toRead, onLine)
+            close(output.toRead)
+            var (code, signal): (Int32, Int32) = (0, 0)
             let reaped = csystem_reap(pid, 1, &code, &signal)
             hasEnded.store(true, ordering: .releasing)
             // Nothing is ever written to the lifeline.
-            close(lifelineEnds.write)
+            close(lifeline.toWrite)
             if reaped != 1 { code = ExitStatus.internalFault.rawValue }
             onEnd(Ending(pid: pid, code: code, signal: signal))
         }
@@ -64,14 +63,6 @@ final class ChildProcess: Sendable {
 
     func send(_ signal: Int32) {
         if !hasEnded.load(ordering: .acquiring) { kill(pid, signal) }
-    }
-
-    private static func makePipe() throws(CommandFailure) -> (read: Int32, write: Int32) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0, fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0 else {
-            throw CommandFailure(.internalFault, "A pipe cannot be made: \(systemText(errno)).")
-        }
-        return (ends[0], ends[1])
     }
 
     /// Lines of at most 4,096 bytes; a longer one is cut.

@@ -20,17 +20,18 @@ public enum OwnProgram: String, Sendable {
         throw CommandFailure(.unavailable, "The program \(path) cannot be started: \(systemText(errno)).")
     }
 
+    /// The running file, even if another has replaced it on the disk.
+    public static let runningFile = "/proc/self/exe"
+
     /// Its file in the folder of the running program.
     ///
     /// - Throws: `unavailable`, with the remedy, if the file does not exist.
-    func path() throws(CommandFailure) -> String {
+    public func path() throws(CommandFailure) -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let count = readlink(Self.runningFile, &buffer, buffer.count)
         let file = buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
         guard let slash = file.lastIndex(of: UInt8(ascii: "/")) else {
-            throw CommandFailure(
-                .unavailable,
-                "The program \(rawValue) cannot be found without /proc: mount it.")
+            throw CommandFailure(.unavailable, "The program \(rawValue) cannot be found without /proc: mount it.")
         }
         let folder = String(decoding: file[..<slash], as: UTF8.self)
         let path = "\(folder)/\(rawValue)"
@@ -41,20 +42,5 @@ public enum OwnProgram: String, Sendable {
             )
         }
         return path
-    }
-}
-
-/// The file for worker processes: always one of `patchloom`, whichever program starts them.
-public struct WorkerProgram: Sendable {
-    let path: String
-
-    /// For `patchloom`: the running file, even if another has replaced it on the disk.
-    public static let thisProgram = WorkerProgram(path: "/proc/self/exe")
-
-    /// For other programs: `patchloom` in the same folder.
-    ///
-    /// - Throws: `unavailable`, with the remedy, if the file does not exist.
-    public static func besideThis() throws(CommandFailure) -> WorkerProgram {
-        WorkerProgram(path: try OwnProgram.patchloom.path())
     }
 }

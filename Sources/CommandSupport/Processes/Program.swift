@@ -27,7 +27,7 @@ public enum Program {
 
     /// Prints the failure in one line and returns the exit code. Help and version are no failures.
     private static func report<Root: ParsableCommand>(_ error: any Error, _ root: Root.Type) -> Int32 {
-        if let failure = error as? CommandFailure {
+        if let failure = (error as? any CommandError)?.failure {
             writeFailure(failure.message)
             return failure.status.rawValue
         }
@@ -48,7 +48,5 @@ public enum Program {
         return ExitStatus.usage.rawValue
     }
 
-    private static func writeFailure(_ message: String) {
-        writeAll(Array("patchloom: \(TerminalText.printable(message))\n".utf8), to: 2)
-    }
+    private static func writeFailure(_ message: String) { writeError("patchloom: \(TerminalText.printable(message))\n") }
 }

@@ -27,47 +27,32 @@ public final class RenderSession {
     /// Whether to show each picture's plan when it begins.
     public var tellsPlans = true
 
-    /// The models and the host's layout.
-    public struct Models {
-        let source: ModelSource
-        let arguments: [String]
-        let loras: LoRAFolders.Resolved
-
-        /// - Parameter arguments: make a worker open the same model.
-        public init(source: ModelSource, arguments: [String], loras: LoRAFolders.Resolved) {
-            (self.source, self.arguments, self.loras) = (source, arguments, loras)
-        }
-    }
-
     /// Starts the coordinator, but no worker.
+    ///
+    /// - Parameters:
+    ///   - arguments: make a worker open the model `source`.
+    ///   - program: the path of `patchloom`, for the workers.
     public init(
-        _ models: Models, layout: HostOptions.Layout, worker: WorkerProgram, verbose: Bool
-    ) throws(CommandFailure) {
+        _ source: ModelSource, arguments: [String], loras: LoRAFolders.Resolved, layout: HostOptions.Layout, program: String,
+        verbose: Bool
+    ) throws {
         let events = try EventQueue<Event>()
         self.events = events
         self.verbose = verbose
         // A name in the abstract namespace needs no port and leaves no file. The token keeps other users out.
         let endpoint = "ipc://@patchloom-\(getpid())-\(Self.randomHex(8))"
         let token = Self.randomHex(32)
-        do {
-            var options = CoordinatorOptions(
-                endpoint: endpoint, models: [models.source], joinToken: token, ownsItsWorkers: true)
-            options.loras = models.loras.library
-            coordinator = try Coordinator.start(options)
-        } catch {
-            throw CommandFailure(error)
-        }
-        var arguments = [
+        var options = CoordinatorOptions(endpoint: endpoint, models: [source], joinToken: token, ownsItsWorkers: true)
+        options.loras = loras.library
+        coordinator = try Coordinator.start(options)
+        let own = [
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
+            "--lifeline", "\(ChildProcess.lifelineDescriptor)",
         ]
-        arguments += ["--lifeline", "\(ChildProcess.lifelineDescriptor)"]
-        arguments += models.arguments
-        for file in models.loras.files { arguments += ["--lora-file", file] }
         pool = try WorkerPool(
-            worker, count: layout.workers, arguments: arguments, environment: [Self.tokenVariable: token]
-        ) {
-            events.post(.worker($0))
-        }
+            program, count: layout.workers, arguments: own + arguments + loras.files.flatMap { ["--lora-file", $0] },
+            environment: [Self.tokenVariable: token]
+        ) { events.post(.worker($0)) }
     }
 
     /// Renders the pictures, one after the other. No worker is left when it returns or throws. To be called once.
@@ -75,8 +60,8 @@ public final class RenderSession {
     /// - Parameter done: called with the picture and its number in `requests`.
     public func render(
         _ requests: [RenderRequest], view: inout ProgressView,
-        done: (Int, RenderResult, inout ProgressView) throws(CommandFailure) -> Void
-    ) throws(CommandFailure) {
+        done: (Int, RenderResult, inout ProgressView) throws -> Void
+    ) throws {
         defer {
             // Workers end when their coordinator says goodbye. They must not be replaced then.
             pool.expectEndings()
@@ -87,8 +72,7 @@ public final class RenderSession {
         try SignalListener.start([SIGINT, SIGTERM, SIGHUP]) { [events] in events.post(.signal($0)) }
         try pool.start()
         for (number, request) in requests.enumerated() {
-            let job: RenderJob
-            do { job = try coordinator.submit(request, model: nil) } catch { throw CommandFailure(error) }
+            let job = try coordinator.submit(request, model: nil)
             forward(job, number)
             try done(number, try follow(job, number, view: &view), &view)
         }
@@ -102,9 +86,7 @@ public final class RenderSession {
         }
     }
 
-    private func follow(
-        _ job: RenderJob, _ number: Int, view: inout ProgressView
-    ) throws(CommandFailure) -> RenderResult {
+    private func follow(_ job: RenderJob, _ number: Int, view: inout ProgressView) throws -> RenderResult {
         while true {
             switch events.next() {
             case .job(.started) where !tellsPlans: continue
@@ -116,8 +98,7 @@ public final class RenderSession {
             case .worker(let report): try heard(report, view: &view)
             case .signal(let signal):
                 job.cancel()
-                throw CommandFailure(SignalListener.status(signal), "Stopped by a signal; the picture in hand was not written.")
-            case nil: continue
+                throw SignalListener.stopped(by: signal)
             }
         }
     }
@@ -134,9 +115,6 @@ public final class RenderSession {
 
     private static func randomHex(_ bytes: Int) -> String {
         var generator = SystemRandomNumberGenerator()
-        return (0..<bytes).map { _ in
-            let byte = UInt8.random(in: 0...255, using: &generator)
-            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        return (0..<2 * bytes).map { _ in String(UInt8.random(in: 0..<16, using: &generator), radix: 16) }.joined()
     }
 }

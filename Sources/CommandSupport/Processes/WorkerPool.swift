@@ -29,7 +29,7 @@ final class WorkerPool: Sendable {
     }
 
     private let state = Mutex(State())
-    private let program: WorkerProgram
+    private let program: String
     private let count: Int
     private let arguments: [String]
     private let environment: [String: String]
@@ -38,17 +38,15 @@ final class WorkerPool: Sendable {
     private let endings: EventQueue<Void>
 
     /// - Parameters:
+    ///   - program: the path of `patchloom`.
     ///   - arguments: a worker's command line without the program's name; `--name` is added.
     ///   - environment: added to this process's. Secrets go here, because other users can read command lines.
     init(
-        _ program: WorkerProgram, count: Int, arguments: [String], environment: [String: String],
+        _ program: String, count: Int, arguments: [String], environment: [String: String],
         report: @escaping @Sendable (Report) -> Void
     ) throws(CommandFailure) {
-        self.program = program
-        self.count = count
-        self.arguments = arguments
+        (self.program, self.count, self.arguments, self.report) = (program, count, arguments, report)
         self.environment = ProcessInfo.processInfo.environment.merging(environment) { _, added in added }
-        self.report = report
         endings = try EventQueue()
     }
 

@@ -32,8 +32,7 @@ public struct CommandFailure: Error, Sendable, CustomStringConvertible {
 
     /// A failure from its exit code and sentence.
     public init(_ status: ExitStatus, _ message: String) {
-        self.status = status
-        self.message = message
+        (self.status, self.message) = (status, message)
     }
 
     public var description: String { message }

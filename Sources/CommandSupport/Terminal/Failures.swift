@@ -5,13 +5,20 @@ public import Runtime
 import Sentences
 public import Weights
 
-// The exit codes of each module's errors.
+/// An error that ends a command with a sentence and an exit code. `Program.run` shows it.
+public protocol CommandError: Error {
+    var failure: CommandFailure { get }
+}
 
-extension CommandFailure {
-    /// A sentence with its settings as options.
-    public init(_ error: RequestError) {
+extension CommandFailure: CommandError {
+    public var failure: CommandFailure { self }
+}
+
+extension RequestError: CommandError {
+    /// The sentence with its settings as options.
+    public var failure: CommandFailure {
         let status: ExitStatus =
-            switch error.category {
+            switch category {
             case .invalid: .usage
             case .badInput: .badInput
             case .notFound: .notFound
@@ -19,18 +26,23 @@ extension CommandFailure {
             case .failed: .jobFailed
             case .fault: .internalFault
             }
-        self.init(status, error.sentence.spelled(\.option))
+        return CommandFailure(status, sentence.spelled(\.option))
     }
+}
 
-    /// The same as a `RequestError`.
-    public init(_ error: ImageFileError) { self.init(RequestError(error)) }
-    /// The same as a `RequestError`.
-    public init(_ error: WeightsError) { self.init(RequestError(error)) }
-    /// The same as a `RequestError`.
-    public init(_ error: RenderError) { self.init(RequestError(error)) }
+extension ImageFileError: CommandError {
+    public var failure: CommandFailure { RequestError(self).failure }
+}
 
+extension WeightsError: CommandError {
+    public var failure: CommandFailure { RequestError(self).failure }
+}
+
+extension RenderError: CommandError {
+    public var failure: CommandFailure { RequestError(self).failure }
+}
+
+extension RuntimeError: CommandError {
     /// `Runtime` numbers its errors like this program's exit codes.
-    public init(_ error: RuntimeError) {
-        self.init(ExitStatus(rawValue: error.exitCode) ?? .internalFault, error.message)
-    }
+    public var failure: CommandFailure { CommandFailure(ExitStatus(rawValue: exitCode) ?? .internalFault, message) }
 }

@@ -20,6 +20,9 @@ public enum SignalListener {
         }
     }
 
-    /// The exit code after the signal; a hang-up counts as SIGTERM.
-    public static func status(_ signal: Int32) -> ExitStatus { signal == SIGINT ? .interrupted : .terminated }
+    /// The failure of a command that the signal stopped; a hang-up counts as SIGTERM.
+    public static func stopped(by signal: Int32) -> CommandFailure {
+        CommandFailure(
+            signal == SIGINT ? .interrupted : .terminated, "Stopped by a signal; the picture in hand was not written.")
+    }
 }

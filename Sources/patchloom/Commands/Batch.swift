@@ -7,20 +7,27 @@ import Runtime
 struct Batch {
     /// One picture and its file.
     struct Item {
-        var request: RenderRequest
+        let request: RenderRequest
         let place: OutputFile
+
+        /// Writes the picture and reports it.
+        func finish(_ result: RenderResult, _ output: OutputOptions, view: inout ProgressView) throws {
+            view.clear()
+            try place.write(result.png)
+            Report(item: self, output: output, result: result).print(view: &view)
+        }
     }
 
     /// The most pictures of one command.
-    static let countLimit = 1000
+    private static let countLimit = 1000
 
-    private(set) var items: [Item]
+    let items: [Item]
 
     /// Checks that every file can be written before anything is rendered.
     ///
     /// `%d` in the path, or `%03d` for leading zeros, stands for the number of the picture, from 1. Without it several
     /// pictures get numbers before the ending: `apple_1.png`, `apple_2.png` and so on.
-    init(_ request: RenderRequest, count: Int, output: OutputOptions) throws(CommandFailure) {
+    init(_ request: RenderRequest, count: Int, output: OutputOptions) throws {
         guard (1...Self.countLimit).contains(count) else {
             throw CommandFailure(.usage, "--batch-count must be from 1 to \(Self.countLimit), not \(count).")
         }
@@ -29,25 +36,15 @@ struct Batch {
                 .usage,
                 "The seed \(request.seed) is too large to count \(count) pictures on from it: seeds end at \(UInt64.max).")
         }
-        items = []
-        for index in 0..<count {
+        items = try (0..<count).map { index in
             var numbered = request
             numbered.seed += UInt64(index)
             let path = Self.path(output.output, number: index + 1, of: count)
-            do {
-                items.append(Item(request: numbered, place: try OutputFile(path: path, replacesExisting: !output.noClobber)))
-            } catch {
-                throw CommandFailure(error)
-            }
+            return Item(request: numbered, place: try OutputFile(path: path, replacesExisting: !output.noClobber))
         }
     }
 
-    /// Changes every request in the same way.
-    mutating func map(_ change: (RenderRequest) throws(CommandFailure) -> RenderRequest) throws(CommandFailure) {
-        for index in items.indices { items[index].request = try change(items[index].request) }
-    }
-
-    static func path(_ pattern: String, number: Int, of count: Int) -> String {
+    private static func path(_ pattern: String, number: Int, of count: Int) -> String {
         if let filled = filled(pattern, number) { return filled }
         guard count > 1 else { return pattern }
         let name = pattern.lastIndex(of: "/").map { pattern.index(after: $0) } ?? pattern.startIndex

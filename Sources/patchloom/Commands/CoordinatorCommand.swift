@@ -19,34 +19,24 @@ struct CoordinatorCommand: ParsableCommand {
     @OptionGroup(title: "Access") var access: AccessOptions
 
     func run() throws {
-        let sources = try checkpoint.sources()
+        let sources = try checkpoint.words.sources()
         let token = try access.token()
         let events = try EventQueue<Event>()
         try SignalListener.start([SIGINT, SIGTERM]) { _ in events.post(.signal) }
         var options = CoordinatorOptions(endpoint: listen, models: sources, joinToken: token, log: logLine)
-        do { options.loras = try loras.folders.library() } catch { throw CommandFailure(error) }
+        options.loras = try loras.folders.library()
         // Names are a convenience: without a place for a store there are none.
         options.store = try? ModelStore.standard()
         options.onFailure = { events.post(.failed($0)) }
-        let coordinator: Coordinator
-        do {
-            coordinator = try Coordinator.start(options)
-        } catch {
-            throw CommandFailure(error)
-        }
+        let coordinator = try Coordinator.start(options)
         logLine("listening on \(listen)")
         if token == nil && !isLocal {
             logLine("warning: whoever reaches \(listen) can join; share a secret by --join-token-file")
         }
         defer { coordinator.shutdown() }
-        while true {
-            switch events.next() {
-            case .signal:
-                logLine("stopping")
-                return
-            case .failed(let error): throw CommandFailure(error)
-            case nil: continue
-            }
+        switch events.next() {
+        case .signal: logLine("stopping")
+        case .failed(let error): throw error
         }
     }
 

@@ -32,41 +32,29 @@ struct ModelImportCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let choice: ModelChoice
-        do { choice = try checkpoint.words.choice(path) } catch { throw CommandFailure(error) }
-        let stored = try store(choice)
+        let choice = try checkpoint.words.choice(path)
+        // A model that cannot be rendered is refused now, not at its first use.
+        let stored = try ModelStore.standard().importModel(choice, name: name) { source in
+            let model = try ModelDescription(source: source.ignoringUnknownTensors(choice.ignoresUnknownTensors))
+            noteOddities(model, ignoresUnknownTensors: choice.ignoresUnknownTensors)
+        }
         if json {
-            printJSON(describe(stored))
+            print(describe(stored).canonicalText)
         } else {
             print("\(name): \(stored.identity.hex)")
         }
     }
-}
 
-extension ModelImportCommand {
-    /// Refuses a model that cannot be rendered now, not at its first use.
-    private func store(_ choice: ModelChoice) throws(CommandFailure) -> StoredModel {
-        do {
-            return try ModelStore.standard().importModel(choice, name: name) { source in
-                var view = ProgressView.suitable(quiet: false)
-                let model = try ModelDescription(source: source.ignoringUnknownTensors(choice.ignoresUnknownTensors))
-                var notes = model.notes
-                // Another sampler may work without the unsupported option.
-                do throws(RenderError) { try model.checkOwnSampler() } catch {
-                    notes.append("not rendered with its own sampler: \(CommandFailure(error).message.dropLast())")
-                }
-                if choice.ignoresUnknownTensors {
-                    notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
-                }
-                for note in notes { view.note("note: \(TerminalText.printable(note))") }
-            }
-        } catch let error as WeightsError {
-            throw CommandFailure(error)
-        } catch let error as RenderError {
-            throw CommandFailure(error)
-        } catch {
-            throw CommandFailure(.internalFault, "\(error)")
+    private func noteOddities(_ model: ModelDescription, ignoresUnknownTensors: Bool) {
+        var notes = model.notes
+        // Another sampler may work without the unsupported option.
+        do throws(RenderError) { try model.checkOwnSampler() } catch {
+            notes.append("not rendered with its own sampler: \(error.failure.message.dropLast())")
         }
+        if ignoresUnknownTensors {
+            notes.append("the store does not keep --ignore-unknown-tensors: give it where the model is used, too")
+        }
+        for note in notes { writeError("note: \(TerminalText.printable(note))\n") }
     }
 }
 
@@ -78,25 +66,15 @@ struct ModelListCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let models: [StoredModel]
-        let damaged: [String]
-        do {
-            let store = try ModelStore.standard()
-            (models, damaged) = (try store.models(), try store.damagedNames())
-        } catch { throw CommandFailure(error) }
-        if json { return printJSON(.array(models.map(describe) + damaged.map(describe(damaged:)))) }
-        let width = (models.map { $0.names.joined(separator: ", ").count } + damaged.map(\.count)).max() ?? 0
-        for name in damaged {
-            print(
-                "\(name)\(String(repeating: " ", count: width - name.count))  damaged name: remove it and import its model again"
-            )
-        }
-        for model in models {
-            let names = model.names.joined(separator: ", ")
-            let padding = String(repeating: " ", count: width - names.count)
-            let size = model.byteCount.map { Report.fixed(Double($0) / 1e6, digits: 1) + " MB" } ?? "damaged"
-            print("\(names)\(padding)  \(model.identity.hex.prefix(12))  \(size)")
-        }
+        let store = try ModelStore.standard()
+        let (models, damaged) = (try store.models(), try store.damagedNames())
+        if json { return print(JSONValue.array(models.map(describe) + damaged.map(describe(damaged:))).canonicalText) }
+        printTable(damaged.map { ($0, "damaged name: remove it and import its model again") } + models.map(line))
+    }
+
+    private func line(_ model: StoredModel) -> (String, String) {
+        let size = model.byteCount.map { TerminalText.fixed(Double($0) / 1e6, digits: 1) + " MB" } ?? "damaged"
+        return (model.names.joined(separator: ", "), "\(model.identity.hex.prefix(12))  \(size)")
     }
 }
 
@@ -116,14 +94,13 @@ struct ModelInspectCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let source: ModelSource
-        do { source = try checkpoint.words.open(model) } catch { throw CommandFailure(error) }
+        let source = try checkpoint.words.open(model)
         // The description comes first; then the model's error is reported as in a render.
         let description = Result { () throws(RenderError) in try ModelDescription(source: source) }
         let summary: ModelSummary
         do throws(WeightsError) { summary = try ModelSummary(source) } catch {
-            if case .failure(let refusal) = description { throw CommandFailure(refusal) }
-            throw CommandFailure(error)
+            if case .failure(let refusal) = description { throw refusal }
+            throw error
         }
         // A model that cannot be rendered can still be inspected. The reason becomes part of the description, and the exit
         // code is that of a render.
@@ -142,19 +119,16 @@ struct ModelInspectCommand: ParsableCommand {
         case .failure(let error): refusal = error
         }
         if let refusal {
-            let reason = CommandFailure(refusal).message
+            let reason = refusal.failure.message
             object["not_rendered"] = .string(reason)
             lines.append(("not rendered", reason))
         }
-        if json { printJSON(.object(object)) } else { printTable(lines) }
-        if let refusal { throw CommandFailure(refusal) }
-    }
-
-    private func printTable(_ lines: [(String, String)]) {
-        let width = lines.map(\.0.count).max() ?? 0
-        for (what, value) in lines {
-            print("\(what)\(String(repeating: " ", count: width - what.count))  \(TerminalText.printable(value))")
+        if json {
+            print(JSONValue.object(object).canonicalText)
+        } else {
+            printTable(lines.map { ($0, TerminalText.printable($1)) })
         }
+        if let refusal { throw refusal }
     }
 }
 
@@ -166,9 +140,7 @@ struct ModelRemoveCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The name, or sha256:HEX for a model with all its names.", valueName: "name"))
     var name: String
 
-    func run() throws {
-        do { _ = try ModelStore.standard().remove(name) } catch { throw CommandFailure(error) }
-    }
+    func run() throws { _ = try ModelStore.standard().remove(name) }
 }
 
 /// A stored model for programs.
@@ -182,4 +154,8 @@ private func describe(_ model: StoredModel) -> JSONValue {
 /// A name without a model.
 private func describe(damaged name: String) -> JSONValue { ["names": [.string(name)], "identity": .null, "bytes": .null] }
 
-private func printJSON(_ json: JSONValue) { print(json.canonicalText) }
+/// Prints two columns.
+private func printTable(_ lines: [(String, String)]) {
+    let width = lines.map(\.0.count).max() ?? 0
+    for (name, value) in lines { print("\(TerminalText.padded(name, width))  \(value)") }
+}

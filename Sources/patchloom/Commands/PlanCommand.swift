@@ -17,10 +17,11 @@ struct PlanCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let found = try loras.resolve(try picture.request())
-        let plan = try plan(found.request, try describe(try checkpoint.source()), found.library)
+        let found = try loras.folders.resolve(picture.request())
+        let model = try ModelDescription(source: checkpoint.words.source())
+        let plan = try RenderMachine(request: found.request, model: model, loras: found.library).plan
         if json {
-            print(String(decoding: plan.json.canonicalBytes(), as: UTF8.self))
+            print(plan.json.canonicalText)
         } else {
             for line in plan.summaryLines { print(TerminalText.printable(line)) }
         }

@@ -21,28 +21,26 @@ struct RenderCommand: ParsableCommand {
     func run() throws {
         // All errors of the request are found before a process starts.
         let asked = try picture.request()
-        var batch = try Batch(asked, count: output.batchCount, output: output)
-        let source = try checkpoint.source()
-        let layout = try host.layout(weightBytes: checkpoint.weightBytes(source))
-        let model = try describe(source)
-        let found = try loras.resolve(asked)
-        _ = try plan(found.request, model, found.library)
-        try batch.map { asked throws(CommandFailure) in
+        let batch = try Batch(asked, count: output.batchCount, output: output)
+        let source = try checkpoint.words.source()
+        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source))
+        let model = try ModelDescription(source: source)
+        let found = try loras.folders.resolve(asked)
+        _ = try RenderMachine(request: found.request, model: model, loras: found.library)
+        let requests = batch.items.map { item in
             var request = found.request
-            request.seed = asked.seed
+            request.seed = item.request.seed
             return request
         }
 
-        var view = ProgressView.suitable(quiet: output.quiet)
+        var view = ProgressView(quiet: output.quiet)
         if picture.seed == .random { view.note("seed \(asked.seed)") }
         if let warning = layout.warning { view.note("warning: \(warning)") }
         let session = try RenderSession(
-            RenderSession.Models(source: source, arguments: checkpoint.arguments, loras: found), layout: layout,
-            worker: .thisProgram, verbose: output.verbose)
-        try session.render(batch.items.map(\.request), view: &view) { number, result, view throws(CommandFailure) in
-            let item = batch.items[number]
-            do throws(ImageFileError) { try item.place.write(result.png) } catch { throw CommandFailure(error) }
-            Report(item: item, output: output, result: result).print(view: &view)
+            source, arguments: checkpoint.arguments, loras: found, layout: layout, program: OwnProgram.runningFile,
+            verbose: output.verbose)
+        try session.render(requests, view: &view) { number, result, view in
+            try batch.items[number].finish(result, output, view: &view)
         }
     }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import CommandSupport
 import Foundation
-import ImageFiles
 import Rendering
 import Requests
 import Runtime
@@ -32,7 +31,7 @@ struct SubmitCommand: ParsableCommand {
                 "--lora \(path) is a path; name a LoRA in the coordinator's folder of --lora-model-dir, such as ink:0.8.")
         }
         let batch = try Batch(request, count: output.batchCount, output: output)
-        var view = ProgressView.suitable(quiet: output.quiet)
+        var view = ProgressView(quiet: output.quiet)
         if picture.seed == .random { view.note("seed \(request.seed)") }
         if let model, !(1...256).contains(model.utf8.count) {
             throw CommandFailure(.usage, "--model must be a name or an identity, of at most 256 bytes.")
@@ -40,10 +39,7 @@ struct SubmitCommand: ParsableCommand {
         let session = try SubmitSession(coordinator: coordinator, model: model, token: try access.token())
         try session.listenToSignals()
         for item in batch.items {
-            let result = try session.run(item.request, view: &view)
-            view.clear()
-            do { try item.place.write(result.png) } catch { throw CommandFailure(error) }
-            Report(item: item, output: output, result: result).print(view: &view)
+            try item.finish(session.run(item.request, view: &view), output, view: &view)
         }
     }
 }
@@ -63,9 +59,7 @@ private final class SubmitSession: Sendable {
     private let isCancelled = Atomic(false)
 
     init(coordinator: String, model: String?, token: String?) throws(CommandFailure) {
-        self.coordinator = coordinator
-        self.model = model
-        self.token = token
+        (self.coordinator, self.model, self.token) = (coordinator, model, token)
         events = try EventQueue()
     }
 
@@ -77,7 +71,7 @@ private final class SubmitSession: Sendable {
         }
     }
 
-    func run(_ request: RenderRequest, view: inout ProgressView) throws(CommandFailure) -> RenderResult {
+    func run(_ request: RenderRequest, view: inout ProgressView) throws -> RenderResult {
         Thread.detachNewThread { [self] in events.post(.ended(rendered(request))) }
         var stoppedBy: Int32?
         while true {
@@ -85,25 +79,17 @@ private final class SubmitSession: Sendable {
             case .job(let event): _ = try view.show(event)
             case .signal(let signal): stoppedBy = stoppedBy ?? signal
             case .ended(let result):
-                if let stoppedBy {
-                    throw CommandFailure(
-                        SignalListener.status(stoppedBy), "Stopped by a signal; the picture in hand was not written.")
-                }
-                do { return try result.get() } catch { throw CommandFailure(error) }
-            case nil: continue
+                if let stoppedBy { throw SignalListener.stopped(by: stoppedBy) }
+                return try result.get()
             }
         }
     }
 
     private func rendered(_ request: RenderRequest) -> Result<RenderResult, RuntimeError> {
-        do {
-            return .success(
-                try SubmitClient.render(
-                    coordinator: coordinator, request: request, model: model, joinToken: token,
-                    onEvent: { events.post(.job($0)) },
-                    isCancelled: { [self] in isCancelled.load(ordering: .relaxed) }))
-        } catch {
-            return .failure(error)
+        Result { () throws(RuntimeError) in
+            try SubmitClient.render(
+                coordinator: coordinator, request: request, model: model, joinToken: token,
+                onEvent: { events.post(.job($0)) }, isCancelled: { [self] in isCancelled.load(ordering: .relaxed) })
         }
     }
 }

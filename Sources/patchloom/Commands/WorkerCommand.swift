@@ -49,12 +49,10 @@ struct WorkerCommand: ParsableCommand {
                     + "setting (\(fault)); start it with OMP_WAIT_POLICY=passive in the environment")
         }
         var options = WorkerOptions(
-            endpoint: connect, models: try checkpoint.sources(), backend: try HostOptions.choice(backend),
+            endpoint: connect, models: try checkpoint.words.sources(), backend: try HostOptions.choice(backend),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
-        do { options.loras = try loras.folders.library(files: loraFile) } catch {
-            throw CommandFailure(error)
-        }
+        options.loras = try loras.folders.library(files: loraFile)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }
     }
@@ -89,4 +87,4 @@ struct AccessOptions: ParsableArguments {
 }
 
 /// A line of a coordinator's or worker's log on standard error.
-@Sendable func logLine(_ line: String) { writeAll(Array("\(TerminalText.printable(line))\n".utf8), to: 2) }
+@Sendable func logLine(_ line: String) { writeError("\(TerminalText.printable(line))\n") }

@@ -14,11 +14,11 @@ struct Report {
     func print(view: inout ProgressView) {
         view.clear()
         if output.timings {
-            for line in Self.lines(result.timings) + Self.lines(result.counts) { writeAll(Array("\(line)\n".utf8), to: 2) }
+            for line in Self.lines(result.timings) + Self.lines(result.counts) { writeError("\(line)\n") }
         }
-        let seconds = Self.fixed(result.timings.wall / .seconds(1), digits: 1)
+        let seconds = TerminalText.fixed(result.timings.wall / .seconds(1), digits: 1)
         view.note("\(TerminalText.printable(item.place.path)): \(result.width)x\(result.height) in \(seconds) s")
-        if output.json { Swift.print(String(decoding: summary.canonicalBytes(), as: UTF8.self)) }
+        if output.json { Swift.print(summary.canonicalText) }
     }
 
     private var summary: JSONValue {
@@ -48,35 +48,49 @@ struct Report {
         var rows: [(String, Duration, String)] = [
             ("start-up", timings.startUp, "processes, weights, until the first patch is sent")
         ]
-        for phase in timings.phases {
-            let isDenoising = ["denoise", "structure", "detail"].contains(phase.name)
-            let name = isDenoising && phase.name != "denoise" ? "denoise \(phase.name)" : phase.name
-            rows.append(
-                (name, phase.compute, "compute of \(phase.tasks) \(phase.tasks == 1 ? "task" : "tasks"), all workers together"))
+        rows += timings.phases.map { phase in
+            let name = ["structure", "detail"].contains(phase.name) ? "denoise \(phase.name)" : phase.name
+            let tasks = phase.tasks == 1 ? "task" : "tasks"
+            return (name, phase.compute, "compute of \(phase.tasks) \(tasks), all workers together")
         }
-        rows.append(("merge", timings.merge, "planning, merging, packing on the coordinator"))
-        rows.append(("wire", timings.wire, "messages, all processes together"))
-        rows.append(("png", timings.png, "writing the picture"))
-        rows.append(("total", timings.wall, "on the clock"))
-        let lines = rows.map { name, duration, meaning in
-            "\(padded(name, 18)) \(padded(fixed(duration / .seconds(1), digits: 3), 9, left: true)) s  \(meaning)"
-        }
-        return lines + ["coordinator and wire take \(fixed(timings.overhead * 100, digits: 2)) % of the workers' compute time"]
+        rows += [
+            ("merge", timings.merge, "planning, merging, packing on the coordinator"),
+            ("wire", timings.wire, "messages, all processes together"), ("png", timings.png, "writing the picture"),
+            ("total", timings.wall, "on the clock"),
+        ]
+        let overhead = TerminalText.fixed(timings.overhead * 100, digits: 2)
+        return rows.map { name, duration, meaning in
+            let seconds = TerminalText.padded(TerminalText.fixed(duration / .seconds(1), digits: 3), 9, right: true)
+            return "\(TerminalText.padded(name, 18)) \(seconds) s  \(meaning)"
+        } + ["coordinator and wire take \(overhead) % of the workers' compute time"]
     }
 
-    /// A number with so many decimals, in any locale.
-    static func fixed(_ value: Double, digits: Int) -> String {
-        guard value.isFinite, abs(value) < 1e12 else { return "?" }
-        var scale = 1
-        for _ in 0..<digits { scale *= 10 }
-        let scaled = Int((abs(value) * Double(scale)).rounded())
-        let fraction = String(scaled % scale)
-        let sign = value < 0 && scaled > 0 ? "-" : ""
-        return "\(sign)\(scaled / scale).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
+    /// The counted costs of the job, one a line.
+    static func lines(_ counts: RenderCounts) -> [String] {
+        // 10¹² multiplications and additions.
+        let teraflop = TerminalText.fixed(Double(counts.operations) / 1e12, digits: 3)
+        let rows = [
+            ("arithmetic", teraflop, "TFLOP", "matrix products, convolutions, attention"),
+            ("worker's memory", mebibytes(counts.workerPeakBytes), "MiB", "the most that one worker process held"),
+            ("activations", mebibytes(counts.workerPeakActivationBytes), "MiB", "the most of them in one worker at once"),
+            ("on the wire", mebibytes(counts.bytesOnWire), "MiB", "tasks to workers and results back"),
+        ]
+        return rows.map { name, figure, unit, meaning in
+            "\(TerminalText.padded(name, 18)) \(TerminalText.padded(figure, 9, right: true)) \(TerminalText.padded(unit, 5)) \(meaning)"
+        }
     }
 
-    static func padded(_ text: String, _ width: Int, left: Bool = false) -> String {
-        let space = String(repeating: " ", count: max(0, width - text.count))
-        return left ? space + text : text + space
+    static func json(_ counts: RenderCounts) -> JSONValue {
+        let phases = counts.phases.map { phase -> JSONValue in
+            ["phase": .string(phase.name), "operations": .integer(Int64(phase.operations))]
+        }
+        return [
+            "operations": .integer(Int64(counts.operations)), "phases": .array(phases),
+            "worker_peak_bytes": .integer(Int64(counts.workerPeakBytes)),
+            "worker_peak_activation_bytes": .integer(Int64(counts.workerPeakActivationBytes)),
+            "bytes_sent": .integer(Int64(counts.bytesSent)), "bytes_received": .integer(Int64(counts.bytesReceived)),
+        ]
     }
+
+    private static func mebibytes(_ bytes: Int) -> String { TerminalText.fixed(Double(bytes) / 1_048_576, digits: 1) }
 }

@@ -1,19 +1,21 @@
 import Acceleration
 import DiffusionModels
+import Rendering
 import TensorCore
 import Weights
 
-/// Networks with a LoRA file merged into their weights.
-enum LoRACases {
-    static func merged(_ run: CaseRun) throws {
+/// Files of weights.
+enum WeightCases {
+    /// A LoRA merged into the weights of networks.
+    static func mergeLoRA(_ run: CaseRun) throws {
         let plain = try run.model()
         let file = try LoRAFile(path: run.golden.resolve(run.parameters.string("lora")))
         let source = try plain.source.applying([LoRAUse(file, scale: LoRAScale(run.parameters.number("scale")))])
         let model = try LoadedModel(source, run.context)
-        let unet = try model.unet()
+        let unet = try model.networks.unet()
         let input = try NetworkCases.unetInput(run, unet)
         run.produce(image: "unet", try unet.forward(input, switches: .plain))
-        run.produce(image: "unet_without_lora", try plain.unet().forward(input, switches: .plain))
+        run.produce(image: "unet_without_lora", try plain.networks.unet().forward(input, switches: .plain))
         try NetworkCases.encodePrompt(run, model)
         // Two weights as such: a matrix and a kernel.
         let weights = try source.weights(component: "unet")
@@ -23,5 +25,16 @@ enum LoRACases {
             }
             run.produce(plain: "merged:" + layer, try weights.tensor(layer + ".weight", shape: shape))
         }
+    }
+
+    /// Files that must be refused.
+    static func refuse(_ run: CaseRun) throws {
+        let path = try run.golden.resolve(run.parameters.string("file"))
+        var refused = false
+        do throws(WeightsError) { _ = try SafetensorsFile(path: path) } catch {
+            guard error.code != .notFound, error.code != .unreadable else { throw GoldenError.failed("\(error)") }
+            refused = true
+        }
+        run.produce("refused", GoldenTensor(integers: [refused ? 1 : 0], shape: [1]))
     }
 }
