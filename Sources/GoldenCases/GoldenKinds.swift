@@ -13,7 +13,7 @@ enum GoldenKinds {
         "file_refusal": WeightCases.refuse,
         "hidiffusion_ops": HiDiffusionCases.operators,
         "hidiffusion_block": HiDiffusionCases.block,
-        "hidiffusion_stages": HiDiffusionCases.stages,
+        "hidiffusion_stages": HiDiffusionCases.switches,
         "hidiffusion_unet": HiDiffusionCases.unet,
         "hidiffusion_todo": TokenCases.downsampleWithHiDiffusion,
         "hidiffusion_pipeline": PipelineCases.hiDiffusion,

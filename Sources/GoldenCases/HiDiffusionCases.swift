@@ -65,8 +65,8 @@ enum HiDiffusionCases {
     }
 
     /// Which of RAD and pooling is active at every step, for many sizes.
-    static func stages(_ run: CaseRun) throws {
-        let family = try family(run.parameters)
+    static func switches(_ run: CaseRun) throws {
+        let profile = try profile(run.parameters)
         let rows = try run.parameters.value("size_and_steps").arrayValue ?? []
         for row in rows {
             let numbers = row.arrayValue?.compactMap(\.intValue) ?? []
@@ -74,12 +74,12 @@ enum HiDiffusionCases {
                 throw GoldenError.failed("\"size_and_steps\" holds rows of height, width and steps")
             }
             let (height, width, steps) = (numbers[0], numbers[1], numbers[2])
-            let stages = (0..<steps).map {
-                RAUNetSwitches(profile: family, height: height, width: width, steps: steps, step: $0)
+            let switches = (0..<steps).map {
+                RAUNetSwitches(profile: profile, height: height, width: width, steps: steps, step: $0)
             }
             let key = "\(height)x\(width)-n\(steps)"
-            run.produce(key + ".rad", GoldenTensor(integers: stages.map { $0.rad ? 1 : 0 }, shape: [steps]))
-            run.produce(key + ".pool", GoldenTensor(integers: stages.map { $0.pool ? 1 : 0 }, shape: [steps]))
+            run.produce(key + ".rad", GoldenTensor(integers: switches.map { $0.rad ? 1 : 0 }, shape: [steps]))
+            run.produce(key + ".pool", GoldenTensor(integers: switches.map { $0.pool ? 1 : 0 }, shape: [steps]))
         }
     }
 
@@ -88,39 +88,39 @@ enum HiDiffusionCases {
         return shifts.map { UInt8($0) }
     }
 
-    static func family(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionProfile {
+    static func profile(_ parameters: Parameters, key: String = "family") throws -> HiDiffusionProfile {
         let name = try parameters.string(key)
-        guard let family = HiDiffusionProfile(rawValue: name) else {
-            throw GoldenError.failed("the family \"\(name)\" is not known")
+        guard let profile = HiDiffusionProfile(rawValue: name) else {
+            throw GoldenError.failed("the profile \"\(name)\" is not known")
         }
-        return family
+        return profile
     }
 
     /// The program's own switches must be the reference's.
-    private static func checkStage(_ parameters: Parameters) throws {
+    private static func checkSwitches(_ parameters: Parameters) throws {
         let size = try parameters.integers("size_seen_by_reference")
         let steps = try parameters.integer("N", in: 1...100_000)
         guard size.count == 2, size.allSatisfy({ $0 > 0 }) else { throw GoldenError.failed("a size has height and width") }
-        var stage = RAUNetSwitches(
-            profile: try family(parameters), height: size[0], width: size[1], steps: steps,
+        var switches = RAUNetSwitches(
+            profile: try profile(parameters), height: size[0], width: size[1], steps: steps,
             step: try parameters.integer("t", in: 0...(steps - 1)))
-        if try !parameters.flag("raunet") { stage = .plain }
+        if try !parameters.flag("raunet") { switches = .plain }
         let (rad, pool) = (try parameters.flag("rad"), try parameters.flag("pool"))
-        guard stage == RAUNetSwitches(rad: rad, pool: pool) else {
-            throw GoldenError.failed("the program has \(stage), the reference rad \(rad) and pool \(pool)")
+        guard switches == RAUNetSwitches(rad: rad, pool: pool) else {
+            throw GoldenError.failed("the switches are \(switches), the reference had rad \(rad) and pool \(pool)")
         }
     }
 
     static func unet(_ run: CaseRun) throws {
         let unet = try run.model().networks.unet()
         let parameters = run.parameters
-        try checkStage(parameters)
+        try checkSwitches(parameters)
         let shifts = try windowShifts(parameters.integers("shifts"))
-        let plan = UNetSwitches(
+        let switches = UNetSwitches(
             rad: try parameters.flag("rad"), pool: try parameters.flag("pool"),
             windowShifts: try parameters.flag("window") ? shifts : nil)
         let probe = UNetProbe()
-        let output = try unet.forward(NetworkCases.unetInput(run, unet), switches: plan, probe: probe)
+        let output = try unet.forward(NetworkCases.unetInput(run, unet), switches: switches, probe: probe)
         try compareTrace(probe, parameters)
         run.produce(image: "sample", output)
     }

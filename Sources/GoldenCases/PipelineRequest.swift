@@ -52,7 +52,7 @@ struct PipelineRequest {
             (base.source, base.strength) = (source?.picture, Float(try parameters.number("strength")))
         }
         if hiDiffusion {
-            (base.hiDiffusion, base.hiDiffusionProfile) = (.on, try HiDiffusionCases.family(parameters))
+            (base.hiDiffusion, base.hiDiffusionProfile) = (.on, try HiDiffusionCases.profile(parameters))
             // The largest possible limit, so that the program's rules for small models do not apply.
             model.sampleSize = max(1, min(height, width) * 2 / 3)
         }

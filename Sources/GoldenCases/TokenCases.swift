@@ -189,7 +189,7 @@ enum TokenCases {
         let tokens = try downsamplingRequest(run)
         try CallRun(run, call: step, of: steps) { request in
             (request.hiDiffusion, request.tokenReduction) = (.on, tokens)
-            request.hiDiffusionProfile = try HiDiffusionCases.family(parameters, key: "hidiffusion")
+            request.hiDiffusionProfile = try HiDiffusionCases.profile(parameters, key: "hidiffusion")
         }.produce(draws) { plan in
             guard (plan.rad, plan.pool) == (rad, pool) else {
                 throw GoldenError.failed(

@@ -148,7 +148,7 @@ struct MethodDraft {
     var finished: RenderRequest {
         guard request.method != .auto else { return request }
         var result = request
-        for setting in RenderRequest.settings where !setting.use.isMet(by: request) { setting.clear(in: &result) }
+        for setting in RenderRequest.settings where !setting.use.isMet(by: request) { setting.clear(&result) }
         let isInStages = result.method == .hires || result.stages?.isEmpty == false
         if !isInStages { result.tokenReduction = result.tokenReduction?.ofOneStage }
         if SettingUse.views.isMet(by: request) { result.blending = result.blending ?? .uniform }

@@ -70,9 +70,8 @@ struct AttentionParser {
         // More brackets would leave no weight in range, and each one costs a walk over its contents.
         guard self[keyPath: stack].count < ParsedPrompt.depthLimit else {
             throw PromptError(
-                .badWeight,
-                "More than \(ParsedPrompt.depthLimit) brackets are open at once: close them, or write \\( and \\[ for brackets that are "
-                    + "text.")
+                "More than \(ParsedPrompt.depthLimit) brackets are open at once: close them, or write \\( and \\[ for brackets "
+                    + "that are text.")
         }
         flush()
         self[keyPath: stack].append(OpenBracket(piece: pieces.count, place: position, depth: rounds.count))
@@ -92,15 +91,13 @@ struct AttentionParser {
         let inside = source[bracket.place...position]
         if bracket.hasBar {
             throw PromptError(
-                .unsupported,
-                "Alternation as in \"\(shown(inside))\" is not supported: write one of the words, or \\[ and \\] for brackets that are "
-                    + "text.")
+                "Alternation as in \"\(shown(inside))\" is not supported: write one of the words, or \\[ and \\] for brackets "
+                    + "that are text.")
         }
         if let colon, colon > bracket.place, Self.number(source[(colon + 1)..<position]) != nil {
             throw PromptError(
-                .unsupported,
-                "Prompt editing as in \"\(shown(inside))\" is not supported: write a weight in round brackets, as (text:0.9), or the words "
-                    + "without a step.")
+                "Prompt editing as in \"\(shown(inside))\" is not supported: write a weight in round brackets, as (text:0.9), "
+                    + "or the words without a step.")
         }
         weigh(from: bracket.piece, by: 1 / 1.1)
         colon = nil
@@ -120,9 +117,8 @@ struct AttentionParser {
         let word = String(String.UnicodeScalarView(tail)).lowercased()
         if "0123456789+-.".unicodeScalars.contains(first) || ["nan", "inf", "infinity"].contains(word) {
             throw PromptError(
-                .badWeight,
-                "The weight \"\(shown(tail))\" in \"\(shown(inside))\" is no number: write it as (text:1.3), or \\( and \\) when the "
-                    + "brackets are text.")
+                "The weight \"\(shown(tail))\" in \"\(shown(inside))\" is no number: write it as (text:1.3), or \\( and \\) "
+                    + "when the brackets are text.")
         }
         // A colon with a space behind it belongs to prose.
         guard tail.startIndex == colon + 1 else { return nil }

@@ -25,7 +25,7 @@ public struct ParsedPrompt: Sendable, Equatable {
     /// The most open brackets of one kind at a time.
     public static let depthLimit = 100
 
-    /// Throws `.badWeight` and `.unsupported`.
+    /// - Throws: for a weight that is no number or out of range, and for syntax of other programs that would be misread.
     public init(_ text: String) throws(PromptError) {
         var parser = AttentionParser(text)
         try parser.parse()
@@ -43,9 +43,8 @@ public struct ParsedPrompt: Sendable, Equatable {
             }
             guard weight.isFinite, abs(weight) <= weightLimit else {
                 throw PromptError(
-                    .badWeight,
-                    "The brackets around \"\(shown(text.unicodeScalars))\" make a weight beyond \(Int(weightLimit)): write smaller "
-                        + "weights or fewer brackets.")
+                    "The brackets around \"\(shown(text.unicodeScalars))\" make a weight beyond \(Int(weightLimit)): write "
+                        + "smaller weights or fewer brackets.")
             }
             if case .text(let before, weight)? = parts.last {
                 parts[parts.count - 1] = .text(before + text, weight: weight)

@@ -6,9 +6,6 @@ public struct PromptChunk: Sendable, Equatable {
     public var ids: [Int32]
     /// The weight of each id; 1 for start, end and padding.
     public var weights: [Float]
-
-    /// Whether the weights change nothing.
-    public var isPlain: Bool { weights.allSatisfy { $0 == 1 } }
 }
 
 /// Cuts prompts into chunks that fit a text encoder, by the rule of A1111's web UI.
@@ -26,9 +23,9 @@ public struct PromptChunker: Sendable {
     /// The most tokens that move to the next chunk, with the comma.
     static let backtrack = 20
 
-    /// - Parameter length: the ids of a chunk, at least 3: start, end and a token between them.
+    /// Throws no error in practice: every tokenizer knows the comma.
     ///
-    /// Throws the tokenizer's errors for a comma; there are none.
+    /// - Parameter length: the ids of a chunk, at least 3: start, end and a token between them.
     public init(_ tokenizer: CLIPTokenizer, length: Int) throws(TokenizingError) {
         precondition(length >= 3, "a chunk has start, end and at least one token")
         (self.tokenizer, self.length) = (tokenizer, length)
@@ -36,9 +33,7 @@ public struct PromptChunker: Sendable {
         comma = ids.count == 1 ? ids[0] : nil
     }
 
-    /// The chunks of a prompt, at least one.
-    ///
-    /// Throws `.promptTooLong`.
+    /// The chunks of a prompt, at least one. Throws `.promptTooLong`.
     public func chunks(_ prompt: ParsedPrompt) throws(TokenizingError) -> [PromptChunk] {
         var chunks: [PromptChunk] = []
         var open = OpenChunk()

@@ -3,15 +3,15 @@ public import Sentences
 /// A picture cannot be rendered as asked, or a task cannot be done.
 public struct RenderError: SentenceError, Equatable {
     public enum Code: String, Sendable, CaseIterable {
-        /// A setting is out of range, or the method cannot do what was asked.
+        /// A setting is out of range, or the method cannot do it.
         case invalidRequest
         /// A file or folder of the model is not there.
         case notFound
-        /// The model's files are broken, do not fit each other, or are of a kind that is not supported.
+        /// The model's files are damaged, do not fit each other, or are of a kind that is not supported.
         case badModel
-        /// A task, an output or a context that came over the wire does not hold what it must.
+        /// A task, an output or a context from the wire is damaged or incomplete.
         case malformed
-        /// A worker was handed a task whose context it does not hold.
+        /// A worker got a task whose context it does not hold.
         case missingContext
         /// A result holds NaN or infinity.
         case nonFinite
@@ -28,4 +28,9 @@ public struct RenderError: SentenceError, Equatable {
 
     /// With a sentence that names none.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
+
+    static func invalidRequest(_ sentence: Sentence) -> RenderError { RenderError(.invalidRequest, naming: sentence) }
+    static func badModel(_ sentence: Sentence) -> RenderError { RenderError(.badModel, naming: sentence) }
+    static func malformed(_ sentence: Sentence) -> RenderError { RenderError(.malformed, naming: sentence) }
+    static func nonFinite(_ sentence: Sentence) -> RenderError { RenderError(.nonFinite, naming: sentence) }
 }

@@ -2,35 +2,31 @@ import Foundation
 public import Rendering
 public import Weights
 
-/// The folders of this host in which LoRA files are looked for.
+/// The folders of this host that hold LoRA files.
 public struct LoRAFolders: Sendable {
-    /// Names are looked for in all of them.
     public var paths: [String]
 
-    /// Nothing is read yet.
+    /// Reads nothing yet.
     public init(_ paths: [String]) { self.paths = paths }
 
-    /// The files of the folders, and some that were named by their paths.
-    ///
-    /// - Throws: what `LoRALibrary` throws, in its category.
+    /// The files of the folders, and the files at some paths. Throws the errors of `LoRALibrary`.
     public func library(files: [String] = []) throws(RequestError) -> LoRALibrary {
         do { return try LoRALibrary(folders: paths, files: files) } catch { throw RequestError(error) }
     }
 
-    /// A request whose LoRA files were found on this host, and where they are.
+    /// A request whose LoRA files were found on this host.
     public struct Resolved: Sendable {
-        /// Names its LoRAs as `library` knows them.
+        /// Names its LoRA files as `library` does.
         public var request: RenderRequest
-        /// The folders, and the files that were named by their paths.
+        /// The files of the folders and of the request's paths.
         public var library: LoRALibrary
-        /// Paths of the files that the request uses.
+        /// Paths of the request's files.
         public var files: [String]
     }
 
-    /// Finds the files of the request's own LoRAs, which are paths or names in the folders, and those of the prompt's tags,
-    /// which are names.
+    /// Finds the request's LoRA files. The request's own are paths or names in the folders; the prompt's tags are names.
     ///
-    /// - Throws: `notFound`, `badInput` or `invalid`, for a file that is not there, is no LoRA, or is one of several.
+    /// - Throws: `notFound` for a missing file, `badInput` for a file that is no LoRA, `invalid` for a name of several files.
     public func resolve(_ request: RenderRequest) throws(RequestError) -> Resolved {
         let folders = try library()
         var resolved = request
@@ -49,9 +45,7 @@ public struct LoRAFolders: Sendable {
         return Resolved(request: resolved, library: try library(files: files), files: files)
     }
 
-    /// The same for several prompts of one request: the files of all of them. The request is that of the first prompt.
-    ///
-    /// - Throws: what `resolve(_:)` throws.
+    /// The same for several prompts: the request of the first prompt, and the files of all prompts.
     public func resolve(_ request: RenderRequest, prompts: [String]) throws(RequestError) -> Resolved {
         var first: Resolved?
         var files: [String] = []
@@ -65,20 +59,15 @@ public struct LoRAFolders: Sendable {
         return Resolved(request: first?.request ?? request, library: try library(files: files), files: files)
     }
 
-    /// The path of a file is one; anything else that could be a name is looked for in the folders. A folder is no LoRA,
-    /// whatever it is called.
+    /// Finds a file by its path, or else by its name in the folders. A folder is never a LoRA.
     private func find(_ text: String, _ folders: LoRALibrary) throws(RequestError) -> LoRAFile {
         let mayBeName = !paths.isEmpty && !text.hasPrefix("/") && !text.hasPrefix(".")
         var isFolder: ObjCBool = false
-        // A link that leads nowhere is a path too: no file of another folder may take its place.
+        // A link without a target is a path too. No file of another folder may take its place.
         let isThere =
             FileManager.default.fileExists(atPath: text, isDirectory: &isFolder)
             || (try? FileManager.default.destinationOfSymbolicLink(atPath: text)) != nil
-        let isPath = isThere && !isFolder.boolValue
-        do {
-            return isPath || !mayBeName ? try LoRAFile(path: text) : try folders.file(named: text)
-        } catch {
-            throw RequestError(error)
-        }
+        let isPath = isThere && !isFolder.boolValue || !mayBeName
+        do { return try isPath ? LoRAFile(path: text) : folders.file(named: text) } catch { throw RequestError(error) }
     }
 }

@@ -2,14 +2,17 @@ import Rendering
 public import Sentences
 public import Weights
 
-/// How a checkpoint is put together beside where it lies, in the words of a user: `vae`, another autoencoder (a folder, a
-/// model's folder, or a file); `model_config`, a model folder whose configuration and tokenizer a single file takes;
-/// `prediction_type`, `epsilon` or `v_prediction`; `variant`, the kind of weight files in a folder, such as `fp16`; and
-/// `ignore_unknown_tensors`, which is `true` or not said.
+/// A user's words on a checkpoint, beside its path:
+///
+/// - `vae`: another autoencoder (a folder, a model's folder, or a file);
+/// - `model_config`: a model folder with the configuration and tokenizer for a single file;
+/// - `prediction_type`: `epsilon` or `v_prediction`;
+/// - `variant`: the kind of weight files in a folder, such as `fp16`;
+/// - `ignore_unknown_tensors`: `true`, or no word.
 public struct CheckpointWords: Sendable {
-    private var words: [Setting: String]
+    private let words: [Setting: String]
 
-    /// The checkpoint as it stands, or as it is said.
+    /// Without words the checkpoint stays as it is.
     public init(_ words: [Setting: String] = [:]) { self.words = words }
 
     private var vae: String? { words[.vae] }
@@ -17,12 +20,10 @@ public struct CheckpointWords: Sendable {
     private var variant: String? { words[.variant] }
     private var ignoreUnknownTensors: Bool { words[.ignoreUnknownTensors] == "true" }
 
-    /// Whether nothing is said that belongs to one model.
+    /// Whether no word belongs to one model only.
     var isEmpty: Bool { [.vae, .modelConfig, .predictionType, .variant].allSatisfy { words[$0] == nil } }
 
-    /// The model at `path`, with the parts and settings of these words.
-    ///
-    /// - Throws: `invalid` for a prediction type that there is not.
+    /// The model at `path` with these words. Throws `invalid` for an unknown prediction type.
     public func choice(_ path: String) throws(RequestError) -> ModelChoice {
         var choice = ModelChoice(path: path)
         choice.vae = vae
@@ -33,9 +34,9 @@ public struct CheckpointWords: Sendable {
         return choice
     }
 
-    /// Opens a model by its path, which wins, or by its name or identity in the store of this host.
+    /// Opens a model by its path, or else by its name or identity in the store of this host.
     ///
-    /// - Throws: `notFound`, `badInput`, or `invalid` for words that do not go with the model.
+    /// - Throws: `notFound`, `badInput`, or `invalid` for words that do not fit the model.
     public func open(_ reference: String) throws(RequestError) -> ModelSource {
         let choice = try choice(reference)
         do throws(WeightsError) {
@@ -49,17 +50,14 @@ public struct CheckpointWords: Sendable {
         } catch {
             throw RequestError(error)
         }
-        throw RequestError(
-            .invalid,
-            "\(reference) is a stored model, which was imported with its own configuration: leave \(.modelConfig) and \(.variant) out."
-        )
+        throw .invalid(
+            "\(reference) is a stored model, which was imported with its own configuration: leave \(.modelConfig) and "
+                + "\(.variant) out.")
     }
 
     /// The model inside this program.
     func embedded() throws(RequestError) -> ModelSource {
-        guard modelConfig == nil, variant == nil else {
-            throw RequestError(.invalid, "\(.modelConfig) and \(.variant) need a \(.model).")
-        }
+        guard modelConfig == nil, variant == nil else { throw .invalid("\(.modelConfig) and \(.variant) need a \(.model).") }
         let prediction = try prediction()
         do throws(WeightsError) {
             return try ModelSource.embeddedModel.adjusted(vae: vae, prediction: prediction)
@@ -72,50 +70,45 @@ public struct CheckpointWords: Sendable {
     private func prediction() throws(RequestError) -> UNetPrediction? {
         guard let predictionType = words[.predictionType] else { return nil }
         guard let prediction = UNetPrediction(option: predictionType) else {
-            throw RequestError(.invalid, "\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.")
+            throw .invalid("\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.")
         }
         return prediction
     }
 }
 
-/// Which checkpoint, or which several, in the words of a user.
+/// One or several checkpoints in a user's words.
 public struct ModelWords: Sendable {
-    /// Paths, or names and identities of stored models; none is the embedded model.
+    /// Paths, or names and identities of stored models. An empty list is the embedded model.
     public var references: [String]
     public var checkpoint: CheckpointWords
 
-    /// Models by what they are called.
+    /// References without words on the checkpoint.
     public init(_ references: [String], _ checkpoint: CheckpointWords = CheckpointWords()) {
         (self.references, self.checkpoint) = (references, checkpoint)
     }
 
-    /// The one checkpoint that was named, or the embedded one.
-    ///
-    /// - Throws: what `sources` throws, and `invalid` for several.
+    /// The named checkpoint, or the embedded one. Throws the errors of `sources`, and `invalid` for several checkpoints.
     public func source() throws(RequestError) -> ModelSource {
-        guard references.count <= 1 else {
-            throw RequestError(.invalid, "One picture is made with one model; give \(.model) once.")
-        }
+        guard references.count <= 1 else { throw .invalid("One picture is made with one model; give \(.model) once.") }
         return try sources()[0]
     }
 
-    /// All checkpoints that were named, in this order, or the embedded one.
+    /// The named checkpoints in their order, or the embedded one.
     ///
-    /// - Throws: what `CheckpointWords.open` throws, and `invalid` for words that belong to one model where there are several.
+    /// - Throws: the errors of `CheckpointWords.open`, and `invalid` for several models with words that belong to one.
     public func sources() throws(RequestError) -> [ModelSource] {
         guard references.count <= 1 || checkpoint.isEmpty else {
-            throw RequestError(
-                .invalid,
-                "\(.vae), \(.modelConfig), \(.predictionType) and \(.variant) belong to one model; give \(.model) once, or import the models with these options by 'patchloom model import' and name them."
-            )
+            throw .invalid(
+                "\(.vae), \(.modelConfig), \(.predictionType) and \(.variant) belong to one model; give \(.model) once, or "
+                    + "import the models with these options by 'patchloom model import' and name them.")
         }
         guard !references.isEmpty else { return [try checkpoint.embedded()] }
         return try references.map { reference throws(RequestError) in try checkpoint.open(reference) }
     }
 
-    /// Bytes of the weights of `source`; none for the embedded model, which is small.
+    /// Bytes of the weights of `source`; 0 for the embedded model, which is small.
     ///
-    /// - Throws: `notFound` or `badInput` when they cannot be looked at.
+    /// - Throws: `notFound` or `badInput` for files that cannot be read.
     public func weightBytes(_ source: ModelSource) throws(RequestError) -> Int {
         guard !references.isEmpty else { return 0 }
         do { return try source.weightByteCount() } catch { throw RequestError(error) }

@@ -3,11 +3,11 @@ public import Rendering
 public import Sentences
 public import Weights
 
-/// Why a user's words make no request, or name no model or file.
+/// A user's words make no request, or name no model or file.
 public struct RequestError: SentenceError, Equatable {
-    /// What kind of mistake it is. Each program has its own numbers for them: exit codes, HTTP statuses.
+    /// The kind of mistake. Each program has its own numbers for it: exit codes, HTTP statuses.
     public enum Category: Sendable, Equatable {
-        /// The words have no meaning, or none together.
+        /// The words have no meaning, or do not go together.
         case invalid
         /// A model, LoRA or picture is damaged or not supported.
         case badInput
@@ -21,22 +21,18 @@ public struct RequestError: SentenceError, Equatable {
         case fault
     }
 
-    /// What kind of mistake it is.
     public let category: Category
-    /// What is wrong, and the remedy.
+    /// Says what is wrong, and the remedy.
     public let sentence: Sentence
 
-    /// An error from its kind and sentence.
-    public init(_ category: Category, _ sentence: Sentence) {
-        self.category = category
-        self.sentence = sentence
-    }
+    public init(_ category: Category, _ sentence: Sentence) { (self.category, self.sentence) = (category, sentence) }
+
+    static func invalid(_ sentence: Sentence) -> RequestError { RequestError(.invalid, sentence) }
 }
 
-// Which category the errors of other modules have.
+// The categories of other modules' errors.
 
 extension RequestError {
-    /// The category of what `ImageFiles` throws.
     public init(_ error: ImageFileError) {
         let category: Category =
             switch error.code {
@@ -48,7 +44,6 @@ extension RequestError {
         self.init(category, error.sentence)
     }
 
-    /// The category of what `Weights` throws.
     public init(_ error: WeightsError) {
         let category: Category =
             switch error.code {
@@ -60,7 +55,6 @@ extension RequestError {
         self.init(category, error.sentence)
     }
 
-    /// The category of what `Rendering` throws.
     public init(_ error: RenderError) {
         let category: Category =
             switch error.code {

@@ -4,32 +4,29 @@ import Rendering
 import Resampling
 import Sentences
 
-/// A picture that a user gives: PNG, JPEG or WebP.
+/// A user's picture: PNG, JPEG or WebP.
 public enum PictureInput: Sendable, Equatable {
     /// A path on this host.
     case file(String)
-    /// The bytes of a file that came another way.
+    /// The bytes of a file from elsewhere.
     case bytes([UInt8])
 }
 
 /// Reads the picture to start from, and its mask.
 struct SourceLoading {
-    /// nil where the user gave none.
     let picture: PictureInput?
     let mask: PictureInput?
-    /// The size asked for; nil is the picture's own.
+    /// The requested size; nil is the picture's own.
     let width: Int?
     let height: Int?
 
-    /// nil without a picture.
+    /// The picture at the requested size; nil without a picture.
     ///
-    /// A picture of another size than asked for is resized (Lanczos), a mask is resized to the picture by nearest pixels. What
-    /// is transparent in a picture is laid over white.
+    /// It resizes the picture by Lanczos and the mask by nearest pixels, and lays transparent parts over white.
     func load() throws(RequestError) -> SourcePicture? {
         guard let picture else {
             guard mask == nil else {
-                throw RequestError(
-                    .invalid, "A mask says which part of a picture is made anew: give the picture with \(.initImg).")
+                throw .invalid("A mask needs a picture to start from: give the picture with \(.initImg).")
             }
             return nil
         }
@@ -39,12 +36,11 @@ struct SourceLoading {
         let multiple = RenderRequest.sideMultiple
         if size == own, !own.width.isMultiple(of: multiple) || !own.height.isMultiple(of: multiple) {
             func below(_ side: Int) -> Int { max(64, side / multiple * multiple) }
-            throw RequestError(
-                .invalid,
-                "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of \(multiple): choose a size, such as \(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized."
-            )
+            throw .invalid(
+                "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of \(multiple): choose a size, such as "
+                    + "\(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized.")
         }
-        // Before a picture of that size is made.
+        // This comes before the work on a picture of that size.
         do {
             try RenderRequest.check(width: size.width, height: size.height)
             try SourcePicture.checkSize(width: size.width, height: size.height, masked: mask != nil)
@@ -53,14 +49,12 @@ struct SourceLoading {
         }
         let marked = try maskPixels(for: own, size)
         let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)
-        do {
-            return try SourcePicture(width: size.width, height: size.height, rgb: rgb, mask: marked)
-        } catch {
+        do { return try SourcePicture(width: size.width, height: size.height, rgb: rgb, mask: marked) } catch {
             throw RequestError(error)
         }
     }
 
-    /// 1 where the mask marks the picture, at the size of the picture that is asked for.
+    /// 1 where the mask marks the picture, at the requested size.
     private func maskPixels(
         for own: (width: Int, height: Int), _ size: (width: Int, height: Int)
     ) throws(RequestError) -> [UInt8]? {
@@ -68,18 +62,13 @@ struct SourceLoading {
         let image = try Self.decode(mask, called: "The mask").image
         let found = (width: image.width, height: image.height)
         guard found == own || found == size else {
-            throw RequestError(
-                .invalid,
-                "\(Self.title(of: mask)) has \(found.width)×\(found.height) px, but the picture has \(own.width)×\(own.height): make the mask as large as the picture."
-            )
+            throw .invalid(
+                "\(Self.title(of: mask)) has \(found.width)×\(found.height) px, but the picture has "
+                    + "\(own.width)×\(own.height): make the mask as large as the picture.")
         }
-        let binary: [UInt8]
-        do {
-            binary = try Self.mask(image).bytes
-        } catch {
+        do { return ImageResizer.nearest(try Self.mask(image).bytes, size: found, to: size) } catch {
             throw RequestError(.badInput, "\(error.message)")
         }
-        return ImageResizer.nearest(binary, size: found, to: size)
     }
 
     /// The picture, and its name for messages.

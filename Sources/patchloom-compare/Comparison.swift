@@ -80,7 +80,7 @@ struct Comparison {
             Self.method(using: setting.use).map { method in
                 (
                     name: Self.name(of: setting.use) ?? setting.setting?.option ?? "", method: method,
-                    isSet: { (request: RenderRequest) in request.hasEffect(setting.use) && setting.isSet(in: request) }
+                    isSet: { (request: RenderRequest) in request.hasEffect(setting.use) && setting.isSet(request) }
                 )
             }
         }
@@ -110,7 +110,6 @@ struct Comparison {
         case .stages: "cut+staged"
         case .refinement, .tiles: "hires"
         case .hiDiffusion, .hiDiffusionProfile: "hidiffusion"
-        case .methods(let methods): methods.first?.rawValue
         }
     }
 

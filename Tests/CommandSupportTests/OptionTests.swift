@@ -51,12 +51,12 @@ import Testing
                 let said = OptionWords.of(options).filter { $0.setting == name }.map(\.word)
                 #expect(said.count == 1, "\(spelling): \(said)")
                 var (fromOption, fromWord) = (RenderRequest(), RenderRequest())
-                try setting.take(try #require(said.first), into: &fromOption)
-                try setting.take(word, into: &fromWord)
+                try setting.take(try #require(said.first), &fromOption)
+                try setting.take(word, &fromWord)
                 #expect(fromOption == fromWord && fromOption != RenderRequest(), "\(spelling)")
-                #expect(setting.isSet(in: fromOption) || [.tokenSteps].contains(name), "\(spelling)")
-                setting.clear(in: &fromOption)
-                #expect(!setting.isSet(in: fromOption), "\(spelling)")
+                #expect(setting.isSet(fromOption) || [.tokenSteps].contains(name), "\(spelling)")
+                setting.clear(&fromOption)
+                #expect(!setting.isSet(fromOption), "\(spelling)")
             }
         }
     }

@@ -50,20 +50,20 @@ import Testing
     ])
     func aWeightThatIsNoNumberIsRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }
-        #expect(error?.code == .badWeight && error?.message.contains("write it as (text:1.3)") == true, "\(prompt)")
+        #expect(error?.message.contains("write it as (text:1.3)") == true, "\(prompt)")
     }
 
     @Test(arguments: ["(a:101)", "(a:-100.5)", String(repeating: "(", count: 60) + "a", "((a:11):11)"])
     func aWeightOutOfRangeIsRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }
-        #expect(error?.code == .badWeight && error?.message.contains("smaller weights") == true, "\(prompt)")
+        #expect(error?.message.contains("smaller weights") == true, "\(prompt)")
     }
 
     /// The longest prompts of open brackets are refused at once; closed ones are read.
     @Test func manyBrackets() throws {
         for bracket in ["(", "["] {
             let error = promptError { _ = try ParsedPrompt(String(repeating: bracket + "a", count: 4096)) }
-            #expect(error?.code == .badWeight && error?.message.contains("More than 100 brackets") == true)
+            #expect(error?.message.contains("More than 100 brackets") == true)
         }
         #expect(try ParsedPrompt(String(repeating: "(a)", count: 2730)).parts.count == 1)
     }
@@ -71,7 +71,7 @@ import Testing
     @Test(arguments: ["[a:b:10]", "[a:0.5]", "[a::0.5]", "[:b: 3 ]", "x [(a):b:2] y", "[a|b]", "[cow|horse|]", "([a|b]:1.2)"])
     func editingAndAlternationAreRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }
-        #expect(error?.code == .unsupported && error?.message.contains("is not supported: write") == true, "\(prompt)")
+        #expect(error?.message.contains("is not supported: write") == true, "\(prompt)")
     }
 
     @Test func whatMayBeMeantOtherwiseIsSaid() throws {

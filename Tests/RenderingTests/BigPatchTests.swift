@@ -58,7 +58,7 @@ import Weights
     }
 
     /// Steps 0 with the dilated convolution, 1 to 3 with pooling, plain from there on: 0.16 and 0.4 of ten steps.
-    private static func plan(_ step: Int) -> UNetSwitches {
+    private static func switches(_ step: Int) -> UNetSwitches {
         UNetSwitches(
             rad: step == 0, pool: (1...3).contains(step), windowShifts: WindowShifts.ids(seed: 9, call: step, blocks: 10))
     }
@@ -68,7 +68,7 @@ import Weights
         try FormulaNetwork.render(RenderMachine(request: request, model: model)).barriers.filter { $0.phase.isNetworks }
     }
 
-    /// The plain loop on a network of its own: every call gets the plan of its step.
+    /// The plain loop on a network of its own: every call gets the switches of its step.
     @Test func patchesOfTwiceTheNativeSizeAreThePlainLoops() throws {
         let source = try Self.source.get()
         let model = try ModelDescription(source: source)
@@ -81,22 +81,24 @@ import Weights
         let denoising = barriers.filter { $0.phase.isNetworks }
         #expect(denoising.map(\.tasks.count) == [4, 4, 4, 4, 4, 9, 9, 9, 9, 9])
         for (step, barrier) in denoising.enumerated() {
-            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == Self.plan(step) }, "step \(step)")
+            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == Self.switches(step) }, "step \(step)")
         }
         let final = try #require(barriers.last?.tasks[0].latent)
         #expect(final.height == 64 && final.width == 64)
         let network = try GuidedNetwork(source, #require(denoising[0].context.conditioning))
-        func plain(_ plan: @escaping (Int) -> UNetSwitches) throws -> [Float] {
+        func plain(_ switches: @escaping (Int) -> UNetSwitches) throws -> [Float] {
             var render = PlainRender(sampler: try Sampler(model.scheduler, steps: 10), seed: 9) {
-                try network.predict($0, plan($0.call))
+                try network.predict($0, switches($0.call))
             }
             return try render.pass(
                 height: 64, width: 64,
                 cut: PlainRender.Cut(height: 64, width: 64, side: 32, stride: 16, structureCalls: 5))
         }
-        #expect(try plain(Self.plan) == final.values)
-        // Were one step's plan another, it would show.
-        #expect(try plain { $0 == 2 ? UNetSwitches(windowShifts: Self.plan(2).windowShifts) : Self.plan($0) } != final.values)
+        #expect(try plain(Self.switches) == final.values)
+        // Were one step's switches others, it would show.
+        #expect(
+            try plain { $0 == 2 ? UNetSwitches(windowShifts: Self.switches(2).windowShifts) : Self.switches($0) }
+                != final.values)
     }
 
     /// At four times the native size the profile is that of very large pictures, which reaches into the detail phase.
@@ -105,12 +107,12 @@ import Weights
         let denoising = try calls(Self.asked(768, patch: 512), model)
         #expect(denoising.map(\.phase) == [RenderPhase](repeating: .structure, count: 5) + .init(repeating: .detail, count: 5))
         for (step, barrier) in denoising.enumerated() {
-            let plan = UNetSwitches(
+            let large = UNetSwitches(
                 rad: step < 3, pool: step < 7, windowShifts: WindowShifts.ids(seed: 9, call: step, blocks: 10))
             // 768 px in patches near 512: two by two of 48 latents, which are three times the native side only.
             let isLarge = barrier.phase == .detail
-            let small = UNetSwitches(rad: step == 0, pool: (1...3).contains(step), windowShifts: plan.windowShifts)
-            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == (isLarge ? plan : small) }, "step \(step)")
+            let small = UNetSwitches(rad: step == 0, pool: (1...3).contains(step), windowShifts: large.windowShifts)
+            #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == (isLarge ? large : small) }, "step \(step)")
         }
     }
 

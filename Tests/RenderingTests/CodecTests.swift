@@ -219,7 +219,7 @@ import Testing
         )
         let (pooled, latent) = (
             OutputShape.embeddings(rows: 2, tokens: 1, width: 1, pooled: 2),
-            OutputShape.prediction(channels: 4, height: 1, width: 1)
+            OutputShape("prediction", channels: 4, height: 1, width: 1)
         )
         let cases: [(shape: OutputShape, metadata: JSONValue, bytes: Int)] = [
             (pixels, [:], 12), (pixels, .null, 12), (pixels, ["kind": "picture", "width": 2, "height": 2], 12),
@@ -266,7 +266,8 @@ import Testing
         for bad in [Float.nan, .infinity, -.infinity, Float(bitPattern: 0x7F80_0001)] {
             let payload = [1, bad].flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> ($0 * 8)) } }
             let shapes: [OutputShape] = [
-                .prediction(channels: 1, height: 1, width: 2), .moments(channels: 2, height: 1, width: 1),
+                OutputShape("prediction", channels: 1, height: 1, width: 2),
+                OutputShape("moments", channels: 2, height: 1, width: 1),
                 .embeddings(rows: 1, tokens: 1, width: 2, pooled: 0), .embeddings(rows: 1, tokens: 1, width: 1, pooled: 1),
             ]
             for shape in shapes {

@@ -62,7 +62,7 @@ import Weights
         #expect(try asked.selectedLoRAs().map(\.scale) == [0.5, 1, 3, 1])
         #expect(try asked.encodedPrompt() == "x ")
         asked.loras[0].sha256 = SHA256Digest(of: [1])
-        #expect(try RenderRequest(json: asked.json) == asked)
+        #expect(try RenderRequest(metadata: asked.json) == asked)
         // Where there is none, the request is what it always was.
         #expect(RenderRequest().json["lora"] == nil)
         let changes: [(part: String, change: (inout RenderRequest) -> Void)] = [
@@ -88,7 +88,7 @@ import Weights
     func selectionsThatAreNoneAreRefused(_ text: String) throws {
         var object = RenderRequest().json.objectValue ?? JSONObject()
         object["lora"] = try JSONValue(parsing: Array(text.utf8), limits: .config)
-        #expect(refusal { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest)
+        #expect(refusal { _ = try RenderRequest(metadata: .object(object)) }?.code == .invalidRequest)
     }
 }
 
@@ -251,7 +251,7 @@ struct LoRAFolder {
         let both = LoRAScale(unet: 0.8, textEncoder: 0.5)
         func text(_ json: JSONValue) -> String { json.canonicalText }
         #expect(text(LoRASelection(name: "a", scale: 0.8).json) == #"{"name":"a","scale":0.8}"#)
-        #expect(text(JobContext.LoRA(sha256: file, scale: 0.8).json) == #"{"scale":0.8,"sha256":"\#(file.hex)"}"#)
+        #expect(text(LoRAScale(0.8).json(sha256: file)) == #"{"scale":0.8,"sha256":"\#(file.hex)"}"#)
         #expect(
             text(LoRASelection(name: "a", scale: both).json) == #"{"name":"a","scale":0.8,"text_encoder_scale":0.5}"#)
         for scale in [both, 0.8, LoRAScale(unet: 0, textEncoder: -0.0)] {

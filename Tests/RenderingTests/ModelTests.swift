@@ -153,10 +153,10 @@ import Weights
         let copy = try ModelDescription(source: ModelVariant.source(name: "copy", [:]))
         #expect(copy.name == "copy" && copy.identity == model.identity && copy.recommended == model.recommended)
         let other = try ModelVariant.predicting("epsilon")
-        #expect(other.identity != model.identity && other.recommended == .general)
+        #expect(other.identity != model.identity && other.recommended == RecommendedSettings())
         // The name alone makes no model the embedded one.
         let path = "scheduler/scheduler_config.json"
         let namesake = ModelVariant.source(name: EmbeddedModel.name, [path: ModelVariant.bytes(path) + [10]])
-        #expect(try ModelDescription(source: namesake).recommended == .general)
+        #expect(try ModelDescription(source: namesake).recommended == RecommendedSettings())
     }
 }

@@ -100,7 +100,7 @@ import Testing
         let request = request { ($0.prompt, $0.seed, $0.steps) = ("a\n🍎", .max, 5) }
         let details = try JSONValue(
             parsing: try parameters(request, model: model).details.canonicalBytes(), limits: .wire)
-        #expect(try RenderRequest(json: #require(details["request"])) == request)
+        #expect(try RenderRequest(metadata: #require(details["request"])) == request)
         #expect(details["plan"]?["method"] == "cut")
         #expect(details["model"]?["sha256"]?.stringValue == model.identity.hex)
     }

@@ -225,9 +225,9 @@ import Weights
         // However few the steps are, a stage has one at the strength that was chosen: it refines and does not begin anew.
         for steps in 1...3 {
             let passes = try machine(request { $0.steps = steps }).plan.passes
-            #expect(passes[0].executedCalls == steps)
+            #expect(passes[0].schedule.count == steps)
             for pass in passes.dropFirst() {
-                #expect(pass.executedCalls == 1 && pass.calls == 3 && pass.start == .enlarged(.lanczos, strength: 0.35))
+                #expect(pass.schedule.count == 1 && pass.calls == 3 && pass.start == .enlarged(.lanczos, strength: 0.35))
             }
         }
         // What a first stage of views draws is no refinement.

@@ -89,21 +89,21 @@ import Testing
 
     @Test func requestsSurviveJSON() throws {
         var request = RenderRequest.square(512)
-        #expect(try RenderRequest(json: request.json) == request)
+        #expect(try RenderRequest(metadata: request.json) == request)
         (request.patch, request.stride, request.structureFraction) = (128, 64, StructureFraction("0.37"))
         (request.seed, request.samplingMethod, request.eta) = (.max, .euler, 0.25)
         (request.method, request.hiDiffusion, request.negativePrompt) = (.cut, .off, "blurry \"ünï\"\n")
         request.guidanceScale = 7.5
         let bytes = request.json.canonicalBytes()
-        #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
+        #expect(try RenderRequest(metadata: JSONValue(parsing: bytes, limits: .wire)) == request)
         for (key, value) in [
             ("width", "wide" as JSONValue), ("seed", -1), ("unknown", 1), ("method", "magic"), ("eta", "much"),
         ] {
             var object = try #require(request.json.objectValue)
             object[key] = value
-            #expect(renderError { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest, "\(key)")
+            #expect(renderError { _ = try RenderRequest(metadata: .object(object)) }?.code == .invalidRequest, "\(key)")
         }
-        #expect(renderError { _ = try RenderRequest(json: .array([])) }?.code == .invalidRequest)
+        #expect(renderError { _ = try RenderRequest(metadata: .array([])) }?.code == .invalidRequest)
     }
 
     /// The last line must have the pairs that A1111's reader looks for, and commas in values must not break it.

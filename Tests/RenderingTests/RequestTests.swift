@@ -45,11 +45,11 @@ import Testing
     @Test(arguments: [RenderRequest(), full, staged])
     func roundTrip(_ request: RenderRequest) throws {
         let bytes = request.json.canonicalBytes()
-        #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
+        #expect(try RenderRequest(metadata: JSONValue(parsing: bytes, limits: .wire)) == request)
     }
 
     @Test func absentKeysAreTheDefaults() throws {
-        #expect(try RenderRequest(json: [:]) == RenderRequest())
+        #expect(try RenderRequest(metadata: [:]) == RenderRequest())
     }
 
     @Test func everySettingOutOfRangeIsRefusedWithASentenceThatNamesIt() {
@@ -109,12 +109,12 @@ import Testing
         for (key, value) in cases {
             var object = JSONObject()
             object[key] = value
-            let error = refusal { _ = try RenderRequest(json: .object(object)) }
+            let error = refusal { _ = try RenderRequest(metadata: .object(object)) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(key)")
             #expect(error?.message.contains("\"\(key)\"") == true, "\(key): \(error?.message ?? "accepted")")
         }
         for json: JSONValue in [.null, [], "request", 7] {
-            #expect(refusal { _ = try RenderRequest(json: json) }?.code == .invalidRequest)
+            #expect(refusal { _ = try RenderRequest(metadata: json) }?.code == .invalidRequest)
         }
     }
 
@@ -131,8 +131,8 @@ import Testing
             let bytes = Mutation.mutate(sent.json.canonicalBytes(), using: &generator)
             guard let json = try? JSONValue(parsing: bytes, limits: .wire) else { continue }
             do {
-                let request = try RenderRequest(json: json)
-                #expect(try RenderRequest(json: request.json) == request)
+                let request = try RenderRequest(metadata: json)
+                #expect(try RenderRequest(metadata: request.json) == request)
                 _ = try RenderMachine(request: request, model: model)
                 read += 1
             } catch {
@@ -147,7 +147,7 @@ import Testing
         for key in ["cfg_scale", "eta", "detail_cfg_scale", "guidance_rescale"] {
             var object = JSONObject()
             object[key] = .number(1e300)
-            #expect(refusal { _ = try RenderRequest(json: .object(object)) }?.code == .invalidRequest)
+            #expect(refusal { _ = try RenderRequest(metadata: .object(object)) }?.code == .invalidRequest)
         }
     }
 }

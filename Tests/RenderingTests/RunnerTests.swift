@@ -143,13 +143,13 @@ import Testing
         let runner = try runner()
         let context = Self.context(runner)
         try runner.open(context)
-        let plans = [
+        let settings = [
             UNetSwitches.plain, UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 0]), UNetSwitches(rad: true),
             UNetSwitches(pool: true), UNetSwitches(windowShifts: [3, 3, 3, 3, 3]),
         ]
         for (height, width) in [(1, 1), (1, 2), (3, 1), (5, 7)] {
-            for plan in plans {
-                let output = try runner.run(Self.denoise(context, height: height, width: width, switches: plan))
+            for switches in settings {
+                let output = try runner.run(Self.denoise(context, height: height, width: width, switches: switches))
                 guard let latent = output.latent else {
                     Issue.record("a denoising task gives a prediction")
                     return

@@ -161,7 +161,7 @@ import Weights
         }
         for (name, kind) in [("tiny-sd15", ModelKind.sd1), ("tiny-sd21", .sd2)] {
             let model = try ModelDescription(source: GoldenModels.source(name))
-            #expect(model.kind == kind && model.hiDiffusionProfile == .sd15 && model.recommended == .general)
+            #expect(model.kind == kind && model.hiDiffusionProfile == .sd15 && model.recommended == RecommendedSettings())
         }
         let distilled = try ModelDescription(
             source: GoldenModels.source(

@@ -125,13 +125,13 @@ struct ScheduleOracle {
         let isView = pass.cut != nil && call >= boundary
         let (sides, views, inputs) = try inputs(pass, isView, draw)
         let usesHiDiffusion = isView ? pass.hiDiffusion.views : pass.hiDiffusion.first
-        let family = try #require(usesHiDiffusion ? model.hiDiffusionProfile : .sd15)
-        let stage =
+        let profile = try #require(usesHiDiffusion ? model.hiDiffusionProfile : .sd15)
+        let switches =
             usesHiDiffusion
             ? RAUNetSwitches(
-                profile: family, height: sides.height, width: sides.width, steps: count, step: position,
+                profile: profile, height: sides.height, width: sides.width, steps: count, step: position,
                 settings: request.hiDiffusionSettings, native: model.sampleSize) : .plain
-        let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? family.layout.windowBlockCount : nil
+        let blocks = usesHiDiffusion && request.hiDiffusionSettings.windows ? profile.layout.windowBlockCount : nil
         let reductions = tokens(index, position, count)
         let canvas = [Float(8 * pass.height), Float(8 * pass.width)]
         return Call(
@@ -141,12 +141,12 @@ struct ScheduleOracle {
                     phase: pass.cut == nil ? .denoise : isView ? .detail : .structure,
                     step: isView ? call - boundary : position, stepCount: isView ? sampler.calls - boundary : boundary - first),
                 number: number, timestep: Float(sampler.timesteps[call]), inputs: inputs, height: sides.height,
-                width: sides.width, guidance: isView ? pass.viewGuidance ?? 6 : 6, rad: stage.rad, pool: stage.pool,
+                width: sides.width, guidance: isView ? pass.viewGuidance ?? 6 : 6, rad: switches.rad, pool: switches.pool,
                 windowBlocks: blocks,
                 tokens: reductions.isEmpty
                     ? .none
                     : TokenSwitches(
-                        reductions: reductions, minimumTokens: stage == .plain ? 0 : 1024, seed: request.seed, call: draw),
+                        reductions: reductions, minimumTokens: switches == .plain ? 0 : 1024, seed: request.seed, call: draw),
                 sizes: model.pooledWidth == nil ? nil : canvas + canvas),
             views: views, shifts: blocks.map { WindowShifts.ids(seed: request.seed, call: draw, blocks: $0) })
     }

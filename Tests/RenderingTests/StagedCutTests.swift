@@ -77,15 +77,15 @@ import Testing
         (request.width, request.height, request.steps) = (512, 512, steps)
         let passes = try RenderMachine(request: request, model: try ModelVariant.embedded.get()).plan.passes
         #expect(passes.map(\.latentHeight) == [16, 32, 64])
-        #expect(passes[0].executedCalls == steps)
+        #expect(passes[0].schedule.count == steps)
         for pass in passes.dropFirst() {
-            #expect(pass.executedCalls == 1, "\(steps) steps")
+            #expect(pass.schedule.count == 1, "\(steps) steps")
             guard case .enlarged(_, let strength) = pass.start else {
                 Issue.record("stage \(pass.index) starts from the one before")
                 continue
             }
             // As much noise as the strength says, to the step.
-            #expect(abs(Double(pass.executedCalls) / Double(pass.calls) - strength) < 0.16, "\(pass.calls) calls")
+            #expect(abs(Double(pass.schedule.count) / Double(pass.calls) - strength) < 0.16, "\(pass.calls) calls")
         }
         let (barriers, _) = try FormulaNetwork.render(
             try RenderMachine(request: request, model: try ModelVariant.embedded.get()))

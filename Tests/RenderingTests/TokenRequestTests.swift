@@ -94,12 +94,12 @@ import Testing
 
     @Test func settingsOutOfRangeAreNamed() {
         let wrong: [(TokenReductionRequest, String)] = [
-            (TokenReductionRequest(), "neither"), (tome(-0.1), "-0.1"), (tome(1.01), "1.01"), (tome(.nan), "nan"),
+            (TokenReductionRequest(), "needs a merging ratio"), (tome(-0.1), "-0.1"), (tome(1.01), "1.01"), (tome(.nan), "nan"),
             (tome { $0.finalRatio = 2 }, "2.0"), (tome { $0.cellWidth = 0 }, "0×2"), (tome { $0.cellHeight = 65 }, "2×65"),
             (tome { ($0.cellWidth, $0.cellHeight) = (1, 1) }, "1×1"), (tome { $0.maximumDownsample = 3 }, "level 3"),
             (tome { $0.levels = [] }, "levels"), (tome { $0.levels = [1, 1] }, "once"), (tome { $0.levels = [16] }, "level 16"),
-            (tome { ($0.levels, $0.maximumDownsample) = ([1], 1) }, "both"), (tome { $0.parts = [] }, "part"),
-            (tome { ($0.parts, $0.queriesOnly) = ([.attention, .feedForward], true) }, "Queries"),
+            (tome { ($0.levels, $0.maximumDownsample) = ([1], 1) }, "exclude each other"), (tome { $0.parts = [] }, "part"),
+            (tome { ($0.parts, $0.queriesOnly) = ([.attention, .feedForward], true) }, "queries alone"),
             (todo([]), "1 to 4"), (todo([2, 2, 2, 2, 2]), "not 5"), (todo([0.9]), "0.9"), (todo([257]), "257"),
             (todo([.infinity]), "inf"), (todo([2], depth: 0), "depth of 0"), (todo([2], depth: 5), "depth of 5"),
             (todo([2, 2], depth: 1), "depth of 1"),
@@ -133,7 +133,7 @@ import Testing
         for tokens in [full, tome { $0.queriesOnly = true }, tome { $0.maximumDownsample = 8 }, todo([1, 2, 3, 4])] {
             let request = asked(tokens)
             let bytes = request.json.canonicalBytes()
-            #expect(try RenderRequest(json: JSONValue(parsing: bytes, limits: .wire)) == request)
+            #expect(try RenderRequest(metadata: JSONValue(parsing: bytes, limits: .wire)) == request)
         }
     }
 
@@ -144,7 +144,7 @@ import Testing
         func refuses(_ tokens: JSONValue) -> Bool {
             var object = request.objectValue ?? JSONObject()
             object["token_reduction"] = tokens
-            return renderError { _ = try RenderRequest(json: .object(object)) }?.message.contains("token_reduction") == true
+            return renderError { _ = try RenderRequest(metadata: .object(object)) }?.message.contains("token_reduction") == true
         }
         for wrong: JSONValue in [.null, .string("tome"), .array([]), .integer(1), .object(JSONObject())] {
             #expect(refuses(wrong))

@@ -22,8 +22,8 @@ import Weights
         return tokens
     }
 
-    /// The tokens' plan of each denoising task, in order.
-    private func plans(_ request: RenderRequest) throws -> [(phase: RenderPhase, step: Int, switches: UNetSwitches)] {
+    /// The token switches of each denoising task, in order.
+    private func switches(_ request: RenderRequest) throws -> [(phase: RenderPhase, step: Int, switches: UNetSwitches)] {
         let (barriers, _) = try FormulaNetwork.render(
             RenderMachine(request: request, model: try ModelVariant.embedded.get()))
         return barriers.flatMap(\.tasks).compactMap { task in
@@ -40,10 +40,10 @@ import Weights
 
     @Test func stepsAreSharesOfTheCallsThatAreMade() throws {
         let wanted = tokens(nil, [2]) { ($0.start, $0.end) = (0.29, 0.8) }
-        let active = try plans(direct(wanted)).map { $0.switches.tokens != .none }
+        let active = try switches(direct(wanted)).map { $0.switches.tokens != .none }
         #expect(active == [false, false] + [Bool](repeating: true, count: 6) + [false, false], "2.9 is cut off")
-        #expect(try plans(direct(tokens(nil, [2]))).allSatisfy { $0.switches.tokens.reductions.count == 1 })
-        #expect(try plans(direct(wanted, steps: 3)).map { $0.switches.tokens != .none } == [true, true, false])
+        #expect(try switches(direct(tokens(nil, [2]))).allSatisfy { $0.switches.tokens.reductions.count == 1 })
+        #expect(try switches(direct(wanted, steps: 3)).map { $0.switches.tokens != .none } == [true, true, false])
         let summary = try RenderMachine(request: direct(wanted), model: try ModelVariant.embedded.get()).plan.summaryLines
         let line = "token downsampling (ToDo): by 2 at level 1, 5 of 16 transformer blocks, calls 3 to 8 of 10"
         #expect(summary.contains(line), "\(summary)")
@@ -54,13 +54,13 @@ import Weights
             $0.merging?.finalRatio = 0.6
             $0.end = 0.5
         }
-        let ratios = try plans(direct(wanted)).prefix(5).map { task -> Double in
+        let ratios = try switches(direct(wanted)).prefix(5).map { task -> Double in
             guard case .merging(let method) = task.switches.tokens.reductions[1] else { return -1 }
             return method.ratio
         }
         #expect(zip(ratios, [0.2, 0.3, 0.4, 0.5, 0.6]).allSatisfy { abs($0 - $1) < 1e-12 }, "\(ratios)")
-        #expect(try plans(direct(wanted)).dropFirst(5).allSatisfy { $0.switches.tokens == .none })
-        let single = try plans(direct(tokens(0.2) { $0.merging?.finalRatio = 0.6 }, steps: 1))
+        #expect(try switches(direct(wanted)).dropFirst(5).allSatisfy { $0.switches.tokens == .none })
+        let single = try switches(direct(tokens(0.2) { $0.merging?.finalRatio = 0.6 }, steps: 1))
         #expect(single[0].switches.tokens.reductions == [1: .merging(TokenMerging(ratio: 0.2))])
     }
 
@@ -70,7 +70,7 @@ import Weights
         let request = request {
             ($0.width, $0.height, $0.steps, $0.seed, $0.tokenReduction) = (256, 256, 4, 77, wanted)
         }
-        let tasks = try plans(request)
+        let tasks = try switches(request)
         #expect(tasks.allSatisfy { $0.switches.tokens.seed == 77 && $0.switches.tokens.call == $0.step })
         let structure = tasks.filter { $0.phase == .structure }
         #expect(structure.allSatisfy { $0.switches.tokens.originRow == 0 && $0.switches.tokens.originColumn == 0 })
@@ -84,7 +84,7 @@ import Weights
     @Test func smallGridsAreLeftAloneOnlyUnderHiDiffusion() throws {
         var request = direct(tokens(nil, [2, 2]), side: 384)
         request.hiDiffusion = .on
-        let tasks = try plans(request)
+        let tasks = try switches(request)
         #expect(Set(tasks.map(\.switches.tokens.minimumTokens)) == [0, 1024])
         for task in tasks {
             #expect(
@@ -102,7 +102,7 @@ import Weights
             }
         }
         func ratios(_ tokens: TokenReductionRequest) throws -> [Double] {
-            try plans(hires(tokens)).map { task in
+            try switches(hires(tokens)).map { task in
                 guard case .merging(let method) = task.switches.tokens.reductions[1] else { return 0 }
                 return method.ratio
             }
@@ -117,22 +117,22 @@ import Weights
         #expect(plan.summaryLines.contains { $0.hasSuffix("in later stages, from 0 to 0.5 of a stage's calls") })
         #expect(plan.tokenReduction?.parameters.contains { $0 == ("Token stages", "later") } == true)
         for sent in [tokens(0.2) { $0.merging?.laterRatio = 0.6 }, half] {
-            #expect(try RenderRequest(json: hires(sent).json) == hires(sent))
+            #expect(try RenderRequest(metadata: hires(sent).json) == hires(sent))
         }
         for (change, part) in [
             (
                 {
                     $0.stages = .later
                     $0.merging?.laterRatio = 0.6
-                }, "needs one ratio"
+                }, "--tome-hires-ratio has no effect with --token-stages later"
             ),
             ({ $0.merging?.laterRatio = 0 }, "above 0"),
             ({ ($0.stages, $0.end) = (.later, 0.4) }, "no call of a later stage"),
         ] as [((inout TokenReductionRequest) -> Void, String)] {
-            let error = renderError { _ = try plans(hires(tokens(0.5, nil, change))) }
+            let error = renderError { _ = try switches(hires(tokens(0.5, nil, change))) }
             #expect(error?.message.contains(part) == true, "\(part): \(String(describing: error))")
         }
-        #expect(throws: RenderError.self) { try plans(direct(half)) }
+        #expect(throws: RenderError.self) { try switches(direct(half)) }
     }
 
     /// RAU-Net leaves blocks of few tokens alone. Where these are all that was asked for, it is said; where only a level is, it

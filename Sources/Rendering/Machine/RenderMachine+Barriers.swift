@@ -5,10 +5,10 @@ import PatchGeometry
 import Places
 import Samplers
 
-// What the next tasks are.
+// The next tasks.
 
 extension RenderMachine {
-    /// - Parameter call: the call of the network that the tasks are; nil for all other phases, which have one step.
+    /// - Parameter call: the call of these tasks; nil for phases without calls, which have one step.
     mutating func barrier(_ phase: RenderPhase, _ works: [any TaskWork], of call: PlannedCall? = nil) -> Barrier {
         expectedOutputs = works.map { $0.output(of: model) }
         return Barrier(
@@ -19,22 +19,14 @@ extension RenderMachine {
             }, context: context)
     }
 
-    mutating func firstDenoisingBarrier() throws(RenderError) -> Barrier { try callBarrier(0) }
-
-    mutating func picturingBarrier(_ plan: SourceUse) -> Barrier {
-        guard let source = request.source else { preconditionFailure("a plan for a picture that is not there") }
+    /// The source picture, for the encoder.
+    mutating func sourceBarrier(_ use: SourceUse, _ source: SourcePicture) -> Barrier {
         state = .picturing
-        let works = plan.encodes.map { draw in
+        let works = use.encodes.map { draw in
             PictureWork(
                 width: source.width, height: source.height, rgb: source.rgb, mask: draw == .maskedImage ? source.mask : nil)
         }
         return barrier(.picture, works)
-    }
-
-    /// An enlarged result, for the encoder.
-    mutating func picturingBarrier(_ work: PictureWork) -> Barrier {
-        state = .picturing
-        return barrier(.picture, [work])
     }
 
     /// The tasks of the call at a position of the pass's schedule.
@@ -47,8 +39,8 @@ extension RenderMachine {
             default: (.whole, [ShownLatent(values: canvas, extra: guide.extraChannels)])
             }
         state = .calling(position: position, layout)
-        let plan = try switches(call)
-        return barrier(call.phase, shown.map { denoise($0, call, plan) }, of: call)
+        let switches = try switches(call)
+        return barrier(call.phase, shown.map { denoise($0, call, switches) }, of: call)
     }
 
     private mutating func patches(_ call: PlannedCall) throws(RenderError) -> (Layout, [ShownLatent]) {
@@ -56,7 +48,7 @@ extension RenderMachine {
         let patches = slices(of: canvas, grid)
         let interaction = try randomness.interaction(
             patches: grid.count, positions: patches[0].count, call: call.draw)
-        // The extra channels stay where they belong: the permutations are those of the latent's channels.
+        // The permutations are for the latent's channels. The extra channels stay in place.
         let extra = guide.extraChannels.map { grid.deal($0, channels: extraChannelCount) }
         let shown = interaction.shuffle(patches).enumerated().map { index, patch in
             ShownLatent(values: patch, extra: extra?[index])
@@ -75,7 +67,7 @@ extension RenderMachine {
         return (.views(views), shown)
     }
 
-    /// - Parameter next: what the pixels are for: `decoding` or `enlarging`.
+    /// - Parameter next: `decoding` or `enlarging`.
     mutating func decodingBarrier(_ next: State) -> Barrier {
         state = next
         let latent = Latent(
@@ -83,20 +75,20 @@ extension RenderMachine {
         return barrier(.decode, [DecodeWork(latent: latent)])
     }
 
-    /// Channels that a network for inpainting takes beside the latent's.
+    /// The input channels of an inpainting network beside the latent's.
     private var extraChannelCount: Int { plan.latentChannels + 1 }
 
-    /// What the network is shown in one task.
+    /// The network's input in one task.
     private struct ShownLatent {
         /// Not scaled yet.
         var values: [Float]
-        /// The mask's and the masked picture's channels, where the network takes them.
+        /// The mask's and the masked picture's channels if the network takes them.
         var extra: [Float]?
-        /// Where it lies on the padded canvas; nil for a whole canvas and for patches, which stand for the whole.
+        /// Its place on the padded canvas; nil for a whole canvas, and for patches, which stand for the whole.
         var view: CanvasView?
     }
 
-    /// One U-Net evaluation. SDXL is told of a view's corner.
+    /// One task. SDXL gets the view's corner.
     private func denoise(_ shown: ShownLatent, _ call: PlannedCall, _ switches: UNetSwitches) -> DenoiseWork {
         var switches = switches
         if let view = shown.view, call.tokens != .none {

@@ -4,26 +4,27 @@ import ImageConditioning
 import PatchGeometry
 import Resampling
 package import Samplers
+import Sentences
 public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
-/// A value: no clock, no I/O, no randomness but its own `RenderRandomness`. Outputs are merged in task order, so the picture
-/// does not depend on who computed what and when.
+/// It is a value without clock and I/O, and its only randomness is its `RenderRandomness`. It merges outputs in task order, so
+/// the picture does not depend on the workers and their speed.
 public struct RenderMachine: Sendable {
-    /// What follows a merge.
+    /// The result of a merge.
     public enum Outcome: Sendable {
         case barrier(Barrier)
         case finished(RenderedImage)
     }
 
-    /// Where the render stands: which outputs the current barrier waits for. Steps are calls of the network.
+    /// The outputs that the current barrier waits for.
     enum State: Sendable {
         case notStarted
         case encoding
-        /// The source picture and, for some models, the masked one, on their way through the encoder.
+        /// Latents of the source picture, or of an enlarged result.
         case picturing
-        /// The result of a pass on its way to pixels, which the next pass begins with.
+        /// Pixels of a pass's result. The next pass begins with them.
         case enlarging
         /// The call at this position of the pass's schedule.
         case calling(position: Int, Layout)
@@ -31,12 +32,12 @@ public struct RenderMachine: Sendable {
         case finished
     }
 
-    /// How a call's inputs were made of the canvas.
+    /// How a call's inputs were cut from the canvas.
     enum Layout: Sendable {
         case whole
-        /// CutDiffusion's structure phase: patches that will get their predictions back through the interaction.
+        /// The structure phase: the interaction brings the predictions back to their patches.
         case patches(PixelInteraction)
-        /// CutDiffusion's detail phase: the canvas as these views see it.
+        /// The detail phase.
         case views([CanvasView])
     }
 
@@ -45,36 +46,30 @@ public struct RenderMachine: Sendable {
     let model: ModelDescription
     let resolved: PreparedRender
     var state = State.notStarted
-    /// Which of the plan's passes is under way.
+    /// The index of the current pass.
     private(set) var passIndex = 0
     private(set) var context: JobContext
     /// The planar latents: the canvas, or the patches of the structure phase one after the other.
     package private(set) var canvas: [Float] = []
-    /// What the sampler remembers of the canvas.
+    /// The sampler's memory of the canvas.
     private var history = SamplerHistory()
-    /// What the source picture does to the run.
     private(set) var guide = SourceGuide.none
     var randomness: RenderRandomness
-    /// As it was before anything was drawn.
+    /// Its state before the first draw.
     private let freshRandomness: RenderRandomness
-    /// What answers each task of the current barrier.
+    /// The shape of each output of the current barrier.
     public internal(set) var expectedOutputs: [OutputShape] = []
 
-    /// The pass under way.
+    /// The current pass and its sampler.
     var pass: RenderPass { plan.passes[passIndex] }
-    /// The sampler of the pass under way.
     package var sampler: Sampler { resolved.samplers[passIndex] }
 
     /// Resolves the request for a model.
     ///
-    /// - Parameter loras: where the LoRA files are that the request names.
-    /// - Throws: `.invalidRequest` for what the method cannot do, `.notFound` and `.badModel` for LoRA files, each in one
-    ///   sentence with the remedy.
-    public init(
-        request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty
-    ) throws(RenderError) {
-        try self.init(
-            request: request, model: model, loras: loras, randomness: RenderRandomness(seed: request.seed))
+    /// - Parameter loras: has the LoRA files that the request names.
+    /// - Throws: `.invalidRequest` for an impossible request, `.notFound` and `.badModel` for LoRA files.
+    public init(request: RenderRequest, model: ModelDescription, loras: LoRALibrary = .empty) throws(RenderError) {
+        try self.init(request: request, model: model, loras: loras, randomness: RenderRandomness(seed: request.seed))
     }
 
     /// The same with given randomness, such as that of a recorded run.
@@ -90,7 +85,7 @@ public struct RenderMachine: Sendable {
         (self.randomness, freshRandomness) = (randomness, randomness)
     }
 
-    /// The first barrier: the prompts, as token ids of one chunk a task. Called again, it begins anew.
+    /// The first barrier: the prompts, a task for each chunk. Another call begins the render anew.
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
         (canvas, history, guide, passIndex, randomness) = ([], SamplerHistory(), .none, 0, freshRandomness)
@@ -100,8 +95,8 @@ public struct RenderMachine: Sendable {
 
     /// Merges the outputs of the last barrier, in task order.
     ///
-    /// - Throws: `.malformed` for outputs that do not answer the tasks, `.nonFinite` for NaN or infinity in a merged latent,
-    ///   naming phase and step. After an error the machine is as it was.
+    /// - Throws: `.malformed` for outputs that do not fit the tasks, `.nonFinite` with phase and step for NaN or infinity. An
+    ///   error leaves the machine unchanged.
     public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
         var next = self
         let outcome = try next.advance(outputs)
@@ -109,22 +104,20 @@ public struct RenderMachine: Sendable {
         return outcome
     }
 
-    /// Refuses outputs that do not answer the tasks. Whoever merges them need not look again.
+    /// Refuses outputs that do not fit the tasks. The merges rely on it.
     private func check(_ outputs: [TaskOutput]) throws(RenderError) {
         guard outputs.count == expectedOutputs.count else {
-            throw RenderError(.malformed, "A step of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
+            throw .malformed("A step of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
         }
         for (index, (output, expected)) in zip(outputs, expectedOutputs).enumerated() {
             guard output.shape == expected else {
-                throw RenderError(.malformed, "The output of task \(index) is \(output.shape), not \(expected).")
+                throw .malformed("The output of task \(index) is \(output.shape), not \(expected).")
             }
-            guard output.isFinite else {
-                throw RenderError(.nonFinite, "The output of task \(index)\(place) holds NaN or infinity.")
-            }
+            guard output.isFinite else { throw .nonFinite("The output of task \(index)\(place) holds NaN or infinity.") }
         }
     }
 
-    /// The call under way, for messages.
+    /// The current call, for messages.
     private var place: String {
         guard case .calling(let position, _) = state else { return "" }
         return " in the \(pass.schedule[position].phase.rawValue) phase at step \(pass.schedule[position].call)"
@@ -135,12 +128,20 @@ public struct RenderMachine: Sendable {
         switch state {
         case .encoding:
             context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
-            if let source = plan.source { return .barrier(picturingBarrier(source)) }
-            try drawInitialNoise()
-            return .barrier(try firstDenoisingBarrier())
+            if let use = plan.source, let source = request.source { return .barrier(sourceBarrier(use, source)) }
+            let scale = sampler.initialNoiseScale
+            canvas = try noiseMap(of: firstGrid).map { $0 * scale }
+            return .barrier(try callBarrier(0))
         case .picturing:
-            if let source = plan.source { try begin(from: outputs, source) } else { try beginEnlarged(from: outputs[0]) }
-            return .barrier(try firstDenoisingBarrier())
+            if let use = plan.source, let source = request.source {
+                try begin(from: outputs, use, source)
+            } else {
+                // The mean of the encoder's distribution. Fresh noise comes on top of it.
+                let mean = distribution(outputs[0]).mean
+                try begin(
+                    fromEnlarged: model.vae.samplerLatent(mean, height: pass.latentHeight, width: pass.latentWidth))
+            }
+            return .barrier(try callBarrier(0))
         case .enlarging:
             return .barrier(enlargedPictureBarrier(outputs[0]))
         case .calling(let position, let layout):
@@ -151,9 +152,9 @@ public struct RenderMachine: Sendable {
             state = .finished
             return .finished(image)
         case .notStarted:
-            throw RenderError(.malformed, "The render has not begun; nothing is there to merge.")
+            throw .malformed("The render has not begun, so there is nothing to merge.")
         case .finished:
-            throw RenderError(.malformed, "The picture is finished; nothing is left to merge.")
+            throw .malformed("The picture is finished, so there is nothing to merge.")
         }
     }
 }
@@ -161,62 +162,52 @@ public struct RenderMachine: Sendable {
 // MARK: - Merging
 
 extension RenderMachine {
-    /// As diffusers draws it with a CPU generator: one latent, or for CutDiffusion one for each patch in turn.
-    private mutating func drawInitialNoise() throws(RenderError) {
-        let scale = sampler.initialNoiseScale
-        canvas = try noiseMap(&randomness, of: firstGrid).map { $0 * scale }
-    }
-
-    /// The grid of the structure phase where the pass begins with it.
+    /// The grid of the structure phase if the pass begins with it.
     private var firstGrid: PatchGrid? { pass.first.phase == .structure ? pass.cut?.grid : nil }
 
-    /// Draws what diffusers draws, in its order, and lays the picture's latents out as the run's first phase wants them.
-    private mutating func begin(from outputs: [TaskOutput], _ source: SourceUse) throws(RenderError) {
-        guard let pixels = request.source else {
-            preconditionFailure("pictures came back that nobody sent")
-        }
-        var moments: [ImageMode.Draw: LatentDistribution] = [:]
-        for (draw, output) in zip(source.encodes, outputs) { moments[draw] = distribution(output) }
-        var stream = randomness
+    /// Begins with the source picture's latents. It makes diffusers' draws in diffusers' order, and lays the latents out for
+    /// the first phase.
+    private mutating func begin(
+        from outputs: [TaskOutput], _ source: SourceUse, _ pixels: SourcePicture
+    ) throws(RenderError) {
+        let moments = Dictionary(uniqueKeysWithValues: zip(source.encodes, outputs.map(distribution)))
         var (noise, latents): ([Float], [ImageMode.Draw: [Float]]) = ([], [:])
         for draw in source.mode.draws(strength: source.strength) {
-            let map = try noiseMap(&stream, of: draw == .noise ? firstGrid : nil)
+            let map = try noiseMap(of: draw == .noise ? firstGrid : nil)
             if draw == .noise { noise = map }
             latents[draw] = moments[draw].map {
                 model.vae.samplerLatent($0.sample(noise: map), height: pass.latentHeight, width: pass.latentWidth)
             }
         }
         let image = latents[.image] ?? []
-        let layOut = { [self] (values: [Float]) in laidOut(values) }
-        let start = source.mode.startLatent(
-            image: image.isEmpty ? [] : layOut(image), noise: noise, sampler: sampler, strength: source.strength,
+        canvas = source.mode.startLatent(
+            image: image.isEmpty ? [] : laidOut(image), noise: noise, sampler: sampler, strength: source.strength,
             call: pass.firstCall)
         let masked = latents[.maskedImage] ?? []
-        for values in [start, image, masked] { try checkRange(values, .picture, 0) }
+        for values in [canvas, image, masked] { try checkRange(values, .picture, 0) }
         guide = SourceGuide(
             source.mode, image: image, noise: noise, mask: try pixels.latentMask(scale: model.scaleFactor) ?? [],
-            masked: masked, channels: plan.latentChannels, layOut: layOut)
-        (canvas, randomness) = (start, stream)
+            masked: masked, channels: plan.latentChannels, layOut: laidOut)
     }
 
-    /// A canvas as the pass's first phase wants it.
+    /// A canvas in the layout of the pass's first phase.
     private func laidOut(_ canvas: [Float]) -> [Float] {
         firstGrid.map { $0.deal(canvas, channels: plan.latentChannels).flatMap(\.self) } ?? canvas
     }
 
-    /// Begins the pass with `image`, a latent of its size, under fresh noise.
+    /// Begins the pass with `image`, a latent of its size, and fresh noise on it.
     private mutating func begin(fromEnlarged image: [Float]) throws(RenderError) {
         guard case .enlarged(_, let strength) = pass.start else {
             preconditionFailure("a pass that does not begin with the one before")
         }
         canvas = ImageMode.imageToImage.startLatent(
-            image: laidOut(image), noise: try noiseMap(&randomness, of: firstGrid), sampler: sampler, strength: strength,
+            image: laidOut(image), noise: try noiseMap(of: firstGrid), sampler: sampler, strength: strength,
             call: pass.firstCall)
         history = SamplerHistory()
         try checkRange(canvas, .picture, 0)
     }
 
-    /// What follows a call: the pass's next one, the next pass, or the end.
+    /// The barrier after a call: the pass's next call, the next pass, or the decoding.
     private mutating func barrier(after position: Int) throws(RenderError) -> Barrier {
         if position + 1 < pass.schedule.count { return try callBarrier(position + 1) }
         guard passIndex + 1 < plan.passes.count else {
@@ -231,23 +222,17 @@ extension RenderMachine {
             canvas, size: (pass.latentHeight, pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
         passIndex += 1
         try begin(fromEnlarged: enlarged)
-        return try firstDenoisingBarrier()
+        return try callBarrier(0)
     }
 
-    /// The decoded result of a pass, enlarged to the size of the next one, on its way back into a latent.
+    /// The decoded result of a pass, enlarged to the size of the next one, for the encoder.
     private mutating func enlargedPictureBarrier(_ output: TaskOutput) -> Barrier {
         passIndex += 1
         let size = (width: pass.latentWidth * model.scaleFactor, height: pass.latentHeight * model.scaleFactor)
         let rgb = ImageResizer.lanczos(
             output.rgb, channels: 3, size: (output.shape["width"], output.shape["height"]), to: size)
-        return picturingBarrier(PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil))
-    }
-
-    /// The mean of the encoder's distribution: noise comes on top of it in any case.
-    private mutating func beginEnlarged(from output: TaskOutput) throws(RenderError) {
-        try begin(
-            fromEnlarged: model.vae.samplerLatent(
-                distribution(output).mean, height: pass.latentHeight, width: pass.latentWidth))
+        state = .picturing
+        return barrier(.picture, [PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil)])
     }
 
     private func distribution(_ output: TaskOutput) -> LatentDistribution {
@@ -255,13 +240,12 @@ extension RenderMachine {
         return LatentDistribution(mean: Array(output.values[..<half]), logVariance: Array(output.values[half...]))
     }
 
-    /// Unit noise for the whole latent, or, with `grid`, for all patches of the structure phase, each drawn in turn.
-    private func noiseMap(_ stream: inout RenderRandomness, of grid: PatchGrid?) throws(RenderError) -> [Float] {
-        guard let grid else {
-            return try stream.noise(count: plan.latentChannels * pass.latentHeight * pass.latentWidth)
-        }
+    /// Unit noise in diffusers' order: for the whole latent, or for each patch of the grid in turn.
+    private mutating func noiseMap(of grid: PatchGrid?) throws(RenderError) -> [Float] {
+        let (count, height, width) =
+            grid.map { ($0.count, $0.patchHeight, $0.patchWidth) } ?? (1, pass.latentHeight, pass.latentWidth)
         var map: [Float] = []
-        for _ in 0..<grid.count { map += try stream.noise(count: plan.latentChannels * grid.patchHeight * grid.patchWidth) }
+        for _ in 0..<count { map += try randomness.noise(count: plan.latentChannels * height * width) }
         return map
     }
 
@@ -273,14 +257,13 @@ extension RenderMachine {
 
     private func checkRange(_ values: [Float], _ phase: RenderPhase, _ step: Int) throws(RenderError) {
         guard values.allSatisfy({ $0.isFinite }) else {
-            throw RenderError(
-                .nonFinite, "The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
+            throw .nonFinite("The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
         }
     }
 
-    /// Merges a call's predictions and takes its step. The views' predictions are averaged, then the canvas takes one step: for
-    /// the published samplers, whose step is linear, this is the mean of the stepped views; for those with a memory or noise it
-    /// is the one right meaning.
+    /// Merges a call's predictions and takes its step. With views it averages the predictions, and then the canvas takes one
+    /// step. The published samplers have a linear step, so this equals the mean of the stepped views. For samplers with memory
+    /// or noise only this is right.
     private mutating func complete(
         _ call: PlannedCall, _ layout: Layout, _ outputs: [TaskOutput]
     ) throws(RenderError) {
@@ -298,39 +281,34 @@ extension RenderMachine {
         }
     }
 
-    /// How the pass's canvas is cut. Only calls of patches and views ask for it.
+    /// How the pass's canvas is cut. Only calls of patches and views need it.
     var cut: RenderPass.Cut {
         guard let cut = pass.cut else { preconditionFailure("patches and views belong to a pass that is cut") }
         return cut
     }
 
-    /// One call's step of everything there is: sampler, history and noise belong to the canvas, never to a view.
+    /// The whole canvas takes one call's step: sampler, history and noise belong to the canvas, never to a view.
     ///
-    /// - Parameter grid: of the patches whose latents `canvas` holds in the structure phase.
-    /// - Throws: `.nonFinite`; nothing is changed then.
+    /// - Parameter grid: of the patches that `canvas` holds in the structure phase.
     private mutating func takeStep(
         _ prediction: [Float], _ call: PlannedCall, of grid: PatchGrid? = nil
     ) throws(RenderError) {
-        var (stream, past) = (randomness, history)
         var noise: [[Float]] = []
-        for _ in 0..<sampler.noiseMaps(call: call.call) { noise.append(try noiseMap(&stream, of: grid)) }
+        for _ in 0..<sampler.noiseMaps(call: call.call) { noise.append(try noiseMap(of: grid)) }
         let stepped = sampler.step(
-            modelOutput: prediction, call: call.call, sample: canvas, noise: noise, history: &past)
-        let next = guide.impose(on: stepped, after: call.call, sampler: sampler)
-        try checkRange(next, call.phase, call.call)
-        (canvas, randomness, history) = (next, stream, past)
+            modelOutput: prediction, call: call.call, sample: canvas, noise: noise, history: &history)
+        canvas = guide.impose(on: stepped, after: call.call, sampler: sampler)
+        try checkRange(canvas, call.phase, call.call)
     }
 
-    /// Deals the patches into the canvas, and with them all that the sampler remembers of them.
+    /// Deals the patches into the canvas, and also the sampler's memory and the guide's latents.
     private mutating func relocate(_ grid: PatchGrid) {
-        var (past, moved) = (history, guide)
-        past.mapArrays { dealt($0, grid) }
-        moved.relocate { dealt($0, grid) }
-        (canvas, history, guide) = (dealt(canvas, grid), past, moved)
-    }
-
-    private func dealt(_ patches: [Float], _ grid: PatchGrid) -> [Float] {
-        grid.relocate(slices(of: patches, grid), channels: plan.latentChannels)
+        let dealt = { [self] (patches: [Float]) in
+            grid.relocate(slices(of: patches, grid), channels: plan.latentChannels)
+        }
+        canvas = dealt(canvas)
+        history.mapArrays(dealt)
+        guide.relocate(dealt)
     }
 
     private func finish(_ output: TaskOutput) -> RenderedImage {

@@ -1,24 +1,24 @@
 import Acceleration
 package import PatchGeometry
 import RandomStreams
+import Sentences
 
-/// Everything that chance decides in a render. `RenderMachine` owns one and nothing else asks it.
+/// All random draws of a render. Only `RenderMachine` uses it.
 ///
-/// It is drawn from the seed, or handed out as another program's run has recorded it. A value: a copy goes on from where the
-/// original stood.
+/// It draws from the seed, or repeats the recorded draws of another program. It is a value: a copy goes on from the same draw.
 package struct RenderRandomness: Sendable {
     private let seed: UInt64
-    /// PyTorch's stream, in diffusers' order; everything else that is drawn is a hash of seed and call.
+    /// PyTorch's stream for noise, in diffusers' order. All other draws are hashes of seed and call.
     private var generator: TorchCPUGenerator
-    /// The part of a recording that nobody has asked for; nil where everything is drawn.
+    /// The rest of the recording; nil without a recording.
     private var recorded: RecordedDraws?
 
-    /// - Parameter recorded: what takes the place of draws.
+    /// - Parameter recorded: replaces all draws.
     package init(seed: UInt64, recorded: RecordedDraws? = nil) {
         (self.seed, self.recorded, generator) = (seed, recorded, TorchCPUGenerator(seed: seed))
     }
 
-    /// The next `count` numbers of unit noise. Throws `.malformed` for a recording that has no more.
+    /// The next `count` numbers of unit noise. Throws `.malformed` if the recording has fewer.
     mutating func noise(count: Int) throws(RenderError) -> [Float] {
         guard let left = recorded?.noise else { return generator.normals(count: count) }
         guard left.count >= count else { throw missing("\(count) more numbers of noise") }
@@ -46,8 +46,8 @@ package struct RenderRandomness: Sendable {
         return try take(\.windowShifts, of: call, "window shifts")
     }
 
-    /// The plan of a call with recorded destinations for its merged tokens. Without a recording it stays the same: workers
-    /// hash the destinations from its seed.
+    /// The switches of a call with recorded destinations for merged tokens. Without a recording workers hash the destinations
+    /// from the seed.
     mutating func chosen(_ tokens: TokenSwitches, call: Int) throws(RenderError) -> TokenSwitches {
         guard recorded != nil, tokens.isMerging else { return tokens }
         var tokens = tokens
@@ -55,7 +55,8 @@ package struct RenderRandomness: Sendable {
         return tokens
     }
 
-    /// Throws `.malformed` for a recording of which something is left when the last call is made: it belongs to another run.
+    /// To be called after the last call. Throws `.malformed` if a part of the recording is left: then it belongs to another
+    /// run.
     func requireNothingLeft() throws(RenderError) {
         guard let recorded else { return }
         let parts = [
@@ -64,7 +65,7 @@ package struct RenderRandomness: Sendable {
             ("calls' merge destinations", recorded.destinations.count),
         ]
         guard let (what, count) = parts.first(where: { $0.1 > 0 }) else { return }
-        throw RenderError(.malformed, "The recording holds \(count) \(what) more than the render asks for.")
+        throw .malformed("The recording holds \(count) \(what) more than the render asks for.")
     }
 
     private mutating func take<Draw>(
@@ -74,19 +75,18 @@ package struct RenderRandomness: Sendable {
         return draw
     }
 
-    private func missing(_ what: String) -> RenderError { RenderError(.malformed, "The recording holds no \(what).") }
+    private func missing(_ what: String) -> RenderError { .malformed("The recording holds no \(what).") }
 }
 
-/// The draws of one run of another program. Calls are counted over the whole render, from the first of the schedule.
-///
-/// Whoever fills it in makes sure that permutations and views fit the plan.
+/// The draws of one run of another program. Calls are counted over the whole render, from the first of the schedule. The
+/// recording's reader makes sure that permutations and views fit the plan.
 package struct RecordedDraws: Sendable {
-    /// Unit noise in the order in which a render asks for it: the maps before the first call, then the sampler's own.
+    /// Unit noise in the order of the draws: the maps before the first call, then the sampler's own.
     package var noise: [Float] = []
     package var interactions: [Int: PixelInteraction] = [:]
     package var views: [Int: [CanvasView]] = [:]
     package var windowShifts: [Int: [UInt8]] = [:]
-    /// Of merged tokens: which token of each cell, by transformer block.
+    /// For merged tokens: by transformer block, the token of each cell that is its destination.
     package var destinations: [Int: [Int: [Int]]] = [:]
 
     package init() {}

@@ -10,14 +10,13 @@ public struct RenderedImage: Sendable, Equatable {
     public var height: Int
     /// Row-major, three bytes a pixel: red, green, blue.
     public var rgb: [UInt8]
-    /// What made it, in the text form that A1111's web UI reads (keyword `parameters`).
+    /// Its settings in the text form of A1111's web UI (keyword `parameters`).
     public var parameters: String
-    /// What made it, complete.
+    /// Its complete settings and plan.
     public var details: JSONValue
 }
 
-/// The text of generation parameters: prompt, negative prompt and a line of `Key: value` pairs, as A1111's web UI writes and
-/// reads it.
+/// The parameters of a picture in the form of A1111's web UI: prompt, negative prompt, and a line of `Key: value` pairs.
 struct GenerationParameters {
     let request: RenderRequest
     let plan: RenderPlan
@@ -30,8 +29,8 @@ struct GenerationParameters {
         return lines.joined(separator: "\n")
     }
 
-    /// The prompt as it was written, and a tag for each LoRA file that was asked for beside it: so the text says all that the
-    /// web UI needs. A name that no tag can hold is left to the hashes and the details.
+    /// The user's prompt, and a tag for each LoRA file beside it, so that the text has everything for the web UI. If no tag can
+    /// hold a name, only the hashes and the details have it.
     private var promptWithAllTags: String {
         let tags = zip(request.loras, model.loras).compactMap { _, lora -> String? in
             if lora.name.utf8.contains(where: { "<>:".utf8.contains($0) }) { return nil }
@@ -53,7 +52,6 @@ struct GenerationParameters {
         [("Model hash", String(model.identity.hex.prefix(10))), ("Model", model.shortName)]
     }
 
-    /// How the picture is cut.
     var cutPairs: [(String, String)] {
         guard let cut = plan.cut else { return [] }
         let scale = plan.latentScale
@@ -65,20 +63,15 @@ struct GenerationParameters {
         return pairs + [("View", "\(cut.viewWidth * scale)x\(cut.viewHeight * scale)")]
     }
 
-    /// What the web UI says of its hires fix, which stages are a kind of.
+    /// The web UI's keys for its hires fix. Stages are similar.
     var stagePairs: [(String, String)] {
-        guard plan.passes.count > 1, case .enlarged(let upscaler, let strength) = plan.passes[plan.passes.count - 1].start
-        else {
-            return []
-        }
-        let first = plan.passes[0]
-        let factor = Double(plan.latentWidth) / Double(first.latentWidth)
+        guard let last = plan.passes.last, case .enlarged(let upscaler, let strength) = last.start else { return [] }
+        let factor = Double(plan.latentWidth) / Double(plan.passes[0].latentWidth)
+        // The web UI makes all "Hires steps", but our strength takes a share of the steps. So the number is that share.
         var pairs = [
             ("Denoising strength", short(strength)), ("Hires upscale", short((factor * 100).rounded() / 100)),
-            ("Hires upscaler", upscaler.label),
+            ("Hires upscaler", upscaler.label), ("Hires steps", String(last.executedSteps)),
         ]
-        // The web UI makes all the steps that it is told of, where ours are a share: these are those that were made.
-        pairs.append(("Hires steps", String(plan.passes[plan.passes.count - 1].executedSteps)))
         if plan.passes.count > 2 {
             let scale = plan.latentScale
             let sizes = plan.passes.map { "\($0.latentWidth * scale)x\($0.latentHeight * scale)" }
@@ -87,8 +80,8 @@ struct GenerationParameters {
         return pairs
     }
 
-    /// Values that hold a separator, or could be taken for a quoted one, are written as JSON strings, as the readers expect.
-    /// Bytes are looked at: a separator with an accent on it is one character to Swift, and another one.
+    /// The value, as a JSON string if it holds a separator or looks like a quoted value. Readers expect this. The test looks at
+    /// bytes, because Swift takes a separator with an accent for another character.
     static func quoted(_ value: String) -> String {
         let first = value.utf8.first
         guard value.utf8.contains(where: { ",:".utf8.contains($0) || $0 < 0x20 }) || first == 0x22 || first == 0x20 else {
@@ -97,21 +90,14 @@ struct GenerationParameters {
         return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
     }
 
-    /// Everything again, for programs.
+    /// The same for programs, complete.
     var details: JSONValue {
-        var object = JSONObject()
-        object["program"] = "patchloom"
-        object["request"] = request.json
-        object["plan"] = plan.json
-        object["model"] = .object(
-            {
-                var model = JSONObject()
-                model["name"] = .string(self.model.shortName)
-                model["family"] = .string(self.model.kind.id)
-                model["sha256"] = .string(self.model.identity.hex)
-                return model
-            }())
-        return .object(object)
+        [
+            "program": "patchloom", "request": request.json, "plan": plan.json,
+            "model": [
+                "name": .string(model.shortName), "family": .string(model.kind.id), "sha256": .string(model.identity.hex),
+            ],
+        ]
     }
 }
 
@@ -120,7 +106,7 @@ extension ModelDescription {
     var shortName: String { name.split(separator: "/").last.map(String.init) ?? name }
 }
 
-/// A number as parameters have it: a whole one without a fraction.
+/// A number for parameters. A whole number has no fraction.
 func short<Value: BinaryFloatingPoint & LosslessStringConvertible>(_ value: Value) -> String {
     value == value.rounded() && abs(value) < 1e6 ? String(Int(value)) : String(value)
 }

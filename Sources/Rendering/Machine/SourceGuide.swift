@@ -2,23 +2,23 @@ import ImageConditioning
 import PatchGeometry
 import Samplers
 
-/// What a source picture asks of a run, decided before the run begins.
+/// The use of a source picture, decided before the render begins.
 struct SourceUse: Sendable, Equatable {
     var mode: ImageMode
     var strength: Double
 
-    /// Which pictures go through the encoder, in this order: the picture itself, the picture with grey where it is made anew.
+    /// The pictures for the encoder, in this order: the picture itself, and the picture with grey where it is made anew.
     var encodes: [ImageMode.Draw] {
-        // diffusers draws noise for the masked picture in every case, but only a network with channels for it looks at it.
+        // diffusers always draws noise for the masked picture, but only a network with channels for it needs the picture.
         mode.draws(strength: strength).filter { $0 == .image || ($0 == .maskedImage && mode == .inpaintNine) }
     }
 }
 
-/// The source picture as latents, in the order in which the canvas lies: whole, or as the patches of the structure phase.
+/// The source picture as latents in the layout of the canvas: whole, or as the patches of the structure phase.
 struct SourceGuide: Sendable {
-    /// What must stay, for a network that was not trained to leave it alone.
+    /// The part to keep, for a network that was not trained for inpainting.
     private var known: KnownRegion?
-    /// Mask and masked picture of the whole canvas, planar, for a network that was trained for inpainting. It takes them
+    /// The planar mask and masked picture of the whole canvas, for a network that was trained for inpainting. It takes them
     /// behind the latent, and only the latent is scaled.
     private(set) var extraChannels: [Float]?
 
@@ -27,12 +27,12 @@ struct SourceGuide: Sendable {
     private init() {}
 
     /// - Parameters:
-    ///   - image: the picture's latent; empty where the run does not look at it.
-    ///   - noise: the noise that the run begins with.
+    ///   - image: the picture's latent; empty if the mode does not use it.
+    ///   - noise: the noise at the beginning.
     ///   - mask: one channel of the latent's size.
-    ///   - masked: the masked picture's latent; empty where the run does not look at it.
+    ///   - masked: the masked picture's latent; empty if the mode does not use it.
     ///   - channels: of the latent.
-    ///   - layOut: from the canvas to the order of the run's first phase.
+    ///   - layOut: turns a canvas into the layout of the first phase.
     init(
         _ mode: ImageMode, image: [Float], noise: [Float], mask: [Float], masked: [Float], channels: Int,
         layOut: ([Float]) -> [Float]
@@ -46,11 +46,11 @@ struct SourceGuide: Sendable {
         }
     }
 
-    /// The canvas after `call`, with what must stay put back.
+    /// The canvas after `call`, with the kept part restored.
     func impose(on canvas: [Float], after call: Int, sampler: Sampler) -> [Float] {
         known?.impose(on: canvas, after: call, sampler: sampler) ?? canvas
     }
 
-    /// Follows the canvas through relocation.
+    /// Takes the canvas's relocation.
     mutating func relocate(_ transform: ([Float]) -> [Float]) { known?.mapArrays(transform) }
 }

@@ -2,12 +2,12 @@ import DiffusionModels
 import TensorCore
 import Weights
 
-/// Whether the networks of a model can be built: every tensor is there with its shape, and nothing inside of them is left over.
-/// The heads of the files tell, before anything is computed and where the user is, not hours later on a worker.
+/// Checks that the networks of a model can be built: every tensor is there with its shape, and no tensor is left over. The
+/// heads of the files are enough, so the user hears of a fault at once, not hours later from a worker.
 struct ModelCheck {
-    /// What is left out because the user asked for it.
+    /// Name the tensors that are left out on the user's request.
     private(set) var notes: [String] = []
-    /// Whether the autoencoder has an encoder too. A decoder alone makes pictures, but none from another picture.
+    /// Whether the autoencoder has an encoder too. A decoder alone cannot start from a picture.
     private(set) var hasEncoder = true
 
     /// - Throws: `.badModel` that names the tensor.
@@ -34,7 +34,7 @@ struct ModelCheck {
         }
     }
 
-    /// To be called when the network was built: it has taken all that it knows.
+    /// To be called after the network is built and has taken its tensors.
     private mutating func note(_ weights: WeightScope, _ ignored: [String]) {
         if let left = weights.unknownNote(ignoring: ignored) { notes.append(left) }
     }

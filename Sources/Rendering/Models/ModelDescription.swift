@@ -8,33 +8,31 @@ import Sentences
 import StrictJSON
 public import Weights
 
-/// What the coordinator must know of a model: its configurations, its tokenizer and its identity. Weights stay closed.
+/// The coordinator's knowledge of a model: configurations, tokenizers and identity. Weights stay closed.
 public struct ModelDescription: Sendable {
     /// The folder's path or the embedded model's name, for messages and the picture's parameters.
     public let name: String
-    /// SHA-256 over all files that decide results, without LoRA files.
+    /// SHA-256 over all files that decide a picture, without LoRA files.
     public let identity: SHA256Digest
     /// LoRA files that are merged into the weights, in order.
     public internal(set) var loras: [AppliedLoRA] = []
-    /// What people should know of how the model was read: a sentence each, without a full stop.
+    /// Remarks for the user on reading the model: sentences without a full stop.
     public internal(set) var notes: [String]
     public let recommended: RecommendedSettings
     /// Native side of a picture in pixels.
     public var nativeSize: Int { sampleSize * scaleFactor }
-    /// What it is built as.
     public var architecture: ModelArchitecture { parts.architecture }
-    /// What kind of model it is, by its configurations.
     public var kind: ModelKind { architecture.kind }
 
     let source: ModelSource
     /// Native latent side.
     package var sampleSize: Int
-    /// Pixels along the side of a latent's point. Sides of pictures are multiples of it.
+    /// Pixels along the side of a latent point. Sides of pictures are multiples of it.
     public var scaleFactor: Int { architecture.scaleFactor }
     package var latentChannels: Int { architecture.latentChannels }
     let parts: ModelParts
     var vae: VAEConfiguration { parts.vae }
-    /// Tokens of one chunk of a prompt, start and end among them.
+    /// Tokens of one chunk of a prompt, with start and end.
     let textTokens: Int
     /// Width of a token's vector, of all text encoders together.
     var textWidth: Int { parts.unet.textWidth }
@@ -42,37 +40,36 @@ public struct ModelDescription: Sendable {
     let encoders: [TextEncoderDescription]
     /// Width of the pooled vector; nil for families that take none.
     var pooledWidth: Int? { parts.unet.added?.textWidth }
-    /// An empty negative prompt stands for zeros instead of being encoded.
+    /// Whether zeros take the place of an empty negative prompt's embeddings.
     package var zeroesEmptyPrompt: Bool
     package var scheduler: SchedulerConfiguration
-    /// The places where HiDiffusion acts in the U-Net; nil if it has none there.
+    /// The places where HiDiffusion acts in the U-Net; nil if there are none.
     var hiDiffusionLayout: HiDiffusionLayout? { parts.unet.hiDiffusionLayout }
     /// The U-Net's transformer blocks by nominal level.
     public var transformerBlocks: [Int: Int] { parts.unet.transformerBlocks }
-    /// Whether the autoencoder can turn pictures into latents. Some models were published with the decoder alone.
+    /// Whether the autoencoder has an encoder. Some models were published with the decoder alone.
     let hasEncoder: Bool
     /// Whether the U-Net takes a mask and a masked picture beside the latent.
     public var isInpainting: Bool { architecture.isInpainting }
     /// Channels of the U-Net's input.
     public var inputChannels: Int { architecture.inputChannels }
-    /// Which layer of the text encoders is read unless a request says otherwise, counted from the end: 1 is the last.
+    /// The default layer of the text encoders, counted from the last, which is 1.
     public var clipSkip: Int { architecture.family.defaultClipSkip }
-    /// HiDiffusion's thresholds for this kind of model; nil when HiDiffusion has no place in it.
+    /// HiDiffusion's profile for this kind of model; nil if HiDiffusion does not know its U-Net.
     public var hiDiffusionProfile: HiDiffusionProfile? {
         let own = kind.hiDiffusion(isInpainting: isInpainting)
         return own.layout == hiDiffusionLayout ? own : nil
     }
 
-    /// Reads configurations, tokenizer and the heads of the weight files, holds each network against its tensors, and computes
+    /// Reads configurations, tokenizers and the heads of the weight files, compares each network with its tensors, and computes
     /// the identity.
     ///
-    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that are broken, do not fit each other or
-    ///   describe a model that is not supported.
+    /// - Throws: `.notFound` for missing files, `.badModel` for files that are damaged, do not fit each other or describe an
+    ///   unsupported model.
     public init(source: ModelSource) throws(RenderError) {
         let parts = try ModelParts(source)
         guard let side = parts.architecture.nativeSide else {
-            throw RenderError(
-                .badModel, "\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
+            throw .badModel("\(source.name): unet/config.json must give one \"sample_size\", the native latent side.")
         }
         name = source.name
         self.source = source
@@ -99,13 +96,11 @@ public struct ModelDescription: Sendable {
         _ source: ModelSource, scaleFactor: Int, _ encoders: [TextEncoderDescription]
     ) throws(RenderError) {
         guard scaleFactor == RenderRequest.sideMultiple else {
-            throw RenderError(
-                .badModel,
+            throw .badModel(
                 "\(source.name): an autoencoder of scale \(scaleFactor) is not supported, only \(RenderRequest.sideMultiple).")
         }
         guard encoders.allSatisfy({ $0.chunker.length == encoders[0].chunker.length }) else {
-            throw RenderError(
-                .badModel,
+            throw .badModel(
                 "\(source.name): its two text encoders take different numbers of tokens; they belong to different models.")
         }
     }
@@ -115,7 +110,7 @@ extension ModelSource {
     /// The model that the program carries.
     public static var embeddedModel: ModelSource { .embedded(name: EmbeddedModel.name, files: EmbeddedModel.files) }
 
-    /// Its identity: the same files in a folder are the same model, whatever they are called.
+    /// Its identity. The same files in a folder are the same model under any name.
     static let embeddedIdentity = Result { () throws(RenderError) in
         let source = ModelSource.embeddedModel
         return try RenderError.model(source) { try source.identity() }
@@ -123,7 +118,7 @@ extension ModelSource {
 }
 
 extension RenderError {
-    /// Runs what reads a model's files and says of its errors which model they concern.
+    /// Runs `body`, which reads a model's files, and adds the model's name to its errors.
     static func model<T>(_ source: ModelSource, _ body: () throws -> T) throws(RenderError) -> T {
         do {
             return try body()
@@ -132,12 +127,12 @@ extension RenderError {
         } catch let error as WeightsError {
             throw RenderError(error.code == .notFound ? .notFound : .badModel, naming: error.sentence)
         } catch let error as ModelError where error.code == .weights {
-            // Names the file already.
-            throw RenderError(.badModel, naming: error.sentence)
+            // This error names the file.
+            throw .badModel(error.sentence)
         } catch let error as any SentenceError {
-            throw RenderError(.badModel, naming: "\(source.name): \(error.sentence)")
+            throw .badModel("\(source.name): \(error.sentence)")
         } catch {
-            throw RenderError(.badModel, "\(source.name): \(error)")
+            throw .badModel("\(source.name): \(String(describing: error))")
         }
     }
 }

@@ -1,18 +1,19 @@
 import Samplers
+import Sentences
 
 extension ModelDescription {
-    /// Throws as a request does that leaves the sampler and its steps to the model: a scheduler that is read may still ask for
-    /// what no sampler of this program does.
+    /// Throws like a request that leaves sampler and steps to the model. A scheduler with a valid configuration may still ask
+    /// for something that no sampler supports.
     public func checkOwnSampler() throws(RenderError) {
         _ = try sampler(nil, noiseSchedule: .automatic, steps: usualSteps(nil, noiseSchedule: .automatic), eta: nil)
     }
 
-    /// The steps of a request that leaves them open: as many as suit the model, or fewer if its noise schedule allows no more.
+    /// The steps of a request that leaves them open: the recommended number, or fewer if the noise schedule allows no more.
     ///
     /// - Parameter method: nil takes the model's own scheduler.
     func usualSteps(_ method: SamplingMethod?, noiseSchedule: NoiseScheduleKind) -> Int {
         let usual = recommended.steps
-        // Where the configuration is at fault, whatever the number, the sampler's own error is to say so.
+        // If the configuration is at fault, the sampler should report that.
         var faulty: Int?
         let allowed = (1...usual).reversed().first { steps in
             do throws(SamplerError) {
@@ -29,7 +30,7 @@ extension ModelDescription {
     /// The sampler of a request.
     ///
     /// - Parameter method: nil takes the model's own scheduler.
-    /// - Throws: `.badModel` for what is wrong with the model's own scheduler, `.invalidRequest` for what the user chose.
+    /// - Throws: `.badModel` if the model's own scheduler is at fault, `.invalidRequest` if the user's choice is.
     func sampler(
         _ method: SamplingMethod?, noiseSchedule: NoiseScheduleKind, steps: Int, eta: Double?
     ) throws(RenderError) -> Sampler {
@@ -42,8 +43,8 @@ extension ModelDescription {
                 case .unsupported: method == nil
                 case .badRequest: false
                 }
-            guard isModels else { throw RenderError(.invalidRequest, error.message) }
-            throw RenderError(.badModel, "\(name): \(error.message)")
+            guard isModels else { throw .invalidRequest(Sentence(error.message)) }
+            throw .badModel("\(name): \(error.message)")
         }
     }
 }

@@ -3,12 +3,12 @@ import Sentences
 import TensorCore
 import Weights
 
-/// A worker's models, each as it is and with LoRA files merged into it.
+/// A worker's models, plain and with LoRA files merged into them.
 ///
-/// Of each model at most `limit` variants are kept, the plain one among them; the one unused for longest goes first, and is
-/// built again when it is needed. So two jobs with different LoRA files can take turns, and a worker never holds more than two
-/// copies of a U-Net's weights for one model. What LoRA files do not change, the autoencoder always, is the plain model's,
-/// which keeps it while one of the variants kept uses it.
+/// It keeps at most `limit` variants of each model; the plain model counts too. It frees the variant that was unused for
+/// longest and builds it again when needed. So two jobs with different LoRA files can take turns, and a worker never holds more
+/// than two copies of a U-Net's weights for one model. Components that the LoRA files do not change, such as the autoencoder,
+/// belong to the plain model, which keeps them while a variant uses them.
 final class ModelVariants {
     /// A model and the LoRA files merged into it, in order.
     struct Key: Hashable {
@@ -18,16 +18,16 @@ final class ModelVariants {
 
     static let limit = 2
 
-    /// Identities of the models, in the order in which they were given.
+    /// Identities of the models, in the order given.
     let identities: [SHA256Digest]
     private let context: ComputeContext
     private let library: LoRALibrary
     private let plain: [SHA256Digest: ModelNetworks]
     private var merged: [Key: ModelNetworks] = [:]
-    /// Variants that may hold networks, the one used last at the end.
+    /// Variants that may hold networks; the last was used last.
     private var recent: [Key] = []
 
-    /// Computes the models' identities, which reads all their files once.
+    /// Computes the models' identities from all their files.
     init(_ models: [ModelSource], library: LoRALibrary, context: ComputeContext) throws(RenderError) {
         var identities: [SHA256Digest] = []
         var plain: [SHA256Digest: ModelNetworks] = [:]
@@ -41,15 +41,14 @@ final class ModelVariants {
         (self.identities, self.plain, self.library, self.context) = (identities, plain, library, context)
     }
 
-    /// The networks of a variant; none is built by this.
+    /// The networks of a variant. This builds none.
     ///
-    /// - Throws: `.badModel` for a model that is not there or a file that does not fit it, `.notFound` for a LoRA file that is
-    ///   not there; each with the hash and the remedy.
+    /// - Throws: `.badModel` for a missing model or a file that does not fit it, `.notFound` for a missing LoRA file; each with
+    ///   the hash and the remedy.
     func networks(_ key: Key) throws(RenderError) -> ModelNetworks {
         guard let base = plain[key.model] else {
-            throw RenderError(
-                .badModel,
-                naming: "This worker has no model \(key.model.hex): start it with the folder of that model (\(.briefModel)).")
+            throw .badModel(
+                "This worker has no model \(key.model.hex): start it with the folder of that model (\(.briefModel)).")
         }
         let networks: ModelNetworks
         if key.loras.isEmpty {
@@ -83,7 +82,7 @@ final class ModelVariants {
         plain[model]?.forgetMergeable(except: componentsInUse(of: model))
     }
 
-    /// Components of the plain model that its kept variants use, itself among them.
+    /// Components of the plain model that its kept variants use. The plain model is a variant too.
     private func componentsInUse(of model: SHA256Digest) -> Set<String> {
         let mergeable = Set(["unet"] + ModelFamily.textEncoders)
         var used: Set<String> = []

@@ -3,7 +3,7 @@ import Samplers
 import Weights
 
 extension ModelParts {
-    /// Keys of the configurations that mean nothing here, a sentence for each file, without a full stop.
+    /// Names the unknown keys of the configurations: a sentence for each file, without a full stop.
     func unknownKeyNotes(_ source: ModelSource) -> [String] {
         let networks = [("unet/config.json", unet.unknownKeys), ("vae/config.json", vae.unknownKeys)]
         let encoders = zip(ModelFamily.textEncoders, texts).map { ("\($0)/config.json", $1.unknownKeys) }

@@ -1,14 +1,14 @@
 public import Acceleration
 
-/// One kind of evaluation in a render, and how many there are. All of one kind take the same time.
+/// One kind of evaluation in a render, and its number. All evaluations of one kind take the same time.
 public struct EvaluationKind: Sendable, Equatable {
-    /// The input of one image, sides in latents.
+    /// The input of one image, sides in latent points.
     public let channels: Int
     public let height: Int
     public let width: Int
-    /// Of the first evaluation; others have other window shifts and merge other tokens.
+    /// Of the first evaluation. Others have other window shifts and merge other tokens.
     public let switches: UNetSwitches
-    /// How many there are; a task with guidance makes two.
+    /// A task with guidance makes two.
     public private(set) var evaluations: Int
 
     /// All kinds of a render, in the order of their first evaluations.
@@ -31,7 +31,7 @@ public struct EvaluationKind: Sendable, Equatable {
         return kinds
     }
 
-    /// Whether an evaluation of either takes the same time.
+    /// Whether evaluations of both take the same time.
     public func isOfOneKind(with other: EvaluationKind) -> Bool {
         (channels, height, width) == (other.channels, other.height, other.width)
             && switches.withoutChance == other.switches.withoutChance
@@ -39,7 +39,7 @@ public struct EvaluationKind: Sendable, Equatable {
 }
 
 extension UNetSwitches {
-    /// The switches without random draws and without a view's place.
+    /// The switches without random draws and the view's place.
     fileprivate var withoutChance: UNetSwitches {
         var switches = self
         switches.windowShifts = windowShifts.map { [UInt8](repeating: 0, count: $0.count) }

@@ -9,21 +9,17 @@ import Weights
 extension PlanResolution {
     /// A profile of HiDiffusion must fit the model. It describes the model, so pictures too small for HiDiffusion may have one.
     /// With HiDiffusion off it is refused.
-    func checkHiDiffusionFamily() throws(RenderError) {
+    func checkHiDiffusionProfile() throws(RenderError) {
         guard let profile = request.hiDiffusionProfile else { return }
         guard profile.layout == model.hiDiffusionLayout else {
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "HiDiffusion's profile \(profile.rawValue) does not fit \(model.name), a model of the kind \(model.kind.title): choose "
-                    + "\(.hidiffusionFamily) auto.")
+            throw .invalidRequest(
+                "HiDiffusion's profile \(profile.rawValue) does not fit \(model.name), a model of the kind "
+                    + "\(model.kind.title): choose \(.hidiffusionFamily) auto.")
         }
         guard request.hiDiffusion != .off else {
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "HiDiffusion is off, so its profile \(profile.rawValue) would have no effect: leave \(.hidiffusionFamily) or "
-                    + "\(.hidiffusion) off out.")
+            throw .invalidRequest(
+                "HiDiffusion is off, so its profile \(profile.rawValue) would have no effect: leave "
+                    + "\(.hidiffusionFamily) or \(.hidiffusion) off out.")
         }
     }
 
@@ -41,16 +37,13 @@ extension PlanResolution {
     func checkHiDiffusionIsUsed(_ calls: [PlannedCall]) throws(RenderError) {
         guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
         guard hiDiffusionProfile != nil else {
-            throw RenderError(
-                .invalidRequest,
-                naming: "HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
+            throw .invalidRequest("HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side = model.scaleFactor * min(last.height, last.width)
-        throw RenderError(
-            .invalidRequest,
-            naming:
-                "HiDiffusion needs a U-Net input of at least \(needed) px with a model of \(model.nativeSize) px, but this input has \(side) px: "
+        throw .invalidRequest(
+            "HiDiffusion needs a U-Net input of at least \(needed) px with a model of \(model.nativeSize) px, but this input "
+                + "has \(side) px: "
                 + (last.phase == .denoise ? "choose a larger picture" : "choose a larger patch or the method direct")
                 + ", or \(.hidiffusion) off.")
     }
@@ -60,17 +53,15 @@ extension PlanResolution {
         let settings = request.hiDiffusionSettings
         guard settings != .published else { return }
         guard !calls.isEmpty else {
-            throw RenderError(
-                .invalidRequest,
-                "HiDiffusion is off for this picture, so its switches and thresholds would have no effect: leave them out, or choose the "
-                    + "method direct and a picture of at least 1.5 times the native size.")
+            throw .invalidRequest(
+                "HiDiffusion is off for this picture, so its switches and thresholds would have no effect: leave them out, or "
+                    + "choose the method direct and a picture of at least 1.5 times the native size.")
         }
         let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
             ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
         ]
         for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, calls) {
-            throw RenderError(
-                .invalidRequest, naming: "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
+            throw .invalidRequest("HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
         }
     }
 

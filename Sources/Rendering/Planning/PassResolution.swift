@@ -7,21 +7,16 @@ import Sentences
 /// Makes a request's passes: size, cut and schedule of each.
 struct PassResolution {
     let resolution: PlanResolution
+    /// Never `auto`.
     let method: RenderMethod
-    private let sampler: Sampler
-    private let source: SourceUse?
+    /// Of the first pass.
+    let sampler: Sampler
+    let source: SourceUse?
 
     var request: RenderRequest { resolution.request }
     private var model: ModelDescription { resolution.model }
     private var scale: Int { model.scaleFactor }
     private var native: Int { resolution.native }
-
-    /// - Parameters:
-    ///   - method: resolved, never `auto`.
-    ///   - sampler: of the first pass.
-    init(_ resolution: PlanResolution, _ method: RenderMethod, _ sampler: Sampler, _ source: SourceUse?) {
-        (self.resolution, self.method, self.sampler, self.source) = (resolution, method, sampler, source)
-    }
 
     /// The passes in order, and the sampler of each.
     func passes() throws(RenderError) -> (passes: [RenderPass], samplers: [Sampler]) {
@@ -42,10 +37,9 @@ struct PassResolution {
         guard request.structure != nil || request.structureFraction != nil && source == nil,
             passes.allSatisfy({ $0.structureCalls == 0 })
         else { return }
-        throw RenderError(
-            .invalidRequest,
-            "At this strength no step has enough noise for the structure phase: raise the strength, or leave structure and structure "
-                + "fraction out.")
+        throw .invalidRequest(
+            "At this strength no step has enough noise for the structure phase: raise the strength, or leave structure and "
+                + "structure fraction out.")
     }
 
     /// Sides of a canvas in latents.
@@ -78,9 +72,8 @@ struct PassResolution {
             guard source == nil else { throw noSource("The method hires") }
             let factors = request.stages ?? [1]
             guard !factors.isEmpty else {
-                throw RenderError(
-                    .invalidRequest,
-                    naming: "The method hires needs a smaller stage: give one by \(.stages), or choose the method direct.")
+                throw .invalidRequest(
+                    "The method hires needs a smaller stage: give one by \(.stages), or choose the method direct.")
             }
             try check(factors)
             return factors
@@ -89,9 +82,8 @@ struct PassResolution {
             guard source == nil || factors.isEmpty else { throw noSource("A picture in stages") }
             try check(factors)
             if factors.isEmpty, request.refinement != RefinementSettings() {
-                throw RenderError(
-                    .invalidRequest,
-                    naming: "Upscaler, denoising strength and hires steps need more than one stage: "
+                throw .invalidRequest(
+                    "Upscaler, denoising strength and hires steps need more than one stage: "
                         + (source == nil
                             ? "give a stage, such as \(.stages) 1" : "leave them out; a picture to start from has \(.strength)")
                         + ".")
@@ -107,34 +99,32 @@ struct PassResolution {
     }
 
     private var chosenStages: [Double] {
-        let shorter = Double(min(resolution.latentHeight, resolution.latentWidth))
-        return RefinementSettings.doublings(towards: enlargement).filter {
-            shorter * $0 / enlargement >= Double(Self.leastSide)
-        }
+        RefinementSettings.doublings(towards: enlargement).filter { shorterSide(of: $0) >= Double(Self.leastSide) }
+    }
+
+    /// The shorter side, in latent points, of a stage of `factor` times the native size.
+    private func shorterSide(of factor: Double) -> Double {
+        Double(min(resolution.latentHeight, resolution.latentWidth)) * factor / enlargement
     }
 
     /// Each stage must be larger than the one before by at least a sixteenth, and large enough for the networks.
     private func check(_ factors: [Double]) throws(RenderError) {
-        let shorter = Double(min(resolution.latentHeight, resolution.latentWidth))
-        if let first = factors.first, shorter * first / enlargement < Double(Self.leastSide) {
-            throw RenderError(
-                .invalidRequest,
-                "A stage of \(first) times the native size would be narrower than \(Self.leastSide * scale) px: choose larger stages, or "
-                    + "none.")
+        if let first = factors.first, shorterSide(of: first) < Double(Self.leastSide) {
+            throw .invalidRequest(
+                "A stage of \(first) times the native size would be narrower than \(Self.leastSide * scale) px: choose larger "
+                    + "stages, or none.")
         }
         guard zip(factors, factors.dropFirst() + [enlargement]).contains(where: { $0 * 1.0625 > $1 }) else { return }
         let last = factors.last ?? 1
-        throw RenderError(
-            .invalidRequest,
-            "Each stage must be clearly larger than the one before, up to the picture of \(request.width)×\(request.height) px, which has "
-                + "\((enlargement * 100).rounded() / 100) times the native size of \(model.nativeSize) px; these end at \(last) times: "
-                + "choose rising stages, the last clearly smaller than the picture, or another method.")
+        throw .invalidRequest(
+            "Each stage must be clearly larger than the one before, up to the picture of \(request.width)×\(request.height) "
+                + "px, which has \((enlargement * 100).rounded() / 100) times the native size of \(model.nativeSize) px; these "
+                + "end at \(last) times: choose rising stages, the last clearly smaller than the picture, or another method.")
     }
 
     private func noSource(_ what: String) -> RenderError {
-        RenderError(
-            .invalidRequest,
-            naming: "\(what) cannot start from a picture: "
+        .invalidRequest(
+            "\(what) cannot start from a picture: "
                 + (model.isInpainting ? "" : "leave out the picture to start from (\(.initImg)), or ")
                 + "choose the method direct, or cut without stages.")
     }
@@ -193,7 +183,7 @@ struct PassResolution {
             guard let source else { return 0 }
             return try source.mode.firstCall(sampler, strength: source.strength)
         } catch {
-            throw RenderError(.invalidRequest, error.message)
+            throw .invalidRequest(Sentence(error.message))
         }
     }
 
@@ -203,42 +193,35 @@ struct PassResolution {
         let patch = (request.patch ?? native * scale) / scale
         let stride = request.stride.map { $0 / scale } ?? max(1, patch / 2)
         guard patch <= max(size.width, size.height) else {
-            throw RenderError(
-                .invalidRequest,
-                "A patch of \(patch * scale) px is larger than the picture of \(size.width * scale)×\(size.height * scale): choose a "
-                    + "smaller patch, a larger picture or the method direct.")
+            throw .invalidRequest(
+                "A patch of \(patch * scale) px is larger than the picture of \(size.width * scale)×\(size.height * scale): "
+                    + "choose a smaller patch, a larger picture or the method direct.")
         }
         guard stride <= patch else {
-            throw RenderError(
-                .invalidRequest,
-                "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of at most "
-                    + "\(patch * scale).")
+            throw .invalidRequest(
+                "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of "
+                    + "at most \(patch * scale).")
         }
         if let jitter, jitter / scale > (patch - stride) / 2 {
-            throw RenderError(
-                .invalidRequest,
-                "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of \(stride * scale): choose "
-                    + "at most \((patch - stride) / 2 * scale).")
+            throw .invalidRequest(
+                "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of "
+                    + "\(stride * scale): choose at most \((patch - stride) / 2 * scale).")
         }
-        do {
-            let whole = max(size.height, size.width)
-            let grid = try PatchGrid(
-                height: size.height, width: size.width, patch: request.structure == .whole ? whole : patch)
+        let cut: RenderPass.Cut
+        do throws(GeometryError) {
+            let side = request.structure == .whole ? max(size.height, size.width) : patch
+            let grid = try PatchGrid(height: size.height, width: size.width, patch: side)
             let views = try ViewGrid(
-                height: size.height, width: size.width, view: patch, stride: stride, jitter: jitter.map { $0 / scale }
-            )
-            try checkCounts(grid, views)
-            return RenderPass.Cut(grid: grid, views: views, structureCalls: try structureCalls(sampler))
-        } catch let error as GeometryError {
-            throw RenderError(.invalidRequest, error.message)
-        } catch let error as RenderError {
-            throw error
+                height: size.height, width: size.width, view: patch, stride: stride, jitter: jitter.map { $0 / scale })
+            cut = RenderPass.Cut(grid: grid, views: views, structureCalls: try structureCalls(sampler))
         } catch {
-            throw RenderError(.invalidRequest, "\(error)")
+            throw .invalidRequest(Sentence(error.message))
         }
+        try checkCounts(cut.grid, cut.views)
+        return cut
     }
 
-    private func structureCalls(_ sampler: Sampler) throws -> Int {
+    private func structureCalls(_ sampler: Sampler) throws(GeometryError) -> Int {
         guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
         return try fraction.structureCalls(of: sampler.calls, mayRelocate: sampler.isStepStart(call:))
@@ -253,17 +236,15 @@ struct PassResolution {
     private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
         let count = max(grid.count, views.count)
         guard count <= Self.patchLimit else {
-            throw RenderError(
-                .invalidRequest,
-                "The picture would be cut into \(count) patches: choose a larger patch or stride for at most \(Self.patchLimit)."
-            )
+            throw .invalidRequest(
+                "The picture would be cut into \(count) patches: choose a larger patch or stride for at most "
+                    + "\(Self.patchLimit).")
         }
         let bytes = views.count * views.viewHeight * views.viewWidth * model.latentChannels * 4
         guard bytes <= Self.viewBytesLimit else {
-            throw RenderError(
-                .invalidRequest,
-                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): choose a "
-                    + "larger stride.")
+            throw .invalidRequest(
+                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): "
+                    + "choose a larger stride.")
         }
     }
 }

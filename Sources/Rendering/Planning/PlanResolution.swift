@@ -24,14 +24,16 @@ struct PlanResolution {
 
     func resolve() throws(RenderError) -> PreparedRender {
         try request.validated()
-        try checkHiDiffusionFamily()
+        try checkHiDiffusionProfile()
         try checkPictureFitsAMessage()
         let steps = request.steps ?? model.usualSteps(request.samplingMethod, noiseSchedule: request.noiseSchedule)
         let sampler = try sampler(steps: steps)
         let source = try sourceUse()
         let method = resolvedMethod
         try request.checkSettingsBelong(to: method)
-        var (passes, samplers) = try PassResolution(self, method, sampler, source).passes()
+        var (passes, samplers) = try PassResolution(
+            resolution: self, method: method, sampler: sampler, source: source
+        ).passes()
         try checkEncoder(passes)
         let calls = passes.flatMap(\.schedule)
         let usesHiDiffusion = calls.contains(where: \.usesHiDiffusion)
@@ -72,27 +74,22 @@ struct PlanResolution {
             }
         }.first
         guard let need else { return }
-        throw RenderError(
-            .badModel,
-            naming:
-                "The autoencoder of \(model.name) has no encoder, but \(need.what) needs one: choose another autoencoder (\(.vae)), or "
-                + "\(need.cure).")
+        throw .badModel(
+            "The autoencoder of \(model.name) has no encoder, but \(need.what) needs one: choose another autoencoder "
+                + "(\(.vae)), or \(need.cure).")
     }
 
     private func sourceUse() throws(RenderError) -> SourceUse? {
         guard !model.isInpainting || request.source?.mask != nil else {
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "\(model.name) is a model for inpainting: give it a picture (\(.initImg)) and a mask (\(.mask)), or choose another model."
-            )
+            throw .invalidRequest(
+                "\(model.name) is a model for inpainting: give it a picture (\(.initImg)) and a mask (\(.mask)), or choose "
+                    + "another model.")
         }
         guard let source = request.source else { return nil }
         if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
-            throw RenderError(
-                .invalidRequest,
-                "The marked part of the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, so nothing "
-                    + "would be made anew: mark a larger part.")
+            throw .invalidRequest(
+                "The marked part of the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, "
+                    + "so nothing would be made anew: mark a larger part.")
         }
         do {
             let mode: ImageMode =
@@ -103,7 +100,7 @@ struct PlanResolution {
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
             return SourceUse(mode: mode, strength: strength)
         } catch {
-            throw RenderError(.invalidRequest, error.message)
+            throw .invalidRequest(Sentence(error.message))
         }
     }
 
@@ -111,8 +108,7 @@ struct PlanResolution {
     private func checkPictureFitsAMessage() throws(RenderError) {
         let bytes = request.width * request.height * 3
         guard bytes <= TaskLimits.pictureBytes else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "A picture of \(request.width)×\(request.height) px has \(bytes >> 20) MiB of pixels, and at most "
                     + "\(TaskLimits.pictureBytes >> 20) MiB can be decoded: choose a smaller picture.")
         }
@@ -159,10 +155,9 @@ extension PlanResolution {
         let layers = model.encoders.map(\.layers).min() ?? 1
         let clipSkip = max(request.clipSkip ?? model.clipSkip, model.clipSkip)
         guard clipSkip <= layers + 1 else {
-            throw RenderError(
-                .invalidRequest,
-                "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose 1 to "
-                    + "\(layers + 1).")
+            throw .invalidRequest(
+                "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose "
+                    + "1 to \(layers + 1).")
         }
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
@@ -178,8 +173,7 @@ extension PlanResolution {
     private func checkSizesBelong() throws(RenderError) {
         guard !model.architecture.family.hasSizeConditioning else { return }
         guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
                     + "\(model.kind.title): leave them out.")
         }

@@ -1,4 +1,5 @@
 import Prompting
+import Sentences
 import Tokenizing
 
 /// The prompts of a picture as rows for the text encoders, and the merge of the encoded rows.
@@ -73,8 +74,7 @@ struct PromptConditioning: Sendable {
             var values = Array(output.values[..<(rows * tokens * width)])
             weigh(&values, chunk: index)
             guard values.allSatisfy({ $0.isFinite }) else {
-                throw RenderError(
-                    .invalidRequest,
+                throw .invalidRequest(
                     "The weights in the prompt cancel each other, so its mean cannot be restored: change the weights.")
             }
             if index == 0 { pooled = Array(output.values[values.count...]) }
@@ -105,7 +105,7 @@ struct PromptConditioning: Sendable {
 extension RenderRequest {
     /// Parses a prompt without tags. Throws `.invalidRequest`.
     static func parsed(_ text: String, _ name: String) throws(RenderError) -> ParsedPrompt {
-        do { return try ParsedPrompt(text) } catch { throw RenderError(.invalidRequest, "In the \(name): \(error.message)") }
+        do { return try ParsedPrompt(text) } catch { throw .invalidRequest("In the \(name): \(error.message)") }
     }
 
     func checkSyntax() throws(RenderError) {
@@ -118,12 +118,11 @@ extension TextEncoderDescription {
     /// Throws `.invalidRequest` for more chunks than a picture may have.
     fileprivate func chunks(_ prompt: ParsedPrompt, _ name: String) throws(RenderError) -> [PromptChunk] {
         let chunks: [PromptChunk]
-        do { chunks = try chunker.chunks(prompt) } catch { throw RenderError(.invalidRequest, error.message) }
+        do { chunks = try chunker.chunks(prompt) } catch { throw .invalidRequest(Sentence(error.message)) }
         guard chunks.count <= TaskLimits.chunks else {
-            throw RenderError(
-                .invalidRequest,
-                "The \(name) has \(chunks.count) chunks of \(chunker.length - 2) tokens: shorten it to at most \(TaskLimits.chunks)."
-            )
+            throw .invalidRequest(
+                "The \(name) has \(chunks.count) chunks of \(chunker.length - 2) tokens: shorten it to at most "
+                    + "\(TaskLimits.chunks).")
         }
         return chunks
     }

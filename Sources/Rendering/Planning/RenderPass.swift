@@ -60,9 +60,6 @@ public struct RenderPass: Sendable, Equatable {
     /// Steps that the pass makes, of one or two calls each.
     public var executedSteps: Int { schedule.count(where: \.beginsStep) }
 
-    /// Calls that the pass makes.
-    public var executedCalls: Int { schedule.count }
-
     /// Calls that this pass makes in the structure phase: few or none if it starts at little noise.
     public var structureCalls: Int { schedule.count { $0.phase == .structure } }
 
@@ -92,9 +89,9 @@ public struct RenderPass: Sendable, Equatable {
         if case .enlarged(let upscaler, let strength) = start {
             head += "enlarged by \(upscaler.rawValue), denoising strength \(strength), "
         }
-        guard let cut else { return [head + "\(count == 1 ? "direct: " : "")\(executedCalls) calls of the whole latent"] }
+        guard let cut else { return [head + "\(count == 1 ? "direct: " : "")\(schedule.count) calls of the whole latent"] }
         let views =
-            "\(executedCalls - structureCalls) detail calls of \(cut.viewsPerCall) views of "
+            "\(schedule.count - structureCalls) detail calls of \(cut.viewsPerCall) views of "
             + "\(cut.viewWidth * scale)×\(cut.viewHeight * scale) px, stride \(cut.stride * scale) px, jitter \(cut.jitter * scale) px"
         guard structureCalls > 0 else { return [head + "\(count == 1 ? "\(method.rawValue): " : "")\(views)"] }
         let patches =

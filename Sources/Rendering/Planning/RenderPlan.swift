@@ -112,13 +112,13 @@ public struct RenderPlan: Sendable, Equatable {
 
     /// The plan for programs.
     public var json: JSONValue {
+        let numbers = [
+            ("width", width), ("height", height), ("latent_width", latentWidth), ("latent_height", latentHeight),
+            ("steps", steps), ("calls", calls), ("clip_skip", clipSkip), ("prompt_chunks", promptChunks), ("tasks", totalTasks),
+            ("unet_evaluations", evaluations),
+        ]
         var object = JSONObject()
-        object["width"] = .integer(Int64(width))
-        object["height"] = .integer(Int64(height))
-        object["latent_width"] = .integer(Int64(latentWidth))
-        object["latent_height"] = .integer(Int64(latentHeight))
-        object["steps"] = .integer(Int64(steps))
-        object["calls"] = .integer(Int64(calls))
+        for (key, value) in numbers { object[key] = .integer(Int64(value)) }
         if let source {
             object["mode"] = .string(source.mode == .imageToImage ? "img2img" : "inpaint")
             object["strength"] = .number(source.strength)
@@ -127,8 +127,6 @@ public struct RenderPlan: Sendable, Equatable {
         object["cfg_scale"] = .number(Double(guidanceScale))
         object["detail_cfg_scale"] = .number(Double(detailGuidanceScale))
         object["guidance_rescale"] = .number(Double(guidanceRescale))
-        object["clip_skip"] = .integer(Int64(clipSkip))
-        object["prompt_chunks"] = .integer(Int64(promptChunks))
         object["original_size"] = sizes?.originalSize.json
         object["crop_top_left"] = sizes?.cropTopLeft.json
         object["target_size"] = sizes?.targetSize.json
@@ -140,8 +138,6 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
         object["hidiffusion_family"] = hiDiffusionProfile.map { .string($0.rawValue) }
-        object["tasks"] = .integer(Int64(totalTasks))
-        object["unet_evaluations"] = .integer(Int64(evaluations))
         object["blend"] = .string(blending.rawValue)
         object["hidiffusion_settings"] = hiDiffusionProfile == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }

@@ -106,15 +106,13 @@ extension ResolvedTokenReduction {
 
     /// For programs: what each level does, and on how many blocks. `calls` has the first call and the end of each pass.
     var json: JSONValue {
-        let levels = sorted.map { level, reduction in
-            var object = JSONObject()
-            object["level"] = .integer(Int64(level))
-            object["blocks"] = .integer(Int64(blocks[level] ?? 0))
-            for (key, value) in reduction.fields { object[key] = value }
-            return JSONValue.object(object)
-        }
         var object = JSONObject()
-        object["levels"] = .array(levels)
+        object["levels"] = .array(
+            sorted.map { level, reduction in
+                var entry = reduction.object(level: level)
+                entry["blocks"] = .integer(Int64(blocks[level] ?? 0))
+                return .object(entry)
+            })
         object["final_ratio"] = finalRatio.map { .number($0) }
         object["blocks"] = .integer(Int64(blocks.values.reduce(0, +)))
         object["later_ratio"] = laterRatio.map { .number($0) }

@@ -3,34 +3,28 @@ import Sentences
 import StrictJSON
 public import Weights
 
-/// A LoRA file that a picture is asked with.
+/// A LoRA file of a request.
 public struct LoRASelection: Sendable, Equatable {
-    /// What the file is called, without folder and ending. Where there is no hash, the file is found by it.
+    /// The file's name without folder and ending. It finds the file if there is no hash.
     public var name: String
-    /// SHA-256 of the file, where it is known: then the name is only for people.
+    /// SHA-256 of the file if it is known. Then the name is only for people.
     public var sha256: SHA256Digest?
-    public var scale: LoRAScale
-
-    public init(name: String, sha256: SHA256Digest? = nil, scale: LoRAScale = 1) {
-        (self.name, self.sha256, self.scale) = (name, sha256, scale)
-    }
+    public var scale: LoRAScale = 1
 
     /// The most LoRA files of one picture.
     static let countLimit = 32
-    /// The largest scale, either way; what people use lies between −2 and 2.
+    /// The largest scale, positive or negative. People use scales between −2 and 2.
     static let scaleLimit = 100.0
     private static let nameLimit = 1024
 
     /// Throws `.invalidRequest`.
     func validated() throws(RenderError) {
         guard !name.isEmpty, name.utf8.count <= Self.nameLimit, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "The name of a LoRA must have 1 to \(Self.nameLimit) bytes and no control characters: name a file.")
         }
         if let wrong = scale.numbers.first(where: { !$0.isFinite || abs($0) > Self.scaleLimit }) {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "A scale of \(wrong) for the LoRA \(name.prefix(80)) is not possible: choose \(-Int(Self.scaleLimit)) to "
                     + "\(Int(Self.scaleLimit)).")
         }
@@ -38,22 +32,20 @@ public struct LoRASelection: Sendable, Equatable {
 }
 
 extension RenderRequest {
-    /// The prompt as it is encoded, without tags.
+    /// The prompt without tags, for the text encoders.
     func encodedPrompt() throws(RenderError) -> String { try LoRATags(prompt).text }
 
-    /// All LoRA files of the picture in the order of merging: those of `loras`, then those of the prompt's tags.
+    /// All LoRA files of the picture in the order of merging: first `loras`, then the prompt's tags.
     public func selectedLoRAs() throws(RenderError) -> [LoRASelection] {
         let tags = try LoRATags(prompt).tags.map { LoRASelection(name: $0.name, scale: $0.scale) }
         guard try LoRATags(negativePrompt).tags.isEmpty else {
-            throw RenderError(
-                .invalidRequest,
-                "The negative prompt has a tag <lora:…>, but a LoRA counts for the whole picture: move it into the prompt, with a "
-                    + "negative scale to weaken what it shows.")
+            throw .invalidRequest(
+                "The negative prompt has a tag <lora:…>, but a LoRA counts for the whole picture: move it into the prompt, "
+                    + "with a negative scale to weaken its effect.")
         }
         let all = loras + tags
         guard all.count <= LoRASelection.countLimit else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "\(all.count) LoRA files are too many for one picture: choose at most \(LoRASelection.countLimit).")
         }
         for selection in all { try selection.validated() }
@@ -62,36 +54,31 @@ extension RenderRequest {
 }
 
 extension LoRAScale {
-    /// Members that hold a scale. A version that knows one scale only refuses the second member instead of ignoring it, and
-    /// reads everything else, so the protocol's version stays.
+    /// The members that hold a scale. Programs that know only one scale refuse the second member and read everything else. So
+    /// the protocol's version stays.
     static let keys = ["scale", "text_encoder_scale"]
 
-    /// One number is the member it always was; a second is that of the text encoders.
-    func write(to object: inout JSONObject) {
+    /// A LoRA file with this scale. The second member is there only if the text encoders have another scale than the U-Net.
+    func json(name: String? = nil, sha256: SHA256Digest?) -> JSONValue {
+        var object = JSONObject()
+        object["name"] = name.map { .string($0) }
+        object["sha256"] = sha256.map { .string($0.hex) }
         object[Self.keys[0]] = .number(unet)
-        if single == nil { object[Self.keys[1]] = .number(textEncoder) }
+        object[Self.keys[1]] = single == nil ? .number(textEncoder) : nil
+        return .object(object)
     }
 
-    /// nil without a number, or with something else where one belongs.
+    /// nil if a member is no number, or the first is missing.
     init?(json: JSONValue) {
-        guard let unet = json[Self.keys[0]]?.doubleValue else { return nil }
-        guard let second = json[Self.keys[1]] else {
-            self.init(unet)
-            return
-        }
-        guard let textEncoder = second.doubleValue else { return nil }
+        guard let unet = json[Self.keys[0]]?.doubleValue,
+            let textEncoder = json[Self.keys[1]].map(\.doubleValue) ?? unet
+        else { return nil }
         self.init(unet: unet, textEncoder: textEncoder)
     }
 }
 
 extension LoRASelection {
-    var json: JSONValue {
-        var object = JSONObject()
-        object["name"] = .string(name)
-        object["sha256"] = sha256.map { .string($0.hex) }
-        scale.write(to: &object)
-        return .object(object)
-    }
+    var json: JSONValue { scale.json(name: name, sha256: sha256) }
 
     /// nil for anything but an object with a name, one or two scales and perhaps a hash.
     init?(json: JSONValue) {
@@ -105,13 +92,13 @@ extension LoRASelection {
     }
 }
 
-/// A LoRA file as it was found: what the picture's metadata say of it.
+/// A LoRA file that was found, for the picture's metadata.
 public struct AppliedLoRA: Sendable, Equatable {
     /// Without folder and ending.
     public var name: String
     /// SHA-256 of the file.
     public var sha256: SHA256Digest
-    /// The first digits of the SHA-256 of its tensors, as A1111's web UI tells LoRA files apart.
+    /// The first digits of the SHA-256 of its tensors. A1111's web UI tells LoRA files apart by them.
     public var shortHash: String
     public var scale: LoRAScale
 
@@ -124,19 +111,13 @@ public struct AppliedLoRA: Sendable, Equatable {
         return "LoRA \(name) (\(sha256.hex.prefix(10))) × \(scale)"
     }
 
-    var json: JSONValue {
-        var object = JSONObject()
-        object["name"] = .string(name)
-        object["sha256"] = .string(sha256.hex)
-        scale.write(to: &object)
-        return .object(object)
-    }
+    var json: JSONValue { scale.json(name: name, sha256: sha256) }
 }
 
 extension ModelDescription {
-    /// The model with the LoRA files of a request, each found in the library and checked against the model.
+    /// Finds the LoRA files of a request in the library and checks them against the model.
     ///
-    /// - Throws: `.notFound` for files that are not there, `.badModel` for files that do not fit, both naming the file.
+    /// - Throws: `.notFound` for a missing file, `.badModel` for a file that does not fit. Both name the file.
     func applying(_ selections: [LoRASelection], from library: LoRALibrary) throws(RenderError) -> ModelDescription {
         guard !selections.isEmpty else { return self }
         var uses: [LoRAUse] = []
@@ -145,18 +126,12 @@ extension ModelDescription {
         var opened: [String: (file: LoRAFile, shortHash: String)] = [:]
         for selection in selections {
             let key = selection.sha256?.hex ?? selection.name
-            let known: (file: LoRAFile, shortHash: String)
-            if let found = opened[key] {
-                known = found
-            } else {
-                known = try Self.open(selection, library)
-            }
-            opened[key] = known
-            let file = known.file
+            let (file, shortHash) = if let known = opened[key] { known } else { try Self.open(selection, library) }
+            opened[key] = (file, shortHash)
             uses.append(LoRAUse(file, scale: selection.scale))
             applied.append(
                 AppliedLoRA(
-                    name: LoRALibrary.stem(ofPath: selection.name), sha256: file.digest, shortHash: known.shortHash,
+                    name: LoRALibrary.stem(ofPath: selection.name), sha256: file.digest, shortHash: shortHash,
                     scale: selection.scale))
         }
         let composed = try RenderError.model(source) { try source.applying(uses) }
@@ -189,7 +164,7 @@ extension ModelDescription {
 }
 
 extension JobContext {
-    /// The context of a model with what is merged into it.
+    /// The context of a model and its LoRA files.
     init(_ model: ModelDescription, conditioning: Conditioning?) {
         self.init(
             modelIdentity: model.identity, loras: model.loras.map { LoRA(sha256: $0.sha256, scale: $0.scale) },
@@ -198,28 +173,15 @@ extension JobContext {
 }
 
 extension JobContext.LoRA {
-    var json: JSONValue {
-        var object = JSONObject()
-        object["sha256"] = .string(sha256.hex)
-        scale.write(to: &object)
-        return .object(object)
-    }
-
-    /// Throws `.malformed` for anything but a short list of files.
-    static func list(_ json: JSONValue?) throws(RenderError) -> [JobContext.LoRA] {
-        guard let json else { return [] }
-        guard let list = json.arrayValue, (1...LoRASelection.countLimit).contains(list.count) else {
-            throw RenderError(.malformed, "A job's context has no list of 1 to \(LoRASelection.countLimit) LoRA files.")
-        }
-        var loras: [JobContext.LoRA] = []
-        for element in list {
-            let fields = WireFields(element, "A LoRA file of a job's context")
-            try fields.only(["sha256"] + LoRAScale.keys)
-            guard let sha256 = SHA256Digest(hex: try fields.string("sha256")), let scale = LoRAScale(json: element),
+    /// One element of a context's list of LoRA files.
+    static var shape: JSONShape<Self> {
+        JSONShape(.words("a LoRA file with its SHA-256 and scale")) { json in
+            guard let members = json.objectValue, members.keys.allSatisfy((["sha256"] + LoRAScale.keys).contains),
+                let sha256 = members["sha256"]?.stringValue.flatMap({ SHA256Digest(hex: $0) }),
+                let scale = LoRAScale(json: json),
                 scale.numbers.allSatisfy({ $0.isFinite && abs($0) <= LoRASelection.scaleLimit })
-            else { throw RenderError(.malformed, "A job's context names a LoRA file without its SHA-256 or its scale.") }
-            loras.append(JobContext.LoRA(sha256: sha256, scale: scale))
+            else { return nil }
+            return Self(sha256: sha256, scale: scale)
         }
-        return loras
     }
 }

@@ -1,16 +1,16 @@
+import Sentences
 import Weights
 
 /// The tags of A1111's web UI that add LoRA files to a prompt, `<lora:NAME:0.8>`, and the prompt without them.
 ///
-/// A tag is no part of what is encoded: it is taken out before anything else reads the prompt, attention syntax included, and
-/// nothing is put into its place. The scale may be left out and is 1 then. `<lyco:…>` means the same, as in the web UI. Tags of
-/// the negative prompt are refused by `RenderRequest`: a LoRA changes the model for the whole picture, and the web UI, which
-/// takes them for text there, does not apply them either.
+/// A tag is removed before anything else reads the prompt, even attention syntax, and leaves no gap. Without a scale it has
+/// the scale 1. `<lyco:…>` means the same, as in the web UI. `RenderRequest` refuses tags in the negative prompt: a LoRA
+/// changes the model for the whole picture, and the web UI reads such a tag as text.
 ///
-/// **Two scales.** `<lora:NAME:0.5:0.8>` is 0.5 for the text encoder and 0.8 for the U-Net. People describe it the other way
-/// round as often, but this is what the web UI does with prompts that are copied from there: in `extra_networks_lora.py` the
-/// first number behind the name is `te_multiplier` and the second `unet_multiplier`, which is the first one where it is left
-/// out. `te=0.5` and `unet=0.8`, anywhere behind the name, override the numbers without a name, again as there.
+/// **Two scales.** `<lora:NAME:0.5:0.8>` is 0.5 for the text encoder and 0.8 for the U-Net. Many descriptions have the other
+/// order, but the web UI reads its prompts so: in `extra_networks_lora.py` the first number is `te_multiplier`, the second is
+/// `unet_multiplier`, and a missing second number equals the first. `te=0.5` and `unet=0.8`, anywhere behind the name, override
+/// the plain numbers, as in the web UI.
 struct LoRATags: Equatable {
     struct Tag: Equatable {
         var name: String
@@ -19,11 +19,11 @@ struct LoRATags: Equatable {
 
     /// The prompt without its tags.
     var text = ""
-    /// In the order in which they stand.
+    /// In the prompt's order.
     var tags: [Tag] = []
 
-    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, or with more than two of
-    ///   them or other settings, and for `<hypernet:…>`.
+    /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, with more than two
+    ///   scales or with other settings, and for `<hypernet:…>`.
     init(_ prompt: String) throws(RenderError) {
         var rest = prompt[...]
         while let open = rest.firstIndex(of: "<") {
@@ -38,8 +38,7 @@ struct LoRATags: Equatable {
             text += rest[..<open]
             let body = after[after.index(after: word.endIndex)...]
             guard let close = body.firstIndex(of: ">") else {
-                throw RenderError(
-                    .invalidRequest, "The prompt has a tag \"<\(word):\" without an end: write it as <lora:NAME:0.8>.")
+                throw .invalidRequest("The prompt has a tag \"<\(word):\" without an end: write it as <lora:NAME:0.8>.")
             }
             tags.append(try TagReader(body: body[..<close], kind: kind).tag())
             rest = body[body.index(after: close)...]
@@ -48,17 +47,16 @@ struct LoRATags: Equatable {
     }
 }
 
-/// Reads what stands between the tag's first colon and its end.
+/// Reads the text between a tag's first colon and its end.
 private struct TagReader {
     let body: Substring
     let kind: String
 
     func tag() throws(RenderError) -> LoRATags.Tag {
         guard kind != "hypernet" else {
-            throw RenderError(
-                .invalidRequest,
-                "The tag <hypernet:\(body.prefix(80))> names a hypernetwork, which is not supported: take it out of the prompt."
-            )
+            throw .invalidRequest(
+                "The tag <hypernet:\(body.prefix(80))> names a hypernetwork, which is not supported: take it out of the "
+                    + "prompt.")
         }
         let parts = body.split(separator: ":", omittingEmptySubsequences: false)
         guard let name = parts.first, !name.isEmpty else { throw wrong("has no name") }
@@ -95,8 +93,7 @@ private struct TagReader {
     }
 
     private func wrong(_ what: String) -> RenderError {
-        RenderError(
-            .invalidRequest,
+        .invalidRequest(
             "The tag <\(kind):\(body.prefix(80))> \(what): write it as <lora:NAME:0.8>, or <lora:NAME:0.5:0.8> for the text encoder "
                 + "and the U-Net.")
     }

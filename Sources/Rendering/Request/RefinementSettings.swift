@@ -2,28 +2,25 @@ public import Acceleration
 import Resampling
 import Sentences
 
-/// How the result of a stage becomes larger.
+/// The way to enlarge the result of a stage.
 public enum Upscaler: String, Sendable, CaseIterable {
-    /// The latent, between two neighbours.
+    /// The latent, linearly between neighbours.
     case latent
     /// The latent, by cubics.
     case latentBicubic = "latent-bicubic"
     /// The latent, by its nearest points.
     case latentNearest = "latent-nearest"
-    /// The decoded picture, by Lanczos with three lobes, encoded again.
+    /// The decoded picture, by Lanczos with three lobes; the result is encoded again.
     case lanczos
 
     /// Reads our names and A1111's, in any case.
     public init?(named name: String) {
-        guard
-            let known = Self.allCases.first(where: {
-                [$0.rawValue, $0.label].contains { $0.lowercased() == name.lowercased() }
-            })
-        else { return nil }
+        let known = Self.allCases.first { [$0.rawValue, $0.label].contains { $0.lowercased() == name.lowercased() } }
+        guard let known else { return nil }
         self = known
     }
 
-    /// How A1111's web UI calls it.
+    /// Its name in A1111's web UI.
     var label: String {
         switch self {
         case .latent: "Latent"
@@ -33,7 +30,7 @@ public enum Upscaler: String, Sendable, CaseIterable {
         }
     }
 
-    /// What resizes the latent; nil where the picture is resized.
+    /// The kernel for the latent; nil if the picture is resized.
     var kernel: LatentResizer.Kernel? {
         switch self {
         case .latent: .bilinear
@@ -44,20 +41,20 @@ public enum Upscaler: String, Sendable, CaseIterable {
     }
 }
 
-/// How a larger stage begins with a smaller one's result, as in A1111's hires fix. What is nil is chosen by the method.
+/// How a larger stage begins with the result of a smaller one, as in A1111's hires fix. The method chooses for nil.
 public struct RefinementSettings: SettingGroup {
     public var upscaler: Upscaler?
-    /// How much of the enlarged result is given up, above 0 to 1: the share of the steps that are done again.
+    /// The share of the enlarged result to give up, above 0 to 1, which is the share of the steps to make again.
     public var strength: Float?
-    /// Steps of the later stages, of which the strength takes its share; nil is as many as the first stage's.
+    /// Steps of the later stages, before the strength takes its share; nil is the first stage's number.
     public var steps: Int?
-    /// Hires: whether later stages are done in overlapping views and not at once.
+    /// For `hires`: whether later stages work in overlapping views.
     public var tiled: Bool?
 
     public init() {}
 
-    /// The stages of a picture that is `enlargement` times as large as the model's native size: each is twice the one before,
-    /// and the last is clearly smaller than the picture.
+    /// The stages of a picture of `enlargement` times the model's native size. Each is twice the one before, and the last is
+    /// clearly smaller than the picture.
     public static func doublings(towards enlargement: Double) -> [Double] {
         var stages: [Double] = []
         var factor = 1.0
@@ -68,7 +65,7 @@ public struct RefinementSettings: SettingGroup {
         return stages
     }
 
-    /// Whether a canvas has the native area, up to a quarter more: then there is nothing to make it larger from.
+    /// Whether a canvas has at most a quarter more than the native area. Such a canvas needs no smaller stage.
     static func isNearNative(area: Int, native: Int) -> Bool { area * 4 <= native * native * 5 }
 
     public static let settings: [RequestSetting<RefinementSettings>] = [
@@ -106,16 +103,15 @@ extension HiDiffusionSettings: SettingGroup {
         SettingRange(0...1, choose: "a share of the steps, 0 to 1") { "HiDiffusion's \(name) threshold of \($0) is" }
     }
 
-    /// One half must be left. Throws `.invalidRequest`.
+    /// At least one half must be on. Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         guard raunet || windows else {
-            throw RenderError(
-                .invalidRequest,
-                naming: "With RAU-Net and window attention off nothing is left of HiDiffusion: choose \(.hidiffusion) off.")
+            throw .invalidRequest(
+                "With RAU-Net and window attention off nothing is left of HiDiffusion: choose \(.hidiffusion) off.")
         }
     }
 
-    /// What is not as published, for people.
+    /// The differences from the published settings, for people.
     var summary: String {
         var parts: [String] = []
         if !raunet { parts.append("without RAU-Net") }

@@ -5,21 +5,20 @@ import Sentences
 import StrictJSON
 import Weights
 
-// Rules of single settings that are more than a range, and of settings together.
+// Rules beyond ranges: of single settings, and of settings together.
 
 extension RenderRequest {
-    /// What the prompts say and how views lie. Throws `.invalidRequest`.
+    /// Checks the prompts' syntax and the stride. Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         try checkSyntax()
         if let patch, let stride, stride > patch {
-            throw RenderError(
-                .invalidRequest,
-                "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch)."
-            )
+            throw .invalidRequest(
+                "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most "
+                    + "\(patch).")
         }
     }
 
-    /// Throws `.invalidRequest` for sides that no picture has.
+    /// Throws `.invalidRequest` for impossible sides of a picture.
     public static func check(width: Int, height: Int) throws(RenderError) {
         var request = RenderRequest()
         (request.width, request.height) = (width, height)
@@ -30,78 +29,70 @@ extension RenderRequest {
         guard let stages else { return }
         let isRising = zip(stages, stages.dropFirst()).allSatisfy { $0 < $1 }
         guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
-            throw RenderError(
-                .invalidRequest,
-                "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most \(Self.stageLimit) rising "
-                    + "multiples of the native size from 1 on, such as 1,2.")
+            throw .invalidRequest(
+                "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most "
+                    + "\(Self.stageLimit) rising multiples of the native size from 1 on, such as 1,2.")
         }
     }
 
     func checkSource() throws(RenderError) {
         guard let source else {
             guard strength == nil else {
-                throw RenderError(
-                    .invalidRequest,
-                    naming: "A strength belongs to a picture to start from: give one (\(.initImg)) or leave the strength out.")
+                throw .invalidRequest(
+                    "A strength belongs to a picture to start from: give a picture (\(.initImg)) or leave the strength out.")
             }
             return
         }
         guard source.width == width, source.height == height else {
-            throw RenderError(
-                .invalidRequest,
-                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the two "
-                    + "sizes must be equal.")
+            throw .invalidRequest(
+                "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the "
+                    + "two sizes must be equal.")
         }
     }
 
     static func checkText(_ text: String, _ name: String) throws(RenderError) {
         guard text.utf8.count <= promptLimit else {
-            throw RenderError(
-                .invalidRequest, "The \(name) has \(text.utf8.count) bytes: shorten it to at most \(promptLimit).")
+            throw .invalidRequest("The \(name) has \(text.utf8.count) bytes: shorten it to at most \(promptLimit).")
         }
-        // The text goes into the picture's metadata, which ends at a NUL and has no room for the others.
+        // The text goes into the picture's metadata, which ends at a NUL and cannot hold the other control characters.
         if let control = text.utf8.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
             let digits = String(UInt32(control) + 0x10000, radix: 16, uppercase: true).dropFirst()
-            throw RenderError(
-                .invalidRequest, "The \(name) holds the control character U+\(digits): take it out."
-            )
+            throw .invalidRequest("The \(name) holds the control character U+\(digits): take it out.")
         }
     }
 }
 
-// MARK: - Words that are more than a value
+// MARK: - Words with a meaning of their own
 
 extension RenderRequest {
-    /// One name may hold the schedule too, as in `DPM++ 2M Karras`.
+    /// A sampler's name may hold the schedule too, as in `DPM++ 2M Karras`.
     mutating func takeSampler(_ word: String) throws(RenderError) {
         do {
             let name = try SamplerName(word)
             (samplingMethod, noiseSchedule) = (name.method, name.noiseSchedule ?? .automatic)
         } catch {
-            throw RenderError(.invalidRequest, error.message)
+            throw .invalidRequest(Sentence(error.message))
         }
     }
 
-    /// Behind the sampler, whose name may have asked for a schedule.
+    /// Comes after the sampler, whose name may hold a schedule.
     mutating func takeSchedule(_ word: String) throws(RenderError) {
         let kind: NoiseScheduleKind
-        do { kind = try NoiseScheduleKind(name: word) } catch { throw RenderError(.invalidRequest, error.message) }
+        do { kind = try NoiseScheduleKind(name: word) } catch { throw .invalidRequest(Sentence(error.message)) }
         guard noiseSchedule == .automatic || noiseSchedule == kind else {
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "The sampler's name asks for the schedule \(noiseSchedule.rawValue) and \(.scheduler) for \(kind.rawValue): leave one out."
-            )
+            throw .invalidRequest(
+                "The sampler's name asks for the schedule \(noiseSchedule.rawValue) and \(.scheduler) for \(kind.rawValue): "
+                    + "leave one out.")
         }
         noiseSchedule = kind
     }
 
-    /// `auto` is the family of the model's kind.
-    mutating func takeFamily(_ word: String) throws(RenderError) {
+    /// `auto` is the profile of the model's kind.
+    mutating func takeProfile(_ word: String) throws(RenderError) {
         hiDiffusionProfile = HiDiffusionProfile(rawValue: word)
         guard word != "auto", hiDiffusionProfile == nil else { return }
         let words = HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")
-        throw RenderError(.invalidRequest, naming: "\(.hidiffusionFamily) must be one of auto, \(words), not '\(word)'.")
+        throw .invalidRequest("\(.hidiffusionFamily) must be one of auto, \(words), not '\(word)'.")
     }
 
     static let stageList = SettingKind<[Double]>.list(
@@ -111,7 +102,7 @@ extension RenderRequest {
 }
 
 extension SettingKind where Value == StructureFraction {
-    /// A decimal, kept as text because its digits count.
+    /// A decimal. It travels as text, because its digits count.
     static let fraction = SettingKind(
         "a decimal fraction in a string", words: "a decimal between 0 and 1, such as 0.4",
         read: { $0.stringValue.flatMap { StructureFraction($0) } }, write: { .string($0.description) },
@@ -124,12 +115,11 @@ extension LoRASelection {
             "an object", read: { LoRASelection(json: $0) }, write: \.json, parse: { LoRASelection(word: $0) }),
         "a list of objects with \"name\" and \"scale\"", words: "files and scales", limit: countLimit)
 
-    /// A LoRA as users name it: a path or a name, and behind it the scale, or the text encoder's scale and the U-Net's, in the
-    /// order of the prompt's tags.
+    /// Reads a user's word: a path or a name, then the scale, or the text encoder's scale and the U-Net's, in the order of the
+    /// prompt's tags.
     ///
-    /// Read from the end, because a path may hold colons: one or two numbers there are scales, NaN and infinity among them,
-    /// which are refused later. Everything else is the path; a name that ends with a colon and a number is written with its
-    /// ending.
+    /// The word is read from its end, because a path may hold colons. One or two numbers there are scales; NaN and infinity
+    /// count as numbers and are refused later. A file whose name ends with a colon and a number needs its ending.
     public init(word: String) {
         self.init(name: word)
         guard let last = Self.takeNumber(from: &name) else { return }
@@ -137,7 +127,7 @@ extension LoRASelection {
         if let first = Self.takeNumber(from: &name) { scale = LoRAScale(unet: last, textEncoder: first) }
     }
 
-    /// The number behind the last colon, which is taken away with it.
+    /// Removes the last colon and the number behind it, and returns the number.
     private static func takeNumber(from text: inout String) -> Double? {
         guard let colon = text.lastIndex(of: ":"), let number = Double(text[text.index(after: colon)...]) else { return nil }
         text = String(text[..<colon])
@@ -154,8 +144,7 @@ extension SizeConditioning.Size {
 
     func validated(_ name: String) throws(RenderError) {
         guard [width, height].allSatisfy({ (1...RenderRequest.sideLimit).contains($0) }) else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "An \(name) of \(width)×\(height) px is not possible: choose sides of 1 to \(RenderRequest.sideLimit).")
         }
     }
@@ -170,8 +159,7 @@ extension SizeConditioning.Corner {
 
     func validated() throws(RenderError) {
         guard [top, left].allSatisfy({ (0...RenderRequest.sideLimit).contains($0) }) else {
-            throw RenderError(
-                .invalidRequest, "A crop at \(top),\(left) px is not possible: choose 0 to \(RenderRequest.sideLimit).")
+            throw .invalidRequest("A crop at \(top),\(left) px is not possible: choose 0 to \(RenderRequest.sideLimit).")
         }
     }
 }

@@ -3,8 +3,8 @@ public import PatchGeometry
 public import Samplers
 public import Sentences
 
-/// What a user asks for. Sizes are in pixels of the picture. What is nil is chosen by the model's recommendation or the method.
-/// Each property is declared as a setting in the table below.
+/// A user's request for a picture. Sizes are in pixels of the picture. The plan chooses a value for a property that is nil. The
+/// table below declares each property as a setting.
 public struct RenderRequest: SettingGroup {
     public var prompt = ""
     public var negativePrompt = ""
@@ -12,80 +12,79 @@ public struct RenderRequest: SettingGroup {
     public var width = 512
     public var height = 512
     public var steps: Int?
-    /// Classifier-free guidance; 1 and less means no negative prompt and half the work.
+    /// Classifier-free guidance; up to 1 means no negative prompt and half the work.
     public var guidanceScale: Float?
-    /// Guidance of views; nil is what suits the model where they refine a stage, else `guidanceScale`.
+    /// Guidance of views; nil is the model's recommendation where they refine a stage, else `guidanceScale`.
     public var detailGuidanceScale: Float?
-    /// How much of the prompt's own deviation a guided prediction gets back, 0 to 1 (Lin et al. 2023, arXiv 2305.08891).
+    /// φ of `Guidance`, 0 to 1.
     public var guidanceRescale: Float = 0
-    /// Which hidden layer of the text encoder is read, counted from the last, which is 1; nil is the model's own.
+    /// The hidden layer of the text encoder to read; 1 is the last, nil is the model's own.
     public var clipSkip: Int?
-    /// What SDXL is told about sizes; nil is the picture's size, not cropped.
+    /// SDXL's size conditioning; nil is the picture's size without a crop.
     public var originalSize: SizeConditioning.Size?
     public var cropTopLeft: SizeConditioning.Corner?
     public var targetSize: SizeConditioning.Size?
-    /// Means what it means in diffusers with a CPU generator.
+    /// The same as in diffusers with a CPU generator.
     public var seed: UInt64 = 42
     public var method = RenderMethod.auto
     public var hiDiffusion = HiDiffusionChoice.auto
-    /// Which halves of HiDiffusion are on, and its thresholds.
+    /// The halves of HiDiffusion that are on, and its thresholds.
     public var hiDiffusionSettings = HiDiffusionSettings.published
-    /// HiDiffusion's profile; nil is that of the model's kind.
+    /// nil is the profile of the model's kind.
     public var hiDiffusionProfile: HiDiffusionProfile?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
     /// Distance of neighbouring views in the detail phase; nil is half a patch.
     public var stride: Int?
-    /// How far views are moved at random, at most; nil is not at all where they refine a stage, else a quarter of what
-    /// neighbours overlap, as published.
+    /// The largest random move of a view; nil is the model's recommendation where views refine a stage, else a quarter of the
+    /// overlap of neighbours, as published.
     public var jitter: Int?
-    /// How overlapping views share a point; nil is what suits the model.
+    /// How overlapping views share a point; nil is the recommendation where views refine a stage, else `uniform`.
     public var blending: ViewBlending?
     /// Share of the steps in CutDiffusion's structure phase.
     public var structureFraction: StructureFraction?
-    /// What the network sees in CutDiffusion's structure phase; nil is patches, as published.
+    /// The network's input in CutDiffusion's structure phase; nil is patches, as published.
     public var structure: StructureKind?
-    /// Sizes at which the picture is made before its own, as multiples of the model's native size, rising: each later one
-    /// begins with the result of the one before. Empty: the picture is made at once. nil is what suits method and size.
+    /// The sizes before the picture's own, as rising multiples of the model's native size. Each later stage begins with the
+    /// result of the one before. An empty list makes the picture at once; with nil, method and size decide.
     public var stages: [Double]?
     /// How a larger stage begins with a smaller one's result.
     public var refinement = RefinementSettings()
     /// nil is the model's own scheduler.
     public var samplingMethod: SamplingMethod?
-    /// How the noise levels are spread; `automatic` is what the model's scheduler says.
+    /// How the noise levels are spread; `automatic` is the choice of the model's scheduler.
     public var noiseSchedule = NoiseScheduleKind.automatic
-    /// The share of fresh noise of DDIM, TCD and the ancestral methods, 0 to 1; nil is the method's usual one.
+    /// The share of fresh noise of DDIM, TCD and the ancestral methods, 0 to 1; nil is the method's usual share.
     public var eta: Float?
-    /// The picture to start from, of the size asked for; with a mask only a part of it is made anew.
+    /// The picture to start from, of the requested size. A mask limits the work to a part of it.
     public var source: SourcePicture?
-    /// How much of the source picture is given up, above 0 to 1: the share of the steps that are done. Belongs to `source`.
+    /// The share of the source picture to give up, above 0 to 1, which is the share of the steps to make. Belongs to `source`.
     public var strength: Float?
-    /// LoRA files beside those that the prompt's tags name, in the order of merging.
+    /// LoRA files beside the prompt's tags, in the order of merging.
     public var loras: [LoRASelection] = []
-    /// Token merging and downsampling; nil is all tokens.
+    /// Token merging and downsampling; nil keeps all tokens.
     public var tokenReduction: TokenReductionRequest?
-    /// The prompt of SDXL's second text encoder; nil is the same prompt. Like `negativeSizes` it is there for recordings of
-    /// diffusers: neither the command line nor the wire can say it.
+    /// The prompt of SDXL's second text encoder; nil is the same prompt. Like `negativeSizes` it serves recordings of
+    /// diffusers, and neither the command line nor the wire has it.
     package var secondPrompt: String?
-    /// What SDXL's negative half is told about sizes; nil is the same as the prompt's half.
+    /// The size conditioning of SDXL's negative half; nil is the prompt's.
     package var negativeSizes: SizeConditioning?
 
     public init() {}
 
-    /// What stable-diffusion.cpp and A1111 take when the user says nothing.
+    /// The default of stable-diffusion.cpp and A1111.
     public static let defaultStrength: Float = 0.75
 
     /// The largest side of a picture, in pixels.
     public static let sideLimit = 16384
 
-    /// Sides are multiples of it: the pixels along the side of a latent's point in all models that are run. Where the model is
-    /// known, its `scaleFactor` says the same.
+    /// Sides are multiples of it. It is the `scaleFactor` of all supported models.
     public static let sideMultiple = 8
     /// The most steps of one picture.
     public static let stepLimit = 1000
     /// The most bytes of a prompt.
     public static let promptLimit = 8192
-    /// The largest layer that can be counted from the last.
+    /// The largest number of a layer, counted from the last.
     public static let clipSkipLimit = 100
     /// The most sizes before the last.
     public static let stageLimit = 8
@@ -118,12 +117,10 @@ extension RenderRequest {
         RequestSetting(.width, \.width, .whole, .side("width", 64...sideLimit))
             .shown("Size") { "\($0.plan.width)x\($0.plan.height)" },
         RequestSetting(.height, \.height, .whole, .side("height", 64...sideLimit)),
-        .parameters(\.modelPairs),
+        RequestSetting(nil).shown(\.modelPairs),
         .source.checked { request throws(RenderError) in try request.checkSource() },
-        RequestSetting(
-            .strength, \.strength, .float, SettingRange(0...1, isOpen: true) { "A strength of \($0) is" }
-        )
-        .shown("Denoising strength") { parameters in parameters.plan.source.map { short(Float($0.strength)) } },
+        RequestSetting(.strength, \.strength, .float, SettingRange(0...1, isOpen: true) { "A strength of \($0) is" })
+            .shown("Denoising strength") { parameters in parameters.plan.source.map { short(Float($0.strength)) } },
     ]
 
     private static let conditioning: [RequestSetting<RenderRequest>] = [
@@ -132,7 +129,7 @@ extension RenderRequest {
             SettingRange(1...clipSkipLimit, choose: "1, the last layer, to \(clipSkipLimit)") { "A clip skip of \($0) is" }
         )
         .said { word, request throws(RenderError) in
-            // Other programs write 0 and less for the model's own.
+            // In other programs 0 and less mean the model's own.
             let layer = try SettingKind.whole.value(word, of: .clipSkip)
             request.clipSkip = layer < 1 ? nil : layer
         }
@@ -155,13 +152,13 @@ extension RenderRequest {
             .checked { request throws(RenderError) in try request.cropTopLeft?.validated() },
         RequestSetting(.targetSize, \.targetSize, SizeConditioning.Size.kind)
             .checked { request throws(RenderError) in try request.targetSize?.validated("target size") },
-        // The web UI has one eta for DDIM and one for all others.
+        // The web UI has an eta for DDIM and another for all other samplers.
         RequestSetting(.eta, \.eta, .float, SettingRange(0...1) { "An eta of \($0) is" })
             .shown { parameters in
                 parameters.request.eta.map { [(parameters.plan.samplingMethod == .ddim ? "Eta DDIM" : "Eta", short($0))] } ?? []
             },
-        // Readers take a missing RNG for the graphics card's.
-        .parameters { _ in [("RNG", "CPU")] },
+        // Without this line readers assume the graphics card's generator.
+        RequestSetting(nil).shown { _ in [("RNG", "CPU")] },
         RequestSetting(.method, \.method, .choice).shown("Method") { $0.plan.method.rawValue },
     ]
 
@@ -182,9 +179,7 @@ extension RenderRequest {
         RequestSetting(.jitter, \.jitter, .whole, .side("jitter", 0...sideLimit)).used(.views)
             .shown("Jitter") { parameters in parameters.plan.cut.map { String($0.jitter * parameters.plan.latentScale) } },
         RequestSetting(.blend, \.blending, .choice).used(.views)
-            .shown("Blend") {
-                $0.plan.cut != nil && $0.plan.blending != .uniform ? $0.plan.blending.rawValue : nil
-            },
+            .shown("Blend") { $0.plan.cut != nil && $0.plan.blending != .uniform ? $0.plan.blending.rawValue : nil },
         RequestSetting(.structureFraction, \.structureFraction, .fraction).used(.structure),
         RequestSetting(.structure, \.structure, .choice).used(.structure),
     ]
@@ -197,9 +192,9 @@ extension RenderRequest {
                 },
             RequestSetting(.hidiffusionFamily, \.hiDiffusionProfile, .choice)
                 .used(.hiDiffusionProfile)
-                .said { word, request throws(RenderError) in try request.takeFamily(word) },
+                .said { word, request throws(RenderError) in try request.takeProfile(word) },
         ]
-        // What is switched off is not looked at.
+        // With HiDiffusion off these settings are not checked.
         + RequestSetting.group(
             "hidiffusion_settings", "an object of raunet, window_attn, t1, t2 and aggressive",
             get: { $0.hiDiffusionSettings == .published ? nil : $0.hiDiffusionSettings },
@@ -209,10 +204,10 @@ extension RenderRequest {
         RequestSetting<RenderRequest>.group(
             "token_reduction", "an object of known settings of merging and downsampling",
             get: { $0.tokenReduction }, set: { $0.tokenReduction = $1 })
-        + [.parameters { $0.plan.tokenReduction?.parameters ?? [] }]
+        + [RequestSetting(nil).shown { $0.plan.tokenReduction?.parameters ?? [] }]
 }
 
-// Names, for sentences. Of a setting that none names, the table needs only `Setting("key")`.
+// Names for sentences and other modules. A setting that nobody names needs only `Setting("key")` in the table.
 extension Setting {
     public static let prompt = Setting("prompt")
     public static let negativePrompt = Setting("negative_prompt")

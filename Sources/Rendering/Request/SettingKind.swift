@@ -1,11 +1,11 @@
 public import Sentences
 import StrictJSON
 
-/// How the values of a setting look: in the object that travels, and as the word of a user.
+/// The form of a setting's values: in the request's JSON, and as a user's word.
 public struct SettingKind<Value: Sendable>: Sendable {
-    /// What a value in the object is, for "must be a number".
+    /// The kind of a JSON value, for "must be a number".
     let title: String
-    /// What a word is, for the same.
+    /// The same for a user's word.
     let words: String
     let read: @Sendable (JSONValue) -> Value?
     let write: @Sendable (Value) -> JSONValue
@@ -19,13 +19,9 @@ public struct SettingKind<Value: Sendable>: Sendable {
         (self.read, self.write, self.parse) = (read, write, parse)
     }
 
-    /// The value that a word means.
-    ///
-    /// - Throws: `.invalidRequest`, with what the setting must be.
+    /// The value of a word. Throws `.invalidRequest` for a word of another kind.
     public func value(_ word: String, of setting: Setting) throws(RenderError) -> Value {
-        guard let value = parse(word) else {
-            throw RenderError(.invalidRequest, naming: "\(setting) must be \(words), not '\(word)'.")
-        }
+        guard let value = parse(word) else { throw .invalidRequest("\(setting) must be \(words), not '\(word)'.") }
         return value
     }
 }
@@ -64,7 +60,7 @@ extension SettingKind where Value == Bool {
 }
 
 extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
-    /// A word of a closed set.
+    /// One of the enumeration's cases by its name.
     public static var choice: SettingKind {
         SettingKind(
             "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "),
@@ -74,9 +70,11 @@ extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
 }
 
 extension SettingKind {
-    /// A list of values, in words with commas between them; an empty part is a part too.
+    /// A list of values. In a word commas stand between them, and an empty part counts.
     ///
-    /// - Parameter limit: the most values of a list in an object.
+    /// - Parameters:
+    ///   - limit: the most values of a JSON list.
+    ///   - none: the word for an empty list.
     static func list<Element>(
         _ element: SettingKind<Element>, _ title: String, words: String, limit: Int = .max, none: String? = nil
     ) -> SettingKind where Value == [Element] {
@@ -96,7 +94,7 @@ extension SettingKind {
             })
     }
 
-    /// Two whole numbers: an object with these members, a word of digits alone with a separator between.
+    /// Two whole numbers: an object with these members, or a word of two numbers without signs and a separator.
     static func pair(
         _ members: (String, String), words: String, separator: Character,
         _ parts: @escaping @Sendable (Value) -> (Int, Int), _ make: @escaping @Sendable (Int, Int) -> Value
@@ -125,22 +123,22 @@ extension SettingKind {
     }
 }
 
-/// Which values of a setting are possible.
+/// The possible values of a setting.
 struct SettingRange<Value: Sendable>: Sendable {
     let contains: @Sendable (Value) -> Bool
-    /// Why another one is not.
+    /// The sentence about another value.
     let refusal: @Sendable (Value) -> String
 
     /// Throws `.invalidRequest`; nil is possible.
     func check(_ value: Value?) throws(RenderError) {
-        if let value, !contains(value) { throw RenderError(.invalidRequest, refusal(value)) }
+        if let value, !contains(value) { throw .invalidRequest(Sentence(refusal(value))) }
     }
 }
 
 extension SettingRange where Value: Comparable & CustomStringConvertible {
     /// - Parameters:
-    ///   - isOpen: whether the lower bound itself is not possible.
-    ///   - choose: what is possible, where the bounds alone do not say it.
+    ///   - isOpen: whether the lower bound itself is impossible.
+    ///   - choose: the possible values in words; nil takes the bounds.
     ///   - subject: the beginning of the refusal, such as "A strength of 2 is".
     init(
         _ range: ClosedRange<Value>, isOpen: Bool = false, choose: String? = nil,

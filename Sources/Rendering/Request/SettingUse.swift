@@ -1,6 +1,6 @@
 import Sentences
 
-/// Where a setting means something.
+/// Where a setting has an effect.
 public enum SettingUse: Sendable, Hashable {
     case always
     /// CutDiffusion's structure phase.
@@ -9,18 +9,16 @@ public enum SettingUse: Sendable, Hashable {
     case views
     /// Sizes before the picture's own.
     case stages
-    /// What is done with the result of such a size.
+    /// The enlarging of a stage's result.
     case refinement
     /// Later stages in views.
     case tiles
-    /// HiDiffusion, where it is on.
+    /// HiDiffusion.
     case hiDiffusion
-    /// The same, and the settings of this use say what the model is.
+    /// HiDiffusion too, for a setting that describes the model.
     case hiDiffusionProfile
-    /// These methods, where nothing else is to be said of it.
-    case methods([RenderMethod])
 
-    /// Whether a request, of which the method is decided, is made with it.
+    /// Whether a request has this use. Its method must not be `auto`.
     public func isMet(by request: RenderRequest) -> Bool {
         let method = request.method
         return switch self {
@@ -31,35 +29,22 @@ public enum SettingUse: Sendable, Hashable {
         case .refinement: method == .hires || (method == .cut && request.stages != [])
         case .tiles: method == .hires
         case .hiDiffusion, .hiDiffusionProfile: request.hiDiffusion != .off
-        case .methods(let methods): methods.contains(method)
         }
     }
 
-    /// In the order in which they are complained about.
+    /// In the order of complaints.
     fileprivate static let ofMethods: [SettingUse] = [.structure, .views, .stages, .refinement, .tiles]
 }
 
 extension RenderRequest {
-    /// Settings that the method would ignore are refused. HiDiffusion's are left to the plan, which knows where it is on.
+    /// Refuses settings without an effect on the method. The plan checks those of HiDiffusion, because it knows where
+    /// HiDiffusion is on.
     ///
-    /// - Parameter method: the one that `auto` stands for.
+    /// - Parameter method: never `auto`.
     func checkSettingsBelong(to method: RenderMethod) throws(RenderError) {
-        let set = Self.settings.filter { $0.isSet(in: self) }
-        let uses = SettingUse.ofMethods.filter { use in set.contains { $0.use == use } }
-        if let sentence = uses.lazy.compactMap({ refusal(of: $0, by: method) }).first {
-            throw RenderError(.invalidRequest, naming: sentence)
-        }
-        for case let setting in set {
-            guard case .methods(let methods) = setting.use, !methods.contains(method), let name = setting.setting else {
-                continue
-            }
-            let all = methods.map(\.rawValue).joined(separator: " and ")
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "\(name) belongs to the method\(methods.count == 1 ? "" : "s") \(all): leave it out, or choose another method."
-            )
-        }
+        let uses = Self.settings.filter { $0.isSet(self) }.map(\.use)
+        let refusals = SettingUse.ofMethods.lazy.filter(uses.contains).compactMap { refusal(of: $0, by: method) }
+        if let sentence = refusals.first { throw .invalidRequest(sentence) }
     }
 
     private func refusal(of use: SettingUse, by method: RenderMethod) -> Sentence? {

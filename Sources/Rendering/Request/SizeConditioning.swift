@@ -1,6 +1,6 @@
-/// What SDXL is told about the sizes of the picture, in pixels, under the names that diffusers has for it.
+/// SDXL's size conditioning in pixels, with diffusers' names.
 public struct SizeConditioning: Sendable, Equatable {
-    /// A side by side size.
+    /// Sides of a picture.
     public struct Size: Sendable, Equatable {
         public var width: Int
         public var height: Int
@@ -24,7 +24,7 @@ public struct SizeConditioning: Sendable, Equatable {
         (self.originalSize, self.cropTopLeft, self.targetSize) = (originalSize, cropTopLeft, targetSize)
     }
 
-    /// The six numbers of the U-Net's time ids; for a view of the detail phase with its own corner.
+    /// The six numbers of the U-Net's time ids. A view of the detail phase has its own corner.
     func timeIDs(corner: Corner? = nil) -> [Float] {
         let corner = corner ?? cropTopLeft
         return [originalSize.height, originalSize.width, corner.top, corner.left, targetSize.height, targetSize.width].map {

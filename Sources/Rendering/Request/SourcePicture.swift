@@ -1,10 +1,11 @@
 import ContentHash
 import ImageConditioning
+import Sentences
 import StrictJSON
 
-/// The picture that a render starts from, and which part of it is made anew.
+/// The picture that a render starts from, and a mask of the part to make anew.
 public struct SourcePicture: Sendable, Equatable {
-    /// In pixels; the size of the picture that is asked for.
+    /// In pixels. The request has the same size.
     public let width: Int
     public let height: Int
     /// Row by row from the top left, three bytes a pixel: red, green, blue.
@@ -12,34 +13,32 @@ public struct SourcePicture: Sendable, Equatable {
     /// Row by row, one byte a pixel: 1 where the picture is made anew, 0 where it stays. nil for the whole picture (img2img).
     public let mask: [UInt8]?
 
-    /// - Throws: `.invalidRequest` when pixels and size do not fit, the mask holds other numbers or nothing to make anew, or
-    ///   the two together are more than one message takes.
+    /// - Throws: `.invalidRequest` if pixels and size do not fit, if the mask holds other numbers or no 1, or if picture and
+    ///   mask are too large for one message.
     public init(width: Int, height: Int, rgb: [UInt8], mask: [UInt8]? = nil) throws(RenderError) {
         let sides = 1...RenderRequest.sideLimit
         guard sides.contains(width), sides.contains(height), rgb.count == width * height * 3 else {
-            throw RenderError(.invalidRequest, "The picture to start from does not have \(width)×\(height) pixels.")
+            throw .invalidRequest("The pixels of the picture to start from do not fit its size of \(width)×\(height).")
         }
         if let mask {
             guard mask.count == width * height, mask.allSatisfy({ $0 <= 1 }) else {
-                throw RenderError(.invalidRequest, "The mask is not one of \(width)×\(height) pixels that are 0 or 1.")
+                throw .invalidRequest("The mask must have \(width)×\(height) pixels, each 0 or 1.")
             }
             guard mask.contains(1) else {
-                throw RenderError(
-                    .invalidRequest,
-                    "The mask marks no pixel, so nothing would be made anew: paint what is to change, white on black or in any colour "
-                        + "on a transparent layer.")
+                throw .invalidRequest(
+                    "The mask marks no pixel, so nothing would be made anew: paint the part to change, white on black or in "
+                        + "any colour on a transparent layer.")
             }
         }
         try Self.checkSize(width: width, height: height, masked: mask != nil)
         (self.width, self.height, self.rgb, self.mask) = (width, height, rgb, mask)
     }
 
-    /// Throws `.invalidRequest` for a picture of more pixels than one message takes.
+    /// Throws `.invalidRequest` for a picture that is too large for one message.
     public static func checkSize(width: Int, height: Int, masked: Bool) throws(RenderError) {
         let bytes = width * height * (masked ? 4 : 3)
         guard bytes <= TaskLimits.sourceBytes else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "The picture to start from has \(bytes >> 20) MiB of pixels with its mask, and at most "
                     + "\(TaskLimits.sourceBytes >> 20) MiB can be sent: scale it down.")
         }
@@ -47,17 +46,17 @@ public struct SourcePicture: Sendable, Equatable {
 }
 
 extension SourcePicture {
-    /// 1 where a latent point is made anew; nil without a mask. A latent point takes the top left one of its pixels.
+    /// 1 where a latent point is made anew; nil without a mask. The top left pixel of a latent point decides.
     func latentMask(scale: Int) throws(RenderError) -> [Float]? {
         guard let mask else { return nil }
         do {
             return try InpaintMask(mask.map { Float($0) }, height: height, width: width).latentMask(scale: scale)
         } catch {
-            throw RenderError(.invalidRequest, error.message)
+            throw .invalidRequest(Sentence(error.message))
         }
     }
 
-    /// What a request says of the picture; the pixels travel beside it.
+    /// The picture in a request. Its pixels are beside the object on the wire.
     var json: JSONValue {
         var object = JSONObject()
         object["width"] = .integer(Int64(width))
@@ -67,7 +66,7 @@ extension SourcePicture {
         return .object(object)
     }
 
-    /// The pixels, and behind them the mask where there is one.
+    /// The pixels, then the mask if there is one.
     var payload: [UInt8] { rgb + (mask ?? []) }
 
     private var hash: SHA256Digest {
@@ -77,29 +76,26 @@ extension SourcePicture {
         return hasher.finalize()
     }
 
-    /// Throws `.invalidRequest` for pixels that are not those the request speaks of.
+    /// Throws `.invalidRequest` if the pixels do not fit the JSON.
     init(json: JSONValue, payload: [UInt8]) throws(RenderError) {
         let members: Set<String> = ["width", "height", "masked", "sha256"]
         if let unknown = json.objectValue?.keys.first(where: { !members.contains($0) }) {
-            throw RenderError(.invalidRequest, "The request's \"source\" has no setting \"\(unknown.prefix(60))\".")
+            throw .invalidRequest("The request's \"source\" has no setting \"\(unknown.prefix(60))\".")
         }
         guard let width = json["width"]?.intValue, let height = json["height"]?.intValue,
             let isMasked = json["masked"]?.boolValue, let hash = json["sha256"]?.stringValue,
             (1...RenderRequest.sideLimit).contains(width), (1...RenderRequest.sideLimit).contains(height)
-        else {
-            throw RenderError(.invalidRequest, "The request's \"source\" must have width, height, masked and sha256.")
-        }
+        else { throw .invalidRequest("The request's \"source\" must have width, height, masked and sha256.") }
         let pixels = width * height
         guard payload.count == pixels * (isMasked ? 4 : 3) else {
-            throw RenderError(
-                .invalidRequest, "The picture to start from has \(payload.count) bytes, which are no \(width)×\(height) pixels."
-            )
+            throw .invalidRequest(
+                "The picture to start from has \(payload.count) bytes, which do not make \(width)×\(height) pixels.")
         }
         try self.init(
             width: width, height: height, rgb: Array(payload[..<(pixels * 3)]),
             mask: isMasked ? Array(payload[(pixels * 3)...]) : nil)
         guard self.hash.hex == hash else {
-            throw RenderError(.invalidRequest, "The picture to start from is not the one that the request speaks of.")
+            throw .invalidRequest("The picture to start from does not have the SHA-256 that the request names.")
         }
     }
 }

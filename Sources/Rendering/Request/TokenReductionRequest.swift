@@ -2,23 +2,23 @@ public import Acceleration
 import Sentences
 import StrictJSON
 
-/// What a user asks for to make the U-Net work on fewer tokens: token merging, token downsampling, or both at different levels.
-/// Which transformer blocks that reaches depends on the model.
+/// A user's wish for fewer tokens in the U-Net: token merging, token downsampling, or both at different levels. The model
+/// decides which transformer blocks they reach.
 public struct TokenReductionRequest: SettingGroup {
-    /// Token merging (ToMe) in the words of the package `tomesd`.
+    /// Token merging (ToMe), with the names of the package `tomesd`.
     public struct Merging: SettingGroup {
-        /// Share of the tokens that are merged away, 0 to 1; 0 merges none.
+        /// Share of the tokens to merge, 0 to 1.
         public var ratio: Double
-        /// The share of the last call; the ratio moves there in equal steps. nil keeps it.
+        /// The share at the last call; the ratio moves there in equal steps. nil keeps the ratio.
         public var finalRatio: Double?
-        /// The share in the stages behind the first, A1111's ratio for the hires pass; nil is the same as in the first.
+        /// The share in the stages after the first, A1111's ratio for the hires pass; nil keeps the ratio.
         public var laterRatio: Double?
-        /// Sides of the cells, each with one destination (`sx`, `sy`).
+        /// Sides of the cells (`sx`, `sy`). Each cell has one destination.
         public var cellWidth = 2
         public var cellHeight = 2
-        /// Blocks up to this level take part: 1, 2, 4 or 8; nil is 1, or what `levels` says.
+        /// Blocks up to this level take part: 1, 2, 4 or 8. nil is 1, unless there are `levels`.
         public var maximumDownsample: Int?
-        /// Exactly the blocks of these levels, instead of all up to one.
+        /// Exactly the blocks of these levels take part.
         public var levels: [Int]?
         public var parts: TokenMerging.Parts = .attention
         public var destinations = TokenMerging.Destinations.fixed
@@ -29,35 +29,35 @@ public struct TokenReductionRequest: SettingGroup {
 
         public init(ratio: Double) { self.ratio = ratio }
 
-        /// Whether nothing is merged at any call.
+        /// Whether no call merges tokens.
         var isOff: Bool { highestRatio == 0 }
 
         /// The largest share of any call.
         var highestRatio: Double { max(ratio, finalRatio ?? 0, laterRatio ?? 0) }
     }
 
-    /// Token downsampling (ToDo) in the words of kohya's scripts.
+    /// Token downsampling (ToDo), with the names of kohya's scripts.
     public struct Downsampling: SettingGroup {
-        /// One for each level from the first that has blocks on, each at least 1, which leaves a level alone; a single one
-        /// counts for all levels down to `maximumDepth`.
+        /// One for each level from the first with blocks on, at least 1; 1 leaves a level alone. A single factor counts for all
+        /// levels down to `maximumDepth`.
         public var factors: [Double]
-        /// How many levels take part; nil is as many as there are factors.
+        /// The number of levels that take part; nil is the number of factors.
         public var maximumDepth: Int?
         public var interpolation = TokenDownsampling.Interpolation.nearestExact
         public var scope = TokenDownsampling.Scope.keysAndValues
 
-        /// Without the factors, which there must be.
+        /// Without the required factors.
         public init() { self.init(factors: []) }
 
         public init(factors: [Double]) { self.factors = factors }
 
-        /// Whether no factor makes anything smaller.
+        /// Whether no factor reduces tokens.
         var isOff: Bool { factors.allSatisfy { $0 == 1 } }
     }
 
     public var merging: Merging?
     public var downsampling: Downsampling?
-    /// The calls of the network that take part, as shares of those that are made: from `start` to below `end`.
+    /// The calls that take part, as shares of a pass's calls: from `start` to below `end`.
     public var start = 0.0
     public var end = 1.0
     public var stages = Stages.all
@@ -65,17 +65,17 @@ public struct TokenReductionRequest: SettingGroup {
     /// Which stages of a picture take part.
     public enum Stages: String, Sendable, CaseIterable {
         case all
-        /// All but the first, which is small and decides what the picture shows.
+        /// All but the first. The first is small and decides what the picture shows.
         case later
     }
 
     public init() {}
 
-    /// Whether nothing is asked for that would change a call.
+    /// Whether the request changes no call.
     var isOff: Bool { merging?.isOff ?? true && downsampling?.isOff ?? true }
 
-    /// Without what is said of later stages, for a picture that has none. Merging that is for these alone becomes that of the
-    /// one there is.
+    /// The request for a picture of one stage, without settings for later stages. A ratio for later stages alone becomes the
+    /// ratio of the one stage.
     public var ofOneStage: TokenReductionRequest {
         var request = self
         request.stages = .all
@@ -92,11 +92,10 @@ extension TokenReductionRequest {
         + [
             RequestSetting(nil, member: "start", \.start, .number, written: .required),
             RequestSetting(nil, member: "end", \.end, .number, written: .required),
-            .word(.tokenSteps) { word, request throws(RenderError) in
+            RequestSetting(.tokenSteps).said { word, request throws(RenderError) in
                 let parts = word.split(separator: ":", omittingEmptySubsequences: false)
                 guard parts.count == 2, let start = Double(parts[0]), let end = Double(parts[1]) else {
-                    throw RenderError(
-                        .invalidRequest, naming: "\(.tokenSteps) must be two shares of the steps such as 0:0.8, not '\(word)'.")
+                    throw .invalidRequest("\(.tokenSteps) must be two shares of the steps such as 0:0.8, not '\(word)'.")
                 }
                 (request.start, request.end) = (start, end)
             },
@@ -106,22 +105,19 @@ extension TokenReductionRequest {
     /// Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         guard start >= 0, start < end, end <= 1 else {
-            throw RenderError(
-                .invalidRequest,
-                "Token steps from \(start) to \(end) are not possible: choose two shares of the steps from 0 to 1, the smaller first."
-            )
+            throw .invalidRequest(
+                "Token steps from \(start) to \(end) are not possible: choose two shares of the steps from 0 to 1, the smaller "
+                    + "first.")
         }
         guard stages == .all || merging?.laterRatio == nil else {
-            throw RenderError(
-                .invalidRequest,
-                naming:
-                    "Token merging in later stages alone needs one ratio: give it as \(.tomeRatio), or leave \(.tokenStages) out."
-            )
+            throw .invalidRequest(
+                "\(.tomeHiresRatio) has no effect with \(.tokenStages) later: give that ratio as \(.tomeRatio), or leave "
+                    + "\(.tokenStages) out.")
         }
         guard merging != nil || downsampling != nil else {
-            throw RenderError(
-                .invalidRequest,
-                "Fewer tokens were asked for, but neither how many are merged nor by how much they are downsampled: say which.")
+            throw .invalidRequest(
+                "A reduction of tokens needs a merging ratio (\(.tomeRatio)) or downsampling factors (\(.todoFactor)): give "
+                    + "one.")
         }
     }
 }
@@ -139,7 +135,7 @@ extension TokenReductionRequest.Merging {
             SettingRange(0...1, isOpen: true) { "A token merging ratio of \($0) for later stages is" }
         )
         .said { word, merging throws(RenderError) in
-            // A1111's word for the same as in the first.
+            // In A1111 0 means the ratio of the first stage.
             let ratio = try SettingKind.number.value(word, of: .tomeHiresRatio)
             merging.laterRatio = ratio == 0 ? nil : ratio
         },
@@ -155,37 +151,29 @@ extension TokenReductionRequest.Merging {
     /// Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         guard finalRatio == nil || laterRatio == nil else {
-            throw RenderError(
-                .invalidRequest,
-                "Token merging is told both a final ratio and one for later stages: leave one out.")
+            throw .invalidRequest("\(.tomeFinalRatio) and \(.tomeHiresRatio) exclude each other: leave one out.")
         }
         let sides = 1...TokenMerging.cellLimit
         guard sides.contains(cellWidth), sides.contains(cellHeight), cellWidth * cellHeight > 1 else {
-            throw RenderError(
-                .invalidRequest,
-                "Cells of \(cellWidth)×\(cellHeight) tokens are not possible: choose sides of 1 to \(TokenMerging.cellLimit) with more "
-                    + "than one token.")
+            throw .invalidRequest(
+                "Cells of \(cellWidth)×\(cellHeight) tokens are not possible: choose sides of 1 to \(TokenMerging.cellLimit) "
+                    + "with more than one token.")
         }
         guard maximumDownsample == nil || levels == nil else {
-            throw RenderError(
-                .invalidRequest,
-                "Token merging is told both a largest level and the levels themselves: leave one out.")
+            throw .invalidRequest("\(.tomeMaxDownsample) and \(.tomeLevels) exclude each other: leave one out.")
         }
         guard levels?.isEmpty != true, Set(levels ?? []).count == levels?.count ?? 0 else {
-            throw RenderError(.invalidRequest, "Token merging needs levels, each named once: choose from 1, 2, 4 and 8.")
+            throw .invalidRequest("Token merging needs levels, and each level only once: choose from 1, 2, 4 and 8.")
         }
-        if let level = ([maximumDownsample].compactMap(\.self) + (levels ?? [])).first(where: {
-            !TokenSwitches.levels.contains($0)
-        }
-        ) {
-            throw RenderError(.invalidRequest, "Token merging has no level \(level): choose 1, 2, 4 or 8.")
+        let named = levels ?? (maximumDownsample.map { [$0] } ?? [])
+        if let level = named.first(where: { !TokenSwitches.levels.contains($0) }) {
+            throw .invalidRequest("Token merging has no level \(level): choose 1, 2, 4 or 8.")
         }
         guard !parts.isEmpty else {
-            throw RenderError(.invalidRequest, "Token merging needs a part of the blocks: choose attention, cross or mlp.")
+            throw .invalidRequest("Token merging needs a part of the blocks: choose attention, cross or mlp.")
         }
         guard !queriesOnly || parts == .attention else {
-            throw RenderError(
-                .invalidRequest, "Queries alone can be merged in self-attention only: leave the parts cross and mlp out.")
+            throw .invalidRequest("Merging of queries alone works only in self-attention: leave the parts cross and mlp out.")
         }
     }
 }
@@ -209,26 +197,22 @@ extension TokenReductionRequest.Downsampling {
     public func checkTogether() throws(RenderError) {
         let limit = TokenDownsampling.factorLimit
         guard !factors.isEmpty, factors.count <= TokenSwitches.levels.count else {
-            throw RenderError(
-                .invalidRequest,
-                "Token downsampling takes 1 to \(TokenSwitches.levels.count) factors, one for each level, not \(factors.count)."
-            )
+            throw .invalidRequest(
+                "Token downsampling takes 1 to \(TokenSwitches.levels.count) factors, one for each level, not "
+                    + "\(factors.count).")
         }
         if let factor = factors.first(where: { !(1...limit).contains($0) }) {
-            throw RenderError(
-                .invalidRequest, "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).")
+            throw .invalidRequest("A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).")
         }
         guard let maximumDepth else { return }
         guard (1...TokenSwitches.levels.count).contains(maximumDepth) else {
-            throw RenderError(
-                .invalidRequest,
+            throw .invalidRequest(
                 "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenSwitches.levels.count).")
         }
         guard factors.count == 1 || factors.count == maximumDepth else {
-            throw RenderError(
-                .invalidRequest,
-                "\(factors.count) token downsampling factors do not fit a depth of \(maximumDepth): give one factor, or one for each "
-                    + "level.")
+            throw .invalidRequest(
+                "\(factors.count) token downsampling factors do not fit a depth of \(maximumDepth): give one factor, or one "
+                    + "for each level.")
         }
     }
 }
@@ -238,10 +222,10 @@ extension TokenMerging.Parts {
         ("attention", .attention), ("cross", .textAttention), ("mlp", .feedForward),
     ]
 
-    /// The parts by the names that requests and users have for them.
+    /// The names of the parts in requests and words.
     public var names: [String] { Self.named.filter { contains($0.part) }.map(\.name) }
 
-    /// nil for a name that is not known, or that comes twice.
+    /// nil for an unknown or repeated name.
     public init?(names: [String]) {
         self = []
         for name in names {

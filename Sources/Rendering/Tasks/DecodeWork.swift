@@ -28,13 +28,13 @@ package struct DecodeWork: TaskWork {
         return .pixels(width: image.shape[2], height: image.shape[1], rgb: image.array.map(Self.byte))
     }
 
-    /// −1…1 to 0…255 as diffusers does: halved and shifted, clamped, scaled, rounded half to even.
+    /// −1…1 to 0…255, as in diffusers: halve and shift, clamp, scale, round half to even.
     private static func byte(_ value: Float) -> UInt8 {
         UInt8((min(1, max(0, value / 2 + 0.5)) * 255).rounded(.toNearestOrEven))
     }
 }
 
-// MARK: What answers it
+// MARK: Output
 
 extension OutputShape {
     static func pixels(width: Int, height: Int) -> OutputShape {
@@ -49,7 +49,7 @@ extension TaskOutput {
     }
 }
 
-// MARK: How it travels
+// MARK: On the wire
 
 extension DecodeWork {
     package static var keys: [String] { Latent.keys }

@@ -5,15 +5,15 @@ import TensorCore
 
 /// One U-Net evaluation with guidance.
 package struct DenoiseWork: TaskWork {
-    /// Already scaled as the sampler asks.
+    /// In the sampler's scale.
     package var latent: Latent
     package var timestep: Float
-    /// u + guidance · (c − u); with 1 or less only the prompt's half is computed.
+    /// u + guidance · (c − u). With 1 or less the network computes only the prompt's half.
     var guidance: Float
-    /// The share φ of the guided prediction that gets the prompt's deviation back (Lin et al. 2023, arXiv 2305.08891).
+    /// φ of `Guidance`.
     var rescale: Float = 0
-    /// SDXL's six numbers: original height and width, crop top and left, target height and width, in pixels. They hold for all
-    /// rows; twelve are the negative prompt's and the prompt's.
+    /// SDXL's six numbers in pixels: original height and width, crop top and left, target height and width. They hold for all
+    /// rows. Twelve numbers are six for the negative prompt and six for the prompt.
     package var timeIDs: [Float]?
     package var switches: UNetSwitches
 
@@ -23,7 +23,7 @@ package struct DenoiseWork: TaskWork {
 
     /// A network for inpainting takes more channels than it gives.
     package func output(of model: ModelDescription) -> OutputShape {
-        .prediction(channels: model.latentChannels, height: latent.height, width: latent.width)
+        OutputShape("prediction", channels: model.latentChannels, height: latent.height, width: latent.width)
     }
 
     package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
@@ -50,22 +50,14 @@ package struct DenoiseWork: TaskWork {
     }
 }
 
-// MARK: What answers it
-
-extension OutputShape {
-    static func prediction(channels: Int, height: Int, width: Int) -> OutputShape {
-        OutputShape("prediction", ["channels": channels, "height": height, "width": width])
-    }
-}
+// MARK: Output
 
 extension TaskOutput {
-    /// What the U-Net predicts, after guidance.
-    public static func prediction(_ latent: Latent) -> TaskOutput {
-        TaskOutput(.prediction(channels: latent.channels, height: latent.height, width: latent.width), latent.values)
-    }
+    /// The U-Net's prediction after guidance.
+    public static func prediction(_ latent: Latent) -> TaskOutput { TaskOutput("prediction", latent) }
 }
 
-// MARK: How it travels
+// MARK: On the wire
 
 extension DenoiseWork {
     package static var keys: [String] {
@@ -85,7 +77,7 @@ extension DenoiseWork {
     }
 
     package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) {
-        let shifts = try metadata.integers("shifts", 0...3, limit: 1024)
+        let shifts = try metadata.optional("shifts", .list(of: .integer(0...3), count: 0...1024))
         latent = try Latent(metadata, payload)
         timestep = try metadata.number("timestep")
         guidance = try metadata.number("guidance")

@@ -1,13 +1,14 @@
 import DiffusionModels
+import Sentences
 package import StrictJSON
 import TensorCore
 import Weights
 
 /// Prompts on their way through the text encoders.
 package struct EncodeWork: TaskWork {
-    /// Rows of token ids of equal length, for each text encoder of the model: one, or SDXL's two.
+    /// For each text encoder of the model (one, or SDXL's two): rows of token ids of equal length.
     package var ids: [[[Int32]]]
-    /// How many of an encoder's last layers are left out.
+    /// The number of an encoder's last layers to leave out.
     var skippedLayers = 0
 
     package var cost: Double { 1 }
@@ -18,8 +19,8 @@ package struct EncodeWork: TaskWork {
             rows: rows, tokens: model.textTokens, width: model.textWidth, pooled: rows * (model.pooledWidth ?? 0))
     }
 
-    /// The last hidden states of the encoders, side by side, with or without the norm, as the family has it; and the last
-    /// encoder's pooled vector where the U-Net takes one.
+    /// The last hidden states of the encoders, side by side, and the last encoder's pooled vector if the U-Net takes one. The
+    /// family decides on the norm.
     package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
         guard ids.count == model.parts.texts.count else {
             throw ModelError(.input, "ids for \(ids.count) text encoders do not fit a model with \(model.parts.texts.count).")
@@ -31,12 +32,10 @@ package struct EncodeWork: TaskWork {
             let encoder = try model.textEncoder(index)
             let output = try encoder.encode(ids: ids)
             if family.hasPooledConditioning { pooled = output.pooled.array }
-            if !family.normsText {
-                states.append(try encoder.state(output, clipSkip: skippedLayers))
-            } else {
-                states.append(
-                    skippedLayers == 0 ? output.lastHiddenState : try encoder.normedState(output, clipSkip: skippedLayers))
-            }
+            states.append(
+                family.normsText
+                    ? try encoder.normedState(output, clipSkip: skippedLayers)
+                    : try encoder.state(output, clipSkip: skippedLayers))
         }
         let state = states.dropFirst().reduce(states[0]) { model.context.concatenateChannels($0, $1) }
         return .embeddings(
@@ -44,19 +43,16 @@ package struct EncodeWork: TaskWork {
     }
 }
 
-// MARK: What answers it
+// MARK: Output
 
 extension OutputShape {
     /// (rows, tokens, width), then SDXL's pooled vectors (rows, their width), else none.
     ///
     /// - Parameter pooled: numbers of all pooled vectors.
     static func embeddings(rows: Int, tokens: Int, width: Int, pooled: Int) -> OutputShape {
-        let count = rows * tokens * width + pooled
-        guard pooled > 0 else {
-            return OutputShape("embeddings", ["rows": rows, "tokens": tokens, "width": width], count: count)
-        }
-        return OutputShape(
-            "embeddings", ["rows": rows, "tokens": tokens, "width": width, "pooled": pooled / rows], count: count)
+        OutputShape(
+            "embeddings", ["rows": rows, "tokens": tokens, "width": width, "pooled": pooled > 0 ? pooled / rows : nil],
+            count: rows * tokens * width + pooled)
     }
 }
 
@@ -69,7 +65,7 @@ extension TaskOutput {
     }
 }
 
-// MARK: How it travels
+// MARK: On the wire
 
 extension EncodeWork {
     /// The ids for each text encoder.
@@ -85,39 +81,14 @@ extension EncodeWork {
     }
 
     package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) {
-        guard payload.isEmpty else {
-            throw RenderError(.malformed, "A task that encodes text has numbers it does not need.")
-        }
-        ids = [try Self.ids(metadata["ids"])]
-        if let second = metadata["ids_2"] { ids.append(try Self.ids(second)) }
-        let (rows, length) = (ids[0].count, ids[0][0].count)
-        guard ids.allSatisfy({ $0.count == rows && $0[0].count == length }) else {
-            throw RenderError(.malformed, "The text encoders' rows of token ids have different shapes.")
+        guard payload.isEmpty else { throw .malformed("A task that encodes text has numbers it does not need.") }
+        let row = JSONShape.list(of: .integer(0...Int(Int32.max)), count: 1...TaskLimits.tokens)
+        let first = try metadata.required(Self.idKeys[0], .list(of: row, count: 1...2))
+        let second = try metadata.optional(Self.idKeys[1], .list(of: row, count: first.count...first.count))
+        ids = [first, second].compactMap { rows in rows?.map { $0.map { Int32($0) } } }
+        guard ids.joined().allSatisfy({ $0.count == ids[0][0].count }) else {
+            throw .malformed("The rows of token ids have different lengths.")
         }
         skippedLayers = try metadata.integer("skip", 0...255)
-    }
-
-    private static func ids(_ value: JSONValue?) throws(RenderError) -> [[Int32]] {
-        guard let rows = value?.arrayValue, (1...2).contains(rows.count) else {
-            throw RenderError(.malformed, "A task that encodes text has one or two rows of token ids.")
-        }
-        var ids: [[Int32]] = []
-        for row in rows {
-            guard let elements = row.arrayValue, (1...TaskLimits.tokens).contains(elements.count) else {
-                throw RenderError(.malformed, "A row of token ids has 1 to \(TaskLimits.tokens) numbers.")
-            }
-            var numbers: [Int32] = []
-            for element in elements {
-                guard let number = element.intValue.flatMap({ Int32(exactly: $0) }), number >= 0 else {
-                    throw RenderError(.malformed, "A token id is a whole number from 0.")
-                }
-                numbers.append(number)
-            }
-            ids.append(numbers)
-        }
-        guard ids.allSatisfy({ $0.count == ids[0].count }) else {
-            throw RenderError(.malformed, "The rows of token ids have different lengths.")
-        }
-        return ids
     }
 }

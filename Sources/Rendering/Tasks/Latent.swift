@@ -1,6 +1,7 @@
+import Sentences
 import StrictJSON
 
-/// Planar values (channels, height, width), the order of PyTorch and of the wire.
+/// Planar values (channels, height, width), as in PyTorch and on the wire.
 public struct Latent: Sendable, Equatable {
     public var channels: Int
     public var height: Int
@@ -14,7 +15,19 @@ public struct Latent: Sendable, Equatable {
     }
 }
 
-// How tasks carry latents.
+extension OutputShape {
+    init(_ kind: String, channels: Int, height: Int, width: Int) {
+        self.init(kind, ["channels": channels, "height": height, "width": width])
+    }
+}
+
+extension TaskOutput {
+    init(_ kind: String, _ latent: Latent) {
+        self.init(OutputShape(kind, channels: latent.channels, height: latent.height, width: latent.width), latent.values)
+    }
+}
+
+// On the wire, as part of a task.
 extension Latent {
     static let keys = ["channels", "height", "width"]
 
@@ -23,11 +36,11 @@ extension Latent {
         let height = try metadata.integer("height", TaskLimits.latentSide)
         let width = try metadata.integer("width", TaskLimits.latentSide)
         let values = try TensorBytes.decode(payload, count: channels * height * width, "A latent")
-        guard values.allSatisfy({ $0.isFinite }) else { throw RenderError(.nonFinite, "A latent holds NaN or infinity.") }
+        guard values.allSatisfy({ $0.isFinite }) else { throw .nonFinite("A latent holds NaN or infinity.") }
         self.init(channels: channels, height: height, width: width, values: values)
     }
 
-    /// Writes its extents and gives its values.
+    /// Writes its extents and returns its values.
     func write(to metadata: inout JSONObject) -> [UInt8] {
         metadata["channels"] = .integer(Int64(channels))
         metadata["height"] = .integer(Int64(height))

@@ -1,5 +1,6 @@
 import DiffusionModels
 import ImageConditioning
+import Sentences
 package import StrictJSON
 import TensorCore
 
@@ -9,7 +10,7 @@ package struct PictureWork: TaskWork {
     var height: Int
     /// Row by row, three bytes a pixel.
     var rgb: [UInt8]
-    /// Row by row, 1 where mid-grey takes the place of the pixel; nil for the picture as it is.
+    /// Row by row, 1 where mid-grey replaces the pixel. nil leaves the picture as it is.
     package var mask: [UInt8]?
 
     package static var isLarge: Bool { true }
@@ -17,11 +18,11 @@ package struct PictureWork: TaskWork {
     package var cost: Double { Double(height * width) / 64 * 2 }
 
     package func output(of model: ModelDescription) -> OutputShape {
-        .moments(
-            channels: 2 * model.latentChannels, height: height / model.scaleFactor, width: width / model.scaleFactor)
+        OutputShape(
+            "moments", channels: 2 * model.latentChannels, height: height / model.scaleFactor, width: width / model.scaleFactor)
     }
 
-    /// The distribution of a picture's latent. What is masked is grey to the encoder, as diffusers' inpainting has it.
+    /// The distribution of a picture's latent. The encoder sees the masked part as grey, as in diffusers' inpainting.
     package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
         let encoder = try model.encoder()
         var planes = PicturePixels.planes(rgb: rgb)
@@ -37,22 +38,14 @@ package struct PictureWork: TaskWork {
     }
 }
 
-// MARK: What answers it
-
-extension OutputShape {
-    static func moments(channels: Int, height: Int, width: Int) -> OutputShape {
-        OutputShape("moments", ["channels": channels, "height": height, "width": width])
-    }
-}
+// MARK: Output
 
 extension TaskOutput {
-    /// A picture's latent as the encoder gives it: the means of all channels, then the logarithms of their variances.
-    public static func moments(_ latent: Latent) -> TaskOutput {
-        TaskOutput(.moments(channels: latent.channels, height: latent.height, width: latent.width), latent.values)
-    }
+    /// A picture's latent from the encoder: the means of all channels, then the logarithms of their variances.
+    public static func moments(_ latent: Latent) -> TaskOutput { TaskOutput("moments", latent) }
 }
 
-// MARK: How it travels
+// MARK: On the wire
 
 extension PictureWork {
     package static var keys: [String] { ["width", "height", "masked"] }
@@ -70,12 +63,12 @@ extension PictureWork {
         let isMasked = try metadata.flag("masked")
         let pixels = width * height
         guard payload.count == pixels * (isMasked ? 4 : 3) else {
-            throw RenderError(.malformed, "A picture to encode has \(payload.count) bytes, no \(width)×\(height) pixels.")
+            throw .malformed("A picture to encode has \(payload.count) bytes, no \(width)×\(height) pixels.")
         }
         rgb = Array(payload[..<(pixels * 3)])
         mask = isMasked ? Array(payload[(pixels * 3)...]) : nil
         guard mask?.allSatisfy({ $0 <= 1 }) ?? true else {
-            throw RenderError(.malformed, "A picture to encode has a mask that is not of 0 and 1.")
+            throw .malformed("A picture to encode has a mask that is not of 0 and 1.")
         }
     }
 }

@@ -1,5 +1,6 @@
 public import ContentHash
 public import Places
+import Sentences
 public import StrictJSON
 import Weights
 
@@ -11,7 +12,7 @@ public enum RenderPhase: String, Sendable, CaseIterable {
     case picture
     /// The whole latent, one task a step.
     case denoise
-    /// CutDiffusion's patches that share their pixels.
+    /// CutDiffusion's patches, which share their pixels.
     case structure
     /// CutDiffusion's overlapping views.
     case detail
@@ -19,22 +20,22 @@ public enum RenderPhase: String, Sendable, CaseIterable {
     case decode
 }
 
-/// A piece of work that depends on nothing but itself and its context: any worker computes the same bytes, in any order, any
-/// number of times.
+/// A piece of work that depends only on itself and its context. Any worker computes the same bytes, in any order, any number
+/// of times.
 public struct RenderTask: Sendable, Equatable {
     public var phase: RenderPhase
     /// Zero-based, over the whole render.
     public var step: Int
     /// Its place in the barrier.
     public var index: Int
-    /// The `hash` of the context that it needs.
+    /// The `hash` of its context.
     public var contextHash: SHA256Digest
     package var work: any TaskWork
 
-    /// How long it takes in relation to other tasks of the render.
+    /// The time it takes in relation to other tasks of the render.
     public var cost: Double { work.cost }
 
-    /// How error messages call it.
+    /// Its name in error messages.
     var title: String { "\(phase.rawValue) step \(step), task \(index)" }
 
     public static func == (left: RenderTask, right: RenderTask) -> Bool {
@@ -45,29 +46,29 @@ public struct RenderTask: Sendable, Equatable {
 
 /// The tasks between two merges.
 public struct Barrier: Sendable, Equatable {
-    /// Its stage is the pass it belongs to.
+    /// Its stage is the index of its pass.
     public var place: Place<RenderPhase>
     public var tasks: [RenderTask]
-    /// What a worker must hold before it runs any of them.
+    /// A worker must hold it before it runs any of the tasks.
     public var context: JobContext
 
     public var phase: RenderPhase { place.phase }
 }
 
-/// What the tasks of a job share: the model, and from the first denoising step on the embedded prompts. It goes to each worker
-/// once.
+/// The part that the tasks of a job share: the model, and from the first denoising step on the embedded prompts. Each worker
+/// gets it once.
 public struct JobContext: Sendable, Equatable {
-    /// The embedded prompts: one row, or the negative prompt's and the prompt's.
+    /// The embedded prompts: the prompt's row, or the negative prompt's and the prompt's.
     package struct Conditioning: Sendable, Equatable {
         package var rows: Int
         package var tokens: Int
         package var width: Int
         package var values: [Float]
-        /// SDXL's pooled vectors, (rows, their width); else none.
+        /// SDXL's pooled vectors (rows, their width); empty for other models.
         package var pooled: [Float] = []
     }
 
-    /// A LoRA file that is merged into the model, by its content.
+    /// A LoRA file of the model, by its content.
     struct LoRA: Sendable, Hashable {
         var sha256: SHA256Digest
         var scale: LoRAScale
@@ -89,7 +90,7 @@ public struct JobContext: Sendable, Equatable {
         hash = hasher.finalize()
     }
 
-    /// The context as it travels.
+    /// The context for the wire.
     public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
         JobContext.encode(modelIdentity, loras, conditioning)
     }
@@ -99,7 +100,7 @@ public struct JobContext: Sendable, Equatable {
     ) -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["model"] = .string(model.hex)
-        if !loras.isEmpty { object["loras"] = .array(loras.map(\.json)) }
+        if !loras.isEmpty { object["loras"] = .array(loras.map { $0.scale.json(sha256: $0.sha256) }) }
         guard let conditioning else { return (.object(object), []) }
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
@@ -115,12 +116,12 @@ public struct JobContext: Sendable, Equatable {
         let fields = WireFields(metadata, "A job's context")
         try fields.only(["model", "loras", "rows", "tokens", "width", "pooled"])
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
-            throw RenderError(.malformed, "A job's context names no model by its SHA-256.")
+            throw .malformed("A job's context names no model by its SHA-256.")
         }
-        let loras = try LoRA.list(fields["loras"])
+        let loras = try fields.optional("loras", .list(of: LoRA.shape, count: 1...LoRASelection.countLimit)) ?? []
         guard fields["rows"] != nil else {
             try fields.only(["model", "loras"])
-            guard payload.isEmpty else { throw RenderError(.malformed, "A job's context has numbers without a shape.") }
+            guard payload.isEmpty else { throw .malformed("A job's context has numbers without a shape.") }
             self.init(modelIdentity: model, loras: loras, conditioning: nil)
             return
         }
@@ -130,9 +131,7 @@ public struct JobContext: Sendable, Equatable {
         let pooledWidth = fields["pooled"] != nil ? try fields.integer("pooled", TaskLimits.textWidth) : 0
         let count = rows * tokens * width
         let values = try TensorBytes.decode(payload, count: count + rows * pooledWidth, "A job's conditioning")
-        guard values.allSatisfy({ $0.isFinite }) else {
-            throw RenderError(.nonFinite, "A job's conditioning holds NaN or infinity.")
-        }
+        guard values.allSatisfy({ $0.isFinite }) else { throw .nonFinite("A job's conditioning holds NaN or infinity.") }
         self.init(
             modelIdentity: model, loras: loras,
             conditioning: Conditioning(

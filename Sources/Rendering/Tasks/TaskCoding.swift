@@ -1,28 +1,29 @@
 import ContentHash
+import Sentences
 public import StrictJSON
 
-/// Limits of what travels, checked by both ends.
+/// Limits of messages. Both ends check them.
 enum TaskLimits {
     static let channels = 1...64
     static let latentSide = 1...2048
-    /// Tokens of one row of ids, which travel in the metadata of 64 KiB at most.
+    /// Tokens of one row of ids. They travel in metadata of at most 64 KiB.
     static let tokens = 1024
     /// Chunks of one prompt.
     static let chunks = 16
     /// Tokens of a whole encoded prompt.
     static let promptTokens = tokens * chunks
     static let textWidth = 1...65536
-    /// 8-bit pixels of a whole picture. The decoded picture is one message, and its PNG another, each of 64 MiB at most; a PNG
-    /// of noise is larger than its pixels, and its text comes on top.
+    /// Bytes of a whole picture's pixels. The decoded picture is one message, and its PNG is another, each of at most 64 MiB. A
+    /// PNG of noise is larger than its pixels, and also holds text.
     static let pictureBytes = 60 << 20
-    /// A source picture with its mask is one message.
+    /// Bytes of a source picture with its mask, which is one message.
     static let sourceBytes = 64 << 20
 }
 
 extension RenderTask {
     private static let keys = ["phase", "step", "index", "context"]
 
-    /// The task as it travels: canonical metadata and raw f32 numbers.
+    /// The task for the wire: metadata, and raw f32 numbers or pixels.
     public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["phase"] = .string(phase.rawValue)
@@ -37,10 +38,10 @@ extension RenderTask {
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A task")
         guard let phase = RenderPhase(rawValue: try fields.string("phase")) else {
-            throw RenderError(.malformed, "A task names a phase that does not exist.")
+            throw .malformed("A task names a phase that does not exist.")
         }
         guard let hash = SHA256Digest(hex: try fields.string("context")) else {
-            throw RenderError(.malformed, "A task names no context by its SHA-256.")
+            throw .malformed("A task names no context by its SHA-256.")
         }
         try fields.only(Self.keys + phase.work.keys)
         self.init(

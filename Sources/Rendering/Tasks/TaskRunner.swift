@@ -6,30 +6,28 @@ public import Weights
 
 /// The worker's side: runs tasks on the networks of its models. A pure function of task and context, for one compute thread.
 ///
-/// Networks are built when a context or a task first needs them and kept.
+/// It builds a network when a context or a task first needs it, and keeps it.
 public final class TaskRunner {
-    /// The identities of the models it can run, in the order in which they were given.
+    /// The identities of its models, in the order given.
     public var modelIdentities: [SHA256Digest] { models.identities }
-    /// What decides the last bits of its results.
+    /// Runners of one class give the same bits.
     public var numericsClass: String { context.numericsClass }
-    /// Multiplications and additions of all tasks so far, as `ComputeContext` counts them.
+    /// Multiplications and additions of all tasks so far, counted by `ComputeContext`.
     public var operations: UInt64 { context.operations }
-    /// The most bytes of activations in use at once so far, or since the last `settle`.
+    /// The most bytes of activations in use at once since the last `settle`.
     public var peakActivationBytes: Int { context.peakActivationBytes }
-
     /// Bytes kept for the activations of later tasks.
     var idleActivationBytes: Int { context.idleActivationBytes }
 
     private let context: ComputeContext
     let models: ModelVariants
-    /// Those that were opened and not closed, by hash.
+    /// The open contexts by hash.
     private var contexts: [SHA256Digest: OpenedContext] = [:]
-    /// How many contexts are open.
     var contextCount: Int { contexts.count }
 
     /// Computes the models' identities, which reads all their files once.
     ///
-    /// - Parameter loras: where the LoRA files are that jobs name by their content.
+    /// - Parameter loras: has the LoRA files that jobs name by their content.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
     public convenience init(
         models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
@@ -42,18 +40,16 @@ public final class TaskRunner {
     }
 
     /// A runner on a context that others use too, one after the other.
-    package init(
-        models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext
-    ) throws(RenderError) {
+    package init(models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext) throws(RenderError) {
         self.context = context
         self.models = try ModelVariants(models, library: loras, context: context)
     }
 
-    /// Takes a job's context, which stays until `close`, and builds the networks that its tasks will need, the decoder among
-    /// them: that it cannot be built should not come out when the picture is nearly done.
+    /// Takes a job's context, which stays until `close`, and builds the networks for its tasks. The decoder is built too: if
+    /// that is impossible, the user should know before the picture is nearly done.
     ///
-    /// - Throws: `.badModel` for a model that it does not have or that cannot be built, `.notFound` for a LoRA file that it
-    ///   does not have, `.malformed` for prompts that do not fit the model.
+    /// - Throws: `.badModel` for a missing or unusable model, `.notFound` for a missing LoRA file, `.malformed` for prompts
+    ///   that do not fit the model.
     public func open(_ job: JobContext) throws(RenderError) {
         guard contexts[job.hash] == nil else { return }
         let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
@@ -68,33 +64,29 @@ public final class TaskRunner {
         contexts[job.hash] = OpenedContext(variant: variant, text: job.conditioning)
     }
 
-    /// Frees a context, and memory that its tasks may have left. It is opened again before other tasks of it are run.
+    /// Frees a context and the memory that its tasks left. Later tasks need it opened again.
     public func close(_ hash: SHA256Digest) {
         if contexts.removeValue(forKey: hash) != nil { context.trimMemory() }
     }
 
-    /// Begins to measure activations anew: for the time between two jobs.
+    /// Begins to measure activations anew. To be called between two jobs.
     ///
-    /// - Parameter trimming: whether memory that is only kept to be fast is given back.
+    /// - Parameter trimming: whether to give back the memory that is kept only for speed.
     public func settle(trimming: Bool) {
         if trimming { context.trimMemory() }
         context.forgetPeak()
     }
 
-    /// Computes one task. `advanced` is called again and again while the computation moves on, also within the task.
+    /// Computes one task. It calls `advanced` again and again while the computation moves on.
     ///
-    /// - Throws: `.missingContext` when its context was not opened, `.malformed` for a task that does not fit the model,
-    ///   `.nonFinite` for NaN or infinity in the result, naming phase, step and patch, `.compute` from the backend.
+    /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,
+    ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend. Each names phase, step and task.
     public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
             if type(of: task.work).isLarge { context.trimMemory() }
         }
-        return try compute(task)
-    }
-
-    private func compute(_ task: RenderTask) throws(RenderError) -> TaskOutput {
         guard let opened = contexts[task.contextHash] else {
             throw RenderError(
                 .missingContext, "\(task.title): this worker does not hold the job's context \(task.contextHash.hex).")
@@ -104,7 +96,14 @@ public final class TaskRunner {
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {
-            throw RenderError(RenderError.Code(error.code), naming: "\(task.title): \(error.sentence)")
+            let code: RenderError.Code =
+                switch error.code {
+                case .configuration, .weights: .badModel
+                case .input: .malformed
+                case .compute: .compute
+                case .nonFinite: .nonFinite
+                }
+            throw RenderError(code, naming: "\(task.title): \(error.sentence)")
         } catch {
             throw RenderError(.compute, "\(task.title): \(error)")
         }
@@ -118,9 +117,9 @@ extension TaskRunner {
     }
 }
 
-/// A context that tasks can run in.
+/// A context that is ready for tasks.
 package struct OpenedContext {
-    /// The embedded prompts that a U-Net call takes.
+    /// The embedded prompts of one U-Net call.
     struct Rows {
         /// (rows, tokens, width)
         let vectors: Tensor
@@ -140,7 +139,7 @@ package struct OpenedContext {
     }
 
     let variant: ModelVariants.Key
-    /// The negative prompt's and the prompt's row; nil when the context has none.
+    /// The rows of both prompts; nil if the context has one row or none.
     private let guided: Rows?
     /// The prompt's row.
     private let alone: Rows?
@@ -160,17 +159,17 @@ package struct OpenedContext {
     }
 }
 
-/// The networks of one model, each built when it is first needed.
+/// The networks of one model. Each is built when it is first needed.
 package final class ModelNetworks {
     let source: ModelSource
     let context: ComputeContext
     package let parts: ModelParts
-    /// The same model without LoRA files, whose networks are used where these files change nothing.
+    /// The same model without LoRA files. Its networks serve where these files change nothing.
     private let base: ModelNetworks?
     private var builtUNet: UNet?
     private var builtDecoder: VAEDecoder?
     private var builtEncoder: VAEEncoder?
-    /// By place among the model's text encoders.
+    /// By index among the model's text encoders.
     private var builtTextEncoders: [Int: CLIPTextModel] = [:]
 
     init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
@@ -178,12 +177,12 @@ package final class ModelNetworks {
         parts = try ModelParts(source)
     }
 
-    /// - Parameter source: the base's own with LoRA files merged into it.
+    /// - Parameter source: the base's source with LoRA files merged into it.
     init(_ source: ModelSource, over base: ModelNetworks) {
         (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
     }
 
-    /// Gives up what LoRA files can change, but for the components named; it is built again when it is needed.
+    /// Frees the networks that LoRA files can change, except the named components. They are built again when needed.
     func forgetMergeable(except kept: Set<String>) {
         if !kept.contains("unet") { builtUNet = nil }
         builtTextEncoders = builtTextEncoders.filter { kept.contains(ModelFamily.textEncoders[$0.key]) }
@@ -192,82 +191,51 @@ package final class ModelNetworks {
     /// Whether it holds a U-Net of its own. For tests.
     var hasBuiltUNet: Bool { builtUNet != nil }
 
-    /// The base, where the component is the base's own.
-    private func owner(of component: String) -> ModelNetworks? {
-        base.flatMap { source.changedComponents.contains(component) ? nil : $0 }
-    }
-
-    var name: String { source.name }
-
     package func unet() throws(RenderError) -> UNet {
-        if let owner = owner(of: "unet") { return try owner.unet() }
-        if let builtUNet { return builtUNet }
-        let unet = try RenderError.model(source) {
-            try UNet(source.weights(component: "unet"), configuration: parts.unet, context: context)
-        }
-        builtUNet = unet
-        return unet
+        try network("unet", in: \.builtUNet) { try UNet($0, configuration: parts.unet, context: context) }
     }
 
     package func decoder() throws(RenderError) -> VAEDecoder {
-        if let owner = owner(of: "vae") { return try owner.decoder() }
-        if let builtDecoder { return builtDecoder }
-        let decoder = try RenderError.model(source) {
-            try VAEDecoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
-        }
-        builtDecoder = decoder
-        return decoder
+        try network("vae", in: \.builtDecoder) { try VAEDecoder($0, configuration: parts.vae, context: context) }
     }
 
     package func encoder() throws(RenderError) -> VAEEncoder {
-        if let owner = owner(of: "vae") { return try owner.encoder() }
-        if let builtEncoder { return builtEncoder }
-        let encoder = try RenderError.model(source) {
-            try VAEEncoder(source.weights(component: "vae"), configuration: parts.vae, context: context)
-        }
-        builtEncoder = encoder
-        return encoder
+        try network("vae", in: \.builtEncoder) { try VAEEncoder($0, configuration: parts.vae, context: context) }
     }
 
     /// - Parameter index: among the model's text encoders.
     package func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
-        if let owner = owner(of: ModelFamily.textEncoders[index]) { return try owner.textEncoder(index) }
-        if let built = builtTextEncoders[index] { return built }
-        let encoder = try RenderError.model(source) {
-            try CLIPTextModel(
-                source.weights(component: ModelFamily.textEncoders[index]), configuration: parts.texts[index], context: context)
+        try network(ModelFamily.textEncoders[index], in: \.builtTextEncoders[index]) {
+            try CLIPTextModel($0, configuration: parts.texts[index], context: context)
         }
-        builtTextEncoders[index] = encoder
-        return encoder
+    }
+
+    /// The base's network if the LoRA files do not change the component, else its own.
+    private func network<Network>(
+        _ component: String, in place: ReferenceWritableKeyPath<ModelNetworks, Network?>,
+        build: (WeightScope) throws -> Network
+    ) throws(RenderError) -> Network {
+        if let base, !source.changedComponents.contains(component) {
+            return try base.network(component, in: place, build: build)
+        }
+        if let built = self[keyPath: place] { return built }
+        let network = try RenderError.model(source) { try build(source.weights(component: component)) }
+        self[keyPath: place] = network
+        return network
     }
 
     /// Refuses conditioning that the U-Net cannot take.
     func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
         guard conditioning.width == parts.unet.textWidth else {
-            throw RenderError(
-                .malformed,
-                "A job's conditioning has the width \(conditioning.width), but the U-Net of \(name) takes \(parts.unet.textWidth)."
-            )
+            throw .malformed(
+                "A job's conditioning has the width \(conditioning.width), but the U-Net of \(source.name) takes "
+                    + "\(parts.unet.textWidth).")
         }
         let pooledWidth = parts.unet.added?.textWidth ?? 0
         guard conditioning.pooled.count == conditioning.rows * pooledWidth else {
-            throw RenderError(
-                .malformed,
-                "A job's conditioning has \(conditioning.pooled.count) pooled numbers, but the U-Net of \(name) takes \(pooledWidth) a row."
-            )
+            throw .malformed(
+                "A job's conditioning has \(conditioning.pooled.count) pooled numbers, but the U-Net of \(source.name) takes "
+                    + "\(pooledWidth) a row.")
         }
-    }
-}
-
-extension RenderError.Code {
-    /// What a network's refusal means for the task that ran on it.
-    fileprivate init(_ code: ModelError.Code) {
-        self =
-            switch code {
-            case .configuration, .weights: .badModel
-            case .input: .malformed
-            case .compute: .compute
-            case .nonFinite: .nonFinite
-            }
     }
 }

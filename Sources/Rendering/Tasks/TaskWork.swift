@@ -1,24 +1,24 @@
 package import StrictJSON
 
-/// A kind of task: what its tasks hold, how that travels, what answers them, and how a worker computes it.
+/// A kind of task: its contents, their form on the wire, the shape of the output, and the computation.
 ///
 /// A kind is a type in a file of its own and a line in `RenderPhase.work`.
 package protocol TaskWork: Sendable, Equatable {
-    /// The members of its metadata, beside those that all tasks have.
+    /// The members of its metadata beside those of all tasks.
     static var keys: [String] { get }
-    /// Whether it takes far more memory than the tasks of other kinds, and comes only once or twice in a job.
+    /// Whether it takes far more memory than tasks of other kinds and comes only once or twice in a job.
     static var isLarge: Bool { get }
 
-    /// How long it takes in relation to other tasks of the render, counted in pixels of a latent.
+    /// The time it takes in relation to other tasks of the render, counted in points of a latent.
     var cost: Double { get }
 
-    /// What answers it: the one statement that workers' results are held against.
+    /// The shape of its output. Results of workers are checked against it.
     func output(of model: ModelDescription) -> OutputShape
 
     /// Writes its members and gives the payload.
     func write(to metadata: inout JSONObject) -> [UInt8]
 
-    /// Throws `.malformed` for anything that `write` does not give, `.nonFinite` for NaN or infinity.
+    /// Reads what `write` gives. Throws `.malformed` for anything else, `.nonFinite` for NaN or infinity.
     init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError)
 
     /// Throws `ModelError` for work that does not fit the model.

@@ -1,4 +1,6 @@
-/// Numbers as they travel: f32, little endian.
+import Sentences
+
+/// Numbers on the wire: f32, little endian.
 enum TensorBytes {
     static func encode(_ values: [Float]) -> [UInt8] {
         #if _endian(little)
@@ -8,12 +10,9 @@ enum TensorBytes {
         #endif
     }
 
-    /// - Parameter count: how many numbers there must be.
-    /// - Throws: `.malformed` for another length.
+    /// Throws `.malformed` unless there are `count` numbers.
     static func decode(_ bytes: [UInt8], count: Int, _ what: String) throws(RenderError) -> [Float] {
-        guard bytes.count == count * 4 else {
-            throw RenderError(.malformed, "\(what) has \(bytes.count) bytes instead of \(count * 4).")
-        }
+        guard bytes.count == count * 4 else { throw .malformed("\(what) has \(bytes.count) bytes instead of \(count * 4).") }
         return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
             bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
             #if _endian(big)

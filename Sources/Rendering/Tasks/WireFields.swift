@@ -1,6 +1,7 @@
+import Sentences
 package import StrictJSON
 
-/// Checked access to the members of metadata that came over the wire.
+/// Checked access to the members of metadata from the wire.
 package typealias WireFields = JSONFields<RenderError>
 
 extension WireFields {
@@ -9,17 +10,17 @@ extension WireFields {
             let key = error.key
             let problem =
                 switch error.need {
-                // What another version put there must not be ignored.
+                // Another version may have put it there, with a meaning.
                 case .absence: "a member \"\(key.prefix(60))\" that does not belong there"
                 case .integer(let range): "no \"\(key)\" from \(range.lowerBound) to \(range.upperBound)"
                 case .string: "no text \"\(key)\""
                 case .flag: "no truth value \"\(key)\""
-                case .list where error.element != nil: "a number out of range in \"\(key)\""
-                case .list(_, let count): "no list \"\(key)\" of at most \(count.upperBound) numbers"
+                case .list where error.element != nil: "a wrong element in the list \"\(key)\""
+                case .list(_, let count): "no list \"\(key)\" of \(count.lowerBound) to \(count.upperBound) elements"
                 case .words(let words): words
                 default: "no \"\(key)\" that is \(error.need)"
                 }
-            return RenderError(.malformed, "\(what) has \(problem).")
+            return .malformed("\(what) has \(problem).")
         }
     }
 
@@ -35,7 +36,7 @@ extension WireFields {
 
     func flag(_ key: String) throws(RenderError) -> Bool { try required(key, .flag()) }
 
-    /// A list of finite numbers, as many as `counts` allow; nil when the key is absent.
+    /// A list of finite numbers. `counts` has the possible lengths. nil if the key is absent.
     func numbers(_ key: String, counts: [Int]) throws(RenderError) -> [Float]? {
         let allowed = counts.map(String.init).joined(separator: " or ")
         let shape = JSONShape<[Float]>(.words("no list \"\(key)\" of \(allowed) finite numbers")) { value in
@@ -45,8 +46,4 @@ extension WireFields {
         return try optional(key, shape)
     }
 
-    /// A list of at most `limit` whole numbers of `range`; nil when the key is absent.
-    func integers(_ key: String, _ range: ClosedRange<Int>, limit: Int) throws(RenderError) -> [Int]? {
-        try optional(key, .list(of: .integer(range), count: 0...limit))
-    }
 }
