@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,13 +128,6 @@ int csystem_signals_open(const int *signals, size_t count) {
     }
     return signal_pipe[0];
 }
-
-int csystem_terminal_columns(int descriptor) {
-    struct winsize size = {0};
-    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
-int csystem_is_terminal(int descriptor) { return isatty(descriptor); }
 
 // This mask has room for 1,024 processors. With more the call fails, and the configured count is used.
 static int affinity(cpu_set_t *set) {

@@ -69,7 +69,7 @@ public enum ClusterEvent: Sendable, Equatable {
     case contextReady(SessionID, ContextID)
     /// The worker does not have the context, or no longer has it.
     case contextMissing(SessionID, ContextID)
-    case contextFailed(SessionID, ContextID, FailureClass, String)
+    case contextFailed(SessionID, ContextID, String)
     case accepted(SessionID, [LeaseID])
     case progressed(SessionID, LeaseID)
     /// A result with all frames in order, and its compute time if known.

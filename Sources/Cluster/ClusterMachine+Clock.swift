@@ -35,7 +35,7 @@ extension ClusterMachine {
             if until <= now { drop(id, .lost, now) }
             return
         }
-        if now.since(session.lastHeard) >= parameters.silence {
+        if now.since(session.lastHeard) >= parameters.terms.silence {
             drop(id, .silent, now)
         } else if let due = probeTime(session), due <= now {
             sessions.update(id) { $0.lastProbe = now }
@@ -45,13 +45,12 @@ extension ClusterMachine {
 
     /// When to ask a session with leases or loading contexts for a sign of life.
     private func probeTime(_ session: Session) -> Instant? {
-        let owes = !session.outstanding.isEmpty || session.contexts.keys.contains { session.contexts[$0]?.isOpening == true }
+        let owes = !session.outstanding.isEmpty || session.isOpening
         return owes ? max(session.lastHeard, session.lastProbe) + parameters.probe : nil
     }
 
     private mutating func checkLeases(of id: SessionID, _ now: Instant) {
-        guard let session = sessions[id] else { return }
-        if case .lost = session.state { return }
+        guard let session = sessions[id], !session.isLost else { return }
         for entry in session.outstanding {
             if !entry.isAccepted, !entry.isCancelled, entry.sent + parameters.acceptTimeout(bytes: entry.bytes) <= now {
                 // Lost in transit: nobody is at fault. The worker is told to drop the lease if it arrives later.
@@ -114,7 +113,7 @@ extension ClusterMachine {
     /// more.
     private mutating func checkStarvation(of id: JobID, _ now: Instant) {
         guard var job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return }
-        let workers = sessions.keys.compactMap { sessions[$0] }.filter { $0.state != .draining }
+        let workers = sessions.values.filter { $0.state != .draining }
         // A try that is still out may still return a result of the class, so the class stays until then.
         if !job.hasResults, !barrier.hasLiveLeases, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
         if workers.contains(where: { fits($0, job) }) {
@@ -157,57 +156,36 @@ extension ClusterMachine {
 
     /// When the next tick is due; nil if nothing waits for time.
     public func nextDeadline() -> Instant? {
-        var next: Instant?
-        func consider(_ instant: Instant?) {
-            guard let instant else { return }
-            next = next.map { min($0, instant) } ?? instant
-        }
-        for id in sessions.keys {
-            guard let session = sessions[id] else { continue }
-            if case .lost(let until) = session.state {
-                consider(until)
-                continue
-            }
-            consider(session.lastHeard + parameters.silence)
-            consider(probeTime(session))
-            for entry in session.outstanding {
-                if !entry.isAccepted, !entry.isCancelled { consider(entry.sent + parameters.acceptTimeout(bytes: entry.bytes)) }
-                consider(entry.expires)
-                consider(forgetTime(entry))
-            }
-            for context in session.contexts.keys where session.state == .ready {
-                if case .opening(_, let asked) = session.contexts[context] { consider(asked + parameters.contextResend) }
-            }
-        }
         // An overdue job waits for a worker, not for time.
-        for id in jobs.keys { consider(jobDeadline(id, after: lastTick)) }
-        return next
+        let jobDeadlines = jobs.values.flatMap(deadlines).filter { deadline in lastTick.map { deadline > $0 } ?? true }
+        return (sessions.values.flatMap(deadlines) + jobDeadlines).min()
     }
 
-    private func jobDeadline(_ id: JobID, after past: Instant?) -> Instant? {
-        guard let job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return nil }
-        var next: Instant?
-        func consider(_ instant: Instant?) {
-            guard let instant, past.map({ instant > $0 }) ?? true else { return }
-            next = next.map { min($0, instant) } ?? instant
+    private func deadlines(_ session: Session) -> [Instant] {
+        if case .lost(let until) = session.state { return [until] }
+        var all = [session.lastHeard + parameters.terms.silence, probeTime(session)]
+        for entry in session.outstanding {
+            if !entry.isAccepted, !entry.isCancelled { all.append(entry.sent + parameters.acceptTimeout(bytes: entry.bytes)) }
+            all += [entry.expires, forgetTime(entry)]
         }
-        for index in barrier.queue.suffix(8) { consider(barrier.tasks[index].notBefore) }
+        for context in session.contexts.values where session.state == .ready {
+            if case .opening(_, let asked) = context { all.append(asked + parameters.contextResend) }
+        }
+        return all.compactMap { $0 }
+    }
+
+    private func deadlines(_ job: Job) -> [Instant] {
+        guard let barrier = job.barrier, !barrier.isCollected else { return [] }
+        var all = barrier.queue.suffix(8).compactMap { barrier.tasks[$0].notBefore }
         if let since = job.starvedSince {
-            if !job.saidWaiting { consider(since + min(.seconds(2), parameters.starvation)) }
-            if parameters.failsStarvedJobs || job.numericsClass != nil { consider(since + parameters.starvation) }
+            if !job.saidWaiting { all.append(since + min(.seconds(2), parameters.starvation)) }
+            if parameters.failsStarvedJobs || job.numericsClass != nil { all.append(since + parameters.starvation) }
         }
         if let threshold = stragglerAge(barrier) {
             for record in barrier.tasks where record.status == .leased && record.leases.count == 1 && record.failures == 0 {
-                consider(stragglerStart(record).map { $0 + threshold })
+                if let start = stragglerStart(record) { all.append(start + threshold) }
             }
         }
-        return next
-    }
-}
-
-extension Session.ContextState {
-    var isOpening: Bool {
-        if case .opening = self { return true }
-        return false
+        return all
     }
 }

@@ -82,7 +82,7 @@ extension ClusterMachine {
 
     /// The assumed speed of a worker without results: the mean of the others.
     private var usualSpeed: Double {
-        let speeds = sessions.keys.compactMap { sessions[$0]?.speed }
+        let speeds = sessions.values.compactMap(\.speed)
         return speeds.isEmpty ? 1 : speeds.reduce(0, +) / Double(speeds.count)
     }
 
@@ -96,18 +96,19 @@ extension ClusterMachine {
         guard let profile = sessions[id]?.profile else { return }
         let lease = newLease()
         leases[lease] = Lease(
-            task: key, instance: profile.instance, worker: profile.worker, session: id, attempt: record.attempts, sent: now,
-            isSpeculative: isSpeculative)
+            task: key, instance: profile.instance, worker: profile.worker, session: id, sent: now)
         leasesOfJob[key.job, default: []].append(lease)
         sessions.update(id) {
             $0.outstanding.append(
                 Session.Outstanding(lease: lease, cost: record.task.cost, bytes: record.task.byteCount, sent: now))
         }
+        update(key) { record in
+            record.status = .leased
+            record.attempts += 1
+            record.leases.append(lease)
+        }
         jobs.update(key.job) { job in
             if job.numericsClass == nil { job.numericsClass = profile.numericsClass }
-            job.barrier?.tasks[key.index].status = .leased
-            job.barrier?.tasks[key.index].attempts += 1
-            job.barrier?.tasks[key.index].leases.append(lease)
             if isSpeculative { job.barrier?.speculativeCount += 1 }
         }
         actions.append(.lease(id, lease, key, attempt: record.attempts))

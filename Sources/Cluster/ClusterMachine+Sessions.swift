@@ -30,11 +30,7 @@ extension ClusterMachine {
     }
 
     mutating func accept(_ id: SessionID, _ accepted: [LeaseID], _ now: Instant) {
-        sessions.update(id) { session in
-            for position in session.outstanding.indices where accepted.contains(session.outstanding[position].lease) {
-                session.outstanding[position].isAccepted = true
-            }
-        }
+        for lease in accepted { sessions.update(id) { $0.update(lease) { $0.isAccepted = true } } }
         startClocks(of: id, now)
     }
 
@@ -83,11 +79,11 @@ extension ClusterMachine {
             return
         }
         if let entry { sessions.update(id) { $0.learnSpeed(cost: entry.cost, time: time) } }
-        guard let barrier = jobs[lease.task.job]?.barrier, barrier.serial == lease.task.barrier else {
+        guard let record = record(of: lease.task) else {
             actions.append(.acknowledge(id, leaseID, .stale))
             return
         }
-        guard barrier.tasks[lease.task.index].status != .done else {
+        guard record.status != .done else {
             actions.append(.acknowledge(id, leaseID, .duplicate))
             return
         }
@@ -159,7 +155,7 @@ extension ClusterMachine {
     mutating func disconnect(_ id: SessionID, _ undelivered: [LeaseID], _ now: Instant) {
         sessions.update(id) { session in session.outstanding.removeAll { undelivered.contains($0.lease) } }
         guard let session = sessions[id] else { return }
-        if case .lost = session.state {
+        if session.isLost {
             // This is known already.
         } else if session.outstanding.isEmpty || parameters.reconnectGrace.nanoseconds <= 0 {
             // A worker without leases, or one that nobody waits for, is forgotten at once.
@@ -207,13 +203,6 @@ extension BarrierRecord {
         tasks[index].status = .done
         tasks[index].takenFrom = worker
         doneCount += 1
-        isCollected = doneCount == tasks.count
-        var low = 0
-        var high = durations.count
-        while low < high {
-            let middle = (low + high) / 2
-            if durations[middle] < age.nanoseconds { low = middle + 1 } else { high = middle }
-        }
-        durations.insert(age.nanoseconds, at: low)
+        durations.insert(age.nanoseconds, at: durations.firstIndex { $0 >= age.nanoseconds } ?? durations.endIndex)
     }
 }

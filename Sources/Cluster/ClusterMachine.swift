@@ -32,54 +32,53 @@ public struct ClusterMachine: Sendable {
         switch event {
         // Several jobs are planned at once, so an earlier one may come later.
         case .submitted(let id, let model): jobs.insertInOrder(Job(model: model), for: id)
-        case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks)
+        case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks, now)
         case .rejected(let key, let failure, let text): reject(key, failure, text, now)
         case .ended(let id): endJob(id)
         case .tick: tick(now)
         case .joined(let id, let profile, let held): join(id, profile, held, now)
-        default: handleSession(event, now)
+        case .disconnected(let id, let undelivered): disconnect(id, undelivered, now)
+        case .heard(let id): _ = hear(id, now)
+        case .credit(let id, let credit):
+            if hear(id, now) { sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) } }
+        case .contextReady(let id, let context):
+            if hear(id, now) { sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } } }
+        case .contextMissing(let id, let context): if hear(id, now) { contextMissing(id, context, now) }
+        case .contextFailed(let id, let context, let text): if hear(id, now) { contextFailed(id, context, text) }
+        case .accepted(let id, let leases): if hear(id, now) { accept(id, leases, now) }
+        case .progressed(let id, let lease): if hear(id, now) { renew(id, lease, now) }
+        case .result(let id, let lease, let time): if hear(id, now) { result(id, lease, time, now) }
+        case .failed(let id, let lease, let failure, let text): if hear(id, now) { fail(id, lease, failure, text, now) }
+        case .cancelled(let id, let leases):
+            if hear(id, now) { for lease in leases { fail(id, lease, .cancelled, "", now) } }
+        case .draining(let id):
+            if hear(id, now) { sessions.update(id) { if $0.state == .ready { $0.state = .draining } } }
+        case .left(let id): if hear(id, now) { drop(id, .orderly, now) }
+        case .strike(let id): if hear(id, now) { strike(id, now) }
         }
         dispatch(now)
         return actions
     }
 
-    private mutating func handleSession(_ event: ClusterEvent, _ now: Instant) {
-        guard let id = event.session, sessions[id] != nil else { return }
-        if case .disconnected = event {} else { sessions.update(id) { $0.lastHeard = now } }
-        switch event {
-        case .credit(_, let credit): sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) }
-        case .contextReady(_, let context): contextReady(id, context)
-        case .contextMissing(_, let context): contextMissing(id, context, now)
-        case .contextFailed(_, let context, _, let text):
-            contextFailures[context] = text
-            sessions.update(id) { $0.contexts[context] = .failed }
-        case .accepted(_, let leases): accept(id, leases, now)
-        case .progressed(_, let lease): renew(id, lease, now)
-        case .result(_, let lease, let time): result(id, lease, time, now)
-        case .failed(_, let lease, let failure, let text): fail(id, lease, failure, text, now)
-        case .cancelled(_, let leases): for lease in leases { fail(id, lease, .cancelled, "", now) }
-        case .draining: sessions.update(id) { if $0.state == .ready { $0.state = .draining } }
-        case .left: drop(id, .orderly, now)
-        case .disconnected(_, let undelivered): disconnect(id, undelivered, now)
-        case .strike: strike(id, now)
-        default: break
-        }
+    /// Notes a sign of life. False if the session is unknown, so that its event means nothing.
+    private mutating func hear(_ id: SessionID, _ now: Instant) -> Bool {
+        sessions.update(id) { $0.lastHeard = now }
+        return sessions[id] != nil
     }
 
     // MARK: Jobs
 
-    private mutating func openBarrier(_ id: JobID, _ serial: Int, _ tasks: [ClusterTask]) {
+    private mutating func openBarrier(_ id: JobID, _ serial: Int, _ tasks: [ClusterTask], _ now: Instant) {
         guard jobs[id] != nil else { return }
         forgetLeases(of: id)
         // The next task is the last of the queue: the most expensive first, then the lowest index.
         let queue = tasks.indices.sorted { (tasks[$1].cost, $0) > (tasks[$0].cost, $1) }
         jobs.update(id) {
             $0.barrier = BarrierRecord(serial: serial, tasks: tasks.map { TaskRecord(task: $0) }, queue: queue)
-            if tasks.isEmpty { $0.barrier?.isCollected = true }
         }
         if tasks.isEmpty { actions.append(.collected(id, serial: serial)) }
         closeUnusedContexts()
-        for session in sessions.keys { openContexts(of: id, on: session, nil) }
+        for session in sessions.keys { openContexts(of: id, on: session, now) }
     }
 
     mutating func endJob(_ id: JobID) {
@@ -97,10 +96,8 @@ public struct ClusterMachine: Sendable {
 
     /// Cancels the open tries of a job's barrier and forgets its leases. Later results of these leases are stale.
     private mutating func forgetLeases(of id: JobID) {
-        let all = leasesOfJob.removeValue(forKey: id) ?? []
-        for lease in all {
-            guard let record = leases.removeValue(forKey: lease) else { continue }
-            cancel(lease, on: record.session)
+        for lease in leasesOfJob.removeValue(forKey: id) ?? [] {
+            if let record = leases.removeValue(forKey: lease) { cancel(lease, on: record.session) }
         }
     }
 
@@ -125,14 +122,14 @@ public struct ClusterMachine: Sendable {
     // MARK: Contexts
 
     /// Asks a session to open the contexts of a job's barrier before the first task is sent.
-    mutating func openContexts(of job: JobID, on id: SessionID, _ now: Instant?) {
+    mutating func openContexts(of job: JobID, on id: SessionID, _ now: Instant) {
         guard let job = jobs[job], let barrier = job.barrier, !barrier.isCollected, let session = sessions[id],
             session.state == .ready, fits(session, job)
         else { return }
         var last: ContextID?
         for record in barrier.tasks where record.task.context != last {
             last = record.task.context
-            open(record.task.context, on: id, now ?? session.lastHeard)
+            open(record.task.context, on: id, now)
         }
     }
 
@@ -142,22 +139,19 @@ public struct ClusterMachine: Sendable {
         actions.append(.openContext(id, context))
     }
 
-    private mutating func contextReady(_ id: SessionID, _ context: ContextID) {
-        sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } }
-    }
-
     private mutating func contextMissing(_ id: SessionID, _ context: ContextID, _ now: Instant) {
         guard sessions[id]?.contexts[context] != nil else { return }
         sessions.update(id) { $0.contexts[context] = nil }
         open(context, on: id, now)
     }
 
+    private mutating func contextFailed(_ id: SessionID, _ context: ContextID, _ text: String) {
+        contextFailures[context] = text
+        sessions.update(id) { $0.contexts[context] = .failed }
+    }
+
     private mutating func closeUnusedContexts() {
-        var used: Set<ContextID> = []
-        for id in jobs.keys {
-            guard let barrier = jobs[id]?.barrier else { continue }
-            for record in barrier.tasks { used.insert(record.task.context) }
-        }
+        let used = Set(jobs.values.flatMap { $0.barrier?.tasks.map(\.task.context) ?? [] })
         for id in sessions.keys {
             for context in sessions[id]?.contexts.keys ?? [] where !used.contains(context) {
                 sessions.update(id) { $0.contexts[context] = nil }
@@ -173,14 +167,24 @@ public struct ClusterMachine: Sendable {
             && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
     }
 
+    /// A task of an open barrier.
+    func record(of key: TaskKey) -> TaskRecord? {
+        guard let barrier = jobs[key.job]?.barrier, barrier.serial == key.barrier else { return nil }
+        return barrier.tasks.indices.contains(key.index) ? barrier.tasks[key.index] : nil
+    }
+
+    /// Changes a task of an open barrier.
+    mutating func update(_ key: TaskKey, _ body: (inout TaskRecord) -> Void) {
+        guard var record = record(of: key) else { return }
+        body(&record)
+        jobs.update(key.job) { $0.barrier?.tasks[key.index] = record }
+    }
+
     // MARK: Queries
 
     /// The workers that take leases or finish the leases they have.
     public var workerCount: Int {
-        sessions.keys.count { id in
-            if case .lost = sessions[id]?.state { return false }
-            return true
-        }
+        sessions.values.count { !$0.isLost }
     }
 
     /// The numerics class of a job; nil while none of its tasks has been leased.
@@ -189,28 +193,7 @@ public struct ClusterMachine: Sendable {
     /// The numbers of open, leased and done tasks of a job's barrier.
     public func taskCounts(of job: JobID) -> (open: Int, leased: Int, done: Int)? {
         guard let barrier = jobs[job]?.barrier else { return nil }
-        var counts = (open: 0, leased: 0, done: 0)
-        for record in barrier.tasks {
-            switch record.status {
-            case .open: counts.open += 1
-            case .leased: counts.leased += 1
-            case .done: counts.done += 1
-            }
-        }
-        return counts
-    }
-}
-
-extension ClusterEvent {
-    /// The session that an event comes from.
-    var session: SessionID? {
-        switch self {
-        case .heard(let id), .credit(let id, _), .contextReady(let id, _), .contextMissing(let id, _),
-            .contextFailed(let id, _, _, _), .accepted(let id, _), .progressed(let id, _), .result(let id, _, _),
-            .failed(let id, _, _, _), .cancelled(let id, _), .draining(let id), .left(let id), .disconnected(let id, _),
-            .strike(let id):
-            id
-        case .joined, .submitted, .barrier, .rejected, .ended, .tick: nil
-        }
+        func count(_ status: TaskRecord.Status) -> Int { barrier.tasks.count { $0.status == status } }
+        return (count(.open), count(.leased), count(.done))
     }
 }

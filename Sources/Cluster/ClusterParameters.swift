@@ -1,10 +1,32 @@
-/// The timing and limits of the cluster. Durations count on the coordinator's monotonic clock. Workers adopt them from
-/// WELCOME.
-public struct ClusterParameters: Sendable, Equatable {
+/// The times that a coordinator tells its workers at WELCOME.
+public struct WorkerTerms: Sendable, Equatable {
     /// How often an idle peer says something.
     public var heartbeat = Interval.seconds(2)
     /// A peer that is silent this long counts as dead: five missed heartbeats.
     public var silence = Interval.seconds(10)
+    /// How often a worker reports progress, if there is any.
+    public var progress = Interval.seconds(5)
+    /// How long a worker may hold back the confirmation of a lease. An earlier result confirms the lease by itself.
+    public var acceptDelay = Interval.milliseconds(250)
+    /// How long a worker waits for the acknowledgement of a result before it sends the result again.
+    public var resend = Interval.seconds(5)
+
+    public init() {}
+
+    /// The terms without waits so short that a worker would only talk, whatever a coordinator says.
+    var bearable: WorkerTerms {
+        var terms = self
+        terms.heartbeat = max(heartbeat, .milliseconds(10))
+        terms.silence = max(silence, .milliseconds(100))
+        terms.progress = max(progress, .milliseconds(10))
+        terms.resend = max(resend, .milliseconds(100))
+        return terms
+    }
+}
+
+/// The timing and limits of the cluster. Durations count on the coordinator's monotonic clock.
+public struct ClusterParameters: Sendable, Equatable {
+    public var terms = WorkerTerms()
     /// A session with leases that is silent this long is asked for a sign of life. This also shows whether its connection
     /// still exists.
     public var probe = Interval.milliseconds(500)
@@ -12,16 +34,10 @@ public struct ClusterParameters: Sendable, Equatable {
     public var reconnectGrace = Interval.seconds(3)
     /// How long a task may show no progress. Slow tasks get four times their usual duration.
     public var lease = Interval.seconds(30)
-    /// How often a worker reports progress, if there is any.
-    public var progress = Interval.seconds(5)
     /// How long a lease may stay unconfirmed, besides the time for its bytes.
     public var accept = Interval.seconds(5)
     /// The slowest link that does not count as dead, in bytes a second.
     public var slowestLinkBytesPerSecond = 1_000_000
-    /// How long a worker may hold back the confirmation of a lease. An earlier result confirms the lease by itself.
-    public var acceptDelay = Interval.milliseconds(250)
-    /// How long a worker waits for the acknowledgement of a result before it sends the result again.
-    public var resend = Interval.seconds(5)
     /// How long a worker may load a context before it is asked again.
     public var contextResend = Interval.seconds(5)
     /// How long a worker may load a context (and the weights) at all.

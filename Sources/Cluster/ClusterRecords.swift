@@ -48,6 +48,20 @@ struct Session: Sendable {
     var freeCredit: Int { state == .ready ? max(0, profile.credit - outstanding.count) : 0 }
     var isIdle: Bool { outstanding.count < profile.slots }
 
+    var isLost: Bool {
+        if case .lost = state { true } else { false }
+    }
+
+    /// Whether it loads a context.
+    var isOpening: Bool {
+        contexts.values.contains { if case .opening = $0 { true } else { false } }
+    }
+
+    /// Changes a lease that the worker has not answered for.
+    mutating func update(_ lease: LeaseID, _ body: (inout Outstanding) -> Void) {
+        if let position = outstanding.firstIndex(where: { $0.lease == lease }) { body(&outstanding[position]) }
+    }
+
     mutating func learnSpeed(cost: Double, time: Interval) {
         guard time.nanoseconds > 0 else { return }
         let sample = cost / (Double(time.nanoseconds) / 1e9)
@@ -62,11 +76,9 @@ struct Lease: Sendable {
     let instance: PeerID
     let worker: PeerID
     var session: SessionID
-    let attempt: Int
     let sent: Instant
     /// Whether the task still waits for this try.
     var isLive = true
-    let isSpeculative: Bool
 }
 
 /// One task of the open barrier.
@@ -96,10 +108,12 @@ struct BarrierRecord: Sendable {
     /// Indices of open tasks, ordered for dispatch: the last is next.
     var queue: [Int]
     var doneCount = 0
-    var isCollected = false
     /// The ages at which tasks were done, for the straggler rule.
     var durations: [Int64] = []
     var speculativeCount = 0
+
+    /// Whether every task is done.
+    var isCollected: Bool { doneCount == tasks.count }
 
     /// Whether any worker may still answer for one of its tasks.
     var hasLiveLeases: Bool { tasks.contains { !$0.leases.isEmpty } }

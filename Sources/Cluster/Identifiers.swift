@@ -96,17 +96,17 @@ public struct Interval: Sendable, Hashable, Comparable {
 /// depends on it.
 struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private(set) var keys: [Key] = []
-    private var values: [Key: Value] = [:]
+    private var table: [Key: Value] = [:]
 
-    var count: Int { keys.count }
+    var values: [Value] { keys.compactMap { table[$0] } }
     var isEmpty: Bool { keys.isEmpty }
 
     subscript(key: Key) -> Value? {
-        get { values[key] }
+        get { table[key] }
         set {
             if let newValue {
-                if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
-            } else if values.removeValue(forKey: key) != nil, let position = keys.firstIndex(of: key) {
+                if table.updateValue(newValue, forKey: key) == nil { keys.append(key) }
+            } else if table.removeValue(forKey: key) != nil, let position = keys.firstIndex(of: key) {
                 keys.remove(at: position)
             }
         }
@@ -114,16 +114,16 @@ struct OrderedTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     /// Changes a value in place. Nothing happens if the key is unknown.
     mutating func update(_ key: Key, _ body: (inout Value) -> Void) {
-        guard let index = values.index(forKey: key) else { return }
-        body(&values.values[index])
+        guard let index = table.index(forKey: key) else { return }
+        body(&table.values[index])
     }
 }
 
 extension OrderedTable where Key: Comparable {
     /// Adds a value at the place of its key, in a table whose keys rise. A key that is there keeps its value.
     mutating func insertInOrder(_ value: Value, for key: Key) {
-        guard values[key] == nil else { return }
-        values[key] = value
+        guard table[key] == nil else { return }
+        table[key] = value
         keys.insert(key, at: keys.lastIndex { $0 < key }.map { $0 + 1 } ?? 0)
     }
 }

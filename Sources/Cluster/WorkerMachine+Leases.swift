@@ -23,7 +23,7 @@ extension WorkerMachine {
     }
 
     mutating func startComputing() {
-        guard isJoined, outbox.count < parameters.outboxLimit else { return }
+        guard isJoined, outbox.keys.count < parameters.outboxLimit else { return }
         for lease in held.keys where computing.count < parameters.slots && !computing.contains(lease) {
             computing.append(lease)
             actions.append(.compute(lease))
@@ -33,12 +33,12 @@ extension WorkerMachine {
     mutating func computed(_ lease: LeaseID, _ now: Instant) {
         computing.removeAll { $0 == lease }
         held[lease] = nil
-        outbox[lease] = Outcome(sent: nil)
+        outbox[lease] = now
         if isJoined { sendOutcome(lease, now) }
     }
 
     mutating func sendOutcome(_ lease: LeaseID, _ now: Instant) {
-        outbox.update(lease) { $0.sent = now }
+        outbox[lease] = now
         say(.sendOutcome(lease), now)
     }
 
@@ -110,14 +110,12 @@ extension WorkerMachine {
             // The connection does not answer: make a new one and keep the results.
             actions.append(.reconnect)
             lastHeard = now
-            link = .joining(nextHello: now)
-            helloWait = parameters.helloFirst
-            sayHelloIfDue(now)
+            rejoin(now)
             return
         }
         confirmWaiting(now)
         for lease in outbox.keys {
-            if let sent = outbox[lease]?.sent, now.since(sent) >= terms.resend { sendOutcome(lease, now) }
+            if let sent = outbox[lease], now.since(sent) >= terms.resend { sendOutcome(lease, now) }
         }
         if now.since(lastSent) >= terms.heartbeat { say(.sendPing, now) }
     }
@@ -140,13 +138,9 @@ extension WorkerMachine {
         case .joining(let due): return drainDeadline.map { min($0, due) } ?? due
         case .joined: break
         }
-        var next = min(lastHeard + terms.silence, lastSent + terms.heartbeat)
-        for lease in held.keys {
-            if let record = held[lease], !record.confirmed { next = min(next, record.arrived + terms.acceptDelay) }
-        }
-        for lease in outbox.keys {
-            if let sent = outbox[lease]?.sent { next = min(next, sent + terms.resend) }
-        }
-        return drainDeadline.map { min($0, next) } ?? next
+        let confirmations = held.values.filter { !$0.confirmed }.map { $0.arrived + terms.acceptDelay }
+        let repetitions = outbox.values.map { $0 + terms.resend }
+        let others = [lastHeard + terms.silence, lastSent + terms.heartbeat, drainDeadline].compactMap { $0 }
+        return (confirmations + repetitions + others).min()
     }
 }

@@ -1,35 +1,3 @@
-/// The terms that a coordinator tells a worker at WELCOME, besides its session.
-public struct WorkerTerms: Sendable, Equatable {
-    public var heartbeat: Interval
-    public var silence: Interval
-    public var progress: Interval
-    public var acceptDelay: Interval
-    public var resend: Interval
-
-    public init(_ parameters: ClusterParameters) {
-        heartbeat = parameters.heartbeat
-        silence = parameters.silence
-        progress = parameters.progress
-        acceptDelay = parameters.acceptDelay
-        resend = parameters.resend
-    }
-
-    public init(heartbeat: Interval, silence: Interval, progress: Interval, acceptDelay: Interval, resend: Interval) {
-        self.heartbeat = heartbeat
-        self.silence = silence
-        self.progress = progress
-        self.acceptDelay = acceptDelay
-        self.resend = resend
-    }
-
-    /// The terms without waits so short that a worker would only talk, whatever a coordinator says.
-    var bearable: WorkerTerms {
-        WorkerTerms(
-            heartbeat: max(heartbeat, .milliseconds(10)), silence: max(silence, .milliseconds(100)),
-            progress: max(progress, .milliseconds(10)), acceptDelay: acceptDelay, resend: max(resend, .milliseconds(100)))
-    }
-}
-
 /// A worker's timing and limits before any coordinator has told it others.
 public struct WorkerParameters: Sendable, Equatable {
     /// The number of tasks computed at once.
@@ -68,7 +36,7 @@ public enum WorkerEvent: Sendable, Equatable {
     case dismissed(comesBack: Bool)
     // From the compute thread.
     case contextOpened(ContextID, ok: Bool)
-    case computed(LeaseID, ok: Bool)
+    case computed(LeaseID)
     case progressed(LeaseID)
     // From the process.
     case terminate
@@ -126,12 +94,8 @@ public struct WorkerMachine: Sendable {
         let arrived: Instant
     }
 
-    struct Outcome: Sendable {
-        var sent: Instant?
-    }
-
     public let parameters: WorkerParameters
-    var terms = WorkerTerms(ClusterParameters())
+    var terms = WorkerTerms()
     var link: Link
     var helloWait: Interval
     var lastHeard: Instant
@@ -143,8 +107,8 @@ public struct WorkerMachine: Sendable {
     /// Unfinished leases in order of arrival. The first `computing.count` of them are with the compute thread.
     var held = OrderedTable<LeaseID, Held>()
     var computing: [LeaseID] = []
-    /// Finished and not yet acknowledged.
-    var outbox = OrderedTable<LeaseID, Outcome>()
+    /// Finished and not yet acknowledged: when the outcome was last sent, or computed without a session.
+    var outbox = OrderedTable<LeaseID, Instant>()
     var lastProgressSent: Instant?
     var drainDeadline: Instant?
     var isDraining: Bool { drainDeadline != nil }
@@ -185,7 +149,7 @@ public struct WorkerMachine: Sendable {
         case .drainRequested, .terminate: drain(now)
         case .dismissed(let comesBack): dismiss(comesBack, now)
         case .contextOpened(let context, let ok): contextOpened(context, ok, now)
-        case .computed(let lease, _): computed(lease, now)
+        case .computed(let lease): computed(lease, now)
         case .progressed(let lease): progressed(lease, now)
         case .tick: tick(now)
         }
@@ -231,8 +195,8 @@ public struct WorkerMachine: Sendable {
         link = .joining(nextHello: now + max(retryAfter, helloWait))
     }
 
-    /// The coordinator does not know the session: say HELLO again on the same socket and keep the results.
-    private mutating func rejoin(_ now: Instant) {
+    /// The session is over: say HELLO again and keep the results.
+    mutating func rejoin(_ now: Instant) {
         guard isJoined else { return }
         link = .joining(nextHello: now)
         helloWait = parameters.helloFirst

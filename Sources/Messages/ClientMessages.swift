@@ -3,31 +3,25 @@ public import StrictJSON
 
 /// SUBMIT: render this.
 public struct Submit: Sendable, Equatable {
-    /// The request as JSON.
-    public var request: JSONValue
+    /// The payload is the picture to start from; most requests have none.
+    public var request: EncodedPart
     /// The model by a name that the coordinator knows or by its identity; nil for the coordinator's first.
     public var model: String?
-    /// The picture to start from; empty in most requests.
-    public var payload: [UInt8]
 
-    public init(request: JSONValue, model: String?, payload: [UInt8] = []) {
+    public init(request: EncodedPart, model: String?) {
         self.request = request
         self.model = model
-        self.payload = payload
     }
 }
 
-extension Submit {
-    init(_ fields: FieldReader, payload: [UInt8]) throws(MessageError) {
-        request = try fields.object("request")
-        model = try fields.optional("model", .string(maxBytes: WireLimits.nameBytes))
-        self.payload = payload
+extension Submit: MetadataBody {
+    public static var record: JSONRecord<Submit> {
+        JSONRecord(
+            { Submit(request: EncodedPart(metadata: $0), model: $1) },
+            ("request", \.request.metadata, .content), ("model", \.model, .optional(.name)))
     }
 
-    func write(to object: inout JSONObject) {
-        object.append("request", request)
-        object.putIfPresent("model", model)
-    }
+    static var part: WritableKeyPath<Submit, EncodedPart>? { \.request }
 }
 
 /// SUBMITTED: the job (in the header) is in the queue.
@@ -38,10 +32,10 @@ public struct Submitted: Sendable, Equatable {
     public init(position: Int) { self.position = position }
 }
 
-extension Submitted: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) { position = try fields.integer("position", 0...WireLimits.jobs) }
-
-    func write(to object: inout JSONObject) { object.put("position", position) }
+extension Submitted: MetadataBody {
+    public static var record: JSONRecord<Submitted> {
+        JSONRecord(Submitted.init, ("position", \.position, .integer(0...WireLimits.jobs)))
+    }
 }
 
 /// JOB_EVENT: the progress of the job (in the header).
@@ -50,106 +44,87 @@ public enum JobNote: Sendable, Equatable {
     case queued(position: Int)
     /// Work begins; the plan in lines for people.
     case started(summary: [String], taskCount: Int)
-    case progress(Progress)
+    case progress(JobProgress)
     /// No worker can take it at present; the text says why.
     case waiting(String)
     /// It ended without a picture: the exit code for a program, and the reason.
     case failed(exitCode: Int, text: String)
 
-    /// Progress in tasks of the whole job.
-    public struct Progress: Sendable, Equatable {
-        /// The stage is left out for a picture in one stage.
-        public var place: Place<String>
-        public var tasksDone: Int
-        public var tasksTotal: Int
-        public var workers: Int
-        public var elapsedSeconds: Double
-        public var remainingSeconds: Double?
-
-        public init(_ place: Place<String>, tasksDone: Int, tasksTotal: Int, workers: Int) {
-            self.place = place
-            self.tasksDone = tasksDone
-            self.tasksTotal = tasksTotal
-            self.workers = workers
-            elapsedSeconds = 0
-        }
-    }
-
     static let summaryLines = 64
 }
 
-extension JobNote: MetadataCodable {
-    private enum Kind: String, CaseIterable { case queued, started, progress, waiting, failed }
+extension JobNote: MetadataBody {
+    private enum Kind: String, CaseIterable, JSONRepresentable { case queued, started, progress, waiting, failed }
 
-    init(_ fields: FieldReader) throws(MessageError) {
+    public static var record: JSONRecord<JobNote> { JSONRecord(reading: read, writing: write) }
+
+    private static func read(_ fields: Fields) throws(JSONFieldError) -> JobNote {
         let kind: Kind = try fields.required("event", .choice())
         switch kind {
-        case .queued: self = .queued(position: try fields.integer("position", 0...WireLimits.jobs))
+        case .queued: return .queued(position: try fields.required("position", .integer(0...WireLimits.jobs)))
         case .started:
-            self = .started(
-                summary: try fields.strings("summary", maxCount: JobNote.summaryLines),
-                taskCount: try fields.integer("tasks", 0...Int(Int32.max)))
-        case .progress: self = .progress(try Progress(fields))
-        case .waiting: self = .waiting(try fields.string("text", maxBytes: WireLimits.textBytes))
+            return .started(
+                summary: try fields.required("summary", .list(of: .text, count: 0...JobNote.summaryLines)),
+                taskCount: try fields.required("tasks", .count))
+        case .progress: return .progress(try JobProgress(fields))
+        case .waiting: return .waiting(try fields.required("text", .text))
         case .failed:
-            self = .failed(
-                exitCode: try fields.integer("exit_code", 1...255),
-                text: try fields.string("text", maxBytes: WireLimits.textBytes))
+            return .failed(
+                exitCode: try fields.required("exit_code", .integer(1...255)), text: try fields.required("text", .text))
         }
     }
 
-    func write(to object: inout JSONObject) {
-        switch self {
+    private static func write(_ note: JobNote, to object: inout JSONObject) {
+        switch note {
         case .queued(let position):
-            object.put("event", Kind.queued.rawValue)
+            object.put("event", Kind.queued)
             object.put("position", position)
         case .started(let summary, let taskCount):
-            object.put("event", Kind.started.rawValue)
+            object.put("event", Kind.started)
             object.put("summary", summary.prefix(JobNote.summaryLines).map { $0.cut() })
             object.put("tasks", taskCount)
         case .progress(let progress):
-            object.put("event", Kind.progress.rawValue)
+            object.put("event", Kind.progress)
             progress.write(to: &object)
         case .waiting(let text):
-            object.put("event", Kind.waiting.rawValue)
+            object.put("event", Kind.waiting)
             object.put("text", text.cut())
         case .failed(let exitCode, let text):
-            object.put("event", Kind.failed.rawValue)
+            object.put("event", Kind.failed)
             object.put("exit_code", exitCode)
             object.put("text", text.cut())
         }
     }
 }
 
-extension JobNote.Progress {
-    private static let seconds = 0.0...1e9
-
-    init(_ fields: FieldReader) throws(MessageError) {
-        let stageCount = try fields.optional("stages", .integer(1...WireLimits.stages)) ?? 1
-        place = Place(
-            stage: try fields.optional("stage", .integer(0...(stageCount - 1))) ?? 0, stageCount: stageCount,
-            phase: try fields.string("phase"), step: try fields.integer("step", 0...Int(Int32.max)),
-            stepCount: try fields.integer("steps", 0...Int(Int32.max)))
-        tasksDone = try fields.integer("done", 0...Int(Int32.max))
-        tasksTotal = try fields.integer("total", 0...Int(Int32.max))
-        workers = try fields.integer("workers", 0...WireLimits.sessions)
-        elapsedSeconds = try fields.required("elapsed_s", .number(Self.seconds))
-        remainingSeconds = try fields.optional("remaining_s", .number(Self.seconds))
-    }
-
-    func write(to object: inout JSONObject) {
-        if place.stageCount > 1 {
-            object.put("stage", place.stage)
-            object.put("stages", place.stageCount)
+extension JobProgress: JSONRecordable {
+    public static var record: JSONRecord<JobProgress> {
+        let seconds = JSONShape<Double>.number(0...1e9)
+        return JSONRecord { fields throws(JSONFieldError) in
+            let stageCount = try fields.optional("stages", .integer(1...WireLimits.stages)) ?? 1
+            let place = Place(
+                stage: try fields.optional("stage", .integer(0...(stageCount - 1))) ?? 0, stageCount: stageCount,
+                phase: try fields.required("phase", .name), step: try fields.required("step", .count),
+                stepCount: try fields.required("steps", .count))
+            return JobProgress(
+                place, tasksDone: try fields.required("done", .count), tasksTotal: try fields.required("total", .count),
+                workers: try fields.required("workers", .integer(0...WireLimits.sessions)),
+                elapsed: .seconds(try fields.required("elapsed_s", seconds)),
+                estimatedRemaining: try fields.optional("remaining_s", seconds).map { .seconds($0) })
+        } writing: { progress, object in
+            if progress.place.stageCount > 1 {
+                object.put("stage", progress.place.stage)
+                object.put("stages", progress.place.stageCount)
+            }
+            object.put("phase", progress.place.phase)
+            object.put("step", progress.place.step)
+            object.put("steps", progress.place.stepCount)
+            object.put("done", progress.tasksDone)
+            object.put("total", progress.tasksTotal)
+            object.put("workers", progress.workers)
+            object.put("elapsed_s", progress.elapsed / .seconds(1))
+            object.put("remaining_s", progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) })
         }
-        object.put("phase", place.phase)
-        object.put("step", place.step)
-        object.put("steps", place.stepCount)
-        object.put("done", tasksDone)
-        object.put("total", tasksTotal)
-        object.put("workers", workers)
-        object.put("elapsed_s", elapsedSeconds)
-        if let remainingSeconds { object.put("remaining_s", remainingSeconds) }
     }
 }
 
@@ -171,29 +146,36 @@ public struct ResultChunk: Sendable, Equatable {
         self.payload = payload
     }
 
-    init(_ fields: FieldReader, payload: [UInt8]) throws(MessageError) {
-        count = try fields.integer("chunks", 1...WireLimits.resultChunks)
-        index = try fields.integer("chunk", 0...(count - 1))
-        totalBytes = try fields.integer("bytes", 0...WireLimits.payloadBytes)
-        details = index == 0 ? try fields.object("details") : nil
-        let expected = min(WireLimits.resultChunkBytes, totalBytes - index * WireLimits.resultChunkBytes)
-        guard payload.count == max(0, expected), count == ResultChunk.count(forBytes: totalBytes) else {
-            throw MessageError(.length, "jobResult: piece \(index) of \(count) has \(payload.count) bytes of \(totalBytes)")
-        }
-        self.payload = payload
-    }
-
     /// The number of pieces of a file of so many bytes.
     public static func count(forBytes bytes: Int) -> Int {
         max(1, (bytes + WireLimits.resultChunkBytes - 1) / WireLimits.resultChunkBytes)
     }
 }
 
-extension ResultChunk {
-    func write(to object: inout JSONObject) {
-        object.put("chunk", index)
-        object.put("chunks", count)
-        object.put("bytes", totalBytes)
-        if let details { object.append("details", details) }
+extension ResultChunk: MetadataBody {
+    public static var record: JSONRecord<ResultChunk> {
+        JSONRecord { fields throws(JSONFieldError) in
+            let count = try fields.required("chunks", .integer(1...WireLimits.resultChunks))
+            let index = try fields.required("chunk", .integer(0...(count - 1)))
+            return ResultChunk(
+                index: index, count: count, totalBytes: try fields.required("bytes", .integer(0...WireLimits.payloadBytes)),
+                details: index == 0 ? try fields.required("details", .content) : nil, payload: [])
+        } writing: { chunk, object in
+            object.put("chunk", chunk.index)
+            object.put("chunks", chunk.count)
+            object.put("bytes", chunk.totalBytes)
+            object.put("details", chunk.details)
+        }
+    }
+
+    static func read(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) -> ResultChunk {
+        var chunk = try ResultChunk(metadata, of: type)
+        let expected = min(WireLimits.resultChunkBytes, chunk.totalBytes - chunk.index * WireLimits.resultChunkBytes)
+        guard payload.count == max(0, expected), chunk.count == count(forBytes: chunk.totalBytes) else {
+            throw MessageError(
+                .length, "\(type): piece \(chunk.index) of \(chunk.count) has \(payload.count) bytes of \(chunk.totalBytes)")
+        }
+        chunk.payload = payload
+        return chunk
     }
 }

@@ -1,7 +1,7 @@
-internal import StrictJSON
+public import StrictJSON
 
 /// What a peer wants of the coordinator. Workers and clients use the same port, so an operator gives one address to everything.
-public enum PeerRole: String, Sendable, CaseIterable { case worker, client }
+public enum PeerRole: String, Sendable, CaseIterable, JSONRepresentable { case worker, client }
 
 /// HELLO: the peer's identity and abilities.
 public struct Hello: Sendable, Equatable {
@@ -24,31 +24,16 @@ public struct Hello: Sendable, Equatable {
         /// Leases of an earlier session still in work, and results without an acknowledgement.
         public var heldLeases: [UInt64]
         public var unackedResults: [UInt64]
-
-        public init(worker: UniqueID, slots: Int, credit: Int, numericsClass: String, models: [String]) {
-            self.worker = worker
-            self.slots = slots
-            self.credit = credit
-            self.numericsClass = numericsClass
-            self.models = models
-            cores = 1
-            numaNodes = 1
-            memoryBytes = 0
-            device = "cpu"
-            dtypes = ["f32"]
-            heldLeases = []
-            unackedResults = []
-        }
     }
 
     /// The range of minor versions the peer speaks.
-    public var minorVersions: ClosedRange<Int>
+    public var minorVersions = Int(Header.minorVersion)...Int(Header.minorVersion)
     /// The program and its version.
     public var build: String
     /// New at each start of the process.
     public var instance: UniqueID
     /// The kernel's boot id; empty if hidden.
-    public var boot: String
+    public var boot = ""
     public var host: String
     /// A name for people.
     public var name: String
@@ -61,10 +46,8 @@ public struct Hello: Sendable, Equatable {
 
     public init(build: String, instance: UniqueID, host: String, name: String, joinToken: String? = nil, worker: Worker? = nil)
     {
-        minorVersions = Int(Header.minorVersion)...Int(Header.minorVersion)
         self.build = build
         self.instance = instance
-        boot = ""
         self.host = host
         self.name = name
         self.joinToken = joinToken
@@ -72,63 +55,57 @@ public struct Hello: Sendable, Equatable {
     }
 }
 
-extension Hello: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        let lowest = try fields.integer("minor_min", 0...255)
-        minorVersions = lowest...(try fields.integer("minor_max", lowest...255))
-        build = try fields.string("build")
-        instance = try fields.identifier("instance")
-        boot = try fields.string("boot")
-        host = try fields.string("host")
-        name = try fields.string("name")
-        joinToken = try fields.optional("join_token", .string(maxBytes: WireLimits.nameBytes))
-        let role: PeerRole = try fields.required("role", .choice())
-        worker = role == .worker ? try Worker(fields) : nil
-    }
-
-    func write(to object: inout JSONObject) {
-        object.put("role", role.rawValue)
-        object.put("minor_min", minorVersions.lowerBound)
-        object.put("minor_max", minorVersions.upperBound)
-        object.put("build", build)
-        object.put("instance", instance.hex)
-        object.put("boot", boot)
-        object.put("host", host)
-        object.put("name", name)
-        object.putIfPresent("join_token", joinToken)
-        worker?.write(to: &object)
+extension Hello: MetadataBody {
+    public static var record: JSONRecord<Hello> {
+        JSONRecord { fields throws(JSONFieldError) in
+            var hello = Hello(
+                build: try fields.required("build", .name), instance: try fields.required("instance", .identifier),
+                host: try fields.required("host", .name), name: try fields.required("name", .name),
+                joinToken: try fields.optional("join_token", .name))
+            let lowest = try fields.required("minor_min", .integer(0...255))
+            hello.minorVersions = lowest...(try fields.required("minor_max", .integer(lowest...255)))
+            hello.boot = try fields.required("boot", .name)
+            let role: PeerRole = try fields.required("role", .choice())
+            if role == .worker { hello.worker = try Worker(fields) }
+            return hello
+        } writing: { hello, object in
+            object.put("role", hello.role)
+            object.put("minor_min", hello.minorVersions.lowerBound)
+            object.put("minor_max", hello.minorVersions.upperBound)
+            object.put("build", hello.build)
+            object.put("instance", hello.instance)
+            object.put("boot", hello.boot)
+            object.put("host", hello.host)
+            object.put("name", hello.name)
+            object.put("join_token", hello.joinToken)
+            hello.worker?.write(to: &object)
+        }
     }
 }
 
-extension Hello.Worker {
-    init(_ fields: FieldReader) throws(MessageError) {
-        worker = try fields.identifier("worker")
-        slots = try fields.integer("slots", 1...WireLimits.slots)
-        credit = try fields.integer("credit", 0...(WireLimits.slots + 1))
-        cores = try fields.integer("cores", 1...65_536)
-        numaNodes = try fields.integer("numa_nodes", 1...4096)
-        memoryBytes = try fields.integer("memory_bytes", 0...Int.max)
-        device = try fields.string("device")
-        dtypes = try fields.strings("dtypes", maxCount: 16)
-        numericsClass = try fields.string("numerics_class")
-        models = try fields.digests("models", maxCount: WireLimits.models)
-        heldLeases = try fields.leases("held")
-        unackedResults = try fields.leases("unacked")
+extension Hello.Worker: JSONRecordable {
+    public init(worker: UniqueID, slots: Int, credit: Int, numericsClass: String, models: [String]) {
+        self.init(
+            worker: worker, slots: slots, credit: credit, cores: 1, numaNodes: 1, memoryBytes: 0, device: "cpu",
+            dtypes: ["f32"], numericsClass: numericsClass, models: models, heldLeases: [], unackedResults: [])
     }
 
-    func write(to object: inout JSONObject) {
-        object.put("worker", worker.hex)
-        object.put("slots", slots)
-        object.put("credit", credit)
-        object.put("cores", cores)
-        object.put("numa_nodes", numaNodes)
-        object.put("memory_bytes", memoryBytes)
-        object.put("device", device)
-        object.put("dtypes", dtypes)
-        object.put("numerics_class", numericsClass)
-        object.put("models", models)
-        object.put("held", leases: heldLeases)
-        object.put("unacked", leases: unackedResults)
+    public static var record: JSONRecord<Hello.Worker> {
+        JSONRecord(
+            Hello.Worker.init(
+                worker:slots:credit:cores:numaNodes:memoryBytes:device:dtypes:numericsClass:models:heldLeases:unackedResults:),
+            ("worker", \.worker, .identifier),
+            ("slots", \.slots, .integer(1...WireLimits.slots)),
+            ("credit", \.credit, .integer(0...(WireLimits.slots + 1))),
+            ("cores", \.cores, .integer(1...65_536)),
+            ("numa_nodes", \.numaNodes, .integer(1...4096)),
+            ("memory_bytes", \.memoryBytes, .integer(0...Int.max)),
+            ("device", \.device, .name),
+            ("dtypes", \.dtypes, .list(of: .text, count: 0...16)),
+            ("numerics_class", \.numericsClass, .name),
+            ("models", \.models, .list(of: .digest, count: 0...WireLimits.models)),
+            ("held", \.heldLeases, .leases),
+            ("unacked", \.unackedResults, .leases))
     }
 }
 
@@ -151,51 +128,35 @@ public struct Welcome: Sendable, Equatable {
     public var maxPayload: Int
     /// The leases and results of HELLO to keep; the worker drops the others.
     public var keep: [UInt64]
+}
 
+extension Welcome: MetadataBody {
     public init(
         minor: Int, heartbeat: Int, silence: Int, lease: Int, progress: Int, acceptDelay: Int, resend: Int, keep: [UInt64]
     ) {
-        self.minor = minor
-        self.heartbeat = heartbeat
-        self.silence = silence
-        self.lease = lease
-        self.progress = progress
-        self.acceptDelay = acceptDelay
-        self.resend = resend
-        maxPayload = WireLimits.payloadBytes
-        self.keep = keep
-    }
-}
-
-extension Welcome: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        minor = try fields.integer("minor", 0...255)
-        heartbeat = try fields.milliseconds("heartbeat_ms")
-        silence = try fields.milliseconds("silence_ms")
-        lease = try fields.milliseconds("lease_ms")
-        progress = try fields.milliseconds("progress_ms")
-        acceptDelay = try fields.milliseconds("accept_delay_ms")
-        resend = try fields.milliseconds("resend_ms")
-        maxPayload = try fields.integer("max_payload", 1...Int.max)
-        keep = try fields.leases("keep")
+        self.init(
+            minor: minor, heartbeat: heartbeat, silence: silence, lease: lease, progress: progress, acceptDelay: acceptDelay,
+            resend: resend, maxPayload: WireLimits.payloadBytes, keep: keep)
     }
 
-    func write(to object: inout JSONObject) {
-        object.put("minor", minor)
-        object.put("heartbeat_ms", heartbeat)
-        object.put("silence_ms", silence)
-        object.put("lease_ms", lease)
-        object.put("progress_ms", progress)
-        object.put("accept_delay_ms", acceptDelay)
-        object.put("resend_ms", resend)
-        object.put("max_payload", maxPayload)
-        object.put("keep", leases: keep)
+    public static var record: JSONRecord<Welcome> {
+        JSONRecord(
+            Welcome.init(minor:heartbeat:silence:lease:progress:acceptDelay:resend:maxPayload:keep:),
+            ("minor", \.minor, .integer(0...255)),
+            ("heartbeat_ms", \.heartbeat, .milliseconds),
+            ("silence_ms", \.silence, .milliseconds),
+            ("lease_ms", \.lease, .milliseconds),
+            ("progress_ms", \.progress, .milliseconds),
+            ("accept_delay_ms", \.acceptDelay, .milliseconds),
+            ("resend_ms", \.resend, .milliseconds),
+            ("max_payload", \.maxPayload, .integer(1...Int.max)),
+            ("keep", \.keep, .leases))
     }
 }
 
 /// REFUSE: the reason, and the time for another try.
 public struct Refuse: Sendable, Equatable {
-    public enum Code: String, Sendable, CaseIterable {
+    public enum Code: String, Sendable, CaseIterable, JSONRepresentable {
         /// No common protocol version. Final.
         case version
         /// A setting of the peer or of the job is impossible here. Final.
@@ -225,16 +186,9 @@ public struct Refuse: Sendable, Equatable {
     }
 }
 
-extension Refuse: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        code = try fields.required("code", .choice())
-        text = try fields.string("text", maxBytes: WireLimits.textBytes)
-        retryAfter = try fields.milliseconds("retry_after_ms")
-    }
-
-    func write(to object: inout JSONObject) {
-        object.put("code", code.rawValue)
-        object.put("text", text)
-        object.put("retry_after_ms", retryAfter)
+extension Refuse: MetadataBody {
+    public static var record: JSONRecord<Refuse> {
+        JSONRecord(
+            Refuse.init, ("code", \.code, .choice()), ("text", \.text, .text), ("retry_after_ms", \.retryAfter, .milliseconds))
     }
 }

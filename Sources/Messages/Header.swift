@@ -38,7 +38,7 @@ public struct Header: Sendable, Equatable {
         /// 0 for float32, the only element type on the wire so far.
         public var dtype: UInt8 = 0
         /// SHA-256 of everything that a task's result depends on; zero until something checks it.
-        public var inputDigest = InputDigest()
+        public var inputDigest = SIMD4<UInt64>()
 
         public init(epoch: UInt64 = 0, session: UInt64 = 0, sequence: UInt64 = 0, lease: UInt64 = 0, job: UniqueID = .none) {
             self.epoch = epoch
@@ -47,15 +47,6 @@ public struct Header: Sendable, Equatable {
             self.lease = lease
             self.job = job
         }
-    }
-
-    /// 32 bytes of a SHA-256.
-    public struct InputDigest: Sendable, Equatable {
-        public var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-
-        public init() {}
-
-        public static func == (left: InputDigest, right: InputDigest) -> Bool { left.words == right.words }
     }
 
     public static let majorVersion: UInt8 = 1
@@ -104,8 +95,7 @@ public struct Header: Sendable, Equatable {
             frame.put(address.attempt, at: 88)
             frame[90] = address.phase
             frame[91] = address.dtype
-            let digest = address.inputDigest.words
-            for (index, word) in [digest.0, digest.1, digest.2, digest.3].enumerated() { frame.put(word, at: 96 + 8 * index) }
+            for index in 0..<4 { frame.put(address.inputDigest[index], at: 96 + 8 * index) }
             frame.put(csystem_crc32c(0, frame.baseAddress, frame.count), at: 8)
         }
         return bytes
@@ -121,7 +111,7 @@ public struct Header: Sendable, Equatable {
         guard frame[4] == Header.majorVersion else {
             throw MessageError(.version, "the peer speaks protocol \(frame[4]), this program speaks \(Header.majorVersion)")
         }
-        guard Header.checksum(of: frame) == frame.little(UInt32.self, at: 8) else {
+        guard crc32c(Array(frame[..<8] + [0, 0, 0, 0] + frame[12...])) == frame.little(UInt32.self, at: 8) else {
             throw MessageError(.checksum, "the header's checksum does not match")
         }
         guard let type = MessageType(rawValue: frame[6]) else {
@@ -139,12 +129,6 @@ public struct Header: Sendable, Equatable {
         address = Header.address(in: frame)
     }
 
-    private static func checksum(of frame: [UInt8]) -> UInt32 {
-        var copy = frame
-        for index in 8..<12 { copy[index] = 0 }
-        return copy.withUnsafeBytes { csystem_crc32c(0, $0.baseAddress, $0.count) }
-    }
-
     private static func address(in frame: [UInt8]) -> Address {
         var address = Address(
             epoch: frame.little(at: 32), session: frame.little(at: 40), sequence: frame.little(at: 48),
@@ -156,7 +140,7 @@ public struct Header: Sendable, Equatable {
         address.attempt = frame.little(at: 88)
         address.phase = frame[90]
         address.dtype = frame[91]
-        address.inputDigest.words = (frame.little(at: 96), frame.little(at: 104), frame.little(at: 112), frame.little(at: 120))
+        for index in 0..<4 { address.inputDigest[index] = frame.little(at: 96 + 8 * index) }
         return address
     }
 }

@@ -1,140 +1,132 @@
 internal import StrictJSON
 
-extension Message {
-    /// Frame 1: a canonical JSON object; empty for types whose header says everything.
-    var metadataBytes: [UInt8] {
-        var object = JSONObject()
-        switch self {
-        case .hello(let body): body.write(to: &object)
-        case .welcome(let body): body.write(to: &object)
-        case .refuse(let body): body.write(to: &object)
-        case .credit(let body): body.write(to: &object)
-        case .jobReady(let body), .needJob(let body), .jobClose(let body): body.write(to: &object)
-        case .progress(let body): body.write(to: &object)
-        case .fail(let body): body.write(to: &object)
-        case .drain(let body): body.write(to: &object)
-        case .bye(let body): body.write(to: &object)
-        case .submit(let body): body.write(to: &object)
-        case .submitted(let body): body.write(to: &object)
-        case .jobEvent(let body): body.write(to: &object)
-        case .jobResult(let body): body.write(to: &object)
-        case .jobOpen(let body):
-            object.put("context", body.context)
-            object.append("content", body.content)
-        case .lease(let body):
-            object.put("context", body.context)
-            object.put("lease_ms", body.milliseconds)
-            object.append("task", body.task)
-        case .result(let body):
-            object.put("compute_us", body.computeMicroseconds)
-            object.put("wire_us", body.wireMicroseconds)
-            body.effort.write(to: &object)
-            object.append("output", body.output)
-        case .ping, .pong, .accept, .resultAck, .cancel, .cancelled, .reset, .jobCancel: return []
-        }
-        return JSONValue.object(object).canonicalBytes()
+/// The content of a message.
+protocol MessageBody {
+    static func read(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) -> Self
+    /// Frame 1.
+    var metadata: [UInt8] { get }
+    /// Frame 2.
+    var payload: [UInt8] { get }
+}
+
+extension MessageBody {
+    var metadata: [UInt8] { [] }
+}
+
+/// Content with metadata, which is a canonical JSON object. Unknown members are skipped, so that a newer minor version can add
+/// some.
+protocol MetadataBody: MessageBody, JSONRecordable {
+    /// The part with the message's payload; nil if a message of this type has none.
+    static var part: WritableKeyPath<Self, EncodedPart>? { get }
+}
+
+extension MetadataBody {
+    static var part: WritableKeyPath<Self, EncodedPart>? { nil }
+
+    static func read(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) -> Self {
+        if part == nil { try type.requireNone(of: payload, .length) }
+        var body = try Self(metadata, of: type)
+        if let part { body[keyPath: part].payload = payload }
+        return body
     }
 
-    /// Frame 2.
-    var payload: [UInt8] {
+    init(_ metadata: [UInt8], of type: MessageType) throws(MessageError) {
+        let value: JSONValue
+        do { value = try JSONValue(parsing: metadata, limits: .wire) } catch {
+            throw MessageError(.metadata, "\(type): \(error.message)")
+        }
+        guard let members = value.objectValue else {
+            throw MessageError(.metadata, "\(type): the metadata is not an object")
+        }
+        do { try self.init(Fields(members) { $0 }) } catch {
+            throw MessageError(.metadata, "\(type): '\(error.key)' must be \(error.need)")
+        }
+    }
+
+    var metadata: [UInt8] { jsonValue?.canonicalBytes() ?? [] }
+    var payload: [UInt8] { Self.part.map { self[keyPath: $0].payload } ?? [] }
+}
+
+extension MessageType {
+    /// Refuses a frame that messages of this type leave empty.
+    func requireNone(of frame: [UInt8], _ code: MessageError.Code) throws(MessageError) {
+        guard frame.isEmpty else {
+            throw MessageError(code, "\(self): there must be no \(code == .metadata ? "metadata" : "payload")")
+        }
+    }
+}
+
+extension Message {
+    public var type: MessageType { content.type }
+
+    /// The body is nil for types whose header says everything.
+    var content: (type: MessageType, body: (any MessageBody)?) {
         switch self {
-        case .jobOpen(let body): body.payload
-        case .lease(let body): body.payload
-        case .result(let body): body.payload
-        case .jobResult(let body): body.payload
-        case .submit(let body): body.payload
-        case .accept(let list), .cancel(let list), .cancelled(let list): list.payload
-        case .resultAck(let acks): acks.payload
-        default: []
+        case .hello(let body): (.hello, body)
+        case .welcome(let body): (.welcome, body)
+        case .refuse(let body): (.refuse, body)
+        case .ping: (.ping, nil)
+        case .pong: (.pong, nil)
+        case .credit(let body): (.credit, body)
+        case .jobOpen(let body): (.jobOpen, body)
+        case .jobReady(let body): (.jobReady, body)
+        case .needJob(let body): (.needJob, body)
+        case .lease(let body): (.lease, body)
+        case .accept(let body): (.accept, body)
+        case .progress(let body): (.progress, body)
+        case .result(let body): (.result, body)
+        case .resultAck(let body): (.resultAck, body)
+        case .fail(let body): (.fail, body)
+        case .cancel(let body): (.cancel, body)
+        case .cancelled(let body): (.cancelled, body)
+        case .drain(let body): (.drain, body)
+        case .bye(let body): (.bye, body)
+        case .reset: (.reset, nil)
+        case .jobClose(let body): (.jobClose, body)
+        case .submit(let body): (.submit, body)
+        case .submitted(let body): (.submitted, body)
+        case .jobEvent(let body): (.jobEvent, body)
+        case .jobResult(let body): (.jobResult, body)
+        case .jobCancel: (.jobCancel, nil)
         }
     }
 
     init(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) {
-        if try Message.carriesPayload(type, payload) {
-            self = try Message.withPayload(type, metadata: metadata, payload: payload)
-        } else if try Message.isBare(type, metadata) {
-            self = Message.bare(type)
-        } else {
-            self = try Message.withMetadata(type, FieldReader(metadata, of: type))
+        func body<Body: MessageBody>() throws(MessageError) -> Body {
+            try Body.read(type, metadata: metadata, payload: payload)
         }
-    }
-
-    /// Whether the type has a payload. Throws if a type without payload got one.
-    private static func carriesPayload(_ type: MessageType, _ payload: [UInt8]) throws(MessageError) -> Bool {
+        func bare(_ message: Message) throws(MessageError) -> Message {
+            try type.requireNone(of: payload, .length)
+            try type.requireNone(of: metadata, .metadata)
+            return message
+        }
         switch type {
-        case .jobOpen, .lease, .result, .jobResult, .submit, .accept, .cancel, .cancelled, .resultAck: return true
-        default:
-            guard payload.isEmpty else { throw MessageError(.length, "\(type): there must be no payload") }
-            return false
-        }
-    }
-
-    private static func isBare(_ type: MessageType, _ metadata: [UInt8]) throws(MessageError) -> Bool {
-        switch type {
-        case .ping, .pong, .reset, .jobCancel, .accept, .cancel, .cancelled, .resultAck:
-            guard metadata.isEmpty else { throw MessageError(.metadata, "\(type): there must be no metadata") }
-            return true
-        default: return false
-        }
-    }
-
-    private static func bare(_ type: MessageType) -> Message {
-        switch type {
-        case .pong: .pong
-        case .reset: .reset
-        case .jobCancel: .jobCancel
-        default: .ping
-        }
-    }
-
-    private static func withMetadata(_ type: MessageType, _ fields: FieldReader) throws(MessageError) -> Message {
-        switch type {
-        case .hello: .hello(try Hello(fields))
-        case .welcome: .welcome(try Welcome(fields))
-        case .refuse: .refuse(try Refuse(fields))
-        case .credit: .credit(try Credit(fields))
-        case .jobReady: .jobReady(try ContextNote(fields))
-        case .needJob: .needJob(try ContextNote(fields))
-        case .jobClose: .jobClose(try ContextNote(fields))
-        case .progress: .progress(try Progress(fields))
-        case .fail: .fail(try Failure(fields))
-        case .drain: .drain(try Drain(fields))
-        case .bye: .bye(try Bye(fields))
-        case .submitted: .submitted(try Submitted(fields))
-        case .jobEvent: .jobEvent(try JobNote(fields))
-        default: throw MessageError(.type, "\(type): the type has another shape")
-        }
-    }
-
-    private static func withPayload(
-        _ type: MessageType, metadata: [UInt8], payload: [UInt8]
-    ) throws(MessageError) -> Message {
-        if try isBare(type, metadata) {
-            switch type {
-            case .accept: return .accept(try LeaseList(payload: payload, of: type))
-            case .cancel: return .cancel(try LeaseList(payload: payload, of: type))
-            case .cancelled: return .cancelled(try LeaseList(payload: payload, of: type))
-            default: return .resultAck(try ResultAcks(payload: payload))
-            }
-        }
-        let fields = try FieldReader(metadata, of: type)
-        switch type {
-        case .jobOpen:
-            return .jobOpen(
-                JobOpen(context: try fields.digest("context"), content: try fields.object("content"), payload: payload))
-        case .lease:
-            return .lease(
-                LeaseGrant(
-                    context: try fields.digest("context"), milliseconds: try fields.milliseconds("lease_ms"),
-                    task: try fields.object("task"), payload: payload))
-        case .result:
-            return .result(
-                TaskResult(
-                    computeMicroseconds: try fields.integer("compute_us", 0...Int.max),
-                    wireMicroseconds: try fields.integer("wire_us", 0...Int.max), effort: try TaskResult.Effort(fields),
-                    output: try fields.object("output"), payload: payload))
-        case .submit: return .submit(try Submit(fields, payload: payload))
-        default: return .jobResult(try ResultChunk(fields, payload: payload))
+        case .hello: self = .hello(try body())
+        case .welcome: self = .welcome(try body())
+        case .refuse: self = .refuse(try body())
+        case .ping: self = try bare(.ping)
+        case .pong: self = try bare(.pong)
+        case .credit: self = .credit(try body())
+        case .jobOpen: self = .jobOpen(try body())
+        case .jobReady: self = .jobReady(try body())
+        case .needJob: self = .needJob(try body())
+        case .lease: self = .lease(try body())
+        case .accept: self = .accept(try body())
+        case .progress: self = .progress(try body())
+        case .result: self = .result(try body())
+        case .resultAck: self = .resultAck(try body())
+        case .fail: self = .fail(try body())
+        case .cancel: self = .cancel(try body())
+        case .cancelled: self = .cancelled(try body())
+        case .drain: self = .drain(try body())
+        case .bye: self = .bye(try body())
+        case .reset: self = try bare(.reset)
+        case .jobClose: self = .jobClose(try body())
+        case .submit: self = .submit(try body())
+        case .submitted: self = .submitted(try body())
+        case .jobEvent: self = .jobEvent(try body())
+        case .jobResult: self = .jobResult(try body())
+        case .jobCancel: self = try bare(.jobCancel)
         }
     }
 }

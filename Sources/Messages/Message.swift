@@ -1,9 +1,15 @@
-internal import StrictJSON
+public import StrictJSON
 
-/// Metadata that is written as a JSON object and read strictly.
-protocol MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError)
-    func write(to object: inout JSONObject)
+/// A value as it travels.
+public struct EncodedPart: Sendable, Equatable {
+    public var metadata: JSONValue
+    /// Its tensors.
+    public var payload: [UInt8]
+
+    public init(metadata: JSONValue, payload: [UInt8] = []) {
+        self.metadata = metadata
+        self.payload = payload
+    }
 }
 
 /// All messages between peers.
@@ -34,37 +40,6 @@ public enum Message: Sendable, Equatable {
     case jobEvent(JobNote)
     case jobResult(ResultChunk)
     case jobCancel
-
-    public var type: MessageType {
-        switch self {
-        case .hello: .hello
-        case .welcome: .welcome
-        case .refuse: .refuse
-        case .ping: .ping
-        case .pong: .pong
-        case .credit: .credit
-        case .jobOpen: .jobOpen
-        case .jobReady: .jobReady
-        case .needJob: .needJob
-        case .lease: .lease
-        case .accept: .accept
-        case .progress: .progress
-        case .result: .result
-        case .resultAck: .resultAck
-        case .fail: .fail
-        case .cancel: .cancel
-        case .cancelled: .cancelled
-        case .drain: .drain
-        case .bye: .bye
-        case .reset: .reset
-        case .jobClose: .jobClose
-        case .submit: .submit
-        case .submitted: .submitted
-        case .jobEvent: .jobEvent
-        case .jobResult: .jobResult
-        case .jobCancel: .jobCancel
-        }
-    }
 }
 
 /// One message with its address. It travels as three frames (header, metadata, payload).
@@ -81,17 +56,16 @@ public struct Packet: Sendable, Equatable {
     /// - Throws: `MessageError` with code `length` if the metadata or the payload exceeds its limit. Such a message must not
     ///   be sent: the other end's socket would drop the connection without a word.
     public func frames() throws(MessageError) -> [[UInt8]] {
-        let metadata = message.metadataBytes
-        let payload = message.payload
+        let (type, body) = message.content
+        let metadata = body?.metadata ?? []
+        let payload = body?.payload ?? []
         guard metadata.count <= WireLimits.metadataBytes else {
-            throw MessageError(
-                .length, "\(message.type): \(metadata.count) bytes of metadata, at most \(WireLimits.metadataBytes)")
+            throw MessageError(.length, "\(type): \(metadata.count) bytes of metadata, at most \(WireLimits.metadataBytes)")
         }
         guard payload.count <= WireLimits.payloadBytes else {
-            throw MessageError(
-                .length, "\(message.type): \(payload.count) bytes of payload, at most \(WireLimits.payloadBytes)")
+            throw MessageError(.length, "\(type): \(payload.count) bytes of payload, at most \(WireLimits.payloadBytes)")
         }
-        let header = Header(type: message.type, address: address, metadata: metadata, payload: payload)
+        let header = Header(type: type, address: address, metadata: metadata, payload: payload)
         return [header.encoded(), metadata, payload]
     }
 

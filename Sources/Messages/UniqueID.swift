@@ -1,5 +1,5 @@
 /// 128 bits that name a worker, a process, or a job.
-public struct UniqueID: Sendable, Hashable, Comparable, CustomStringConvertible {
+public struct UniqueID: Sendable, Hashable, CustomStringConvertible {
     public var high: UInt64
     public var low: UInt64
 
@@ -18,19 +18,10 @@ public struct UniqueID: Sendable, Hashable, Comparable, CustomStringConvertible 
 
     /// Reads 32 lower-case hexadecimal digits.
     public init?(hex: String) {
-        let digits = Array(hex.utf8)
-        guard digits.count == 32 else { return nil }
-        var words: [UInt64] = [0, 0]
-        for (position, digit) in digits.enumerated() {
-            let value: UInt64
-            switch digit {
-            case 0x30...0x39: value = UInt64(digit - 0x30)
-            case 0x61...0x66: value = UInt64(digit - 0x61 + 10)
-            default: return nil
-            }
-            words[position / 16] = words[position / 16] << 4 | value
-        }
-        self.init(high: words[0], low: words[1])
+        guard hex.isHexadecimal(count: 32), let high = UInt64(hex.prefix(16), radix: 16),
+            let low = UInt64(hex.suffix(16), radix: 16)
+        else { return nil }
+        self.init(high: high, low: low)
     }
 
     /// 32 lower-case hexadecimal digits.
@@ -42,6 +33,4 @@ public struct UniqueID: Sendable, Hashable, Comparable, CustomStringConvertible 
     }
 
     public var description: String { hex }
-
-    public static func < (left: UniqueID, right: UniqueID) -> Bool { (left.high, left.low) < (right.high, right.low) }
 }

@@ -13,30 +13,33 @@ public struct Credit: Sendable, Equatable {
     }
 }
 
-extension Credit: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        leases = try fields.integer("leases", 0...(WireLimits.slots + 1))
-        bytes = try fields.integer("bytes", 0...Int.max)
-    }
-
-    func write(to object: inout JSONObject) {
-        object.put("leases", leases)
-        object.put("bytes", bytes)
+extension Credit: MetadataBody {
+    public static var record: JSONRecord<Credit> {
+        JSONRecord(
+            Credit.init, ("leases", \.leases, .integer(0...(WireLimits.slots + 1))), ("bytes", \.bytes, .integer(0...Int.max)))
     }
 }
 
 /// JOB_OPEN: the common context of a barrier's tasks, named by its content hash. Each worker gets it once.
 public struct JobOpen: Sendable, Equatable {
     public var context: String
-    /// The metadata of the context; its tensors are the payload.
-    public var content: JSONValue
-    public var payload: [UInt8]
+    /// The payload holds its tensors.
+    public var content: EncodedPart
 
-    public init(context: String, content: JSONValue, payload: [UInt8]) {
+    public init(context: String, content: EncodedPart) {
         self.context = context
         self.content = content
-        self.payload = payload
     }
+}
+
+extension JobOpen: MetadataBody {
+    public static var record: JSONRecord<JobOpen> {
+        JSONRecord(
+            { JobOpen(context: $0, content: EncodedPart(metadata: $1)) },
+            ("context", \.context, .digest), ("content", \.content.metadata, .content))
+    }
+
+    static var part: WritableKeyPath<JobOpen, EncodedPart>? { \.content }
 }
 
 /// JOB_READY, NEED_JOB, JOB_CLOSE: one context by its hash.
@@ -46,10 +49,10 @@ public struct ContextNote: Sendable, Equatable {
     public init(_ context: String) { self.context = context }
 }
 
-extension ContextNote: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) { context = try fields.digest("context") }
-
-    func write(to object: inout JSONObject) { object.put("context", context) }
+extension ContextNote: MetadataBody {
+    public static var record: JSONRecord<ContextNote> {
+        JSONRecord(ContextNote.init, ("context", \.context, .digest))
+    }
 }
 
 /// LEASE: one task. The lease, job, step, index and attempt are in the header.
@@ -58,16 +61,24 @@ public struct LeaseGrant: Sendable, Equatable {
     public var context: String
     /// The longest time without progress.
     public var milliseconds: Int
-    /// The task's own metadata; its tensors are the payload.
-    public var task: JSONValue
-    public var payload: [UInt8]
+    /// The payload holds its tensors.
+    public var task: EncodedPart
 
-    public init(context: String, milliseconds: Int, task: JSONValue, payload: [UInt8]) {
+    public init(context: String, milliseconds: Int, task: EncodedPart) {
         self.context = context
         self.milliseconds = milliseconds
         self.task = task
-        self.payload = payload
     }
+}
+
+extension LeaseGrant: MetadataBody {
+    public static var record: JSONRecord<LeaseGrant> {
+        JSONRecord(
+            { LeaseGrant(context: $0, milliseconds: $1, task: EncodedPart(metadata: $2)) },
+            ("context", \.context, .digest), ("lease_ms", \.milliseconds, .milliseconds), ("task", \.task.metadata, .content))
+    }
+
+    static var part: WritableKeyPath<LeaseGrant, EncodedPart>? { \.task }
 }
 
 /// PROGRESS: the computation of a lease (in the header) goes on.
@@ -82,15 +93,10 @@ public struct Progress: Sendable, Equatable {
     }
 }
 
-extension Progress: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        done = try fields.integer("done", 0...Int.max)
-        total = try fields.integer("total", 0...Int.max)
-    }
-
-    func write(to object: inout JSONObject) {
-        object.put("done", done)
-        object.put("total", total)
+extension Progress: MetadataBody {
+    public static var record: JSONRecord<Progress> {
+        JSONRecord(
+            Progress.init, ("done", \.done, .integer(0...Int.max)), ("total", \.total, .integer(0...Int.max)))
     }
 }
 
@@ -102,9 +108,8 @@ public struct TaskResult: Sendable, Equatable {
     public var wireMicroseconds: Int
     /// The counted costs of the task.
     public var effort: Effort
-    /// The output's own metadata; its tensors are the payload.
-    public var output: JSONValue
-    public var payload: [UInt8]
+    /// The payload holds its tensors.
+    public var output: EncodedPart
 
     /// The counted costs of computing.
     public struct Effort: Sendable, Equatable {
@@ -122,29 +127,33 @@ public struct TaskResult: Sendable, Equatable {
         }
     }
 
-    public init(
-        computeMicroseconds: Int, wireMicroseconds: Int, effort: Effort = Effort(), output: JSONValue, payload: [UInt8]
-    ) {
+    public init(computeMicroseconds: Int, wireMicroseconds: Int, effort: Effort = Effort(), output: EncodedPart) {
         self.computeMicroseconds = computeMicroseconds
         self.wireMicroseconds = wireMicroseconds
         self.effort = effort
         self.output = output
-        self.payload = payload
     }
 }
 
-extension TaskResult.Effort: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        operations = try fields.integer("operations", 0...WireLimits.operationsPerTask)
-        peakBytes = try fields.integer("peak_bytes", 0...WireLimits.memoryBytes)
-        peakActivationBytes = try fields.integer("peak_activation_bytes", 0...WireLimits.memoryBytes)
+extension TaskResult: MetadataBody {
+    public static var record: JSONRecord<TaskResult> {
+        let any = 0...Int.max
+        let bytes = 0...WireLimits.memoryBytes
+        return JSONRecord(
+            { compute, wire, operations, peak, activations, output in
+                TaskResult(
+                    computeMicroseconds: compute, wireMicroseconds: wire,
+                    effort: Effort(operations: operations, peakBytes: peak, peakActivationBytes: activations),
+                    output: EncodedPart(metadata: output))
+            },
+            ("compute_us", \.computeMicroseconds, .integer(any)), ("wire_us", \.wireMicroseconds, .integer(any)),
+            ("operations", \.effort.operations, .integer(0...WireLimits.operationsPerTask)),
+            ("peak_bytes", \.effort.peakBytes, .integer(bytes)),
+            ("peak_activation_bytes", \.effort.peakActivationBytes, .integer(bytes)),
+            ("output", \.output.metadata, .content))
     }
 
-    func write(to object: inout JSONObject) {
-        object.put("operations", operations)
-        object.put("peak_bytes", peakBytes)
-        object.put("peak_activation_bytes", peakActivationBytes)
-    }
+    static var part: WritableKeyPath<TaskResult, EncodedPart>? { \.output }
 }
 
 /// The verdict on a result.
@@ -173,33 +182,21 @@ public struct ResultAcks: Sendable, Equatable {
     public var entries: [Entry]
 
     public init(_ entries: [Entry]) { self.entries = entries }
+}
 
-    static let entryBytes = 9
-
-    init(payload: [UInt8]) throws(MessageError) {
-        guard !payload.isEmpty, payload.count % ResultAcks.entryBytes == 0,
-            payload.count / ResultAcks.entryBytes <= WireLimits.leasesPerList
-        else {
-            throw MessageError(.length, "resultAck: the payload has \(payload.count) bytes, not a list of acknowledgements")
-        }
-        entries = []
-        for offset in stride(from: 0, to: payload.count, by: ResultAcks.entryBytes) {
+extension ResultAcks: MessageBody {
+    static func read(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) -> ResultAcks {
+        var acks = ResultAcks([])
+        for offset in try LeaseList.offsets(type, metadata, payload, entryBytes: 9) {
             guard let verdict = ResultVerdict(rawValue: payload[offset + 8]) else {
-                throw MessageError(.field, "resultAck: verdict \(payload[offset + 8]) is unknown")
+                throw MessageError(.field, "\(type): verdict \(payload[offset + 8]) is unknown")
             }
-            entries.append(Entry(lease: payload.little(at: offset), verdict: verdict))
+            acks.entries.append(Entry(lease: payload.little(at: offset), verdict: verdict))
         }
+        return acks
     }
 
-    var payload: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(entries.count * ResultAcks.entryBytes)
-        for entry in entries {
-            LeaseList.append(entry.lease, to: &bytes)
-            bytes.append(entry.verdict.rawValue)
-        }
-        return bytes
-    }
+    var payload: [UInt8] { entries.flatMap { LeaseList.bytes($0.lease) + [$0.verdict.rawValue] } }
 }
 
 /// ACCEPT, CANCEL, CANCELLED: leases, eight bytes each in the payload.
@@ -207,30 +204,33 @@ public struct LeaseList: Sendable, Equatable {
     public var leases: [UInt64]
 
     public init(_ leases: [UInt64]) { self.leases = leases }
+}
 
-    init(payload: [UInt8], of type: MessageType) throws(MessageError) {
-        guard !payload.isEmpty, payload.count % 8 == 0, payload.count / 8 <= WireLimits.leasesPerList else {
+extension LeaseList: MessageBody {
+    static func read(_ type: MessageType, metadata: [UInt8], payload: [UInt8]) throws(MessageError) -> LeaseList {
+        LeaseList(try offsets(type, metadata, payload, entryBytes: 8).map { payload.little(at: $0) })
+    }
+
+    var payload: [UInt8] { leases.flatMap(LeaseList.bytes) }
+
+    static func bytes(_ lease: UInt64) -> [UInt8] { withUnsafeBytes(of: lease.littleEndian) { [UInt8]($0) } }
+
+    /// The places of the entries in a payload that is a list.
+    static func offsets(
+        _ type: MessageType, _ metadata: [UInt8], _ payload: [UInt8], entryBytes: Int
+    ) throws(MessageError) -> StrideTo<Int> {
+        try type.requireNone(of: metadata, .metadata)
+        guard !payload.isEmpty, payload.count % entryBytes == 0, payload.count / entryBytes <= WireLimits.leasesPerList else {
             throw MessageError(.length, "\(type): the payload has \(payload.count) bytes, not a list of leases")
         }
-        leases = stride(from: 0, to: payload.count, by: 8).map { payload.little(at: $0) }
-    }
-
-    var payload: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(8 * leases.count)
-        for lease in leases { LeaseList.append(lease, to: &bytes) }
-        return bytes
-    }
-
-    static func append(_ lease: UInt64, to bytes: inout [UInt8]) {
-        withUnsafeBytes(of: lease.littleEndian) { bytes.append(contentsOf: $0) }
+        return stride(from: 0, to: payload.count, by: entryBytes)
     }
 }
 
 /// FAIL: a task (its lease is in the header) or, with lease 0, a context failed.
-public struct Failure: Sendable, Equatable {
+public struct Failure: Error, Sendable, Equatable {
     /// The cause, which decides about retries.
-    public enum Class: String, Sendable, CaseIterable {
+    public enum Class: String, Sendable, CaseIterable, JSONRepresentable {
         /// The worker: memory, weights, a wedged thread.
         case worker
         /// The task: its input is refused.
@@ -255,17 +255,11 @@ public struct Failure: Sendable, Equatable {
     }
 }
 
-extension Failure: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) {
-        failureClass = try fields.required("class", .choice())
-        text = try fields.string("text", maxBytes: WireLimits.textBytes)
-        context = try fields.optionalDigest("context")
-    }
-
-    func write(to object: inout JSONObject) {
-        object.put("class", failureClass.rawValue)
-        object.put("text", text)
-        object.putIfPresent("context", context)
+extension Failure: MetadataBody {
+    public static var record: JSONRecord<Failure> {
+        JSONRecord(
+            Failure.init, ("class", \.failureClass, .choice()), ("text", \.text, .text),
+            ("context", \.context, .optional(.digest)))
     }
 }
 
@@ -276,16 +270,16 @@ public struct Drain: Sendable, Equatable {
     public init(deadlineMilliseconds: Int) { self.deadlineMilliseconds = deadlineMilliseconds }
 }
 
-extension Drain: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) { deadlineMilliseconds = try fields.milliseconds("deadline_ms") }
-
-    func write(to object: inout JSONObject) { object.put("deadline_ms", deadlineMilliseconds) }
+extension Drain: MetadataBody {
+    public static var record: JSONRecord<Drain> {
+        JSONRecord(Drain.init, ("deadline_ms", \.deadlineMilliseconds, .milliseconds))
+    }
 }
 
 /// BYE: the orderly end of a session.
 public struct Bye: Sendable, Equatable {
     /// Why a session ends.
-    public enum Reason: String, Sendable, CaseIterable {
+    public enum Reason: String, Sendable, CaseIterable, JSONRepresentable {
         /// The sender ends as requested.
         case shutdown
         /// The worker finished its drain.
@@ -301,8 +295,8 @@ public struct Bye: Sendable, Equatable {
     public init(_ reason: Reason) { self.reason = reason }
 }
 
-extension Bye: MetadataCodable {
-    init(_ fields: FieldReader) throws(MessageError) { reason = try fields.required("reason", .choice()) }
-
-    func write(to object: inout JSONObject) { object.put("reason", reason.rawValue) }
+extension Bye: MetadataBody {
+    public static var record: JSONRecord<Bye> {
+        JSONRecord(Bye.init, ("reason", \.reason, .choice()))
+    }
 }

@@ -22,3 +22,24 @@ public struct Place<Phase: Hashable & Sendable>: Hashable, Sendable {
     /// `stage 2 of 3, ` for people; nothing for a picture that is made in one go.
     public var stageTitle: String { stageCount > 1 ? "stage \(stage + 1) of \(stageCount), " : "" }
 }
+
+/// The progress of a job.
+public struct JobProgress: Sendable, Equatable {
+    /// The phase is encode, picture, denoise, structure, detail or decode.
+    public var place: Place<String>
+    /// Of the whole job.
+    public var tasksDone: Int
+    public var tasksTotal: Int
+    public var workers: Int
+    public var elapsed: Duration
+    /// nil until there is an estimate.
+    public var estimatedRemaining: Duration?
+
+    public init(
+        _ place: Place<String>, tasksDone: Int, tasksTotal: Int, workers: Int, elapsed: Duration, estimatedRemaining: Duration?
+    ) {
+        (self.place, self.workers) = (place, workers)
+        (self.tasksDone, self.tasksTotal) = (tasksDone, tasksTotal)
+        (self.elapsed, self.estimatedRemaining) = (elapsed, estimatedRemaining)
+    }
+}

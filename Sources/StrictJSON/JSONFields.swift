@@ -50,21 +50,19 @@ public struct JSONShape<Value> {
     public let need: JSONNeed
     /// Gives nil for a value of another kind. If this is a list with a wrong element, it gives the element.
     fileprivate let read: (JSONValue, _ wrongElement: inout JSONValue?) -> Value?
+    /// Stands for a missing member; nil if there must be one.
+    fileprivate var replacement: Value?
+}
 
+extension JSONShape {
     /// - Parameter read: gives nil for a value of another kind, or beyond the limits.
     public init(_ need: JSONNeed, _ read: @escaping (JSONValue) -> Value?) {
-        self.need = need
-        self.read = { value, _ in read(value) }
+        self.init(need: need) { value, _ in read(value) }
     }
 
     /// An array of so many elements.
     public static func list<Element>(of shape: JSONShape<Element>, count: ClosedRange<Int>) -> Self where Value == [Element] {
-        Self(list: shape, count: count)
-    }
-
-    private init<Element>(list shape: JSONShape<Element>, count: ClosedRange<Int>) where Value == [Element] {
-        need = .list(shape.need, count: count)
-        read = { value, wrongElement in
+        Self(need: .list(shape.need, count: count)) { value, wrongElement in
             guard let elements = value.arrayValue, count.contains(elements.count) else { return nil }
             var values: [Element] = []
             for element in elements {
@@ -76,6 +74,11 @@ public struct JSONShape<Value> {
             }
             return values
         }
+    }
+
+    /// A value of the shape, or none if the member is missing.
+    public static func optional<Wrapped>(_ shape: JSONShape<Wrapped>) -> Self where Value == Wrapped? {
+        Self(need: shape.need, read: { shape.read($0, &$1).map { .some($0) } }, replacement: .some(nil))
     }
 
     /// One of the enumeration's cases by its name.
@@ -134,6 +137,7 @@ public struct JSONFields<Failure: Error>: Sendable {
 
     /// Refuses a member that is missing, of another kind or beyond the limits.
     public func required<Value>(_ key: String, _ shape: JSONShape<Value>) throws(Failure) -> Value {
+        if let replacement = shape.replacement, self[key] == nil { return replacement }
         var wrongElement: JSONValue?
         guard let value = self[key].flatMap({ shape.read($0, &wrongElement) }) else {
             throw fault(key, shape.need, element: wrongElement)

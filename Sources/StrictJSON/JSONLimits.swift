@@ -59,8 +59,6 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     public var code: Code
     /// The offset in bytes from the start of the text.
     public var offset: Int
-    /// One sentence with the offset and the error.
-    public var message: String
     /// The error, without the offset and a full stop.
     public var reason: String
 
@@ -68,8 +66,10 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
         self.code = code
         self.offset = offset
         reason = what
-        message = "JSON is refused at byte \(offset): \(what)."
     }
+
+    /// One sentence with the offset and the error.
+    public var message: String { "JSON is refused at byte \(offset): \(reason)." }
 
     public var description: String { message }
 }

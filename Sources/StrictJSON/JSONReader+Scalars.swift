@@ -82,12 +82,7 @@ extension JSONReader {
         var value: UInt32 = 0
         for _ in 0..<4 {
             guard let byte = next else { throw JSONError(.unexpectedEnd, at: offset, "the text ends inside an escape") }
-            let digit: UInt8
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
-            default:
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
                 throw JSONError(
                     .invalidString, at: offset, "\(JSONReader.name(byte)) stands where a hexadecimal digit is expected")
             }

@@ -3,8 +3,7 @@ extension JSONValue {
     /// control characters escaped. A number is the shortest text that reads back as the same double and kind (`1.0` stays a
     /// `.number`). Equal values give equal bytes, so the bytes can be hashed.
     ///
-    /// Numbers must be finite. A NaN is a mistake
-    /// of the program and stops it.
+    /// Numbers must be finite. A NaN is a mistake of the program and stops it.
     public func canonicalBytes() -> [UInt8] {
         var bytes: [UInt8] = []
         append(to: &bytes)

@@ -37,30 +37,15 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard digits.utf8.count <= 5, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = Int(digits),
             (1...65535).contains(port)
         else { throw .invalidEndpoint("'\(whole)' has the port '\(digits)'; a port is a number from 1 to 65535") }
-        guard isHost(host) else {
+        guard (1...253).contains(host.utf8.count), host.wholeMatch(of: hosts) != nil else {
             throw .invalidEndpoint("'\(whole)' has the host '\(host)'; write a name, an IPv4 address or [an IPv6 address]")
         }
         return .tcp(host: String(host), port: port)
     }
 
-    private static func isHost(_ host: Substring) -> Bool {
-        guard (1...253).contains(host.utf8.count) else { return false }
-        if host == "*" { return true }
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            let inner = host.dropFirst().dropLast()
-            return inner.utf8.contains(UInt8(ascii: ":"))
-                && inner.utf8.allSatisfy {
-                    isAlphanumeric($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".")
-                        || $0 == UInt8(ascii: "%")
-                }
-        }
-        return host.utf8.allSatisfy {
-            isAlphanumeric($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
-        }
-    }
-
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+    /// Everything, an IPv6 address in brackets, a name or an IPv4 address.
+    private static var hosts: Regex<Substring> {
+        /\*|\[[0-9A-Za-z.%]*:[0-9A-Za-z:.%]*\]|[0-9A-Za-z._\-]+/.matchingSemantics(.unicodeScalar)
     }
 
     /// Whether only processes of this machine can reach the endpoint.

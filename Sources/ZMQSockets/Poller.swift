@@ -7,7 +7,6 @@ public struct Poller: ~Copyable {
     /// The result of a wait.
     public struct Readiness: Sendable, Equatable {
         public var canReceive = false
-        public var canSend = false
         /// For each descriptor: whether it can be read, or its other end has gone.
         public var descriptors: [Bool]
     }
@@ -28,9 +27,7 @@ public struct Poller: ~Copyable {
         items[0].events = Int16(toSend ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN)
         let count = Int32(items.count)
         _ = try zmqCall("zmq_poll") { zmq_poll(&items, count, max(0, milliseconds)) }
-        let events = Int32(items[0].revents)
         return Readiness(
-            canReceive: events & ZMQ_POLLIN != 0, canSend: events & ZMQ_POLLOUT != 0,
-            descriptors: items.dropFirst().map { $0.revents != 0 })
+            canReceive: Int32(items[0].revents) & ZMQ_POLLIN != 0, descriptors: items.dropFirst().map { $0.revents != 0 })
     }
 }

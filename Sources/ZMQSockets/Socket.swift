@@ -31,14 +31,15 @@ public struct Socket: ~Copyable {
 
     let raw: UnsafeMutableRawPointer
 
+    /// - Parameter maxFrameBytes: the largest single frame from a peer. libzmq drops a connection that sends more.
     /// - Throws: `ZMQError` if an option cannot be set or no descriptor is left.
-    public init(_ context: Context, _ kind: Kind, options: SocketOptions, for endpoint: Endpoint) throws(ZMQError) {
+    public init(_ context: Context, _ kind: Kind, maxFrameBytes: Int64, for endpoint: Endpoint) throws(ZMQError) {
         guard let socket = zmq_socket(context.raw, kind.number) else { throw .last("zmq_socket") }
         do throws(ZMQError) {
-            for option in options.integers(for: kind, usesIPv6: endpoint.usesIPv6) {
+            for option in kind.options(usesIPv6: endpoint.usesIPv6) {
                 try Socket.set(socket, option.name, option.option, option.value)
             }
-            try Socket.set(socket, "ZMQ_MAXMSGSIZE", ZMQ_MAXMSGSIZE, options.maxFrameBytes)
+            try Socket.set(socket, "ZMQ_MAXMSGSIZE", ZMQ_MAXMSGSIZE, maxFrameBytes)
         } catch {
             zmq_close(socket)
             throw error
@@ -59,17 +60,18 @@ public struct Socket: ~Copyable {
     /// - Throws: `ZMQError`, with code `addressInUse` if another process has the endpoint, and `addressUnavailable` if the
     ///   path of a local socket names a file that is no socket.
     public borrowing func bind(_ endpoint: Endpoint) throws(ZMQError) {
-        if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isOtherFile(path) {
-            // libzmq would unlink the file, whatever it is.
-            throw ZMQError(
-                code: .addressUnavailable, errno: EEXIST, call: "lstat",
-                message: "\(endpoint) cannot be bound: a file that is no socket has this path; choose another path")
-        }
-        if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@"), LocalSocketProbe.isAnswered(path) {
-            // libzmq would unlink the file and take the name away from the process that answers there.
-            throw ZMQError(
-                code: .addressInUse, errno: EADDRINUSE, call: "connect",
-                message: "\(endpoint) is in use by another process; choose another path or stop that process")
+        // libzmq would unlink the file, whatever it is, and take the name away from a process that answers there.
+        if case .ipc(let path) = endpoint.transport, !path.hasPrefix("@") {
+            if LocalSocketProbe.isOtherFile(path) {
+                throw ZMQError(
+                    code: .addressUnavailable,
+                    message: "\(endpoint) cannot be bound: a file that is no socket has this path; choose another path")
+            }
+            if LocalSocketProbe.isAnswered(path) {
+                throw ZMQError(
+                    code: .addressInUse,
+                    message: "\(endpoint) is in use by another process; choose another path or stop that process")
+            }
         }
         _ = try zmqCall("zmq_bind", endpoint.description) { zmq_bind(raw, endpoint.bindText) }
     }

@@ -10,24 +10,18 @@ public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
         case addressUnavailable
         /// The text is no endpoint that this program accepts.
         case invalidEndpoint
-        /// The context was shut down during the call. Stop using the socket.
-        case contextTerminated
-        /// Anything else: see `errno` and `call`.
+        /// Anything else. The message names the call and the error number.
         case system
     }
 
     public let code: Code
-    /// The error number from libzmq; 0 if no call was made.
-    public let errno: Int32
-    /// The name of the call that failed; empty if no call was made.
-    public let call: String
     /// One sentence for people.
     public let message: String
 
     public var description: String { message }
 
     static func invalidEndpoint(_ message: String) -> ZMQError {
-        ZMQError(code: .invalidEndpoint, errno: 0, call: "", message: message)
+        ZMQError(code: .invalidEndpoint, message: message)
     }
 
     /// The error of the call that has just failed on this thread. Must run before any other call of libzmq.
@@ -37,7 +31,6 @@ public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
             switch number {
             case EADDRINUSE: .addressInUse
             case EADDRNOTAVAIL, ENODEV, EACCES: .addressUnavailable
-            case czmq_eterm: .contextTerminated
             default: .system
             }
         let reason = String(cString: zmq_strerror(number))
@@ -48,7 +41,7 @@ public struct ZMQError: Error, Sendable, Equatable, CustomStringConvertible {
             case .addressUnavailable: "\(subject) cannot be bound here (\(reason)); use an address of this machine"
             default: "\(call)\(place) failed: \(reason) (errno \(number))"
             }
-        return ZMQError(code: code, errno: number, call: call, message: message)
+        return ZMQError(code: code, message: message)
     }
 }
 

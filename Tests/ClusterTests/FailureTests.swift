@@ -63,7 +63,7 @@ struct FailureTests {
         let worker = bench.join(1)
         bench.tell(.submitted(JobID(1), model: "m"))
         bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
-        #expect(bench.tell(.contextFailed(worker, ContextID(1), .worker, "torn")).failures == [.context("torn")])
+        #expect(bench.tell(.contextFailed(worker, ContextID(1), "torn")).failures == [.context("torn")])
     }
 
     @Test("a worker that dies on a task is counted against it; deaths on different tasks at once are not")

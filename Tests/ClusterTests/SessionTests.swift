@@ -138,12 +138,12 @@ struct SessionTests {
         var worker = WorkerMachine(now: Instant(nanoseconds: 0))
         let now = Instant(nanoseconds: 1_000_000)
         _ = worker.handle(.tick, now: now)
-        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
         #expect(worker.handle(.leased(LeaseID(1), ContextID(1)), now: now) == [.compute(LeaseID(1))])
         #expect(worker.handle(.leased(LeaseID(2), ContextID(1)), now: now) == [])
         #expect(worker.handle(.terminate, now: now) == [.forget(LeaseID(2)), .sendDrain, .sendCancelled([LeaseID(2)])])
-        #expect(worker.handle(.computed(LeaseID(1), ok: true), now: now) == [.sendOutcome(LeaseID(1))])
+        #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1))])
         #expect(worker.handle(.acknowledged([LeaseID(1)]), now: now) == [.forget(LeaseID(1)), .sendBye, .end(.drained)])
     }
 
@@ -154,7 +154,7 @@ struct SessionTests {
         var worker = WorkerMachine(parameters: parameters, now: Instant(nanoseconds: 0))
         let now = Instant(nanoseconds: 1_000_000)
         func context(_ number: Int) -> ContextID { ContextID(UInt64(number)) }
-        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         for number in 1...2 {
             #expect(worker.handle(.openContext(context(number)), now: now) == [.open(context(number))])
             #expect(worker.handle(.contextOpened(context(number), ok: true), now: now) == [.sendReady(context(number))])
@@ -162,7 +162,7 @@ struct SessionTests {
         // The first is the older one, but a lease waits for it.
         #expect(worker.handle(.leased(LeaseID(1), context(2)), now: now) == [.compute(LeaseID(1))])
         #expect(worker.handle(.leased(LeaseID(2), context(1)), now: now).isEmpty)
-        #expect(worker.handle(.computed(LeaseID(1), ok: true), now: now) == [.sendOutcome(LeaseID(1)), .compute(LeaseID(2))])
+        #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1)), .compute(LeaseID(2))])
         _ = worker.handle(.openContext(context(3)), now: now)
         #expect(worker.handle(.contextOpened(context(3), ok: true), now: now) == [.close(context(2)), .sendReady(context(3))])
         #expect(worker.knows(context(1)) && !worker.knows(context(2)) && worker.knows(context(3)))
@@ -189,13 +189,13 @@ struct SessionTests {
         var worker = WorkerMachine(parameters: parameters, now: Instant(nanoseconds: 0))
         let now = Instant(nanoseconds: 1_000_000)
         let contexts = (1...4).map { ContextID(UInt64($0)) }
-        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         for (number, context) in contexts.prefix(3).enumerated() {
             _ = worker.handle(.openContext(context), now: now)
             #expect(worker.handle(.contextOpened(context, ok: true), now: now) == [.sendReady(context)])
             _ = worker.handle(.leased(LeaseID(UInt64(number)), context), now: now)
         }
-        for number in 0..<3 { _ = worker.handle(.computed(LeaseID(UInt64(number)), ok: true), now: now) }
+        for number in 0..<3 { _ = worker.handle(.computed(LeaseID(UInt64(number))), now: now) }
         _ = worker.handle(.openContext(contexts[3]), now: now)
         #expect(
             worker.handle(.contextOpened(contexts[3], ok: true), now: now)
@@ -205,15 +205,16 @@ struct SessionTests {
 
     @Test("a coordinator that asks for no waits at all makes no worker busy")
     func noWaits() throws {
-        let zero = Interval.milliseconds(0)
         let start = Instant(nanoseconds: 1_000_000)
         var now = start
         var worker = WorkerMachine(now: now)
-        let terms = WorkerTerms(heartbeat: zero, silence: zero, progress: zero, acceptDelay: zero, resend: zero)
+        let zero = Interval.milliseconds(0)
+        var terms = WorkerTerms()
+        (terms.heartbeat, terms.silence, terms.progress, terms.acceptDelay, terms.resend) = (zero, zero, zero, zero, zero)
         _ = worker.handle(.welcomed(terms, keep: []), now: now)
         _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
         _ = worker.handle(.leased(LeaseID(1), ContextID(1)), now: now)
-        _ = worker.handle(.computed(LeaseID(1), ok: true), now: now)
+        _ = worker.handle(.computed(LeaseID(1)), now: now)
         var turns = 0
         while now.since(start) < .seconds(1), turns < 1000 {
             now = max(now, try #require(worker.nextDeadline()))
@@ -229,16 +230,16 @@ struct SessionTests {
     func workerResends() {
         var worker = WorkerMachine(now: Instant(nanoseconds: 0))
         var now = Instant(nanoseconds: 1_000_000)
-        _ = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
         _ = worker.handle(.leased(LeaseID(1), ContextID(1)), now: now)
-        _ = worker.handle(.computed(LeaseID(1), ok: true), now: now)
+        _ = worker.handle(.computed(LeaseID(1)), now: now)
         now = now + .seconds(6)
         #expect(worker.handle(.tick, now: now).contains(.sendOutcome(LeaseID(1))))
         now = now + .seconds(11)
         let lost = worker.handle(.tick, now: now)
         #expect(lost == [.reconnect, .sendHello(held: [], unacked: [LeaseID(1)])])
-        let back = worker.handle(.welcomed(WorkerTerms(ClusterParameters()), keep: []), now: now)
+        let back = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         #expect(back == [.sendOutcome(LeaseID(1))])
     }
 }

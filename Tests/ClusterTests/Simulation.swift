@@ -180,7 +180,7 @@ struct Simulation: Sendable {
         case .computed(let node, let connection, let lease, let ok):
             guard nodes[node].isAlive, connection == nodes[node].profile.instance.high.asInt else { return }
             nodes[node].results[lease] = ok ? nodes[node].tasks[lease].map(Simulation.value) : .some(nil)
-            drive(node, .computed(lease, ok: ok))
+            drive(node, .computed(lease))
         case .merged(let id, let serial):
             guard barrierSizes[id] != nil, failed[id] == nil else { return }
             if serial + 1 < barrierSizes[id]!.count {
@@ -322,7 +322,7 @@ struct Simulation: Sendable {
         switch message {
         case .welcome(let id, let keep):
             if !nodes[node].machine.isJoined { nodes[node].session = id }
-            drive(node, .welcomed(WorkerTerms(cluster.parameters), keep: keep))
+            drive(node, .welcomed(cluster.parameters.terms, keep: keep))
         case .reset: drive(node, .reset)
         case .openContext(let context): drive(node, .openContext(context))
         case .closeContext(let context): drive(node, .closeContext(context))

@@ -82,10 +82,13 @@ struct PacketTests {
     @Test("what passes a limit is not sent")
     func limitsWhenSending() {
         let long = JSONValue.string(String(repeating: "x", count: WireLimits.metadataBytes))
-        #expect(throws: MessageError.self) { try Packet(.submit(Submit(request: ["p": long], model: nil))).frames() }
+        #expect(throws: MessageError.self) {
+            try Packet(.submit(Submit(request: EncodedPart(metadata: ["p": long]), model: nil))).frames()
+        }
         let payload = [UInt8](repeating: 0, count: WireLimits.payloadBytes + 1)
         #expect(throws: MessageError.self) {
-            try Packet(.jobOpen(JobOpen(context: SampleMessages.digest, content: [:], payload: payload))).frames()
+            try Packet(.jobOpen(JobOpen(context: SampleMessages.digest, content: EncodedPart(metadata: [:], payload: payload))))
+                .frames()
         }
     }
 

@@ -18,10 +18,9 @@ enum SampleMessages {
     }
 
     static var all: [Message] {
-        var progress = JobNote.Progress(
-            Place(phase: "detail", step: 3, stepCount: 25), tasksDone: 40, tasksTotal: 900, workers: 2)
-        progress.elapsedSeconds = 1.5
-        progress.remainingSeconds = 2.25
+        let progress = JobProgress(
+            Place(phase: "detail", step: 3, stepCount: 25), tasksDone: 40, tasksTotal: 900, workers: 2, elapsed: .seconds(1.5),
+            estimatedRemaining: .seconds(2.25))
         var staged = progress
         (staged.place.stage, staged.place.stageCount) = (1, 3)
         return [
@@ -34,22 +33,25 @@ enum SampleMessages {
             .refuse(Refuse(.busy, "the farm is full", retryAfter: 1000)),
             .ping, .pong,
             .credit(Credit(leases: 2, bytes: 67_108_864)),
-            .jobOpen(JobOpen(context: digest, content: ["model": "x"], payload: [1, 2, 3, 4])),
+            .jobOpen(JobOpen(context: digest, content: EncodedPart(metadata: ["model": "x"], payload: [1, 2, 3, 4]))),
             .jobReady(ContextNote(digest)), .needJob(ContextNote(digest)),
-            .lease(LeaseGrant(context: digest, milliseconds: 30000, task: ["phase": "detail"], payload: [0, 0, 128, 63])),
+            .lease(
+                LeaseGrant(
+                    context: digest, milliseconds: 30000,
+                    task: EncodedPart(metadata: ["phase": "detail"], payload: [0, 0, 128, 63]))),
             .accept(LeaseList([9, 10])),
             .progress(Progress(done: 3, total: 10)),
             .result(
                 TaskResult(
                     computeMicroseconds: 4000, wireMicroseconds: 12,
                     effort: TaskResult.Effort(operations: 1 << 56, peakBytes: 1 << 50, peakActivationBytes: 77),
-                    output: ["shape": [1, 1, 1]], payload: [0, 0, 0, 64])),
+                    output: EncodedPart(metadata: ["shape": [1, 1, 1]], payload: [0, 0, 0, 64]))),
             .resultAck(ResultAcks([.init(lease: 9, verdict: .accepted), .init(lease: 10, verdict: .stale)])),
             .fail(Failure(.nonFinite, "NaN in step 3")),
             .fail(Failure(.worker, "no such model", context: digest)),
             .cancel(LeaseList([9])), .cancelled(LeaseList([9])),
             .drain(Drain(deadlineMilliseconds: 25000)), .bye(Bye(.drained)), .reset, .jobClose(ContextNote(digest)),
-            .submit(Submit(request: ["prompt": "an apple"], model: digest)),
+            .submit(Submit(request: EncodedPart(metadata: ["prompt": "an apple"]), model: digest)),
             .submitted(Submitted(position: 1)),
             .jobEvent(.queued(position: 2)), .jobEvent(.started(summary: ["512 x 512"], taskCount: 900)),
             .jobEvent(.progress(progress)), .jobEvent(.progress(staged)), .jobEvent(.waiting("no worker")),
@@ -67,7 +69,7 @@ enum SampleMessages {
         address.taskIndex = 4
         address.attempt = 1
         address.phase = 2
-        address.inputDigest.words = (1, 2, 3, 4)
+        address.inputDigest = [1, 2, 3, 4]
         return address
     }
 }

@@ -1,9 +1,11 @@
 import Foundation
-import Runtime
+import Messages
 import StrictJSON
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import Runtime
 
 @Suite("Clients")
 struct ClientTests {

@@ -39,8 +39,9 @@ struct CountTests {
         (counts.workerPeakBytes, counts.workerPeakActivationBytes) = (17, 19)
         #expect(counts.phases.map(\.operations) == [.max, 5])
         #expect(counts.operations == .max && counts.bytesOnWire == .max)
-        let text = counts.json.canonicalBytes()
-        #expect(RenderCounts(json: try JSONValue(parsing: text, limits: .wire)) == counts)
+        let text = counts.jsonValue?.canonicalBytes() ?? []
+        let members = try JSONValue(parsing: text, limits: .wire).objectValue
+        #expect(try RenderCounts(RenderCounts.Fields(#require(members)) { $0 }) == counts)
     }
 
     @Test(
@@ -52,9 +53,11 @@ struct CountTests {
         for value in [nil, -1, "1", .null, .number(0.5), [["name": "encode"]], [["name": "encode", "operations": -1]]]
             as [JSONValue?]
         {
-            var object = counts.json.objectValue ?? JSONObject()
+            var object = counts.jsonValue?.objectValue ?? JSONObject()
             object[key] = value
-            #expect(RenderCounts(json: .object(object)) == nil, "\(key) \(String(describing: value))")
+            #expect(throws: JSONFieldError.self, "\(key) \(String(describing: value))") {
+                try RenderCounts(RenderCounts.Fields(object) { $0 })
+            }
         }
     }
 }

@@ -2,9 +2,11 @@ import Foundation
 import ImageFiles
 import Messages
 import Places
-import Runtime
 import StrictJSON
 import Synchronization
+
+@testable import Rendering
+@testable import Runtime
 
 /// A job in exact integer arithmetic. At each barrier every task mixes its index with the state, and the state becomes a mix
 /// of all results in task order. The final state makes the "picture": equal bytes mean that every result was merged once, in
@@ -68,7 +70,7 @@ struct FakeJob: JobEngine {
         let own = hasOwnContexts ? String(seed, radix: 16) : ""
         let hash = own + String(String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32).dropFirst(own.count))
         return EngineBarrier(
-            Place(phase: serial % 2 == 0 ? "structure" : "detail", step: serial, stepCount: barriers.count),
+            place: Place(phase: serial % 2 == 0 ? "structure" : "detail", step: serial, stepCount: barriers.count),
             phaseNumber: UInt8(serial % 2), tasks: tasks, contextHash: hash,
             context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]))
     }
@@ -76,12 +78,12 @@ struct FakeJob: JobEngine {
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         beforeMerge()
         for (index, output) in outputs.enumerated() where output.metadata["index"]?.intValue != index {
-            throw .rejected(index: index, .payload, "output \(index) belongs to another task")
+            throw .rejected(index: index, Failure(.payload, "output \(index) belongs to another task"))
         }
         for output in outputs { state = FakeJob.mix(state, FakeJob.number(output.payload) ?? 0) }
         if serial + 1 < barriers.count { return .barrier(next()) }
         let rgb = FakeJob.bytes(state) + FakeJob.bytes(seed) + FakeJob.bytes(state)
-        return .finished(EnginePicture(width: 8, height: 1, rgb: rgb, parameters: "state \(state)", details: [:]))
+        return .finished(RenderedImage(width: 8, height: 1, rgb: rgb, parameters: "state \(state)", details: [:]))
     }
 
     /// The expected picture: the whole job computed here, one task after another.
@@ -113,8 +115,8 @@ struct FakeBehaviour: Sendable {
     var models = [FakeJob.modelIdentity]
     var taskMilliseconds: UInt32 = 0
     /// Called before each task, with the task's serial and index.
-    var beforeTask: @Sendable (Int, Int) throws(TaskError) -> Void = { (_, _) throws(TaskError) in }
-    var beforeOpen: @Sendable () throws(TaskError) -> Void = { () throws(TaskError) in }
+    var beforeTask: @Sendable (Int, Int) throws(Failure) -> Void = { (_, _) throws(Failure) in }
+    var beforeOpen: @Sendable () throws(Failure) -> Void = { () throws(Failure) in }
     /// Whether results claim to belong to another task.
     var lies = false
     /// The contexts open on the worker.
@@ -153,17 +155,17 @@ final class FakeTasks: TaskEngine {
 
     static func compute(_ value: UInt64) -> UInt64 { FakeJob.mix(value, 0xDEAD_BEEF) }
 
-    func open(_ context: EncodedPart, named hash: String) throws(TaskError) {
+    func open(_ context: EncodedPart, named hash: String) throws(Failure) {
         try behaviour.beforeOpen()
         behaviour.contexts.change { $0.insert(hash) }
     }
 
     func close(_ hash: String) { behaviour.contexts.change { $0.remove(hash) } }
 
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
+    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart {
         guard let index = task.metadata["index"]?.intValue, let serial = task.metadata["serial"]?.intValue,
             let value = FakeJob.number(task.payload)
-        else { throw TaskError(.payload, "the task is not one of ours") }
+        else { throw Failure(.payload, "the task is not one of ours") }
         try behaviour.beforeTask(serial, index)
         operations += UInt64(FakeTasks.operations(index))
         peakActivationBytes = max(peakActivationBytes, 1000 * (index + 1))

@@ -1,10 +1,11 @@
 import Cluster
 import Foundation
 import Messages
-import Runtime
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import Runtime
 
 @Suite("Faults of workers")
 struct FaultTests {
@@ -14,10 +15,10 @@ struct FaultTests {
         defer { farm.stop() }
         let failures = Mutex(0)
         var flaky = FakeBehaviour()
-        flaky.beforeTask = { (_, index) throws(TaskError) in
+        flaky.beforeTask = { (_, index) throws(Failure) in
             if index == 3 {
                 failures.withLock { $0 += 1 }
-                throw TaskError(.payload, "no threes here")
+                throw Failure(.payload, "no threes here")
             }
         }
         try farm.addWorker(flaky)
@@ -36,10 +37,10 @@ struct FaultTests {
         defer { farm.stop() }
         let tries = Mutex(0)
         var behaviour = FakeBehaviour()
-        behaviour.beforeTask = { (serial, index) throws(TaskError) in
+        behaviour.beforeTask = { (serial, index) throws(Failure) in
             if serial == 1 && index == 3 {
                 tries.withLock { $0 += 1 }
-                throw TaskError(.payload, "task three is cursed")
+                throw Failure(.payload, "task three is cursed")
             }
         }
         for _ in 0..<workers { try farm.addWorker(behaviour) }
@@ -60,10 +61,10 @@ struct FaultTests {
         defer { farm.stop() }
         let tries = Mutex(0)
         var behaviour = FakeBehaviour()
-        behaviour.beforeTask = { (_, index) throws(TaskError) in
+        behaviour.beforeTask = { (_, index) throws(Failure) in
             if index == 1 {
                 tries.withLock { $0 += 1 }
-                throw TaskError(.nonFinite, "NaN in the first block")
+                throw Failure(.nonFinite, "NaN in the first block")
             }
         }
         for _ in 0..<3 { try farm.addWorker(behaviour) }
@@ -79,7 +80,7 @@ struct FaultTests {
         let farm = try TestFarm()
         defer { farm.stop() }
         var behaviour = FakeBehaviour()
-        behaviour.beforeOpen = { () throws(TaskError) in throw TaskError(.worker, "the weights are torn") }
+        behaviour.beforeOpen = { () throws(Failure) in throw Failure(.worker, "the weights are torn") }
         try farm.addWorker(behaviour)
         let error = try await farm.run([4], seed: 9).last.error
         #expect(error?.message.contains("the weights are torn") == true)
@@ -100,7 +101,7 @@ struct FaultTests {
         defer { farm.stop() }
         let hangs = Mutex(true)
         var behaviour = FakeBehaviour()
-        behaviour.beforeTask = { (_, _) throws(TaskError) in while hangs.withLock({ $0 }) { usleep(10_000) } }
+        behaviour.beforeTask = { (_, _) throws(Failure) in while hangs.withLock({ $0 }) { usleep(10_000) } }
         try farm.addWorker(behaviour)
         while farm.coordinator.workerCount < 1 { try await Task.sleep(for: .milliseconds(5)) }
         let job = try farm.coordinator.submit(FakeJob(barriers: [5, 5], seed: 8))
@@ -144,7 +145,7 @@ struct FaultTests {
         let used = Mutex<[String: Set<Int>]>([:])
         for name in ["a", "b"] {
             var behaviour = FakeBehaviour(numericsClass: name, taskMilliseconds: 2)
-            behaviour.beforeTask = { (serial, _) throws(TaskError) in used.withLock { _ = $0[name, default: []].insert(serial) }
+            behaviour.beforeTask = { (serial, _) throws(Failure) in used.withLock { _ = $0[name, default: []].insert(serial) }
             }
             try farm.addWorker(behaviour)
         }
@@ -162,7 +163,7 @@ struct FaultTests {
         let hasBegun = Atomic(false)
         var behaviour = FakeBehaviour(numericsClass: "a", taskMilliseconds: 5)
         // Once the workers compute the second barrier, the first is merged, and the job belongs to the class.
-        behaviour.beforeTask = { (serial, _) throws(TaskError) in if serial > 0 { hasBegun.store(true, ordering: .relaxed) } }
+        behaviour.beforeTask = { (serial, _) throws(Failure) in if serial > 0 { hasBegun.store(true, ordering: .relaxed) } }
         let first = try farm.addWorker(behaviour)
         let job = try farm.coordinator.submit(FakeJob(barriers: [2, 16_000], seed: 2))
         while !hasBegun.load(ordering: .relaxed) { try await Task.sleep(for: .milliseconds(5)) }

@@ -16,7 +16,7 @@ final class HostilePeer {
         context = try Context()
         let endpoint = try Endpoint(parsing: text)
         // The peer has no limit: the other end must stop its messages.
-        let socket = try Socket(context, .dealer, options: SocketOptions(maxFrameBytes: -1), for: endpoint)
+        let socket = try Socket(context, .dealer, maxFrameBytes: -1, for: endpoint)
         try socket.connect(endpoint)
         self.socket = consume socket
     }
@@ -99,12 +99,13 @@ final class HostilePeer {
 
     /// The honest answer to a lease.
     static func answer(_ packet: Packet) -> Message? {
-        guard case .lease(let grant) = packet.message, let value = FakeJob.number(grant.payload),
-            let index = grant.task["index"]
+        guard case .lease(let grant) = packet.message, let value = FakeJob.number(grant.task.payload),
+            let index = grant.task.metadata["index"]
         else { return nil }
         return .result(
             TaskResult(
-                computeMicroseconds: 10, wireMicroseconds: 1, output: ["index": index],
-                payload: FakeJob.bytes(FakeTasks.compute(value)) + FakeJob.padding))
+                computeMicroseconds: 10, wireMicroseconds: 1,
+                output: EncodedPart(
+                    metadata: ["index": index], payload: FakeJob.bytes(FakeTasks.compute(value)) + FakeJob.padding)))
     }
 }

@@ -1,10 +1,11 @@
 import Foundation
 import Messages
-import Runtime
 import StrictJSON
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import Runtime
 
 @Suite("Hostile peers")
 struct HostileTests {
@@ -145,7 +146,7 @@ struct HostileTests {
                 Issue.record("the answer to a LEASE is a RESULT")
                 return
             }
-            forged.payload[0] ^= 1
+            forged.output.payload[0] ^= 1
             try thief.say(.result(forged), lease: first.address.lease)
             #expect(try thief.hear(.resultAck, milliseconds: 300) == nil)
             thief.vanish()
@@ -270,9 +271,12 @@ struct HostileTests {
         .drain(Drain(deadlineMilliseconds: 1)), .progress(Progress(done: 1, total: 2)),
         .jobReady(ContextNote(FakeJob.modelIdentity)), .needJob(ContextNote(FakeJob.modelIdentity)),
         .fail(Failure(.worker, "no such model", context: FakeJob.modelIdentity)),
-        .result(TaskResult(computeMicroseconds: 1, wireMicroseconds: 1, output: ["index": 0], payload: FakeJob.bytes(7))),
-        .submit(Submit(request: ["barriers": [1]], model: nil)),
-        .submit(Submit(request: ["barriers": [2, 1], "seed": 5], model: nil)),
+        .result(
+            TaskResult(
+                computeMicroseconds: 1, wireMicroseconds: 1,
+                output: EncodedPart(metadata: ["index": 0], payload: FakeJob.bytes(7)))),
+        .submit(Submit(request: EncodedPart(metadata: ["barriers": [1]]), model: nil)),
+        .submit(Submit(request: EncodedPart(metadata: ["barriers": [2, 1], "seed": 5]), model: nil)),
         .jobCancel, .submitted(Submitted(position: 1)), .bye(Bye(.drained)),
     ]
 }

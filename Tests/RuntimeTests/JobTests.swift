@@ -1,10 +1,12 @@
 import Foundation
 import ImageFiles
 import Messages
-import Runtime
+import Places
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import Runtime
 
 @Suite("Jobs on a farm")
 struct JobTests {

@@ -1,12 +1,12 @@
 import ContentHash
 import Foundation
 import ImageFiles
-import Runtime
 import TestSupport
 import Testing
 import Weights
 
 @testable import Rendering
+@testable import Runtime
 
 /// Pictures with LoRA files through coordinator, sockets and workers: each side finds the files in folders of its own.
 @Suite("LoRA files on a farm", .serialized)

@@ -1,10 +1,11 @@
 import ContentHash
 import Foundation
 import Rendering
-import Runtime
 import TestSupport
 import Testing
 import Weights
+
+@testable import Runtime
 
 /// Jobs that name their model.
 @Suite("Models by name", .serialized)

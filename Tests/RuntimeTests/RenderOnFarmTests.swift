@@ -1,10 +1,11 @@
 import Foundation
 import ImageFiles
 import Rendering
-import Runtime
 import StrictJSON
 import Testing
 import Weights
+
+@testable import Runtime
 
 /// Pictures of the embedded model through coordinator, sockets and workers.
 @Suite("Rendering on a farm", .serialized)

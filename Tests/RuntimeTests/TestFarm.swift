@@ -1,8 +1,9 @@
 import Cluster
 import Foundation
-import Runtime
 import Synchronization
 import Testing
+
+@testable import Runtime
 
 /// A coordinator and workers in this process, over real sockets.
 final class TestFarm: Sendable {
@@ -13,14 +14,14 @@ final class TestFarm: Sendable {
     /// Numbers that make faults visible in tenths of seconds.
     static var quickParameters: ClusterParameters {
         var parameters = ClusterParameters()
-        parameters.heartbeat = .milliseconds(100)
-        parameters.silence = .milliseconds(800)
+        parameters.terms.heartbeat = .milliseconds(100)
+        parameters.terms.silence = .milliseconds(800)
         parameters.probe = .milliseconds(100)
         parameters.reconnectGrace = .milliseconds(200)
         parameters.lease = .milliseconds(1500)
         parameters.accept = .milliseconds(600)
-        parameters.acceptDelay = .milliseconds(50)
-        parameters.resend = .milliseconds(300)
+        parameters.terms.acceptDelay = .milliseconds(50)
+        parameters.terms.resend = .milliseconds(300)
         parameters.contextResend = .milliseconds(500)
         parameters.retryDelays = [.milliseconds(0), .milliseconds(20)]
         parameters.starvation = .milliseconds(1500)
@@ -41,7 +42,7 @@ final class TestFarm: Sendable {
             options.log = { FileHandle.standardError.write(Data("coordinator: \($0)\n".utf8)) }
         }
         change(&options)
-        coordinator = try Coordinator.start(options, factory: FakeFactory())
+        coordinator = try Coordinator(options, factory: FakeFactory())
     }
 
     /// A free port of this machine.

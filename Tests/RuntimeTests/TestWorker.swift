@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
-import Runtime
+
+@testable import Runtime
 
 /// A fake worker on threads of the test process.
 final class TestWorker: Sendable {
@@ -21,10 +22,10 @@ final class TestWorker: Sendable {
     }
 
     @discardableResult
-    func stop() -> InProcessWorker.Ending {
+    func stop() -> WorkerLoop.Ending {
         worker.terminate()
         return worker.wait()
     }
 
-    func wait() -> InProcessWorker.Ending { worker.wait() }
+    func wait() -> WorkerLoop.Ending { worker.wait() }
 }

@@ -4,7 +4,7 @@ import ZMQSockets
 
 @Suite("Sockets")
 struct SocketTests {
-    let options = SocketOptions(maxFrameBytes: 1 << 20)
+    let maxFrameBytes: Int64 = 1 << 20
 
     static func endpoint() throws -> Endpoint { try Endpoint(parsing: "ipc://@patchloom-test-\(UUID().uuidString)") }
 
@@ -33,9 +33,9 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
-            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            let dealer = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try send([[1], [], [2, 3]], on: dealer) == .queued)
             let received = try #require(try next(router))
@@ -52,9 +52,9 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
-            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            let dealer = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try send([[UInt8]](repeating: [7], count: 40), on: dealer) == .queued)
             let received = try #require(try next(router))
@@ -69,7 +69,7 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
             #expect(try router.send([[0, 1, 2, 3, 4], [9]]) == .unreachable)
         }
@@ -81,9 +81,9 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
-            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            let dealer = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try send([[1]], on: dealer) == .queued)
             let route = try #require(try next(router)).frames[0]
@@ -104,11 +104,11 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
             let stranger = try Context()
             do {
-                let dealer = try Socket(stranger, .dealer, options: options, for: endpoint)
+                let dealer = try Socket(stranger, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
                 try dealer.connect(endpoint)
                 #expect(try send([[1]], on: dealer) == .queued)
                 _ = try #require(try next(router))
@@ -131,7 +131,7 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            let dealer = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try dealer.send([[1]]) == .wouldBlock)
         }
@@ -151,9 +151,9 @@ struct SocketTests {
                 case "ipc-file": try Endpoint(parsing: "ipc://\(folder.path)/s")
                 default: try Endpoint(parsing: "tcp://127.0.0.1:\(Int.random(in: 20_000..<32_000))")
                 }
-            let first = try Socket(context, .router, options: options, for: endpoint)
+            let first = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try first.bind(endpoint)
-            let second = try Socket(context, .router, options: options, for: endpoint)
+            let second = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             let error = #expect(throws: ZMQError.self) { try second.bind(endpoint) }
             #expect(error?.code == .addressInUse)
             #expect(error?.message.contains(endpoint.description) == true)
@@ -176,7 +176,7 @@ struct SocketTests {
         let before = try FileManager.default.attributesOfItem(atPath: path)
         do {
             let endpoint = try Endpoint(parsing: "ipc://\(path)")
-            let socket = try Socket(context, .router, options: options, for: endpoint)
+            let socket = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             let error = #expect(throws: ZMQError.self) { try socket.bind(endpoint) }
             #expect(error?.code == .addressUnavailable)
             #expect(error?.message.contains(path) == true)
@@ -193,7 +193,7 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try Endpoint(parsing: "tcp://*:5570")
-            let socket = try Socket(context, .dealer, options: options, for: endpoint)
+            let socket = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             let error = #expect(throws: ZMQError.self) { try socket.connect(endpoint) }
             #expect(error?.code == .invalidEndpoint)
             #expect(error?.message.contains("tcp://*:5570") == true)
@@ -206,11 +206,10 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try Endpoint(parsing: "tcp://192.0.2.1:5570")
-            let socket = try Socket(context, .router, options: options, for: endpoint)
+            let socket = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             let error = #expect(throws: ZMQError.self) { try socket.bind(endpoint) }
             #expect(error?.code == .addressUnavailable)
-            #expect(error?.call == "zmq_bind")
-            #expect(error?.errno != 0)
+            #expect(error?.message.contains("tcp://192.0.2.1:5570") == true)
         }
         context.terminate()
     }
@@ -220,9 +219,9 @@ struct SocketTests {
         let context = try Context()
         do {
             let endpoint = try SocketTests.endpoint()
-            let router = try Socket(context, .router, options: options, for: endpoint)
+            let router = try Socket(context, .router, maxFrameBytes: maxFrameBytes, for: endpoint)
             try router.bind(endpoint)
-            let dealer = try Socket(context, .dealer, options: options, for: endpoint)
+            let dealer = try Socket(context, .dealer, maxFrameBytes: maxFrameBytes, for: endpoint)
             try dealer.connect(endpoint)
             #expect(try send([[UInt8](repeating: 0, count: 1 << 21)], on: dealer) == .queued)
             // The connection is dropped and made anew. The next message is the first that arrives.

@@ -1,4 +1,4 @@
-// Starts, stops and watches processes, and asks about the terminal.
+// Starts, stops and watches processes.
 #ifndef CSYSTEM_PROCESS_H
 #define CSYSTEM_PROCESS_H
 
@@ -29,19 +29,13 @@ void csystem_restore_name(const char *name);
 /// but the compute libraries start their threads before main.) Call it once per process.
 int csystem_signals_open(const int *signals, size_t count);
 
-/// The width of the descriptor's terminal in characters; 0 if it is no terminal or does not say.
-int csystem_terminal_columns(int descriptor);
-
-/// Whether the descriptor is a terminal.
-int csystem_is_terminal(int descriptor);
-
 /// The number of processors that this process may run on (its affinity mask), at least 1.
 int csystem_available_processors(void);
 
-/// Gives the pages of freed memory back to the system, as far as the C library can.
-void csystem_release_freed_memory(void);
-
 /// The number of physical cores among these processors: processors that share a core count once. At least 1.
 int csystem_available_cores(void);
+
+/// Gives the pages of freed memory back to the system, as far as the C library can.
+void csystem_release_freed_memory(void);
 
 #endif

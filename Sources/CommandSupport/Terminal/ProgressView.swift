@@ -1,5 +1,5 @@
-import CSystem
 import Foundation
+import Glibc
 import Places
 public import Runtime
 
@@ -24,7 +24,8 @@ public struct ProgressView {
     ///
     /// - Parameter tellsSteps: whether steps get lines; for many pictures they would be too many.
     public init(quiet: Bool, tellsSteps: Bool = true) {
-        let columns = csystem_is_terminal(2) == 1 ? Int(csystem_terminal_columns(2)) : 0
+        var size = winsize()
+        let columns = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 ? Int(size.ws_col) : 0
         style = quiet ? .none : columns >= 40 ? .bar(columns: columns) : tellsSteps ? .lines : .notes
     }
 

@@ -6,33 +6,24 @@ internal import ZMQSockets
 /// A job for a coordinator in another process.
 public enum SubmitClient {
     /// The request and its coordinator.
-    package struct Order: Sendable {
-        package var coordinator: String
-        package var request: EncodedPart
-        package var model: String?
-        package var joinToken: String?
+    struct Order: Sendable {
+        var coordinator: String
+        var request: EncodedPart
+        var model: String?
+        var joinToken: String?
         /// How long to look for the coordinator.
-        package var connectTimeout: Duration = .seconds(5)
-
-        package init(coordinator: String, request: EncodedPart) {
-            self.coordinator = coordinator
-            self.request = request
-        }
+        var connectTimeout: Duration = .seconds(5)
     }
 
     /// Submits, waits, and returns the picture. Blocks the calling thread, which must not belong to Swift's own pool.
-    package static func run(
+    static func run(
         _ order: Order, onEvent: (JobEvent) -> Void, isCancelled: () -> Bool
     ) throws(RuntimeError) -> RenderResult {
         try PeerTexts.check(joinToken: order.joinToken)
-        let outcome: Result<RenderResult, RuntimeError>
-        let context: Context
-        do throws(ZMQError) { context = try Context() } catch { throw RuntimeError(error) }
-        do throws(RuntimeError) {
-            let conversation = try ClientConversation(order, context)
-            outcome = .success(try conversation.run(onEvent: onEvent, isCancelled: isCancelled))
-        } catch {
-            outcome = .failure(error)
+        let context = try Context.ofProgram()
+        // The conversation and its socket are gone when the closure returns. Only then may the context go.
+        let outcome = Result { () throws(RuntimeError) in
+            try ClientConversation(order, context).run(onEvent: onEvent, isCancelled: isCancelled)
         }
         context.terminate()
         return try outcome.get()
@@ -44,8 +35,7 @@ private final class ClientConversation {
     private enum State {
         /// The client sends HELLO (again) at the given time.
         case greeting(next: Instant)
-        case submitting
-        case following
+        case submitted
     }
 
     private let order: SubmitClient.Order
@@ -69,15 +59,7 @@ private final class ClientConversation {
         state = .greeting(next: start)
         lastHeard = start
         lastSent = start
-        do throws(ZMQError) {
-            let endpoint = try Endpoint(parsing: order.coordinator)
-            let dealer = try Socket(
-                context, .dealer, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
-            try dealer.connect(endpoint)
-            socket = dealer
-        } catch {
-            throw RuntimeError(error)
-        }
+        socket = try context.openSocket(.dealer, order.coordinator)
     }
 
     func run(onEvent: (JobEvent) -> Void, isCancelled: () -> Bool) throws(RuntimeError) -> RenderResult {
@@ -134,7 +116,7 @@ private final class ClientConversation {
             // Nothing can be sent without a connection. The answer to a sent cancellation gets half a second.
             let isSent = try say(.hello(hello))
             state = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
-        case .submitting, .following:
+        case .submitted:
             if now.since(lastHeard) >= silence { throw lost("it has been silent for \(silence.milliseconds / 1000) s") }
             if now.since(lastSent) >= heartbeat { try say(.ping) }
         }
@@ -166,7 +148,6 @@ private final class ClientConversation {
             if case .greeting = state { return nil }
             throw lost("it was started anew")
         case .bye: throw lost("it was stopped")
-        case .submitted: state = .following
         case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
         case .jobResult(let chunk) where packet.address.job == uuid: return try assemble(chunk, onEvent)
         default: break
@@ -180,8 +161,8 @@ private final class ClientConversation {
         self.address.session = address.session
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
-        state = .submitting
-        try say(.submit(Submit(request: order.request.metadata, model: order.model, payload: order.request.payload)))
+        state = .submitted
+        try say(.submit(Submit(request: order.request, model: order.model)))
     }
 
     private func refused(_ refuse: Refuse) -> RuntimeError {
@@ -199,7 +180,7 @@ private final class ClientConversation {
         switch note {
         case .queued(let position): onEvent(.queued(position: position))
         case .started(let summary, let taskCount): onEvent(.started(JobOutline(summaryLines: summary, taskCount: taskCount)))
-        case .progress(let progress): onEvent(.progress(JobProgress(progress)))
+        case .progress(let progress): onEvent(.progress(progress))
         case .waiting(let reason): onEvent(.waiting(reason))
         case .failed(let exitCode, let text):
             throw RuntimeError(RuntimeError.Code(rawValue: Int32(clamping: exitCode)) ?? .jobFailed, text)
@@ -212,16 +193,11 @@ private final class ClientConversation {
         if chunk.index == 0 { details = chunk.details }
         png += chunk.payload
         guard chunk.index == chunk.count - 1, let details else { return nil }
-        let result = try RenderResult(png: png, details: details)
+        guard let members = details.objectValue, var result = try? RenderResult(RenderResult.Fields(members) { $0 }) else {
+            throw RuntimeError(.internalFault, "The coordinator sent a picture without its details.")
+        }
+        result.png = png
         onEvent(.finished(result))
         return result
-    }
-}
-
-extension JobProgress {
-    init(_ note: JobNote.Progress) {
-        self.init(
-            place: note.place, tasksDone: note.tasksDone, tasksTotal: note.tasksTotal, workers: note.workers,
-            elapsed: .seconds(note.elapsedSeconds), estimatedRemaining: note.remainingSeconds.map { .seconds($0) })
     }
 }

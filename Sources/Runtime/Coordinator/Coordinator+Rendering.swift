@@ -1,3 +1,4 @@
+internal import Messages
 public import Rendering
 
 extension Coordinator {
@@ -5,21 +6,14 @@ extension Coordinator {
     /// - Throws: `RuntimeError`: `unavailable` if the address is in use or belongs to another machine, `usage` if it is
     ///   malformed, and the errors of a model.
     public static func start(_ options: CoordinatorOptions) throws(RuntimeError) -> Coordinator {
-        try start(options, factory: RenderEngineFactory(options))
+        try Coordinator(options, factory: RenderEngineFactory(options))
     }
 
     /// Submits a job. Jobs run in the order of submission; later ones fill the gaps of earlier ones.
     /// - Parameter model: the model's name or identity; nil for the first of the options.
     /// - Throws: `RuntimeError` if the request is wrong.
     public func submit(_ request: RenderRequest, model: String? = nil) throws(RuntimeError) -> RenderJob {
-        try submit(try factory.makeEngine(request: EncodedPart(request), model: model))
-    }
-}
-
-extension EncodedPart {
-    init(_ request: RenderRequest) {
-        let encoded = request.encoded()
-        self.init(metadata: encoded.metadata, payload: encoded.payload)
+        try submit(try factory.makeEngine(request: EncodedPart(request.encoded()), model: model))
     }
 }
 
@@ -38,9 +32,8 @@ extension SubmitClient {
         coordinator: String, request: RenderRequest, model: String? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }
     ) throws(RuntimeError) -> RenderResult {
-        var order = Order(coordinator: coordinator, request: EncodedPart(request))
-        order.model = model
-        order.joinToken = joinToken
+        let order = Order(
+            coordinator: coordinator, request: EncodedPart(request.encoded()), model: model, joinToken: joinToken)
         return try run(order, onEvent: onEvent, isCancelled: isCancelled)
     }
 }

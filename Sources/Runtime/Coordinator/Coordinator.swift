@@ -3,9 +3,7 @@ internal import Messages
 internal import Synchronization
 internal import ZMQSockets
 
-/// A coordinator in this process. It plans jobs, hands their tasks to workers, and merges the results.
-///
-/// One thread owns the
+/// A coordinator in this process. It plans jobs, hands their tasks to workers, and merges the results. One thread owns the
 /// sockets and the cluster's state; others plan and merge, each one job at a time.
 public final class Coordinator: Sendable {
     private let mailbox: Mailbox<CoordinatorCommand>
@@ -13,13 +11,7 @@ public final class Coordinator: Sendable {
     let factory: any JobEngineFactory
     private let workers: SharedCount
 
-    package static func start(
-        _ options: CoordinatorOptions, factory: any JobEngineFactory
-    ) throws(RuntimeError) -> Coordinator {
-        try Coordinator(options, factory)
-    }
-
-    private init(_ options: CoordinatorOptions, _ factory: any JobEngineFactory) throws(RuntimeError) {
+    init(_ options: CoordinatorOptions, factory: any JobEngineFactory) throws(RuntimeError) {
         try PeerTexts.check(joinToken: options.joinToken)
         self.factory = factory
         let mailbox = try Mailbox<CoordinatorCommand>()
@@ -42,7 +34,7 @@ public final class Coordinator: Sendable {
         }
     }
 
-    package func submit(_ engine: any JobEngine) throws(RuntimeError) -> RenderJob {
+    func submit(_ engine: any JobEngine) throws(RuntimeError) -> RenderJob {
         let id = UniqueID.random()
         // Old progress may be lost if nobody reads. The newest events, and so the last one, are always kept.
         let (stream, continuation) = AsyncStream.makeStream(of: JobEvent.self, bufferingPolicy: .bufferingNewest(256))
@@ -50,7 +42,7 @@ public final class Coordinator: Sendable {
             throw RuntimeError(.temporary, "The coordinator has stopped or is overloaded; try again later.")
         }
         let mailbox = self.mailbox
-        return RenderJob(id: id, events: stream) { mailbox.post(.cancel(id)) }
+        return RenderJob(id: id.hex, events: stream) { mailbox.post(.cancel(id)) }
     }
 
     /// Connected workers that take work.
@@ -64,7 +56,7 @@ public final class Coordinator: Sendable {
     }
 
     /// Ends the coordinator as a broken socket would. For tests.
-    package func breakDown(_ error: RuntimeError) { mailbox.post(.fail(error)) }
+    func breakDown(_ error: RuntimeError) { mailbox.post(.fail(error)) }
 
     deinit { shutdown() }
 }

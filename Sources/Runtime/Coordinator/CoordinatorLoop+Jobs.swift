@@ -32,7 +32,7 @@ extension CoordinatorLoop {
         case .submit(let submit):
             let uuid = packet.address.job
             guard uuid != .none, !jobs.values.contains(where: { $0.uuid == uuid }),
-                hasRoom(forAttachment: submit.payload.count), let id = admit(uuid, .client(route))
+                hasRoom(forAttachment: submit.request.payload.count), let id = admit(uuid, .client(route))
             else {
                 send(.refuse(Refuse(.busy, "the queue is full, or the job's name is taken", retryAfter: 10_000)), along: route)
                 return
@@ -40,13 +40,9 @@ extension CoordinatorLoop {
             send(.submitted(Submitted(position: jobOrder.count - 1)), along: route) { $0.job = uuid }
             // A client that hung up meanwhile has ended its job.
             guard jobs[id] != nil else { return }
-            jobs[id]?.attachmentBytes = submit.payload.count
-            let request = EncodedPart(metadata: submit.request, payload: submit.payload)
-            jobThreads.post(.create(request: request, model: submit.model), of: id)
-        case .jobCancel:
-            if let id = ownedJob(packet.address.job, by: route) {
-                endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
-            }
+            jobs[id]?.attachmentBytes = submit.request.payload.count
+            jobThreads.post(.create(request: submit.request, model: submit.model), of: id)
+        case .jobCancel: cancelJob(packet.address.job, of: route)
         case .ping: send(.pong, along: route)
         case .bye: disconnected(route)
         default: break
@@ -58,24 +54,16 @@ extension CoordinatorLoop {
         bytes == 0 || jobs.values.reduce(bytes) { $0 + $1.attachmentBytes } <= WireLimits.attachmentBytes
     }
 
-    private func ownedJob(_ uuid: UniqueID, by route: Route) -> JobID? {
-        jobOrder.first { id in
-            guard let job = jobs[id], job.uuid == uuid, case .client(route) = job.owner else { return false }
-            return true
-        }
-    }
-
     /// Nobody can receive the pictures of a client that is gone.
     func clientLeft(_ route: Route) {
-        for id in jobOrder {
-            if case .client(route) = jobs[id]?.owner {
-                endJob(id, .failed(RuntimeError(.cancelled, "The client is gone.")))
-            }
+        for id in jobOrder where jobs[id]?.owner.route == route {
+            endJob(id, .failed(RuntimeError(.cancelled, "The client is gone.")))
         }
     }
 
-    func cancelJob(_ uuid: UniqueID) {
-        guard let id = jobOrder.first(where: { jobs[$0]?.uuid == uuid }) else { return }
+    /// - Parameter route: the client's connection; nil for a job of this process.
+    func cancelJob(_ uuid: UniqueID, of route: Route?) {
+        guard let id = jobOrder.first(where: { jobs[$0]?.uuid == uuid && jobs[$0]?.owner.route == route }) else { return }
         endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
     }
 
@@ -89,10 +77,10 @@ extension CoordinatorLoop {
             publish(.started(plan), of: id)
             tell(.submitted(id, model: model))
         case .barrier(let id, let serial, let barrier, let cpu): open(barrier, serial, of: id, cpu)
-        case .rejected(let id, let serial, let index, let failure, let text, let cpu):
-            reject(TaskKey(job: id, barrier: serial, index: index), failure, text, cpu)
-        case .finished(let id, let picture, let cpu): finish(id, picture, cpu)
-        case .failed(let id, let error), .refused(let id, let error): endJob(id, .failed(error))
+        case .rejected(let id, let serial, let index, let failure, let cpu):
+            reject(TaskKey(job: id, barrier: serial, index: index), failure, cpu)
+        case .finished(let id, let result, let cpu): finish(id, result, cpu)
+        case .failed(let id, let error): endJob(id, .failed(error))
         }
     }
 
@@ -107,7 +95,6 @@ extension CoordinatorLoop {
         job.serial = serial
         job.context = context
         job.outputs = [EncodedPart?](repeating: nil, count: barrier.tasks.count)
-        job.doneInBarrier = 0
         jobs[id] = job
         let tasks = barrier.tasks.map {
             ClusterTask(context: context, cost: $0.cost, byteCount: $0.part.payload.count + WireLimits.headerBytes)
@@ -120,11 +107,11 @@ extension CoordinatorLoop {
     }
 
     func openContext(_ context: ContextID, on id: SessionID) {
-        guard let hash = contexts.hash(of: context), let part = contexts.part(of: context) else { return }
+        guard let entry = contexts[context] else { return }
         // If several jobs share the context, the first one counts.
         let owner = jobOrder.first { jobs[$0]?.context == context }
         let uuid = owner.flatMap { jobs[$0]?.uuid } ?? .none
-        let bytes = send(.jobOpen(JobOpen(context: hash, content: part.metadata, payload: part.payload)), to: id) {
+        let bytes = send(.jobOpen(JobOpen(context: entry.hash, content: entry.part)), to: id) {
             $0.job = uuid
         }
         if let owner { jobs[owner]?.counts.add(bytesSent: bytes) }
@@ -136,10 +123,8 @@ extension CoordinatorLoop {
             jobs[key.job]?.firstLease = now
             jobs[key.job]?.timings.startUp = now.since(job.submitted).duration
         }
-        let part = barrier.tasks[key.index].part
         let grant = LeaseGrant(
-            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, task: part.metadata,
-            payload: part.payload)
+            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, task: barrier.tasks[key.index].part)
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid
@@ -160,8 +145,7 @@ extension CoordinatorLoop {
         resultInHand = ResultInHand(
             computeMicroseconds: microseconds, wireMicroseconds: wireShare(result, route), effort: result.effort,
             messageBytes: messageBytes)
-        let part = EncodedPart(metadata: result.output, payload: result.payload)
-        tell(.result(id, lease, computeTime: Interval(nanoseconds: microseconds * 1000)), now, inHand: part)
+        tell(.result(id, lease, computeTime: Interval(nanoseconds: microseconds * 1000)), now, inHand: result.output)
     }
 
     /// The worker's CPU time on the wire since its last result.
@@ -177,7 +161,6 @@ extension CoordinatorLoop {
         if let part, job.serial == key.barrier {
             job.outputs[key.index] = part
             job.tasksDone += 1
-            job.doneInBarrier += 1
             job.count(resultInHand)
         }
         jobs[key.job] = job
@@ -191,33 +174,28 @@ extension CoordinatorLoop {
             .complete(serial: serial, job.outputs.compactMap { $0 }, numericsClass: numericsClass), of: id)
     }
 
-    private func reject(_ key: TaskKey, _ failure: FailureClass, _ text: String, _ cpu: Int64) {
+    private func reject(_ key: TaskKey, _ failure: Failure, _ cpu: Int64) {
         guard let job = jobs[key.job], job.serial == key.barrier else { return }
-        log("a result was refused: \(text)")
+        log("a result was refused: \(failure.text)")
         jobs[key.job]?.timings.merge += .nanoseconds(cpu)
         jobs[key.job]?.outputs[key.index] = nil
         jobs[key.job]?.tasksDone -= 1
-        jobs[key.job]?.doneInBarrier -= 1
-        tell(.rejected(key, failure, text))
+        tell(.rejected(key, FailureClass(failure.failureClass), failure.text))
     }
 
     // MARK: Ending
 
-    private func finish(_ id: JobID, _ picture: JobThreads.FinishedPicture, _ cpu: Int64) {
+    private func finish(_ id: JobID, _ picture: RenderResult, _ cpu: Int64) {
         guard let job = jobs[id] else { return }
-        var timings = job.timings
-        timings.merge += .nanoseconds(cpu)
-        timings.png = .nanoseconds(picture.encoding)
-        timings.wire = .nanoseconds(
-            (wireClock.nanoseconds - job.wireAtSubmission).addingSaturating(job.workerWire))
-        timings.wall = monotonicNow().since(job.submitted).duration
+        var result = picture
+        result.counts = job.counts
+        result.timings = job.timings
+        result.timings.merge += .nanoseconds(cpu)
+        result.timings.png = picture.timings.png
+        result.timings.wire = .nanoseconds((wireClock.nanoseconds - job.wireAtSubmission).addingSaturating(job.workerWire))
+        result.timings.wall = monotonicNow().since(job.submitted).duration
         publishProgress(of: id, force: true)
-        endJob(
-            id,
-            .finished(
-                RenderResult(
-                    png: picture.png, width: picture.width, height: picture.height, parameters: picture.parameters,
-                    timings: timings, counts: job.counts)))
+        endJob(id, .finished(result))
     }
 
     /// Ends a job with its last event. The machine cancels the job's leases, if it still knows the job.
@@ -256,17 +234,15 @@ extension CoordinatorLoop {
         let now = monotonicNow()
         if !force, let last = job.lastPublished, now.since(last) < CoordinatorLoop.publishEvery { return }
         jobs[id]?.lastPublished = now
-        let elapsed = now.since(job.submitted)
         var remaining: Duration?
         if let first = job.firstLease, job.tasksDone > 0, plan.taskCount >= job.tasksDone {
             let seconds = Double(now.since(first).nanoseconds) / 1e9
             remaining = .seconds(seconds * Double(plan.taskCount - job.tasksDone) / Double(job.tasksDone))
         }
-        publish(
-            .progress(
-                JobProgress(
-                    place: barrier.place, tasksDone: job.tasksDone, tasksTotal: plan.taskCount,
-                    workers: machine.workerCount, elapsed: elapsed.duration, estimatedRemaining: remaining)), of: id)
+        let progress = JobProgress(
+            barrier.place, tasksDone: job.tasksDone, tasksTotal: plan.taskCount, workers: machine.workerCount,
+            elapsed: now.since(job.submitted).duration, estimatedRemaining: remaining)
+        publish(.progress(progress), of: id)
     }
 
     func publish(_ event: JobEvent, of id: JobID) {
@@ -282,7 +258,7 @@ extension CoordinatorLoop {
         switch event {
         case .queued(let position): note(.queued(position: position))
         case .started(let plan): note(.started(summary: plan.summaryLines, taskCount: plan.taskCount))
-        case .progress(let progress): note(.progress(JobNote.Progress(progress)))
+        case .progress(let progress): note(.progress(progress))
         case .waiting(let reason): note(.waiting(reason))
         case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.message))
         case .finished(let result): send(result, of: job, along: route)
@@ -300,7 +276,7 @@ extension CoordinatorLoop {
             let start = index * WireLimits.resultChunkBytes
             let piece = result.png[start..<min(result.png.count, start + WireLimits.resultChunkBytes)]
             let chunk = ResultChunk(
-                index: index, count: count, totalBytes: result.png.count, details: index == 0 ? result.details : nil,
+                index: index, count: count, totalBytes: result.png.count, details: index == 0 ? result.jsonValue : nil,
                 payload: Array(piece))
             send(.jobResult(chunk), along: route) { $0.job = job }
         }
@@ -327,14 +303,5 @@ extension FixedWidthInteger where Self: SignedInteger {
     func addingSaturating(_ other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? (other < 0 ? .min : .max) : sum
-    }
-}
-
-extension JobNote.Progress {
-    init(_ progress: JobProgress) {
-        self.init(
-            progress.place, tasksDone: progress.tasksDone, tasksTotal: progress.tasksTotal, workers: progress.workers)
-        elapsedSeconds = progress.elapsed / .seconds(1)
-        remainingSeconds = progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) }
     }
 }

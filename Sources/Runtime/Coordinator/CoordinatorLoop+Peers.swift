@@ -81,7 +81,7 @@ extension CoordinatorLoop {
         let failureClass = FailureClass(failure.failureClass)
         if let hash = failure.context, lease.rawValue == 0 {
             log("worker \(name(of: id)) cannot open a job: \(failure.text)")
-            if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failureClass, failure.text), now) }
+            if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failure.text), now) }
         } else {
             if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text)") }
             tell(.failed(id, lease, failureClass, failure.text), now)
@@ -107,7 +107,7 @@ extension CoordinatorLoop {
         let earlier = peers[route]
         forget(route)
         let id = SessionID(.random(in: 1...UInt64.max))
-        var peer = Peer(role: hello.worker == nil ? .client : .worker, session: id, name: hello.name, lastHeard: now)
+        var peer = Peer(role: hello.role, session: id, name: hello.name, lastHeard: now)
         if let earlier { peer.superseded = (earlier.superseded + [earlier.session]).suffix(Self.supersededMax) }
         peers[route] = peer
         routes[id] = route
@@ -148,12 +148,11 @@ extension CoordinatorLoop {
     }
 
     func welcome(_ id: SessionID, _ keep: [LeaseID]) {
+        let terms = parameters.terms
         let welcome = Welcome(
-            minor: Int(Header.minorVersion), heartbeat: parameters.heartbeat.milliseconds,
-            silence: parameters.silence.milliseconds,
-            lease: parameters.lease.milliseconds, progress: parameters.progress.milliseconds,
-            acceptDelay: parameters.acceptDelay.milliseconds, resend: parameters.resend.milliseconds, keep: keep.map(\.rawValue)
-        )
+            minor: Int(Header.minorVersion), heartbeat: terms.heartbeat.milliseconds, silence: terms.silence.milliseconds,
+            lease: parameters.lease.milliseconds, progress: terms.progress.milliseconds,
+            acceptDelay: terms.acceptDelay.milliseconds, resend: terms.resend.milliseconds, keep: keep.map(\.rawValue))
         send(.welcome(welcome), to: id)
     }
 
@@ -179,15 +178,15 @@ extension CoordinatorLoop {
         fill(&address)
         let frames: [[UInt8]]
         do throws(MessageError) { frames = try Packet(message, address).frames() } catch {
-            tooLarge(error, message, address, route)
+            tooLarge(error, address.job)
             return 0
         }
         let bytes = frames.reduce(0) { $0 + $1.count }
         if peer.waiting.isEmpty {
             switch transmit(frames, along: route) {
-            case .sent: return bytes
-            case .gone: return 0
-            case .waits: break
+            case .queued: return bytes
+            case .unreachable: return 0
+            case .wouldBlock: break
             }
         }
         guard peer.waiting.count < WireLimits.queuedControlMessages else {
@@ -200,33 +199,22 @@ extension CoordinatorLoop {
         return bytes
     }
 
-    private enum Transmission {
-        case sent
-        /// The queue is full at the moment.
-        case waits
-        /// The peer or the socket is gone.
-        case gone
-    }
-
-    private func transmit(_ frames: [[UInt8]], along route: Route) -> Transmission {
+    /// Sends frames, and ends a connection that is gone.
+    private func transmit(_ frames: [[UInt8]], along route: Route) -> Socket.Delivery {
         do throws(ZMQError) {
-            switch try socket.send([route] + frames) {
-            case .queued: return .sent
-            case .wouldBlock: return .waits
-            case .unreachable:
-                disconnected(route)
-                return .gone
-            }
+            let delivery = try socket.send([route] + frames)
+            if delivery == .unreachable { disconnected(route) }
+            return delivery
         } catch {
             fail(RuntimeError(error))
-            return .gone
+            return .unreachable
         }
     }
 
     /// No worker can receive a task or a context beyond the limits.
-    private func tooLarge(_ error: MessageError, _ message: Message, _ address: Header.Address, _ route: Route) {
+    private func tooLarge(_ error: MessageError, _ job: UniqueID) {
         log("a message is too large: \(error.message)")
-        guard let id = jobs.first(where: { $0.value.uuid == address.job })?.key else { return }
+        guard let id = jobs.first(where: { $0.value.uuid == job })?.key else { return }
         endJob(id, .failed(RuntimeError(.jobFailed, "The job cannot be sent to workers: \(error.message).")))
     }
 
@@ -257,7 +245,7 @@ extension CoordinatorLoop {
                     send(.resultAck(ResultAcks(Array(acks[start..<end]))), along: route)
                 }
             }
-            while let frames = peers[route]?.waiting.first, transmit(frames, along: route) != .waits {
+            while let frames = peers[route]?.waiting.first, transmit(frames, along: route) != .wouldBlock {
                 peers[route]?.waiting.removeFirst()
             }
             if peers[route]?.waiting.isEmpty == false, !busyRoutes.contains(route) { busyRoutes.append(route) }
@@ -301,7 +289,8 @@ extension CoordinatorLoop {
 
     /// Ends silent clients. A broken connection shows when something is sent; a client that hangs shows by its silence.
     func checkClients(_ now: Instant) {
-        let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.silence }.map(\.key)
+        let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.terms.silence }.map(
+            \.key)
         for route in silent { disconnected(route) }
         settle()
     }
@@ -329,16 +318,6 @@ extension ResultVerdict {
         case .accepted: self = .accepted
         case .duplicate: self = .duplicate
         case .stale: self = .stale
-        }
-    }
-}
-
-extension RuntimeError {
-    init(_ error: ZMQError) {
-        switch error.code {
-        case .addressInUse, .addressUnavailable: self.init(.unavailable, error.message)
-        case .invalidEndpoint: self.init(.usage, error.message)
-        case .contextTerminated, .system: self.init(.internalFault, error.message)
         }
     }
 }

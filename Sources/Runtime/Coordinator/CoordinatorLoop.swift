@@ -1,5 +1,5 @@
-internal import CSystem
 internal import Cluster
+internal import Foundation
 internal import Messages
 internal import ZMQSockets
 
@@ -8,11 +8,9 @@ final class CoordinatorLoop {
     /// libzmq's name for a connection.
     typealias Route = [UInt8]
 
-    enum Role: Equatable { case worker, client }
-
     /// The other end of a connection.
     struct Peer {
-        let role: Role
+        let role: PeerRole
         let session: SessionID
         let name: String
         /// The latest sessions that this connection ended by another HELLO. Their messages may still arrive.
@@ -70,26 +68,15 @@ final class CoordinatorLoop {
         self.mailbox = mailbox
         self.workers = workers
         parameters = options.clusterParameters
-        epoch = UInt64(max(1, csystem_realtime_milliseconds()))
+        epoch = UInt64(max(1, Date().timeIntervalSince1970 * 1000))
         // Fewer than a million leases are granted in a millisecond, so no two runs share a number.
         machine = ClusterMachine(parameters: parameters, firstLease: epoch << 20 | 1)
         nextTick = monotonicNow()
         lastTick = nextTick
-        do throws(ZMQError) {
-            let endpoint = try Endpoint(parsing: options.endpoint)
-            let context = try Context()
-            self.context = context
-            do throws(ZMQError) {
-                let router = try Socket(
-                    context, .router, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
-                try router.bind(endpoint)
-                socket = router
-            } catch {
-                context.terminate()
-                throw error
-            }
-        } catch {
-            throw RuntimeError(error)
+        context = try Context.ofProgram()
+        do throws(RuntimeError) { socket = try context.openSocket(.router, options.endpoint) } catch {
+            context.terminate()
+            throw error
         }
         wireClock = WireClock()
         jobThreads = try JobThreads(factory: factory) { report in mailbox.post(.job(report)) }
@@ -155,7 +142,7 @@ final class CoordinatorLoop {
     private func handle(_ command: CoordinatorCommand) {
         switch command {
         case .submit(let id, let engine, let continuation): submit(id, engine, continuation)
-        case .cancel(let id): cancelJob(id)
+        case .cancel(let id): cancelJob(id, of: nil)
         case .job(let report): handle(report)
         case .fail(let error): fail(error)
         case .shutdown: stop(because: RuntimeError(.unavailable, "The coordinator was stopped; submit the job again."))
@@ -184,7 +171,7 @@ final class CoordinatorLoop {
             case .welcome(let id, let keep): welcome(id, keep)
             case .openContext(let id, let context): openContext(context, on: id)
             case .closeContext(let id, let context):
-                if let hash = contexts.hash(of: context) { send(.jobClose(ContextNote(hash)), to: id) }
+                if let hash = contexts[context]?.hash { send(.jobClose(ContextNote(hash)), to: id) }
             case .lease(let id, let lease, let key, let attempt): sendLease(lease, key, attempt, to: id, now)
             case .cancel(let id, let leases): send(.cancel(LeaseList(leases.map(\.rawValue))), to: id)
             case .acknowledge(let id, let lease, let verdict): acknowledge(id, lease, verdict)

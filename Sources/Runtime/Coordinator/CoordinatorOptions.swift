@@ -1,4 +1,4 @@
-package import Cluster
+internal import Cluster
 public import Weights
 
 /// The settings of a coordinator.
@@ -22,7 +22,7 @@ public struct CoordinatorOptions: Sendable {
     /// the same error.
     public var onFailure: (@Sendable (RuntimeError) -> Void)?
     /// The cluster's numbers. Tests change them.
-    package var parameters: ClusterParameters?
+    var parameters: ClusterParameters?
 
     public init(
         endpoint: String, models: [ModelSource], joinToken: String? = nil, ownsItsWorkers: Bool = false,

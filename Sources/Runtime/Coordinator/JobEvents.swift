@@ -1,5 +1,5 @@
 public import Places
-internal import StrictJSON
+public import StrictJSON
 
 /// A summary of the plan, for people.
 public struct JobOutline: Sendable, Equatable {
@@ -7,24 +7,6 @@ public struct JobOutline: Sendable, Equatable {
     public var summaryLines: [String]
     /// The number of tasks in all barriers.
     public var taskCount: Int
-
-    public init(summaryLines: [String], taskCount: Int) {
-        self.summaryLines = summaryLines
-        self.taskCount = taskCount
-    }
-}
-
-/// The progress of a job.
-public struct JobProgress: Sendable, Equatable {
-    /// The phase is encode, picture, denoise, structure, detail or decode.
-    public var place: Place<String>
-    /// Of the whole job.
-    public var tasksDone: Int
-    public var tasksTotal: Int
-    public var workers: Int
-    public var elapsed: Duration
-    /// nil until there is an estimate.
-    public var estimatedRemaining: Duration?
 }
 
 /// The finished picture.
@@ -35,8 +17,8 @@ public struct RenderResult: Sendable, Equatable {
     public var height: Int
     /// The generation parameters, as in the file.
     public var parameters: String
-    public var timings: RenderTimings
-    public var counts: RenderCounts
+    public var timings = RenderTimings()
+    public var counts = RenderCounts()
 }
 
 /// Where a job spent its time.
@@ -62,8 +44,6 @@ public struct RenderTimings: Sendable, Equatable {
     /// From submission until the picture was finished.
     public var wall: Duration = .zero
 
-    public init() {}
-
     /// Time on the compute threads of all workers.
     public var compute: Duration { phases.reduce(.zero) { $0 + $1.compute } }
 
@@ -88,61 +68,43 @@ public enum JobEvent: Sendable, Equatable {
 
 // The details that travel with a picture to a client.
 
-extension RenderResult {
+extension RenderResult: JSONRecordable {
     /// Everything but the file.
-    var details: JSONValue {
-        var object = JSONObject()
-        object.append("width", .integer(Int64(width)))
-        object.append("height", .integer(Int64(height)))
-        object.append("parameters", .string(parameters))
-        object.append("timings", timings.json)
-        object.append("counts", counts.json)
-        return .object(object)
-    }
-
-    init(png: [UInt8], details: JSONValue) throws(RuntimeError) {
-        guard let width = details["width"]?.intValue, let height = details["height"]?.intValue,
-            let parameters = details["parameters"]?.stringValue,
-            let timings = details["timings"].flatMap(RenderTimings.init(json:)),
-            let counts = details["counts"].flatMap(RenderCounts.init(json:))
-        else { throw RuntimeError(.internalFault, "The coordinator sent a picture without its details.") }
-        self.init(png: png, width: width, height: height, parameters: parameters, timings: timings, counts: counts)
+    public static var record: JSONRecord<RenderResult> {
+        JSONRecord(
+            { RenderResult(png: [], width: $0, height: $1, parameters: $2, timings: $3, counts: $4) },
+            ("width", \.width, .any), ("height", \.height, .any), ("parameters", \.parameters, .string()),
+            ("timings", \.timings, .record), ("counts", \.counts, .record))
     }
 }
 
-extension RenderTimings {
-    private static func microseconds(_ duration: Duration) -> JSONValue { .integer(Int64(duration / .microseconds(1))) }
-
-    private static func duration(_ value: JSONValue?) -> Duration? { value?.intValue.map { .microseconds($0) } }
-
-    var json: JSONValue {
-        let phases = phases.map { phase -> JSONValue in
-            [
-                "name": .string(phase.name), "compute_us": Self.microseconds(phase.compute),
-                "tasks": .integer(Int64(phase.tasks)),
-            ]
-        }
-        return [
-            "phases": .array(phases), "start_up_us": Self.microseconds(startUp), "merge_us": Self.microseconds(merge),
-            "png_us": Self.microseconds(png), "wire_us": Self.microseconds(wire), "wall_us": Self.microseconds(wall),
-        ]
+extension RenderTimings: JSONRecordable {
+    public static var record: JSONRecord<RenderTimings> {
+        JSONRecord(
+            RenderTimings.init,
+            ("phases", \.phases, .list(of: .record, count: 0...Int.max)), ("start_up_us", \.startUp, .microseconds),
+            ("merge_us", \.merge, .microseconds), ("png_us", \.png, .microseconds), ("wire_us", \.wire, .microseconds),
+            ("wall_us", \.wall, .microseconds))
     }
+}
 
-    init?(json: JSONValue) {
-        guard let array = json["phases"]?.arrayValue, let startUp = Self.duration(json["start_up_us"]),
-            let merge = Self.duration(json["merge_us"]), let png = Self.duration(json["png_us"]),
-            let wire = Self.duration(json["wire_us"]), let wall = Self.duration(json["wall_us"])
-        else { return nil }
-        for element in array {
-            guard let name = element["name"]?.stringValue, let compute = Self.duration(element["compute_us"]),
-                let tasks = element["tasks"]?.intValue
-            else { return nil }
-            phases.append(Phase(name: name, compute: compute, tasks: tasks))
-        }
-        self.startUp = startUp
-        self.merge = merge
-        self.png = png
-        self.wire = wire
-        self.wall = wall
+extension RenderTimings.Phase: JSONRecordable {
+    public static var record: JSONRecord<RenderTimings.Phase> {
+        JSONRecord(
+            RenderTimings.Phase.init, ("name", \.name, .string()), ("compute_us", \.compute, .microseconds),
+            ("tasks", \.tasks, .any))
     }
+}
+
+extension JSONShape where Value == Int {
+    fileprivate static var any: Self { .integer(.min ... .max) }
+}
+
+extension JSONShape where Value == Duration {
+    fileprivate static var microseconds: Self { Self(.words("a time")) { $0.intValue.map { .microseconds($0) } } }
+}
+
+/// In microseconds.
+extension Duration: JSONRepresentable {
+    public var jsonValue: JSONValue? { .integer(Int64(self / .microseconds(1))) }
 }

@@ -6,6 +6,11 @@ internal import Places
 enum JobOwner {
     case local(AsyncStream<JobEvent>.Continuation)
     case client(CoordinatorLoop.Route)
+
+    /// The client's connection; nil if this process submitted the job.
+    var route: CoordinatorLoop.Route? {
+        if case .client(let route) = self { route } else { nil }
+    }
 }
 
 /// The I/O thread's record of a job.
@@ -23,20 +28,12 @@ struct JobState {
     var context: ContextID?
     var outputs: [EncodedPart?] = []
     var tasksDone = 0
-    var doneInBarrier = 0
     var firstLease: Instant?
     var lastPublished: Instant?
     var timings = RenderTimings()
     var counts = RenderCounts()
     /// CPU time on the wire of the job's workers.
     var workerWire: Int64 = 0
-
-    init(uuid: UniqueID, owner: JobOwner, submitted: Instant, wireAtSubmission: Int64) {
-        self.uuid = uuid
-        self.owner = owner
-        self.submitted = submitted
-        self.wireAtSubmission = wireAtSubmission
-    }
 
     /// Adds the cost of a result that entered the barrier.
     mutating func count(_ result: ResultInHand) {
@@ -61,7 +58,7 @@ struct JobState {
 
 /// Numbers the contexts: the cluster uses numbers, the wire uses content hashes. Jobs with equal content share a context.
 struct ContextRegistry {
-    private struct Entry {
+    struct Entry {
         let hash: String
         let part: EncodedPart
         var users: Int
@@ -84,19 +81,15 @@ struct ContextRegistry {
         return id
     }
 
-    /// Removes a user. The content goes with the last one; number and hash stay until `sweep`.
+    /// Removes a user. The context goes with its last user.
     mutating func release(_ id: ContextID) {
-        guard var entry = entries[id] else { return }
-        entry.users -= 1
-        if entry.users > 0 {
-            entries[id] = entry
-        } else {
-            entries[id] = nil
-            ids[entry.hash] = nil
-        }
+        entries[id]?.users -= 1
+        guard let entry = entries[id], entry.users == 0 else { return }
+        entries[id] = nil
+        ids[entry.hash] = nil
     }
 
-    func hash(of id: ContextID) -> String? { entries[id]?.hash }
+    subscript(id: ContextID) -> Entry? { entries[id] }
+
     func id(of hash: String) -> ContextID? { ids[hash] }
-    func part(of id: ContextID) -> EncodedPart? { entries[id]?.part }
 }

@@ -3,6 +3,7 @@ internal import Cluster
 internal import Glibc
 internal import ImageFiles
 internal import Messages
+internal import Rendering
 internal import StrictJSON
 internal import Synchronization
 
@@ -22,20 +23,10 @@ final class JobThreads: Sendable {
     enum Report: Sendable {
         case planned(JobID, JobOutline, model: String)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
-        case rejected(JobID, serial: Int, index: Int, FailureClass, String, cpu: Int64)
-        case finished(JobID, FinishedPicture, cpu: Int64)
+        case rejected(JobID, serial: Int, index: Int, Failure, cpu: Int64)
+        /// Of the timings, only that of the file is set.
+        case finished(JobID, RenderResult, cpu: Int64)
         case failed(JobID, RuntimeError)
-        /// The engine refused the request.
-        case refused(JobID, RuntimeError)
-    }
-
-    struct FinishedPicture: Sendable {
-        var png: [UInt8]
-        var width: Int
-        var height: Int
-        var parameters: String
-        /// CPU time of writing the file.
-        var encoding: Int64
     }
 
     /// A started engine, and the number of its barrier.
@@ -50,12 +41,6 @@ final class JobThreads: Sendable {
         var running: Running?
         /// Whether the job waits for a thread or a thread works on it.
         var isScheduled = false
-    }
-
-    private struct Turn {
-        let id: JobID
-        let command: Command
-        let running: Running?
     }
 
     private struct State {
@@ -103,7 +88,8 @@ final class JobThreads: Sendable {
         if let waiting { bells[waiting].post(()) }
     }
 
-    /// Forgets a job and its waiting commands. A thread finishes the command that it has begun.
+    /// Forgets a job and its waiting commands, so that the commands of ended jobs do not pile up here. A thread finishes the
+    /// command that it has begun.
     func drop(_ id: JobID) {
         let gone = state.withLock { state in
             state.ready.removeAll { $0 == id }
@@ -139,7 +125,7 @@ final class JobThreads: Sendable {
     }
 
     /// The next job's next command; nil if there is none. The thread then waits for its bell.
-    private func takeTurn(at place: Int) -> Turn? {
+    private func takeTurn(at place: Int) -> (id: JobID, command: Command, running: Running?)? {
         state.withLock { state in
             // Each job in the list exists and has a command: `drop` removes it from both lists.
             guard let id = state.ready.first, var job = state.jobs[id] else {
@@ -148,7 +134,7 @@ final class JobThreads: Sendable {
                 return nil
             }
             state.ready.removeFirst()
-            let turn = Turn(id: id, command: job.commands.removeFirst(), running: job.running)
+            let turn = (id, job.commands.removeFirst(), job.running)
             job.running = nil
             state.jobs[id] = job
             return turn
@@ -173,7 +159,7 @@ final class JobThreads: Sendable {
             do throws(RuntimeError) {
                 return begin(id, try factory.makeEngine(request: request, model: model))
             } catch {
-                report(.refused(id, error))
+                report(.failed(id, error))
                 return nil
             }
         case .begin(let engine): return begin(id, engine)
@@ -211,18 +197,17 @@ final class JobThreads: Sendable {
                 return nil
             }
         } catch {
-            guard case .rejected(let index, let failure, let text) = error else {
+            guard case .rejected(let index, let failure) = error else {
                 fail(id, error)
                 return nil
             }
-            let failureClass: FailureClass = failure == .nonFinite ? .nonFinite : .payload
-            report(.rejected(id, serial: before.serial, index: index, failureClass, text, cpu: watch.elapsed))
+            report(.rejected(id, serial: before.serial, index: index, failure, cpu: watch.elapsed))
             return running
         }
     }
 
     /// Writes the file, with the parameters and the numerics class.
-    private func finish(_ id: JobID, _ picture: EnginePicture, _ numericsClass: String, merge: Int64) {
+    private func finish(_ id: JobID, _ picture: RenderedImage, _ numericsClass: String, merge: Int64) {
         let watch = ThreadStopwatch()
         var details = picture.details.objectValue ?? JSONObject()
         details["numerics_class"] = .string(numericsClass)
@@ -232,9 +217,10 @@ final class JobThreads: Sendable {
         ]
         do throws(ImageFileError) {
             let png = try PNGEncoder.encode(rgb: picture.rgb, width: picture.width, height: picture.height, text: texts)
-            let finished = FinishedPicture(
-                png: png, width: picture.width, height: picture.height, parameters: picture.parameters, encoding: watch.elapsed)
-            report(.finished(id, finished, cpu: merge))
+            var result = RenderResult(
+                png: png, width: picture.width, height: picture.height, parameters: picture.parameters)
+            result.timings.png = .nanoseconds(watch.elapsed)
+            report(.finished(id, result, cpu: merge))
         } catch {
             report(.failed(id, RuntimeError(.jobFailed, error.text)))
         }
@@ -243,7 +229,7 @@ final class JobThreads: Sendable {
     private func fail(_ id: JobID, _ error: EngineError) {
         switch error {
         case .failed(let error): report(.failed(id, error))
-        case .rejected(_, _, let text): report(.failed(id, RuntimeError(.jobFailed, text)))
+        case .rejected(_, let failure): report(.failed(id, RuntimeError(.jobFailed, failure.text)))
         }
     }
 }

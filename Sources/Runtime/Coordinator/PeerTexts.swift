@@ -7,16 +7,15 @@ enum PeerTexts {
         guard !joinToken.isEmpty else {
             throw RuntimeError(.usage, "The join token is empty; set one, or leave it out.")
         }
-        guard joinToken.utf8.count <= WireLimits.nameBytes else {
-            let text = "The join token has \(joinToken.utf8.count) bytes; it may have at most \(WireLimits.nameBytes)."
-            throw RuntimeError(.usage, text)
-        }
+        try check(joinToken, "The join token")
     }
 
-    static func check(name: String) throws(RuntimeError) {
-        guard name.utf8.count <= WireLimits.nameBytes else {
-            let text = "The worker's name has \(name.utf8.count) bytes; it may have at most \(WireLimits.nameBytes)."
-            throw RuntimeError(.usage, text)
+    static func check(name: String) throws(RuntimeError) { try check(name, "The worker's name") }
+
+    private static func check(_ text: String, _ title: String) throws(RuntimeError) {
+        let bytes = text.utf8.count
+        guard bytes <= WireLimits.nameBytes else {
+            throw RuntimeError(.usage, "\(title) has \(bytes) bytes; it may have at most \(WireLimits.nameBytes).")
         }
     }
 }

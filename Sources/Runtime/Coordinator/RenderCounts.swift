@@ -1,8 +1,6 @@
-internal import StrictJSON
+public import StrictJSON
 
-/// The counted costs of a job.
-///
-/// The arithmetic follows from the shapes. It is the same for every backend and any number of
+/// The counted costs of a job. The arithmetic follows from the shapes. It is the same for every backend and any number of
 /// workers and threads, unless a worker is lost. Bytes depend on which worker got which task.
 public struct RenderCounts: Sendable, Equatable {
     /// The share of one phase.
@@ -24,8 +22,6 @@ public struct RenderCounts: Sendable, Equatable {
     /// Bytes of the messages that carried the results.
     public var bytesReceived = 0
 
-    public init() {}
-
     /// Multiplications and additions of all phases.
     public var operations: Int { phases.reduce(0) { $0.addingSaturating($1.operations) } }
 
@@ -45,30 +41,20 @@ public struct RenderCounts: Sendable, Equatable {
 
 // The details that travel with a picture to a client.
 
-extension RenderCounts {
-    var json: JSONValue {
-        let phases = phases.map { phase -> JSONValue in
-            ["name": .string(phase.name), "operations": .integer(Int64(phase.operations))]
-        }
-        return [
-            "phases": .array(phases), "worker_peak_bytes": .integer(Int64(workerPeakBytes)),
-            "worker_peak_activation_bytes": .integer(Int64(workerPeakActivationBytes)),
-            "bytes_sent": .integer(Int64(bytesSent)), "bytes_received": .integer(Int64(bytesReceived)),
-        ]
+extension RenderCounts: JSONRecordable {
+    public static var record: JSONRecord<RenderCounts> {
+        let any = 0...Int.max
+        return JSONRecord(
+            RenderCounts.init,
+            ("phases", \.phases, .list(of: .record, count: any)), ("worker_peak_bytes", \.workerPeakBytes, .integer(any)),
+            ("worker_peak_activation_bytes", \.workerPeakActivationBytes, .integer(any)),
+            ("bytes_sent", \.bytesSent, .integer(any)), ("bytes_received", \.bytesReceived, .integer(any)))
     }
+}
 
-    /// nil unless it holds encoded counts without a negative number.
-    init?(json: JSONValue) {
-        func count(_ value: JSONValue, _ key: String) -> Int? { value[key]?.intValue.flatMap { $0 < 0 ? nil : $0 } }
-        guard let array = json["phases"]?.arrayValue, let peak = count(json, "worker_peak_bytes"),
-            let activations = count(json, "worker_peak_activation_bytes"), let sent = count(json, "bytes_sent"),
-            let received = count(json, "bytes_received")
-        else { return nil }
-        for element in array {
-            guard let name = element["name"]?.stringValue, let operations = count(element, "operations") else { return nil }
-            phases.append(Phase(name: name, operations: operations))
-        }
-        (workerPeakBytes, workerPeakActivationBytes) = (peak, activations)
-        (bytesSent, bytesReceived) = (sent, received)
+extension RenderCounts.Phase: JSONRecordable {
+    public static var record: JSONRecord<RenderCounts.Phase> {
+        JSONRecord(
+            RenderCounts.Phase.init, ("name", \.name, .string()), ("operations", \.operations, .integer(0...Int.max)))
     }
 }

@@ -1,18 +1,10 @@
-internal import Messages
-
 /// A job from this process to its own coordinator.
-public final class RenderJob: Sendable {
+public struct RenderJob: Sendable {
     /// 32 hexadecimal digits.
     public let id: String
     /// The job's events; they end after `finished` or `failed`. Old progress is dropped if nobody reads.
     public let events: AsyncStream<JobEvent>
-    private let onCancel: @Sendable () -> Void
-
-    init(id: UniqueID, events: AsyncStream<JobEvent>, onCancel: @escaping @Sendable () -> Void) {
-        self.id = id.hex
-        self.events = events
-        self.onCancel = onCancel
-    }
+    let onCancel: @Sendable () -> Void
 
     /// Cancels the job. Its last event is then `failed` with the code `cancelled`, unless it had ended before.
     public func cancel() { onCancel() }

@@ -1,87 +1,41 @@
-package import Messages
-package import Places
-package import StrictJSON
+internal import Messages
+internal import Places
+internal import Rendering
 
-// The engines that the cluster drives without knowing about pictures. The program renders; the tests use exact integer
-// arithmetic.
-
-/// A value as it travels.
-package struct EncodedPart: Sendable, Equatable {
-    package var metadata: JSONValue
-    package var payload: [UInt8]
-
-    package init(metadata: JSONValue, payload: [UInt8]) {
-        self.metadata = metadata
-        self.payload = payload
-    }
-}
+// The engines that the cluster drives. The program renders; the tests use exact integer arithmetic.
 
 /// One task of a barrier, ready to send.
-package struct EngineTask: Sendable {
-    package var part: EncodedPart
+struct EngineTask: Sendable {
+    var part: EncodedPart
     /// Relative to the job's other tasks.
-    package var cost: Double
-
-    package init(part: EncodedPart, cost: Double) {
-        self.part = part
-        self.cost = cost
-    }
+    var cost: Double
 }
 
 /// The tasks of one barrier and their common context.
-package struct EngineBarrier: Sendable {
-    package var place: Place<String>
+struct EngineBarrier: Sendable {
+    var place: Place<String>
     /// For the header. People read it in dumps.
-    package var phaseNumber: UInt8
-    package var tasks: [EngineTask]
+    var phaseNumber: UInt8
+    var tasks: [EngineTask]
     /// The content hash of `context`, 64 hexadecimal digits.
-    package var contextHash: String
-    package var context: EncodedPart
-
-    package init(
-        _ place: Place<String>, phaseNumber: UInt8, tasks: [EngineTask], contextHash: String, context: EncodedPart
-    ) {
-        self.place = place
-        self.phaseNumber = phaseNumber
-        self.tasks = tasks
-        self.contextHash = contextHash
-        self.context = context
-    }
+    var contextHash: String
+    var context: EncodedPart
 }
 
-/// A picture from the engine.
-package struct EnginePicture: Sendable {
-    package var width: Int
-    package var height: Int
-    /// Row-major, three bytes a pixel.
-    package var rgb: [UInt8]
-    package var parameters: String
-    /// The complete parameters of the picture.
-    package var details: JSONValue
-
-    package init(width: Int, height: Int, rgb: [UInt8], parameters: String, details: JSONValue) {
-        self.width = width
-        self.height = height
-        self.rgb = rgb
-        self.parameters = parameters
-        self.details = details
-    }
-}
-
-package enum EngineOutcome: Sendable {
+enum EngineOutcome: Sendable {
     case barrier(EngineBarrier)
-    case finished(EnginePicture)
+    case finished(RenderedImage)
 }
 
 /// Why the outputs of a barrier could not be merged.
-package enum EngineError: Error, Sendable {
+enum EngineError: Error, Sendable {
     /// One output is wrong: another worker must do its task again.
-    case rejected(index: Int, Failure.Class, String)
+    case rejected(index: Int, Failure)
     case failed(RuntimeError)
 }
 
 /// The coordinator's side of one job, on one job thread at a time.
-package protocol JobEngine: Sendable {
+protocol JobEngine: Sendable {
     var plan: JobOutline { get }
     /// The identity of the model the job needs, 64 hexadecimal digits.
     var model: String { get }
@@ -91,28 +45,17 @@ package protocol JobEngine: Sendable {
 }
 
 /// Makes engines for requests from clients.
-package protocol JobEngineFactory: Sendable {
+protocol JobEngineFactory: Sendable {
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine
 }
 
-/// Why a task failed.
-package struct TaskError: Error, Sendable {
-    package var failureClass: Failure.Class
-    package var message: String
-
-    package init(_ failureClass: Failure.Class, _ message: String) {
-        self.failureClass = failureClass
-        self.message = message
-    }
-}
-
 /// The worker's side, on its compute thread.
-package protocol TaskEngine {
+protocol TaskEngine {
     var numericsClass: String { get }
     /// Identities of the models it can run, 64 hexadecimal digits each.
     var models: [String] { get }
     /// Opens a context until `close`. The caller limits the number of open contexts.
-    func open(_ context: EncodedPart, named hash: String) throws(TaskError)
+    func open(_ context: EncodedPart, named hash: String) throws(Failure)
     func close(_ hash: String)
     /// Multiplications and additions of all tasks so far.
     var operations: UInt64 { get }
@@ -122,5 +65,8 @@ package protocol TaskEngine {
     /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
     /// - Parameter advanced: called now and then while the work goes on.
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart
+    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart
 }
+
+/// Called on the compute thread, because an engine stays on the thread that made it.
+typealias TaskEngineMaker = @Sendable () throws(RuntimeError) -> any TaskEngine

@@ -17,13 +17,11 @@ struct RenderEngineFactory: JobEngineFactory {
     /// Reads the models' configurations; no weights.
     init(_ options: CoordinatorOptions) throws(RuntimeError) {
         (loras, store) = (options.loras, options.store)
-        var descriptions: [ModelDescription] = []
-        for source in options.models {
-            do throws(RenderError) { descriptions.append(try ModelDescription(source: source)) } catch {
-                throw RuntimeError(error)
-            }
+        do throws(RenderError) {
+            models = try options.models.map { source throws(RenderError) in try ModelDescription(source: source) }
+        } catch {
+            throw RuntimeError(error)
         }
-        models = descriptions
     }
 
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
@@ -86,13 +84,8 @@ extension RenderEngineFactory {
 
 /// One picture being made.
 struct RenderEngine: JobEngine {
-    private var machine: RenderMachine
+    var machine: RenderMachine
     let model: String
-
-    init(machine: RenderMachine, model: String) {
-        self.machine = machine
-        self.model = model
-    }
 
     var plan: JobOutline { JobOutline(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
 
@@ -105,17 +98,13 @@ struct RenderEngine: JobEngine {
             do throws(RenderError) {
                 decoded.append(try TaskOutput(shape, metadata: part.metadata, payload: part.payload))
             } catch {
-                throw .rejected(index: index, error.code == .nonFinite ? .nonFinite : .payload, error.text)
+                throw .rejected(index: index, Failure(error.code == .nonFinite ? .nonFinite : .payload, error.text))
             }
         }
         do throws(RenderError) {
             switch try machine.complete(decoded) {
             case .barrier(let barrier): return .barrier(encode(barrier))
-            case .finished(let image):
-                return .finished(
-                    EnginePicture(
-                        width: image.width, height: image.height, rgb: image.rgb, parameters: image.parameters,
-                        details: image.details))
+            case .finished(let image): return .finished(image)
             }
         } catch {
             throw .failed(RuntimeError(error))
@@ -123,15 +112,17 @@ struct RenderEngine: JobEngine {
     }
 
     private func encode(_ barrier: Barrier) -> EngineBarrier {
-        let context = barrier.context.encoded()
-        let tasks = barrier.tasks.map { task in
-            let part = task.encoded()
-            return EngineTask(part: EncodedPart(metadata: part.metadata, payload: part.payload), cost: task.cost)
-        }
-        return EngineBarrier(
-            barrier.place.renamed(\.rawValue), phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
-            tasks: tasks, contextHash: barrier.context.hash.hex,
-            context: EncodedPart(metadata: context.metadata, payload: context.payload))
+        EngineBarrier(
+            place: barrier.place.renamed(\.rawValue),
+            phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
+            tasks: barrier.tasks.map { EngineTask(part: EncodedPart($0.encoded()), cost: $0.cost) },
+            contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()))
+    }
+}
+
+extension EncodedPart {
+    init(_ encoded: (metadata: JSONValue, payload: [UInt8])) {
+        self.init(metadata: encoded.metadata, payload: encoded.payload)
     }
 }
 
@@ -157,7 +148,7 @@ struct RenderTaskEngine: TaskEngine {
 
     func settle(trimming: Bool) { runner.settle(trimming: trimming) }
 
-    func open(_ context: EncodedPart, named hash: String) throws(TaskError) {
+    func open(_ context: EncodedPart, named hash: String) throws(Failure) {
         do throws(RenderError) {
             let context = try JobContext(metadata: context.metadata, payload: context.payload)
             guard context.hash.hex == hash else {
@@ -165,7 +156,7 @@ struct RenderTaskEngine: TaskEngine {
             }
             try runner.open(context)
         } catch {
-            throw TaskError(error)
+            throw Failure(error)
         }
     }
 
@@ -173,13 +164,12 @@ struct RenderTaskEngine: TaskEngine {
         if let hash = SHA256Digest(hex: hash) { runner.close(hash) }
     }
 
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(TaskError) -> EncodedPart {
+    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart {
         do throws(RenderError) {
             let task = try RenderTask(metadata: task.metadata, payload: task.payload)
-            let output = try runner.run(task, advanced: advanced).encoded()
-            return EncodedPart(metadata: output.metadata, payload: output.payload)
+            return EncodedPart(try runner.run(task, advanced: advanced).encoded())
         } catch {
-            throw TaskError(error)
+            throw Failure(error)
         }
     }
 }
@@ -189,7 +179,7 @@ extension SentenceError {
     var text: String { sentence.spelled(\.option) }
 }
 
-extension TaskError {
+extension Failure {
     /// The cause: the task itself, or this worker's files, memory and libraries.
     init(_ error: RenderError) {
         switch error.code {
@@ -214,9 +204,7 @@ extension RuntimeError {
 
 extension InProcessWorker {
     /// A worker that renders with the options' models.
-    package convenience init(rendering options: WorkerOptions) throws(RuntimeError) {
-        try self.init(options) { () throws(RuntimeError) -> any TaskEngine in
-            try RenderTaskEngine(options)
-        }
+    convenience init(rendering options: WorkerOptions) throws(RuntimeError) {
+        try self.init(options) { () throws(RuntimeError) in try RenderTaskEngine(options) }
     }
 }

@@ -11,13 +11,13 @@ final class Mailbox<Command: Sendable>: Sendable {
     }
 
     private let state = Mutex(State())
-    private let capacity: Int
+    /// How many commands of strangers may wait.
+    private static var capacity: Int { 4096 }
     /// Readable while commands wait. Closed with the mailbox.
     let descriptor: Int32
 
     /// - Throws: `RuntimeError` when no descriptor is left.
-    init(capacity: Int = 4096) throws(RuntimeError) {
-        self.capacity = capacity
+    init() throws(RuntimeError) {
         let descriptor = csystem_eventfd_create()
         guard descriptor >= 0 else {
             throw RuntimeError(.internalFault, "No file descriptor is left (error \(-descriptor)).")
@@ -32,7 +32,7 @@ final class Mailbox<Command: Sendable>: Sendable {
     func post(_ command: Command) { _ = add(command, atMost: .max) }
 
     /// Adds a command that strangers can cause. False if the mailbox is full or closed: the caller refuses.
-    func offer(_ command: Command) -> Bool { add(command, atMost: capacity) }
+    func offer(_ command: Command) -> Bool { add(command, atMost: Self.capacity) }
 
     private func add(_ command: Command, atMost limit: Int) -> Bool {
         let (isAccepted, wakes) = state.withLock { state -> (Bool, Bool) in
@@ -41,14 +41,18 @@ final class Mailbox<Command: Sendable>: Sendable {
             // The owner takes all commands at once, so only the first needs to wake it.
             return (true, state.commands.count == 1)
         }
-        if wakes { csystem_eventfd_signal(descriptor) }
+        if wakes {
+            var one: UInt64 = 1
+            while write(descriptor, &one, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
+        }
         return isAccepted
     }
 
     /// Takes all waiting commands.
     func drain() -> [Command] {
         // The wake-up is cleared first: a command posted in between causes a needless wake-up, never a lost one.
-        csystem_eventfd_drain(descriptor)
+        var count: UInt64 = 0
+        while read(descriptor, &count, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
         return state.withLock { state in
             let commands = state.commands
             state.commands = []

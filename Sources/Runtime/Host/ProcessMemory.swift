@@ -4,7 +4,9 @@ internal import Foundation
 enum ProcessMemory {
     /// The most bytes that were resident at once since the process began, or since the last `forgetPeak`: weights, activations,
     /// the program, and those pages of mapped files that were touched. 0 where the kernel does not say.
-    static func peakBytes() -> Int { peakBytes(status: text(of: "/proc/self/status") ?? "") }
+    static func peakBytes() -> Int {
+        peakBytes(status: (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? "")
+    }
 
     /// `VmHWM:    1234 kB`
     static func peakBytes(status: String) -> Int {
@@ -23,6 +25,4 @@ enum ProcessMemory {
         try? file.write(contentsOf: Data("5".utf8))
         try? file.close()
     }
-
-    private static func text(of path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
 }

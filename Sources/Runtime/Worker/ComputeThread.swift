@@ -17,17 +17,11 @@ final class ComputeThread: Sendable {
         var models: [String]
     }
 
-    /// The cost of a task.
-    struct Measured: Sendable {
-        var microseconds: Int64
-        var effort: TaskResult.Effort
-    }
-
     enum Report: Sendable {
         case ready(Abilities)
         case unusable(RuntimeError)
-        case opened(hash: String, TaskError?)
-        case computed(LeaseID, Result<EncodedPart, TaskError>, Measured)
+        case opened(hash: String, Failure?)
+        case computed(LeaseID, Result<TaskResult, Failure>)
         /// The work on a lease goes on.
         case advanced(LeaseID)
     }
@@ -35,12 +29,8 @@ final class ComputeThread: Sendable {
     let mailbox: Mailbox<Command>
     private let thread: OSThread
 
-    /// - Parameters:
-    ///   - makeEngine: called on the thread, because an engine stays on the thread that made it.
-    ///   - report: called on the thread.
-    init(
-        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine, report: @escaping @Sendable (Report) -> Void
-    ) throws(RuntimeError) {
+    /// - Parameter report: called on the thread.
+    init(makeEngine: @escaping TaskEngineMaker, report: @escaping @Sendable (Report) -> Void) throws(RuntimeError) {
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
         thread = try OSThread(named: "pl-compute", stackBytes: 64 << 20) {
@@ -62,7 +52,7 @@ final class ComputeThread: Sendable {
         for command in commands {
             switch command {
             case .open(let hash, let part):
-                do throws(TaskError) {
+                do throws(Failure) {
                     try engine.open(part, named: hash)
                     report(.opened(hash: hash, nil))
                 } catch {
@@ -98,8 +88,7 @@ final class ComputeThread: Sendable {
         let start = monotonicNow()
         var lastReport = start
         let operationsBefore = engine.operations
-        let outcome: Result<EncodedPart, TaskError>
-        do throws(TaskError) {
+        do throws(Failure) {
             let output = try engine.run(
                 task,
                 advanced: {
@@ -108,16 +97,17 @@ final class ComputeThread: Sendable {
                     lastReport = now
                     report(.advanced(lease))
                 })
-            outcome = .success(output)
+            let effort = TaskResult.Effort(
+                operations: Int(min(engine.operations &- operationsBefore, UInt64(WireLimits.operationsPerTask))),
+                peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
+                peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
+            let result = TaskResult(
+                computeMicroseconds: Int(monotonicNow().since(start).nanoseconds / 1000), wireMicroseconds: 0, effort: effort,
+                output: output)
+            report(.computed(lease, .success(result)))
         } catch {
-            outcome = .failure(error)
+            report(.computed(lease, .failure(error)))
         }
-        let effort = TaskResult.Effort(
-            operations: Int(min(engine.operations &- operationsBefore, UInt64(WireLimits.operationsPerTask))),
-            peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
-            peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
-        let microseconds = monotonicNow().since(start).nanoseconds / 1000
-        report(.computed(lease, outcome, Measured(microseconds: microseconds, effort: effort)))
     }
 
     /// Ends the thread after its current work, and waits for that.

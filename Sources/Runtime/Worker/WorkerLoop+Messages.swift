@@ -1,4 +1,3 @@
-internal import CSystem
 internal import Cluster
 internal import Glibc
 internal import Messages
@@ -25,7 +24,7 @@ extension WorkerLoop {
         case .ping: drive(.pinged, now)
         case .jobOpen(let open):
             let context = number(of: open.context)
-            contextParts[context] = EncodedPart(metadata: open.content, payload: open.payload)
+            contextParts[context] = open.content
             drive(.openContext(context), now)
             contextParts[context] = nil
         case .jobClose(let note):
@@ -33,7 +32,7 @@ extension WorkerLoop {
         case .lease(let grant):
             let lease = LeaseID(packet.address.lease)
             if tasks[lease] == nil && outcomes[lease] == nil {
-                tasks[lease] = (EncodedPart(metadata: grant.task, payload: grant.payload), packet.address.job)
+                tasks[lease] = (grant.task, packet.address.job)
             }
             drive(.leased(lease, number(of: grant.context)), now)
         case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
@@ -49,10 +48,12 @@ extension WorkerLoop {
         session = address.session
         sequence = 0
         log("joined \(options.endpoint)")
-        let terms = WorkerTerms(
-            heartbeat: .milliseconds(welcome.heartbeat), silence: .milliseconds(welcome.silence),
-            progress: .milliseconds(welcome.progress), acceptDelay: .milliseconds(welcome.acceptDelay),
-            resend: .milliseconds(welcome.resend))
+        var terms = WorkerTerms()
+        terms.heartbeat = .milliseconds(welcome.heartbeat)
+        terms.silence = .milliseconds(welcome.silence)
+        terms.progress = .milliseconds(welcome.progress)
+        terms.acceptDelay = .milliseconds(welcome.acceptDelay)
+        terms.resend = .milliseconds(welcome.resend)
         drive(.welcomed(terms, keep: welcome.keep.map(LeaseID.init)), now)
     }
 
@@ -121,9 +122,10 @@ extension WorkerLoop {
 
     func sendContextFailure(_ context: ContextID) {
         guard let hash = contextHashes[context] else { return }
-        let error = contextErrors[context] ?? TaskError(.worker, "the context could not be opened")
-        log("a job could not be opened: \(error.message)")
-        send(.fail(Failure(error.failureClass, error.message, context: hash)))
+        var failure = contextErrors[context] ?? Failure(.worker, "the context could not be opened")
+        failure.context = hash
+        log("a job could not be opened: \(failure.text)")
+        send(.fail(failure))
     }
 
     func sendOutcome(_ lease: LeaseID) {

@@ -1,4 +1,3 @@
-internal import CSystem
 internal import Cluster
 internal import Messages
 internal import StrictJSON
@@ -18,12 +17,11 @@ final class WorkerLoop {
     }
 
     let options: WorkerOptions
-    let endpoint: Endpoint
     let context: Context
     var socket: Socket
     let compute: ComputeThread
     let mailbox: Mailbox<WorkerCommand>
-    var wireClock: WireClock
+    let wireClock: WireClock
     let instance = UniqueID.random()
     let workerID = UniqueID.random()
     var machine: WorkerMachine
@@ -35,7 +33,7 @@ final class WorkerLoop {
     var contextIDs: [String: ContextID] = [:]
     var contextHashes: [ContextID: String] = [:]
     var contextParts: [ContextID: EncodedPart] = [:]
-    var contextErrors: [ContextID: TaskError] = [:]
+    var contextErrors: [ContextID: Failure] = [:]
     var nextContext: UInt64 = 1
     var tasks: [LeaseID: (part: EncodedPart, job: UniqueID)] = [:]
     var outcomes: [LeaseID: Message] = [:]
@@ -45,35 +43,20 @@ final class WorkerLoop {
     var ending: Ending?
 
     init(
-        _ options: WorkerOptions, mailbox: Mailbox<WorkerCommand>,
-        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>, makeEngine: @escaping TaskEngineMaker
     ) throws(RuntimeError) {
         try PeerTexts.check(joinToken: options.joinToken)
         try PeerTexts.check(name: options.name)
         self.options = options
         self.mailbox = mailbox
         machine = WorkerMachine(parameters: options.parameters, now: monotonicNow())
-        do throws(ZMQError) {
-            let endpoint = try Endpoint(parsing: options.endpoint)
-            self.endpoint = endpoint
-            let context = try Context()
-            self.context = context
-            do throws(ZMQError) { socket = try WorkerLoop.connect(context, endpoint) } catch {
-                context.terminate()
-                throw error
-            }
-        } catch {
-            throw RuntimeError(error)
+        context = try Context.ofProgram()
+        do throws(RuntimeError) { socket = try context.openSocket(.dealer, options.endpoint) } catch {
+            context.terminate()
+            throw error
         }
         wireClock = WireClock()
         compute = try ComputeThread(makeEngine: makeEngine) { report in mailbox.post(.compute(report)) }
-    }
-
-    private static func connect(_ context: Context, _ endpoint: Endpoint) throws(ZMQError) -> Socket {
-        let socket = try Socket(
-            context, .dealer, options: SocketOptions(maxFrameBytes: WireLimits.socketFrameBytes), for: endpoint)
-        try socket.connect(endpoint)
-        return socket
     }
 
     /// The state of a worker after its loop has ended.
@@ -86,8 +69,7 @@ final class WorkerLoop {
 
     /// Runs a worker on the calling thread.
     static func main(
-        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>,
-        makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>, makeEngine: @escaping TaskEngineMaker
     ) throws(RuntimeError) -> Life {
         // The loop and its socket are gone when `live` returns. Only then may the context go.
         let (life, context) = try live(options, mailbox, makeEngine)
@@ -96,10 +78,9 @@ final class WorkerLoop {
     }
 
     private static func live(
-        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>,
-        _ makeEngine: @escaping @Sendable () throws(RuntimeError) -> any TaskEngine
+        _ options: WorkerOptions, _ mailbox: Mailbox<WorkerCommand>, _ makeEngine: @escaping TaskEngineMaker
     ) throws(RuntimeError) -> (Life, Context) {
-        let loop = try WorkerLoop(options, mailbox: mailbox, makeEngine: makeEngine)
+        let loop = try WorkerLoop(options, mailbox, makeEngine: makeEngine)
         let ending = loop.run()
         let isComputing = loop.abilities == nil || loop.machine.isBusy
         return (Life(ending: ending, compute: loop.compute, isComputing: isComputing), loop.context)
@@ -165,23 +146,15 @@ final class WorkerLoop {
             guard let context = contextIDs[hash] else { return }
             contextErrors[context] = error
             drive(.contextOpened(context, ok: error == nil), now)
-        case .compute(.computed(let lease, let outcome, let measured)):
-            store(outcome, of: lease, measured)
-            drive(.computed(lease, ok: true), now)
+        case .compute(.computed(let lease, let outcome)):
+            switch outcome {
+            case .success(let result): outcomes[lease] = .result(result)
+            case .failure(let failure):
+                log("a task failed: \(failure.text)")
+                outcomes[lease] = .fail(failure)
+            }
+            drive(.computed(lease), now)
         case .compute(.advanced(let lease)): drive(.progressed(lease), now)
-        }
-    }
-
-    private func store(_ outcome: Result<EncodedPart, TaskError>, of lease: LeaseID, _ measured: ComputeThread.Measured) {
-        switch outcome {
-        case .success(let part):
-            let result = TaskResult(
-                computeMicroseconds: Int(measured.microseconds), wireMicroseconds: 0, effort: measured.effort,
-                output: part.metadata, payload: part.payload)
-            outcomes[lease] = .result(result)
-        case .failure(let error):
-            log("a task failed: \(error.message)")
-            outcomes[lease] = .fail(Failure(error.failureClass, error.message))
         }
     }
 
@@ -221,7 +194,7 @@ final class WorkerLoop {
 
     private func open(_ context: ContextID, _ hash: String, _ part: EncodedPart, _ now: Instant) {
         guard !compute.mailbox.offer(.open(hash: hash, part)) else { return }
-        contextErrors[context] = TaskError(.worker, "too many jobs wait to be opened")
+        contextErrors[context] = Failure(.worker, "too many jobs wait to be opened")
         drive(.contextOpened(context, ok: false), now)
     }
 
@@ -243,8 +216,8 @@ final class WorkerLoop {
     private func reconnect() {
         log("the coordinator does not answer; connecting anew")
         waiting = []
-        do throws(ZMQError) { socket = try WorkerLoop.connect(context, endpoint) } catch {
-            ending = .failed(RuntimeError(error))
+        do throws(RuntimeError) { socket = try context.openSocket(.dealer, options.endpoint) } catch {
+            ending = .failed(error)
         }
     }
 

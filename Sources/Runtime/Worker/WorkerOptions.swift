@@ -1,4 +1,4 @@
-package import Cluster
+internal import Cluster
 public import TensorCore
 public import Weights
 
@@ -22,7 +22,7 @@ public struct WorkerOptions: Sendable {
     public var name: String
     /// One line for each thing an operator may want to know. Called on the worker's I/O thread.
     public var log: (@Sendable (String) -> Void)?
-    package var parameters = WorkerParameters()
+    var parameters = WorkerParameters()
 
     public init(
         endpoint: String, models: [ModelSource], backend: BackendChoice = .auto, threads: Int, joinToken: String? = nil,

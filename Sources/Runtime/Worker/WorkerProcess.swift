@@ -3,9 +3,7 @@ internal import Glibc
 
 /// A worker as a whole process.
 public enum WorkerProcess {
-    /// Works for a coordinator until told to stop, and returns the exit code. To be called once in a process.
-    ///
-    /// If the
+    /// Works for a coordinator until told to stop, and returns the exit code. To be called once in a process. If the
     /// coordinator does not answer, the worker tries again, after waits that grow from half a second to thirty. SIGTERM and
     /// SIGINT drain: the worker finishes the current task (up to 25 s), gives waiting ones back, and returns 0. A second
     /// signal ends the process at once, and so does a lifeline that hangs up. Errors go to standard error in one line.
@@ -19,10 +17,7 @@ public enum WorkerProcess {
             let mailbox = try Mailbox<WorkerCommand>()
             // The thread waits for signals as long as the process lives.
             _ = Unmanaged.passRetained(try OSThread(named: "pl-signals", stackBytes: 1 << 18) { listen(descriptor, mailbox) })
-            let life = try WorkerLoop.main(options, mailbox) { () throws(RuntimeError) -> any TaskEngine in
-                try RenderTaskEngine(options)
-            }
-            return end(life)
+            return end(try WorkerLoop.main(options, mailbox) { () throws(RuntimeError) in try RenderTaskEngine(options) })
         } catch {
             complain(error)
             return error.exitCode
