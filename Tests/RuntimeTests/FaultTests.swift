@@ -161,7 +161,7 @@ struct FaultTests {
         let farm = try TestFarm()
         defer { farm.stop() }
         let hasBegun = Atomic(false)
-        var behaviour = FakeBehaviour(numericsClass: "a", taskMilliseconds: 5)
+        var behaviour = FakeBehaviour(numericsClass: "a", taskMilliseconds: 50)
         // Once the workers compute the second barrier, the first is merged, and the job belongs to the class.
         behaviour.beforeTask = { (serial, _) throws(Failure) in if serial > 0 { hasBegun.store(true, ordering: .relaxed) } }
         let first = try farm.addWorker(behaviour)
