@@ -15,7 +15,7 @@ public enum HiDiffusionProfile: String, Sendable, CaseIterable {
     public var layout: HiDiffusionLayout { self == .sd15 ? .stableDiffusion : .sdxl }
 
     /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for
-    /// SDXL. It is four times the native side.
+    /// SDXL. That is four times the side of the families' first models, 512 and 1024 px.
     fileprivate var largeSide: Int { self == .sd15 ? 256 : 512 }
 }
 

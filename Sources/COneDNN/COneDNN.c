@@ -70,7 +70,14 @@ const char *conednn_instruction_set(void) {
     }
 }
 
-const char *conednn_status_text(int status) { return dnnl_status2str(status); }
+const char *conednn_status_text(int status) {
+    switch (status) {
+    case dnnl_out_of_memory: return "out of memory";
+    case dnnl_invalid_arguments: return "invalid arguments";
+    case dnnl_unimplemented: return "not implemented";
+    default: return dnnl_status2str(status);
+    }
+}
 
 // Post-operations: an activation, then the residual.
 static dnnl_status_t make_attributes(int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes) {

@@ -35,6 +35,8 @@ static int encode(FILE *file, const uint8_t *rgb, uint32_t width, uint32_t heigh
         png_init_io(png, file);
         write_all(png, info, rgb, width, height, texts, text_count);
     }
+    // libpng says only that writing failed. A stream in memory fails for one reason.
+    if (ferror(file)) cpng_set_message(message, "out of memory");
     png_destroy_write_struct(&png, &info);
     return failed ? -1 : 0;
 }

@@ -97,6 +97,20 @@ public enum ClusterEvent: Sendable, Equatable {
     case tick
 }
 
+extension ClusterEvent {
+    /// The known session that says something: each such event is a sign of life. nil for events of the coordinator, for a
+    /// session that begins and for a broken connection.
+    var speaker: SessionID? {
+        switch self {
+        case .heard(let id), .credit(let id, _), .contextReady(let id, _), .contextMissing(let id, _),
+            .contextFailed(let id, _, _), .accepted(let id, _), .progressed(let id, _), .result(let id, _, _),
+            .failed(let id, _, _, _), .cancelled(let id, _), .draining(let id), .left(let id), .strike(let id):
+            id
+        case .joined, .disconnected, .submitted, .barrier, .rejected, .ended, .tick: nil
+        }
+    }
+}
+
 /// The decision about a result.
 public enum Verdict: Sendable, Equatable { case accepted, duplicate, stale }
 

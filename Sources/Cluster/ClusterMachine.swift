@@ -29,6 +29,18 @@ public struct ClusterMachine: Sendable {
     /// Takes one event and returns the actions in order.
     public mutating func handle(_ event: ClusterEvent, now: Instant) -> [ClusterAction] {
         actions.removeAll(keepingCapacity: true)
+        if let speaker = event.speaker {
+            sessions.update(speaker) { $0.lastHeard = now }
+            // The session ended meanwhile, so its event means nothing.
+            if sessions[speaker] != nil { take(event, now) }
+        } else {
+            take(event, now)
+        }
+        dispatch(now)
+        return actions
+    }
+
+    private mutating func take(_ event: ClusterEvent, _ now: Instant) {
         switch event {
         // Several jobs are planned at once, so an earlier one may come later.
         case .submitted(let id, let model): jobs.insertInOrder(Job(model: model), for: id)
@@ -38,32 +50,22 @@ public struct ClusterMachine: Sendable {
         case .tick: tick(now)
         case .joined(let id, let profile, let held): join(id, profile, held, now)
         case .disconnected(let id, let undelivered): disconnect(id, undelivered, now)
-        case .heard(let id): _ = hear(id, now)
+        case .heard: break
         case .credit(let id, let credit):
-            if hear(id, now) { sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) } }
+            sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) }
         case .contextReady(let id, let context):
-            if hear(id, now) { sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } } }
-        case .contextMissing(let id, let context): if hear(id, now) { contextMissing(id, context, now) }
-        case .contextFailed(let id, let context, let text): if hear(id, now) { contextFailed(id, context, text) }
-        case .accepted(let id, let leases): if hear(id, now) { accept(id, leases, now) }
-        case .progressed(let id, let lease): if hear(id, now) { renew(id, lease, now) }
-        case .result(let id, let lease, let time): if hear(id, now) { result(id, lease, time, now) }
-        case .failed(let id, let lease, let failure, let text): if hear(id, now) { fail(id, lease, failure, text, now) }
-        case .cancelled(let id, let leases):
-            if hear(id, now) { for lease in leases { fail(id, lease, .cancelled, "", now) } }
-        case .draining(let id):
-            if hear(id, now) { sessions.update(id) { if $0.state == .ready { $0.state = .draining } } }
-        case .left(let id): if hear(id, now) { drop(id, .orderly, now) }
-        case .strike(let id): if hear(id, now) { strike(id, now) }
+            sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } }
+        case .contextMissing(let id, let context): contextMissing(id, context, now)
+        case .contextFailed(let id, let context, let text): contextFailed(id, context, text)
+        case .accepted(let id, let leases): accept(id, leases, now)
+        case .progressed(let id, let lease): renew(id, lease, now)
+        case .result(let id, let lease, let time): result(id, lease, time, now)
+        case .failed(let id, let lease, let failure, let text): fail(id, lease, failure, text, now)
+        case .cancelled(let id, let leases): for lease in leases { fail(id, lease, .cancelled, "", now) }
+        case .draining(let id): sessions.update(id) { if $0.state == .ready { $0.state = .draining } }
+        case .left(let id): drop(id, .orderly, now)
+        case .strike(let id): strike(id, now)
         }
-        dispatch(now)
-        return actions
-    }
-
-    /// Notes a sign of life. False if the session is unknown, so that its event means nothing.
-    private mutating func hear(_ id: SessionID, _ now: Instant) -> Bool {
-        sessions.update(id) { $0.lastHeard = now }
-        return sessions[id] != nil
     }
 
     // MARK: Jobs

@@ -1,4 +1,4 @@
-/// The times that a coordinator tells its workers at WELCOME.
+/// Times that a coordinator sends its workers in WELCOME.
 public struct WorkerTerms: Sendable, Equatable {
     /// How often an idle peer says something.
     public var heartbeat = Interval.seconds(2)

@@ -114,12 +114,16 @@ struct SpatialTransformer {
         let (width, isConvolution) = (configuration.channels[level], !configuration.usesLinearProjection)
         norm = try GroupNorm(scope, "norm", channels: width, groups: configuration.normGroups, epsilon: 1e-6)
         projectIn = try scope.linear("proj_in", from: width, to: width, isConvolution: isConvolution)
-        blocks = try (0..<layers).map { (index) throws(ModelError) in
-            try TransformerBlock(
-                scope["transformer_blocks"][index], width: width, textWidth: configuration.textWidth,
-                heads: configuration.heads[level],
-                place: builder.nextPlace(level: 1 << level, windowed: index < windowedBlocks))
+        // One by one: a hostile number of layers ends at the first missing tensor, before there is memory for all.
+        var blocks: [TransformerBlock] = []
+        for index in 0..<layers {
+            blocks.append(
+                try TransformerBlock(
+                    scope["transformer_blocks"][index], width: width, textWidth: configuration.textWidth,
+                    heads: configuration.heads[level],
+                    place: builder.nextPlace(level: 1 << level, windowed: index < windowedBlocks)))
         }
+        self.blocks = blocks
         projectOut = try scope.linear("proj_out", from: width, to: width, isConvolution: isConvolution)
     }
 

@@ -80,7 +80,7 @@ public final class UNet {
     ///   - switches: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
     ///   - probe: receives the size of each feature map, for tests and plans.
     /// - Returns: (n, h, w, outChannels)
-    /// - Throws: `.input` if shapes, plans or chosen destinations do not fit; `.nonFinite`.
+    /// - Throws: `.input` if shapes, switches or chosen destinations do not fit; `.nonFinite`.
     public func forward(_ input: UNetInput, switches: UNetSwitches, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
         try check(input)
         try check(switches)

@@ -46,6 +46,7 @@ struct StoredPicture {
     /// The pixels that a C reader writes: `size` bytes. It leaves out rows that it cannot read; they are zero.
     static func pixels(bytes size: Int, _ read: (UnsafeMutablePointer<UInt8>?) -> Void) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            // Swift needs every element to be written, also of rows that the reader leaves out.
             buffer.initialize(repeating: 0)
             read(buffer.baseAddress)
             count = size

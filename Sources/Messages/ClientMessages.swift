@@ -98,8 +98,17 @@ extension JobNote: MetadataBody {
 }
 
 extension JobProgress: JSONRecordable {
+    private static let secondsLimit = 1e9
+
+    private static func seconds(of duration: Duration) -> Double { (duration / .microseconds(1)).rounded() / 1e6 }
+
     public static var record: JSONRecord<JobProgress> {
-        let seconds = JSONShape<Double>.number(0...1e9)
+        // Whole microseconds, so that a progress that was read is written as the same number again.
+        let time = JSONShape<Duration>(.number(0...JobProgress.secondsLimit)) { value in
+            value.doubleValue.flatMap {
+                (0...JobProgress.secondsLimit).contains($0) ? .microseconds(Int64(($0 * 1e6).rounded())) : nil
+            }
+        }
         return JSONRecord { fields throws(JSONFieldError) in
             let stageCount = try fields.optional("stages", .integer(1...WireLimits.stages)) ?? 1
             let place = Place(
@@ -109,9 +118,10 @@ extension JobProgress: JSONRecordable {
             return JobProgress(
                 place, tasksDone: try fields.required("done", .count), tasksTotal: try fields.required("total", .count),
                 workers: try fields.required("workers", .integer(0...WireLimits.sessions)),
-                elapsed: .seconds(try fields.required("elapsed_s", seconds)),
-                estimatedRemaining: try fields.optional("remaining_s", seconds).map { .seconds($0) })
+                elapsed: try fields.required("elapsed_s", time),
+                estimatedRemaining: try fields.optional("remaining_s", time))
         } writing: { progress, object in
+            // A picture of one stage is told as before there were stages.
             if progress.place.stageCount > 1 {
                 object.put("stage", progress.place.stage)
                 object.put("stages", progress.place.stageCount)
@@ -122,8 +132,8 @@ extension JobProgress: JSONRecordable {
             object.put("done", progress.tasksDone)
             object.put("total", progress.tasksTotal)
             object.put("workers", progress.workers)
-            object.put("elapsed_s", progress.elapsed / .seconds(1))
-            object.put("remaining_s", progress.estimatedRemaining.map { min($0 / .seconds(1), 1e9) })
+            object.put("elapsed_s", seconds(of: progress.elapsed))
+            object.put("remaining_s", progress.estimatedRemaining.map { min(seconds(of: $0), secondsLimit) })
         }
     }
 }

@@ -27,7 +27,7 @@ extension JSONShape where Value == UniqueID {
 
 extension JSONShape where Value == [UInt64] {
     static var leases: Self {
-        let lease = JSONShape<UInt64>(.words("a positive integer")) { $0.intValue.flatMap { $0 > 0 ? UInt64($0) : nil } }
+        let lease = JSONShape<UInt64>(.words("a positive integer")) { $0.wholeValue.flatMap { $0 > 0 ? $0 : nil } }
         return .list(of: lease, count: 0...WireLimits.leasesPerList)
     }
 }

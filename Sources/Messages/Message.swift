@@ -2,8 +2,9 @@ public import StrictJSON
 
 /// A value as it travels.
 public struct EncodedPart: Sendable, Equatable {
+    /// The members of the value, without its tensors.
     public var metadata: JSONValue
-    /// Its tensors.
+    /// The tensors of the value.
     public var payload: [UInt8]
 
     public init(metadata: JSONValue, payload: [UInt8] = []) {

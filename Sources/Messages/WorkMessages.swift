@@ -221,7 +221,8 @@ extension LeaseList: MessageBody {
     ) throws(MessageError) -> StrideTo<Int> {
         try type.requireNone(of: metadata, .metadata)
         guard !payload.isEmpty, payload.count % entryBytes == 0, payload.count / entryBytes <= WireLimits.leasesPerList else {
-            throw MessageError(.length, "\(type): the payload has \(payload.count) bytes, not a list of leases")
+            throw MessageError(
+                .length, "\(type): the payload has \(payload.count) bytes, not a list of entries of \(entryBytes)")
         }
         return stride(from: 0, to: payload.count, by: entryBytes)
     }
@@ -250,17 +251,20 @@ public struct Failure: Error, Sendable, Equatable {
 
     public init(_ failureClass: Class, _ text: String, context: String? = nil) {
         self.failureClass = failureClass
-        self.text = text.cut()
+        self.text = text
         self.context = context
     }
 }
 
 extension Failure: MetadataBody {
+    /// A long text is whole in the log of its worker, and cut in the message.
     public static var record: JSONRecord<Failure> {
         JSONRecord(
-            Failure.init, ("class", \.failureClass, .choice()), ("text", \.text, .text),
+            Failure.init, ("class", \.failureClass, .choice()), ("text", \.messageText, .text),
             ("context", \.context, .optional(.digest)))
     }
+
+    private var messageText: String { text.cut() }
 }
 
 /// DRAIN: no more leases; the sender ends within the deadline.

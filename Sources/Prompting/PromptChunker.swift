@@ -23,7 +23,7 @@ public struct PromptChunker: Sendable {
     /// The most tokens that move to the next chunk, with the comma.
     static let backtrack = 20
 
-    /// Throws no error in practice: every tokenizer knows the comma.
+    /// Throws no error in practice: a comma is never too long for the tokenizer.
     ///
     /// - Parameter length: the ids of a chunk, at least 3: start, end and a token between them.
     public init(_ tokenizer: CLIPTokenizer, length: Int) throws(TokenizingError) {

@@ -42,7 +42,8 @@ public struct SamplerName: Sendable, Equatable {
         ]
         for method in SamplingMethod.allCases {
             let traits = method.traits
-            for name in [method.rawValue, traits.label, traits.className] { if let name { methods[key(name)] = method } }
+            let names = [method.rawValue, traits.label, traits.className].compactMap { $0 }
+            for name in names { methods[key(name)] = method }
         }
         return methods
     }()

@@ -54,7 +54,9 @@ extension SamplingMethod {
             case .edmEuler, .edmDPMpp2m: ([.karras, .exponential], "works on sigmas that belong to no timesteps")
             case .dpmpp2s:
                 ([.discrete, .karras, .exponential, .sgmUniform, .linspace], "goes from the last training step to the first")
-            default: (NoiseScheduleKind.allCases, "")
+            case .euler, .eulerAncestral, .heun, .dpm2, .dpm2Ancestral, .dpmpp2sAncestral, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m,
+                .dpmppSDE, .unipc, .lms, .deis:
+                (NoiseScheduleKind.allCases, "")
             }
         guard !allowed.contains(kind) else { return }
         let cure =

@@ -54,40 +54,55 @@ extension SamplingMethod {
         /// The default of `eta`; nil if the method has no use for it.
         var defaultEta: Double?
         /// Whether the method works on sigmas. These grow to infinity as the signal vanishes.
-        var hasSigmas = true
+        var hasSigmas: Bool
         /// Whether the method supports schedules whose last training step is pure noise.
-        var allowsZeroSNR = false
+        var allowsZeroSNR: Bool
         /// Whether the method is a variant of DPM-Solver.
         var isSolver = false
     }
 
     var traits: Traits {
         switch self {
-        case .euler: Traits(label: "Euler", className: "EulerDiscreteScheduler", allowsZeroSNR: true)
+        case .euler: Traits(label: "Euler", className: "EulerDiscreteScheduler", hasSigmas: true, allowsZeroSNR: true)
         case .eulerAncestral:
-            Traits(label: "Euler a", className: "EulerAncestralDiscreteScheduler", defaultEta: 1, allowsZeroSNR: true)
-        case .heun: Traits(label: "Heun", className: "HeunDiscreteScheduler")
-        case .dpm2: Traits(label: "DPM2", className: "KDPM2DiscreteScheduler")
-        case .dpm2Ancestral: Traits(label: "DPM2 a", className: "KDPM2AncestralDiscreteScheduler", defaultEta: 1)
-        case .dpmpp2s: Traits(label: "DPM++ 2S", className: "DPMSolverSinglestepScheduler", isSolver: true)
-        case .dpmpp2sAncestral: Traits(label: "DPM++ 2S a", defaultEta: 1)
+            Traits(
+                label: "Euler a", className: "EulerAncestralDiscreteScheduler", defaultEta: 1, hasSigmas: true,
+                allowsZeroSNR: true)
+        case .heun: Traits(label: "Heun", className: "HeunDiscreteScheduler", hasSigmas: true, allowsZeroSNR: false)
+        case .dpm2: Traits(label: "DPM2", className: "KDPM2DiscreteScheduler", hasSigmas: true, allowsZeroSNR: false)
+        case .dpm2Ancestral:
+            Traits(
+                label: "DPM2 a", className: "KDPM2AncestralDiscreteScheduler", defaultEta: 1, hasSigmas: true,
+                allowsZeroSNR: false)
+        case .dpmpp2s:
+            Traits(
+                label: "DPM++ 2S", className: "DPMSolverSinglestepScheduler", hasSigmas: true, allowsZeroSNR: false,
+                isSolver: true)
+        case .dpmpp2sAncestral: Traits(label: "DPM++ 2S a", defaultEta: 1, hasSigmas: true, allowsZeroSNR: false)
         case .dpmpp2m:
-            Traits(label: "DPM++ 2M", className: "DPMSolverMultistepScheduler", allowsZeroSNR: true, isSolver: true)
-        case .dpmpp2mSDE: Traits(label: "DPM++ 2M SDE", allowsZeroSNR: true, isSolver: true)
-        case .dpmpp3m: Traits(label: "DPM++ 3M", allowsZeroSNR: true, isSolver: true)
-        case .dpmppSDE: Traits(label: "DPM++ SDE", className: "DPMSolverSDEScheduler", defaultEta: 1)
+            Traits(
+                label: "DPM++ 2M", className: "DPMSolverMultistepScheduler", hasSigmas: true, allowsZeroSNR: true,
+                isSolver: true)
+        case .dpmpp2mSDE: Traits(label: "DPM++ 2M SDE", hasSigmas: true, allowsZeroSNR: true, isSolver: true)
+        case .dpmpp3m: Traits(label: "DPM++ 3M", hasSigmas: true, allowsZeroSNR: true, isSolver: true)
+        case .dpmppSDE:
+            Traits(label: "DPM++ SDE", className: "DPMSolverSDEScheduler", defaultEta: 1, hasSigmas: true, allowsZeroSNR: false)
         case .lcm: Traits(label: "LCM", className: "LCMScheduler", hasSigmas: false, allowsZeroSNR: true)
         case .ddim:
             Traits(label: "DDIM", className: "DDIMScheduler", defaultEta: 0, hasSigmas: false, allowsZeroSNR: true)
         case .tcd: Traits(label: "TCD", className: "TCDScheduler", defaultEta: 0.3, hasSigmas: false, allowsZeroSNR: true)
         case .unipc:
-            Traits(label: "UniPC", className: "UniPCMultistepScheduler", allowsZeroSNR: true, isSolver: true)
-        case .pndm: Traits(label: "PLMS", className: "PNDMScheduler", hasSigmas: false)
-        case .lms: Traits(label: "LMS", className: "LMSDiscreteScheduler")
-        case .deis: Traits(label: "DEIS", className: "DEISMultistepScheduler", isSolver: true)
+            Traits(label: "UniPC", className: "UniPCMultistepScheduler", hasSigmas: true, allowsZeroSNR: true, isSolver: true)
+        case .pndm: Traits(label: "PLMS", className: "PNDMScheduler", hasSigmas: false, allowsZeroSNR: false)
+        case .lms: Traits(label: "LMS", className: "LMSDiscreteScheduler", hasSigmas: true, allowsZeroSNR: false)
+        case .deis:
+            Traits(label: "DEIS", className: "DEISMultistepScheduler", hasSigmas: true, allowsZeroSNR: false, isSolver: true)
         case .ddpm: Traits(label: "DDPM", className: "DDPMScheduler", hasSigmas: false, allowsZeroSNR: true)
-        case .edmEuler: Traits(label: "EDM Euler", className: "EDMEulerScheduler")
-        case .edmDPMpp2m: Traits(label: "EDM DPM++ 2M", className: "EDMDPMSolverMultistepScheduler", isSolver: true)
+        case .edmEuler: Traits(label: "EDM Euler", className: "EDMEulerScheduler", hasSigmas: true, allowsZeroSNR: false)
+        case .edmDPMpp2m:
+            Traits(
+                label: "EDM DPM++ 2M", className: "EDMDPMSolverMultistepScheduler", hasSigmas: true, allowsZeroSNR: false,
+                isSolver: true)
         }
     }
 

@@ -27,10 +27,21 @@ extension JSONNeed: CustomStringConvertible {
         case .flag: "true or false"
         case .object: "an object"
         case .choice(let names): "one of \(names.joined(separator: ", "))"
-        case .list(let need, let count) where count.upperBound == .max: "a list with elements that are each \(need)"
-        case .list(let need, let count): "a list of at most \(count.upperBound) elements, each \(need)"
+        case .list(let need, let count): "a list of \(JSONNeed.words(count))elements, each \(need)"
         case .absence: "left out"
         case .words(let words): words
+        }
+    }
+
+    /// How many elements a list has; nothing for any number.
+    static func words(_ count: ClosedRange<Int>) -> String {
+        let (least, most) = (count.lowerBound, count.upperBound)
+        return switch (least, most) {
+        case (0, .max): ""
+        case (_, .max): "at least \(least) "
+        case (most, _): "\(most) "
+        case (0, _): "at most \(most) "
+        default: "\(least) to \(most) "
         }
     }
 }

@@ -50,7 +50,8 @@ extension JSONRecordable {
 extension JSONShape where Value: JSONRecordable {
     /// An object with the members of a record.
     public static var record: Self {
-        Self(.object) { value in value.objectValue.flatMap { try? Value(Value.Fields($0) { $0 }) } }
+        Self(.words("an object with its members")) { value in value.objectValue.flatMap { try? Value(Value.Fields($0) { $0 }) }
+        }
     }
 }
 

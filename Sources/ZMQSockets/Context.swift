@@ -1,7 +1,8 @@
 internal import CZeroMQ
 
-/// libzmq's context: its I/O thread and the registry of its sockets. Any thread may use it. A program makes one and keeps it
-/// until it ends.
+/// libzmq's context: its I/O thread and the registry of its sockets. Any thread may use it.
+///
+/// One I/O thread moves about a Gb/s.
 public final class Context: @unchecked Sendable {
     // Guard: libzmq documents contexts as thread-safe; the pointer itself never changes.
     let raw: UnsafeMutableRawPointer

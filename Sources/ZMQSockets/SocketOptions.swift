@@ -4,7 +4,8 @@ extension Socket.Kind {
     /// The names, numbers and values of the integer options. Durations are in milliseconds.
     ///
     /// libzmq's own heartbeat stays off: its timer ends the process if a peer fills the queue and hangs up (an assertion of
-    /// libzmq 4.3, its issue 4364). The protocol's PINGs notice silence, and TCP's limit on resending a dead connection.
+    /// libzmq 4.3, its issue 4364). The protocol's PINGs notice silence, and TCP's limit on
+    /// resending notices a dead connection.
     func options(usesIPv6: Bool) -> [(name: String, option: Int32, value: Int32)] {
         let common: [(String, Int32, Int32)] = [
             // Only an orderly end asks for more.

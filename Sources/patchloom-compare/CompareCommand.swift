@@ -53,6 +53,8 @@ struct CompareCommand: ParsableCommand {
             // The user hears why the rendering ended, also if the files cannot be written.
             do { try results.write(&files, font: font) } catch let other as any CommandError {
                 view.note(other.failure.message)
+            } catch let other {
+                view.note("\(other)")
             }
             throw error
         }

@@ -1,4 +1,5 @@
 import Messages
+import Places
 import StrictJSON
 import TestSupport
 import Testing
@@ -12,6 +13,28 @@ struct PacketTests {
         #expect(frames.count == 3)
         #expect(frames[0].count == 128)
         #expect(try Packet(frames: frames, frameCount: 3) == packet)
+    }
+
+    @Test("lease numbers of all 64 bits come back")
+    func largeLeases() throws {
+        guard case .hello(var hello) = SampleMessages.hello else { throw MessageError(.field, "no hello") }
+        hello.worker?.heldLeases = [1, 1 << 53 + 1, 1 << 63, .max]
+        let packet = Packet(.hello(hello), SampleMessages.address)
+        #expect(try Packet(frames: packet.frames(), frameCount: 3) == packet)
+    }
+
+    @Test("a progress that was read is written as the same number again")
+    func progressIsStable() throws {
+        var numbers = SeededGenerator(seed: 4)
+        for _ in 0..<2000 {
+            let elapsed = Double.random(in: 0...10, using: &numbers)
+            let progress = JobProgress(
+                Place(phase: "detail", step: 3, stepCount: 25), tasksDone: 4, tasksTotal: 9, workers: 2,
+                elapsed: .seconds(elapsed), estimatedRemaining: nil)
+            let first = try Packet(
+                frames: Packet(.jobEvent(.progress(progress)), SampleMessages.address).frames(), frameCount: 3)
+            #expect(try Packet(frames: first.frames(), frameCount: 3) == first)
+        }
     }
 
     @Test("the samples cover every type")

@@ -50,6 +50,16 @@ struct FieldsTests {
         #expect(try error(text, .number(0...1))?.need == .number(0...1))
     }
 
+    /// The words say both ends of a count, so that a list that is too short is not told a limit that it keeps.
+    @Test(arguments: [
+        (0...Int.max, "a list of elements, each an object"), (1...Int.max, "a list of at least 1 elements, each an object"),
+        (0...4, "a list of at most 4 elements, each an object"), (1...4, "a list of 1 to 4 elements, each an object"),
+        (2...2, "a list of 2 elements, each an object"),
+    ])
+    func aListSaysItsCount(_ count: ClosedRange<Int>, _ words: String) {
+        #expect("\(JSONNeed.list(.object, count: count))" == words)
+    }
+
     @Test func negativeZeroIsANumberAndNoInteger() throws {
         #expect(try fields("{\"a\": -0}").required("a", .number(0...1)) == 0)
     }

@@ -26,6 +26,13 @@ import Testing
         try #require(weightsError { _ = try library.file(named: name) })
     }
 
+    /// Each wrapper is cut off once: neither memory nor stack grow with their number.
+    @Test func wrappersWithoutEnd() {
+        let name = String(repeating: "lora.", count: 100_000) + "x.lora_down.weight"
+        #expect(LoRAKey(name) == nil)
+        #expect(!LoRAKey.belongsToModel(name) && !LoRAKey.isHarmless(name))
+    }
+
     private static let (composed, decomposed) = ("caf\u{E9} \u{FC}ber", "cafe\u{301} u\u{308}ber")
 
     /// Path of the file, and a name that means it.

@@ -56,7 +56,7 @@ typedef struct {
     int is_utf8;    // whether the value is UTF-8 or Latin-1
 } cpng_text;
 
-/// The text chunk `index`, complete after cpng_reader_pixels. Returns 0 if the file has not so many.
+/// The text chunk `index`, complete after cpng_reader_pixels. Returns 0 if there is no such chunk.
 int cpng_reader_text(const cpng_reader *reader, size_t index, cpng_text *text);
 
 void cpng_reader_close(cpng_reader *reader);

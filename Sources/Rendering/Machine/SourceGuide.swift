@@ -42,7 +42,9 @@ struct SourceGuide: Sendable {
         case .inpaintKnown:
             let everyChannel = (0..<channels).flatMap { _ in mask }
             known = KnownRegion(image: layOut(image), noise: noise, mask: layOut(everyChannel))
-        case .inpaintNine: extraChannels = mask + masked
+        case .inpaintNine:
+            precondition(!mask.isEmpty && masked.count % mask.count == 0, "a masked picture has the mask's points")
+            extraChannels = mask + masked
         }
     }
 

@@ -11,7 +11,10 @@ extension ResolvedTokenReduction {
     init?(
         _ request: TokenReductionRequest, model: ModelDescription, passes: [RenderPass]
     ) throws(RenderError) {
-        let ofLater = request.stages == .later ? Setting.tokenStages : request.merging?.laterRatio.map { _ in .tomeHiresRatio }
+        let ofLater: Setting? =
+            if request.stages == .later { .tokenStages } else if request.merging?.laterRatio != nil { .tomeHiresRatio } else {
+                nil
+            }
         if passes.count == 1, let ofLater {
             throw .invalidRequest(
                 "\(ofLater) needs a later stage, but this picture has one stage: leave it out, or choose a method with stages.")

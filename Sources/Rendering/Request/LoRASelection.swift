@@ -70,9 +70,12 @@ extension LoRAScale {
 
     /// nil if a member is no number, or the first is missing.
     init?(json: JSONValue) {
-        guard let unet = json[Self.keys[0]]?.doubleValue,
-            let textEncoder = json[Self.keys[1]].map(\.doubleValue) ?? unet
-        else { return nil }
+        guard let unet = json[Self.keys[0]]?.doubleValue else { return nil }
+        guard let second = json[Self.keys[1]] else {
+            self.init(unet: unet, textEncoder: unet)
+            return
+        }
+        guard let textEncoder = second.doubleValue else { return nil }
         self.init(unet: unet, textEncoder: textEncoder)
     }
 }

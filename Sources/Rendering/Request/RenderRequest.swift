@@ -16,7 +16,7 @@ public struct RenderRequest: SettingGroup {
     public var guidanceScale: Float?
     /// Guidance of views; nil is the model's recommendation where they refine a stage, else `guidanceScale`.
     public var detailGuidanceScale: Float?
-    /// φ of `Guidance`, 0 to 1.
+    /// The share of the guided prediction that gets the prompt's deviation back, 0 to 1 (Lin et al. 2023, arXiv 2305.08891).
     public var guidanceRescale: Float = 0
     /// The hidden layer of the text encoder to read; 1 is the last, nil is the model's own.
     public var clipSkip: Int?

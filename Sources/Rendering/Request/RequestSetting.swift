@@ -23,7 +23,7 @@ extension SettingGroup {
         try checkTogether()
     }
 
-    /// The members of all settings. Open settings are absent.
+    /// The members of all settings. A setting without a value of its own may be absent.
     public var json: JSONValue {
         var object = JSONObject()
         for setting in Self.settings { setting.write(self, &object) }

@@ -37,7 +37,7 @@ public enum SettingUse: Sendable, Hashable {
 }
 
 extension RenderRequest {
-    /// Refuses settings without an effect on the method. The plan checks those of HiDiffusion, because it knows where
+    /// Refuses settings that the method ignores. The plan checks those of HiDiffusion, because it knows where
     /// HiDiffusion is on.
     ///
     /// - Parameter method: never `auto`.

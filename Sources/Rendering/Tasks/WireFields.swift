@@ -10,13 +10,13 @@ extension WireFields {
             let key = error.key
             let problem =
                 switch error.need {
-                // Another version may have put it there, with a meaning.
+                // Another version may have put it there, with a meaning that must not be ignored.
                 case .absence: "a member \"\(key.prefix(60))\" that does not belong there"
                 case .integer(let range): "no \"\(key)\" from \(range.lowerBound) to \(range.upperBound)"
                 case .string: "no text \"\(key)\""
                 case .flag: "no truth value \"\(key)\""
-                case .list where error.element != nil: "a wrong element in the list \"\(key)\""
-                case .list(_, let count): "no list \"\(key)\" of \(count.lowerBound) to \(count.upperBound) elements"
+                case .list(let need, _) where error.element != nil: "an element in \"\(key)\" that is not \(need)"
+                case .list: "no \"\(key)\" that is \(error.need)"
                 case .words(let words): words
                 default: "no \"\(key)\" that is \(error.need)"
                 }
@@ -45,5 +45,4 @@ extension WireFields {
         }
         return try optional(key, shape)
     }
-
 }

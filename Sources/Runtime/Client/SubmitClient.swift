@@ -20,7 +20,7 @@ public enum SubmitClient {
         _ order: Order, onEvent: (JobEvent) -> Void, isCancelled: () -> Bool
     ) throws(RuntimeError) -> RenderResult {
         try PeerTexts.check(joinToken: order.joinToken)
-        let context = try Context.ofProgram()
+        let context = try Context.make()
         // The conversation and its socket are gone when the closure returns. Only then may the context go.
         let outcome = Result { () throws(RuntimeError) in
             try ClientConversation(order, context).run(onEvent: onEvent, isCancelled: isCancelled)

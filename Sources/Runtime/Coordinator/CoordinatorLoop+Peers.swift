@@ -289,9 +289,8 @@ extension CoordinatorLoop {
 
     /// Ends silent clients. A broken connection shows when something is sent; a client that hangs shows by its silence.
     func checkClients(_ now: Instant) {
-        let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.terms.silence }.map(
-            \.key)
-        for route in silent { disconnected(route) }
+        let silent = peers.filter { $0.value.role == .client && now.since($0.value.lastHeard) >= parameters.terms.silence }
+        for route in silent.keys { disconnected(route) }
         settle()
     }
 }

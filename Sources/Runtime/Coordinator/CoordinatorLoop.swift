@@ -73,7 +73,7 @@ final class CoordinatorLoop {
         machine = ClusterMachine(parameters: parameters, firstLease: epoch << 20 | 1)
         nextTick = monotonicNow()
         lastTick = nextTick
-        context = try Context.ofProgram()
+        context = try Context.make()
         do throws(RuntimeError) { socket = try context.openSocket(.router, options.endpoint) } catch {
             context.terminate()
             throw error

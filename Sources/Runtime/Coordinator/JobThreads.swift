@@ -24,7 +24,7 @@ final class JobThreads: Sendable {
         case planned(JobID, JobOutline, model: String)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, Failure, cpu: Int64)
-        /// Of the timings, only that of the file is set.
+        /// The result has only the timing of its file; the I/O thread adds the other timings and the counts.
         case finished(JobID, RenderResult, cpu: Int64)
         case failed(JobID, RuntimeError)
     }

@@ -2,7 +2,8 @@ internal import Messages
 internal import Places
 internal import Rendering
 
-// The engines that the cluster drives. The program renders; the tests use exact integer arithmetic.
+// The engines that the cluster drives. The program renders; the tests use exact integer arithmetic. Of `Rendering` these
+// interfaces know only the finished picture and the outline of a job.
 
 /// One task of a barrier, ready to send.
 struct EngineTask: Sendable {

@@ -43,6 +43,7 @@ final class Mailbox<Command: Sendable>: Sendable {
         }
         if wakes {
             var one: UInt64 = 1
+            // A full counter is readable already, and a signal means no more than that.
             while write(descriptor, &one, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
         }
         return isAccepted

@@ -2,7 +2,7 @@ internal import Messages
 internal import ZMQSockets
 
 extension Context {
-    static func ofProgram() throws(RuntimeError) -> Context {
+    static func make() throws(RuntimeError) -> Context {
         do throws(ZMQError) { return try Context() } catch { throw RuntimeError(error) }
     }
 

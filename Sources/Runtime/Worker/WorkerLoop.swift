@@ -50,7 +50,7 @@ final class WorkerLoop {
         self.options = options
         self.mailbox = mailbox
         machine = WorkerMachine(parameters: options.parameters, now: monotonicNow())
-        context = try Context.ofProgram()
+        context = try Context.make()
         do throws(RuntimeError) { socket = try context.openSocket(.dealer, options.endpoint) } catch {
             context.terminate()
             throw error

@@ -43,8 +43,15 @@ extension SchedulerConfiguration {
             case .exponential: .exponential
             default: .interpolated
             }
-        // Karras' and exponential sigmas lie between the ends of linspace.
-        adapted.timestepSpacing = TimestepSpacing(rawValue: kind.rawValue) ?? .linspace
+        adapted.timestepSpacing =
+            switch kind {
+            case .discrete: .discrete
+            case .sgmUniform: .sgmUniform
+            case .trailing: .trailing
+            case .leading: .leading
+            // Karras' and exponential sigmas lie between the ends of linspace.
+            case .linspace, .karras, .exponential, .automatic: .linspace
+            }
         return adapted
     }
 }
@@ -56,7 +63,9 @@ extension SchedulerConfiguration.SolverOptions {
         case .dpmpp2m, .dpmpp2s, .edmDPMpp2m: (order, algorithm) = (2, .original)
         case .dpmpp2mSDE: (order, algorithm) = (2, .stochasticOriginal)
         case .dpmpp3m: (order, algorithm) = (3, .original)
-        default: break
+        case .euler, .eulerAncestral, .heun, .dpm2, .dpm2Ancestral, .dpmpp2sAncestral, .dpmppSDE, .lcm, .ddim, .tcd, .unipc,
+            .pndm, .lms, .deis, .ddpm, .edmEuler:
+            break
         }
     }
 }

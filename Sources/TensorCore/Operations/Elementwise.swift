@@ -64,6 +64,7 @@ extension ComputeContext {
     /// Copies rows of the last dimension, of any element type: row `i` of the result is row `source(i)` of `x`.
     ///
     /// - Parameter shape: of the result; its last extent is that of `x`.
+    @inline(__always)
     func gatherRows(of x: Tensor, shape: [Int], _ source: (Int) -> Int) -> Tensor {
         let y = empty(shape, of: x.elementType)
         let (input, output, bytes) = (x.storage.base, y.storage.base, x.rowBytes)

@@ -48,8 +48,8 @@ struct OriginalVAENames {
             if parts.count == 5, parts[2] == "block", let layer = plainNumber(parts[3]) {
                 return OriginalVAENames.residual(parts[4]).map { "\(block).resnets.\(layer).\($0)" }
             }
-            let sampler = isDecoder ? "upsample" : "downsample"
-            return parts[2...] == [sampler, "conv"] ? "\(block).\(sampler)rs.0.conv" : nil
+            guard parts[2...] == [isDecoder ? "upsample" : "downsample", "conv"] else { return nil }
+            return block + (isDecoder ? ".upsamplers.0.conv" : ".downsamplers.0.conv")
         default: return nil
         }
     }

@@ -109,13 +109,18 @@ struct LoRAKey: Equatable {
 
     /// The network of a name, and the rest of the name behind wrappers and prefix.
     private static func network(of name: String) -> (LoRANetwork, path: String)? {
-        let rest = name.dropping(peft) ?? name
-        if let (prefix, network) = prefixes.first(where: { rest.hasPrefix($0.0) }) {
-            let path = String(rest.dropFirst(prefix.count))
-            return (network, path.dropping(peft) ?? path)
+        // A loop, not a recursion: a hostile name may have any number of wrappers.
+        var rest = name
+        while true {
+            rest = rest.dropping(peft) ?? rest
+            if let (prefix, network) = prefixes.first(where: { rest.hasPrefix($0.0) }) {
+                let path = String(rest.dropFirst(prefix.count))
+                return (network, path.dropping(peft) ?? path)
+            }
+            if let (_, network) = beginnings.first(where: { rest.hasPrefix($0.0) }) { return (network, rest) }
+            guard let inner = wrappers.lazy.compactMap({ rest.dropping($0) }).first else { return nil }
+            rest = inner
         }
-        if let (_, network) = beginnings.first(where: { rest.hasPrefix($0.0) }) { return (network, rest) }
-        return wrappers.lazy.compactMap { rest.dropping($0) }.first.flatMap(network)
     }
 
     /// The layer of an attention processor of old diffusers.

@@ -1,8 +1,8 @@
 import Sentences
 public import StrictJSON
 
-/// The model's configuration that renders use: its files, with diffusers' repairs of old files. All readers of a configuration
-/// read it here.
+/// The model's configuration that renders use: its files, with diffusers' repairs of old files. The plan, the sampler
+/// and the networks read it here.
 ///
 /// diffusers' pipelines of Stable Diffusion 1 and 2 make these repairs when they load a folder
 /// (`pipelines/stable_diffusion/pipeline_stable_diffusion.py` and `…_inpaint.py`, 0.42.1): `steps_offset` is 1 and

@@ -106,8 +106,12 @@ final class FileBytes: @unchecked Sendable {
 
 /// The status of the file at `path`, links followed; nil, with the reason in `errno`, if there is none.
 func status(of path: String) -> stat? {
+    guard !path.utf8.contains(0) else {
+        errno = ENOENT
+        return nil
+    }
     var status = stat()
-    return !path.utf8.contains(0) && stat(path, &status) == 0 ? status : nil
+    return stat(path, &status) == 0 ? status : nil
 }
 
 extension stat {

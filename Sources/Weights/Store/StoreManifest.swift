@@ -71,7 +71,10 @@ extension StoreManifest {
             value.stringValue.flatMap { FileStore.isInside($0) ? $0 : nil }
         }
         let model = fields(json.objectValue ?? JSONObject())
-        _ = try model.required("format", .integer(StoreManifest.format...StoreManifest.format))
+        let format = JSONShape<Void>(.words("\(StoreManifest.format), the only known format")) {
+            $0.intValue == StoreManifest.format ? () : nil
+        }
+        try model.required("format", format)
         identity = try model.required("identity", digest)
         self.model = try model.required("model", .choice())
         vae = try model.optional("vae", .choice())
