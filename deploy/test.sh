@@ -40,13 +40,15 @@ options_of() {
 
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
+# Whole pictures of recordings and real files: one run of each is enough, and their code is tested in debug by the other tests.
+whole_pictures=(--skip '^GoldenCasesTests[.]' --skip '^RenderingTests[.]RealFilesTests')
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"
     if [ "$1" = release ]; then printf '%s\n' "end to end"; fi
 }
 group_options() {
     case "$1" in
-    "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' ;;
+    "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' "${release_only[@]}" ;;
     "runtime") printf '%s\n' --filter '^RuntimeTests[.]' ;;
     "end to end") printf '%s\n' --filter '^EndToEndTests[.]' ;;
     esac
@@ -54,6 +56,8 @@ group_options() {
 
 for configuration in "${configurations[@]}"; do
     mapfile -t options < <(options_of "$configuration")
+    release_only=()
+    if [ "$configuration" = debug ] && [ "${#configurations[@]}" -gt 1 ]; then release_only=("${whole_pictures[@]}"); fi
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
     mapfile -t groups < <(groups_of "$configuration")
