@@ -36,20 +36,3 @@ void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps) {
         }
     }
 }
-
-void ck_mean_rows(
-    const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y
-) {
-    for (size_t g = first; g < first + count; g++) {
-        const int32_t *member = members + (offsets[g] - offsets[0]);
-        const size_t size = (size_t)(offsets[g + 1] - offsets[g]);
-        float *row = y + g * c;
-        memcpy(row, x + (size_t)member[0] * c, c * sizeof(float));
-        for (size_t m = 1; m < size; m++) {
-            const float *next = x + (size_t)member[m] * c;
-            for (size_t k = 0; k < c; k++) row[k] += next[k];
-        }
-        if (size > 1)
-            for (size_t k = 0; k < c; k++) row[k] /= (float)size;
-    }
-}

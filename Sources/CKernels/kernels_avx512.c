@@ -13,6 +13,7 @@
 #define QUERY_BLOCK 64
 #define NAME(x) x##_avx512
 #define SET_NAME "avx512"
+#define HAS_BF16_DOT 0
 #include "templates/kernel_set.inc"
 
 #pragma clang attribute pop

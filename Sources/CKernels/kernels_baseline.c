@@ -15,4 +15,5 @@
 #define QUERY_BLOCK 64
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
+#define HAS_BF16_DOT 0
 #include "templates/kernel_set.inc"

@@ -79,8 +79,12 @@ const char *conednn_status_text(int status) {
     }
 }
 
-// Post-operations: an activation, then the residual.
-static dnnl_status_t make_attributes(int activation, const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t *attributes) {
+static dnnl_data_type_t data_type(int type) { return type == conednn_bf16 ? dnnl_bf16 : dnnl_f32; }
+
+// Post-operations: an activation, then the residual, which is a tensor or lies in the result.
+static dnnl_status_t make_attributes(
+    int activation, const dnnl_memory_desc_t *residual, int adds_to_result, dnnl_primitive_attr_t *attributes
+) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
@@ -91,6 +95,7 @@ static dnnl_status_t make_attributes(int activation, const dnnl_memory_desc_t *r
     if (status == dnnl_success && activation == conednn_quick_gelu)
         status = dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_swish, 1.702f, 0);
     if (status == dnnl_success && residual) status = dnnl_post_ops_append_binary(operations, dnnl_binary_add, residual);
+    if (status == dnnl_success && adds_to_result) status = dnnl_post_ops_append_sum(operations, 1);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
     if (operations) dnnl_post_ops_destroy(operations);
     return status;
@@ -99,12 +104,13 @@ static dnnl_status_t make_attributes(int activation, const dnnl_memory_desc_t *r
 // Builds a description's primitive and the memory objects of its arguments. bias and residual are NULL if there is none.
 static int make_operation(
     conednn_engine *engine, const_dnnl_op_desc_t description, int activation, const dnnl_memory_desc_t *x,
-    const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *residual, const dnnl_memory_desc_t *y, conednn_operation **out
+    const dnnl_memory_desc_t *bias, const dnnl_memory_desc_t *residual, int adds_to_result, const dnnl_memory_desc_t *y,
+    conednn_operation **out
 ) {
     conednn_operation *operation = calloc(1, sizeof *operation);
     if (!operation) return dnnl_out_of_memory;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t status = make_attributes(activation, residual, &attributes);
+    dnnl_status_t status = make_attributes(activation, residual, adds_to_result, &attributes);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(&operation->description, description, attributes, engine->engine, NULL);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
@@ -133,15 +139,15 @@ int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *sh
     dnnl_dims_t x_dims = {shape->rows, shape->in}, weight_dims = {shape->in, shape->out}, bias_dims = {1, shape->out};
     dnnl_dims_t y_dims = {shape->rows, shape->out};
     dnnl_memory_desc_t x, weights, bias, y;
-    dnnl_memory_desc_init_by_tag(&x, 2, x_dims, dnnl_f32, dnnl_ab);
-    dnnl_memory_desc_init_by_tag(&weights, 2, weight_dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&x, 2, x_dims, data_type(shape->type), dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&weights, 2, weight_dims, data_type(shape->type), dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&bias, 2, bias_dims, dnnl_f32, dnnl_ab);
-    dnnl_memory_desc_init_by_tag(&y, 2, y_dims, dnnl_f32, dnnl_ab);
+    dnnl_memory_desc_init_by_tag(&y, 2, y_dims, data_type(shape->result_type), dnnl_ab);
     const dnnl_memory_desc_t *with_bias = shape->has_bias ? &bias : NULL, *residual = shape->has_residual ? &y : NULL;
     dnnl_matmul_desc_t description;
     dnnl_status_t status = dnnl_matmul_desc_init(&description, &x, &weights, with_bias, &y);
     if (status != dnnl_success) return status;
-    return make_operation(engine, &description, shape->activation, &x, with_bias, residual, &y, operation);
+    return make_operation(engine, &description, shape->activation, &x, with_bias, residual, 0, &y, operation);
 }
 
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *s, conednn_operation **operation) {
@@ -150,17 +156,17 @@ int conednn_convolution_create(conednn_engine *engine, const conednn_convolution
     dnnl_dims_t strides = {s->stride, s->stride}, dilates = {s->dilation - 1, s->dilation - 1};
     dnnl_dims_t before = {s->pad_top, s->pad_left}, after = {s->pad_bottom, s->pad_right};
     dnnl_memory_desc_t x, weights, bias, y;
-    dnnl_memory_desc_init_by_tag(&x, 4, x_dims, dnnl_f32, dnnl_nhwc);
-    dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_init_by_tag(&x, 4, x_dims, data_type(s->type), dnnl_nhwc);
+    dnnl_memory_desc_init_by_tag(&weights, 4, weight_dims, data_type(s->type), dnnl_format_tag_any);
     dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, dnnl_f32, dnnl_a);
-    dnnl_memory_desc_init_by_tag(&y, 4, y_dims, dnnl_f32, dnnl_nhwc);
-    const dnnl_memory_desc_t *with_bias = s->has_bias ? &bias : NULL, *residual = s->has_residual ? &y : NULL;
+    dnnl_memory_desc_init_by_tag(&y, 4, y_dims, data_type(s->result_type), dnnl_nhwc);
+    const dnnl_memory_desc_t *with_bias = s->has_bias ? &bias : NULL;
     dnnl_convolution_desc_t description;
     dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
         &description, dnnl_forward_inference, dnnl_convolution_direct, &x, &weights, with_bias, &y, strides, dilates, before,
         after);
     if (status != dnnl_success) return status;
-    return make_operation(engine, &description, conednn_none, &x, with_bias, residual, &y, operation);
+    return make_operation(engine, &description, s->activation, &x, with_bias, NULL, s->has_residual, &y, operation);
 }
 
 void conednn_operation_destroy(conednn_operation *operation) {
@@ -190,14 +196,14 @@ conednn_format *conednn_format_copy(const conednn_format *format) {
 
 void conednn_format_destroy(conednn_format *format) { free(format); }
 
-int conednn_format_plain(int rank, const int64_t *extents, conednn_format **format) {
+int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_format **format) {
     // A linear operation multiplies by (in, out), which is the transposed matrix.
     dnnl_dims_t matrix = {extents[1], extents[0]};
     conednn_format *plain = calloc(1, sizeof *plain);
     if (!plain) return dnnl_out_of_memory;
     *format = plain;
-    return rank == 2 ? dnnl_memory_desc_init_by_tag(&plain->desc, 2, matrix, dnnl_f32, dnnl_ba)
-                     : dnnl_memory_desc_init_by_tag(&plain->desc, 4, extents, dnnl_f32, dnnl_abcd);
+    return rank == 2 ? dnnl_memory_desc_init_by_tag(&plain->desc, 2, matrix, data_type(type), dnnl_ba)
+                     : dnnl_memory_desc_init_by_tag(&plain->desc, 4, extents, data_type(type), dnnl_abcd);
 }
 
 int conednn_repack(
@@ -224,8 +230,8 @@ int conednn_repack(
 }
 
 int conednn_execute(
-    conednn_engine *engine, conednn_operation *operation, const float *x, const void *weights, const float *bias,
-    const float *residual, float *y
+    conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,
+    const void *residual, void *y
 ) {
     const void *data[ARGUMENTS] = {x, weights, bias, residual, y};
     dnnl_exec_arg_t arguments[ARGUMENTS];

@@ -16,7 +16,8 @@ public final class VAEDecoder {
         let (channels, latent) = (configuration.channels, configuration.latentChannels)
         postQuant =
             configuration.usesPostQuantConvolution
-            ? try scope.linear("post_quant_conv", from: latent, to: latent, isConvolution: true) : nil
+            ? try LayerScope(weights, context, precision: .f32).linear(
+                "post_quant_conv", from: latent, to: latent, isConvolution: true) : nil
         layers = try VAELayers(
             scope["decoder"], configuration, from: latent, through: channels.reversed(), to: configuration.outChannels,
             blocks: "up_blocks", layers: configuration.layersPerBlock + 1, resampler: "upsamplers.0.conv")
@@ -41,6 +42,7 @@ public final class VAEDecoder {
     private func run(_ latent: Tensor) throws(ComputeError) -> Tensor {
         var x = latent
         if let postQuant { x = try context.linear(x, postQuant) }
+        x = context.convert(x, to: context.precision)
         x = try layers.mid(context.convolution(x, layers.convolutionIn), context)
         for level in layers.levels {
             for residual in level.residuals { x = try residual(x, context) }
@@ -49,7 +51,7 @@ public final class VAEDecoder {
                 x = try context.convolution(x, upsampler)
             }
         }
-        return try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut)
+        return try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut, as: .f32)
     }
 }
 
@@ -79,7 +81,8 @@ public final class VAEEncoder {
             blocks: "down_blocks", layers: configuration.layersPerBlock, resampler: "downsamplers.0.conv")
         quant =
             configuration.usesQuantConvolution
-            ? try scope.linear("quant_conv", from: moments, to: moments, isConvolution: true) : nil
+            ? try LayerScope(weights, context, precision: .f32).linear(
+                "quant_conv", from: moments, to: moments, isConvolution: true) : nil
         try scope.requireNothingLeft(ignoring: ["decoder.", "post_quant_conv."])
     }
 
@@ -99,7 +102,7 @@ public final class VAEEncoder {
     }
 
     private func run(_ image: Tensor) throws(ComputeError) -> Tensor {
-        var x = try context.convolution(image, layers.convolutionIn)
+        var x = try context.convolution(context.convert(image, to: context.precision), layers.convolutionIn)
         for level in layers.levels {
             for residual in level.residuals { x = try residual(x, context) }
             if let downsampler = level.resampler {
@@ -109,7 +112,7 @@ public final class VAEEncoder {
             }
         }
         x = try layers.mid(x, context)
-        x = try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut)
+        x = try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut, as: .f32)
         if let quant { x = try context.linear(x, quant) }
         return x
     }

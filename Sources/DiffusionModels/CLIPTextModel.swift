@@ -31,7 +31,8 @@ public final class CLIPTextModel {
     ) throws(ModelError) {
         self.configuration = configuration
         self.context = context
-        let scope = LayerScope(weights, context)
+        // Text encoders take a moment of a render, so they compute in f32 in any precision.
+        let scope = LayerScope(weights, context, precision: .f32)
         let model = weights.contains("text_model.embeddings.token_embedding.weight") ? scope["text_model"] : scope
         let width = configuration.hiddenSize
         tokens = try model["embeddings.token_embedding"].tensor("weight", [configuration.vocabularySize, width])

@@ -5,11 +5,16 @@ import Weights
 struct LayerScope {
     let weights: WeightScope
     let context: ComputeContext
+    /// The element type of the packed weights. Biases and the parameters of norms stay f32.
+    let precision: ElementType
 
-    init(_ weights: WeightScope, _ context: ComputeContext) { (self.weights, self.context) = (weights, context) }
+    /// - Parameter precision: nil for the context's.
+    init(_ weights: WeightScope, _ context: ComputeContext, precision: ElementType? = nil) {
+        (self.weights, self.context, self.precision) = (weights, context, precision ?? context.precision)
+    }
 
-    subscript(_ child: String) -> LayerScope { LayerScope(weights[child], context) }
-    subscript(_ index: Int) -> LayerScope { LayerScope(weights[index], context) }
+    subscript(_ child: String) -> LayerScope { LayerScope(weights[child], context, precision: precision) }
+    subscript(_ index: Int) -> LayerScope { LayerScope(weights[index], context, precision: precision) }
 
     func tensor(_ name: String, _ shape: [Int]) throws(ModelError) -> Tensor {
         do { return try weights.tensor(name, shape: shape) } catch { throw ModelError(error) }
@@ -30,7 +35,8 @@ struct LayerScope {
         let weight = try layer.tensor("weight", isConvolution ? [outputs, inputs, 1, 1] : [outputs, inputs])
         let offset = bias ? try layer.tensor("bias", [outputs]) : nil
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in
-            try context.packLinear(weight: weight.reshaped([outputs, inputs]), bias: offset)
+            let weight = context.convertWeights(weight.reshaped([outputs, inputs]), to: precision)
+            return try context.packLinear(weight: weight, bias: offset)
         }
     }
 
@@ -40,7 +46,7 @@ struct LayerScope {
         let weight = try layer.tensor("weight", [outputs, inputs, 3, 3])
         let bias = try layer.tensor("bias", [outputs])
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in
-            try context.packConvolution(weight: weight, bias: bias)
+            try context.packConvolution(weight: context.convertWeights(weight, to: precision), bias: bias)
         }
     }
 

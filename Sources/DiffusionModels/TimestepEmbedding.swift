@@ -6,8 +6,8 @@ extension UNetConfiguration {
     /// `get_timestep_embedding`).
     ///
     /// - Parameter width: of one embedding, an even number.
-    /// - Returns: (values.count, width), computed in f32 like the reference: at a timestep near 1000 the rounding of the
-    ///   frequencies is visible.
+    /// - Returns: (values.count, width) in the context's precision, computed in f32 like the reference: at a timestep near
+    ///   1000 the rounding of the frequencies is visible.
     func sinusoids(_ values: [Float], width: Int, _ context: ComputeContext) -> Tensor {
         let half = width / 2
         let result = context.empty([values.count, width])
@@ -23,7 +23,7 @@ extension UNetConfiguration {
                 out[row * width + half + k] = flipSinToCos ? sine : cosine
             }
         }
-        return result
+        return context.convert(result, to: context.precision)
     }
 }
 

@@ -39,11 +39,12 @@ extension UNet {
         }
         let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? switches.tokens.chosen)
         let call = UNetCall(
-            context: context, time: text, text: text,
+            context: context, time: text, text: context.convert(text, to: context.precision),
             windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: switches.tokens,
             chosen: chosen, probe: nil)
         let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
-            try block(tokens, grid: TokenGrid(height: size.height, width: size.width, scale: block.place.level), call)
+            let grid = TokenGrid(height: size.height, width: size.width, scale: block.place.level)
+            return context.convert(try block(context.convert(tokens, to: context.precision), grid: grid, call), to: .f32)
         }
         if let problem = chosen.problem { throw ModelError(.input, problem) }
         return output

@@ -87,7 +87,8 @@ public final class UNet {
         let choices = ChosenDestinations(switches.tokens.chosen)
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
-                context: context, time: try embedTime(input), text: input.text, windowShifts: switches.windowShifts,
+                context: context, time: try embedTime(input), text: context.convert(input.text, to: context.precision),
+                windowShifts: switches.windowShifts,
                 tokens: switches.tokens, chosen: choices, probe: probe)
             return try run(input, switches: switches, call)
         }
@@ -97,7 +98,7 @@ public final class UNet {
     }
 
     private func run(_ input: UNetInput, switches: UNetSwitches, _ call: UNetCall) throws(ComputeError) -> Tensor {
-        var x = try context.convolution(input.sample, convolutionIn)
+        var x = try context.convolution(context.convert(input.sample, to: context.precision), convolutionIn)
         var skips = [Skip(map: x, scale: 1)]
         var fullSize: (height: Int, width: Int)?
         for (level, block) in downBlocks.enumerated() {
@@ -112,7 +113,7 @@ public final class UNet {
             let level = configuration.levels - 1 - index
             x = try block(x, skips: &skips, fullSize: level == layout?.pooledLevel ? fullSize : nil, call)
         }
-        return try context.convolution(normOut(x, silu: true, context), convolutionOut)
+        return try context.convolution(normOut(x, silu: true, context), convolutionOut, as: .f32)
     }
 
     /// SiLU of the time embedding, (n, timeWidth). Every block would apply it before its own projection.
@@ -125,7 +126,8 @@ public final class UNet {
         if let addedEmbedding, let added = configuration.added, let textEmbeds = input.textEmbeds, let timeIDs = input.timeIDs {
             let times = configuration.sinusoids(timeIDs.array, width: added.timeWidth, context)
                 .reshaped([rows, added.timeIDsWidth])
-            embedding = try addedEmbedding(context.concatenateChannels(textEmbeds, times), residual: embedding, context)
+            let pooled = context.convert(textEmbeds, to: context.precision)
+            embedding = try addedEmbedding(context.concatenateChannels(pooled, times), residual: embedding, context)
         }
         return context.silu(embedding)
     }

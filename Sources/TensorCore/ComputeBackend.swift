@@ -62,7 +62,7 @@ struct ConvolutionShape: Hashable {
 public struct LinearParameters {
     public let inFeatures: Int
     public let outFeatures: Int
-    /// The type of weights and bias.
+    /// The type of the weights. A bias is f32.
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
@@ -74,7 +74,7 @@ public struct ConvolutionParameters {
     public let outChannels: Int
     public let kernelHeight: Int
     public let kernelWidth: Int
-    /// The type of weights and bias.
+    /// The type of the weights. A bias is f32.
     let elementType: ElementType
     let bias: Tensor?
     let weights: any PackedWeights
@@ -88,6 +88,7 @@ protocol ComputeBackend: AnyObject {
     var name: String { get }
     /// Library, version and instruction set, for the numerics class.
     var identity: String { get }
+    var bf16: BF16Support { get }
 
     /// The products for tensors of these element types.
     ///

@@ -7,6 +7,8 @@ import CSystem
 /// threads.
 public final class ComputeContext {
     public let threads: Int
+    /// The element type of the weights and activations of the networks in this context: f32 or bf16.
+    public let precision: ElementType
     let backend: any ComputeBackend
     let pool: ParallelPool
     let kernels: UnsafePointer<ck_kernels>
@@ -21,10 +23,14 @@ public final class ComputeContext {
     /// - Parameters:
     ///   - backend: the compute library; `auto` chooses by the CPU.
     ///   - threads: how many threads compute, this one included; at least 1.
-    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`); `nil` for the CPU's
-    ///     best.
-    /// - Throws: `ComputeError` for a thread count out of range, a library that does not start or an unknown kernel set.
-    public init(backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil) throws(ComputeError) {
+    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`, `avx512_bf16`);
+    ///     `nil` for the CPU's best.
+    ///   - precision: the arithmetic of the networks; `auto` chooses by the CPU.
+    /// - Throws: `ComputeError` for a thread count out of range, a library that does not start, an unknown kernel set or a
+    ///   precision that the library does not have here.
+    public init(
+        backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil, precision: PrecisionChoice = .f32
+    ) throws(ComputeError) {
         guard (1...ComputeContext.threadLimit).contains(threads) else {
             throw ComputeError("\(threads) threads are not possible: choose 1 to \(ComputeContext.threadLimit)")
         }
@@ -37,6 +43,7 @@ public final class ComputeContext {
         case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
+        self.precision = try precision.resolved(backend)
     }
 
     /// A context for building networks from the shapes of their weights alone. Computing in it throws.
@@ -44,6 +51,7 @@ public final class ComputeContext {
 
     private init(_ backend: any ComputeBackend) {
         threads = 1
+        precision = .f32
         pool = ParallelPool(threads: 1)
         scratch = ThreadScratch(threads: 1)
         kernels = ck_kernels_best()
@@ -62,7 +70,7 @@ public final class ComputeContext {
         #else
             let architecture = "other"
         #endif
-        return "\(architecture)-\(String(cString: kernels.pointee.name))-f32-\(backend.identity)"
+        return "\(architecture)-\(String(cString: kernels.pointee.name))-\(precision)-\(backend.identity)"
     }
 
     /// Multiplications and additions so far, in matrix products, convolutions, attention and token matching.
@@ -102,6 +110,12 @@ public final class ComputeContext {
         whenAdvancing?()
         let bytes = Tensor.elementCount(shape) * type.byteCount
         return Tensor(shape: shape, elementType: type, storage: memory.allocate(byteCount: bytes))
+    }
+
+    /// Uninitialised memory from the context's pool.
+    func bytes(_ count: Int) -> TensorStorage {
+        whenAdvancing?()
+        return memory.allocate(byteCount: count)
     }
 
     private static func kernels(named name: String?) throws(ComputeError) -> UnsafePointer<ck_kernels> {

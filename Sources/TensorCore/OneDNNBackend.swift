@@ -10,6 +10,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
+    let bf16: BF16Support
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
@@ -19,8 +20,17 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     var operationCount: Int { operations.count }
 
     private enum OperationKey: Hashable {
-        case linear(rows: Int, in: Int, out: Int, bias: Bool, residual: Bool, activation: Activation)
-        case convolution(ConvolutionShape, bias: Bool, residual: Bool)
+        case linear(rows: Int, in: Int, out: Int, Form)
+        case convolution(ConvolutionShape, Form)
+    }
+
+    /// What two operations of one shape may differ in.
+    private struct Form: Hashable {
+        var bias: Bool
+        var residual: Bool
+        var activation: Activation
+        var type: ElementType
+        var resultType: ElementType
     }
 
     /// - Parameter operationLimit: operations kept at once, at least 2; one picture needs 100 to 300.
@@ -34,7 +44,9 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         self.engine = engine!
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         conednn_version(&major, &minor, &patch)
-        identity = "onednn\(major).\(minor).\(patch)-\(String(cString: conednn_instruction_set()))"
+        let instructionSet = String(cString: conednn_instruction_set())
+        identity = "onednn\(major).\(minor).\(patch)-\(instructionSet)"
+        bf16 = BF16Support(oneDNN: instructionSet)
     }
 
     deinit {
@@ -43,28 +55,46 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     }
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
-        try select("A product by oneDNN", of: types, f32: self)
+        _ = try commonType("A product by oneDNN", of: types, supported: bf16 == .missing ? [.f32] : [.f32, .bf16])
+        return self
     }
 
     func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
-        let extents = weight.shape.map { Int64($0) }
+        var extents = weight.shape.map { Int64($0) }
+        if extents.count == 2, OneDNNBackend.isConvolution(weight.elementType, inFeatures: weight.shape[1]) {
+            extents += [1, 1]
+        }
         var format: OpaquePointer?
-        try check(conednn_format_plain(Int32(extents.count), extents, &format), "describing weights")
+        let type = Int32(weight.elementType.rawValue)
+        try check(conednn_format_plain(Int32(extents.count), extents, type, &format), "describing weights")
         return Packed(engine: engine, first: weight, format: format!)
     }
+
+    /// Whether a linear layer is computed as a 1×1 convolution of one column of pixels.
+    ///
+    /// oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of threads and
+    /// on the cache: so would the last bits. Its convolution of the same numbers gives the same bits for all (measured for
+    /// oneDNN 2.6.3; `PrecisionTests` compare them).
+    private static func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool { type == .bf16 && inFeatures > 768 }
 
     func linear(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
-        let rows = x.count / parameters.inFeatures
-        let key = OperationKey.linear(
-            rows: rows, in: parameters.inFeatures, out: parameters.outFeatures, bias: parameters.bias != nil,
-            residual: residual != nil, activation: activation)
-        let operation = try operation(key) { (out: inout OpaquePointer?) in
+        let (rows, inputs, outputs) = (x.count / parameters.inFeatures, parameters.inFeatures, parameters.outFeatures)
+        let form = Form(
+            bias: parameters.bias != nil, residual: residual != nil, activation: activation, type: x.elementType,
+            resultType: y.elementType)
+        if OneDNNBackend.isConvolution(x.elementType, inFeatures: inputs) {
+            let column = ConvolutionShape(
+                n: 1, h: rows, w: 1, inChannels: inputs, outChannels: outputs, kernelHeight: 1, kernelWidth: 1, stride: 1,
+                dilation: 1, padding: .none)
+            return try convolution(x, column, form, parameters.weights, parameters.bias, residual: residual, into: y)
+        }
+        let operation = try operation(.linear(rows: rows, in: inputs, out: outputs, form)) { (out: inout OpaquePointer?) in
             var shape = conednn_linear_shape(
-                rows: Int64(rows), in: Int64(parameters.inFeatures), out: Int64(parameters.outFeatures),
-                has_bias: parameters.bias == nil ? 0 : 1, has_residual: residual == nil ? 0 : 1, activation: activation.rawValue
-            )
+                rows: Int64(rows), in: Int64(inputs), out: Int64(outputs), has_bias: form.bias ? 1 : 0,
+                has_residual: form.residual ? 1 : 0, activation: activation.rawValue, type: Int32(form.type.rawValue),
+                result_type: Int32(form.resultType.rawValue))
             return conednn_linear_create(engine, &shape, &out)
         }
         try execute(operation, x, parameters.weights, parameters.bias, residual, y)
@@ -73,8 +103,17 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     func convolution(
         _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
-        let key = OperationKey.convolution(shape, bias: parameters.bias != nil, residual: residual != nil)
-        let operation = try operation(key) { (out: inout OpaquePointer?) in
+        let form = Form(
+            bias: parameters.bias != nil, residual: residual != nil, activation: .none, type: x.elementType,
+            resultType: y.elementType)
+        try convolution(x, shape, form, parameters.weights, parameters.bias, residual: residual, into: y)
+    }
+
+    private func convolution(
+        _ x: Tensor, _ shape: ConvolutionShape, _ form: Form, _ weights: any PackedWeights, _ bias: Tensor?,
+        residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        let operation = try operation(.convolution(shape, form)) { (out: inout OpaquePointer?) in
             var s = conednn_convolution_shape()
             (s.n, s.h, s.w) = (Int64(shape.n), Int64(shape.h), Int64(shape.w))
             (s.in, s.out) = (Int64(shape.inChannels), Int64(shape.outChannels))
@@ -83,10 +122,17 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
             (s.stride, s.dilation) = (Int64(shape.stride), Int64(shape.dilation))
             (s.pad_top, s.pad_left) = (Int64(shape.padding.top), Int64(shape.padding.left))
             (s.pad_bottom, s.pad_right) = (Int64(shape.padding.bottom), Int64(shape.padding.right))
-            (s.has_bias, s.has_residual) = (parameters.bias == nil ? 0 : 1, residual == nil ? 0 : 1)
+            (s.has_bias, s.has_residual, s.activation) = (form.bias ? 1 : 0, form.residual ? 1 : 0, form.activation.rawValue)
+            (s.type, s.result_type) = (Int32(form.type.rawValue), Int32(form.resultType.rawValue))
             return conednn_convolution_create(engine, &s, &out)
         }
-        try execute(operation, x, parameters.weights, parameters.bias, residual, y)
+        if let residual {
+            let (source, target) = (residual.storage.base, y.storage.base)
+            ParallelPool(threads: Int(threads)).run(total: y.count * y.elementType.byteCount, chunk: 1 << 18) {
+                first, count, _ in (target + first).copyMemory(from: source + first, byteCount: count)
+            }
+        }
+        try execute(operation, x, weights, bias, nil, y)
     }
 
     private func operation(
@@ -119,8 +165,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     ) throws(ComputeError) {
         guard let packed = weights as? Packed else { preconditionFailure("weights were packed by another backend") }
         let status = conednn_execute(
-            engine, operation.raw, x.floats.baseAddress, try packed.bytes(in: operation), bias?.floats.baseAddress,
-            residual?.floats.baseAddress, y.floats.baseAddress)
+            engine, operation.raw, x.storage.base, try packed.bytes(in: operation), bias?.floats.baseAddress,
+            residual?.storage.base, y.storage.base)
         try check(status, "computing with \(String(cString: conednn_operation_implementation(operation.raw)))")
     }
 }

@@ -8,6 +8,7 @@ import COpenBLAS
 final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
+    let bf16 = BF16Support.missing
     private let pool: ParallelPool
     private let kernels: UnsafePointer<ck_kernels>
     private let scratch: ThreadScratch
@@ -21,7 +22,8 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     }
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
-        try select("A product by OpenBLAS", of: types, f32: self)
+        _ = try commonType("A product by OpenBLAS", of: types, supported: [.f32])
+        return self
     }
 
     func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
@@ -55,10 +57,10 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         let grid = TileGrid(rows: shape.outHeight * shape.outWidth, inner: inner, columns: shape.outChannels)
         let imageFloats = shape.h * shape.w * shape.inChannels
         let input = x.floats.baseAddress!
-        scratch.reserve(floats: grid.stripRows * inner)
+        scratch.reserve(bytes: grid.stripRows * inner * 4)
         compute(product, grid, images: shape.n, residual: residual, into: y) { image, tile, thread in
             var geometry = shape.kernelShape
-            let rows = scratch.buffer(thread)
+            let rows = scratch.buffer(thread).assumingMemoryBound(to: Float.self)
             ck_gather_patches(&geometry, input + image * imageFloats, tile.firstRow, tile.rows, rows)
             return UnsafePointer(rows)
         }

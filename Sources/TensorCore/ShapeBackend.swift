@@ -2,6 +2,7 @@
 final class ShapeBackend: ComputeBackend, MatrixProducts {
     let name = "shapes"
     let identity = "shapes"
+    let bf16 = BF16Support.missing
 
     private struct Nothing: PackedWeights {}
 

@@ -1,4 +1,4 @@
-/// The element types of tensors. Arithmetic is f32; the others are types of stored weights.
+/// The element types of tensors. f16 is a type of stored weights only.
 public enum ElementType: UInt8, Sendable, CaseIterable {
     case f32 = 0
     case f16 = 1
@@ -58,9 +58,10 @@ public struct Tensor {
         self.storage = storage
     }
 
-    /// An uninitialised f32 tensor with memory of its own.
-    public init(uninitialized shape: [Int]) {
-        self.init(shape: shape, storage: TensorStorage(byteCount: Tensor.elementCount(shape) * 4))
+    /// An uninitialised tensor with memory of its own.
+    public init(uninitialized shape: [Int], of type: ElementType = .f32) {
+        let bytes = Tensor.elementCount(shape) * type.byteCount
+        self.init(shape: shape, elementType: type, storage: TensorStorage(byteCount: bytes))
     }
 
     /// An f32 tensor of `shape` with the given values, row-major.

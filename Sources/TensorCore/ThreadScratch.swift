@@ -1,14 +1,14 @@
-/// Working memory of each thread of a pool, grown on demand and kept.
+/// Working memory of each thread of a pool, 64-byte aligned, grown on demand and kept.
 final class ThreadScratch {
-    private var buffers: [Tensor]
+    private var buffers: [TensorStorage]
 
-    init(threads: Int) { buffers = (0..<threads).map { _ in Tensor(uninitialized: [1]) } }
+    init(threads: Int) { buffers = (0..<threads).map { _ in TensorStorage(byteCount: 64) } }
 
-    /// Makes room for `floats` numbers in each thread's buffer. Call it before the threads run.
-    func reserve(floats: Int) {
-        guard floats > buffers[0].count else { return }
-        buffers = buffers.map { _ in Tensor(uninitialized: [floats]) }
+    /// Makes room for as many bytes in each thread's buffer. Call it before the threads run.
+    func reserve(bytes: Int) {
+        guard bytes > buffers[0].byteCapacity else { return }
+        buffers = buffers.map { _ in TensorStorage(byteCount: bytes) }
     }
 
-    func buffer(_ thread: Int) -> UnsafeMutablePointer<Float> { buffers[thread].floats.baseAddress! }
+    func buffer(_ thread: Int) -> UnsafeMutableRawPointer { buffers[thread].base }
 }

@@ -3,6 +3,7 @@ import MethodComparison
 public import TensorCore
 
 extension BackendChoice: ExpressibleByArgument {}
+extension PrecisionChoice: ExpressibleByArgument {}
 
 /// `patchloom-bench ops`: the operations of a Stable Diffusion 1.5 U-Net at latent 64, one line each.
 struct OperationsBench: ParsableCommand {

@@ -14,12 +14,10 @@ struct UNetBench: ParsableCommand {
         abstract: "Times one U-Net forward of a published Stable Diffusion architecture, with random weights.",
         discussion: "With --json one JSON line: best and median in seconds, and what was measured.")
 
-    enum Precision: String, ExpressibleByArgument, CaseIterable { case f32 }
-
     @Option(help: "Architecture: sd15, sd21 or sdxl.") var family = UNetFamily.sd15
     @Option(help: "Side of the square latent; 64 is 512 pixels.") var latent = 64
     @Option(help: "Images in one forward.") var batch = 1
-    @Option(help: "Number format of weights and activations: f32.") var precision = Precision.f32
+    @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32
     @Option(help: "Threads that compute.") var threads = 2
     @Option(help: "Timed forwards, after one that is not counted.") var runs = 3
     @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
@@ -32,7 +30,7 @@ struct UNetBench: ParsableCommand {
     }
 
     func run() throws {
-        let context = try ComputeContext(backend: backend, threads: threads)
+        let context = try ComputeContext(backend: backend, threads: threads, precision: precision)
         let unet = try family.unet(context)
         let input = UNetInput(uniformFor: unet.configuration, batch: batch, height: latent, width: latent)
         let clock = ContinuousClock()
@@ -49,7 +47,7 @@ struct UNetBench: ParsableCommand {
         if json {
             let line: JSONValue = [
                 "peer": "patchloom", "family": .string(family.rawValue), "latent": .integer(Int64(latent)),
-                "batch": .integer(Int64(batch)), "precision": .string(precision.rawValue),
+                "batch": .integer(Int64(batch)), "precision": .string("\(context.precision)"),
                 "threads": .integer(Int64(threads)), "runs": .integer(Int64(runs)), "best": .number(best),
                 "median": .number(median), "numerics_class": .string(context.numericsClass),
                 "peak_activation_bytes": .integer(Int64(context.peakActivationBytes)),

@@ -1,5 +1,5 @@
 // Loops that the compute libraries do not have. The caller owns all memory and divides the work. Each function does one part
-// of it, so any number of threads gives the same bits. Tensors are f32, dense and channels last.
+// of it, so any number of threads gives the same bits. Tensors are dense and channels last.
 //
 //   n images, h x w pixels, p = h*w pixels of one image, c channels, d channels of one attention head, t tokens
 //
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Geometry of one attention call. Row i of a matrix starts at base + i * row_stride (in floats).
+// Geometry of one attention call. Row i of a matrix starts at base + i * row_stride (in elements).
 typedef struct {
     size_t query_tokens, key_tokens;
     size_t head_width;          // d
@@ -26,65 +26,78 @@ typedef struct {
     float weight[4];
 } ck_bicubic_tap;
 
+// The kernels of one element type: f32 or bf16 (the upper half of an f32). Arithmetic is f32.
 typedef struct {
-    const char *name;           // "avx512", "avx2", "baseline"
-
-    // Attention of one head. First the keys are packed (ck_attention_pack). Then each block of query rows is independent.
-    size_t (*attention_packed_key_floats)(size_t key_tokens, size_t head_width);
-    size_t (*attention_packed_value_floats)(size_t key_tokens, size_t head_width);
-    size_t (*attention_scratch_floats)(size_t head_width);
+    // Attention of one head. First the keys are packed (attention_pack). Then each block of query rows is independent.
+    size_t (*attention_packed_key_bytes)(size_t key_tokens, size_t head_width);
+    size_t (*attention_packed_value_bytes)(size_t key_tokens, size_t head_width);
+    size_t (*attention_scratch_bytes)(size_t head_width);
     size_t attention_query_block;
     void (*attention_pack)(
-        const ck_attention_shape *shape, const float *keys, const float *values, float *packed_keys, float *packed_values);
-    // Rows first_query ..< first_query + attention_query_block (or the end) of one head.
+        const ck_attention_shape *shape, const void *keys, const void *values, void *packed_keys, void *packed_values);
+    // Rows first_query ..< first_query + attention_query_block (or the end) of one head. scratch is 64-byte aligned.
     void (*attention_block)(
-        const ck_attention_shape *shape, const float *queries, const float *packed_keys, const float *packed_values,
-        size_t first_query, float *out, float *scratch);
+        const ck_attention_shape *shape, const void *queries, const void *packed_keys, const void *packed_values,
+        size_t first_query, void *out, void *scratch);
 
-    // The best partner of each source token among destination tokens, by cosine. Tokens are rows of one image, width floats
+    // The best partner of each source token among destination tokens, by cosine. Tokens are rows of one image, width values
     // each, given by their indices. First the destinations are packed, match_panel of them a call, from `first` on. Then each
     // block of sources is independent. Among equal scores the first destination is best. Tokens of zeros score 0.
-    size_t (*match_packed_floats)(size_t destinations, size_t width);
-    size_t (*match_scratch_floats)(size_t width);
+    size_t (*match_packed_bytes)(size_t destinations, size_t width);
+    size_t (*match_scratch_bytes)(size_t width);
     size_t match_panel, match_source_block;
     void (*match_pack)(
-        const float *tokens, size_t width, const int32_t *destinations, size_t count, size_t first, float *packed);
+        const void *tokens, size_t width, const int32_t *destinations, size_t count, size_t first, void *packed);
     // rows: at most match_source_block sources. count: the number of destinations. best: places in the list of destinations.
     void (*match_block)(
-        const float *tokens, size_t width, const int32_t *sources, size_t rows, const float *packed, size_t count,
-        float *scores, int32_t *best, float *scratch);
+        const void *tokens, size_t width, const int32_t *sources, size_t rows, const void *packed, size_t count,
+        float *scores, int32_t *best, void *scratch);
 
     // GroupNorm in two passes. The first pass runs over pixels first ..< first + count of one image: for each channel, the
     // sum and the sum of squares of (x - pivot). The second pass computes y = x * gain + bias for each channel, then SiLU on
     // request.
-    void (*channel_moments)(const float *x, size_t first, size_t count, size_t c, const float *pivot, float *sum,
-                            float *square);
+    void (*channel_moments)(const void *x, size_t first, size_t count, size_t c, const void *pivot, float *sum, float *square);
     void (*channel_affine)(
-        const float *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, float *y);
+        const void *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, void *y);
 
     // LayerNorm of rows of c values.
     void (*layer_norm)(
-        const float *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, float *y);
+        const void *x, size_t rows, size_t c, const float *scale, const float *offset, float epsilon, void *y);
 
     // x: rows of 2c (value, gate) -> y: rows of c, value * gelu(gate), gelu by the error function.
-    void (*geglu)(const float *x, size_t rows, size_t c, float *y);
-    void (*silu)(const float *x, size_t count, float *y);
-    void (*add)(const float *a, const float *b, size_t count, float *y);
+    void (*geglu)(const void *x, size_t rows, size_t c, void *y);
+    void (*silu)(const void *x, size_t count, void *y);
+    void (*add)(const void *a, const void *b, size_t count, void *y);
+    // One output row of a bicubic resize. Takes the source (h, w, c), the taps of that row, and the taps of all columns.
+    void (*bicubic_row)(
+        const void *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w,
+        void *out);
+    // One output row of a 2x2 average pool with ceil mode; rows is 1 or 2.
+    void (*average_pool_row)(const void *source, size_t rows, size_t w, size_t c, void *out);
+    // y: one row of c values for each of the groups first ..< first + count. It is the mean of the group's rows of x. members
+    // lists these rows from offsets[group] - offsets[0] on. Sums run in the members' order.
+    void (*mean_rows)(
+        const void *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, void *y);
+    int (*all_finite)(const void *x, size_t count);
+    // To f32, and from f32 rounded to nearest, ties to even.
+    void (*widen)(const void *x, size_t count, float *y);
+    void (*narrow)(const float *x, size_t count, void *y);
+} ck_typed_kernels;
+
+typedef struct {
+    const char *name;           // "avx512_bf16", "avx512", "avx2", "baseline"
+    const ck_typed_kernels *f32, *bf16;
     // In place: y = activation(y + bias) + residual; bias per column or NULL, residual or NULL.
     // activation: 0 none, 1 silu, 2 gelu, 3 x * sigmoid(1.702 x)
     void (*epilogue)(float *y, size_t rows, size_t c, const float *bias, int activation, const float *residual);
-    // One output row of a bicubic resize. Takes the source (h, w, c), the taps of that row, and the taps of all columns.
-    void (*bicubic_row)(
-        const float *source, size_t w, size_t c, const ck_bicubic_tap *row, const ck_bicubic_tap *columns, size_t out_w,
-        float *out);
-    // One output row of a 2x2 average pool with ceil mode; rows is 1 or 2.
-    void (*average_pool_row)(const float *source, size_t rows, size_t w, size_t c, float *out);
-    int (*all_finite)(const float *x, size_t count);
     // y (rows, columns) += factor * a (rows, inner) * b (inner, columns). Every sum runs over inner in order.
     void (*add_product)(
         const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y);
 } ck_kernels;
 
+// Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's
+// have slower ones.
+int ck_has_fast_bf16_dot(void);
 // The fastest table that this CPU can run.
 const ck_kernels *ck_kernels_best(void);
 // The table at index 0 ..., slowest first; NULL past the end. Tables that this CPU cannot run are left out.
@@ -116,10 +129,6 @@ void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const flo
 
 // Gathers output pixels first ..< first + count of one image into rows of kernel_h*kernel_w*in_channels values, zero outside.
 void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
-// y: one row of c values for each of the groups first ..< first + count. It is the mean of the group's rows of x. members
-// lists these rows from offsets[group] - offsets[0] on. Sums run in the members' order.
-void ck_mean_rows(
-    const float *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, float *y);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
 

@@ -1,7 +1,8 @@
 // oneDNN behind a few calls, so that the differences of its versions stay in one C file. Only one thread may use an engine
 // and its operations. It must set its OpenMP thread count before it creates them and before it executes them.
 //
-// Functions return 0 or a oneDNN status. Sizes are in elements unless the name says bytes. Everything is f32.
+// Functions return 0 or a oneDNN status. Sizes are in elements unless the name says bytes. x, weights and residual have the
+// type of the shape, y has its result type, and a bias is f32. Sums are f32.
 #ifndef CONEDNN_H
 #define CONEDNN_H
 
@@ -13,17 +14,20 @@ typedef struct conednn_operation conednn_operation;
 // A memory format of weights. conednn_format_equal compares two by value.
 typedef struct conednn_format conednn_format;
 
+enum { conednn_f32 = 0, conednn_bf16 = 2 };
 enum { conednn_none = 0, conednn_silu = 1, conednn_gelu = 2, conednn_quick_gelu = 3 };
 
 typedef struct {
     int64_t rows, in, out;
     int has_bias, has_residual, activation;
+    int type, result_type;
 } conednn_linear_shape;
 
 typedef struct {
     int64_t n, h, w, in, out, kernel_h, kernel_w, out_h, out_w;
     int64_t stride, dilation, pad_top, pad_left, pad_bottom, pad_right;
-    int has_bias, has_residual;
+    int has_bias, has_residual, activation;
+    int type, result_type;
 } conednn_convolution_shape;
 
 int conednn_engine_create(conednn_engine **engine);
@@ -35,7 +39,8 @@ const char *conednn_status_text(int status);
 
 // y(rows, out) = activation(x(rows, in) * W + bias) [+ residual]
 int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *shape, conednn_operation **operation);
-// y(n, out_h, out_w, out) = convolution of x(n, h, w, in) [+ bias] [+ residual]
+// y(n, out_h, out_w, out) = activation(convolution of x(n, h, w, in) [+ bias]) [+ residual]. The residual must lie in y when
+// the operation is executed: as a tensor of its own it would take most shapes to a slower implementation.
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation);
 void conednn_operation_destroy(conednn_operation *operation);
 // The implementation that oneDNN chose, for diagnosis. It lives as long as the operation.
@@ -48,14 +53,15 @@ int conednn_format_equal(const conednn_format *a, const conednn_format *b);
 conednn_format *conednn_format_copy(const conednn_format *format);
 void conednn_format_destroy(conednn_format *format);
 // The plain format of weights: row-major, (out, in) if the rank is 2, (out, in, kh, kw) if it is 4.
-int conednn_format_plain(int rank, const int64_t *extents, conednn_format **format);
+int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_format **format);
 // Copies weights from one format to another.
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination);
 
-// bias and residual are ignored if the shape has none. Waits until the result is there.
+// bias and residual are ignored if the shape has none, and the residual of a convolution always. Waits until the result is
+// there.
 int conednn_execute(
-    conednn_engine *engine, conednn_operation *operation, const float *x, const void *weights, const float *bias,
-    const float *residual, float *y);
+    conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,
+    const void *residual, void *y);
 
 #endif

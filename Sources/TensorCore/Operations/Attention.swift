@@ -11,10 +11,7 @@ extension ComputeContext {
     ///   - causal: query i sees keys 0…i only.
     /// - Returns: (b, tq, heads·d)
     public func attention(query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false) -> Tensor {
-        choose("attention", query, key, value, f32: attentionF32)(query, key, value, heads, causal)
-    }
-
-    private func attentionF32(_ query: Tensor, _ key: Tensor, _ value: Tensor, heads: Int, causal: Bool) -> Tensor {
+        let table = kernels("attention", query, key, value)
         let (batch, width) = (query.shape[0], query.dimension(-1))
         precondition(width % heads == 0, "\(width) channels do not divide into \(heads) heads")
         precondition(
@@ -22,26 +19,23 @@ extension ComputeContext {
         )
         let d = width / heads
         countAttention(query: query, key: key, causal: causal)
-        let y = empty(query.shape)
+        let y = empty(query.shape, of: query.elementType)
         var shape = ck_attention_shape(
             query_tokens: query.shape[1], key_tokens: key.shape[1], head_width: d, row_stride_query: width,
             row_stride_key: width, row_stride_out: width, scale: 1 / Float(d).squareRoot(), causal: causal ? 1 : 0)
-        let table = kernels.pointee
-        let keyFloats = table.attention_packed_key_floats(shape.key_tokens, d)
-        let valueFloats = table.attention_packed_value_floats(shape.key_tokens, d)
-        let packedKeys = empty([batch * heads, keyFloats])
-        let packedValues = empty([batch * heads, valueFloats])
-        scratch.reserve(floats: table.attention_scratch_floats(d))
+        let keyBytes = table.attention_packed_key_bytes(shape.key_tokens, d)
+        let valueBytes = table.attention_packed_value_bytes(shape.key_tokens, d)
+        let packedKeys = bytes(batch * heads * keyBytes)
+        let packedValues = bytes(batch * heads * valueBytes)
+        scratch.reserve(bytes: table.attention_scratch_bytes(d))
 
-        let (q, k, v, out) = (
-            query.floats.baseAddress!, key.floats.baseAddress!, value.floats.baseAddress!, y.floats.baseAddress!
-        )
-        let (pk, pv) = (packedKeys.floats.baseAddress!, packedValues.floats.baseAddress!)
+        let (q, k, v, out) = (query.raw, key.raw, value.raw, y.raw)
+        let (pk, pv) = (packedKeys.base, packedValues.base)
         let (queryImage, keyImage) = (shape.query_tokens * width, shape.key_tokens * width)
         withUnsafePointer(to: &shape) { shape in
             pool.run(batch * heads) { index, _ in
                 let offset = index / heads * keyImage + index % heads * d
-                table.attention_pack(shape, k + offset, v + offset, pk + index * keyFloats, pv + index * valueFloats)
+                table.attention_pack(shape, k + offset, v + offset, pk + index * keyBytes, pv + index * valueBytes)
             }
             let blocks = (shape.pointee.query_tokens + table.attention_query_block - 1) / table.attention_query_block
             let operationsOfBlock = 4 * shape.pointee.key_tokens * d * table.attention_query_block
@@ -52,7 +46,7 @@ extension ComputeContext {
                     let (head, block) = ((start + part) / blocks, (start + part) % blocks)
                     let offset = head / heads * queryImage + head % heads * d
                     table.attention_block(
-                        shape, q + offset, pk + head * keyFloats, pv + head * valueFloats, block * table.attention_query_block,
+                        shape, q + offset, pk + head * keyBytes, pv + head * valueBytes, block * table.attention_query_block,
                         out + offset, scratch.buffer(thread))
                 }
             }

@@ -1,41 +1,43 @@
-/// Chooses the implementation of an operation for an element type.
+import CKernels
+
+/// The element type that tensors share.
 ///
-/// An operation lists its implementations: f32 today. For another type, write another implementation and add it to the list.
-/// Tensors are never converted.
-///
-/// - Parameters:
-///   - operation: its name in messages.
-///   - types: the element types of its tensors, all equal.
-/// - Throws: if the types differ or have no implementation.
-func select<Implementation>(
-    _ operation: StaticString, of types: [ElementType], f32: Implementation? = nil, f16: Implementation? = nil,
-    bf16: Implementation? = nil
-) throws(ComputeError) -> Implementation {
+/// - Parameter operation: its name in messages.
+/// - Throws: if the types differ, or if the operation does not take the type. Tensors are never converted in silence.
+func commonType(
+    _ operation: String, of types: [ElementType], supported: [ElementType]
+) throws(ComputeError) -> ElementType {
     let type = types[0]
     guard types.allSatisfy({ $0 == type }) else {
         let names = types.map { "\($0)" }.joined(separator: ", ")
         throw ComputeError("\(operation) needs tensors of one element type, not of \(names)")
     }
-    let implementation =
-        switch type {
-        case .f32: f32
-        case .f16: f16
-        case .bf16: bf16
-        }
-    guard let implementation else { throw ComputeError("\(operation) has no implementation for tensors of \(type)") }
-    return implementation
+    guard supported.contains(type) else { throw ComputeError("\(operation) has no implementation for tensors of \(type)") }
+    return type
 }
 
 extension ComputeContext {
-    /// The same for operations that cannot throw: a wrong type is a fault of the program.
-    func choose<Implementation>(
-        _ operation: StaticString, _ tensors: Tensor..., f32: Implementation? = nil, f16: Implementation? = nil,
-        bf16: Implementation? = nil
-    ) -> Implementation {
+    /// Our own kernels for the element type of the tensors. Another type is a fault of the program.
+    func kernels(_ operation: String, _ tensors: Tensor...) -> ck_typed_kernels {
         do {
-            return try select(operation, of: tensors.map(\.elementType), f32: f32, f16: f16, bf16: bf16)
+            let type = try commonType(operation, of: tensors.map(\.elementType), supported: [.f32, .bf16])
+            return (type == .f32 ? kernels.pointee.f32 : kernels.pointee.bf16).pointee
         } catch {
             preconditionFailure(error.message)
         }
     }
+}
+
+/// The memory of a tensor for kernels of any element type: `elements + n` is the place of element n.
+struct RawElements {
+    let base: UnsafeMutableRawPointer
+    let byteCount: Int
+
+    static func + (elements: RawElements, index: Int) -> UnsafeMutableRawPointer {
+        elements.base + index * elements.byteCount
+    }
+}
+
+extension Tensor {
+    var raw: RawElements { RawElements(base: storage.base, byteCount: elementType.byteCount) }
 }

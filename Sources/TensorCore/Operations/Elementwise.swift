@@ -5,14 +5,12 @@ extension ComputeContext {
     ///
     /// - Parameter x: (…, 2c), values in the first half, gates in the second.
     /// - Returns: (…, c)
-    public func geglu(_ x: Tensor) -> Tensor { choose("geglu", x, f32: gegluF32)(x) }
-
-    private func gegluF32(_ x: Tensor) -> Tensor {
+    public func geglu(_ x: Tensor) -> Tensor {
+        let table = kernels("geglu", x)
         let c = x.dimension(-1) / 2
         precondition(x.dimension(-1) == 2 * c, "a width of \(x.dimension(-1)) has no halves")
-        let y = empty(x.shape.dropLast() + [c])
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let y = empty(x.shape.dropLast() + [c], of: x.elementType)
+        let (input, output) = (x.raw, y.raw)
         pool.run(total: y.count / c, chunk: max(1, 16384 / c)) { first, count, _ in
             table.geglu(input + first * 2 * c, count, c, output + first * c)
         }
@@ -20,24 +18,20 @@ extension ComputeContext {
     }
 
     /// x · sigmoid(x) for each element.
-    public func silu(_ x: Tensor) -> Tensor { choose("silu", x, f32: siluF32)(x) }
-
-    private func siluF32(_ x: Tensor) -> Tensor {
-        let y = empty(x.shape)
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+    public func silu(_ x: Tensor) -> Tensor {
+        let table = kernels("silu", x)
+        let y = empty(x.shape, of: x.elementType)
+        let (input, output) = (x.raw, y.raw)
         pool.run(total: x.count, chunk: 32768) { first, count, _ in table.silu(input + first, count, output + first) }
         return y
     }
 
     /// The sum of two tensors of equal shape.
-    public func add(_ a: Tensor, _ b: Tensor) -> Tensor { choose("add", a, b, f32: addF32)(a, b) }
-
-    private func addF32(_ a: Tensor, _ b: Tensor) -> Tensor {
+    public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
+        let table = kernels("add", a, b)
         precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) cannot be added")
-        let y = empty(a.shape)
-        let table = kernels.pointee
-        let (left, right, output) = (a.floats.baseAddress!, b.floats.baseAddress!, y.floats.baseAddress!)
+        let y = empty(a.shape, of: a.elementType)
+        let (left, right, output) = (a.raw, b.raw, y.raw)
         pool.run(total: a.count, chunk: 65536) { first, count, _ in
             table.add(left + first, right + first, count, output + first)
         }
@@ -77,7 +71,38 @@ extension ComputeContext {
     }
 
     /// Whether no element is NaN or infinite.
-    public func isFinite(_ x: Tensor) -> Bool { choose("isFinite", x, f32: isFiniteF32)(x) }
+    public func isFinite(_ x: Tensor) -> Bool { kernels("isFinite", x).all_finite(x.storage.base, x.count) != 0 }
 
-    private func isFiniteF32(_ x: Tensor) -> Bool { kernels.pointee.all_finite(x.floats.baseAddress, x.count) != 0 }
+    /// The same numbers in another element type: f32 to bf16 rounds to nearest, ties to even.
+    ///
+    /// - Returns: `x` itself if it has the type already.
+    public func convert(_ x: Tensor, to type: ElementType) -> Tensor {
+        guard x.elementType != type else { return x }
+        let y = empty(x.shape, of: type)
+        convert(x, into: y)
+        return y
+    }
+
+    /// The same for weights: the result has memory of its own.
+    public func convertWeights(_ x: Tensor, to type: ElementType) -> Tensor {
+        guard x.elementType != type else { return x }
+        let y = Tensor(uninitialized: x.shape, of: type)
+        convert(x, into: y)
+        return y
+    }
+
+    /// Converts between f32 and bf16.
+    private func convert(_ x: Tensor, into y: Tensor) {
+        let type = y.elementType
+        precondition(type == .f32 || x.elementType == .f32, "\(x.elementType) is not converted to \(type)")
+        let table = kernels("convert", type == .f32 ? x : y)
+        let (input, output) = (x.raw, y.raw)
+        pool.run(total: x.count, chunk: 65536) { first, count, _ in
+            if type == .f32 {
+                table.widen(input + first, count, (output + first).assumingMemoryBound(to: Float.self))
+            } else {
+                table.narrow((input + first).assumingMemoryBound(to: Float.self), count, output + first)
+            }
+        }
+    }
 }

@@ -5,27 +5,29 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - weight: (out, in), PyTorch's order. The context may keep or reorder it; do not write to it afterwards.
-    ///   - bias: (out) or `nil`.
+    ///   - bias: (out), f32, or `nil`.
     public func packLinear(weight: Tensor, bias: Tensor?) throws(ComputeError) -> LinearParameters {
         precondition(weight.shape.count == 2, "weights of a linear layer have two dimensions, not \(weight.shape)")
-        precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
+        precondition(
+            bias.map { $0.floats.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
         return LinearParameters(
             inFeatures: weight.shape[1], outFeatures: weight.shape[0], elementType: weight.elementType, bias: bias,
-            weights: try products(weight.elementType, bias).pack(weight))
+            weights: try products(weight.elementType).pack(weight))
     }
 
     /// Packs the parameters of a convolution.
     ///
     /// - Parameters:
     ///   - weight: (out, in, kernelHeight, kernelWidth), PyTorch's order. Do not write to it afterwards.
-    ///   - bias: (out) or `nil`.
+    ///   - bias: (out), f32, or `nil`.
     public func packConvolution(weight: Tensor, bias: Tensor?) throws(ComputeError) -> ConvolutionParameters {
         precondition(weight.shape.count == 4, "weights of a convolution have four dimensions, not \(weight.shape)")
-        precondition(bias.map { $0.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
+        precondition(
+            bias.map { $0.floats.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
         return ConvolutionParameters(
             inChannels: weight.shape[1], outChannels: weight.shape[0], kernelHeight: weight.shape[2],
             kernelWidth: weight.shape[3], elementType: weight.elementType, bias: bias,
-            weights: try products(weight.elementType, bias).pack(weight))
+            weights: try products(weight.elementType).pack(weight))
     }
 
     /// The backend's products for weights of a type.
@@ -55,11 +57,12 @@ extension ComputeContext {
     /// - Parameters:
     ///   - x: (n, h, w, in)
     ///   - padding: zeros added on each side.
-    ///   - residual: of the result's shape, added to it.
+    ///   - residual: of the result's shape and type, added to it.
+    ///   - type: of the result; nil for the type of x.
     /// - Returns: (n, h', w', out) with h' = (h + top + bottom − dilation·(kernel − 1) − 1) / stride + 1.
     public func convolution(
         _ x: Tensor, _ parameters: ConvolutionParameters, stride: Int = 1, padding: Padding = .same, dilation: Int = 1,
-        residual: Tensor? = nil
+        residual: Tensor? = nil, as type: ElementType? = nil
     ) throws(ComputeError) -> Tensor {
         precondition(
             x.shape.count == 4 && x.shape[3] == parameters.inChannels, "\(x.shape) meets \(parameters.inChannels) channels")
@@ -68,8 +71,10 @@ extension ComputeContext {
             kernelHeight: parameters.kernelHeight, kernelWidth: parameters.kernelWidth, stride: stride, dilation: dilation,
             padding: padding)
         precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(x.shape) is smaller than the kernel")
-        let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels], of: x.elementType)
-        precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the result")
+        let y = empty([shape.n, shape.outHeight, shape.outWidth, shape.outChannels], of: type ?? x.elementType)
+        precondition(
+            residual.map { $0.count == y.count && $0.elementType == y.elementType } ?? true,
+            "the residual has another size or type than the result")
         try convolve(x, shape, parameters, residual: residual, into: y)
         return y
     }

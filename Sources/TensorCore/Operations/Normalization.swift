@@ -9,28 +9,24 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - x: (n, h, w, c) or (n, tokens, c)
-    ///   - scale: (c)
-    ///   - offset: (c)
-    ///   - addend: (n, c) or (1, c), added to x before the norm: the time embedding of a residual block.
+    ///   - scale: (c), f32
+    ///   - offset: (c), f32
+    ///   - addend: (n, c) or (1, c), added to x before the norm, of any type: the time embedding of a residual block.
     public func groupNorm(
         _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor? = nil
     ) -> Tensor {
-        choose("groupNorm", x, addend ?? x, f32: groupNormF32)(x, groups, scale, offset, epsilon, silu, addend)
-    }
-
-    private func groupNormF32(
-        _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor?
-    ) -> Tensor {
+        let table = kernels("groupNorm", x)
         let (n, c) = (x.shape[0], x.dimension(-1))
         let pixels = x.count / (n * c)
         precondition(c % groups == 0, "\(c) channels do not divide into \(groups) groups")
-        let y = empty(x.shape)
+        let y = empty(x.shape, of: x.elementType)
         let run = max(16, min(256, 65536 / c))
         let runs = (pixels + run - 1) / run
         let moments = empty([n, runs, 2, c])
         let affine = empty([n, 2, c])
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let (input, output) = (x.raw, y.raw)
+        // The first pixel of each image in f32.
+        let pivots = empty([n, c])
         let (partial, perChannel) = (moments.floats.baseAddress!, affine.floats.baseAddress!)
         pool.run(n * runs) { index, _ in
             let (image, first) = (index / runs, index % runs * run)
@@ -38,11 +34,14 @@ extension ComputeContext {
             let target = partial + index * 2 * c
             table.channel_moments(source, first, min(run, pixels - first), c, source, target, target + c)
         }
+        let addend = addend.map { convert($0, to: .f32) }
         let norm = GroupNormParameters(groups: groups, scale: scale, offset: offset, epsilon: epsilon)
         for image in 0..<n {
             let addendRow = addend.map { $0.floats.baseAddress! + ($0.count == c ? 0 : image * c) }
+            let pivot = pivots.floats.baseAddress! + image * c
+            table.widen(input + image * pixels * c, c, pivot)
             norm.fold(
-                moments: partial + image * runs * 2 * c, runs: runs, pixels: pixels, pivot: input + image * pixels * c,
+                moments: partial + image * runs * 2 * c, runs: runs, pixels: pixels, pivot: pivot,
                 addend: addendRow, c: c, into: perChannel + image * 2 * c)
         }
         pool.run(n * runs) { index, _ in
@@ -59,17 +58,13 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - x: (…, c)
-    ///   - scale: (c)
-    ///   - offset: (c)
+    ///   - scale: (c), f32
+    ///   - offset: (c), f32
     public func layerNorm(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
-        choose("layerNorm", x, f32: layerNormF32)(x, scale, offset, epsilon)
-    }
-
-    private func layerNormF32(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
+        let table = kernels("layerNorm", x)
         let c = x.dimension(-1)
-        let y = empty(x.shape)
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let y = empty(x.shape, of: x.elementType)
+        let (input, output) = (x.raw, y.raw)
         let (gain, bias) = (scale.floats.baseAddress!, offset.floats.baseAddress!)
         pool.run(total: x.count / c, chunk: max(1, 32768 / c)) { first, count, _ in
             table.layer_norm(input + first * c, count, c, gain, bias, epsilon, output + first * c)

@@ -24,18 +24,14 @@ extension ComputeContext {
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, height, width, c)
     public func resizeBicubic(_ x: Tensor, height: Int, width: Int) -> Tensor {
-        choose("resizeBicubic", x, f32: resizeBicubicF32)(x, height, width)
-    }
-
-    private func resizeBicubicF32(_ x: Tensor, height: Int, width: Int) -> Tensor {
+        let table = kernels("resizeBicubic", x)
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
-        let y = empty([n, height, width, c])
+        let y = empty([n, height, width, c], of: x.elementType)
         var rows = [ck_bicubic_tap](repeating: ck_bicubic_tap(), count: height)
         var columns = [ck_bicubic_tap](repeating: ck_bicubic_tap(), count: width)
         ck_bicubic_taps(h, height, &rows)
         ck_bicubic_taps(w, width, &columns)
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let (input, output) = (x.raw, y.raw)
         rows.withUnsafeBufferPointer { rows in
             columns.withUnsafeBufferPointer { columns in
                 pool.run(n * height) { index, _ in
@@ -54,15 +50,11 @@ extension ComputeContext {
     /// - Parameter x: (n, h, w, c)
     /// - Returns: (n, ⌈h/2⌉, ⌈w/2⌉, c)
     public func averagePool2x2(_ x: Tensor) -> Tensor {
-        choose("averagePool2x2", x, f32: averagePool2x2F32)(x)
-    }
-
-    private func averagePool2x2F32(_ x: Tensor) -> Tensor {
+        let table = kernels("averagePool2x2", x)
         let (n, h, w, c) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
         let (height, width) = ((h + 1) / 2, (w + 1) / 2)
-        let y = empty([n, height, width, c])
-        let table = kernels.pointee
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let y = empty([n, height, width, c], of: x.elementType)
+        let (input, output) = (x.raw, y.raw)
         pool.run(n * height) { index, _ in
             let row = index % height * 2
             table.average_pool_row(

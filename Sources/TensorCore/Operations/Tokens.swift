@@ -13,22 +13,16 @@ extension ComputeContext {
     public func bestMatches(
         _ x: Tensor, sources: [Int32], destinations: [Int32]
     ) -> (scores: [Float], best: [Int32]) {
-        choose("bestMatches", x, f32: bestMatchesF32)(x, sources, destinations)
-    }
-
-    private func bestMatchesF32(
-        _ x: Tensor, sources: [Int32], destinations: [Int32]
-    ) -> (scores: [Float], best: [Int32]) {
+        let table = kernels("bestMatches", x)
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(!destinations.isEmpty, "sources need destinations")
         precondition((sources + destinations).allSatisfy { (0..<n).contains(Int($0)) }, "a token is not one of \(n)")
         count(products: batch * sources.count * destinations.count * c)
         var scores = [Float](repeating: 0, count: batch * sources.count)
         var best = [Int32](repeating: 0, count: batch * sources.count)
-        let table = kernels.pointee
-        let packed = empty([table.match_packed_floats(destinations.count, c)])
-        scratch.reserve(floats: table.match_scratch_floats(c))
-        let (input, panels) = (x.floats.baseAddress!, packed.floats.baseAddress!)
+        let packed = bytes(table.match_packed_bytes(destinations.count, c))
+        scratch.reserve(bytes: table.match_scratch_bytes(c))
+        let (input, panels) = (x.raw, packed.base)
         let rows = table.match_source_block
         // As many blocks of sources as fit between two signs of progress.
         let slice = max(1, operationsPerSlice / max(1, 2 * rows * destinations.count * c)) * rows
@@ -81,10 +75,7 @@ extension ComputeContext {
     ///   - members: tokens within their image, (b · n); each is in one group.
     /// - Returns: (b, groups, c)
     public func averageTokens(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
-        choose("averageTokens", x, f32: averageTokensF32)(x, offsets, members)
-    }
-
-    private func averageTokensF32(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
+        let table = kernels("averageTokens", x)
         let (batch, n, c) = (x.shape[0], x.shape[1], x.shape[2])
         precondition(members.count == batch * n && members.allSatisfy { (0..<n).contains(Int($0)) }, "members are not tokens")
         precondition(offsets.count > 1 && (offsets.count - 1) % batch == 0, "\(offsets.count) offsets are not those of groups")
@@ -92,8 +83,8 @@ extension ComputeContext {
             offsets[0] == 0 && Int(offsets[offsets.count - 1]) == members.count
                 && zip(offsets, offsets.dropFirst()).allSatisfy { $0 < $1 }, "groups do not follow each other")
         let groups = (offsets.count - 1) / batch
-        let y = empty([batch, groups, c])
-        let (input, output) = (x.floats.baseAddress!, y.floats.baseAddress!)
+        let y = empty([batch, groups, c], of: x.elementType)
+        let (input, output) = (x.raw, y.raw)
         let chunk = max(1, 16384 / c)
         let parts = (groups + chunk - 1) / chunk
         offsets.withUnsafeBufferPointer { offsets in
@@ -101,7 +92,7 @@ extension ComputeContext {
                 pool.run(batch * parts) { index, _ in
                     let (image, first) = (index / parts, index % parts * chunk)
                     let begin = offsets.baseAddress! + image * groups
-                    ck_mean_rows(
+                    table.mean_rows(
                         input + image * n * c, c, begin, members.baseAddress! + Int(begin[0]), first,
                         min(chunk, groups - first), output + image * groups * c)
                 }

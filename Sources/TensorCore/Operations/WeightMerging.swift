@@ -22,5 +22,5 @@ extension Tensor {
     }
 
     /// Whether no element is NaN or infinite.
-    public var isFinite: Bool { ck_kernels_best().pointee.all_finite(floats.baseAddress, count) != 0 }
+    public var isFinite: Bool { ck_kernels_best().pointee.f32.pointee.all_finite(floats.baseAddress, count) != 0 }
 }

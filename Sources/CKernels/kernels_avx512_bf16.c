@@ -1,0 +1,21 @@
+// The kernels for AVX-512 with dot products of bf16. Those for f32 are the same as for AVX-512 without.
+#include "CKernels.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma"))), apply_to = function)
+#define VL 16
+#define HAS_FMA 1
+#define MR 8
+#define PANEL_VECTORS 3
+#define VALUE_VECTORS 3
+#define QUERY_BLOCK 64
+#define NAME(x) x##_avx512_bf16
+#define SET_NAME "avx512_bf16"
+#define HAS_BF16_DOT 1
+#include "templates/kernel_set.inc"
+
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,49 @@
+import CKernels
+
+/// The arithmetic of networks.
+public enum PrecisionChoice: String, Sendable, CaseIterable {
+    /// bf16 where it is faster than f32, else f32.
+    case auto
+    case f32
+    /// Weights and activations are bf16; sums, statistics of norms and softmax are f32.
+    case bf16
+
+    /// The element type on this machine.
+    ///
+    /// - Throws: if the backend has no bf16 here.
+    func resolved(_ backend: any ComputeBackend) throws(ComputeError) -> ElementType {
+        switch self {
+        case .f32: return .f32
+        case .auto: return backend.bf16 == .fast ? .bf16 : .f32
+        case .bf16:
+            guard backend.bf16 != .missing else {
+                throw ComputeError(
+                    "bf16 needs the backend onednn on a CPU with AVX-512, and this is \(backend.identity): choose f32 or auto")
+            }
+            return .bf16
+        }
+    }
+}
+
+/// What bf16 is worth to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never a
+/// timing: the answer is the same at every start.
+enum BF16Support {
+    /// Products in bf16 are refused.
+    case missing
+    /// They are computed, but not faster than f32.
+    case slow
+    case fast
+
+    /// For oneDNN by its instruction set.
+    ///
+    /// AMX multiplies bf16 several times faster than f32. Without AMX, the dot products of AVX512-BF16 run at twice the speed
+    /// of f32 on AMD's cores (Zen 4, Zen 5) and at half of it on Intel's. AVX-512 alone emulates them.
+    init(oneDNN instructionSet: String) {
+        switch instructionSet {
+        case "avx512_core_amx": self = .fast
+        case "avx512_core_bf16": self = ck_has_fast_bf16_dot() != 0 ? .fast : .slow
+        case "avx512_core", "avx512_core_vnni": self = .slow
+        default: self = .missing
+        }
+    }
+}

@@ -1,0 +1,285 @@
+import CKernels
+import TestSupport
+import Testing
+
+@testable import TensorCore
+
+/// Operations on bf16. Our own kernels compute in f32, so each result is the rounded result of the f32 operation on the same
+/// numbers, bit by bit. The dot products of attention and oneDNN's products are compared within the type's precision.
+@Suite struct PrecisionTests {
+    /// All kernel sets of this CPU.
+    static var contexts: [ComputeContext] {
+        get throws { try ComputeContext.kernelSets.map { try ComputeContext(backend: .openblas, threads: 2, kernelSet: $0) } }
+    }
+
+    /// Whether oneDNN multiplies bf16 on this CPU.
+    static let hasProducts = ((try? ComputeContext(backend: .onednn, threads: 1))?.backend.bf16 ?? .missing) != .missing
+
+    /// Numbers that bf16 holds exactly.
+    private func rounded(_ values: [Float], _ shape: [Int]) throws -> (f32: Tensor, bf16: Tensor) {
+        let context = try ComputeContext(backend: .openblas, threads: 1)
+        let narrow = context.convertWeights(Tensor(values, shape: shape), to: .bf16)
+        return (context.convertWeights(narrow, to: .f32), narrow)
+    }
+
+    private func round(_ x: Tensor, _ context: ComputeContext) -> [Float] {
+        context.convert(context.convert(x, to: .bf16), to: .f32).array
+    }
+
+    @Test func conversionRoundsToNearestEven() throws {
+        let cases: [(Float, UInt32)] = [
+            (1, 0x3f80_0000), (1.001953125, 0x3f80_0000), (1.005859375, 0x3f81_0000), (1.01171875, 0x3f82_0000),
+            (-1.01171875, 0xbf82_0000), (0, 0), (-0.0, 0x8000_0000), (.infinity, 0x7f80_0000),
+            (.greatestFiniteMagnitude, 0x7f80_0000), (Float(bitPattern: 1), 0), (Float(bitPattern: 0x0001_8000), 0x0002_0000),
+        ]
+        let values = Tensor(cases.map(\.0) + [.nan], shape: [cases.count + 1])
+        for context in try Self.contexts {
+            let back = round(values, context)
+            for (value, (given, expected)) in zip(back, cases) {
+                #expect(value.bitPattern == expected, "\(given) in \(context.numericsClass)")
+            }
+            #expect(back[cases.count].isNaN)
+        }
+    }
+
+    /// Widths that meet whole vectors and parts of one.
+    @Test(arguments: [1, 7, 16, 33, 80]) func elementwiseOperations(c: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(c))
+        let x = try rounded(numbers.floats(2 * 6 * 5 * 2 * c, scale: 3), [2, 6, 5, 2 * c])
+        let z = try rounded(numbers.floats(2 * 6 * 5 * 2 * c, scale: 3), [2, 6, 5, 2 * c])
+        let (scale, offset) = (Tensor(numbers.floats(2 * c), shape: [2 * c]), Tensor(numbers.floats(2 * c), shape: [2 * c]))
+        let addend = try rounded(numbers.floats(2 * 2 * c), [2, 2 * c])
+        for context in try Self.contexts {
+            func compare(_ name: String, _ operation: (Tensor, Tensor, Tensor) -> Tensor) {
+                let result = operation(x.bf16, z.bf16, addend.bf16)
+                #expect(result.elementType == .bf16)
+                let expected = round(operation(x.f32, z.f32, addend.f32), context)
+                #expect(context.convert(result, to: .f32).array == expected, "\(name) in \(context.numericsClass)")
+            }
+            compare("silu") { x, _, _ in context.silu(x) }
+            compare("geglu") { x, _, _ in context.geglu(x) }
+            compare("add") { x, z, _ in context.add(x, z) }
+            compare("layerNorm") { x, _, _ in context.layerNorm(x, scale: scale, offset: offset, epsilon: 1e-5) }
+            for silu in [false, true] {
+                compare("groupNorm") { x, _, addend in
+                    context.groupNorm(
+                        x, groups: 2, scale: scale, offset: offset, epsilon: 1e-5, silu: silu, addend: addend)
+                }
+            }
+            compare("concatenateChannels") { x, z, _ in context.concatenateChannels(x, z) }
+            compare("resizeNearest") { x, _, _ in context.resizeNearest(x, height: 9, width: 11) }
+            compare("resizeBicubic") { x, _, _ in context.resizeBicubic(x, height: 9, width: 11) }
+            compare("averagePool2x2") { x, _, _ in context.averagePool2x2(x) }
+            compare("windows") { x, _, _ in
+                let even = context.resizeNearest(x, height: 6, width: 4)
+                return context.mergeWindows(
+                    context.splitWindows(even, shiftRows: 1, shiftColumns: 2), batch: 2, height: 6, width: 4, shiftRows: 2,
+                    shiftColumns: 1)
+            }
+            #expect(context.isFinite(x.bf16))
+        }
+    }
+
+    @Test func damagedNumbersAreNotFinite() throws {
+        for value in [Float.nan, .infinity, -.infinity] {
+            for place in [0, 15, 16, 36] {
+                var values = [Float](repeating: 1, count: 37)
+                values[place] = value
+                let x = try rounded(values, [37]).bf16
+                for context in try Self.contexts { #expect(!context.isFinite(x), "\(value) at \(place)") }
+            }
+        }
+    }
+
+    @Test func tokens() throws {
+        var numbers = TestNumbers(seed: 3)
+        let x = try rounded(numbers.floats(2 * 60 * 24), [2, 60, 24])
+        let (sources, destinations) = ((0..<60).filter { $0 % 4 != 0 }.map(Int32.init), (0..<15).map { Int32($0 * 4) })
+        let members = (0..<2).flatMap { _ in (0..<60).map(Int32.init) }
+        let offsets = (0...40).map { Int32($0 * 3) }
+        for context in try Self.contexts {
+            let (found, expected) = (
+                context.bestMatches(x.bf16, sources: sources, destinations: destinations),
+                context.bestMatches(x.f32, sources: sources, destinations: destinations)
+            )
+            #expect(found.best == expected.best && found.scores == expected.scores)
+            let means = context.averageTokens(x.bf16, offsets: offsets, members: members)
+            let plain = context.averageTokens(x.f32, offsets: offsets, members: members)
+            #expect(context.convert(means, to: .f32).array == round(plain, context))
+            let some = context.gatherTokens(x.bf16, [5, 0, 59])
+            #expect(context.convert(some, to: .f32).array == context.gatherTokens(x.f32, [5, 0, 59]).array)
+        }
+    }
+
+    /// The set with dot products rounds the softmax's weights to bf16; the others round only the result.
+    @Test(arguments: [1, 4, 7, 31, 40, 64, 80, 160, 512]) func attention(headWidth d: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(d))
+        for (tq, tk, heads, causal) in [
+            (1, 1, 1, false), (77, 77, 2, true), (130, 77, 2, false), (64, 200, 1, false), (67, 67, 3, true), (33, 5, 2, true),
+        ] {
+            let q = try rounded(numbers.floats(2 * tq * heads * d, scale: 2), [2, tq, heads * d])
+            let k = try rounded(numbers.floats(2 * tk * heads * d, scale: 2), [2, tk, heads * d])
+            let v = try rounded(numbers.floats(2 * tk * heads * d), [2, tk, heads * d])
+            for context in try Self.contexts {
+                let y = context.attention(query: q.bf16, key: k.bf16, value: v.bf16, heads: heads, causal: causal)
+                let expected = context.attention(query: q.f32, key: k.f32, value: v.f32, heads: heads, causal: causal)
+                let result = context.convert(y, to: .f32).array
+                if context.numericsClass.contains("avx512_bf16") {
+                    let closeness = Closeness(result, expected.array)
+                    #expect(closeness.within(largest: 2e-2, nmse: 1e-5), "\(tq)×\(tk) \(causal): \(closeness)")
+                } else {
+                    #expect(result == round(expected, context), "\(context.numericsClass) \(tq)×\(tk) \(causal)")
+                }
+            }
+        }
+    }
+
+    /// Scores that leave the range of exponents: the largest weight is 1, and the others vanish.
+    @Test func attentionWithLargeScoresStaysFinite() throws {
+        var numbers = TestNumbers(seed: 5)
+        let q = try rounded(numbers.floats(300 * 16, scale: 60), [1, 300, 16])
+        let k = try rounded(numbers.floats(300 * 16, scale: 60), [1, 300, 16])
+        let v = try rounded(numbers.floats(300 * 16), [1, 300, 16])
+        for context in try Self.contexts {
+            let y = context.attention(query: q.bf16, key: k.bf16, value: v.bf16, heads: 1)
+            let expected = context.attention(query: q.f32, key: k.f32, value: v.f32, heads: 1)
+            #expect(context.isFinite(y))
+            #expect(Closeness(context.convert(y, to: .f32).array, expected.array).within(largest: 5e-2, nmse: 1e-4))
+        }
+    }
+
+    /// A NaN in a key reaches every query that sees it.
+    @Test func attentionKeepsNaN() throws {
+        var numbers = TestNumbers(seed: 6)
+        var keys = numbers.floats(100 * 40)
+        keys[50 * 40 + 3] = .nan
+        let q = try rounded(numbers.floats(70 * 40), [1, 70, 40]).bf16
+        let (k, v) = (try rounded(keys, [1, 100, 40]).bf16, try rounded(numbers.floats(100 * 40), [1, 100, 40]).bf16)
+        for context in try Self.contexts {
+            let y = context.convert(context.attention(query: q, key: k, value: v, heads: 1), to: .f32).array
+            #expect(y.allSatisfy { $0.isNaN }, "\(context.numericsClass)")
+        }
+    }
+}
+
+/// oneDNN's products in bf16.
+@Suite(.enabled(if: PrecisionTests.hasProducts, "oneDNN multiplies no bf16 on this CPU")) struct PrecisionProductTests {
+    /// Rows, inputs, outputs: both sides of the width at which a layer becomes a convolution.
+    static let layers = [(5, 40, 24), (64, 320, 320), (77, 768, 320), (77, 1024, 640), (64, 1280, 1280), (64, 5120, 1280)]
+
+    private func numbers(_ seed: Int, _ shape: [Int], scale: Float = 1) -> Tensor {
+        var numbers = TestNumbers(seed: UInt64(seed))
+        return Tensor(numbers.floats(Tensor.elementCount(shape), scale: scale), shape: shape)
+    }
+
+    /// The same product in f32 of the same rounded numbers differs by the rounding of the result alone.
+    @Test(arguments: layers) func linear(rows: Int, inputs: Int, outputs: Int) throws {
+        let context = try ComputeContext(backend: .onednn, threads: 2, precision: .bf16)
+        let weight = context.convertWeights(numbers(1, [outputs, inputs], scale: 1 / Float(inputs).squareRoot()), to: .bf16)
+        let bias = numbers(2, [outputs])
+        let x = context.convert(numbers(3, [rows, inputs]), to: .bf16)
+        let residual = context.convert(numbers(4, [rows, outputs]), to: .bf16)
+        let wide = try context.packLinear(weight: context.convertWeights(weight, to: .f32), bias: bias)
+        let narrow = try context.packLinear(weight: weight, bias: bias)
+        for activation in [Activation.none, .silu, .gelu, .quickGELU] {
+            for added in [nil, residual] {
+                let expected = try context.linear(
+                    context.convert(x, to: .f32), wide, activation: activation,
+                    residual: added.map { context.convert($0, to: .f32) })
+                let result = try context.linear(x, narrow, activation: activation, residual: added)
+                #expect(result.elementType == .bf16)
+                let closeness = Closeness(context.convert(result, to: .f32).array, expected.array)
+                #expect(closeness.within(largest: 0.06, nmse: 2e-5), "\(activation) \(closeness)")
+            }
+        }
+    }
+
+    @Test(arguments: BackendTests.convolutions) func convolution(test: BackendTests.ConvolutionCase) throws {
+        let context = try ComputeContext(backend: .onednn, threads: 2, precision: .bf16)
+        let shape = [test.output, test.input, test.kernel, test.kernel]
+        let weight = context.convertWeights(numbers(1, shape, scale: 0.1), to: .bf16)
+        let bias = numbers(2, [test.output])
+        let x = context.convert(numbers(3, [test.n, test.h, test.w, test.input]), to: .bf16)
+        let wide = try context.packConvolution(weight: context.convertWeights(weight, to: .f32), bias: bias)
+        let narrow = try context.packConvolution(weight: weight, bias: bias)
+        func run(_ x: Tensor, _ parameters: ConvolutionParameters, _ residual: Tensor?, _ type: ElementType?) throws -> Tensor {
+            try context.convolution(
+                x, parameters, stride: test.stride, padding: test.padding, dilation: test.dilation, residual: residual,
+                as: type)
+        }
+        let plain = try run(context.convert(x, to: .f32), wide, nil, nil)
+        let residual = context.convert(numbers(4, plain.shape), to: .bf16)
+        let exact = try run(x, narrow, nil, .f32)
+        #expect(exact.elementType == .f32)
+        #expect(Closeness(exact.array, plain.array).within(largest: 1e-4, nmse: 1e-9))
+        let sum = context.add(plain, context.convert(residual, to: .f32))
+        let result = try run(x, narrow, residual, nil)
+        #expect(Closeness(context.convert(result, to: .f32).array, sum.array).within(largest: 0.06, nmse: 2e-5))
+    }
+
+    /// The bits of a row depend neither on the number of threads nor on the rows beside it.
+    @Test(arguments: layers) func linearBitsAreStable(rows: Int, inputs: Int, outputs: Int) throws {
+        var first: [Float]?
+        for threads in 1...5 {
+            let context = try ComputeContext(backend: .onednn, threads: threads, precision: .bf16)
+            let weight = context.convertWeights(numbers(1, [outputs, inputs], scale: 1 / Float(inputs).squareRoot()), to: .bf16)
+            let parameters = try context.packLinear(weight: weight, bias: numbers(2, [outputs]))
+            let group = context.convert(numbers(3, [8, rows, inputs]), to: .bf16)
+            for images in [1, 2, 3, 4, 8] {
+                let part = group.part(at: 0, shape: [images, rows, inputs])
+                let result = context.convert(try context.linear(part, parameters, activation: .silu), to: .f32).array
+                let alone = Array(result.prefix(rows * outputs))
+                #expect(alone == first ?? alone, "\(threads) threads, \(images) images")
+                first = first ?? alone
+            }
+        }
+    }
+
+    /// Height and width, inputs, outputs, stride, whether a residual is added.
+    @Test(arguments: [(16, 64, 128, 1, true), (8, 320, 320, 1, true), (8, 1280, 640, 1, false), (16, 320, 320, 2, false)])
+    func convolutionBitsAreStable(side: Int, inputs: Int, outputs: Int, stride: Int, adds: Bool) throws {
+        var first: [Float]?
+        for threads in 1...5 {
+            let context = try ComputeContext(backend: .onednn, threads: threads, precision: .bf16)
+            let weight = context.convertWeights(numbers(1, [outputs, inputs, 3, 3], scale: 0.02), to: .bf16)
+            let parameters = try context.packConvolution(weight: weight, bias: numbers(2, [outputs]))
+            let group = context.convert(numbers(3, [8, side, side, inputs]), to: .bf16)
+            let outSide = side / stride
+            let residuals = context.convert(numbers(4, [8, outSide, outSide, outputs]), to: .bf16)
+            for images in [1, 2, 4, 8] {
+                let part = group.part(at: 0, shape: [images, side, side, inputs])
+                let added = adds ? residuals.part(at: 0, shape: [images, outSide, outSide, outputs]) : nil
+                let result = try context.convolution(part, parameters, stride: stride, residual: added)
+                let alone = Array(context.convert(result, to: .f32).array.prefix(outSide * outSide * outputs))
+                #expect(alone == first ?? alone, "\(threads) threads, \(images) images")
+                first = first ?? alone
+            }
+        }
+    }
+}
+
+/// Which precision a context has.
+@Suite struct PrecisionChoiceTests {
+    @Test func openBLASHasNoBF16() throws {
+        #expect(try ComputeContext(backend: .openblas, threads: 1, precision: .auto).precision == .f32)
+        let error = #expect(throws: ComputeError.self) {
+            _ = try ComputeContext(backend: .openblas, threads: 1, precision: .bf16)
+        }
+        #expect(error?.message.hasPrefix("bf16 needs the backend onednn on a CPU with AVX-512, and this is openblas") == true)
+    }
+
+    @Test func theNumericsClassNamesThePrecision() throws {
+        for choice in [PrecisionChoice.f32, .auto] {
+            let context = try ComputeContext(threads: 1, precision: choice)
+            #expect(context.numericsClass.contains("-\(context.precision)-"))
+        }
+    }
+
+    /// Instruction sets as oneDNN names them. The dot products of AVX512-BF16 are fast or slow by the CPU's maker.
+    @Test func theInstructionSetDecides() {
+        #expect(BF16Support(oneDNN: "avx512_core_amx") == .fast)
+        #expect(BF16Support(oneDNN: "avx512_core") == .slow)
+        #expect(BF16Support(oneDNN: "avx512_core_bf16") == (ck_has_fast_bf16_dot() != 0 ? .fast : .slow))
+        for other in ["avx2", "avx2_vnni", "sse41", "other", ""] { #expect(BF16Support(oneDNN: other) == .missing) }
+    }
+}
