@@ -10,7 +10,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
-    let bf16: BF16Support
+    let bf16 = BF16Support.ofOneDNN
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
@@ -44,9 +44,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         self.engine = engine!
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         conednn_version(&major, &minor, &patch)
-        let instructionSet = String(cString: conednn_instruction_set())
-        identity = "onednn\(major).\(minor).\(patch)-\(instructionSet)"
-        bf16 = BF16Support(oneDNN: instructionSet)
+        identity = "onednn\(major).\(minor).\(patch)-\(String(cString: conednn_instruction_set()))"
     }
 
     deinit {

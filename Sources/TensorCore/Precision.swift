@@ -1,4 +1,5 @@
 import CKernels
+import COneDNN
 
 /// The arithmetic of networks.
 public enum PrecisionChoice: String, Sendable, CaseIterable {
@@ -7,6 +8,12 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
     case f32
     /// Weights and activations are bf16; sums, statistics of norms and softmax are f32.
     case bf16
+
+    /// Tells that bf16 was chosen where it is not faster; nil otherwise.
+    public func note(_ backend: BackendChoice) -> String? {
+        guard self == .bf16, backend.resolved == .onednn, BF16Support.ofOneDNN == .slow else { return nil }
+        return "bf16 is not faster than f32 on this CPU; it only needs less memory"
+    }
 
     /// The element type on this machine.
     ///
@@ -33,6 +40,9 @@ enum BF16Support {
     /// They are computed, but not faster than f32.
     case slow
     case fast
+
+    /// For oneDNN on this CPU.
+    static var ofOneDNN: BF16Support { BF16Support(oneDNN: String(cString: conednn_instruction_set())) }
 
     /// For oneDNN by its instruction set.
     ///

@@ -38,7 +38,7 @@ struct CompareCommand: ParsableCommand {
 
         var view = ProgressView(quiet: comparison.quiet, tellsSteps: false)
         if picture.seed == .random { view.note("seed \(asked.seed)") }
-        if let warning = layout.warning { view.note("warning: \(warning)") }
+        for warning in layout.warnings { view.note("warning: \(warning)") }
         view.note("\(plan.items.count) pictures")
         for note in plan.items.flatMap(\.plan.notes) { view.noteOnce(TerminalText.printable(note)) }
         let session = try RenderSession(

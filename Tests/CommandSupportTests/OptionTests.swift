@@ -87,6 +87,7 @@ import Testing
         }
         #expect(try LoRAOptions.parse([Setting.loraModelDir.option, "x"]).folders.paths == ["x"])
         #expect(try HostOptions.parse([Setting.backend.option, "onednn"]).backend == "onednn")
+        #expect(try HostOptions.parse([Setting.precision.option, "bf16"]).precision == "bf16")
         #expect(try RequestOptions.parse([Setting.mask.option, "x", Setting.initImg.option, "y"]).initImg == "y")
     }
 

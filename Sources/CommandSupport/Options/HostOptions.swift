@@ -26,6 +26,12 @@ public struct HostOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The library that multiplies matrices: auto, onednn or openblas.", valueName: "backend"))
     var backend = "auto"
 
+    @Option(
+        help: ArgumentHelp(
+            "The arithmetic of the networks: f32, bf16, or auto for bf16 where the CPU is faster with it.",
+            valueName: "precision"))
+    var precision = "auto"
+
     /// Every worker holds the weights in its library's form, so more workers cost memory. Above this number more threads use
     /// the cores better, unless the user knows otherwise.
     static let defaultWorkersMax = 8
@@ -44,8 +50,9 @@ public struct HostOptions: ParsableArguments {
         /// Of each worker.
         public let threads: Int
         public let backend: BackendChoice
-        /// A note for the user about the layout.
-        public let warning: String?
+        public let precision: PrecisionChoice
+        /// Notes for the user about the layout.
+        public let warnings: [String]
     }
 
     /// - Parameter weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
@@ -59,11 +66,14 @@ public struct HostOptions: ParsableArguments {
         }
         let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
         let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
-        let warning =
-            workers * threads > processors
-            ? "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster."
-            : nil
-        return Layout(workers: workers, threads: threads, backend: try Self.choice(backend), warning: warning)
+        let (backend, precision) = (try Self.choice(backend), try Self.choice(precision: precision))
+        var warnings: [String] = []
+        if workers * threads > processors {
+            warnings.append(
+                "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster.")
+        }
+        if let note = precision.note(backend) { warnings.append("\(note).") }
+        return Layout(workers: workers, threads: threads, backend: backend, precision: precision, warnings: warnings)
     }
 
     /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
@@ -92,6 +102,11 @@ public struct HostOptions: ParsableArguments {
     /// The backend of that name.
     public static func choice(_ backend: String) throws -> BackendChoice {
         try SettingKind.choice.value(backend, of: .backend)
+    }
+
+    /// The precision of that name.
+    public static func choice(precision: String) throws -> PrecisionChoice {
+        try SettingKind.choice.value(precision, of: .precision)
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

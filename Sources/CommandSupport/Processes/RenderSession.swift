@@ -47,6 +47,7 @@ public final class RenderSession {
         coordinator = try Coordinator.start(options)
         let own = [
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
+            "--precision", layout.precision.rawValue,
             "--lifeline", "\(ChildProcess.lifelineDescriptor)",
         ]
         pool = try WorkerPool(

@@ -28,12 +28,14 @@ public final class TaskRunner {
     /// Computes the models' identities, which reads all their files once.
     ///
     /// - Parameter loras: has the LoRA files that jobs name by their content.
-    /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start.
+    /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start
+    ///   or does not have the precision here.
     public convenience init(
-        models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int
+        models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int,
+        precision: PrecisionChoice = .f32
     ) throws(RenderError) {
         let context: ComputeContext
-        do { context = try ComputeContext(backend: backend, threads: threads) } catch {
+        do { context = try ComputeContext(backend: backend, threads: threads, precision: precision) } catch {
             throw RenderError(.compute, error.message)
         }
         try self.init(models: models, loras: loras, context: context)

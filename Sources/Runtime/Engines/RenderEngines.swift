@@ -135,7 +135,8 @@ struct RenderTaskEngine: TaskEngine {
     init(_ options: WorkerOptions) throws(RuntimeError) {
         do throws(RenderError) {
             runner = try TaskRunner(
-                models: options.models, loras: options.loras, backend: options.backend, threads: options.threads)
+                models: options.models, loras: options.loras, backend: options.backend, threads: options.threads,
+                precision: options.precision)
         } catch {
             throw RuntimeError(error)
         }

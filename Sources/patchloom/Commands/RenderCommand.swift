@@ -35,7 +35,7 @@ struct RenderCommand: ParsableCommand {
 
         var view = ProgressView(quiet: output.quiet)
         if picture.seed == .random { view.note("seed \(asked.seed)") }
-        if let warning = layout.warning { view.note("warning: \(warning)") }
+        for warning in layout.warnings { view.note("warning: \(warning)") }
         let session = try RenderSession(
             source, arguments: checkpoint.arguments, loras: found, layout: layout, program: OwnProgram.runningFile,
             verbose: output.verbose)

@@ -28,6 +28,10 @@ struct WorkerCommand: ParsableCommand {
     var backend = "auto"
 
     @Option(
+        help: ArgumentHelp("f32, bf16, or auto for bf16 where the CPU is faster with it.", valueName: "precision"))
+    var precision = "auto"
+
+    @Option(
         help: ArgumentHelp(
             "How the coordinator's log calls this worker (default: host name and process number).", valueName: "name"))
     var name: String?
@@ -52,6 +56,8 @@ struct WorkerCommand: ParsableCommand {
             endpoint: connect, models: try checkpoint.words.sources(), backend: try HostOptions.choice(backend),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
+        options.precision = try HostOptions.choice(precision: precision)
+        if let note = options.precision.note(options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }
