@@ -88,7 +88,6 @@ protocol ComputeBackend: AnyObject {
     var name: String { get }
     /// Library, version and instruction set, for the numerics class.
     var identity: String { get }
-    var bf16: BF16Support { get }
 
     /// The products for tensors of these element types.
     ///

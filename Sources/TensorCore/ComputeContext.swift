@@ -43,7 +43,7 @@ public final class ComputeContext {
         case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
-        self.precision = try precision.resolved(backend)
+        self.precision = try precision.resolved(choice)
     }
 
     /// A context for building networks from the shapes of their weights alone. Computing in it throws.

@@ -10,7 +10,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
-    let bf16 = BF16Support.ofOneDNN
+    /// Whether oneDNN multiplies with AMX.
+    private let hasTiles: Bool
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
@@ -44,7 +45,9 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         self.engine = engine!
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         conednn_version(&major, &minor, &patch)
-        identity = "onednn\(major).\(minor).\(patch)-\(String(cString: conednn_instruction_set()))"
+        let instructionSet = String(cString: conednn_instruction_set())
+        identity = "onednn\(major).\(minor).\(patch)-\(instructionSet)"
+        hasTiles = instructionSet == "avx512_core_amx"
     }
 
     deinit {
@@ -53,13 +56,13 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     }
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
-        _ = try commonType("A product by oneDNN", of: types, supported: bf16 == .missing ? [.f32] : [.f32, .bf16])
+        _ = try commonType("A product by oneDNN", of: types, supported: [.f32, .bf16])
         return self
     }
 
     func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
         var extents = weight.shape.map { Int64($0) }
-        if extents.count == 2, OneDNNBackend.isConvolution(weight.elementType, inFeatures: weight.shape[1]) {
+        if extents.count == 2, isConvolution(weight.elementType, inFeatures: weight.shape[1]) {
             extents += [1, 1]
         }
         var format: OpaquePointer?
@@ -70,10 +73,13 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
 
     /// Whether a linear layer is computed as a 1×1 convolution of one column of pixels.
     ///
-    /// oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of threads and
-    /// on the cache: so would the last bits. Its convolution of the same numbers gives the same bits for all (measured for
-    /// oneDNN 2.6.3; `PrecisionTests` compare them).
-    private static func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool { type == .bf16 && inFeatures > 768 }
+    /// With AMX, oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of
+    /// threads and on the cache: so would the last bits. Its convolution of the same numbers gives the same bits for all.
+    /// Without AMX it is the other way round. Both were measured with oneDNN 2.6.3, which promises neither:
+    /// `PrecisionProductTests` compare the bits.
+    private func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool {
+        hasTiles && type == .bf16 && inFeatures > 768
+    }
 
     func linear(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
@@ -82,7 +88,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         let form = Form(
             bias: parameters.bias != nil, residual: residual != nil, activation: activation, type: x.elementType,
             resultType: y.elementType)
-        if OneDNNBackend.isConvolution(x.elementType, inFeatures: inputs) {
+        if isConvolution(x.elementType, inFeatures: inputs) {
             let column = ConvolutionShape(
                 n: 1, h: rows, w: 1, inChannels: inputs, outChannels: outputs, kernelHeight: 1, kernelWidth: 1, stride: 1,
                 dilation: 1, padding: .none)

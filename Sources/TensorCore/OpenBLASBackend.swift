@@ -8,7 +8,6 @@ import COpenBLAS
 final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
-    let bf16 = BF16Support.missing
     private let pool: ParallelPool
     private let kernels: UnsafePointer<ck_kernels>
     private let scratch: ThreadScratch

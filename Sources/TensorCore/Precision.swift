@@ -9,40 +9,36 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
     /// Weights and activations are bf16; sums, statistics of norms and softmax are f32.
     case bf16
 
-    /// Tells that bf16 was chosen where it is not faster; nil otherwise.
-    public func note(_ backend: BackendChoice) -> String? {
-        guard self == .bf16, backend.resolved == .onednn, BF16Support.ofOneDNN == .slow else { return nil }
-        return "bf16 is not faster than f32 on this CPU; it only needs less memory"
-    }
-
-    /// The element type on this machine.
+    /// The element type of weights and activations with a backend on this CPU: the same at every start.
     ///
     /// - Throws: if the backend has no bf16 here.
-    func resolved(_ backend: any ComputeBackend) throws(ComputeError) -> ElementType {
+    public func resolved(_ backend: BackendChoice) throws(ComputeError) -> ElementType {
         switch self {
         case .f32: return .f32
         case .auto: return backend.bf16 == .fast ? .bf16 : .f32
         case .bf16:
             guard backend.bf16 != .missing else {
                 throw ComputeError(
-                    "bf16 needs the backend onednn on a CPU with AVX-512, and this is \(backend.identity): choose f32 or auto")
+                    "bf16 needs the backend onednn on a CPU with AVX-512, and this is not the case here: choose f32 or auto")
             }
             return .bf16
         }
     }
+
+    /// Tells that bf16 was chosen where it is not faster; nil otherwise.
+    public func note(_ backend: BackendChoice) -> String? {
+        self == .bf16 && backend.bf16 == .slow ? "bf16 is not faster than f32 on this CPU, it only needs less memory" : nil
+    }
 }
 
 /// What bf16 is worth to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never a
-/// timing: the answer is the same at every start.
+/// timing, which might come out otherwise at the next start.
 enum BF16Support {
-    /// Products in bf16 are refused.
+    /// Products of bf16 are refused.
     case missing
-    /// They are computed, but not faster than f32.
+    /// They are computed, but not faster than products of f32.
     case slow
     case fast
-
-    /// For oneDNN on this CPU.
-    static var ofOneDNN: BF16Support { BF16Support(oneDNN: String(cString: conednn_instruction_set())) }
 
     /// For oneDNN by its instruction set.
     ///
@@ -55,5 +51,12 @@ enum BF16Support {
         case "avx512_core", "avx512_core_vnni": self = .slow
         default: self = .missing
         }
+    }
+}
+
+extension BackendChoice {
+    /// What bf16 is worth with this backend on this CPU.
+    var bf16: BF16Support {
+        resolved == .onednn ? BF16Support(oneDNN: String(cString: conednn_instruction_set())) : .missing
     }
 }

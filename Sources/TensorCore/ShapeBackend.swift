@@ -2,7 +2,6 @@
 final class ShapeBackend: ComputeBackend, MatrixProducts {
     let name = "shapes"
     let identity = "shapes"
-    let bf16 = BF16Support.missing
 
     private struct Nothing: PackedWeights {}
 

@@ -34,7 +34,7 @@ extension EndToEnd {
                 "--prompt", "--negative-prompt", "--width", "--height", "--steps", "--cfg-scale", "--seed", "--output",
                 "--model", "--method", "--hidiffusion", "--patch", "--stride", "--structure-fraction", "--sampling-method",
                 "--workers",
-                "--threads-per-worker", "--backend", "--timings", "--json", "--quiet", "--no-clobber",
+                "--threads-per-worker", "--backend", "--precision", "--timings", "--json", "--quiet", "--no-clobber",
             ] {
                 #expect(render.outputLines.contains { $0.contains(option) }, "\(option) is not in the help")
             }

@@ -45,7 +45,7 @@ extension EndToEnd {
             let samplers = ["DDIMScheduler": "ddim", "EulerDiscreteScheduler": "euler"]
             let sampler = try #require(samplers[params["scheduler_config"]?["_class_name"]?.stringValue ?? ""])
             return [
-                "render", "--method", "direct", "-p", try #require(params["prompt"]?.stringValue),
+                "render", "--precision", "f32", "--method", "direct", "-p", try #require(params["prompt"]?.stringValue),
                 "-n", params["negative_prompt"]?.stringValue ?? "", "-W", "\(width)", "-H", "\(height)",
                 "--steps", "\(try #require(params["steps"]?.intValue))",
                 "--cfg-scale", "\(try #require(params["guidance"]?.doubleValue))",

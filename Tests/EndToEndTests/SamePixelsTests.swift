@@ -16,6 +16,20 @@ extension EndToEnd {
             #expect(try await picture.image.pixels == ReferencePicture.shared.pixels())
         }
 
+        /// The reference picture has the precision of this CPU. Here each precision is compared with itself.
+        @Test(arguments: ["f32", "bf16"]) func workersAndThreadsDoNotMatterInAnyPrecision(_ precision: String) async throws {
+            guard precision == "f32" || PrecisionTests.hasBF16 else {
+                return try await PrecisionTests.expectRefusal(["--precision", precision])
+            }
+            let options = ["--precision", precision, "--steps", "3"]
+            let pictures = [
+                try await Picture.render(options + ["--workers", "1", "--threads-per-worker", "2"], in: try Folder()),
+                try await Picture.render(options + ["--workers", "3", "--threads-per-worker", "1"], in: try Folder()),
+            ]
+            pictures[0].expectContent()
+            #expect(pictures[0].image.pixels == pictures[1].image.pixels)
+        }
+
         @Test func theSeedMatters() async throws {
             let picture = try await Picture.render(["--workers", "2", "-s", "8"], in: try Folder())
             picture.expectContent()

@@ -13,7 +13,7 @@ import Testing
     }
 
     /// Whether oneDNN multiplies bf16 on this CPU.
-    static let hasProducts = ((try? ComputeContext(backend: .onednn, threads: 1))?.backend.bf16 ?? .missing) != .missing
+    static let hasProducts = BackendChoice.onednn.bf16 != .missing
 
     /// Numbers that bf16 holds exactly.
     private func rounded(_ values: [Float], _ shape: [Int]) throws -> (f32: Tensor, bf16: Tensor) {
@@ -165,11 +165,23 @@ import Testing
 /// oneDNN's products in bf16.
 @Suite(.enabled(if: PrecisionTests.hasProducts, "oneDNN multiplies no bf16 on this CPU")) struct PrecisionProductTests {
     /// Rows, inputs, outputs: both sides of the width at which a layer becomes a convolution.
-    static let layers = [(5, 40, 24), (64, 320, 320), (77, 768, 320), (77, 1024, 640), (64, 1280, 1280), (64, 5120, 1280)]
+    static let layers = [
+        (5, 40, 24), (64, 320, 320), (77, 768, 320), (77, 1024, 640), (64, 1280, 1280), (64, 5120, 1280), (256, 2560, 640),
+        (77, 2048, 640), (16, 5120, 1280),
+    ]
 
+    /// Numbers that repeat after a prime number of elements: millions of draws would take minutes in a debug build.
     private func numbers(_ seed: Int, _ shape: [Int], scale: Float = 1) -> Tensor {
-        var numbers = TestNumbers(seed: UInt64(seed))
-        return Tensor(numbers.floats(Tensor.elementCount(shape), scale: scale), shape: shape)
+        var generator = TestNumbers(seed: UInt64(seed))
+        let block = generator.floats(8191, scale: scale)
+        var values: [Float] = []
+        while values.count < Tensor.elementCount(shape) { values += block }
+        return Tensor(Array(values.prefix(Tensor.elementCount(shape))), shape: shape)
+    }
+
+    /// Whether a result in bf16 is the rounded f32 result, but for a neighbour where the sums of the two differ.
+    private func isRounded(_ result: Tensor, of expected: Tensor, _ context: ComputeContext) -> Bool {
+        zip(context.convert(result, to: .f32).array, expected.array).allSatisfy { abs($0 - $1) <= abs($1) / 250 + 2e-3 }
     }
 
     /// The same product in f32 of the same rounded numbers differs by the rounding of the result alone.
@@ -188,8 +200,7 @@ import Testing
                     residual: added.map { context.convert($0, to: .f32) })
                 let result = try context.linear(x, narrow, activation: activation, residual: added)
                 #expect(result.elementType == .bf16)
-                let closeness = Closeness(context.convert(result, to: .f32).array, expected.array)
-                #expect(closeness.within(largest: 0.06, nmse: 2e-5), "\(activation) \(closeness)")
+                #expect(isRounded(result, of: expected, context), "\(activation), residual \(added != nil)")
             }
         }
     }
@@ -214,7 +225,7 @@ import Testing
         #expect(Closeness(exact.array, plain.array).within(largest: 1e-4, nmse: 1e-9))
         let sum = context.add(plain, context.convert(residual, to: .f32))
         let result = try run(x, narrow, residual, nil)
-        #expect(Closeness(context.convert(result, to: .f32).array, sum.array).within(largest: 0.06, nmse: 2e-5))
+        #expect(isRounded(result, of: sum, context))
     }
 
     /// The bits of a row depend neither on the number of threads nor on the rows beside it.
@@ -222,7 +233,8 @@ import Testing
         var first: [Float]?
         for threads in 1...5 {
             let context = try ComputeContext(backend: .onednn, threads: threads, precision: .bf16)
-            let weight = context.convertWeights(numbers(1, [outputs, inputs], scale: 1 / Float(inputs).squareRoot()), to: .bf16)
+            let weight = context.convertWeights(
+                numbers(1, [outputs, inputs], scale: 1 / Float(inputs).squareRoot()), to: .bf16)
             let parameters = try context.packLinear(weight: weight, bias: numbers(2, [outputs]))
             let group = context.convert(numbers(3, [8, rows, inputs]), to: .bf16)
             for images in [1, 2, 3, 4, 8] {
@@ -265,7 +277,7 @@ import Testing
         let error = #expect(throws: ComputeError.self) {
             _ = try ComputeContext(backend: .openblas, threads: 1, precision: .bf16)
         }
-        #expect(error?.message.hasPrefix("bf16 needs the backend onednn on a CPU with AVX-512, and this is openblas") == true)
+        #expect(error?.message.hasPrefix("bf16 needs the backend onednn on a CPU with AVX-512") == true)
     }
 
     @Test func theNumericsClassNamesThePrecision() throws {

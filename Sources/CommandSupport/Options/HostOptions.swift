@@ -72,7 +72,7 @@ public struct HostOptions: ParsableArguments {
             warnings.append(
                 "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster.")
         }
-        if let note = precision.note(backend) { warnings.append("\(note).") }
+        if let note = try Self.note(precision, backend) { warnings.append("\(note).") }
         return Layout(workers: workers, threads: threads, backend: backend, precision: precision, warnings: warnings)
     }
 
@@ -107,6 +107,14 @@ public struct HostOptions: ParsableArguments {
     /// The precision of that name.
     public static func choice(precision: String) throws -> PrecisionChoice {
         try SettingKind.choice.value(precision, of: .precision)
+    }
+
+    /// Tells that a precision is not the best here; nil if it is. Throws if this host does not have it.
+    public static func note(_ precision: PrecisionChoice, _ backend: BackendChoice) throws(CommandFailure) -> String? {
+        do throws(ComputeError) { _ = try precision.resolved(backend) } catch {
+            throw CommandFailure(.usage, "\(error.message).")
+        }
+        return precision.note(backend)
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

@@ -57,7 +57,7 @@ struct WorkerCommand: ParsableCommand {
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
         options.precision = try HostOptions.choice(precision: precision)
-        if let note = options.precision.note(options.backend) { logLine("warning: \(note)") }
+        if let note = try HostOptions.note(options.precision, options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }

@@ -1,0 +1,60 @@
+import Foundation
+import ImageFiles
+import Testing
+
+extension EndToEnd {
+    /// `--precision`: f32 and bf16 draw the same picture, and a CPU without bf16 refuses it.
+    @Suite struct PrecisionTests {
+        /// oneDNN computes in bf16 from AVX-512 on.
+        static let hasBF16: Bool = {
+            let flags = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+            return ["avx512f", "avx512bw", "avx512vl", "avx512dq"].allSatisfy { flags.contains(" \($0) ") }
+        }()
+
+        static func expectRefusal(_ options: [String]) async throws {
+            let folder = try Folder()
+            let program = try Program(["render"] + Picture.request + options + ["-o", folder.file("a.png")], in: folder)
+            defer { program.end() }
+            #expect(try await program.wait().code == 64)
+            #expect(program.errorLines.contains { $0.contains("bf16 needs the backend onednn") }, "\(program.errorLines)")
+            #expect(folder.names == [])
+        }
+
+        @Test func openBLASRefusesBF16() async throws {
+            try await Self.expectRefusal(["--backend", "openblas", "--precision", "bf16"])
+        }
+
+        @Test func anotherWordIsRefused() async throws {
+            let folder = try Folder()
+            let program = try Program(
+                ["render"] + Picture.request + ["--precision", "f16", "-o", folder.file("a.png")], in: folder)
+            defer { program.end() }
+            #expect(try await program.wait().code == 64)
+            #expect(program.errorLines.contains { $0.contains("--precision") && $0.contains("auto") }, "\(program.errorLines)")
+        }
+
+        /// Both pictures at the model's native size, and the class that each names.
+        @Test func bf16IsCloseToF32() async throws {
+            guard Self.hasBF16 else { return try await Self.expectRefusal(["--precision", "bf16"]) }
+            let folder = try Folder()
+            let request = [
+                "render", "-p", "a red apple on a blue background", "-W", "256", "-H", "256", "--steps", "12", "-s", "3",
+            ]
+            var pictures: [DecodedImage] = []
+            for precision in ["f32", "bf16"] {
+                let file = folder.file("\(precision).png")
+                let program = try Program(request + ["--precision", precision, "-o", file], in: folder)
+                defer { program.end() }
+                #expect(try await program.wait().code == 0, "\(program.errorLines)")
+                let picture = try Picture(file)
+                picture.expectContent()
+                let details = picture.image.text("patchloom") ?? ""
+                #expect(details.contains("-\(precision)-"), "\(details)")
+                pictures.append(picture.image)
+            }
+            let squares = zip(pictures[0].pixels, pictures[1].pixels).map { pow(Double($0) - Double($1), 2) }
+            let decibels = 10 * log10(255 * 255 * Double(squares.count) / squares.reduce(0, +))
+            #expect(decibels >= 30 && decibels.isFinite, "\(decibels) dB")
+        }
+    }
+}
