@@ -40,7 +40,8 @@ options_of() {
 
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
-# Whole pictures of recordings and real files: one run of each is enough, and their code is tested in debug by the other tests.
+#
+# Whole pictures of recordings and of real files are made in release only: their code is tested in debug by the other tests.
 whole_pictures=(--skip '^GoldenCasesTests[.]' --skip '^RenderingTests[.]RealFilesTests')
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"

@@ -5,12 +5,7 @@
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma"))), apply_to = function)
-#define VL 16
-#define HAS_FMA 1
-#define MR 8
-#define PANEL_VECTORS 3
-#define VALUE_VECTORS 3
-#define QUERY_BLOCK 64
+#include "templates/avx512_tiles.inc"
 #define NAME(x) x##_avx512
 #define SET_NAME "avx512"
 #define HAS_BF16_DOT 0

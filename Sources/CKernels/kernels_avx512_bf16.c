@@ -7,12 +7,7 @@
 #include <immintrin.h>
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma"))), apply_to = function)
-#define VL 16
-#define HAS_FMA 1
-#define MR 8
-#define PANEL_VECTORS 3
-#define VALUE_VECTORS 3
-#define QUERY_BLOCK 64
+#include "templates/avx512_tiles.inc"
 #define NAME(x) x##_avx512_bf16
 #define SET_NAME "avx512_bf16"
 #define HAS_BF16_DOT 1

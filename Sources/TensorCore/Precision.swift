@@ -27,7 +27,7 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
 
     /// Tells that bf16 was chosen where it is not faster; nil otherwise.
     public func note(_ backend: BackendChoice) -> String? {
-        self == .bf16 && backend.bf16 == .slow ? "bf16 is not faster than f32 on this CPU, it only needs less memory" : nil
+        self == .bf16 && backend.bf16 == .slow ? "bf16 is not faster than f32 on this CPU; it only needs less memory" : nil
     }
 }
 

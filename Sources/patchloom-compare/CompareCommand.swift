@@ -46,7 +46,7 @@ struct CompareCommand: ParsableCommand {
             verbose: comparison.verbose)
         session.tellsPlans = false
         var results = ComparisonResults(
-            plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
+            plan, layout: sheet, nativeSide: model.nativeSize, conditions: try conditions(plan, model, layout))
         do {
             try render(plan, session, into: &results, files: &files, view: &view)
         } catch {
@@ -135,7 +135,7 @@ struct CompareCommand: ParsableCommand {
     /// The conditions that all pictures share.
     private func conditions(
         _ plan: Comparison, _ model: ModelDescription, _ layout: HostOptions.Layout
-    ) -> [(name: String, value: String)] {
+    ) throws -> [(name: String, value: String)] {
         func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
         let first = plan.items[0].plan
         let guidance = Decimal.short(Double(first.guidanceScale))
@@ -144,7 +144,8 @@ struct CompareCommand: ParsableCommand {
             ("steps", "\(first.steps) of \(first.samplingMethod.rawValue), guidance \(guidance)"),
             (
                 "host",
-                "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), \(layout.backend.resolved.rawValue)"
+                "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), "
+                    + "\(layout.backend.resolved.rawValue), \(try layout.precision.resolved(layout.backend))"
             ),
         ]
     }
