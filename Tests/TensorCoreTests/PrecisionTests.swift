@@ -170,7 +170,8 @@ import Testing
 @Suite(.enabled(if: PrecisionTests.hasProducts, "oneDNN multiplies no bf16 on this CPU")) struct PrecisionProductTests {
     /// Rows, inputs, outputs: both sides of the width at which a layer becomes a convolution.
     static let layers = [
-        (5, 40, 24), (64, 320, 320), (77, 768, 320), (77, 1024, 640), (64, 1280, 1280), (64, 5120, 1280), (256, 2560, 640),
+        (1, 320, 1280), (1, 1280, 1280), (1, 2816, 1280), (5, 40, 24), (64, 320, 320), (77, 768, 320), (77, 1024, 640),
+        (64, 1280, 1280), (64, 5120, 1280), (256, 2560, 640),
         (77, 2048, 640), (16, 5120, 1280),
     ]
 

@@ -83,7 +83,7 @@ extension ComputeContext {
         return y
     }
 
-    /// The same for weights: the result has memory of its own.
+    /// The same for weights: the result has memory of its own, unless `x` has the type already.
     public func convertWeights(_ x: Tensor, to type: ElementType) -> Tensor {
         guard x.elementType != type else { return x }
         let y = Tensor(uninitialized: x.shape, of: type)
