@@ -39,11 +39,11 @@ import Testing
         #expect(counts(.sdxlInpainting, 256, 50) == (0, 20) && counts(.sdxlPlayground, 256, 50) == (0, 20))
     }
 
-    private func counts(_ family: HiDiffusionProfile, _ height: Int, _ steps: Int, width: Int? = nil) -> (Int, Int) {
-        let stages = (0..<steps).map {
-            RAUNetSwitches(profile: family, height: height, width: width ?? height, steps: steps, step: $0)
+    private func counts(_ profile: HiDiffusionProfile, _ height: Int, _ steps: Int, width: Int? = nil) -> (Int, Int) {
+        let switches = (0..<steps).map {
+            RAUNetSwitches(profile: profile, height: height, width: width ?? height, steps: steps, step: $0)
         }
-        return (stages.filter(\.rad).count, stages.filter(\.pool).count)
+        return (switches.filter(\.rad).count, switches.filter(\.pool).count)
     }
 
     @Test func theGuardKeepsNativeInputsPlain() {

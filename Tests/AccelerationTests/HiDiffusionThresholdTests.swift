@@ -19,33 +19,33 @@ import Testing
 
     /// The steps with each part on.
     private static func expected(
-        _ family: HiDiffusionProfile, _ size: (Int, Int), _ steps: Int
+        _ profile: HiDiffusionProfile, _ size: (Int, Int), _ steps: Int
     ) -> (rad: Range<Int>, pool: Range<Int>) {
         func first(_ hundredths: Int) -> Range<Int> { 0..<share(steps, hundredths) }
-        switch family {
+        switch profile {
         case .sd15: return size.0 >= 256 && size.1 >= 256 ? (first(70), first(30)) : (first(40), first(0))
         case .sdxlTurbo: return (first(0), first(50))
         case .sdxl, .sdxlInpainting, .sdxlPlayground:
             if size.0 >= 512 && size.1 >= 512 { return (first(30), first(70)) }
-            guard family == .sdxl else { return (first(0), first(40)) }
+            guard profile == .sdxl else { return (first(0), first(40)) }
             return (first(16), first(16).upperBound..<max(first(16).upperBound, first(40).upperBound))
         }
     }
 
     /// All steps of small numbers of steps. For large numbers: the first, the last, and the steps beside each threshold;
     /// nothing can change between these.
-    @Test(arguments: HiDiffusionProfile.allCases) func everyNumberOfSteps(_ family: HiDiffusionProfile) {
+    @Test(arguments: HiDiffusionProfile.allCases) func everyNumberOfSteps(_ profile: HiDiffusionProfile) {
         var wrong: [String] = []
         for size in Self.sizes {
             for steps in 1...1000 {
-                let (rad, pool) = Self.expected(family, size, steps)
+                let (rad, pool) = Self.expected(profile, size, steps)
                 let bounds = [0, steps, rad.upperBound, pool.lowerBound, pool.upperBound]
                 let looked = steps <= 60 ? Array(0..<steps) : bounds.flatMap { [$0 - 1, $0] }.filter((0..<steps).contains)
                 for step in looked {
-                    let stage = RAUNetSwitches(
-                        profile: family, height: size.0, width: size.1, steps: steps, step: step)
-                    if stage != RAUNetSwitches(rad: rad.contains(step), pool: pool.contains(step)) {
-                        wrong.append("\(size), step \(step) of \(steps): \(stage)")
+                    let switches = RAUNetSwitches(
+                        profile: profile, height: size.0, width: size.1, steps: steps, step: step)
+                    if switches != RAUNetSwitches(rad: rad.contains(step), pool: pool.contains(step)) {
+                        wrong.append("\(size), step \(step) of \(steps): \(switches)")
                     }
                 }
             }
@@ -54,13 +54,13 @@ import Testing
     }
 
     /// Nothing changes between the thresholds, checked step by step for the largest number of steps.
-    @Test(arguments: HiDiffusionProfile.allCases) func everyOneOfAThousandSteps(_ family: HiDiffusionProfile) {
+    @Test(arguments: HiDiffusionProfile.allCases) func everyOneOfAThousandSteps(_ profile: HiDiffusionProfile) {
         for size in Self.sizes {
-            let (rad, pool) = Self.expected(family, size, 1000)
-            let stages = (0..<1000).map {
-                RAUNetSwitches(profile: family, height: size.0, width: size.1, steps: 1000, step: $0)
+            let (rad, pool) = Self.expected(profile, size, 1000)
+            let switches = (0..<1000).map {
+                RAUNetSwitches(profile: profile, height: size.0, width: size.1, steps: 1000, step: $0)
             }
-            #expect(stages == (0..<1000).map { RAUNetSwitches(rad: rad.contains($0), pool: pool.contains($0)) }, "\(size)")
+            #expect(switches == (0..<1000).map { RAUNetSwitches(rad: rad.contains($0), pool: pool.contains($0)) }, "\(size)")
         }
     }
 
@@ -91,18 +91,18 @@ import Testing
     ]
 
     @Test func commonNumbersOfStepsAreThoseOfTheTable() {
-        func ends(_ family: HiDiffusionProfile, _ side: Int, _ steps: Int) -> (rad: Int, pool: Int) {
-            let stages = (0..<steps).map {
-                RAUNetSwitches(profile: family, height: side, width: side, steps: steps, step: $0)
+        func ends(_ profile: HiDiffusionProfile, _ side: Int, _ steps: Int) -> (rad: Int, pool: Int) {
+            let switches = (0..<steps).map {
+                RAUNetSwitches(profile: profile, height: side, width: side, steps: steps, step: $0)
             }
-            return ((stages.lastIndex { $0.rad } ?? -1) + 1, (stages.lastIndex { $0.pool } ?? -1) + 1)
+            return ((switches.lastIndex { $0.rad } ?? -1) + 1, (switches.lastIndex { $0.pool } ?? -1) + 1)
         }
         for row in Self.table {
             let name: Comment = "\(row.steps) steps"
             #expect(ends(.sdxl, 256, row.steps) == row.aggressive, name)
-            for family in [HiDiffusionProfile.sdxlInpainting, .sdxlPlayground] {
-                #expect(ends(family, 256, row.steps) == (0, row.inpainting), name)
-                #expect(ends(family, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
+            for profile in [HiDiffusionProfile.sdxlInpainting, .sdxlPlayground] {
+                #expect(ends(profile, 256, row.steps) == (0, row.inpainting), name)
+                #expect(ends(profile, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
             }
             #expect(ends(.sdxl, 512, row.steps) == (row.sdxlLarge.1, row.sdxlLarge.0), name)
             #expect(ends(.sd15, 128, row.steps) == (row.sd, 0), name)

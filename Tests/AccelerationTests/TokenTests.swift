@@ -147,13 +147,14 @@ import Testing
 
     @Test func plansGoByLevelAndLeaveSmallGridsAlone() {
         let merging = TokenReduction.merging(TokenMerging(ratio: 0.5))
-        var plan = TokenSwitches(reductions: [1: merging, 2: .downsampling(TokenDownsampling(factor: 1))], minimumTokens: 100)
-        #expect(plan.reduction(level: 1, tokens: 100) == merging && plan.reduction(level: 1, tokens: 99) == nil)
-        #expect(plan.reduction(level: 2, tokens: 1000) == nil, "a factor of 1 is nothing")
-        #expect(plan.reduction(level: 4, tokens: 1000) == nil)
-        plan.reductions[4] = .merging(TokenMerging(ratio: 0.001))
-        #expect(plan.reduction(level: 4, tokens: 999) == nil && plan.reduction(level: 4, tokens: 1000) != nil)
-        #expect(plan.problem == nil && TokenSwitches.none.problem == nil && UNetSwitches(tokens: plan) != .plain)
+        var switches = TokenSwitches(
+            reductions: [1: merging, 2: .downsampling(TokenDownsampling(factor: 1))], minimumTokens: 100)
+        #expect(switches.reduction(level: 1, tokens: 100) == merging && switches.reduction(level: 1, tokens: 99) == nil)
+        #expect(switches.reduction(level: 2, tokens: 1000) == nil, "a factor of 1 is nothing")
+        #expect(switches.reduction(level: 4, tokens: 1000) == nil)
+        switches.reductions[4] = .merging(TokenMerging(ratio: 0.001))
+        #expect(switches.reduction(level: 4, tokens: 999) == nil && switches.reduction(level: 4, tokens: 1000) != nil)
+        #expect(switches.problem == nil && TokenSwitches.none.problem == nil && UNetSwitches(tokens: switches) != .plain)
     }
 
     @Test func plansThatCannotBeComputedSayWhy() {

@@ -66,6 +66,44 @@ struct FailureTests {
         #expect(bench.tell(.contextFailed(worker, ContextID(1), "torn")).failures == [.context("torn")])
     }
 
+    @Test("a worker that does not say that its context is ready is asked again, and after its time fails the job")
+    func slowContext() {
+        var bench = Bench {
+            $0.contextResend = .seconds(5)
+            $0.contextBudget = .seconds(20)
+        }
+        let worker = bench.join(1)
+        bench.tell(.submitted(JobID(1), model: "m"))
+        let barrier = bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
+        #expect(barrier.contains(.openContext(worker, ContextID(1))))
+        var asked: [Int] = []
+        var failures: [JobFailure] = []
+        var failedAt = 0
+        for second in 1...25 {
+            bench.now = bench.now + .seconds(1)
+            // It lives, but its model is slow.
+            let actions = bench.tell(.heard(worker)) + bench.tell(.tick)
+            if actions.contains(.openContext(worker, ContextID(1))) { asked.append(second) }
+            if failures.isEmpty, !actions.failures.isEmpty { (failures, failedAt) = (actions.failures, second) }
+        }
+        #expect(asked == [5, 10, 15])
+        #expect(failedAt == 20)
+        #expect(failures == [.context("a worker needs more than 20 s to load the model")])
+
+        // One that is ready in time gets its task, and is not asked again.
+        var patient = Bench { $0.contextResend = .seconds(5) }
+        let slow = patient.join(1)
+        patient.tell(.submitted(JobID(1), model: "m"))
+        patient.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
+        patient.now = patient.now + .seconds(4)
+        patient.tell(.heard(slow))
+        patient.tell(.contextReady(slow, ContextID(1)))
+        #expect(patient.takeLeases().map(\.session) == [slow])
+        patient.now = patient.now + .seconds(3)
+        patient.tell(.heard(slow))
+        #expect(!patient.tell(.tick).contains(.openContext(slow, ContextID(1))))
+    }
+
     @Test("a worker that dies on a task is counted against it; deaths on different tasks at once are not")
     func deaths() {
         var bench = Bench { $0.reconnectGrace = .milliseconds(0) }

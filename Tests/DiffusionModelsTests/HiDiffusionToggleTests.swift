@@ -75,9 +75,9 @@ import Testing
         // task holds both halves.
         let largest = backend == .onednn ? 1e-6 : 2e-5
         for (rad, pool) in [(false, false), (true, false), (false, true)] {
-            let plan = UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet))
-            let together = try unet.forward(input, switches: plan).array
-            let apart = try (0..<2).map { try unet.forward(row(input, $0), switches: plan).array }
+            let switches = UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet))
+            let together = try unet.forward(input, switches: switches).array
+            let apart = try (0..<2).map { try unet.forward(row(input, $0), switches: switches).array }
             let closeness = Closeness(apart[0] + apart[1], together)
             #expect(closeness.within(largest: largest), "\(closeness)")
             // With other windows for one half the difference of the halves changes, and guidance multiplies it.

@@ -10,7 +10,7 @@ import Testing
 /// minutes.
 @Suite struct HiDiffusionTraceTests {
     struct Row: Sendable, CustomStringConvertible {
-        var family: HiDiffusionProfile
+        var profile: HiDiffusionProfile
         var size: (height: Int, width: Int)
         /// The steps, of fifty, with these switches and so with this trace.
         var steps: [Int]
@@ -19,21 +19,21 @@ import Testing
         /// Tokens of each window block in execution order.
         var windows: [Int]
 
-        var description: String { "\(family) \(size.height)×\(size.width) at \(steps)" }
+        var description: String { "\(profile) \(size.height)×\(size.width) at \(steps)" }
 
         init(
-            _ family: HiDiffusionProfile, _ size: (Int, Int), _ steps: [Int], _ sides: [(Int, Int)], windows: [Int]
+            _ profile: HiDiffusionProfile, _ size: (Int, Int), _ steps: [Int], _ sides: [(Int, Int)], windows: [Int]
         ) {
-            (self.family, self.size, self.steps, self.sides, self.windows) = (family, size, steps, sides, windows)
+            (self.profile, self.size, self.steps, self.sides, self.windows) = (profile, size, steps, sides, windows)
         }
 
         /// A square size.
-        init(_ family: HiDiffusionProfile, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
-            self.init(family, (side, side), steps, sides.map { ($0, $0) }, windows: windows)
+        init(_ profile: HiDiffusionProfile, _ side: Int, _ steps: [Int], _ sides: [Int], windows: [Int]) {
+            self.init(profile, (side, side), steps, sides.map { ($0, $0) }, windows: windows)
         }
 
-        func stage(_ step: Int) -> RAUNetSwitches {
-            RAUNetSwitches(profile: family, height: size.height, width: size.width, steps: 50, step: step)
+        func switches(_ step: Int) -> RAUNetSwitches {
+            RAUNetSwitches(profile: profile, height: size.height, width: size.width, steps: 50, step: step)
         }
     }
 
@@ -92,13 +92,13 @@ import Testing
     ]
 
     @Test(arguments: rows) func sizesAreThoseOfTheReference(_ row: Row) throws {
-        let isSD = row.family == .sd15
+        let isSD = row.profile == .sd15
         let unet = try TestConfiguration.unet(
             isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1))
         let plans = row.steps.map { step in
-            let stage = row.stage(step)
+            let switches = row.switches(step)
             return UNetSwitches(
-                rad: stage.rad, pool: stage.pool, windowShifts: (0..<unet.windowBlockCount).map { UInt8($0 % 4) })
+                rad: switches.rad, pool: switches.pool, windowShifts: (0..<unet.windowBlockCount).map { UInt8($0 % 4) })
         }
         #expect(plans.allSatisfy { $0 == plans[0] })
         var plan = plans[0]
@@ -121,17 +121,17 @@ import Testing
 
     /// The largest map of each level with transformer blocks, by the rule of the plans.
     @Test(arguments: rows) func theLargestMapsOfALevelAreKnown(_ row: Row) throws {
-        let isSD = row.family == .sd15
+        let isSD = row.profile == .sd15
         let configuration = try TestConfiguration.unet(
             isSD ? TestConfiguration.sd15 : TestConfiguration.sdxl, ComputeContext(threads: 1)
         ).configuration
         let layout = try #require(configuration.hiDiffusionLayout)
         // Indices into `sides`: everything of the level on the way down, in the middle and on the way up.
         let places = isSD ? [1: [0, 9], 2: [2, 3, 7, 8], 4: [4], 8: [5]] : [2: [2, 3, 7, 8], 4: [5]]
-        let stage = row.stage(row.steps[0])
+        let switches = row.switches(row.steps[0])
         for (level, indices) in places {
             let largest = layout.largest(
-                level: level, height: row.size.height, width: row.size.width, rad: stage.rad, pool: stage.pool)
+                level: level, height: row.size.height, width: row.size.width, rad: switches.rad, pool: switches.pool)
             let sides = indices.map { row.sides[$0] }
             #expect(sides.allSatisfy { $0.0 <= largest.height && $0.1 <= largest.width }, "level \(level)")
             #expect(sides.contains { $0 == largest }, "level \(level): \(largest) of \(sides)")

@@ -88,6 +88,27 @@ struct ClientTests {
         #expect(try await farm.run([2], seed: 4).last.parameters == FakeJob.expectedParameters(barriers: [2], seed: 4))
     }
 
+    @Test("clients that hang up right after their submission take nothing from the farm")
+    func hangUp() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker()
+        let endpoint = farm.endpoint
+        try await Blocking.run {
+            // The connection ends before, while and after the coordinator answers.
+            for round: UInt32 in 0..<40 {
+                let peer = try HostilePeer(endpoint)
+                try peer.join(asWorker: false)
+                try peer.say(
+                    .submit(Submit(request: EncodedPart(metadata: ["barriers": [500], "seed": 1], payload: []), model: nil)))
+                usleep(round % 10 * 100)
+                peer.vanish()
+            }
+        }
+        #expect(
+            try await submit(order(endpoint, [3], seed: 6)).parameters == FakeJob.expectedParameters(barriers: [3], seed: 6))
+    }
+
     @Test("a request that cannot be done is refused with its reason")
     func badRequest() async throws {
         let farm = try TestFarm()
