@@ -8,9 +8,9 @@
 #define VL 8
 #define HAS_FMA 1
 #define MR 6
-#define PANEL_VECTORS 2
-#define VALUE_VECTORS 2
-#define QUERY_BLOCK 60
+#define TILE_VECTORS 2
+#define BLOCK_TILES 4
+#define STRIP_TILES 16
 #define NAME(x) x##_avx2
 #define SET_NAME "avx2"
 #define HAS_BF16_DOT 0

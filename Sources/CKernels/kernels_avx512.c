@@ -1,4 +1,4 @@
-// The kernels for AVX-512: 32 registers of 16 floats, tiles of 8 x 3 vectors.
+// The kernels for AVX-512: 32 registers of 16 floats, tiles of 4 x 4 vectors.
 #include "CKernels.h"
 
 #include <string.h>

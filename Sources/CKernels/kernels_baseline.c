@@ -10,9 +10,9 @@
 #define HAS_FMA 0
 #endif
 #define MR 4
-#define PANEL_VECTORS 2
-#define VALUE_VECTORS 2
-#define QUERY_BLOCK 64
+#define TILE_VECTORS 2
+#define BLOCK_TILES 8
+#define STRIP_TILES 24
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
 #define HAS_BF16_DOT 0
