@@ -152,16 +152,25 @@ import Testing
         }
     }
 
-    /// A NaN in a key reaches every query that sees it.
+    /// A NaN in a key reaches every query that sees it. One in a query reaches only that query's row.
     @Test func attentionKeepsNaN() throws {
         var numbers = TestNumbers(seed: 6)
-        var keys = numbers.floats(100 * 40)
+        var (queries, keys) = (numbers.floats(70 * 40), numbers.floats(100 * 40))
+        let q = try rounded(queries, [1, 70, 40])
+        let (k, v) = (try rounded(keys, [1, 100, 40]), try rounded(numbers.floats(100 * 40), [1, 100, 40]))
         keys[50 * 40 + 3] = .nan
-        let q = try rounded(numbers.floats(70 * 40), [1, 70, 40]).bf16
-        let (k, v) = (try rounded(keys, [1, 100, 40]).bf16, try rounded(numbers.floats(100 * 40), [1, 100, 40]).bf16)
-        for context in try Self.contexts {
+        queries[33 * 40 + 7] = .nan
+        let (badQuery, badKey) = (try rounded(queries, [1, 70, 40]), try rounded(keys, [1, 100, 40]))
+        func rows(_ context: ComputeContext, _ q: Tensor, _ k: Tensor, _ v: Tensor) -> [Bool] {
             let y = context.convert(context.attention(query: q, key: k, value: v, heads: 1), to: .f32).array
-            #expect(y.allSatisfy { $0.isNaN }, "\(context.numericsClass)")
+            return (0..<70).map { row in y[(row * 40)..<(row * 40 + 40)].contains { $0.isNaN } }
+        }
+        for context in try Self.contexts {
+            let name = Comment(rawValue: context.numericsClass)
+            #expect(rows(context, q.bf16, badKey.bf16, v.bf16).allSatisfy { $0 }, name)
+            #expect(rows(context, q.f32, badKey.f32, v.f32).allSatisfy { $0 }, name)
+            #expect(rows(context, badQuery.bf16, k.bf16, v.bf16) == (0..<70).map { $0 == 33 }, name)
+            #expect(rows(context, badQuery.f32, k.f32, v.f32) == (0..<70).map { $0 == 33 }, name)
         }
     }
 }
