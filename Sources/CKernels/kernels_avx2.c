@@ -14,6 +14,7 @@
 #define NAME(x) x##_avx2
 #define SET_NAME "avx2"
 #define HAS_BF16_DOT 0
+#define HAS_TILES 0
 #include "templates/kernel_set.inc"
 
 #pragma clang attribute pop

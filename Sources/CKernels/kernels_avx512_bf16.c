@@ -11,6 +11,7 @@
 #define NAME(x) x##_avx512_bf16
 #define SET_NAME "avx512_bf16"
 #define HAS_BF16_DOT 1
+#define HAS_TILES 0
 #include "templates/kernel_set.inc"
 
 #pragma clang attribute pop

@@ -16,4 +16,5 @@
 #define NAME(x) x##_baseline
 #define SET_NAME "baseline"
 #define HAS_BF16_DOT 0
+#define HAS_TILES 0
 #include "templates/kernel_set.inc"

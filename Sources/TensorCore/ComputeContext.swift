@@ -23,8 +23,8 @@ public final class ComputeContext {
     /// - Parameters:
     ///   - backend: the compute library; `auto` chooses by the CPU.
     ///   - threads: how many threads compute, this one included; at least 1.
-    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`, `avx512_bf16`);
-    ///     `nil` for the CPU's best.
+    ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`, `avx512_bf16`,
+    ///     `amx_bf16`; for tests also `amx_bf16_model`); `nil` for the CPU's best.
     ///   - precision: the arithmetic of the networks; `auto` chooses by the CPU.
     /// - Throws: `ComputeError` for a thread count out of range, a library that does not start, an unknown kernel set or a
     ///   precision that the library does not have here.
@@ -94,7 +94,7 @@ public final class ComputeContext {
     /// Gives idle activation buffers back to the system.
     public func trimMemory() { memory.trim() }
 
-    /// The kernel sets that this CPU runs, slowest first.
+    /// The kernel sets that this CPU runs. Each set of instructions contains those before it, but need not be faster.
     public static var kernelSets: [String] {
         var names: [String] = []
         while let table = ck_kernels_at(names.count) { names.append(String(cString: table.pointee.name)) }
@@ -120,6 +120,7 @@ public final class ComputeContext {
 
     private static func kernels(named name: String?) throws(ComputeError) -> UnsafePointer<ck_kernels> {
         guard let name else { return ck_kernels_best() }
+        if let model = ck_kernels_of_tile_model(), String(cString: model.pointee.name) == name { return model }
         guard let index = kernelSets.firstIndex(of: name), let table = ck_kernels_at(index) else {
             throw ComputeError(
                 "This CPU does not run the kernel set '\(name)': choose one of \(kernelSets.joined(separator: ", "))")

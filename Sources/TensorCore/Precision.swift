@@ -42,8 +42,9 @@ enum BF16Support {
 
     /// For oneDNN by its instruction set.
     ///
-    /// AMX multiplies bf16 several times faster than f32. Without AMX, the dot products of AVX512-BF16 run at twice the speed
-    /// of f32 on AMD's cores (Zen 4, Zen 5) and at half of it on Intel's. AVX-512 alone emulates them.
+    /// AMX multiplies bf16 several times faster than f32. oneDNN names it only if the operating system permits it, as our own
+    /// kernels do. Without AMX, the dot products of AVX512-BF16 run at twice the speed of f32 on AMD's cores (Zen 4, Zen 5) and
+    /// at half of it on Intel's. AVX-512 alone emulates them.
     init(oneDNN instructionSet: String) {
         switch instructionSet {
         case "avx512_core_amx": self = .fast

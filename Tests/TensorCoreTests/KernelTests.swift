@@ -19,6 +19,15 @@ import Testing
         #expect(Set(sets).count == sets.count)
     }
 
+    /// Tiles first, then dot products of bf16 where they are fast, then the longest vectors.
+    @Test func aRuleChoosesTheBestSet() {
+        let sets = ComputeContext.kernelSets
+        let longestVectors = ["avx512", "avx2", "baseline"].first(where: sets.contains)
+        let expected = sets.contains("amx_bf16") ? "amx_bf16" : ck_has_fast_bf16_dot() != 0 ? "avx512_bf16" : longestVectors
+        #expect(String(cString: ck_kernels_best().pointee.name) == expected)
+        #expect(sets.contains(String(cString: ck_kernels_best().pointee.name)))
+    }
+
     @Test(arguments: [1, 4, 8, 13, 40, 64, 80, 160, 512])
     func attention(headWidth d: Int) throws {
         var numbers = TestNumbers(seed: UInt64(d))

@@ -5,11 +5,25 @@ import Testing
 @testable import TensorCore
 
 /// Operations on bf16. Our own kernels compute in f32, so each result is the rounded result of the f32 operation on the same
-/// numbers, bit by bit. The dot products of attention and oneDNN's products are compared within the type's precision.
+/// numbers, bit by bit. With AVX-512 the activations, and attention's dot products and tiles, are only as exact as the type
+/// needs. They and oneDNN's products are compared within the type's precision.
 @Suite struct PrecisionTests {
-    /// All kernel sets of this CPU.
+    /// All kernel sets of this CPU, and the one for AMX on a model of its tiles.
+    static var kernelSets: [String] {
+        ComputeContext.kernelSets + (ck_kernels_of_tile_model().map { [String(cString: $0.pointee.name)] } ?? [])
+    }
+
     static var contexts: [ComputeContext] {
-        get throws { try ComputeContext.kernelSets.map { try ComputeContext(backend: .openblas, threads: 2, kernelSet: $0) } }
+        get throws { try kernelSets.map { try ComputeContext(backend: .openblas, threads: 2, kernelSet: $0) } }
+    }
+
+    /// Whether the set of a context multiplies bf16 in attention and rounds its weights to bf16.
+    private func roundsWeights(_ context: ComputeContext) -> Bool {
+        ["-avx512_bf16-", "-amx_bf16-", "-amx_bf16_model-"].contains { context.numericsClass.contains($0) }
+    }
+
+    private func hasAVX512(_ context: ComputeContext) -> Bool {
+        !["-baseline-", "-avx2-"].contains { context.numericsClass.contains($0) }
     }
 
     /// Whether oneDNN multiplies bf16 on this CPU.
@@ -56,15 +70,10 @@ import Testing
                 let expected = round(operation(x.f32, z.f32, addend.f32), context)
                 #expect(context.convert(result, to: .f32).array == expected, "\(name) in \(context.numericsClass)")
             }
-            compare("silu") { x, _, _ in context.silu(x) }
-            compare("geglu") { x, _, _ in context.geglu(x) }
             compare("add") { x, z, _ in context.add(x, z) }
             compare("layerNorm") { x, _, _ in context.layerNorm(x, scale: scale, offset: offset, epsilon: 1e-5) }
-            for silu in [false, true] {
-                compare("groupNorm") { x, _, addend in
-                    context.groupNorm(
-                        x, groups: 2, scale: scale, offset: offset, epsilon: 1e-5, silu: silu, addend: addend)
-                }
+            compare("groupNorm") { x, _, addend in
+                context.groupNorm(x, groups: 2, scale: scale, offset: offset, epsilon: 1e-5, silu: false, addend: addend)
             }
             compare("concatenateChannels") { x, z, _ in context.concatenateChannels(x, z) }
             compare("resizeNearest") { x, _, _ in context.resizeNearest(x, height: 9, width: 11) }
@@ -77,6 +86,45 @@ import Testing
                     shiftColumns: 1)
             }
             #expect(context.isFinite(x.bf16))
+        }
+    }
+
+    /// A result is off by the rounding to bf16, half a step, and by at most a fifth of that more.
+    @Test(arguments: [1, 7, 16, 33, 80]) func activations(c: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(c))
+        let x = try rounded(numbers.floats(2 * 50 * 2 * c, scale: 3), [2, 50, 2 * c])
+        let (scale, offset) = (Tensor(numbers.floats(2 * c), shape: [2 * c]), Tensor(numbers.floats(2 * c), shape: [2 * c]))
+        for context in try Self.contexts {
+            func compare(_ name: String, _ operation: (Tensor) -> Tensor) {
+                let (result, exact) = (operation(x.bf16), operation(x.f32))
+                #expect(result.elementType == .bf16)
+                let values = context.convert(result, to: .f32).array
+                if hasAVX512(context) {
+                    let isClose = zip(values, exact.array).allSatisfy { abs($0 - $1) <= abs($1) * 0.6 / 128 + 1e-4 }
+                    #expect(isClose, "\(name) in \(context.numericsClass): \(Closeness(values, exact.array))")
+                } else {
+                    #expect(values == round(exact, context), "\(name) in \(context.numericsClass)")
+                }
+            }
+            compare("silu") { context.silu($0) }
+            compare("geglu") { context.geglu($0) }
+            compare("groupNorm with silu") {
+                context.groupNorm($0, groups: 2, scale: scale, offset: offset, epsilon: 1e-5, silu: true)
+            }
+        }
+    }
+
+    @Test func extremeArgumentsOfActivations() throws {
+        let gates: [Float] = [-1e30, -200, -89, -0.0, 0, 89, 200, 1e30, .nan]
+        let x = try rounded(gates, [gates.count]).bf16
+        let pairs = try rounded(gates.flatMap { [1, $0] }, [gates.count, 2]).bf16
+        for context in try Self.contexts {
+            for y in [context.silu(x), context.geglu(pairs)] {
+                let y = context.convert(y, to: .f32).array
+                #expect(y[0] == 0 && y[1] == 0 && abs(y[2]) < 1e-30, "\(context.numericsClass): \(y)")
+                #expect(y[3] == 0 && y[4] == 0 && y[5] == 89 && y[6] == 200, "\(context.numericsClass): \(y)")
+                #expect(abs(y[7] / 1e30 - 1) < 1e-2 && y[8].isNaN, "\(context.numericsClass): \(y)")
+            }
         }
     }
 
@@ -111,7 +159,7 @@ import Testing
         }
     }
 
-    /// The set with dot products rounds the softmax's weights to bf16; the others round only the result.
+    /// The sets with dot products and tiles round the softmax's weights to bf16; the others round only the result.
     @Test(arguments: [1, 4, 7, 31, 40, 64, 80, 160, 512]) func attention(headWidth d: Int) throws {
         var numbers = TestNumbers(seed: UInt64(d))
         for (tq, tk, heads, causal) in [
@@ -124,7 +172,7 @@ import Testing
                 let y = context.attention(query: q.bf16, key: k.bf16, value: v.bf16, heads: heads, causal: causal)
                 let expected = context.attention(query: q.f32, key: k.f32, value: v.f32, heads: heads, causal: causal)
                 let result = context.convert(y, to: .f32).array
-                if context.numericsClass.contains("avx512_bf16") {
+                if roundsWeights(context) {
                     // Values go up to 4, where half a step of bf16 is 0.008. The weights' rounding adds as much again: against
                     // double precision the kernel has a relative error of 2.4e-3, squared 6e-6 (bf16 alone 1.7e-3).
                     let closeness = Closeness(result, expected.array)
@@ -149,6 +197,56 @@ import Testing
             // The bounds of `attention` hold with scores of thousands too.
             let closeness = Closeness(context.convert(y, to: .f32).array, expected.array)
             #expect(closeness.within(largest: 2e-2, nmse: 1e-5), "\(context.numericsClass): \(closeness)")
+        }
+    }
+
+    /// Against double precision, with a few keys that most of the weight falls on, and without: more than one strip of keys,
+    /// and parts of one.
+    @Test(arguments: [(40, 150), (64, 200), (80, 77), (160, 300), (24, 1000)])
+    func attentionIsAsExactAsItsType(headWidth d: Int, keys: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(d + keys))
+        for (queryScale, keyScale) in [(Float(1), Float(1)), (8, 4)] {
+            let q = try rounded(numbers.floats(45 * d, scale: queryScale), [1, 45, d])
+            let k = try rounded(numbers.floats(keys * d, scale: keyScale), [1, keys, d])
+            let v = try rounded(numbers.floats(keys * d), [1, keys, d])
+            let expected = Tensor(repeating: 0, shape: [1, 45, d])
+            var shape = ck_attention_shape(
+                query_tokens: 45, key_tokens: keys, head_width: d, row_stride_query: d, row_stride_key: d, row_stride_out: d,
+                scale: 1 / Float(d).squareRoot(), causal: 0)
+            ck_ref_attention(
+                &shape, q.f32.floats.baseAddress, k.f32.floats.baseAddress, d, v.f32.floats.baseAddress,
+                expected.floats.baseAddress)
+            for context in try Self.contexts {
+                let y = context.attention(query: q.bf16, key: k.bf16, value: v.bf16, heads: 1)
+                let closeness = Closeness(context.convert(y, to: .f32).array, expected.array)
+                #expect(closeness.within(largest: 2e-2, nmse: 1e-5), "\(context.numericsClass): \(closeness)")
+            }
+        }
+    }
+
+    /// The bits of an image's attention depend neither on the number of threads nor on the images beside it, nor on the way
+    /// its queries are divided.
+    @Test(arguments: [(40, 100, 77), (64, 96, 96), (160, 70, 130), (8, 33, 200)])
+    func attentionBitsAreStable(headWidth d: Int, queries: Int, keys: Int) throws {
+        var numbers = TestNumbers(seed: UInt64(d))
+        let q = try rounded(numbers.floats(8 * queries * 2 * d, scale: 4), [8, queries, 2 * d]).bf16
+        let k = try rounded(numbers.floats(8 * keys * 2 * d, scale: 2), [8, keys, 2 * d]).bf16
+        let v = try rounded(numbers.floats(8 * keys * 2 * d), [8, keys, 2 * d]).bf16
+        for set in Self.kernelSets {
+            var whole: [Float] = []
+            for threads in 1...5 {
+                let context = try ComputeContext(backend: .openblas, threads: threads, kernelSet: set)
+                if threads > 3 { context.operationsPerSlice = 1 }
+                for images in [8, 1, 2, 3, 4, 5, 6, 7] {
+                    let y = context.attention(
+                        query: q.part(at: 0, shape: [images, queries, 2 * d]),
+                        key: k.part(at: 0, shape: [images, keys, 2 * d]),
+                        value: v.part(at: 0, shape: [images, keys, 2 * d]), heads: 2)
+                    let result = context.convert(y, to: .f32).array
+                    if whole.isEmpty { whole = result }
+                    #expect(result == Array(whole.prefix(result.count)), "\(set), \(threads) threads, \(images) images")
+                }
+            }
         }
     }
 

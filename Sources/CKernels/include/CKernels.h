@@ -28,17 +28,22 @@ typedef struct {
 
 // The kernels of one element type: f32 or bf16 (the upper half of an f32). Arithmetic is f32.
 typedef struct {
-    // Attention of one head. First the keys are packed (attention_pack). Then each block of query rows is independent.
+    // Attention of one head. First the keys and values are packed, in independent blocks. Then each block of queries is
+    // independent.
     size_t (*attention_packed_key_bytes)(size_t key_tokens, size_t head_width);
     size_t (*attention_packed_value_bytes)(size_t key_tokens, size_t head_width);
     size_t (*attention_scratch_bytes)(size_t head_width);
-    size_t attention_query_block;
+    size_t attention_query_block, attention_key_block;
+    // The keys first ..< first + count of one head and their values. first is a multiple of attention_key_block, and count too
+    // unless they are the last.
     void (*attention_pack)(
-        const ck_attention_shape *shape, const void *keys, const void *values, void *packed_keys, void *packed_values);
-    // Rows first_query ..< first_query + attention_query_block (or the end) of one head. scratch is 64-byte aligned.
-    void (*attention_block)(
+        const ck_attention_shape *shape, const void *keys, const void *values, size_t first, size_t count,
+        void *packed_keys, void *packed_values);
+    // The queries first ..< first + count of one head. first is a multiple of attention_query_block, and count too unless they
+    // are the last. scratch and the packed memory are 64-byte aligned.
+    void (*attention_rows)(
         const ck_attention_shape *shape, const void *queries, const void *packed_keys, const void *packed_values,
-        size_t first_query, void *out, void *scratch);
+        size_t first, size_t count, void *out, void *scratch);
 
     // The best partner of each source token among destination tokens, by cosine. Tokens are rows of one image, width values
     // each, given by their indices. First the destinations are packed, match_panel of them a call, from `first` on. Then each
@@ -85,7 +90,7 @@ typedef struct {
 } ck_typed_kernels;
 
 typedef struct {
-    const char *name;           // "avx512_bf16", "avx512", "avx2", "baseline"
+    const char *name;           // "amx_bf16", "avx512_bf16", "avx512", "avx2", "baseline"
     const ck_typed_kernels *f32, *bf16;
     // In place: y = activation(y + bias) + residual; bias per column or NULL, residual or NULL.
     // activation: 0 none, 1 silu, 2 gelu, 3 x * sigmoid(1.702 x)
@@ -98,10 +103,14 @@ typedef struct {
 // Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's
 // have slower ones.
 int ck_has_fast_bf16_dot(void);
-// The fastest table that this CPU can run.
+// The table that is the fastest by rule: AMX where the CPU has tiles and the operating system permits them; else dot products
+// of bf16 where they are fast; else the longest vectors.
 const ck_kernels *ck_kernels_best(void);
-// The table at index 0 ..., slowest first; NULL past the end. Tables that this CPU cannot run are left out.
+// The tables that this CPU can run, at index 0 ...; NULL past the end. Each set of instructions contains those before it, but
+// need not be faster.
 const ck_kernels *ck_kernels_at(size_t index);
+// The table for AMX on a model of the tiles, for tests; NULL on CPUs without AVX-512.
+const ck_kernels *ck_kernels_of_tile_model(void);
 
 // Plain versions.
 void ck_ref_attention(

@@ -33,25 +33,42 @@ extension ComputeContext {
         let (pk, pv) = (packedKeys.base, packedValues.base)
         let (queryImage, keyImage) = (shape.query_tokens * width, shape.key_tokens * width)
         withUnsafePointer(to: &shape) { shape in
-            pool.run(batch * heads) { index, _ in
-                let offset = index / heads * keyImage + index % heads * d
-                table.attention_pack(shape, k + offset, v + offset, pk + index * keyBytes, pv + index * valueBytes)
+            let keysOfPart = 512 / table.attention_key_block * table.attention_key_block
+            runParts(heads: batch * heads, rows: shape.pointee.key_tokens, rowsOfPart: keysOfPart) { head, first, count, _ in
+                let offset = head / heads * keyImage + head % heads * d
+                table.attention_pack(
+                    shape, k + offset, v + offset, first, count, pk + head * keyBytes, pv + head * valueBytes)
             }
-            let blocks = (shape.pointee.query_tokens + table.attention_query_block - 1) / table.attention_query_block
-            let operationsOfBlock = 4 * shape.pointee.key_tokens * d * table.attention_query_block
-            let slice = max(1, operationsPerSlice / max(1, operationsOfBlock))
-            for start in stride(from: 0, to: batch * heads * blocks, by: slice) {
-                whenAdvancing?()
-                pool.run(min(slice, batch * heads * blocks - start)) { part, thread in
-                    let (head, block) = ((start + part) / blocks, (start + part) % blocks)
-                    let offset = head / heads * queryImage + head % heads * d
-                    table.attention_block(
-                        shape, q + offset, pk + head * keyBytes, pv + head * valueBytes, block * table.attention_query_block,
-                        out + offset, scratch.buffer(thread))
-                }
+            // Short blocks go together to a thread, so that a call to a kernel is worth its start.
+            let operationsOfBlock = max(1, 4 * shape.pointee.key_tokens * d * table.attention_query_block)
+            let blocks = max(1, min(4_000_000, operationsPerSlice) / operationsOfBlock)
+            runParts(
+                heads: batch * heads, rows: shape.pointee.query_tokens, rowsOfPart: blocks * table.attention_query_block,
+                partsOfSlice: max(1, operationsPerSlice / (operationsOfBlock * blocks))
+            ) { head, first, count, thread in
+                let offset = head / heads * queryImage + head % heads * d
+                table.attention_rows(
+                    shape, q + offset, pk + head * keyBytes, pv + head * valueBytes, first, count, out + offset,
+                    scratch.buffer(thread))
             }
         }
         return y
+    }
+
+    /// Divides the rows of each head into parts and runs them on all threads, with a sign of progress before each slice.
+    private func runParts(
+        heads: Int, rows: Int, rowsOfPart: Int, partsOfSlice: Int = .max,
+        _ body: (_ head: Int, _ first: Int, _ count: Int, _ thread: Int) -> Void
+    ) {
+        let parts = (rows + rowsOfPart - 1) / rowsOfPart
+        let slice = min(partsOfSlice, heads * parts)
+        for start in stride(from: 0, to: heads * parts, by: max(1, slice)) {
+            whenAdvancing?()
+            pool.run(min(slice, heads * parts - start)) { index, thread in
+                let (head, first) = ((start + index) / parts, (start + index) % parts * rowsOfPart)
+                body(head, first, min(rowsOfPart, rows - first), thread)
+            }
+        }
     }
 
     /// Both products, q·kᵀ and weights·v, of the pairs that see each other.
