@@ -5,13 +5,15 @@ public import Weights
 /// The folders of this host that hold LoRA files.
 public struct LoRAFolders: Sendable {
     public var paths: [String]
+    /// The memory for the hashes of the files.
+    public var digests: DigestMemory
 
     /// Reads nothing yet.
-    public init(_ paths: [String]) { self.paths = paths }
+    public init(_ paths: [String], digests: DigestMemory = DigestMemory()) { (self.paths, self.digests) = (paths, digests) }
 
     /// The files of the folders, and the files at some paths. Throws the errors of `LoRALibrary`.
     public func library(files: [String] = []) throws(RequestError) -> LoRALibrary {
-        do { return try LoRALibrary(folders: paths, files: files) } catch { throw RequestError(error) }
+        do { return try LoRALibrary(folders: paths, files: files, digests: digests) } catch { throw RequestError(error) }
     }
 
     /// A request whose LoRA files were found on this host.
@@ -68,6 +70,8 @@ public struct LoRAFolders: Sendable {
             FileManager.default.fileExists(atPath: text, isDirectory: &isFolder)
             || (try? FileManager.default.destinationOfSymbolicLink(atPath: text)) != nil
         let isPath = isThere && !isFolder.boolValue || !mayBeName
-        do { return try isPath ? LoRAFile(path: text) : folders.file(named: text) } catch { throw RequestError(error) }
+        do { return try isPath ? LoRAFile(path: text, digests: digests) : folders.file(named: text) } catch {
+            throw RequestError(error)
+        }
     }
 }

@@ -11,14 +11,20 @@ public import Weights
 /// - `ignore_unknown_tensors`: `true`, or no word.
 public struct CheckpointWords: Sendable {
     private let words: [Setting: String]
+    private let digests: DigestMemory?
 
-    /// Without words the checkpoint stays as it is.
-    public init(_ words: [Setting: String] = [:]) { self.words = words }
+    /// Without words the checkpoint stays as it is. Without `digests`, all files of a model are hashed.
+    public init(_ words: [Setting: String] = [:], digests: DigestMemory? = nil) {
+        (self.words, self.digests) = (words, digests)
+    }
 
     private var vae: String? { words[.vae] }
     private var modelConfig: String? { words[.modelConfig] }
     private var variant: String? { words[.variant] }
     private var ignoreUnknownTensors: Bool { words[.ignoreUnknownTensors] == "true" }
+
+    /// Whether there are no words.
+    public var isPlain: Bool { words.isEmpty }
 
     /// Whether no word belongs to one model only.
     var isEmpty: Bool { [.vae, .modelConfig, .predictionType, .variant].allSatisfy { words[$0] == nil } }
@@ -31,6 +37,7 @@ public struct CheckpointWords: Sendable {
         choice.prediction = try prediction()
         choice.variant = variant
         choice.ignoresUnknownTensors = ignoreUnknownTensors
+        choice.digests = digests
         return choice
     }
 
@@ -41,7 +48,7 @@ public struct CheckpointWords: Sendable {
         let choice = try choice(reference)
         do throws(WeightsError) {
             if ModelStore.isPath(reference) { return try .open(choice) }
-            let store = try ModelStore.standard()
+            let store = try ModelStore.standard(digests)
             guard let stored = try store.find(reference) else { throw store.notFound(reference) }
             if modelConfig == nil && variant == nil {
                 return try store.open(
@@ -60,7 +67,7 @@ public struct CheckpointWords: Sendable {
         guard modelConfig == nil, variant == nil else { throw .invalid("\(.modelConfig) and \(.variant) need a \(.model).") }
         let prediction = try prediction()
         do throws(WeightsError) {
-            return try ModelSource.embeddedModel.adjusted(vae: vae, prediction: prediction)
+            return try ModelSource.embeddedModel.adjusted(vae: vae, prediction: prediction, digests: digests)
                 .ignoringUnknownTensors(ignoreUnknownTensors)
         } catch {
             throw RequestError(error)

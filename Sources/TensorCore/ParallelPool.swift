@@ -3,12 +3,14 @@ import CSystem
 /// Runs the parts of one piece of work on the calling thread and its helpers.
 ///
 /// Only the shape of the work decides its parts, so results do not change with the number of threads.
-struct ParallelPool {
+package struct ParallelPool {
     let threads: Int
+
+    package init(threads: Int) { self.threads = threads }
 
     /// Calls `body(index, thread)` once for each index below `count`; `thread` is below `threads`. `body` runs on several
     /// threads at once and may write only to data of its index or its thread.
-    func run(_ count: Int, _ body: (_ index: Int, _ thread: Int) -> Void) {
+    package func run(_ count: Int, _ body: (_ index: Int, _ thread: Int) -> Void) {
         withoutActuallyEscaping(body) { escapable in
             var work = escapable
             withUnsafeMutablePointer(to: &work) { pointer in

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Requests
 import Sentences
+public import Weights
 
 /// The parts of a checkpoint, beside its place.
 public struct CheckpointOptions: ParsableArguments {
@@ -33,8 +34,11 @@ public struct CheckpointOptions: ParsableArguments {
     public var ignoreUnknownTensors = false
 
     /// The user's choices.
-    public var words: CheckpointWords {
-        CheckpointWords(Dictionary(OptionWords.of(self).map { ($0.setting, $0.word) }) { _, last in last })
+    public var words: CheckpointWords { words(.standard) }
+
+    /// The same with another memory for the hashes of files than this host's.
+    public func words(_ digests: DigestMemory) -> CheckpointWords {
+        CheckpointWords(Dictionary(OptionWords.of(self).map { ($0.setting, $0.word) }) { _, last in last }, digests: digests)
     }
 
     /// The same options as words of a command line.
@@ -77,5 +81,8 @@ public struct LoRAOptions: ParsableArguments {
     var loraModelDir: [String] = []
 
     /// The user's folders.
-    public var folders: LoRAFolders { LoRAFolders(loraModelDir) }
+    public var folders: LoRAFolders { folders(.standard) }
+
+    /// The same with another memory for the hashes of files than this host's.
+    public func folders(_ digests: DigestMemory) -> LoRAFolders { LoRAFolders(loraModelDir, digests: digests) }
 }

@@ -1,6 +1,7 @@
 internal import Cluster
 internal import Messages
 internal import StrictJSON
+internal import Weights
 internal import ZMQSockets
 
 /// The worker's I/O thread. It owns the DEALER socket and the worker's state machine, and gives signs of life however long a
@@ -140,6 +141,7 @@ final class WorkerLoop {
         case .compute(.ready(let abilities)):
             self.abilities = abilities
             log("ready: \(abilities.numericsClass)")
+            for line in options.digests?.tally.lines ?? [] { log(line) }
             drive(.tick, now)
         case .compute(.unusable(let error)): ending = .failed(error)
         case .compute(.opened(let hash, let error)):

@@ -11,6 +11,8 @@ public struct WorkerOptions: Sendable {
     /// The LoRA files that jobs name by their content.
     public var loras = LoRALibrary.empty
     public var backend: BackendChoice
+    /// The memory for hashes with which the models were opened, for the log.
+    public var digests: DigestMemory?
     /// The arithmetic of its networks.
     public var precision = PrecisionChoice.f32
     /// Threads to compute with.

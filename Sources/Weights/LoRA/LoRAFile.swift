@@ -33,18 +33,18 @@ public struct LoRAFile: Sendable {
     /// Names that say nothing of the model, such as counters of a trainer and empty tensors, sorted.
     let leftovers: [String]
 
-    /// Maps, hashes and checks the file at `path`.
+    /// Maps, hashes and checks the file at `path`. `digests` may know its hash.
     ///
     /// Throws the errors of `SafetensorsFile`; `.unsupportedFormat` for other kinds of adapters and other families of models,
     /// by name; `.malformed` for files without names of a LoRA, halves of pairs, ranks of 0 and alphas that are no numbers.
-    public init(path: String) throws(WeightsError) {
+    public init(path: String, digests: DigestMemory? = nil) throws(WeightsError) {
         guard !isFolder(path) else {
             throw .unreadable(
                 "\(path) is a folder, and a LoRA is a .safetensors file; name the file, or the folder by \(.loraModelDir) and the "
                     + "file in it by its name.")
         }
         let content: FileBytes
-        do { content = try FileBytes(mapping: path) } catch {
+        do { content = try FileBytes(mapping: path, digests: digests) } catch {
             guard error.code == .notFound, FileBytes.brokenLink(path) == nil else { throw error }
             let whole = path + LoRALibrary.ending
             throw .notFound(

@@ -35,7 +35,9 @@ extension LoRALibrary {
         let alike = aliases.filter { LoRAListing.withoutEnding($0.name) == stem }.map(\.entry)
         if !alike.isEmpty { return try theOnly(alike, called: name) }
         // Refuses a file of another format by name.
-        if let foreign = listing.foreign.first(where: { isCalled(name, $0) }) { return try LoRAFile(path: foreign.path) }
+        if let foreign = listing.foreign.first(where: { isCalled(name, $0) }) {
+            return try LoRAFile(path: foreign.path, digests: digests)
+        }
         let names = listing.entries.flatMap { entry in
             [entry.stem, LoRAListing.withoutEnding(entry.relative)].map { (name: $0, entry: entry) }
         }
@@ -65,7 +67,7 @@ extension LoRALibrary {
         let first = candidates[0]
         // If none can be read, opening one gives the reason.
         guard candidates.contains(where: \.isFile), let other = candidates.dropFirst().first(where: { !isSame(first, $0) })
-        else { return try LoRAFile(path: first.path) }
+        else { return try LoRAFile(path: first.path, digests: digests) }
         let paths = [first, other].map { LoRAListing.withoutEnding($0.relative) }
         let example = paths[0] == paths[1] || name.contains("/") ? nil : paths.first { $0.contains("/") }
         let remedy: Sentence =
@@ -84,7 +86,7 @@ extension LoRALibrary {
         // Paths that Unicode calls equal may name two files.
         if a.path.utf8.elementsEqual(b.path.utf8) { return true }
         guard let (one, two) = a.stamp.flatMap({ one in b.stamp.map { (one, $0) } }) else { return false }
-        if one.device == two.device && one.inode == two.inode { return true }
+        if one.place == two.place { return true }
         // Files of other sizes need not be hashed.
         guard a.isFile, b.isFile, one.size == two.size, let digest = digest(of: a.path) else { return false }
         return digest == self.digest(of: b.path)

@@ -4,18 +4,11 @@ import Synchronization
 
 /// The LoRA files of a host: folders, searched by name or by content, and single files.
 ///
-/// A job names LoRA files by their SHA-256, so hosts may keep them anywhere under any name. A file is hashed at the first
-/// search by content, and again only after it changed: see `FileStamp`.
+/// A job names LoRA files by their SHA-256, so hosts may keep them anywhere under any name. A search by content hashes the
+/// files whose hash the memory does not know: see `DigestMemory`.
 public final class LoRALibrary: Sendable {
     /// A library without files.
     public static let empty = LoRALibrary()
-
-    /// Facts about a file, valid while its stamp is the same.
-    private struct Known {
-        let stamp: FileStamp
-        var digest: SHA256Digest?
-        var head: Head?
-    }
 
     /// The name in the head of a file.
     enum Head: Equatable {
@@ -28,19 +21,25 @@ public final class LoRALibrary: Sendable {
     let folders: [String]
     private let files: [String]
     let limits: LoRAListing.Limits
-    private let known = Mutex<[String: Known]>([:])
+    let digests: DigestMemory
+    /// The names in the heads of files by path, valid while the stamp is the same.
+    private let heads = Mutex<[String: (stamp: FileStamp, head: Head)]>([:])
 
     static let ending = ".safetensors"
 
-    private init() { (folders, files, limits) = ([], [], LoRAListing.Limits()) }
+    private init() { (folders, files, limits, digests) = ([], [], LoRAListing.Limits(), DigestMemory()) }
 
-    /// Searches the folders in this order. Single files are found by content only. Throws `.notFound` and `.unsupportedFormat`
-    /// for paths of `folders` that are not folders.
-    public convenience init(folders: [String], files: [String] = []) throws(WeightsError) {
-        try self.init(folders: folders, files: files, limits: LoRAListing.Limits())
+    /// Searches the folders in this order. Single files are found by content only. Without `digests`, hashes are known as long
+    /// as the library. Throws `.notFound` and `.unsupportedFormat` for paths of `folders` that are not folders.
+    public convenience init(
+        folders: [String], files: [String] = [], digests: DigestMemory = DigestMemory()
+    ) throws(WeightsError) {
+        try self.init(folders: folders, files: files, digests: digests, limits: LoRAListing.Limits())
     }
 
-    init(folders: [String], files: [String] = [], limits: LoRAListing.Limits) throws(WeightsError) {
+    init(
+        folders: [String], files: [String] = [], digests: DigestMemory = DigestMemory(), limits: LoRAListing.Limits
+    ) throws(WeightsError) {
         for folder in folders {
             guard let status = status(of: folder) else {
                 if let broken = FileBytes.brokenLink(folder) { throw broken }
@@ -50,7 +49,7 @@ public final class LoRALibrary: Sendable {
                 throw .unsupportedFormat("\(folder) is not a folder; name a folder of LoRA files by \(.loraModelDir).")
             }
         }
-        (self.folders, self.files, self.limits) = (folders, files, limits)
+        (self.folders, self.files, self.digests, self.limits) = (folders, files, digests, limits)
     }
 
     /// The last part of a path, without the ending.
@@ -64,7 +63,7 @@ public final class LoRALibrary: Sendable {
     public func file(digest: SHA256Digest) throws(WeightsError) -> LoRAFile {
         let listing = LoRAListing(folders, limits: limits)
         for path in files + listing.entries.filter(\.isFile).map(\.path) where self.digest(of: path) == digest {
-            let file = try LoRAFile(path: path)
+            let file = try LoRAFile(path: path, digests: digests)
             // The file may have been replaced since it was hashed.
             if file.digest == digest { return file }
         }
@@ -74,38 +73,31 @@ public final class LoRALibrary: Sendable {
                 + "and name the folder by \(.loraModelDir).")
     }
 
+    /// The SHA-256 of all files by path; nil for one that cannot be read. Throws `.unreadable` if the search missed some.
+    public func allDigests() throws(WeightsError) -> [(path: String, digest: SHA256Digest?)] {
+        let listing = LoRAListing(folders, limits: limits)
+        let gaps = Self.gaps(listing)
+        guard gaps.isEmpty else {
+            throw .unreadable("Not all LoRA files of \(folders.joined(separator: ", ")) were found\(gaps).")
+        }
+        return (files + listing.entries.map(\.path)).map { ($0, digest(of: $0)) }
+    }
+
     /// SHA-256 of a file; nil if it cannot be read.
     func digest(of path: String) -> SHA256Digest? {
-        if let known = remembered(path), let digest = known.digest { return digest }
-        guard let content = try? FileBytes(mapping: path) else { return nil }
-        let digest = content.digest()
-        remember(path, content) { $0.digest = digest }
-        return digest
+        if let stamp = FileStamp(path: path), let known = digests.known(stamp) { return known }
+        return (try? FileBytes(mapping: path, digests: digests))?.digest()
     }
 
     /// The name in the file's head. Only the head is read.
     func head(of path: String) -> Head {
-        if let known = remembered(path), let head = known.head { return head }
+        if let known = heads.withLock({ $0[path] }), known.stamp == FileStamp(path: path) { return known.head }
         guard let content = try? FileBytes(mapping: path) else { return .unreadable }
         let header = try? SafetensorsHeader(file: content.bytes, name: path, limits: SafetensorsLimits())
         let head: Head = header.map { .named($0.metadata["ss_output_name"]) } ?? .unreadable
-        remember(path, content) { $0.head = head }
+        // The stamp of the opened file, because its path may lead to another file by now.
+        if let stamp = content.stamp { heads.withLock { $0[path] = (stamp, head) } }
         return head
-    }
-
-    private func remembered(_ path: String) -> Known? {
-        guard let known = known.withLock({ $0[path] }), known.stamp == FileStamp(path: path) else { return nil }
-        return known
-    }
-
-    /// Uses the stamp of the opened file; its path may lead to another file by now.
-    private func remember(_ path: String, _ content: FileBytes, _ change: (inout Known) -> Void) {
-        guard let stamp = content.stamp else { return }
-        known.withLock { all in
-            var entry = all[path].flatMap { $0.stamp == stamp ? $0 : nil } ?? Known(stamp: stamp)
-            change(&entry)
-            all[path] = entry
-        }
     }
 
     /// What a search missed, for the middle of a sentence about the folders; empty if it saw everything.

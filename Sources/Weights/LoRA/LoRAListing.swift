@@ -45,8 +45,8 @@ struct LoRAListing {
     private let limits: Limits
     private var looked = 0
     private var isFull = false
-    /// Device and inode of the listed folders.
-    private var visited: Set<[UInt64]> = []
+    /// The listed folders.
+    private var visited: Set<FileStamp.Place> = []
 
     init(_ folders: [String], limits: Limits = Limits()) {
         self.limits = limits
@@ -59,7 +59,7 @@ struct LoRAListing {
         }
     }
 
-    private mutating func isNew(_ stamp: FileStamp) -> Bool { visited.insert([stamp.device, stamp.inode]).inserted }
+    private mutating func isNew(_ stamp: FileStamp) -> Bool { visited.insert(stamp.place).inserted }
 
     private mutating func list(_ folder: String, below parents: String, depth: Int) {
         guard let names = Self.names(in: folder, atMost: limits.names - looked + 1) else {

@@ -17,6 +17,8 @@ public struct ModelChoice: Sendable, Equatable {
     public var variant: String?
     /// Whether unknown tensors inside a network, and unknown LoRA layers, are left out instead of refused.
     public var ignoresUnknownTensors = false
+    /// The memory for the hashes of its files; nil to hash them all.
+    public var digests: DigestMemory?
 
     /// The model at `path`, unchanged.
     public init(path: String) { self.path = path }
@@ -27,12 +29,12 @@ enum ModelPart: Sendable {
     case file(FileBytes, name: String)
     case folder(FileStore)
 
-    init(path: String) throws(WeightsError) {
+    init(path: String, digests: DigestMemory?) throws(WeightsError) {
         try ModelFolder.checkIsNoIndex(path)
         if isFolder(path) {
-            self = .folder(FileStore(folder: path))
+            self = .folder(FileStore(folder: path, digests: digests))
         } else {
-            let content = try FileBytes(mapping: path)
+            let content = try FileBytes(mapping: path, digests: digests)
             if let refusal = ForeignFormat.refusal(content, named: path) { throw refusal }
             self = .file(content, name: path)
         }
@@ -51,13 +53,14 @@ struct ModelAssembly: Sendable {
 
 extension ModelAssembly {
     init(_ choice: ModelChoice) throws(WeightsError) {
-        model = try ModelPart(path: choice.path)
+        let digests = choice.digests
+        model = try ModelPart(path: choice.path, digests: digests)
         if let folder = choice.configuration {
             try ModelFolder.checkIsNoIndex(folder)
             try ModelFolder.checkMayConfigure(folder)
-            configuration = FileStore(folder: folder)
+            configuration = FileStore(folder: folder, digests: digests)
         }
-        vae = try choice.vae.map { path throws(WeightsError) in try ModelPart(path: path) }
+        vae = try choice.vae.map { path throws(WeightsError) in try ModelPart(path: path, digests: digests) }
         (prediction, variant) = (choice.prediction, choice.variant)
         ignoresUnknownTensors = choice.ignoresUnknownTensors
     }
@@ -94,8 +97,11 @@ extension ModelSource {
     }
 
     /// This model with another autoencoder or another prediction of the U-Net.
-    public func adjusted(vae path: String?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {
-        try adjusted(vae: path.map { path throws(WeightsError) in try ModelPart(path: path) }, prediction: prediction)
+    public func adjusted(
+        vae path: String?, prediction: UNetPrediction?, digests: DigestMemory? = nil
+    ) throws(WeightsError) -> ModelSource {
+        let part = try path.map { path throws(WeightsError) in try ModelPart(path: path, digests: digests) }
+        return try adjusted(vae: part, prediction: prediction)
     }
 
     func adjusted(vae: ModelPart?, prediction: UNetPrediction?) throws(WeightsError) -> ModelSource {

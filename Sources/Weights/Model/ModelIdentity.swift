@@ -34,6 +34,7 @@ enum ModelIdentity {
     static func compute(_ source: ModelSource) throws(WeightsError) -> SHA256Digest {
         var files = try source.usedWeights()
         for path in try configurationFiles(of: source) { files[path] = try source.content(path) }
+        FileBytes.prepareDigests(of: files.values)
         let hasher = SHA256Hasher()
         hasher.update(Array("patchloom-model-\(source.isPlain ? 1 : 2)\n".utf8))
         for (path, content) in files.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {

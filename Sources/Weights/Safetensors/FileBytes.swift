@@ -1,8 +1,10 @@
+import CSystem
 import ContentHash
 import FileLinks
 import Glibc
 import Sentences
 import Synchronization
+import TensorCore
 
 /// The bytes of one file: mapped from disk, made in memory, or part of the program.
 ///
@@ -22,12 +24,13 @@ final class FileBytes: @unchecked Sendable {
     let path: String?
     private let memory: Memory
     let stamp: FileStamp?
+    private let digests: DigestMemory?
     private let knownDigest = Mutex<SHA256Digest?>(nil)
 
     /// Bytes that live as long as the program.
     init(permanent bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
-        (memory, path, stamp) = (.permanent, nil, nil)
+        (memory, path, stamp, digests) = (.permanent, nil, nil, nil)
     }
 
     /// A file that exists in memory only.
@@ -35,11 +38,12 @@ final class FileBytes: @unchecked Sendable {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, content.count), alignment: 64)
         copy.copyBytes(from: content)
         bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(copy)[..<content.count])
-        (memory, path, stamp) = (.owned, nil, nil)
+        (memory, path, stamp, digests) = (.owned, nil, nil, nil)
     }
 
-    /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file.
-    init(mapping path: String, followsLinks: Bool = true) throws(WeightsError) {
+    /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file. `digests` may know its hash;
+    /// without it, the bytes are hashed.
+    init(mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw .badPath("\(quoted(path)) is not a path; name a file.")
         }
@@ -54,7 +58,7 @@ final class FileBytes: @unchecked Sendable {
         guard status.isFile else {
             throw .unreadable("\(path) is not a regular file; name a file of the model.")
         }
-        self.path = path
+        (self.path, self.digests) = (path, digests)
         stamp = FileStamp(status)
         guard status.st_size > 0 else {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -77,14 +81,48 @@ final class FileBytes: @unchecked Sendable {
         }
     }
 
-    /// The SHA-256 of the bytes, computed once.
+    /// The SHA-256 of the bytes: what the memory of hashes has, else computed once.
     func digest() -> SHA256Digest {
         knownDigest.withLock { known in
             if let known { return known }
-            let digest = SHA256Digest(of: bytes)
+            let digest = digests?.digest(of: self) ?? hashed()
             known = digest
             return digest
         }
+    }
+
+    /// Finds the digests of several files, large ones at the same time.
+    ///
+    /// Large files come first, so that no thread begins a large one when the others are done.
+    static func prepareDigests(of contents: some Sequence<FileBytes>) {
+        let large = contents.filter { $0.bytes.count >= pieceBytes }.sorted { $0.bytes.count > $1.bytes.count }
+        let threads = min(Int(csystem_available_processors()), hashingThreads)
+        ParallelPool(threads: threads).run(large.count) { index, _ in _ = large[index].digest() }
+    }
+
+    /// More do not pay: a model has one file that is larger than the others together.
+    private static let hashingThreads = 4
+    private static let pieceBytes = 8 << 20
+
+    /// Computes the SHA-256 of the bytes. While a piece is hashed, the system reads the next. Pages that are done go, because
+    /// a process that knows its model needs few of them; the system still has them for all processes.
+    func hashed() -> SHA256Digest {
+        let hasher = SHA256Hasher()
+        func piece(_ start: Int) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)..<min(start + Self.pieceBytes, bytes.count)])
+        }
+        for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
+            advise(piece(start + Self.pieceBytes), MADV_WILLNEED)
+            hasher.update(piece(start))
+            advise(piece(start), MADV_DONTNEED)
+        }
+        return hasher.finalize()
+    }
+
+    /// Pieces begin at pages, since mappings do. Advice that the system does not take changes no byte.
+    private func advise(_ piece: UnsafeRawBufferPointer, _ advice: Int32) {
+        guard memory == .mapped, piece.count > 0 else { return }
+        madvise(UnsafeMutableRawPointer(mutating: piece.baseAddress), piece.count, advice)
     }
 
     fileprivate static func openError(_ path: String, _ reason: Int32) -> WeightsError {

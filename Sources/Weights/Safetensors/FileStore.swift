@@ -18,23 +18,24 @@ final class FileStore: Sendable {
     private let given: [String: Given]
     /// Below these folders, only given files exist.
     private let hidden: [String]
+    private let digests: DigestMemory?
     private let opened = Mutex<[String: FileBytes]>([:])
     private let knownIdentity = Mutex<SHA256Digest?>(nil)
 
     /// Configurations, vocabularies and shard indexes may have this many bytes.
     static let maxTextBytes = 16 << 20
 
-    /// The folder at `path`. Opens nothing.
-    init(folder path: String) {
+    /// The folder at `path`, with a memory for the hashes of its files. Opens nothing.
+    init(folder path: String, digests: DigestMemory? = nil) {
         var path = path
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         name = path
-        (folder, given, hidden) = (path, [:], [])
+        (folder, given, hidden, self.digests) = (path, [:], [], digests)
     }
 
     init(name: String, files: [String: FileBytes]) {
         self.name = name
-        (folder, hidden) = (nil, [])
+        (folder, hidden, digests) = (nil, [], nil)
         given = Dictionary(
             uniqueKeysWithValues: files.map { ($0.key, Given(content: $0.value, location: "\(name)/\($0.key)")) })
     }
@@ -42,7 +43,7 @@ final class FileStore: Sendable {
     /// Another store's files, some replaced by `given`. Of the folders `hiding`, each with a slash at its end, only given files
     /// remain.
     init(_ other: FileStore, given: [String: Given], hiding: [String] = []) {
-        (name, folder, hidden) = (other.name, other.folder, other.hidden + hiding)
+        (name, folder, hidden, digests) = (other.name, other.folder, other.hidden + hiding, other.digests)
         let kept = other.given.filter { path, _ in !hiding.contains { path.hasPrefix($0) } }
         self.given = kept.merging(given) { _, new in new }
     }
@@ -63,7 +64,7 @@ final class FileStore: Sendable {
             throw .notFound("\(location(of: path)) does not exist; the model \(name) has no such file.")
         }
         let content: FileBytes
-        do { content = try FileBytes(mapping: place) } catch {
+        do { content = try FileBytes(mapping: place, digests: digests) } catch {
             guard error.code == .notFound, FileBytes.brokenLink(place) == nil, folder.map(isFolder) == true else { throw error }
             throw .notFound(
                 "\(location(of: path)) does not exist: the download of \(name) is incomplete; fetch this file as well.")

@@ -6,8 +6,8 @@ import StrictJSON
 extension ModelStore {
     /// Puts a model into the store under a name. Equal files are stored once.
     ///
-    /// Reads each file once for its hash, and once more in the store. Files that the file system cannot share are copied.
-    /// Importing the same model again adds the new name, and repairs damaged files.
+    /// Reads each file once for its hash, whatever is known of it, and once more in the store. Files that the file system
+    /// cannot share are copied. Importing the same model again adds the new name, and repairs damaged files.
     ///
     /// - Parameter check: sees the model before anything is stored; an error ends the import.
     /// - Throws: `.badOption` for an invalid name or the name of another model, `.unwritable`, `.unreadable` for files that
@@ -20,6 +20,9 @@ extension ModelStore {
                 "\(quoted(name)) cannot be a model's name: use 1 to 64 letters, digits, dots, hyphens and underscores, the first "
                     + "of them a letter or digit, and nothing that looks like a hash or a file of another format.")
         }
+        // What the store says of a file for good must not come from a stamp.
+        var choice = choice
+        choice.digests = choice.digests?.rereading()
         let assembly = try ModelAssembly(choice)
         let source = try assembly.source()
         try check(source)
@@ -56,8 +59,11 @@ extension ModelStore {
     private func keep(
         _ content: FileBytes, _ digest: SHA256Digest, _ placed: FileBytes?, _ session: ImportSession
     ) throws(WeightsError) -> FileBytes {
-        // A damaged file is replaced.
-        if let there = try? blob(digest), there.bytes.count == content.bytes.count, there.digest() == digest { return there }
+        // A damaged file is replaced, even if nothing shows the damage but its bytes.
+        let unread = ModelStore(folder: folder, digests: digests?.rereading())
+        if let there = try? unread.blob(digest), there.bytes.count == content.bytes.count, there.digest() == digest {
+            return there
+        }
         let path = "\(blobs)/\(digest.hex)"
         let new: FileBytes
         if let placed { new = placed } else { new = try session.place(content, digest) }
@@ -76,6 +82,8 @@ extension ModelStore {
     private func manifest(
         _ assembly: ModelAssembly, _ source: ModelSource
     ) throws(WeightsError) -> (StoreManifest, [SHA256Digest: FileBytes]) {
+        // This hashes large files at the same time.
+        let identity = try source.identity()
         var entries: [StoreManifest.Entry] = []
         var contents: [SHA256Digest: FileBytes] = [:]
         func add(_ part: StoreManifest.Part, _ path: String, _ content: FileBytes) {
@@ -111,7 +119,7 @@ extension ModelStore {
         }
         entries.sort { ($0.part.rawValue, $0.path) < ($1.part.rawValue, $1.path) }
         let manifest = StoreManifest(
-            identity: try source.identity(), model: model, vae: vae, prediction: assembly.prediction,
+            identity: identity, model: model, vae: vae, prediction: assembly.prediction,
             variant: assembly.variant, files: entries)
         return (manifest, contents)
     }

@@ -27,25 +27,20 @@ public struct StoredModel: Sendable, Equatable {
 public struct ModelStore: Sendable {
     /// The store's path.
     public let folder: String
+    /// Knows the hashes of its files; without it, every opening hashes them.
+    let digests: DigestMemory?
 
     /// The store in a folder. The first import makes the folder.
-    public init(folder: String) { self.folder = folder }
+    public init(folder: String, digests: DigestMemory? = nil) { (self.folder, self.digests) = (folder, digests) }
 
     /// The user's store: `$PATCHLOOM_HOME`, `$XDG_DATA_HOME/patchloom`, or `~/.local/share/patchloom`.
     ///
     /// Throws `.badOption` when none of the variables is an absolute path.
-    public static func standard() throws(WeightsError) -> ModelStore {
-        func folder(_ variable: String, _ below: String) -> String? {
-            guard let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") else { return nil }
-            return value + below
-        }
-        guard
-            let folder = folder("PATCHLOOM_HOME", "") ?? folder("XDG_DATA_HOME", "/patchloom")
-                ?? folder("HOME", "/.local/share/patchloom")
-        else {
+    public static func standard(_ digests: DigestMemory? = nil) throws(WeightsError) -> ModelStore {
+        guard let folder = StandardFolders.store else {
             throw .badOption("There is no folder for a model store: set PATCHLOOM_HOME to the absolute path of one.")
         }
-        return ModelStore(folder: folder)
+        return ModelStore(folder: folder, digests: digests)
     }
 
     var blobs: String { folder + "/blobs/sha256" }
@@ -90,13 +85,13 @@ public struct ModelStore: Sendable {
         return found.first
     }
 
-    /// Opens a model and verifies the content of all its files. `prediction` overrides the import's choice and the model's
-    /// files; `vae` is the path of an autoencoder that replaces the model's own. Throws `.malformed` with the name of
-    /// a damaged file.
+    /// Opens a model and verifies the content of all its files by their hashes, remembered or computed. `prediction` overrides
+    /// the import's choice and the model's files; `vae` is the path of an autoencoder that replaces the model's own. Throws
+    /// `.malformed` with the name of a damaged file.
     public func open(
         _ model: StoredModel, prediction: UNetPrediction? = nil, vae: String? = nil, ignoresUnknownTensors: Bool = false
     ) throws(WeightsError) -> ModelSource {
-        let part = try vae.map { path throws(WeightsError) in try ModelPart(path: path) }
+        let part = try vae.map { path throws(WeightsError) in try ModelPart(path: path, digests: digests) }
         return try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
             let manifest = try readManifest(model.identity)
             var assembly = try verifiedAssembly(manifest, name: model.reference)
@@ -110,6 +105,11 @@ public struct ModelStore: Sendable {
         }
     }
 
+    /// Hashes all files of a model again, whatever is known of them. Throws as `open` does.
+    public func verify(_ model: StoredModel) throws(WeightsError) {
+        _ = try ModelStore(folder: folder, digests: digests?.rereading()).open(model)
+    }
+
     /// The model of a manifest as it was imported. `known` are files of the store that have been read already.
     func open(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes]
@@ -120,11 +120,12 @@ public struct ModelStore: Sendable {
     private func verifiedAssembly(
         _ manifest: StoreManifest, name: String, known: [SHA256Digest: FileBytes] = [:]
     ) throws(WeightsError) -> ModelAssembly {
+        var files = known
+        for entry in manifest.files where files[entry.digest] == nil { files[entry.digest] = try blob(entry.digest) }
+        FileBytes.prepareDigests(of: files.values)
         var contents: [StoreManifest.Part: [String: FileBytes]] = [:]
         for entry in manifest.files {
-            let content: FileBytes
-            if let found = known[entry.digest] { content = found } else { content = try blob(entry.digest) }
-            guard content.bytes.count == entry.size, content.digest() == entry.digest else {
+            guard let content = files[entry.digest], content.bytes.count == entry.size, content.digest() == entry.digest else {
                 throw .malformed(
                     "The stored file \(blobs)/\(entry.digest.hex) (\(entry.path) of \(name)) is damaged: its content is not what "
                         + "its name says; remove the model and import it again.")
@@ -160,7 +161,7 @@ public struct ModelStore: Sendable {
 
     /// A stored file, not verified. Does not follow links.
     func blob(_ digest: SHA256Digest) throws(WeightsError) -> FileBytes {
-        try FileBytes(mapping: "\(blobs)/\(digest.hex)", followsLinks: false)
+        try FileBytes(mapping: "\(blobs)/\(digest.hex)", followsLinks: false, digests: digests)
     }
 
     /// Removes a name, or the model of an identity with all its names. Deletes files that no model uses.

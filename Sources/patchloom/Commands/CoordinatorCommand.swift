@@ -30,6 +30,7 @@ struct CoordinatorCommand: ParsableCommand {
         options.onFailure = { events.post(.failed($0)) }
         let coordinator = try Coordinator.start(options)
         logLine("listening on \(listen)")
+        for line in DigestMemory.standard.tally.lines { logLine(line) }
         if token == nil && !isLocal {
             logLine("warning: whoever reaches \(listen) can join; share a secret by --join-token-file")
         }

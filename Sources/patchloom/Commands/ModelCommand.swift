@@ -11,7 +11,8 @@ struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Look into models, and keep them by name in this host's store.",
         subcommands: [
-            ModelImportCommand.self, ModelListCommand.self, ModelInspectCommand.self, ModelRemoveCommand.self,
+            ModelImportCommand.self, ModelListCommand.self, ModelInspectCommand.self, ModelVerifyCommand.self,
+            ModelRemoveCommand.self,
         ])
 }
 
@@ -34,7 +35,7 @@ struct ModelImportCommand: ParsableCommand {
     func run() throws {
         let choice = try checkpoint.words.choice(path)
         // A model that cannot be rendered is refused now, not at its first use.
-        let stored = try ModelStore.standard().importModel(choice, name: name) { source in
+        let stored = try ModelStore.standard(.standard).importModel(choice, name: name) { source in
             let model = try ModelDescription(source: source.ignoringUnknownTensors(choice.ignoresUnknownTensors))
             noteOddities(model, ignoresUnknownTensors: choice.ignoresUnknownTensors)
         }
@@ -155,7 +156,7 @@ private func describe(_ model: StoredModel) -> JSONValue {
 private func describe(damaged name: String) -> JSONValue { ["names": [.string(name)], "identity": .null, "bytes": .null] }
 
 /// Prints two columns.
-private func printTable(_ lines: [(String, String)]) {
+func printTable(_ lines: [(String, String)]) {
     let width = lines.map(\.0.count).max() ?? 0
     for (name, value) in lines { print("\(TerminalText.padded(name, width))  \(value)") }
 }

@@ -56,6 +56,7 @@ struct WorkerCommand: ParsableCommand {
             endpoint: connect, models: try checkpoint.words.sources(), backend: try HostOptions.choice(backend),
             threads: threads, joinToken: try access.token(), lifelineFD: lifeline,
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
+        options.digests = .standard
         options.precision = try HostOptions.choice(precision: precision)
         if let note = try HostOptions.note(options.precision, options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)

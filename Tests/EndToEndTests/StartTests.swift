@@ -1,0 +1,88 @@
+import Foundation
+import StrictJSON
+import Testing
+
+extension EndToEnd {
+    /// What the start of a process reads of its model.
+    @Suite struct StartTests {
+        /// A worker that finds no coordinator, from its start until it is ready, and what it says of its files.
+        private static func start(_ options: [String], _ folder: Folder) async throws -> String {
+            let worker = try Program(["worker", "--connect", "tcp://127.0.0.1:9", "--threads", "1"] + options, in: folder)
+            defer { worker.end() }
+            try await worker.waitForLine(containing: "files: ")
+            worker.send(SIGTERM)
+            #expect(try await worker.wait().code == 0)
+            #expect(worker.errorLines.contains { $0.hasPrefix("ready: ") })
+            return try #require(worker.errorLines.first { $0.hasPrefix("files: ") })
+        }
+
+        /// The files of the repository are older than the three seconds after which a hash is kept.
+        @Test func theSecondStartReadsNoWeights() async throws {
+            let folder = try Folder()
+            let first = try await Self.start(["-m", BadInputTests.model], folder)
+            #expect(first.contains("(24 MB), knew 0 (0 kB)"), "\(first)")
+            let second = try await Self.start(["-m", BadInputTests.model], folder)
+            // Configurations and the tokenizer are read anyway.
+            let match = try #require(second.firstMatch(of: /hashed (\d+) files \((\d+) kB\), knew 3 \(24 MB\)/), "\(second)")
+            #expect(Int(match.output.2) ?? .max < 100, "\(second)")
+            // Another program knows the files too, and reads them again if it is told so.
+            let coordinator = try Program(
+                ["coordinator", "--listen", "ipc://@patchloom-test-\(folder.mark)", "-m", BadInputTests.model], in: folder)
+            try await coordinator.waitForLine(containing: "knew 3 (24 MB)")
+            coordinator.send(SIGTERM)
+            #expect(try await coordinator.wait().code == 0)
+            let verified = try Program(["model", "verify", BadInputTests.model, "--json"], in: folder)
+            #expect(try await verified.wait().code == 0)
+            let inspected = try Program(["model", "inspect", BadInputTests.model, "--json"], in: folder)
+            #expect(try await inspected.wait().code == 0)
+            let identity = try CommandTests.json(inspected)["identity"]
+            #expect(try CommandTests.json(verified)["models"]?.arrayValue?.first?["identity"] == identity)
+            // A memory that cannot be written is a warning, once.
+            let file = folder.file("file")
+            try Data().write(to: URL(fileURLWithPath: file))
+            let blocked = try Program(
+                ["worker", "--connect", "tcp://127.0.0.1:9", "-m", BadInputTests.model], in: folder,
+                environment: ["PATCHLOOM_HOME": file])
+            defer { blocked.end() }
+            try await blocked.waitForLine(containing: "warning: every start hashes all weights")
+            blocked.send(SIGTERM)
+            #expect(try await blocked.wait().code == 0)
+            #expect(blocked.errorLines.count { $0.contains("every start hashes") } == 1)
+        }
+
+        @Test func verifyNamesDamagedModels() async throws {
+            let folder = try Folder()
+            for name in ["one", "two"] {
+                // The second model differs in its scheduler, and shares all other files.
+                let options = name == "one" ? [] : ["--prediction-type", "epsilon"]
+                let imported = try Program(["model", "import", BadInputTests.model, "--name", name] + options, in: folder)
+                #expect(try await imported.wait().code == 0, "\(imported.errorLines)")
+            }
+            let good = try Program(["model", "verify"], in: folder)
+            #expect(try await good.wait().code == 0)
+            #expect(good.outputLines.count == 2 && good.errorLines.isEmpty)
+            let blobs = folder.home + "/store/blobs/sha256"
+            let largest = try #require(
+                try FileManager.default.contentsOfDirectory(atPath: blobs).max {
+                    Self.size("\(blobs)/\($0)") < Self.size("\(blobs)/\($1)")
+                })
+            let url = URL(fileURLWithPath: "\(blobs)/\(largest)")
+            let content = try Data(contentsOf: url)
+            try FileManager.default.removeItem(at: url)
+            try (content.dropLast() + [content[content.count - 1] ^ 1]).write(to: url)
+            for (arguments, said) in [([], "2 of 2 cannot be used: one, two"), (["one"], largest), (["two"], largest)] {
+                let bad = try Program(["model", "verify"] + arguments, in: folder)
+                #expect(try await bad.wait().code == 65)
+                #expect(bad.errorLines.count == 1 && bad.errorLines[0].contains(said), "\(bad.errorLines)")
+            }
+            let usage = try Program(["model", "verify", "--vae", "x"], in: folder)
+            #expect(try await usage.wait().code == 64)
+            let missing = try Program(["model", "verify", "three"], in: folder)
+            #expect(try await missing.wait().code == 66)
+        }
+
+        private static func size(_ path: String) -> Int {
+            (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int ?? 0
+        }
+    }
+}
