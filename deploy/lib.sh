@@ -39,7 +39,7 @@ as_root() {
 require_packages() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         if pkg-config --exists libzmq openblas libpng16 libjpeg libwebpdemux libcrypto freetype2 fontconfig 2>/dev/null; then return; fi
-        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, libjpeg-turbo, libwebp, oneDNN 2.x, OpenSSL, FreeType and fontconfig with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
+        fail "this system has no apt; install the libraries ZeroMQ, OpenBLAS, libpng, libjpeg-turbo, libwebp, oneDNN 2.x or 3.x, OpenSSL, FreeType and fontconfig with their headers, and pkg-config (Debian calls them ${library_packages[*]})."
     fi
     local missing
     mapfile -t missing < <(missing_packages)
@@ -51,7 +51,7 @@ require_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q \
         || fail "'apt-get update' failed; see above, and run this script again when the package sources answer."
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
-        || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN 2.x, x86-64 and arm64 in Debian), it must be built from source."
+        || fail "apt could not install '${missing[*]}'; where a system has no libdnnl-dev (oneDNN 2.x or 3.x, x86-64 and arm64 in Debian), it must be built from source."
 }
 
 # Prints the version of the Swift on the path, such as 6.3.1. Prints nothing if there is none or it does not start.

@@ -20,6 +20,17 @@ void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t fir
     }
 }
 
+void ck_pack_panel(const float *weights, size_t out, size_t in, size_t taps, size_t panel, float *packed) {
+    const size_t first = panel * CK_PANEL_COLUMNS;
+    const size_t count = out - first < CK_PANEL_COLUMNS ? out - first : CK_PANEL_COLUMNS;
+    memset(packed, 0, taps * in * CK_PANEL_COLUMNS * sizeof(float));
+    for (size_t i = 0; i < in; i++)
+        for (size_t column = 0; column < count; column++) {
+            const float *source = weights + ((first + column) * in + i) * taps;
+            for (size_t tap = 0; tap < taps; tap++) packed[(tap * in + i) * CK_PANEL_COLUMNS + column] = source[tap];
+        }
+}
+
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps) {
     const float a = -0.75f, ratio = (float)in / (float)out;
     for (size_t i = 0; i < out; i++) {

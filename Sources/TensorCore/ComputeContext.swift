@@ -39,7 +39,7 @@ public final class ComputeContext {
         scratch = ThreadScratch(threads: threads)
         kernels = try ComputeContext.kernels(named: kernelSet)
         switch choice.resolved {
-        case .onednn: backend = try OneDNNBackend(threads: threads)
+        case .onednn: backend = try OneDNNBackend(pool: pool, kernels: kernels, scratch: scratch)
         case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
         case .auto: preconditionFailure("a resolved backend is never auto")
         }

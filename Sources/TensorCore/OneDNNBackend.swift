@@ -1,3 +1,4 @@
+import CKernels
 import COneDNN
 import CSystem
 
@@ -12,6 +13,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     private let engine: OpaquePointer
     /// Whether oneDNN multiplies with AMX.
     private let hasTiles: Bool
+    /// Our own products of f32, where the library's are not taken.
+    private let ownProducts: GatheredProducts?
     private let threads: Int32
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
@@ -34,12 +37,16 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         var resultType: ElementType
     }
 
-    /// - Parameter operationLimit: operations kept at once, at least 2; one picture needs 100 to 300.
-    init(threads: Int, operationLimit: Int = 1024) throws(ComputeError) {
+    /// - Parameters:
+    ///   - pool: gives the number of threads, and runs our own products.
+    ///   - operationLimit: operations kept at once, at least 2; one picture needs 100 to 300.
+    init(
+        pool: ParallelPool, kernels: UnsafePointer<ck_kernels>, scratch: ThreadScratch, operationLimit: Int = 1024
+    ) throws(ComputeError) {
         precondition(operationLimit >= 2)
         self.operationLimit = operationLimit
-        self.threads = Int32(threads)
-        csystem_set_openmp_threads(Int32(threads))
+        threads = Int32(pool.threads)
+        csystem_set_openmp_threads(threads)
         var engine: OpaquePointer?
         try check(conednn_engine_create(&engine), "starting oneDNN")
         self.engine = engine!
@@ -47,7 +54,10 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         conednn_version(&major, &minor, &patch)
         let instructionSet = String(cString: conednn_instruction_set())
         identity = "onednn\(major).\(minor).\(patch)-\(instructionSet)"
-        hasTiles = instructionSet == "avx512_core_amx"
+        hasTiles = OneDNNInstructionSet(instructionSet).hasTiles
+        ownProducts =
+            OneDNNInstructionSet(instructionSet).hasStableProducts
+            ? nil : GatheredProducts(pool: pool, kernels: kernels, scratch: scratch)
     }
 
     deinit {
@@ -56,7 +66,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     }
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
-        _ = try commonType("A product by oneDNN", of: types, supported: [.f32, .bf16])
+        let type = try commonType("A product by oneDNN", of: types, supported: [.f32, .bf16])
+        if type == .f32, let ownProducts { return ownProducts }
         return self
     }
 

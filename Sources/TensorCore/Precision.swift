@@ -46,11 +46,11 @@ enum BF16Support {
     /// kernels do. Without AMX, the dot products of AVX512-BF16 run at twice the speed of f32 on AMD's cores (Zen 4, Zen 5) and
     /// at half of it on Intel's. AVX-512 alone emulates them.
     init(oneDNN instructionSet: String) {
-        switch instructionSet {
-        case "avx512_core_amx": self = .fast
-        case "avx512_core_bf16": self = ck_has_fast_bf16_dot() != 0 ? .fast : .slow
-        case "avx512_core", "avx512_core_vnni": self = .slow
-        default: self = .missing
+        let set = OneDNNInstructionSet(instructionSet)
+        if set.hasTiles || set.hasBF16Dot && ck_has_fast_bf16_dot() != 0 {
+            self = .fast
+        } else {
+            self = set.hasBF16Dot || set.emulatesBF16 ? .slow : .missing
         }
     }
 }

@@ -282,13 +282,8 @@ import Testing
         (77, 2048, 640), (16, 5120, 1280),
     ]
 
-    /// Numbers that repeat after a prime number of elements: millions of draws would take minutes in a debug build.
     private func numbers(_ seed: Int, _ shape: [Int], scale: Float = 1) -> Tensor {
-        var generator = TestNumbers(seed: UInt64(seed))
-        let block = generator.floats(8191, scale: scale)
-        var values: [Float] = []
-        while values.count < Tensor.elementCount(shape) { values += block }
-        return Tensor(Array(values.prefix(Tensor.elementCount(shape))), shape: shape)
+        .repeatingNumbers(seed, shape, scale: scale)
     }
 
     /// Whether a result in bf16 is the rounded f32 result, but for a neighbour where the sums of the two differ.
@@ -402,9 +397,15 @@ import Testing
 
     /// Instruction sets as oneDNN names them. The dot products of AVX512-BF16 are fast or slow by the CPU's maker.
     @Test func theInstructionSetDecides() {
-        #expect(BF16Support(oneDNN: "avx512_core_amx") == .fast)
-        #expect(BF16Support(oneDNN: "avx512_core") == .slow)
-        #expect(BF16Support(oneDNN: "avx512_core_bf16") == (ck_has_fast_bf16_dot() != 0 ? .fast : .slow))
-        for other in ["avx2", "avx2_vnni", "sse41", "other", ""] { #expect(BF16Support(oneDNN: other) == .missing) }
+        for tiles in ["avx512_core_amx", "avx512_core_amx_fp16", "avx512_core_amx_and_more"] {
+            #expect(BF16Support(oneDNN: tiles) == .fast)
+        }
+        for emulated in ["avx512_core", "avx512_core_vnni"] { #expect(BF16Support(oneDNN: emulated) == .slow) }
+        for dots in ["avx512_core_bf16", "avx512_core_fp16", "avx512_core_fp16_and_more"] {
+            #expect(BF16Support(oneDNN: dots) == (ck_has_fast_bf16_dot() != 0 ? .fast : .slow))
+        }
+        for other in ["avx2", "avx2_vnni", "avx2_vnni_2", "sse41", "other", ""] {
+            #expect(BF16Support(oneDNN: other) == .missing)
+        }
     }
 }

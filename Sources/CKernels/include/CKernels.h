@@ -26,6 +26,27 @@ typedef struct {
     float weight[4];
 } ck_bicubic_tap;
 
+// A convolution of one image.
+typedef struct {
+    size_t h, w, in_channels, out_channels, kernel_h, kernel_w, stride, dilation, pad_top, pad_left, out_h, out_w;
+} ck_convolution_shape;
+
+// Columns of a panel of weights, and the most rows of a strip of results.
+#define CK_PANEL_COLUMNS 16
+#define CK_STRIP_ROWS 120
+
+// y = activation(x * W + bias) + residual of f32, for the convolution of one image after the other. A row of the product is one
+// pixel of the result. A linear layer is a convolution with one tap.
+typedef struct {
+    ck_convolution_shape shape;
+    const float *x;
+    // Panels of 16 outputs: [out / 16, rounded up][kernel_h][kernel_w][in][16], with zeros behind the last output.
+    const float *weights;
+    const float *bias, *residual;  // or NULL
+    int activation;                // as for epilogue
+    float *y;                      // dense; the residual has the same shape
+} ck_gathered_product;
+
 // The kernels of one element type: f32 or bf16 (the upper half of an f32). Arithmetic is f32.
 typedef struct {
     // Attention of one head. First the keys and values are packed, in independent blocks. Then each block of queries is
@@ -98,11 +119,19 @@ typedef struct {
     // y (rows, columns) += factor * a (rows, inner) * b (inner, columns). Every sum runs over inner in order.
     void (*add_product)(
         const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y);
+    // Rows first_row ..< first_row + rows (at most CK_STRIP_ROWS), and the columns of panels first_panel ..< first_panel +
+    // panels. The bits of a row depend only on its own pixels and on the shape of the weights. scratch is 8-byte aligned.
+    size_t (*gathered_scratch_bytes)(const ck_convolution_shape *shape);
+    void (*gathered_strip)(
+        const ck_gathered_product *product, size_t first_row, size_t rows, size_t first_panel, size_t panels, void *scratch);
 } ck_kernels;
 
 // Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's
 // have slower ones.
 int ck_has_fast_bf16_dot(void);
+// The tables end with the instruction set that the environment variable ONEDNN_MAX_CPU_ISA names, as oneDNN's own kernels do,
+// so that one variable simulates an older CPU for both.
+//
 // The table that is the fastest by rule: AMX where the CPU has tiles and the operating system permits them; else dot products
 // of bf16 where they are fast; else the longest vectors.
 const ck_kernels *ck_kernels_best(void);
@@ -130,14 +159,13 @@ void ck_ref_add_product(
     const float *a, const float *b, size_t rows, size_t inner, size_t columns, float factor, float *y);
 void ck_ref_average_pool(const float *x, size_t h, size_t w, size_t c, float *y);
 // y[oy,ox,o] of a convolution with weights (o, i, kh, kw).
-typedef struct {
-    size_t h, w, in_channels, out_channels, kernel_h, kernel_w, stride, dilation, pad_top, pad_left, out_h, out_w;
-} ck_convolution_shape;
 void ck_ref_convolution(const ck_convolution_shape *s, const float *x, const float *weights, const float *bias, float *y);
 void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const float *weights, const float *bias, float *y);
 
 // Gathers output pixels first ..< first + count of one image into rows of kernel_h*kernel_w*in_channels values, zero outside.
 void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
+// Panel number `panel` of weights (out, in, taps), as ck_gathered_product wants it: [taps][in][16].
+void ck_pack_panel(const float *weights, size_t out, size_t in, size_t taps, size_t panel, float *packed);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
 

@@ -1,0 +1,21 @@
+/// What oneDNN's instruction set decides. The names are those of `conednn_instruction_set`.
+struct OneDNNInstructionSet {
+    private let name: String
+
+    init(_ name: String) { self.name = name }
+
+    /// Whether oneDNN multiplies with AMX.
+    var hasTiles: Bool { name.hasPrefix("avx512_core_amx") }
+
+    /// Whether it multiplies bf16 with AVX512-BF16, which the sets with fp16 include.
+    var hasBF16Dot: Bool { name == "avx512_core_bf16" || name.hasPrefix("avx512_core_fp16") }
+
+    /// Whether bf16 is emulated by AVX-512.
+    var emulatesBF16: Bool { name == "avx512_core" || name == "avx512_core_vnni" }
+
+    /// Whether the bits of its f32 products depend neither on threads nor on the number of rows.
+    ///
+    /// With AVX-512 each sum runs in one order (measured with 2.6.3 and 3.2, `ProductBitsTests`). Without, its matrix product is
+    /// a general one that divides rows, columns and sums by their numbers and the threads.
+    var hasStableProducts: Bool { name.hasPrefix("avx512") }
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Runs the computing tests as an older processor would run them, and with another version of oneDNN. CI does not: test.sh does
+# not need it.
+# Usage: deploy/variants.sh [--onednn FOLDER] [SET ...]    SET: instruction sets as ONEDNN_MAX_CPU_ISA names them (SSE41, AVX, AVX2,
+#        AVX512_CORE, AVX512_CORE_BF16), or "native"; all that this CPU has without an argument.
+#        --onednn: the oneDNN with FOLDER/include/oneapi/dnnl and FOLDER/lib/libdnnl.so, in a build of its own.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+sets=()
+library=
+while [ $# -gt 0 ]; do
+    case "$1" in
+    -h | --help)
+        sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    --onednn)
+        [ $# -gt 1 ] || fail "--onednn needs a folder."
+        library=$(readlink -m "$2")
+        shift
+        ;;
+    SSE41 | AVX | AVX2 | AVX512_CORE | AVX512_CORE_BF16 | native) sets+=("$1") ;;
+    *) fail "'$1' is no instruction set; use SSE41, AVX, AVX2, AVX512_CORE, AVX512_CORE_BF16, native or nothing." ;;
+    esac
+    shift
+done
+
+# oneDNN takes the CPU's own set where the variable names a later one, and such a run would prove nothing.
+has_set() {
+    local flags
+    flags=" $(sed -n 's/^flags[[:space:]]*: //p' /proc/cpuinfo | head -n 1) "
+    case "$1" in
+    SSE41) [[ "$flags" == *" sse4_1 "* ]] ;;
+    AVX) [[ "$flags" == *" avx "* ]] ;;
+    AVX2) [[ "$flags" == *" avx2 "* ]] ;;
+    AVX512_CORE) [[ "$flags" == *" avx512bw "* ]] ;;
+    AVX512_CORE_BF16) [[ "$flags" == *" avx512_bf16 "* ]] ;;
+    native) true ;;
+    esac
+}
+
+if [ "${#sets[@]}" -eq 0 ]; then
+    for set in SSE41 AVX AVX2 AVX512_CORE AVX512_CORE_BF16 native; do
+        if has_set "$set"; then sets+=("$set"); fi
+    done
+fi
+for set in "${sets[@]}"; do
+    has_set "$set" || fail "this CPU has no $set, so the tests would not run with it."
+done
+
+options=(--explicit-target-dependency-import-check error)
+if [ -n "$library" ]; then
+    [ -e "$library/include/oneapi/dnnl/dnnl.h" ] || fail "'$library/include/oneapi/dnnl/dnnl.h' is not there."
+    [ -e "$library/lib/libdnnl.so" ] || fail "'$library/lib/libdnnl.so' is not there."
+    # Objects that were compiled with other headers must not meet this library.
+    options+=(--scratch-path .build-onednn -Xcc "-I$library/include" -Xlinker "-L$library/lib" -Xlinker "-rpath=$library/lib")
+fi
+
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
+start=$SECONDS
+prepare_machine
+cd "$root"
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+step "build"
+swift build "${options[@]}" --build-tests </dev/null
+for set in "${sets[@]}"; do
+    step "$set"
+    limit=(ONEDNN_MAX_CPU_ISA="$set")
+    if [ "$set" = native ]; then limit=(-u ONEDNN_MAX_CPU_ISA); fi
+    env "${limit[@]}" swift test "${options[@]}" --skip-build \
+        --filter '^(TensorCoreTests|DiffusionModelsTests|AccelerationTests)[.]' </dev/null 2>&1 | tee "$logs/$set"
+done
+
+step "result"
+for set in "${sets[@]}"; do
+    closing=$(grep -oE 'Test run with [0-9]+ tests?.*' "$logs/$set" | tail -n 1 || true)
+    count=$(sed -nE 's/Test run with ([0-9]+) tests?.*/\1/p' <<<"$closing")
+    if [ "${count:-0}" -eq 0 ]; then fail "$set: no test ran."; fi
+    printf '%-16s %s\n' "$set" "$closing"
+done
+printf 'all passed, in %s\n' "$(elapsed_since "$start")"
