@@ -203,11 +203,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Places", "Rendering", "StrictJSON",
-                "TensorCore",
-                "Weights",
-                "ZMQSockets",
-                "TestSupport",
+                "Acceleration", "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Places", "Rendering",
+                "StrictJSON", "TensorCore", "Weights", "ZMQSockets", "TestSupport",
             ]),
         tests(
             "RequestsTests",

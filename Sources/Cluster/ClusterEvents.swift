@@ -5,9 +5,9 @@ public struct WorkerProfile: Sendable, Equatable {
     /// New at each start of the process. Leases belong to it.
     public var instance: PeerID
     public var host: String
-    /// The number of tasks it computes at once.
+    /// The largest number of tasks that it computes at once: its largest group.
     public var slots: Int
-    /// The number of leases it takes at once.
+    /// The number of leases it takes at once: the group that it computes, and the next one.
     public var credit: Int
     /// Workers of one class compute the same bits.
     public var numericsClass: String
@@ -21,10 +21,17 @@ public struct WorkerProfile: Sendable, Equatable {
         self.instance = instance
         self.host = host
         self.slots = slots
-        credit = slots + 1
+        credit = WorkerProfile.credit(slots: slots)
         self.numericsClass = numericsClass
         self.models = models
     }
+
+    /// The most leases of a worker with that many slots: the next group waits there while one is computed, so that nobody
+    /// waits for messages.
+    public static func credit(slots: Int) -> Int { 2 * slots }
+
+    /// The number of tasks that it computes at once now. A worker that can take fewer than its slots says so by its credit.
+    var groupSize: Int { max(1, min(slots, credit / 2)) }
 }
 
 /// One task as the cluster sees it.

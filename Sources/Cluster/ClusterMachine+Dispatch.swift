@@ -44,6 +44,7 @@ extension ClusterMachine {
     /// The worker that would finish the task first, if it has credit. If it has none, an idle worker takes the task, unless a
     /// busy one would probably finish in half the time.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
+        let share = fairShare(record, job)
         var fitting = 0
         var untried = 0
         var contextsFailed = 0
@@ -66,7 +67,9 @@ extension ClusterMachine {
                 guard session.state == .ready else { continue }
                 let finish = (session.outstandingCost + record.task.cost) / (session.speed ?? usual)
                 earliest = min(earliest, finish)
-                guard session.freeCredit > 0, takesBytes(session, record.task.byteCount) else { continue }
+                guard session.freeCredit > 0, session.leaseCount(of: key.job) < share,
+                    takesBytes(session, record.task.byteCount)
+                else { continue }
                 if best == nil || finish < best!.finish { best = (id, finish, session.isIdle) }
             }
         }
@@ -78,6 +81,19 @@ extension ClusterMachine {
         // The last tasks do not queue behind others while workers become ready for them.
         if !best.isIdle, (job.barrier?.queue.count ?? 0) <= opening { return .wait }
         return best.finish <= earliest * (best.isIdle ? 2 : 1) ? .session(best.id) : .wait
+    }
+
+    /// The most leases of one barrier that a worker holds: its part of the unfinished tasks, if every worker that may take
+    /// the task got equally many. So the first worker that is ready does not take a whole group while others get nothing, and
+    /// the last tasks of a barrier are spread.
+    private func fairShare(_ record: TaskRecord, _ job: Job) -> Int {
+        guard let barrier = job.barrier else { return 1 }
+        let workers = sessions.values.count { session in
+            guard session.state == .ready, fits(session, job) else { return false }
+            return !record.failedWorkers.contains(session.profile.worker) && session.contexts[record.task.context] != .failed
+        }
+        let unfinished = barrier.tasks.count - barrier.doneCount
+        return (unfinished + max(1, workers) - 1) / max(1, workers)
     }
 
     /// The assumed speed of a worker without results: the mean of the others.
@@ -100,7 +116,9 @@ extension ClusterMachine {
         leasesOfJob[key.job, default: []].append(lease)
         sessions.update(id) {
             $0.outstanding.append(
-                Session.Outstanding(lease: lease, cost: record.task.cost, bytes: record.task.byteCount, sent: now))
+                Session.Outstanding(
+                    lease: lease, job: key.job, cost: record.task.cost, bytes: record.task.byteCount, sent: now,
+                    isRetry: record.attempts > 0))
         }
         update(key) { record in
             record.status = .leased

@@ -34,10 +34,10 @@ extension ClusterMachine {
         startClocks(of: id, now)
     }
 
-    /// The lease clock of a task starts when the worker can have begun it, not while it waits behind another task.
+    /// The lease clock of a task starts when the worker can have begun it, not while it waits behind another group.
     mutating func startClocks(of id: SessionID, _ now: Instant) {
         guard let session = sessions[id] else { return }
-        for position in session.outstanding.indices.prefix(session.profile.slots) {
+        for position in session.firstGroup.indices {
             let entry = session.outstanding[position]
             guard entry.isAccepted, entry.active == nil else { continue }
             let time = leaseTime(of: entry.lease)
@@ -57,13 +57,17 @@ extension ClusterMachine {
         return max(parameters.lease, Interval(nanoseconds: slow &* 4))
     }
 
+    /// A worker computes a group in one call, so the progress of one task renews the leases of all that it may have begun.
     mutating func renew(_ id: SessionID, _ lease: LeaseID, _ now: Instant) {
         let time = leaseTime(of: lease)
         sessions.update(id) { session in
             guard let position = session.outstanding.firstIndex(where: { $0.lease == lease }) else { return }
             session.outstanding[position].isAccepted = true
             if session.outstanding[position].active == nil { session.outstanding[position].active = now }
-            session.outstanding[position].expires = now + time
+            for position in session.outstanding.indices
+            where session.outstanding[position].active != nil {
+                session.outstanding[position].expires = now + time
+            }
             if session.state == .suspect { session.state = .ready }
         }
     }
@@ -110,7 +114,8 @@ extension ClusterMachine {
         let key = lease.task
         actions.append(.take(key, id))
         actions.append(.acknowledge(id, leaseID, .accepted))
-        let age = time.nanoseconds > 0 ? time : now.since(lease.sent)
+        // The time on the compute thread is a task's share of its group, which is shorter than the task's age.
+        let age = max(time, now.since(lease.sent))
         var others: [LeaseID] = []
         var isCollected = false
         jobs.update(key.job) { job in
@@ -182,9 +187,8 @@ extension ClusterMachine {
         guard let session = sessions[id] else { return }
         sessions[id] = nil
         actions.append(.endSession(id, end))
-        // The tasks that a dead worker was computing. It takes its leases in order, and need not have reported them before it
-        // died.
-        let computed = session.outstanding.prefix(session.profile.slots).map(\.lease)
+        // The tasks that a dead worker was computing. It need not have reported them before it died.
+        let computed = session.firstGroup.map(\.lease)
         for entry in session.outstanding {
             switch end {
             case .lost where computed.contains(entry.lease): release(entry.lease, .unknown, "a worker died on it", now)

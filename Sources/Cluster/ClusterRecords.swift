@@ -9,9 +9,12 @@ struct Session: Sendable {
     /// A lease that the worker has not answered for yet.
     struct Outstanding: Sendable {
         let lease: LeaseID
+        let job: JobID
         let cost: Double
         let bytes: Int
         let sent: Instant
+        /// Whether its task was tried before. Workers compute such a task alone, so that it fails alone.
+        let isRetry: Bool
         var isAccepted = false
         /// When the worker can have begun to compute it; nil while it waits behind others.
         var active: Instant?
@@ -46,7 +49,15 @@ struct Session: Sendable {
     var outstandingCost: Double { outstanding.reduce(0) { $0 + $1.cost } }
     var outstandingBytes: Int { outstanding.reduce(0) { $0 + $1.bytes } }
     var freeCredit: Int { state == .ready ? max(0, profile.credit - outstanding.count) : 0 }
-    var isIdle: Bool { outstanding.count < profile.slots }
+    var isIdle: Bool { outstanding.isEmpty }
+
+    /// The leases whose tasks the worker can be computing: its first group. It takes its leases in order.
+    var firstGroup: ArraySlice<Outstanding> {
+        guard let first = outstanding.first, !first.isRetry else { return outstanding.prefix(1) }
+        return outstanding.prefix(profile.groupSize).prefix { !$0.isRetry }
+    }
+
+    func leaseCount(of job: JobID) -> Int { outstanding.count { $0.job == job } }
 
     var isLost: Bool {
         if case .lost = state { true } else { false }

@@ -1,6 +1,6 @@
 /// A worker's handling of its leases.
 extension WorkerMachine {
-    mutating func take(_ lease: LeaseID, _ context: ContextID, _ now: Instant) {
+    mutating func take(_ lease: LeaseID, _ context: ContextID, isRetry: Bool, _ now: Instant) {
         guard isJoined else {
             actions.append(.forget(lease))
             return
@@ -19,15 +19,22 @@ extension WorkerMachine {
         }
         contexts.removeAll { $0 == context }
         contexts.append(context)
-        held[lease] = Held(context: context, confirmed: false, arrived: now)
+        held[lease] = Held(context: context, isRetry: isRetry, confirmed: false, arrived: now)
     }
 
-    mutating func startComputing() {
-        guard isJoined, outbox.keys.count < parameters.outboxLimit else { return }
-        for lease in held.keys where computing.count < parameters.slots && !computing.contains(lease) {
-            computing.append(lease)
-            actions.append(.compute(lease))
+    /// Begins the next group when the last one is done: the first leases, or one whose task was tried before.
+    mutating func startComputing(_ now: Instant) {
+        guard isJoined, computing.isEmpty, let first = held.keys.first, outbox.keys.count < parameters.outboxLimit else {
+            return
         }
+        var group = [first]
+        if held[first]?.isRetry == false {
+            group = held.keys.prefix(parameters.slots).prefix { held[$0]?.isRetry == false }
+            if let gathersUntil, now < gathersUntil, group.count == held.keys.count, group.count < parameters.slots { return }
+        }
+        gathersUntil = nil
+        computing = group
+        actions.append(.compute(group))
     }
 
     mutating func computed(_ lease: LeaseID, _ now: Instant) {
@@ -140,7 +147,8 @@ extension WorkerMachine {
         }
         let confirmations = held.values.filter { !$0.confirmed }.map { $0.arrived + terms.acceptDelay }
         let repetitions = outbox.values.map { $0 + terms.resend }
-        let others = [lastHeard + terms.silence, lastSent + terms.heartbeat, drainDeadline].compactMap { $0 }
+        let gathering = computing.isEmpty ? gathersUntil : nil
+        let others = [lastHeard + terms.silence, lastSent + terms.heartbeat, drainDeadline, gathering].compactMap { $0 }
         return (confirmations + repetitions + others).min()
     }
 }

@@ -1,7 +1,9 @@
 /// A worker's timing and limits before any coordinator has told it others.
 public struct WorkerParameters: Sendable, Equatable {
-    /// The number of tasks computed at once.
+    /// The largest number of tasks computed at once: the largest group.
     public var slots = 1
+    /// The longest wait for a lease that was announced.
+    public var gather = Interval.milliseconds(100)
     /// The waits between HELLOs without an answer: the first wait, doubled up to the last.
     public var helloFirst = Interval.milliseconds(500)
     public var helloLast = Interval.seconds(30)
@@ -28,7 +30,8 @@ public enum WorkerEvent: Sendable, Equatable {
     case heard
     case openContext(ContextID)
     case closeContext(ContextID)
-    case leased(LeaseID, ContextID)
+    /// A task that `isRetry` is computed alone, so that it fails alone. With `more` the next lease follows at once.
+    case leased(LeaseID, ContextID, isRetry: Bool = false, more: Bool = false)
     case acknowledged([LeaseID])
     case cancelled([LeaseID])
     case drainRequested
@@ -73,7 +76,8 @@ public enum WorkerAction: Sendable, Equatable {
     /// For the compute thread, in order.
     case open(ContextID)
     case close(ContextID)
-    case compute(LeaseID)
+    /// All at once, in one group.
+    case compute([LeaseID])
     /// The task or outcome of a lease is not needed any more.
     case forget(LeaseID)
     case end(WorkerEnd)
@@ -90,6 +94,7 @@ public struct WorkerMachine: Sendable {
 
     struct Held: Sendable {
         let context: ContextID
+        let isRetry: Bool
         var confirmed: Bool
         let arrived: Instant
     }
@@ -104,9 +109,12 @@ public struct WorkerMachine: Sendable {
     var openingContexts: [ContextID] = []
     /// Closed before they were open.
     var unwantedContexts: Set<ContextID> = []
-    /// Unfinished leases in order of arrival. The first `computing.count` of them are with the compute thread.
+    /// Unfinished leases in order of arrival.
     var held = OrderedTable<LeaseID, Held>()
+    /// The group that the compute thread has, without its finished tasks.
     var computing: [LeaseID] = []
+    /// A lease is announced that belongs to the next group. The group waits for it until then.
+    var gathersUntil: Instant?
     /// Finished and not yet acknowledged: when the outcome was last sent, or computed without a session.
     var outbox = OrderedTable<LeaseID, Instant>()
     var lastProgressSent: Instant?
@@ -143,7 +151,9 @@ public struct WorkerMachine: Sendable {
         case .heard: break
         case .openContext(let context): openContext(context, now)
         case .closeContext(let context): closeContext(context)
-        case .leased(let lease, let context): take(lease, context, now)
+        case .leased(let lease, let context, let isRetry, let more):
+            gathersUntil = more ? now + parameters.gather : nil
+            take(lease, context, isRetry: isRetry, now)
         case .acknowledged(let leases): acknowledge(leases)
         case .cancelled(let leases): cancel(leases, now)
         case .drainRequested, .terminate: drain(now)
@@ -153,7 +163,7 @@ public struct WorkerMachine: Sendable {
         case .progressed(let lease): progressed(lease, now)
         case .tick: tick(now)
         }
-        startComputing()
+        startComputing(now)
         finishDrain(now)
         return actions
     }
@@ -250,7 +260,7 @@ public struct WorkerMachine: Sendable {
         if isJoined { say(.sendReady(context), now) }
     }
 
-    /// Leases that wait keep their contexts. These are few: a worker never gets more than it has slots for, and one.
+    /// Leases that wait keep their contexts. These are few: a worker never gets more than two groups.
     private mutating func closeOldest() {
         guard contexts.count > parameters.contextLimit else { return }
         let needed = Set(held.keys.compactMap { held[$0]?.context })

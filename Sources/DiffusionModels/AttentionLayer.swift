@@ -27,14 +27,16 @@ struct AttentionLayer {
 
     /// - Parameters:
     ///   - x: (n, tokens, width)
-    ///   - source: (n, sourceTokens, sourceWidth), the source of keys and values.
+    ///   - source: (k, sourceTokens, sourceWidth), the source of keys and values. Image i of x attends to image i mod k.
     ///   - residual: added to the result.
     func callAsFunction(
         _ x: Tensor, source: Tensor, residual: Tensor?, causal: Bool = false, _ context: ComputeContext
     ) throws(ComputeError) -> Tensor {
+        let (keys, values) = try context.sharing(by: x.shape[0] / source.shape[0]) { () throws(ComputeError) in
+            (try context.linear(source, key), try context.linear(source, value))
+        }
         let attended = context.attention(
-            query: try context.linear(x, query), key: try context.linear(source, key),
-            value: try context.linear(source, value), heads: heads, causal: causal)
+            query: try context.linear(x, query), key: keys, value: values, heads: heads, causal: causal)
         return try context.linear(attended, output, residual: residual)
     }
 }

@@ -28,12 +28,16 @@ struct ResidualBlock {
 
     /// - Parameters:
     ///   - x: (n, h, w, inputs)
-    ///   - time: SiLU of the time embedding, (n, timeWidth) or (1, timeWidth).
+    ///   - time: SiLU of the time embedding, (n, 1, timeWidth) or (1, 1, timeWidth).
     /// - Returns: (n, h, w, outputs)
     func callAsFunction(_ x: Tensor, time: Tensor? = nil, _ context: ComputeContext) throws(ComputeError) -> Tensor {
         var hidden = try context.convolution(norm1(x, silu: true, context), conv1)
         var addend: Tensor?
-        if let timeProjection, let time { addend = try context.linear(time, timeProjection) }
+        if let timeProjection, let time {
+            addend = try context.sharing(by: x.shape[0] / time.shape[0]) { () throws(ComputeError) in
+                try context.linear(time, timeProjection)
+            }
+        }
         hidden = norm2(hidden, silu: true, addend: addend, context)
         let identity: Tensor
         if let shortcut { identity = try context.linear(x, shortcut) } else { identity = x }

@@ -5,9 +5,11 @@ import Weights
 /// The data that all blocks of one U-Net call share. It lives as long as the call: blocks keep no state.
 struct UNetCall {
     let context: ComputeContext
-    /// SiLU of the time embedding, (n, width).
+    /// The images of the result.
+    let images: Int
+    /// SiLU of the time embedding, (images, 1, width), or (1, 1, width) for all images.
     let time: Tensor
-    /// (n, tokens, width)
+    /// (rows, tokens, width). Image i sees row i mod rows.
     let text: Tensor
     /// One id of 0…3 for each window block; nil without windows.
     let windowShifts: [UInt8]?
@@ -16,6 +18,13 @@ struct UNetCall {
     /// Destinations of merged tokens that the switches give.
     let chosen: ChosenDestinations
     let probe: UNetProbe?
+
+    /// The map of every image. Until the first look at the text, the images of one sample are alike and are computed once.
+    func whole(_ x: Tensor) -> Tensor {
+        guard x.shape[0] < images else { return x }
+        context.imagesPerComputed = 1
+        return context.repeatImages(x, times: images / x.shape[0])
+    }
 }
 
 /// Self-attention, attention to the text and a gated feed-forward part, each after a norm and inside a residual.
@@ -49,7 +58,7 @@ struct TransformerBlock {
         let context = call.context
         let reduction = call.tokens.reduction(level: place.level, tokens: grid.count)
         let shared = sharedGroups(x, reduction, grid: grid, call)
-        var y = try attendToItself(x, reduction, shared: shared, grid: grid, call)
+        var y = call.whole(try attendToItself(x, reduction, shared: shared, grid: grid, call))
         y = try call.merging(norm2(y, context), shared?[.textAttention], residual: y) { few, residual throws(ComputeError) in
             try textAttention(few, source: call.text, residual: residual, context)
         }
@@ -135,6 +144,7 @@ struct SpatialTransformer {
         var tokens = try call.context.linear(norm(x, silu: false, call.context).reshaped([n, h * w, c]), projectIn)
         let grid = TokenGrid(height: h, width: w, scale: scale)
         for block in blocks { tokens = try block(tokens, grid: grid, call) }
-        return try call.context.linear(tokens, projectOut, residual: x).reshaped(x.shape)
+        let y = try call.context.linear(tokens, projectOut, residual: call.whole(x))
+        return y.reshaped([tokens.shape[0], h, w, c])
     }
 }

@@ -39,7 +39,7 @@ extension UNet {
         }
         let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? switches.tokens.chosen)
         let call = UNetCall(
-            context: context, time: text, text: context.convert(text, to: context.precision),
+            context: context, images: n, time: text, text: context.convert(text, to: context.precision),
             windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: switches.tokens,
             chosen: chosen, probe: nil)
         let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in

@@ -4,23 +4,30 @@ public import Weights
 
 /// The input of one U-Net call.
 public struct UNetInput {
-    /// (n, h, w, inChannels), already scaled for the sampler. Any h and w of at least 1.
+    /// (samples, h, w, inChannels), already scaled for the sampler. Any h and w of at least 1.
     public var sample: Tensor
-    /// One timestep for all rows, or one for each row.
+    /// One timestep for all images, or one for each image.
     public var timesteps: [Float]
-    /// (n, tokens, textWidth)
+    /// (rows, tokens, textWidth)
     public var text: Tensor
-    /// SDXL: the pooled text, (n, width).
+    /// SDXL: the pooled text, (rows, width).
     public var textEmbeds: Tensor?
-    /// SDXL: original height and width, crop top and left, target height and width in pixels, (n, 6).
+    /// SDXL: original height and width, crop top and left, target height and width in pixels, (images, 6).
     public var timeIDs: Tensor?
+    /// Whether each sample meets every row of text, as with guidance: then the images are those of the first sample, row by
+    /// row, those of the second, and so on. Otherwise each sample has a row of its own and is one image.
+    public var meetsEveryText: Bool
 
     public init(
-        sample: Tensor, timesteps: [Float], text: Tensor, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil
+        sample: Tensor, timesteps: [Float], text: Tensor, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil,
+        meetsEveryText: Bool = false
     ) {
         (self.sample, self.timesteps, self.text) = (sample, timesteps, text)
-        (self.textEmbeds, self.timeIDs) = (textEmbeds, timeIDs)
+        (self.textEmbeds, self.timeIDs, self.meetsEveryText) = (textEmbeds, timeIDs, meetsEveryText)
     }
+
+    /// The images that the network computes.
+    var images: Int { meetsEveryText ? sample.shape[0] * text.shape[0] : sample.shape[0] }
 }
 
 /// The denoising network of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023,
@@ -79,7 +86,7 @@ public final class UNet {
     /// - Parameters:
     ///   - switches: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
     ///   - probe: receives the size of each feature map, for tests and plans.
-    /// - Returns: (n, h, w, outChannels)
+    /// - Returns: (images, h, w, outChannels). The bits of an image do not depend on the other images of the call.
     /// - Throws: `.input` if shapes, switches or chosen destinations do not fit; `.nonFinite`.
     public func forward(_ input: UNetInput, switches: UNetSwitches, probe: UNetProbe? = nil) throws(ModelError) -> Tensor {
         try check(input)
@@ -87,10 +94,12 @@ public final class UNet {
         let choices = ChosenDestinations(switches.tokens.chosen)
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
-                context: context, time: try embedTime(input), text: context.convert(input.text, to: context.precision),
-                windowShifts: switches.windowShifts,
+                context: context, images: input.images, time: try embedTime(input),
+                text: context.convert(input.text, to: context.precision), windowShifts: switches.windowShifts,
                 tokens: switches.tokens, chosen: choices, probe: probe)
-            return try run(input, switches: switches, call)
+            return try context.sharing(by: input.images / input.sample.shape[0]) { () throws(ComputeError) in
+                try run(input, switches: switches, call)
+            }
         }
         if let problem = choices.problem { throw ModelError(.input, problem) }
         try context.requireFinite(output, "The U-Net's output at timestep \(input.timesteps[0])")
@@ -99,6 +108,8 @@ public final class UNet {
 
     private func run(_ input: UNetInput, switches: UNetSwitches, _ call: UNetCall) throws(ComputeError) -> Tensor {
         var x = try context.convolution(context.convert(input.sample, to: context.precision), convolutionIn)
+        // The groups of merged tokens belong to images, and SDXL's embedding of time differs between the rows of text.
+        if !switches.tokens.reductions.isEmpty || call.time.shape[0] > 1 { x = call.whole(x) }
         var skips = [Skip(map: x, scale: 1)]
         var fullSize: (height: Int, width: Int)?
         for (level, block) in downBlocks.enumerated() {
@@ -116,18 +127,22 @@ public final class UNet {
         return try context.convolution(normOut(x, silu: true, context), convolutionOut, as: .f32)
     }
 
-    /// SiLU of the time embedding, (n, timeWidth). Every block would apply it before its own projection.
+    /// SiLU of the time embedding, (images, 1, timeWidth), or (1, 1, timeWidth) where it is the same for all. Every block would
+    /// apply it before its own projection.
     private func embedTime(_ input: UNetInput) throws(ComputeError) -> Tensor {
-        let rows = input.sample.shape[0]
-        let timesteps =
-            input.timesteps.count == rows ? input.timesteps : Array(repeating: input.timesteps[0], count: rows)
-        var embedding = try timeEmbedding(
-            configuration.sinusoids(timesteps, width: configuration.channels[0], context), context)
+        let (images, times) = (input.images, input.timesteps.count)
+        let sinusoids = configuration.sinusoids(input.timesteps, width: configuration.channels[0], context)
+        var embedding = try context.sharing(by: images / times) { () throws(ComputeError) in
+            try timeEmbedding(sinusoids.reshaped([times, 1, sinusoids.dimension(-1)]), context)
+        }
         if let addedEmbedding, let added = configuration.added, let textEmbeds = input.textEmbeds, let timeIDs = input.timeIDs {
-            let times = configuration.sinusoids(timeIDs.array, width: added.timeWidth, context)
-                .reshaped([rows, added.timeIDsWidth])
-            let pooled = context.convert(textEmbeds, to: context.precision)
-            embedding = try addedEmbedding(context.concatenateChannels(pooled, times), residual: embedding, context)
+            let sizes = configuration.sinusoids(timeIDs.array, width: added.timeWidth, context)
+                .reshaped([images, 1, added.timeIDsWidth])
+            let rows = textEmbeds.reshaped([textEmbeds.shape[0], 1, added.textWidth])
+            let pooled = context.repeatBatch(context.convert(rows, to: context.precision), times: images / textEmbeds.shape[0])
+            embedding = try addedEmbedding(
+                context.concatenateChannels(pooled, sizes), residual: context.repeatImages(embedding, times: images / times),
+                context)
         }
         return context.silu(embedding)
     }
@@ -140,13 +155,15 @@ extension UNet {
             throw ModelError(
                 .input, "The U-Net takes samples of \(configuration.inChannels) channels, channels last, not \(shape).")
         }
-        guard input.timesteps.count == shape[0] || input.timesteps.count == 1 else {
-            throw ModelError(.input, "\(input.timesteps.count) timesteps do not fit \(shape[0]) samples.")
-        }
         let text = input.text.shape
-        guard text.count == 3, text[0] == shape[0], text[2] == configuration.textWidth else {
+        let rows = input.meetsEveryText ? text[0] : shape[0]
+        guard text.count == 3, text[0] == rows, text[2] == configuration.textWidth else {
             throw ModelError(
-                .input, "The U-Net takes text of shape (\(shape[0]), tokens, \(configuration.textWidth)), not \(text).")
+                .input, "The U-Net takes text of shape (\(rows), tokens, \(configuration.textWidth)), not \(text).")
+        }
+        let images = input.images
+        guard input.timesteps.count == images || input.timesteps.count == 1 else {
+            throw ModelError(.input, "\(input.timesteps.count) timesteps do not fit \(images) samples.")
         }
         guard let added = configuration.added else {
             guard input.textEmbeds == nil, input.timeIDs == nil else {
@@ -155,10 +172,10 @@ extension UNet {
             return
         }
         let ids = UNetConfiguration.AddedConditioning.timeIDCount
-        guard input.textEmbeds?.shape == [shape[0], added.textWidth], input.timeIDs?.shape == [shape[0], ids] else {
+        guard input.textEmbeds?.shape == [rows, added.textWidth], input.timeIDs?.shape == [images, ids] else {
             throw ModelError(
                 .input,
-                "This U-Net needs pooled text of shape (\(shape[0]), \(added.textWidth)) and time ids (\(shape[0]), \(ids)).")
+                "This U-Net needs pooled text of shape (\(rows), \(added.textWidth)) and time ids (\(images), \(ids)).")
         }
     }
 

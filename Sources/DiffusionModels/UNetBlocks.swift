@@ -168,7 +168,7 @@ struct UNetUpBlock {
         var x = x
         for (index, residual) in residuals.enumerated() {
             let skip = skips.removeLast()
-            x = try residual(call.context.concatenateChannels(x, skip.map), time: call.time, call.context)
+            x = try residual(call.context.concatenateChannels(x, call.whole(skip.map)), time: call.time, call.context)
             call.probe?.record("\(place).resnets.\(index)", x)
             if !transformers.isEmpty { x = try transformers[index](x, scale: skip.scale, call) }
             if let fullSize, index == 1 {

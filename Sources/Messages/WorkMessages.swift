@@ -61,12 +61,15 @@ public struct LeaseGrant: Sendable, Equatable {
     public var context: String
     /// The longest time without progress.
     public var milliseconds: Int
+    /// Whether another lease follows at once, so that the worker can compute both together; nil for no.
+    public var more: Bool?
     /// The payload holds its tensors.
     public var task: EncodedPart
 
-    public init(context: String, milliseconds: Int, task: EncodedPart) {
+    public init(context: String, milliseconds: Int, more: Bool? = nil, task: EncodedPart) {
         self.context = context
         self.milliseconds = milliseconds
+        self.more = more
         self.task = task
     }
 }
@@ -74,8 +77,9 @@ public struct LeaseGrant: Sendable, Equatable {
 extension LeaseGrant: MetadataBody {
     public static var record: JSONRecord<LeaseGrant> {
         JSONRecord(
-            { LeaseGrant(context: $0, milliseconds: $1, task: EncodedPart(metadata: $2)) },
-            ("context", \.context, .digest), ("lease_ms", \.milliseconds, .milliseconds), ("task", \.task.metadata, .content))
+            { LeaseGrant(context: $0, milliseconds: $1, more: $2, task: EncodedPart(metadata: $3)) },
+            ("context", \.context, .digest), ("lease_ms", \.milliseconds, .milliseconds), ("more", \.more, .optional(.flag())),
+            ("task", \.task.metadata, .content))
     }
 
     static var part: WritableKeyPath<LeaseGrant, EncodedPart>? { \.task }

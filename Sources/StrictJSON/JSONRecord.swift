@@ -73,6 +73,10 @@ extension Int: JSONRepresentable {
     public var jsonValue: JSONValue? { .integer(Int64(self)) }
 }
 
+extension Bool: JSONRepresentable {
+    public var jsonValue: JSONValue? { .bool(self) }
+}
+
 extension UInt64: JSONRepresentable {
     public var jsonValue: JSONValue? { .whole(self) }
 }

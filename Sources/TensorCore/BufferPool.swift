@@ -27,6 +27,9 @@ final class BufferPool {
     /// Starts the peak again.
     func forgetPeak() { peakLiveBytes = liveBytes }
 
+    /// Counts an earlier peak again.
+    func raisePeak(to bytes: Int) { peakLiveBytes = max(peakLiveBytes, bytes) }
+
     /// Gives idle buffers back to the system.
     func trim() {
         for (_, buffers) in free { for base in buffers { base.deallocate() } }

@@ -76,17 +76,42 @@ public final class ComputeContext {
     /// Multiplications and additions so far, in matrix products, convolutions, attention and token matching.
     ///
     /// Shapes alone decide the count, so every backend, kernel set and number of threads gives the same. It includes products
-    /// with the zeros around an image. It leaves out pairs hidden by a causal mask, biases, activations and norms.
+    /// with the zeros around an image. It leaves out pairs hidden by a causal mask, biases, activations and norms. Work that
+    /// images of a batch share counts for each of them, so that an image costs the same alone and in a batch.
     public private(set) var operations: UInt64 = 0
+    /// The number of images for which one computed image stands in `operations`.
+    public var imagesPerComputed = 1
 
     /// Counts two operations for each product.
-    func count(products: Int) { operations &+= 2 &* UInt64(max(0, products)) }
+    func count(products: Int) { operations &+= 2 &* UInt64(max(0, products)) &* UInt64(imagesPerComputed) }
+
+    /// Counts the operations of `body` for each of the images that share its results. Sets `imagesPerComputed` back at the end.
+    public func sharing<Result, Failure: Error>(
+        by images: Int, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let before = imagesPerComputed
+        imagesPerComputed *= max(1, images)
+        defer { imagesPerComputed = before }
+        return try body()
+    }
 
     /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
     /// Starts the peak again.
     public func forgetPeak() { memory.forgetPeak() }
+
+    /// Runs `body` and measures the most bytes of activations that were in use at once meanwhile. `peakActivationBytes` counts
+    /// them too.
+    public func measuringPeak<Result, Failure: Error>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> (result: Result, peakBytes: Int) {
+        let before = memory.peakLiveBytes
+        memory.forgetPeak()
+        defer { memory.raisePeak(to: before) }
+        let result = try body()
+        return (result, memory.peakLiveBytes)
+    }
 
     /// Bytes of buffers kept for later activations.
     public var idleActivationBytes: Int { memory.idleBytes }

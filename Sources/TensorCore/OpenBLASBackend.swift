@@ -3,8 +3,9 @@ import COpenBLAS
 
 /// OpenBLAS: the portable backend and the cross-check.
 ///
-/// Results of OpenBLAS depend on its number of threads, so our pool calls it single-threaded on strips. Only the shape decides
-/// the strips. A convolution is a matrix product over gathered pixels.
+/// Results of OpenBLAS depend on its number of threads, so our pool calls it single-threaded on strips. Only the shape of one
+/// image decides the strips: its results also depend on the number of rows, and an image must get the same bits alone and in
+/// a batch. A convolution is a matrix product over gathered pixels.
 final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
@@ -41,9 +42,12 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         let product = Product(
             weights: plain(parameters.weights), inner: inner, columns: parameters.outFeatures, bias: parameters.bias,
             activation: activation)
-        let grid = TileGrid(rows: x.count / inner, inner: inner, columns: product.columns)
+        let images = x.imageCount
+        let grid = TileGrid(rows: x.count / inner / images, inner: inner, columns: product.columns)
         let input = x.floats.baseAddress!
-        compute(product, grid, residual: residual, into: y) { _, tile, _ in UnsafePointer(input + tile.firstRow * inner) }
+        compute(product, grid, images: images, residual: residual, into: y) { image, tile, _ in
+            UnsafePointer(input + (image * grid.rows + tile.firstRow) * inner)
+        }
     }
 
     func convolution(
@@ -69,7 +73,7 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     ///
     /// - Parameter rows: gives the rows of a tile, dense. It may write to the thread's own memory.
     private func compute(
-        _ product: Product, _ grid: TileGrid, images: Int = 1, residual: Tensor?, into y: Tensor,
+        _ product: Product, _ grid: TileGrid, images: Int, residual: Tensor?, into y: Tensor,
         rows: (_ image: Int, _ tile: TileGrid.Tile, _ thread: Int) -> UnsafePointer<Float>
     ) {
         let (output, residualRows) = (y.floats.baseAddress!, residual?.floats.baseAddress)

@@ -83,6 +83,9 @@ public struct Tensor {
     /// The number of elements.
     public var count: Int { Tensor.elementCount(shape) }
 
+    /// The number of images (or rows of tokens) of a batch; 1 for a plain matrix or a vector.
+    var imageCount: Int { shape.count > 2 ? shape[0] : 1 }
+
     /// The extent of dimension `index`; negative counts from the end.
     public func dimension(_ index: Int) -> Int { shape[index < 0 ? shape.count + index : index] }
 
@@ -129,15 +132,28 @@ extension Tensor {
         values.withUnsafeBufferPointer { transpose($0, count: n, rows: c, columns: h * w, into: floats) }
     }
 
-    /// The values of a channels-last tensor `(n, h, w, c)` in planar order `(n, c, h, w)`.
-    public var planarArray: [Float] {
-        precondition(shape.count == 4, "planar order needs four dimensions, not \(shape)")
-        var values = [Float](repeating: 0, count: count)
-        values.withUnsafeMutableBufferPointer {
-            transpose(
-                UnsafeBufferPointer(floats), count: shape[0], rows: shape[1] * shape[2], columns: shape[3], into: $0)
+    /// The same from the planar values of each image, (c, h, w).
+    public init(planarImages images: [[Float]], c: Int, h: Int, w: Int) {
+        precondition(images.allSatisfy { $0.count == c * h * w }, "images are not \(c)x\(h)x\(w)")
+        self.init(uninitialized: [images.count, h, w, c])
+        for (index, values) in images.enumerated() {
+            let target = UnsafeMutableBufferPointer(rebasing: floats[(index * values.count)..<((index + 1) * values.count)])
+            values.withUnsafeBufferPointer { transpose($0, count: 1, rows: c, columns: h * w, into: target) }
         }
-        return values
+    }
+
+    /// The values of a channels-last tensor `(n, h, w, c)` in planar order `(n, c, h, w)`.
+    public var planarArray: [Float] { planarArray(ofImages: 0..<shape[0]) }
+
+    /// The same of some images.
+    public func planarArray(ofImages images: Range<Int>) -> [Float] {
+        precondition(shape.count == 4, "planar order needs four dimensions, not \(shape)")
+        let size = count / shape[0]
+        let source = UnsafeBufferPointer(rebasing: floats[(images.lowerBound * size)..<(images.upperBound * size)])
+        return [Float](unsafeUninitializedCapacity: source.count) { values, initialized in
+            transpose(source, count: images.count, rows: shape[1] * shape[2], columns: shape[3], into: values)
+            initialized = source.count
+        }
     }
 }
 

@@ -37,14 +37,12 @@ struct Bench {
     /// A worker that reports every context it is sent as ready.
     mutating func join(
         _ number: UInt64, instance: UInt64? = nil, session: UInt64? = nil, numericsClass: String = "a",
-        models: [String] = ["m"],
-        held: [LeaseID] = []
+        models: [String] = ["m"], slots: Int = 1, held: [LeaseID] = []
     ) -> SessionID {
         let id = SessionID(session ?? number)
         let profile = WorkerProfile(
             worker: PeerID(high: 1, low: number), instance: PeerID(high: 2, low: instance ?? number),
-            numericsClass: numericsClass,
-            models: models)
+            slots: slots, numericsClass: numericsClass, models: models)
         openAll(tell(.joined(id, profile, held: held)))
         return id
     }

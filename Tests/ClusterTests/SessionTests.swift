@@ -140,7 +140,7 @@ struct SessionTests {
         _ = worker.handle(.tick, now: now)
         _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
-        #expect(worker.handle(.leased(LeaseID(1), ContextID(1)), now: now) == [.compute(LeaseID(1))])
+        #expect(worker.handle(.leased(LeaseID(1), ContextID(1)), now: now) == [.compute([LeaseID(1)])])
         #expect(worker.handle(.leased(LeaseID(2), ContextID(1)), now: now) == [])
         #expect(worker.handle(.terminate, now: now) == [.forget(LeaseID(2)), .sendDrain, .sendCancelled([LeaseID(2)])])
         #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1))])
@@ -160,9 +160,9 @@ struct SessionTests {
             #expect(worker.handle(.contextOpened(context(number), ok: true), now: now) == [.sendReady(context(number))])
         }
         // The first is the older one, but a lease waits for it.
-        #expect(worker.handle(.leased(LeaseID(1), context(2)), now: now) == [.compute(LeaseID(1))])
+        #expect(worker.handle(.leased(LeaseID(1), context(2)), now: now) == [.compute([LeaseID(1)])])
         #expect(worker.handle(.leased(LeaseID(2), context(1)), now: now).isEmpty)
-        #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1)), .compute(LeaseID(2))])
+        #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1)), .compute([LeaseID(2)])])
         _ = worker.handle(.openContext(context(3)), now: now)
         #expect(worker.handle(.contextOpened(context(3), ok: true), now: now) == [.close(context(2)), .sendReady(context(3))])
         #expect(worker.knows(context(1)) && !worker.knows(context(2)) && worker.knows(context(3)))

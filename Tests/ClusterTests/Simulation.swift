@@ -34,7 +34,7 @@ struct Weather: Sendable {
 /// Messages in the machines' terms. Other tests cover the wire format.
 enum ToWorker: Sendable {
     case welcome(SessionID, [LeaseID]), reset, openContext(ContextID), closeContext(ContextID)
-    case lease(LeaseID, TaskKey), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
+    case lease(LeaseID, TaskKey, isRetry: Bool, more: Bool), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
 }
 
 enum ToCoordinator: Sendable {
@@ -91,12 +91,14 @@ struct Simulation: Sendable {
     var failed: [JobID: JobFailure] = [:]
     var broken: [String] = []
     var leasesGranted = 0
+    var largestGroup = 0
     /// The numerics classes whose results entered each job.
     var classesTaken: [JobID: Set<String>] = [:]
     /// Leases that found their connection gone.
     var undelivered: [SessionID: [LeaseID]] = [:]
 
-    init(seed: UInt64, workers: Int, weather: Weather, classes: [String] = ["a"]) {
+    /// - Parameter slots: the largest group of each worker, in turn.
+    init(seed: UInt64, workers: Int, weather: Weather, classes: [String] = ["a"], slots: [Int] = [1]) {
         random = SeededRandom(seed: seed)
         self.weather = weather
         var parameters = ClusterParameters()
@@ -106,12 +108,18 @@ struct Simulation: Sendable {
         for index in 0..<workers {
             let profile = WorkerProfile(
                 worker: PeerID(high: 1, low: UInt64(index)), instance: PeerID(high: 2, low: UInt64(index)),
-                numericsClass: classes[index % classes.count], models: ["m"])
-            nodes.append(Node(machine: WorkerMachine(now: now), profile: profile))
+                slots: slots[index % slots.count], numericsClass: classes[index % classes.count], models: ["m"])
+            nodes.append(Node(machine: Simulation.machine(profile, now), profile: profile))
         }
         for _ in 0..<weather.crashes { schedule(.crash, after: Int.random(in: 0...3000, using: &random)) }
         for _ in 0..<weather.drains { schedule(.drain, after: Int.random(in: 0...150, using: &random)) }
         for _ in 0..<weather.clogs { schedule(.clog, after: Int.random(in: 0...3000, using: &random)) }
+    }
+
+    static func machine(_ profile: WorkerProfile, _ now: Instant) -> WorkerMachine {
+        var parameters = WorkerParameters()
+        parameters.slots = profile.slots
+        return WorkerMachine(parameters: parameters, now: now)
     }
 
     static func value(_ key: TaskKey) -> Int { Int(key.job.rawValue) * 1_000_000 + key.barrier * 1000 + key.index }
@@ -211,7 +219,8 @@ struct Simulation: Sendable {
     mutating func restart(_ node: Int) {
         var profile = nodes[node].profile
         profile.instance.high += 1
-        nodes[node] = Node(machine: WorkerMachine(now: now), profile: profile, connection: nodes[node].connection + 1)
+        nodes[node] = Node(
+            machine: Simulation.machine(profile, now), profile: profile, connection: nodes[node].connection + 1)
     }
 
     // MARK: The coordinator's side
@@ -249,19 +258,22 @@ struct Simulation: Sendable {
     }
 
     mutating func perform(_ actions: [ClusterAction], inHand: Int?) {
+        var leasesLeft: [SessionID: Int] = [:]
+        for case .lease(let id, _, _, _) in actions { leasesLeft[id, default: 0] += 1 }
         for action in actions {
             switch action {
             case .welcome(let id, let keep): send(.welcome(id, keep), to: id)
             case .openContext(let id, let context): send(.openContext(context), to: id)
             case .closeContext(let id, let context): send(.closeContext(context), to: id)
-            case .lease(let id, let lease, let key, _):
+            case .lease(let id, let lease, let key, let attempt):
                 leasesGranted += 1
+                leasesLeft[id, default: 1] -= 1
                 if failed[key.job] != nil || finished.contains(key.job) { broken.append("lease for the ended job \(key)") }
                 if let owner = sessionOwner[id], nodes[owner.node].connection != owner.connection {
                     // The router socket refuses a message for a connection that is gone.
                     undelivered[id, default: []].append(lease)
                 } else {
-                    send(.lease(lease, key), to: id)
+                    send(.lease(lease, key, isRetry: attempt > 0, more: leasesLeft[id] != 0), to: id)
                 }
             case .cancel(let id, let leases): send(.cancel(leases), to: id)
             case .acknowledge(let id, let lease, _): send(.acknowledge([lease]), to: id)
@@ -326,9 +338,10 @@ struct Simulation: Sendable {
         case .reset: drive(node, .reset)
         case .openContext(let context): drive(node, .openContext(context))
         case .closeContext(let context): drive(node, .closeContext(context))
-        case .lease(let lease, let key):
+        case .lease(let lease, let key, let isRetry, let more):
             nodes[node].tasks[lease] = key
-            drive(node, .leased(lease, ContextID(key.job.rawValue * 10 + UInt64(key.barrier % 2))))
+            let context = ContextID(key.job.rawValue * 10 + UInt64(key.barrier % 2))
+            drive(node, .leased(lease, context, isRetry: isRetry, more: more))
         case .cancel(let leases): drive(node, .cancelled(leases))
         case .acknowledge(let leases): drive(node, .acknowledged(leases))
         case .ping: drive(node, .pinged)
@@ -362,10 +375,14 @@ struct Simulation: Sendable {
             case .sendDrain: post(node, .drain)
             case .sendBye: post(node, .bye)
             case .open(let context): schedule(.opened(node, connection: nodes[node].connection, context), after: 5)
-            case .compute(let lease):
-                let fails = random.chance(weather.failPercent)
+            case .compute(let group):
+                if group.count > nodes[node].profile.slots { broken.append("a group of \(group.count)") }
+                largestGroup = max(largestGroup, group.count)
                 let time = Int.random(in: 5...60, using: &random)
-                schedule(.computed(node, connection: instance, lease, ok: !fails), after: time)
+                for lease in group {
+                    let fails = random.chance(weather.failPercent)
+                    schedule(.computed(node, connection: instance, lease, ok: !fails), after: time)
+                }
             case .forget(let lease):
                 nodes[node].tasks[lease] = nil
                 nodes[node].results[lease] = nil

@@ -8,11 +8,11 @@ struct SimulationTests {
     static let batches = Array(0..<UInt64(6))
 
     /// Runs 10 seeds of one kind of world, and demands that every job ends with every result in its place.
-    func run(_ batch: UInt64, workers: Int, _ weather: Weather) async {
+    func run(_ batch: UInt64, workers: Int, _ weather: Weather, slots: [Int] = [1]) async {
         for seed in batch * 10..<batch * 10 + 10 {
             let simulation = await withCheckedContinuation { continuation in
                 Thread.detachNewThread {
-                    var simulation = Simulation(seed: seed, workers: workers, weather: weather)
+                    var simulation = Simulation(seed: seed, workers: workers, weather: weather, slots: slots)
                     simulation.submit(JobID(1), barriers: [1, 7, 9, 4])
                     simulation.submit(JobID(2), barriers: [3, 5])
                     simulation.run(seconds: 3600)
@@ -44,6 +44,14 @@ struct SimulationTests {
         await run(
             batch, workers: 5,
             Weather(dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 4, clogs: 4, failPercent: 3))
+    }
+
+    @Test("everything at once, with workers that compute groups", arguments: batches)
+    func groupsInStorm(_ batch: UInt64) async {
+        await run(
+            batch, workers: 4,
+            Weather(dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 4, clogs: 4, failPercent: 3, drains: 2),
+            slots: [8, 1, 3])
     }
 
     @Test("workers of two classes that drain, crash and come back never mix in one job", arguments: batches)
@@ -83,5 +91,15 @@ struct SimulationTests {
             counts.append(simulation.leasesGranted)
         }
         #expect(counts == [27, 27])
+    }
+
+    @Test("in a calm world groups are as large as a worker's share, and cost no lease more")
+    func groups() {
+        var simulation = Simulation(seed: 7, workers: 2, weather: Weather(), slots: [8])
+        simulation.submit(JobID(1), barriers: [9, 49])
+        simulation.run(seconds: 60)
+        #expect(simulation.finished == [JobID(1)])
+        #expect(simulation.leasesGranted == 58)
+        #expect(simulation.largestGroup == 8)
     }
 }

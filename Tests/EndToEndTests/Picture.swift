@@ -41,7 +41,8 @@ actor ReferencePicture {
         if let task { return try await task.value }
         let task = Task {
             let folder = try Folder()
-            let picture = try await Picture.render(["--workers", "1", "--threads-per-worker", "1"], in: folder)
+            let picture = try await Picture.render(
+                ["--workers", "1", "--threads-per-worker", "1", "--group", "1"], in: folder)
             picture.expectContent()
             return picture.image.pixels
         }

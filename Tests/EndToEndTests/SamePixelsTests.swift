@@ -30,6 +30,23 @@ extension EndToEnd {
             #expect(pictures[0].image.pixels == pictures[1].image.pixels)
         }
 
+        /// Views in groups of any size give the same file, byte by byte, as views one by one.
+        @Test(arguments: ["f32", "bf16"], ["onednn", "openblas"])
+        func groupsDoNotMatter(_ precision: String, _ backend: String) async throws {
+            guard precision == "f32" || (PrecisionTests.hasBF16 && backend == "onednn") else {
+                return try await PrecisionTests.expectRefusal(["--precision", precision, "--backend", backend])
+            }
+            let options = ["--precision", precision, "--backend", backend, "--steps", "4", "--hidiffusion", "on"]
+            var files: [[UInt8]] = []
+            for (workers, group) in [(1, 1), (1, 8), (2, 8), (3, 3)] {
+                let folder = try Folder()
+                let host = ["--workers", "\(workers)", "--threads-per-worker", "1", "--group", "\(group)"]
+                try await Picture.render(options + host, in: folder).expectContent()
+                files.append([UInt8](try Data(contentsOf: URL(fileURLWithPath: folder.file("picture.png")))))
+            }
+            for file in files.dropFirst() { #expect(file == files[0]) }
+        }
+
         @Test func theSeedMatters() async throws {
             let picture = try await Picture.render(["--workers", "2", "-s", "8"], in: try Folder())
             picture.expectContent()

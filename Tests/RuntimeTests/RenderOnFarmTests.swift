@@ -22,15 +22,23 @@ struct RenderOnFarmTests {
         return request
     }
 
-    static func options(_ endpoint: String, threads: Int = 1) -> WorkerOptions {
-        WorkerOptions(endpoint: endpoint, models: [.embeddedModel], threads: threads, name: "test")
+    static func options(
+        _ endpoint: String, threads: Int = 1, group: Int = WorkerOptions.usualGroup
+    ) -> WorkerOptions {
+        var options = WorkerOptions(endpoint: endpoint, models: [.embeddedModel], threads: threads, name: "test")
+        options.group = group
+        return options
     }
 
     /// Renders with so many workers of this process.
-    static func render(workers: Int, threads: Int = 1) async throws -> RenderResult {
+    static func render(
+        workers: Int, threads: Int = 1, group: Int = WorkerOptions.usualGroup
+    ) async throws -> RenderResult {
         let endpoint = TestFarm.uniqueEndpoint()
         let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
-        let farm = try (0..<workers).map { _ in try InProcessWorker(rendering: options(endpoint, threads: threads)) }
+        let farm = try (0..<workers).map { _ in
+            try InProcessWorker(rendering: options(endpoint, threads: threads, group: group))
+        }
         defer {
             for worker in farm { worker.terminate() }
             coordinator.shutdown()
@@ -45,14 +53,14 @@ struct RenderOnFarmTests {
     /// The picture of one worker with one thread, rendered once for all tests.
     private static let reference = Task { try await render(workers: 1) }
 
-    @Test("the same pixels from one, two and three workers, and from one and two threads")
+    @Test("the same pixels from one, two and three workers, from one and two threads, from groups and single tasks")
     func sameBytes() async throws {
         let first = try await Self.reference.value
         let pixels = try ImageDecoder.decode(first.png)
         #expect(pixels.width == 256 && pixels.height == 128)
         #expect(Set(pixels.pixels).count > 16, "the picture is nearly one colour")
-        for (workers, threads) in [(2, 2), (3, 1)] {
-            let other = try await Self.render(workers: workers, threads: threads)
+        for (workers, threads, group) in [(2, 2, 8), (3, 1, 3), (1, 1, 1)] {
+            let other = try await Self.render(workers: workers, threads: threads, group: group)
             #expect(try ImageDecoder.decode(other.png).pixels == pixels.pixels)
             #expect(other.counts.phases == first.counts.phases)
         }

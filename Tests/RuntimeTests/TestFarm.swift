@@ -67,8 +67,10 @@ final class TestFarm: Sendable {
     }
 
     @discardableResult
-    func addWorker(_ behaviour: FakeBehaviour = FakeBehaviour(), joinToken: String? = nil) throws -> TestWorker {
-        let worker = try TestWorker(endpoint: endpoint, behaviour: behaviour, joinToken: joinToken)
+    func addWorker(
+        _ behaviour: FakeBehaviour = FakeBehaviour(), joinToken: String? = nil, group: Int = 1
+    ) throws -> TestWorker {
+        let worker = try TestWorker(endpoint: endpoint, behaviour: behaviour, joinToken: joinToken, group: group)
         workers.withLock { $0.append(worker) }
         return worker
     }

@@ -8,10 +8,12 @@ final class TestWorker: Sendable {
     private let worker: InProcessWorker
 
     init(
-        endpoint: String, behaviour: FakeBehaviour = FakeBehaviour(), joinToken: String? = nil, lifelineFD: Int32? = nil
+        endpoint: String, behaviour: FakeBehaviour = FakeBehaviour(), joinToken: String? = nil, lifelineFD: Int32? = nil,
+        group: Int = 1
     ) throws {
         var options = WorkerOptions(
             endpoint: endpoint, models: [], threads: 1, joinToken: joinToken, lifelineFD: lifelineFD, name: "fake")
+        options.group = group
         options.parameters.helloFirst = .milliseconds(50)
         options.parameters.helloLast = .milliseconds(200)
         options.parameters.drainGrace = .seconds(2)

@@ -32,6 +32,8 @@ public struct HostOptions: ParsableArguments {
             valueName: "precision"))
     var precision = "auto"
 
+    @OptionGroup var groups: GroupOptions
+
     /// Every worker holds the weights in its library's form, so more workers cost memory. Above this number more threads use
     /// the cores better, unless the user knows otherwise.
     static let defaultWorkersMax = 8
@@ -51,6 +53,8 @@ public struct HostOptions: ParsableArguments {
         public let threads: Int
         public let backend: BackendChoice
         public let precision: PrecisionChoice
+        /// The most tasks that a worker computes at once.
+        public let group: Int
         /// Notes for the user about the layout.
         public let warnings: [String]
     }
@@ -73,25 +77,18 @@ public struct HostOptions: ParsableArguments {
                 "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster.")
         }
         if let note = try Self.note(precision, backend) { warnings.append("\(note).") }
-        return Layout(workers: workers, threads: threads, backend: backend, precision: precision, warnings: warnings)
+        return Layout(
+            workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
+            warnings: warnings)
     }
 
     /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
     private static func workersThatFit(weightBytes: Int) -> Int {
-        guard weightBytes > 0, let available = [availableBytes(), limits.freeBytes].compactMap({ $0 }).min() else {
-            return Int.max
-        }
+        guard weightBytes > 0, let available = HostMemory.freeBytes() else { return Int.max }
         // Half-precision files double when widened, libraries keep weights in their own form, and activations need memory
         // too; some memory is left to others.
         let perWorker = Double(weightBytes) * 2.5 + Double(1 << 30)
         return max(1, Int(Double(available) * 0.7 / perWorker))
-    }
-
-    /// The kernel's estimate of memory available without swapping; nil if it gives none.
-    private static func availableBytes() -> Int? {
-        guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
-        let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-        return line?.split(separator: " ").compactMap { Int($0) }.first.map { $0 &* 1024 }
     }
 
     /// A worker started by hand uses all its cores, unless told otherwise.

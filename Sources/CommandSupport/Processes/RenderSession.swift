@@ -47,8 +47,8 @@ public final class RenderSession {
         coordinator = try Coordinator.start(options)
         let own = [
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
-            "--precision", layout.precision.rawValue,
-            "--lifeline", "\(ChildProcess.lifelineDescriptor)",
+            "--precision", layout.precision.rawValue, "--group", "\(layout.group)", "--lifeline",
+            "\(ChildProcess.lifelineDescriptor)",
         ]
         pool = try WorkerPool(
             program, count: layout.workers, arguments: own + arguments + loras.files.flatMap { ["--lora-file", $0] },

@@ -26,27 +26,67 @@ package struct DenoiseWork: TaskWork {
         OutputShape("prediction", channels: model.latentChannels, height: latent.height, width: latent.width)
     }
 
+    /// Latents, the strength of guidance and SDXL's numbers may differ: each image of a call has its own.
+    package func sharesCall(with other: DenoiseWork) -> Bool {
+        timestep == other.timestep && (guidance > 1) == (other.guidance > 1) && (timeIDs == nil) == (other.timeIDs == nil)
+            && (latent.channels, latent.height, latent.width)
+                == (other.latent.channels, other.latent.height, other.latent.width)
+            && switches.forSharing == other.switches.forSharing
+    }
+
     package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
-        let guided = guidance > 1
+        try Self.run([self], on: model, in: context)[0]
+    }
+
+    package static func run(
+        _ works: [DenoiseWork], on model: ModelNetworks, in context: OpenedContext
+    ) throws -> [TaskOutput] {
+        let first = works[0]
+        let (guided, latent) = (first.guidance > 1, first.latent)
         let text = try context.rows(guided: guided)
         let rows = text.vectors.shape[0]
         let sample = Tensor(
-            planar: (0..<rows).flatMap { _ in latent.values }, n: rows, c: latent.channels, h: latent.height, w: latent.width)
-        let timeIDs = try timeIDs.map { numbers in
-            let width = Self.timeIDCount
-            guard numbers.count == width || numbers.count == rows * width else {
-                throw ModelError(.input, "size conditioning of two rows needs guidance.")
-            }
-            return Tensor(numbers.count == width ? (0..<rows).flatMap { _ in numbers } : numbers, shape: [rows, width])
-        }
+            planarImages: works.map(\.latent.values), c: latent.channels, h: latent.height, w: latent.width)
+        let timeIDs = try works.flatMap { work in try work.timeIDs(rows: rows) }
         let output = try model.unet().forward(
-            UNetInput(sample: sample, timesteps: [timestep], text: text.vectors, textEmbeds: text.pooled, timeIDs: timeIDs),
-            switches: switches)
-        var values = output.planarArray
-        if guided { values = Guidance(scale: guidance, rescale: rescale).combined(values) }
+            UNetInput(
+                sample: sample, timesteps: [first.timestep], text: text.vectors, textEmbeds: text.pooled,
+                timeIDs: timeIDs.isEmpty ? nil : Tensor(timeIDs, shape: [works.count * rows, timeIDCount]),
+                meetsEveryText: true),
+            switches: first.switches)
+        return try works.enumerated().map { index, work in
+            try work.guided(output.planarArray(ofImages: (index * rows)..<((index + 1) * rows)), output.shape)
+        }
+    }
+
+    /// SDXL's numbers, six for each row of text; empty if there are none.
+    private func timeIDs(rows: Int) throws(ModelError) -> [Float] {
+        guard let timeIDs else { return [] }
+        if timeIDs.count == rows * Self.timeIDCount { return timeIDs }
+        guard timeIDs.count == Self.timeIDCount else {
+            throw ModelError(.input, "size conditioning of two rows needs guidance.")
+        }
+        return (0..<rows).flatMap { _ in timeIDs }
+    }
+
+    /// - Parameter prediction: of the network, the negative prompt's half first, if there is guidance.
+    private func guided(_ prediction: [Float], _ shape: [Int]) throws(ModelError) -> TaskOutput {
+        let values = guidance > 1 ? Guidance(scale: guidance, rescale: rescale).combined(prediction) : prediction
         guard values.allSatisfy(\.isFinite) else { throw ModelError(.nonFinite, "guidance left the range of numbers.") }
-        return .prediction(
-            Latent(channels: output.shape[3], height: output.shape[1], width: output.shape[2], values: values))
+        return .prediction(Latent(channels: shape[3], height: shape[1], width: shape[2], values: values))
+    }
+}
+
+extension UNetSwitches {
+    /// The same without the place on the canvas, if it makes no difference to the network: only hashed destinations use it.
+    fileprivate var forSharing: UNetSwitches {
+        let usesPlace = tokens.reductions.values.contains { reduction in
+            if case .merging(let method) = reduction { method.destinations == .random } else { false }
+        }
+        guard !usesPlace else { return self }
+        var switches = self
+        (switches.tokens.originRow, switches.tokens.originColumn) = (0, 0)
+        return switches
     }
 }
 

@@ -35,6 +35,11 @@ public struct RenderTask: Sendable, Equatable {
     /// The time it takes in relation to other tasks of the render.
     public var cost: Double { work.cost }
 
+    /// Whether a worker may compute both tasks in one call of the network.
+    public func sharesCall(with other: RenderTask) -> Bool {
+        (phase, step, contextHash) == (other.phase, other.step, other.contextHash) && work.canShareCall(with: other.work)
+    }
+
     /// Its name in error messages.
     var title: String { "\(phase.rawValue) step \(step), task \(index)" }
 

@@ -17,7 +17,7 @@ public final class TaskRunner {
     /// The most bytes of activations in use at once since the last `settle`.
     public var peakActivationBytes: Int { context.peakActivationBytes }
     /// Bytes kept for the activations of later tasks.
-    var idleActivationBytes: Int { context.idleActivationBytes }
+    public var idleActivationBytes: Int { context.idleActivationBytes }
 
     private let context: ComputeContext
     let models: ModelVariants
@@ -71,6 +71,11 @@ public final class TaskRunner {
         if contexts.removeValue(forKey: hash) != nil { context.trimMemory() }
     }
 
+    /// Runs `body` and measures the most bytes of activations in use at once meanwhile.
+    public func measuringPeak<Result>(_ body: () -> Result) -> (result: Result, peakBytes: Int) {
+        context.measuringPeak(body)
+    }
+
     /// Begins to measure activations anew. To be called between two jobs.
     ///
     /// - Parameter trimming: whether to give back the memory that is kept only for speed.
@@ -84,6 +89,28 @@ public final class TaskRunner {
     /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,
     ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend. Each names phase, step and task.
     public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
+        try run(sharing: [task], advanced: advanced)[0]
+    }
+
+    /// Computes tasks that share a call, all at once. Each gets the bits that it gets alone. If they fail together, each is
+    /// tried alone, so that only the task at fault fails.
+    ///
+    /// - Parameter tasks: at least one, each of which `sharesCall` with the first.
+    public func run(
+        together tasks: [RenderTask], advanced: @escaping () -> Void = {}
+    ) -> [Result<TaskOutput, RenderError>] {
+        do throws(RenderError) {
+            return try run(sharing: tasks, advanced: advanced).map { .success($0) }
+        } catch {
+            guard tasks.count > 1 else { return [.failure(error)] }
+            return tasks.map { task in
+                Result { () throws(RenderError) in try run(task, advanced: advanced) }
+            }
+        }
+    }
+
+    private func run(sharing tasks: [RenderTask], advanced: @escaping () -> Void) throws(RenderError) -> [TaskOutput] {
+        let task = tasks[0]
         context.whenAdvancing = advanced
         defer {
             context.whenAdvancing = nil
@@ -94,7 +121,8 @@ public final class TaskRunner {
                 .missingContext, "\(task.title): this worker does not hold the job's context \(task.contextHash.hex).")
         }
         do {
-            return try task.work.run(on: models.networks(opened.variant), in: opened)
+            let networks = try models.networks(opened.variant)
+            return try task.work.run(with: tasks.dropFirst().map(\.work), on: networks, in: opened)
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {

@@ -21,6 +21,13 @@ package protocol TaskWork: Sendable, Equatable {
     /// Reads what `write` gives. Throws `.malformed` for anything else, `.nonFinite` for NaN or infinity.
     init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError)
 
+    /// Whether both fit into one call of the network. The work of most kinds is one call.
+    func sharesCall(with other: Self) -> Bool
+
+    /// Computes pieces that share a call with each other, and gives their outputs in order. Each has the bits that it has
+    /// alone. Throws `ModelError` for work that does not fit the model.
+    static func run(_ works: [Self], on model: ModelNetworks, in context: OpenedContext) throws -> [TaskOutput]
+
     /// Throws `ModelError` for work that does not fit the model.
     func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput
 }
@@ -28,7 +35,20 @@ package protocol TaskWork: Sendable, Equatable {
 extension TaskWork {
     package static var isLarge: Bool { false }
 
+    package func sharesCall(with _: Self) -> Bool { false }
+
+    package static func run(_ works: [Self], on model: ModelNetworks, in context: OpenedContext) throws -> [TaskOutput] {
+        try works.map { try $0.run(on: model, in: context) }
+    }
+
     func isEqual(to other: any TaskWork) -> Bool { other as? Self == self }
+
+    func canShareCall(with other: any TaskWork) -> Bool { (other as? Self).map(sharesCall) ?? false }
+
+    /// Computes this piece and others of its kind.
+    func run(with others: [any TaskWork], on model: ModelNetworks, in context: OpenedContext) throws -> [TaskOutput] {
+        try Self.run([self] + others.compactMap { $0 as? Self }, on: model, in: context)
+    }
 }
 
 extension RenderPhase {

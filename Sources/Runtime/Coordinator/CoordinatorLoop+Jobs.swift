@@ -117,14 +117,18 @@ extension CoordinatorLoop {
         if let owner { jobs[owner]?.counts.add(bytesSent: bytes) }
     }
 
-    func sendLease(_ lease: LeaseID, _ key: TaskKey, _ attempt: Int, to id: SessionID, _ now: Instant) {
+    /// - Parameter more: whether another lease for the same worker follows at once.
+    func sendLease(
+        _ lease: LeaseID, _ key: TaskKey, _ attempt: Int, more: Bool, to id: SessionID, _ now: Instant
+    ) {
         guard let job = jobs[key.job], let barrier = job.barrier, job.serial == key.barrier else { return }
         if job.firstLease == nil {
             jobs[key.job]?.firstLease = now
             jobs[key.job]?.timings.startUp = now.since(job.submitted).duration
         }
         let grant = LeaseGrant(
-            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, task: barrier.tasks[key.index].part)
+            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, more: more ? true : nil,
+            task: barrier.tasks[key.index].part)
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid

@@ -67,6 +67,28 @@ protocol TaskEngine {
     func settle(trimming: Bool)
     /// - Parameter advanced: called now and then while the work goes on.
     func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart
+
+    /// The most tasks that it would compute at once now.
+    var groupLimit: Int { get }
+
+    /// Runs tasks of one job, as many at once as it can. A task that fails leaves the others as they are.
+    /// - Parameters:
+    ///   - advanced: called now and then with the place of a task whose computation goes on.
+    ///   - done: called with the places and outcomes of tasks that were computed together, until every task had its turn.
+    func run(
+        _ tasks: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void)
+}
+
+extension TaskEngine {
+    var groupLimit: Int { Int.max }
+
+    func run(
+        _ tasks: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void
+    ) {
+        for (index, task) in tasks.enumerated() {
+            done([(index, Result { () throws(Failure) in try run(task) { advanced(index) } })])
+        }
+    }
 }
 
 /// Called on the compute thread, because an engine stays on the thread that made it.

@@ -127,9 +127,11 @@ extension EncodedPart {
 }
 
 /// Tasks on a worker's networks.
-struct RenderTaskEngine: TaskEngine {
+final class RenderTaskEngine: TaskEngine {
     private let runner: TaskRunner
     let models: [String]
+    private var limits: GroupLimits
+    private(set) var groupLimit = 1
 
     /// - Throws: an error of a model or of the compute library.
     init(_ options: WorkerOptions) throws(RuntimeError) {
@@ -141,6 +143,7 @@ struct RenderTaskEngine: TaskEngine {
             throw RuntimeError(error)
         }
         self.models = runner.modelIdentities.map(\.hex)
+        limits = GroupLimits(largest: options.group)
     }
 
     var numericsClass: String { runner.numericsClass }
@@ -171,6 +174,41 @@ struct RenderTaskEngine: TaskEngine {
             return EncodedPart(try runner.run(task, advanced: advanced).encoded())
         } catch {
             throw Failure(error)
+        }
+    }
+
+    func run(
+        _ parts: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void
+    ) {
+        var tasks: [(place: Int, task: RenderTask)] = []
+        for (place, part) in parts.enumerated() {
+            do throws(RenderError) {
+                tasks.append((place, try RenderTask(metadata: part.metadata, payload: part.payload)))
+            } catch {
+                done([(place, .failure(Failure(error)))])
+            }
+        }
+        while let first = tasks.first {
+            let limit = limits.limit(of: first.task, idleBytes: runner.idleActivationBytes)
+            let mates = tasks.indices.dropFirst().filter { first.task.sharesCall(with: tasks[$0].task) }
+            let group = [0] + mates.prefix(limit - 1)
+            let places = group.map { tasks[$0].place }
+            let outcomes = compute(group.map { tasks[$0].task }) { advanced(first.place) }
+            for index in group.reversed() { tasks.remove(at: index) }
+            done(Array(zip(places, outcomes)))
+        }
+    }
+
+    /// Computes tasks that share a call, and learns from it how many may share the next one.
+    private func compute(_ group: [RenderTask], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
+        let start = ContinuousClock.now
+        let (outcomes, peakBytes) = runner.measuringPeak { runner.run(together: group, advanced: advanced) }
+        if group[0].sharesCall(with: group[0]), case .success? = outcomes.first {
+            limits.learn(group, seconds: start.duration(to: .now) / .seconds(1), peakBytes: peakBytes)
+            groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
+        }
+        return outcomes.map { outcome in
+            outcome.map { EncodedPart($0.encoded()) }.mapError { Failure($0) }
         }
     }
 }

@@ -2,13 +2,20 @@ internal import CSystem
 internal import Cluster
 internal import Messages
 
-/// The worker's compute thread. It makes the engine, opens contexts and runs tasks, one after another.
+/// The worker's compute thread. It makes the engine, opens contexts and runs groups of tasks, one after another.
 final class ComputeThread: Sendable {
     enum Command: Sendable {
         case open(hash: String, EncodedPart)
         case close(hash: String)
-        case run(LeaseID, EncodedPart, job: UniqueID)
+        case run([Piece])
         case stop
+    }
+
+    /// One task of a group.
+    struct Piece: Sendable {
+        var lease: LeaseID
+        var task: EncodedPart
+        var job: UniqueID
     }
 
     /// What the engine can do, for HELLO.
@@ -22,7 +29,9 @@ final class ComputeThread: Sendable {
         case unusable(RuntimeError)
         case opened(hash: String, Failure?)
         case computed(LeaseID, Result<TaskResult, Failure>)
-        /// The work on a lease goes on.
+        /// From now on the engine takes at most this number of tasks at once.
+        case groupLimit(Int)
+        /// The work on a lease, and on all that are computed together with it, goes on.
         case advanced(LeaseID)
     }
 
@@ -59,9 +68,14 @@ final class ComputeThread: Sendable {
                     report(.opened(hash: hash, error))
                 }
             case .close(let hash): engine.close(hash)
-            case .run(let lease, let task, let job):
-                prepare(engine, jobs.next(job))
-                run(lease, task, engine, report)
+            case .run(let pieces):
+                var rest = pieces[...]
+                while let first = rest.first {
+                    let group = rest.prefix { $0.job == first.job }
+                    rest = rest.dropFirst(group.count)
+                    prepare(engine, jobs.next(first.job))
+                    run(Array(group), engine, report)
+                }
             case .stop: return false
             }
         }
@@ -82,32 +96,38 @@ final class ComputeThread: Sendable {
         ProcessMemory.forgetPeak()
     }
 
+    /// Runs tasks of one job. Tasks that shared a call share its time and its operations evenly.
     private static func run(
-        _ lease: LeaseID, _ task: EncodedPart, _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
+        _ group: [Piece], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
     ) {
-        let start = monotonicNow()
+        var start = monotonicNow()
         var lastReport = start
-        let operationsBefore = engine.operations
-        do throws(Failure) {
-            let output = try engine.run(
-                task,
-                advanced: {
-                    let now = monotonicNow()
-                    guard now.since(lastReport) >= .milliseconds(200) else { return }
-                    lastReport = now
-                    report(.advanced(lease))
-                })
-            let effort = TaskResult.Effort(
-                operations: Int(min(engine.operations &- operationsBefore, UInt64(WireLimits.operationsPerTask))),
-                peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
-                peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
-            let result = TaskResult(
-                computeMicroseconds: Int(monotonicNow().since(start).nanoseconds / 1000), wireMicroseconds: 0, effort: effort,
-                output: output)
-            report(.computed(lease, .success(result)))
-        } catch {
-            report(.computed(lease, .failure(error)))
-        }
+        var operationsBefore = engine.operations
+        engine.run(
+            group.map(\.task),
+            advanced: { index in
+                let now = monotonicNow()
+                guard now.since(lastReport) >= .milliseconds(200) else { return }
+                lastReport = now
+                report(.advanced(group[index].lease))
+            },
+            done: { outcomes in
+                let (now, operations) = (monotonicNow(), engine.operations)
+                let effort = TaskResult.Effort(
+                    operations: Int(
+                        min((operations &- operationsBefore) / UInt64(outcomes.count), UInt64(WireLimits.operationsPerTask))),
+                    peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
+                    peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
+                let microseconds = Int(now.since(start).nanoseconds / 1000) / outcomes.count
+                (start, operationsBefore) = (now, operations)
+                report(.groupLimit(engine.groupLimit))
+                for (index, outcome) in outcomes {
+                    let result = outcome.map { output in
+                        TaskResult(computeMicroseconds: microseconds, wireMicroseconds: 0, effort: effort, output: output)
+                    }
+                    report(.computed(group[index].lease, result))
+                }
+            })
     }
 
     /// Ends the thread after its current work, and waits for that.

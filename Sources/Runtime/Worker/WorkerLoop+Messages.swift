@@ -34,7 +34,8 @@ extension WorkerLoop {
             if tasks[lease] == nil && outcomes[lease] == nil {
                 tasks[lease] = (grant.task, packet.address.job)
             }
-            drive(.leased(lease, number(of: grant.context)), now)
+            let isRetry = packet.address.attempt > 0
+            drive(.leased(lease, number(of: grant.context), isRetry: isRetry, more: grant.more ?? false), now)
         case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
         case .cancel(let list): drive(.cancelled(list.leases.map(LeaseID.init)), now)
         case .drain: drive(.drainRequested, now)
@@ -101,7 +102,7 @@ extension WorkerLoop {
     func sendHello(_ held: [LeaseID], _ unacked: [LeaseID]) {
         guard let abilities else { return }
         var worker = Hello.Worker(
-            worker: workerID, slots: options.parameters.slots, credit: options.parameters.slots + 1,
+            worker: workerID, slots: options.parameters.slots, credit: WorkerProfile.credit(slots: groupLimit),
             numericsClass: abilities.numericsClass, models: abilities.models)
         worker.cores = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         worker.memoryBytes = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))))
@@ -114,6 +115,16 @@ extension WorkerLoop {
         session = 0
         waiting.removeAll { $0.type == .hello }
         send(.hello(hello))
+    }
+
+    /// The compute thread takes groups of another size from now on.
+    func changeGroupLimit(_ limit: Int) {
+        let limit = max(1, min(limit, options.parameters.slots))
+        guard limit != groupLimit else { return }
+        groupLimit = limit
+        // Without a session, HELLO will say it.
+        guard machine.isJoined else { return }
+        send(.credit(Credit(leases: WorkerProfile.credit(slots: limit), bytes: WireLimits.payloadBytes)))
     }
 
     func sendNote(_ context: ContextID, _ message: (ContextNote) -> Message) {

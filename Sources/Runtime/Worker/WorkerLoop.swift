@@ -40,6 +40,8 @@ final class WorkerLoop {
     var outcomes: [LeaseID: Message] = [:]
     /// Messages that wait for the connection, also the newest HELLO.
     var waiting: [(type: MessageType, frames: [[UInt8]])] = []
+    /// The most tasks that the compute thread takes at once. It begins with one and grows when the cost of a task is known.
+    var groupLimit = 1
     var refusal: RuntimeError?
     var ending: Ending?
 
@@ -148,6 +150,7 @@ final class WorkerLoop {
             guard let context = contextIDs[hash] else { return }
             contextErrors[context] = error
             drive(.contextOpened(context, ok: error == nil), now)
+        case .compute(.groupLimit(let limit)): changeGroupLimit(limit)
         case .compute(.computed(let lease, let outcome)):
             switch outcome {
             case .success(let result): outcomes[lease] = .result(result)
@@ -184,7 +187,11 @@ final class WorkerLoop {
                 }
             case .close(let context):
                 if let hash = contextHashes[context] { compute.mailbox.post(.close(hash: hash)) }
-            case .compute(let lease): if let task = tasks[lease] { compute.mailbox.post(.run(lease, task.part, job: task.job)) }
+            case .compute(let group):
+                let pieces = group.compactMap { lease in
+                    tasks[lease].map { ComputeThread.Piece(lease: lease, task: $0.part, job: $0.job) }
+                }
+                compute.mailbox.post(.run(pieces))
             case .forget(let lease):
                 tasks[lease] = nil
                 outcomes[lease] = nil

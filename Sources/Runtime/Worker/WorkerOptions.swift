@@ -26,7 +26,18 @@ public struct WorkerOptions: Sendable {
     public var name: String
     /// One line for each thing an operator may want to know. Called on the worker's I/O thread.
     public var log: (@Sendable (String) -> Void)?
+    /// The most tasks that it computes in one call of the network. It takes fewer where memory is short or a call would be
+    /// long. Results do not depend on it.
+    public var group: Int {
+        get { parameters.slots }
+        set { parameters.slots = max(1, min(newValue, WorkerOptions.largestGroup)) }
+    }
     var parameters = WorkerParameters()
+
+    /// The largest group. The tests compare the bits of groups of up to this size.
+    public static let largestGroup = 8
+    /// The group of a worker that is told nothing.
+    public static let usualGroup = 8
 
     public init(
         endpoint: String, models: [ModelSource], backend: BackendChoice = .auto, threads: Int, joinToken: String? = nil,
@@ -40,5 +51,6 @@ public struct WorkerOptions: Sendable {
         self.lifelineFD = lifelineFD
         self.name = name
         self.log = log
+        parameters.slots = WorkerOptions.usualGroup
     }
 }

@@ -6,8 +6,8 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - query: (b, tq, heads·d)
-    ///   - key: (b, tk, heads·d)
-    ///   - value: (b, tk, heads·d)
+    ///   - key: (k, tk, heads·d). b is a multiple of k: image i of the queries sees image i mod k of the keys.
+    ///   - value: (k, tk, heads·d)
     ///   - causal: query i sees keys 0…i only.
     /// - Returns: (b, tq, heads·d)
     public func attention(query: Tensor, key: Tensor, value: Tensor, heads: Int, causal: Bool = false) -> Tensor {
@@ -15,9 +15,10 @@ extension ComputeContext {
         let (batch, width) = (query.shape[0], query.dimension(-1))
         precondition(width % heads == 0, "\(width) channels do not divide into \(heads) heads")
         precondition(
-            key.shape == value.shape && key.shape[0] == batch && key.dimension(-1) == width, "\(query.shape) meets \(key.shape)"
-        )
+            key.shape == value.shape && batch % key.shape[0] == 0 && key.dimension(-1) == width,
+            "\(query.shape) meets \(key.shape)")
         let d = width / heads
+        let keyHeads = key.shape[0] * heads
         countAttention(query: query, key: key, causal: causal)
         let y = empty(query.shape, of: query.elementType)
         var shape = ck_attention_shape(
@@ -25,8 +26,8 @@ extension ComputeContext {
             row_stride_key: width, row_stride_out: width, scale: 1 / Float(d).squareRoot(), causal: causal ? 1 : 0)
         let keyBytes = table.attention_packed_key_bytes(shape.key_tokens, d)
         let valueBytes = table.attention_packed_value_bytes(shape.key_tokens, d)
-        let packedKeys = bytes(batch * heads * keyBytes)
-        let packedValues = bytes(batch * heads * valueBytes)
+        let packedKeys = bytes(keyHeads * keyBytes)
+        let packedValues = bytes(keyHeads * valueBytes)
         scratch.reserve(bytes: table.attention_scratch_bytes(d))
 
         let (q, k, v, out) = (query.raw, key.raw, value.raw, y.raw)
@@ -34,7 +35,7 @@ extension ComputeContext {
         let (queryImage, keyImage) = (shape.query_tokens * width, shape.key_tokens * width)
         withUnsafePointer(to: &shape) { shape in
             let keysOfPart = 512 / table.attention_key_block * table.attention_key_block
-            runParts(heads: batch * heads, rows: shape.pointee.key_tokens, rowsOfPart: keysOfPart) { head, first, count, _ in
+            runParts(heads: keyHeads, rows: shape.pointee.key_tokens, rowsOfPart: keysOfPart) { head, first, count, _ in
                 let offset = head / heads * keyImage + head % heads * d
                 table.attention_pack(
                     shape, k + offset, v + offset, first, count, pk + head * keyBytes, pv + head * valueBytes)
@@ -47,8 +48,10 @@ extension ComputeContext {
                 partsOfSlice: max(1, operationsPerSlice / (operationsOfBlock * blocks))
             ) { head, first, count, thread in
                 let offset = head / heads * queryImage + head % heads * d
+                // Images and heads are numbered alike in both, so the remainder keeps the head.
+                let source = head % keyHeads
                 table.attention_rows(
-                    shape, q + offset, pk + head * keyBytes, pv + head * valueBytes, first, count, out + offset,
+                    shape, q + offset, pk + source * keyBytes, pv + source * valueBytes, first, count, out + offset,
                     scratch.buffer(thread))
             }
         }

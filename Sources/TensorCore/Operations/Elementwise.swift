@@ -55,6 +55,22 @@ extension ComputeContext {
         return y
     }
 
+    /// Each image of a batch `times` times in a row, of any element type: (n, …) becomes (n · times, …).
+    public func repeatImages(_ x: Tensor, times: Int) -> Tensor {
+        guard times > 1 else { return x }
+        let rows = x.count / x.shape[0] / x.dimension(-1)
+        return gatherRows(of: x, shape: [x.shape[0] * times] + x.shape.dropFirst()) { row in
+            row / rows / times * rows + row % rows
+        }
+    }
+
+    /// The whole batch `times` times in a row, of any element type: (n, …) becomes (times · n, …).
+    public func repeatBatch(_ x: Tensor, times: Int) -> Tensor {
+        guard times > 1 else { return x }
+        let rows = x.count / x.dimension(-1)
+        return gatherRows(of: x, shape: [x.shape[0] * times] + x.shape.dropFirst()) { $0 % rows }
+    }
+
     /// Copies rows of the last dimension, of any element type: row `i` of the result is row `source(i)` of `x`.
     ///
     /// - Parameter shape: of the result; its last extent is that of `x`.

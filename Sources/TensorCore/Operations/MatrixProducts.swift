@@ -79,7 +79,7 @@ extension ComputeContext {
         return y
     }
 
-    /// A matrix product, cut into slices of rows if it is long.
+    /// A matrix product, cut into slices of rows of one image if it is long. So an image is cut alike in every batch.
     private func product(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
@@ -92,13 +92,16 @@ extension ComputeContext {
             try products.linear(x, parameters, activation: activation, residual: residual, into: y)
             return
         }
-        for first in Swift.stride(from: 0, to: rows, by: slice) {
-            whenAdvancing?()
-            let count = min(slice, rows - first)
-            try products.linear(
-                x.part(at: first * input, shape: [count, input]), parameters, activation: activation,
-                residual: residual?.part(at: first * output, shape: [count, output]),
-                into: y.part(at: first * output, shape: [count, output]))
+        let rowsOfImage = rows / x.imageCount
+        for image in Swift.stride(from: 0, to: rows, by: rowsOfImage) {
+            for first in Swift.stride(from: image, to: image + rowsOfImage, by: slice) {
+                whenAdvancing?()
+                let count = min(slice, image + rowsOfImage - first)
+                try products.linear(
+                    x.part(at: first * input, shape: [count, input]), parameters, activation: activation,
+                    residual: residual?.part(at: first * output, shape: [count, output]),
+                    into: y.part(at: first * output, shape: [count, output]))
+            }
         }
     }
 

@@ -31,6 +31,8 @@ struct WorkerCommand: ParsableCommand {
         help: ArgumentHelp("f32, bf16, or auto for bf16 where the CPU is faster with it.", valueName: "precision"))
     var precision = "auto"
 
+    @OptionGroup var groups: GroupOptions
+
     @Option(
         help: ArgumentHelp(
             "How the coordinator's log calls this worker (default: host name and process number).", valueName: "name"))
@@ -58,6 +60,7 @@ struct WorkerCommand: ParsableCommand {
             name: name ?? "\(ProcessInfo.processInfo.hostName)-\(getpid())", log: logLine)
         options.digests = .standard
         options.precision = try HostOptions.choice(precision: precision)
+        options.group = try groups.checked()
         if let note = try HostOptions.note(options.precision, options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)
         let code = WorkerProcess.run(options)

@@ -1,0 +1,239 @@
+import Testing
+
+@testable import Cluster
+
+/// Leases of workers that compute groups of tasks.
+@Suite("Groups")
+struct GroupTests {
+    private func counts(_ leases: [(session: SessionID, lease: LeaseID, key: TaskKey)]) -> [SessionID: Int] {
+        leases.reduce(into: [:]) { $0[$1.session, default: 0] += 1 }
+    }
+
+    @Test("a worker holds its group and the next one, and never more")
+    func credit() {
+        var bench = Bench()
+        let worker = bench.join(1, slots: 8)
+        _ = bench.submit(costs: [Double](repeating: 1, count: 100))
+        #expect(bench.takeLeases().count == 16)
+        bench.tell(.credit(worker, 1000))
+        #expect(bench.takeLeases().count == 1)
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("a worker that says that it takes fewer gets fewer, until it takes more")
+    func smallerGroups() {
+        var bench = Bench()
+        let worker = bench.join(1, slots: 8)
+        bench.tell(.credit(worker, 2))
+        _ = bench.submit(costs: [Double](repeating: 1, count: 100))
+        let leases = bench.takeLeases()
+        #expect(leases.count == 2)
+        bench.finish(leases[0])
+        #expect(bench.takeLeases().count == 1)
+        bench.tell(.credit(worker, 6))
+        #expect(bench.takeLeases().count == 4)
+    }
+
+    @Test("tasks are spread evenly, whoever is ready first", arguments: [(9, 2), (49, 2), (7, 3), (4, 4), (3, 5), (16, 3)])
+    func shares(tasks: Int, workers: Int) {
+        var bench = Bench()
+        for number in 1...workers { _ = bench.join(UInt64(number), slots: 8) }
+        let id = JobID(1)
+        bench.tell(.submitted(id, model: "m"))
+        let opening = bench.tell(
+            .barrier(id, serial: 0, (0..<tasks).map { _ in ClusterTask(context: ContextID(1)) }))
+        // The first worker is ready long before the others.
+        let share = min(16, (tasks + workers - 1) / workers)
+        var held = 0
+        for case .openContext(let session, let context) in opening {
+            bench.actions.removeAll()
+            bench.tell(.contextReady(session, context))
+            let counts = counts(bench.takeLeases())
+            #expect(counts.values.allSatisfy { $0 <= share }, "\(session): \(counts)")
+            #expect(session != SessionID(1) || counts == [session: share])
+            held += counts.values.reduce(0, +)
+        }
+        #expect(held == min(tasks, 16 * workers))
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("as tasks are done, the last ones are spread too")
+    func lastTasks() {
+        var bench = Bench()
+        let first = bench.join(1, slots: 8)
+        let second = bench.join(2, slots: 8)
+        _ = bench.submit(costs: [Double](repeating: 1, count: 40))
+        var leases = bench.takeLeases()
+        #expect(counts(leases) == [first: 16, second: 16])
+        // The first worker is done with all of its leases again and again: it does not take those of the other.
+        for _ in 0..<3 {
+            for lease in leases where lease.session == first { bench.finish(lease) }
+            leases = leases.filter { $0.session == second } + bench.takeLeases()
+        }
+        #expect(counts(leases) == [second: 16])
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("a slow worker does not fill its group while a fast one would finish sooner")
+    func speeds() {
+        var bench = Bench()
+        let fast = bench.join(1, slots: 8)
+        let slow = bench.join(2, slots: 8)
+        _ = bench.submit(1, costs: [1, 1])
+        for lease in bench.takeLeases() { bench.finish(lease, milliseconds: lease.session == fast ? 10 : 100) }
+        _ = bench.submit(2, costs: [Double](repeating: 1, count: 12))
+        let counts = counts(bench.takeLeases())
+        // Each gets one. The fast worker has six, its share; then it would still be done sooner.
+        #expect(counts[fast] == 6)
+        #expect(counts[slow] == 1)
+    }
+
+    @Test("progress of one task of a group renews the leases of all")
+    func progress() {
+        var bench = Bench()
+        let worker = bench.join(1, slots: 4)
+        _ = bench.submit(costs: [1, 1, 1, 1])
+        let leases = bench.takeLeases()
+        bench.tell(.accepted(worker, leases.map(\.lease)))
+        for _ in 0..<20 {
+            #expect(bench.pass(5000).ends.isEmpty)
+            bench.tell(.progressed(worker, leases[2].lease))
+        }
+        let taken = leases.flatMap { bench.finish($0).taken }
+        #expect(Set(taken) == [0, 1, 2, 3])
+        // Without progress they run out, all at once.
+        _ = bench.submit(2, costs: [1, 1, 1])
+        let others = bench.takeLeases()
+        bench.tell(.accepted(worker, others.map(\.lease)))
+        var told: [ClusterAction] = []
+        for _ in 0..<7 {
+            told += bench.pass(5000)
+            told += bench.tell(.heard(worker))
+        }
+        #expect(told.contains(.cancel(worker, others.map(\.lease))))
+    }
+
+    @Test("a death counts against the group that was computed, then only against the task that is tried alone")
+    func deaths() {
+        var bench = Bench { $0.massDeathWindow = .seconds(1) }
+        var number: UInt64 = 1
+        func join(_ bench: inout Bench) -> SessionID {
+            defer { number += 1 }
+            return bench.join(1, instance: number, session: number, slots: 4)
+        }
+        var worker = join(&bench)
+        _ = bench.submit(costs: [Double](repeating: 1, count: 6))
+        var failures: [JobFailure] = []
+        var culprit: Int?
+        var deaths = 0
+        while failures.isEmpty, deaths < 10 {
+            let leases = bench.takeLeases()
+            culprit = culprit ?? leases.first?.key.index
+            bench.tell(.accepted(worker, leases.map(\.lease)))
+            // Every worker dies of the one task, and computes the others that are before it.
+            for lease in leases {
+                if lease.key.index == culprit { break }
+                bench.finish(lease)
+            }
+            bench.tell(.disconnected(worker, undelivered: []))
+            failures = bench.pass(3500).failures
+            bench.actions.removeAll()
+            deaths += 1
+            if failures.isEmpty { worker = join(&bench) }
+        }
+        #expect(deaths == 3)
+        guard case .poisoned(let key, _) = failures.first else {
+            Issue.record("\(failures)")
+            return
+        }
+        #expect(key.index == culprit)
+    }
+
+    // MARK: The worker
+
+    private func joined(slots: Int, _ now: Instant) -> WorkerMachine {
+        var parameters = WorkerParameters()
+        parameters.slots = slots
+        var worker = WorkerMachine(parameters: parameters, now: now)
+        _ = worker.handle(.tick, now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
+        _ = worker.handle(.openContext(ContextID(1)), now: now)
+        _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
+        return worker
+    }
+
+    private func groups(_ actions: [WorkerAction]) -> [[UInt64]] {
+        actions.compactMap { action in
+            if case .compute(let group) = action { group.map(\.rawValue) } else { nil }
+        }
+    }
+
+    @Test("a worker waits for announced leases, and computes them together")
+    func gathering() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 4, now)
+        func lease(_ number: UInt64, more: Bool) -> [[UInt64]] {
+            groups(worker.handle(.leased(LeaseID(number), ContextID(1), more: more), now: now))
+        }
+        #expect(lease(1, more: true).isEmpty && lease(2, more: true).isEmpty)
+        #expect(lease(3, more: false) == [[1, 2, 3]])
+        // The next group gathers while the first is computed. It begins when the first is done, without a wait.
+        for number in 4...9 as ClosedRange<UInt64> { #expect(lease(number, more: number < 9).isEmpty) }
+        var begun: [[UInt64]] = []
+        for number in 1...3 as ClosedRange<UInt64> {
+            #expect(begun.isEmpty)
+            begun += groups(worker.handle(.computed(LeaseID(number)), now: now))
+        }
+        #expect(begun == [[4, 5, 6, 7]])
+        for number in 4...7 as ClosedRange<UInt64> { begun += groups(worker.handle(.computed(LeaseID(number)), now: now)) }
+        #expect(begun.last == [8, 9])
+    }
+
+    @Test("a lease that was announced and does not come holds nothing up")
+    func lostLease() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 4, now)
+        #expect(groups(worker.handle(.leased(LeaseID(1), ContextID(1), more: true), now: now)).isEmpty)
+        let due = now + .milliseconds(100)
+        #expect(worker.nextDeadline() == due)
+        #expect(groups(worker.handle(.tick, now: due)) == [[1]])
+        // A full group does not wait.
+        _ = worker.handle(.computed(LeaseID(1)), now: due)
+        var begun: [[UInt64]] = []
+        for number in 2...5 as ClosedRange<UInt64> {
+            begun += groups(worker.handle(.leased(LeaseID(number), ContextID(1), more: true), now: due))
+        }
+        #expect(begun == [[2, 3, 4, 5]])
+    }
+
+    @Test("a task that was tried before is computed alone")
+    func retries() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 4, now)
+        var begun: [[UInt64]] = []
+        for number in 1...5 as ClosedRange<UInt64> {
+            let event = WorkerEvent.leased(LeaseID(number), ContextID(1), isRetry: number == 3 || number == 4, more: number < 5)
+            begun += groups(worker.handle(event, now: now))
+        }
+        for number in 1...5 as ClosedRange<UInt64> { begun += groups(worker.handle(.computed(LeaseID(number)), now: now)) }
+        #expect(begun == [[1, 2], [3], [4], [5]])
+    }
+
+    @Test("the tasks of a cancelled group that have not begun are dropped, and a drain finishes the group")
+    func cancelling() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 2, now)
+        for number in 1...4 as ClosedRange<UInt64> {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 4), now: now)
+        }
+        let cancelled = worker.handle(.cancelled([LeaseID(1), LeaseID(3)]), now: now)
+        #expect(cancelled == [.forget(LeaseID(3)), .sendCancelled([LeaseID(3)])])
+        let drained = worker.handle(.drainRequested, now: now)
+        #expect(drained.contains(.sendCancelled([LeaseID(4)])))
+        #expect(worker.isBusy)
+        for number in 1...2 as ClosedRange<UInt64> {
+            #expect(worker.handle(.computed(LeaseID(number)), now: now).contains(.sendOutcome(LeaseID(number))))
+        }
+        #expect(worker.handle(.acknowledged([LeaseID(1), LeaseID(2)]), now: now).contains(.end(.drained)))
+    }
+}

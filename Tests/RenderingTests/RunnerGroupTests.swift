@@ -1,0 +1,175 @@
+import Acceleration
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// Tasks that share a call of the embedded model's U-Net.
+@Suite struct RunnerGroupTests {
+    struct Arithmetic: CustomTestStringConvertible, Sendable {
+        let backend: BackendChoice
+        let precision: PrecisionChoice
+
+        var testDescription: String { "\(backend) \(precision)" }
+
+        func runner(threads: Int = 2) throws -> TaskRunner {
+            try TaskRunner(models: [.embeddedModel], backend: backend, threads: threads, precision: precision)
+        }
+    }
+
+    static let arithmetics =
+        [Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32)]
+        + [Arithmetic(backend: .onednn, precision: .bf16)].filter { arithmetic in
+            (try? ComputeContext(backend: arithmetic.backend, threads: 1, precision: arithmetic.precision)) != nil
+        }
+
+    /// The switches of one call, and the sides of the latents that it sees.
+    struct Method: CustomTestStringConvertible, Sendable {
+        let testDescription: String
+        var switches = UNetSwitches.plain
+        var side = 16
+        var guidance: Float = 5
+    }
+
+    static let methods: [Method] = [
+        Method(testDescription: "plain"), Method(testDescription: "without guidance", guidance: 1),
+        Method(testDescription: "odd sides", side: 9),
+        Method(
+            testDescription: "HiDiffusion", switches: UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 1]),
+            side: 24),
+        Method(testDescription: "windows", switches: UNetSwitches(windowShifts: [3, 1, 2, 0, 1]), side: 18),
+        Method(
+            testDescription: "merged tokens",
+            switches: UNetSwitches(
+                tokens: TokenSwitches(reductions: [
+                    1: .merging(TokenMerging(ratio: 0.5, parts: [.attention, .textAttention, .feedForward]))
+                ]))),
+        Method(
+            testDescription: "merged tokens in windows",
+            switches: UNetSwitches(
+                windowShifts: [0, 1, 2, 3, 1],
+                tokens: TokenSwitches(
+                    reductions: [1: .merging(TokenMerging(ratio: 0.3, destinations: .random))], seed: 5, call: 2))),
+        Method(
+            testDescription: "downsampled keys",
+            switches: UNetSwitches(tokens: TokenSwitches(reductions: [1: .downsampling(TokenDownsampling(factor: 2))])),
+            guidance: 1),
+    ]
+
+    static func task(_ context: JobContext, _ method: Method, index: Int) -> RenderTask {
+        var numbers = TestNumbers(seed: UInt64(index + 1))
+        let latent = Latent(
+            channels: 4, height: method.side, width: method.side, values: numbers.floats(4 * method.side * method.side))
+        return RenderTask(
+            phase: .detail, step: 3, index: index, contextHash: context.hash,
+            work: DenoiseWork(
+                latent: latent, timestep: 500, guidance: method.guidance == 1 ? 1 : method.guidance + Float(index),
+                rescale: method.guidance == 1 ? 0 : Float(index) / 10, switches: method.switches))
+    }
+
+    static func context(_ runner: TaskRunner, seed: UInt64 = 1) -> JobContext {
+        var numbers = TestNumbers(seed: seed)
+        return JobContext(
+            modelIdentity: runner.modelIdentities[0],
+            conditioning: JobContext.Conditioning(rows: 2, tokens: 77, width: 128, values: numbers.floats(2 * 77 * 128)))
+    }
+
+    /// Bits, operations and order of groups of 1 to 8.
+    @Test(arguments: arithmetics, methods) func everyGroupGivesTheBitsOfSingleTasks(_ arithmetic: Arithmetic, _ method: Method)
+        throws
+    {
+        let runner = try arithmetic.runner()
+        let context = Self.context(runner)
+        try runner.open(context)
+        let tasks = (0..<8).map { Self.task(context, method, index: $0) }
+        let before = runner.operations
+        let alone = try tasks.map { try runner.run($0) }
+        let operations = (runner.operations - before) / 8
+        #expect(Set(alone.map(\.values)).count == 8)
+        for count in 1...8 {
+            let before = runner.operations
+            // From the end, so that the place of a task in its group changes.
+            let group = Array(tasks.suffix(count))
+            let outputs = try runner.run(together: group).map { try $0.get() }
+            #expect(outputs == Array(alone.suffix(count)), "a group of \(count)")
+            #expect(runner.operations - before == operations * UInt64(count))
+        }
+        #expect(try arithmetic.runner(threads: 1).runOpened(context, tasks) == alone)
+    }
+
+    @Test func aTaskAtFaultFailsAlone() throws {
+        let runner = try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1)
+        let context = Self.context(runner)
+        try runner.open(context)
+        var tasks = (0..<4).map { Self.task(context, Self.methods[0], index: $0) }
+        let alone = try tasks.map { try runner.run($0) }
+        var work = try #require(tasks[2].work as? DenoiseWork)
+        work.latent.values = work.latent.values.map { $0 < 0 ? -.greatestFiniteMagnitude : .greatestFiniteMagnitude }
+        tasks[2].work = work
+        let outcomes = runner.run(together: tasks)
+        for (index, outcome) in outcomes.enumerated() {
+            switch outcome {
+            case .success(let output): #expect(index != 2 && output == alone[index])
+            case .failure(let error):
+                #expect(index == 2 && error.code == .nonFinite && error.message.hasPrefix("detail step 3, task 2: "))
+            }
+        }
+        // Without the context nobody can.
+        runner.close(context.hash)
+        #expect(
+            runner.run(together: tasks).allSatisfy { outcome in
+                if case .failure(let error) = outcome { error.code == .missingContext } else { false }
+            })
+    }
+
+    @Test func onlyTasksOfOneCallGoTogether() throws {
+        let runner = try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1)
+        let context = Self.context(runner)
+        let first = Self.task(context, Self.methods[0], index: 0)
+        let second = Self.task(context, Self.methods[0], index: 1)
+        #expect(first.sharesCall(with: first) && first.sharesCall(with: second))
+        func changed(_ change: (inout RenderTask, inout DenoiseWork) -> Void) throws -> RenderTask {
+            var task = second
+            var work = try #require(second.work as? DenoiseWork)
+            change(&task, &work)
+            task.work = work
+            return task
+        }
+        let others: [RenderTask] = [
+            try changed { task, _ in task.phase = .structure }, try changed { task, _ in task.step = 4 },
+            try changed { task, _ in task.contextHash = Self.context(runner, seed: 2).hash },
+            try changed { _, work in work.timestep = 501 }, try changed { _, work in work.guidance = 1 },
+            try changed { _, work in work.switches.rad = true },
+            try changed { _, work in work.switches.windowShifts = [0, 0, 0, 0, 0] },
+            try changed { _, work in work.timeIDs = [8, 8, 0, 0, 8, 8] },
+            try changed { _, work in
+                work.latent = Latent(channels: 4, height: 8, width: 32, values: work.latent.values)
+            },
+        ]
+        for (index, other) in others.enumerated() {
+            #expect(!first.sharesCall(with: other) && !other.sharesCall(with: first), "\(index)")
+        }
+        // A view's place on the canvas keeps tasks apart only where it decides something.
+        let moved = try changed { _, work in work.switches.tokens.originRow = 8 }
+        #expect(first.sharesCall(with: moved))
+        for (destinations, isShared) in [(TokenMerging.Destinations.fixed, true), (.random, false)] {
+            let merging = TokenSwitches(reductions: [1: .merging(TokenMerging(ratio: 0.5, destinations: destinations))])
+            let here = try changed { _, work in work.switches.tokens = merging }
+            let there = try changed { _, work in
+                work.switches.tokens = merging
+                work.switches.tokens.originColumn = 8
+            }
+            #expect(here.sharesCall(with: there) == isShared, "\(destinations)")
+        }
+        let encode = RenderTask(phase: .encode, step: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1]]]))
+        #expect(!encode.sharesCall(with: encode) && !first.sharesCall(with: encode))
+    }
+}
+
+extension TaskRunner {
+    fileprivate func runOpened(_ context: JobContext, _ tasks: [RenderTask]) throws -> [TaskOutput] {
+        try open(context)
+        return try run(together: tasks).map { try $0.get() }
+    }
+}

@@ -1,0 +1,103 @@
+import Acceleration
+import ContentHash
+import Messages
+import Synchronization
+import Testing
+
+@testable import Rendering
+@testable import Runtime
+
+@Suite("Groups of tasks")
+struct GroupTests {
+    // MARK: The size
+
+    /// A task of a latent with so many points; its cost is twice that, for both halves of guidance.
+    private static func task(side: Int) -> RenderTask {
+        let latent = Latent(channels: 4, height: side, width: side, values: [Float](repeating: 0, count: 4 * side * side))
+        let context = JobContext(modelIdentity: .init(of: [1]), conditioning: nil)
+        return RenderTask(
+            phase: .detail, step: 0, index: 0, contextHash: context.hash,
+            work: DenoiseWork(latent: latent, timestep: 1, guidance: 5, switches: .plain))
+    }
+
+    private static let megabyte = 1 << 20
+
+    /// The limit after a call of `learned` tasks that took the seconds and the bytes.
+    private static func limit(
+        largest: Int = 8, learned: Int = 1, seconds: Double, bytes: Int, free: Int?, idle: Int = 0, side: Int = 16
+    ) -> Int {
+        var limits = GroupLimits(largest: largest) { free }
+        limits.learn([RenderTask](repeating: task(side: 16), count: learned), seconds: seconds, peakBytes: bytes)
+        return limits.limit(of: task(side: side), idleBytes: idle)
+    }
+
+    @Test("a worker begins with single tasks, and one that is told so stays with them")
+    func first() {
+        let limits = GroupLimits(largest: 8) { nil }
+        #expect(limits.limit(of: Self.task(side: 16), idleBytes: 0) == 1)
+        #expect(Self.limit(seconds: 0.01, bytes: 1000, free: nil) == 8)
+        #expect(Self.limit(largest: 1, seconds: 0.01, bytes: 1000, free: nil) == 1)
+        #expect(Self.limit(largest: 3, seconds: 0.01, bytes: 1000, free: 0) == 3, "a small group is taken without a look")
+    }
+
+    @Test("no group takes much longer than ten seconds")
+    func time() {
+        #expect(Self.limit(seconds: 3, bytes: 1000, free: nil) == 3)
+        #expect(Self.limit(seconds: 60, bytes: 1000, free: nil) == 1)
+        #expect(Self.limit(learned: 4, seconds: 8, bytes: 1000, free: nil) == 5)
+        // Four times as many points take four times as long.
+        #expect(Self.limit(seconds: 1, bytes: 1000, free: nil, side: 32) == 2)
+    }
+
+    @Test("a group takes a quarter of the free memory and what is kept for it already")
+    func memory() {
+        let bytes = 100 * Self.megabyte
+        #expect(Self.limit(seconds: 0.1, bytes: bytes, free: 1200 * Self.megabyte) == 3)
+        #expect(Self.limit(seconds: 0.1, bytes: bytes, free: 1200 * Self.megabyte, idle: 2 * bytes) == 5)
+        #expect(Self.limit(seconds: 0.1, bytes: bytes, free: 0) == 1)
+        #expect(Self.limit(seconds: 0.1, bytes: bytes, free: nil) == 8)
+        #expect(Self.limit(learned: 2, seconds: 0.1, bytes: bytes, free: 1200 * Self.megabyte) == 6)
+        #expect(Self.limit(seconds: 0.1, bytes: bytes, free: 4000 * Self.megabyte, side: 32) == 2)
+    }
+
+    @Test("the kernel's words for the free memory")
+    func meminfo() {
+        let text = "MemTotal:       16308 kB\nMemFree:  1 kB\nMemAvailable:   1234 kB\n"
+        #expect(HostMemory.availableBytes(meminfo: text) == 1234 * 1024)
+        for text in ["", "MemAvailable:\n", "MemAvailable: -4 kB\n", "MemAvailable: 9223372036854775807 kB\n"] {
+            #expect(HostMemory.availableBytes(meminfo: text) == nil, "\(text)")
+        }
+        #expect(HostMemory.availableBytes(meminfo: nil) == nil)
+    }
+
+    // MARK: On a farm
+
+    @Test("groups and single tasks give the same result, on workers that compute either")
+    func farm() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        for group in [1, 8, 3] { try farm.addWorker(FakeBehaviour(taskMilliseconds: 2), group: group) }
+        let barriers = [1, 30, 9, 49, 2]
+        #expect(
+            try await farm.run(barriers, seed: 5).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 5))
+    }
+
+    @Test("a task that fails in a group is tried elsewhere, and the others count")
+    func failure() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let tries = Mutex<[Int: Int]>([:])
+        var behaviour = FakeBehaviour()
+        behaviour.beforeTask = { (_, index) throws(Failure) in
+            let count = tries.withLock { tries in
+                tries[index, default: 0] += 1
+                return tries[index] ?? 0
+            }
+            if index == 5 && count == 1 { throw Failure(.worker, "this one fails at first") }
+        }
+        for _ in 0..<2 { try farm.addWorker(behaviour, group: 8) }
+        #expect(try await farm.run([12], seed: 6).last.parameters == FakeJob.expectedParameters(barriers: [12], seed: 6))
+        let counts = tries.withLock { $0 }
+        #expect(counts[5] == 2 && counts.filter { $0.key != 5 }.values.allSatisfy { $0 == 1 }, "\(counts)")
+    }
+}
