@@ -212,7 +212,7 @@ let package = Package(
         tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
         tests(
             "CommandSupportTests",
-            ["CommandSupport", "Rendering", "Requests", "Sentences", argumentParser]),
+            ["CommandSupport", "Rendering", "Requests", "Sentences", "TensorCore", argumentParser]),
         tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),
     ],

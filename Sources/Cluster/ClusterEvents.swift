@@ -13,9 +13,12 @@ public struct WorkerProfile: Sendable, Equatable {
     public var numericsClass: String
     /// The models it can run.
     public var models: [String]
+    /// The precisions that it computes in.
+    public var precisions: [String]
 
     public init(
-        worker: PeerID, instance: PeerID, host: String = "", slots: Int = 1, numericsClass: String, models: [String]
+        worker: PeerID, instance: PeerID, host: String = "", slots: Int = 1, numericsClass: String, models: [String],
+        precisions: [String] = []
     ) {
         self.worker = worker
         self.instance = instance
@@ -24,6 +27,7 @@ public struct WorkerProfile: Sendable, Equatable {
         credit = WorkerProfile.credit(slots: slots)
         self.numericsClass = numericsClass
         self.models = models
+        self.precisions = precisions
     }
 
     /// The most leases of a worker with that many slots: the next group waits there while one is computed, so that nobody
@@ -92,7 +96,8 @@ public enum ClusterEvent: Sendable, Equatable {
     /// The session broke the protocol.
     case strike(SessionID)
 
-    case submitted(JobID, model: String)
+    /// A job for workers with this model, and with this precision unless any will do.
+    case submitted(JobID, model: String, precision: String? = nil)
     /// The next barrier of a job. The one before is finished.
     case barrier(JobID, serial: Int, [ClusterTask])
     /// A result that was taken cannot be used.

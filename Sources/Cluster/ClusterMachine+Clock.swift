@@ -140,7 +140,7 @@ extension ClusterMachine {
     /// The job's results so far belong to a numerics class that is gone, while other workers are ready. The job cannot go on
     /// with equal bytes. Waiting would hide that a new submission could run at once.
     private func isClassLost(_ job: Job, _ workers: [Session]) -> Bool {
-        job.numericsClass != nil && workers.contains { $0.profile.models.contains(job.model) }
+        job.numericsClass != nil && workers.contains { job.isFor($0.profile) }
     }
 
     private func starvationReason(_ job: Job, _ workers: [Session]) -> String {
@@ -148,6 +148,10 @@ extension ClusterMachine {
         if let numericsClass = job.numericsClass, isClassLost(job, workers) {
             return
                 "no worker of the numerics class \(numericsClass) is left, and only this class can finish the job: start one, or submit the job again"
+        }
+        if let precision = job.precision, workers.contains(where: { $0.profile.models.contains(job.model) }) {
+            return
+                "no connected worker (of \(workers.count)) with the job's model computes in \(precision): start one with this precision, or submit the job with another"
         }
         return "no connected worker (of \(workers.count)) has the job's model"
     }

@@ -43,7 +43,8 @@ public struct ClusterMachine: Sendable {
     private mutating func take(_ event: ClusterEvent, _ now: Instant) {
         switch event {
         // Several jobs are planned at once, so an earlier one may come later.
-        case .submitted(let id, let model): jobs.insertInOrder(Job(model: model), for: id)
+        case .submitted(let id, let model, let precision):
+            jobs.insertInOrder(Job(model: model, precision: precision), for: id)
         case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks, now)
         case .rejected(let key, let failure, let text): reject(key, failure, text, now)
         case .ended(let id): endJob(id)
@@ -165,8 +166,7 @@ public struct ClusterMachine: Sendable {
 
     /// Whether a worker may run a job's tasks at all.
     func fits(_ session: Session, _ job: Job) -> Bool {
-        session.profile.models.contains(job.model)
-            && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
+        job.isFor(session.profile) && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
     }
 
     /// A task of an open barrier.

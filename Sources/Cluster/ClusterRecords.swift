@@ -132,6 +132,8 @@ struct BarrierRecord: Sendable {
 
 struct Job: Sendable {
     let model: String
+    /// nil if any will do.
+    let precision: String?
     /// The class of the first worker that got one of its tasks.
     var numericsClass: String?
     var barrier: BarrierRecord?
@@ -139,6 +141,13 @@ struct Job: Sendable {
     var hasResults = false
     var starvedSince: Instant?
     var saidWaiting = false
+
+    init(model: String, precision: String?) { (self.model, self.precision) = (model, precision) }
+
+    /// Whether a worker has the job's model and precision.
+    func isFor(_ worker: WorkerProfile) -> Bool {
+        worker.models.contains(model) && (precision.map(worker.precisions.contains) ?? true)
+    }
 }
 
 /// A worker's death that counted against a task, kept for the mass-death rule.

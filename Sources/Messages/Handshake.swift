@@ -16,7 +16,8 @@ public struct Hello: Sendable, Equatable {
         public var numaNodes: Int
         public var memoryBytes: Int
         public var device: String
-        public var dtypes: [String]
+        /// The precisions that it computes in; today each worker has one.
+        public var precisions: [String]
         /// Workers of one class give the same bits.
         public var numericsClass: String
         /// Identities of the models it can run, 64 hexadecimal digits each.
@@ -84,16 +85,19 @@ extension Hello: MetadataBody {
 }
 
 extension Hello.Worker: JSONRecordable {
-    public init(worker: UniqueID, slots: Int, credit: Int, numericsClass: String, models: [String]) {
+    public init(
+        worker: UniqueID, slots: Int, credit: Int, numericsClass: String, precision: String, models: [String]
+    ) {
         self.init(
             worker: worker, slots: slots, credit: credit, cores: 1, numaNodes: 1, memoryBytes: 0, device: "cpu",
-            dtypes: ["f32"], numericsClass: numericsClass, models: models, heldLeases: [], unackedResults: [])
+            precisions: [precision], numericsClass: numericsClass, models: models, heldLeases: [], unackedResults: [])
     }
 
     public static var record: JSONRecord<Hello.Worker> {
         JSONRecord(
             Hello.Worker.init(
-                worker:slots:credit:cores:numaNodes:memoryBytes:device:dtypes:numericsClass:models:heldLeases:unackedResults:),
+                worker:slots:credit:cores:numaNodes:memoryBytes:device:precisions:numericsClass:models:heldLeases:
+                unackedResults:),
             ("worker", \.worker, .identifier),
             ("slots", \.slots, .integer(1...WireLimits.slots)),
             ("credit", \.credit, .integer(0...(WireLimits.slots + 1))),
@@ -101,7 +105,7 @@ extension Hello.Worker: JSONRecordable {
             ("numa_nodes", \.numaNodes, .integer(1...4096)),
             ("memory_bytes", \.memoryBytes, .integer(0...Int.max)),
             ("device", \.device, .name),
-            ("dtypes", \.dtypes, .list(of: .text, count: 0...16)),
+            ("dtypes", \.precisions, .list(of: .text, count: 0...16)),
             ("numerics_class", \.numericsClass, .name),
             ("models", \.models, .list(of: .digest, count: 0...WireLimits.models)),
             ("held", \.heldLeases, .leases),

@@ -32,6 +32,5 @@ extension Setting {
     public static let initImg = Setting("init_img", letter: "i")
     public static let mask = Setting("mask")
     public static let backend = Setting("backend")
-    public static let precision = Setting("precision")
     public static let noClobber = Setting("no_clobber")
 }

@@ -25,9 +25,10 @@ struct CompareCommand: ParsableCommand {
         // All errors of the request are found before a process starts.
         try checkOptions()
         let prompts = try allPrompts()
-        let asked = try picture.request(prompt: prompts[0])
+        var asked = try picture.request(prompt: prompts[0])
         let source = try checkpoint.words.source()
-        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source))
+        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source), precision: asked.precision)
+        asked.precision = layout.precision
         let model = try ModelDescription(source: source)
         let found = try loras.folders.resolve(asked, prompts: prompts)
         let plan = try plan(prompts, found, model)
@@ -46,7 +47,7 @@ struct CompareCommand: ParsableCommand {
             verbose: comparison.verbose)
         session.tellsPlans = false
         var results = ComparisonResults(
-            plan, layout: sheet, nativeSide: model.nativeSize, conditions: try conditions(plan, model, layout))
+            plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
         do {
             try render(plan, session, into: &results, files: &files, view: &view)
         } catch {
@@ -135,7 +136,7 @@ struct CompareCommand: ParsableCommand {
     /// The conditions that all pictures share.
     private func conditions(
         _ plan: Comparison, _ model: ModelDescription, _ layout: HostOptions.Layout
-    ) throws -> [(name: String, value: String)] {
+    ) -> [(name: String, value: String)] {
         func counted(_ count: Int, _ name: String) -> String { "\(count) \(name)\(count == 1 ? "" : "s")" }
         let first = plan.items[0].plan
         let guidance = Decimal.short(Double(first.guidanceScale))
@@ -145,7 +146,7 @@ struct CompareCommand: ParsableCommand {
             (
                 "host",
                 "\(counted(layout.workers, "worker")) of \(counted(layout.threads, "thread")), "
-                    + "\(layout.backend.resolved.rawValue), \(try layout.precision.resolved(layout.backend))"
+                    + "\(layout.backend.resolved.rawValue), \(layout.precision.rawValue)"
             ),
         ]
     }

@@ -37,20 +37,22 @@ struct Bench {
     /// A worker that reports every context it is sent as ready.
     mutating func join(
         _ number: UInt64, instance: UInt64? = nil, session: UInt64? = nil, numericsClass: String = "a",
-        models: [String] = ["m"], slots: Int = 1, held: [LeaseID] = []
+        models: [String] = ["m"], precisions: [String] = ["f32"], slots: Int = 1, held: [LeaseID] = []
     ) -> SessionID {
         let id = SessionID(session ?? number)
         let profile = WorkerProfile(
             worker: PeerID(high: 1, low: number), instance: PeerID(high: 2, low: instance ?? number),
-            slots: slots, numericsClass: numericsClass, models: models)
+            slots: slots, numericsClass: numericsClass, models: models, precisions: precisions)
         openAll(tell(.joined(id, profile, held: held)))
         return id
     }
 
     /// A job with one barrier.
-    mutating func submit(_ number: UInt64 = 1, costs: [Double], model: String = "m") -> JobID {
+    mutating func submit(
+        _ number: UInt64 = 1, costs: [Double], model: String = "m", precision: String? = nil
+    ) -> JobID {
         let id = JobID(number)
-        tell(.submitted(id, model: model))
+        tell(.submitted(id, model: model, precision: precision))
         openAll(tell(.barrier(id, serial: 0, costs.map { ClusterTask(context: ContextID(number), cost: $0) })))
         return id
     }

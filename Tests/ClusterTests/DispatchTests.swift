@@ -117,6 +117,61 @@ struct DispatchTests {
         #expect(bench.machine.numericsClass(of: job) == "a")
     }
 
+    @Test("a job that asks for a precision gets workers of this precision only, and others get them all")
+    func precision() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a", precisions: ["f32"])
+        let second = bench.join(2, numericsClass: "b", precisions: ["bf16"])
+        let third = bench.join(3, numericsClass: "c", precisions: ["f32", "bf16"])
+        _ = bench.submit(1, costs: [1, 1, 1, 1], precision: "bf16")
+        let narrow = Set(bench.takeLeases().map(\.session))
+        #expect(narrow.count == 1 && narrow.isSubset(of: [second, third]))
+        let free = Set([first, second, third]).subtracting(narrow)
+        _ = bench.submit(2, costs: [1, 1, 1, 1], precision: "f32")
+        let wide = Set(bench.takeLeases().map(\.session))
+        #expect(wide.count == 1 && wide.isSubset(of: [first, third]) && !wide.isDisjoint(with: free))
+        #expect(bench.machine.inconsistency() == nil)
+    }
+
+    @Test("a job whose precision nobody has says so, is sent to nobody, and goes on with the first that has it")
+    func precisionNobodyHas() {
+        for precisions in [["f32"], [], ["f16", ""]] {
+            var bench = Bench()
+            _ = bench.join(1, precisions: precisions)
+            _ = bench.join(2, models: ["other"], precisions: ["bf16"])
+            let job = bench.submit(costs: [1, 1], precision: "bf16")
+            let said = bench.pass(3000)
+            #expect(bench.takeLeases().isEmpty)
+            let reasons = said.compactMap { action in
+                if case .waiting(job, let reason?) = action { return reason }
+                return nil
+            }
+            #expect(
+                reasons.count == 1 && reasons[0].contains("(of 2)") && reasons[0].contains("computes in bf16"), "\(reasons)")
+            let late = bench.join(3, precisions: ["bf16"])
+            _ = bench.pass(500)
+            #expect(Set(bench.takeLeases().map(\.session)) == [late])
+        }
+        // Without workers of the model, the model is what is missing.
+        var bench = Bench()
+        _ = bench.join(1, models: ["other"], precisions: ["bf16"])
+        let job = bench.submit(costs: [1], precision: "bf16")
+        #expect(bench.pass(3000).contains(.waiting(job, "no connected worker (of 1) has the job's model")))
+    }
+
+    @Test("a job that lost its class fails only where a worker of its precision waits")
+    func classLostWithPrecision() {
+        var bench = Bench()
+        let first = bench.join(1, numericsClass: "a", precisions: ["bf16"])
+        _ = bench.submit(costs: [1, 1], precision: "bf16")
+        bench.finish(bench.takeLeases()[0])
+        bench.tell(.left(first))
+        _ = bench.join(2, numericsClass: "b", precisions: ["f32"])
+        #expect(bench.pass(120_000).failures.isEmpty)
+        _ = bench.join(3, numericsClass: "c", precisions: ["bf16"])
+        #expect(bench.pass(61_000).failures.count == 1)
+    }
+
     @Test("a class that went before any result came does not bind the job")
     func classWithoutResults() {
         var bench = Bench()

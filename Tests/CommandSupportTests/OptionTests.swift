@@ -2,6 +2,7 @@ import ArgumentParser
 import Rendering
 import Requests
 import Sentences
+import TensorCore
 import Testing
 
 @testable import CommandSupport
@@ -37,7 +38,7 @@ import Testing
         .hiresUpscaler: "latent", .originalSize: "8x8", .targetSize: "8x8", .cropCoordsTopLeft: "0,8",
         .samplingMethod: "ddim", .scheduler: "karras", .tomeLevels: "2", .tomeLayers: "mlp", .tomeDestinations: "random",
         .todoMethod: "nearest", .todoScope: "all", .tokenSteps: "0:0.5", .tokenStages: "later", .lora: "ink:0.5",
-        .guidanceRescale: "0.5", .eta: "0.5", .strength: "0.5", .denoisingStrength: "0.5",
+        .guidanceRescale: "0.5", .eta: "0.5", .strength: "0.5", .denoisingStrength: "0.5", .precision: "bf16",
     ]
 
     /// What is written on a command line arrives in the request: by the option that sentences name, and by the key.
@@ -87,8 +88,28 @@ import Testing
         }
         #expect(try LoRAOptions.parse([Setting.loraModelDir.option, "x"]).folders.paths == ["x"])
         #expect(try HostOptions.parse([Setting.backend.option, "onednn"]).backend == "onednn")
-        #expect(try HostOptions.parse([Setting.precision.option, "bf16"]).precision == "bf16")
         #expect(try RequestOptions.parse([Setting.mask.option, "x", Setting.initImg.option, "y"]).initImg == "y")
+    }
+
+    /// A worker in bf16 holds half of what one in f32 holds, so more of them fit.
+    @Test(arguments: [(2 << 30, 24 << 30), (7 << 30, 64 << 30), (1 << 30, 8 << 30)])
+    func moreWorkersFitInBF16(weightBytes: Int, available: Int) {
+        func count(_ precision: PrecisionChoice, _ available: Int?) -> Int {
+            HostOptions.workersThatFit(weightBytes: weightBytes, precision, available: available)
+        }
+        let (wide, narrow) = (count(.f32, available), count(.bf16, available))
+        #expect(narrow > wide && narrow <= 2 * wide + 1, "\(wide) and \(narrow)")
+        #expect(count(.bf16, 1) == 1 && count(.f32, 0) == 1 && count(.bf16, nil) == .max)
+        #expect(HostOptions.workersThatFit(weightBytes: 0, .bf16, available: 1) == .max)
+    }
+
+    /// The layout says what the workers compute in, so that the plan can.
+    @Test func theLayoutSettlesThePrecision() throws {
+        let host = try HostOptions.parse(["--workers", "1", "--backend", "openblas"])
+        #expect(try host.layout(weightBytes: 0, precision: .auto).precision == .f32)
+        let error = #expect(throws: CommandFailure.self) { try host.layout(weightBytes: 0, precision: .bf16) }
+        #expect(error?.message.hasPrefix("bf16 needs the backend onednn") == true)
+        #expect(try HostOptions.parse(["--workers", "1"]).layout(weightBytes: 0, precision: .f32).precision == .f32)
     }
 
     @Test func checkpointOptionsAreHandedOnAsTheyWereWritten() throws {

@@ -8,7 +8,8 @@ enum SampleMessages {
 
     static var hello: Message {
         var worker = Hello.Worker(
-            worker: UniqueID(high: 1, low: 2), slots: 1, credit: 2, numericsClass: "x86_64-avx2-f32", models: [digest])
+            worker: UniqueID(high: 1, low: 2), slots: 1, credit: 2, numericsClass: "x86_64-avx2-f32", precision: "f32",
+            models: [digest])
         worker.heldLeases = [7, 8]
         worker.unackedResults = [6]
         return .hello(

@@ -2,6 +2,7 @@ import PatchGeometry
 import Rendering
 import Samplers
 import StrictJSON
+import TensorCore
 import TestSupport
 import Testing
 
@@ -104,6 +105,22 @@ import Testing
             #expect(renderError { _ = try RenderRequest(metadata: .object(object)) }?.code == .invalidRequest, "\(key)")
         }
         #expect(renderError { _ = try RenderRequest(metadata: .array([])) }?.code == .invalidRequest)
+    }
+
+    /// A precision that was asked for is in the plan for people and for programs, and in the picture. `auto` promises nothing.
+    @Test(arguments: PrecisionChoice.allCases)
+    func thePrecisionIsInPlanAndPicture(precision: PrecisionChoice) throws {
+        let request = RenderRequest.square(128, steps: 2) { ($0.prompt, $0.precision) = ("a fox", precision) }
+        let machine = try RenderMachine(request: request, model: try #require(MachineTests.model))
+        #expect(machine.plan.precision == precision)
+        #expect(machine.plan.json["precision"]?.stringValue == precision.rawValue)
+        #expect(
+            machine.plan.summaryLines.filter { $0.hasPrefix("networks in") }
+                == (precision == .auto ? [] : ["networks in \(precision)"]))
+        let image = try FormulaNetwork.render(machine).image
+        #expect(image.parameters.contains("Precision: \(precision)") == (precision != .auto))
+        #expect(image.details["plan"]?["precision"]?.stringValue == precision.rawValue)
+        #expect(image.details["request"]?["precision"]?.stringValue == (precision == .auto ? nil : precision.rawValue))
     }
 
     /// The last line must have the pairs that A1111's reader looks for, and commas in values must not break it.

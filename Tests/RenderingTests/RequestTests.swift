@@ -3,6 +3,7 @@ import PatchGeometry
 import Rendering
 import Samplers
 import StrictJSON
+import TensorCore
 import TestSupport
 import Testing
 
@@ -32,6 +33,7 @@ import Testing
     private static let staged = request {
         ($0.width, $0.height, $0.steps, $0.method) = (1024, 512, 12, .cut)
         ($0.stages, $0.structure, $0.blending, $0.jitter) = ([1, 2.5], .whole, .feather, 8)
+        $0.precision = .bf16
         $0.refinement.upscaler = .latentBicubic
         ($0.refinement.strength, $0.refinement.steps, $0.refinement.tiled) = (0.85, 20, true)
         $0.hiDiffusion = .on
@@ -104,7 +106,7 @@ import Testing
             ("refinement", ["steps": .number(1.5)]), ("refinement", ["tiled": 1]), ("refinement", ["scale": 2]),
             ("hidiffusion_settings", true), ("hidiffusion_settings", ["raunet": 0]), ("hidiffusion_settings", ["t1": "0.4"]),
             ("hidiffusion_settings", ["window_attn": .null]), ("hidiffusion_settings", ["t3": 1]),
-            ("token_reduction", "tome"),
+            ("token_reduction", "tome"), ("precision", "f16"), ("precision", 16),
         ]
         for (key, value) in cases {
             var object = JSONObject()

@@ -33,6 +33,7 @@ struct FakeJob: JobEngine {
 
     var plan: JobOutline { JobOutline(summaryLines: ["\(barriers.count) barriers"], taskCount: barriers.reduce(0, +)) }
     var model: String { FakeJob.modelIdentity }
+    var precision: String?
 
     static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {
         var z = (a ^ b &* 0x9E37_79B9_7F4A_7C15) &+ 0x2545_F491_4F6C_DD1D
@@ -112,6 +113,7 @@ struct FakeFactory: JobEngineFactory {
 /// The behaviour of a fake worker.
 struct FakeBehaviour: Sendable {
     var numericsClass = "fake"
+    var precision = "f32"
     var models = [FakeJob.modelIdentity]
     var taskMilliseconds: UInt32 = 0
     /// Called before each task, with the task's serial and index.
@@ -151,6 +153,7 @@ final class FakeTasks: TaskEngine {
     func settle(trimming: Bool) { peakActivationBytes = 0 }
 
     var numericsClass: String { behaviour.numericsClass }
+    var precision: String { behaviour.precision }
     var models: [String] { behaviour.models }
 
     static func compute(_ value: UInt64) -> UInt64 { FakeJob.mix(value, 0xDEAD_BEEF) }

@@ -74,7 +74,9 @@ final class HostilePeer {
     func join(asWorker: Bool = true) throws {
         let worker =
             asWorker
-            ? Hello.Worker(worker: .random(), slots: 1, credit: 2, numericsClass: "fake", models: [FakeJob.modelIdentity]) : nil
+            ? Hello.Worker(
+                worker: .random(), slots: 1, credit: 2, numericsClass: "fake", precision: "f32",
+                models: [FakeJob.modelIdentity]) : nil
         try say(.hello(Hello(build: "x", instance: instance, host: "h", name: "hostile", worker: worker)), session: 0, epoch: 0)
         guard let welcome = try hear(.welcome) else { throw MessageError(.frameCount, "no WELCOME came") }
         epoch = welcome.address.epoch

@@ -284,6 +284,31 @@ struct JobTests {
         #expect(error?.message.contains(farm.endpoint) == true)
     }
 
+    @Test("HELLO says the worker's precision, and a job that asks for one waits for it")
+    func precision() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        var wide = FakeBehaviour()
+        wide.beforeTask = { (_, _) throws(Failure) in Issue.record("a worker of another precision got a task") }
+        try farm.addWorker(wide)
+        while farm.coordinator.workerCount < 1 { try await Task.sleep(for: .milliseconds(5)) }
+        var fake = FakeJob(barriers: [2, 3], seed: 6)
+        fake.precision = "bf16"
+        var reasons: [String] = []
+        var finished: String?
+        for await event in try farm.coordinator.submit(fake).events {
+            if case .waiting(let reason) = event {
+                reasons.append(reason)
+                var narrow = FakeBehaviour()
+                narrow.precision = "bf16"
+                try farm.addWorker(narrow)
+            }
+            finished = event.parameters ?? finished
+        }
+        #expect(reasons.count == 1 && reasons[0].contains("computes in bf16"), "\(reasons)")
+        #expect(finished == FakeJob.expectedParameters(barriers: [2, 3], seed: 6))
+    }
+
     @Test("a job without workers says what it waits for")
     func waits() async throws {
         let farm = try TestFarm()

@@ -26,12 +26,6 @@ public struct HostOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The library that multiplies matrices: auto, onednn or openblas.", valueName: "backend"))
     var backend = "auto"
 
-    @Option(
-        help: ArgumentHelp(
-            "The arithmetic of the networks: f32, bf16, or auto for bf16 where the CPU is faster with it.",
-            valueName: "precision"))
-    var precision = "auto"
-
     @OptionGroup var groups: GroupOptions
 
     /// Every worker holds the weights in its library's form, so more workers cost memory. Above this number more threads use
@@ -52,6 +46,7 @@ public struct HostOptions: ParsableArguments {
         /// Of each worker.
         public let threads: Int
         public let backend: BackendChoice
+        /// Never `auto`: all workers have this host's CPU.
         public let precision: PrecisionChoice
         /// The most tasks that a worker computes at once.
         public let group: Int
@@ -59,35 +54,43 @@ public struct HostOptions: ParsableArguments {
         public let warnings: [String]
     }
 
-    /// - Parameter weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
-    public func layout(weightBytes: Int) throws -> Layout {
+    /// - Parameters:
+    ///   - weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
+    ///   - asked: the request's precision.
+    public func layout(weightBytes: Int, precision asked: PrecisionChoice) throws -> Layout {
         let cores = Self.cores
+        let backend = try Self.choice(backend)
+        let precision = try Self.settled(asked, backend)
         let workers =
             self.workers
-            ?? min(cores, Self.defaultWorkersMax, Self.workersThatFit(weightBytes: weightBytes))
+            ?? min(cores, Self.defaultWorkersMax, Self.workersThatFit(weightBytes: weightBytes, precision))
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
         let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
         let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
-        let (backend, precision) = (try Self.choice(backend), try Self.choice(precision: precision))
         var warnings: [String] = []
         if workers * threads > processors {
             warnings.append(
                 "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster.")
         }
-        if let note = try Self.note(precision, backend) { warnings.append("\(note).") }
+        if let note = asked.note(backend) { warnings.append("\(note).") }
         return Layout(
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
             warnings: warnings)
     }
 
     /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
-    private static func workersThatFit(weightBytes: Int) -> Int {
-        guard weightBytes > 0, let available = HostMemory.freeBytes() else { return Int.max }
-        // Half-precision files double when widened, libraries keep weights in their own form, and activations need memory
-        // too; some memory is left to others.
-        let perWorker = Double(weightBytes) * 2.5 + Double(1 << 30)
+    ///
+    /// - Parameter available: free bytes; nil if the system does not say.
+    static func workersThatFit(
+        weightBytes: Int, _ precision: PrecisionChoice, available: Int? = HostMemory.freeBytes()
+    ) -> Int {
+        guard weightBytes > 0, let available else { return Int.max }
+        // In f32, half-precision files double when widened. In bf16 only the text encoders do, an eighth of the weights.
+        // Libraries keep weights in their own form, and activations need memory too; some memory is left to others.
+        let (weights, activations) = precision == .bf16 ? (1.5, 1 << 29) : (2.5, 1 << 30)
+        let perWorker = Double(weightBytes) * weights + Double(activations)
         return max(1, Int(Double(available) * 0.7 / perWorker))
     }
 
@@ -106,12 +109,13 @@ public struct HostOptions: ParsableArguments {
         try SettingKind.choice.value(precision, of: .precision)
     }
 
-    /// Tells that a precision is not the best here; nil if it is. Throws if this host does not have it.
-    public static func note(_ precision: PrecisionChoice, _ backend: BackendChoice) throws(CommandFailure) -> String? {
-        do throws(ComputeError) { _ = try precision.resolved(backend) } catch {
+    /// f32 or bf16. Throws if this host does not have what was asked for.
+    public static func settled(
+        _ precision: PrecisionChoice, _ backend: BackendChoice
+    ) throws(CommandFailure) -> PrecisionChoice {
+        do throws(ComputeError) { return try precision.resolved(backend) == .bf16 ? .bf16 : .f32 } catch {
             throw CommandFailure(.usage, "\(error.message).")
         }
-        return precision.note(backend)
     }
 
     private static func checked(_ threads: Int, _ option: String) throws(CommandFailure) -> Int {

@@ -85,6 +85,13 @@ public struct RequestOptions: ParsableArguments {
                 + "a name below the coordinator's. <lora:NAME:0.8> in the prompt is the same.", valueName: "file:scale"))
     var lora: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "The arithmetic of the networks: f32, bf16, or auto for bf16 where the CPU is faster with it (default: auto). A farm "
+                + "gives the picture to workers of this precision; with auto the first worker decides.",
+            valueName: "precision"))
+    var precision: String?
+
     @OptionGroup(title: "Text and guidance") var conditioning: ConditioningOptions
     @OptionGroup(title: "Token reduction") var tokens: TokenOptions
 

@@ -52,7 +52,8 @@ struct PlanResolution {
             promptChunks: text.prompts.chunkCount, seed: request.seed, eta: Float(sampler.eta), method: method,
             samplingMethod: sampler.method, noiseSchedule: request.noiseSchedule,
             hiDiffusionProfile: usesHiDiffusion ? hiDiffusionProfile : nil, hiDiffusionSettings: request.hiDiffusionSettings,
-            notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens)
+            notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens,
+            precision: request.precision)
         return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 

@@ -3,6 +3,7 @@ import ImageConditioning
 public import PatchGeometry
 public import Samplers
 public import StrictJSON
+public import TensorCore
 
 /// Every decision of a render, made once from the request and the model.
 public struct RenderPlan: Sendable, Equatable {
@@ -44,6 +45,8 @@ public struct RenderPlan: Sendable, Equatable {
     public let loras: [AppliedLoRA]
     /// nil if all tokens stay.
     public let tokenReduction: ResolvedTokenReduction?
+    /// The arithmetic of the networks: of all workers that take part. `auto` takes the first worker's.
+    public let precision: PrecisionChoice
 
     /// SDXL's sizes in the last pass; nil for other models.
     public var sizes: SizeConditioning? { lastPass.last.sizes }
@@ -90,6 +93,7 @@ public struct RenderPlan: Sendable, Equatable {
         lines.append(hiDiffusionLine)
         lines += tokenReduction?.summaryLines(passes) ?? []
         lines += loras.map(\.summary)
+        if precision != .auto { lines.append("networks in \(precision.rawValue)") }
         lines.append("\(totalTasks) tasks, \(evaluations) U-Net evaluations")
         return lines + notes
     }
@@ -138,6 +142,7 @@ public struct RenderPlan: Sendable, Equatable {
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
         object["hidiffusion_family"] = hiDiffusionProfile.map { .string($0.rawValue) }
+        object["precision"] = .string(precision.rawValue)
         object["blend"] = .string(blending.rawValue)
         object["hidiffusion_settings"] = hiDiffusionProfile == nil ? nil : hiDiffusionSettings.json
         object["cut"] = cut.map { .object($0.json) }

@@ -2,6 +2,7 @@ public import Acceleration
 public import PatchGeometry
 public import Samplers
 public import Sentences
+public import TensorCore
 
 /// A user's request for a picture. Sizes are in pixels of the picture. The plan chooses a value for a property that is nil. The
 /// table below declares each property as a setting.
@@ -64,6 +65,8 @@ public struct RenderRequest: SettingGroup {
     public var loras: [LoRASelection] = []
     /// Token merging and downsampling; nil keeps all tokens.
     public var tokenReduction: TokenReductionRequest?
+    /// The arithmetic of the networks. With `auto` each worker decides by its CPU, and all workers of a picture have the same.
+    public var precision = PrecisionChoice.auto
     /// The prompt of SDXL's second text encoder; nil is the same prompt. Like `negativeSizes` it serves recordings of
     /// diffusers, and neither the command line nor the wire has it.
     package var secondPrompt: String?
@@ -160,6 +163,8 @@ extension RenderRequest {
         // Without this line readers assume the graphics card's generator.
         RequestSetting(nil).shown { _ in [("RNG", "CPU")] },
         RequestSetting(.method, \.method, .choice).shown("Method") { $0.plan.method.rawValue },
+        RequestSetting(.precision, \.precision, .choice, written: .unlessDefault)
+            .shown("Precision") { $0.plan.precision == .auto ? nil : $0.plan.precision.rawValue },
     ]
 
     private static let refinement =
@@ -223,6 +228,7 @@ extension Setting {
     public static let cropCoordsTopLeft = Setting("crop_coords_top_left")
     public static let seed = Setting("seed")
     public static let method = Setting("method")
+    public static let precision = Setting("precision")
     public static let hidiffusion = Setting("hidiffusion")
     public static let hidiffusionFamily = Setting("hidiffusion_family")
     public static let hidiffusionRaunet = Setting("hidiffusion_raunet")

@@ -12,6 +12,8 @@ public final class TaskRunner {
     public var modelIdentities: [SHA256Digest] { models.identities }
     /// Runners of one class give the same bits.
     public var numericsClass: String { context.numericsClass }
+    /// The element type of the networks' weights and activations.
+    public var precision: ElementType { context.precision }
     /// Multiplications and additions of all tasks so far, counted by `ComputeContext`.
     public var operations: UInt64 { context.operations }
     /// The most bytes of activations in use at once since the last `settle`.

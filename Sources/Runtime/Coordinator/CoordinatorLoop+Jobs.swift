@@ -71,11 +71,11 @@ extension CoordinatorLoop {
 
     func handle(_ report: JobThreads.Report) {
         switch report {
-        case .planned(let id, let plan, let model):
+        case .planned(let id, let plan, let model, let precision):
             guard jobs[id] != nil else { return }
             jobs[id]?.plan = plan
             publish(.started(plan), of: id)
-            tell(.submitted(id, model: model))
+            tell(.submitted(id, model: model, precision: precision))
         case .barrier(let id, let serial, let barrier, let cpu): open(barrier, serial, of: id, cpu)
         case .rejected(let id, let serial, let index, let failure, let cpu):
             reject(TaskKey(job: id, barrier: serial, index: index), failure, cpu)

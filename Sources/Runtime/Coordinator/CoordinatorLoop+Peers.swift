@@ -115,7 +115,7 @@ extension CoordinatorLoop {
             log("worker \(hello.name) on \(hello.host) joined (\(worker.numericsClass))")
             var profile = WorkerProfile(
                 worker: PeerID(worker.worker), instance: PeerID(hello.instance), host: hello.host, slots: worker.slots,
-                numericsClass: worker.numericsClass, models: worker.models)
+                numericsClass: worker.numericsClass, models: worker.models, precisions: worker.precisions)
             profile.credit = min(worker.credit, WorkerProfile.credit(slots: worker.slots))
             tell(.joined(id, profile, held: (worker.heldLeases + worker.unackedResults).map(LeaseID.init)), now)
             workers.value = machine.workerCount

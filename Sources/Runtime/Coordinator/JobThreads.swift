@@ -21,7 +21,7 @@ final class JobThreads: Sendable {
 
     /// Reports to the I/O thread.
     enum Report: Sendable {
-        case planned(JobID, JobOutline, model: String)
+        case planned(JobID, JobOutline, model: String, precision: String?)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, Failure, cpu: Int64)
         /// The result has only the timing of its file; the I/O thread adds the other timings and the counts.
@@ -170,7 +170,7 @@ final class JobThreads: Sendable {
     }
 
     private func begin(_ id: JobID, _ engine: any JobEngine) -> Running? {
-        report(.planned(id, engine.plan, model: engine.model))
+        report(.planned(id, engine.plan, model: engine.model, precision: engine.precision))
         var engine = engine
         let watch = ThreadStopwatch()
         do throws(EngineError) {

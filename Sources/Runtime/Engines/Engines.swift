@@ -40,6 +40,8 @@ protocol JobEngine: Sendable {
     var plan: JobOutline { get }
     /// The identity of the model the job needs, 64 hexadecimal digits.
     var model: String { get }
+    /// The precision the job needs; nil if any will do.
+    var precision: String? { get }
     mutating func start() throws(EngineError) -> EngineBarrier
     /// Merges the outputs of the last barrier, in task order. An error leaves the engine unchanged.
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome
@@ -53,6 +55,8 @@ protocol JobEngineFactory: Sendable {
 /// The worker's side, on its compute thread.
 protocol TaskEngine {
     var numericsClass: String { get }
+    /// The precision it computes in.
+    var precision: String { get }
     /// Identities of the models it can run, 64 hexadecimal digits each.
     var models: [String] { get }
     /// Opens a context until `close`. The caller limits the number of open contexts.

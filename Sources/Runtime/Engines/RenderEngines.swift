@@ -87,6 +87,8 @@ struct RenderEngine: JobEngine {
     var machine: RenderMachine
     let model: String
 
+    var precision: String? { machine.plan.precision == .auto ? nil : machine.plan.precision.rawValue }
+
     var plan: JobOutline { JobOutline(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
 
     mutating func start() throws(EngineError) -> EngineBarrier { encode(machine.start()) }
@@ -147,6 +149,7 @@ final class RenderTaskEngine: TaskEngine {
     }
 
     var numericsClass: String { runner.numericsClass }
+    var precision: String { "\(runner.precision)" }
     var operations: UInt64 { runner.operations }
     var peakActivationBytes: Int { runner.peakActivationBytes }
 

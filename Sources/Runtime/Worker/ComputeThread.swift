@@ -21,6 +21,7 @@ final class ComputeThread: Sendable {
     /// What the engine can do, for HELLO.
     struct Abilities: Sendable {
         var numericsClass: String
+        var precision: String
         var models: [String]
     }
 
@@ -48,7 +49,10 @@ final class ComputeThread: Sendable {
                 report(.unusable(error))
                 return
             }
-            report(.ready(Abilities(numericsClass: engine.numericsClass, models: engine.models)))
+            report(
+                .ready(
+                    Abilities(
+                        numericsClass: engine.numericsClass, precision: engine.precision, models: engine.models)))
             var jobs = JobSequence()
             while ComputeThread.obey(mailbox.wait(), engine, &jobs, report) {}
         }

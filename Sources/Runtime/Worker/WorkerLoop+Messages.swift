@@ -103,7 +103,7 @@ extension WorkerLoop {
         guard let abilities else { return }
         var worker = Hello.Worker(
             worker: workerID, slots: options.parameters.slots, credit: WorkerProfile.credit(slots: groupLimit),
-            numericsClass: abilities.numericsClass, models: abilities.models)
+            numericsClass: abilities.numericsClass, precision: abilities.precision, models: abilities.models)
         worker.cores = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         worker.memoryBytes = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))))
         worker.heldLeases = held.prefix(WireLimits.leasesPerList).map(\.rawValue)

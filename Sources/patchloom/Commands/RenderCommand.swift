@@ -20,10 +20,11 @@ struct RenderCommand: ParsableCommand {
 
     func run() throws {
         // All errors of the request are found before a process starts.
-        let asked = try picture.request()
+        var asked = try picture.request()
         let batch = try Batch(asked, count: output.batchCount, output: output)
         let source = try checkpoint.words.source()
-        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source))
+        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source), precision: asked.precision)
+        asked.precision = layout.precision
         let model = try ModelDescription(source: source)
         let found = try loras.folders.resolve(asked)
         _ = try RenderMachine(request: found.request, model: model, loras: found.library)

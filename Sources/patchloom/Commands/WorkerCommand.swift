@@ -61,7 +61,8 @@ struct WorkerCommand: ParsableCommand {
         options.digests = .standard
         options.precision = try HostOptions.choice(precision: precision)
         options.group = try groups.checked()
-        if let note = try HostOptions.note(options.precision, options.backend) { logLine("warning: \(note)") }
+        _ = try HostOptions.settled(options.precision, options.backend)
+        if let note = options.precision.note(options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)
         let code = WorkerProcess.run(options)
         if code != 0 { throw ExitCode(code) }
