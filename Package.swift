@@ -168,7 +168,7 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
         tests(
             "WeightsTests",
-            ["Weights", "ContentHash", "EmbeddedModel", "TensorCore", "StrictJSON", "TestSupport", "Tokenizing"]),
+            ["Weights", "ContentHash", "EmbeddedModel", "Sentences", "TensorCore", "StrictJSON", "TestSupport", "Tokenizing"]),
         tests("TokenizingTests", ["Tokenizing", "StrictJSON", "Weights", "TestSupport"]),
         tests("PromptingTests", ["Prompting", "StrictJSON", "Tokenizing", "TestSupport"]),
         tests("SamplersTests", ["Samplers", "StrictJSON", "TestSupport"]),

@@ -1,6 +1,8 @@
 #include "COneDNN.h"
 
 #include <oneapi/dnnl/dnnl_debug.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "onednn_versions.h"
@@ -90,7 +92,9 @@ const char *conednn_status_text(int status) {
 static dnnl_data_type_t data_type(int type) { return type == conednn_bf16 ? dnnl_bf16 : dnnl_f32; }
 
 // Post-operations: an activation, then the residual, which is a tensor or lies in the result.
-static dnnl_status_t make_attributes(int activation, desc_view residual, int adds_to_result, dnnl_primitive_attr_t *attributes) {
+static dnnl_status_t make_attributes(
+    int activation, desc_view residual, int adds_to_result, dnnl_primitive_attr_t *attributes
+) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
     if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
@@ -108,7 +112,7 @@ static dnnl_status_t make_attributes(int activation, desc_view residual, int add
 // Builds a description's primitive and the memory objects of its arguments. It takes the description over.
 static int make_operation(
     conednn_engine *engine, dnnl_primitive_desc_t description, int activation, const sides *s, desc_view residual,
-    conednn_operation **out
+    int describes_only, conednn_operation **out
 ) {
     conednn_operation *operation = calloc(1, sizeof *operation);
     if (!operation) {
@@ -120,7 +124,7 @@ static int make_operation(
         &operation->weight_format.desc, dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0));
     if (status == dnnl_success)
         status = dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &operation->implementation);
-    if (status == dnnl_success) status = dnnl_primitive_create(&operation->primitive, description);
+    if (status == dnnl_success && !describes_only) status = dnnl_primitive_create(&operation->primitive, description);
     const int residual_name = DNNL_ARG_ATTR_MULTIPLE_POST_OP(activation != conednn_none) | DNNL_ARG_SRC_1;
     const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, residual_name, DNNL_ARG_DST};
     const desc_view formats[ARGUMENTS] = {s->x, view_of(&operation->weight_format.desc), s->bias, residual, s->y};
@@ -137,7 +141,9 @@ static int make_operation(
     return dnnl_success;
 }
 
-int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *shape, conednn_operation **operation) {
+static int linear_create(
+    conednn_engine *engine, const conednn_linear_shape *shape, const conednn_format *given, conednn_operation **operation
+) {
     dnnl_dims_t x_dims = {shape->rows, shape->in}, weight_dims = {shape->in, shape->out}, bias_dims = {1, shape->out};
     dnnl_dims_t y_dims = {shape->rows, shape->out};
     dnnl_memory_desc_t x = {0}, weights = {0}, bias = {0}, y = {0};
@@ -145,17 +151,26 @@ int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *sh
     dnnl_primitive_desc_t description = NULL;
     dnnl_status_t status = desc_create(&x, 2, x_dims, data_type(shape->type), dnnl_ab);
     if (status == dnnl_success)
-        status = desc_create(&weights, 2, weight_dims, data_type(shape->type), dnnl_format_tag_any);
+        status = given ? desc_copy(&weights, view_of(&given->desc))
+                       : desc_create(&weights, 2, weight_dims, data_type(shape->type), dnnl_format_tag_any);
     if (status == dnnl_success) status = desc_create(&bias, 2, bias_dims, dnnl_f32, dnnl_ab);
     if (status == dnnl_success) status = desc_create(&y, 2, y_dims, data_type(shape->result_type), dnnl_ab);
     const sides s = {view_of(&x), view_of(&weights), shape->has_bias ? view_of(&bias) : NULL, view_of(&y)};
     const desc_view residual = shape->has_residual ? s.y : NULL;
     if (status == dnnl_success) status = make_attributes(shape->activation, residual, 0, &attributes);
     if (status == dnnl_success) status = describe_linear(engine->engine, &s, attributes, &description);
-    if (status == dnnl_success) status = make_operation(engine, description, shape->activation, &s, residual, operation);
+    if (status == dnnl_success)
+        status = make_operation(engine, description, shape->activation, &s, residual, shape->describes_only, operation);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     desc_destroy(&x), desc_destroy(&weights), desc_destroy(&bias), desc_destroy(&y);
     return status;
+}
+
+int conednn_linear_create(
+    conednn_engine *engine, const conednn_linear_shape *shape, const conednn_format *weights, conednn_operation **operation
+) {
+    int status = linear_create(engine, shape, weights, operation);
+    return status == dnnl_success || !weights ? status : linear_create(engine, shape, NULL, operation);
 }
 
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation) {
@@ -179,7 +194,8 @@ int conednn_convolution_create(conednn_engine *engine, const conednn_convolution
     const sides s = {view_of(&x), view_of(&weights), shape->has_bias ? view_of(&bias) : NULL, view_of(&y)};
     if (status == dnnl_success) status = make_attributes(shape->activation, NULL, shape->has_residual, &attributes);
     if (status == dnnl_success) status = describe_convolution(engine->engine, &s, &space, attributes, &description);
-    if (status == dnnl_success) status = make_operation(engine, description, shape->activation, &s, NULL, operation);
+    if (status == dnnl_success)
+        status = make_operation(engine, description, shape->activation, &s, NULL, shape->describes_only, operation);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     desc_destroy(&x), desc_destroy(&weights), desc_destroy(&bias), desc_destroy(&y);
     return status;
@@ -218,6 +234,35 @@ void conednn_format_destroy(conednn_format *format) {
     if (!format) return;
     desc_destroy(&format->desc);
     free(format);
+}
+
+int conednn_format_rank(const conednn_format *format) { return parts_of(view_of(&format->desc)).ndims; }
+
+// Adds words at `*length`. Returns 0 if there is no room.
+__attribute__((format(printf, 4, 5))) static int add(char *text, size_t size, size_t *length, const char *words, ...) {
+    va_list values;
+    va_start(values, words);
+    const int count = vsnprintf(text + *length, size - *length, words, values);
+    va_end(values);
+    if (count < 0 || (size_t)count >= size - *length) return 0;
+    *length += (size_t)count;
+    return 1;
+}
+
+size_t conednn_format_text(const conednn_format *format, char *text, size_t size) {
+    const format_parts parts = parts_of(view_of(&format->desc));
+    size_t length = 0;
+    if (!parts.is_plain_blocks || size == 0) return 0;
+    if (!add(text, size, &length, "%s", parts.type == dnnl_bf16 ? "bf16" : "f32")) return 0;
+    for (int i = 0; i < parts.ndims; i++) {
+        const long long extent = parts.dims[i], padded = parts.padded_dims[i], stride = parts.strides[i];
+        if (!add(text, size, &length, " %lld/%lld@%lld", extent, padded, stride)) return 0;
+    }
+    for (int i = 0; i < parts.blocks; i++) {
+        const long long block = parts.block_sizes[i];
+        if (!add(text, size, &length, " %lld%c", block, (char)('a' + parts.block_dims[i]))) return 0;
+    }
+    return length;
 }
 
 int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_format **format) {

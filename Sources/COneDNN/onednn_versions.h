@@ -24,6 +24,13 @@ typedef struct {
     dnnl_dims_t strides, dilates, before, after;
 } spacing;
 
+// What a format is made of. Pointers live as long as the description. is_plain_blocks: 1 if these parts say all.
+typedef struct {
+    int ndims, blocks, is_plain_blocks;
+    dnnl_data_type_t type;
+    const dnnl_dim_t *dims, *padded_dims, *strides, *block_sizes, *block_dims;
+} format_parts;
+
 #if DNNL_VERSION_MAJOR == 2
 
 static inline desc_view view_of(const dnnl_memory_desc_t *desc) { return desc; }
@@ -68,6 +75,16 @@ static inline dnnl_status_t describe_convolution(
     return dnnl_primitive_desc_create(description, &convolution, attributes, engine, NULL);
 }
 
+static inline format_parts parts_of(desc_view desc) {
+    const dnnl_blocking_desc_t *blocking = &desc->format_desc.blocking;
+    return (format_parts){
+        .ndims = desc->ndims, .blocks = blocking->inner_nblks, .type = desc->data_type, .dims = desc->dims,
+        .padded_dims = desc->padded_dims, .strides = blocking->strides, .block_sizes = blocking->inner_blks,
+        .block_dims = blocking->inner_idxs,
+        // Extra flags are for weights that hold more than their numbers, such as sums.
+        .is_plain_blocks = desc->format_kind == dnnl_blocked && desc->extra.flags == 0 && desc->offset0 == 0};
+}
+
 #else
 
 static inline desc_view view_of(const dnnl_memory_desc_t *desc) { return desc ? *desc : NULL; }
@@ -109,6 +126,29 @@ static inline dnnl_status_t describe_convolution(
     return dnnl_convolution_forward_primitive_desc_create(
         description, engine, dnnl_forward_inference, dnnl_convolution_direct, s->x, s->weights, s->bias, s->y, space->strides,
         space->dilates, space->before, space->after, attributes);
+}
+
+static inline format_parts parts_of(desc_view desc) {
+    static const dnnl_query_t queries[5] = {
+        dnnl_query_dims, dnnl_query_padded_dims, dnnl_query_strides, dnnl_query_inner_blks, dnnl_query_inner_idxs};
+    format_parts parts = {0};
+    dnnl_format_kind_t kind = dnnl_format_kind_undef;
+    dnnl_dims_t *dims[5] = {0};
+    int32_t ndims = 0, blocks = 0;
+    int is_known = dnnl_memory_desc_query(desc, dnnl_query_ndims_s32, &ndims) == dnnl_success &&
+                   dnnl_memory_desc_query(desc, dnnl_query_format_kind, &kind) == dnnl_success &&
+                   dnnl_memory_desc_query(desc, dnnl_query_data_type, &parts.type) == dnnl_success;
+    parts.ndims = ndims;
+    if (!is_known || kind != dnnl_blocked) return parts;
+    is_known = dnnl_memory_desc_query(desc, dnnl_query_inner_nblks_s32, &blocks) == dnnl_success;
+    for (int i = 0; i < 5 && is_known; i++)
+        is_known = dnnl_memory_desc_query(desc, queries[i], &dims[i]) == dnnl_success;
+    if (!is_known) return parts;
+    parts.blocks = blocks;
+    parts.dims = *dims[0], parts.padded_dims = *dims[1], parts.strides = *dims[2];
+    parts.block_sizes = *dims[3], parts.block_dims = *dims[4];
+    parts.is_plain_blocks = 1;
+    return parts;
 }
 
 #endif

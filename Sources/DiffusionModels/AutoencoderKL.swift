@@ -20,7 +20,8 @@ public final class VAEDecoder {
                 "post_quant_conv", from: latent, to: latent, isConvolution: true) : nil
         layers = try VAELayers(
             scope["decoder"], configuration, from: latent, through: channels.reversed(), to: configuration.outChannels,
-            blocks: "up_blocks", layers: configuration.layersPerBlock + 1, resampler: "upsamplers.0.conv")
+            sides: configuration.sides(latent: scope.side), blocks: "up_blocks", layers: configuration.layersPerBlock + 1,
+            resampler: "upsamplers.0.conv")
         try scope.requireNothingLeft(ignoring: ["encoder.", "quant_conv."])
     }
 
@@ -78,7 +79,8 @@ public final class VAEEncoder {
         let moments = 2 * configuration.latentChannels
         layers = try VAELayers(
             scope["encoder"], configuration, from: configuration.imageChannels, through: configuration.channels, to: moments,
-            blocks: "down_blocks", layers: configuration.layersPerBlock, resampler: "downsamplers.0.conv")
+            sides: configuration.sides(latent: scope.side).reversed(), blocks: "down_blocks",
+            layers: configuration.layersPerBlock, resampler: "downsamplers.0.conv")
         quant =
             configuration.usesQuantConvolution
             ? try LayerScope(weights, context, precision: .f32).linear(

@@ -23,6 +23,9 @@ public final class CLIPTextModel {
     private let finalNorm: LayerNorm
     private let projection: LinearParameters?
 
+    /// Text encoders take a moment of a render, so they compute in f32 in any precision.
+    public static let precision = ElementType.f32
+
     /// - Parameters:
     ///   - weights: the component's tensors, with or without the prefix `text_model`.
     /// - Throws: `.weights` if tensors are missing, misshapen or left over.
@@ -31,8 +34,7 @@ public final class CLIPTextModel {
     ) throws(ModelError) {
         self.configuration = configuration
         self.context = context
-        // Text encoders take a moment of a render, so they compute in f32 in any precision.
-        let scope = LayerScope(weights, context, precision: .f32)
+        let scope = LayerScope(weights, context, precision: Self.precision)
         let model = weights.contains("text_model.embeddings.token_embedding.weight") ? scope["text_model"] : scope
         let width = configuration.hiddenSize
         tokens = try model["embeddings.token_embedding"].tensor("weight", [configuration.vocabularySize, width])

@@ -7,14 +7,27 @@ struct LayerScope {
     let context: ComputeContext
     /// The element type of the packed weights. Biases and the parameters of norms stay f32.
     let precision: ElementType
+    /// The usual height and width of the images here, which convolutions' weights are packed for.
+    private(set) var side = 64
 
     /// - Parameter precision: nil for the context's.
     init(_ weights: WeightScope, _ context: ComputeContext, precision: ElementType? = nil) {
         (self.weights, self.context, self.precision) = (weights, context, precision ?? context.precision)
     }
 
-    subscript(_ child: String) -> LayerScope { LayerScope(weights[child], context, precision: precision) }
-    subscript(_ index: Int) -> LayerScope { LayerScope(weights[index], context, precision: precision) }
+    subscript(_ child: String) -> LayerScope { at(weights[child]) }
+    subscript(_ index: Int) -> LayerScope { at(weights[index]) }
+
+    private func at(_ place: WeightScope) -> LayerScope {
+        LayerScope(place, context, precision: precision).sized(side)
+    }
+
+    /// The same place with images of another size.
+    func sized(_ side: Int) -> LayerScope {
+        var scope = self
+        scope.side = max(1, side)
+        return scope
+    }
 
     func tensor(_ name: String, _ shape: [Int]) throws(ModelError) -> Tensor {
         do { return try weights.tensor(name, shape: shape) } catch { throw ModelError(error) }
@@ -32,21 +45,49 @@ struct LayerScope {
         _ name: String, from inputs: Int, to outputs: Int, bias: Bool = true, isConvolution: Bool = false
     ) throws(ModelError) -> LinearParameters {
         let layer = self[name]
-        let weight = try layer.tensor("weight", isConvolution ? [outputs, inputs, 1, 1] : [outputs, inputs])
+        let packed = try layer.packed(
+            .linear(inputs: inputs, outputs: outputs), from: isConvolution ? [outputs, inputs, 1, 1] : [outputs, inputs])
         let offset = bias ? try layer.tensor("bias", [outputs]) : nil
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in
-            let weight = context.convertWeights(weight.reshaped([outputs, inputs]), to: precision)
-            return try context.packLinear(weight: weight, bias: offset)
+            try context.linearParameters(packed.weights, packed.format, bias: offset)
         }
     }
 
     /// A 3×3 convolution with bias.
-    func convolution(_ name: String, from inputs: Int, to outputs: Int) throws(ModelError) -> ConvolutionParameters {
+    func convolution(
+        _ name: String, from inputs: Int, to outputs: Int, stride: Int = 1
+    ) throws(ModelError) -> ConvolutionParameters {
         let layer = self[name]
-        let weight = try layer.tensor("weight", [outputs, inputs, 3, 3])
+        let use = ConvolutionUse(side: side, stride: stride)
+        let packed = try layer.packed(
+            .convolution(inputs: inputs, outputs: outputs, kernelHeight: 3, kernelWidth: 3, use: use),
+            from: [outputs, inputs, 3, 3])
         let bias = try layer.tensor("bias", [outputs])
         return try ModelError.computing(layer.weights.path) { () throws(ComputeError) in
-            try context.packConvolution(weight: context.convertWeights(weight, to: precision), bias: bias)
+            try context.convolutionParameters(packed.weights, packed.format, bias: bias)
+        }
+    }
+
+    /// The layer's weights in the backend's order: prepared now, or from a file of packed weights.
+    ///
+    /// - Parameter shape: in the checkpoint.
+    private func packed(
+        _ layer: WeightLayer, from shape: [Int]
+    ) throws(ModelError) -> (weights: Tensor, format: WeightFormat) {
+        let format = try ModelError.computing(weights.path) { () throws(ComputeError) in
+            try context.weightFormat(of: layer, type: precision)
+        }
+        do {
+            let packed = try weights.packed("weight", shape: shape, as: format) { plain throws(ComputeError) in
+                try context.pack(context.convertWeights(plain.reshaped(format.shape), to: precision), into: format)
+            }
+            return (packed, format)
+        } catch let error as WeightsError {
+            throw ModelError(error)
+        } catch let error as ComputeError {
+            throw ModelError(error, in: weights.path)
+        } catch {
+            throw ModelError(.weights, "\(weights.path): \(error)")
         }
     }
 

@@ -64,11 +64,13 @@ public final class UNet {
         convolutionIn = try scope.convolution("conv_in", from: configuration.inChannels, to: width)
         var builder = UNetBuilder(configuration: configuration, layout: layout)
         downBlocks = try (0..<configuration.levels).map { (level) throws(ModelError) in
-            try UNetDownBlock(scope["down_blocks"][level], level: level, &builder)
+            try UNetDownBlock(scope["down_blocks"][level].sized(scope.side >> level), level: level, &builder)
         }
-        midBlock = try UNetMidBlock(scope["mid_block"], &builder)
+        let last = configuration.levels - 1
+        midBlock = try UNetMidBlock(scope["mid_block"].sized(scope.side >> last), &builder)
         upBlocks = try (0..<configuration.levels).map { (index) throws(ModelError) in
-            try UNetUpBlock(scope["up_blocks"][index], level: configuration.levels - 1 - index, &builder)
+            let place = scope["up_blocks"][index].sized(scope.side >> (last - index))
+            return try UNetUpBlock(place, level: last - index, &builder)
         }
         windowBlockCount = builder.windowBlocks
         blockLevels = builder.places.map(\.level)

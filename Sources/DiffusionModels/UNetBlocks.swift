@@ -70,7 +70,7 @@ struct UNetDownBlock {
             transformerLayers: configuration.downAttention[level] ? configuration.transformerLayers[level] : nil)
         place = "down_blocks.\(level)"
         let isLast = level == configuration.levels - 1
-        downsampler = isLast ? nil : try scope.convolution("downsamplers.0.conv", from: width, to: width)
+        downsampler = isLast ? nil : try scope.convolution("downsamplers.0.conv", from: width, to: width, stride: 2)
     }
 
     /// - Parameters:
@@ -155,7 +155,7 @@ struct UNetUpBlock {
             scope, level: level, inputs: inputs,
             transformerLayers: hasAttention ? configuration.upTransformerLayers[level] : nil)
         place = "up_blocks.\(levels - 1 - level)"
-        upsampler = level == 0 ? nil : try scope.convolution("upsamplers.0.conv", from: width, to: width)
+        upsampler = level == 0 ? nil : try scope.sized(2 * scope.side).convolution("upsamplers.0.conv", from: width, to: width)
     }
 
     /// - Parameters:

@@ -60,26 +60,32 @@ struct VAELayers {
 
     /// - Parameters:
     ///   - channels: of the levels in the order in which they run.
+    ///   - sides: usual height and width of the levels' images.
     ///   - blocks: the list of the levels in the checkpoint.
     ///   - layers: residual blocks of a level.
     ///   - resampler: the name of the convolution that changes the size. The last level has none.
     init(
         _ scope: LayerScope, _ configuration: VAEConfiguration, from inputs: Int, through channels: [Int], to outputs: Int,
-        blocks: String, layers: Int, resampler: String
+        sides: [Int], blocks: String, layers: Int, resampler: String
     ) throws(ModelError) {
         let (groups, last) = (configuration.normGroups, channels.count - 1)
-        convolutionIn = try scope.convolution("conv_in", from: inputs, to: channels[0])
+        convolutionIn = try scope.sized(sides[0]).convolution("conv_in", from: inputs, to: channels[0])
         mid = try VAEMidBlock(scope["mid_block"], configuration)
         levels = try channels.indices.map { (level) throws(ModelError) in
-            let (place, width) = (scope[blocks][level], channels[level])
+            let (place, width) = (scope[blocks][level].sized(sides[level]), channels[level])
+            let next = sides[min(last, level + 1)]
             return VAELevel(
                 residuals: try (0..<layers).map { (index) throws(ModelError) in
                     try ResidualBlock(
                         place["resnets"][index], from: index == 0 ? channels[max(0, level - 1)] : width, to: width,
                         groups: groups, epsilon: vaeNormEpsilon)
-                }, resampler: level == last ? nil : try place.convolution(resampler, from: width, to: width))
+                },
+                resampler: level == last
+                    ? nil
+                    : try place.sized(max(sides[level], next)).convolution(
+                        resampler, from: width, to: width, stride: next < sides[level] ? 2 : 1))
         }
         normOut = try GroupNorm(scope, "conv_norm_out", channels: channels[last], groups: groups, epsilon: vaeNormEpsilon)
-        convolutionOut = try scope.convolution("conv_out", from: channels[last], to: outputs)
+        convolutionOut = try scope.sized(sides[last]).convolution("conv_out", from: channels[last], to: outputs)
     }
 }

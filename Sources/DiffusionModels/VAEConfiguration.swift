@@ -60,6 +60,9 @@ public struct VAEConfiguration: Sendable, Equatable {
     /// The number of pixels along one side of a latent point: 8 in Stable Diffusion.
     public var scale: Int { 1 << (channels.count - 1) }
 
+    /// Height and width of the levels' images, latent to image.
+    func sides(latent: Int) -> [Int] { channels.indices.map { latent << min($0, 5) } }
+
     private static func refuseUnsupported(_ reader: ConfigurationReader) throws(ModelError) {
         try reader.require("_class_name", "AutoencoderKL")
         try reader.require("act_fn", "silu", "swish")

@@ -97,8 +97,12 @@ protocol ComputeBackend: AnyObject {
 
 /// The products of one compute library for one element type.
 protocol MatrixProducts: AnyObject {
+    /// The order for the weights of a layer; the same at every start and for any number of threads.
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat
     /// `weight`: (out, in) of a linear layer, (out, in, kernelHeight, kernelWidth) of a convolution.
-    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor
+    /// Packed weights for products. Their memory is only read.
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights
 
     /// y(…, out) = activation(x(…, in)·Wᵀ + b) + residual
     func linear(

@@ -62,7 +62,12 @@ public final class ComputeContext {
     public var backendName: String { backend.name }
 
     /// Architecture, instruction sets, precision and library versions. Machines of the same class compute the same bytes.
-    public var numericsClass: String {
+    public var numericsClass: String { "\(instructionSets)-\(precision)-\(backend.identity)" }
+
+    /// Architecture, instruction sets and library version. Contexts of the same class pack weights into the same bytes.
+    public var packingClass: String { "\(instructionSets)-\(backend.identity)" }
+
+    private var instructionSets: String {
         #if arch(x86_64)
             let architecture = "x86_64"
         #elseif arch(arm64)
@@ -70,7 +75,7 @@ public final class ComputeContext {
         #else
             let architecture = "other"
         #endif
-        return "\(architecture)-\(String(cString: kernels.pointee.name))-\(precision)-\(backend.identity)"
+        return "\(architecture)-\(String(cString: kernels.pointee.name))"
     }
 
     /// Multiplications and additions so far, in matrix products, convolutions, attention and token matching.

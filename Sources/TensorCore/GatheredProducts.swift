@@ -17,19 +17,35 @@ final class GatheredProducts: MatrixProducts {
     /// Weights as panels of 16 outputs: (out / 16 rounded up, taps, in, 16).
     private struct Panels: PackedWeights {
         let tensor: Tensor
+        let count: Int
     }
 
-    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+    private static let panelWidth = Int(CK_PANEL_COLUMNS)
+
+    private static func panelCount(outputs: Int) -> Int { (outputs + panelWidth - 1) / panelWidth }
+
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
+        let (shape, width) = (layer.shape, Self.panelWidth)
+        let count = Self.panelCount(outputs: shape[0]) * width * shape.dropFirst().reduce(1, *)
+        return WeightFormat(
+            layer: layer, elementType: type, byteCount: count * type.byteCount,
+            name: "panels \(type) (out / \(width), taps, in, \(width)) of \(shape)", details: nil)
+    }
+
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor {
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
         let taps = weight.shape.dropFirst(2).reduce(1, *)
-        let width = Int(CK_PANEL_COLUMNS)
-        let panels = (outputs + width - 1) / width
+        let (panels, width) = (Self.panelCount(outputs: outputs), Self.panelWidth)
         let packed = Tensor(uninitialized: [panels, taps, inputs, width])
         let (source, target) = (weight.floats.baseAddress!, packed.floats.baseAddress!)
         pool.run(panels) { panel, _ in
             ck_pack_panel(source, outputs, inputs, taps, panel, target + panel * taps * inputs * width)
         }
-        return Panels(tensor: packed)
+        return packed
+    }
+
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights {
+        Panels(tensor: packed, count: Self.panelCount(outputs: format.shape[0]))
     }
 
     func linear(
@@ -60,7 +76,7 @@ final class GatheredProducts: MatrixProducts {
             bias: bias?.floats.baseAddress, residual: residual?.floats.baseAddress, activation: activation.rawValue,
             y: y.floats.baseAddress)
         let grid = StripGrid(
-            rows: shape.n * shape.outHeight * shape.outWidth, panels: panels.tensor.shape[0], threads: pool.threads)
+            rows: shape.n * shape.outHeight * shape.outWidth, panels: panels.count, threads: pool.threads)
         scratch.reserve(bytes: kernels.pointee.gathered_scratch_bytes(&product.shape))
         withUnsafePointer(to: product) { product in
             pool.run(grid.tasks) { index, thread in

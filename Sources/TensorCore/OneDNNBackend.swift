@@ -5,8 +5,9 @@ import CSystem
 /// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
 ///
 /// Makes an operation once for each shape and keeps it. If there are too many, it drops the least recently used ones, so the
-/// memory of a worker stays bounded. Operations of different shapes rarely need different formats of weights; weights are kept
-/// in each needed format.
+/// memory of a worker stays bounded. Weights are in the format of `OneDNNFormats`. A matrix product takes them in it. A
+/// convolution would become slow with any format but its own choice, which rarely differs; then the weights are kept in that
+/// format too.
 final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
@@ -16,6 +17,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     /// Our own products of f32, where the library's are not taken.
     private let ownProducts: GatheredProducts?
     private let threads: Int32
+    private let formats: OneDNNFormats
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
     /// Counts uses of operations, to find the least recently used ones.
@@ -50,6 +52,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         var engine: OpaquePointer?
         try check(conednn_engine_create(&engine), "starting oneDNN")
         self.engine = engine!
+        formats = OneDNNFormats(engine!)
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         conednn_version(&major, &minor, &patch)
         let instructionSet = String(cString: conednn_instruction_set())
@@ -71,15 +74,23 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         return self
     }
 
-    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
-        var extents = weight.shape.map { Int64($0) }
-        if extents.count == 2, isConvolution(weight.elementType, inFeatures: weight.shape[1]) {
-            extents += [1, 1]
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
+        defer { csystem_set_openmp_threads(threads) }
+        guard case .linear(let inputs, _) = layer, isConvolution(type, inFeatures: inputs) else {
+            return try formats.format(of: layer, type: type, asColumn: false)
         }
-        var format: OpaquePointer?
-        let type = Int32(weight.elementType.rawValue)
-        try check(conednn_format_plain(Int32(extents.count), extents, type, &format), "describing weights")
-        return Packed(engine: engine, first: weight, format: format!)
+        return try formats.format(of: layer, type: type, asColumn: true)
+    }
+
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor {
+        csystem_set_openmp_threads(threads)
+        let packed = Tensor(uninitialized: [max(1, (format.byteCount + 3) / 4)])
+        try OneDNNFormat.of(format).pack(weight, into: packed, engine)
+        return packed
+    }
+
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights {
+        Packed(engine: engine, first: packed, OneDNNFormat.of(format))
     }
 
     /// Whether a linear layer is computed as a 1×1 convolution of one column of pixels.
@@ -100,17 +111,16 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
             bias: parameters.bias != nil, residual: residual != nil, activation: activation, type: x.elementType,
             resultType: y.elementType)
         if isConvolution(x.elementType, inFeatures: inputs) {
-            let column = ConvolutionShape(
-                n: 1, h: rows, w: 1, inChannels: inputs, outChannels: outputs, kernelHeight: 1, kernelWidth: 1, stride: 1,
-                dilation: 1, padding: .none)
+            let column = ConvolutionShape.column(rows: rows, from: inputs, to: outputs)
             return try convolution(x, column, form, parameters.weights, parameters.bias, residual: residual, into: y)
         }
+        let format = packed(parameters.weights).firstFormat
         let operation = try operation(.linear(rows: rows, in: inputs, out: outputs, form)) { (out: inout OpaquePointer?) in
             var shape = conednn_linear_shape(
                 rows: Int64(rows), in: Int64(inputs), out: Int64(outputs), has_bias: form.bias ? 1 : 0,
                 has_residual: form.residual ? 1 : 0, activation: activation.rawValue, type: Int32(form.type.rawValue),
-                result_type: Int32(form.resultType.rawValue))
-            return conednn_linear_create(engine, &shape, &out)
+                result_type: Int32(form.resultType.rawValue), describes_only: 0)
+            return conednn_linear_create(engine, &shape, format, &out)
         }
         try execute(operation, x, parameters.weights, parameters.bias, residual, y)
     }
@@ -129,14 +139,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
         let operation = try operation(.convolution(shape, form)) { (out: inout OpaquePointer?) in
-            var s = conednn_convolution_shape()
-            (s.n, s.h, s.w) = (Int64(shape.n), Int64(shape.h), Int64(shape.w))
-            (s.in, s.out) = (Int64(shape.inChannels), Int64(shape.outChannels))
-            (s.kernel_h, s.kernel_w) = (Int64(shape.kernelHeight), Int64(shape.kernelWidth))
-            (s.out_h, s.out_w) = (Int64(shape.outHeight), Int64(shape.outWidth))
-            (s.stride, s.dilation) = (Int64(shape.stride), Int64(shape.dilation))
-            (s.pad_top, s.pad_left) = (Int64(shape.padding.top), Int64(shape.padding.left))
-            (s.pad_bottom, s.pad_right) = (Int64(shape.padding.bottom), Int64(shape.padding.right))
+            var s = conednn_convolution_shape(shape)
             (s.has_bias, s.has_residual, s.activation) = (form.bias ? 1 : 0, form.residual ? 1 : 0, form.activation.rawValue)
             (s.type, s.result_type) = (Int32(form.type.rawValue), Int32(form.resultType.rawValue))
             return conednn_convolution_create(engine, &s, &out)
@@ -175,10 +178,15 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         for (key, _) in byUse.prefix(byUse.count / 2) { operations[key] = nil }
     }
 
+    private func packed(_ weights: any PackedWeights) -> Packed {
+        guard let packed = weights as? Packed else { preconditionFailure("weights were packed by another backend") }
+        return packed
+    }
+
     private func execute(
         _ operation: Operation, _ x: Tensor, _ weights: any PackedWeights, _ bias: Tensor?, _ residual: Tensor?, _ y: Tensor
     ) throws(ComputeError) {
-        guard let packed = weights as? Packed else { preconditionFailure("weights were packed by another backend") }
+        let packed = packed(weights)
         let status = conednn_execute(
             engine, operation.raw, x.storage.base, try packed.bytes(in: operation), bias?.floats.baseAddress,
             residual?.storage.base, y.storage.base)
@@ -186,7 +194,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     }
 }
 
-private func check(_ status: Int32, _ what: @autoclosure () -> String) throws(ComputeError) {
+func check(_ status: Int32, _ what: @autoclosure () -> String) throws(ComputeError) {
     guard status != 0 else { return }
     throw ComputeError("oneDNN failed while \(what()): \(String(cString: conednn_status_text(status)))")
 }
@@ -199,37 +207,30 @@ private final class Operation {
     deinit { conednn_operation_destroy(raw) }
 }
 
-/// Weights in one or more of oneDNN's formats. The first other format replaces the plain order.
+/// Weights in one or more of oneDNN's formats: that of the layer, and those of operations that want another one.
 private final class Packed: PackedWeights {
     private let engine: OpaquePointer
-    private var variants: [(format: OpaquePointer, tensor: Tensor)]
-    private var firstIsPlain = true
+    private var variants: [(format: OneDNNFormat, tensor: Tensor)]
 
-    init(engine: OpaquePointer, first: Tensor, format: OpaquePointer) {
+    init(engine: OpaquePointer, first: Tensor, _ format: OneDNNFormat) {
         self.engine = engine
         variants = [(format, first)]
     }
 
-    deinit { for variant in variants { conednn_format_destroy(variant.format) } }
+    /// The layer's format.
+    var firstFormat: OpaquePointer { variants[0].format.raw }
 
     func bytes(in operation: Operation) throws(ComputeError) -> UnsafeRawPointer {
         let wanted = conednn_operation_format(operation.raw)!
-        for variant in variants where conednn_format_equal(variant.format, wanted) != 0 {
+        for variant in variants where conednn_format_equal(variant.format.raw, wanted) != 0 {
             return UnsafeRawPointer(variant.tensor.storage.base)
         }
         let source = variants[0]
-        let floats = (conednn_format_bytes(wanted) + 3) / 4
-        let repacked = Tensor(uninitialized: [max(1, floats)])
+        let repacked = Tensor(uninitialized: [max(1, (conednn_format_bytes(wanted) + 3) / 4)])
         try check(
-            conednn_repack(engine, source.format, source.tensor.storage.base, wanted, repacked.storage.base), "packing weights")
-        guard let format = conednn_format_copy(wanted) else { throw ComputeError("There is no memory left for packed weights") }
-        if firstIsPlain {
-            firstIsPlain = false
-            conednn_format_destroy(source.format)
-            variants[0] = (format, repacked)
-        } else {
-            variants.append((format, repacked))
-        }
+            conednn_repack(engine, source.format.raw, source.tensor.storage.base, wanted, repacked.storage.base),
+            "packing weights")
+        variants.append((try OneDNNFormat(copying: wanted), repacked))
         return UnsafeRawPointer(repacked.storage.base)
     }
 }

@@ -26,7 +26,17 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         return self
     }
 
-    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights {
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
+        let shape = layer.shape
+        let order = shape.count == 4 ? "out, height, width, in" : "out, in"
+        return WeightFormat(
+            layer: layer, elementType: type, byteCount: Tensor.elementCount(shape) * type.byteCount,
+            name: "openblas \(type) (\(order)) of \(shape)", details: nil)
+    }
+
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights { packed }
+
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor {
         guard weight.shape.count == 4 else { return weight }
         // (out, in, kernelHeight, kernelWidth) becomes (out, kernelHeight, kernelWidth, in), the order of gathered pixels.
         let (outputs, inputs, places) = (weight.shape[0], weight.shape[1], weight.shape[2] * weight.shape[3])

@@ -6,6 +6,7 @@ import CSystem
 package struct ParallelPool {
     let threads: Int
 
+    /// - Parameter threads: the most that run at once, the calling one included; at least 1.
     package init(threads: Int) { self.threads = threads }
 
     /// Calls `body(index, thread)` once for each index below `count`; `thread` is below `threads`. `body` runs on several

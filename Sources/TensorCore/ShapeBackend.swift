@@ -7,7 +7,13 @@ final class ShapeBackend: ComputeBackend, MatrixProducts {
 
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts { self }
 
-    func pack(_ weight: Tensor) throws(ComputeError) -> any PackedWeights { Nothing() }
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
+        WeightFormat(layer: layer, elementType: type, byteCount: 0, name: nil, details: nil)
+    }
+
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor { weight }
+
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights { Nothing() }
 
     func linear(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor

@@ -22,11 +22,11 @@ final class TensorStorage {
     let base: UnsafeMutableRawPointer
     let byteCapacity: Int
     private let pool: BufferPool?
-    /// The memory that this is a part of and keeps alive; nil for memory of its own.
-    private let whole: TensorStorage?
+    /// Owns the memory and is kept alive: other storage that this is a part of, or a mapped file; nil for memory of its own.
+    private let owner: AnyObject?
 
-    init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool? = nil, partOf whole: TensorStorage? = nil) {
-        (self.base, self.byteCapacity, self.pool, self.whole) = (base, byteCapacity, pool, whole)
+    init(base: UnsafeMutableRawPointer, byteCapacity: Int, pool: BufferPool? = nil, partOf owner: AnyObject? = nil) {
+        (self.base, self.byteCapacity, self.pool, self.owner) = (base, byteCapacity, pool, owner)
     }
 
     /// Memory of its own, outside any pool.
@@ -36,7 +36,7 @@ final class TensorStorage {
     }
 
     deinit {
-        guard whole == nil else { return }
+        guard owner == nil else { return }
         if let pool { pool.recycle(base, byteCapacity: byteCapacity) } else { base.deallocate() }
     }
 }
@@ -78,6 +78,26 @@ public struct Tensor {
     public init(repeating value: Float, shape: [Int]) {
         self.init(uninitialized: shape)
         floats.update(repeating: value)
+    }
+
+    /// A tensor in memory that is only read, such as a mapped file's. Nothing may write to it.
+    ///
+    /// - Parameters:
+    ///   - bytes: at least those of the elements, 64-byte aligned.
+    ///   - owner: is kept alive, and keeps the memory valid.
+    public init(readOnly bytes: UnsafeRawBufferPointer, shape: [Int], of type: ElementType = .f32, owner: AnyObject) {
+        guard let base = bytes.baseAddress, UInt(bitPattern: base) % 64 == 0,
+            bytes.count >= Tensor.elementCount(shape) * type.byteCount
+        else { preconditionFailure("\(bytes.count) bytes do not hold a tensor of shape \(shape)") }
+        self.init(
+            shape: shape, elementType: type,
+            storage: TensorStorage(
+                base: UnsafeMutableRawPointer(mutating: base), byteCapacity: bytes.count, partOf: owner))
+    }
+
+    /// The memory of the elements. It is valid while a tensor of this memory lives.
+    public var rawBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: storage.base, count: count * elementType.byteCount)
     }
 
     /// The number of elements.

@@ -94,13 +94,15 @@ import Testing
     /// A worker in bf16 holds half of what one in f32 holds, so more of them fit.
     @Test(arguments: [(2 << 30, 24 << 30), (7 << 30, 64 << 30), (1 << 30, 8 << 30)])
     func moreWorkersFitInBF16(weightBytes: Int, available: Int) {
-        func count(_ precision: PrecisionChoice, _ available: Int?) -> Int {
-            HostOptions.workersThatFit(weightBytes: weightBytes, precision, available: available)
+        func count(_ precision: PrecisionChoice, _ available: Int?, isShared: Bool = false) -> Int {
+            HostOptions.workersThatFit(weightBytes: weightBytes, precision, isShared: isShared, available: available)
         }
         let (wide, narrow) = (count(.f32, available), count(.bf16, available))
         #expect(narrow > wide && narrow <= 2 * wide + 1, "\(wide) and \(narrow)")
         #expect(count(.bf16, 1) == 1 && count(.f32, 0) == 1 && count(.bf16, nil) == .max)
-        #expect(HostOptions.workersThatFit(weightBytes: 0, .bf16, available: 1) == .max)
+        #expect(HostOptions.workersThatFit(weightBytes: 0, .bf16, isShared: false, available: 1) == .max)
+        // Workers that share their weights in a file hold them once.
+        #expect(count(.f32, available, isShared: true) > wide && count(.f32, 0, isShared: true) == 1)
     }
 
     /// The layout says what the workers compute in, so that the plan can.

@@ -112,7 +112,7 @@ import Testing
         let weight = Tensor(numbers.floats(24 * 40), shape: [24, 40])
         func parameters(_ backend: OneDNNBackend) throws -> LinearParameters {
             LinearParameters(
-                inFeatures: 40, outFeatures: 24, elementType: .f32, bias: nil, weights: try backend.pack(weight))
+                inFeatures: 40, outFeatures: 24, elementType: .f32, bias: nil, weights: try backend.packed(weight))
         }
         let (first, second) = (try parameters(few), try parameters(many))
         let x = Tensor(numbers.floats(32 * 40), shape: [32, 40])

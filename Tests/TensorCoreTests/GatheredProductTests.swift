@@ -49,7 +49,7 @@ import Testing
             let products = try products(threads: 2, set: set)
             let parameters = ConvolutionParameters(
                 inChannels: test.input, outChannels: test.output, kernelHeight: test.kernel, kernelWidth: test.kernel,
-                elementType: .f32, bias: bias, weights: try products.pack(weight))
+                elementType: .f32, bias: bias, weights: try products.packed(weight))
             let y = Tensor(repeating: .nan, shape: outShape)
             try products.convolution(x, shape, parameters, residual: nil, into: y)
             let plain = Closeness(y.array, expected.array)
@@ -75,7 +75,8 @@ import Testing
             for set in ComputeContext.kernelSets.indices {
                 let products = try products(threads: 3, set: set)
                 let parameters = LinearParameters(
-                    inFeatures: inputs, outFeatures: outputs, elementType: .f32, bias: bias, weights: try products.pack(weight))
+                    inFeatures: inputs, outFeatures: outputs, elementType: .f32, bias: bias,
+                    weights: try products.packed(weight))
                 let y = Tensor(repeating: .nan, shape: [rows, outputs])
                 try products.linear(x, parameters, activation: activation, residual: residual, into: y)
                 let closeness = Closeness(y.array, expected)
@@ -88,7 +89,7 @@ import Testing
         let products = try products(threads: 1, set: 0)
         let parameters = LinearParameters(
             inFeatures: 2, outFeatures: 2, elementType: .f32, bias: nil,
-            weights: try products.pack(Tensor([1, 2, 3, 4], shape: [2, 2])))
+            weights: try products.packed(Tensor([1, 2, 3, 4], shape: [2, 2])))
         let error = #expect(throws: ComputeError.self) {
             try products.linear(
                 Tensor([1, 2], shape: [1, 2]), parameters, activation: .none, residual: nil,
@@ -139,7 +140,7 @@ import Testing
         for threads in 1...5 {
             let products = try road.products(threads: threads)
             let parameters = LinearParameters(
-                inFeatures: inputs, outFeatures: outputs, elementType: .f32, bias: bias, weights: try products.pack(weight))
+                inFeatures: inputs, outFeatures: outputs, elementType: .f32, bias: bias, weights: try products.packed(weight))
             func run(_ first: Int, _ count: Int) throws -> [[UInt8]] {
                 let y = Tensor(repeating: .nan, shape: [count, rows, outputs])
                 try products.linear(
@@ -176,7 +177,7 @@ import Testing
             let products = try road.products(threads: threads)
             let parameters = ConvolutionParameters(
                 inChannels: inputs, outChannels: outputs, kernelHeight: test.kernel, kernelWidth: test.kernel,
-                elementType: .f32, bias: bias, weights: try products.pack(weight))
+                elementType: .f32, bias: bias, weights: try products.packed(weight))
             func run(_ first: Int, _ count: Int) throws -> [[UInt8]] {
                 shape.n = count
                 let y = Tensor(repeating: .nan, shape: [count] + outShape)
@@ -201,5 +202,19 @@ extension Tensor {
         var values: [Float] = []
         while values.count < Tensor.elementCount(shape) { values += block }
         return Tensor(Array(values.prefix(Tensor.elementCount(shape))), shape: shape)
+    }
+}
+
+extension MatrixProducts {
+    /// Weights of (out, in) or (out, in, kernelHeight, kernelWidth), ready for a product.
+    func packed(_ weight: Tensor) throws -> any PackedWeights {
+        let shape = weight.shape
+        let layer: WeightLayer =
+            shape.count == 2
+            ? .linear(inputs: shape[1], outputs: shape[0])
+            : .convolution(
+                inputs: shape[1], outputs: shape[0], kernelHeight: shape[2], kernelWidth: shape[3], use: ConvolutionUse())
+        let format = try format(of: layer, type: weight.elementType)
+        return adopt(try pack(weight, into: format), format)
     }
 }

@@ -4,7 +4,7 @@ import Weights
 /// Makes LoRA files for the embedded model.
 public enum EmbeddedLoRA {
     /// The folder of that model in this repository.
-    private static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    public static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
 
     /// The changed layers: attention in the U-Net's middle, its last convolution, attention and feed-forward part of the

@@ -21,6 +21,7 @@ typedef struct {
     int64_t rows, in, out;
     int has_bias, has_residual, activation;
     int type, result_type;
+    int describes_only;
 } conednn_linear_shape;
 
 typedef struct {
@@ -28,6 +29,7 @@ typedef struct {
     int64_t stride, dilation, pad_top, pad_left, pad_bottom, pad_right;
     int has_bias, has_residual, activation;
     int type, result_type;
+    int describes_only;
 } conednn_convolution_shape;
 
 int conednn_engine_create(conednn_engine **engine);
@@ -37,8 +39,12 @@ void conednn_version(int *major, int *minor, int *patch);
 const char *conednn_instruction_set(void);
 const char *conednn_status_text(int status);
 
-// y(rows, out) = activation(x(rows, in) * W + bias) [+ residual]
-int conednn_linear_create(conednn_engine *engine, const conednn_linear_shape *shape, conednn_operation **operation);
+// An operation that describes only tells its weight format and cannot be executed. It is made some twenty times faster.
+
+// y(rows, out) = activation(x(rows, in) * W + bias) [+ residual]. The weights have the given format, if oneDNN takes it, and
+// one of its choice if `weights` is NULL.
+int conednn_linear_create(
+    conednn_engine *engine, const conednn_linear_shape *shape, const conednn_format *weights, conednn_operation **operation);
 // y(n, out_h, out_w, out) = activation(convolution of x(n, h, w, in) [+ bias]) [+ residual]. The residual must lie in y when
 // the operation is executed: as a tensor of its own it would take most shapes to a slower implementation.
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation);
@@ -52,6 +58,11 @@ size_t conednn_format_bytes(const conednn_format *format);
 int conednn_format_equal(const conednn_format *a, const conednn_format *b);
 conednn_format *conednn_format_copy(const conednn_format *format);
 void conednn_format_destroy(conednn_format *format);
+// The number of dimensions.
+int conednn_format_rank(const conednn_format *format);
+// Writes the whole format in words, which are the same for equal formats only, and ends them with a NUL. Returns their length;
+// 0 if there are no words for the format, or not enough room.
+size_t conednn_format_text(const conednn_format *format, char *text, size_t size);
 // The plain format of weights: row-major, (out, in) if the rank is 2, (out, in, kh, kw) if it is 4.
 int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_format **format);
 // Copies weights from one format to another.

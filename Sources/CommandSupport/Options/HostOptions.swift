@@ -28,8 +28,10 @@ public struct HostOptions: ParsableArguments {
 
     @OptionGroup var groups: GroupOptions
 
-    /// Every worker holds the weights in its library's form, so more workers cost memory. Above this number more threads use
-    /// the cores better, unless the user knows otherwise.
+    @OptionGroup var packing: PackedWeightsOptions
+
+    /// Every worker has its own activations, so more workers cost memory. Above this number more threads use the cores better,
+    /// unless the user knows otherwise.
     static let defaultWorkersMax = 8
     /// Far above any host. It stops a mistyped number before processes start.
     static let workersMax = 256
@@ -50,6 +52,8 @@ public struct HostOptions: ParsableArguments {
         public let precision: PrecisionChoice
         /// The most tasks that a worker computes at once.
         public let group: Int
+        /// The room for packed weights, as `--packed-weights` takes it.
+        public let packedWeights: String
         /// Notes for the user about the layout.
         public let warnings: [String]
     }
@@ -61,9 +65,12 @@ public struct HostOptions: ParsableArguments {
         let cores = Self.cores
         let backend = try Self.choice(backend)
         let precision = try Self.settled(asked, backend)
+        let isShared = try packing.setting() != nil
         let workers =
             self.workers
-            ?? min(cores, Self.defaultWorkersMax, Self.workersThatFit(weightBytes: weightBytes, precision))
+            ?? min(
+                cores, Self.defaultWorkersMax,
+                Self.workersThatFit(weightBytes: weightBytes, precision, isShared: isShared))
         guard (1...Self.workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
         }
@@ -77,21 +84,24 @@ public struct HostOptions: ParsableArguments {
         if let note = asked.note(backend) { warnings.append("\(note).") }
         return Layout(
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
+            packedWeights: packing.word,
             warnings: warnings)
     }
 
     /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
     ///
-    /// - Parameter available: free bytes; nil if the system does not say.
+    /// - Parameters:
+    ///   - isShared: whether the workers share their weights in a file.
+    ///   - available: free bytes; nil if the system does not say.
     static func workersThatFit(
-        weightBytes: Int, _ precision: PrecisionChoice, available: Int? = HostMemory.freeBytes()
+        weightBytes: Int, _ precision: PrecisionChoice, isShared: Bool, available: Int? = HostMemory.freeBytes()
     ) -> Int {
         guard weightBytes > 0, let available else { return Int.max }
         // In f32, half-precision files double when widened. In bf16 only the text encoders do, an eighth of the weights.
         // Libraries keep weights in their own form, and activations need memory too; some memory is left to others.
-        let (weights, activations) = precision == .bf16 ? (1.5, 1 << 29) : (2.5, 1 << 30)
-        let perWorker = Double(weightBytes) * weights + Double(activations)
-        return max(1, Int(Double(available) * 0.7 / perWorker))
+        let (factor, activations) = precision == .bf16 ? (1.5, 1 << 29) : (2.5, 1 << 30)
+        let (weights, others, free) = (Double(weightBytes) * factor, Double(activations), Double(available) * 0.7)
+        return max(1, Int(isShared ? (free - weights) / others : free / (weights + others)))
     }
 
     /// A worker started by hand uses all its cores, unless told otherwise.

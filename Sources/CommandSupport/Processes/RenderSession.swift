@@ -24,6 +24,8 @@ public final class RenderSession {
     private let coordinator: Coordinator
     private let pool: WorkerPool
     private let verbose: Bool
+    /// The workers' lines about packed weights that were shown. All workers may say the same.
+    private var shownLines: Set<String> = []
     /// Whether to show each picture's plan when it begins.
     public var tellsPlans = true
 
@@ -47,8 +49,8 @@ public final class RenderSession {
         coordinator = try Coordinator.start(options)
         let own = [
             "worker", "--connect", endpoint, "--threads", "\(layout.threads)", "--backend", layout.backend.rawValue,
-            "--precision", layout.precision.rawValue, "--group", "\(layout.group)", "--lifeline",
-            "\(ChildProcess.lifelineDescriptor)",
+            "--precision", layout.precision.rawValue, "--group", "\(layout.group)",
+            "--packed-weights", layout.packedWeights, "--lifeline", "\(ChildProcess.lifelineDescriptor)",
         ]
         pool = try WorkerPool(
             program, count: layout.workers, arguments: own + arguments + loras.files.flatMap { ["--lora-file", $0] },
@@ -106,7 +108,12 @@ public final class RenderSession {
 
     private func heard(_ report: WorkerPool.Report, view: inout ProgressView) throws(CommandFailure) {
         switch report {
-        case .line(let worker, let text): if verbose { view.note("worker \(worker): \(TerminalText.printable(text))") }
+        case .line(let worker, let text):
+            if verbose {
+                view.note("worker \(worker): \(TerminalText.printable(text))")
+            } else if text.hasPrefix(PackedWeights.notePrefix), shownLines.insert(text).inserted {
+                view.note("warning: \(TerminalText.printable(text))")
+            }
         case .replaced(let worker, let ending):
             let how = ending.signal == 0 ? "ended with code \(ending.code)" : "was killed by signal \(ending.signal)"
             view.note("worker \(worker) was lost (it \(how)); another takes its place")

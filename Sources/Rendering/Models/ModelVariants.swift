@@ -28,14 +28,16 @@ final class ModelVariants {
     private var recent: [Key] = []
 
     /// Computes the models' identities from all their files.
-    init(_ models: [ModelSource], library: LoRALibrary, context: ComputeContext) throws(RenderError) {
+    init(
+        _ models: [ModelSource], library: LoRALibrary, context: ComputeContext, packed: PackedWeights? = nil
+    ) throws(RenderError) {
         var identities: [SHA256Digest] = []
         var plain: [SHA256Digest: ModelNetworks] = [:]
         for source in models {
             let identity = try RenderError.model(source) { try source.identity() }
             if plain[identity] == nil {
                 identities.append(identity)
-                plain[identity] = try ModelNetworks(source, context)
+                plain[identity] = try ModelNetworks(source, context, packed: packed)
             }
         }
         (self.identities, self.plain, self.library, self.context) = (identities, plain, library, context)

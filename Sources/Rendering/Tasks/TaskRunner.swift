@@ -1,5 +1,5 @@
 public import ContentHash
-package import DiffusionModels
+import DiffusionModels
 import Sentences
 public import TensorCore
 public import Weights
@@ -29,28 +29,32 @@ public final class TaskRunner {
 
     /// Computes the models' identities, which reads all their files once.
     ///
-    /// - Parameter loras: has the LoRA files that jobs name by their content.
+    /// - Parameters:
+    ///   - loras: has the LoRA files that jobs name by their content.
+    ///   - packed: the files of packed weights that this host's workers share; nil keeps all weights in memory.
     /// - Throws: `.notFound`, `.badModel` for models that cannot be used, `.compute` for a backend that does not start
     ///   or does not have the precision here.
     public convenience init(
         models: [ModelSource], loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int,
-        precision: PrecisionChoice = .f32
+        precision: PrecisionChoice = .f32, packed: PackedWeights? = nil
     ) throws(RenderError) {
         let context: ComputeContext
         do { context = try ComputeContext(backend: backend, threads: threads, precision: precision) } catch {
             throw RenderError(.compute, error.message)
         }
-        try self.init(models: models, loras: loras, context: context)
+        try self.init(models: models, loras: loras, context: context, packed: packed)
     }
 
     /// A runner on a context that others use too, one after the other.
-    package init(models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext) throws(RenderError) {
+    package init(
+        models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext, packed: PackedWeights? = nil
+    ) throws(RenderError) {
         self.context = context
-        self.models = try ModelVariants(models, library: loras, context: context)
+        self.models = try ModelVariants(models, library: loras, context: context, packed: packed)
     }
 
-    /// Takes a job's context, which stays until `close`, and builds the networks for its tasks. The decoder is built too: if
-    /// that is impossible, the user should know before the picture is nearly done.
+    /// Takes a job's context, which stays until `close`, and builds the networks for its first tasks. All networks are checked:
+    /// if one cannot be built, the user should know before the picture is nearly done.
     ///
     /// - Throws: `.badModel` for a missing or unusable model, `.notFound` for a missing LoRA file, `.malformed` for prompts
     ///   that do not fit the model.
@@ -58,7 +62,7 @@ public final class TaskRunner {
         guard contexts[job.hash] == nil else { return }
         let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
         let model = try models.networks(variant)
-        _ = try model.decoder()
+        try model.check()
         if let conditioning = job.conditioning {
             try model.check(conditioning)
             _ = try model.unet()
@@ -188,86 +192,5 @@ package struct OpenedContext {
             throw ModelError(.input, "its guidance does not fit the number of prompts in its context.")
         }
         return rows
-    }
-}
-
-/// The networks of one model. Each is built when it is first needed.
-package final class ModelNetworks {
-    let source: ModelSource
-    let context: ComputeContext
-    package let parts: ModelParts
-    /// The same model without LoRA files. Its networks serve where these files change nothing.
-    private let base: ModelNetworks?
-    private var builtUNet: UNet?
-    private var builtDecoder: VAEDecoder?
-    private var builtEncoder: VAEEncoder?
-    /// By index among the model's text encoders.
-    private var builtTextEncoders: [Int: CLIPTextModel] = [:]
-
-    init(_ source: ModelSource, _ context: ComputeContext) throws(RenderError) {
-        (self.source, self.context, base) = (source, context, nil)
-        parts = try ModelParts(source)
-    }
-
-    /// - Parameter source: the base's source with LoRA files merged into it.
-    init(_ source: ModelSource, over base: ModelNetworks) {
-        (self.source, self.base, context, parts) = (source, base, base.context, base.parts)
-    }
-
-    /// Frees the networks that LoRA files can change, except the named components. They are built again when needed.
-    func forgetMergeable(except kept: Set<String>) {
-        if !kept.contains("unet") { builtUNet = nil }
-        builtTextEncoders = builtTextEncoders.filter { kept.contains(ModelFamily.textEncoders[$0.key]) }
-    }
-
-    /// Whether it holds a U-Net of its own. For tests.
-    var hasBuiltUNet: Bool { builtUNet != nil }
-
-    package func unet() throws(RenderError) -> UNet {
-        try network("unet", in: \.builtUNet) { try UNet($0, configuration: parts.unet, context: context) }
-    }
-
-    package func decoder() throws(RenderError) -> VAEDecoder {
-        try network("vae", in: \.builtDecoder) { try VAEDecoder($0, configuration: parts.vae, context: context) }
-    }
-
-    package func encoder() throws(RenderError) -> VAEEncoder {
-        try network("vae", in: \.builtEncoder) { try VAEEncoder($0, configuration: parts.vae, context: context) }
-    }
-
-    /// - Parameter index: among the model's text encoders.
-    package func textEncoder(_ index: Int) throws(RenderError) -> CLIPTextModel {
-        try network(ModelFamily.textEncoders[index], in: \.builtTextEncoders[index]) {
-            try CLIPTextModel($0, configuration: parts.texts[index], context: context)
-        }
-    }
-
-    /// The base's network if the LoRA files do not change the component, else its own.
-    private func network<Network>(
-        _ component: String, in place: ReferenceWritableKeyPath<ModelNetworks, Network?>,
-        build: (WeightScope) throws -> Network
-    ) throws(RenderError) -> Network {
-        if let base, !source.changedComponents.contains(component) {
-            return try base.network(component, in: place, build: build)
-        }
-        if let built = self[keyPath: place] { return built }
-        let network = try RenderError.model(source) { try build(source.weights(component: component)) }
-        self[keyPath: place] = network
-        return network
-    }
-
-    /// Refuses conditioning that the U-Net cannot take.
-    func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
-        guard conditioning.width == parts.unet.textWidth else {
-            throw .malformed(
-                "A job's conditioning has the width \(conditioning.width), but the U-Net of \(source.name) takes "
-                    + "\(parts.unet.textWidth).")
-        }
-        let pooledWidth = parts.unet.added?.textWidth ?? 0
-        guard conditioning.pooled.count == conditioning.rows * pooledWidth else {
-            throw .malformed(
-                "A job's conditioning has \(conditioning.pooled.count) pooled numbers, but the U-Net of \(source.name) takes "
-                    + "\(pooledWidth) a row.")
-        }
     }
 }

@@ -137,10 +137,13 @@ final class RenderTaskEngine: TaskEngine {
 
     /// - Throws: an error of a model or of the compute library.
     init(_ options: WorkerOptions) throws(RuntimeError) {
+        let packed = options.packedWeights.map { setting in
+            PackedWeights(setting, threads: options.threads) { options.log?($0) }
+        }
         do throws(RenderError) {
             runner = try TaskRunner(
                 models: options.models, loras: options.loras, backend: options.backend, threads: options.threads,
-                precision: options.precision)
+                precision: options.precision, packed: packed)
         } catch {
             throw RuntimeError(error)
         }

@@ -15,6 +15,8 @@ public struct WorkerOptions: Sendable {
     public var digests: DigestMemory?
     /// The arithmetic of its networks.
     public var precision = PrecisionChoice.f32
+    /// The files of packed weights that this host's workers share; nil keeps all weights in memory.
+    public var packedWeights: PackedWeights.Setting?
     /// Threads to compute with.
     public var threads: Int
     /// The coordinator's secret, where it has one.
@@ -24,7 +26,7 @@ public struct WorkerOptions: Sendable {
     public var lifelineFD: Int32?
     /// A name for people.
     public var name: String
-    /// One line for each thing an operator may want to know. Called on the worker's I/O thread.
+    /// One line for each thing an operator may want to know. Called on any of the worker's threads.
     public var log: (@Sendable (String) -> Void)?
     /// The most tasks that it computes in one call of the network. It takes fewer where memory is short or a call would be
     /// long. Results do not depend on it.

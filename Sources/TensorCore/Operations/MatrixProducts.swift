@@ -1,35 +1,6 @@
 import CKernels
 
 extension ComputeContext {
-    /// Packs the parameters of a linear layer.
-    ///
-    /// - Parameters:
-    ///   - weight: (out, in), PyTorch's order. The context may keep or reorder it; do not write to it afterwards.
-    ///   - bias: (out), f32, or `nil`.
-    public func packLinear(weight: Tensor, bias: Tensor?) throws(ComputeError) -> LinearParameters {
-        precondition(weight.shape.count == 2, "weights of a linear layer have two dimensions, not \(weight.shape)")
-        precondition(
-            bias.map { $0.floats.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
-        return LinearParameters(
-            inFeatures: weight.shape[1], outFeatures: weight.shape[0], elementType: weight.elementType, bias: bias,
-            weights: try products(weight.elementType).pack(weight))
-    }
-
-    /// Packs the parameters of a convolution.
-    ///
-    /// - Parameters:
-    ///   - weight: (out, in, kernelHeight, kernelWidth), PyTorch's order. Do not write to it afterwards.
-    ///   - bias: (out), f32, or `nil`.
-    public func packConvolution(weight: Tensor, bias: Tensor?) throws(ComputeError) -> ConvolutionParameters {
-        precondition(weight.shape.count == 4, "weights of a convolution have four dimensions, not \(weight.shape)")
-        precondition(
-            bias.map { $0.floats.count == weight.shape[0] } ?? true, "the bias does not have \(weight.shape[0]) values")
-        return ConvolutionParameters(
-            inChannels: weight.shape[1], outChannels: weight.shape[0], kernelHeight: weight.shape[2],
-            kernelWidth: weight.shape[3], elementType: weight.elementType, bias: bias,
-            weights: try products(weight.elementType).pack(weight))
-    }
-
     /// The backend's products for weights of a type.
     private func products(_ weights: ElementType, _ others: Tensor?...) throws(ComputeError) -> any MatrixProducts {
         try backend.products(of: [weights] + others.compactMap { $0?.elementType })

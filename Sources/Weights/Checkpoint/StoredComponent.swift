@@ -96,6 +96,12 @@ final class StoredWeights: WeightSource {
 
     func shape(of path: String) -> [Int]? { component.pieces[path]?.shape }
 
+    var elementCount: Int {
+        component.pieces.values.reduce(0) { sum, piece in
+            sum.addingClamped(piece.shape.reduce(1) { $0.multipliedClamped(by: $1) })
+        }
+    }
+
     func tensor(_ path: String, shape: [Int]) throws(WeightsError) -> Tensor {
         let piece = try piece(path, shape: shape)
         let file = component.files[piece.file]

@@ -101,6 +101,7 @@ private final class MergedWeights: WeightSource {
     func shape(of path: String) -> [Int]? { base.shape(of: path) }
     func unusedPaths() -> [String] { base.unusedPaths() }
     func check(_ path: String, shape: [Int]) throws(WeightsError) { try base.check(path, shape: shape) }
+    var elementCount: Int { base.elementCount }
     var ignoresUnknown: Bool { base.ignoresUnknown }
     var remedy: Sentence { base.remedy }
     func nameInFile(_ path: String) -> String { base.nameInFile(path) }

@@ -28,6 +28,8 @@ public struct ModelSource: Sendable {
     var markNotes: [String] = []
     /// Whether unknown tensors inside a network, and unknown LoRA layers, are left out instead of refused.
     public private(set) var ignoresUnknownTensors = false
+    /// Whether its files are inside the program.
+    public private(set) var isEmbedded = false
     /// Whether there are weights at all: see `withoutWeights`.
     public internal(set) var hasWeights = true
 
@@ -51,7 +53,9 @@ public struct ModelSource: Sendable {
 
     /// A model inside the program: bytes that live as long as it does, by path below the model's folder.
     public static func embedded(name: String, files: [String: UnsafeRawBufferPointer]) -> ModelSource {
-        ModelSource(FileStore(name: name, files: files.mapValues { FileBytes(permanent: $0) }))
+        var source = ModelSource(FileStore(name: name, files: files.mapValues { FileBytes(permanent: $0) }))
+        source.isEmbedded = true
+        return source
     }
 
     /// Whether the model has the file `path`, relative to its folder.

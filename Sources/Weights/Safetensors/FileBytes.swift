@@ -42,8 +42,11 @@ final class FileBytes: @unchecked Sendable {
     }
 
     /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file. `digests` may know its hash;
-    /// without it, the bytes are hashed.
-    init(mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil) throws(WeightsError) {
+    /// without it, the bytes are hashed. `check` sees the status of the opened file, and may refuse it.
+    init(
+        mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil,
+        check: (stat) throws(WeightsError) -> Void = { _ in }
+    ) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw .badPath("\(quoted(path)) is not a path; name a file.")
         }
@@ -58,6 +61,7 @@ final class FileBytes: @unchecked Sendable {
         guard status.isFile else {
             throw .unreadable("\(path) is not a regular file; name a file of the model.")
         }
+        try check(status)
         (self.path, self.digests) = (path, digests)
         stamp = FileStamp(status)
         guard status.st_size > 0 else {
@@ -123,6 +127,17 @@ final class FileBytes: @unchecked Sendable {
     private func advise(_ piece: UnsafeRawBufferPointer, _ advice: Int32) {
         guard memory == .mapped, piece.count > 0 else { return }
         madvise(UnsafeMutableRawPointer(mutating: piece.baseAddress), piece.count, advice)
+    }
+
+    /// Gives back the pages of bytes that are not needed soon, so that they do not count as this process's memory. The system
+    /// still has them for all processes. Pages at the borders stay, as others may need their other bytes.
+    func forget(_ range: Range<Int>) {
+        guard memory == .mapped, let base = bytes.baseAddress else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let (first, last) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+        guard last > first else { return }
+        // Advice that the system does not take changes no byte.
+        madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
     }
 
     fileprivate static func openError(_ path: String, _ reason: Int32) -> WeightsError {

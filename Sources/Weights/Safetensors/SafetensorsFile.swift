@@ -77,6 +77,7 @@ public struct SafetensorsFile: Sendable {
         }
         let tensor = Tensor(uninitialized: shape)
         convert(UnsafeRawBufferPointer(rebasing: content.bytes[bytes]), stored.elementType, to: tensor.elements(as: Float.self))
+        content.forget(bytes)
         return tensor
     }
 

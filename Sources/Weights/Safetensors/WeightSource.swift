@@ -15,6 +15,8 @@ public protocol WeightSource: Sendable {
     func check(_ path: String, shape: [Int]) throws(WeightsError)
     /// Full paths of the tensors not taken yet, sorted.
     func unusedPaths() -> [String]
+    /// How many numbers all its tensors have, as far as it knows.
+    var elementCount: Int { get }
     /// Whether unknown tensors are left out instead of refused.
     var ignoresUnknown: Bool { get }
     /// The name in the file of the tensor with this full path.
@@ -26,6 +28,7 @@ public protocol WeightSource: Sendable {
 extension WeightSource {
     /// Takes the tensor with its values, for sources that have nothing cheaper.
     public func check(_ path: String, shape: [Int]) throws(WeightsError) { _ = try tensor(path, shape: shape) }
+    public var elementCount: Int { 0 }
     public var ignoresUnknown: Bool { false }
     /// The path itself.
     public func nameInFile(_ path: String) -> String { path }
@@ -40,9 +43,14 @@ public struct WeightScope: Sendable {
     /// The path of this place, without a dot at its end; empty at the top.
     public private(set) var path = ""
     private var readsValues = true
+    /// Where packed weights go to or come from; nil without a file of them.
+    var keeper: PackedKeeper?
 
     /// The top of a source.
     public init(_ source: any WeightSource) { self.source = source }
+
+    /// How many numbers all tensors of the source have, as far as it knows.
+    var elementCount: Int { source.elementCount }
 
     /// The place `child` below this one; `child` may hold dots.
     public subscript(_ child: String) -> WeightScope {
@@ -58,6 +66,12 @@ public struct WeightScope: Sendable {
     ///
     /// Throws `.missingTensor`; `.misshapenTensor` with both shapes; `.unsupportedElementType` for whole numbers.
     public func tensor(_ name: String, shape: [Int]) throws(WeightsError) -> Tensor {
+        guard let keeper else { return try value(name, shape: shape) }
+        return try kept(name, shape: shape, by: keeper)
+    }
+
+    /// The tensor from its source.
+    func value(_ name: String, shape: [Int]) throws(WeightsError) -> Tensor {
         guard !shape.contains(where: { $0 <= 0 }) else {
             throw .misshapenTensor(
                 "\(source.name): the configuration asks for tensor \(quoted(fullPath(name))) of the impossible shape \(shape).")
@@ -120,7 +134,7 @@ public struct WeightScope: Sendable {
         return Set(paths.map(source.nameInFile)).sorted()
     }
 
-    private func fullPath(_ name: String) -> String { path.isEmpty ? name : path + "." + name }
+    func fullPath(_ name: String) -> String { path.isEmpty ? name : path + "." + name }
 
     /// The part of a full path below this place, nil when it lies elsewhere.
     private func relative(_ full: String) -> String? {

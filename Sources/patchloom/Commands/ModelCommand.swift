@@ -12,7 +12,7 @@ struct ModelCommand: ParsableCommand {
         commandName: "model", abstract: "Look into models, and keep them by name in this host's store.",
         subcommands: [
             ModelImportCommand.self, ModelListCommand.self, ModelInspectCommand.self, ModelVerifyCommand.self,
-            ModelRemoveCommand.self,
+            ModelRemoveCommand.self, ModelPruneCommand.self,
         ])
 }
 
@@ -142,6 +142,41 @@ struct ModelRemoveCommand: ParsableCommand {
     var name: String
 
     func run() throws { _ = try ModelStore.standard().remove(name) }
+}
+
+/// `patchloom model prune`
+struct ModelPruneCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prune",
+        abstract: "Free disk space: remove files of packed weights that are left over, of no use, or beyond the limit.",
+        discussion: "Models stay. Packed weights are made again when a worker needs them.")
+
+    @Flag(help: "Remove all files of packed weights.")
+    var all = false
+
+    @OptionGroup var packing: PackedWeightsOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let folder = try ModelStore.standard().packedFolder
+        let pruning = try PackedWeights.prune(
+            PackedWeights.Setting(folder: folder, limit: try packing.limit()), all: all)
+        if json {
+            let summary: JSONValue = [
+                "folder": .string(folder), "removed_files": .integer(Int64(pruning.removedFiles)),
+                "removed_bytes": .integer(Int64(pruning.removedBytes)), "kept_files": .integer(Int64(pruning.keptFiles)),
+                "kept_bytes": .integer(Int64(pruning.keptBytes)),
+            ]
+            return print(summary.canonicalText)
+        }
+        func size(_ files: Int, _ bytes: Int) -> String {
+            "\(files) \(files == 1 ? "file" : "files"), \(TerminalText.fixed(Double(bytes) / 1e6, digits: 1)) MB"
+        }
+        print("removed: \(size(pruning.removedFiles, pruning.removedBytes))")
+        print("kept: \(size(pruning.keptFiles, pruning.keptBytes))")
+    }
 }
 
 /// A stored model for programs.

@@ -33,6 +33,8 @@ struct WorkerCommand: ParsableCommand {
 
     @OptionGroup var groups: GroupOptions
 
+    @OptionGroup var packing: PackedWeightsOptions
+
     @Option(
         help: ArgumentHelp(
             "How the coordinator's log calls this worker (default: host name and process number).", valueName: "name"))
@@ -61,6 +63,7 @@ struct WorkerCommand: ParsableCommand {
         options.digests = .standard
         options.precision = try HostOptions.choice(precision: precision)
         options.group = try groups.checked()
+        options.packedWeights = try packing.setting()
         _ = try HostOptions.settled(options.precision, options.backend)
         if let note = options.precision.note(options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)

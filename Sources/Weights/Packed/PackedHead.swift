@@ -1,0 +1,143 @@
+import CSystem
+import Sentences
+import StrictJSON
+
+/// The form of a file of packed weights: the weights of one network in the order in which a library multiplies with them.
+///
+///     0        prologue of 48 bytes, see `PackedPrologue`; zeros up to byte 4096
+///     4096     the tensors' bytes, each at a multiple of 64, large ones at a multiple of 4096; zeros between them
+///     …        the head: JSON that names key, tensors and checksums, at the end of the file
+///
+/// Numbers are little-endian. Checksums are CRC-32C. The head is covered by the prologue's, the tensors by those of the head,
+/// one for each piece of `pieceBytes`, so that several threads check a file at the same time.
+enum PackedForm {
+    static let version: UInt32 = 1
+    /// Begins with a byte that is no text, and ends with a line feed, which transfers as text would change.
+    static let magic: [UInt8] = [0x91] + Array("PLPACK".utf8) + [0x0A]
+    static let dataOffset = 4096
+    static let pieceBytes = 8 << 20
+    /// Tensors of this size begin at a page of their own.
+    static let largeTensor = 64 << 10
+    static let headLimits = JSONLimits(maxBytes: 16 << 20, maxDepth: 4, maxElements: 1 << 20, maxMemory: 512 << 20)
+
+    /// The first place at or after `offset` where a tensor of so many bytes may begin.
+    static func aligned(_ offset: Int, for byteCount: Int) -> Int {
+        let unit = byteCount >= largeTensor ? dataOffset : 64
+        return (offset + unit - 1) / unit * unit
+    }
+}
+
+/// The first bytes of a file of packed weights.
+struct PackedPrologue: Equatable {
+    static let byteCount = 48
+
+    var headOffset: UInt64
+    var headBytes: UInt64
+    var fileBytes: UInt64
+    var headChecksum: UInt32
+
+    func bytes() -> [UInt8] {
+        var bytes = PackedForm.magic
+        func put(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
+        put(PackedForm.version)
+        put(headChecksum)
+        put(headOffset)
+        put(headBytes)
+        put(fileBytes)
+        put(crc32c(bytes))
+        return bytes + Array(repeating: 0, count: Self.byteCount - bytes.count)
+    }
+
+    /// nil for anything that `bytes()` does not give.
+    init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count >= Self.byteCount, bytes.starts(with: PackedForm.magic) else { return nil }
+        func value<Number: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _: Number.Type) -> Number {
+            Number(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Number.self))
+        }
+        headChecksum = value(12, UInt32.self)
+        headOffset = value(16, UInt64.self)
+        headBytes = value(24, UInt64.self)
+        fileBytes = value(32, UInt64.self)
+        guard bytes.prefix(Self.byteCount).elementsEqual(self.bytes()) else { return nil }
+    }
+
+    init(headOffset: UInt64, headBytes: UInt64, fileBytes: UInt64, headChecksum: UInt32) {
+        (self.headOffset, self.headBytes, self.fileBytes) = (headOffset, headBytes, fileBytes)
+        self.headChecksum = headChecksum
+    }
+}
+
+/// The table of a file of packed weights.
+struct PackedHead: Equatable {
+    struct Entry: Equatable {
+        /// The tensor's path in the network.
+        var name: String
+        /// Its order in words.
+        var format: String
+        /// From the start of the file.
+        var offset: Int
+        var byteCount: Int
+    }
+
+    /// What the weights are: `PackedKey.text`.
+    var key: String
+    /// In the order of their offsets.
+    var entries: [Entry]
+    var checksums: [UInt32]
+
+    func json() -> JSONValue {
+        [
+            "key": .string(key),
+            "checksums": .array(checksums.map { .integer(Int64($0)) }),
+            "tensors": .array(
+                entries.map {
+                    [.string($0.name), .string($0.format), .integer(Int64($0.offset)), .integer(Int64($0.byteCount))]
+                }),
+        ]
+    }
+
+    init(key: String, entries: [Entry], checksums: [UInt32]) {
+        (self.key, self.entries, self.checksums) = (key, entries, checksums)
+    }
+
+    /// Reads a head, whose tensors must lie in order between the prologue and `end`, the head's own offset.
+    ///
+    /// Returns nil for everything else. The caller says that the file is damaged, whichever rule it breaks.
+    init?(_ json: JSONValue, end: Int) {
+        guard let members = json.objectValue, let key = members["key"]?.stringValue,
+            let sums = members["checksums"]?.arrayValue, let tensors = members["tensors"]?.arrayValue,
+            end >= PackedForm.dataOffset
+        else { return nil }
+        let pieces = (end - PackedForm.dataOffset + PackedForm.pieceBytes - 1) / PackedForm.pieceBytes
+        guard sums.count == pieces else { return nil }
+        self.key = key
+        checksums = []
+        for sum in sums {
+            guard let value = sum.intValue, let checksum = UInt32(exactly: value) else { return nil }
+            checksums.append(checksum)
+        }
+        entries = []
+        var free = PackedForm.dataOffset
+        for tensor in tensors {
+            guard let entry = Entry(tensor), entry.offset >= free, entry.offset % 64 == 0,
+                entry.offset <= end, entry.byteCount <= end - entry.offset
+            else { return nil }
+            entries.append(entry)
+            free = entry.offset + entry.byteCount
+        }
+    }
+}
+
+extension PackedHead.Entry {
+    /// nil for anything but `[name, format, offset, byteCount]` with positive numbers.
+    fileprivate init?(_ json: JSONValue) {
+        guard let parts = json.arrayValue, parts.count == 4, let name = parts[0].stringValue,
+            let format = parts[1].stringValue, let offset = parts[2].intValue, let byteCount = parts[3].intValue,
+            offset > 0, byteCount > 0
+        else { return nil }
+        self.init(name: name, format: format, offset: offset, byteCount: byteCount)
+    }
+}
+
+/// The CRC-32C of bytes.
+func crc32c(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { csystem_crc32c(0, $0.baseAddress, $0.count) } }

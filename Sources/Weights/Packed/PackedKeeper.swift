@@ -1,0 +1,56 @@
+public import TensorCore
+
+/// A file of packed weights while a network is built.
+enum PackedKeeper: Sendable {
+    /// The weights are prepared, written, and forgotten. The network gets memory of no values in their place.
+    case written(PackedWriter)
+    /// The weights are in the file, and the source is not read. Its names and shapes are checked as always.
+    case mapped(PackedReader)
+}
+
+extension WeightScope {
+    /// The same place with a file of packed weights.
+    func kept(by keeper: PackedKeeper) -> WeightScope {
+        var scope = self
+        scope.keeper = keeper
+        return scope
+    }
+
+    /// A tensor that stays as it is: norms, biases, tables.
+    func kept(_ name: String, shape: [Int], by keeper: PackedKeeper) throws(WeightsError) -> Tensor {
+        let format = "f32 of \(shape)"
+        switch keeper {
+        case .written(let writer):
+            let tensor = try value(name, shape: shape)
+            try writer.add(fullPath(name), format: format, tensor.rawBytes)
+            return Tensor(uninitialized: shape)
+        case .mapped(let file):
+            try source.check(fullPath(name), shape: shape)
+            let bytes = Tensor.elementCount(shape) * ElementType.f32.byteCount
+            return try file.tensor(fullPath(name), format: format, byteCount: bytes, shape: shape, of: .f32)
+        }
+    }
+
+    /// The weights of a layer in a library's order.
+    ///
+    /// - Parameters:
+    ///   - shape: of the tensor `name` in the checkpoint.
+    ///   - pack: makes them from the tensor. It is not called if they are in a file.
+    /// - Throws: `WeightsError` as `tensor` does, and what `pack` throws.
+    public func packed(
+        _ name: String, shape: [Int], as format: WeightFormat, pack: (Tensor) throws(ComputeError) -> Tensor
+    ) throws -> Tensor {
+        guard let keeper, let words = format.name else { return try pack(try value(name, shape: shape)) }
+        let count = [max(1, (format.byteCount + 3) / 4)]
+        switch keeper {
+        case .written(let writer):
+            let packed = try pack(try value(name, shape: shape))
+            let bytes = UnsafeRawBufferPointer(rebasing: packed.rawBytes.prefix(format.byteCount))
+            try writer.add(fullPath(name), format: words, bytes)
+            return Tensor(uninitialized: [1])
+        case .mapped(let file):
+            try source.check(fullPath(name), shape: shape)
+            return try file.tensor(fullPath(name), format: words, byteCount: format.byteCount, shape: count, of: .f32)
+        }
+    }
+}

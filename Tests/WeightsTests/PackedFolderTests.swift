@@ -1,0 +1,163 @@
+import Foundation
+import TensorCore
+import Testing
+
+@testable import Weights
+
+/// The room that packed weights take: limits, the order of removal, full disks.
+@Suite struct PackedFolderTests {
+    private func context() throws -> ComputeContext { try ComputeContext(backend: .auto, threads: 1) }
+
+    /// Three files, the first of which was unused for longest, and their sizes.
+    private func withThreeFiles(_ body: (PackedFixture, ComputeContext, [PackedKey], [Int]) throws -> Void) throws {
+        let context = try context()
+        try withTemporaryFolder { folder throws in
+            let fixture = PackedFixture(folder)
+            let keys = ["a", "b", "c"].map { PackedFixture.key($0, context: context) }
+            for (index, key) in keys.enumerated() {
+                _ = try fixture.network(CountedSource(seed: Float(index)), key, context)
+                setLastUse(fixture.path(key), seconds: 1_000_000 + index)
+            }
+            try body(fixture, context, keys, try keys.map { try fixture.content($0).count })
+        }
+    }
+
+    private func setLastUse(_ path: String, seconds: Int) {
+        let times = [timespec(tv_sec: seconds, tv_nsec: 0), timespec(tv_sec: 0, tv_nsec: PackedFolder.unchangedTime)]
+        #expect(utimensat(AT_FDCWD, path, times, 0) == 0)
+    }
+
+    @Test func theLongestUnusedFileGoes() throws {
+        try withThreeFiles { fixture, context, keys, sizes throws in
+            // Its use makes the first file the newest.
+            let used = try fixture.network(CountedSource(seed: 0), keys[0], context)
+            #expect(used.isMapped)
+            var narrow = fixture
+            narrow.limit = sizes.reduce(sizes[0] / 2, +)
+            let new = PackedFixture.key("d", context: context)
+            let added = try narrow.network(CountedSource(seed: 4), new, context)
+            #expect(added.isMapped)
+            #expect(Set(fixture.names) == Set([keys[0], keys[2], new].map(\.fileName)))
+        }
+    }
+
+    @Test func aFileInUseMayGo() throws {
+        try withThreeFiles { fixture, context, keys, sizes throws in
+            let packed = fixture.packed()
+            let source = CountedSource(seed: 0)
+            let kept = try packed.network(keys[0], of: .f32, weights: { WeightScope(source) }) { scope in
+                try scope["norm"].tensor("weight", shape: [7])
+            }
+            #expect(kept.isMapped && source.readCount == 0)
+            try FileManager.default.removeItem(atPath: fixture.path(keys[0]))
+            #expect(try kept.network.array == source.tensor("norm.weight", shape: [7]).array)
+            // The next worker makes it again.
+            let again = try fixture.network(CountedSource(seed: 0), keys[0], context)
+            #expect(again.isMapped)
+            #expect(fixture.names.count == 3)
+        }
+    }
+
+    @Test func aNetworkBeyondTheLimitStaysInMemory() throws {
+        try withThreeFiles { fixture, context, keys, sizes throws in
+            var narrow = fixture
+            narrow.limit = 3999
+            let result = try narrow.network(CountedSource(seed: 4), PackedFixture.key("d", context: context), context)
+            #expect(!result.isMapped)
+            #expect(try result.network == CountedNetwork(WeightScope(CountedSource(seed: 4)), context))
+            #expect(fixture.names.count == 3)
+            #expect(fixture.notes.all.count == 1 && fixture.notes.all[0].contains("the limit of 3999"), "\(fixture.notes.all)")
+        }
+    }
+
+    @Test func aFolderThatCannotBeMadeStopsNothing() throws {
+        let context = try context()
+        try withTemporaryFolder { folder throws in
+            try folder.write("store", "a file")
+            let fixture = PackedFixture(folder)
+            let result = try fixture.network(CountedSource(seed: 1), PackedFixture.key(context: context), context)
+            #expect(!result.isMapped)
+            #expect(try result.network == CountedNetwork(WeightScope(CountedSource(seed: 1)), context))
+            #expect(fixture.notes.all.count == 1 && fixture.notes.all[0].contains("cannot be made"), "\(fixture.notes.all)")
+        }
+    }
+
+    /// `/dev/full` refuses every write, as a full disk does.
+    @Test func aFullDiskIsNoticed() throws {
+        let descriptor = open("/dev/full", O_RDWR)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        let writer = PackedWriter(descriptor, path: "/dev/full")
+        let error = weightsError {
+            try [UInt8](repeating: 1, count: 100).withUnsafeBytes { try writer.add("a", format: "f32", $0) }
+        }
+        #expect(error?.code == .unwritable && error == writer.failure)
+    }
+
+    /// Tensors around the borders of checksummed pieces, and one of several pieces.
+    @Test func largeTensorsHaveSeveralChecksums() throws {
+        try withTemporaryFolder { folder throws in
+            let path = folder.appendingPathComponent("large").path
+            let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+            try #require(descriptor >= 0)
+            let piece = PackedForm.pieceBytes
+            let sizes = [piece - 64, 64, 1, 2 * piece + 5, 3]
+            let writer = PackedWriter(descriptor, path: path)
+            for (index, size) in sizes.enumerated() {
+                let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 / 255 + index) }
+                try bytes.withUnsafeBytes { try writer.add("t\(index)", format: "bytes", $0) }
+            }
+            try writer.finish("key")
+            close(descriptor)
+            let content = try PackedReader.content(path)
+            let head = try PackedReader.head(content.bytes, path)
+            #expect(head.entries.map(\.byteCount) == sizes && head.checksums.count == 4)
+            #expect(head.entries.allSatisfy { $0.offset % ($0.byteCount >= 65536 ? 4096 : 64) == 0 })
+            _ = try PackedReader(path: path, key: "key", threads: 2)
+            // A byte of each piece.
+            for place in [4096, 4096 + piece, 4096 + 2 * piece + 77, head.end - 1] {
+                var bytes = [UInt8](content.bytes)
+                bytes[place] ^= 1
+                try Data(bytes).write(to: URL(fileURLWithPath: path))
+                chmod(path, 0o600)
+                #expect(weightsError { _ = try PackedReader(path: path, key: "key", threads: 2) }?.code == .malformed)
+            }
+        }
+    }
+
+    // MARK: Removal on request
+
+    @Test func pruningKeepsWhatIsOfUse() throws {
+        try withThreeFiles { fixture, _, keys, sizes throws in
+            let setting = PackedWeights.Setting(folder: fixture.folder, limit: 1 << 30)
+            #expect(try PackedWeights.prune(setting, all: false) == PackedPruning(keptFiles: 3, keptBytes: sizes.reduce(0, +)))
+            var old = try fixture.content(keys[1])
+            old[8] = 99
+            try fixture.replace(keys[1], old)
+            try Data(repeating: 1, count: 10).write(to: URL(fileURLWithPath: fixture.path(keys[2]) + ".tmp"))
+            #expect(
+                try PackedWeights.prune(setting, all: false)
+                    == PackedPruning(
+                        removedFiles: 2, removedBytes: sizes[1] + 10, keptFiles: 2, keptBytes: sizes[0] + sizes[2]))
+            #expect(Set(fixture.names) == Set([keys[0], keys[2]].map(\.fileName)))
+        }
+    }
+
+    @Test func pruningKeepsTheLimitAndRemovesAllOnRequest() throws {
+        try withThreeFiles { fixture, _, keys, sizes throws in
+            let narrow = PackedWeights.Setting(folder: fixture.folder, limit: sizes[1] + sizes[2])
+            #expect(
+                try PackedWeights.prune(narrow, all: false)
+                    == PackedPruning(
+                        removedFiles: 1, removedBytes: sizes[0], keptFiles: 2, keptBytes: sizes[1] + sizes[2]))
+            #expect(Set(fixture.names) == Set(keys.dropFirst().map(\.fileName)))
+            #expect(
+                try PackedWeights.prune(narrow, all: true) == PackedPruning(removedFiles: 2, removedBytes: sizes[1] + sizes[2]))
+            #expect(fixture.names == [])
+            // Nothing is there, not even the folder.
+            try FileManager.default.removeItem(atPath: fixture.folder)
+            #expect(try PackedWeights.prune(narrow, all: true) == PackedPruning())
+            #expect(!FileManager.default.fileExists(atPath: fixture.folder))
+        }
+    }
+}
