@@ -103,12 +103,13 @@ for family in "${families[@]}"; do
     if [ "$renders" = yes ]; then
         side=${native_side[$family]}
         step "$family: one step at ${side}x${side}"
-        measured "$family, render" "$programs/patchloom" render -m "$folder/models/$family" -p "a red apple" -W "$side" \
+        # Packed weights go into the folder too, and not into the user's store.
+        PATCHLOOM_HOME="$folder/store" measured "$family, render" "$programs/patchloom" render -m "$folder/models/$family" -p "a red apple" -W "$side" \
             -H "$side" --steps 1 --workers 1 --timings --json -o "$folder/$family.png" >"$folder/$family.json"
         tail -n 1 "$folder/$family.json"
         "$python" "$root/deploy/fullsize.py" loading "$family" "$folder" </dev/null
     fi
     # Two families at once would need twice the disk.
-    rm -rf "$folder/models/$family"
+    rm -rf "$folder/models/$family" "$folder/store"
 done
 step "all of ${families[*]} agree with diffusers"

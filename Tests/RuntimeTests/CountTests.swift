@@ -15,6 +15,18 @@ struct CountTests {
         }
     }
 
+    /// Half of a mapped file is the other process's that maps it.
+    @Test("shared pages count once for all processes")
+    func shares() {
+        let peak = "VmHWM:\t 5000 kB\n"
+        let shares = "5580-7fff ---p 00000000 00:00 0    [rollup]\nRss:     4000 kB\nPss:     3000 kB\nPss_File:  9 kB\n"
+        #expect(ProcessMemory.peakBytes(status: peak, shares: shares) == 4000 * 1024)
+        for odd in ["", "Rss: 4000 kB\nPss: 5000 kB\n", "Rss: many kB\n", "Pss: 3000 kB\n"] {
+            #expect(ProcessMemory.peakBytes(status: peak, shares: odd) == 5000 * 1024, "\(odd)")
+        }
+        #expect(ProcessMemory.peakBytes(status: peak, shares: "Rss: 9000 kB\nPss: 1 kB\n") == 0)
+    }
+
     @Test("memory is given back when a job begins, not when jobs take turns")
     func turns() {
         let ids = (0...JobSequence.memory).map { _ in UniqueID.random() }

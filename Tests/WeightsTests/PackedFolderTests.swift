@@ -16,9 +16,11 @@ import Testing
             let keys = ["a", "b", "c"].map { PackedFixture.key($0, context: context) }
             for (index, key) in keys.enumerated() {
                 _ = try fixture.network(CountedSource(seed: Float(index)), key, context)
-                setLastUse(fixture.path(key), seconds: 1_000_000 + index)
             }
-            try body(fixture, context, keys, try keys.map { try fixture.content($0).count })
+            let sizes = try keys.map { try fixture.content($0).count }
+            // Reading the files was a use of them.
+            for (index, key) in keys.enumerated() { setLastUse(fixture.path(key), seconds: 1_000_000 + index) }
+            try body(fixture, context, keys, sizes)
         }
     }
 

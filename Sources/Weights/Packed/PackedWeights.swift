@@ -104,7 +104,7 @@ public final class PackedWeights: Sendable {
         }
     }
 
-    /// The file at `path`; nil if there is none. A file that cannot be trusted is removed; throws `.unwritable` if it cannot be.
+    /// The file at `path`; nil if there is none. A file that cannot be trusted is removed. Throws `.unwritable` if that fails.
     private func existing(_ path: String, _ key: PackedKey) throws(WeightsError) -> PackedReader? {
         do throws(WeightsError) {
             let file = try PackedReader(path: path, key: key.text, threads: threads) { stamp in
