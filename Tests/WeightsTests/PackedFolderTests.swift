@@ -111,7 +111,7 @@ import Testing
             }
             try writer.finish("key")
             close(descriptor)
-            let content = try PackedReader.content(path)
+            let (content, _) = try PackedReader.content(path)
             let head = try PackedReader.head(content.bytes, path)
             #expect(head.entries.map(\.byteCount) == sizes && head.checksums.count == 4)
             #expect(head.entries.allSatisfy { $0.offset % ($0.byteCount >= 65536 ? 4096 : 64) == 0 })
@@ -124,6 +124,32 @@ import Testing
                 chmod(path, 0o600)
                 #expect(weightsError { _ = try PackedReader(path: path, key: "key", threads: 2) }?.code == .malformed)
             }
+        }
+    }
+
+    /// A worker maps the same file again and again. It reads all of it once, and again when the file was written.
+    @Test func aFileIsCheckedOnceUnlessItChanges() throws {
+        try withThreeFiles { fixture, context, keys, _ throws in
+            let packed = fixture.packed()
+            func isMapped(_ source: CountedSource) throws -> Bool {
+                try packed.network(keys[0], of: .f32, weights: { WeightScope(source) }) { try CountedNetwork($0, context) }
+                    .isMapped
+            }
+            #expect(try isMapped(CountedSource(seed: 0)))
+            // Damage that keeps the times stands for a file that is not read again.
+            var status = stat()
+            #expect(stat(fixture.path(keys[0]), &status) == 0)
+            var bytes = try fixture.content(keys[0])
+            bytes[4096] ^= 1
+            let file = try FileHandle(forWritingTo: URL(fileURLWithPath: fixture.path(keys[0])))
+            try file.write(contentsOf: bytes)
+            try file.close()
+            #expect(utimensat(AT_FDCWD, fixture.path(keys[0]), [status.st_atim, status.st_mtim], 0) == 0)
+            let source = CountedSource(seed: 0)
+            #expect(try isMapped(source) && source.readCount == 0)
+            // With its own time the change is seen.
+            #expect(utimensat(AT_FDCWD, fixture.path(keys[0]), nil, 0) == 0)
+            #expect(try isMapped(source) && source.readCount == 3)
         }
     }
 

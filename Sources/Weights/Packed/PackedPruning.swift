@@ -36,7 +36,7 @@ extension PackedWeights {
     }
 
     private static func isUsable(_ path: String) -> Bool {
-        guard let content = try? PackedReader.content(path), let head = try? PackedReader.head(content.bytes, path) else {
+        guard let content = try? PackedReader.content(path).0, let head = try? PackedReader.head(content.bytes, path) else {
             return false
         }
         return PackedKey.isOfThisVersion(head.key)

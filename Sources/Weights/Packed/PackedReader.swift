@@ -5,10 +5,24 @@ import StrictJSON
 import Synchronization
 import TensorCore
 
+/// The state of a file's content. Every use of a file changes its attributes, so the time of that change is no part of it.
+struct PackedStamp: Equatable {
+    private let device: dev_t
+    private let inode: ino_t
+    private let size: off_t
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    init(_ status: stat) {
+        (device, inode, size) = (status.st_dev, status.st_ino, status.st_size)
+        (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    }
+}
+
 /// A file of packed weights, mapped and fully checked. Tensors made of it keep the mapping.
 final class PackedReader: Sendable {
     let path: String
-    let stamp: FileStamp?
+    let stamp: PackedStamp
     private let content: FileBytes
     private let entries: [String: Range<Int>]
     /// Whether a network asked for a tensor that the file lacks, though its key is the right one.
@@ -25,14 +39,13 @@ final class PackedReader: Sendable {
     /// - Throws: `.notFound` if there is no file; `.malformed` for a file that is damaged, of other weights, or in the hands of
     ///   other users, who could put any numbers into it; `.unreadable`.
     init(
-        path: String, key: String, threads: Int, isKnown: (FileStamp) -> Bool = { _ in false }
+        path: String, key: String, threads: Int, isKnown: (PackedStamp) -> Bool = { _ in false }
     ) throws(WeightsError) {
         self.path = path
-        content = try PackedReader.content(path)
-        stamp = content.stamp
+        (content, stamp) = try PackedReader.content(path)
         let head = try PackedReader.head(content.bytes, path)
         guard head.key == key else { throw .malformed("The packed weights \(path) are those of other weights.") }
-        if !(stamp.map(isKnown) ?? false) {
+        if !isKnown(stamp) {
             guard PackedReader.areIntact(content.bytes, PackedForm.dataOffset..<head.end, head.checksums, threads) else {
                 throw PackedReader.damaged(path)
             }
@@ -43,8 +56,10 @@ final class PackedReader: Sendable {
     }
 
     /// Maps a file that only this user can change. Throws as `init` does.
-    static func content(_ path: String) throws(WeightsError) -> FileBytes {
-        try FileBytes(mapping: path, followsLinks: false) { status throws(WeightsError) in
+    static func content(_ path: String) throws(WeightsError) -> (FileBytes, PackedStamp) {
+        var stamp = PackedStamp(stat())
+        let content = try FileBytes(mapping: path, followsLinks: false) { status throws(WeightsError) in
+            stamp = PackedStamp(status)
             guard status.st_uid == geteuid() else {
                 throw .malformed("The packed weights \(path) belong to another user.")
             }
@@ -52,6 +67,7 @@ final class PackedReader: Sendable {
                 throw .malformed("The packed weights \(path) can be changed by other users.")
             }
         }
+        return (content, stamp)
     }
 
     /// The table of a file, without a look at its tensors. Throws `.malformed`.

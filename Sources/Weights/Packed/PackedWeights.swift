@@ -33,7 +33,7 @@ public final class PackedWeights: Sendable {
     private let smallest: Int
     private let note: @Sendable (String) -> Void
     /// Checked files by path. They are not checked again while their stamps stay.
-    private let known = Mutex<[String: FileStamp]>([:])
+    private let known = Mutex<[String: PackedStamp]>([:])
     private let told = Mutex<Set<String>>([])
 
     /// - Parameters:
