@@ -13,7 +13,7 @@ extension EndToEnd {
         ]
 
         private static func packed(_ folder: Folder) -> [String] {
-            let path = folder.home + "/store/packed"
+            let path = folder.home + "/store/cache/packed"
             return ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).map { "\(path)/\($0)" }
         }
 

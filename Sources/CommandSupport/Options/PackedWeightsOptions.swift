@@ -25,11 +25,11 @@ public struct PackedWeightsOptions: ParsableArguments {
         return packedWeights ?? variable ?? Self.usualLimit
     }
 
-    /// The folder and its limit; nil if weights stay in memory: by the user's wish, or because there is no folder for a store.
+    /// The folder and its limit; nil if weights stay in memory: by the user's wish, or because there is no folder for them.
     public func setting() throws(CommandFailure) -> PackedWeights.Setting? {
         let limit = try limit()
-        guard limit > 0, let store = try? ModelStore.standard() else { return nil }
-        return PackedWeights.Setting(folder: store.packedFolder, limit: limit)
+        guard limit > 0, let folder = PackedWeights.standardFolder else { return nil }
+        return PackedWeights.Setting(folder: folder, limit: limit)
     }
 
     /// In bytes; 0 for none.

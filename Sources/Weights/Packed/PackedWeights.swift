@@ -18,6 +18,18 @@ public final class PackedWeights: Sendable {
         public init(folder: String, limit: Int) { (self.folder, self.limit) = (folder, limit) }
     }
 
+    /// The user's folder: `$PATCHLOOM_HOME/cache/packed`, `$XDG_CACHE_HOME/patchloom/packed` or `~/.cache/patchloom/packed`; nil
+    /// if none of the variables is an absolute path.
+    public static var standardFolder: String? {
+        let places = [
+            ("PATCHLOOM_HOME", "/cache/packed"), ("XDG_CACHE_HOME", "/patchloom/packed"), ("HOME", "/.cache/patchloom/packed"),
+        ]
+        for (variable, below) in places {
+            if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value + below }
+        }
+        return nil
+    }
+
     /// Begins each line for the user.
     public static let notePrefix = "packed weights: "
     /// Networks with less than this are built in memory: there is little to share.

@@ -21,7 +21,6 @@ public struct StoredModel: Sendable, Equatable {
 ///     manifests/HEX.json   a model by its identity, see `StoreManifest`
 ///     names/NAME           the identity of the model with this name
 ///     incoming/            imports under way
-///     packed/              weights in a library's order, see `PackedFolder`; everything there can be made again
 ///     lock                 one process holds it for a change, several hold it together for reading
 ///
 /// A file is on the disk before anything refers to it, so a crash leaves only unused files. The next removal deletes them.
@@ -43,9 +42,6 @@ public struct ModelStore: Sendable {
         }
         return ModelStore(folder: folder, digests: digests)
     }
-
-    /// The folder of the packed weights, which `PackedWeights` keeps.
-    public var packedFolder: String { folder + "/packed" }
 
     var blobs: String { folder + "/blobs/sha256" }
     var manifests: String { folder + "/manifests" }

@@ -160,7 +160,10 @@ struct ModelPruneCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let folder = try ModelStore.standard().packedFolder
+        guard let folder = PackedWeights.standardFolder else {
+            throw CommandFailure(
+                .usage, "There is no folder of packed weights: set PATCHLOOM_HOME to the absolute path of one.")
+        }
         let pruning = try PackedWeights.prune(
             PackedWeights.Setting(folder: folder, limit: try packing.limit()), all: all)
         if json {
