@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -37,12 +38,17 @@ extension EndToEnd {
             #expect(try await inspected.wait().code == 0)
             let identity = try CommandTests.json(inspected)["identity"]
             #expect(try CommandTests.json(verified)["models"]?.arrayValue?.first?["identity"] == identity)
+            let loras = Fixtures.folder.appendingPathComponent("golden/models/lora").path
+            let hashed = try Program(["model", "verify", "--lora-model-dir", loras], in: folder)
+            #expect(try await hashed.wait().code == 0)
+            let line = "tiny-sd15-kohya-f16.safetensors  21e2ce84dc53461756c86a3795a973d230b82f9a961067db4460d77182ec3681"
+            #expect(hashed.outputLines.count == 1 && hashed.outputLines[0].hasSuffix(line), "\(hashed.outputLines)")
             // A memory that cannot be written is a warning, once.
-            let file = folder.file("file")
-            try Data().write(to: URL(fileURLWithPath: file))
+            let blocker = folder.file("file")
+            try Data().write(to: URL(fileURLWithPath: blocker))
             let blocked = try Program(
                 ["worker", "--connect", "tcp://127.0.0.1:9", "-m", BadInputTests.model], in: folder,
-                environment: ["PATCHLOOM_HOME": file])
+                environment: ["PATCHLOOM_HOME": blocker])
             defer { blocked.end() }
             try await blocked.waitForLine(containing: "warning: every start hashes all weights")
             blocked.send(SIGTERM)

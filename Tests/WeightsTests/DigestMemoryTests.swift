@@ -75,6 +75,17 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
         }
     }
 
+    /// A file system without times says 1970 of every change. Programs may well set the time of the last change to 1970.
+    @Test func aStampWithoutTimesNeverSettles() {
+        func isSettled(_ modified: Int64, _ changed: Int64, at time: Int64 = later()) -> Bool {
+            FileStamp(place: FileStamp.Place(device: 1, inode: 2), size: 3, modified: modified, changed: changed)
+                .isSettled(at: time)
+        }
+        #expect(!isSettled(0, 0) && !isSettled(-5, -5) && !isSettled(1, .min))
+        #expect(isSettled(0, 1) && isSettled(-5, 1) && isSettled(.min, 1))
+        #expect(!isSettled(.max, 1) && !isSettled(0, .max) && !isSettled(0, 1, at: .min) && isSettled(0, 1, at: .max))
+    }
+
     /// Also in the memory of one process, which has no file.
     @Test func aFreshStampIsNotKeptInOneProcess() throws {
         try withFile { file, _ throws in

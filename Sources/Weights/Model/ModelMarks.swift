@@ -199,7 +199,7 @@ extension ModelSource {
     func unetMarks() throws(WeightsError) -> ModelMarks {
         guard let paths = try existingWeightFiles(component: "unet") else { return ModelMarks() }
         let files = try paths.files.map { path throws(WeightsError) in
-            try SafetensorsFile(content: content(path), name: location(of: path)).unwrapped("unet")
+            try store.safetensors(path).unwrapped("unet")
         }
         return try ModelMarks(files, family())
     }

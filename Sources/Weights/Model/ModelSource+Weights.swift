@@ -41,19 +41,15 @@ extension ModelSource {
         if let indexPath = paths.index {
             let index = try ShardIndex(json(indexPath), name: location(of: indexPath))
             var shards: [String: SafetensorsFile] = [:]
-            for file in index.files { shards[file] = try open(component + "/" + file) }
+            for file in index.files { shards[file] = try store.safetensors(component + "/" + file) }
             let wrapper = try NameWrapper(Array(shards.values), component)
             try index.check(against: shards, name: location(of: indexPath), isPart: wrapper.isInside)
             files = index.files.compactMap { shards[$0] }
         } else {
-            files = try paths.files.map { path throws(WeightsError) in try open(path) }
+            files = try paths.files.map { path throws(WeightsError) in try store.safetensors(path) }
         }
         let levels = component == "vae" ? Checkpoint.vaeLevels(try json("vae/config.json")) : 1
         return try StoredComponent(component, files: files, name: location(of: component), vaeLevels: levels)
-    }
-
-    private func open(_ path: String) throws(WeightsError) -> SafetensorsFile {
-        try SafetensorsFile(content: content(path), name: location(of: path))
     }
 
     /// All weight files of the model, by their paths in its identity.

@@ -46,10 +46,11 @@ struct FileStamp: Hashable, Sendable {
     }
 
     /// Whether every change from `time` on gives the file another stamp. A file that changed just before may change again
-    /// within the same tick of the file system's clock, and keep its stamp. Times in the future never count as settled.
+    /// within the same tick of the file system's clock, and keep its stamp. Times in the future never count as settled, nor
+    /// do files of a file system that keeps no times.
     func isSettled(at time: Int64) -> Bool {
         let (limit, overflow) = time.subtractingReportingOverflow(Self.freshness)
-        return !overflow && max(modified, changed) < limit
+        return !overflow && changed > 0 && max(modified, changed) < limit
     }
 
     /// The time of the system's clock, in nanoseconds since 1970.

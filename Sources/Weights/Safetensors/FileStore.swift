@@ -20,6 +20,7 @@ final class FileStore: Sendable {
     private let hidden: [String]
     private let digests: DigestMemory?
     private let opened = Mutex<[String: FileBytes]>([:])
+    private let read = Mutex<[String: SafetensorsFile]>([:])
     private let knownIdentity = Mutex<SHA256Digest?>(nil)
 
     /// Configurations, vocabularies and shard indexes may have this many bytes.
@@ -75,6 +76,14 @@ final class FileStore: Sendable {
             files[path] = content
             return content
         }
+    }
+
+    /// The safetensors file `path`. Several parts of the program ask for it, and its head is read once.
+    func safetensors(_ path: String) throws(WeightsError) -> SafetensorsFile {
+        if let known = read.withLock({ $0[path] }) { return known }
+        let file = try SafetensorsFile(content: content(path), name: location(of: path))
+        read.withLock { $0[path] = file }
+        return file
     }
 
     /// The path of a file on disk; nil if only a given file can be there.

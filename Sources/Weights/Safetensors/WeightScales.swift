@@ -1,3 +1,4 @@
+import Glibc
 import Sentences
 import StrictJSON
 import TensorCore
@@ -54,7 +55,7 @@ struct WeightScales {
     /// must come before shapes are checked.
     static func refuseQuantised(_ file: SafetensorsFile, isPart: (String) -> Bool) throws(WeightsError) {
         let marks = file.tensors.filter { key, stored in
-            let isMark = unsupported.contains { key.hasSuffix($0) } || key.contains(unsupportedState)
+            let isMark = unsupported.contains { key.hasSuffix($0) } || strstr(key, unsupportedState) != nil
             return isMark && stored.count > 0 && isPart(key)
         }
         guard let key = marks.keys.min() else { return }
