@@ -33,7 +33,39 @@ extension EndToEnd {
             #expect(program.errorLines.contains { $0.contains("--precision") && $0.contains("auto") }, "\(program.errorLines)")
         }
 
-        /// Both pictures at the model's native size, and the class that each names.
+        @Test func thePlanNamesThePrecision() async throws {
+            let folder = try Folder()
+            for precision in ["f32", "bf16"] {
+                let program = try Program(["plan", "-p", "a fox", "--precision", precision], in: folder)
+                defer { program.end() }
+                #expect(try await program.wait().code == 0, "\(program.errorLines)")
+                #expect(program.outputLines.contains("networks in \(precision)"), "\(program.outputLines)")
+            }
+        }
+
+        /// A farm of f32 workers has nobody for bf16. The client hears so, and the first worker in bf16 makes the picture.
+        @Test func aFarmGivesThePictureToWorkersOfThePrecision() async throws {
+            let (folder, elsewhere) = (try Folder(), try Folder())
+            let address = "ipc://@patchloom-test-\(folder.mark)"
+            let coordinator = try Program(["coordinator", "--listen", address], in: folder)
+            defer { coordinator.end() }
+            try await coordinator.waitForLine(containing: "listening on")
+            let worker = ["worker", "--connect", address, "--threads", "1", "--precision"]
+            _ = try Program(worker + ["f32"], in: folder)
+            try await coordinator.waitForLine(containing: "joined")
+            let submit = ["submit", "--coordinator", address, "-p", "a fox", "-W", "128", "-H", "128", "--steps", "2"]
+            let client = try Program(
+                submit + ["--precision", "bf16", "-o", elsewhere.file("a.png")], in: elsewhere)
+            defer { client.end() }
+            try await client.waitForLine(containing: "computes in bf16")
+            guard Self.hasBF16 else { return }
+            _ = try Program(worker + ["bf16"], in: folder)
+            #expect(try await client.wait().code == 0, "\(client.errorLines)")
+            let details = try Picture(elsewhere.file("a.png")).image.text("patchloom") ?? ""
+            #expect(details.contains("-bf16-"), "\(details)")
+        }
+
+        /// Both pictures at twice the model's native size, and the class that each names.
         @Test func bf16IsCloseToF32() async throws {
             guard Self.hasBF16 else { return try await Self.expectRefusal(["--precision", "bf16"]) }
             let folder = try Folder()
@@ -50,6 +82,8 @@ extension EndToEnd {
                 picture.expectContent()
                 let details = picture.image.text("patchloom") ?? ""
                 #expect(details.contains("-\(precision)-"), "\(details)")
+                let parameters = picture.image.text("parameters") ?? ""
+                #expect(parameters.contains("Precision: \(precision)"), "\(parameters)")
                 pictures.append(picture.image)
             }
             let squares = zip(pictures[0].pixels, pictures[1].pixels).map { pow(Double($0) - Double($1), 2) }
