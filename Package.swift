@@ -16,8 +16,8 @@ let kernelFlags: [CSetting] = [
 ]
 let shimFlags: [CSetting] = [.unsafeFlags(["-O2", "-Wall", "-Wextra", "-Werror"])]
 
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
@@ -119,9 +119,9 @@ let package = Package(
         library(
             "GoldenCases",
             [
-                "Acceleration", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry", "RandomStreams",
-                "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
-            ]),
+                "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
+                "RandomStreams", "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
+            ], resources: [.copy("bf16-records.json")]),
         // What the programs with patchloom's commands share.
         library(
             "CommandSupport",
@@ -209,7 +209,7 @@ let package = Package(
         tests(
             "RequestsTests",
             ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "Sentences", "TestSupport", "Weights"]),
-        tests("GoldenCasesTests", ["GoldenCases", "TensorCore", "TestSupport"]),
+        tests("GoldenCasesTests", ["ContentHash", "GoldenCases", "Rendering", "TensorCore", "TestSupport"]),
         tests(
             "CommandSupportTests",
             ["CommandSupport", "Rendering", "Requests", "Sentences", "TensorCore", argumentParser]),

@@ -74,19 +74,48 @@ final class CaseRun {
         if exact { exactNames.insert(name) }
     }
 
-    /// A channels-last image.
+    /// The same numbers in the element type of the chosen precision, for operators that no network surrounds.
+    func narrowed(_ tensor: Tensor) -> Tensor { context.convert(tensor, to: context.precision) }
+
+    /// A channels-last image of any element type.
     func produce(image name: String, _ tensor: Tensor) {
         let s = tensor.shape
-        produce(name, GoldenTensor(tensor.planarArray, shape: [s[0], s[3], s[1], s[2]]))
+        produce(name, GoldenTensor(context.convert(tensor, to: .f32).planarArray, shape: [s[0], s[3], s[1], s[2]]))
     }
 
-    /// A tensor in its own order: tokens, embeddings.
-    func produce(plain name: String, _ tensor: Tensor) { produce(name, GoldenTensor(tensor.array, shape: tensor.shape)) }
+    /// A tensor in its own order and of any element type: tokens, embeddings.
+    func produce(plain name: String, _ tensor: Tensor) {
+        produce(name, GoldenTensor(context.convert(tensor, to: .f32).array, shape: tensor.shape))
+    }
 
     /// Compares all computed tensors with all expected ones. None may be missing on either side.
     ///
-    /// - Returns: the largest error, the number of tensors compared, and the smallest PSNR where there are pictures.
-    func compare() throws(GoldenError) -> (largestError: Double, tensors: Int, decibels: Double?) {
+    /// - Parameter record: of the reference's own bf16, for a case that computes in bf16.
+    func compare(_ record: ReferenceRecords.Case?) throws(GoldenError) -> GoldenScore {
+        try checkNames()
+        var score = GoldenScore(tensors: golden.expected.tensors.count, shareOfRecord: record.map { _ in 0 })
+        for (name, wanted) in golden.expected.tensors.sorted(by: { $0.key < $1.key }) {
+            guard let actual = computed[name] else { continue }
+            if let recorded = record?.errors[name], !exactNames.contains(name) {
+                let share = try RecordedComparison.check(name, actual: actual, expected: wanted, recorded: recorded)
+                score.shareOfRecord = max(score.shareOfRecord ?? 0, share)
+                if case .picture = recorded { score.add(picture: actual, wanted) }
+                continue
+            }
+            let rule = exactNames.contains(name) ? .exact : golden.toleranceByTensor[name] ?? golden.tolerance
+            let error = try Comparison.check(name, actual: actual, expected: wanted, tolerance: rule)
+            // A picture's steps of 1/255 are no error of the numbers behind it.
+            if rule.decibels != nil {
+                score.add(picture: actual, wanted)
+            } else {
+                score.largestError = max(score.largestError, error)
+            }
+        }
+        return score
+    }
+
+    /// Every input must be used, and the computed tensors must be those that are expected.
+    private func checkNames() throws(GoldenError) {
         let unread = Set(golden.inputs?.tensors.keys ?? [:].keys).subtracting(readNames).sorted()
         guard unread.isEmpty else { throw .failed("nothing uses the input tensors \(unread.joined(separator: ", "))") }
         let expected = golden.expected.tensors
@@ -94,19 +123,12 @@ final class CaseRun {
         guard missing.isEmpty else { throw .failed("nothing computes the expected tensors \(missing.joined(separator: ", "))") }
         let extra = Set(computed.keys).subtracting(expected.keys).sorted()
         guard extra.isEmpty else { throw .failed("the expected tensors \(extra.joined(separator: ", ")) are missing") }
-        var largest = 0.0
-        var decibels: Double?
-        for (name, wanted) in expected.sorted(by: { $0.key < $1.key }) {
-            guard let actual = computed[name] else { continue }
-            let rule = exactNames.contains(name) ? .exact : golden.toleranceByTensor[name] ?? golden.tolerance
-            let error = try Comparison.check(name, actual: actual, expected: wanted, tolerance: rule)
-            // A picture's steps of 1/255 are no error of the numbers behind it.
-            guard rule.decibels != nil, case .integers(let a) = actual.values, case .integers(let b) = wanted.values else {
-                largest = max(largest, error)
-                continue
-            }
-            decibels = min(decibels ?? .infinity, Comparison.decibels(a, b))
-        }
-        return (largest, expected.count, decibels)
+    }
+}
+
+extension GoldenScore {
+    fileprivate mutating func add(picture actual: GoldenTensor, _ wanted: GoldenTensor) {
+        guard case .integers(let a) = actual.values, case .integers(let b) = wanted.values else { return }
+        decibels = min(decibels ?? .infinity, Comparison.decibels(a, b))
     }
 }

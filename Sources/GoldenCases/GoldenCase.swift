@@ -1,3 +1,4 @@
+import ContentHash
 import FoundationEssentials
 import StrictJSON
 
@@ -12,6 +13,7 @@ struct GoldenCase {
     let expected: TensorFile
     let tolerance: Tolerance
     let toleranceByTensor: [String: Tolerance]
+    private let expectedPath: String
 
     /// - Throws: `.failed` for a folder that is not a case, and for errors in its files.
     init(folder: String) throws {
@@ -35,11 +37,20 @@ struct GoldenCase {
         toleranceByTensor = byTensor
         inputs = try top.optionalString("inputs").map { try TensorFile(path: GoldenCase.path($0, below: folder)) }
         let name = try top.string("expected")
-        expected = try TensorFile(path: GoldenCase.path(name, below: folder))
+        expectedPath = try GoldenCase.path(name, below: folder)
+        expected = try TensorFile(path: expectedPath)
         guard !expected.tensors.isEmpty else { throw GoldenError.failed("\(name) holds no tensor to compare with") }
         if let stranger = byTensor.keys.sorted().first(where: { expected.tensors[$0] == nil }) {
             throw GoldenError.failed("\(path): there is a tolerance for \(stranger), which \(name) does not have")
         }
+    }
+
+    /// SHA-256 of the file of expected tensors, which tells whether a record belongs to this case.
+    func expectedDigest() throws(GoldenError) -> SHA256Digest {
+        guard let data = FileManager.default.contents(atPath: expectedPath) else {
+            throw .failed("\(expectedPath) cannot be read")
+        }
+        return SHA256Digest(of: [UInt8](data))
     }
 
     private static func tolerance(_ rule: Parameters) throws(GoldenError) -> Tolerance {

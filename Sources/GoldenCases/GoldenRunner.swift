@@ -4,12 +4,29 @@ public import TensorCore
 
 /// The outcome of one case.
 public enum GoldenOutcome: Sendable, Equatable {
-    /// The largest absolute error of all tensors, and the smallest PSNR of 8-bit pictures: infinite if they are equal, nil
-    /// without pictures.
-    case passed(largestError: Double, tensors: Int, decibels: Double?)
+    case passed(GoldenScore)
     case failed(String)
+    /// The case computes in bf16, and nobody has measured how far the reference's own bf16 lies from its f32. It was not run.
+    case unrecorded
     /// The case needs something known that is not implemented; the sentence names it.
     case unsupported(String)
+}
+
+/// What a passed case showed.
+public struct GoldenScore: Sendable, Equatable {
+    /// The largest absolute error of all tensors.
+    public var largestError = 0.0
+    /// The number of tensors compared.
+    public var tensors = 0
+    /// The smallest PSNR of 8-bit pictures: infinite if they are equal, nil without pictures.
+    public var decibels: Double?
+    /// The largest error as a multiple of the reference's own error in bf16; nil if the case computes in f32.
+    public var shareOfRecord: Double?
+
+    public init(largestError: Double = 0, tensors: Int = 0, decibels: Double? = nil, shareOfRecord: Double? = nil) {
+        (self.largestError, self.tensors) = (largestError, tensors)
+        (self.decibels, self.shareOfRecord) = (decibels, shareOfRecord)
+    }
 }
 
 /// One case and its outcome.
@@ -26,11 +43,23 @@ public struct GoldenResult: Sendable, Equatable {
 /// The case format is that of `golden/README.md`: a folder with `case.json`, input tensors and expected tensors.
 public final class GoldenRunner {
     private let bench: ModelBench
+    /// For bf16.
+    private let records: ReferenceRecords?
 
-    /// - Throws: if the compute library does not start.
-    public init(backend: BackendChoice, threads: Int) throws(ComputeError) {
-        bench = ModelBench(try ComputeContext(backend: backend, threads: threads))
+    /// - Parameters:
+    ///   - precision: in bf16, networks are compared with the records of the reference's own bf16.
+    ///   - records: nil for those of this program.
+    /// - Throws: `ComputeError` if the compute library does not start or does not have the precision here, `.failed` for
+    ///   records that are damaged.
+    public init(
+        backend: BackendChoice, threads: Int, precision: PrecisionChoice = .f32, records: ReferenceRecords? = nil
+    ) throws {
+        bench = ModelBench(try ComputeContext(backend: backend, threads: threads, precision: precision))
+        self.records = bench.context.precision == .f32 ? nil : try records ?? ReferenceRecords.ofThisProgram()
     }
+
+    /// The element type of weights and activations.
+    public var precision: ElementType { bench.context.precision }
 
     /// The compute library in use.
     public var backendName: String { bench.context.backendName }
@@ -69,13 +98,16 @@ public final class GoldenRunner {
             let golden = try GoldenCase(folder: folder)
             kind = golden.kind
             let run = CaseRun(golden, bench: bench)
-            guard let compute = GoldenKinds.computed[kind] else {
+            var record: ReferenceRecords.Case?
+            if let records, GoldenKinds.inPrecision[kind] != nil {
+                record = try records.record(of: golden)
+                guard record != nil else { return GoldenResult(folder: folder, kind: kind, outcome: .unrecorded) }
+            }
+            guard let compute = GoldenKinds.inPrecision[kind] ?? GoldenKinds.inSingle[kind] else {
                 throw GoldenError.failed("the kind \"\(kind)\" is not known")
             }
             try compute(run)
-            let (error, tensors, decibels) = try run.compare()
-            return GoldenResult(
-                folder: folder, kind: kind, outcome: .passed(largestError: error, tensors: tensors, decibels: decibels))
+            return GoldenResult(folder: folder, kind: kind, outcome: .passed(try run.compare(record)))
         } catch GoldenError.unsupported(let reason) {
             return GoldenResult(folder: folder, kind: kind, outcome: .unsupported(reason))
         } catch {

@@ -10,7 +10,7 @@ enum HiDiffusionCases {
     static func operators(_ run: CaseRun) throws {
         let name = try run.parameters.string("op")
         switch name {
-        case "avg_pool_2x2_ceil": run.produce(image: "y", run.context.averagePool2x2(try run.image("x")))
+        case "avg_pool_2x2_ceil": run.produce(image: "y", run.context.averagePool2x2(run.narrowed(try run.image("x"))))
         case "rad_conv": try dilatedConvolution(run)
         case "resize": try resize(run)
         case "shift_ids":
@@ -23,10 +23,10 @@ enum HiDiffusionCases {
     }
 
     private static func dilatedConvolution(_ run: CaseRun) throws {
-        let x = try run.image("x")
+        let x = run.narrowed(try run.image("x"))
         let weight = try run.tensor("weight", [nil, x.shape[3], 3, 3])
         let bias = try run.tensor("bias", [weight.shape[0]])
-        let packed = try run.context.packConvolution(weight: weight, bias: bias)
+        let packed = try run.context.packConvolution(weight: run.narrowed(weight), bias: bias)
         run.produce(image: "plain", try run.context.convolution(x, packed, stride: 2))
         run.produce(
             image: "rad", try run.context.convolution(x, packed, stride: 4, padding: Padding(2), dilation: 2))
@@ -34,7 +34,7 @@ enum HiDiffusionCases {
 
     /// Every expected tensor names its operator and size, `bicubic_14x20`; `back` takes the pooled map to the size of x.
     private static func resize(_ run: CaseRun) throws {
-        let (x, pooled) = (try run.image("x"), try run.image("pooled"))
+        let (x, pooled) = (run.narrowed(try run.image("x")), run.narrowed(try run.image("pooled")))
         for name in run.golden.expected.tensors.keys {
             if name == "back" {
                 run.produce(image: name, run.context.resizeBicubic(pooled, height: x.shape[1], width: x.shape[2]))
@@ -56,7 +56,7 @@ enum HiDiffusionCases {
     static func block(_ run: CaseRun) throws {
         let block = try TokenCases.BlockRun(run)
         let shift = try run.parameters.integer("shift", in: 0...3)
-        let normed = try run.tensor("norm1_output", block.tokens.shape.map { $0 })
+        let normed = run.narrowed(try run.tensor("norm1_output", block.tokens.shape.map { $0 }))
         let windows = WindowGeometry(height: block.height, width: block.width, shift: shift)
         let split = windows.split(normed, run.context)
         run.produce(plain: "windows", split)

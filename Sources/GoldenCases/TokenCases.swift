@@ -13,8 +13,8 @@ enum TokenCases {
         let parameters = run.parameters
         let (height, width) = (try parameters.integer("h", in: 1...1024), try parameters.integer("w", in: 1...1024))
         let method = try merging(parameters, random: parameters.flag("rand"))
-        let metric = try run.tensor("metric", [nil, height * width, nil])
-        let values = try run.tensor("values", [metric.shape[0], height * width, nil])
+        let metric = run.narrowed(try run.tensor("metric", [nil, height * width, nil]))
+        let values = run.narrowed(try run.tensor("values", [metric.shape[0], height * width, nil]))
         let count = method.mergedCount(of: height * width)
         guard try parameters.integer("r", in: 0...1_000_000) == count else {
             throw GoldenError.failed("the program merges \(count) tokens, not \"r\"")
@@ -32,7 +32,7 @@ enum TokenCases {
             merging: count, sources: sources, destinations: destinations, scores: scores, best: best)
         let merged = run.context.averageTokens(values, offsets: groups.offsets, members: groups.members)
         run.produce(plain: "unmerged", run.context.gatherTokens(merged, groups.groupOfToken, perImage: true))
-        run.produce("merged_sorted_sum", sums(merged))
+        run.produce("merged_sorted_sum", sums(run.context.convert(merged, to: .f32)))
         produceMembers(run, groups, images: metric.shape[0])
     }
 

@@ -28,13 +28,13 @@ import Testing
         for folder in folders {
             let result = runner.run(folder)
             kinds.insert(result.kind)
-            guard case .passed(_, let count, let decibels) = result.outcome else {
+            guard case .passed(let score) = result.outcome else {
                 Issue.record("\(folder): \(result.outcome)")
                 continue
             }
-            tensors += count
+            tensors += score.tensors
             if folder.hasSuffix("txt2img/openmoji-24-red-apple") {
-                try checkEmbeddedModel(folder, decibels)
+                try checkEmbeddedModel(folder, score.decibels)
             }
         }
         // Fixtures that went missing would pass unseen.
@@ -48,6 +48,21 @@ import Testing
             "vae_decode_tiled", "vae_encode", "vae_encode_tiled",
         ]
         #expect(kinds.isSuperset(of: wanted))
+    }
+
+    /// All cases in bf16, within the records of the reference's own bf16. Cases that compute in f32 in any precision have to
+    /// reach their own tolerances.
+    @Test func everyCasePassesInBF16() throws {
+        guard RecordTests.hasBF16 else { return RecordTests.expectRefusal() }
+        let runner = try GoldenRunner(backend: .onednn, threads: 1, precision: .bf16)
+        var counts = GoldenCounts()
+        for folder in try Self.folders() {
+            let result = runner.run(folder)
+            counts.add(result.outcome)
+            if case .passed = result.outcome { continue }
+            Issue.record("\(folder): \(result.outcome)")
+        }
+        #expect(counts.passed >= 178 && counts.passedByRecord >= 50, "\(counts)")
     }
 
     /// The model inside the program draws the 8-bit picture that diffusers makes: from the seed, with our own noise.

@@ -22,20 +22,20 @@ import Testing
     }
 
     @Test func aRightCasePasses() throws {
-        #expect(try outcome { try $0.writePooling() } == .passed(largestError: 0, tensors: 1, decibels: nil))
+        #expect(try outcome { try $0.writePooling() } == .passed(GoldenScore(tensors: 1)))
     }
 
     @Test func aRunThatPassesNothingIsNoSuccess() {
-        let passed = GoldenOutcome.passed(largestError: 0, tensors: 1, decibels: nil)
+        let passed = GoldenOutcome.passed(GoldenScore(tensors: 1))
         let runs: [(outcomes: [GoldenOutcome], isSuccess: Bool)] = [
             ([], false), ([.unsupported("a")], false), ([passed], true), ([passed, .unsupported("a")], true),
-            ([passed, .failed("b")], false), ([.failed("b")], false),
+            ([passed, .failed("b")], false), ([.failed("b")], false), ([.unrecorded], false), ([passed, .unrecorded], true),
         ]
         for run in runs {
             var counts = GoldenCounts()
             for outcome in run.outcomes { counts.add(outcome) }
             #expect(counts.isSuccess == run.isSuccess, "\(run.outcomes)")
-            #expect(counts.passed + counts.failed + counts.unsupported == run.outcomes.count)
+            #expect(counts.passed + counts.failed + counts.unsupported + counts.unrecorded == run.outcomes.count)
         }
     }
 
