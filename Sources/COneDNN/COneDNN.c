@@ -10,6 +10,7 @@
 struct conednn_engine {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    uint64_t reorders;
 };
 
 struct conednn_format {
@@ -297,12 +298,15 @@ int conednn_repack(
         status = dnnl_primitive_execute(reorder, engine->stream, 2, arguments);
     }
     if (status == dnnl_success) status = dnnl_stream_wait(engine->stream);
+    engine->reorders++;
     if (in) dnnl_memory_destroy(in);
     if (out) dnnl_memory_destroy(out);
     if (reorder) dnnl_primitive_destroy(reorder);
     if (description) dnnl_primitive_desc_destroy(description);
     return status;
 }
+
+uint64_t conednn_reorder_count(const conednn_engine *engine) { return engine->reorders; }
 
 int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,

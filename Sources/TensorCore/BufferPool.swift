@@ -5,6 +5,8 @@ final class BufferPool {
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
+    /// Buffers that came from the system so far.
+    private(set) var allocations = 0
 
     /// Bytes kept for later allocations.
     var idleBytes: Int { free.reduce(0) { $0 + $1.key * $1.value.count } }
@@ -15,6 +17,7 @@ final class BufferPool {
         liveBytes += capacity
         peakLiveBytes = max(peakLiveBytes, liveBytes)
         if let base = free[capacity]?.popLast() { return TensorStorage(base: base, byteCapacity: capacity, pool: self) }
+        allocations += 1
         let base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
         return TensorStorage(base: base, byteCapacity: capacity, pool: self)
     }

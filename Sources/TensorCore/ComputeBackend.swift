@@ -88,11 +88,22 @@ protocol ComputeBackend: AnyObject {
     var name: String { get }
     /// Library, version and instruction set, for the numerics class.
     var identity: String { get }
+    /// Times that it brought weights into another order for an operation.
+    var reorders: Int { get }
+    /// Operations that it prepared, one for each new shape.
+    var preparations: Int { get }
 
     /// The products for tensors of these element types.
     ///
     /// - Throws: if the types differ or the library does not support them.
     func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts
+}
+
+extension ComputeBackend {
+    /// None: the library takes weights as they were packed.
+    var reorders: Int { 0 }
+    /// None: the library takes every shape as it comes.
+    var preparations: Int { 0 }
 }
 
 /// The products of one compute library for one element type.

@@ -16,6 +16,8 @@ public final class ComputeContext {
     let memory = BufferPool()
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
+    /// Called before each operation that `tracing` records.
+    var trace: ((TracedOperation) -> Void)?
 
     /// The most threads a context accepts.
     public static let threadLimit = 1024

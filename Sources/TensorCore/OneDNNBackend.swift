@@ -22,6 +22,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     private let operationLimit: Int
     /// Counts uses of operations, to find the least recently used ones.
     private var useCount: UInt64 = 0
+    private(set) var preparations = 0
+    var reorders: Int { Int(conednn_reorder_count(engine)) }
     /// The number of kept operations.
     var operationCount: Int { operations.count }
 
@@ -165,6 +167,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         }
         var raw: OpaquePointer?
         try check(create(&raw), "preparing \(key)")
+        preparations += 1
         let operation = Operation(raw!)
         operation.lastUse = useCount
         if operations.count >= operationLimit { giveUpOlderHalf() }

@@ -68,6 +68,8 @@ int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_for
 // Copies weights from one format to another.
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination);
+// How often conednn_repack ran.
+uint64_t conednn_reorder_count(const conednn_engine *engine);
 
 // bias and residual are ignored if the shape has none, and the residual of a convolution always. Waits until the result is
 // there.

@@ -20,6 +20,7 @@ extension ComputeContext {
         let d = width / heads
         let keyHeads = key.shape[0] * heads
         countAttention(query: query, key: key, causal: causal)
+        note(.attention(query: query.shape, key: key.shape, heads: heads, causal: causal), query.elementType)
         let y = empty(query.shape, of: query.elementType)
         var shape = ck_attention_shape(
             query_tokens: query.shape[1], key_tokens: key.shape[1], head_width: d, row_stride_query: width,

@@ -7,6 +7,7 @@ extension ComputeContext {
     /// - Returns: (…, c)
     public func geglu(_ x: Tensor) -> Tensor {
         let table = kernels("geglu", x)
+        note(.geglu(x.shape), x.elementType)
         let c = x.dimension(-1) / 2
         precondition(x.dimension(-1) == 2 * c, "a width of \(x.dimension(-1)) has no halves")
         let y = empty(x.shape.dropLast() + [c], of: x.elementType)
@@ -20,6 +21,7 @@ extension ComputeContext {
     /// x · sigmoid(x) for each element.
     public func silu(_ x: Tensor) -> Tensor {
         let table = kernels("silu", x)
+        note(.silu(x.shape), x.elementType)
         let y = empty(x.shape, of: x.elementType)
         let (input, output) = (x.raw, y.raw)
         pool.run(total: x.count, chunk: 32768) { first, count, _ in table.silu(input + first, count, output + first) }
@@ -29,6 +31,7 @@ extension ComputeContext {
     /// The sum of two tensors of equal shape.
     public func add(_ a: Tensor, _ b: Tensor) -> Tensor {
         let table = kernels("add", a, b)
+        note(.add(a.shape), a.elementType)
         precondition(a.shape == b.shape, "\(a.shape) and \(b.shape) cannot be added")
         let y = empty(a.shape, of: a.elementType)
         let (left, right, output) = (a.raw, b.raw, y.raw)
@@ -43,6 +46,7 @@ extension ComputeContext {
     public func concatenateChannels(_ a: Tensor, _ b: Tensor) -> Tensor {
         precondition(a.shape.dropLast() == b.shape.dropLast(), "\(a.shape) and \(b.shape) are images of different sizes")
         precondition(a.elementType == b.elementType, "images of \(a.elementType) and \(b.elementType) cannot be joined")
+        note(.concatenation(a.shape, b.shape), a.elementType)
         let y = empty(a.shape.dropLast() + [a.dimension(-1) + b.dimension(-1)], of: a.elementType)
         let (left, right, output) = (a.storage.base, b.storage.base, y.storage.base)
         let (bytesA, bytesB, bytes) = (a.rowBytes, b.rowBytes, y.rowBytes)
@@ -94,6 +98,7 @@ extension ComputeContext {
     /// - Returns: `x` itself if it has the type already.
     public func convert(_ x: Tensor, to type: ElementType) -> Tensor {
         guard x.elementType != type else { return x }
+        note(.conversion(x.shape, to: type), x.elementType)
         let y = empty(x.shape, of: type)
         convert(x, into: y)
         return y

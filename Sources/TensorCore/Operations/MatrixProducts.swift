@@ -19,6 +19,10 @@ extension ComputeContext {
             x.dimension(-1) == parameters.inFeatures, "rows of \(x.dimension(-1)) meet weights of \(parameters.inFeatures)")
         let y = empty(x.shape.dropLast() + [parameters.outFeatures], of: x.elementType)
         precondition(residual.map { $0.count == y.count } ?? true, "the residual has another size than the product")
+        note(
+            .linear(
+                rows: x.count / parameters.inFeatures, from: parameters.inFeatures, to: parameters.outFeatures,
+                activation: activation), x.elementType, hasBias: parameters.bias != nil, hasResidual: residual != nil)
         try product(x, parameters, activation: activation, residual: residual, into: y)
         return y
     }
@@ -46,6 +50,11 @@ extension ComputeContext {
         precondition(
             residual.map { $0.count == y.count && $0.elementType == y.elementType } ?? true,
             "the residual has another size or type than the result")
+        note(
+            .convolution(
+                x: x.shape, to: shape.outChannels, kernel: [shape.kernelHeight, shape.kernelWidth], stride: stride,
+                dilation: dilation, padding: padding), x.elementType, hasBias: parameters.bias != nil,
+            hasResidual: residual != nil, resultType: y.elementType)
         try convolve(x, shape, parameters, residual: residual, into: y)
         return y
     }

@@ -16,6 +16,7 @@ extension ComputeContext {
         _ x: Tensor, groups: Int, scale: Tensor, offset: Tensor, epsilon: Float, silu: Bool, addend: Tensor? = nil
     ) -> Tensor {
         let table = kernels("groupNorm", x)
+        note(.groupNorm(x.shape, groups: groups, silu: silu, hasAddend: addend != nil), x.elementType)
         let (n, c) = (x.shape[0], x.dimension(-1))
         let pixels = x.count / (n * c)
         precondition(c % groups == 0, "\(c) channels do not divide into \(groups) groups")
@@ -62,6 +63,7 @@ extension ComputeContext {
     ///   - offset: (c), f32
     public func layerNorm(_ x: Tensor, scale: Tensor, offset: Tensor, epsilon: Float) -> Tensor {
         let table = kernels("layerNorm", x)
+        note(.layerNorm(x.shape), x.elementType)
         let c = x.dimension(-1)
         let y = empty(x.shape, of: x.elementType)
         let (input, output) = (x.raw, y.raw)

@@ -11,6 +11,7 @@ extension ComputeContext {
             let ratio = Float(source) / Float(target)
             return (0..<target).map { min(Int((Float($0) * ratio).rounded(.down)), source - 1) }
         }
+        note(.nearestResize(x.shape, height: height, width: width), x.elementType)
         let (rows, columns) = (positions(from: h, to: height), positions(from: w, to: width))
         return gatherRows(of: x, shape: [n, height, width, c]) { pixel in
             let row = pixel / width

@@ -1,0 +1,57 @@
+/// One operation of a context by its shapes: enough to run it alone, on other numbers.
+public struct TracedOperation: Sendable, Hashable {
+    /// What is computed. Shapes are those of the operands, in their order.
+    public enum Kind: Sendable, Hashable {
+        case linear(rows: Int, from: Int, to: Int, activation: Activation)
+        /// `x`: (n, h, w, in); `kernel`: height and width.
+        case convolution(x: [Int], to: Int, kernel: [Int], stride: Int, dilation: Int, padding: Padding)
+        /// `query` and `key`: (b, tokens, width)
+        case attention(query: [Int], key: [Int], heads: Int, causal: Bool)
+        case groupNorm([Int], groups: Int, silu: Bool, hasAddend: Bool)
+        case layerNorm([Int])
+        case geglu([Int])
+        case silu([Int])
+        case add([Int])
+        case concatenation([Int], [Int])
+        case nearestResize([Int], height: Int, width: Int)
+        case conversion([Int], to: ElementType)
+    }
+
+    public var kind: Kind
+    /// Of the operands.
+    public var elementType: ElementType
+    public var hasBias = false
+    public var hasResidual = false
+    /// Of the result of a convolution.
+    public var resultType: ElementType
+
+    init(
+        _ kind: Kind, _ elementType: ElementType, hasBias: Bool = false, hasResidual: Bool = false,
+        resultType: ElementType? = nil
+    ) {
+        (self.kind, self.elementType, self.hasBias, self.hasResidual) = (kind, elementType, hasBias, hasResidual)
+        self.resultType = resultType ?? elementType
+    }
+}
+
+extension ComputeContext {
+    /// The operations of `body`, in the order in which they began. Gathers of tokens, windows and other resizes are left out:
+    /// networks without HiDiffusion and token reduction have none.
+    public func tracing<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) -> [TracedOperation] {
+        var operations: [TracedOperation] = []
+        let before = trace
+        trace = { operations.append($0) }
+        defer { trace = before }
+        try body()
+        return operations
+    }
+
+    /// Tells an operation to whoever traces.
+    func note(
+        _ kind: @autoclosure () -> TracedOperation.Kind, _ type: ElementType, hasBias: Bool = false, hasResidual: Bool = false,
+        resultType: ElementType? = nil
+    ) {
+        guard let trace else { return }
+        trace(TracedOperation(kind(), type, hasBias: hasBias, hasResidual: hasResidual, resultType: resultType))
+    }
+}
