@@ -148,8 +148,8 @@ let package = Package(
         .executableTarget(
             name: "patchloom-bench",
             dependencies: [
-                "Acceleration", "DiffusionModels", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering", "StrictJSON",
-                "TensorCore", "Weights", argumentParser,
+                "Acceleration", "ContentHash", "DiffusionModels", "ImageFiles", "ImageQuality", "Messages", "MethodComparison",
+                "Rendering", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(

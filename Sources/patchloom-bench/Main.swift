@@ -2,25 +2,20 @@ import ArgumentParser
 import Foundation
 import TensorCore
 
-/// Measures parts of Patchloom. Tests check the required numbers, on counts. This program only reports seconds.
+/// Measures parts of Patchloom. Seconds depend on the machine and are only reported; counts do not, and `check` holds them.
 @main
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "patchloom-bench", abstract: "Measures parts of Patchloom on this machine.",
-        subcommands: [UNetBench.self, OperationsBench.self, MethodsBench.self, RepetitionBench.self])
+        subcommands: [
+            OperationsBench.self, UNetBench.self, VAEBench.self, TextBench.self, RenderBench.self, WireBench.self,
+            StartBench.self, CheckBench.self, TableBench.self, MethodsBench.self, RepetitionBench.self,
+        ])
 
     static func main() {
         if let fault = WaitingPolicy.settle(program: "patchloom-bench") {
-            let warning = "warning: waiting threads spin as libgomp has it, not as in workers (\(fault))\n"
-            FileHandle.standardError.write(Data(warning.utf8))
+            printError("warning: waiting threads spin as libgomp has it, not as in workers (\(fault))")
         }
         main(nil)
-    }
-}
-
-/// Refuses a value outside of an option's range.
-func check(_ option: String, _ value: Int, _ range: ClosedRange<Int>) throws {
-    guard range.contains(value) else {
-        throw ValidationError("--\(option) \(value) is not possible: choose \(range.lowerBound) to \(range.upperBound).")
     }
 }

@@ -45,7 +45,7 @@ import Testing
         ),
         ("CommandSupport", ["patchloom", "patchloom-compare", "CommandSupportTests"]),
         ("FileSignatures", ["ImageFiles", "Weights", "FileSignaturesTests"]),
-        ("ZMQSockets", ["Runtime", "ZMQSocketsTests", "RuntimeTests"]),
+        ("ZMQSockets", ["Runtime", "patchloom-bench", "ZMQSocketsTests", "RuntimeTests"]),
         ("Dispatch", []), ("XCTest", []),
     ])
     func onlyTheNamedTargetsImport(_ module: String, _ targets: [String]) throws {

@@ -1,7 +1,6 @@
 import Acceleration
 import ArgumentParser
 import DiffusionModels
-import Foundation
 import MethodComparison
 import Rendering
 import StrictJSON
@@ -21,7 +20,7 @@ struct MethodsBench: ParsableCommand {
             printed as soon as its calls are timed; each call is told on standard error.
             """)
 
-    @Option(help: "Architecture: sd15, sd21 or sdxl.") var family = UNetFamily.sd15
+    @Option(help: "Architecture: sd15, sd21, sdxl or embedded.") var family = BenchFamily.sd15
     @Option(help: "Side of the square picture in pixels.") var size = 1024
     @Option(help: "Denoising steps.") var steps = 50
     @Option(help: "Methods with commas between them, words joined by +, such as direct,cut+hidiffusion.")
@@ -84,11 +83,6 @@ struct MethodsBench: ParsableCommand {
     }
 }
 
-/// Prints a line at once, also into a pipe: a run can take an hour, and an interrupted run should keep its results.
-private func printNow(_ line: String) {
-    FileHandle.standardOutput.write(Data((line + "\n").utf8))
-}
-
 /// Times each kind of U-Net call once.
 private struct CallTimer {
     let unet: UNet
@@ -127,7 +121,7 @@ private struct CallTimer {
         context.trimMemory()
         let part = MethodRow.Part(kind: kind, cost: cost)
         known.append(part)
-        FileHandle.standardError.write(Data("\(part.title): \(Decimal.fixed(cost.seconds, digits: 3)) s\n".utf8))
+        printError("\(part.title): \(Decimal.fixed(cost.seconds, digits: 3)) s")
         return part
     }
 }

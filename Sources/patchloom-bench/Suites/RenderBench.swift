@@ -1,0 +1,107 @@
+import ArgumentParser
+import Foundation
+import StrictJSON
+import TensorCore
+
+/// `patchloom-bench render`: a whole picture by `patchloom render` with its worker processes.
+struct RenderBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "render",
+        abstract: "Times a whole picture with worker processes, and measures memory and bytes on the wire.",
+        discussion: """
+            It starts 'patchloom render', by default the one beside this program. `peak_pss_bytes` is the most memory of all \
+            its processes together, looked at ten times a second, with shared pages counted once.
+            """)
+
+    @Option(help: "The program; by default 'patchloom' beside this one.") var program: String?
+    @Option(help: "A model, as for 'patchloom render'; the embedded one by default.") var model: String?
+    @Option(help: "What the picture shows.") var prompt = "a red apple on a blue background"
+    @Option(help: "Side of the square picture in pixels.") var size = 512
+    @Option(help: "Denoising steps.") var steps = 12
+    @Option(help: "Worker processes.") var workers = 2
+    @Option(help: "Threads of each worker.") var threadsPerWorker = 1
+    @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
+    @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.auto
+    @OptionGroup var reporting: RunOptions
+
+    func validate() throws {
+        try check("workers", workers, 1...256)
+        try check("threads-per-worker", threadsPerWorker, 1...1024)
+        try check("steps", steps, 1...1000)
+        guard (64...8192).contains(size), size % 8 == 0 else {
+            throw ValidationError("--size \(size) is not possible: choose a multiple of 8 from 64 to 8192.")
+        }
+    }
+
+    func run() throws {
+        var report = SuiteReport("render")
+        report.settings = [
+            ("model", .string(model ?? "embedded")), ("size", .integer(Int64(size))), ("steps", .integer(Int64(steps))),
+            ("workers", .integer(Int64(workers))), ("threads_per_worker", .integer(Int64(threadsPerWorker))),
+            ("precision", .string(precision.rawValue)),
+        ]
+        var renders: [Render] = []
+        // The run that is not counted fills the caches of files.
+        for _ in 0...reporting.runs { renders.append(try render()) }
+        let counted = renders.dropFirst()
+        report.timing = Timing(counted.map(\.total))
+        guard let best = counted.min(by: { $0.total < $1.total }) else { return }
+        report.figures = [
+            ("start_up_s", best.startUp), ("compute_s", best.compute), ("tasks_per_second", best.tasksPerSecond),
+            ("share_in_workers", best.share(of: workers)), ("overhead", best.overhead),
+        ]
+        report.counts = [
+            ("tasks", best.tasks), ("operations", best.operations), ("bytes_sent", best.sent),
+            ("bytes_received", best.received),
+            ("worker_peak_bytes", best.workerPeak), ("peak_pss_bytes", renders.map(\.proportionalBytes).max() ?? 0),
+        ]
+        try report.finish(json: reporting.json)
+    }
+
+    private func render() throws -> Render {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-bench-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var arguments = [
+            "render", "-p", prompt, "-W", "\(size)", "-H", "\(size)", "--steps", "\(steps)", "-s", "7", "--json", "-q",
+            "--workers", "\(workers)", "--threads-per-worker", "\(threadsPerWorker)", "--backend", backend.rawValue,
+            "--precision", precision.rawValue, "-o", folder.appendingPathComponent("a.png").path,
+        ]
+        if let model { arguments += ["-m", model] }
+        var most = 0
+        let text = try OwnProcess(program, arguments).finish { most = max(most, ProcessTree.proportionalBytes($0)) }
+        return try Render(JSONValue(parsing: Array(text.utf8), limits: .config), proportionalBytes: most)
+    }
+
+    /// What `patchloom render --json` says about a picture.
+    private struct Render {
+        let total, startUp, compute, overhead: Double
+        let tasks, operations, sent, received, workerPeak: Int
+        let proportionalBytes: Int
+
+        init(_ json: JSONValue, proportionalBytes: Int) throws {
+            func number(_ group: String, _ name: String) throws -> JSONValue {
+                guard let value = json[group]?[name], value.doubleValue != nil else {
+                    throw ValidationError("patchloom's summary has no \(group).\(name); both programs must be of one version.")
+                }
+                return value
+            }
+            func seconds(_ name: String) throws -> Double { try number("timings", name).doubleValue ?? 0 }
+            func count(_ name: String) throws -> Int { try number("counts", name).intValue ?? 0 }
+            (total, startUp) = (try seconds("total_s"), try seconds("startup_s"))
+            (compute, overhead) = (try seconds("compute_s"), try seconds("overhead"))
+            (operations, workerPeak) = (try count("operations"), try count("worker_peak_bytes"))
+            (sent, received) = (try count("bytes_sent"), try count("bytes_received"))
+            tasks = json["timings"]?["phases"]?.arrayValue?.reduce(0) { $0 + ($1["tasks"]?.intValue ?? 0) } ?? 0
+            self.proportionalBytes = proportionalBytes
+        }
+
+        /// Without the time until the workers were ready.
+        private var working: Double { max(total - startUp, 1e-9) }
+
+        var tasksPerSecond: Double { Double(tasks) / working }
+
+        /// The share of the time in which a worker computed, on average.
+        func share(of workers: Int) -> Double { compute / (working * Double(workers)) }
+    }
+}

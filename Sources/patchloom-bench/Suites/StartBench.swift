@@ -1,0 +1,83 @@
+import Acceleration
+import ArgumentParser
+import DiffusionModels
+import Rendering
+import StrictJSON
+import TensorCore
+import Weights
+
+/// `patchloom-bench start`: what a worker does before its first task, step by step, and how long the real process takes.
+struct StartBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "start", abstract: "Times the start of a worker: library, headers, identity, networks, ready.",
+        discussion: """
+            The printed time is that of a real worker process, from its start until it says that it is ready for tasks. The \
+            parts are measured in this process. Networks are built when the first task of their kind arrives, after that.
+            """)
+
+    @Option(help: "The program; by default 'patchloom' beside this one.") var program: String?
+    @Option(help: "A model's folder or single file; the embedded one by default.") var model: String?
+    @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.auto
+    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var reporting: RunOptions
+
+    func run() throws {
+        let context = try compute.context(precision)
+        var report = SuiteReport("start")
+        report.settings = [("model", .string(model ?? "embedded"))]
+        report.add(context)
+        var steps: [(name: String, seconds: [Double])] = []
+        // The first time is not counted: it fills the caches of files.
+        for run in 0...reporting.runs {
+            let line = try timeLine()
+            if run == 0 { continue }
+            if steps.isEmpty { steps = line.map { ($0.name, []) } }
+            for index in steps.indices { steps[index].seconds.append(line[index].seconds) }
+        }
+        report.timing = Timing(try (0..<reporting.runs).map { _ in try readiness() })
+        report.parts = steps.map { SuiteReport.Part(name: $0.name, timing: Timing($0.seconds)) }
+        try report.finish(json: reporting.json)
+    }
+
+    private func opened() throws -> ModelSource {
+        guard let model else { return .embeddedModel }
+        return try .open(ModelChoice(path: model))
+    }
+
+    /// The steps in this process. Each takes what the steps before it have made.
+    private func timeLine() throws -> [(name: String, seconds: Double)] {
+        var line: [(name: String, seconds: Double)] = []
+        let clock = ContinuousClock()
+        func step<Value>(_ name: String, _ body: () throws -> Value) rethrows -> Value {
+            let start = clock.now
+            let result = try body()
+            line.append((name, (clock.now - start) / .seconds(1)))
+            return result
+        }
+        let context = try step("library") { try compute.context(precision) }
+        let source = try step("headers") { try opened() }
+        _ = try step("identity") { try source.identity() }
+        let runner = try step("configurations") { try TaskRunner(models: [source], context: context) }
+        let networks = try runner.networks()
+        try step("text encoders") {
+            for index in networks.parts.architecture.family.textEncoders.indices { _ = try networks.textEncoder(index) }
+        }
+        let unet = try step("U-Net") { try networks.unet() }
+        _ = try step("decoder") { try networks.decoder() }
+        // Weights are brought into the library's order by the first call.
+        let side = 8
+        let input = UNetInput(uniformFor: unet.configuration, batch: 1, height: side, width: side)
+        _ = try step("first U-Net call at \(side)×\(side)") { try unet.forward(input, switches: .plain) }
+        return line
+    }
+
+    /// Seconds until a worker process is ready. It finds no coordinator, which it does not need for that.
+    private func readiness() throws -> Double {
+        var arguments = [
+            "worker", "--connect", "tcp://127.0.0.1:9", "--threads", "\(compute.threads)", "--backend",
+            compute.backend.rawValue, "--precision", precision.rawValue,
+        ]
+        if let model { arguments += ["-m", model] }
+        return try OwnProcess(program, arguments, keepsErrors: true).seconds(untilLine: "ready: ")
+    }
+}

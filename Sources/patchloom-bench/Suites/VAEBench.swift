@@ -1,0 +1,34 @@
+import ArgumentParser
+import DiffusionModels
+import StrictJSON
+import TensorCore
+
+/// `patchloom-bench vae`: one picture through the autoencoder's decoder.
+struct VAEBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vae", abstract: "Times the decoder of a Stable Diffusion autoencoder, with random weights.")
+
+    @Option(help: "Architecture: sd15, sd21, sdxl or embedded. The published ones have the same autoencoder.")
+    var family = BenchFamily.sd15
+    @Option(help: "Side of the square latent; 64 is 512 pixels.") var latent = 64
+    @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32
+    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var reporting: RunOptions
+    @OptionGroup var checks: CheckOptions
+
+    func validate() throws { try check("latent", latent, 4...512) }
+
+    func run() throws {
+        let context = try compute.context(precision)
+        let decoder = try family.decoder(context)
+        let input = uniform([1, latent, latent, decoder.configuration.latentChannels])
+        var report = SuiteReport("vae")
+        report.settings = [("family", .string(family.rawValue)), ("latent", .integer(Int64(latent))), ("batch", 1)]
+        report.add(context)
+        let measured = try MeasuredNetwork(context, runs: reporting.runs) { _ = try decoder.decode(input) }
+        measured.add(to: &report)
+        let formula = NetworkArithmetic.decoder(decoder.configuration, height: latent, width: latent)
+        report.checks = try checks.applied(to: measured.checks("vae", operations: formula))
+        try report.finish(json: reporting.json)
+    }
+}
