@@ -243,4 +243,5 @@ def main():
         loading(arguments.family, arguments.root)
 
 
-main()
+if __name__ == "__main__":
+    main()

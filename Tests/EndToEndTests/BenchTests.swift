@@ -1,0 +1,188 @@
+import Foundation
+import StrictJSON
+import Testing
+
+extension EndToEnd {
+    /// `patchloom-bench`: counts that must hold, one form of results, and tables of them. No test reads a time.
+    @Suite struct BenchTests {
+        static let path = URL(fileURLWithPath: Program.path).deletingLastPathComponent()
+            .appendingPathComponent("patchloom-bench").path
+
+        static func run(_ words: String, in folder: Folder) throws -> ProcessShimTests.Run {
+            let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") && $0.key != "HOME" }
+            let environment =
+                inherited.map { "\($0.key)=\($0.value)" } + [
+                    "HOME=\(folder.home)", "PATCHLOOM_HOME=\(folder.home)/store", "PATCHLOOM_TEST_MARK=\(folder.mark)",
+                ]
+            return try ProcessShimTests.shell("exec '\(path)' \(words)", environment: environment)
+        }
+
+        static func json(_ words: String) throws -> JSONValue {
+            let folder = try Folder()
+            let run = try Self.run(words + " --json", in: folder)
+            try #require(run.code == 0, "\(run.output)")
+            return try JSONValue(parsing: Array(run.output.utf8), limits: .config)
+        }
+
+        // MARK: Counts
+
+        /// The counts that no machine changes: requests for memory, reorders, arithmetic, bytes on the wire.
+        @Test(arguments: ["", "--threads 1", "--threads 3", "--backend openblas", "--kernels baseline"])
+        func theCountsHold(_ options: String) throws {
+            let line = try Self.json("check \(options)")
+            let checks = try #require(line["checks"]?.arrayValue)
+            for name in [
+                "unet.operations", "unet.allocations", "unet.reorders", "unet.preparations", "vae.operations",
+                "text_encoder.operations", "formula.unet_sd15_64", "step.allocations", "step.reorders", "wire.lease_payload",
+                "wire.result_wrapping",
+            ] {
+                let check = try #require(checks.first { $0["name"]?.stringValue == name }, "no \(name)")
+                #expect(check["holds"]?.boolValue == true && check["counted"]?.intValue != nil)
+            }
+        }
+
+        @Test func theCountsHoldInBF16() throws {
+            guard PrecisionTests.hasBF16 else { return }
+            let line = try Self.json("check --precision bf16")
+            #expect(line["precision"]?.stringValue == "bf16")
+            #expect(line["checks"]?.arrayValue?.allSatisfy { $0["holds"]?.boolValue == true } == true)
+        }
+
+        /// With another expectation each kind of count fails, and the sentence has both numbers.
+        @Test(arguments: [
+            ("check", "unet.operations", 1), ("check", "unet.reorders", 2), ("check", "vae.allocations", 3),
+            ("check", "step.allocations", 1), ("check", "step.preparations", 1), ("check", "formula.unet_sdxl_128", 7),
+            ("check", "wire.lease_payload", 8), ("unet --family embedded --latent 8 --runs 1 --check", "unet.allocations", 9),
+            ("wire --family embedded --runs 1 --check", "wire.changed_tasks", 1),
+            ("text --family embedded --runs 1 --check", "text_encoder.operations", 12),
+            ("vae --family embedded --latent 4 --runs 1 --check", "vae.preparations", 4),
+        ])
+        func aWrongCountFails(_ suite: String, _ name: String, _ number: Int) throws {
+            let run = try Self.run("\(suite) --expect \(name)=\(number)", in: try Folder())
+            #expect(run.code == 1)
+            let failures = run.output.split(separator: "\n").filter { $0.hasPrefix("patchloom-bench: ") }
+            #expect(failures.count == 1, "\(run.output)")
+            #expect(
+                failures.first?.contains("\(name): counted ") == true && failures.first?.hasSuffix("expected \(number)") == true
+            )
+            #expect(run.output.contains("FAILS \(name)"))
+        }
+
+        @Test(arguments: [
+            ("check --expect unet.colour=1", "unet.colour names no count"), ("check --expect unet.reorders", "whole number"),
+            ("check --expect =1", "whole number"), ("check --expect unet.reorders=none", "whole number"),
+            ("unet --expect unet.reorders=0", "--check"), ("unet --latent 7", "8 to 1024"), ("unet --batch 0", "1 to 64"),
+            ("unet --runs 0", "1 to 100000"), ("unet --threads 0", "1 to 1024"), ("unet --family sd3", "sd3"),
+            ("unet --precision f16", "f16"), ("vae --latent 1000", "4 to 512"), ("ops --network vae --batch 2", "one picture"),
+            ("render --size 100", "multiple of 8"), ("render --workers 0", "1 to 256"),
+            ("start --program /nonexistent/patchloom", "--program"), ("table", "files"),
+        ])
+        func aWrongWordIsRefused(_ words: String, _ part: String) throws {
+            let run = try Self.run(words, in: try Folder())
+            #expect(run.code == 64, "\(run.output)")
+            #expect(run.output.contains(part), "\(run.output)")
+        }
+
+        // MARK: Results
+
+        /// All suites print the same members.
+        @Test(arguments: [
+            ("unet --family embedded --latent 8 --runs 2", "unet"), ("vae --family embedded --latent 4 --runs 2", "vae"),
+            ("text --family embedded --runs 2", "text"), ("wire --family embedded --runs 2", "wire"),
+            ("ops --family embedded --latent 8 --runs 2", "ops"),
+            ("render --size 128 --steps 2 --workers 1 --runs 2", "render"), ("start --runs 2", "start"),
+        ])
+        func everySuiteHasOneForm(_ words: String, _ suite: String) throws {
+            let line = try Self.json(words)
+            #expect(line["suite"]?.stringValue == suite && line["peer"]?.stringValue == "patchloom")
+            #expect(line["cpu"]?.stringValue?.isEmpty == false)
+            #expect(line["date"]?.stringValue?.wholeMatch(of: /20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ/) != nil)
+            #expect(line["precision"]?.stringValue != nil || suite == "wire")
+            let runs = try #require(line["seconds"]?.arrayValue)
+            let seconds = runs.compactMap(\.doubleValue)
+            #expect(seconds.count == 2 && line["runs"]?.intValue == 2 && seconds.allSatisfy { $0 > 0 })
+            let (best, median) = (line["best"]?.doubleValue ?? 0, line["median"]?.doubleValue ?? 0)
+            #expect(best == seconds.min() && best <= median && median <= seconds.max() ?? 0)
+            for part in line["parts"]?.arrayValue ?? [] {
+                #expect(part["name"]?.stringValue != nil && part["count"]?.intValue ?? 0 > 0)
+                #expect(part["best"]?.doubleValue ?? -1 >= 0 && part["median"]?.doubleValue ?? -1 >= 0)
+            }
+            for (_, value) in line["counts"]?.objectValue ?? JSONObject() { #expect(value.intValue != nil) }
+            for (_, value) in line["figures"]?.objectValue ?? JSONObject() { #expect(value.doubleValue != nil) }
+        }
+
+        /// No operation is missing among the parts: their arithmetic is the whole network's. In a batch, work that images share
+        /// counts for each of them, but is one operation.
+        @Test(arguments: [("unet --latent 8", 1.0), ("unet --latent 12 --batch 3", 0.99), ("vae --latent 8", 1.0)])
+        func theOperationsAreThoseOfTheNetwork(_ network: String, _ share: Double) throws {
+            let line = try Self.json("ops --family embedded --network \(network) --runs 1")
+            let parts = try #require(line["parts"]?.arrayValue)
+            let sum = parts.reduce(0) { $0 + ($1["operations"]?.intValue ?? 0) * ($1["count"]?.intValue ?? 0) }
+            let whole = try #require(line["counts"]?["operations"]?.intValue)
+            #expect(sum > 0 && sum <= whole && Double(sum) >= share * Double(whole))
+            #expect(parts.reduce(0) { $0 + ($1["count"]?.intValue ?? 0) } == line["counts"]?["calls"]?.intValue)
+            #expect(line["figures"]?["share_of_peak"]?.doubleValue ?? 0 > 0)
+        }
+
+        @Test func aRenderCountsItsWork() throws {
+            let line = try Self.json("render --size 128 --steps 3 --workers 1 --runs 1")
+            // One chunk of text, three steps, one decoding.
+            #expect(line["counts"]?["tasks"]?.intValue == 5)
+            for name in ["operations", "bytes_sent", "bytes_received", "peak_pss_bytes"] {
+                #expect(line["counts"]?[name]?.intValue ?? 0 > 0, "\(name)")
+            }
+        }
+
+        // MARK: Tables
+
+        static let lines = """
+            {"suite":"unet","peer":"patchloom","cpu":"Test CPU","date":"2026-11-29T12:00:00Z","numerics_class":"x86_64-test","threads":2,"family":"sd15","latent":64,"batch":1,"precision":"f32","seconds":[1.0,3.0]}
+            {"suite":"unet","peer":"openvino 2026.4.1","family":"sd15","latent":64,"batch":1,"precision":"f32","threads":2,"seconds":[4.0]}
+            {"suite":"unet","peer":"pytorch 2.13.0","family":"sd15","latent":64,"batch":1,"precision":"f32","threads":2,"seconds":[5.0, 5.0]}
+            {"suite":"unet","peer":"patchloom","cpu":"Test CPU","date":"2026-11-29T13:00:00Z","numerics_class":"x86_64-test","threads":2,"family":"sd15","latent":64,"batch":1,"precision":"f32","seconds":[2.0]}
+            {"suite":"unet","peer":"patchloom","cpu":"Test CPU","date":"2026-11-30T13:00:00Z","numerics_class":"x86_64-test","threads":2,"family":"sd15","latent":64,"batch":1,"precision":"bf16","seconds":[0.5]}
+            {"suite":"ops","peer":"patchloom","network":"unet","family":"sd15","latent":64,"batch":1,"precision":"f32","seconds":[1.9],"figures":{"share_of_peak":0.875,"whole_to_sum":1.05}}
+            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"precision":"f32","workers":1,"seconds":[9.0],"counts":{"peak_pss_bytes":4000000000}}
+            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"precision":"f32","workers":2,"seconds":[9.0],"counts":{"peak_pss_bytes":4500000000}}
+            {"suite":"start","peer":"patchloom","model":"embedded","precision":"f32","seconds":[0.25],"parts":[{"name":"headers","count":1,"best":0.001,"median":0.002}]}
+            """
+
+        /// The median of all runs of one peer, ratios, and dashes where nothing was measured.
+        @Test func linesBecomeTables() throws {
+            let folder = try Folder()
+            try Self.lines.write(toFile: folder.file("results.jsonl"), atomically: true, encoding: .utf8)
+            let run = try Self.run("table '\(folder.file("results.jsonl"))'", in: folder)
+            try #require(run.code == 0, "\(run.output)")
+            for row in [
+                "| family | latent | batch | precision | OpenVINO | PyTorch | Patchloom | Patchloom / OpenVINO | Patchloom / PyTorch | share of peak | whole / sum of its operations |",
+                "| sd15 | 64 | 1 | f32 | 4.000 | 5.000 | 2.000 | 0.50 | 0.40 | 88 % | 1.05 |",
+                "| sd15 | 64 | 1 | bf16 | – | – | 0.500 | – | – | – | – |",
+                "| sd15 | 512 | f32 | 4.00 GB | 0.50 GB |", "| embedded | f32 | 0.25 | 0.002 |",
+            ] {
+                #expect(run.output.contains("\n\(row)\n"), "\(row) in \(run.output)")
+            }
+            #expect(run.output.hasPrefix("Measured on 2026-11-29, 2026-11-30: Test CPU, 2 threads.\n"), "\(run.output)")
+            #expect(run.output.contains("openvino 2026.4.1, pytorch 2.13.0"))
+        }
+
+        @Test(arguments: ["{\"suite\":\"unet\"}", "{\"peer\":\"patchloom\"}", "no JSON", "[1]", "{\"suite\":1,\"peer\":\"a\"}"])
+        func whatIsNoResultIsRefusedByItsLine(_ text: String) throws {
+            let folder = try Folder()
+            let file = folder.file("results.jsonl")
+            try (Self.lines + "\n\n\(text)\n").write(toFile: file, atomically: true, encoding: .utf8)
+            let run = try Self.run("table '\(file)'", in: folder)
+            #expect(run.code == 64 && run.output.contains("\(file):11 is no result"), "\(run.output)")
+        }
+
+        @Test(arguments: ["--colour", "--families sd3", "--precisions f16", "--runs 0", "--latents 64,x", "--threads"])
+        func theScriptRefusesWrongWords(_ words: String) throws {
+            let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .deletingLastPathComponent().appendingPathComponent("deploy/bench.sh").path
+            let folder = try Folder()
+            let run = try ProcessShimTests.shell(
+                "cd '\(folder.path)' && exec '\(script)' \(words)", environment: ["PATH=/usr/local/bin:/usr/bin:/bin"])
+            #expect(run.code == 1 && run.output.hasPrefix("bench.sh: ") && run.output.split(separator: "\n").count == 1)
+            #expect(folder.names == [])
+        }
+    }
+}
