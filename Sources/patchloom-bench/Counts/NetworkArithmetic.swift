@@ -1,8 +1,8 @@
 import DiffusionModels
 
 /// Multiplications and additions of whole networks by formula, from their configurations alone: matrix products, convolutions
-/// and attention, without HiDiffusion and token reduction. `ComputeContext` counts the same while it computes; `check` holds the
-/// two against each other.
+/// and attention, without HiDiffusion and token reduction. `ComputeContext` counts the same while it computes; `check` holds
+/// the two against each other.
 enum NetworkArithmetic {
     /// One U-Net call.
     ///

@@ -132,7 +132,8 @@ extension TracedOperation {
         let extras = (hasResidual ? " + residual" : "") + (resultType == elementType ? "" : " to \(resultType)")
         switch kind {
         case .linear(let rows, let inputs, let outputs, let activation):
-            return "linear \(rows)×\(inputs)→\(outputs)" + (activation == .none ? "" : " + \(activation)") + extras
+            let parts = (hasBias ? "" : " without bias") + (activation == .none ? "" : " + \(activation)")
+            return "linear \(rows)×\(inputs)→\(outputs)" + parts + extras
         case .convolution(let x, let outputs, let kernel, let stride, let dilation, _):
             let (geometry, size) = ("\(kernel[0])×\(kernel[1])", "\(x[1])×\(x[2])")
             let steps = (stride == 1 ? "" : " stride \(stride)") + (dilation == 1 ? "" : " dilation \(dilation)")

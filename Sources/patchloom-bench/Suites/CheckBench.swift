@@ -11,8 +11,8 @@ struct CheckBench: ParsableCommand {
         commandName: "check", abstract: "Holds the counts that no machine changes against what they must be.",
         discussion: """
             Arithmetic of each network against its formula, and the formulas against the published architectures; requests for \
-            memory, reorders of weights and preparations of operations in a network's later calls and in a render's later steps; \
-            bytes of a patch on the wire. It ends with code 1 if one differs. The embedded model computes.
+            memory, reorders of weights and preparations of operations in later calls of a network and in later steps of a \
+            render; bytes of a patch on the wire. It ends with code 1 if one differs. The embedded model computes.
             """)
 
     @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32

@@ -12,8 +12,8 @@ struct OperationsBench: ParsableCommand {
         commandName: "ops", abstract: "Times every operation of a network alone, and compares their sum with the whole.",
         discussion: """
             The operations are recorded from one forward, so they have its shapes. Each runs as often as the network has it, \
-            with weights of its own for each occurrence. The printed time is the sum over all operations. The network itself is \
-            timed before and after; `whole_to_sum` is the ratio of the medians. `peak` is the rate of the fastest large \
+            with weights of its own for each occurrence. The printed time is the sum over all operations. The network itself \
+            is timed before and after; `whole_to_sum` is the ratio of the medians. `peak` is the rate of the fastest large \
             convolution or matrix product in the same minute.
             """)
 
