@@ -33,6 +33,7 @@ extension EndToEnd {
 
         @Test(arguments: [
             (["--workers", "0"], "workers"), (["--workers", "-1"], "workers"), (["--workers", "100000"], "workers"),
+            (["--group", "0"], "--group must be from 1 to 8"), (["--group", "9"], "not 9"), (["--group", "x"], "group"),
             (["--threads-per-worker", "0"], "threads"), (["-W", "250"], "250"), (["-W", "0"], "0"), (["-H", "-8"], "-8"),
             (["-W", "99999999999999999999"], "width"), (["-H", "1000000000"], "1000000000"), (["--steps", "0"], "steps"),
             (["--steps", "x"], "steps"), (["--cfg-scale", "nan"], "guidance"), (["--method", "magic"], "magic"),

@@ -33,8 +33,8 @@ extension EndToEnd {
             for option in [
                 "--prompt", "--negative-prompt", "--width", "--height", "--steps", "--cfg-scale", "--seed", "--output",
                 "--model", "--method", "--hidiffusion", "--patch", "--stride", "--structure-fraction", "--sampling-method",
-                "--workers",
-                "--threads-per-worker", "--backend", "--precision", "--timings", "--json", "--quiet", "--no-clobber",
+                "--workers", "--threads-per-worker", "--backend", "--precision", "--group", "--timings", "--json", "--quiet",
+                "--no-clobber",
             ] {
                 #expect(render.outputLines.contains { $0.contains(option) }, "\(option) is not in the help")
             }

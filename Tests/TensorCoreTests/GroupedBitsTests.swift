@@ -4,8 +4,8 @@ import Testing
 
 @testable import TensorCore
 
-/// An image gets the same bits alone and in a group with others, at the shapes of Stable Diffusion 1.5's layers. Workers compute
-/// views in groups, and a picture must not depend on who computed which view with which others.
+/// An image gets the same bits alone and in a group with others, at the shapes of Stable Diffusion 1.5's layers. Workers
+/// compute views in groups, and a picture must not depend on who computed which view with which others.
 @Suite struct GroupedBitsTests {
     /// A library with an element type.
     struct Arithmetic: CustomTestStringConvertible, Sendable {

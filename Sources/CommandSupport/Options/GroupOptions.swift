@@ -9,8 +9,8 @@ public struct GroupOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "The most views or patches that a worker computes at once, 1 to \(WorkerOptions.largestGroup); fewer where memory is "
-                + "short or calls are long. The picture does not depend on it.",
+            "The most views or patches that a worker computes at once, 1 to \(WorkerOptions.largestGroup); fewer where memory "
+                + "is short or calls are long. The picture does not depend on it.",
             valueName: "count"))
     var group = WorkerOptions.usualGroup
 
