@@ -118,11 +118,10 @@ extension CoordinatorLoop {
     }
 
     /// - Parameter more: whether another lease for the same worker follows at once.
-    func sendLease(
-        _ lease: LeaseID, _ key: TaskKey, _ attempt: Int, more: Bool, to id: SessionID, _ now: Instant
-    ) {
+    func sendLease(_ lease: LeaseID, _ key: TaskKey, _ attempt: Int, more: Bool, to id: SessionID) {
         guard let job = jobs[key.job], let barrier = job.barrier, job.serial == key.barrier else { return }
         if job.firstLease == nil {
+            let now = monotonicNow()
             jobs[key.job]?.firstLease = now
             jobs[key.job]?.timings.startUp = now.since(job.submitted).duration
         }

@@ -176,7 +176,7 @@ final class CoordinatorLoop {
                 if let hash = contexts[context]?.hash { send(.jobClose(ContextNote(hash)), to: id) }
             case .lease(let id, let lease, let key, let attempt):
                 leasesLeft[id, default: 1] -= 1
-                sendLease(lease, key, attempt, more: leasesLeft[id] != 0, to: id, now)
+                sendLease(lease, key, attempt, more: leasesLeft[id] != 0, to: id)
             case .cancel(let id, let leases): send(.cancel(LeaseList(leases.map(\.rawValue))), to: id)
             case .acknowledge(let id, let lease, let verdict): acknowledge(id, lease, verdict)
             case .probe(let id): send(.ping, to: id)
