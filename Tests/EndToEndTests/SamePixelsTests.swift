@@ -36,7 +36,7 @@ extension EndToEnd {
             guard precision == "f32" || (PrecisionTests.hasBF16 && backend == "onednn") else {
                 return try await PrecisionTests.expectRefusal(["--precision", precision, "--backend", backend])
             }
-            let options = ["--precision", precision, "--backend", backend, "--steps", "4", "--hidiffusion", "on"]
+            let options = ["--precision", precision, "--backend", backend, "--steps", "4"]
             var files: [[UInt8]] = []
             for (workers, group) in [(1, 1), (1, 8), (2, 8), (3, 3)] {
                 let folder = try Folder()
