@@ -2,7 +2,8 @@ import ContentHash
 import Foundation
 import StrictJSON
 
-/// How far the reference packages' own bf16 lies from their f32, case by case. `deploy/bf16-records.py` measures it.
+/// How far the reference packages' own bf16 lies from their f32, case by case: the larger distance of two sets of kernels.
+/// `deploy/bf16-records.py` measures it.
 public struct ReferenceRecords: Sendable {
     /// One tensor's error in bf16.
     enum Error: Sendable, Equatable {
@@ -94,10 +95,12 @@ extension ReferenceRecords.Error {
 ///
 /// Two programs that compute in bf16 round at different places, so each has an error of its own of about the same size. A
 /// result passes if its error is at most a fixed multiple of the reference's own error: it may be larger by chance, but a wrong
-/// operation makes it larger by far. Ours has mostly fewer roundings than PyTorch, which rounds after every layer.
+/// operation makes it larger by far. The errors of the reference's two sets of kernels, which differ in nothing but rounding,
+/// differ by a factor of up to 1.2 for Stable Diffusion and 1.8 for SDXL, in one case 2.8: there one vector, the embedding of
+/// sizes, carries most of the error.
 enum RecordedComparison {
-    /// For root mean squares and for shares of whole numbers. The errors of thousands of values vary little.
-    static let factor = 1.5
+    /// For root mean squares and for shares of whole numbers.
+    static let factor = 2.0
     /// For the largest error, which is one value of thousands and varies more.
     static let largestFactor = 2.5
 

@@ -17,7 +17,7 @@ struct GoldenCheck: ParsableCommand {
             code is 1 when a case failed or none passed.
 
             In bf16, cases with networks are compared with records of the reference packages' own bf16: an error may be \
-            1.5 times theirs (root mean square; 2.5 times for the largest). Cases that nobody has recorded are not run and \
+            twice theirs (root mean square; 2.5 times for the largest). Cases that nobody has recorded are not run and \
             count as UNRECORDED. deploy/bf16-records.py makes records.
             """)
 

@@ -288,9 +288,9 @@ import Testing
 
     /// Whether a result in bf16 is the rounded f32 result.
     ///
-    /// bf16 has eight significant bits, so rounding moves a number by at most 1/256 of it. The rounded sum is not exactly the f32
-    /// sum: its products were added in another order. That is the same 1e-4 that `convolution` allows between the two sums, and
-    /// it alone counts where a sum is near zero.
+    /// bf16 has eight significant bits, so rounding moves a number by at most 1/256 of it. The rounded sum is not exactly the
+    /// f32 sum: its products were added in another order. That is the same 1e-4 that `convolution` allows between the two sums,
+    /// and it alone counts where a sum is near zero.
     private func isRounded(_ result: Tensor, of expected: Tensor, _ context: ComputeContext) -> Bool {
         zip(context.convert(result, to: .f32).array, expected.array).allSatisfy { abs($0 - $1) <= abs($1) / 256 + 1e-4 }
     }
