@@ -17,6 +17,8 @@ import time
 import warnings
 
 warnings.filterwarnings("ignore")
+# OpenVINO reports its use to its makers if this module is there, with a copy of the whole process for each report.
+sys.modules["openvino_telemetry"] = None
 
 import torch
 
