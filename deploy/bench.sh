@@ -97,7 +97,8 @@ keep() {
     shift
     if line=$("${clean[@]}" "$@" </dev/null 2>"$folder/errors.txt" | tail -n 1) && [ -n "$line" ]; then
         printf '%s\n' "$line" >>"$results"
-        printf '%-28s %s s\n' "$title" "$(sed -nE 's/.*"median": ?([0-9.e-]+).*/\1/p' <<<"$line")"
+        # The first median is the whole's; parts come behind it.
+        if [[ "$line" =~ \"median\":\ ?([0-9.e+-]+) ]]; then printf '%-28s %.4f s\n' "$title" "${BASH_REMATCH[1]}"; fi
     else
         printf '%-28s failed: %s\n' "$title" "$(tail -n 1 "$folder/errors.txt")"
     fi
