@@ -12,8 +12,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
-    /// Whether oneDNN multiplies with AMX.
-    private let hasTiles: Bool
+    private let instructionSet: OneDNNInstructionSet
     /// Our own products of f32, where the library's are not taken.
     private let ownProducts: GatheredProducts?
     private let threads: Int32
@@ -57,12 +56,11 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         formats = OneDNNFormats(engine!)
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         conednn_version(&major, &minor, &patch)
-        let instructionSet = String(cString: conednn_instruction_set())
-        identity = "onednn\(major).\(minor).\(patch)-\(instructionSet)"
-        hasTiles = OneDNNInstructionSet(instructionSet).hasTiles
+        let setName = String(cString: conednn_instruction_set())
+        identity = "onednn\(major).\(minor).\(patch)-\(setName)"
+        instructionSet = OneDNNInstructionSet(setName)
         ownProducts =
-            OneDNNInstructionSet(instructionSet).hasStableProducts
-            ? nil : GatheredProducts(pool: pool, kernels: kernels, scratch: scratch)
+            instructionSet.hasStableProducts ? nil : GatheredProducts(pool: pool, kernels: kernels, scratch: scratch)
     }
 
     deinit {
@@ -98,11 +96,11 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     /// Whether a linear layer is computed as a 1×1 convolution of one column of pixels.
     ///
     /// With AMX, oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of
-    /// threads and on the cache: so would the last bits. Its convolution of the same numbers gives the same bits for all.
-    /// Without AMX it is the other way round. Both were measured with oneDNN 2.6.3, which promises neither:
-    /// `PrecisionProductTests` compare the bits.
+    /// threads and on the cache: so would the last bits. Where AVX-512 emulates bf16, a single row is summed in another order
+    /// than several. The convolution of the same numbers gives the same bits for all. With AVX512-BF16 it is the other way
+    /// round. All this was measured with oneDNN 2.6.3, which promises neither: `PrecisionProductTests` compare the bits.
     private func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool {
-        hasTiles && type == .bf16 && inFeatures > 768
+        type == .bf16 && (instructionSet.emulatesBF16 || instructionSet.hasTiles && inFeatures > 768)
     }
 
     func linear(
