@@ -2,9 +2,9 @@ import CKernels
 
 /// Products of f32 by our own kernels, whose bits do not depend on threads or on the number of rows.
 ///
-/// oneDNN has no fast matrix product on CPUs without AVX-512: it divides the work by the number of rows and threads, and with it
-/// the sums, and its convolutions of 3×3 stay far below the CPU's peak there. These kernels read the pixels where they lie, so
-/// a convolution is a product over gathered pixels and a linear layer one with a single tap.
+/// They are for CPUs without AVX-512, where oneDNN's matrix product divides the work by the number of rows and threads, and with
+/// it the sums. The kernels read the pixels where they lie: a convolution is a product over gathered pixels, and a linear layer
+/// one with a single tap. Both reach the speed of oneDNN's convolutions for AVX2.
 final class GatheredProducts: MatrixProducts {
     private let pool: ParallelPool
     private let kernels: UnsafePointer<ck_kernels>
