@@ -18,8 +18,8 @@ public final class PackedWeights: Sendable {
         public init(folder: String, limit: Int) { (self.folder, self.limit) = (folder, limit) }
     }
 
-    /// The user's folder: `$PATCHLOOM_HOME/cache/packed`, `$XDG_CACHE_HOME/patchloom/packed` or `~/.cache/patchloom/packed`; nil
-    /// if none of the variables is an absolute path.
+    /// The user's folder: `$PATCHLOOM_HOME/cache/packed`, `$XDG_CACHE_HOME/patchloom/packed` or `~/.cache/patchloom/packed`;
+    /// nil if none of the variables is an absolute path.
     public static var standardFolder: String? {
         let places = [
             ("PATCHLOOM_HOME", "/cache/packed"), ("XDG_CACHE_HOME", "/patchloom/packed"), ("HOME", "/.cache/patchloom/packed"),
