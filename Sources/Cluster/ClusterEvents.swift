@@ -41,14 +41,17 @@ public struct WorkerProfile: Sendable, Equatable {
 /// One task as the cluster sees it.
 public struct ClusterTask: Sendable, Equatable {
     public var context: ContextID
-    /// Relative to the job's other tasks.
+    /// Relative to the job's other tasks of its kind.
     public var cost: Double
+    /// Costs of different kinds of work do not compare: workers have a speed for each.
+    public var kind: UInt8
     /// The size of its message in bytes.
     public var byteCount: Int
 
-    public init(context: ContextID, cost: Double = 1, byteCount: Int = 0) {
+    public init(context: ContextID, cost: Double = 1, kind: UInt8 = 0, byteCount: Int = 0) {
         self.context = context
         self.cost = cost
+        self.kind = kind
         self.byteCount = byteCount
     }
 }

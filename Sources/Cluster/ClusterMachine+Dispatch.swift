@@ -42,7 +42,8 @@ extension ClusterMachine {
     }
 
     /// The worker that would finish the task first, if it has credit. If it has none, an idle worker takes the task, unless a
-    /// busy one would probably finish in half the time.
+    /// busy one would probably finish in half the time. In any case a worker takes it that would be done before the others
+    /// are done with the rest of the barrier: then nobody waits for it, and a worker that was slow once shows its speed again.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
         let share = fairShare(record, job)
         var fitting = 0
@@ -51,7 +52,8 @@ extension ClusterMachine {
         var opening = 0
         var best: (id: SessionID, finish: Double, isIdle: Bool)?
         var earliest = Double.infinity
-        let usual = usualSpeed
+        var (cost, speeds) = (Double(job.barrier?.queue.count ?? 0) * record.task.cost, 0.0)
+        let usual = usualSpeed(of: record.task.kind)
         for id in sessions.keys {
             guard let session = sessions[id], session.state != .draining, fits(session, job) else { continue }
             fitting += 1
@@ -65,8 +67,11 @@ extension ClusterMachine {
             case .opening: opening += 1
             case .ready:
                 guard session.state == .ready else { continue }
-                let finish = (session.outstandingCost + record.task.cost) / (session.speed ?? usual)
+                let speed = session.speeds[record.task.kind] ?? usual
+                let finish = session.busySeconds(speed) + record.task.cost / speed
                 earliest = min(earliest, finish)
+                cost += session.busySeconds(speed) * speed
+                speeds += speed
                 guard session.freeCredit > 0, session.leaseCount(of: key.job) < share,
                     takesBytes(session, record.task.byteCount)
                 else { continue }
@@ -80,7 +85,8 @@ extension ClusterMachine {
         guard let best else { return .wait }
         // The last tasks do not queue behind others while workers become ready for them.
         if !best.isIdle, (job.barrier?.queue.count ?? 0) <= opening { return .wait }
-        return best.finish <= earliest * (best.isIdle ? 2 : 1) ? .session(best.id) : .wait
+        let isSoon = best.finish <= earliest * (best.isIdle ? 2 : 1) || best.finish <= cost / speeds
+        return isSoon ? .session(best.id) : .wait
     }
 
     /// The most leases of one barrier that a worker holds: its part of the unfinished tasks, if every worker that may take
@@ -96,9 +102,9 @@ extension ClusterMachine {
         return (unfinished + max(1, workers) - 1) / max(1, workers)
     }
 
-    /// The assumed speed of a worker without results: the mean of the others.
-    private var usualSpeed: Double {
-        let speeds = sessions.values.compactMap(\.speed)
+    /// The assumed speed of a worker without results of a kind: the mean of the others.
+    private func usualSpeed(of kind: UInt8) -> Double {
+        let speeds = sessions.values.compactMap { $0.speeds[kind] }
         return speeds.isEmpty ? 1 : speeds.reduce(0, +) / Double(speeds.count)
     }
 
@@ -117,8 +123,8 @@ extension ClusterMachine {
         sessions.update(id) {
             $0.outstanding.append(
                 Session.Outstanding(
-                    lease: lease, job: key.job, cost: record.task.cost, bytes: record.task.byteCount, sent: now,
-                    isRetry: record.attempts > 0))
+                    lease: lease, job: key.job, kind: record.task.kind, cost: record.task.cost,
+                    bytes: record.task.byteCount, sent: now, isRetry: record.attempts > 0))
         }
         update(key) { record in
             record.status = .leased

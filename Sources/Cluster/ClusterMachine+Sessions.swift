@@ -7,7 +7,7 @@ extension ClusterMachine {
         let earlier = sessions.keys.filter { sessions[$0]?.profile.instance == profile.instance }
         for oldID in earlier {
             guard let old = sessions[oldID] else { continue }
-            session.speed = old.speed
+            session.speeds = old.speeds
             for var entry in old.outstanding {
                 guard held.contains(entry.lease), !entry.isCancelled else {
                     returned.append(entry.lease)
@@ -82,7 +82,7 @@ extension ClusterMachine {
             strike(id, now)
             return
         }
-        if let entry { sessions.update(id) { $0.learnSpeed(cost: entry.cost, time: time) } }
+        if let entry { sessions.update(id) { $0.learnSpeed(of: entry.kind, cost: entry.cost, time: time) } }
         guard let record = record(of: lease.task) else {
             actions.append(.acknowledge(id, leaseID, .stale))
             return

@@ -10,6 +10,7 @@ struct Session: Sendable {
     struct Outstanding: Sendable {
         let lease: LeaseID
         let job: JobID
+        let kind: UInt8
         let cost: Double
         let bytes: Int
         let sent: Instant
@@ -42,11 +43,10 @@ struct Session: Sendable {
     var lastProbe: Instant
     /// The number of leases in a row that ran out of time.
     var expiriesInARow = 0
-    /// Cost per second, from the results so far.
-    var speed: Double?
+    /// Cost per second for each kind of work, from the results so far.
+    var speeds: [UInt8: Double] = [:]
     var strikes: [Instant] = []
 
-    var outstandingCost: Double { outstanding.reduce(0) { $0 + $1.cost } }
     var outstandingBytes: Int { outstanding.reduce(0) { $0 + $1.bytes } }
     var freeCredit: Int { state == .ready ? max(0, profile.credit - outstanding.count) : 0 }
     var isIdle: Bool { outstanding.isEmpty }
@@ -73,10 +73,24 @@ struct Session: Sendable {
         if let position = outstanding.firstIndex(where: { $0.lease == lease }) { body(&outstanding[position]) }
     }
 
-    mutating func learnSpeed(cost: Double, time: Interval) {
+    /// Many things can slow a task down, such as the first use of a network; nothing makes it too fast. So a faster result
+    /// counts more.
+    mutating func learnSpeed(of kind: UInt8, cost: Double, time: Interval) {
         guard time.nanoseconds > 0 else { return }
         let sample = cost / (Double(time.nanoseconds) / 1e9)
-        speed = speed.map { 0.75 * $0 + 0.25 * sample } ?? sample
+        guard let speed = speeds[kind] else {
+            speeds[kind] = sample
+            return
+        }
+        let weight = sample > speed ? 0.5 : 0.25
+        speeds[kind] = (1 - weight) * speed + weight * sample
+    }
+
+    /// The seconds until its leases are done.
+    ///
+    /// - Parameter speed: for kinds of work that it has not done.
+    func busySeconds(_ speed: Double) -> Double {
+        outstanding.reduce(0) { $0 + $1.cost / (speeds[$1.kind] ?? speed) }
     }
 }
 

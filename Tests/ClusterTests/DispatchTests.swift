@@ -63,6 +63,51 @@ struct DispatchTests {
         #expect((counts[fast] ?? 0) >= 32)
     }
 
+    @Test("short work of another kind says nothing about a worker's speed")
+    func kinds() {
+        var bench = Bench()
+        let workers = [bench.join(1), bench.join(2)]
+        let job = bench.submit(costs: [1])
+        // One worker encodes the prompt: a small cost, which takes long for its size.
+        let encoding = bench.takeLeases()
+        #expect(encoding.count == 1)
+        bench.finish(encoding[0], milliseconds: 100)
+        bench.tell(
+            .barrier(job, serial: 1, (0..<60).map { _ in ClusterTask(context: ContextID(1), cost: 500, kind: 1) }))
+        #expect(shares(of: workers, milliseconds: [10, 10], &bench) == [30, 30])
+    }
+
+    @Test("a worker whose first result was slow gets work again, and then its part")
+    func recovery() {
+        var bench = Bench()
+        let workers = [bench.join(1), bench.join(2)]
+        let job = bench.submit(costs: [1, 1])
+        for lease in bench.takeLeases() { bench.finish(lease, milliseconds: lease.session == workers[0] ? 10 : 400) }
+        for serial in 1...4 {
+            bench.tell(.barrier(job, serial: serial, (0..<60).map { _ in ClusterTask(context: ContextID(1)) }))
+            let shares = shares(of: workers, milliseconds: [10, 10], &bench)
+            if serial > 1 { #expect(shares[1] >= 24, "\(shares)") }
+        }
+    }
+
+    /// Lets workers do what they are given, and counts it. A worker computes one task after the other.
+    private func shares(of workers: [SessionID], milliseconds: [Int], _ bench: inout Bench) -> [Int] {
+        var (counts, free) = ([Int](repeating: 0, count: workers.count), [Int](repeating: 0, count: workers.count))
+        var running: [(due: Int, worker: Int, lease: (session: SessionID, lease: LeaseID, key: TaskKey))] = []
+        while true {
+            for lease in bench.takeLeases() {
+                guard let worker = workers.firstIndex(of: lease.session) else { continue }
+                free[worker] = max(free[worker], Int(bench.now.nanoseconds / 1_000_000)) + milliseconds[worker]
+                running.append((free[worker], worker, lease))
+            }
+            guard let next = running.indices.min(by: { running[$0].due < running[$1].due }) else { return counts }
+            let (due, worker, lease) = running.remove(at: next)
+            bench.now = max(bench.now, Instant(nanoseconds: Int64(due) * 1_000_000))
+            counts[worker] += 1
+            bench.finish(lease, milliseconds: milliseconds[worker])
+        }
+    }
+
     @Test("a job that is planned later than its successors comes before them all the same")
     func plannedLate() {
         var bench = Bench()

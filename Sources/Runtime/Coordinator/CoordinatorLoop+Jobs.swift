@@ -97,7 +97,9 @@ extension CoordinatorLoop {
         job.outputs = [EncodedPart?](repeating: nil, count: barrier.tasks.count)
         jobs[id] = job
         let tasks = barrier.tasks.map {
-            ClusterTask(context: context, cost: $0.cost, byteCount: $0.part.payload.count + WireLimits.headerBytes)
+            ClusterTask(
+                context: context, cost: $0.cost, kind: barrier.phaseNumber,
+                byteCount: $0.part.payload.count + WireLimits.headerBytes)
         }
         tell(.barrier(id, serial: serial, tasks))
         // The machine has closed the unused contexts by their numbers, so they can be released now.
