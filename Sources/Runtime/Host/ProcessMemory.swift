@@ -1,3 +1,4 @@
+internal import Cluster
 internal import Foundation
 internal import Synchronization
 
@@ -5,8 +6,22 @@ internal import Synchronization
 ///
 /// Pages that several processes map, such as packed weights, count once for all of them: each process has its share.
 enum ProcessMemory {
-    /// The largest use found so far, or since the last `forgetPeak`.
-    private static let largest = Mutex(0)
+    /// What was found since the process began, or since the last `forgetPeak`.
+    private struct Findings {
+        /// The largest use.
+        var largest = 0
+        /// When shares were read last, and the resident peak then.
+        var reading: (time: Instant, peak: Int)?
+
+        /// The kernel counts shares page by page, which can take longer than a short task. So they are read when there are
+        /// more pages than before, and otherwise once a second.
+        func needsShares(_ peak: Int, _ now: Instant) -> Bool {
+            guard let reading else { return true }
+            return peak > reading.peak + reading.peak / 50 || now.since(reading.time) >= .seconds(1)
+        }
+    }
+
+    private static let findings = Mutex(Findings())
 
     /// The most bytes that were resident at once since the process began, or since the last `forgetPeak`: weights, activations,
     /// the program, and its share of those pages of mapped files that were touched. 0 where the kernel does not say.
@@ -14,11 +29,15 @@ enum ProcessMemory {
     /// The kernel has the peak of all resident pages, but the shares only of this moment. So the peak less the others' shares
     /// is right if it is taken before other files are mapped: after each task.
     static func peakBytes() -> Int {
-        let now = peakBytes(status: text("/proc/self/status"), shares: text("/proc/self/smaps_rollup"))
-        resetResidentPeak()
-        return largest.withLock { largest in
-            largest = max(largest, now)
-            return largest
+        findings.withLock { findings in
+            let (status, now) = (text("/proc/self/status"), monotonicNow())
+            let peak = peakBytes(status: status)
+            if findings.needsShares(peak, now) {
+                findings.largest = max(findings.largest, peakBytes(status: status, shares: text("/proc/self/smaps_rollup")))
+                findings.reading = (now, peak)
+                resetResidentPeak()
+            }
+            return findings.largest
         }
     }
 
@@ -35,7 +54,7 @@ enum ProcessMemory {
     /// never too low.
     static func forgetPeak() {
         resetResidentPeak()
-        largest.withLock { $0 = 0 }
+        findings.withLock { $0 = Findings() }
     }
 
     private static func resetResidentPeak() {
