@@ -160,7 +160,8 @@ for family in "${each_family[@]}"; do
 done
 for latent in "${each_latent[@]}"; do compare vae sd15 "$latent" 1; done
 
-# Memory and start, with full-size models of random weights in f16.
+# Memory and start, with full-size models of random weights in f16. Their packed weights stay out of the user's folder.
+export PATCHLOOM_HOME="$folder/home"
 declare -A native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
 if [ "$memory" = yes ]; then
     for family in "${each_family[@]}"; do
@@ -179,7 +180,7 @@ if [ "$memory" = yes ]; then
             keep "$precision, start" "$bench" start --model "$folder/$family" --precision "$precision" --threads "$threads" \
                 --runs 2 --json
         done
-        rm -rf "$folder/models/$family" "$folder/$family"
+        rm -rf "$folder/models/$family" "$folder/$family" "$PATCHLOOM_HOME"
     done
 fi
 

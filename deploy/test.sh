@@ -41,8 +41,12 @@ options_of() {
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
-# Whole pictures of recordings and of real files are made in release only: their code is tested in debug by the other tests.
-whole_pictures=(--skip '^GoldenCasesTests[.]' --skip '^RenderingTests[.]RealFilesTests')
+# Whole pictures of recordings and of real files are made in release only, and so are the many sizes of groups: their code is tested
+# in debug by the other tests, and the kernels of both builds are the same.
+long_tests=(
+    --skip '^GoldenCasesTests[.]' --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests)'
+    --skip '^TensorCoreTests[.]GroupedBitsTests'
+)
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"
     if [ "$1" = release ]; then printf '%s\n' "end to end"; fi
@@ -58,7 +62,7 @@ group_options() {
 for configuration in "${configurations[@]}"; do
     mapfile -t options < <(options_of "$configuration")
     release_only=()
-    if [ "$configuration" = debug ] && [ "${#configurations[@]}" -gt 1 ]; then release_only=("${whole_pictures[@]}"); fi
+    if [ "$configuration" = debug ] && [ "${#configurations[@]}" -gt 1 ]; then release_only=("${long_tests[@]}"); fi
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
     mapfile -t groups < <(groups_of "$configuration")

@@ -171,7 +171,7 @@ int conednn_linear_create(
     conednn_engine *engine, const conednn_linear_shape *shape, const conednn_format *weights, conednn_operation **operation
 ) {
     int status = linear_create(engine, shape, weights, operation);
-    return status == dnnl_success || !weights ? status : linear_create(engine, shape, NULL, operation);
+    return status == dnnl_unimplemented && weights ? linear_create(engine, shape, NULL, operation) : status;
 }
 
 int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation) {

@@ -38,10 +38,12 @@ extension ClusterMachine {
     }
 
     /// Whether a worker's death counts against the task. Deaths on different tasks within a short time count against the
-    /// machines, and then none of them counts against a task.
+    /// machines, and then none of them counts against a task. A worker that died on this task too, with its whole group, is no
+    /// sign of that.
     private mutating func countsDeath(_ key: TaskKey, _ worker: PeerID, _ now: Instant) -> Bool {
         deaths.removeAll { now.since($0.time) > parameters.massDeathWindow }
-        let others = deaths.filter { $0.task != key && $0.worker != worker }
+        let victims = Set(deaths.filter { $0.task == key }.map(\.worker))
+        let others = deaths.filter { $0.task != key && $0.worker != worker && !victims.contains($0.worker) }
         deaths.append(DeathRecord(time: now, task: key, worker: worker))
         for other in others { update(other.task) { $0.blame.removeAll { $0 == other.worker } } }
         return others.isEmpty

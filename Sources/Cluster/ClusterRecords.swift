@@ -57,7 +57,8 @@ struct Session: Sendable {
         return outstanding.prefix(profile.groupSize).prefix { !$0.isRetry }
     }
 
-    func leaseCount(of job: JobID) -> Int { outstanding.count { $0.job == job } }
+    /// Leases of a job that count: cancelled ones are of no more use to it.
+    func leaseCount(of job: JobID) -> Int { outstanding.count { $0.job == job && !$0.isCancelled } }
 
     var isLost: Bool {
         if case .lost = state { true } else { false }

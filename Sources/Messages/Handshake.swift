@@ -100,7 +100,7 @@ extension Hello.Worker: JSONRecordable {
                 unackedResults:),
             ("worker", \.worker, .identifier),
             ("slots", \.slots, .integer(1...WireLimits.slots)),
-            ("credit", \.credit, .integer(0...(WireLimits.slots + 1))),
+            ("credit", \.credit, .integer(0...(2 * WireLimits.slots + 1))),
             ("cores", \.cores, .integer(1...65_536)),
             ("numa_nodes", \.numaNodes, .integer(1...4096)),
             ("memory_bytes", \.memoryBytes, .integer(0...Int.max)),

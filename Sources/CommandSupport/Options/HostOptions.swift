@@ -65,7 +65,9 @@ public struct HostOptions: ParsableArguments {
         let cores = Self.cores
         let backend = try Self.choice(backend)
         let precision = try Self.settled(asked, backend)
-        let isShared = try packing.setting() != nil
+        // Networks that do not fit under the limit are not shared.
+        let (setting, room) = (try packing.setting(), try packing.limit())
+        let isShared = setting != nil && room / 3 >= weightBytes
         let workers =
             self.workers
             ?? min(
@@ -82,6 +84,7 @@ public struct HostOptions: ParsableArguments {
                 "\(workers) workers with \(threads) threads each exceed the \(processors) processors here; fewer are faster.")
         }
         if let note = asked.note(backend) { warnings.append("\(note).") }
+        if weightBytes > 0, let note = try packing.note() { warnings.append(note) }
         return Layout(
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
             packedWeights: packing.word,

@@ -32,6 +32,13 @@ public struct PackedWeightsOptions: ParsableArguments {
         return PackedWeights.Setting(folder: folder, limit: limit)
     }
 
+    /// For the user, if the files are wanted and there is no folder for them; else nil.
+    public func note() throws(CommandFailure) -> String? {
+        guard try limit() > 0, PackedWeights.standardFolder == nil else { return nil }
+        return "\(PackedWeights.notePrefix)each worker keeps the weights in its own memory, because neither HOME nor "
+            + "XDG_CACHE_HOME nor PATCHLOOM_HOME names a folder for them."
+    }
+
     /// In bytes; 0 for none.
     public func limit() throws(CommandFailure) -> Int {
         guard let limit = Self.bytes(word) else {

@@ -126,7 +126,7 @@ package final class ModelNetworks {
             model: try source.identity(), network: part.name, precision: "\(type)", library: context.packingClass)
         let (network, isMapped) = try packed.network(
             key, of: type, weights: { try source.weights(component: part.component) },
-            waiting: { context.whenAdvancing?() }, build: build)
+            waiting: { context.whenAdvancing?() }, hasChanged: { try source.hasChanged() }, build: build)
         return Built(network: network, isMapped: isMapped)
     }
 

@@ -196,7 +196,8 @@ final class RenderTaskEngine: TaskEngine {
         }
         while let first = tasks.first {
             let limit = limits.limit(of: first.task, idleBytes: runner.idleActivationBytes)
-            let mates = tasks.indices.dropFirst().filter { first.task.sharesCall(with: tasks[$0].task) }
+            // A group is a run of neighbours: the coordinator takes the first leases for the ones under way.
+            let mates = tasks.indices.dropFirst().prefix { first.task.sharesCall(with: tasks[$0].task) }
             let group = [0] + mates.prefix(limit - 1)
             let places = group.map { tasks[$0].place }
             let outcomes = compute(group.map { tasks[$0].task }) { advanced(first.place) }
@@ -209,10 +210,12 @@ final class RenderTaskEngine: TaskEngine {
     private func compute(_ group: [RenderTask], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
         let start = ContinuousClock.now
         let (outcomes, peakBytes) = runner.measuringPeak { runner.run(together: group, advanced: advanced) }
-        if group[0].sharesCall(with: group[0]), case .success? = outcomes.first {
+        // A group that failed was computed again, task by task: its time and memory say nothing.
+        let isWhole = outcomes.allSatisfy { if case .success = $0 { true } else { false } }
+        if group[0].sharesCall(with: group[0]), isWhole {
             limits.learn(group, seconds: start.duration(to: .now) / .seconds(1), peakBytes: peakBytes)
-            groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
         }
+        groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
         return outcomes.map { outcome in
             outcome.map { EncodedPart($0.encoded()) }.mapError { Failure($0) }
         }

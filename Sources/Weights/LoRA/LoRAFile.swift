@@ -26,6 +26,8 @@ public struct LoRAFile: Sendable {
     let file: SafetensorsFile
     private let scales: WeightScales
     private let content: FileBytes
+    /// Whether the file is another one than when it was opened.
+    var hasChanged: Bool { content.hasChanged }
     /// Sorted by network and layer.
     let layers: [LoRALayer]
     /// Names that begin like layers of the model and are not understood, sorted.

@@ -52,6 +52,12 @@ extension ModelSource {
         return try StoredComponent(component, files: files, name: location(of: component), vaeLevels: levels)
     }
 
+    /// Whether a file of the weights, or a LoRA file, is another one than when it was opened. Then its bytes may not be
+    /// those of the identity.
+    public func hasChanged() throws(WeightsError) -> Bool {
+        try usedWeights().values.contains(where: \.hasChanged) || loras?.uses.contains { $0.file.hasChanged } == true
+    }
+
     /// All weight files of the model, by their paths in its identity.
     func usedWeights() throws(WeightsError) -> [String: FileBytes] {
         var files: [String: FileBytes] = [:]

@@ -18,17 +18,8 @@ public final class PackedWeights: Sendable {
         public init(folder: String, limit: Int) { (self.folder, self.limit) = (folder, limit) }
     }
 
-    /// The user's folder: `$PATCHLOOM_HOME/cache/packed`, `$XDG_CACHE_HOME/patchloom/packed` or `~/.cache/patchloom/packed`;
-    /// nil if none of the variables is an absolute path.
-    public static var standardFolder: String? {
-        let places = [
-            ("PATCHLOOM_HOME", "/cache/packed"), ("XDG_CACHE_HOME", "/patchloom/packed"), ("HOME", "/.cache/patchloom/packed"),
-        ]
-        for (variable, below) in places {
-            if let value = getenv(variable).map({ String(cString: $0) }), value.hasPrefix("/") { return value + below }
-        }
-        return nil
-    }
+    /// The user's folder for packed weights; nil if the user has no folder for caches.
+    public static var standardFolder: String? { StandardFolders.cache.map { $0 + "/packed" } }
 
     /// Begins each line for the user.
     public static let notePrefix = "packed weights: "
@@ -66,11 +57,12 @@ public final class PackedWeights: Sendable {
     ///   - weights: the network's weights, unread. It may be called several times.
     ///   - waiting: called again and again while another process makes the file.
     ///   - build: builds the network. It may be called twice; what it gives first is thrown away, and never computes.
+    ///   - hasChanged: whether the model's files are others than those of the key. Then no file is made of them.
     /// - Returns: the network, and whether its weights are in a mapped file.
     /// - Throws: what `weights` and `build` throw.
     public func network<Network>(
         _ key: PackedKey, of type: ElementType, weights: () throws -> WeightScope, waiting: () -> Void = {},
-        build: (WeightScope) throws -> Network
+        hasChanged: () throws -> Bool = { false }, build: (WeightScope) throws -> Network
     ) throws -> (network: Network, isMapped: Bool) {
         let scope = try weights()
         let bytes = scope.elementCount.multipliedClamped(by: type.byteCount)
@@ -79,6 +71,8 @@ public final class PackedWeights: Sendable {
             for _ in 0..<2 {
                 let file = try reader(key, bytes, waiting) { writer throws in
                     _ = try build(try weights().kept(by: .written(writer)))
+                    // The weights were read from the files just now, and the key was made when they were opened.
+                    guard try !hasChanged() else { throw PackedWriter.SourceChanged() }
                 }
                 guard let file else { break }
                 do { return (try build(try weights().kept(by: .mapped(file))), true) } catch {
@@ -126,7 +120,11 @@ public final class PackedWeights: Sendable {
             folder.touch(path)
             return file
         } catch {
-            if error.code != .notFound { try discard(path, PackedWeights.words(error)) }
+            if error.code == .notFound { return nil }
+            // A regular file that cannot be opened or mapped may be a good one: this process lacks descriptors or memory.
+            var status = stat()
+            if error.code == .unreadable, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG { throw error }
+            try discard(path, PackedWeights.words(error))
             return nil
         }
     }
@@ -171,7 +169,10 @@ public final class PackedWeights: Sendable {
         // Large buffers have come and gone.
         defer { csystem_release_freed_memory() }
         let writer = PackedWriter(unfinished.descriptor, path: path)
-        do { try record(writer) } catch {
+        do { try record(writer) } catch is PackedWriter.SourceChanged {
+            unfinished.discard()
+            return .unwritable("the model's files changed after they were opened.")
+        } catch {
             unfinished.discard()
             guard let failure = writer.failure else { throw error }
             return failure
@@ -179,14 +180,16 @@ public final class PackedWeights: Sendable {
         do throws(WeightsError) {
             try writer.finish(key.text)
             try unfinished.publish(path)
-            StoreFiles.sync(folder.path)
-            // The estimate may have been too low.
-            try folder.makeRoom(0, limit: limit, keeping: key.fileName)
-            return nil
         } catch {
             unfinished.discard()
             return error
         }
+        StoreFiles.sync(folder.path)
+        // The estimate may have been too low. The file is there, whether or not others can be removed.
+        do throws(WeightsError) { try folder.makeRoom(0, limit: limit, keeping: key.fileName) } catch {
+            tell(PackedWeights.words(error))
+        }
+        return nil
     }
 
     private func discard(_ path: String, _ reason: String) throws(WeightsError) {

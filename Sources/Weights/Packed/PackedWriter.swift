@@ -7,6 +7,9 @@ import TensorCore
 
 /// Writes a file of packed weights, tensor by tensor, so that only one of them is in memory at a time.
 final class PackedWriter: Sendable {
+    /// The files of the weights changed while they were read.
+    struct SourceChanged: Error {}
+
     private struct State {
         var entries: [PackedHead.Entry] = []
         var names: Set<String> = []

@@ -85,6 +85,12 @@ final class FileBytes: @unchecked Sendable {
         }
     }
 
+    /// Whether the file at its path is not the one that was opened, or has another stamp by now.
+    var hasChanged: Bool {
+        guard let path, let stamp else { return false }
+        return FileStamp(path: path) != stamp
+    }
+
     /// The SHA-256 of the bytes: what the memory of hashes has, else computed once.
     func digest() -> SHA256Digest {
         knownDigest.withLock { known in

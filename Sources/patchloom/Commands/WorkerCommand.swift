@@ -64,6 +64,7 @@ struct WorkerCommand: ParsableCommand {
         options.precision = try HostOptions.choice(precision: precision)
         options.group = try groups.checked()
         options.packedWeights = try packing.setting()
+        if let note = try packing.note() { logLine("warning: \(note)") }
         _ = try HostOptions.settled(options.precision, options.backend)
         if let note = options.precision.note(options.backend) { logLine("warning: \(note)") }
         options.loras = try loras.folders.library(files: loraFile)
