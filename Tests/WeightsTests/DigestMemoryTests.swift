@@ -176,7 +176,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
             FileBytes.prepareDigests(of: files)
             #expect(files.map { $0.digest() } == [SHA256Digest(of: bytes), SHA256Digest(of: others)])
             // The pages that hashing gave back are there when somebody reads.
-            #expect(SHA256Digest(of: files[0].bytes) == SHA256Digest(of: bytes))
+            withExtendedLifetime(files) { #expect(SHA256Digest(of: files[0].bytes) == SHA256Digest(of: bytes)) }
         }
     }
 

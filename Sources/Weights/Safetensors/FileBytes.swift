@@ -121,10 +121,13 @@ final class FileBytes: @unchecked Sendable {
         func piece(_ start: Int) -> UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)..<min(start + Self.pieceBytes, bytes.count)])
         }
-        for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
-            advise(piece(start + Self.pieceBytes), MADV_WILLNEED)
-            hasher.update(piece(start))
-            advise(piece(start), MADV_DONTNEED)
+        // The bytes are mapped as long as this object lives.
+        withExtendedLifetime(self) {
+            for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
+                advise(piece(start + Self.pieceBytes), MADV_WILLNEED)
+                hasher.update(piece(start))
+                advise(piece(start), MADV_DONTNEED)
+            }
         }
         return hasher.finalize()
     }
