@@ -274,7 +274,7 @@ extension EndToEnd {
             #expect(try await Self.pixels(["-m", model, ignoring], folder) == expected)
             try await BadInputTests.expectFailure(
                 ["model", "import", model, "--name", "stray"], code: 65, mentions: ignoring, in: folder,
-                leaves: ["model", "picture.png"], environment: Self.store(folder))
+                leaves: ["model", "picture.png", "store"], environment: Self.store(folder))
             let imported = try await Self.run(["model", "import", model, "--name", "stray", ignoring], folder)
             #expect(imported.errorLines.contains { $0.contains("does not keep \(ignoring)") }, "\(imported.errorLines)")
             #expect(try await Self.pixels(["-m", "stray", ignoring], folder) == expected)
