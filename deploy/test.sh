@@ -41,11 +41,11 @@ options_of() {
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
-# Whole pictures of recordings and of real files are made in release only, and so are the many sizes of groups: their code is tested
-# in debug by the other tests, and the kernels of both builds are the same.
+# Whole pictures of recordings and of real files are made in release only, and so are the many sizes of products: their code is
+# tested in debug by the other tests, and the kernels of both builds are the same.
 long_tests=(
     --skip '^GoldenCasesTests[.]' --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests)'
-    --skip '^TensorCoreTests[.]GroupedBitsTests'
+    --skip '^TensorCoreTests[.](GroupedBitsTests|ProductBitsTests|PrecisionProductTests)'
 )
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"
