@@ -7,8 +7,8 @@
 # latent of sd15 only); precisions f32,bf16 as the CPU has them; 2 threads; 3 runs in each of 2 rounds. In a round each program
 # runs once, so the programs alternate. --quick is sd15 at latent 64 with batch 1, in one round.
 # The peers are installed into DIR/venv unless --python names a Python that has them (deploy/bench/requirements.txt); DIR is
-# ./benches by default and takes up to 25 GB. --no-peers leaves them out, and with them the tables of memory and start times,
-# whose models they make; --no-memory leaves only those out. The whole takes 24 GB of memory and some hours.
+# ./benches by default. --no-peers leaves them out, and with them the tables of memory and start times,
+# whose models they make; --no-memory leaves only those out.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
