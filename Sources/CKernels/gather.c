@@ -31,6 +31,28 @@ void ck_pack_panel(const float *weights, size_t out, size_t in, size_t taps, siz
         }
 }
 
+// One line of the transform of weights: the rows of G.
+static void winograd_line(const double w[3], double out[4]) {
+    out[0] = w[0];
+    out[1] = (w[0] + w[1] + w[2]) / 2;
+    out[2] = (w[0] - w[1] + w[2]) / 2;
+    out[3] = w[2];
+}
+
+void ck_winograd_weights(const float *weights, size_t out, size_t in, size_t first, size_t count, float *matrices) {
+    for (size_t pair = first * in; pair < (first + count) * in; pair++) {
+        double columns[3][4], line[4];
+        for (int j = 0; j < 3; j++) {
+            const float *w = weights + pair * 9 + j;
+            winograd_line((double[]){w[0], w[3], w[6]}, columns[j]);
+        }
+        for (int i = 0; i < 4; i++) {
+            winograd_line((double[]){columns[0][i], columns[1][i], columns[2][i]}, line);
+            for (int j = 0; j < 4; j++) matrices[(size_t)(4 * i + j) * out * in + pair] = (float)line[j];
+        }
+    }
+}
+
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps) {
     const float a = -0.75f, ratio = (float)in / (float)out;
     for (size_t i = 0; i < out; i++) {

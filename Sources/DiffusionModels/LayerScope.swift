@@ -58,7 +58,7 @@ struct LayerScope {
         _ name: String, from inputs: Int, to outputs: Int, stride: Int = 1
     ) throws(ModelError) -> ConvolutionParameters {
         let layer = self[name]
-        let use = ConvolutionUse(side: side, stride: stride)
+        let use = ConvolutionUse(side: side, stride: stride, isFixed: stride == 1)
         let packed = try layer.packed(
             .convolution(inputs: inputs, outputs: outputs, kernelHeight: 3, kernelWidth: 3, use: use),
             from: [outputs, inputs, 3, 3])

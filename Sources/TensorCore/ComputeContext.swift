@@ -14,6 +14,8 @@ public final class ComputeContext {
     let kernels: UnsafePointer<ck_kernels>
     let scratch: ThreadScratch
     let memory = BufferPool()
+    /// Computes the 3×3 convolutions of f32 that it serves, before the backend.
+    private let winograd: WinogradConvolutions?
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
     /// Called before each operation that `tracing` records.
@@ -46,6 +48,10 @@ public final class ComputeContext {
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
         self.precision = try precision.resolved(choice)
+        // OpenBLAS stays the plain road, to compare with.
+        winograd =
+            choice.resolved == .onednn
+            ? WinogradConvolutions(try backend.products(of: [.f32]), pool: pool, kernels: kernels, memory: memory) : nil
     }
 
     /// A context for building networks from the shapes of their weights alone. Computing in it throws.
@@ -58,16 +64,28 @@ public final class ComputeContext {
         scratch = ThreadScratch(threads: 1)
         kernels = ck_kernels_best()
         self.backend = backend
+        winograd = nil
+    }
+
+    /// The products for tensors of these element types.
+    ///
+    /// - Throws: if the types differ or the library does not support them.
+    func products(of types: [ElementType]) throws(ComputeError) -> any MatrixProducts {
+        let products = try backend.products(of: types)
+        guard let winograd, winograd.products === products else { return products }
+        return winograd
     }
 
     /// `onednn` or `openblas`.
     public var backendName: String { backend.name }
 
     /// Architecture, instruction sets, precision and library versions. Machines of the same class compute the same bytes.
-    public var numericsClass: String { "\(instructionSets)-\(precision)-\(backend.identity)" }
+    public var numericsClass: String { "\(instructionSets)-\(precision)-\(products)" }
 
     /// Architecture, instruction sets and library version. Contexts of the same class pack weights into the same bytes.
-    public var packingClass: String { "\(instructionSets)-\(backend.identity)" }
+    public var packingClass: String { "\(instructionSets)-\(products)" }
+
+    private var products: String { winograd == nil ? backend.identity : "\(backend.identity)-winograd" }
 
     private var instructionSets: String {
         #if arch(x86_64)

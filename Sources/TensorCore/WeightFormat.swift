@@ -20,8 +20,12 @@ public struct ConvolutionUse: Hashable, Sendable {
     /// Height and width of the input.
     public var side: Int
     public var stride: Int
+    /// Whether the layer never has another stride or a dilation. Then an algorithm for this case alone may compute it.
+    public var isFixed: Bool
 
-    public init(side: Int = 64, stride: Int = 1) { (self.side, self.stride) = (side, stride) }
+    public init(side: Int = 64, stride: Int = 1, isFixed: Bool = false) {
+        (self.side, self.stride, self.isFixed) = (side, stride, isFixed)
+    }
 }
 
 /// The order in which a backend keeps the weights of a layer.
@@ -46,7 +50,7 @@ public struct WeightFormat {
 extension ComputeContext {
     /// The backend's order for the weights of a layer.
     public func weightFormat(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
-        try backend.products(of: [type]).format(of: layer, type: type)
+        try products(of: [type]).format(of: layer, type: type)
     }
 
     /// Reorders weights, which have the layer's shape in PyTorch's order. Do not write to them afterwards: the result may share
@@ -54,7 +58,7 @@ extension ComputeContext {
     public func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor {
         precondition(weight.shape == format.layer.shape, "weights of \(weight.shape) are not of \(format.layer)")
         whenAdvancing?()
-        return try backend.products(of: [weight.elementType]).pack(weight, into: format)
+        return try products(of: [weight.elementType]).pack(weight, into: format)
     }
 
     /// The parameters of a linear layer.
@@ -71,7 +75,7 @@ extension ComputeContext {
         precondition(bias.map { $0.floats.count == outputs } ?? true, "the bias does not have \(outputs) values")
         return LinearParameters(
             inFeatures: inputs, outFeatures: outputs, elementType: format.elementType, bias: bias,
-            weights: try backend.products(of: [format.elementType]).adopt(packed, format))
+            weights: try products(of: [format.elementType]).adopt(packed, format))
     }
 
     /// The parameters of a convolution; see `linearParameters`.
@@ -85,7 +89,7 @@ extension ComputeContext {
         return ConvolutionParameters(
             inChannels: inputs, outChannels: outputs, kernelHeight: height, kernelWidth: width,
             elementType: format.elementType, bias: bias,
-            weights: try backend.products(of: [format.elementType]).adopt(packed, format))
+            weights: try products(of: [format.elementType]).adopt(packed, format))
     }
 
     /// Packs the parameters of a linear layer.

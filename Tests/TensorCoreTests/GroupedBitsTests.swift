@@ -73,7 +73,8 @@ import Testing
         let (side, inputs, outputs, stride, padding, dilation) = layer
         let context = try arithmetic.context()
         let weight = context.convertWeights(Self.numbers(1, [outputs, inputs, 3, 3], scale: 0.02), to: context.precision)
-        let parameters = try context.packConvolution(weight: weight, bias: Self.numbers(2, [outputs]))
+        let use = ConvolutionUse(side: side, stride: stride, isFixed: stride == 1)
+        let parameters = try context.packConvolution(weight: weight, bias: Self.numbers(2, [outputs]), use: use)
         // Residual blocks add their input.
         let adds = inputs == outputs && stride == 1
         let residuals = context.convert(Self.numbers(4, [Self.largest, side, side, outputs]), to: context.precision)

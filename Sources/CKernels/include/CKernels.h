@@ -47,6 +47,12 @@ typedef struct {
     float *y;                      // dense; the residual has the same shape
 } ck_gathered_product;
 
+// A 3x3 convolution of stride 1 by Winograd's F(2x2, 3x3), for images of the same size. Tiles of 2x2 results are numbered over
+// images, rows and columns. Tiles at the right and lower edge may have results outside.
+typedef struct {
+    size_t h, w, in_channels, out_channels, pad_top, pad_left, out_h, out_w;
+} ck_winograd;
+
 // The kernels of one element type: f32 or bf16 (the upper half of an f32). Arithmetic is f32.
 typedef struct {
     // Attention of one head. First the keys and values are packed, in independent blocks. Then each block of queries is
@@ -124,6 +130,13 @@ typedef struct {
     size_t (*gathered_scratch_bytes)(const ck_convolution_shape *shape);
     void (*gathered_strip)(
         const ck_gathered_product *product, size_t first_row, size_t rows, size_t first_panel, size_t panels, void *scratch);
+    // The pixels x of tiles first ..< first + count, transformed: 16 matrices (count, in_channels), the next one `step` floats
+    // behind the one before.
+    void (*winograd_input)(const ck_winograd *shape, const float *x, size_t first, size_t count, float *out, size_t step);
+    // y = sums of 16 such matrices of products (count, out_channels) + bias + residual. Both may be NULL.
+    void (*winograd_output)(
+        const ck_winograd *shape, const float *products, size_t step, size_t first, size_t count, const float *bias,
+        const float *residual, float *y);
 } ck_kernels;
 
 // Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's
@@ -166,6 +179,9 @@ void ck_ref_linear(const float *x, size_t rows, size_t in, size_t out, const flo
 void ck_gather_patches(const ck_convolution_shape *s, const float *x, size_t first, size_t count, float *rows);
 // Panel number `panel` of weights (out, in, taps), as ck_gathered_product wants it: [taps][in][16].
 void ck_pack_panel(const float *weights, size_t out, size_t in, size_t taps, size_t panel, float *packed);
+// Rows first ..< first + count of the 16 matrices (out, in) of weights (out, in, 3, 3) for ck_winograd. The matrices lie one
+// behind the other: G w G^T in f64, rounded.
+void ck_winograd_weights(const float *weights, size_t out, size_t in, size_t first, size_t count, float *matrices);
 // Taps of a bicubic resize of one axis, align_corners false, a = -0.75, clamped to the border (PyTorch's upsample_bicubic2d).
 void ck_bicubic_taps(size_t in, size_t out, ck_bicubic_tap *taps);
 

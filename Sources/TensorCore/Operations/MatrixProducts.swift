@@ -3,7 +3,7 @@ import CKernels
 extension ComputeContext {
     /// The backend's products for weights of a type.
     private func products(_ weights: ElementType, _ others: Tensor?...) throws(ComputeError) -> any MatrixProducts {
-        try backend.products(of: [weights] + others.compactMap { $0?.elementType })
+        try products(of: [weights] + others.compactMap { $0?.elementType })
     }
 
     /// y = activation(x·Wᵀ + b) + residual.
@@ -93,7 +93,8 @@ extension ComputeContext {
         let operationsOfRow =
             2 * shape.outWidth * shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth
         count(products: shape.n * shape.outHeight * operationsOfRow / 2)
-        let slice = max(1, operationsPerSlice / operationsOfRow)
+        // An even number of rows: tiles of two rows lie as in the whole image.
+        let slice = max(2, operationsPerSlice / operationsOfRow / 2 * 2)
         guard shape.n * shape.outHeight > slice else {
             try products.convolution(x, shape, parameters, residual: residual, into: y)
             return

@@ -1,0 +1,170 @@
+import CKernels
+
+/// 3×3 convolutions of f32 by Winograd's F(2×2, 3×3): 16 matrix products instead of the 36 that the sums have.
+///
+/// A library's products compute the matrices, and every other convolution. Tiles of pixels are transformed in chunks, which
+/// stay in the processor's cache until their results are written. A result's bits depend on its own pixels only, if those of
+/// the library's matrix product do.
+///
+/// The transforms are sums of few numbers, so the error is that of the direct sum (`WinogradTests`). Larger tiles save more
+/// products, but their error is several times as large.
+final class WinogradConvolutions: MatrixProducts {
+    let products: any MatrixProducts
+    private let pool: ParallelPool
+    private let kernels: UnsafePointer<ck_kernels>
+    private let memory: BufferPool
+
+    /// Places of a transformed tile.
+    private static let places = 16
+    /// The most floats of transformed pixels and products in a chunk.
+    private static let chunkFloats = 4 << 20
+    /// Tiles that one thread transforms at a time.
+    private static let tilesOfPart = 8
+    /// Floats between one matrix and the next. Matrices that lie a multiple of 4 KiB apart would compete for the same lines of
+    /// the first cache.
+    private static let gap = 80
+
+    init(_ products: any MatrixProducts, pool: ParallelPool, kernels: UnsafePointer<ck_kernels>, memory: BufferPool) {
+        (self.products, self.pool, self.kernels, self.memory) = (products, pool, kernels, memory)
+    }
+
+    /// The 16 matrices of a layer, in the library's order.
+    private struct Matrices: PackedWeights {
+        let parameters: [LinearParameters]
+    }
+
+    /// The library's order of one of the 16 matrices.
+    private final class MatrixFormat {
+        let format: WeightFormat
+        init(_ format: WeightFormat) { self.format = format }
+        /// Bytes from one matrix to the next: whole cache lines.
+        var stride: Int { (format.byteCount + 63) / 64 * 64 }
+    }
+
+    /// Whether a layer is computed this way.
+    ///
+    /// Its matrices are 16/9 of the weights. Small maps have too few tiles to pay for reading large ones from memory.
+    private static func serves(_ layer: WeightLayer, _ type: ElementType) -> Bool {
+        guard case .convolution(let inputs, let outputs, 3, 3, let use) = layer, type == .f32, use.isFixed, use.stride == 1
+        else { return false }
+        return inputs >= 16 && outputs >= 16 && (use.side >= 32 || inputs * outputs <= 1 << 16)
+    }
+
+    func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
+        guard Self.serves(layer, type) else { return try products.format(of: layer, type: type) }
+        let matrix = MatrixFormat(
+            try products.format(of: .linear(inputs: layer.shape[1], outputs: layer.shape[0]), type: type))
+        return WeightFormat(
+            layer: layer, elementType: type, byteCount: Self.places * matrix.stride,
+            name: matrix.format.name.map {
+                "winograd 2x2 of \(layer.shape): \(Self.places) at \(matrix.stride) bytes, each \($0)"
+            },
+            details: matrix)
+    }
+
+    func pack(_ weight: Tensor, into format: WeightFormat) throws(ComputeError) -> Tensor {
+        guard let matrix = format.details as? MatrixFormat else { return try products.pack(weight, into: format) }
+        let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+        let matrices = Tensor(uninitialized: [Self.places, outputs, inputs])
+        let (source, planes) = (weight.floats.baseAddress!, matrices.floats.baseAddress!)
+        pool.run(total: outputs, chunk: 16) { first, count, _ in
+            ck_winograd_weights(source, outputs, inputs, first, count, planes)
+        }
+        let packed = Tensor(uninitialized: [Self.places, matrix.stride / 4])
+        let target = packed.storage.base
+        target.initializeMemory(as: UInt8.self, repeating: 0, count: Self.places * matrix.stride)
+        for place in 0..<Self.places {
+            let one = try products.pack(
+                matrices.part(at: place * outputs * inputs, shape: [outputs, inputs]), into: matrix.format)
+            (target + place * matrix.stride).copyMemory(from: one.storage.base, byteCount: matrix.format.byteCount)
+        }
+        return packed
+    }
+
+    func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights {
+        guard let matrix = format.details as? MatrixFormat else { return products.adopt(packed, format) }
+        return Matrices(
+            parameters: (0..<Self.places).map { place in
+                let part = packed.part(at: place * matrix.stride / 4, shape: [matrix.stride / 4])
+                return LinearParameters(
+                    inFeatures: format.shape[1], outFeatures: format.shape[0], elementType: .f32, bias: nil,
+                    weights: products.adopt(part, matrix.format))
+            })
+    }
+
+    func linear(
+        _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        try products.linear(x, parameters, activation: activation, residual: residual, into: y)
+    }
+
+    func convolution(
+        _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
+    ) throws(ComputeError) {
+        guard let matrices = parameters.weights as? Matrices else {
+            return try products.convolution(x, shape, parameters, residual: residual, into: y)
+        }
+        precondition(shape.stride == 1 && shape.dilation == 1, "the layer's weights were packed for a map that keeps its size")
+        let (inputs, outputs) = (shape.inChannels, shape.outChannels)
+        let geometry = shape.winograd
+        let tiles = shape.n * ((shape.outHeight + 1) / 2) * ((shape.outWidth + 1) / 2)
+        let chunk = Self.chunk(tiles: tiles, channels: inputs + outputs)
+        let (inStep, outStep) = (chunk * inputs + Self.gap, chunk * outputs + Self.gap)
+        let pixels = buffer(floats: Self.places * inStep)
+        let sums = buffer(floats: Self.places * outStep)
+        for first in stride(from: 0, to: tiles, by: chunk) {
+            let count = min(chunk, tiles - first)
+            transform(x, geometry, tiles: first..<first + count, into: pixels, step: inStep)
+            for (place, matrix) in matrices.parameters.enumerated() {
+                try products.linear(
+                    pixels.part(at: place * inStep, shape: [count, inputs]), matrix, activation: .none, residual: nil,
+                    into: sums.part(at: place * outStep, shape: [count, outputs]))
+            }
+            collect(sums, step: outStep, geometry, tiles: first..<first + count, parameters.bias, residual, into: y)
+        }
+    }
+
+    /// Tiles of a chunk: chunks are about equal, so that the library sees at most two numbers of rows.
+    private static func chunk(tiles: Int, channels: Int) -> Int {
+        let most = max(1, chunkFloats / (places * channels))
+        let chunks = (tiles + most - 1) / most
+        return (tiles + chunks - 1) / chunks
+    }
+
+    private func buffer(floats: Int) -> Tensor {
+        Tensor(shape: [floats], storage: memory.allocate(byteCount: floats * 4))
+    }
+
+    private func transform(_ x: Tensor, _ geometry: ck_winograd, tiles: Range<Int>, into pixels: Tensor, step: Int) {
+        let (source, target) = (x.floats.baseAddress!, pixels.floats.baseAddress!)
+        withUnsafePointer(to: geometry) { geometry in
+            pool.run(total: tiles.count, chunk: Self.tilesOfPart) { first, count, _ in
+                kernels.pointee.winograd_input(
+                    geometry, source, tiles.lowerBound + first, count, target + first * geometry.pointee.in_channels, step)
+            }
+        }
+    }
+
+    private func collect(
+        _ sums: Tensor, step: Int, _ geometry: ck_winograd, tiles: Range<Int>, _ bias: Tensor?, _ residual: Tensor?,
+        into y: Tensor
+    ) {
+        let (source, target) = (sums.floats.baseAddress!, y.floats.baseAddress!)
+        let (bias, residual) = (bias?.floats.baseAddress, residual?.floats.baseAddress)
+        withUnsafePointer(to: geometry) { geometry in
+            pool.run(total: tiles.count, chunk: Self.tilesOfPart) { first, count, _ in
+                kernels.pointee.winograd_output(
+                    geometry, source + first * geometry.pointee.out_channels, step, tiles.lowerBound + first, count, bias,
+                    residual, target)
+            }
+        }
+    }
+}
+
+extension ConvolutionShape {
+    fileprivate var winograd: ck_winograd {
+        ck_winograd(
+            h: h, w: w, in_channels: inChannels, out_channels: outChannels, pad_top: padding.top, pad_left: padding.left,
+            out_h: outHeight, out_w: outWidth)
+    }
+}
