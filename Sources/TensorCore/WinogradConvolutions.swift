@@ -28,9 +28,12 @@ final class WinogradConvolutions: MatrixProducts {
         (self.products, self.pool, self.kernels, self.memory) = (products, pool, kernels, memory)
     }
 
-    /// The 16 matrices of a layer, in the library's order.
-    private struct Matrices: PackedWeights {
-        let parameters: [LinearParameters]
+    /// The 16 matrices of a layer, in the library's order. They are found at the first use: networks that are built only to pack
+    /// their weights have none.
+    private final class Matrices: PackedWeights {
+        private(set) lazy var parameters = makeParameters()
+        private let makeParameters: () -> [LinearParameters]
+        init(_ makeParameters: @escaping () -> [LinearParameters]) { self.makeParameters = makeParameters }
     }
 
     /// The library's order of one of the 16 matrices.
@@ -83,13 +86,14 @@ final class WinogradConvolutions: MatrixProducts {
 
     func adopt(_ packed: Tensor, _ format: WeightFormat) -> any PackedWeights {
         guard let matrix = format.details as? MatrixFormat else { return products.adopt(packed, format) }
-        return Matrices(
-            parameters: (0..<Self.places).map { place in
+        return Matrices { [products] in
+            (0..<Self.places).map { place in
                 let part = packed.part(at: place * matrix.stride / 4, shape: [matrix.stride / 4])
                 return LinearParameters(
                     inFeatures: format.shape[1], outFeatures: format.shape[0], elementType: .f32, bias: nil,
                     weights: products.adopt(part, matrix.format))
-            })
+            }
+        }
     }
 
     func linear(
