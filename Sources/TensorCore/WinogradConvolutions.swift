@@ -28,8 +28,8 @@ final class WinogradConvolutions: MatrixProducts {
         (self.products, self.pool, self.kernels, self.memory) = (products, pool, kernels, memory)
     }
 
-    /// The 16 matrices of a layer, in the library's order. They are found at the first use: networks that are built only to pack
-    /// their weights have none.
+    /// The 16 matrices of a layer, in the library's order. They are found at the first use: networks that are built only to
+    /// pack their weights have none.
     private final class Matrices: PackedWeights {
         private(set) lazy var parameters = makeParameters()
         private let makeParameters: () -> [LinearParameters]
