@@ -213,7 +213,7 @@ let package = Package(
         tests(
             "CommandSupportTests",
             ["CommandSupport", "Rendering", "Requests", "Sentences", "TensorCore", argumentParser]),
-        tests("EndToEndTests", ["CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
+        tests("EndToEndTests", ["ContentHash", "CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,3 +1,4 @@
+import ContentHash
 import Foundation
 import StrictJSON
 import TestSupport
@@ -76,14 +77,32 @@ extension EndToEnd {
             let content = try Data(contentsOf: url)
             try FileManager.default.removeItem(at: url)
             try (content.dropLast() + [content[content.count - 1] ^ 1]).write(to: url)
+            let found = SHA256Digest(of: [UInt8](try Data(contentsOf: url))).hex
             for (arguments, said) in [([], "2 of 2 cannot be used: one, two"), (["one"], largest), (["two"], largest)] {
                 let bad = try Program(["model", "verify"] + arguments, in: folder)
                 #expect(try await bad.wait().code == 65)
                 #expect(bad.errorLines.count == 1 && bad.errorLines[0].contains(said), "\(bad.errorLines)")
+                // Each model's damaged file, with both hashes.
+                let lines = bad.outputLines.filter { $0.contains("expected \(largest), found \(found)") }
+                #expect(lines.count == (arguments.isEmpty ? 2 : 1), "\(bad.outputLines)")
             }
+            // More damage: another file is missing, and a name is spoilt.
+            let other = try #require(try FileManager.default.contentsOfDirectory(atPath: blobs).first { $0 != largest })
+            try FileManager.default.removeItem(atPath: "\(blobs)/\(other)")
+            try Data("nothing\n".utf8).write(to: URL(fileURLWithPath: folder.home + "/store/names/three"))
+            let all = try Program(["model", "verify", "--json"], in: folder)
+            #expect(try await all.wait().code == 65)
+            #expect(all.errorLines.count == 1 && all.errorLines[0].contains("three"), "\(all.errorLines)")
+            let models = try #require(try CommandTests.json(all)["models"]?.arrayValue)
+            #expect(models.compactMap { $0["name"]?.stringValue } == ["three", "one", "two"])
+            #expect(models.allSatisfy { $0["damaged"]?.stringValue != nil })
+            let files = try #require(models[1]["files"]?.arrayValue)
+            let hashes = Dictionary(
+                uniqueKeysWithValues: files.map { ($0["expected"]?.stringValue ?? "", $0["found"]?.stringValue) })
+            #expect(hashes == [largest: found, other: nil], "\(files)")
             let usage = try Program(["model", "verify", "--vae", "x"], in: folder)
             #expect(try await usage.wait().code == 64)
-            let missing = try Program(["model", "verify", "three"], in: folder)
+            let missing = try Program(["model", "verify", "four"], in: folder)
             #expect(try await missing.wait().code == 66)
         }
 

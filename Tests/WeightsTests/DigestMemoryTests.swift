@@ -191,17 +191,17 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
             _ = try look(file, folder)
             let path = folder.path + "/digests"
             var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-            #expect(bytes.count == 20 + 80 + 32)
+            #expect(bytes.count == 20 + 112 + 32)
             switch damage {
             case "empty": bytes = []
-            case "cut": bytes.removeLast(80)
-            case "longer": bytes += [UInt8](repeating: 0, count: 80)
+            case "cut": bytes.removeLast(112)
+            case "longer": bytes += [UInt8](repeating: 0, count: 112)
             // One bit of the hash.
             case "flipped": bytes[20 + 48] ^= 1
             case "text": bytes = Array("{\"digests\": []}".utf8)
             case "other version":
                 bytes = Array(bytes.dropLast(32))
-                bytes[18] = UInt8(ascii: "2")
+                bytes[18] = UInt8(ascii: "1")
                 bytes += SHA256Digest(of: bytes).bytes
             case "huge": bytes = [UInt8](repeating: 65, count: DigestRecords.maxByteCount + 1)
             default: break
@@ -226,6 +226,9 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
     @Test func everyDamagedByteIsNoticed() {
         var records = DigestRecords()
         for index in 0..<3 { records.put(Self.record(index, used: 5)) }
+        var record = Self.record(3, used: 6)
+        record.tensors = SHA256Digest(of: [7])
+        records.put(record)
         let bytes = records.bytes
         #expect(DigestRecords(bytes) == records)
         for index in bytes.indices {
@@ -233,6 +236,19 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
             damaged[index] ^= 0x80
             #expect(DigestRecords(damaged) == nil, "byte \(index)")
             #expect(DigestRecords(Array(bytes.prefix(index))) == nil, "\(index) bytes")
+        }
+    }
+
+    /// Root makes no folder in another user's, which the user could not write to later.
+    @Test(.enabled(if: geteuid() == 0)) func rootMakesNoFolderInAnotherUsers() throws {
+        try withFile { file, folder throws in
+            let parent = folder.deletingLastPathComponent()
+            try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+            #expect(chown(parent.path, 1234, 1234) == 0)
+            let found = try look(file, folder)
+            #expect(found.digest == SHA256Digest(of: content(1)))
+            #expect(found.tally.fault?.contains("another user") == true && found.tally.fault?.contains(parent.path) == true)
+            #expect(!FileManager.default.fileExists(atPath: folder.path))
         }
     }
 
@@ -365,7 +381,9 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
             try deceive(file, folder)
             #expect(try look(file, folder).digest == SHA256Digest(of: [1, 2, 3]))
             let checked = try look(file, folder, rereads: true) { isSettled ? later() : 0 }
-            #expect(checked.digest == SHA256Digest(of: content(1)) && checked.tally.contradicted == [file.path])
+            #expect(checked.digest == SHA256Digest(of: content(1)) && checked.tally.contradicted.map(\.path) == [file.path])
+            #expect(checked.tally.contradicted.first?.remembered == SHA256Digest(of: [1, 2, 3]))
+            #expect(checked.tally.contradicted.first?.found == SHA256Digest(of: content(1)))
             let after = try look(file, folder)
             #expect(after.digest == SHA256Digest(of: content(1)) && after.tally.hashedFiles == (isSettled ? 0 : 1))
             let again = try look(file, folder, rereads: true)
@@ -402,6 +420,14 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
                 }
                 // This is the limit of stamps: nothing shows the change.
                 #expect(try store().open(stored).identity() == stored.identity)
+                let damages = try store().damages(of: stored)
+                #expect(damages.isEmpty, "the stamp hides the damage: \(damages)")
+                let rereading = ModelStore(
+                    folder: folder.path + "/store",
+                    digests: DigestMemory(folder: folder.path + "/unused", rereads: true, clock: later))
+                let found = try rereading.damages(of: stored)
+                #expect(found.map(\.file) == [url.path] && found[0].expected.hex == blob, "\(found)")
+                #expect(try found[0].found == SHA256Digest(of: [UInt8](Data(contentsOf: url))))
                 let error = weightsError { try store().verify(stored) }
                 #expect(error?.code == .malformed && error?.message.contains(blob) == true, "\(String(describing: error))")
                 #expect(weightsError { _ = try store().open(stored) }?.code == .malformed)
@@ -430,46 +456,6 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
             // Only small files are left.
             #expect(tallies[1].hashedFiles == tallies[0].hashedFiles - tallies[1].rememberedFiles)
             #expect(tallies[1].hashedBytes < tallies[1].hashedFiles * size)
-        }
-    }
-
-    // MARK: LoRA files
-
-    @Test func librariesRememberTheirFiles() throws {
-        try withTemporaryFolder { folder throws in
-            let cache = folder.appendingPathComponent("cache").path
-            var digests: [SHA256Digest] = []
-            for name in ["fog", "ink", "style/wash"] {
-                let pair = LoRATests.pair(TinyModel.toQ, seed: UInt64(name.utf8.count))
-                // Metadata that make the file large.
-                let bytes = Numbers.file(pair, metadata: ["about": String(repeating: name, count: size)])
-                try folder.write("loras/\(name).safetensors", bytes)
-                digests.append(SHA256Digest(of: bytes))
-            }
-            for isFirst in [true, false] {
-                let memory = DigestMemory(folder: cache, clock: later)
-                let library = try LoRALibrary(folders: [folder.path + "/loras"], digests: memory)
-                #expect(try library.file(digest: digests[2]).name.hasSuffix("style/wash.safetensors"))
-                #expect(memory.tally.hashedFiles == (isFirst ? 3 : 0), "\(memory.tally)")
-                #expect(try library.file(named: "ink").digest == digests[1])
-                #expect(memory.tally.hashedFiles == (isFirst ? 3 : 0), "\(memory.tally)")
-            }
-            // A changed file is another file; the others stay known.
-            nextTick()
-            let file = folder.appendingPathComponent("loras/ink.safetensors")
-            let changed = Numbers.file(
-                LoRATests.pair(TinyModel.toQ, seed: 99), metadata: ["about": String(repeating: "x", count: size)])
-            try Data(changed).write(to: file)
-            let memory = DigestMemory(folder: cache, clock: later)
-            let library = try LoRALibrary(folders: [folder.path + "/loras"], digests: memory)
-            #expect(weightsError { _ = try library.file(digest: digests[1]) }?.code == .notFound)
-            #expect(memory.tally.hashedFiles == 1)
-            #expect(try library.file(digest: SHA256Digest(of: changed)).name == file.path)
-            // Reading again hashes all, and tells the hashes.
-            let check = DigestMemory(folder: cache, rereads: true, clock: later)
-            let all = try LoRALibrary(folders: [folder.path + "/loras"], digests: check).allDigests()
-            #expect(all.compactMap(\.digest) == [digests[0], SHA256Digest(of: changed), digests[2]])
-            #expect(check.tally.hashedFiles == 3 && check.tally.contradicted.isEmpty)
         }
     }
 }

@@ -76,10 +76,7 @@ public struct LoRAFile: Sendable {
     /// SHA-256 of the tensors' bytes, without the head: what A1111's web UI tells LoRA files apart by, since editors change the
     /// metadata in the head.
     public func dataDigest() -> SHA256Digest {
-        withExtendedLifetime(content) {
-            let first = file.tensors.values.map(\.byteRange.lowerBound).min() ?? content.bytes.count
-            return SHA256Digest(of: UnsafeRawBufferPointer(rebasing: content.bytes[first...]))
-        }
+        content.tensorsDigest(from: file.tensors.values.map(\.byteRange.lowerBound).min() ?? content.bytes.count)
     }
 }
 

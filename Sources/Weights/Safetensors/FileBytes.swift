@@ -17,6 +17,9 @@ import TensorCore
 ///
 /// `@unchecked Sendable`: the pointer is set once in `init`, and the memory behind it is never written afterwards.
 final class FileBytes: @unchecked Sendable {
+    /// `O_NOATIME` of open(2), which the Glibc module hides; the same number on x86-64 and arm64.
+    private static let noAccessTime: Int32 = 1 << 18
+
     private enum Memory { case permanent, owned, mapped }
 
     let bytes: UnsafeRawBufferPointer
@@ -42,16 +45,18 @@ final class FileBytes: @unchecked Sendable {
     }
 
     /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file. `digests` may know its hash;
-    /// without it, the bytes are hashed. `check` sees the status of the opened file, and may refuse it.
+    /// without it, the bytes are hashed. Without `isUse`, the file keeps its time of last access; it must be this user's.
+    /// `check` sees the status of the opened file, and may refuse it.
     init(
-        mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil,
+        mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil, isUse: Bool = true,
         check: (stat) throws(WeightsError) -> Void = { _ in }
     ) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw .badPath("\(quoted(path)) is not a path; name a file.")
         }
         // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (followsLinks ? 0 : O_NOFOLLOW))
+        let flags = (followsLinks ? 0 : O_NOFOLLOW) | (isUse ? 0 : FileBytes.noAccessTime)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags)
         guard descriptor >= 0 else { throw FileBytes.openError(path, errno) }
         defer { close(descriptor) }
         var status = stat()
@@ -101,6 +106,11 @@ final class FileBytes: @unchecked Sendable {
         }
     }
 
+    /// The SHA-256 of the bytes from `start` on, where the tensors of a safetensors file begin.
+    func tensorsDigest(from start: Int) -> SHA256Digest {
+        digests?.tensorsDigest(of: self, from: start) ?? hashed(from: start)
+    }
+
     /// Finds the digests of several files, large ones at the same time.
     ///
     /// Large files come first, so that no thread begins a large one when the others are done.
@@ -114,16 +124,16 @@ final class FileBytes: @unchecked Sendable {
     private static let hashingThreads = 4
     private static let pieceBytes = 8 << 20
 
-    /// Computes the SHA-256 of the bytes. While a piece is hashed, the system reads the next. Pages that are done go, because
-    /// a process that knows its model needs few of them; the system still has them for all processes.
-    func hashed() -> SHA256Digest {
+    /// Computes the SHA-256 of the bytes from `first` on. While a piece is hashed, the system reads the next. Pages that are
+    /// done go, because a process that knows its model needs few of them; the system still has them for all processes.
+    func hashed(from first: Int = 0) -> SHA256Digest {
         let hasher = SHA256Hasher()
         func piece(_ start: Int) -> UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)..<min(start + Self.pieceBytes, bytes.count)])
         }
         // The bytes are mapped as long as this object lives.
         withExtendedLifetime(self) {
-            for start in stride(from: 0, to: bytes.count, by: Self.pieceBytes) {
+            for start in stride(from: first, to: bytes.count, by: Self.pieceBytes) {
                 advise(piece(start + Self.pieceBytes), MADV_WILLNEED)
                 hasher.update(piece(start))
                 advise(piece(start), MADV_DONTNEED)

@@ -35,11 +35,8 @@ struct DigestFile: Sendable {
 
     /// Changes the newest records, and gives them back. Throws `.unwritable`.
     func change(_ change: (inout DigestRecords) -> Void) throws(WeightsError) -> DigestRecords {
+        try checkOwnFolder(folder)
         try makeFolders(folder)
-        // A process of root must not fill another user's folder with files of root.
-        guard let status = status(of: folder), isOwn(status) else {
-            throw .unwritable("The folder \(folder) belongs to another user.")
-        }
         let descriptor = try lock()
         defer { close(descriptor) }
         var records = read()

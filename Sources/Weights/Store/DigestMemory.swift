@@ -1,4 +1,4 @@
-import ContentHash
+public import ContentHash
 import Sentences
 import Synchronization
 
@@ -18,10 +18,17 @@ public final class DigestMemory: Sendable {
         /// Files whose hash was known, and their bytes.
         public var rememberedFiles = 0
         public var rememberedBytes = 0
-        /// Paths of files with other bytes than those that were hashed under the same stamp.
-        public var contradicted: [String] = []
+        /// Files with other bytes than those that were hashed under the same stamp.
+        public var contradicted: [Contradiction] = []
         /// Why hashes cannot be kept for later starts.
         public var fault: String?
+    }
+
+    /// A file whose content changed, although its stamp did not.
+    public struct Contradiction: Sendable, Equatable {
+        public var path: String
+        public var remembered: SHA256Digest
+        public var found: SHA256Digest
     }
 
     private struct State {
@@ -61,6 +68,9 @@ public final class DigestMemory: Sendable {
     /// The same memory for a check: it hashes all files anew, corrects the memory, and finds contradictions.
     public func rereading() -> DigestMemory { DigestMemory(folder: file?.folder, rereads: true, clock: clock) }
 
+    /// The same memory as a new process has it: with the records of the file only.
+    public func reopened() -> DigestMemory { DigestMemory(folder: file?.folder, clock: clock) }
+
     public var tally: Tally { state.withLock { $0.tally } }
 
     /// The hash of a file that was not opened, if it is known.
@@ -83,13 +93,30 @@ public final class DigestMemory: Sendable {
         state.withLock { state in
             state.tally.hashedFiles += 1
             state.tally.hashedBytes += content.bytes.count
-            if known != nil, known?.digest != digest { state.tally.contradicted.append(path) }
+            if let known, known.digest != digest {
+                state.tally.contradicted.append(Contradiction(path: path, remembered: known.digest, found: digest))
+            }
         }
         let record = DigestRecords.Record(stamp: stamp, digest: digest, used: start)
         if stamp.isSettled(at: start), FileStamp(path: path) == stamp {
             remember(record)
         } else if known != nil {
             forget(stamp.place)
+        }
+        return digest
+    }
+
+    /// The SHA-256 of a safetensors file's tensors, which begin at `start`: remembered, or else computed.
+    ///
+    /// It is remembered beside the hash of the whole file, and forgotten with it.
+    func tensorsDigest(of content: FileBytes, from start: Int) -> SHA256Digest {
+        guard let stamp = content.stamp, let path = content.path else { return content.hashed(from: start) }
+        if !rereads, let known = record(stamp)?.tensors { return known }
+        let digest = content.hashed(from: start)
+        // The stamp had settled before the record was made.
+        if var record = record(stamp), FileStamp(path: path) == stamp {
+            record.tensors = digest
+            remember(record)
         }
         return digest
     }

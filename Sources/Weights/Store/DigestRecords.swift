@@ -2,8 +2,8 @@ import ContentHash
 
 /// The hashes of files by their stamps, and their form in a file.
 ///
-///     patchloom-digests-1\n
-///     80 bytes a file: device, inode, size, modified, changed, used; the SHA-256 of the file
+///     patchloom-digests-2\n
+///     112 bytes a file: device, inode, size, modified, changed, used; the SHA-256 of the file; that of its tensors, or zeros
 ///     32 bytes: the SHA-256 of all the above
 ///
 /// Numbers have eight bytes, least significant first. A damaged file is refused as a whole.
@@ -11,15 +11,17 @@ struct DigestRecords: Equatable {
     struct Record: Equatable {
         let stamp: FileStamp
         let digest: SHA256Digest
+        /// Of the bytes behind the head of a safetensors file; nil if nobody asked for it.
+        var tensors: SHA256Digest?
         /// Nanoseconds since 1970, the last time a process asked for the hash, to within a day.
         var used: Int64
     }
 
-    /// More than the LoRA files that a search looks at. The file has 2.6 MB then.
+    /// More than the LoRA files that a search looks at. The file has 3.7 MB then.
     static let usualLimit = 32_768
     static let maxByteCount = head.count + usualLimit * recordBytes + digestBytes
-    private static let head = Array("patchloom-digests-1\n".utf8)
-    private static let (recordBytes, digestBytes) = (80, 32)
+    private static let head = Array("patchloom-digests-2\n".utf8)
+    private static let (recordBytes, digestBytes) = (112, 32)
 
     private let limit: Int
     private var records: [FileStamp.Place: Record] = [:]
@@ -74,8 +76,9 @@ extension DigestRecords.Record {
         func number(_ index: Int) -> UInt64 {
             bytes.dropFirst(8 * index).prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
         }
-        guard let digest = SHA256Digest(bytes: bytes.dropFirst(48)) else { return nil }
+        guard let digest = SHA256Digest(bytes: bytes.dropFirst(48).prefix(32)) else { return nil }
         self.digest = digest
+        tensors = bytes.dropFirst(80).allSatisfy { $0 == 0 } ? nil : SHA256Digest(bytes: bytes.dropFirst(80))
         let place = FileStamp.Place(device: number(0), inode: number(1))
         stamp = FileStamp(
             place: place, size: Int64(bitPattern: number(2)), modified: Int64(bitPattern: number(3)),
@@ -89,5 +92,6 @@ extension DigestRecords.Record {
             withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
         }
         bytes += digest.bytes
+        bytes += tensors?.bytes ?? Array(repeating: 0, count: 32)
     }
 }

@@ -65,10 +65,7 @@ public struct ModelStore: Sendable {
     /// Throws `.badOption` for digits of several models, `.malformed` for a name with a damaged file.
     public func find(_ reference: String) throws(WeightsError) -> StoredModel? {
         try StoreFiles.locked(folder, exclusive: false) { () throws(WeightsError) in
-            if try readNames().damaged.contains(reference) {
-                throw .malformed(
-                    "\(names)/\(reference) is damaged and names no model any more; remove the name and import the model again.")
-            }
+            if try readNames().damaged.contains(reference) { throw damaged(name: reference) }
             return try ModelStore.find(reference, among: readModels())
         }
     }

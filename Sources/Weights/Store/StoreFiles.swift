@@ -126,6 +126,26 @@ enum StoreFiles {
     }
 }
 
+/// Refuses to keep what can be made again in a folder of another user, or to make such a folder for root inside another user's.
+///
+/// `sudo` may leave `HOME` as it was. Then files of root would lie in the user's caches, which the user could neither use nor
+/// replace. Throws `.unwritable`.
+func checkOwnFolder(_ folder: String) throws(WeightsError) {
+    var path = folder
+    while true {
+        if let status = status(of: path) {
+            guard status.st_uid != geteuid(), path == folder || geteuid() == 0 else { return }
+            let place = path == folder ? "" : " would be made in \(path), which"
+            throw .unwritable(
+                "The folder \(folder)\(place) belongs to another user; run the program as that user, or set PATCHLOOM_HOME to a "
+                    + "folder of this one.")
+        }
+        // Whatever else hinders is said by those who make the folder.
+        guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
+        path = String(path[..<slash])
+    }
+}
+
 /// Makes a folder and its missing parents.
 func makeFolders(_ path: String) throws(WeightsError) {
     if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
