@@ -1,5 +1,6 @@
 import ArgumentParser
 import Testing
+import Weights
 
 @testable import CommandSupport
 
@@ -12,7 +13,7 @@ import Testing
             ("1GB", nil), ("OFF", nil), ("\u{0661}G", nil), ("8388608T", nil), ("8388607T", 8_388_607 << 40),
             ("99999999999999999999", nil),
         ]
-        for (word, bytes) in sizes { #expect(PackedWeightsOptions.bytes(word) == bytes, "\(word)") }
+        for (word, bytes) in sizes { #expect(PackedWeights.limit(word) == bytes, "\(word)") }
     }
 
     @Test(arguments: ["40X", "many", "-4G"]) func otherWordsAreRefused(_ word: String) throws {

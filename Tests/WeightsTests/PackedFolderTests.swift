@@ -72,6 +72,149 @@ import Testing
         }
     }
 
+    // MARK: A full disk
+
+    /// A disk with so many bytes beside those that must stay free, and the files on it after a fourth network of 4000 bytes.
+    private func onDisk(
+        of bytes: ([Int]) -> Int, _ body: (PackedFixture, [String], _ isMapped: Bool) throws -> Void
+    ) throws {
+        try withThreeFiles { fixture, context, keys, sizes throws in
+            var small = fixture
+            small.disk = PackedWeights.reserve + bytes(sizes)
+            let new = PackedFixture.key("d", context: context)
+            let result = try small.network(CountedSource(seed: 4), new, context)
+            if result.isMapped { #expect(fixture.notes.all.isEmpty, "\(fixture.notes.all)") }
+            #expect(try result.network == CountedNetwork(WeightScope(CountedSource(seed: 4)), context))
+            try body(fixture, (keys + [new]).map(\.fileName), result.isMapped)
+        }
+    }
+
+    @Test func aFullDiskLosesTheLongestUnusedFiles() throws {
+        // Room for all, for all but the first, for all but the first two, for the new one alone.
+        let disks: [(bytes: ([Int]) -> Int, gone: Int)] = [
+            ({ $0.reduce(4000, +) }, 0), ({ $0.reduce(3999, +) }, 1), ({ $0[2] + 4000 }, 2), ({ _ in 4000 }, 3),
+        ]
+        for disk in disks {
+            try onDisk(of: disk.bytes) { fixture, names, isMapped throws in
+                #expect(isMapped && Set(fixture.names) == Set(names.dropFirst(disk.gone)), "\(disk.gone)")
+            }
+        }
+    }
+
+    @Test func aDiskThatIsTooSmallAnywayLosesNothing() throws {
+        try onDisk(of: { _ in 3999 }) { fixture, names, isMapped throws in
+            #expect(!isMapped && Set(fixture.names) == Set(names.dropLast()))
+            #expect(fixture.notes.all.count == 1 && fixture.notes.all[0].contains("must leave"), "\(fixture.notes.all)")
+        }
+    }
+
+    /// A file that is mapped, or a slow file system, gives no space back at once. Then no more files go than should have done.
+    @Test func filesThatGiveNothingBackDoNotTakeOthersAlong() throws {
+        try withThreeFiles { fixture, _, keys, sizes throws in
+            var folder = PackedFolder(path: fixture.folder)
+            folder.freeBytes = { _ in 100 }
+            let (isEnough, free) = try folder.makeFree(100 + sizes[0])
+            #expect(!isEnough && free == 100)
+            #expect(Set(fixture.names) == Set(keys.dropFirst().map(\.fileName)))
+            folder.freeBytes = { _ in nil }
+            #expect(try folder.makeFree(1 << 60).isEnough)
+            #expect(fixture.names.count == 2)
+        }
+    }
+
+    // MARK: Unfinished files
+
+    private func writeUnfinished(_ fixture: PackedFixture, _ name: String, count: Int) throws -> String {
+        let path = "\(fixture.folder)/\(name).packed.tmp"
+        try Data(repeating: 1, count: count).write(to: URL(fileURLWithPath: path))
+        return path
+    }
+
+    /// The next worker that needs packed weights removes them, also if it makes none.
+    @Test func whatDeadWritersLeftGoes() throws {
+        try withThreeFiles { fixture, context, keys, _ throws in
+            for name in ["dead", keys[1].fileName.replacing(".packed", with: "")] {
+                _ = try writeUnfinished(fixture, name, count: 70)
+            }
+            let source = CountedSource(seed: 0)
+            #expect(try fixture.network(source, keys[0], context).isMapped && source.readCount == 0)
+            #expect(Set(fixture.names) == Set(keys.map(\.fileName)))
+        }
+    }
+
+    @Test func filesUnderWayCountAndStay() throws {
+        try withThreeFiles { fixture, context, keys, sizes throws in
+            let path = try writeUnfinished(fixture, "busy", count: 5000)
+            let writer = open(path, O_RDWR | O_CLOEXEC)
+            #expect(writer >= 0 && flock(writer, LOCK_EX) == 0)
+            defer { close(writer) }
+            let setting = PackedWeights.Setting(folder: fixture.folder, limit: sizes.reduce(5000, +) - 1)
+            #expect(try PackedWeights.prune(setting, all: false).removedFiles == 1)
+            #expect(Set(fixture.names) == Set(keys.dropFirst().map(\.fileName) + ["busy.packed.tmp"]))
+        }
+    }
+
+    /// Between the look at a name and its removal another writer may have begun a file of the same name.
+    @Test func aNewWritersFileIsNotTakenForADeadOne() throws {
+        try withThreeFiles { fixture, _, keys, _ throws in
+            let folder = PackedFolder(path: fixture.folder)
+            let target = fixture.folder + "/new.packed"
+            _ = try writeUnfinished(fixture, "new", count: 9)
+            var writer: PackedFolder.Unfinished?
+            let removed = try folder.removeLeftBehind { path in
+                #expect(rename(path, target) == 0)
+                writer = try? folder.begin(target)
+            }
+            #expect(removed.isEmpty)
+            let file = try #require(writer)
+            #expect(fixture.names.contains("new.packed.tmp"))
+            try file.publish(target)
+            #expect(!fixture.names.contains("new.packed.tmp"))
+        }
+    }
+
+    @Test func aWriterNoticesThatItsFileWasTakenAway() throws {
+        try withThreeFiles { fixture, _, _, _ throws in
+            let folder = PackedFolder(path: fixture.folder)
+            let file = try #require(try folder.begin(fixture.folder + "/new.packed"))
+            #expect(unlink(file.path) == 0)
+            try Data([1]).write(to: URL(fileURLWithPath: file.path))
+            #expect(weightsError { try file.publish(fixture.folder + "/new.packed") }?.code == .unwritable)
+            // The other file is not this writer's to remove.
+            file.discard()
+            #expect(fixture.names.contains("new.packed.tmp") && !fixture.names.contains("new.packed"))
+        }
+    }
+
+    // MARK: Folders of others
+
+    /// Only root can make folders of other users. `sudo` leaves some users' `HOME` as it was.
+    @Test(.enabled(if: geteuid() == 0), arguments: ["packed", "store", ""])
+    func inFoldersOfOthersNothingIsKept(_ place: String) throws {
+        let context = try context()
+        try withTemporaryFolder { folder throws in
+            let fixture = PackedFixture(folder)
+            let key = PackedFixture.key(context: context)
+            if place == "packed" { _ = try fixture.network(CountedSource(seed: 1), key, context) }
+            if place == "store" {
+                try FileManager.default.createDirectory(
+                    at: folder.appendingPathComponent("store"), withIntermediateDirectories: false)
+            }
+            let owned = ["packed": fixture.folder, "store": folder.path + "/store", "": folder.path][place] ?? ""
+            #expect(chown(owned, 1234, 1234) == 0)
+            let before = fixture.names
+            let source = CountedSource(seed: 1)
+            let result = try fixture.network(source, key, context)
+            #expect(!result.isMapped && source.readCount == 3 && fixture.names == before)
+            #expect(try result.network == CountedNetwork(WeightScope(CountedSource(seed: 1)), context))
+            #expect(fixture.notes.all.count == 1 && fixture.notes.all[0].contains("another user"), "\(fixture.notes.all)")
+            #expect(FileManager.default.fileExists(atPath: fixture.folder) == (place == "packed"))
+            let setting = PackedWeights.Setting(folder: fixture.folder, limit: 0)
+            #expect(weightsError { _ = try PackedWeights.prune(setting, all: true) }?.code == .unwritable)
+            #expect(fixture.names == before)
+        }
+    }
+
     @Test func aFolderThatCannotBeMadeStopsNothing() throws {
         let context = try context()
         try withTemporaryFolder { folder throws in
@@ -168,6 +311,17 @@ import Testing
                     == PackedPruning(
                         removedFiles: 2, removedBytes: sizes[1] + 10, keptFiles: 2, keptBytes: sizes[0] + sizes[2]))
             #expect(Set(fixture.names) == Set([keys[0], keys[2]].map(\.fileName)))
+        }
+    }
+
+    /// The longest unused file goes, whatever the look into the files does to their times.
+    @Test func pruningIsNoUse() throws {
+        try withThreeFiles { fixture, _, keys, sizes throws in
+            let setting = PackedWeights.Setting(folder: fixture.folder, limit: 1 << 30)
+            _ = try PackedWeights.prune(setting, all: false)
+            let uses = try PackedFolder(path: fixture.folder).entries()
+            #expect(uses.map(\.name) == keys.map(\.fileName))
+            #expect(uses.map(\.lastUse) == (0..<3).map { (1_000_000 + $0) * 1_000_000_000 })
         }
     }
 

@@ -71,6 +71,8 @@ struct CountedNetwork: Equatable {
 struct PackedFixture {
     let folder: String
     var limit = 1 << 30
+    /// Bytes of the disk on which these files are alone; nil for the real one.
+    var disk: Int?
     let notes = Notes()
 
     final class Notes: Sendable {
@@ -88,8 +90,15 @@ struct PackedFixture {
     }
 
     func packed(smallest: Int = 1) -> PackedWeights {
-        PackedWeights(PackedWeights.Setting(folder: folder, limit: limit), threads: 2, smallest: smallest) { [notes] in
-            notes.add($0)
+        var place = PackedFolder(path: folder)
+        if let disk { place.freeBytes = { disk - Self.usedBytes($0) } }
+        return PackedWeights(place, limit: limit, threads: 2, smallest: smallest) { [notes] in notes.add($0) }
+    }
+
+    private static func usedBytes(_ folder: String) -> Int {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.reduce(0) { sum, name in
+            sum + ((try? FileManager.default.attributesOfItem(atPath: "\(folder)/\(name)"))?[.size] as? Int ?? 0)
         }
     }
 

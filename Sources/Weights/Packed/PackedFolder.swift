@@ -13,6 +13,8 @@ struct PackedFolder {
     static let unchangedTime = (1 << 30) - 2
 
     let path: String
+    /// Free bytes of the file system with the folder; nil if it does not say.
+    var freeBytes: @Sendable (String) -> Int? = PackedFolder.measuredFreeBytes
 
     struct Entry: Equatable {
         var name: String
@@ -23,10 +25,12 @@ struct PackedFolder {
 
     func file(_ key: PackedKey) -> String { "\(path)/\(key.fileName)" }
 
-    /// The files, the longest unused first. Throws `.unreadable`.
-    func entries() throws(WeightsError) -> [Entry] {
+    /// The finished files, the longest unused first. Throws `.unreadable`.
+    func entries() throws(WeightsError) -> [Entry] { try entries(ending: Self.ending) }
+
+    private func entries(ending: String) throws(WeightsError) -> [Entry] {
         var entries: [Entry] = []
-        for name in try StoreFiles.names(in: path) where name.hasSuffix(Self.ending) {
+        for name in try StoreFiles.names(in: path) where name.hasSuffix(ending) {
             guard let status = linkStatus("\(path)/\(name)"), status.isFile else { continue }
             let (seconds, overflow) = Int64(status.st_atim.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
             entries.append(
@@ -43,15 +47,20 @@ struct PackedFolder {
         utimensat(AT_FDCWD, file, times, AT_SYMLINK_NOFOLLOW)
     }
 
-    /// Removes the longest unused files until the others, and `incoming` more bytes, are within the limit. Running workers keep
-    /// what they have mapped.
+    /// Removes the longest unused files until the others, unfinished ones and `incoming` more bytes are within the limit.
+    /// Running workers keep what they have mapped.
     ///
-    /// - Parameter kept: the name of a file that stays; its bytes are not in `incoming`.
+    /// - Parameters:
+    ///   - kept: the name of a file that stays; its bytes are not in `incoming`.
+    ///   - known: the files with their last uses, if they were listed before something read them.
     /// - Returns: the removed files.
     @discardableResult
-    func makeRoom(_ incoming: Int, limit: Int, keeping kept: String? = nil) throws(WeightsError) -> [Entry] {
-        let entries = try entries()
-        var total = entries.reduce(incoming) { $0.addingClamped($1.byteCount) }
+    func makeRoom(
+        _ incoming: Int, limit: Int, keeping kept: String? = nil, among known: [Entry]? = nil
+    ) throws(WeightsError) -> [Entry] {
+        let entries = if let known { known } else { try entries() }
+        let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
+        var total = (entries + unfinished).reduce(incoming) { $0.addingClamped($1.byteCount) }
         var removed: [Entry] = []
         for entry in entries where total > limit && entry.name != kept {
             try StoreFiles.remove("\(path)/\(entry.name)")
@@ -61,6 +70,26 @@ struct PackedFolder {
         return removed
     }
 
+    /// Removes the longest unused files until the disk has so many bytes free, but none if all of them would not do.
+    ///
+    /// A file that a worker has mapped gives its space back when the worker lets go. So fewer bytes may be free afterwards than
+    /// were removed, and no more files go for that.
+    ///
+    /// - Returns: whether so many bytes are free now, and how many are; nil if the file system does not say.
+    func makeFree(_ needed: Int) throws(WeightsError) -> (isEnough: Bool, free: Int?) {
+        guard let free = freeBytes(path) else { return (true, nil) }
+        guard free < needed else { return (true, free) }
+        let entries = try entries()
+        guard entries.reduce(free, { $0.addingClamped($1.byteCount) }) >= needed else { return (false, free) }
+        var (expected, now) = (free, free)
+        for entry in entries where now < needed && expected < needed {
+            try StoreFiles.remove("\(path)/\(entry.name)")
+            expected = expected.addingClamped(entry.byteCount)
+            now = freeBytes(path) ?? expected
+        }
+        return (now >= needed, now)
+    }
+
     // MARK: Unfinished files
 
     /// A file that this process is writing.
@@ -68,15 +97,24 @@ struct PackedFolder {
         let path: String
         let descriptor: Int32
 
-        /// Puts it in its place.
+        /// Puts it in its place. Throws `.unwritable`, also if somebody took it away; then it is still to be discarded.
         func publish(_ target: String) throws(WeightsError) {
+            guard isInPlace else { throw .unwritable("\(path) was removed while it was written.") }
             guard rename(path, target) == 0 else { throw StoreFiles.unwritable(target, errno) }
             close(descriptor)
         }
 
         func discard() {
-            unlink(path)
+            if isInPlace { unlink(path) }
             close(descriptor)
+        }
+
+        /// Whether the path still leads to the open file. While this process holds the file's lock, no other one that keeps
+        /// the rules of this folder renames, removes or replaces it.
+        fileprivate var isInPlace: Bool {
+            var (opened, there) = (stat(), stat())
+            return fstat(descriptor, &opened) == 0 && lstat(path, &there) == 0 && opened.st_ino == there.st_ino
+                && opened.st_dev == there.st_dev
         }
     }
 
@@ -93,39 +131,45 @@ struct PackedFolder {
             if reason == EWOULDBLOCK || reason == EINTR { return nil }
             throw .unwritable("\(unfinished) cannot be locked: \(FileBytes.text(reason)).")
         }
+        let file = Unfinished(path: unfinished, descriptor: descriptor)
         // Since it was opened, the file may have been finished and renamed, or removed.
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, let there = linkStatus(unfinished),
-            there.st_ino == status.st_ino, there.st_dev == status.st_dev
-        else {
+        guard file.isInPlace else {
             close(descriptor)
             return nil
         }
-        guard status.isFile, status.st_uid == geteuid(), fchmod(descriptor, 0o600) == 0, ftruncate(descriptor, 0) == 0 else {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.isFile, status.st_uid == geteuid(), fchmod(descriptor, 0o600) == 0,
+            ftruncate(descriptor, 0) == 0
+        else {
             close(descriptor)
             throw StoreFiles.unwritable(unfinished, EPERM)
         }
-        return Unfinished(path: unfinished, descriptor: descriptor)
+        return file
     }
 
     /// Removes unfinished files that nobody is writing. Returns them.
-    func removeLeftBehind() throws(WeightsError) -> [Entry] {
+    ///
+    /// - Parameter opened: called between the opening of a file and its locking. For tests.
+    @discardableResult
+    func removeLeftBehind(_ opened: (String) -> Void = { _ in }) throws(WeightsError) -> [Entry] {
         var removed: [Entry] = []
-        for name in try StoreFiles.names(in: path) where name.hasSuffix(Self.ending + Self.unfinished) {
-            let full = "\(path)/\(name)"
+        for entry in try entries(ending: Self.ending + Self.unfinished) {
+            let full = "\(path)/\(entry.name)"
             let descriptor = open(full, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
             guard descriptor >= 0 else { continue }
             defer { close(descriptor) }
-            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { continue }
-            let size = linkStatus(full).map { Int($0.st_size) } ?? 0
+            opened(full)
+            // A file that was finished meanwhile has another name now, and a new one under the old name has its own writer.
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, Unfinished(path: full, descriptor: descriptor).isInPlace else {
+                continue
+            }
             try StoreFiles.remove(full)
-            removed.append(Entry(name: name, byteCount: size, lastUse: 0))
+            removed.append(entry)
         }
         return removed
     }
 
-    /// Free bytes of the file system; nil if it does not say.
-    func freeBytes() -> Int? {
+    private static func measuredFreeBytes(_ path: String) -> Int? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
         let (bytes, overflow) = Int(status.f_bavail).multipliedReportingOverflow(by: Int(status.f_frsize))

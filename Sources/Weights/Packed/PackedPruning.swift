@@ -19,16 +19,24 @@ extension PackedWeights {
     /// that a worker is writing stay. Running workers keep what they have mapped.
     ///
     /// - Parameter all: also removes all others.
-    /// - Throws: `.unreadable` or `.unwritable` for a folder without rights.
+    /// - Throws: `.unreadable` or `.unwritable` for a folder without rights, or of another user.
     public static func prune(_ setting: Setting, all: Bool) throws(WeightsError) -> PackedPruning {
+        try checkOwnFolder(setting.folder)
         let folder = PackedFolder(path: setting.folder)
         var pruning = PackedPruning()
         for entry in try folder.removeLeftBehind() { pruning.remove(entry) }
-        for entry in try folder.entries() where all || !isUsable("\(folder.path)/\(entry.name)") {
-            try StoreFiles.remove("\(folder.path)/\(entry.name)")
+        // Listed once: the look into a file may count as a use of it.
+        var usable: [PackedFolder.Entry] = []
+        for entry in try folder.entries() {
+            let path = "\(folder.path)/\(entry.name)"
+            if !all, isUsable(path) {
+                usable.append(entry)
+                continue
+            }
+            try StoreFiles.remove(path)
             pruning.remove(entry)
         }
-        for entry in try folder.makeRoom(0, limit: setting.limit) { pruning.remove(entry) }
+        for entry in try folder.makeRoom(0, limit: setting.limit, among: usable) { pruning.remove(entry) }
         let kept = try folder.entries()
         pruning.keptFiles = kept.count
         pruning.keptBytes = kept.reduce(0) { $0.addingClamped($1.byteCount) }
@@ -36,7 +44,9 @@ extension PackedWeights {
     }
 
     private static func isUsable(_ path: String) -> Bool {
-        guard let content = try? PackedReader.content(path).0, let head = try? PackedReader.head(content.bytes, path) else {
+        guard let content = try? PackedReader.content(path, isUse: false).0,
+            let head = try? PackedReader.head(content.bytes, path)
+        else {
             return false
         }
         return PackedKey.isOfThisVersion(head.key)

@@ -26,7 +26,7 @@ public final class PackedWeights: Sendable {
     /// Networks with less than this are built in memory: there is little to share.
     public static let smallestNetwork = 8 << 20
     /// Stays free on the disk.
-    private static let reserve = 1 << 30
+    static let reserve = 1 << 30
     /// How long to wait for a process that makes the same file; then the network is built in memory.
     private static let patience = Duration.seconds(300)
 
@@ -43,12 +43,17 @@ public final class PackedWeights: Sendable {
     ///   - threads: how many check a file.
     ///   - smallest: bytes of the smallest network that is kept.
     ///   - note: gets a line for the user, without a full stop.
-    public init(
+    public convenience init(
         _ setting: Setting, threads: Int, smallest: Int = PackedWeights.smallestNetwork,
         note: @escaping @Sendable (String) -> Void = { _ in }
     ) {
-        (folder, limit) = (PackedFolder(path: setting.folder), setting.limit)
-        (self.threads, self.smallest, self.note) = (threads, smallest, note)
+        self.init(PackedFolder(path: setting.folder), limit: setting.limit, threads: threads, smallest: smallest, note: note)
+    }
+
+    init(
+        _ folder: PackedFolder, limit: Int, threads: Int, smallest: Int, note: @escaping @Sendable (String) -> Void
+    ) {
+        (self.folder, self.limit, self.threads, self.smallest, self.note) = (folder, limit, threads, smallest, note)
     }
 
     /// Builds a network from packed weights, which are made first if there are none.
@@ -89,6 +94,11 @@ public final class PackedWeights: Sendable {
         _ key: PackedKey, _ bytes: Int, _ waiting: () -> Void, _ record: (PackedWriter) throws -> Void
     ) throws -> PackedReader? {
         let (path, start) = (folder.file(key), ContinuousClock.now)
+        do throws(WeightsError) {
+            try checkOwnFolder(folder.path)
+            // Of workers that died; the next start may need none of them.
+            if isFolder(folder.path) { try folder.removeLeftBehind() }
+        } catch { return refuse(error) }
         var written = 0
         while true {
             let unfinished: PackedFolder.Unfinished?
@@ -152,8 +162,11 @@ public final class PackedWeights: Sendable {
                 return nil
             }
             try folder.makeRoom(bytes, limit: limit)
-            if let free = folder.freeBytes(), free < bytes.addingClamped(Self.reserve) {
-                throw .unwritable("\(folder.path) has only \(free) bytes free for \(bytes) bytes of packed weights.")
+            let (isEnough, free) = try folder.makeFree(bytes.addingClamped(Self.reserve))
+            guard isEnough else {
+                throw .unwritable(
+                    "the disk of \(folder.path) has \(free ?? 0) bytes free, and packed weights of \(bytes) bytes must leave "
+                        + "\(Self.reserve); free some space, or turn them off.")
             }
             return unfinished
         } catch {
