@@ -10,8 +10,19 @@ public struct GoldenCounts: Sendable, Equatable {
 
     public init() {}
 
-    /// Whether the run proves anything: at least one case passed and none failed.
-    public var isSuccess: Bool { failed == 0 && passed > 0 }
+    /// Whether the run proves anything: no case failed, and there is no `lack`.
+    public var isSuccess: Bool { failed == 0 && lack == nil }
+
+    /// Why a run without failures proves nothing; nil if it does. In bf16, samplers and other parts that stay in f32 prove
+    /// nothing of the networks.
+    public var lack: String? {
+        if passed + failed + unsupported + unrecorded == 0 { return "there is no case of this kind, so nothing was compared" }
+        if unrecorded > 0, passedByRecord == 0 {
+            return "no network was compared in bf16, because none of these cases has a record; deploy/bf16-records.py makes "
+                + "records, and --records names them"
+        }
+        return passed + failed == 0 ? "nothing was compared, because all these cases need what is not implemented" : nil
+    }
 
     /// Counts one case.
     public mutating func add(_ outcome: GoldenOutcome) {

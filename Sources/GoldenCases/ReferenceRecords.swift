@@ -29,8 +29,15 @@ public struct ReferenceRecords: Sendable {
     ///
     /// - Throws: `.failed` if the program's file is missing or damaged.
     public static func ofThisProgram() throws(GoldenError) -> ReferenceRecords {
-        guard let path = Bundle.module.path(forResource: "bf16-records", ofType: "json") else {
-            throw .failed("the program's bf16-records.json is missing beside it")
+        try ofProgram(in: Bundle.main.bundleURL.path)
+    }
+
+    /// The records of a program in a folder, where the build puts them. The package manager's own way to them traps if they are
+    /// missing, as after a copy of the program alone.
+    static func ofProgram(in folder: String) throws(GoldenError) -> ReferenceRecords {
+        let path = "\(folder)/patchloom_GoldenCases.resources/bf16-records.json"
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw .failed("\(path) is missing: use the program in the folder where it was built, or name records by --records")
         }
         return try ReferenceRecords(path: path)
     }

@@ -27,14 +27,19 @@ import Testing
 
     @Test func aRunThatPassesNothingIsNoSuccess() {
         let passed = GoldenOutcome.passed(GoldenScore(tensors: 1))
+        let recorded = GoldenOutcome.passed(GoldenScore(tensors: 1, shareOfRecord: 1))
         let runs: [(outcomes: [GoldenOutcome], isSuccess: Bool)] = [
             ([], false), ([.unsupported("a")], false), ([passed], true), ([passed, .unsupported("a")], true),
-            ([passed, .failed("b")], false), ([.failed("b")], false), ([.unrecorded], false), ([passed, .unrecorded], true),
+            ([passed, .failed("b")], false), ([.failed("b")], false), ([.unrecorded], false), ([recorded], true),
+            // Samplers and tokenizers say nothing of bf16.
+            ([passed, .unrecorded], false), ([passed, .unsupported("a"), .unrecorded], false),
+            ([passed, recorded, .unrecorded], true), ([recorded, .unrecorded, .failed("b")], false),
         ]
         for run in runs {
             var counts = GoldenCounts()
             for outcome in run.outcomes { counts.add(outcome) }
             #expect(counts.isSuccess == run.isSuccess, "\(run.outcomes)")
+            #expect(run.isSuccess || counts.failed > 0 || counts.lack != nil, "\(run.outcomes)")
             #expect(counts.passed + counts.failed + counts.unsupported + counts.unrecorded == run.outcomes.count)
         }
     }

@@ -75,6 +75,15 @@ import Testing
 
     @Test func theProgramsOwnRecordsAreRead() throws { _ = try ReferenceRecords.ofThisProgram() }
 
+    /// A program that was copied without its resources says so.
+    @Test func missingRecordsAreAnError() throws {
+        let folder = try CaseFolder()
+        defer { #expect(throws: Never.self) { try folder.remove() } }
+        let error = #expect(throws: GoldenError.self) { _ = try ReferenceRecords.ofProgram(in: folder.path) }
+        let sentence = error?.description ?? ""
+        #expect(sentence.contains(folder.path) && sentence.contains("is missing"), "\(sentence)")
+    }
+
     @Test(arguments: [
         ("", "records.json"), ("[]", "\"cases\" must be an object"), (#"{"cases": {"a/b": 1}}"#, "\"expected\" is missing"),
         (#"{"cases": {"a/b": {"expected": "12", "errors": {}}}}"#, "64 hexadecimal digits"),
