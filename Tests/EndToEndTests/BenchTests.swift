@@ -75,7 +75,8 @@ extension EndToEnd {
             ("unet --runs 0", "1 to 100000"), ("unet --threads 0", "1 to 1024"), ("unet --family sd3", "sd3"),
             ("unet --precision f16", "f16"), ("vae --latent 1000", "4 to 512"), ("ops --network vae --batch 2", "one picture"),
             ("render --size 100", "multiple of 8"), ("render --workers 0", "1 to 256"),
-            ("start --program /nonexistent/patchloom", "--program"), ("table", "files"),
+            ("start --program /nonexistent/patchloom", "--program"), ("start --patience 0", "1 to 86400"), ("table", "files"),
+            ("methods --precision f16", "f16"), ("methods --threads 0", "1 to 1024"),
         ])
         func aWrongWordIsRefused(_ words: String, _ part: String) throws {
             let run = try Self.run(words, in: try Folder())
@@ -109,6 +110,43 @@ extension EndToEnd {
             }
             for (_, value) in line["counts"]?.objectValue ?? JSONObject() { #expect(value.intValue != nil) }
             for (_, value) in line["figures"]?.objectValue ?? JSONObject() { #expect(value.doubleValue != nil) }
+        }
+
+        /// The start of a worker as it is from the second time on: hashes are known, and weights come from packed files.
+        @Test func aStartIsMeasuredWithWarmCaches() throws {
+            let folder = try Folder()
+            let run = try Self.run("start --runs 1 --threads 1 --model '\(BadInputTests.model)' --json", in: folder)
+            try #require(run.code == 0, "\(run.output)")
+            let line = try JSONValue(parsing: Array(run.output.utf8), limits: .config)
+            #expect(line["packed_weights"]?.boolValue == true)
+            let counts = try #require(line["counts"])
+            #expect(counts["hashed_bytes"]?.intValue ?? .max < 1 << 20, "\(counts)")
+            #expect(counts["remembered_bytes"]?.intValue ?? 0 > 20 << 20, "\(counts)")
+            let packed = try FileManager.default.contentsOfDirectory(atPath: folder.home + "/store/cache/packed")
+            #expect(!packed.isEmpty && packed.allSatisfy { $0.hasSuffix(".packed") }, "\(packed)")
+        }
+
+        @Test func aWorkerThatNeverGetsReadyEndsTheSuite() throws {
+            let folder = try Folder()
+            let program = folder.file("program")
+            try Data("#!/bin/sh\necho waiting >&2\nexec sleep 600\n".utf8).write(to: URL(fileURLWithPath: program))
+            #expect(chmod(program, 0o755) == 0)
+            let run = try Self.run("start --runs 1 --patience 1 --program '\(program)'", in: folder)
+            #expect(run.code == 64, "\(run.output)")
+            #expect(run.output.contains("within 1 seconds (--patience); it wrote: waiting"), "\(run.output)")
+        }
+
+        @Test(arguments: ["f32", "bf16"]) func methodsComputeInEitherPrecision(_ precision: String) throws {
+            let words = "methods --family embedded --size 128 --steps 2 --methods direct --threads 1 --precision \(precision)"
+            let run = try Self.run(words + " --json", in: try Folder())
+            guard precision == "f32" || PrecisionTests.hasBF16 else {
+                #expect(run.code != 0 && run.output.contains("bf16"), "\(run.output)")
+                return
+            }
+            let json = try #require(run.output.split(separator: "\n").last { $0.hasPrefix("{") }, "\(run.output)")
+            let line = try JSONValue(parsing: Array(json.utf8), limits: .config)
+            #expect(line["precision"]?.stringValue == precision)
+            #expect(line["numerics_class"]?.stringValue?.contains("-bf16-") == (precision == "bf16"), "\(line)")
         }
 
         /// No operation is missing among the parts: their arithmetic is the whole network's. In a batch, work that images share

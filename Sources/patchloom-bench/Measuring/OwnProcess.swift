@@ -44,13 +44,18 @@ final class OwnProcess {
     }
 
     /// Seconds from its start until a line of standard error begins with `text`. Then it is stopped.
-    func seconds(untilLine text: String) throws -> Double {
-        defer {
-            process.terminate()
-            process.waitUntilExit()
-        }
+    ///
+    /// - Parameter patience: the most seconds to wait for the line.
+    func seconds(untilLine text: String, patience: Int) throws -> Double {
+        defer { stop() }
         var lines = ""
         while true {
+            let rest = Double(patience) - (ContinuousClock.now - started) / .seconds(1)
+            guard rest > 0 else {
+                throw ValidationError(
+                    "patchloom did not write '\(text)' within \(patience) seconds (--patience); it wrote: \(lines)")
+            }
+            guard try hasErrors(within: rest) else { continue }
             let data = errors.fileHandleForReading.availableData
             guard !data.isEmpty else {
                 throw ValidationError("patchloom ended before it wrote '\(text)'; it wrote: \(lines)")
@@ -60,6 +65,22 @@ final class OwnProcess {
                 return (ContinuousClock.now - started) / .seconds(1)
             }
         }
+    }
+
+    /// Waits until standard error has something to read, or has ended. Returns false when the time is over, or before.
+    private func hasErrors(within seconds: Double) throws -> Bool {
+        var wanted = pollfd(fd: errors.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+        let found = poll(&wanted, 1, Int32(min(seconds * 1000 + 1, 1_000_000)))
+        guard found >= 0 || errno == EINTR else { throw ValidationError("poll failed: \(String(cString: strerror(errno)))") }
+        return found > 0
+    }
+
+    /// Ends the process, by force if it does not end by itself within ten seconds.
+    private func stop() {
+        process.terminate()
+        for _ in 0..<100 where process.isRunning { Thread.sleep(forTimeInterval: 0.1) }
+        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+        process.waitUntilExit()
     }
 }
 

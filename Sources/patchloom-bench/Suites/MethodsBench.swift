@@ -27,8 +27,8 @@ struct MethodsBench: ParsableCommand {
     var methods = "direct,hidiffusion,cut"
     @Option(help: "Share of the tokens that methods with the word tome merge.") var tomeRatio = 0.5
     @Option(help: "Timed calls of each kind; the best counts.") var repeats = 1
-    @Option(help: "Threads that compute.") var threads = 2
-    @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
+    @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32
+    @OptionGroup var compute: ComputeOptions
     @Flag(help: "Print one JSON line.") var json = false
 
     func validate() throws {
@@ -41,11 +41,12 @@ struct MethodsBench: ParsableCommand {
 
     func run() throws {
         let plans = try planned()
-        let context = try ComputeContext(backend: backend, threads: threads)
+        let context = try compute.context(precision)
         var timer = CallTimer(unet: try family.unet(context), context: context, repeats: repeats)
         try timer.warmUp(for: plans.flatMap(\.calls))
         if !json {
-            printNow("\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(threads) threads, \(context.numericsClass)")
+            printNow(
+                "\(family.rawValue), \(size)×\(size) px, \(steps) steps, \(compute.threads) threads, \(context.numericsClass)")
         }
         var rows: [MethodRow] = []
         for plan in plans {
@@ -75,7 +76,8 @@ struct MethodsBench: ParsableCommand {
     private func jsonLine(_ rows: [MethodRow], _ context: ComputeContext) -> String {
         let line: JSONValue = [
             "family": .string(family.rawValue), "size": .integer(Int64(size)), "steps": .integer(Int64(steps)),
-            "threads": .integer(Int64(threads)), "repeats": .integer(Int64(repeats)),
+            "threads": .integer(Int64(compute.threads)), "repeats": .integer(Int64(repeats)),
+            "precision": .string("\(context.precision)"),
             "numerics_class": .string(context.numericsClass), "extrapolated": true,
             "methods": .array(rows.map { $0.json(base: rows[0]) }),
         ]
