@@ -350,6 +350,8 @@ import Testing
         let result = try run(x, narrow, residual, nil)
         #expect(result.elementType == .bf16 && isRounded(result, of: sum, context))
         #expect(context.convert(residual, to: .f32).array == wideResidual.array, "the residual was changed")
+        let wideSum = try run(x, narrow, wideResidual, .f32)
+        #expect(wideSum.elementType == .f32 && Closeness(wideSum.array, sum.array).within(largest: 1e-4, nmse: 1e-9))
     }
 
     /// The bits of a row depend neither on the number of threads nor on the rows beside it.

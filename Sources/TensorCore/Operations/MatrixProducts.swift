@@ -89,7 +89,8 @@ extension ComputeContext {
     private func convolve(
         _ x: Tensor, _ shape: ConvolutionShape, _ parameters: ConvolutionParameters, residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
-        let products = try products(parameters.elementType, x, residual)
+        // A residual has the result's type, which may be another one: sums are f32 in any case.
+        let products = try products(parameters.elementType, x)
         let operationsOfRow =
             2 * shape.outWidth * shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth
         count(products: shape.n * shape.outHeight * operationsOfRow / 2)
