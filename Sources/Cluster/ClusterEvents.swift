@@ -6,9 +6,9 @@ public struct WorkerProfile: Sendable, Equatable {
     public var instance: PeerID
     public var host: String
     /// The largest number of tasks that it computes at once: its largest group.
-    public var slots: Int
+    public let slots: Int
     /// The number of leases it takes at once: the group that it computes, and the next one.
-    public var credit: Int
+    public private(set) var credit: Int
     /// Workers of one class compute the same bits.
     public var numericsClass: String
     /// The models it can run.
@@ -30,9 +30,15 @@ public struct WorkerProfile: Sendable, Equatable {
         self.precisions = precisions
     }
 
-    /// The most leases of a worker with that many slots: the next group waits there while one is computed, so that nobody
-    /// waits for messages.
+    /// The most leases of a worker that computes that many tasks at once: the next group waits there while one is computed, so
+    /// that nobody waits for messages.
     public static func credit(slots: Int) -> Int { 2 * slots }
+
+    /// Takes the number of leases that the worker says it takes, as far as it goes with its slots.
+    public mutating func setCredit(_ credit: Int) { self.credit = min(max(0, credit), largestCredit) }
+
+    /// The most leases that it ever holds.
+    var largestCredit: Int { WorkerProfile.credit(slots: slots) }
 
     /// The number of tasks that it computes at once now. A worker that can take fewer than its slots says so by its credit.
     var groupSize: Int { max(1, min(slots, credit / 2)) }

@@ -5,7 +5,7 @@ extension ClusterMachine {
         for id in sessions.keys {
             guard let session = sessions[id] else { continue }
             // A worker may lower its credit while leases are out, so the limit is the largest credit it could have had.
-            if session.outstanding.count > 2 * session.profile.slots + 1 {
+            if session.outstanding.count > session.profile.largestCredit {
                 return "session \(id.rawValue) holds \(session.outstanding.count) leases with credit \(session.profile.credit)"
             }
             if Set(session.outstanding.map(\.lease)).count != session.outstanding.count { return "a lease is out twice" }

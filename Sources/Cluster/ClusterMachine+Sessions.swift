@@ -9,7 +9,8 @@ extension ClusterMachine {
             guard let old = sessions[oldID] else { continue }
             session.speeds = old.speeds
             for var entry in old.outstanding {
-                guard held.contains(entry.lease), !entry.isCancelled else {
+                // A process that came back with fewer slots cannot keep them all.
+                guard held.contains(entry.lease), !entry.isCancelled, session.outstanding.count < profile.largestCredit else {
                     returned.append(entry.lease)
                     continue
                 }

@@ -52,8 +52,7 @@ public struct ClusterMachine: Sendable {
         case .joined(let id, let profile, let held): join(id, profile, held, now)
         case .disconnected(let id, let undelivered): disconnect(id, undelivered, now)
         case .heard: break
-        case .credit(let id, let credit):
-            sessions.update(id) { $0.profile.credit = min(max(0, credit), 2 * $0.profile.slots + 1) }
+        case .credit(let id, let credit): sessions.update(id) { $0.profile.setCredit(credit) }
         case .contextReady(let id, let context):
             sessions.update(id) { if $0.contexts[context] != nil { $0.contexts[context] = .ready } }
         case .contextMissing(let id, let context): contextMissing(id, context, now)

@@ -29,8 +29,8 @@ extension WorkerMachine {
         }
         var group = [first]
         if held[first]?.isRetry == false {
-            group = held.keys.prefix(parameters.slots).prefix { held[$0]?.isRetry == false }
-            if let gathersUntil, now < gathersUntil, group.count == held.keys.count, group.count < parameters.slots { return }
+            group = held.keys.prefix(groupLimit).prefix { held[$0]?.isRetry == false }
+            if let gathersUntil, now < gathersUntil, group.count == held.keys.count, group.count < groupLimit { return }
         }
         gathersUntil = nil
         computing = group
@@ -42,6 +42,21 @@ extension WorkerMachine {
         held[lease] = nil
         outbox[lease] = now
         if isJoined { sendOutcome(lease, now) }
+    }
+
+    /// Tasks that the compute thread did not begin wait again. Those that nobody waits for any more are given back.
+    mutating func returned(_ leases: [LeaseID], _ now: Instant) {
+        let leases = leases.filter(computing.contains)
+        computing.removeAll(where: leases.contains)
+        giveBack(leases.filter { isDraining || held[$0]?.isUnwanted == true }, now)
+    }
+
+    private mutating func giveBack(_ leases: [LeaseID], _ now: Instant) {
+        for lease in leases {
+            held[lease] = nil
+            actions.append(.forget(lease))
+        }
+        if !leases.isEmpty && isJoined { say(.sendCancelled(leases), now) }
     }
 
     mutating func sendOutcome(_ lease: LeaseID, _ now: Instant) {
@@ -64,10 +79,14 @@ extension WorkerMachine {
         }
     }
 
-    /// Drops waiting leases at once. A computation cannot be stopped; its outcome settles its lease.
+    /// Drops waiting leases at once. A call of the network cannot be stopped: the outcomes of its tasks settle their leases.
     mutating func cancel(_ leases: [LeaseID], _ now: Instant) {
         var gone: [LeaseID] = []
-        for lease in leases where !computing.contains(lease) && outbox[lease] == nil {
+        for lease in leases where outbox[lease] == nil {
+            if computing.contains(lease) {
+                held.update(lease) { $0.isUnwanted = true }
+                continue
+            }
             if held[lease] != nil {
                 held[lease] = nil
                 actions.append(.forget(lease))
@@ -82,14 +101,8 @@ extension WorkerMachine {
     mutating func drain(_ now: Instant) {
         guard !isDraining else { return }
         drainDeadline = now + parameters.drainGrace
-        let waiting = held.keys.filter { !computing.contains($0) }
-        for lease in waiting {
-            held[lease] = nil
-            actions.append(.forget(lease))
-        }
-        guard isJoined else { return }
-        say(.sendDrain, now)
-        if !waiting.isEmpty { say(.sendCancelled(waiting), now) }
+        if isJoined { say(.sendDrain, now) }
+        giveBack(held.keys.filter { !computing.contains($0) }, now)
     }
 
     /// Ends if nothing is owed any more, or if the time for it is over.

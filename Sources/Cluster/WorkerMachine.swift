@@ -40,6 +40,10 @@ public enum WorkerEvent: Sendable, Equatable {
     // From the compute thread.
     case contextOpened(ContextID, ok: Bool)
     case computed(LeaseID)
+    /// These tasks of its group did not go into the same call, and were not begun.
+    case returned([LeaseID])
+    /// From now on it takes at most this number of tasks at once.
+    case groupLimit(Int)
     case progressed(LeaseID)
     // From the process.
     case terminate
@@ -66,6 +70,8 @@ public enum WorkerAction: Sendable, Equatable {
     case sendReady(ContextID)
     case sendNeed(ContextID)
     case sendContextFailed(ContextID)
+    /// How many leases it takes at once, by `WorkerMachine.groupLimit`.
+    case sendCredit
     case sendAccept([LeaseID])
     case sendProgress(LeaseID)
     /// The stored outcome of a lease: RESULT or FAIL.
@@ -76,7 +82,7 @@ public enum WorkerAction: Sendable, Equatable {
     /// For the compute thread, in order.
     case open(ContextID)
     case close(ContextID)
-    /// All at once, in one group.
+    /// The first one, and at once with it as many of the others as go into one call.
     case compute([LeaseID])
     /// The task or outcome of a lease is not needed any more.
     case forget(LeaseID)
@@ -97,6 +103,8 @@ public struct WorkerMachine: Sendable {
         let isRetry: Bool
         var confirmed: Bool
         let arrived: Instant
+        /// Nobody waits for it any more, but the compute thread has it.
+        var isUnwanted = false
     }
 
     public let parameters: WorkerParameters
@@ -113,6 +121,10 @@ public struct WorkerMachine: Sendable {
     var held = OrderedTable<LeaseID, Held>()
     /// The group that the compute thread has, without its finished tasks.
     var computing: [LeaseID] = []
+    /// The most tasks that the compute thread takes at once, at most its slots. It begins with one, and learns from its work.
+    public private(set) var groupLimit = 1
+    /// The limit that the last HELLO told.
+    private var groupLimitTold = 1
     /// A lease is announced that belongs to the next group. The group waits for it until then.
     var gathersUntil: Instant?
     /// Finished and not yet acknowledged: when the outcome was last sent, or computed without a session.
@@ -140,7 +152,7 @@ public struct WorkerMachine: Sendable {
         actions.removeAll(keepingCapacity: true)
         guard link != .ended else { return actions }
         switch event {
-        case .contextOpened, .computed, .progressed, .terminate, .tick: break
+        case .contextOpened, .computed, .returned, .groupLimit, .progressed, .terminate, .tick: break
         default: lastHeard = now
         }
         switch event {
@@ -160,6 +172,8 @@ public struct WorkerMachine: Sendable {
         case .dismissed(let comesBack): dismiss(comesBack, now)
         case .contextOpened(let context, let ok): contextOpened(context, ok, now)
         case .computed(let lease): computed(lease, now)
+        case .returned(let leases): returned(leases, now)
+        case .groupLimit(let limit): changeGroupLimit(limit, now)
         case .progressed(let lease): progressed(lease, now)
         case .tick: tick(now)
         }
@@ -181,20 +195,27 @@ public struct WorkerMachine: Sendable {
     // MARK: The session
 
     private mutating func welcome(_ terms: WorkerTerms, _ keep: [LeaseID], _ now: Instant) {
-        guard !isJoined else { return }
+        if !isJoined { begin(terms, keep, now) }
+        // HELLO told the limit of its time. What was said since then, without a session or in one that this WELCOME replaces,
+        // reached nobody.
+        if groupLimit != groupLimitTold { say(.sendCredit, now) }
+        if isDraining { say(.sendDrain, now) }
+    }
+
+    private mutating func begin(_ terms: WorkerTerms, _ keep: [LeaseID], _ now: Instant) {
         self.terms = terms.bearable
         link = .joined
         helloWait = parameters.helloFirst
         for lease in held.keys where !keep.contains(lease) {
             if computing.contains(lease) {
-                // This lease cannot be stopped. Its outcome will be sent and found stale.
+                // If it is under way, its outcome will be sent and found stale.
+                held.update(lease) { $0.isUnwanted = true }
                 continue
             }
             held[lease] = nil
             actions.append(.forget(lease))
         }
         for lease in outbox.keys { sendOutcome(lease, now) }
-        if isDraining { say(.sendDrain, now) }
     }
 
     private mutating func refuse(_ isFinal: Bool, _ retryAfter: Interval, _ now: Instant) {
@@ -225,7 +246,15 @@ public struct WorkerMachine: Sendable {
         guard case .joining(let due) = link, due <= now else { return }
         link = .joining(nextHello: now + helloWait)
         helloWait = min(Interval(nanoseconds: helloWait.nanoseconds &* 2), parameters.helloLast)
+        groupLimitTold = groupLimit
         say(.sendHello(held: held.keys, unacked: outbox.keys), now)
+    }
+
+    private mutating func changeGroupLimit(_ limit: Int, _ now: Instant) {
+        let limit = max(1, min(limit, parameters.slots))
+        guard limit != groupLimit else { return }
+        groupLimit = limit
+        if isJoined { say(.sendCredit, now) }
     }
 
     // MARK: Contexts

@@ -9,7 +9,7 @@ public struct Hello: Sendable, Equatable {
     public struct Worker: Sendable, Equatable {
         /// Failures count against this name. Today each process takes a random one, so it lives as long as `Hello.instance`.
         public var worker: UniqueID
-        /// Tasks it computes at once, and leases it takes at once.
+        /// The most tasks it ever computes at once, and the leases it takes at once now.
         public var slots: Int
         public var credit: Int
         public var cores: Int
@@ -100,7 +100,7 @@ extension Hello.Worker: JSONRecordable {
                 unackedResults:),
             ("worker", \.worker, .identifier),
             ("slots", \.slots, .integer(1...WireLimits.slots)),
-            ("credit", \.credit, .integer(0...(2 * WireLimits.slots + 1))),
+            ("credit", \.credit, .integer(0...WireLimits.credit)),
             ("cores", \.cores, .integer(1...65_536)),
             ("numa_nodes", \.numaNodes, .integer(1...4096)),
             ("memory_bytes", \.memoryBytes, .integer(0...Int.max)),

@@ -36,6 +36,8 @@ public enum WireLimits {
     public static let memoryBytes = 1 << 50
     /// Compute slots of one worker.
     public static let slots = 256
+    /// Leases of one worker: two groups, the one that it computes and the next.
+    public static let credit = 2 * slots
     /// Control messages that wait for a peer with a full queue. With more the coordinator ends the session; a worker drops the
     /// oldest.
     public static let queuedControlMessages = 64

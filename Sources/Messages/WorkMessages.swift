@@ -16,8 +16,7 @@ public struct Credit: Sendable, Equatable {
 extension Credit: MetadataBody {
     public static var record: JSONRecord<Credit> {
         JSONRecord(
-            Credit.init, ("leases", \.leases, .integer(0...(2 * WireLimits.slots + 1))),
-            ("bytes", \.bytes, .integer(0...Int.max)))
+            Credit.init, ("leases", \.leases, .integer(0...WireLimits.credit)), ("bytes", \.bytes, .integer(0...Int.max)))
     }
 }
 

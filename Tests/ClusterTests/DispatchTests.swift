@@ -6,7 +6,8 @@ struct DispatchTests {
     @Test("a worker never holds more than its credit, and gets the expensive tasks first")
     func creditAndCost() {
         var bench = Bench()
-        let worker = bench.join(1)
+        let worker = bench.join(1, slots: 2)
+        bench.tell(.credit(worker, 2))
         _ = bench.submit(costs: [1, 5, 3, 9])
         #expect(bench.takeLeases().map(\.key.index) == [3, 1])
         bench.tell(.credit(worker, 3))

@@ -16,7 +16,15 @@ struct GroupTests {
         _ = bench.submit(costs: [Double](repeating: 1, count: 100))
         #expect(bench.takeLeases().count == 16)
         bench.tell(.credit(worker, 1000))
-        #expect(bench.takeLeases().count == 1)
+        #expect(bench.takeLeases().isEmpty)
+        #expect(bench.machine.inconsistency() == nil)
+        // The same process comes back with fewer slots: the leases that are too many go to others.
+        let other = bench.join(2, slots: 4)
+        let smaller = bench.join(1, session: 3, slots: 2, held: (1...16).map(LeaseID.init))
+        #expect(counts(bench.takeLeases()) == [other: 8])
+        #expect(bench.machine.taskCounts(of: JobID(1)).map { $0.leased } == 4 + 8)
+        bench.tell(.credit(smaller, 1000))
+        #expect(bench.takeLeases().isEmpty)
         #expect(bench.machine.inconsistency() == nil)
     }
 
@@ -151,10 +159,11 @@ struct GroupTests {
 
     // MARK: The worker
 
-    private func joined(slots: Int, _ now: Instant) -> WorkerMachine {
+    private func joined(slots: Int, limit: Int? = nil, _ now: Instant) -> WorkerMachine {
         var parameters = WorkerParameters()
         parameters.slots = slots
         var worker = WorkerMachine(parameters: parameters, now: now)
+        _ = worker.handle(.groupLimit(limit ?? slots), now: now)
         _ = worker.handle(.tick, now: now)
         _ = worker.handle(.welcomed(WorkerTerms(), keep: []), now: now)
         _ = worker.handle(.openContext(ContextID(1)), now: now)
@@ -235,5 +244,74 @@ struct GroupTests {
             #expect(worker.handle(.computed(LeaseID(number)), now: now).contains(.sendOutcome(LeaseID(number))))
         }
         #expect(worker.handle(.acknowledged([LeaseID(1), LeaseID(2)]), now: now).contains(.end(.drained)))
+    }
+
+    @Test("a drain gives back all but the call under way, whatever the slots", arguments: [(1, 1), (2, 2), (4, 2), (8, 3)])
+    func drainedCall(limit: Int, callSize: Int) {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 8, limit: limit, now)
+        var begun: [[UInt64]] = []
+        for number in 1...UInt64(2 * limit) {
+            begun += groups(worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 2 * limit), now: now))
+        }
+        let group = Array(1...UInt64(limit))
+        #expect(begun == [group])
+        _ = worker.handle(.terminate, now: now)
+        for number in group.prefix(callSize) {
+            #expect(groups(worker.handle(.computed(LeaseID(number)), now: now)).isEmpty)
+        }
+        let back = group.dropFirst(callSize).map(LeaseID.init)
+        let returned = worker.handle(.returned(back), now: now)
+        #expect(returned.contains(.sendCancelled(back)) || back.isEmpty)
+        #expect(groups(returned).isEmpty && !worker.isBusy)
+        #expect(worker.handle(.acknowledged(group.prefix(callSize).map(LeaseID.init)), now: now).contains(.end(.drained)))
+    }
+
+    @Test("tasks that did not go into a call wait in their order, and those that were cancelled meanwhile do not")
+    func returnedTasks() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 4, now)
+        for number in 1...6 as ClosedRange<UInt64> {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 6), now: now)
+        }
+        // The second is under way and cannot be stopped. The third may be too, for all that the machine knows.
+        #expect(worker.handle(.cancelled([LeaseID(2), LeaseID(3)]), now: now).isEmpty)
+        _ = worker.handle(.computed(LeaseID(1)), now: now)
+        #expect(worker.handle(.computed(LeaseID(2)), now: now).contains(.sendOutcome(LeaseID(2))))
+        let actions = worker.handle(.returned([LeaseID(3), LeaseID(4)]), now: now)
+        #expect(actions.prefix(2) == [.forget(LeaseID(3)), .sendCancelled([LeaseID(3)])])
+        #expect(groups(actions) == [[4, 5, 6]])
+        // Leases that a new session does not keep are dropped in the same way.
+        _ = worker.handle(.reset, now: now)
+        _ = worker.handle(.welcomed(WorkerTerms(), keep: [LeaseID(4), LeaseID(6)]), now: now)
+        _ = worker.handle(.computed(LeaseID(4)), now: now)
+        let again = worker.handle(.returned([LeaseID(5), LeaseID(6)]), now: now)
+        #expect(again.contains(.sendCancelled([LeaseID(5)])))
+        #expect(groups(again) == [[6]])
+    }
+
+    @Test("a limit that changes between HELLO and WELCOME reaches the coordinator, also through another WELCOME")
+    func lateCredit() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        func welcome(_ worker: inout WorkerMachine) -> Bool {
+            worker.handle(.welcomed(WorkerTerms(), keep: []), now: now).contains(.sendCredit)
+        }
+        var parameters = WorkerParameters()
+        parameters.slots = 8
+        var worker = WorkerMachine(parameters: parameters, now: now)
+        _ = worker.handle(.groupLimit(2), now: now)
+        #expect(worker.handle(.tick, now: now).contains(.sendHello(held: [], unacked: [])))
+        var same = worker
+        #expect(!welcome(&same), "HELLO has told it already")
+        #expect(worker.handle(.groupLimit(4), now: now).isEmpty, "there is no session to say it in")
+        #expect(welcome(&worker))
+        // A slow coordinator answers each HELLO, and only its last session counts.
+        #expect(welcome(&worker))
+        #expect(worker.handle(.groupLimit(100), now: now).contains(.sendCredit))
+        #expect(worker.groupLimit == 8)
+        #expect(worker.handle(.groupLimit(8), now: now).isEmpty)
+        // The next HELLO tells it.
+        _ = worker.handle(.reset, now: now)
+        #expect(!welcome(&worker))
     }
 }

@@ -142,7 +142,7 @@ struct SessionTests {
         _ = worker.handle(.contextOpened(ContextID(1), ok: true), now: now)
         #expect(worker.handle(.leased(LeaseID(1), ContextID(1)), now: now) == [.compute([LeaseID(1)])])
         #expect(worker.handle(.leased(LeaseID(2), ContextID(1)), now: now) == [])
-        #expect(worker.handle(.terminate, now: now) == [.forget(LeaseID(2)), .sendDrain, .sendCancelled([LeaseID(2)])])
+        #expect(worker.handle(.terminate, now: now) == [.sendDrain, .forget(LeaseID(2)), .sendCancelled([LeaseID(2)])])
         #expect(worker.handle(.computed(LeaseID(1)), now: now) == [.sendOutcome(LeaseID(1))])
         #expect(worker.handle(.acknowledged([LeaseID(1)]), now: now) == [.forget(LeaseID(1)), .sendBye, .end(.drained)])
     }

@@ -29,6 +29,8 @@ struct Weather: Sendable {
     var failPercent = 0
     /// How often a random worker is told to drain. Each one comes back later as a new process.
     var drains = 0
+    /// Whether the workers' memory changes: their limits, and the number of tasks that go into a call, are random.
+    var changesGroups = false
 }
 
 /// Messages in the machines' terms. Other tests cover the wire format.
@@ -39,7 +41,7 @@ enum ToWorker: Sendable {
 
 enum ToCoordinator: Sendable {
     case hello(WorkerProfile, [LeaseID])
-    case ready(ContextID), need(ContextID), accept([LeaseID]), progress(LeaseID)
+    case credit(Int), ready(ContextID), need(ContextID), accept([LeaseID]), progress(LeaseID)
     case result(LeaseID, Int), fail(LeaseID), cancelled([LeaseID]), drain, bye, ping
 }
 
@@ -52,6 +54,7 @@ struct Simulation: Sendable {
         var machine: WorkerMachine
         var profile: WorkerProfile
         var isAlive = true
+        var isDraining = false
         /// The session that the worker puts into its messages.
         var session: SessionID?
         var tasks: [LeaseID: TaskKey] = [:]
@@ -71,7 +74,9 @@ struct Simulation: Sendable {
         case toWorker(Int, connection: Int, ToWorker)
         case toCoordinator(Int, connection: Int, SessionID?, ToCoordinator)
         case opened(Int, connection: Int, ContextID)
+        case groupLimit(Int, connection: Int, Int)
         case computed(Int, connection: Int, LeaseID, ok: Bool)
+        case returned(Int, connection: Int, [LeaseID])
         case merged(JobID, serial: Int)
         case crash, restart(Int), clog, drain
     }
@@ -185,8 +190,12 @@ struct Simulation: Sendable {
         case .opened(let node, let connection, let context):
             guard nodes[node].isAlive, nodes[node].connection >= connection else { return }
             drive(node, .contextOpened(context, ok: true))
+        case .groupLimit(let node, let connection, let limit):
+            if isAlive(node, connection) { drive(node, .groupLimit(limit)) }
+        case .returned(let node, let connection, let leases):
+            if isAlive(node, connection) { drive(node, .returned(leases)) }
         case .computed(let node, let connection, let lease, let ok):
-            guard nodes[node].isAlive, connection == nodes[node].profile.instance.high.asInt else { return }
+            guard isAlive(node, connection) else { return }
             nodes[node].results[lease] = ok ? nodes[node].tasks[lease].map(Simulation.value) : .some(nil)
             drive(node, .computed(lease))
         case .merged(let id, let serial):
@@ -201,11 +210,18 @@ struct Simulation: Sendable {
         case .restart(let node): restart(node)
         case .drain:
             let node = Int.random(in: 0..<nodes.count, using: &random)
-            if nodes[node].isAlive { drive(node, .terminate) }
+            guard nodes[node].isAlive else { return }
+            drive(node, .terminate)
+            nodes[node].isDraining = true
         case .clog:
             let node = Int.random(in: 0..<nodes.count, using: &random)
             nodes[node].cloggedUntil = now + .milliseconds(Int.random(in: 100...15_000, using: &random))
         }
+    }
+
+    /// Whether the process that began a computation still runs.
+    func isAlive(_ node: Int, _ process: Int) -> Bool {
+        nodes[node].isAlive && process == nodes[node].profile.instance.high.asInt
     }
 
     mutating func crash() {
@@ -241,6 +257,7 @@ struct Simulation: Sendable {
         var inHand: Int?
         switch message {
         case .hello: return
+        case .credit(let credit): event = .credit(session, credit)
         case .ready(let context): event = .contextReady(session, context)
         case .need(let context): event = .contextMissing(session, context)
         case .accept(let leases): event = .accepted(session, leases)
@@ -350,11 +367,14 @@ struct Simulation: Sendable {
     }
 
     mutating func drive(_ node: Int, _ event: WorkerEvent) {
-        let instance = nodes[node].profile.instance.high.asInt
         for action in nodes[node].machine.handle(event, now: now) {
             switch action {
             case .reconnect: nodes[node].connection += 1
-            case .sendHello(let held, let unacked): post(node, .hello(nodes[node].profile, held + unacked))
+            case .sendHello(let held, let unacked):
+                var profile = nodes[node].profile
+                profile.setCredit(credit(of: node))
+                post(node, .hello(profile, held + unacked))
+            case .sendCredit: post(node, .credit(credit(of: node)))
             case .sendPing, .sendPong: post(node, .ping)
             case .sendReady(let context): post(node, .ready(context))
             case .sendNeed(let context): post(node, .need(context))
@@ -378,17 +398,32 @@ struct Simulation: Sendable {
             case .compute(let group):
                 if group.count > nodes[node].profile.slots { broken.append("a group of \(group.count)") }
                 largestGroup = max(largestGroup, group.count)
-                let time = Int.random(in: 5...60, using: &random)
-                for lease in group {
-                    let fails = random.chance(weather.failPercent)
-                    schedule(.computed(node, connection: instance, lease, ok: !fails), after: time)
-                }
+                compute(group, on: node)
             case .forget(let lease):
                 nodes[node].tasks[lease] = nil
                 nodes[node].results[lease] = nil
             }
         }
     }
+
+    /// One call of the network, with some or all of the tasks.
+    mutating func compute(_ group: [LeaseID], on node: Int) {
+        if nodes[node].isDraining { broken.append("a worker began a group after it was told to end") }
+        let (slots, instance) = (nodes[node].profile.slots, nodes[node].profile.instance.high.asInt)
+        let count = weather.changesGroups ? Int.random(in: 1...group.count, using: &random) : group.count
+        let limit = weather.changesGroups ? Int.random(in: 1...slots, using: &random) : slots
+        let time = Int.random(in: 5...60, using: &random)
+        schedule(.groupLimit(node, connection: instance, limit), after: time)
+        for lease in group.prefix(count) {
+            let fails = random.chance(weather.failPercent)
+            schedule(.computed(node, connection: instance, lease, ok: !fails), after: time)
+        }
+        if count < group.count {
+            schedule(.returned(node, connection: instance, Array(group.dropFirst(count))), after: time)
+        }
+    }
+
+    func credit(of node: Int) -> Int { WorkerProfile.credit(slots: nodes[node].machine.groupLimit) }
 
     mutating func post(_ node: Int, _ message: ToCoordinator) {
         transmit(

@@ -54,6 +54,16 @@ struct SimulationTests {
             slots: [8, 1, 3])
     }
 
+    @Test("workers whose groups shrink and grow lose and double nothing", arguments: batches)
+    func changingGroups(_ batch: UInt64) async {
+        await run(
+            batch, workers: 4,
+            Weather(
+                dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 2, clogs: 2, failPercent: 3, drains: 4,
+                changesGroups: true),
+            slots: [8, 2, 5])
+    }
+
     @Test("workers of two classes that drain, crash and come back never mix in one job", arguments: batches)
     func classes(_ batch: UInt64) async {
         for seed in batch * 10..<batch * 10 + 10 {

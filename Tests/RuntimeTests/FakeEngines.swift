@@ -116,6 +116,8 @@ struct FakeBehaviour: Sendable {
     var precision = "f32"
     var models = [FakeJob.modelIdentity]
     var taskMilliseconds: UInt32 = 0
+    /// The most tasks in one call, however many the worker would take.
+    var callSize = Int.max
     /// Called before each task, with the task's serial and index.
     var beforeTask: @Sendable (Int, Int) throws(Failure) -> Void = { (_, _) throws(Failure) in }
     var beforeOpen: @Sendable () throws(Failure) -> Void = { () throws(Failure) in }
@@ -165,7 +167,13 @@ final class FakeTasks: TaskEngine {
 
     func close(_ hash: String) { behaviour.contexts.change { $0.remove(hash) } }
 
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart {
+    var groupLimit: Int { Int.max }
+
+    func run(_ tasks: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
+        tasks.prefix(behaviour.callSize).map { task in Result { () throws(Failure) in try run(task) } }
+    }
+
+    private func run(_ task: EncodedPart) throws(Failure) -> EncodedPart {
         guard let index = task.metadata["index"]?.intValue, let serial = task.metadata["serial"]?.intValue,
             let value = FakeJob.number(task.payload)
         else { throw Failure(.payload, "the task is not one of ours") }

@@ -1,5 +1,7 @@
 import Acceleration
+import Cluster
 import ContentHash
+import Foundation
 import Messages
 import Synchronization
 import Testing
@@ -70,6 +72,17 @@ struct GroupTests {
         #expect(HostMemory.availableBytes(meminfo: nil) == nil)
     }
 
+    @Test("messages and coordinator agree on the most leases of a worker")
+    func largestCredit() throws {
+        #expect(WireLimits.credit == WorkerProfile.credit(slots: WireLimits.slots))
+        func sent(_ leases: Int) throws -> Message {
+            let frames = try Packet(.credit(Credit(leases: leases, bytes: 0)), Header.Address()).frames()
+            return try Packet(frames: frames, frameCount: frames.count).message
+        }
+        #expect(try sent(WireLimits.credit) == .credit(Credit(leases: WireLimits.credit, bytes: 0)))
+        #expect(throws: MessageError.self) { try sent(WireLimits.credit + 1) }
+    }
+
     // MARK: On a farm
 
     @Test("groups and single tasks give the same result, on workers that compute either")
@@ -80,6 +93,41 @@ struct GroupTests {
         let barriers = [1, 30, 9, 49, 2]
         #expect(
             try await farm.run(barriers, seed: 5).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 5))
+    }
+
+    @Test("tasks that do not go into one call are computed in the next ones", arguments: [1, 3])
+    func calls(_ callSize: Int) async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        for group in [8, 2] { try farm.addWorker(FakeBehaviour(callSize: callSize), group: group) }
+        let barriers = [1, 30, 9]
+        #expect(
+            try await farm.run(barriers, seed: 7).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 7))
+    }
+
+    @Test("a worker that is told to end finishes one call, however many tasks wait behind it", arguments: [1, 2])
+    func drain(_ callSize: Int) async throws {
+        let farm = try TestFarm(parameters: ClusterParameters())
+        defer { farm.stop() }
+        let begun = Mutex(0)
+        let isReleased = Mutex(false)
+        var behaviour = FakeBehaviour(callSize: callSize)
+        behaviour.beforeTask = { (serial, _) throws(Failure) in
+            guard serial == 1 else { return }
+            begun.withLock { $0 += 1 }
+            while !isReleased.withLock({ $0 }) { usleep(1000) }
+        }
+        let leaving = try farm.addWorker(behaviour, group: 8)
+        let job = try farm.coordinator.submit(FakeJob(barriers: [1, 40], seed: 8))
+        while begun.withLock({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(5)) }
+        // It has a group of eight when it is told to end.
+        leaving.terminate()
+        try await Task.sleep(for: .milliseconds(100))
+        isReleased.withLock { $0 = true }
+        #expect(leaving.wait() == .drained)
+        #expect(begun.withLock { $0 } == callSize)
+        try farm.addWorker(group: 8)
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [1, 40], seed: 8))
     }
 
     @Test("a task that fails in a group is tried elsewhere, and the others count")

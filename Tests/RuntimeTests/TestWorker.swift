@@ -29,5 +29,8 @@ final class TestWorker: Sendable {
         return worker.wait()
     }
 
+    /// Asks it to end, and does not wait.
+    func terminate() { worker.terminate() }
+
     func wait() -> WorkerLoop.Ending { worker.wait() }
 }

@@ -116,7 +116,7 @@ extension CoordinatorLoop {
             var profile = WorkerProfile(
                 worker: PeerID(worker.worker), instance: PeerID(hello.instance), host: hello.host, slots: worker.slots,
                 numericsClass: worker.numericsClass, models: worker.models, precisions: worker.precisions)
-            profile.credit = min(worker.credit, WorkerProfile.credit(slots: worker.slots))
+            profile.setCredit(worker.credit)
             tell(.joined(id, profile, held: (worker.heldLeases + worker.unackedResults).map(LeaseID.init)), now)
             workers.value = machine.workerCount
         } else {

@@ -69,30 +69,16 @@ protocol TaskEngine {
     /// Begins to measure activations anew, between the tasks of two jobs.
     /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
-    /// - Parameter advanced: called now and then while the work goes on.
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart
-
     /// The most tasks that it would compute at once now.
     var groupLimit: Int { get }
-
-    /// Runs tasks of one job, as many at once as it can. A task that fails leaves the others as they are.
+    /// Makes one call of the network: the first of the tasks, and with it as many of the next ones as can share the call. A
+    /// task that fails leaves the others as they are.
+    ///
     /// - Parameters:
-    ///   - advanced: called now and then with the place of a task whose computation goes on.
-    ///   - done: called with the places and outcomes of tasks that were computed together, until every task had its turn.
-    func run(
-        _ tasks: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void)
-}
-
-extension TaskEngine {
-    var groupLimit: Int { Int.max }
-
-    func run(
-        _ tasks: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void
-    ) {
-        for (index, task) in tasks.enumerated() {
-            done([(index, Result { () throws(Failure) in try run(task) { advanced(index) } })])
-        }
-    }
+    ///   - tasks: tasks of one job, at least one.
+    ///   - advanced: called now and then while the work goes on.
+    /// - Returns: the outcomes of the first tasks, at least of one. The others were not begun.
+    func run(_ tasks: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>]
 }
 
 /// Called on the compute thread, because an engine stays on the thread that made it.

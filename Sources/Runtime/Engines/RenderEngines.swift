@@ -122,6 +122,12 @@ struct RenderEngine: JobEngine {
     }
 }
 
+extension RenderTask {
+    fileprivate init(_ part: EncodedPart) throws(RenderError) {
+        try self.init(metadata: part.metadata, payload: part.payload)
+    }
+}
+
 extension EncodedPart {
     init(_ encoded: (metadata: JSONValue, payload: [UInt8])) {
         self.init(metadata: encoded.metadata, payload: encoded.payload)
@@ -174,36 +180,17 @@ final class RenderTaskEngine: TaskEngine {
         if let hash = SHA256Digest(hex: hash) { runner.close(hash) }
     }
 
-    func run(_ task: EncodedPart, advanced: @escaping () -> Void) throws(Failure) -> EncodedPart {
-        do throws(RenderError) {
-            let task = try RenderTask(metadata: task.metadata, payload: task.payload)
-            return EncodedPart(try runner.run(task, advanced: advanced).encoded())
-        } catch {
-            throw Failure(error)
+    func run(_ parts: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
+        let first: RenderTask
+        do throws(RenderError) { first = try RenderTask(parts[0]) } catch { return [.failure(Failure(error))] }
+        var group = [first]
+        // A group is a run of neighbours: the coordinator takes the first leases for the ones under way. A neighbour that
+        // cannot be read ends the run, and fails when it is the first itself.
+        for part in parts.dropFirst().prefix(limits.limit(of: first, idleBytes: runner.idleActivationBytes) - 1) {
+            guard let task = try? RenderTask(part), first.sharesCall(with: task) else { break }
+            group.append(task)
         }
-    }
-
-    func run(
-        _ parts: [EncodedPart], advanced: @escaping (Int) -> Void, done: ([(Int, Result<EncodedPart, Failure>)]) -> Void
-    ) {
-        var tasks: [(place: Int, task: RenderTask)] = []
-        for (place, part) in parts.enumerated() {
-            do throws(RenderError) {
-                tasks.append((place, try RenderTask(metadata: part.metadata, payload: part.payload)))
-            } catch {
-                done([(place, .failure(Failure(error)))])
-            }
-        }
-        while let first = tasks.first {
-            let limit = limits.limit(of: first.task, idleBytes: runner.idleActivationBytes)
-            // A group is a run of neighbours: the coordinator takes the first leases for the ones under way.
-            let mates = tasks.indices.dropFirst().prefix { first.task.sharesCall(with: tasks[$0].task) }
-            let group = [0] + mates.prefix(limit - 1)
-            let places = group.map { tasks[$0].place }
-            let outcomes = compute(group.map { tasks[$0].task }) { advanced(first.place) }
-            for index in group.reversed() { tasks.remove(at: index) }
-            done(Array(zip(places, outcomes)))
-        }
+        return compute(group, advanced: advanced)
     }
 
     /// Computes tasks that share a call, and learns from it how many may share the next one.

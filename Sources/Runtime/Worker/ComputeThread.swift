@@ -2,11 +2,12 @@ internal import CSystem
 internal import Cluster
 internal import Messages
 
-/// The worker's compute thread. It makes the engine, opens contexts and runs groups of tasks, one after another.
+/// The worker's compute thread. It makes the engine, opens contexts and computes tasks, one call of the network after another.
 final class ComputeThread: Sendable {
     enum Command: Sendable {
         case open(hash: String, EncodedPart)
         case close(hash: String)
+        /// One call of the network, with the first tasks of the group.
         case run([Piece])
         case stop
     }
@@ -30,6 +31,8 @@ final class ComputeThread: Sendable {
         case unusable(RuntimeError)
         case opened(hash: String, Failure?)
         case computed(LeaseID, Result<TaskResult, Failure>)
+        /// These tasks were not begun. The thread waits for the next command, so that a drain and a cancellation act on them.
+        case returned([LeaseID])
         /// From now on the engine takes at most this number of tasks at once.
         case groupLimit(Int)
         /// The work on a lease, and on all that are computed together with it, goes on.
@@ -73,13 +76,10 @@ final class ComputeThread: Sendable {
                 }
             case .close(let hash): engine.close(hash)
             case .run(let pieces):
-                var rest = pieces[...]
-                while let first = rest.first {
-                    let group = rest.prefix { $0.job == first.job }
-                    rest = rest.dropFirst(group.count)
-                    prepare(engine, jobs.next(first.job))
-                    run(Array(group), engine, report)
-                }
+                guard let job = pieces.first?.job else { continue }
+                prepare(engine, jobs.next(job))
+                let count = run(Array(pieces.prefix { $0.job == job }), engine, report)
+                if count < pieces.count { report(.returned(pieces.dropFirst(count).map(\.lease))) }
             case .stop: return false
             }
         }
@@ -100,38 +100,33 @@ final class ComputeThread: Sendable {
         ProcessMemory.forgetPeak()
     }
 
-    /// Runs tasks of one job. Tasks that shared a call share its time and its operations evenly.
+    /// Computes the first tasks of one job, and returns their number. Tasks of a call share its time and operations evenly.
     private static func run(
         _ group: [Piece], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
-    ) {
-        var start = monotonicNow()
+    ) -> Int {
+        let (start, operations) = (monotonicNow(), engine.operations)
         var lastReport = start
-        var operationsBefore = engine.operations
-        engine.run(
-            group.map(\.task),
-            advanced: { index in
-                let now = monotonicNow()
-                guard now.since(lastReport) >= .milliseconds(200) else { return }
-                lastReport = now
-                report(.advanced(group[index].lease))
-            },
-            done: { outcomes in
-                let (now, operations) = (monotonicNow(), engine.operations)
-                let effort = TaskResult.Effort(
-                    operations: Int(
-                        min((operations &- operationsBefore) / UInt64(outcomes.count), UInt64(WireLimits.operationsPerTask))),
-                    peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
-                    peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
-                let microseconds = Int(now.since(start).nanoseconds / 1000) / outcomes.count
-                (start, operationsBefore) = (now, operations)
-                report(.groupLimit(engine.groupLimit))
-                for (index, outcome) in outcomes {
-                    let result = outcome.map { output in
-                        TaskResult(computeMicroseconds: microseconds, wireMicroseconds: 0, effort: effort, output: output)
-                    }
-                    report(.computed(group[index].lease, result))
-                }
-            })
+        let outcomes = engine.run(group.map(\.task)) {
+            let now = monotonicNow()
+            guard now.since(lastReport) >= .milliseconds(200) else { return }
+            lastReport = now
+            report(.advanced(group[0].lease))
+        }
+        let share = max(1, outcomes.count)
+        let effort = TaskResult.Effort(
+            operations: Int(
+                min((engine.operations &- operations) / UInt64(share), UInt64(WireLimits.operationsPerTask))),
+            peakBytes: min(ProcessMemory.peakBytes(), WireLimits.memoryBytes),
+            peakActivationBytes: min(max(0, engine.peakActivationBytes), WireLimits.memoryBytes))
+        let microseconds = Int(monotonicNow().since(start).nanoseconds / 1000) / share
+        report(.groupLimit(engine.groupLimit))
+        for (piece, outcome) in zip(group, outcomes) {
+            let result = outcome.map { output in
+                TaskResult(computeMicroseconds: microseconds, wireMicroseconds: 0, effort: effort, output: output)
+            }
+            report(.computed(piece.lease, result))
+        }
+        return outcomes.count
     }
 
     /// Ends the thread after its current work, and waits for that.

@@ -102,7 +102,7 @@ extension WorkerLoop {
     func sendHello(_ held: [LeaseID], _ unacked: [LeaseID]) {
         guard let abilities else { return }
         var worker = Hello.Worker(
-            worker: workerID, slots: options.parameters.slots, credit: WorkerProfile.credit(slots: groupLimit),
+            worker: workerID, slots: options.parameters.slots, credit: credit,
             numericsClass: abilities.numericsClass, precision: abilities.precision, models: abilities.models)
         worker.cores = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         worker.memoryBytes = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))))
@@ -117,15 +117,8 @@ extension WorkerLoop {
         send(.hello(hello))
     }
 
-    /// The compute thread takes groups of another size from now on.
-    func changeGroupLimit(_ limit: Int) {
-        let limit = max(1, min(limit, options.parameters.slots))
-        guard limit != groupLimit else { return }
-        groupLimit = limit
-        // Without a session, HELLO will say it.
-        guard machine.isJoined else { return }
-        send(.credit(Credit(leases: WorkerProfile.credit(slots: limit), bytes: WireLimits.payloadBytes)))
-    }
+    /// The leases that it takes at once.
+    var credit: Int { WorkerProfile.credit(slots: machine.groupLimit) }
 
     func sendNote(_ context: ContextID, _ message: (ContextNote) -> Message) {
         if let hash = contextHashes[context] { send(message(ContextNote(hash))) }

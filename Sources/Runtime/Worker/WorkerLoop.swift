@@ -40,8 +40,6 @@ final class WorkerLoop {
     var outcomes: [LeaseID: Message] = [:]
     /// Messages that wait for the connection, also the newest HELLO.
     var waiting: [(type: MessageType, frames: [[UInt8]])] = []
-    /// The most tasks that the compute thread takes at once. It begins with one and grows when the cost of a task is known.
-    var groupLimit = 1
     var refusal: RuntimeError?
     var ending: Ending?
 
@@ -150,7 +148,8 @@ final class WorkerLoop {
             guard let context = contextIDs[hash] else { return }
             contextErrors[context] = error
             drive(.contextOpened(context, ok: error == nil), now)
-        case .compute(.groupLimit(let limit)): changeGroupLimit(limit)
+        case .compute(.groupLimit(let limit)): drive(.groupLimit(limit), now)
+        case .compute(.returned(let leases)): drive(.returned(leases), now)
         case .compute(.computed(let lease, let outcome)):
             switch outcome {
             case .success(let result): outcomes[lease] = .result(result)
@@ -175,6 +174,7 @@ final class WorkerLoop {
             case .sendReady(let context): sendNote(context, Message.jobReady)
             case .sendNeed(let context): sendNote(context, Message.needJob)
             case .sendContextFailed(let context): sendContextFailure(context)
+            case .sendCredit: send(.credit(Credit(leases: credit, bytes: WireLimits.payloadBytes)))
             case .sendAccept(let leases): send(.accept(LeaseList(leases.map(\.rawValue))))
             case .sendProgress(let lease): send(.progress(Progress(done: 1, total: 0)), lease: lease)
             case .sendOutcome(let lease): sendOutcome(lease)
