@@ -49,7 +49,7 @@ public struct ClusterTask: Sendable, Equatable {
     public var context: ContextID
     /// Relative to the job's other tasks of its kind.
     public var cost: Double
-    /// Costs of different kinds of work do not compare: workers have a speed for each.
+    /// The kind of work within the job. Costs of different kinds, and those of different models, do not compare.
     public var kind: UInt8
     /// The size of its message in bytes.
     public var byteCount: Int
@@ -169,7 +169,8 @@ public enum ClusterAction: Sendable, Equatable {
     case welcome(SessionID, keep: [LeaseID])
     case openContext(SessionID, ContextID)
     case closeContext(SessionID, ContextID)
-    case lease(SessionID, LeaseID, TaskKey, attempt: Int)
+    /// The number of the task's earlier leases is for people; a task that is `alone` shares no call with others.
+    case lease(SessionID, LeaseID, TaskKey, attempt: Int, alone: Bool)
     case cancel(SessionID, [LeaseID])
     case acknowledge(SessionID, LeaseID, Verdict)
     /// Ask for a sign of life.

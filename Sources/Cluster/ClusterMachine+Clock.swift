@@ -87,9 +87,12 @@ extension ClusterMachine {
                 session.outstanding[position].expires = now + parameters.lease
             }
         }
-        let fresh = session.outstanding.filter { !$0.isCancelled }.map(\.lease)
-        if !fresh.isEmpty { actions.append(.cancel(id, fresh)) }
-        for lease in fresh { release(lease, .transport, "", now) }
+        let fresh = session.outstanding.filter { !$0.isCancelled }
+        if !fresh.isEmpty { actions.append(.cancel(id, fresh.map(\.lease))) }
+        for entry in fresh {
+            if entry.active != nil { suspect(entry.lease) }
+            release(entry.lease, .transport, "", now)
+        }
     }
 
     private mutating func checkContexts(of id: SessionID, _ now: Instant) {

@@ -53,7 +53,8 @@ extension ClusterMachine {
         var best: (id: SessionID, finish: Double, isIdle: Bool)?
         var earliest = Double.infinity
         var (cost, speeds) = (Double(job.barrier?.queue.count ?? 0) * record.task.cost, 0.0)
-        let usual = usualSpeed(of: record.task.kind)
+        let kind = job.kind(of: record.task)
+        let usual = usualSpeed(of: kind)
         for id in sessions.keys {
             guard let session = sessions[id], session.state != .draining, fits(session, job) else { continue }
             fitting += 1
@@ -67,7 +68,7 @@ extension ClusterMachine {
             case .opening: opening += 1
             case .ready:
                 guard session.state == .ready else { continue }
-                let speed = session.speeds[record.task.kind] ?? usual
+                let speed = session.speeds[kind] ?? usual
                 let finish = session.busySeconds(speed) + record.task.cost / speed
                 earliest = min(earliest, finish)
                 cost += session.busySeconds(speed) * speed
@@ -103,7 +104,7 @@ extension ClusterMachine {
     }
 
     /// The assumed speed of a worker without results of a kind: the mean of the others.
-    private func usualSpeed(of kind: UInt8) -> Double {
+    private func usualSpeed(of kind: WorkKind) -> Double {
         let speeds = sessions.values.compactMap { $0.speeds[kind] }
         return speeds.isEmpty ? 1 : speeds.reduce(0, +) / Double(speeds.count)
     }
@@ -115,7 +116,7 @@ extension ClusterMachine {
     private mutating func grant(
         _ key: TaskKey, _ record: TaskRecord, to id: SessionID, isSpeculative: Bool, _ now: Instant
     ) {
-        guard let profile = sessions[id]?.profile else { return }
+        guard let profile = sessions[id]?.profile, let job = jobs[key.job] else { return }
         let lease = newLease()
         leases[lease] = Lease(
             task: key, instance: profile.instance, worker: profile.worker, session: id, sent: now)
@@ -123,8 +124,8 @@ extension ClusterMachine {
         sessions.update(id) {
             $0.outstanding.append(
                 Session.Outstanding(
-                    lease: lease, job: key.job, kind: record.task.kind, cost: record.task.cost,
-                    bytes: record.task.byteCount, sent: now, isRetry: record.attempts > 0))
+                    lease: lease, job: key.job, kind: job.kind(of: record.task), cost: record.task.cost,
+                    bytes: record.task.byteCount, sent: now, isAlone: record.isSuspect))
         }
         update(key) { record in
             record.status = .leased
@@ -135,7 +136,7 @@ extension ClusterMachine {
             if job.numericsClass == nil { job.numericsClass = profile.numericsClass }
             if isSpeculative { job.barrier?.speculativeCount += 1 }
         }
-        actions.append(.lease(id, lease, key, attempt: record.attempts))
+        actions.append(.lease(id, lease, key, attempt: record.attempts, alone: record.isSuspect))
     }
 
     // MARK: Stragglers

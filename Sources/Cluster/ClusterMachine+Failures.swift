@@ -28,6 +28,7 @@ extension ClusterMachine {
     private mutating func charge(_ key: TaskKey, _ worker: PeerID, _ failure: FailureClass, _ text: String, _ now: Instant) {
         if !text.isEmpty { update(key) { $0.lastFailure = text } }
         if failure == .transport || failure == .cancelled { return }
+        update(key) { $0.isSuspect = true }
         if failure == .unknown, !countsDeath(key, worker, now) { return }
         update(key) { record in
             record.failures += 1
@@ -35,6 +36,11 @@ extension ClusterMachine {
             if failure != .worker, !record.blame.contains(worker) { record.blame.append(worker) }
             if failure == .nonFinite { record.nonFiniteCount += 1 }
         }
+    }
+
+    /// A worker gave no answer for a task that it may have computed.
+    mutating func suspect(_ lease: LeaseID) {
+        if let key = leases[lease]?.task { update(key) { $0.isSuspect = true } }
     }
 
     /// Whether a worker's death counts against the task. Deaths on different tasks within a short time count against the

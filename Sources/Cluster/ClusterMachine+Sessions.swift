@@ -190,6 +190,7 @@ extension ClusterMachine {
         actions.append(.endSession(id, end))
         // The tasks that a dead worker was computing. It need not have reported them before it died.
         let computed = session.firstGroup.map(\.lease)
+        if end == .silent { computed.forEach { suspect($0) } }
         for entry in session.outstanding {
             switch end {
             case .lost where computed.contains(entry.lease): release(entry.lease, .unknown, "a worker died on it", now)

@@ -1,3 +1,10 @@
+/// A kind of work. Costs of different kinds do not compare, so workers have a speed for each.
+struct WorkKind: Sendable, Hashable {
+    let model: String
+    /// Of the task, within its job.
+    let number: UInt8
+}
+
 /// A worker's session.
 struct Session: Sendable {
     enum ContextState: Sendable, Equatable {
@@ -10,12 +17,12 @@ struct Session: Sendable {
     struct Outstanding: Sendable {
         let lease: LeaseID
         let job: JobID
-        let kind: UInt8
+        let kind: WorkKind
         let cost: Double
         let bytes: Int
         let sent: Instant
-        /// Whether its task was tried before. Workers compute such a task alone, so that it fails alone.
-        let isRetry: Bool
+        /// Whether the worker computes its task alone: see `TaskRecord.isSuspect`.
+        let isAlone: Bool
         var isAccepted = false
         /// When the worker can have begun to compute it; nil while it waits behind others.
         var active: Instant?
@@ -44,7 +51,7 @@ struct Session: Sendable {
     /// The number of leases in a row that ran out of time.
     var expiriesInARow = 0
     /// Cost per second for each kind of work, from the results so far.
-    var speeds: [UInt8: Double] = [:]
+    var speeds: [WorkKind: Double] = [:]
     var strikes: [Instant] = []
 
     var outstandingBytes: Int { outstanding.reduce(0) { $0 + $1.bytes } }
@@ -53,8 +60,8 @@ struct Session: Sendable {
 
     /// The leases whose tasks the worker can be computing: its first group. It takes its leases in order.
     var firstGroup: ArraySlice<Outstanding> {
-        guard let first = outstanding.first, !first.isRetry else { return outstanding.prefix(1) }
-        return outstanding.prefix(profile.groupSize).prefix { !$0.isRetry }
+        guard let first = outstanding.first, !first.isAlone else { return outstanding.prefix(1) }
+        return outstanding.prefix(profile.groupSize).prefix { !$0.isAlone }
     }
 
     /// Leases of a job that count: cancelled ones are of no more use to it.
@@ -76,7 +83,7 @@ struct Session: Sendable {
 
     /// Many things can slow a task down, such as the first use of a network; nothing makes it too fast. So a faster result
     /// counts more.
-    mutating func learnSpeed(of kind: UInt8, cost: Double, time: Interval) {
+    mutating func learnSpeed(of kind: WorkKind, cost: Double, time: Interval) {
         guard time.nanoseconds > 0 else { return }
         let sample = cost / (Double(time.nanoseconds) / 1e9)
         guard let speed = speeds[kind] else {
@@ -115,7 +122,11 @@ struct TaskRecord: Sendable {
     var status = Status.open
     /// Live leases, at most two.
     var leases: [LeaseID] = []
+    /// The number of its leases so far, whatever became of them.
     var attempts = 0
+    /// Whether a try went wrong: it failed, or its worker died, hung or fell silent while it may have computed the task. Such
+    /// a task is computed alone, so that it takes no others with it. A lease that was lost or given back says nothing.
+    var isSuspect = false
     /// The workers that failed it, in order. They never get it again.
     var failedWorkers: [PeerID] = []
     /// The workers whose failure counts against the task.
@@ -158,6 +169,9 @@ struct Job: Sendable {
     var saidWaiting = false
 
     init(model: String, precision: String?) { (self.model, self.precision) = (model, precision) }
+
+    /// What a worker's speed at a task is called.
+    func kind(of task: ClusterTask) -> WorkKind { WorkKind(model: model, number: task.kind) }
 
     /// Whether a worker has the job's model and precision.
     func isFor(_ worker: WorkerProfile) -> Bool {

@@ -1,6 +1,6 @@
 /// A worker's handling of its leases.
 extension WorkerMachine {
-    mutating func take(_ lease: LeaseID, _ context: ContextID, isRetry: Bool, _ now: Instant) {
+    mutating func take(_ lease: LeaseID, _ context: ContextID, isAlone: Bool, _ now: Instant) {
         guard isJoined else {
             actions.append(.forget(lease))
             return
@@ -19,17 +19,17 @@ extension WorkerMachine {
         }
         contexts.removeAll { $0 == context }
         contexts.append(context)
-        held[lease] = Held(context: context, isRetry: isRetry, confirmed: false, arrived: now)
+        held[lease] = Held(context: context, isAlone: isAlone, confirmed: false, arrived: now)
     }
 
-    /// Begins the next group when the last one is done: the first leases, or one whose task was tried before.
+    /// Begins the next group when the last one is done: the first leases, or one whose task is computed alone.
     mutating func startComputing(_ now: Instant) {
         guard isJoined, computing.isEmpty, let first = held.keys.first, outbox.keys.count < parameters.outboxLimit else {
             return
         }
         var group = [first]
-        if held[first]?.isRetry == false {
-            group = held.keys.prefix(groupLimit).prefix { held[$0]?.isRetry == false }
+        if held[first]?.isAlone == false {
+            group = held.keys.prefix(groupLimit).prefix { held[$0]?.isAlone == false }
             if let gathersUntil, now < gathersUntil, group.count == held.keys.count, group.count < groupLimit { return }
         }
         gathersUntil = nil

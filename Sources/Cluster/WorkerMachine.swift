@@ -12,7 +12,7 @@ public struct WorkerParameters: Sendable, Equatable {
     /// The number of contexts kept loaded, whatever they are of. The one used longest ago goes first. There is no other limit:
     /// who computes keeps what this machine has opened and not closed.
     public var contextLimit = 16
-    /// The time to finish the current task after a request to drain.
+    /// The time to finish the call under way after a request to drain.
     public var drainGrace = Interval.seconds(25)
 
     public init() {}
@@ -30,8 +30,8 @@ public enum WorkerEvent: Sendable, Equatable {
     case heard
     case openContext(ContextID)
     case closeContext(ContextID)
-    /// A task that `isRetry` is computed alone, so that it fails alone. With `more` the next lease follows at once.
-    case leased(LeaseID, ContextID, isRetry: Bool = false, more: Bool = false)
+    /// A task that is `alone` shares no call with others. With `more` the next lease follows at once.
+    case leased(LeaseID, ContextID, alone: Bool = false, more: Bool = false)
     case acknowledged([LeaseID])
     case cancelled([LeaseID])
     case drainRequested
@@ -100,7 +100,7 @@ public struct WorkerMachine: Sendable {
 
     struct Held: Sendable {
         let context: ContextID
-        let isRetry: Bool
+        let isAlone: Bool
         var confirmed: Bool
         let arrived: Instant
         /// Nobody waits for it any more, but the compute thread has it.
@@ -163,9 +163,9 @@ public struct WorkerMachine: Sendable {
         case .heard: break
         case .openContext(let context): openContext(context, now)
         case .closeContext(let context): closeContext(context)
-        case .leased(let lease, let context, let isRetry, let more):
+        case .leased(let lease, let context, let isAlone, let more):
             gathersUntil = more ? now + parameters.gather : nil
-            take(lease, context, isRetry: isRetry, now)
+            take(lease, context, isAlone: isAlone, now)
         case .acknowledged(let leases): acknowledge(leases)
         case .cancelled(let leases): cancel(leases, now)
         case .drainRequested, .terminate: drain(now)

@@ -32,6 +32,7 @@ public struct Header: Sendable, Equatable {
         public var job = UniqueID.none
         public var step: UInt32 = 0
         public var taskIndex: UInt32 = 0
+        /// The number of the task's earlier leases, for people who read dumps.
         public var attempt: UInt16 = 0
         /// The number of the phase, for people who read dumps. The task itself carries its phase.
         public var phase: UInt8 = 0

@@ -63,13 +63,16 @@ public struct LeaseGrant: Sendable, Equatable {
     public var milliseconds: Int
     /// Whether another lease follows at once, so that the worker can compute both together; nil for no.
     public var more: Bool?
+    /// Whether the worker computes the task alone, because an earlier try went wrong; nil for no.
+    public var alone: Bool?
     /// The payload holds its tensors.
     public var task: EncodedPart
 
-    public init(context: String, milliseconds: Int, more: Bool? = nil, task: EncodedPart) {
+    public init(context: String, milliseconds: Int, more: Bool? = nil, alone: Bool? = nil, task: EncodedPart) {
         self.context = context
         self.milliseconds = milliseconds
         self.more = more
+        self.alone = alone
         self.task = task
     }
 }
@@ -77,9 +80,9 @@ public struct LeaseGrant: Sendable, Equatable {
 extension LeaseGrant: MetadataBody {
     public static var record: JSONRecord<LeaseGrant> {
         JSONRecord(
-            { LeaseGrant(context: $0, milliseconds: $1, more: $2, task: EncodedPart(metadata: $3)) },
+            { LeaseGrant(context: $0, milliseconds: $1, more: $2, alone: $3, task: EncodedPart(metadata: $4)) },
             ("context", \.context, .digest), ("lease_ms", \.milliseconds, .milliseconds), ("more", \.more, .optional(.flag())),
-            ("task", \.task.metadata, .content))
+            ("alone", \.alone, .optional(.flag())), ("task", \.task.metadata, .content))
     }
 
     static var part: WritableKeyPath<LeaseGrant, EncodedPart>? { \.task }

@@ -65,7 +65,7 @@ struct Bench {
     mutating func takeLeases() -> [(session: SessionID, lease: LeaseID, key: TaskKey)] {
         defer { actions.removeAll() }
         return actions.compactMap { action in
-            if case .lease(let session, let lease, let key, _) = action { return (session, lease, key) }
+            if case .lease(let session, let lease, let key, _, _) = action { return (session, lease, key) }
             return nil
         }
     }
@@ -98,6 +98,13 @@ extension [ClusterAction] {
         compactMap { action in
             if case .acknowledge(_, _, let verdict) = action { return verdict }
             return nil
+        }
+    }
+
+    /// For each leased task, whether its worker computes it alone.
+    var alone: [Int: Bool] {
+        reduce(into: [:]) { alone, action in
+            if case .lease(_, _, let key, _, let isAlone) = action { alone[key.index] = isAlone }
         }
     }
 

@@ -37,6 +37,24 @@ struct DispatchTests {
         #expect(Set(bench.takeLeases().map(\.session)).count == 3)
     }
 
+    @Test("a worker that was slow with one model gets its share of another's tasks")
+    func speedsOfModels() {
+        var bench = Bench()
+        let both = bench.join(1, models: ["m", "n"])
+        let other = bench.join(2)
+        _ = bench.submit(1, costs: [1, 1], model: "n")
+        let slow = bench.takeLeases()
+        #expect(slow.map(\.session) == [both, both])
+        // The first worker is busy, so the second one alone shows its speed with the other model.
+        _ = bench.submit(2, costs: [1], model: "m")
+        let fast = bench.takeLeases()
+        #expect(fast.map(\.session) == [other])
+        for lease in fast { bench.finish(lease, milliseconds: 10) }
+        for lease in slow { bench.finish(lease, milliseconds: 100) }
+        _ = bench.submit(3, costs: [1, 1], model: "m")
+        #expect(Set(bench.takeLeases().map(\.session)) == [both, other])
+    }
+
     @Test("a slow worker gets fewer tasks")
     func speeds() {
         var bench = Bench()

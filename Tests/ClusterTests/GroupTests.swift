@@ -215,13 +215,13 @@ struct GroupTests {
         #expect(begun == [[2, 3, 4, 5]])
     }
 
-    @Test("a task that was tried before is computed alone")
-    func retries() {
+    @Test("a task that is to be computed alone shares no call")
+    func alone() {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 4, now)
         var begun: [[UInt64]] = []
         for number in 1...5 as ClosedRange<UInt64> {
-            let event = WorkerEvent.leased(LeaseID(number), ContextID(1), isRetry: number == 3 || number == 4, more: number < 5)
+            let event = WorkerEvent.leased(LeaseID(number), ContextID(1), alone: number == 3 || number == 4, more: number < 5)
             begun += groups(worker.handle(event, now: now))
         }
         for number in 1...5 as ClosedRange<UInt64> { begun += groups(worker.handle(.computed(LeaseID(number)), now: now)) }

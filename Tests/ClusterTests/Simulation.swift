@@ -36,7 +36,7 @@ struct Weather: Sendable {
 /// Messages in the machines' terms. Other tests cover the wire format.
 enum ToWorker: Sendable {
     case welcome(SessionID, [LeaseID]), reset, openContext(ContextID), closeContext(ContextID)
-    case lease(LeaseID, TaskKey, isRetry: Bool, more: Bool), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
+    case lease(LeaseID, TaskKey, alone: Bool, more: Bool), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
 }
 
 enum ToCoordinator: Sendable {
@@ -276,13 +276,13 @@ struct Simulation: Sendable {
 
     mutating func perform(_ actions: [ClusterAction], inHand: Int?) {
         var leasesLeft: [SessionID: Int] = [:]
-        for case .lease(let id, _, _, _) in actions { leasesLeft[id, default: 0] += 1 }
+        for case .lease(let id, _, _, _, _) in actions { leasesLeft[id, default: 0] += 1 }
         for action in actions {
             switch action {
             case .welcome(let id, let keep): send(.welcome(id, keep), to: id)
             case .openContext(let id, let context): send(.openContext(context), to: id)
             case .closeContext(let id, let context): send(.closeContext(context), to: id)
-            case .lease(let id, let lease, let key, let attempt):
+            case .lease(let id, let lease, let key, _, let isAlone):
                 leasesGranted += 1
                 leasesLeft[id, default: 1] -= 1
                 if failed[key.job] != nil || finished.contains(key.job) { broken.append("lease for the ended job \(key)") }
@@ -290,7 +290,7 @@ struct Simulation: Sendable {
                     // The router socket refuses a message for a connection that is gone.
                     undelivered[id, default: []].append(lease)
                 } else {
-                    send(.lease(lease, key, isRetry: attempt > 0, more: leasesLeft[id] != 0), to: id)
+                    send(.lease(lease, key, alone: isAlone, more: leasesLeft[id] != 0), to: id)
                 }
             case .cancel(let id, let leases): send(.cancel(leases), to: id)
             case .acknowledge(let id, let lease, _): send(.acknowledge([lease]), to: id)
@@ -355,10 +355,10 @@ struct Simulation: Sendable {
         case .reset: drive(node, .reset)
         case .openContext(let context): drive(node, .openContext(context))
         case .closeContext(let context): drive(node, .closeContext(context))
-        case .lease(let lease, let key, let isRetry, let more):
+        case .lease(let lease, let key, let isAlone, let more):
             nodes[node].tasks[lease] = key
             let context = ContextID(key.job.rawValue * 10 + UInt64(key.barrier % 2))
-            drive(node, .leased(lease, context, isRetry: isRetry, more: more))
+            drive(node, .leased(lease, context, alone: isAlone, more: more))
         case .cancel(let leases): drive(node, .cancelled(leases))
         case .acknowledge(let leases): drive(node, .acknowledged(leases))
         case .ping: drive(node, .pinged)

@@ -119,8 +119,12 @@ extension CoordinatorLoop {
         if let owner { jobs[owner]?.counts.add(bytesSent: bytes) }
     }
 
-    /// - Parameter more: whether another lease for the same worker follows at once.
-    func sendLease(_ lease: LeaseID, _ key: TaskKey, _ attempt: Int, more: Bool, to id: SessionID) {
+    /// - Parameters:
+    ///   - tries: the number of the task's earlier leases, and whether it shares no call with others.
+    ///   - more: whether another lease for the same worker follows at once.
+    func sendLease(
+        _ lease: LeaseID, _ key: TaskKey, _ tries: (attempt: Int, alone: Bool), more: Bool, to id: SessionID
+    ) {
         guard let job = jobs[key.job], let barrier = job.barrier, job.serial == key.barrier else { return }
         if job.firstLease == nil {
             let now = monotonicNow()
@@ -129,13 +133,13 @@ extension CoordinatorLoop {
         }
         let grant = LeaseGrant(
             context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, more: more ? true : nil,
-            task: barrier.tasks[key.index].part)
+            alone: tries.alone ? true : nil, task: barrier.tasks[key.index].part)
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid
             address.step = UInt32(clamping: barrier.place.step)
             address.taskIndex = UInt32(clamping: key.index)
-            address.attempt = UInt16(clamping: attempt)
+            address.attempt = UInt16(clamping: tries.attempt)
             address.phase = barrier.phaseNumber
         }
         jobs[key.job]?.counts.add(bytesSent: bytes)

@@ -167,16 +167,16 @@ final class CoordinatorLoop {
 
     private func perform(_ actions: [ClusterAction], _ now: Instant, _ inHand: EncodedPart?) {
         var leasesLeft: [SessionID: Int] = [:]
-        for case .lease(let id, _, _, _) in actions { leasesLeft[id, default: 0] += 1 }
+        for case .lease(let id, _, _, _, _) in actions { leasesLeft[id, default: 0] += 1 }
         for action in actions {
             switch action {
             case .welcome(let id, let keep): welcome(id, keep)
             case .openContext(let id, let context): openContext(context, on: id)
             case .closeContext(let id, let context):
                 if let hash = contexts[context]?.hash { send(.jobClose(ContextNote(hash)), to: id) }
-            case .lease(let id, let lease, let key, let attempt):
+            case .lease(let id, let lease, let key, let attempt, let isAlone):
                 leasesLeft[id, default: 1] -= 1
-                sendLease(lease, key, attempt, more: leasesLeft[id] != 0, to: id)
+                sendLease(lease, key, (attempt, isAlone), more: leasesLeft[id] != 0, to: id)
             case .cancel(let id, let leases): send(.cancel(LeaseList(leases.map(\.rawValue))), to: id)
             case .acknowledge(let id, let lease, let verdict): acknowledge(id, lease, verdict)
             case .probe(let id): send(.ping, to: id)

@@ -24,7 +24,7 @@ final class InProcessWorker: Sendable {
         }
     }
 
-    /// Asks it to finish its task and end, as SIGTERM does.
+    /// Asks it to finish its call and end, as SIGTERM does.
     func terminate() { mailbox.post(.terminate) }
 
     /// Waits for its end.

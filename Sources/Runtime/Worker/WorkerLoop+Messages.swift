@@ -34,8 +34,8 @@ extension WorkerLoop {
             if tasks[lease] == nil && outcomes[lease] == nil {
                 tasks[lease] = (grant.task, packet.address.job)
             }
-            let isRetry = packet.address.attempt > 0
-            drive(.leased(lease, number(of: grant.context), isRetry: isRetry, more: grant.more ?? false), now)
+            let (isAlone, hasMore) = (grant.alone ?? false, grant.more ?? false)
+            drive(.leased(lease, number(of: grant.context), alone: isAlone, more: hasMore), now)
         case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
         case .cancel(let list): drive(.cancelled(list.leases.map(LeaseID.init)), now)
         case .drain: drive(.drainRequested, now)

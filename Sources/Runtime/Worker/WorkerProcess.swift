@@ -5,7 +5,7 @@ internal import Glibc
 public enum WorkerProcess {
     /// Works for a coordinator until told to stop, and returns the exit code. To be called once in a process. If the
     /// coordinator does not answer, the worker tries again, after waits that grow from half a second to thirty. SIGTERM and
-    /// SIGINT drain: the worker finishes the current task (up to 25 s), gives waiting ones back, and returns 0. A second
+    /// SIGINT drain: the worker finishes the call under way (up to 25 s), gives the other tasks back, and returns 0. A second
     /// signal ends the process at once, and so does a lifeline that hangs up. Errors go to standard error in one line.
     public static func run(_ options: WorkerOptions) -> Int32 {
         do throws(RuntimeError) {
