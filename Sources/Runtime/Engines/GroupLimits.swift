@@ -1,3 +1,4 @@
+internal import Cluster
 internal import ContentHash
 internal import Rendering
 
@@ -6,24 +7,35 @@ internal import Rendering
 /// The bits of a picture do not depend on it, so it may follow this host's memory and speed. A worker begins with single tasks
 /// and learns from each call, for each job and phase anew.
 struct GroupLimits {
+    /// This host, as it is now.
+    struct Host {
+        /// Bytes of memory that new activations may take; nil if the system does not say.
+        var freeBytes: () -> Int? = HostMemory.freeBytes
+        /// The number of workers that share them.
+        var workers: () -> Int = { 1 }
+        var now: () -> Instant = monotonicNow
+    }
+
     /// The most tasks in any group: the worker's slots.
     let largest: Int
     /// A group should not take longer: a worker that is asked to leave finishes it first, and others cannot help with it.
     static let seconds = 10.0
-    /// The share of this host's free memory for a group. Other workers look at the same memory.
-    static let shareOfFreeMemory = 0.25
-    /// A group of so few bytes is taken without a look at the free memory.
-    static let smallBytes = 64.0 * 1024 * 1024
+    /// The groups of all workers of a host take at most this share of its free memory, each worker an equal part.
+    static let shareOfFreeMemory = 0.5
+    /// The longest time for which a look at the memory holds. Short calls follow each other faster than the system counts.
+    static let lookEvery = Interval.seconds(1)
 
-    /// Of the last call, for each unit of a task's cost. Costs of other models and phases do not compare.
-    private var last: (context: SHA256Digest, phase: RenderPhase, bytes: Double, seconds: Double)?
-    /// Bytes of memory that new activations may take; nil if the system does not say.
-    private let freeBytes: () -> Int?
+    /// The number of jobs and phases that it remembers. Jobs that take turns are few.
+    static let memorySize = 8
 
-    /// - Parameter freeBytes: reads the free memory of this host.
-    init(largest: Int, freeBytes: @escaping () -> Int? = HostMemory.freeBytes) {
-        (self.largest, self.freeBytes) = (max(1, largest), freeBytes)
-    }
+    private let host: Host
+    /// Of the last call of each job and phase, for each unit of a task's cost; the latest comes last. Costs of other models and
+    /// phases do not compare.
+    private var calls: [(context: SHA256Digest, phase: RenderPhase, bytes: Double, seconds: Double)] = []
+    /// The last look at the memory: the bytes for this worker's groups, without a limit where the system does not say.
+    private var room: (bytes: Double, time: Instant)?
+
+    init(largest: Int, host: Host = Host()) { (self.largest, self.host) = (max(1, largest), host) }
 
     /// Notes the cost of a call.
     ///
@@ -31,19 +43,30 @@ struct GroupLimits {
     mutating func learn(_ group: [RenderTask], seconds: Double, peakBytes: Int) {
         let cost = group.reduce(0) { $0 + $1.cost }
         guard cost > 0 else { return }
-        last = (group[0].contextHash, group[0].phase, Double(peakBytes) / cost, seconds / cost)
+        let key = (group[0].contextHash, group[0].phase)
+        calls.removeAll { ($0.context, $0.phase) == key }
+        calls.append((key.0, key.1, Double(peakBytes) / cost, seconds / cost))
+        if calls.count > Self.memorySize { calls.removeFirst() }
     }
 
     /// The most tasks like this one in a group, at least 1.
     ///
-    /// - Parameter idleBytes: memory that is kept for activations and counts as used.
-    func limit(of task: RenderTask, idleBytes: Int) -> Int {
-        guard largest > 1, let last, (last.context, last.phase) == (task.contextHash, task.phase) else { return 1 }
-        let (bytes, seconds) = (max(1, last.bytes * task.cost), max(1e-6, last.seconds * task.cost))
-        var limit = min(Double(largest), Self.seconds / seconds)
-        if bytes * limit > Self.smallBytes, let free = freeBytes() {
-            limit = min(limit, (Double(free) * Self.shareOfFreeMemory + Double(idleBytes)) / bytes)
-        }
-        return max(1, Int(limit))
+    /// - Parameter idleBytes: memory that this worker keeps for activations, which counts as used.
+    mutating func limit(of task: RenderTask, idleBytes: Int) -> Int {
+        let call = calls.last { ($0.context, $0.phase) == (task.contextHash, task.phase) }
+        guard largest > 1, let call else { return 1 }
+        let (bytes, seconds) = (max(1, call.bytes * task.cost), max(1e-6, call.seconds * task.cost))
+        return max(1, Int(min(Double(largest), Self.seconds / seconds, roomBytes(idleBytes) / bytes)))
+    }
+
+    /// The bytes that this worker's groups may take. The memory that it keeps is among them: what it has taken once does not
+    /// count against it. So the workers stay below their share together, however often they look.
+    private mutating func roomBytes(_ idleBytes: Int) -> Double {
+        let now = host.now()
+        if let room, now.since(room.time) < Self.lookEvery { return room.bytes }
+        let free = host.freeBytes().map { Double($0) + Double(idleBytes) }
+        let bytes = free.map { $0 * Self.shareOfFreeMemory / Double(max(1, host.workers())) } ?? .infinity
+        room = (bytes, now)
+        return bytes
     }
 }

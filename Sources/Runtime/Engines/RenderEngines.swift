@@ -154,7 +154,18 @@ final class RenderTaskEngine: TaskEngine {
             throw RuntimeError(error)
         }
         self.models = runner.modelIdentities.map(\.hex)
-        limits = GroupLimits(largest: options.group)
+        limits = GroupLimits(largest: options.group, host: Self.host(options))
+    }
+
+    private static func host(_ options: WorkerOptions) -> GroupLimits.Host {
+        var host = GroupLimits.Host()
+        do throws(RuntimeError) {
+            let workers = try HostWorkers()
+            host.workers = { workers.count }
+        } catch {
+            options.log?("the memory for groups is not shared with other workers of this host: \(error.message)")
+        }
+        return host
     }
 
     var numericsClass: String { runner.numericsClass }
