@@ -107,6 +107,9 @@ struct ClientTests {
         }
         #expect(
             try await submit(order(endpoint, [3], seed: 6)).parameters == FakeJob.expectedParameters(barriers: [3], seed: 6))
+        // Nothing is kept of the jobs that ended, also of those that ended before they began.
+        for _ in 0..<500 where farm.engines.alive > 0 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(farm.engines.made > 0 && farm.engines.alive == 0, "\(farm.engines.alive) of \(farm.engines.made)")
     }
 
     @Test("a request that cannot be done is refused with its reason")

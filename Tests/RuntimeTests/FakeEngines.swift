@@ -34,6 +34,8 @@ struct FakeJob: JobEngine {
     var plan: JobOutline { JobOutline(summaryLines: ["\(barriers.count) barriers"], taskCount: barriers.reduce(0, +)) }
     var model: String { FakeJob.modelIdentity }
     var precision: String?
+    /// Counts this engine while somebody keeps it.
+    var life: LiveEngines.Life?
 
     static func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {
         var z = (a ^ b &* 0x9E37_79B9_7F4A_7C15) &+ 0x2545_F491_4F6C_DD1D
@@ -98,7 +100,28 @@ struct FakeJob: JobEngine {
     }
 }
 
+/// The engines that a factory has made, as long as the coordinator keeps them.
+final class LiveEngines: Sendable {
+    final class Life: Sendable {
+        private let engines: LiveEngines
+
+        init(_ engines: LiveEngines) {
+            self.engines = engines
+            engines.state.withLock { $0 = ($0.made + 1, $0.alive + 1) }
+        }
+
+        deinit { engines.state.withLock { $0.alive -= 1 } }
+    }
+
+    private let state = Mutex((made: 0, alive: 0))
+
+    var made: Int { state.withLock(\.made) }
+    var alive: Int { state.withLock(\.alive) }
+}
+
 struct FakeFactory: JobEngineFactory {
+    var engines = LiveEngines()
+
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
         let counts = request.metadata["barriers"]?.arrayValue?.compactMap(\.intValue) ?? []
         guard !counts.isEmpty, counts.allSatisfy({ (1...100_000).contains($0) }),
@@ -106,7 +129,9 @@ struct FakeFactory: JobEngineFactory {
         else {
             throw RuntimeError(.usage, "The request has no barriers.")
         }
-        return FakeJob(barriers: counts, seed: UInt64(seed))
+        var job = FakeJob(barriers: counts, seed: UInt64(seed))
+        job.life = LiveEngines.Life(engines)
+        return job
     }
 }
 

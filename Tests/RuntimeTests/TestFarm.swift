@@ -10,6 +10,8 @@ final class TestFarm: Sendable {
     let endpoint: String
     let coordinator: Coordinator
     private let workers = Mutex<[TestWorker]>([])
+    /// The engines of clients' jobs.
+    let engines = LiveEngines()
 
     /// Numbers that make faults visible in tenths of seconds.
     static var quickParameters: ClusterParameters {
@@ -42,7 +44,7 @@ final class TestFarm: Sendable {
             options.log = { FileHandle.standardError.write(Data("coordinator: \($0)\n".utf8)) }
         }
         change(&options)
-        coordinator = try Coordinator(options, factory: FakeFactory())
+        coordinator = try Coordinator(options, factory: FakeFactory(engines: engines))
     }
 
     /// A free port of this machine.
