@@ -52,7 +52,8 @@ let package = Package(
         .target(name: "CSystem", cSettings: shimFlags, linkerSettings: [.linkedLibrary("gomp")]),
         // The templates are included by the sources, once for each instruction set, and are none themselves.
         .target(
-            name: "CKernels", exclude: ["templates"], cSettings: kernelFlags, linkerSettings: [.linkedLibrary("m")]),
+            name: "CKernels", dependencies: ["COneDNN"], exclude: ["templates"], cSettings: kernelFlags,
+            linkerSettings: [.linkedLibrary("m")]),
         .target(
             name: "CEmbeddedModel", exclude: ["model", "clip"],
             cSettings: [.unsafeFlags(["-Wno-c23-extensions", "-Wall", "-Wextra", "-Werror"])]),

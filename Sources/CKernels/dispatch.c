@@ -6,44 +6,28 @@
 extern const ck_kernels ck_table_baseline;
 
 #if defined(__x86_64__)
+#include "COneDNN.h"
+
 #include <cpuid.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <strings.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 extern const ck_kernels ck_table_avx2, ck_table_avx512, ck_table_avx512_bf16, ck_table_amx_bf16, ck_table_amx_model;
 
-// The instruction sets of the tables, each with those before it.
-enum instruction_set { BASELINE, AVX2, AVX512, AVX512_BF16, AMX_BF16 };
-
-// Whether ONEDNN_MAX_CPU_ISA allows the instruction set. oneDNN reads both names, in any case, and ignores a value that it does
-// not know.
-static bool allows(enum instruction_set set) {
-    static const struct {
-        const char *name;
-        enum instruction_set last;
-    } limits[] = {
-        {"SSE41", BASELINE}, {"AVX", BASELINE}, {"AVX2", AVX2}, {"AVX2_VNNI", AVX2}, {"AVX2_VNNI_2", AVX2},
-        {"AVX512_CORE", AVX512}, {"AVX512_CORE_VNNI", AVX512}, {"AVX512_CORE_BF16", AVX512_BF16},
-        {"AVX512_CORE_FP16", AVX512_BF16},
-    };
-    const char *value = getenv("ONEDNN_MAX_CPU_ISA");
-    if (!value || !*value) value = getenv("DNNL_MAX_CPU_ISA");
-    for (size_t i = 0; value && i < sizeof limits / sizeof *limits; i++)
-        if (strcasecmp(value, limits[i].name) == 0) return set <= limits[i].last;
-    return true;
+// oneDNN reads ONEDNN_MAX_CPU_ISA, and its versions know different values. Its own answer keeps both libraries alike.
+static bool has_avx2(void) {
+    return conednn_uses(conednn_avx2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-
-static bool has_avx2(void) { return allows(AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 static bool has_avx512(void) {
-    return has_avx2() && allows(AVX512) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return has_avx2() && conednn_uses(conednn_avx512) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 
-static bool has_avx512_bf16(void) { return has_avx512() && allows(AVX512_BF16) && __builtin_cpu_supports("avx512bf16"); }
+static bool has_avx512_bf16(void) {
+    return has_avx512() && conednn_uses(conednn_avx512_bf16) && __builtin_cpu_supports("avx512bf16");
+}
 
 // Whether the CPU has tiles of the size that the kernel expects (leaf 0x1d) and products of bf16 on them (leaf 7).
 static bool cpu_has_tiles(void) {
@@ -63,7 +47,9 @@ static bool tiles_are_permitted(void) {
 }
 
 static bool tiles_work;
-static void find_tiles(void) { tiles_work = has_avx512_bf16() && allows(AMX_BF16) && cpu_has_tiles() && tiles_are_permitted(); }
+static void find_tiles(void) {
+    tiles_work = has_avx512_bf16() && conednn_uses(conednn_amx_bf16) && cpu_has_tiles() && tiles_are_permitted();
+}
 
 static bool has_amx_bf16(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

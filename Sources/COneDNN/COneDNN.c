@@ -81,6 +81,14 @@ const char *conednn_instruction_set(void) {
     return "other";
 }
 
+int conednn_uses(int set) {
+    // A set has the bits of those that it includes.
+    static const unsigned sets[] = {
+        dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core, dnnl_cpu_isa_avx512_core_bf16, dnnl_cpu_isa_avx512_core_amx,
+    };
+    return ((unsigned)dnnl_get_effective_cpu_isa() & sets[set]) == sets[set];
+}
+
 const char *conednn_status_text(int status) {
     switch (status) {
     case dnnl_out_of_memory: return "out of memory";

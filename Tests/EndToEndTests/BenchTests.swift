@@ -8,18 +8,18 @@ extension EndToEnd {
         static let path = URL(fileURLWithPath: Program.path).deletingLastPathComponent()
             .appendingPathComponent("patchloom-bench").path
 
-        static func run(_ words: String, in folder: Folder) throws -> ProcessShimTests.Run {
+        static func run(_ words: String, in folder: Folder, variables: [String] = []) throws -> ProcessShimTests.Run {
             let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") && $0.key != "HOME" }
             let environment =
                 inherited.map { "\($0.key)=\($0.value)" } + [
                     "HOME=\(folder.home)", "PATCHLOOM_HOME=\(folder.home)/store", "PATCHLOOM_TEST_MARK=\(folder.mark)",
-                ]
+                ] + variables
             return try ProcessShimTests.shell("exec '\(path)' \(words)", environment: environment)
         }
 
-        static func json(_ words: String) throws -> JSONValue {
+        static func json(_ words: String, variables: [String] = []) throws -> JSONValue {
             let folder = try Folder()
-            let run = try Self.run(words + " --json", in: folder)
+            let run = try Self.run(words + " --json", in: folder, variables: variables)
             try #require(run.code == 0, "\(run.output)")
             return try JSONValue(parsing: Array(run.output.utf8), limits: .config)
         }
@@ -82,6 +82,31 @@ extension EndToEnd {
             let run = try Self.run(words, in: try Folder())
             #expect(run.code == 64, "\(run.output)")
             #expect(run.output.contains(part), "\(run.output)")
+        }
+
+        /// oneDNN's variable limits our kernels as it limits oneDNN's, also with values that only other versions know.
+        @Test(arguments: [
+            "SSE41", "AVX", "AVX2", "avx2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_BF16", "AVX512_MIC", "AVX2_VNNI_2",
+            "AVX512_CORE_FP16", "AVX10_1_512", "ALL", "DEFAULT", "NONSENSE", "",
+        ])
+        func oneVariableLimitsBothLibraries(_ value: String) throws {
+            let words = "text --family embedded --runs 1"
+            func sets(_ backend: String, _ variable: String) throws -> (kernels: String, library: String) {
+                let line = try Self.json("\(words) --backend \(backend)", variables: [variable])
+                let parts = try #require(line["numerics_class"]?.stringValue).split(separator: "-").map(String.init)
+                return (try #require(parts.dropFirst().first), try #require(parts.last))
+            }
+            let (kernels, library) = try sets("onednn", "ONEDNN_MAX_CPU_ISA=\(value)")
+            let possible: [String]
+            switch library {
+            case "sse41", "avx": possible = ["baseline"]
+            case _ where library.hasPrefix("avx2"): possible = ["avx2"]
+            case "avx512_core", "avx512_core_vnni": possible = ["avx512"]
+            default: possible = ["avx512", "avx512_bf16", "amx_bf16"]
+            }
+            #expect(possible.contains(kernels), "\(kernels) beside \(library)")
+            #expect(try sets("openblas", "ONEDNN_MAX_CPU_ISA=\(value)").kernels == kernels)
+            #expect(try sets("onednn", "DNNL_MAX_CPU_ISA=\(value)") == (kernels, library))
         }
 
         // MARK: Results

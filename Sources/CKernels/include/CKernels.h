@@ -142,8 +142,8 @@ typedef struct {
 // Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's
 // have slower ones.
 int ck_has_fast_bf16_dot(void);
-// The tables end with the instruction set that the environment variable ONEDNN_MAX_CPU_ISA names, as oneDNN's own kernels do,
-// so that one variable simulates an older CPU for both.
+// The tables end with the instruction set that oneDNN uses here. So its environment variable ONEDNN_MAX_CPU_ISA simulates an
+// older CPU for both, and a value that it does not know limits neither.
 //
 // The table that is the fastest by rule: AMX where the CPU has tiles and the operating system permits them; else dot products
 // of bf16 where they are fast; else the longest vectors.

@@ -37,6 +37,9 @@ void conednn_engine_destroy(conednn_engine *engine);
 void conednn_version(int *major, int *minor, int *patch);
 // The instruction set that oneDNN uses on this CPU, in a word.
 const char *conednn_instruction_set(void);
+// Whether oneDNN uses an instruction set here: the CPU has it, and the environment variable ONEDNN_MAX_CPU_ISA allows it.
+enum { conednn_avx2, conednn_avx512, conednn_avx512_bf16, conednn_amx_bf16 };
+int conednn_uses(int set);
 const char *conednn_status_text(int status);
 
 // An operation that describes only tells its weight format and cannot be executed. It is made some twenty times faster.
