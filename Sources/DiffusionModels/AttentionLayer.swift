@@ -32,11 +32,34 @@ struct AttentionLayer {
     func callAsFunction(
         _ x: Tensor, source: Tensor, residual: Tensor?, causal: Bool = false, _ context: ComputeContext
     ) throws(ComputeError) -> Tensor {
-        let (keys, values) = try context.sharing(by: x.shape[0] / source.shape[0]) { () throws(ComputeError) in
-            (try context.linear(source, key), try context.linear(source, value))
+        let keys = try context.sharing(by: x.shape[0] / source.shape[0]) { () throws(ComputeError) in
+            try keysAndValues(of: source, context)
         }
+        return try self(x, keys, residual: residual, causal: causal, context)
+    }
+
+    /// Attention to given keys and values, of shape (k, sourceTokens, width). Image i of x attends to image i mod k.
+    func callAsFunction(
+        _ x: Tensor, _ source: TextKeys, residual: Tensor?, causal: Bool = false, _ context: ComputeContext
+    ) throws(ComputeError) -> Tensor {
         let attended = context.attention(
-            query: try context.linear(x, query), key: keys, value: values, heads: heads, causal: causal)
+            query: try context.linear(x, query), key: source.keys, value: source.values, heads: heads, causal: causal)
         return try context.linear(attended, output, residual: residual)
+    }
+
+    /// - Parameter source: (k, sourceTokens, sourceWidth)
+    func keysAndValues(of source: Tensor, _ context: ComputeContext) throws(ComputeError) -> TextKeys {
+        TextKeys(keys: try context.linear(source, key), values: try context.linear(source, value))
+    }
+
+    /// The channels of keys and of values.
+    var keyChannels: Int { key.outFeatures }
+
+    /// Counts the arithmetic of keys and values that are not computed again.
+    ///
+    /// - Parameter tokens: of all images of the source.
+    func countKeys(tokens: Int, _ context: ComputeContext) {
+        context.countKept(rows: tokens, key)
+        context.countKept(rows: tokens, value)
     }
 }

@@ -11,6 +11,8 @@ struct UNetCall {
     let time: Tensor
     /// (rows, tokens, width). Image i sees row i mod rows.
     let text: Tensor
+    /// The text that keeps keys and values for this network; nil computes them in this call.
+    let keeper: UNetText?
     /// One id of 0…3 for each window block; nil without windows.
     let windowShifts: [UInt8]?
     /// The blocks that reduce tokens.
@@ -51,6 +53,9 @@ struct TransformerBlock {
         (self.place, path) = (place, scope.weights.path)
     }
 
+    /// The channels of the text's keys, and of its values.
+    var textKeyChannels: Int { textAttention.keyChannels }
+
     /// - Parameters:
     ///   - x: (n, height·width, channels), tokens row by row.
     ///   - grid: the feature map's sides.
@@ -60,7 +65,7 @@ struct TransformerBlock {
         let shared = sharedGroups(x, reduction, grid: grid, call)
         var y = call.whole(try attendToItself(x, reduction, shared: shared, grid: grid, call))
         y = try call.merging(norm2(y, context), shared?[.textAttention], residual: y) { few, residual throws(ComputeError) in
-            try textAttention(few, source: call.text, residual: residual, context)
+            try textAttention(few, call.textKeys(textAttention, at: place), residual: residual, context)
         }
         return try call.merging(norm3(y, context), shared?[.feedForward], residual: y) { few, residual throws(ComputeError) in
             try context.linear(context.geglu(try context.linear(few, expand)), contract, residual: residual)

@@ -2,6 +2,11 @@ public import Acceleration
 public import TensorCore
 
 extension UNet {
+    /// In the order in which they run.
+    var transformers: [SpatialTransformer] {
+        downBlocks.flatMap(\.transformers) + [midBlock.transformer] + upBlocks.flatMap(\.transformers)
+    }
+
     /// Runs one transformer block alone, to compare it with a reference.
     ///
     /// - Parameters:
@@ -16,7 +21,6 @@ extension UNet {
         _ path: String, tokens: Tensor, size: (height: Int, width: Int), text: Tensor, switches: UNetSwitches,
         choices: [Int]? = nil
     ) throws(ModelError) -> Tensor {
-        let transformers = downBlocks.flatMap(\.transformers) + [midBlock.transformer] + upBlocks.flatMap(\.transformers)
         guard let block = transformers.lazy.flatMap(\.blocks).first(where: { $0.path == path }) else {
             throw ModelError(.input, "This U-Net has no transformer block \(path).")
         }
@@ -40,7 +44,8 @@ extension UNet {
         let chosen = ChosenDestinations(choices.map { [block.place.index: $0] } ?? switches.tokens.chosen)
         let call = UNetCall(
             context: context, images: n, time: text, text: context.convert(text, to: context.precision),
-            windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) }, tokens: switches.tokens,
+            keeper: nil, windowShifts: windowShift.map { Array(repeating: $0, count: windowBlockCount) },
+            tokens: switches.tokens,
             chosen: chosen, probe: nil)
         let output = try ModelError.computing("the transformer block \(path)") { () throws(ComputeError) in
             let grid = TokenGrid(height: size.height, width: size.width, scale: block.place.level)

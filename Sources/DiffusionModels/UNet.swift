@@ -9,7 +9,7 @@ public struct UNetInput {
     /// One timestep for all images, or one for each image.
     public var timesteps: [Float]
     /// (rows, tokens, textWidth)
-    public var text: Tensor
+    public var text: UNetText
     /// SDXL: the pooled text, (rows, width).
     public var textEmbeds: Tensor?
     /// SDXL: original height and width, crop top and left, target height and width in pixels, (images, 6).
@@ -22,12 +22,22 @@ public struct UNetInput {
         sample: Tensor, timesteps: [Float], text: Tensor, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil,
         meetsEveryText: Bool = false
     ) {
+        self.init(
+            sample: sample, timesteps: timesteps, text: UNetText(text), textEmbeds: textEmbeds, timeIDs: timeIDs,
+            meetsEveryText: meetsEveryText)
+    }
+
+    /// - Parameter text: may keep its keys and values for later calls.
+    public init(
+        sample: Tensor, timesteps: [Float], text: UNetText, textEmbeds: Tensor? = nil, timeIDs: Tensor? = nil,
+        meetsEveryText: Bool = false
+    ) {
         (self.sample, self.timesteps, self.text) = (sample, timesteps, text)
         (self.textEmbeds, self.timeIDs, self.meetsEveryText) = (textEmbeds, timeIDs, meetsEveryText)
     }
 
     /// The images that the network computes.
-    var images: Int { meetsEveryText ? sample.shape[0] * text.shape[0] : sample.shape[0] }
+    var images: Int { meetsEveryText ? sample.shape[0] * text.vectors.shape[0] : sample.shape[0] }
 }
 
 /// The denoising network of Stable Diffusion 1.x, 2.x and XL (Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023,
@@ -83,7 +93,7 @@ public final class UNet {
 
     /// Predicts the noise or the velocity of a latent.
     ///
-    /// It is a pure function of its arguments: it remembers nothing between calls.
+    /// It is a pure function of its arguments: it remembers nothing between calls. What a text keeps does not change results.
     ///
     /// - Parameters:
     ///   - switches: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.
@@ -97,7 +107,8 @@ public final class UNet {
         let output = try ModelError.computing("the U-Net") { () throws(ComputeError) in
             let call = UNetCall(
                 context: context, images: input.images, time: try embedTime(input),
-                text: context.convert(input.text, to: context.precision), windowShifts: switches.windowShifts,
+                text: context.convert(input.text.vectors, to: context.precision),
+                keeper: input.text.keeps(for: self) ? input.text : nil, windowShifts: switches.windowShifts,
                 tokens: switches.tokens, chosen: choices, probe: probe)
             return try context.sharing(by: input.images / input.sample.shape[0]) { () throws(ComputeError) in
                 try run(input, switches: switches, call)
@@ -157,7 +168,7 @@ extension UNet {
             throw ModelError(
                 .input, "The U-Net takes samples of \(configuration.inChannels) channels, channels last, not \(shape).")
         }
-        let text = input.text.shape
+        let text = input.text.vectors.shape
         let rows = input.meetsEveryText ? text[0] : shape[0]
         guard text.count == 3, text[0] == rows, text[2] == configuration.textWidth else {
             throw ModelError(

@@ -24,6 +24,12 @@ public struct ComputeCounts: Sendable, Equatable {
 }
 
 extension ComputeContext {
+    /// Counts a product whose result was kept from an earlier call as if it were computed again: the count of a call must not
+    /// depend on the calls before it.
+    public func countKept(rows: Int, _ parameters: LinearParameters) {
+        count(products: rows * parameters.inFeatures * parameters.outFeatures)
+    }
+
     /// The costs since the context was made.
     public var counts: ComputeCounts {
         var counts = ComputeCounts()

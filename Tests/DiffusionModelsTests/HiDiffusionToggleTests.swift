@@ -54,7 +54,7 @@ import Testing
             return Tensor(Array(tensor.array[(index * size)..<((index + 1) * size)]), shape: [1] + tensor.shape.dropFirst())
         }
         return UNetInput(
-            sample: cut(input.sample), timesteps: input.timesteps, text: cut(input.text),
+            sample: cut(input.sample), timesteps: input.timesteps, text: cut(input.text.vectors),
             textEmbeds: input.textEmbeds.map(cut), timeIDs: input.timeIDs.map(cut))
     }
 

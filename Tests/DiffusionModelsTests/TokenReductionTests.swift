@@ -196,9 +196,10 @@ import Testing
         let half = together.count / 2
         for row in 0..<2 {
             var one = both
-            let (sample, text) = (both.sample.array, both.text.array)
+            let (sample, text) = (both.sample.array, both.text.vectors.array)
             one.sample = Tensor(Array(sample[(row * half)..<((row + 1) * half)]), shape: [1, 16, 12, 4])
-            one.text = Tensor(Array(text[(row * text.count / 2)..<((row + 1) * text.count / 2)]), shape: [1, 7, 8])
+            one.text = UNetText(
+                Tensor(Array(text[(row * text.count / 2)..<((row + 1) * text.count / 2)]), shape: [1, 7, 8]))
             let alone = try unet.forward(one, switches: plan).array
             #expect(Closeness(alone, Array(together[(row * half)..<((row + 1) * half)])).within(largest: 1e-5))
         }

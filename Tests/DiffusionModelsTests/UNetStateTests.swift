@@ -132,8 +132,9 @@ import Weights
             { $0.sample = Tensor(repeating: 0, shape: [8, 8, 4]) },
             { $0.timesteps = [] },
             { $0.timesteps = [1, 2] },
-            { $0.text = Tensor(repeating: 0, shape: [2, 7, 8]) },
-            { $0.text = Tensor(repeating: 0, shape: [1, 7, 9]) },
+            { $0.text = UNetText(Tensor(repeating: 0, shape: [2, 7, 8])) },
+            { $0.text = UNetText(Tensor(repeating: 0, shape: [1, 7, 9])) },
+            { $0.text = UNetText(Tensor(repeating: 0, shape: [7, 8])) },
             { $0.textEmbeds = nil },
             { $0.timeIDs = Tensor(repeating: 0, shape: [1, 5]) },
         ]

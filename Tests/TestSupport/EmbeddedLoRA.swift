@@ -15,7 +15,11 @@ public enum EmbeddedLoRA {
     ]
 
     /// Writes a file in PEFT's naming with seeded factors of rank 2, strong enough to be seen in any picture.
-    public static func write(_ path: String, seed: UInt64, unet: Bool = true, text: Bool = false) throws {
+    ///
+    /// - Parameter unetLayers: other layers of the U-Net to change.
+    public static func write(
+        _ path: String, seed: UInt64, unet: Bool = true, text: Bool = false, unetLayers: [String]? = nil
+    ) throws {
         var numbers = TestNumbers(seed: seed)
         var (header, data): ([String], [UInt8]) = ([], [])
         func add(_ name: String, _ shape: [Int]) {
@@ -27,7 +31,7 @@ public enum EmbeddedLoRA {
         let source = try ModelSource.folder(model)
         for (component, wanted) in [("unet", unet), ("text_encoder", text)] where wanted {
             let scope = try source.weights(component: component)
-            for layer in layers[component] ?? [] {
+            for layer in (component == "unet" ? unetLayers : nil) ?? layers[component] ?? [] {
                 guard let shape = scope.shape(of: layer + ".weight") else { throw CocoaError(.keyValueValidation) }
                 add("\(component).\(layer).lora_A.weight", [2] + shape.dropFirst())
                 add("\(component).\(layer).lora_B.weight", [shape[0], 2] + shape.dropFirst(2).map { _ in 1 })

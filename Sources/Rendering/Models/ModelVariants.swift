@@ -22,6 +22,8 @@ final class ModelVariants {
     let identities: [SHA256Digest]
     private let context: ComputeContext
     private let library: LoRALibrary
+    /// The texts of all variants.
+    let textKeys = TextKeyShelf()
     private let plain: [SHA256Digest: ModelNetworks]
     private var merged: [Key: ModelNetworks] = [:]
     /// Variants that may hold networks; the last was used last.
@@ -37,7 +39,7 @@ final class ModelVariants {
             let identity = try RenderError.model(source) { try source.identity() }
             if plain[identity] == nil {
                 identities.append(identity)
-                plain[identity] = try ModelNetworks(source, context, packed: packed)
+                plain[identity] = try ModelNetworks(source, context, packed: packed, textKeys: textKeys)
             }
         }
         (self.identities, self.plain, self.library, self.context) = (identities, plain, library, context)

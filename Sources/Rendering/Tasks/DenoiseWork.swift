@@ -43,14 +43,16 @@ package struct DenoiseWork: TaskWork {
     ) throws -> [TaskOutput] {
         let first = works[0]
         let (guided, latent) = (first.guidance > 1, first.latent)
-        let text = try context.rows(guided: guided)
-        let rows = text.vectors.shape[0]
+        let prompts = try context.rows(guided: guided)
+        let rows = prompts.text.vectors.shape[0]
         let sample = Tensor(
             planarImages: works.map(\.latent.values), c: latent.channels, h: latent.height, w: latent.width)
         let timeIDs = try works.flatMap { work in try work.timeIDs(rows: rows) }
-        let output = try model.unet().forward(
+        let unet = try model.unet()
+        model.textKeys.use(prompts.text, for: unet)
+        let output = try unet.forward(
             UNetInput(
-                sample: sample, timesteps: [first.timestep], text: text.vectors, textEmbeds: text.pooled,
+                sample: sample, timesteps: [first.timestep], text: prompts.text, textEmbeds: prompts.pooled,
                 timeIDs: timeIDs.isEmpty ? nil : Tensor(timeIDs, shape: [works.count * rows, timeIDCount]),
                 meetsEveryText: true),
             switches: first.switches)

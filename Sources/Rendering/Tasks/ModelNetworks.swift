@@ -15,6 +15,8 @@ package final class ModelNetworks {
     /// The same model without LoRA files. Its networks serve where these files change nothing.
     private let base: ModelNetworks?
     private let packed: PackedWeights?
+    /// The worker's only one: its limit holds for all models together.
+    let textKeys: TextKeyShelf
     private var isChecked = false
     private var builtUNet: Built<UNet>?
     private var builtDecoder: Built<VAEDecoder>?
@@ -50,8 +52,10 @@ package final class ModelNetworks {
         }
     }
 
-    init(_ source: ModelSource, _ context: ComputeContext, packed: PackedWeights? = nil) throws(RenderError) {
-        (self.source, self.context, base) = (source, context, nil)
+    init(
+        _ source: ModelSource, _ context: ComputeContext, packed: PackedWeights? = nil, textKeys: TextKeyShelf
+    ) throws(RenderError) {
+        (self.source, self.context, base, self.textKeys) = (source, context, nil, textKeys)
         // The model inside the program is small, and needs no folder.
         self.packed = source.isEmbedded ? nil : packed
         parts = try ModelParts(source)
@@ -60,6 +64,7 @@ package final class ModelNetworks {
     /// - Parameter source: the base's source with LoRA files merged into it.
     init(_ source: ModelSource, over base: ModelNetworks) {
         (self.source, self.base, context, parts, packed) = (source, base, base.context, base.parts, base.packed)
+        textKeys = base.textKeys
     }
 
     /// Frees the networks that LoRA files can change, except the named components. They are built again when needed.
@@ -109,6 +114,7 @@ package final class ModelNetworks {
         build: (WeightScope) throws -> Network
     ) throws(RenderError) -> Network {
         giveBackMapped(except: part)
+        textKeys.clear()
         if let base, !source.changedComponents.contains(part.component) {
             return try base.network(part, in: place, build: build)
         }

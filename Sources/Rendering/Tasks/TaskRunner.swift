@@ -157,8 +157,8 @@ extension TaskRunner {
 package struct OpenedContext {
     /// The embedded prompts of one U-Net call.
     struct Rows {
-        /// (rows, tokens, width)
-        let vectors: Tensor
+        /// (rows, tokens, width), with what `TextKeyShelf` lets it keep.
+        let text: UNetText
         /// SDXL: (rows, width)
         let pooled: Tensor?
 
@@ -167,7 +167,7 @@ package struct OpenedContext {
                 let size = values.count / text.rows
                 return Array(values[(range.lowerBound * size)..<(range.upperBound * size)])
             }
-            vectors = Tensor(slice(text.values), shape: [range.count, text.tokens, text.width])
+            self.text = UNetText(Tensor(slice(text.values), shape: [range.count, text.tokens, text.width]))
             pooled =
                 text.pooled.isEmpty
                 ? nil : Tensor(slice(text.pooled), shape: [range.count, text.pooled.count / text.rows])

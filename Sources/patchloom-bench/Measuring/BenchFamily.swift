@@ -56,13 +56,16 @@ enum BenchFamily: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension UNetInput {
-    /// A latent, a text of 77 tokens and what else the U-Net takes, all uniform in ±1.
-    init(uniformFor configuration: UNetConfiguration, batch: Int, height: Int, width: Int) {
+    /// A latent, a text of 77 tokens and what else the U-Net takes, all uniform in ±1. The text keeps its keys and values, so
+    /// every call but the first is one in the middle of a picture.
+    init(uniformFor unet: UNet, batch: Int, height: Int, width: Int) {
+        let configuration = unet.configuration
         self.init(
             sample: uniform([batch, height, width, configuration.inChannels]), timesteps: [500],
             text: uniform([batch, UNetInput.textTokens, configuration.textWidth]),
             textEmbeds: configuration.added.map { uniform([batch, $0.textWidth]) },
             timeIDs: configuration.added.map { _ in uniform([batch, UNetConfiguration.AddedConditioning.timeIDCount]) })
+        text.keepKeys(for: unet)
     }
 
     /// Tokens of a prompt of one chunk.

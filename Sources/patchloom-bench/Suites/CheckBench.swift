@@ -33,7 +33,7 @@ struct CheckBench: ParsableCommand {
         let family = BenchFamily.embedded
         let unet = try family.unet(context)
         let (height, width, batch) = (16, 24, 2)
-        let input = UNetInput(uniformFor: unet.configuration, batch: batch, height: height, width: width)
+        let input = UNetInput(uniformFor: unet, batch: batch, height: height, width: width)
         let forward = try MeasuredNetwork(context, runs: 2) { _ = try unet.forward(input, switches: .plain) }
         var checks = forward.checks(
             "unet",

@@ -90,8 +90,15 @@ private struct CallTimer {
     let unet: UNet
     let context: ComputeContext
     let repeats: Int
+    /// One for all calls, as in a render. The untimed call makes its keys and values.
+    private let text: UNetText
     /// All that was timed so far.
-    var known: [MethodRow.Part] = []
+    private var known: [MethodRow.Part] = []
+
+    init(unet: UNet, context: ComputeContext, repeats: Int) {
+        (self.unet, self.context, self.repeats) = (unet, context, repeats)
+        text = UNetInput(uniformFor: unet, batch: 1, height: 1, width: 1).text
+    }
 
     /// Runs an untimed call, as large as the smallest of these. The first call also pays for the reordering of weights for
     /// the compute library.
@@ -101,7 +108,9 @@ private struct CallTimer {
     }
 
     private func input(for kind: EvaluationKind) -> UNetInput {
-        UNetInput(uniformFor: unet.configuration, batch: 1, height: kind.height, width: kind.width)
+        var input = UNetInput(uniformFor: unet, batch: 1, height: kind.height, width: kind.width)
+        input.text = text
+        return input
     }
 
     /// The calls of a kind with the cost of one, with a single image.

@@ -44,6 +44,8 @@ struct OperationsBench: ParsableCommand {
         ]
         report.add(context)
         let forward = try forward(context)
+        // The first call makes what later calls of a picture find: the text's keys and values.
+        try forward()
         let traced = try context.tracing(forward)
         let before = context.counts
         var whole = try Timing(runs: reporting.runs, warmUp: false, forward)
@@ -72,7 +74,7 @@ struct OperationsBench: ParsableCommand {
         switch network {
         case .unet:
             let unet = try family.unet(context)
-            let input = UNetInput(uniformFor: unet.configuration, batch: batch, height: latent, width: latent)
+            let input = UNetInput(uniformFor: unet, batch: batch, height: latent, width: latent)
             return { _ = try unet.forward(input, switches: .plain) }
         case .vae:
             let decoder = try family.decoder(context)

@@ -90,7 +90,7 @@ struct StartBench: ParsableCommand {
         _ = try step("decoder") { try networks.decoder() }
         // The first call makes the library's operations.
         let side = 8
-        let input = UNetInput(uniformFor: unet.configuration, batch: 1, height: side, width: side)
+        let input = UNetInput(uniformFor: unet, batch: 1, height: side, width: side)
         _ = try step("first U-Net call at \(side)×\(side)") { try unet.forward(input, switches: .plain) }
         return line
     }

@@ -26,7 +26,7 @@ struct UNetBench: ParsableCommand {
     func run() throws {
         let context = try compute.context(precision)
         let unet = try family.unet(context)
-        let input = UNetInput(uniformFor: unet.configuration, batch: batch, height: latent, width: latent)
+        let input = UNetInput(uniformFor: unet, batch: batch, height: latent, width: latent)
         var report = SuiteReport("unet")
         report.settings = [
             ("family", .string(family.rawValue)), ("latent", .integer(Int64(latent))), ("batch", .integer(Int64(batch))),
