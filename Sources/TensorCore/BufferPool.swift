@@ -1,30 +1,64 @@
-/// Keeps freed activation buffers for later allocations of the same size. Only the computing thread uses it.
+/// The memory of activations. Freed buffers are kept for later allocations. Only the computing thread uses it.
+///
+/// Large buffers are parts of ranges, in which free neighbours join: a worker keeps little more memory than the network needs
+/// at once. Small ones are blocks of the C library, kept by size: a tool that watches memory then sees where each of them ends.
 final class BufferPool {
-    private var free: [Int: [UnsafeMutableRawPointer]] = [:]
+    /// Small buffers by capacity.
+    private var small: [Int: [UnsafeMutableRawPointer]] = [:]
+    private var ranges: [MemoryRange] = []
+    /// The addresses that a new range reserves.
+    private let rangeBytes: Int
     /// Bytes handed out and not yet given back.
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
-    /// Buffers that came from the system so far.
+    /// Times that the system was asked for memory so far.
     private(set) var allocations = 0
 
+    /// The largest small buffer, a power of two.
+    static let smallBytes = 256 * 1024
+
+    init(rangeBytes: Int = 16 << 30) { self.rangeBytes = rangeBytes }
+
     /// Bytes kept for later allocations.
-    var idleBytes: Int { free.reduce(0) { $0 + $1.key * $1.value.count } }
+    var idleBytes: Int {
+        small.reduce(0) { $0 + $1.key * $1.value.count } + ranges.reduce(0) { $0 + $1.idleBytes }
+    }
 
     func allocate(byteCount: Int) -> TensorStorage {
-        // Sizes are rounded to an eighth of their power of two, so that similar allocations share buffers.
-        let capacity = BufferPool.roundedCapacity(byteCount)
+        let capacity = BufferPool.capacity(byteCount)
         liveBytes += capacity
         peakLiveBytes = max(peakLiveBytes, liveBytes)
-        if let base = free[capacity]?.popLast() { return TensorStorage(base: base, byteCapacity: capacity, pool: self) }
-        allocations += 1
-        let base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+        let base = capacity > BufferPool.smallBytes ? largeBuffer(capacity) : smallBuffer(capacity)
         return TensorStorage(base: base, byteCapacity: capacity, pool: self)
     }
 
     func recycle(_ base: UnsafeMutableRawPointer, byteCapacity: Int) {
         liveBytes -= byteCapacity
-        free[byteCapacity, default: []].append(base)
+        guard byteCapacity > BufferPool.smallBytes else { return small[byteCapacity, default: []].append(base) }
+        guard let range = ranges.first(where: { $0.contains(base) }) else { return base.deallocate() }
+        range.recycle(base, byteCapacity)
+    }
+
+    private func smallBuffer(_ capacity: Int) -> UnsafeMutableRawPointer {
+        if let base = small[capacity]?.popLast() { return base }
+        allocations += 1
+        return .allocate(byteCount: capacity, alignment: 64)
+    }
+
+    private func largeBuffer(_ capacity: Int) -> UnsafeMutableRawPointer {
+        for range in ranges {
+            guard let (base, isNew) = range.allocate(capacity) else { continue }
+            if isNew { allocations += 1 }
+            return base
+        }
+        allocations += 1
+        // Where not even so many addresses are left, the C library may have some.
+        guard let range = MemoryRange(byteCount: rangeBytes, least: capacity), let (base, _) = range.allocate(capacity) else {
+            return .allocate(byteCount: capacity, alignment: 64)
+        }
+        ranges.append(range)
+        return base
     }
 
     /// Starts the peak again.
@@ -35,12 +69,16 @@ final class BufferPool {
 
     /// Gives idle buffers back to the system.
     func trim() {
-        for (_, buffers) in free { for base in buffers { base.deallocate() } }
-        free.removeAll()
+        for (_, buffers) in small { for base in buffers { base.deallocate() } }
+        small.removeAll()
+        for range in ranges { range.trim() }
     }
 
-    static func roundedCapacity(_ byteCount: Int) -> Int {
+    /// The bytes of a buffer. Those of small ones are rounded to an eighth of their power of two, so that similar allocations
+    /// share buffers; large ones have whole pages.
+    static func capacity(_ byteCount: Int) -> Int {
         guard byteCount > 4096 else { return max(64, (byteCount + 63) & ~63) }
+        guard byteCount <= smallBytes else { return MemoryRange.pages(byteCount) }
         let step = max(64, (1 << (Int.bitWidth - 1 - byteCount.leadingZeroBitCount)) / 8)
         return (byteCount + step - 1) / step * step
     }
