@@ -79,7 +79,11 @@ import Weights
                 ]))
         ])
         let values = try source.weights(component: "text_encoder_2").tensor("text_projection.weight", shape: [4, 3]).array
-        let expected = (0..<12).map { projection.values[$0] + Float($0 / 3 + 1) * [1, 0, -1][$0 % 3] }
+        let down: [Float] = [1, 0, -1]
+        let expected = (0..<12).map { (index: Int) -> Float in
+            let up = Float(index / 3 + 1)
+            return projection.values[index] + up * down[index % 3]
+        }
         #expect(zip(values, expected).allSatisfy { abs($0 - $1) < 1e-6 } && source.loraNotes.isEmpty)
     }
 
