@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// A wrong input gets one sentence and the documented exit code, and leaves nothing behind.
     @Suite struct BadInputTests {
         /// The embedded model as a folder on disk.

@@ -4,7 +4,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// The output of the commands, and the texts in a picture.
     @Suite struct CommandTests {
         static func run(_ arguments: [String], in folder: Folder) async throws -> Program {

@@ -35,7 +35,7 @@ extension EndToEnd {
             ["compare", "--help"], ["help", "compare"], ["compare", "-h"], ["compare", "-p", "x", "-o", "a.png", "--help"],
         ])
         func helpIsThatOfTheCommand(_ arguments: [String]) async throws {
-            let help = try await CommandTests.run(arguments, in: try Folder())
+            let help = try await SingleCommands.CommandTests.run(arguments, in: try Folder())
             #expect(help.ending?.code == 0 && help.errorLines.isEmpty)
             #expect(help.outputLines.contains("USAGE: patchloom compare [<options>] --output <file>"))
             #expect(help.outputLines.contains { $0.contains("--methods <list>") })

@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// LoRA files from the command line.
     @Suite struct LoRATests {
         private static let prompt = "a red apple"

@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// Models in single files and in the store, through the real program.
     @Suite struct ModelTests {
         private static let small = [

@@ -3,7 +3,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// `--packed-weights` and `patchloom model prune`, with the embedded model as a folder: its U-Net is large enough.
     @Suite struct PackedWeightsTests {
         private static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

@@ -3,7 +3,7 @@ import ImageFiles
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// Masks and source pictures as people have them: transparency, EXIF, JPEG and WebP, and files that are no pictures. Each
     /// renders what its plain PNG does.
     @Suite struct PictureFileTests {

@@ -3,7 +3,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// `--seed`: 64 bits without sign, anything negative for a random one.
     @Suite struct SeedTests {
         private static func run(_ arguments: [String], in folder: Folder) async throws -> Program {
@@ -22,10 +22,13 @@ extension EndToEnd {
             return try #require(plan["seed"]?.stringValue.flatMap { UInt64($0) })
         }
 
-        @Test(arguments: [
-            ("0", UInt64(0)), ("-0", 0), ("007", 7), ("9223372036854775807", 1 << 63 - 1), ("9223372036854775808", 1 << 63),
-            ("18446744073709551614", .max - 1), ("18446744073709551615", .max),
-        ])
+        private static let numbers: [(String, UInt64)] = [
+            ("0", 0), ("-0", 0), ("007", 7), ("9223372036854775807", 0x7FFF_FFFF_FFFF_FFFF),
+            ("9223372036854775808", 0x8000_0000_0000_0000), ("18446744073709551614", 0xFFFF_FFFF_FFFF_FFFE),
+            ("18446744073709551615", 0xFFFF_FFFF_FFFF_FFFF),
+        ]
+
+        @Test(arguments: numbers)
         func numbersOf64BitsAreTaken(text: String, number: UInt64) async throws {
             #expect(try await Self.planned(text, in: Folder()) == number)
         }

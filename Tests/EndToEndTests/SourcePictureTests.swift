@@ -3,7 +3,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// Renders from source pictures, several pictures in one run, prompts from files.
     @Suite struct SourcePictureTests {
         /// A sunset of 256×256 pixels, or a mask that is white on its right half.

@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// What the start of a process reads of its model.
     @Suite struct StartTests {
         /// A worker that finds no coordinator, from its start until it is ready, and what it says of its files.

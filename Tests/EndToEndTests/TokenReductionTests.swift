@@ -3,7 +3,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// Token merging and downsampling from the command line to the picture.
     @Suite struct TokenReductionTests {
         private func plan(_ options: [String]) async throws -> Program {
