@@ -20,8 +20,14 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = [], resources
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+/// Tests are not optimised in release builds either (the last -O wins): that would take the compiler longer than it saves.
+/// Tests with long loops of their own are optimised.
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [], optimised: Bool = false
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, resources: resources,
+        swiftSettings: optimised ? strict : strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))])
 }
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -157,16 +163,17 @@ let package = Package(
             name: "goldencheck", dependencies: ["GoldenCases", "StrictJSON", "TensorCore", argumentParser],
             swiftSettings: strict),
 
-        // Tests.
+        // Tests. What makes their numbers and files is optimised in debug builds too.
         .target(
             name: "TestSupport", dependencies: ["Messages", "Sentences", "TensorCore", "StrictJSON", "Weights"],
             path: "Tests/TestSupport",
-            resources: [.copy("Fixtures")], swiftSettings: strict),
+            resources: [.copy("Fixtures")],
+            swiftSettings: strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]),
         tests("StrictJSONTests", ["StrictJSON", "TestSupport"]),
         tests("RandomStreamsTests", ["RandomStreams"]),
         tests("ContentHashTests", ["ContentHash"]),
         tests("FileSignaturesTests", ["FileSignatures"]),
-        tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"]),
+        tests("TensorCoreTests", ["TensorCore", "CKernels", "TestSupport"], optimised: true),
         tests(
             "WeightsTests",
             ["Weights", "ContentHash", "EmbeddedModel", "Sentences", "TensorCore", "StrictJSON", "TestSupport", "Tokenizing"]),
@@ -190,7 +197,7 @@ let package = Package(
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
                 "Places", "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
-            ]),
+            ], optimised: true),
         tests(
             "MethodComparisonTests",
             ["Acceleration", "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport", "Weights"]),
