@@ -3,8 +3,8 @@ import Foundation
 import Synchronization
 import Testing
 
-/// Tests with the real program, in two rows that run at the same time. In a row the tests come one after the other, because each
-/// uses all cores. Two rows use the time in which a test waits for a process to start, for a connection, or for an end.
+/// Tests with the real program, in two rows that run at the same time. In a row the tests come one after the other, because
+/// each uses all cores. Two rows use the time in which a test waits for a process to start, for a connection, or for an end.
 ///
 /// This row has the farms: methods, comparisons, workers that come and go.
 @Suite(.serialized) enum EndToEnd {}
