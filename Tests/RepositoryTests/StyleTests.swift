@@ -80,7 +80,9 @@ import Testing
             let lines = try file.text().split(separator: "\n", omittingEmptySubsequences: false)
                 .map { $0.drop { $0 == " " } }
             for (index, line) in lines.enumerated()
-            where line.starts(with: #/public (static |final |mutating |indirect )*(func|struct|class|enum|protocol) /#) {
+            where line.hasPrefix("public ")
+                && line.starts(with: #/public (static |final |mutating |indirect )*(func|struct|class|enum|protocol) /#)
+            {
                 let above = lines[..<index].last { !$0.hasPrefix("@") }
                 // The standard library documents the requirements of its protocols. Error codes are documented one by one.
                 let known = ["func ==", "func <", "func hash(into", "func makeIterator(", "func encode(to", "enum Code:"]
