@@ -26,6 +26,8 @@ import Testing
         return try prompts.map { prompt in
             var request = RenderRequest()
             (request.prompt, request.width, request.height, request.seed) = (prompt, 128, 128, 3)
+            // Enough for whole pictures, and as far from exact as more steps would be.
+            request.steps = 10
             var picture = try PictureRun(
                 request, ModelDescription(source: model.source), RenderRandomness(seed: request.seed), model)
             while picture.image == nil { try picture.merge(picture.outputs()) }
