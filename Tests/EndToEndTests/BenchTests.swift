@@ -140,7 +140,8 @@ extension EndToEnd {
         /// The start of a worker as it is from the second time on: hashes are known, and weights come from packed files.
         @Test func aStartIsMeasuredWithWarmCaches() throws {
             let folder = try Folder()
-            let run = try Self.run("start --runs 1 --threads 1 --model '\(BadInputTests.model)' --json", in: folder)
+            let run = try Self.run(
+                "start --runs 1 --threads 1 --model '\(SingleCommands.BadInputTests.model)' --json", in: folder)
             try #require(run.code == 0, "\(run.output)")
             let line = try JSONValue(parsing: Array(run.output.utf8), limits: .config)
             #expect(line["packed_weights"]?.boolValue == true)

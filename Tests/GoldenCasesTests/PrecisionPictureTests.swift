@@ -26,7 +26,7 @@ import Testing
         return try prompts.map { prompt in
             var request = RenderRequest()
             (request.prompt, request.width, request.height, request.seed) = (prompt, 128, 128, 3)
-            // Enough for whole pictures, and as far from exact as more steps would be.
+            // Enough for whole pictures.
             request.steps = 10
             var picture = try PictureRun(
                 request, ModelDescription(source: model.source), RenderRandomness(seed: request.seed), model)

@@ -30,8 +30,6 @@ import Testing
         var switches = UNetSwitches.plain
         var side = 16
         var guidance: Float = 5
-
-        var isPlain: Bool { switches == .plain }
     }
 
     static let methods: [Method] = [
@@ -77,7 +75,7 @@ import Testing
             conditioning: JobContext.Conditioning(rows: 2, tokens: 77, width: 128, values: numbers.floats(2 * 77 * 128)))
     }
 
-    /// Bits, operations and order of groups of 1 to 8; with switches an odd group and the largest.
+    /// Bits, operations and order of groups of 1 to 8.
     @Test(arguments: arithmetics, methods) func everyGroupGivesTheBitsOfSingleTasks(_ arithmetic: Arithmetic, _ method: Method)
         throws
     {
@@ -89,7 +87,7 @@ import Testing
         let alone = try tasks.map { try runner.run($0) }
         let operations = (runner.operations - before) / 8
         #expect(Set(alone.map(\.values)).count == 8)
-        for count in method.isPlain ? Array(1...8) : [3, 8] {
+        for count in 1...8 {
             let before = runner.operations
             // From the end, so that the place of a task in its group changes.
             let group = Array(tasks.suffix(count))

@@ -70,6 +70,7 @@ public final class PackedWeights: Sendable {
         hasChanged: () throws -> Bool = { false }, build: (WeightScope) throws -> Network
     ) throws -> (network: Network, isMapped: Bool) {
         let scope = try weights()
+        // About the file's size: an order may need more than the numbers. The writer notices if there is no room for it.
         let bytes = scope.elementCount.multipliedClamped(by: type.byteCount)
         if bytes >= smallest {
             // A file that lacks something is made anew, once.
