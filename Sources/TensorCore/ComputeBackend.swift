@@ -74,6 +74,8 @@ public struct ConvolutionParameters {
     public let outChannels: Int
     public let kernelHeight: Int
     public let kernelWidth: Int
+    /// The use that its weights are packed for.
+    let use: ConvolutionUse
     /// The type of the weights. A bias is f32.
     let elementType: ElementType
     let bias: Tensor?

@@ -85,7 +85,10 @@ public final class ComputeContext {
     /// Architecture, instruction sets and library version. Contexts of the same class pack weights into the same bytes.
     public var packingClass: String { "\(instructionSets)-\(products)" }
 
-    private var products: String { winograd == nil ? backend.identity : "\(backend.identity)-winograd" }
+    /// The library, and our own algorithm before it. Networks of bf16 have no convolution in f32.
+    private var products: String {
+        winograd == nil || precision != .f32 ? backend.identity : "\(backend.identity)-winograd"
+    }
 
     private var instructionSets: String {
         #if arch(x86_64)

@@ -20,6 +20,13 @@ final class MemoryRange {
         var end: Int { offset + count }
     }
 
+    /// Bytes of addresses that the process may have.
+    static func addressLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 else { return .max }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Bytes of whole pages.
     static func pages(_ byteCount: Int) -> Int {
         let page = Int(getpagesize())
@@ -28,10 +35,11 @@ final class MemoryRange {
 
     /// Reserves addresses, which costs no memory.
     ///
-    /// - Parameter least: a process whose addresses are limited (`ulimit -v`) gets a smaller range, of at least so many bytes.
+    /// - Parameter least: a process whose addresses are limited (`ulimit -v`) gets an eighth of them at most, or so many bytes:
+    ///   the rest is for weights and everything else.
     /// - Returns: nil if the system has not even those.
-    init?(byteCount wanted: Int, least: Int) {
-        var count = MemoryRange.pages(max(wanted, least))
+    init?(byteCount wanted: Int, least: Int, addressLimit: Int = MemoryRange.addressLimit()) {
+        var count = MemoryRange.pages(max(min(wanted, addressLimit / 8), least))
         while true {
             let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
             if let range = mmap(nil, count, PROT_NONE, flags, -1, 0), range != MAP_FAILED {
@@ -43,7 +51,7 @@ final class MemoryRange {
         }
     }
 
-    /// Bytes of free parts whose memory the system has given.
+    /// Bytes of free parts. `trim` gives their memory back, and still counts those below a used part.
     var idleBytes: Int { free.reduce(0) { $0 + $1.count } }
 
     func contains(_ pointer: UnsafeMutableRawPointer) -> Bool { pointer >= base && pointer < base + byteCount }

@@ -3,8 +3,9 @@ public struct TracedOperation: Sendable, Hashable {
     /// What is computed. Shapes are those of the operands, in their order.
     public enum Kind: Sendable, Hashable {
         case linear(rows: Int, from: Int, to: Int, activation: Activation)
-        /// `x`: (n, h, w, in); `kernel`: height and width.
-        case convolution(x: [Int], to: Int, kernel: [Int], stride: Int, dilation: Int, padding: Padding)
+        /// `x`: (n, h, w, in); `kernel`: height and width; `use`: what the weights are packed for.
+        case convolution(
+            x: [Int], to: Int, kernel: [Int], stride: Int, dilation: Int, padding: Padding, use: ConvolutionUse)
         /// `query` and `key`: (b, tokens, width)
         case attention(query: [Int], key: [Int], heads: Int, causal: Bool)
         case groupNorm([Int], groups: Int, silu: Bool, hasAddend: Bool)

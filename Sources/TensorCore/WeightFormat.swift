@@ -82,12 +82,12 @@ extension ComputeContext {
     public func convolutionParameters(
         _ packed: Tensor, _ format: WeightFormat, bias: Tensor?
     ) throws(ComputeError) -> ConvolutionParameters {
-        guard case .convolution(let inputs, let outputs, let height, let width, _) = format.layer else {
+        guard case .convolution(let inputs, let outputs, let height, let width, let use) = format.layer else {
             preconditionFailure("\(format.layer) is no convolution")
         }
         precondition(bias.map { $0.floats.count == outputs } ?? true, "the bias does not have \(outputs) values")
         return ConvolutionParameters(
-            inChannels: inputs, outChannels: outputs, kernelHeight: height, kernelWidth: width,
+            inChannels: inputs, outChannels: outputs, kernelHeight: height, kernelWidth: width, use: use,
             elementType: format.elementType, bias: bias,
             weights: try products(of: [format.elementType]).adopt(packed, format))
     }

@@ -17,15 +17,19 @@ final class WinogradConvolutions: MatrixProducts {
     /// Places of a transformed tile.
     private static let places = 16
     /// The most floats of transformed pixels and products in a chunk.
-    private static let chunkFloats = 4 << 20
+    private let chunkFloats: Int
     /// Tiles that one thread transforms at a time.
     private static let tilesOfPart = 8
     /// Floats between one matrix and the next. Matrices that lie a multiple of 4 KiB apart would compete for the same lines of
     /// the first cache.
     private static let gap = 80
 
-    init(_ products: any MatrixProducts, pool: ParallelPool, kernels: UnsafePointer<ck_kernels>, memory: BufferPool) {
+    init(
+        _ products: any MatrixProducts, pool: ParallelPool, kernels: UnsafePointer<ck_kernels>, memory: BufferPool,
+        chunkFloats: Int = 4 << 20
+    ) {
         (self.products, self.pool, self.kernels, self.memory) = (products, pool, kernels, memory)
+        self.chunkFloats = chunkFloats
     }
 
     /// The 16 matrices of a layer, in the library's order. They are found at the first use: networks that are built only to
@@ -46,7 +50,8 @@ final class WinogradConvolutions: MatrixProducts {
 
     /// Whether a layer is computed this way.
     ///
-    /// Its matrices are 16/9 of the weights. Small maps have too few tiles to pay for reading large ones from memory.
+    /// Its matrices are 16/9 of the weights: more memory, and small maps have too few tiles to pay for reading large ones. The
+    /// side of the use is a layer's usual one (`LayerScope`), so that a picture's size does not decide.
     private static func serves(_ layer: WeightLayer, _ type: ElementType) -> Bool {
         guard case .convolution(let inputs, let outputs, 3, 3, let use) = layer, type == .f32, use.isFixed, use.stride == 1
         else { return false }
@@ -108,11 +113,14 @@ final class WinogradConvolutions: MatrixProducts {
         guard let matrices = parameters.weights as? Matrices else {
             return try products.convolution(x, shape, parameters, residual: residual, into: y)
         }
+        guard y.elementType == .f32 else {
+            throw ComputeError("A convolution of f32 has no implementation for a result of \(y.elementType)")
+        }
         precondition(shape.stride == 1 && shape.dilation == 1, "the layer's weights were packed for a map that keeps its size")
         let (inputs, outputs) = (shape.inChannels, shape.outChannels)
         let geometry = shape.winograd
         let tiles = shape.n * ((shape.outHeight + 1) / 2) * ((shape.outWidth + 1) / 2)
-        let chunk = Self.chunk(tiles: tiles, channels: inputs + outputs)
+        let chunk = chunkTiles(of: tiles, channels: inputs + outputs)
         let (inStep, outStep) = (chunk * inputs + Self.gap, chunk * outputs + Self.gap)
         let pixels = buffer(floats: Self.places * inStep)
         let sums = buffer(floats: Self.places * outStep)
@@ -129,8 +137,8 @@ final class WinogradConvolutions: MatrixProducts {
     }
 
     /// Tiles of a chunk: chunks are about equal, so that the library sees at most two numbers of rows.
-    private static func chunk(tiles: Int, channels: Int) -> Int {
-        let most = max(1, chunkFloats / (places * channels))
+    private func chunkTiles(of tiles: Int, channels: Int) -> Int {
+        let most = max(1, chunkFloats / (Self.places * channels))
         let chunks = (tiles + most - 1) / most
         return (tiles + chunks - 1) / chunks
     }

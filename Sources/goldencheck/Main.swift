@@ -14,7 +14,8 @@ struct GoldenCheck: ParsableCommand {
         abstract: "Computes the golden cases below folders with Patchloom's own modules and compares the results.",
         discussion: """
             One line a case: PASS, FAIL, UNSUPPORTED (known and not implemented) or UNRECORDED. The last line counts. The exit \
-            code is 1 when a case failed or nothing was compared.
+            code is 1 when a case failed or nothing was compared, or when networks were left out for want of a record and none \
+            was compared by one.
 
             In bf16, cases with networks are compared with records of the reference packages' own bf16: an error may be \
             twice theirs (root mean square; 2.5 times for the largest). Cases that nobody has recorded are not run and \

@@ -109,6 +109,22 @@ import Weights
         #expect(error?.code == .nonFinite && error?.message.contains("VAE decoder") == true)
     }
 
+    /// An encoder halves its image at each level, however many there are.
+    @Test(arguments: [4, 7]) func deepEncodersHalveEachLevel(levels: Int) throws {
+        let widths = Array(repeating: "16", count: levels).joined(separator: ",")
+        let blocks = { (kind: String) in Array(repeating: "\"\(kind)\"", count: levels).joined(separator: ",") }
+        let configuration = try VAEConfiguration(
+            json: TestConfiguration.json(
+                """
+                {"block_out_channels": [\(widths)], "norm_num_groups": 4, "layers_per_block": 1,
+                 "down_block_types": [\(blocks("DownEncoderBlock2D"))], "up_block_types": [\(blocks("UpDecoderBlock2D"))]}
+                """))
+        let encoder = try VAEEncoder(
+            WeightScope(RandomWeightSource(seed: 3)), configuration: configuration, context: ComputeContext(threads: 1))
+        let side = 2 * configuration.scale
+        #expect(try encoder.encode(Tensor(repeating: 0.5, shape: [1, side, side, 3])).mean.shape == [1, 2, 2, 4])
+    }
+
     @Test func theLogarithmOfTheVarianceIsLimited() throws {
         var entries = try MemoryWeights.read(Self.folder.appendingPathComponent("diffusion_pytorch_model.safetensors").path)
         entries["quant_conv.bias"] = MemoryWeights.Entry(shape: [8], values: [0, 0, 0, 0, 1000, -1000, 1000, -1000])

@@ -135,4 +135,16 @@ import Testing
         #expect(range.allocate(.max) == nil)
         #expect(MemoryRange(byteCount: 1 << 60, least: 1 << 60) == nil)
     }
+
+    /// Under `ulimit -v` a range leaves addresses for weights and everything else.
+    @Test func limitedAddressesAreShared() throws {
+        let (wanted, least) = (16 << 30, Self.mebibyte)
+        func bytes(limit: Int) throws -> Int {
+            try #require(MemoryRange(byteCount: wanted, least: least, addressLimit: limit)).byteCount
+        }
+        #expect(try bytes(limit: .max) == wanted)
+        #expect(try bytes(limit: 8 << 30) == 1 << 30)
+        #expect(try bytes(limit: 0) == least)
+        #expect(MemoryRange.addressLimit() > 0)
+    }
 }

@@ -84,7 +84,8 @@ import Testing
         }
         #expect(
             traced.map(\.kind) == [
-                .convolution(x: [2, 4, 4, 8], to: 8, kernel: [3, 3], stride: 1, dilation: 1, padding: .same),
+                .convolution(
+                    x: [2, 4, 4, 8], to: 8, kernel: [3, 3], stride: 1, dilation: 1, padding: .same, use: ConvolutionUse()),
                 .linear(rows: 32, from: 8, to: 8, activation: .silu),
                 .attention(query: [1, 32, 8], key: [1, 32, 8], heads: 2, causal: false),
                 .groupNorm([2, 4, 4, 8], groups: 4, silu: true, hasAddend: false), .layerNorm([2, 4, 4, 8]),

@@ -49,7 +49,7 @@ import Testing
             let products = try products(threads: 2, set: set)
             let parameters = ConvolutionParameters(
                 inChannels: test.input, outChannels: test.output, kernelHeight: test.kernel, kernelWidth: test.kernel,
-                elementType: .f32, bias: bias, weights: try products.packed(weight))
+                use: ConvolutionUse(), elementType: .f32, bias: bias, weights: try products.packed(weight))
             let y = Tensor(repeating: .nan, shape: outShape)
             try products.convolution(x, shape, parameters, residual: nil, into: y)
             let plain = Closeness(y.array, expected.array)
@@ -177,7 +177,7 @@ import Testing
             let products = try road.products(threads: threads)
             let parameters = ConvolutionParameters(
                 inChannels: inputs, outChannels: outputs, kernelHeight: test.kernel, kernelWidth: test.kernel,
-                elementType: .f32, bias: bias, weights: try products.packed(weight))
+                use: ConvolutionUse(), elementType: .f32, bias: bias, weights: try products.packed(weight))
             func run(_ first: Int, _ count: Int) throws -> [[UInt8]] {
                 shape.n = count
                 let y = Tensor(repeating: .nan, shape: [count] + outShape)

@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    /// Even and odd sizes, single rows and columns, channels that fill no vector, several chunks, and padding on some sides.
+    /// Even and odd sizes, single rows and columns, channels that fill no vector, and padding on some sides.
     static let cases: [Case] = [
         .init(h: 8, w: 8, input: 16, output: 16),
         .init(n: 3, h: 7, w: 5, input: 19, output: 33),
@@ -117,8 +117,7 @@ import Testing
         #expect(try context.convolution(pixels, parameters, stride: 2).shape == [1, 5, 5, 64])
     }
 
-    /// An image has the same bits alone, in a batch, with any number of threads, and cut into slices. `products` has tiles of
-    /// several chunks in a batch, whose borders lie elsewhere then.
+    /// An image has the same bits alone, in a batch, with any number of threads, and cut into slices.
     @Test(arguments: [(33, 48, 16), (16, 320, 320), (20, 131, 64)])
     func bitsDependOnTheImageOnly(side: Int, input: Int, output: Int) throws {
         let weight = Tensor.repeatingNumbers(1, [output, input, 3, 3], scale: 0.1)
@@ -140,6 +139,34 @@ import Testing
             context.operationsPerSlice = 2 * side * output * input * 9 * 5
             #expect(try run(0..<5) == alone, "\(threads) threads, in slices")
         }
+    }
+
+    /// The bits do not depend on the borders of the chunks, and the values are those of one chunk.
+    @Test(arguments: [1, 2, 3], cases) func chunksChangeNothing(threads: Int, test: Case) throws {
+        var numbers = TestNumbers(seed: UInt64(test.w * 100 + test.input))
+        let x = Tensor(
+            numbers.floats(test.n * test.h * test.w * test.input), shape: [test.n, test.h, test.w, test.input])
+        let weight = Tensor(numbers.floats(test.output * test.input * 9, scale: 0.2), shape: [test.output, test.input, 3, 3])
+        let shape = test.shape
+        let context = try ComputeContext(backend: .onednn, threads: threads)
+        let layer = WeightLayer.convolution(
+            inputs: test.input, outputs: test.output, kernelHeight: 3, kernelWidth: 3, use: ConvolutionUse(isFixed: true))
+        func run(tilesOfChunk: Int) throws -> [Float] {
+            let winograd = WinogradConvolutions(
+                try context.backend.products(of: [.f32]), pool: context.pool, kernels: context.kernels, memory: context.memory,
+                chunkFloats: tilesOfChunk * 16 * (test.input + test.output))
+            let format = try winograd.format(of: layer, type: .f32)
+            let parameters = ConvolutionParameters(
+                inChannels: test.input, outChannels: test.output, kernelHeight: 3, kernelWidth: 3,
+                use: ConvolutionUse(isFixed: true), elementType: .f32, bias: nil,
+                weights: winograd.adopt(try winograd.pack(weight, into: format), format))
+            let y = Tensor(repeating: .nan, shape: [test.n, shape.outHeight, shape.outWidth, test.output])
+            try winograd.convolution(x, shape, parameters, residual: nil, into: y)
+            return y.array
+        }
+        let whole = try run(tilesOfChunk: 1 << 20)
+        #expect(whole.allSatisfy { $0.isFinite })
+        for tiles in [1, 3, 7, 64] { #expect(try run(tilesOfChunk: tiles) == whole, "\(tiles) tiles in a chunk") }
     }
 
     /// Networks of several sizes call each layer again without asking the system for memory.

@@ -5,7 +5,7 @@ import TensorCore
 ///
 /// A text belongs to an open context, and takes what it keeps along when the context closes. All texts together keep at most
 /// `limit` bytes: the text that was used last keeps, and those unused for longest forget. The first call of a picture makes
-/// what is kept, so a picture of few calls costs no more than without it.
+/// and copies what is kept. Pictures that take turns and exceed the limit together do so in each call.
 final class TextKeyShelf {
     /// Enough for two pictures of SDXL at a time with guidance and prompts of one chunk: in f32 each takes 102,502,400 bytes.
     static let limitBytes = 256 << 20

@@ -53,7 +53,7 @@ extension ComputeContext {
         note(
             .convolution(
                 x: x.shape, to: shape.outChannels, kernel: [shape.kernelHeight, shape.kernelWidth], stride: stride,
-                dilation: dilation, padding: padding), x.elementType, hasBias: parameters.bias != nil,
+                dilation: dilation, padding: padding, use: parameters.use), x.elementType, hasBias: parameters.bias != nil,
             hasResidual: residual != nil, resultType: y.elementType)
         try convolve(x, shape, parameters, residual: residual, into: y)
         return y

@@ -87,10 +87,10 @@ struct LoneOperation {
                 try context.packLinear(weight: $0, bias: $1)
             }
             return { _ = try context.linear(x, layers[$0 % layers.count], activation: activation, residual: residual) }
-        case .convolution(let shape, let outputs, let kernel, let stride, let dilation, let padding):
+        case .convolution(let shape, let outputs, let kernel, let stride, let dilation, let padding, let use):
             let x = operands.tensor(shape)
             let layers = try operands.weights([outputs, shape[3]] + kernel, hasBias: operation.hasBias, count: count) {
-                try context.packConvolution(weight: $0, bias: $1)
+                try context.packConvolution(weight: $0, bias: $1, use: use)
             }
             let call = { (index: Int, residual: Tensor?) throws -> Tensor in
                 try context.convolution(
@@ -134,7 +134,7 @@ extension TracedOperation {
         case .linear(let rows, let inputs, let outputs, let activation):
             let parts = (hasBias ? "" : " without bias") + (activation == .none ? "" : " + \(activation)")
             return "linear \(rows)×\(inputs)→\(outputs)" + parts + extras
-        case .convolution(let x, let outputs, let kernel, let stride, let dilation, _):
+        case .convolution(let x, let outputs, let kernel, let stride, let dilation, _, _):
             let (geometry, size) = ("\(kernel[0])×\(kernel[1])", "\(x[1])×\(x[2])")
             let steps = (stride == 1 ? "" : " stride \(stride)") + (dilation == 1 ? "" : " dilation \(dilation)")
             return "convolution \(geometry)\(steps) \(x[0])×\(size) \(x[3])→\(outputs)" + extras

@@ -8,7 +8,7 @@ final class OwnProcess {
     private let errors = Pipe()
     private let started = ContinuousClock.now
 
-    /// - Parameter keepsErrors: whether `waitForLine` reads standard error; otherwise it goes to this program's.
+    /// - Parameter keepsErrors: whether `seconds(untilLine:patience:)` reads standard error; else it goes to this program's.
     init(_ path: String?, _ arguments: [String], keepsErrors: Bool = false) throws {
         let file = try path ?? Self.beside()
         guard FileManager.default.isExecutableFile(atPath: file) else {
