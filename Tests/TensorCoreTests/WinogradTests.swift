@@ -110,8 +110,14 @@ import Testing
         #expect(try bytes(64, 64, ConvolutionUse(side: 64)) < 16 * 64 * 64 * 4)
         #expect(try bytes(64, 64, ConvolutionUse(side: 64, stride: 2, isFixed: true)) < 16 * 64 * 64 * 4)
         #expect(try bytes(64, 64, fixed, kernel: 1) < 9 * 64 * 64 * 4)
-        // Weights of 8x8 maps would be read for 16 tiles only.
-        #expect(try bytes(1280, 1280, ConvolutionUse(side: 8, isFixed: true)) < 16 * 1280 * 1280 * 4)
+        // The levels of Stable Diffusion 1.5. Large weights of small maps would be read for few tiles only.
+        for (side, inputs, outputs, serves) in [
+            (64, 960, 320, true), (32, 1920, 640, true), (16, 1280, 1280, true), (16, 2560, 1280, false),
+            (8, 1280, 1280, false),
+        ] {
+            let matrices = 16 * inputs * outputs * 4
+            #expect(try (bytes(inputs, outputs, ConvolutionUse(side: side, isFixed: true)) >= matrices) == serves, "\(side)")
+        }
         let pixels = Tensor(repeating: 1, shape: [1, 9, 9, 64])
         let parameters = try Self.parameters(context, Tensor(repeating: 1, shape: [64, 64, 3, 3]), nil, isFixed: false)
         #expect(try context.convolution(pixels, parameters, stride: 2).shape == [1, 5, 5, 64])
