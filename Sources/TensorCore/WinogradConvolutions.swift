@@ -51,8 +51,8 @@ final class WinogradConvolutions: MatrixProducts {
     /// Whether a layer is computed this way.
     ///
     /// Its matrices are 16/9 of the weights: more memory, and small maps have too few tiles to pay for reading large ones. So
-    /// the map is at least 32×32, or 16×16 for up to 1280 inputs, or the layer is small. The side of the use is a layer's usual
-    /// one (`LayerScope`), so that a picture's size does not decide.
+    /// the map is at least 32×32, or 16×16 for up to 1280 inputs, or the layer is small. The use has a layer's usual side
+    /// (`LayerScope`), so that a picture's size does not decide.
     private static func serves(_ layer: WeightLayer, _ type: ElementType) -> Bool {
         guard case .convolution(let inputs, let outputs, 3, 3, let use) = layer, type == .f32, use.isFixed, use.stride == 1
         else { return false }
