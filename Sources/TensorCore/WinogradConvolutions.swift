@@ -51,13 +51,13 @@ final class WinogradConvolutions: MatrixProducts {
     /// Whether a layer is computed this way.
     ///
     /// Its matrices are 16/9 of the weights: more memory, and small maps have too few tiles to pay for reading large ones. So
-    /// the map is at least 32×32, or 16×16 for up to 1280 inputs, or the layer is small. The use has a layer's usual side
-    /// (`LayerScope`), so that a picture's size does not decide.
+    /// the map is at least 32×32, or the layer is small. With maps of 16×16 too, a U-Net of Stable Diffusion 1.5 was 3 %
+    /// faster and 8 % larger. The use has a layer's usual side (`LayerScope`), so that a picture's size does not decide.
     private static func serves(_ layer: WeightLayer, _ type: ElementType) -> Bool {
         guard case .convolution(let inputs, let outputs, 3, 3, let use) = layer, type == .f32, use.isFixed, use.stride == 1
         else { return false }
         guard inputs >= 16, outputs >= 16 else { return false }
-        return use.side >= 32 || (use.side >= 16 && inputs <= 1280) || inputs * outputs <= 1 << 16
+        return use.side >= 32 || inputs * outputs <= 1 << 16
     }
 
     func format(of layer: WeightLayer, type: ElementType) throws(ComputeError) -> WeightFormat {
