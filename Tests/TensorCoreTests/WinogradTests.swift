@@ -90,7 +90,7 @@ import Testing
             for (index, value) in plain.array.enumerated() {
                 worst = max(worst, abs(Double(value) - expected.values[index]) / expected.magnitudes[index])
             }
-            // A sum of products is exact to about 2^-24 of their magnitudes; a direct sum has 2e-7 here.
+            // Seven roundings (2^-24 each) of the sum of the products' magnitudes.
             #expect(worst < 4e-7, "\(set), \(test): \(worst)")
             #expect(added.array == zip(plain.array, residual).map { $0 + $1 }, "\(set), \(test): with residual")
         }
