@@ -90,6 +90,44 @@ struct GroupTests {
         #expect(kept.reduce(0, +) > total / 4)
     }
 
+    @Test(
+        "when workers come, the groups begun from then on are smaller, and what was kept before goes with the next job",
+        arguments: [2, 3, 8])
+    func newWorkers(count: Int) {
+        let (total, bytes) = (8000 * Self.megabyte, 10 * Self.megabyte)
+        var (groups, kept) = ([Int](repeating: 0, count: count), [Int](repeating: 0, count: count))
+        let free = Mutex(total)
+        let time = Mutex(Instant(nanoseconds: 0))
+        let workers = Mutex(1)
+        let host = GroupLimits.Host(
+            freeBytes: { free.withLock { $0 } }, workers: { workers.withLock { $0 } }, now: { time.withLock { $0 } })
+        var limits = [GroupLimits](repeating: GroupLimits(largest: 10_000, host: host), count: count)
+        for place in limits.indices { limits[place].learn([Self.task(side: 16)], seconds: 1e-9, peakBytes: bytes) }
+        func computeOnce(_ present: Range<Int>) {
+            workers.withLock { $0 = present.count }
+            for place in present {
+                groups[place] = limits[place].limit(of: Self.task(side: 16), idleBytes: kept[place]) * bytes
+                kept[place] = max(kept[place], groups[place])
+            }
+            free.withLock { $0 = total - kept.reduce(0, +) }
+            time.withLock { $0 = $0 + .seconds(1) }
+        }
+        computeOnce(0..<1)
+        #expect(kept[0] == total / 2)
+        for _ in 0..<5 {
+            computeOnce(0..<count)
+            #expect(groups.reduce(0, +) <= total / 2 && groups.allSatisfy { $0 > 0 }, "\(groups)")
+        }
+        // The first worker still has the memory of its old groups, beside what the others took.
+        #expect(kept[0] == total / 2 && kept.reduce(0, +) > total / 2)
+        (kept[0], groups[0]) = (0, 0)
+        free.withLock { $0 = total - kept.reduce(0, +) }
+        for _ in 0..<5 {
+            computeOnce(0..<count)
+            #expect(kept.reduce(0, +) <= total / 2, "\(kept)")
+        }
+    }
+
     @Test("jobs that take turns keep what was learnt of them")
     func jobs() {
         var limits = GroupLimits(largest: 8, host: GroupLimits.Host(freeBytes: { nil }))
@@ -125,34 +163,51 @@ struct GroupTests {
 
     @Test("the workers of a host count each other, and those that have ended do not count")
     func hostWorkers() throws {
-        let prefix = "patchloom-test-\(UUID().uuidString.prefix(8))-"
-        // While other tests open and close sockets, the kernel's table may miss one.
-        func sees(_ worker: HostWorkers, _ count: Int) -> Bool {
-            (0..<200).contains { _ in
-                if worker.count == count { return true }
-                usleep(5000)
-                return false
-            }
-        }
+        let prefix = Self.namePrefix()
         let first = try HostWorkers(prefix: prefix)
-        #expect(sees(first, 1))
-        do {
-            let others = try (0..<4).map { _ in try HostWorkers(prefix: prefix) }
-            #expect(sees(first, 5))
-            #expect(others.allSatisfy { sees($0, 5) })
-        }
-        #expect(sees(first, 1))
+        #expect(first.count == 1)
+        var others = try (0..<4).map { _ in try HostWorkers(prefix: prefix) }
+        for _ in 0..<3 { #expect((others + [first]).allSatisfy { $0.count == 5 }) }
+        // A name that is free again is taken again.
+        others.remove(at: 1)
+        #expect((others + [first]).allSatisfy { $0.count == 4 })
+        others.append(try HostWorkers(prefix: prefix))
+        #expect((others + [first]).allSatisfy { $0.count == 5 })
+        others = []
+        #expect(first.count == 1)
         let stranger = try HostWorkers(prefix: prefix + "x")
-        #expect(sees(stranger, 1))
+        #expect(stranger.count == 1 && first.count == 1)
     }
 
-    @Test("the kernel's table of sockets")
-    func socketTable() {
-        let head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
-        let line = "0000000000000000: 00000002 00000000 00000000 0001 01 1234"
-        let table = head + [" @w-1", " @w-2", " /run/w-3", "", " @x", " @ w-4"].map { line + $0 + "\n" }.joined()
-        #expect(HostWorkers.count(prefix: "w-", sockets: table) == 2)
-        for text in ["", head, "@", "\n\n", nil] { #expect(HostWorkers.count(prefix: "w-", sockets: text) == 0) }
+    private static func namePrefix() -> String { "patchloom-test-\(UUID().uuidString.prefix(8))-" }
+
+    @Test("more workers than names count as many as there are names, and a worker without a name counts itself")
+    func workersWithoutName() throws {
+        let prefix = Self.namePrefix()
+        func worker() throws -> HostWorkers { try HostWorkers(prefix: prefix, mostWorkers: 3) }
+        var named = try (0..<3).map { _ in try worker() }
+        let nameless = try worker()
+        #expect((named + [nameless]).allSatisfy { $0.count == 3 })
+        named.removeLast()
+        #expect(nameless.count == 3 && named.allSatisfy { $0.count == 2 })
+        named = []
+        #expect(nameless.count == 1)
+    }
+
+    @Test("another process that holds names or writes to those of workers only makes groups smaller")
+    func takenNames() throws {
+        let prefix = Self.namePrefix()
+        let other = try NameSocket()
+        #expect(try other.take(prefix + "0"))
+        let workers = try (0..<2).map { _ in try HostWorkers(prefix: prefix) }
+        #expect(workers.allSatisfy { $0.count == 3 })
+        #expect(try !NameSocket().take(prefix + "1") && !other.finds(prefix + "3") && other.finds(prefix + "1"))
+        // The other one is connected to the first worker now, which takes nothing from it.
+        let sent = send(other.descriptor, "x", 1, Int32(MSG_NOSIGNAL))
+        let number = errno
+        #expect(sent == -1 && number == EPIPE)
+        // Nobody else may connect to the other one. It still holds its name.
+        #expect(workers.allSatisfy { $0.count == 3 })
     }
 
     @Test("the kernel's words for the free memory")

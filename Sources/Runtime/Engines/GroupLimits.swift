@@ -20,7 +20,8 @@ struct GroupLimits {
     let largest: Int
     /// A group should not take longer: a worker that is asked to leave finishes it first, and others cannot help with it.
     static let seconds = 10.0
-    /// The groups of all workers of a host take at most this share of its free memory, each worker an equal part.
+    /// The groups of all workers of a host take at most this share of its free memory, each worker an equal part. When workers
+    /// come, that holds for groups begun from then on. What a worker keeps from larger groups goes when its next job begins.
     static let shareOfFreeMemory = 0.5
     /// The longest time for which a look at the memory holds. Short calls follow each other faster than the system counts.
     static let lookEvery = Interval.seconds(1)
@@ -60,7 +61,7 @@ struct GroupLimits {
     }
 
     /// The bytes that this worker's groups may take. The memory that it keeps is among them: what it has taken once does not
-    /// count against it. So the workers stay below their share together, however often they look.
+    /// count against it. So the groups stay below their share together, however often the workers look.
     private mutating func roomBytes(_ idleBytes: Int) -> Double {
         let now = host.now()
         if let room, now.since(room.time) < Self.lookEvery { return room.bytes }
