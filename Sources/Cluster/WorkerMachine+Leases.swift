@@ -51,6 +51,12 @@ extension WorkerMachine {
         giveBack(leases.filter { isDraining || held[$0]?.isUnwanted == true }, now)
     }
 
+    /// The tasks of a call that failed are computed again, each alone, so that only the one at fault fails.
+    mutating func failedTogether(_ leases: [LeaseID], _ now: Instant) {
+        for lease in leases { held.update(lease) { $0.isAlone = true } }
+        returned(leases, now)
+    }
+
     private mutating func giveBack(_ leases: [LeaseID], _ now: Instant) {
         for lease in leases {
             held[lease] = nil

@@ -42,6 +42,8 @@ public enum WorkerEvent: Sendable, Equatable {
     case computed(LeaseID)
     /// These tasks of its group did not go into the same call, and were not begun.
     case returned([LeaseID])
+    /// These tasks went into the same call, and it failed. None of them has an outcome.
+    case failedTogether([LeaseID])
     /// From now on it takes at most this number of tasks at once.
     case groupLimit(Int)
     case progressed(LeaseID)
@@ -100,7 +102,8 @@ public struct WorkerMachine: Sendable {
 
     struct Held: Sendable {
         let context: ContextID
-        let isAlone: Bool
+        /// Whether its task shares no call with others: the coordinator wants that, or it failed together with others.
+        var isAlone: Bool
         var confirmed: Bool
         let arrived: Instant
         /// Nobody waits for it any more, but the compute thread has it.
@@ -152,7 +155,7 @@ public struct WorkerMachine: Sendable {
         actions.removeAll(keepingCapacity: true)
         guard link != .ended else { return actions }
         switch event {
-        case .contextOpened, .computed, .returned, .groupLimit, .progressed, .terminate, .tick: break
+        case .contextOpened, .computed, .returned, .failedTogether, .groupLimit, .progressed, .terminate, .tick: break
         default: lastHeard = now
         }
         switch event {
@@ -173,6 +176,7 @@ public struct WorkerMachine: Sendable {
         case .contextOpened(let context, let ok): contextOpened(context, ok, now)
         case .computed(let lease): computed(lease, now)
         case .returned(let leases): returned(leases, now)
+        case .failedTogether(let leases): failedTogether(leases, now)
         case .groupLimit(let limit): changeGroupLimit(limit, now)
         case .progressed(let lease): progressed(lease, now)
         case .tick: tick(now)

@@ -290,6 +290,42 @@ struct GroupTests {
         #expect(groups(again) == [[6]])
     }
 
+    @Test("tasks that failed together are computed one by one, and those that wait can be cancelled")
+    func failedTogether() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 4, now)
+        for number in 1...6 as ClosedRange<UInt64> {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 6), now: now)
+        }
+        // The fourth task did not go into the call.
+        #expect(worker.handle(.failedTogether((1...3).map(LeaseID.init)), now: now).isEmpty)
+        #expect(groups(worker.handle(.returned([LeaseID(4)]), now: now)) == [[1]])
+        let cancelled = worker.handle(.cancelled([LeaseID(2)]), now: now)
+        #expect(cancelled == [.forget(LeaseID(2)), .sendCancelled([LeaseID(2)])])
+        #expect(groups(worker.handle(.computed(LeaseID(1)), now: now)) == [[3]])
+        #expect(groups(worker.handle(.computed(LeaseID(3)), now: now)) == [[4, 5, 6]])
+    }
+
+    @Test("a drain acts after a call that failed", arguments: [true, false])
+    func drainedFailure(duringCall: Bool) {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 3, now)
+        for number in 1...3 as ClosedRange<UInt64> {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 3), now: now)
+        }
+        let all = (1...3 as ClosedRange<UInt64>).map(LeaseID.init)
+        if duringCall {
+            #expect(!worker.handle(.terminate, now: now).contains { if case .sendCancelled = $0 { true } else { false } })
+            let actions = worker.handle(.failedTogether(all), now: now)
+            #expect(actions.contains(.sendCancelled(all)) && actions.last == .end(.drained))
+        } else {
+            #expect(groups(worker.handle(.failedTogether(all), now: now)) == [[1]])
+            #expect(worker.handle(.terminate, now: now).contains(.sendCancelled(Array(all[1...]))))
+            #expect(groups(worker.handle(.computed(all[0]), now: now)).isEmpty)
+            #expect(worker.handle(.acknowledged([all[0]]), now: now).contains(.end(.drained)))
+        }
+    }
+
     @Test("a limit that changes between HELLO and WELCOME reaches the coordinator, also through another WELCOME")
     func lateCredit() {
         let now = Instant(nanoseconds: 1_000_000_000)

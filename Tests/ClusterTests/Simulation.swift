@@ -59,6 +59,8 @@ struct Simulation: Sendable {
         var session: SessionID?
         var tasks: [LeaseID: TaskKey] = [:]
         var results: [LeaseID: Int?] = [:]
+        /// The tasks of calls that failed.
+        var failedTogether: Set<LeaseID> = []
         var cloggedUntil = Instant(nanoseconds: 0)
         /// The number of the connection. Each reconnect or restart makes a new one, so that old messages go nowhere.
         var connection = 0
@@ -77,6 +79,7 @@ struct Simulation: Sendable {
         case groupLimit(Int, connection: Int, Int)
         case computed(Int, connection: Int, LeaseID, ok: Bool)
         case returned(Int, connection: Int, [LeaseID])
+        case failedTogether(Int, connection: Int, [LeaseID])
         case merged(JobID, serial: Int)
         case crash, restart(Int), clog, drain
     }
@@ -194,6 +197,10 @@ struct Simulation: Sendable {
             if isAlive(node, connection) { drive(node, .groupLimit(limit)) }
         case .returned(let node, let connection, let leases):
             if isAlive(node, connection) { drive(node, .returned(leases)) }
+        case .failedTogether(let node, let connection, let leases):
+            guard isAlive(node, connection) else { return }
+            nodes[node].failedTogether.formUnion(leases)
+            drive(node, .failedTogether(leases))
         case .computed(let node, let connection, let lease, let ok):
             guard isAlive(node, connection) else { return }
             nodes[node].results[lease] = ok ? nodes[node].tasks[lease].map(Simulation.value) : .some(nil)
@@ -211,8 +218,8 @@ struct Simulation: Sendable {
         case .drain:
             let node = Int.random(in: 0..<nodes.count, using: &random)
             guard nodes[node].isAlive else { return }
-            drive(node, .terminate)
             nodes[node].isDraining = true
+            drive(node, .terminate)
         case .clog:
             let node = Int.random(in: 0..<nodes.count, using: &random)
             nodes[node].cloggedUntil = now + .milliseconds(Int.random(in: 100...15_000, using: &random))
@@ -414,7 +421,14 @@ struct Simulation: Sendable {
         let limit = weather.changesGroups ? Int.random(in: 1...slots, using: &random) : slots
         let time = Int.random(in: 5...60, using: &random)
         schedule(.groupLimit(node, connection: instance, limit), after: time)
-        for lease in group.prefix(count) {
+        if group.count > 1, !nodes[node].failedTogether.isDisjoint(with: group) {
+            broken.append("a group of tasks that failed together")
+        }
+        let failsTogether = count > 1 && random.chance(weather.failPercent)
+        if failsTogether {
+            schedule(.failedTogether(node, connection: instance, Array(group.prefix(count))), after: time)
+        }
+        for lease in failsTogether ? [] : group.prefix(count) {
             let fails = random.chance(weather.failPercent)
             schedule(.computed(node, connection: instance, lease, ok: !fails), after: time)
         }

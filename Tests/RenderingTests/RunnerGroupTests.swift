@@ -91,14 +91,14 @@ import Testing
             let before = runner.operations
             // From the end, so that the place of a task in its group changes.
             let group = Array(tasks.suffix(count))
-            let outputs = try runner.run(together: group).map { try $0.get() }
+            let outputs = try runner.run(together: group)
             #expect(outputs == Array(alone.suffix(count)), "a group of \(count)")
             #expect(runner.operations - before == operations * UInt64(count))
         }
         #expect(try arithmetic.runner(threads: 1).runOpened(context, tasks) == alone)
     }
 
-    @Test func aTaskAtFaultFailsAlone() throws {
+    @Test func aTaskAtFaultFailsItsCallAndThenAlone() throws {
         let runner = try TaskRunner(models: [.embeddedModel], backend: .auto, threads: 1)
         let context = Self.context(runner)
         try runner.open(context)
@@ -107,20 +107,17 @@ import Testing
         var work = try #require(tasks[2].work as? DenoiseWork)
         work.latent.values = work.latent.values.map { $0 < 0 ? -.greatestFiniteMagnitude : .greatestFiniteMagnitude }
         tasks[2].work = work
-        let outcomes = runner.run(together: tasks)
-        for (index, outcome) in outcomes.enumerated() {
-            switch outcome {
-            case .success(let output): #expect(index != 2 && output == alone[index])
-            case .failure(let error):
-                #expect(index == 2 && error.code == .nonFinite && error.message.hasPrefix("detail step 3, task 2: "))
-            }
-        }
+        let together = #expect(throws: RenderError.self) { try runner.run(together: tasks) }
+        #expect(together?.code == .nonFinite)
+        for index in [0, 1, 3] { #expect(try runner.run(tasks[index]) == alone[index]) }
+        let error = #expect(throws: RenderError.self) { try runner.run(tasks[2]) }
+        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, task 2: ") == true)
+        // The others go together as before.
+        #expect(try runner.run(together: [tasks[0], tasks[1], tasks[3]]) == [alone[0], alone[1], alone[3]])
         // Without the context nobody can.
         runner.close(context.hash)
-        #expect(
-            runner.run(together: tasks).allSatisfy { outcome in
-                if case .failure(let error) = outcome { error.code == .missingContext } else { false }
-            })
+        let closed = #expect(throws: RenderError.self) { try runner.run(together: tasks) }
+        #expect(closed?.code == .missingContext)
     }
 
     @Test func onlyTasksOfOneCallGoTogether() throws {
@@ -170,6 +167,6 @@ import Testing
 extension TaskRunner {
     fileprivate func runOpened(_ context: JobContext, _ tasks: [RenderTask]) throws -> [TaskOutput] {
         try open(context)
-        return try run(together: tasks).map { try $0.get() }
+        return try run(together: tasks)
     }
 }

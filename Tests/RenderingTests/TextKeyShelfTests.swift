@@ -33,7 +33,7 @@ import Weights
     }
 
     private static func outputs(_ runner: TaskRunner, _ group: [RenderTask]) throws -> [[Float]] {
-        try runner.run(together: group).map { try $0.get().values }
+        try runner.run(together: group).map(\.values)
     }
 
     private static func shelf(_ runner: TaskRunner) -> TextKeyShelf { runner.models.textKeys }

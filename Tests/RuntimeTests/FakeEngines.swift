@@ -143,6 +143,8 @@ struct FakeBehaviour: Sendable {
     var taskMilliseconds: UInt32 = 0
     /// The most tasks in one call, however many the worker would take.
     var callSize = Int.max
+    /// Whether calls with several tasks fail.
+    var failsTogether = false
     /// Called before each task, with the task's serial and index.
     var beforeTask: @Sendable (Int, Int) throws(Failure) -> Void = { (_, _) throws(Failure) in }
     var beforeOpen: @Sendable () throws(Failure) -> Void = { () throws(Failure) in }
@@ -194,8 +196,14 @@ final class FakeTasks: TaskEngine {
 
     var groupLimit: Int { Int.max }
 
-    func run(_ tasks: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
-        tasks.prefix(behaviour.callSize).map { task in Result { () throws(Failure) in try run(task) } }
+    func run(
+        _ tasks: [EncodedPart], advanced: @escaping () -> Void
+    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
+        let call = tasks.prefix(behaviour.callSize)
+        if behaviour.failsTogether, call.count > 1 {
+            throw FailedTogether(count: call.count, failure: Failure(.nonFinite, "one of them is at fault"))
+        }
+        return call.map { task in Result { () throws(Failure) in try run(task) } }
     }
 
     private func run(_ task: EncodedPart) throws(Failure) -> EncodedPart {

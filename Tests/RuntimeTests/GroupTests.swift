@@ -284,13 +284,25 @@ struct GroupTests {
         #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [1], seed: 12))
     }
 
-    @Test("a worker that is told to end finishes one call, however many tasks wait behind it", arguments: [1, 2])
-    func drain(_ callSize: Int) async throws {
+    @Test("tasks of calls that fail are computed one by one", arguments: [2, 8])
+    func failedCalls(_ group: Int) async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        try farm.addWorker(FakeBehaviour(failsTogether: true), group: group)
+        let barriers = [1, 30, 9]
+        #expect(
+            try await farm.run(barriers, seed: 9).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 9))
+    }
+
+    @Test(
+        "a worker that is told to end finishes one call, however many tasks wait behind it",
+        arguments: [(1, false), (2, false), (8, true)])
+    func drain(_ callSize: Int, failsTogether: Bool) async throws {
         let farm = try TestFarm(parameters: ClusterParameters())
         defer { farm.stop() }
         let begun = Mutex(0)
         let isReleased = Mutex(false)
-        var behaviour = FakeBehaviour(callSize: callSize)
+        var behaviour = FakeBehaviour(callSize: callSize, failsTogether: failsTogether)
         behaviour.beforeTask = { (serial, _) throws(Failure) in
             guard serial == 1 else { return }
             begun.withLock { $0 += 1 }
@@ -304,7 +316,7 @@ struct GroupTests {
         try await Task.sleep(for: .milliseconds(100))
         isReleased.withLock { $0 = true }
         #expect(leaving.wait() == .drained)
-        #expect(begun.withLock { $0 } == callSize)
+        #expect(begun.withLock { $0 } == (failsTogether ? 1 : callSize))
         try farm.addWorker(group: 8)
         #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [1, 40], seed: 8))
     }

@@ -95,27 +95,17 @@ public final class TaskRunner {
     /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,
     ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend. Each names phase, step and task.
     public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
-        try run(sharing: [task], advanced: advanced)[0]
+        try run(together: [task], advanced: advanced)[0]
     }
 
-    /// Computes tasks that share a call, all at once. Each gets the bits that it gets alone. If they fail together, each is
-    /// tried alone, so that only the task at fault fails.
+    /// Computes tasks that share a call, all at once. Each gets the bits that it gets alone.
     ///
     /// - Parameter tasks: at least one, each of which `sharesCall` with the first.
+    /// - Throws: as for a single task. The error names the first task, whichever is at fault: only tasks that are computed
+    ///   alone tell that.
     public func run(
         together tasks: [RenderTask], advanced: @escaping () -> Void = {}
-    ) -> [Result<TaskOutput, RenderError>] {
-        do throws(RenderError) {
-            return try run(sharing: tasks, advanced: advanced).map { .success($0) }
-        } catch {
-            guard tasks.count > 1 else { return [.failure(error)] }
-            return tasks.map { task in
-                Result { () throws(RenderError) in try run(task, advanced: advanced) }
-            }
-        }
-    }
-
-    private func run(sharing tasks: [RenderTask], advanced: @escaping () -> Void) throws(RenderError) -> [TaskOutput] {
+    ) throws(RenderError) -> [TaskOutput] {
         let task = tasks[0]
         context.whenAdvancing = advanced
         defer {

@@ -52,6 +52,13 @@ protocol JobEngineFactory: Sendable {
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine
 }
 
+/// A call of the network with several tasks failed. Nobody knows the task at fault: each is to be computed alone.
+struct FailedTogether: Error {
+    /// The number of the tasks, which are the first ones of those that were given.
+    var count: Int
+    var failure: Failure
+}
+
 /// The worker's side, on its compute thread.
 protocol TaskEngine {
     var numericsClass: String { get }
@@ -71,14 +78,16 @@ protocol TaskEngine {
     func settle(trimming: Bool)
     /// The most tasks that it would compute at once now.
     var groupLimit: Int { get }
-    /// Makes one call of the network: the first of the tasks, and with it as many of the next ones as can share the call. A
-    /// task that fails leaves the others as they are.
+    /// Makes one call of the network: the first of the tasks, and with it as many of the next ones as can share the call.
     ///
     /// - Parameters:
     ///   - tasks: tasks of one job, at least one.
     ///   - advanced: called now and then while the work goes on.
     /// - Returns: the outcomes of the first tasks, at least of one. The others were not begun.
-    func run(_ tasks: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>]
+    /// - Throws: `FailedTogether` for two tasks or more.
+    func run(
+        _ tasks: [EncodedPart], advanced: @escaping () -> Void
+    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>]
 }
 
 /// Called on the compute thread, because an engine stays on the thread that made it.

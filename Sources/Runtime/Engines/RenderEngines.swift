@@ -191,7 +191,9 @@ final class RenderTaskEngine: TaskEngine {
         if let hash = SHA256Digest(hex: hash) { runner.close(hash) }
     }
 
-    func run(_ parts: [EncodedPart], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
+    func run(
+        _ parts: [EncodedPart], advanced: @escaping () -> Void
+    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
         let first: RenderTask
         do throws(RenderError) { first = try RenderTask(parts[0]) } catch { return [.failure(Failure(error))] }
         var group = [first]
@@ -201,21 +203,27 @@ final class RenderTaskEngine: TaskEngine {
             guard let task = try? RenderTask(part), first.sharesCall(with: task) else { break }
             group.append(task)
         }
-        return compute(group, advanced: advanced)
+        return try compute(group, advanced: advanced)
     }
 
     /// Computes tasks that share a call, and learns from it how many may share the next one.
-    private func compute(_ group: [RenderTask], advanced: @escaping () -> Void) -> [Result<EncodedPart, Failure>] {
+    private func compute(
+        _ group: [RenderTask], advanced: @escaping () -> Void
+    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
         let start = ContinuousClock.now
-        let (outcomes, peakBytes) = runner.measuringPeak { runner.run(together: group, advanced: advanced) }
-        // A group that failed was computed again, task by task: its time and memory say nothing.
-        let isWhole = outcomes.allSatisfy { if case .success = $0 { true } else { false } }
-        if group[0].sharesCall(with: group[0]), isWhole {
-            limits.learn(group, seconds: start.duration(to: .now) / .seconds(1), peakBytes: peakBytes)
+        let (outcome, peakBytes) = runner.measuringPeak {
+            Result { () throws(RenderError) in try runner.run(together: group, advanced: advanced) }
         }
-        groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
-        return outcomes.map { outcome in
-            outcome.map { EncodedPart($0.encoded()) }.mapError { Failure($0) }
+        switch outcome {
+        case .success(let outputs):
+            if group[0].sharesCall(with: group[0]) {
+                limits.learn(group, seconds: start.duration(to: .now) / .seconds(1), peakBytes: peakBytes)
+            }
+            groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
+            return outputs.map { .success(EncodedPart($0.encoded())) }
+        case .failure(let error):
+            guard group.count == 1 else { throw FailedTogether(count: group.count, failure: Failure(error)) }
+            return [.failure(Failure(error))]
         }
     }
 }

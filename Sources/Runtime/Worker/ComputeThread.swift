@@ -33,6 +33,8 @@ final class ComputeThread: Sendable {
         case computed(LeaseID, Result<TaskResult, Failure>)
         /// These tasks were not begun. The thread waits for the next command, so that a drain and a cancellation act on them.
         case returned([LeaseID])
+        /// The call with these tasks failed. The thread waits, as after tasks that were not begun.
+        case failedTogether([LeaseID], Failure)
         /// From now on the engine takes at most this number of tasks at once.
         case groupLimit(Int)
         /// The work on a lease, and on all that are computed together with it, goes on.
@@ -100,17 +102,23 @@ final class ComputeThread: Sendable {
         ProcessMemory.forgetPeak()
     }
 
-    /// Computes the first tasks of one job, and returns their number. Tasks of a call share its time and operations evenly.
+    /// Makes a call with the first tasks of one job, and returns their number. They share its time and operations evenly.
     private static func run(
         _ group: [Piece], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
     ) -> Int {
         let (start, operations) = (monotonicNow(), engine.operations)
         var lastReport = start
-        let outcomes = engine.run(group.map(\.task)) {
-            let now = monotonicNow()
-            guard now.since(lastReport) >= .milliseconds(200) else { return }
-            lastReport = now
-            report(.advanced(group[0].lease))
+        let outcomes: [Result<EncodedPart, Failure>]
+        do throws(FailedTogether) {
+            outcomes = try engine.run(group.map(\.task)) {
+                let now = monotonicNow()
+                guard now.since(lastReport) >= .milliseconds(200) else { return }
+                lastReport = now
+                report(.advanced(group[0].lease))
+            }
+        } catch {
+            report(.failedTogether(group.prefix(error.count).map(\.lease), error.failure))
+            return error.count
         }
         let share = max(1, outcomes.count)
         let effort = TaskResult.Effort(

@@ -150,6 +150,9 @@ final class WorkerLoop {
             drive(.contextOpened(context, ok: error == nil), now)
         case .compute(.groupLimit(let limit)): drive(.groupLimit(limit), now)
         case .compute(.returned(let leases)): drive(.returned(leases), now)
+        case .compute(.failedTogether(let leases, let failure)):
+            log("\(leases.count) tasks failed together, and each is tried alone: \(failure.text)")
+            drive(.failedTogether(leases), now)
         case .compute(.computed(let lease, let outcome)):
             switch outcome {
             case .success(let result): outcomes[lease] = .result(result)
