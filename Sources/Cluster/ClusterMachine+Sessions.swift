@@ -195,7 +195,10 @@ extension ClusterMachine {
             switch end {
             case .lost where computed.contains(entry.lease): release(entry.lease, .unknown, "a worker died on it", now)
             case .wedged where entry.active != nil: chargeHang(entry.lease, now)
-            case .orderly: release(entry.lease, .cancelled, "", now)
+            case .orderly:
+                // The worker had it and did not give it back: its time to end was over while it computed the task.
+                if entry.isAccepted { suspect(entry.lease) }
+                release(entry.lease, .cancelled, "", now)
             default: release(entry.lease, .transport, "", now)
             }
         }

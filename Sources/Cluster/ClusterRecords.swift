@@ -124,8 +124,8 @@ struct TaskRecord: Sendable {
     var leases: [LeaseID] = []
     /// The number of its leases so far, whatever became of them.
     var attempts = 0
-    /// Whether a try went wrong: it failed, or its worker died, hung or fell silent while it may have computed the task. Such
-    /// a task is computed alone, so that it takes no others with it. A lease that was lost or given back says nothing.
+    /// Whether a try went wrong: it failed, or its worker died, hung, fell silent or ended while it may have computed the task.
+    /// Such a task is computed alone, so that it takes no others with it. A lease that was lost or given back says nothing.
     var isSuspect = false
     /// The workers that failed it, in order. They never get it again.
     var failedWorkers: [PeerID] = []

@@ -111,15 +111,14 @@ extension WorkerMachine {
         giveBack(held.keys.filter { !computing.contains($0) }, now)
     }
 
-    /// Ends if nothing is owed any more, or if the time for it is over.
+    /// Ends if nothing is owed any more, or if the time for it is over. Then the tasks of the call under way are not given
+    /// back: so the coordinator sees on what the worker hung.
     mutating func finishDrain(_ now: Instant) {
         guard let drainDeadline, link != .ended else { return }
         let isOver = drainDeadline <= now
         let owesNothing = held.isEmpty && outbox.isEmpty
         guard owesNothing || isOver || !isJoined else { return }
         if isJoined {
-            let unfinished = held.keys
-            if !unfinished.isEmpty { say(.sendCancelled(unfinished), now) }
             say(.sendBye, now)
         }
         finish(.drained)

@@ -326,6 +326,25 @@ struct GroupTests {
         }
     }
 
+    @Test("a drain that runs out of time gives back nothing of the call under way")
+    func overdueDrain() {
+        var now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 2, now)
+        for number in 1...4 as ClosedRange<UInt64> {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 4), now: now)
+        }
+        let grace = WorkerParameters().drainGrace
+        let due = now + grace
+        #expect(worker.handle(.terminate, now: now).contains(.sendCancelled([LeaseID(3), LeaseID(4)])))
+        while now < due {
+            #expect(worker.isJoined)
+            now = now + .seconds(1)
+            let actions = worker.handle(.heard, now: now)
+            if now < due { #expect(actions.isEmpty) } else { #expect(actions == [.sendBye, .end(.drained)]) }
+        }
+        #expect(!worker.isJoined)
+    }
+
     @Test("a limit that changes between HELLO and WELCOME reaches the coordinator, also through another WELCOME")
     func lateCredit() {
         let now = Instant(nanoseconds: 1_000_000_000)
