@@ -152,7 +152,7 @@ struct PacketTests {
         #expect(error?.message.contains("'\(key)'") == true)
     }
 
-    @Test("unknown metadata keys are skipped, for newer minor versions")
+    @Test("unknown metadata keys are skipped, so that a peer of a newer minor version can be refused")
     func unknownKeys() throws {
         let text = "{\"code\":\"busy\",\"retry_after_ms\":0,\"text\":\"x\",\"tomorrow\":[1]}"
         let packet = try Packet(frames: HeaderSeal.frames(.refuse, metadata: Array(text.utf8)), frameCount: 3)

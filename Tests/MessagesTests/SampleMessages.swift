@@ -29,7 +29,7 @@ enum SampleMessages {
             .hello(Hello(build: "patchloom 0.1", instance: UniqueID(high: 3, low: 4), host: "a", name: "client")),
             .welcome(
                 Welcome(
-                    minor: 1, heartbeat: 2000, silence: 10000, lease: 30000, progress: 5000, acceptDelay: 250, resend: 5000,
+                    minor: 2, heartbeat: 2000, silence: 10000, lease: 30000, progress: 5000, acceptDelay: 250, resend: 5000,
                     keep: [7])),
             .refuse(Refuse(.busy, "the farm is full", retryAfter: 1000)),
             .ping, .pong,
@@ -39,6 +39,10 @@ enum SampleMessages {
             .lease(
                 LeaseGrant(
                     context: digest, milliseconds: 30000,
+                    task: EncodedPart(metadata: ["phase": "detail"], payload: [0, 0, 128, 63]))),
+            .lease(
+                LeaseGrant(
+                    context: digest, milliseconds: 30000, more: true, alone: true,
                     task: EncodedPart(metadata: ["phase": "detail"], payload: [0, 0, 128, 63]))),
             .accept(LeaseList([9, 10])),
             .progress(Progress(done: 3, total: 10)),
