@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the format, builds without warnings and runs all tests, in debug and in release (programs are started in release only).
+# Checks the format, builds without warnings, and runs all tests in release, and most of them in debug (see long_tests).
 # Usage: deploy/test.sh [--quick]    --quick leaves the release build out, and the tests that start programs with it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
