@@ -428,6 +428,12 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
                 let found = try rereading.damages(of: stored)
                 #expect(found.map(\.file) == [url.path] && found[0].expected.hex == blob, "\(found)")
                 #expect(try found[0].found == SHA256Digest(of: [UInt8](Data(contentsOf: url))))
+                // The files that the opening has read are not read again to say which are damaged.
+                let check = ModelStore(folder: folder.path + "/store", digests: DigestMemory(folder: nil, rereads: true))
+                #expect(weightsError { _ = try check.open(stored) }?.code == .malformed)
+                #expect(try check.damages(of: stored) == found)
+                #expect(check.digests?.tally.hashedBytes == stored.byteCount)
+                #expect(try check.damages(of: stored) == found && check.digests?.tally.hashedBytes == stored.byteCount)
                 let error = weightsError { try store().verify(stored) }
                 #expect(error?.code == .malformed && error?.message.contains(blob) == true, "\(String(describing: error))")
                 #expect(weightsError { _ = try store().open(stored) }?.code == .malformed)

@@ -37,6 +37,8 @@ public final class DigestMemory: Sendable {
         /// Read from the file while it had the stamp.
         var kept = DigestRecords()
         var keptStamp: FileStamp?
+        /// What a check has read. It reads each file once, also if it opens it again to say which files are damaged.
+        var reread: [FileStamp: SHA256Digest] = [:]
         var tally = Tally()
     }
 
@@ -79,6 +81,7 @@ public final class DigestMemory: Sendable {
     /// The SHA-256 of a file: remembered, or else computed.
     func digest(of content: FileBytes) -> SHA256Digest {
         guard let stamp = content.stamp, let path = content.path else { return content.hashed() }
+        if let digest = state.withLock({ $0.reread[stamp] }) { return digest }
         let known = record(stamp)
         if let known, !rereads {
             state.withLock { state in
@@ -91,6 +94,7 @@ public final class DigestMemory: Sendable {
         let start = clock()
         let digest = content.hashed()
         state.withLock { state in
+            if rereads { state.reread[stamp] = digest }
             state.tally.hashedFiles += 1
             state.tally.hashedBytes += content.bytes.count
             if let known, known.digest != digest {
