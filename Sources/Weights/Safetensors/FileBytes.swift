@@ -126,37 +126,43 @@ final class FileBytes: @unchecked Sendable {
 
     /// Computes the SHA-256 of the bytes from `first` on. While a piece is hashed, the system reads the next. Pages that are
     /// done go, because a process that knows its model needs few of them; the system still has them for all processes.
-    func hashed(from first: Int = 0) -> SHA256Digest {
+    ///
+    /// - Parameter advised: sees the pages that advice is given for. For tests.
+    func hashed(from first: Int = 0, advised: (Range<Int>, Int32) -> Void = { _, _ in }) -> SHA256Digest {
         let hasher = SHA256Hasher()
-        func piece(_ start: Int) -> UnsafeRawBufferPointer {
-            UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)..<min(start + Self.pieceBytes, bytes.count)])
+        func advise(_ range: Range<Int>, _ advice: Int32) {
+            if let pages = self.advise(range, advice) { advised(pages, advice) }
         }
         // The bytes are mapped as long as this object lives.
         withExtendedLifetime(self) {
-            for start in stride(from: first, to: bytes.count, by: Self.pieceBytes) {
-                advise(piece(start + Self.pieceBytes), MADV_WILLNEED)
-                hasher.update(piece(start))
-                advise(piece(start), MADV_DONTNEED)
+            var start = first
+            while start < bytes.count {
+                // Tensors seldom begin at a page. All pieces but the first do.
+                let end = min((start / Self.pieceBytes + 1) * Self.pieceBytes, bytes.count)
+                advise(end..<min(end + Self.pieceBytes, bytes.count), MADV_WILLNEED)
+                hasher.update(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+                advise(start..<end, MADV_DONTNEED)
+                start = end
             }
         }
         return hasher.finalize()
     }
 
-    /// Pieces begin at pages, since mappings do. Advice that the system does not take changes no byte.
-    private func advise(_ piece: UnsafeRawBufferPointer, _ advice: Int32) {
-        guard memory == .mapped, piece.count > 0 else { return }
-        madvise(UnsafeMutableRawPointer(mutating: piece.baseAddress), piece.count, advice)
-    }
-
     /// Gives back the pages of bytes that are not needed soon, so that they do not count as this process's memory. The system
-    /// still has them for all processes. Pages at the borders stay, as others may need their other bytes.
-    func forget(_ range: Range<Int>) {
-        guard memory == .mapped, let base = bytes.baseAddress else { return }
+    /// still has them for all processes.
+    func forget(_ range: Range<Int>) { _ = advise(range, MADV_DONTNEED) }
+
+    /// Advises the system about the pages that lie in a range of bytes. Pages at its borders stay as they are, since others may
+    /// need their other bytes; behind the end of the file there are none. Returns the pages, from the first byte of the file.
+    private func advise(_ range: Range<Int>, _ advice: Int32) -> Range<Int>? {
+        guard memory == .mapped, let base = bytes.baseAddress else { return nil }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let (first, last) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
-        guard last > first else { return }
+        let last = range.upperBound == bytes.count ? range.upperBound + page - 1 : range.upperBound
+        let (start, end) = ((range.lowerBound + page - 1) / page * page, last / page * page)
+        guard end > start else { return nil }
         // Advice that the system does not take changes no byte.
-        madvise(UnsafeMutableRawPointer(mutating: base + first), last - first, MADV_DONTNEED)
+        madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, advice)
+        return start..<end
     }
 
     fileprivate static func openError(_ path: String, _ reason: Int32) -> WeightsError {
