@@ -17,7 +17,10 @@ final class CountedSource: WeightSource {
     init(seed: Float, elementCount: Int = 1000) {
         self.elementCount = elementCount
         func numbers(_ count: Int) -> [Float] { (0..<count).map { seed + Float($0 % 1009) / 8 } }
-        tensors = ["norm.weight": numbers(7), "linear.weight": numbers(24 * 40), "conv.weight": numbers(8 * 5 * 9)]
+        tensors = [
+            "norm.weight": numbers(7), "linear.weight": numbers(24 * 40), "conv.weight": numbers(8 * 5 * 9),
+            "wide.weight": numbers(32 * 32 * 9),
+        ]
     }
 
     var readCount: Int { reads.withLock { $0 } }
@@ -52,10 +55,12 @@ struct CountedNetwork: Equatable {
         let kernel = try weights["conv"].packed("weight", shape: [8, 5, 3, 3], as: convolution) { plain throws(ComputeError) in
             try context.pack(context.convertWeights(plain, to: context.precision), into: convolution)
         }
-        if case .written = weights.keeper {
-            // A network that is only written never computes.
+        switch weights.keeper {
+        case .measured, .written:
+            // A network that is only measured or written never computes.
             results = []
             return
+        case .mapped, nil: break
         }
         let rows = Tensor((0..<120).map { Float($0 % 13) }, shape: [3, 40])
         let image = Tensor((0..<180).map { Float($0 % 11) }, shape: [1, 6, 6, 5])
@@ -73,6 +78,8 @@ struct PackedFixture {
     var limit = 1 << 30
     /// Bytes of the disk on which these files are alone; nil for the real one.
     var disk: Int?
+    /// Removes a file, in place of the system.
+    var remove: (@Sendable (String) throws(WeightsError) -> Void)?
     let notes = Notes()
 
     final class Notes: Sendable {
@@ -91,6 +98,7 @@ struct PackedFixture {
 
     func packed(smallest: Int = 1) -> PackedWeights {
         var place = PackedFolder(path: folder)
+        if let remove { place.remove = remove }
         if let disk { place.freeBytes = { disk - Self.usedBytes($0) } }
         return PackedWeights(place, limit: limit, threads: 2, smallest: smallest) { [notes] in notes.add($0) }
     }
@@ -111,6 +119,14 @@ struct PackedFixture {
         }
     }
 
+    /// The size of the file of a key as it is known before the file is made.
+    func fileBytes(_ key: PackedKey, build: (WeightScope) throws -> Void) throws -> Int {
+        let (measure, source) = (PackedMeasure(), CountedSource(seed: 0))
+        try build(WeightScope(source).kept(by: .measured(measure)))
+        #expect(source.readCount == 0)
+        return measure.fileBytes(key.text)
+    }
+
     var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted() }
 
     func path(_ key: PackedKey) -> String { "\(folder)/\(key.fileName)" }
@@ -122,4 +138,25 @@ struct PackedFixture {
         try Data(content).write(to: URL(fileURLWithPath: path(key)))
         #expect(chmod(path(key), 0o600) == 0)
     }
+}
+
+/// Three files, the first of which was unused for longest, and their sizes.
+func withThreeFiles(_ body: (PackedFixture, ComputeContext, [PackedKey], [Int]) throws -> Void) throws {
+    let context = try ComputeContext(backend: .auto, threads: 1)
+    try withTemporaryFolder { folder throws in
+        let fixture = PackedFixture(folder)
+        let keys = ["a", "b", "c"].map { PackedFixture.key($0, context: context) }
+        for (index, key) in keys.enumerated() {
+            _ = try fixture.network(CountedSource(seed: Float(index)), key, context)
+        }
+        let sizes = try keys.map { try fixture.content($0).count }
+        // Reading the files was a use of them.
+        for (index, key) in keys.enumerated() { setLastUse(fixture.path(key), seconds: 1_000_000 + index) }
+        try body(fixture, context, keys, sizes)
+    }
+}
+
+func setLastUse(_ path: String, seconds: Int) {
+    let times = [timespec(tv_sec: seconds, tv_nsec: 0), timespec(tv_sec: 0, tv_nsec: PackedFolder.unchangedTime)]
+    #expect(utimensat(AT_FDCWD, path, times, 0) == 0)
 }

@@ -15,6 +15,8 @@ struct PackedFolder {
     let path: String
     /// Free bytes of the file system with the folder; nil if it does not say.
     var freeBytes: @Sendable (String) -> Int? = PackedFolder.measuredFreeBytes
+    /// Removes a file. Throws `.unwritable`.
+    var remove: @Sendable (String) throws(WeightsError) -> Void = { path throws(WeightsError) in try StoreFiles.remove(path) }
 
     struct Entry: Equatable {
         var name: String
@@ -47,47 +49,61 @@ struct PackedFolder {
         utimensat(AT_FDCWD, file, times, AT_SYMLINK_NOFOLLOW)
     }
 
-    /// Removes the longest unused files until the others, unfinished ones and `incoming` more bytes are within the limit.
-    /// Running workers keep what they have mapped.
+    // MARK: Room
+
+    /// What keeps a file from being made.
+    enum Shortage: Equatable {
+        /// Files that are in use or under way leave too little within the limit.
+        case limit
+        /// The disk has only so many bytes free.
+        case disk(free: Int)
+    }
+
+    /// Makes room for a file of `incoming` bytes: with all others, unfinished ones too, it is within the limit, and leaves
+    /// `reserve` bytes free on the disk. The longest unused files go for that, but none if all of them would not do.
     ///
-    /// - Parameters:
-    ///   - kept: the name of a file that stays; its bytes are not in `incoming`.
-    ///   - known: the files with their last uses, if they were listed before something read them.
-    /// - Returns: the removed files.
-    @discardableResult
-    func makeRoom(
-        _ incoming: Int, limit: Int, keeping kept: String? = nil, among known: [Entry]? = nil
-    ) throws(WeightsError) -> [Entry] {
-        let entries = if let known { known } else { try entries() }
+    /// A file that a worker has mapped stays: its space would come back only when the worker lets go.
+    ///
+    /// - Returns: nil if there is room now.
+    func makeRoom(for incoming: Int, limit: Int, reserve: Int) throws(WeightsError) -> Shortage? {
+        // Else two that make room at the same time would take each other's locks for uses of the files.
+        let turn = FileLock.folder(path)
+        defer { withExtendedLifetime(turn) {} }
+        let (entries, needed) = (try entries(), incoming.addingClamped(reserve))
         let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
-        var total = (entries + unfinished).reduce(incoming) { $0.addingClamped($1.byteCount) }
+        // A file system that does not say how much is free takes whatever it can.
+        let measured = freeBytes(path) ?? .max
+        var (total, free) = ((entries + unfinished).reduce(incoming) { $0.addingClamped($1.byteCount) }, measured)
+        var leaving: [(path: String, lock: FileLock)] = []
+        for entry in entries where total > limit || free < needed {
+            let file = "\(path)/\(entry.name)"
+            guard let lock = FileLock.exclusive(file) else { continue }
+            leaving.append((file, lock))
+            total -= entry.byteCount
+            free = free.addingClamped(entry.byteCount)
+        }
+        guard total <= limit else { return .limit }
+        guard free >= needed else { return .disk(free: measured) }
+        guard !leaving.isEmpty else { return nil }
+        for file in leaving { try remove(file.path) }
+        // A file's space comes back when it is closed.
+        leaving = []
+        let now = freeBytes(path) ?? .max
+        return now >= needed ? nil : .disk(free: now)
+    }
+
+    /// Removes the first of the given files until the others and unfinished ones are within the limit. Running workers keep
+    /// what they have mapped. Returns the removed files.
+    func trim(_ entries: [Entry], to limit: Int) throws(WeightsError) -> [Entry] {
+        let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
+        var total = (entries + unfinished).reduce(0) { $0.addingClamped($1.byteCount) }
         var removed: [Entry] = []
-        for entry in entries where total > limit && entry.name != kept {
-            try StoreFiles.remove("\(path)/\(entry.name)")
+        for entry in entries where total > limit {
+            try remove("\(path)/\(entry.name)")
             total -= entry.byteCount
             removed.append(entry)
         }
         return removed
-    }
-
-    /// Removes the longest unused files until the disk has so many bytes free, but none if all of them would not do.
-    ///
-    /// A file that a worker has mapped gives its space back when the worker lets go. So fewer bytes may be free afterwards than
-    /// were removed, and no more files go for that.
-    ///
-    /// - Returns: whether so many bytes are free now, and how many are; nil if the file system does not say.
-    func makeFree(_ needed: Int) throws(WeightsError) -> (isEnough: Bool, free: Int?) {
-        guard let free = freeBytes(path) else { return (true, nil) }
-        guard free < needed else { return (true, free) }
-        let entries = try entries()
-        guard entries.reduce(free, { $0.addingClamped($1.byteCount) }) >= needed else { return (false, free) }
-        var (expected, now) = (free, free)
-        for entry in entries where now < needed && expected < needed {
-            try StoreFiles.remove("\(path)/\(entry.name)")
-            expected = expected.addingClamped(entry.byteCount)
-            now = freeBytes(path) ?? expected
-        }
-        return (now >= needed, now)
     }
 
     // MARK: Unfinished files
@@ -102,6 +118,11 @@ struct PackedFolder {
             guard isInPlace else { throw .unwritable("\(path) was removed while it was written.") }
             guard rename(path, target) == 0 else { throw StoreFiles.unwritable(target, errno) }
             close(descriptor)
+        }
+
+        /// Gives the file the size that it will have at most, so that others count it whole. Throws `.unwritable`.
+        func extend(to byteCount: Int) throws(WeightsError) {
+            guard ftruncate(descriptor, off_t(byteCount)) == 0 else { throw StoreFiles.unwritable(path, errno) }
         }
 
         func discard() {
@@ -163,7 +184,7 @@ struct PackedFolder {
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, Unfinished(path: full, descriptor: descriptor).isInPlace else {
                 continue
             }
-            try StoreFiles.remove(full)
+            try remove(full)
             removed.append(entry)
         }
         return removed

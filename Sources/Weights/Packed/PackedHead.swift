@@ -20,6 +20,9 @@ enum PackedForm {
     static let largeTensor = 64 << 10
     static let headLimits = JSONLimits(maxBytes: 16 << 20, maxDepth: 4, maxElements: 1 << 20, maxMemory: 512 << 20)
 
+    /// How many checksums a file has whose tensors end there.
+    static func pieceCount(_ end: Int) -> Int { (end - dataOffset + pieceBytes - 1) / pieceBytes }
+
     /// The first place at or after `offset` where a tensor of so many bytes may begin.
     static func aligned(_ offset: Int, for byteCount: Int) -> Int {
         let unit = byteCount >= largeTensor ? dataOffset : 64
@@ -108,8 +111,7 @@ struct PackedHead: Equatable {
             let sums = members["checksums"]?.arrayValue, let tensors = members["tensors"]?.arrayValue,
             end >= PackedForm.dataOffset
         else { return nil }
-        let pieces = (end - PackedForm.dataOffset + PackedForm.pieceBytes - 1) / PackedForm.pieceBytes
-        guard sums.count == pieces else { return nil }
+        guard sums.count == PackedForm.pieceCount(end) else { return nil }
         self.key = key
         checksums = []
         for sum in sums {

@@ -2,6 +2,8 @@ public import TensorCore
 
 /// A file of packed weights while a network is built.
 enum PackedKeeper: Sendable {
+    /// The source is not read either. The file's size is all that is wanted, and the network gets memory of no values.
+    case measured(PackedMeasure)
     /// The weights are prepared, written, and forgotten. The network gets memory of no values in their place.
     case written(PackedWriter)
     /// The weights are in the file, and the source is not read. Its names and shapes are checked as always.
@@ -20,6 +22,10 @@ extension WeightScope {
     func kept(_ name: String, shape: [Int], by keeper: PackedKeeper) throws(WeightsError) -> Tensor {
         let format = "f32 of \(shape)"
         switch keeper {
+        case .measured(let measure):
+            let tensor = try shapesOnly.value(name, shape: shape)
+            measure.add(fullPath(name), format: format, byteCount: tensor.rawBytes.count)
+            return tensor
         case .written(let writer):
             let tensor = try value(name, shape: shape)
             try writer.add(fullPath(name), format: format, tensor.rawBytes)
@@ -40,16 +46,22 @@ extension WeightScope {
     public func packed(
         _ name: String, shape: [Int], as format: WeightFormat, pack: (Tensor) throws(ComputeError) -> Tensor
     ) throws -> Tensor {
-        guard let keeper, let words = format.name else { return try pack(try value(name, shape: shape)) }
-        let count = [max(1, (format.byteCount + 3) / 4)]
-        switch keeper {
-        case .written(let writer):
+        guard let keeper else { return try pack(try value(name, shape: shape)) }
+        switch (keeper, format.name) {
+        case (.measured(let measure), let words):
+            try source.check(fullPath(name), shape: shape)
+            if let words { measure.add(fullPath(name), format: words, byteCount: format.byteCount) }
+            return Tensor(uninitialized: [1])
+        case (_, nil):
+            return try pack(try value(name, shape: shape))
+        case (.written(let writer), let words?):
             let packed = try pack(try value(name, shape: shape))
             let bytes = UnsafeRawBufferPointer(rebasing: packed.rawBytes.prefix(format.byteCount))
             try writer.add(fullPath(name), format: words, bytes)
             return Tensor(uninitialized: [1])
-        case .mapped(let file):
+        case (.mapped(let file), let words?):
             try source.check(fullPath(name), shape: shape)
+            let count = [max(1, (format.byteCount + 3) / 4)]
             return try file.tensor(fullPath(name), format: words, byteCount: format.byteCount, shape: count, of: .f32)
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import Sentences
 
 /// What a removal of packed weights did.
@@ -21,6 +22,8 @@ extension PackedWeights {
     /// - Parameter all: also removes all others.
     /// - Throws: `.unreadable` or `.unwritable` for a folder without rights, or of another user.
     public static func prune(_ setting: Setting, all: Bool) throws(WeightsError) -> PackedPruning {
+        // Nothing is made here, so a folder that is missing may be missing anywhere.
+        if status(of: setting.folder) == nil, errno == ENOENT { return PackedPruning() }
         try checkOwnFolder(setting.folder)
         let folder = PackedFolder(path: setting.folder)
         var pruning = PackedPruning()
@@ -36,7 +39,7 @@ extension PackedWeights {
             try StoreFiles.remove(path)
             pruning.remove(entry)
         }
-        for entry in try folder.makeRoom(0, limit: setting.limit, among: usable) { pruning.remove(entry) }
+        for entry in try folder.trim(usable, to: setting.limit) { pruning.remove(entry) }
         let kept = try folder.entries()
         pruning.keptFiles = kept.count
         pruning.keptBytes = kept.reduce(0) { $0.addingClamped($1.byteCount) }

@@ -57,10 +57,12 @@ final class PackedReader: Sendable {
 
     /// Maps a file that only this user can change. Throws as `init` does.
     ///
-    /// - Parameter isUse: whether the time of last access may change.
+    /// - Parameter isUse: whether the file is in use from now on: its time of last access changes, and it is locked.
     static func content(_ path: String, isUse: Bool = true) throws(WeightsError) -> (FileBytes, PackedStamp) {
         var stamp = PackedStamp(stat())
-        let content = try FileBytes(mapping: path, followsLinks: false, isUse: isUse) { status throws(WeightsError) in
+        let content = try FileBytes(
+            mapping: path, followsLinks: false, isUse: isUse, isLocked: isUse
+        ) { status throws(WeightsError) in
             stamp = PackedStamp(status)
             guard status.st_uid == geteuid() else {
                 throw .malformed("The packed weights \(path) belong to another user.")

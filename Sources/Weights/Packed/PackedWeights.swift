@@ -61,7 +61,7 @@ public final class PackedWeights: Sendable {
     /// - Parameters:
     ///   - weights: the network's weights, unread. It may be called several times.
     ///   - waiting: called again and again while another process makes the file.
-    ///   - build: builds the network. It may be called twice; what it gives first is thrown away, and never computes.
+    ///   - build: builds the network. It may be called several times; only what it gives last computes.
     ///   - hasChanged: whether the model's files are others than those of the key. Then no file is made of them.
     /// - Returns: the network, and whether its weights are in a mapped file.
     /// - Throws: what `weights` and `build` throw.
@@ -70,12 +70,16 @@ public final class PackedWeights: Sendable {
         hasChanged: () throws -> Bool = { false }, build: (WeightScope) throws -> Network
     ) throws -> (network: Network, isMapped: Bool) {
         let scope = try weights()
-        // About the file's size: an order may need more than the numbers. The writer notices if there is no room for it.
-        let bytes = scope.elementCount.multipliedClamped(by: type.byteCount)
-        if bytes >= smallest {
+        if scope.elementCount.multipliedClamped(by: type.byteCount) >= smallest {
+            // Takes one more look at names and shapes, but reads no weights.
+            func fileBytes() throws -> Int {
+                let measure = PackedMeasure()
+                _ = try build(try weights().kept(by: .measured(measure)))
+                return measure.fileBytes(key.text)
+            }
             // A file that lacks something is made anew, once.
             for _ in 0..<2 {
-                let file = try reader(key, bytes, waiting) { writer throws in
+                let file = try reader(key, fileBytes, waiting) { writer throws in
                     _ = try build(try weights().kept(by: .written(writer)))
                     // The weights were read from the files just now, and the key was made when they were opened.
                     guard try !hasChanged() else { throw PackedWriter.SourceChanged() }
@@ -92,22 +96,23 @@ public final class PackedWeights: Sendable {
 
     /// The file of a key, made if there is none; nil if that is not possible.
     private func reader(
-        _ key: PackedKey, _ bytes: Int, _ waiting: () -> Void, _ record: (PackedWriter) throws -> Void
+        _ key: PackedKey, _ fileBytes: () throws -> Int, _ waiting: () -> Void, _ record: (PackedWriter) throws -> Void
     ) throws -> PackedReader? {
         let (path, start) = (folder.file(key), ContinuousClock.now)
-        do throws(WeightsError) {
-            try checkOwnFolder(folder.path)
-            // Of workers that died; the next start may need none of them.
-            if isFolder(folder.path) { try folder.removeLeftBehind() }
-        } catch { return refuse(error) }
+        do throws(WeightsError) { try checkOwnFolder(folder.path) } catch { return refuse(error) }
+        let hindrance = removeLeftBehind()
         var written = 0
+        var size: Int?
         while true {
-            let unfinished: PackedFolder.Unfinished?
             do throws(WeightsError) {
                 if let file = try existing(path, key) { return file }
-                guard written < 2 else { return refuse("\(path) is not what was written to it") }
-                unfinished = try begin(path, bytes)
             } catch { return refuse(error) }
+            if let hindrance { return refuse(hindrance) }
+            guard written < 2 else { return refuse("\(path) is not what was written to it") }
+            let bytes = try size ?? fileBytes()
+            size = bytes
+            let unfinished: PackedFolder.Unfinished?
+            do throws(WeightsError) { unfinished = try begin(path, bytes) } catch { return refuse(error) }
             if let unfinished {
                 if let failure = try write(unfinished, key, path, record) { return refuse(failure) }
                 written += 1
@@ -119,6 +124,14 @@ public final class PackedWeights: Sendable {
             waiting()
             usleep(20_000)
         }
+    }
+
+    /// Removes what dead workers left behind; the next start may need none of it. Returns why some of it stays: then files are
+    /// used, but none is made.
+    private func removeLeftBehind() -> WeightsError? {
+        guard isFolder(folder.path) else { return nil }
+        do throws(WeightsError) { try folder.removeLeftBehind() } catch { return error }
+        return nil
     }
 
     /// The file at `path`; nil if there is none. A file that cannot be trusted is removed. Throws `.unwritable` if that fails.
@@ -162,13 +175,18 @@ public final class PackedWeights: Sendable {
                 unfinished.discard()
                 return nil
             }
-            try folder.makeRoom(bytes, limit: limit)
-            let (isEnough, free) = try folder.makeFree(bytes.addingClamped(Self.reserve))
-            guard isEnough else {
+            switch try folder.makeRoom(for: bytes, limit: limit, reserve: Self.reserve) {
+            case nil: break
+            case .limit:
                 throw .unwritable(
-                    "the disk of \(folder.path) has \(free ?? 0) bytes free, and packed weights of \(bytes) bytes must leave "
+                    "they would take \(bytes) bytes, and files that are in use leave less of the limit of \(limit) for packed "
+                        + "weights.")
+            case .disk(let free):
+                throw .unwritable(
+                    "the disk of \(folder.path) has \(free) bytes free, and packed weights of \(bytes) bytes must leave "
                         + "\(Self.reserve); free some space, or turn them off.")
             }
+            try unfinished.extend(to: bytes)
             return unfinished
         } catch {
             unfinished.discard()
@@ -199,10 +217,6 @@ public final class PackedWeights: Sendable {
             return error
         }
         StoreFiles.sync(folder.path)
-        // The estimate may have been too low. The file is there, whether or not others can be removed.
-        do throws(WeightsError) { try folder.makeRoom(0, limit: limit, keeping: key.fileName) } catch {
-            tell(PackedWeights.words(error))
-        }
         return nil
     }
 

@@ -11,8 +11,8 @@ final class PackedWriter: Sendable {
     struct SourceChanged: Error {}
 
     private struct State {
-        var entries: [PackedHead.Entry] = []
-        var names: Set<String> = []
+        var layout = PackedLayout()
+        /// Where the bytes so far end.
         var offset = PackedForm.dataOffset
         var checksums: [UInt32] = []
         /// The checksum of the piece under way.
@@ -25,7 +25,7 @@ final class PackedWriter: Sendable {
     private let path: String
     private let state = Mutex(State())
 
-    /// - Parameter descriptor: a file open for writing, and empty. The caller closes it.
+    /// - Parameter descriptor: a file open for writing, empty or of zeros. The caller closes it.
     init(_ descriptor: Int32, path: String) { (self.descriptor, self.path) = (descriptor, path) }
 
     /// What the disk refused; nil if it took everything so far.
@@ -36,17 +36,12 @@ final class PackedWriter: Sendable {
     /// Throws `.unwritable`.
     func add(_ name: String, format: String, _ bytes: UnsafeRawBufferPointer) throws(WeightsError) {
         let failure = state.withLock { state -> WeightsError? in
-            guard !bytes.isEmpty, state.names.insert(PackedReader.place(name, format)).inserted else { return nil }
-            let offset = PackedForm.aligned(state.offset, for: bytes.count)
-            let gap = [UInt8](repeating: 0, count: offset - state.offset)
+            guard let entry = state.layout.add(name, format: format, byteCount: bytes.count) else { return nil }
+            let gap = [UInt8](repeating: 0, count: entry.offset - state.offset)
             var reason = gap.withUnsafeBytes { append($0, &state) }
             if reason == 0 { reason = append(bytes, &state) }
-            guard reason == 0 else {
-                state.failure = StoreFiles.unwritable(path, reason)
-                return state.failure
-            }
-            state.entries.append(PackedHead.Entry(name: name, format: format, offset: offset, byteCount: bytes.count))
-            return nil
+            if reason != 0 { state.failure = StoreFiles.unwritable(path, reason) }
+            return state.failure
         }
         if let failure { throw failure }
     }
@@ -55,12 +50,14 @@ final class PackedWriter: Sendable {
     func finish(_ key: String) throws(WeightsError) {
         let reason = state.withLock { state -> Int32 in
             if (state.offset - PackedForm.dataOffset) % PackedForm.pieceBytes != 0 { state.checksums.append(state.checksum) }
-            let head = PackedHead(key: key, entries: state.entries, checksums: state.checksums).json().canonicalBytes()
+            let head = PackedHead(key: key, entries: state.layout.entries, checksums: state.checksums).json().canonicalBytes()
             let prologue = PackedPrologue(
                 headOffset: UInt64(state.offset), headBytes: UInt64(head.count), fileBytes: UInt64(state.offset + head.count),
                 headChecksum: crc32c(head))
             var reason = head.withUnsafeBytes { write($0, at: state.offset) }
             if reason == 0 { reason = prologue.bytes().withUnsafeBytes { write($0, at: 0) } }
+            // The file may have been given a few bytes more than it needs.
+            if reason == 0, ftruncate(descriptor, off_t(state.offset + head.count)) != 0 { reason = errno }
             if reason == 0, fsync(descriptor) != 0 { reason = errno }
             return reason
         }

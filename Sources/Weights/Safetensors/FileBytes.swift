@@ -28,12 +28,14 @@ final class FileBytes: @unchecked Sendable {
     private let memory: Memory
     let stamp: FileStamp?
     private let digests: DigestMemory?
+    /// Tells others that the file is mapped.
+    private let lock: FileLock?
     private let knownDigest = Mutex<SHA256Digest?>(nil)
 
     /// Bytes that live as long as the program.
     init(permanent bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
-        (memory, path, stamp, digests) = (.permanent, nil, nil, nil)
+        (memory, path, stamp, digests, lock) = (.permanent, nil, nil, nil, nil)
     }
 
     /// A file that exists in memory only.
@@ -41,15 +43,16 @@ final class FileBytes: @unchecked Sendable {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, content.count), alignment: 64)
         copy.copyBytes(from: content)
         bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(copy)[..<content.count])
-        (memory, path, stamp, digests) = (.owned, nil, nil, nil)
+        (memory, path, stamp, digests, lock) = (.owned, nil, nil, nil, nil)
     }
 
     /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file. `digests` may know its hash;
     /// without it, the bytes are hashed. Without `isUse`, the file keeps its time of last access; it must be this user's.
-    /// `check` sees the status of the opened file, and may refuse it.
+    /// If `isLocked`, a shared lock tells those who remove files that this one is mapped. `check` sees the status of the
+    /// opened file, and may refuse it.
     init(
         mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil, isUse: Bool = true,
-        check: (stat) throws(WeightsError) -> Void = { _ in }
+        isLocked: Bool = false, check: (stat) throws(WeightsError) -> Void = { _ in }
     ) throws(WeightsError) {
         guard !path.isEmpty, !path.utf8.contains(0) else {
             throw .badPath("\(quoted(path)) is not a path; name a file.")
@@ -69,6 +72,7 @@ final class FileBytes: @unchecked Sendable {
         try check(status)
         (self.path, self.digests) = (path, digests)
         stamp = FileStamp(status)
+        lock = isLocked ? FileLock.shared(descriptor) : nil
         guard status.st_size > 0 else {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             memory = .permanent

@@ -1,0 +1,41 @@
+import StrictJSON
+import Synchronization
+
+/// Where the tensors of a file of packed weights lie, in the order in which a network asks for them.
+struct PackedLayout {
+    private(set) var entries: [PackedHead.Entry] = []
+    private var places: Set<String> = []
+    /// Where the tensors end.
+    private(set) var end = PackedForm.dataOffset
+
+    /// Gives a tensor its place behind all others. Returns nil if there is nothing to write: a second one of the same name and
+    /// format is the same tensor.
+    mutating func add(_ name: String, format: String, byteCount: Int) -> PackedHead.Entry? {
+        guard byteCount > 0, places.insert(PackedReader.place(name, format)).inserted else { return nil }
+        let offset = PackedForm.aligned(end, for: byteCount)
+        let entry = PackedHead.Entry(name: name, format: format, offset: offset, byteCount: byteCount)
+        entries.append(entry)
+        end = offset + byteCount
+        return entry
+    }
+
+    /// The bytes of the whole file, or a few more: checksums that are not known yet count with all their digits.
+    func fileBytes(_ key: String) -> Int {
+        let checksums = Array(repeating: UInt32.max, count: PackedForm.pieceCount(end))
+        return end + PackedHead(key: key, entries: entries, checksums: checksums).json().canonicalBytes().count
+    }
+}
+
+/// Finds the size of a file of packed weights, without a look at the weights.
+///
+/// The numbers of a network do not tell it: some orders have gaps, and others have up to 16/9 as many numbers.
+final class PackedMeasure: Sendable {
+    private let layout = Mutex(PackedLayout())
+
+    func add(_ name: String, format: String, byteCount: Int) {
+        layout.withLock { _ = $0.add(name, format: format, byteCount: byteCount) }
+    }
+
+    /// See `PackedLayout`.
+    func fileBytes(_ key: String) -> Int { layout.withLock { $0.fileBytes(key) } }
+}
