@@ -1,6 +1,4 @@
-import Dispatch
 import Foundation
-import Synchronization
 import TensorCore
 import Testing
 
@@ -152,22 +150,30 @@ import Testing
     }
 
     /// Workers that make room at the same time do not take each other for users of the old files.
-    @Test func severalMakeRoomAtTheSameTime() throws {
-        try withThreeFiles { fixture, context, _, sizes throws in
-            var narrow = fixture
-            narrow.limit = sizes.reduce(sizes[0] / 2, +)
-            let keys = ["d", "e", "f"].map { PackedFixture.key($0, context: context) }
-            let place = narrow
-            let mapped = Mutex(0)
-            DispatchQueue.concurrentPerform(iterations: keys.count) { index in
-                guard let context = try? ComputeContext(backend: .auto, threads: 1),
-                    let result = try? place.network(CountedSource(seed: Float(index)), keys[index], context)
-                else { return }
-                if result.isMapped { mapped.withLock { $0 += 1 } }
-            }
-            #expect(mapped.withLock { $0 } == keys.count && fixture.notes.all.isEmpty, "\(fixture.notes.all)")
-            #expect(Set(fixture.names) == Set(keys.map(\.fileName)))
+    @Test func severalMakeRoomAtTheSameTime() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-weights-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var fixture = PackedFixture(folder)
+        let context = try ComputeContext(backend: .auto, threads: 1)
+        let (old, new) = (["a", "b", "c"], ["d", "e", "f"])
+        for name in old {
+            let key = PackedFixture.key(name, context: context)
+            #expect(try fixture.network(CountedSource(seed: 1), key, context).isMapped)
+            fixture.limit = try fixture.content(key).count * 7 / 2
+            setLastUse(fixture.path(key), seconds: 1_000_000)
         }
+        let narrow = fixture
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            for name in new {
+                group.addTask {
+                    let context = try ComputeContext(backend: .auto, threads: 1)
+                    let key = PackedFixture.key(name, context: context)
+                    return try narrow.network(CountedSource(seed: 1), key, context).isMapped
+                }
+            }
+            for try await isMapped in group { #expect(isMapped, "\(narrow.notes.all)") }
+        }
+        #expect(narrow.names == new.map { PackedFixture.key($0, context: context).fileName }.sorted())
     }
 
     // MARK: Sizes
