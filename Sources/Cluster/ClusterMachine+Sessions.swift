@@ -196,7 +196,8 @@ extension ClusterMachine {
             case .lost where computed.contains(entry.lease): release(entry.lease, .unknown, "a worker died on it", now)
             case .wedged where entry.active != nil: chargeHang(entry.lease, now)
             case .orderly:
-                // The worker had it and did not give it back: its time to end was over while it computed the task.
+                // The worker had it and did not give it back: its time to end was over while it computed the task, or the
+                // result was lost.
                 if entry.isAccepted { suspect(entry.lease) }
                 release(entry.lease, .cancelled, "", now)
             default: release(entry.lease, .transport, "", now)

@@ -94,7 +94,8 @@ extension EndToEnd {
             func sets(_ backend: String, _ variable: String) throws -> (kernels: String, library: String) {
                 let line = try Self.json("\(words) --backend \(backend)", variables: [variable])
                 let parts = try #require(line["numerics_class"]?.stringValue).split(separator: "-").map(String.init)
-                return (try #require(parts.dropFirst().first), try #require(parts.last))
+                // Behind the library's set may stand our own algorithm before it.
+                return (try #require(parts.dropFirst().first), try #require(parts.last { $0 != "winograd" }))
             }
             let (kernels, library) = try sets("onednn", "ONEDNN_MAX_CPU_ISA=\(value)")
             let possible: [String]
@@ -177,12 +178,15 @@ extension EndToEnd {
 
         /// No operation is missing among the parts: their arithmetic is the whole network's. In a batch, work that images share
         /// counts for each of them, but is one operation.
-        @Test(arguments: [("unet --latent 8", 1.0), ("unet --latent 12 --batch 3", 0.99), ("vae --latent 8", 1.0)])
-        func theOperationsAreThoseOfTheNetwork(_ network: String, _ share: Double) throws {
+        /// The keys and values of the text count too, and are not computed in the middle of a picture.
+        @Test(arguments: [("unet --latent 8", 1, 1.0), ("unet --latent 12 --batch 3", 3, 0.99), ("vae --latent 8", 0, 1.0)])
+        func theOperationsAreThoseOfTheNetwork(_ network: String, _ texts: Int, _ share: Double) throws {
             let line = try Self.json("ops --family embedded --network \(network) --runs 1")
             let parts = try #require(line["parts"]?.arrayValue)
             let sum = parts.reduce(0) { $0 + ($1["operations"]?.intValue ?? 0) * ($1["count"]?.intValue ?? 0) }
-            let whole = try #require(line["counts"]?["operations"]?.intValue)
+            // Two products of 77 tokens of 128 numbers for all channels of the blocks.
+            let kept = texts * 2 * 2 * 77 * 128 * 1536
+            let whole = try #require(line["counts"]?["operations"]?.intValue) - kept
             #expect(sum > 0 && sum <= whole && Double(sum) >= share * Double(whole))
             #expect(parts.reduce(0) { $0 + ($1["count"]?.intValue ?? 0) } == line["counts"]?["calls"]?.intValue)
             #expect(line["figures"]?["share_of_peak"]?.doubleValue ?? 0 > 0)

@@ -123,6 +123,7 @@ import Testing
         let large = (1...3).map { Marked(pool, bytes: $0 * 5 * Self.mebibyte, mark: UInt8($0)) }
         #expect(large.allSatisfy { $0.isWhole })
         #expect(pool.liveBytes == 30 * Self.mebibyte)
+        withExtendedLifetime(large) {}
     }
 
     /// More addresses than a process can have: the range is smaller, and if even the least is too much there is none.

@@ -108,6 +108,19 @@ import Testing
         }
     }
 
+    /// A file under way will fill the size that it has: the disk shows these bytes as free until then.
+    @Test func filesUnderWayKeepTheirPartOfTheDisk() throws {
+        try withThreeFiles { fixture, _, _, _ throws in
+            var folder = PackedFolder(path: fixture.folder)
+            folder.freeBytes = { _ in 3 << 20 }
+            let unfinished = try #require(try folder.begin("\(fixture.folder)/other\(PackedFolder.ending)"))
+            defer { unfinished.discard() }
+            #expect(try folder.makeRoom(for: 1 << 20, limit: .max, reserve: 0, file: unfinished) == nil)
+            #expect(try folder.makeRoom(for: 1 << 20, limit: .max, reserve: 1 << 20) == nil)
+            #expect(try folder.makeRoom(for: 2 << 20, limit: .max, reserve: 1 << 20) == .disk(free: 2 << 20))
+        }
+    }
+
     /// The lock is the mapping's: a worker keeps tensors, and none of the objects that read the file.
     @Test func aFileIsInUseAsLongAsOneOfItsTensors() throws {
         try withThreeFiles { fixture, _, keys, _ throws in

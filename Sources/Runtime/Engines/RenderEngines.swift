@@ -222,7 +222,11 @@ final class RenderTaskEngine: TaskEngine {
             groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
             return outputs.map { .success(EncodedPart($0.encoded())) }
         case .failure(let error):
-            guard group.count == 1 else { throw FailedTogether(count: group.count, failure: Failure(error)) }
+            guard group.count == 1 else {
+                // Whatever the reason, the next tasks are computed one by one until a call succeeds.
+                groupLimit = 1
+                throw FailedTogether(count: group.count, failure: Failure(error))
+            }
             return [.failure(Failure(error))]
         }
     }

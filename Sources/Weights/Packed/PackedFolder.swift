@@ -21,6 +21,8 @@ struct PackedFolder {
     struct Entry: Equatable {
         var name: String
         var byteCount: Int
+        /// Bytes that the disk does not hold yet, of a file that is being written.
+        var missingBytes: Int
         /// Nanoseconds since 1970.
         var lastUse: Int64
     }
@@ -38,6 +40,7 @@ struct PackedFolder {
             entries.append(
                 Entry(
                     name: name, byteCount: Int(status.st_size),
+                    missingBytes: max(0, Int(status.st_size) - Int(status.st_blocks).multipliedClamped(by: 512)),
                     lastUse: overflow ? .max : seconds &+ Int64(status.st_atim.tv_nsec)))
         }
         return entries.sorted { ($0.lastUse, $0.name) < ($1.lastUse, $1.name) }
@@ -64,15 +67,19 @@ struct PackedFolder {
     ///
     /// A file that a worker has mapped stays: its space would come back only when the worker lets go.
     ///
+    /// - Parameter file: gets the size if there is room, before others may ask for some.
     /// - Returns: nil if there is room now.
-    func makeRoom(for incoming: Int, limit: Int, reserve: Int) throws(WeightsError) -> Shortage? {
+    func makeRoom(
+        for incoming: Int, limit: Int, reserve: Int, file: Unfinished? = nil
+    ) throws(WeightsError) -> Shortage? {
         // Else two that make room at the same time would take each other's locks for uses of the files.
         let turn = FileLock.folder(path)
         defer { withExtendedLifetime(turn) {} }
         let (entries, needed) = (try entries(), incoming.addingClamped(reserve))
         let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
-        // A file system that does not say how much is free takes whatever it can.
-        let measured = freeBytes(path) ?? .max
+        // A file system that does not say how much is free takes whatever it can. Others will fill their files.
+        let missing = unfinished.reduce(0) { $0.addingClamped($1.missingBytes) }
+        let measured = max(0, (freeBytes(path) ?? .max) - missing)
         var (total, free) = ((entries + unfinished).reduce(incoming) { $0.addingClamped($1.byteCount) }, measured)
         var leaving: [(path: String, lock: FileLock)] = []
         for entry in entries where total > limit || free < needed {
@@ -84,12 +91,15 @@ struct PackedFolder {
         }
         guard total <= limit else { return .limit }
         guard free >= needed else { return .disk(free: measured) }
-        guard !leaving.isEmpty else { return nil }
         for file in leaving { try remove(file.path) }
         // A file's space comes back when it is closed.
-        leaving = []
-        let now = freeBytes(path) ?? .max
-        return now >= needed ? nil : .disk(free: now)
+        if !leaving.isEmpty {
+            leaving = []
+            let now = max(0, (freeBytes(path) ?? .max) - missing)
+            guard now >= needed else { return .disk(free: now) }
+        }
+        try file?.extend(to: incoming)
+        return nil
     }
 
     /// Removes the first of the given files until the others and unfinished ones are within the limit. Running workers keep

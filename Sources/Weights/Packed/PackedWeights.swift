@@ -175,8 +175,8 @@ public final class PackedWeights: Sendable {
                 unfinished.discard()
                 return nil
             }
-            switch try folder.makeRoom(for: bytes, limit: limit, reserve: Self.reserve) {
-            case nil: break
+            switch try folder.makeRoom(for: bytes, limit: limit, reserve: Self.reserve, file: unfinished) {
+            case nil: return unfinished
             case .limit:
                 throw .unwritable(
                     "they would take \(bytes) bytes, and files that are in use leave less of the limit of \(limit) for packed "
@@ -186,8 +186,6 @@ public final class PackedWeights: Sendable {
                     "the disk of \(folder.path) has \(free) bytes free, and packed weights of \(bytes) bytes must leave "
                         + "\(Self.reserve); free some space, or turn them off.")
             }
-            try unfinished.extend(to: bytes)
-            return unfinished
         } catch {
             unfinished.discard()
             throw error
