@@ -48,6 +48,8 @@ options_of() {
 long_tests=(
     --skip '^(GoldenCasesTests|RepositoryTests)[.]'
     --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
+    --skip '^RenderingTests[.](LoRARenderTests|PackedWeightsRenderTests|TextKeyShelfTests)'
+    --skip '^[A-Za-z]+Tests[.](BigPatchTests|RepetitionTests)'
     --skip '^TensorCoreTests[.](GroupedBitsTests|ProductBitsTests|PrecisionProductTests)'
     --skip '^TensorCoreTests[.](KernelTests|PrecisionTests)/attention(BitsAreStable|IsAsExact.*)?[(]'
     --skip '^DiffusionModelsTests[.]HiDiffusionTraceTests/sizes'
