@@ -42,14 +42,13 @@ options_of() {
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
 # Some tests run in release only. The code that they test runs in debug in other tests: whole pictures of recordings and of real
-# files, a worker's tasks in any order, plans with every sampler, many sizes of products and of attention (the kernels of both
-# builds are the same), every option of a command line and of a stored model by itself, heads of 100 MB. The rules of this
-# repository are about its text.
+# files, and with LoRA files, packed weights, kept text keys and large patches; a worker's tasks in any order, plans with every
+# sampler, many sizes of products and of attention (the kernels of both builds are the same), every option of a command line and
+# of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
 long_tests=(
     --skip '^(GoldenCasesTests|RepositoryTests)[.]'
     --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
-    --skip '^RenderingTests[.](LoRARenderTests|PackedWeightsRenderTests|TextKeyShelfTests)'
-    --skip '^[A-Za-z]+Tests[.](BigPatchTests|RepetitionTests)'
+    --skip '^RenderingTests[.](LoRARenderTests|PackedWeightsRenderTests|TextKeyShelfTests|BigPatchTests)'
     --skip '^TensorCoreTests[.](GroupedBitsTests|ProductBitsTests|PrecisionProductTests)'
     --skip '^TensorCoreTests[.](KernelTests|PrecisionTests)/attention(BitsAreStable|IsAsExact.*)?[(]'
     --skip '^DiffusionModelsTests[.]HiDiffusionTraceTests/sizes'
