@@ -159,6 +159,13 @@ struct GroupTests {
 
     // MARK: The worker
 
+    /// Gives the worker leases 1 to `count`, one right after the other.
+    private func lease(_ count: UInt64, to worker: inout WorkerMachine, _ now: Instant) {
+        for number in 1...count {
+            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < count), now: now)
+        }
+    }
+
     private func joined(slots: Int, limit: Int? = nil, _ now: Instant) -> WorkerMachine {
         var parameters = WorkerParameters()
         parameters.slots = slots
@@ -232,9 +239,7 @@ struct GroupTests {
     func cancelling() {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 2, now)
-        for number in 1...4 as ClosedRange<UInt64> {
-            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 4), now: now)
-        }
+        lease(4, to: &worker, now)
         let cancelled = worker.handle(.cancelled([LeaseID(1), LeaseID(3)]), now: now)
         #expect(cancelled == [.forget(LeaseID(3)), .sendCancelled([LeaseID(3)])])
         let drained = worker.handle(.drainRequested, now: now)
@@ -271,9 +276,7 @@ struct GroupTests {
     func returnedTasks() {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 4, now)
-        for number in 1...6 as ClosedRange<UInt64> {
-            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 6), now: now)
-        }
+        lease(6, to: &worker, now)
         // The second is under way and cannot be stopped. The third may be too, for all that the machine knows.
         #expect(worker.handle(.cancelled([LeaseID(2), LeaseID(3)]), now: now).isEmpty)
         _ = worker.handle(.computed(LeaseID(1)), now: now)
@@ -294,9 +297,7 @@ struct GroupTests {
     func failedTogether() {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 4, now)
-        for number in 1...6 as ClosedRange<UInt64> {
-            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 6), now: now)
-        }
+        lease(6, to: &worker, now)
         // The fourth task did not go into the call.
         #expect(worker.handle(.failedTogether((1...3).map(LeaseID.init)), now: now).isEmpty)
         #expect(groups(worker.handle(.returned([LeaseID(4)]), now: now)) == [[1]])
@@ -310,9 +311,7 @@ struct GroupTests {
     func drainedFailure(duringCall: Bool) {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 3, now)
-        for number in 1...3 as ClosedRange<UInt64> {
-            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 3), now: now)
-        }
+        lease(3, to: &worker, now)
         let all = (1...3 as ClosedRange<UInt64>).map(LeaseID.init)
         if duringCall {
             #expect(!worker.handle(.terminate, now: now).contains { if case .sendCancelled = $0 { true } else { false } })
@@ -330,9 +329,7 @@ struct GroupTests {
     func overdueDrain() {
         var now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 2, now)
-        for number in 1...4 as ClosedRange<UInt64> {
-            _ = worker.handle(.leased(LeaseID(number), ContextID(1), more: number < 4), now: now)
-        }
+        lease(4, to: &worker, now)
         let grace = WorkerParameters().drainGrace
         let due = now + grace
         #expect(worker.handle(.terminate, now: now).contains(.sendCancelled([LeaseID(3), LeaseID(4)])))

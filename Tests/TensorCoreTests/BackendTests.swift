@@ -19,6 +19,12 @@ import Testing
         var dilation = 1
         var padding = Padding.same
         var description: String { "\(n)×\(h)×\(w) \(input)→\(output) k\(kernel) s\(stride) d\(dilation) \(padding)" }
+
+        var shape: ConvolutionShape {
+            ConvolutionShape(
+                n: n, h: h, w: w, inChannels: input, outChannels: output, kernelHeight: kernel, kernelWidth: kernel,
+                stride: stride, dilation: dilation, padding: padding)
+        }
     }
 
     static let convolutions: [ConvolutionCase] = [
@@ -39,9 +45,7 @@ import Testing
         let x = Tensor(numbers.floats(test.n * test.h * test.w * test.input), shape: [test.n, test.h, test.w, test.input])
         let weight = numbers.floats(test.output * test.input * test.kernel * test.kernel, scale: 0.2)
         let bias = numbers.floats(test.output)
-        let shape = ConvolutionShape(
-            n: test.n, h: test.h, w: test.w, inChannels: test.input, outChannels: test.output, kernelHeight: test.kernel,
-            kernelWidth: test.kernel, stride: test.stride, dilation: test.dilation, padding: test.padding)
+        let shape = test.shape
         let outFloats = shape.outHeight * shape.outWidth * test.output
         var expected = [Float](repeating: 0, count: test.n * outFloats)
         var geometry = shape.kernelShape

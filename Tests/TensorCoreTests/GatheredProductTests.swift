@@ -25,9 +25,7 @@ import Testing
         ]
 
     @Test(arguments: convolutions) func convolution(test: BackendTests.ConvolutionCase) throws {
-        let shape = ConvolutionShape(
-            n: test.n, h: test.h, w: test.w, inChannels: test.input, outChannels: test.output, kernelHeight: test.kernel,
-            kernelWidth: test.kernel, stride: test.stride, dilation: test.dilation, padding: test.padding)
+        let shape = test.shape
         var numbers = TestNumbers(seed: UInt64(test.h + test.input))
         let x = Tensor(numbers.floats(test.n * test.h * test.w * test.input), shape: [test.n, test.h, test.w, test.input])
         let weight = Tensor(

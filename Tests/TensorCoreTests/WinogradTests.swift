@@ -6,22 +6,7 @@ import Testing
 
 /// 3×3 convolutions by tiles of 2×2 results: against the sums themselves in f64, and their bits.
 @Suite struct WinogradTests {
-    /// One layer and one map.
-    struct Case: CustomStringConvertible, Sendable {
-        var n = 1
-        var h: Int
-        var w: Int
-        var input: Int
-        var output: Int
-        var padding = Padding.same
-        var description: String { "\(n)×\(h)×\(w) \(input)→\(output) \(padding)" }
-
-        var shape: ConvolutionShape {
-            ConvolutionShape(
-                n: n, h: h, w: w, inChannels: input, outChannels: output, kernelHeight: 3, kernelWidth: 3, stride: 1,
-                dilation: 1, padding: padding)
-        }
-    }
+    typealias Case = BackendTests.ConvolutionCase
 
     /// Even and odd sizes, single rows and columns, channels that fill no vector, and padding on some sides.
     static let cases: [Case] = [
