@@ -72,12 +72,15 @@ import Weights
             #expect(networks.mappedCount == 1 && !networks.hasBuiltUNet)
             _ = try networks.encoder()
             #expect(networks.mappedCount == 1)
+            runner.rest()
+            #expect(networks.mappedCount == 0)
         }
         // Networks in memory stay.
         let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)
         let networks = try runner.networks()
         let unet = try networks.unet()
         _ = try networks.decoder()
+        runner.rest()
         #expect(try networks.unet() === unet && networks.mappedCount == 0)
     }
 

@@ -147,6 +147,8 @@ struct FakeBehaviour: Sendable {
     var failsTogether = false
     /// Called before each task, with the task's serial and index.
     var beforeTask: @Sendable (Int, Int) throws(Failure) -> Void = { (_, _) throws(Failure) in }
+    /// Called when the engine rests.
+    var onRest: @Sendable () -> Void = {}
     var beforeOpen: @Sendable () throws(Failure) -> Void = { () throws(Failure) in }
     /// Whether results claim to belong to another task.
     var lies = false
@@ -180,6 +182,8 @@ final class FakeTasks: TaskEngine {
     init(behaviour: FakeBehaviour) { self.behaviour = behaviour }
 
     func settle(trimming: Bool) { peakActivationBytes = 0 }
+
+    func rest() { behaviour.onRest() }
 
     var numericsClass: String { behaviour.numericsClass }
     var precision: String { behaviour.precision }

@@ -69,6 +69,12 @@ final class ModelVariants {
         return networks
     }
 
+    /// Unmaps all networks that are mapped from files.
+    func giveBackMapped() {
+        for networks in plain.values { networks.giveBackMapped() }
+        for networks in merged.values { networks.giveBackMapped() }
+    }
+
     private func merge(_ key: Key, _ base: ModelNetworks) throws(RenderError) -> ModelNetworks {
         let source = try RenderError.model(base.source) {
             try base.source.applying(

@@ -137,8 +137,14 @@ package final class ModelNetworks {
         return Built(network: network, isMapped: isMapped)
     }
 
-    /// Unmaps the other networks.
-    private func giveBackMapped(except part: Part) {
+    /// Unmaps all networks. The next task maps its own again.
+    func giveBackMapped() {
+        giveBackMapped(except: nil)
+        textKeys.clear()
+    }
+
+    /// Unmaps the other networks, or all of them.
+    private func giveBackMapped(except part: Part?) {
         if part != .unet, builtUNet?.isMapped == true { builtUNet = nil }
         if part != .decoder, builtDecoder?.isMapped == true { builtDecoder = nil }
         if part != .encoder, builtEncoder?.isMapped == true { builtEncoder = nil }

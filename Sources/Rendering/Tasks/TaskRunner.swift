@@ -90,6 +90,13 @@ public final class TaskRunner {
         context.forgetPeak()
     }
 
+    /// Gives back what the next task can have again at once: mapped networks, and memory that is kept for speed. For a worker
+    /// that has nothing to do. Another worker of the host may need this memory, to decode the picture.
+    public func rest() {
+        models.giveBackMapped()
+        context.trimMemory()
+    }
+
     /// Computes one task. It calls `advanced` again and again while the computation moves on.
     ///
     /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,

@@ -76,6 +76,8 @@ protocol TaskEngine {
     /// Begins to measure activations anew, between the tasks of two jobs.
     /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
+    /// Gives back memory that the next task can have again at once. Called when nothing has come for a while.
+    func rest()
     /// The most tasks that it would compute at once now.
     var groupLimit: Int { get }
     /// Makes one call of the network: the first of the tasks, and with it as many of the next ones as can share the call.

@@ -175,6 +175,8 @@ final class RenderTaskEngine: TaskEngine {
 
     func settle(trimming: Bool) { runner.settle(trimming: trimming) }
 
+    func rest() { runner.rest() }
+
     func open(_ context: EncodedPart, named hash: String) throws(Failure) {
         do throws(RenderError) {
             let context = try JobContext(metadata: context.metadata, payload: context.payload)

@@ -66,9 +66,26 @@ final class Mailbox<Command: Sendable>: Sendable {
         while true {
             let commands = drain()
             if !commands.isEmpty { return commands }
-            var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            poll(&item, 1, -1)
+            waitForSignal(milliseconds: -1)
         }
+    }
+
+    /// Waits for commands and takes them; nil if none comes in that time.
+    func wait(atMost time: Duration) -> [Command]? {
+        let end = ContinuousClock.now + time
+        while true {
+            let commands = drain()
+            if !commands.isEmpty { return commands }
+            let left = ContinuousClock.now.duration(to: end)
+            guard left > .zero else { return nil }
+            // Rounded up, so that the last wait is not cut into many of no length.
+            waitForSignal(milliseconds: Int32(clamping: Int(left / .milliseconds(1)) + 1))
+        }
+    }
+
+    private func waitForSignal(milliseconds: Int32) {
+        var item = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        poll(&item, 1, milliseconds)
     }
 
     /// Refuses all further commands.

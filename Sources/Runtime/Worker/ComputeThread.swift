@@ -41,11 +41,20 @@ final class ComputeThread: Sendable {
         case advanced(LeaseID)
     }
 
+    /// How long the engine keeps its memory ready while no task comes. Mapping SD 1.5's U-Net again takes about a twentieth
+    /// of it.
+    static let patience = Duration.seconds(1)
+
     let mailbox: Mailbox<Command>
     private let thread: OSThread
 
-    /// - Parameter report: called on the thread.
-    init(makeEngine: @escaping TaskEngineMaker, report: @escaping @Sendable (Report) -> Void) throws(RuntimeError) {
+    /// - Parameters:
+    ///   - patience: how long to wait for a command before the engine rests.
+    ///   - report: called on the thread.
+    init(
+        patience: Duration = ComputeThread.patience, makeEngine: @escaping TaskEngineMaker,
+        report: @escaping @Sendable (Report) -> Void
+    ) throws(RuntimeError) {
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
         thread = try OSThread(named: "pl-compute", stackBytes: 64 << 20) {
@@ -59,8 +68,16 @@ final class ComputeThread: Sendable {
                     Abilities(
                         numericsClass: engine.numericsClass, precision: engine.precision, models: engine.models)))
             var jobs = JobSequence()
-            while ComputeThread.obey(mailbox.wait(), engine, &jobs, report) {}
+            while ComputeThread.obey(ComputeThread.next(mailbox, patience, engine), engine, &jobs, report) {}
         }
+    }
+
+    /// Waits for commands. The engine rests meanwhile when none comes for a while.
+    private static func next(_ mailbox: Mailbox<Command>, _ patience: Duration, _ engine: any TaskEngine) -> [Command] {
+        if let commands = mailbox.wait(atMost: patience) { return commands }
+        engine.rest()
+        csystem_release_freed_memory()
+        return mailbox.wait()
     }
 
     private static func obey(
