@@ -14,7 +14,7 @@ public final class ComputeContext {
     let kernels: UnsafePointer<ck_kernels>
     let scratch: ThreadScratch
     let memory = BufferPool()
-    /// Computes the 3×3 convolutions of f32 that it serves, before the backend.
+    /// Computes the 3×3 convolutions that it serves, before the backend.
     private let winograd: WinogradConvolutions?
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
@@ -42,16 +42,20 @@ public final class ComputeContext {
         pool = ParallelPool(threads: threads)
         scratch = ThreadScratch(threads: threads)
         kernels = try ComputeContext.kernels(named: kernelSet)
+        self.precision = try precision.resolved(choice)
         switch choice.resolved {
-        case .onednn: backend = try OneDNNBackend(pool: pool, kernels: kernels, scratch: scratch)
-        case .openblas: backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
+        case .onednn:
+            let library = try OneDNNBackend(pool: pool, kernels: kernels, scratch: scratch)
+            backend = library
+            winograd = WinogradConvolutions(
+                try library.products(of: [.f32]), types: library.instructionSet.winogradTypes, pool: pool, kernels: kernels,
+                memory: memory)
+        case .openblas:
+            backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
+            // It stays the plain road, to compare with.
+            winograd = nil
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
-        self.precision = try precision.resolved(choice)
-        // OpenBLAS stays the plain road, to compare with.
-        winograd =
-            choice.resolved == .onednn
-            ? WinogradConvolutions(try backend.products(of: [.f32]), pool: pool, kernels: kernels, memory: memory) : nil
     }
 
     /// A context for building networks from the shapes of their weights alone. Computing in it throws.
@@ -85,9 +89,9 @@ public final class ComputeContext {
     /// Architecture, instruction sets and library version. Contexts of the same class pack weights into the same bytes.
     public var packingClass: String { "\(instructionSets)-\(products)" }
 
-    /// The library, and our own algorithm before it. Networks of bf16 have no convolution in f32.
+    /// The library, and our own algorithm before it.
     private var products: String {
-        winograd == nil || precision != .f32 ? backend.identity : "\(backend.identity)-winograd"
+        winograd?.types.contains(precision) == true ? "\(backend.identity)-winograd" : backend.identity
     }
 
     private var instructionSets: String {

@@ -12,7 +12,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
     private let engine: OpaquePointer
-    private let instructionSet: OneDNNInstructionSet
+    let instructionSet: OneDNNInstructionSet
     /// Our own products of f32, where the library's are not taken.
     private let ownProducts: GatheredProducts?
     private let threads: Int32

@@ -21,6 +21,24 @@ import Testing
         .init(h: 40, w: 37, input: 67, output: 18),
     ]
 
+    /// The precisions whose convolutions are computed this way here.
+    static let precisions: [PrecisionChoice] = [.f32, .bf16].filter { precision in
+        (try? context(precision: precision))?.numericsClass.hasSuffix("-winograd") == true
+    }
+
+    private static func context(
+        threads: Int = 2, precision: PrecisionChoice = .f32, kernelSet: String? = nil
+    ) throws -> ComputeContext {
+        try ComputeContext(backend: .onednn, threads: threads, kernelSet: kernelSet, precision: precision)
+    }
+
+    /// The values in the context's precision.
+    private static func tensor(_ values: [Float], _ shape: [Int], _ context: ComputeContext) -> Tensor {
+        context.convertWeights(Tensor(values, shape: shape), to: context.precision)
+    }
+
+    private static func array(_ x: Tensor, _ context: ComputeContext) -> [Float] { context.convert(x, to: .f32).array }
+
     /// The sums in f64, and of each the sum of the products' magnitudes.
     private static func sums(
         _ test: Case, _ x: [Float], _ weight: [Float], _ bias: [Float]
@@ -56,29 +74,66 @@ import Testing
         try context.packConvolution(weight: weight, bias: bias, use: ConvolutionUse(side: 64, isFixed: isFixed))
     }
 
-    @Test(arguments: cases) func valuesAreTheSums(test: Case) throws {
-        var numbers = TestNumbers(seed: UInt64(test.h * 100 + test.output))
-        let x = numbers.floats(test.n * test.h * test.w * test.input)
-        let weight = numbers.floats(test.output * test.input * 9, scale: 0.2)
-        let bias = numbers.floats(test.output)
-        let expected = Self.sums(test, x, weight, bias)
-        let residual = numbers.floats(expected.values.count)
+    @Test(arguments: precisions, cases) func valuesAreTheSums(precision: PrecisionChoice, test: Case) throws {
+        // Seven roundings of the sum of the products' magnitudes: of 2^-24 each in f32, of 2^-9 in bf16.
+        let bound = precision == .f32 ? 4e-7 : 7.0 / 512
         for set in ComputeContext.kernelSets {
-            let context = try ComputeContext(backend: .onednn, threads: 2, kernelSet: set)
-            let parameters = try Self.parameters(
-                context, Tensor(weight, shape: [test.output, test.input, 3, 3]), Tensor(bias, shape: [test.output]))
-            let pixels = Tensor(x, shape: [test.n, test.h, test.w, test.input])
-            let plain = try context.convolution(pixels, parameters, padding: test.padding)
-            let added = try context.convolution(
-                pixels, parameters, padding: test.padding, residual: Tensor(residual, shape: plain.shape))
+            let context = try Self.context(precision: precision, kernelSet: set)
+            var numbers = TestNumbers(seed: UInt64(test.h * 100 + test.output))
+            let x = Self.tensor(
+                numbers.floats(test.n * test.h * test.w * test.input), [test.n, test.h, test.w, test.input], context)
+            let weight = Self.tensor(
+                numbers.floats(test.output * test.input * 9, scale: 0.2), [test.output, test.input, 3, 3], context)
+            let bias = numbers.floats(test.output)
+            let expected = Self.sums(test, Self.array(x, context), Self.array(weight, context), bias)
+            let parameters = try Self.parameters(context, weight, Tensor(bias, shape: [test.output]))
+            let plain = try context.convolution(x, parameters, padding: test.padding)
+            let residual = Self.tensor(numbers.floats(expected.values.count), plain.shape, context)
+            let added = try context.convolution(x, parameters, padding: test.padding, residual: residual)
             var worst = 0.0
-            for (index, value) in plain.array.enumerated() {
+            let addends = Self.array(residual, context)
+            for (index, value) in Self.array(plain, context).enumerated() {
                 worst = max(worst, abs(Double(value) - expected.values[index]) / expected.magnitudes[index])
             }
-            // Seven roundings (2^-24 each) of the sum of the products' magnitudes.
-            #expect(worst < 4e-7, "\(set), \(test): \(worst)")
-            #expect(added.array == zip(plain.array, residual).map { $0 + $1 }, "\(set), \(test): with residual")
+            #expect(worst < bound, "\(set), \(test): \(worst)")
+            for (index, value) in Self.array(added, context).enumerated() {
+                let (sum, magnitude) = (expected.values[index] + Double(addends[index]), abs(Double(addends[index])))
+                worst = max(worst, abs(Double(value) - sum) / (expected.magnitudes[index] + magnitude))
+            }
+            #expect(worst < bound, "\(set), \(test): \(worst) with residual")
         }
+    }
+
+    /// With as many channels as networks have, the error is at most thrice that of the sums rounded once.
+    @Test(.enabled(if: precisions.contains(.bf16))) func errorOfWideLayersInBF16() throws {
+        let context = try Self.context(precision: .bf16)
+        let plain = try Self.context()
+        for (side, channels) in [(12, 320), (6, 1280)] {
+            let weight = context.convertWeights(.repeatingNumbers(1, [64, channels, 3, 3], scale: 0.02), to: .bf16)
+            let x = context.convert(.repeatingNumbers(2, [1, side, side, channels]), to: .bf16)
+            let sums = try plain.convolution(
+                plain.convert(x, to: .f32), Self.parameters(plain, plain.convertWeights(weight, to: .f32), nil)
+            ).array
+            func error(_ values: [Float]) -> Double {
+                zip(values, sums).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }.squareRoot()
+            }
+            let rounded = Self.array(context.convert(Tensor(sums, shape: [sums.count]), to: .bf16), context)
+            let y = try context.convolution(x, Self.parameters(context, weight, nil))
+            let ratio = error(Self.array(y, context)) / error(rounded)
+            #expect(1.5..<3 ~= ratio, "\(channels) channels: \(ratio)")
+        }
+    }
+
+    /// The network's last layer takes bf16 and gives f32.
+    @Test(.enabled(if: precisions.contains(.bf16))) func bf16ToF32() throws {
+        let context = try Self.context(precision: .bf16)
+        let weight = context.convertWeights(.repeatingNumbers(1, [16, 48, 3, 3], scale: 0.1), to: .bf16)
+        let x = context.convert(.repeatingNumbers(2, [1, 9, 8, 48]), to: .bf16)
+        let parameters = try Self.parameters(context, weight, nil)
+        let exact = try context.convolution(x, parameters, as: .f32)
+        #expect(exact.elementType == .f32)
+        let rounded = try context.convolution(x, parameters)
+        #expect(Self.array(context.convert(exact, to: .bf16), context) == Self.array(rounded, context))
     }
 
     /// Weights for a convolution that is used in another way too stay whole.
@@ -108,19 +163,20 @@ import Testing
     }
 
     /// An image has the same bits alone, in a batch, with any number of threads, and cut into slices.
-    @Test(arguments: [(33, 48, 16), (16, 320, 320), (20, 131, 64)])
-    func bitsDependOnTheImageOnly(side: Int, input: Int, output: Int) throws {
-        let weight = Tensor.repeatingNumbers(1, [output, input, 3, 3], scale: 0.1)
-        let x = Tensor.repeatingNumbers(2, [5, side, side, input])
+    @Test(arguments: precisions, [(33, 48, 16), (16, 320, 320), (20, 131, 64)])
+    func bitsDependOnTheImageOnly(precision: PrecisionChoice, _ layer: (side: Int, input: Int, output: Int)) throws {
+        let (side, input, output) = layer
         let size = side * side * output
         var alone: [Float] = []
         for threads in 1...3 {
-            let context = try ComputeContext(backend: .onednn, threads: threads)
+            let context = try Self.context(threads: threads, precision: precision)
+            let weight = context.convertWeights(
+                .repeatingNumbers(1, [output, input, 3, 3], scale: 0.1), to: context.precision)
+            let x = context.convert(.repeatingNumbers(2, [5, side, side, input]), to: context.precision)
             let parameters = try Self.parameters(context, weight, nil)
             func run(_ images: Range<Int>) throws -> [Float] {
-                try context.convolution(
-                    x.part(at: images.lowerBound * side * side * input, shape: [images.count, side, side, input]), parameters
-                ).array
+                let x = x.part(at: images.lowerBound * side * side * input, shape: [images.count, side, side, input])
+                return try Self.array(context.convolution(x, parameters), context)
             }
             if alone.isEmpty { alone = try (0..<5).flatMap { try run($0..<($0 + 1)) } }
             for images in [0..<5, 3..<5, 1..<4] {
@@ -132,38 +188,47 @@ import Testing
     }
 
     /// The bits do not depend on the borders of the chunks, and the values are those of one chunk.
-    @Test(arguments: [1, 2, 3], cases) func chunksChangeNothing(threads: Int, test: Case) throws {
-        var numbers = TestNumbers(seed: UInt64(test.w * 100 + test.input))
-        let x = Tensor(
-            numbers.floats(test.n * test.h * test.w * test.input), shape: [test.n, test.h, test.w, test.input])
-        let weight = Tensor(numbers.floats(test.output * test.input * 9, scale: 0.2), shape: [test.output, test.input, 3, 3])
-        let shape = test.shape
-        let context = try ComputeContext(backend: .onednn, threads: threads)
-        let layer = WeightLayer.convolution(
-            inputs: test.input, outputs: test.output, kernelHeight: 3, kernelWidth: 3, use: ConvolutionUse(isFixed: true))
-        func run(tilesOfChunk: Int) throws -> [Float] {
-            let winograd = WinogradConvolutions(
-                try context.backend.products(of: [.f32]), pool: context.pool, kernels: context.kernels, memory: context.memory,
-                chunkFloats: tilesOfChunk * 16 * (test.input + test.output))
-            let format = try winograd.format(of: layer, type: .f32)
-            let parameters = ConvolutionParameters(
-                inChannels: test.input, outChannels: test.output, kernelHeight: 3, kernelWidth: 3,
-                use: ConvolutionUse(isFixed: true), elementType: .f32, bias: nil,
-                weights: winograd.adopt(try winograd.pack(weight, into: format), format))
-            let y = Tensor(repeating: .nan, shape: [test.n, shape.outHeight, shape.outWidth, test.output])
-            try winograd.convolution(x, shape, parameters, residual: nil, into: y)
-            return y.array
+    @Test(arguments: precisions, cases) func chunksChangeNothing(precision: PrecisionChoice, test: Case) throws {
+        for threads in 1...3 {
+            let context = try Self.context(threads: threads, precision: precision)
+            let whole = try Self.run(test, context, tilesOfChunk: 1 << 20)
+            #expect(whole.allSatisfy { $0.isFinite })
+            for tiles in [1, 3, 7, 64] {
+                #expect(try Self.run(test, context, tilesOfChunk: tiles) == whole, "\(tiles) tiles in a chunk")
+            }
         }
-        let whole = try run(tilesOfChunk: 1 << 20)
-        #expect(whole.allSatisfy { $0.isFinite })
-        for tiles in [1, 3, 7, 64] { #expect(try run(tilesOfChunk: tiles) == whole, "\(tiles) tiles in a chunk") }
+    }
+
+    /// A convolution in chunks of so many tiles.
+    private static func run(_ test: Case, _ context: ComputeContext, tilesOfChunk: Int) throws -> [Float] {
+        var numbers = TestNumbers(seed: UInt64(test.w * 100 + test.input))
+        let x = tensor(numbers.floats(test.n * test.h * test.w * test.input), [test.n, test.h, test.w, test.input], context)
+        let weight = tensor(
+            numbers.floats(test.output * test.input * 9, scale: 0.2), [test.output, test.input, 3, 3], context)
+        let (shape, type) = (test.shape, context.precision)
+        let bytes = 16 * (test.input * type.byteCount + test.output * 4)
+        let winograd = WinogradConvolutions(
+            try context.backend.products(of: [type]), types: [type], pool: context.pool, kernels: context.kernels,
+            memory: context.memory, chunkBytes: tilesOfChunk * bytes)
+        let use = ConvolutionUse(isFixed: true)
+        let format = try winograd.format(
+            of: .convolution(inputs: test.input, outputs: test.output, kernelHeight: 3, kernelWidth: 3, use: use), type: type)
+        let parameters = ConvolutionParameters(
+            inChannels: test.input, outChannels: test.output, kernelHeight: 3, kernelWidth: 3, use: use, elementType: type,
+            bias: nil, weights: winograd.adopt(try winograd.pack(weight, into: format), format))
+        let y = tensor(
+            [Float](repeating: .nan, count: test.n * shape.outHeight * shape.outWidth * test.output),
+            [test.n, shape.outHeight, shape.outWidth, test.output], context)
+        try winograd.convolution(x, shape, parameters, residual: nil, into: y)
+        return array(y, context)
     }
 
     /// Networks of several sizes call each layer again without asking the system for memory.
-    @Test func theSecondCallAsksForNoMemory() throws {
-        let context = try ComputeContext(backend: .onednn, threads: 2)
-        let parameters = try Self.parameters(context, .repeatingNumbers(1, [48, 40, 3, 3]), nil)
-        let x = Tensor.repeatingNumbers(2, [2, 24, 24, 40])
+    @Test(arguments: precisions) func theSecondCallAsksForNoMemory(precision: PrecisionChoice) throws {
+        let context = try Self.context(precision: precision)
+        let weight = context.convertWeights(.repeatingNumbers(1, [48, 40, 3, 3]), to: context.precision)
+        let parameters = try Self.parameters(context, weight, nil)
+        let x = context.convertWeights(.repeatingNumbers(2, [2, 24, 24, 40]), to: context.precision)
         _ = try context.convolution(x, parameters)
         let before = context.counts
         _ = try context.convolution(x, parameters)

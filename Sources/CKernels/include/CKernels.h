@@ -110,6 +110,14 @@ typedef struct {
     // lists these rows from offsets[group] - offsets[0] on. Sums run in the members' order.
     void (*mean_rows)(
         const void *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, void *y);
+    // The pixels x of tiles first ..< first + count, transformed and rounded once: 16 matrices (count, in_channels), the next
+    // one `step` elements behind the one before.
+    void (*winograd_input)(const ck_winograd *shape, const void *x, size_t first, size_t count, void *out, size_t step);
+    // y = sums of 16 such matrices of f32 products (count, out_channels) + bias + residual. Both may be NULL. The residual has
+    // y's type.
+    void (*winograd_output)(
+        const ck_winograd *shape, const float *products, size_t step, size_t first, size_t count, const float *bias,
+        const void *residual, void *y);
     int (*all_finite)(const void *x, size_t count);
     // To f32, and from f32 rounded to nearest, ties to even.
     void (*widen)(const void *x, size_t count, float *y);
@@ -130,13 +138,6 @@ typedef struct {
     size_t (*gathered_scratch_bytes)(const ck_convolution_shape *shape);
     void (*gathered_strip)(
         const ck_gathered_product *product, size_t first_row, size_t rows, size_t first_panel, size_t panels, void *scratch);
-    // The pixels x of tiles first ..< first + count, transformed: 16 matrices (count, in_channels), the next one `step` floats
-    // behind the one before.
-    void (*winograd_input)(const ck_winograd *shape, const float *x, size_t first, size_t count, float *out, size_t step);
-    // y = sums of 16 such matrices of products (count, out_channels) + bias + residual. Both may be NULL.
-    void (*winograd_output)(
-        const ck_winograd *shape, const float *products, size_t step, size_t first, size_t count, const float *bias,
-        const float *residual, float *y);
 } ck_kernels;
 
 // Whether the CPU has dot products of bf16 that are faster than multiplications of f32: AMD's have (Zen 4 and later), Intel's

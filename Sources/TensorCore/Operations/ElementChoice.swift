@@ -21,9 +21,30 @@ extension ComputeContext {
     func kernels(_ operation: String, _ tensors: Tensor...) -> ck_typed_kernels {
         do {
             let type = try commonType(operation, of: tensors.map(\.elementType), supported: [.f32, .bf16])
-            return (type == .f32 ? kernels.pointee.f32 : kernels.pointee.bf16).pointee
+            return kernels.pointee.typed(type)
         } catch {
             preconditionFailure(error.message)
+        }
+    }
+}
+
+extension ck_kernels {
+    /// The kernels of f32 or bf16.
+    func typed(_ type: ElementType) -> ck_typed_kernels { (type == .f32 ? f32 : bf16).pointee }
+
+    /// Converts between f32 and bf16.
+    func convert(_ x: Tensor, into y: Tensor, on pool: ParallelPool) {
+        let type = y.elementType
+        precondition(
+            type == .f32 || x.elementType == .f32 && type == .bf16, "\(x.elementType) is not converted to \(type)")
+        let table = typed(type == .f32 ? x.elementType : type)
+        let (input, output) = (x.raw, y.raw)
+        pool.run(total: x.count, chunk: 65536) { first, count, _ in
+            if type == .f32 {
+                table.widen(input + first, count, (output + first).assumingMemoryBound(to: Float.self))
+            } else {
+                table.narrow((input + first).assumingMemoryBound(to: Float.self), count, output + first)
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ extension ComputeContext {
         guard x.elementType != type else { return x }
         note(.conversion(x.shape, to: type), x.elementType)
         let y = empty(x.shape, of: type)
-        convert(x, into: y)
+        kernels.pointee.convert(x, into: y, on: pool)
         return y
     }
 
@@ -108,22 +108,7 @@ extension ComputeContext {
     public func convertWeights(_ x: Tensor, to type: ElementType) -> Tensor {
         guard x.elementType != type else { return x }
         let y = Tensor(uninitialized: x.shape, of: type)
-        convert(x, into: y)
+        kernels.pointee.convert(x, into: y, on: pool)
         return y
-    }
-
-    /// Converts between f32 and bf16.
-    private func convert(_ x: Tensor, into y: Tensor) {
-        let type = y.elementType
-        precondition(type == .f32 || x.elementType == .f32, "\(x.elementType) is not converted to \(type)")
-        let table = kernels("convert", type == .f32 ? x : y)
-        let (input, output) = (x.raw, y.raw)
-        pool.run(total: x.count, chunk: 65536) { first, count, _ in
-            if type == .f32 {
-                table.widen(input + first, count, (output + first).assumingMemoryBound(to: Float.self))
-            } else {
-                table.narrow((input + first).assumingMemoryBound(to: Float.self), count, output + first)
-            }
-        }
     }
 }
