@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
 # Times Patchloom and its peers (OpenVINO, diffusers on PyTorch) on the same cores in the same hour, and prints tables.
-# Usage: deploy/bench.sh [--quick] [--families LIST] [--latents LIST] [--batches LIST] [--precisions LIST] [--threads N]
-#                        [--runs N] [--rounds N] [--no-peers] [--no-memory] [--python PYTHON] [--folder DIR] [--json FILE]
+# Usage: deploy/bench.sh [--quick] [--suites LIST] [--families LIST] [--latents LIST] [--batches LIST] [--precisions LIST]
+#                        [--threads N] [--runs N] [--rounds N] [--no-peers] [--python PYTHON] [--folder DIR] [--json FILE]
 # The tables are Markdown. --json FILE keeps every result, a JSON line each, as deploy/BENCHES.md describes them; results that
-# are there already count too. The defaults: families sd15,sdxl; latents 64,128; batches 1,2,4 (more than 1 for the smallest
-# latent of sd15 only); precisions f32,bf16 as the CPU has them; 2 threads; 3 runs in each of 2 rounds. In a round each program
-# runs once, so the programs alternate. --quick is sd15 at latent 64 with batch 1, in one round.
+# are there already count too. The defaults: suites unet,vae,memory (memory has start times too); families sd15,sdxl; latents
+# 64,128; batches 1,2,4 (more than 1 for the smallest latent of sd15 only); precisions f32,bf16 as the CPU has them; 2 threads;
+# 3 runs in each of 2 rounds. In a round each program runs once, so the programs alternate. --quick is sd15 at latent 64 with
+# batch 1, in one round.
 # The peers are installed into DIR/venv unless --python names a Python that has them (deploy/bench/requirements.txt); DIR is
-# ./benches by default. --no-peers leaves them out, and with them the tables of memory and start times,
-# whose models they make; --no-memory leaves only those out.
+# ./benches by default. --no-peers leaves them out, and with them the suite memory, whose models they make.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-families=sd15,sdxl latents=64,128 batches=1,2,4 precisions=f32,bf16 threads=2 runs=3 rounds=2
-peers=yes memory=yes python="" folder="$PWD/benches" results=""
+suites=unet,vae,memory families=sd15,sdxl latents=64,128 batches=1,2,4 precisions=f32,bf16 threads=2 runs=3 rounds=2
+peers=yes python="" folder="$PWD/benches" results=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
         sed -n '2,12s/^# //p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
-    --families | --latents | --batches | --precisions | --threads | --runs | --rounds | --python | --folder | --json)
+    --suites | --families | --latents | --batches | --precisions | --threads | --runs | --rounds | --python | --folder | --json)
         [ $# -ge 2 ] || fail "$1 needs a value."
         case "$1" in
+        --suites) suites=$2 ;;
         --families) families=$2 ;;
         --latents) latents=$2 ;;
         --batches) batches=$2 ;;
@@ -37,8 +38,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --quick) families=sd15 latents=64 batches=1 rounds=1 ;;
-    --no-peers) peers=no memory=no ;;
-    --no-memory) memory=no ;;
+    --no-peers) peers=no ;;
     *) fail "'$1' is no option; see '$(basename "$0") --help'." ;;
     esac
     shift
@@ -61,6 +61,7 @@ require_numbers() {
         [[ "$number" =~ ^[1-9][0-9]{0,3}$ ]] || fail "$option needs whole numbers from 1 to 9999, not '$number'."
     done
 }
+require_words --suites "$suites" unet,vae,memory
 require_words --families "$families" sd15,sd21,sdxl
 require_words --precisions "$precisions" f32,bf16
 for option in latents batches threads runs rounds; do require_numbers "--$option" "${!option}"; done
@@ -150,7 +151,9 @@ start=$SECONDS
 IFS=, read -r -a each_family <<<"$families"
 IFS=, read -r -a each_latent <<<"$latents"
 IFS=, read -r -a each_batch <<<"$batches"
+runs_suite() { [[ ",$suites," == *",$1,"* ]]; }
 for family in "${each_family[@]}"; do
+    runs_suite unet || break
     for latent in "${each_latent[@]}"; do
         for batch in "${each_batch[@]}"; do
             if [ "$batch" -gt 1 ] && { [ "$family" != sd15 ] || [ "$latent" != "${each_latent[0]}" ]; }; then continue; fi
@@ -158,12 +161,15 @@ for family in "${each_family[@]}"; do
         done
     done
 done
-for latent in "${each_latent[@]}"; do compare vae sd15 "$latent" 1; done
+for latent in "${each_latent[@]}"; do
+    runs_suite vae || break
+    compare vae sd15 "$latent" 1
+done
 
 # Memory and start, with full-size models of random weights in f16. Their packed weights stay out of the user's folder.
 export PATCHLOOM_HOME="$folder/home"
 declare -A native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
-if [ "$memory" = yes ]; then
+if runs_suite memory && [ "$peers" = yes ]; then
     for family in "${each_family[@]}"; do
         side=${native_side[$family]}
         step "memory and start of $family at ${side}x${side}"
