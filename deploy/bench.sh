@@ -66,6 +66,8 @@ require_words --families "$families" sd15,sd21,sdxl
 require_words --precisions "$precisions" f32,bf16
 for option in latents batches threads runs rounds; do require_numbers "--$option" "${!option}"; done
 
+if [ "$suites" = memory ] && [ "$peers" = no ]; then fail "the suite memory needs the peers, which make its models."; fi
+
 mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] || fail "'$folder' is no folder that you can write to: name another by --folder."
 folder=$(cd "$folder" && pwd)
 if [ -z "$results" ]; then

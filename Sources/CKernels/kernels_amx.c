@@ -1,4 +1,4 @@
-// The kernels for CPUs with AMX: attention in bf16 works with tiles. The others are the same as for AVX-512.
+// The kernels for CPUs with AMX: attention in bf16 works with tiles. The others are the same as for AVX512-BF16.
 #include "CKernels.h"
 
 #include <string.h>

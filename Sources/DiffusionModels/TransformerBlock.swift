@@ -24,7 +24,7 @@ struct UNetCall {
     /// The map of every image. Until the first look at the text, the images of one sample are alike and are computed once.
     func whole(_ x: Tensor) -> Tensor {
         guard x.shape[0] < images else { return x }
-        context.imagesPerComputed = 1
+        context.endSharing()
         return context.repeatImages(x, times: images / x.shape[0])
     }
 }

@@ -14,7 +14,7 @@ public final class ComputeContext {
     let kernels: UnsafePointer<ck_kernels>
     let scratch: ThreadScratch
     let memory = BufferPool()
-    /// Computes the 3×3 convolutions that it serves, before the backend.
+    /// Computes some 3×3 convolutions in place of the backend; nil with OpenBLAS.
     private let winograd: WinogradConvolutions?
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
@@ -45,6 +45,7 @@ public final class ComputeContext {
         self.precision = try precision.resolved(choice)
         switch choice.resolved {
         case .onednn:
+            // Where the library has products of bf16 that Winograd's convolutions use, they are those of f32 too.
             let library = try OneDNNBackend(pool: pool, kernels: kernels, scratch: scratch)
             backend = library
             winograd = WinogradConvolutions(
@@ -52,7 +53,7 @@ public final class ComputeContext {
                 memory: memory)
         case .openblas:
             backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
-            // It stays the plain road, to compare with.
+            // Every convolution stays the direct sum here, to compare with.
             winograd = nil
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
@@ -112,12 +113,12 @@ public final class ComputeContext {
     /// images of a batch share counts for each of them, so that an image costs the same alone and in a batch.
     public private(set) var operations: UInt64 = 0
     /// The number of images for which one computed image stands in `operations`.
-    public var imagesPerComputed = 1
+    public private(set) var imagesPerComputed = 1
 
     /// Counts two operations for each product.
     func count(products: Int) { operations &+= 2 &* UInt64(max(0, products)) &* UInt64(imagesPerComputed) }
 
-    /// Counts the operations of `body` for each of the images that share its results. Sets `imagesPerComputed` back at the end.
+    /// Counts the operations of `body` for each of the images that share its results, until `endSharing` or its end.
     public func sharing<Result, Failure: Error>(
         by images: Int, _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -126,6 +127,9 @@ public final class ComputeContext {
         defer { imagesPerComputed = before }
         return try body()
     }
+
+    /// From here on each image is computed by itself.
+    public func endSharing() { imagesPerComputed = 1 }
 
     /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }

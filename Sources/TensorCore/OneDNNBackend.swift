@@ -97,8 +97,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     ///
     /// With AMX, oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of
     /// threads and on the cache: so would the last bits. Where AVX-512 emulates bf16, a single row is summed in another order
-    /// than several. The convolution of the same numbers gives the same bits for all. With AVX512-BF16 it is the other way
-    /// round. All this was measured with oneDNN 2.6.3, which promises neither: `PrecisionProductTests` compare the bits.
+    /// than several. The convolution of the same numbers gives the same bits for all. With AVX512-BF16 the
+    /// matrix product does, and the convolution does not. All this was measured with oneDNN 2.6.3, which promises neither: `PrecisionProductTests` compare the bits.
     private func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool {
         type == .bf16 && (instructionSet.emulatesBF16 || instructionSet.hasTiles && inFeatures > 768)
     }
@@ -144,6 +144,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
             (s.type, s.result_type) = (Int32(form.type.rawValue), Int32(form.resultType.rawValue))
             return conednn_convolution_create(engine, &s, &out)
         }
+        // oneDNN adds to what lies in the result. A residual in memory of its own would take most shapes to a slower
+        // implementation.
         if let residual {
             let (source, target) = (residual.storage.base, y.storage.base)
             ParallelPool(threads: Int(threads)).run(total: y.count * y.elementType.byteCount, chunk: 1 << 18) {

@@ -13,11 +13,12 @@ struct OneDNNInstructionSet {
     /// Whether bf16 is emulated by AVX-512.
     var emulatesBF16: Bool { name == "avx512_core" || name == "avx512_core_vnni" }
 
-    /// The element types whose 3×3 convolutions take less time by Winograd's algorithm.
+    /// The element types whose 3×3 convolutions are computed by Winograd's algorithm.
     ///
-    /// AMX multiplies bf16 so fast that the transforms would cost about what their products save; this is by count, not by
-    /// measurement. With AVX512-BF16 they save two fifths of a decoder's time (Zen 5).
-    var winogradTypes: Set<ElementType> { hasTiles ? [.f32] : [.f32, .bf16] }
+    /// With AVX512-BF16 that takes two fifths off a decoder's time (Zen 5). AMX multiplies bf16 so fast that the transforms
+    /// would cost about what their products save; this is by count, not by measurement. Where bf16 is emulated, its products
+    /// are convolutions, whose orders of weights may depend on the number of pixels.
+    var winogradTypes: Set<ElementType> { hasBF16Dot && !hasTiles ? [.f32, .bf16] : [.f32] }
 
     /// Whether the bits of its f32 products depend neither on threads nor on the number of rows.
     ///

@@ -2,7 +2,7 @@ import CSystem
 
 /// Runs the parts of one piece of work on the calling thread and its helpers.
 ///
-/// Only the shape of the work decides its parts, so results do not change with the number of threads.
+/// It decides only which thread computes a part. Callers cut their work so that no sum depends on the cut.
 package struct ParallelPool {
     let threads: Int
 

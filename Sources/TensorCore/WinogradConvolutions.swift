@@ -8,13 +8,14 @@ import CKernels
 ///
 /// The transforms are sums of few numbers, so the error in f32 is that of the direct sum (`WinogradTests`). Larger tiles save
 /// more products, but their error is several times as large. In bf16 transformed pixels and weights are rounded once more, to
-/// bf16. So the error of one layer is 2.5 times as large, and that of a whole network 1.15 to 1.26 times (the embedded model's
-/// U-Net and decoder in PyTorch, with and without the additional roundings).
+/// bf16, so the error of one wide layer is 2.5 times as large. Whole networks round at many other places too: they stay within
+/// the tolerances of the golden cases, which are the reference's own errors in bf16 (`goldencheck --precision bf16`).
 final class WinogradConvolutions: MatrixProducts {
     let products: any MatrixProducts
     private let pool: ParallelPool
     private let kernels: UnsafePointer<ck_kernels>
     private let memory: BufferPool
+    /// The element types of the convolutions that it computes itself.
     let types: Set<ElementType>
 
     /// Places of a transformed tile.
@@ -27,7 +28,9 @@ final class WinogradConvolutions: MatrixProducts {
     /// the first cache.
     private static let gap = 320
 
-    /// - Parameter types: the element types of the convolutions that it computes itself.
+    /// - Parameters:
+    ///   - products: the library's matrix products of all these types.
+    ///   - types: the element types of the convolutions that it computes itself.
     init(
         _ products: any MatrixProducts, types: Set<ElementType>, pool: ParallelPool, kernels: UnsafePointer<ck_kernels>,
         memory: BufferPool, chunkBytes: Int = 16 << 20
@@ -56,8 +59,9 @@ final class WinogradConvolutions: MatrixProducts {
     ///
     /// Its matrices are 16/9 of the weights: more memory, and small maps have too few tiles to pay for reading large ones. So
     /// the map is at least 32×32, or the layer is small. With maps of 16×16 too, a U-Net of Stable Diffusion 1.5 was 3 %
-    /// (bf16: 5 %) faster, and a worker 8 % (bf16: 16 %) larger. The use has a layer's usual side (`LayerScope`), so that a
-    /// picture's size does not decide.
+    /// (bf16: 5 %) faster, and a worker 8 % (bf16: 16 %) larger. The use has a layer's usual side, which starts at 64
+    /// for every family (`LayerScope`), so that a picture's size does not decide. SDXL's third level counts as 16×16 too: its
+    /// weights are the largest.
     private func serves(_ layer: WeightLayer, _ type: ElementType) -> Bool {
         guard case .convolution(let inputs, let outputs, 3, 3, let use) = layer, types.contains(type), use.isFixed,
             use.stride == 1
@@ -135,6 +139,9 @@ final class WinogradConvolutions: MatrixProducts {
     ) throws(ComputeError) {
         guard let matrices = parameters.weights as? Matrices else {
             return try products.convolution(x, shape, parameters, residual: residual, into: y)
+        }
+        guard y.elementType == .f32 || y.elementType == x.elementType else {
+            throw ComputeError("A convolution of \(x.elementType) has no implementation for a result of \(y.elementType)")
         }
         precondition(shape.stride == 1 && shape.dilation == 1, "the layer's weights were packed for a map that keeps its size")
         let (inputs, outputs) = (shape.inChannels, shape.outChannels)

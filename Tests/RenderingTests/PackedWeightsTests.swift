@@ -19,12 +19,17 @@ import Weights
         $0.steps = 2
     }
 
+    /// - Parameter resting: whether the worker rests after each barrier.
     private func image(
-        _ source: ModelSource, _ runner: TaskRunner, _ loras: LoRALibrary = .empty, _ request: RenderRequest = small
+        _ source: ModelSource, _ runner: TaskRunner, _ loras: LoRALibrary = .empty, _ request: RenderRequest = small,
+        resting: Bool = false
     ) throws -> SHA256Digest {
         var render = try OngoingRender(
             RenderMachine(request: request, model: ModelDescription(source: source), loras: loras))
-        while render.image == nil { try render.advance(runner) }
+        while render.image == nil {
+            try render.advance(runner)
+            if resting { runner.rest() }
+        }
         return SHA256Digest(of: try render.finished.rgb)
     }
 
@@ -52,6 +57,7 @@ import Weights
             for threads in [1, 3] {
                 #expect(try image(source, runner(packed(), threads: threads)) == plain, "\(threads) threads")
             }
+            #expect(try image(source, runner(packed(), threads: 2), resting: true) == plain, "with rests")
             // U-Net, decoder and text encoder; nothing needed the encoder.
             #expect(files(folder) == 3)
         }
@@ -72,8 +78,11 @@ import Weights
             #expect(networks.mappedCount == 1 && !networks.hasBuiltUNet)
             _ = try networks.encoder()
             #expect(networks.mappedCount == 1)
+            weak let unmapped = try networks.unet()
+            #expect(unmapped != nil)
             runner.rest()
-            #expect(networks.mappedCount == 0)
+            #expect(networks.mappedCount == 0 && unmapped == nil)
+            #expect(runner.idleActivationBytes == 0)
         }
         // Networks in memory stay.
         let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)
@@ -111,10 +120,12 @@ import Weights
             for (index, loras) in sets.enumerated() {
                 let plain = try image(
                     source, TaskRunner(models: [source], loras: library, backend: .auto, threads: 1), library, asked(loras))
-                for _ in 0..<2 {
+                for rests in [false, true] {
                     let runner = try TaskRunner(
                         models: [source], loras: library, backend: .auto, threads: 1, packed: packed())
-                    #expect(try image(source, runner, library, asked(loras)) == plain)
+                    #expect(try image(source, runner, library, asked(loras), resting: rests) == plain)
+                    runner.rest()
+                    #expect(runner.models.builtUNets(of: runner.modelIdentities[0]) == 0)
                 }
                 pictures.insert(plain)
                 #expect(files(folder) == 3 + index, "\(loras)")

@@ -32,6 +32,22 @@ import Testing
         try ComputeContext(backend: .onednn, threads: threads, kernelSet: kernelSet, precision: precision)
     }
 
+    /// The rule for each of oneDNN's instruction sets.
+    @Test(arguments: [
+        ("sse41", [ElementType.f32]), ("avx2", [.f32]), ("avx512_core", [.f32]), ("avx512_core_vnni", [.f32]),
+        ("avx512_core_bf16", [.f32, .bf16]), ("avx512_core_fp16", [.f32, .bf16]), ("avx512_core_amx", [.f32]),
+        ("avx512_core_amx_fp16", [.f32]),
+    ])
+    func typesByInstructionSet(name: String, types: [ElementType]) throws {
+        #expect(OneDNNInstructionSet(name).winogradTypes == Set(types))
+    }
+
+    /// The rule holds for this CPU, so that the cases of bf16 do not fall out of the tests.
+    @Test func precisionsOfThisCPU() throws {
+        let set = try #require(try Self.context().backend as? OneDNNBackend).instructionSet
+        #expect(Self.precisions == (set.winogradTypes.contains(.bf16) ? [.f32, .bf16] : [.f32]))
+    }
+
     /// The values in the context's precision.
     private static func tensor(_ values: [Float], _ shape: [Int], _ context: ComputeContext) -> Tensor {
         context.convertWeights(Tensor(values, shape: shape), to: context.precision)
@@ -90,6 +106,7 @@ import Testing
             let plain = try context.convolution(x, parameters, padding: test.padding)
             let residual = Self.tensor(numbers.floats(expected.values.count), plain.shape, context)
             let added = try context.convolution(x, parameters, padding: test.padding, residual: residual)
+            if precision == .f32 { #expect(added.array == zip(plain.array, residual.array).map { $0 + $1 }, "\(set), \(test)") }
             var worst = 0.0
             let addends = Self.array(residual, context)
             for (index, value) in Self.array(plain, context).enumerated() {
@@ -134,6 +151,10 @@ import Testing
         #expect(exact.elementType == .f32)
         let rounded = try context.convolution(x, parameters)
         #expect(Self.array(context.convert(exact, to: .bf16), context) == Self.array(rounded, context))
+        let residual = Tensor.repeatingNumbers(3, exact.shape)
+        let added = try context.convolution(x, parameters, residual: residual, as: .f32)
+        #expect(added.array == zip(exact.array, residual.array).map { $0 + $1 })
+        #expect(throws: ComputeError.self) { try context.convolution(x, parameters, as: .f16) }
     }
 
     /// Weights for a convolution that is used in another way too stay whole.

@@ -53,7 +53,7 @@ typedef struct {
     size_t h, w, in_channels, out_channels, pad_top, pad_left, out_h, out_w;
 } ck_winograd;
 
-// The kernels of one element type: f32 or bf16 (the upper half of an f32). Arithmetic is f32.
+// The kernels of one element type: f32 or bf16 (the upper half of an f32). Sums are f32; attention in bf16 may multiply bf16.
 typedef struct {
     // Attention of one head. First the keys and values are packed, in independent blocks. Then each block of queries is
     // independent.
@@ -110,8 +110,8 @@ typedef struct {
     // lists these rows from offsets[group] - offsets[0] on. Sums run in the members' order.
     void (*mean_rows)(
         const void *x, size_t c, const int32_t *offsets, const int32_t *members, size_t first, size_t count, void *y);
-    // The pixels x of tiles first ..< first + count, transformed and rounded once: 16 matrices (count, in_channels), the next
-    // one `step` elements behind the one before.
+    // The pixels x of tiles first ..< first + count, transformed in f32 and rounded to the element type: 16 matrices (count,
+    // in_channels), the next one `step` elements behind the one before.
     void (*winograd_input)(const ck_winograd *shape, const void *x, size_t first, size_t count, void *out, size_t step);
     // y = sums of 16 such matrices of f32 products (count, out_channels) + bias + residual. Both may be NULL. The residual has
     // y's type.

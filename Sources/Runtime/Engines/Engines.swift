@@ -76,7 +76,7 @@ protocol TaskEngine {
     /// Begins to measure activations anew, between the tasks of two jobs.
     /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
-    /// Gives back memory that the next task can have again at once. Called when nothing has come for a while.
+    /// Gives back memory that the next task can have again for little. Called when nothing has come for a while.
     func rest()
     /// The most tasks that it would compute at once now.
     var groupLimit: Int { get }

@@ -20,8 +20,8 @@ extension ComputeContext {
     /// Our own kernels for the element type of the tensors. Another type is a fault of the program.
     func kernels(_ operation: String, _ tensors: Tensor...) -> ck_typed_kernels {
         do {
-            let type = try commonType(operation, of: tensors.map(\.elementType), supported: [.f32, .bf16])
-            return kernels.pointee.typed(type)
+            return kernels.pointee.typed(
+                try commonType(operation, of: tensors.map(\.elementType), supported: [.f32, .bf16]))
         } catch {
             preconditionFailure(error.message)
         }
@@ -29,18 +29,22 @@ extension ComputeContext {
 }
 
 extension ck_kernels {
-    /// The kernels of f32 or bf16.
-    func typed(_ type: ElementType) -> ck_typed_kernels { (type == .f32 ? f32 : bf16).pointee }
+    /// The kernels of f32 or bf16. Another type is a fault of the program.
+    func typed(_ type: ElementType) -> ck_typed_kernels {
+        switch type {
+        case .f32: f32.pointee
+        case .bf16: bf16.pointee
+        case .f16: preconditionFailure("there are no kernels for tensors of \(type)")
+        }
+    }
 
     /// Converts between f32 and bf16.
     func convert(_ x: Tensor, into y: Tensor, on pool: ParallelPool) {
-        let type = y.elementType
-        precondition(
-            type == .f32 || x.elementType == .f32 && type == .bf16, "\(x.elementType) is not converted to \(type)")
-        let table = typed(type == .f32 ? x.elementType : type)
-        let (input, output) = (x.raw, y.raw)
+        precondition(x.elementType == .f32 || y.elementType == .f32, "\(x.elementType) is not converted to \(y.elementType)")
+        let table = typed(y.elementType == .f32 ? x.elementType : y.elementType)
+        let (input, output, widens) = (x.raw, y.raw, y.elementType == .f32)
         pool.run(total: x.count, chunk: 65536) { first, count, _ in
-            if type == .f32 {
+            if widens {
                 table.widen(input + first, count, (output + first).assumingMemoryBound(to: Float.self))
             } else {
                 table.narrow((input + first).assumingMemoryBound(to: Float.self), count, output + first)

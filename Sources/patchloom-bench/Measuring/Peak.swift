@@ -1,8 +1,8 @@
 import TensorCore
 
 /// The rate of this machine at its best: the fastest of large convolutions and matrix products, each alone with operands in
-/// the cache. Convolutions are the direct ones. A network in f32 can be faster in this unit, as Winograd's convolutions do 16
-/// of each 36 products that are counted.
+/// the cache. Convolutions are the direct ones: their use is not fixed, so `WinogradConvolutions` does not serve them. A
+/// network can be faster in this unit, as Winograd's convolutions do 16 of each 36 products that are counted.
 enum Peak {
     /// (side of the map, channels) of 3×3 convolutions: the three wide levels of a U-Net, with 7.5 GFLOP each.
     private static let convolutions = [(64, 320), (32, 640), (16, 1280)]
