@@ -3,8 +3,8 @@ import CKernels
 /// Products of f32 by our own kernels, whose bits do not depend on threads or on the number of rows.
 ///
 /// They are for CPUs without AVX-512. There oneDNN's matrix product cuts its sums by the number of rows and threads, so bits
-/// would change with both. The kernels read the pixels where they lie: a convolution is a product over gathered pixels, and a linear layer
-/// one with a single tap. Both reach the speed of oneDNN's convolutions for AVX2.
+/// would change with both. The kernels read the pixels where they lie: a convolution is a product over gathered pixels, and a
+/// linear layer one with a single tap. Both reach the speed of oneDNN's convolutions for AVX2.
 final class GatheredProducts: MatrixProducts {
     private let pool: ParallelPool
     private let kernels: UnsafePointer<ck_kernels>

@@ -97,8 +97,9 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     ///
     /// With AMX, oneDNN's matrix product of bf16 cuts wide inputs into chunks, whose length depends on the number of rows, of
     /// threads and on the cache: so would the last bits. Where AVX-512 emulates bf16, a single row is summed in another order
-    /// than several. The convolution of the same numbers gives the same bits for all. With AVX512-BF16 the
-    /// matrix product does, and the convolution does not. All this was measured with oneDNN 2.6.3, which promises neither: `PrecisionProductTests` compare the bits.
+    /// than several. The convolution of the same numbers gives the same bits for all. With AVX512-BF16 the matrix product
+    /// does, and the convolution does not. All this was measured with oneDNN 2.6.3, which promises neither:
+    /// `PrecisionProductTests` compare the bits.
     private func isConvolution(_ type: ElementType, inFeatures: Int) -> Bool {
         type == .bf16 && (instructionSet.emulatesBF16 || instructionSet.hasTiles && inFeatures > 768)
     }

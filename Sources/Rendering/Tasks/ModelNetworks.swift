@@ -6,8 +6,8 @@ import Weights
 /// The networks of one model. Each is built when a task first needs it.
 ///
 /// Only one of them is mapped from a file of packed weights at a time: a task of another kind gives it back, and so does a
-/// worker that rests; mapping it again costs little. A variant with LoRA files counts for itself, so two variants may have a network each. Networks
-/// in this process's own memory stay, because building them again takes seconds.
+/// worker that rests; mapping it again costs little. A variant with LoRA files counts for itself, so two variants may have a
+/// network each. Networks in this process's own memory stay, because building them again takes seconds.
 package final class ModelNetworks {
     let source: ModelSource
     let context: ComputeContext

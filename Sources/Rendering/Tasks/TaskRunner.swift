@@ -6,8 +6,8 @@ public import Weights
 
 /// The worker's side: runs tasks on the networks of its models. A pure function of task and context, for one compute thread.
 ///
-/// It builds a network when a context or a task first needs it, and keeps it. Networks that are mapped from files go when a task
-/// needs another one, or the worker rests.
+/// It builds a network when a context or a task first needs it, and keeps it. Networks that are mapped from files go when a
+/// task needs another one, or the worker rests.
 public final class TaskRunner {
     /// The identities of its models, in the order given.
     public var modelIdentities: [SHA256Digest] { models.identities }
@@ -91,9 +91,9 @@ public final class TaskRunner {
         context.forgetPeak()
     }
 
-    /// Gives back what the next task can have again for little: mapped networks with the text's keys and values, and memory that
-    /// is kept for speed. For a worker that has nothing to do. Another worker of the host may need this memory, to decode the
-    /// picture.
+    /// Gives back what the next task can have again for little: mapped networks with the text's keys and values, and memory
+    /// that is kept for speed. For a worker that has nothing to do. Another worker of the host may need this memory, to decode
+    /// the picture.
     public func rest() {
         models.giveBackMapped()
         context.trimMemory()
