@@ -34,11 +34,8 @@ struct RestTests {
             job: UniqueID(high: 0, low: 1))
     }
 
-    private static func thread(
-        patience: Duration, taskMilliseconds: UInt32 = 0, _ course: Course
-    ) throws -> ComputeThread {
+    private static func thread(patience: Duration, _ course: Course) throws -> ComputeThread {
         var behaviour = FakeBehaviour()
-        behaviour.taskMilliseconds = taskMilliseconds
         behaviour.onRest = { course.note("rest") }
         let fake = behaviour
         return try ComputeThread(patience: patience, makeEngine: { FakeTasks(behaviour: fake) }) { report in
@@ -60,20 +57,6 @@ struct RestTests {
         try await Task.sleep(for: .milliseconds(300))
         #expect(course.all == ["ready", "rest"])
         thread.mailbox.post(.run([Self.piece(0)]))
-        #expect(try await course.first(4) == ["ready", "rest", "computed", "rest"])
-    }
-
-    @Test("it waits at least as long as its last call took")
-    func afterALongCall() async throws {
-        let course = Course()
-        let thread = try Self.thread(patience: .milliseconds(10), taskMilliseconds: 1000, course)
-        defer { thread.stop() }
-        #expect(try await course.first(2) == ["ready", "rest"])
-        thread.mailbox.post(.run([Self.piece(0)]))
-        #expect(try await course.first(3) == ["ready", "rest", "computed"])
-        // Many times its patience, and much less than the call took.
-        try await Task.sleep(for: .milliseconds(200))
-        #expect(course.all == ["ready", "rest", "computed"])
         #expect(try await course.first(4) == ["ready", "rest", "computed", "rest"])
     }
 

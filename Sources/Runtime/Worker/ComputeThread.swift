@@ -41,16 +41,16 @@ final class ComputeThread: Sendable {
         case advanced(LeaseID)
     }
 
-    /// How long the engine keeps its memory ready while nothing comes, and at least as long as its last call took: at the end
-    /// of a step a worker waits for one that has begun its call later. With SD 1.5 its next call takes about 0.1 s longer
-    /// after a rest.
+    /// How long the engine keeps its memory ready while nothing comes. After a rest the next call takes about 0.1 s longer with
+    /// SD 1.5. A worker that waits for others at the end of each step pays that too, in time that it has to spare. A wait for
+    /// as long as the last call took would be too long: decoding a picture takes no longer, and needs the memory.
     static let patience = Duration.seconds(1)
 
     let mailbox: Mailbox<Command>
     private let thread: OSThread
 
     /// - Parameters:
-    ///   - patience: how long to wait for a command, at least, before the engine rests.
+    ///   - patience: how long to wait for a command before the engine rests.
     ///   - report: called on the thread.
     init(
         patience: Duration = ComputeThread.patience, makeEngine: @escaping TaskEngineMaker,
@@ -68,18 +68,9 @@ final class ComputeThread: Sendable {
                 .ready(
                     Abilities(
                         numericsClass: engine.numericsClass, precision: engine.precision, models: engine.models)))
-            var state = State()
-            while ComputeThread.obey(
-                ComputeThread.next(mailbox, max(patience, state.lastCall), engine), engine, &state, report)
-            {}
+            var jobs = JobSequence()
+            while ComputeThread.obey(ComputeThread.next(mailbox, patience, engine), engine, &jobs, report) {}
         }
-    }
-
-    /// What the thread remembers from command to command.
-    private struct State {
-        var jobs = JobSequence()
-        /// The time of the last call.
-        var lastCall = Duration.zero
     }
 
     /// Waits for commands. If none comes in that time, the engine rests first.
@@ -91,7 +82,7 @@ final class ComputeThread: Sendable {
     }
 
     private static func obey(
-        _ commands: [Command], _ engine: any TaskEngine, _ state: inout State,
+        _ commands: [Command], _ engine: any TaskEngine, _ jobs: inout JobSequence,
         _ report: @escaping @Sendable (Report) -> Void
     ) -> Bool {
         for command in commands {
@@ -106,10 +97,8 @@ final class ComputeThread: Sendable {
             case .close(let hash): engine.close(hash)
             case .run(let pieces):
                 guard let job = pieces.first?.job else { continue }
-                prepare(engine, state.jobs.next(job))
-                let start = ContinuousClock.now
+                prepare(engine, jobs.next(job))
                 let count = run(Array(pieces.prefix { $0.job == job }), engine, report)
-                state.lastCall = start.duration(to: .now)
                 if count < pieces.count { report(.returned(pieces.dropFirst(count).map(\.lease))) }
             case .stop: return false
             }
