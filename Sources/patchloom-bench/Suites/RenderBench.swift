@@ -10,7 +10,8 @@ struct RenderBench: ParsableCommand {
         abstract: "Times a whole picture with worker processes, and measures memory and bytes on the wire.",
         discussion: """
             It starts 'patchloom render', by default the one beside this program. `peak_pss_bytes` is the most memory of all \
-            its processes together, looked at ten times a second, with shared pages counted once.
+            its processes together, with shared pages counted once. It is looked at ten times a second, and counts if the \
+            next look confirms it.
             """)
 
     @Option(help: "The program; by default 'patchloom' beside this one.") var program: String?
@@ -68,8 +69,14 @@ struct RenderBench: ParsableCommand {
             "--precision", precision.rawValue, "-o", folder.appendingPathComponent("a.png").path,
         ]
         if let model { arguments += ["-m", model] }
-        var most = 0
-        let text = try OwnProcess(program, arguments).finish { most = max(most, ProcessTree.proportionalBytes($0)) }
+        // A look reads one process after the other. If one of them unmaps pages meanwhile, another may count them in full
+        // after the first has counted its part. So the smaller of two looks counts.
+        var (most, last) = (0, 0)
+        let text = try OwnProcess(program, arguments).finish { root in
+            let bytes = ProcessTree.proportionalBytes(root)
+            most = max(most, min(last, bytes))
+            last = bytes
+        }
         return try Render(JSONValue(parsing: Array(text.utf8), limits: .config), proportionalBytes: most)
     }
 
