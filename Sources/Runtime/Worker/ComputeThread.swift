@@ -41,9 +41,10 @@ final class ComputeThread: Sendable {
         case advanced(LeaseID)
     }
 
-    /// How long the engine keeps its memory ready while nothing comes. After a rest the next call maps the network
-    /// again: 0.2 to 0.3 s with SD 1.5 on a busy machine. A worker that waits for others at the end of each step pays that too, in time that it has to spare. A wait for
-    /// as long as the last call took would be too long: decoding a picture takes no longer, and needs the memory.
+    /// How long the engine keeps its memory ready while nothing comes. After a rest the next call maps the network again: 0.2
+    /// to 0.3 s with SD 1.5 on a busy machine. A worker that waits for others at the end of each step pays that too, in time
+    /// that it has to spare. A wait for as long as the last call took would be too long: decoding a picture takes no longer,
+    /// and needs the memory.
     static let patience = Duration.seconds(1)
 
     let mailbox: Mailbox<Command>
