@@ -137,6 +137,31 @@ public struct Tensor {
         return Tensor(shape: newShape, elementType: elementType, storage: storage)
     }
 
+    /// Tokens of one image, (1, tokens, c). Shares the memory.
+    public func tokens(_ tokens: Range<Int>) -> Tensor {
+        precondition(shape.count == 3 && shape[0] == 1, "\(shape) are no tokens of one image")
+        return part(at: tokens.lowerBound * shape[2], shape: [1, tokens.count, shape[2]])
+    }
+
+    /// The images of a batch, of one image each. They share the memory.
+    public var images: [Tensor] {
+        let size = count / shape[0]
+        return (0..<shape[0]).map { part(at: $0 * size, shape: [1] + shape.dropFirst()) }
+    }
+
+    /// A batch of images of one shape.
+    public init(joining images: [Tensor]) {
+        precondition(
+            !images.isEmpty && images.allSatisfy { $0.shape == images[0].shape && $0.elementType == images[0].elementType },
+            "images of different shapes are no batch")
+        let bytes = images[0].count * images[0].elementType.byteCount
+        self.init(
+            uninitialized: [images.reduce(0) { $0 + $1.shape[0] }] + images[0].shape.dropFirst(), of: images[0].elementType)
+        for (index, image) in images.enumerated() {
+            (storage.base + index * bytes).copyMemory(from: image.storage.base, byteCount: bytes)
+        }
+    }
+
     /// The part that begins at element `offset`, with another shape. Shares the memory.
     func part(at offset: Int, shape: [Int]) -> Tensor {
         precondition(
@@ -145,6 +170,12 @@ public struct Tensor {
         let bytes = offset * elementType.byteCount
         let part = TensorStorage(base: storage.base + bytes, byteCapacity: storage.byteCapacity - bytes, partOf: storage)
         return Tensor(shape: shape, elementType: elementType, storage: part)
+    }
+
+    /// Rows of one image, (1, rows, w, c). Shares the memory.
+    public func rows(_ rows: Range<Int>) -> Tensor {
+        precondition(shape.count == 4 && shape[0] == 1, "\(shape) is no single image")
+        return part(at: rows.lowerBound * shape[2] * shape[3], shape: [1, rows.count, shape[2], shape[3]])
     }
 
     /// The product of the extents.

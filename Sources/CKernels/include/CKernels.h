@@ -20,6 +20,12 @@ typedef struct {
     int causal;                 // 1: query i sees keys 0...i only
 } ck_attention_shape;
 
+// Which part of its keys a call gives to its queries. All keys in one call are a part that is the first and the last.
+typedef struct {
+    int is_first, is_last;  // the first part begins the sums, the last one turns them into results
+    void *sums;             // attention_sum_bytes for each block of queries, 64-byte aligned; NULL if the part is both
+} ck_attention_part;
+
 // One resampling along one axis: destination i reads taps source positions.
 typedef struct {
     int32_t index[4];
@@ -60,17 +66,20 @@ typedef struct {
     size_t (*attention_packed_key_bytes)(size_t key_tokens, size_t head_width);
     size_t (*attention_packed_value_bytes)(size_t key_tokens, size_t head_width);
     size_t (*attention_scratch_bytes)(size_t head_width);
+    size_t (*attention_sum_bytes)(size_t head_width);
     size_t attention_query_block, attention_key_block;
+    // The keys whose scores a block of queries meets at once; the largest such number for any width.
+    size_t attention_key_strip;
     // The keys first ..< first + count of one head and their values. first is a multiple of attention_key_block, and count too
     // unless they are the last.
     void (*attention_pack)(
         const ck_attention_shape *shape, const void *keys, const void *values, size_t first, size_t count,
         void *packed_keys, void *packed_values);
     // The queries first ..< first + count of one head. first is a multiple of attention_query_block, and count too unless they
-    // are the last. scratch and the packed memory are 64-byte aligned.
+    // are the last. scratch and the packed memory are 64-byte aligned. out is written by the last part only.
     void (*attention_rows)(
         const ck_attention_shape *shape, const void *queries, const void *packed_keys, const void *packed_values,
-        size_t first, size_t count, void *out, void *scratch);
+        const ck_attention_part *part, size_t first, size_t count, void *out, void *scratch);
 
     // The best partner of each source token among destination tokens, by cosine. Tokens are rows of one image, width values
     // each, given by their indices. First the destinations are packed, match_panel of them a call, from `first` on. Then each
@@ -89,6 +98,8 @@ typedef struct {
     // sum and the sum of squares of (x - pivot). The second pass computes y = x * gain + bias for each channel, then SiLU on
     // request.
     void (*channel_moments)(const void *x, size_t first, size_t count, size_t c, const void *pivot, float *sum, float *square);
+    // The same sums in double precision and without a pivot: how the pixels are divided does not show in f32.
+    void (*channel_sums)(const void *x, size_t first, size_t count, size_t c, double *sum, double *square);
     void (*channel_affine)(
         const void *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, void *y);
 

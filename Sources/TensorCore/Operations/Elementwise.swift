@@ -90,6 +90,35 @@ extension ComputeContext {
         return y
     }
 
+    /// Some rows of tokens, in the given order.
+    ///
+    /// - Parameter x: (1, tokens, c), of any element type.
+    /// - Returns: (1, rows, c)
+    public func gathered(_ x: Tensor, _ rows: [Int]) -> Tensor {
+        rows.withUnsafeBufferPointer { rows in
+            gatherRows(of: x, shape: [1, rows.count, x.dimension(-1)]) { rows[$0] }
+        }
+    }
+
+    /// An image from its pieces.
+    ///
+    /// - Parameters:
+    ///   - pieces: rows (1, rows, c), of one element type, and the place of each row among the image's points. They fill it.
+    ///   - shape: (1, h, w, c)
+    public func assembled(_ pieces: [(rows: Tensor, places: [Int])], shape: [Int]) -> Tensor {
+        let points = shape[1] * shape[2]
+        precondition(pieces.reduce(0) { $0 + $1.places.count } == points, "the pieces do not fill \(shape)")
+        let y = empty(shape, of: pieces[0].rows.elementType)
+        let (output, bytes) = (y.storage.base, y.rowBytes)
+        pool.run(pieces.count) { index, _ in
+            let (rows, places) = pieces[index]
+            for (row, place) in places.enumerated() {
+                (output + place * bytes).copyMemory(from: rows.storage.base + row * bytes, byteCount: bytes)
+            }
+        }
+        return y
+    }
+
     /// Whether no element is NaN or infinite.
     public func isFinite(_ x: Tensor) -> Bool { kernels("isFinite", x).all_finite(x.storage.base, x.count) != 0 }
 

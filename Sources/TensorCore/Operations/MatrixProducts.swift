@@ -59,6 +59,49 @@ extension ComputeContext {
         return y
     }
 
+    /// The same convolution of one image whose rows are made when they are needed: band by band, so that they are never in
+    /// memory all at once. Each result has the bits of `convolution`.
+    ///
+    /// - Parameters:
+    ///   - size: height and width of the image.
+    ///   - rows: makes some rows of the image, (1, rows, width, in). Bands overlap by the kernel's height.
+    public func convolution(
+        ofSize size: (height: Int, width: Int), _ parameters: ConvolutionParameters, padding: Padding,
+        residual: Tensor? = nil, as type: ElementType? = nil, rows: (Range<Int>) throws(ComputeError) -> Tensor
+    ) throws(ComputeError) -> Tensor {
+        let shape = ConvolutionShape(
+            n: 1, h: size.height, w: size.width, inChannels: parameters.inChannels, outChannels: parameters.outChannels,
+            kernelHeight: parameters.kernelHeight, kernelWidth: parameters.kernelWidth, stride: 1, dilation: 1,
+            padding: padding)
+        precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(size) is smaller than the kernel")
+        let rowBytes = size.width * shape.inChannels * precision.byteCount
+        // An even number of rows: tiles of two rows lie as in the whole image.
+        let band = max(8, Self.bandBytes / rowBytes) / 2 * 2
+        guard band < shape.outHeight else {
+            return try convolution(
+                try rows(0..<size.height), parameters, padding: padding, residual: residual, as: type)
+        }
+        var y: Tensor?
+        for first in Swift.stride(from: 0, to: shape.outHeight, by: band) {
+            let range = first..<min(first + band, shape.outHeight)
+            let (part, top) = shape.slice(ofRows: range)
+            let x = try rows(top..<top + part.h)
+            let target = y ?? empty([1, shape.outHeight, shape.outWidth, shape.outChannels], of: type ?? x.elementType)
+            y = target
+            note(
+                .convolution(
+                    x: x.shape, to: shape.outChannels, kernel: [shape.kernelHeight, shape.kernelWidth], stride: 1,
+                    dilation: 1, padding: part.padding, use: parameters.use), x.elementType,
+                hasBias: parameters.bias != nil, hasResidual: residual != nil, resultType: target.elementType)
+            try convolve(x, part, parameters, residual: residual?.rows(range), into: target.rows(range))
+        }
+        guard let y else { preconditionFailure("an image without rows") }
+        return y
+    }
+
+    /// About the most bytes of rows that are made at once.
+    private static let bandBytes = 16 << 20
+
     /// A matrix product, cut into slices of rows of one image if it is long. So an image is cut alike in every batch.
     private func product(
         _ x: Tensor, _ parameters: LinearParameters, activation: Activation, residual: Tensor?, into y: Tensor

@@ -19,6 +19,41 @@ extension ComputeContext {
         }
     }
 
+    /// A part of an image of twice the size: point (y, x) is the image's point (y / 2, x / 2).
+    ///
+    /// - Parameters:
+    ///   - x: (1, h, w, c), of any element type.
+    ///   - rows: within 0 ..< 2h.
+    ///   - columns: within 0 ..< 2w.
+    /// - Returns: (1, rows, columns, c)
+    public func doubled(_ x: Tensor, rows: Range<Int>, columns: Range<Int>) -> Tensor {
+        let (w, c) = (x.shape[2], x.shape[3])
+        precondition(
+            x.shape[0] == 1 && rows.upperBound <= 2 * x.shape[1] && columns.upperBound <= 2 * w,
+            "rows \(rows) and columns \(columns) are no part of twice \(x.shape)")
+        note(.nearestResize(x.shape, height: rows.count, width: columns.count), x.elementType)
+        return gatherRows(of: x, shape: [1, rows.count, columns.count, c]) { pixel in
+            let (row, column) = pixel.quotientAndRemainder(dividingBy: columns.count)
+            return (rows.lowerBound + row) / 2 * w + (columns.lowerBound + column) / 2
+        }
+    }
+
+    /// A part of an image; the image itself if it is all of it.
+    ///
+    /// - Parameter x: (1, h, w, c), of any element type.
+    /// - Returns: (1, rows, columns, c)
+    public func cropped(_ x: Tensor, rows: Range<Int>, columns: Range<Int>) -> Tensor {
+        guard columns.count < x.shape[2] else { return rows.count < x.shape[1] ? x.rows(rows) : x }
+        let (w, c) = (x.shape[2], x.shape[3])
+        precondition(
+            x.shape[0] == 1 && rows.upperBound <= x.shape[1] && columns.upperBound <= w,
+            "rows \(rows) and columns \(columns) are no part of \(x.shape)")
+        return gatherRows(of: x, shape: [1, rows.count, columns.count, c]) { pixel in
+            let (row, column) = pixel.quotientAndRemainder(dividingBy: columns.count)
+            return (rows.lowerBound + row) * w + columns.lowerBound + column
+        }
+    }
+
     /// Bicubic resize as PyTorch's `interpolate(mode="bicubic", align_corners=False)`: a = −0.75, no antialiasing, border
     /// clamped.
     ///
