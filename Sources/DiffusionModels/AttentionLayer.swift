@@ -47,6 +47,21 @@ struct AttentionLayer {
         return try context.linear(attended, output, residual: residual)
     }
 
+    /// Attention to keys and values that come in parts.
+    func callAsFunction(
+        _ x: Tensor, _ source: VAEKeys, residual: Tensor?, _ context: ComputeContext
+    ) throws(ComputeError) -> Tensor {
+        let attended = try context.attention(
+            query: try context.linear(x, query), heads: heads, parts: source.parts, source.part)
+        return try context.linear(attended, output, residual: residual)
+    }
+
+    /// A part of the keys and values of an image.
+    func packedKeys(of source: Tensor, _ context: ComputeContext) throws(ComputeError) -> PackedKeys {
+        let part = try keysAndValues(of: source, context)
+        return context.packKeys(part.keys, part.values, heads: heads)
+    }
+
     /// - Parameter source: (k, sourceTokens, sourceWidth)
     func keysAndValues(of source: Tensor, _ context: ComputeContext) throws(ComputeError) -> TextKeys {
         TextKeys(keys: try context.linear(source, key), values: try context.linear(source, value))

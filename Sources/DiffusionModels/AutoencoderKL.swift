@@ -4,55 +4,86 @@ public import Weights
 /// The decoder half of the autoencoder: latents to pictures (Rombach et al. 2022, arXiv 2112.10752).
 public final class VAEDecoder {
     public let configuration: VAEConfiguration
-    private let context: ComputeContext
-    private let postQuant: LinearParameters?
-    private let layers: VAELayers
+    private let network: TiledNetwork
 
     /// - Parameter weights: all tensors of the component. Only the decoder's are taken.
     public init(_ weights: WeightScope, configuration: VAEConfiguration, context: ComputeContext) throws(ModelError) {
         self.configuration = configuration
-        self.context = context
         let scope = LayerScope(weights, context)
         let (channels, latent) = (configuration.channels, configuration.latentChannels)
-        postQuant =
+        let postQuant =
             configuration.usesPostQuantConvolution
             ? try LayerScope(weights, context, precision: .f32).linear(
                 "post_quant_conv", from: latent, to: latent, isConvolution: true) : nil
-        layers = try VAELayers(
+        let layers = try VAELayers(
             scope["decoder"], configuration, from: latent, through: channels.reversed(), to: configuration.outChannels,
             sides: configuration.sides(latent: scope.side), blocks: "up_blocks", layers: configuration.layersPerBlock + 1,
             resampler: ("upsamplers.0.conv", stride: 1))
         try scope.requireNothingLeft(ignoring: ["encoder.", "quant_conv."])
+        let levels = layers.levels.flatMap { $0.steps + ($0.resampler.map { [.enlarge($0)] } ?? []) }
+        network = TiledNetwork(
+            steps: VAESteps(
+                [.enter(layers.convolutionIn)] + layers.mid.steps + levels + [.leave(layers.normOut, layers.convolutionOut)]),
+            context: context,
+            prepare: { part throws(ComputeError) in
+                var x = part
+                if let postQuant { x = try context.linear(x, postQuant) }
+                return context.convert(x, to: context.precision)
+            }, finish: { $0 })
     }
 
+    /// The stages of a decode in tiles: each but the last ends before a group norm.
+    public var stageCount: Int { network.stageCount }
+
+    /// Computes a stage of one tile.
+    ///
+    /// - Parameters:
+    ///   - latent: from `VAEConfiguration.decoderInput`.
+    ///   - moments: of the norms of all earlier stages, each of the whole image.
+    /// - Returns: moments, or in the last stage pixels, (1, h·scale, w·scale, outChannels), from about −1 to 1, not clipped.
+    /// - Throws: `.input` for a latent of another shape; `.nonFinite`.
+    public func run(
+        _ stage: Int, tile: Int, of latent: TiledImage, moments: [GroupMoments]
+    ) throws(ModelError) -> TileResult {
+        try check(latent.input)
+        return try network.checked(stage, tile: tile, of: latent, moments: moments, "The VAE decoder")
+    }
+
+    /// Decodes a latent of one tile.
+    ///
+    /// - Returns: (1, h·scale, w·scale, outChannels), from about −1 to 1, not clipped.
+    /// - Throws: `.input` for a latent of another shape; `.nonFinite`.
+    public func decode(_ latent: TiledImage) throws(ModelError) -> Tensor {
+        try check(latent.input)
+        return try network.run(latent, "The VAE decoder")
+    }
+
+    /// Decodes all tiles of a latent, one after the other.
+    ///
+    /// - Parameter take: gets the pixels of each tile, (1, h·scale, w·scale, outChannels).
+    /// - Throws: `.input` for a latent of another shape; `.nonFinite`.
+    public func decode(_ latent: TiledImage, take: (_ tile: Int, _ pixels: Tensor) -> Void) throws(ModelError) {
+        try check(latent.input)
+        try network.run(latent, "The VAE decoder", take)
+    }
+
+    /// Decodes each latent of a batch as one tile.
+    ///
     /// - Parameter latent: (n, h, w, latentChannels), from `VAEConfiguration.decoderInput`.
     /// - Returns: (n, h·scale, w·scale, outChannels), pictures from about −1 to 1, not clipped.
     /// - Throws: `.input` for another shape; `.nonFinite`.
     public func decode(_ latent: Tensor) throws(ModelError) -> Tensor {
+        try check(latent)
+        return try network.run(latent, "The VAE decoder")
+    }
+
+    private func check(_ latent: Tensor) throws(ModelError) {
         guard latent.shape.count == 4, latent.shape[3] == configuration.latentChannels else {
             throw ModelError(
                 .input,
                 "The VAE decoder takes latents of \(configuration.latentChannels) channels, channels last, not \(latent.shape)."
             )
         }
-        let image = try ModelError.computing("the VAE decoder") { () throws(ComputeError) in try run(latent) }
-        try context.requireFinite(image, "The VAE decoder's picture")
-        return image
-    }
-
-    private func run(_ latent: Tensor) throws(ComputeError) -> Tensor {
-        var x = latent
-        if let postQuant { x = try context.linear(x, postQuant) }
-        x = context.convert(x, to: context.precision)
-        x = try layers.mid(context.convolution(x, layers.convolutionIn), context)
-        for level in layers.levels {
-            for residual in level.residuals { x = try residual(x, context) }
-            if let upsampler = level.resampler {
-                x = context.resizeNearest(x, height: x.shape[1] * 2, width: x.shape[2] * 2)
-                x = try context.convolution(x, upsampler)
-            }
-        }
-        return try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut, as: .f32)
     }
 }
 
@@ -60,8 +91,7 @@ public final class VAEDecoder {
 public final class VAEEncoder {
     public let configuration: VAEConfiguration
     private let context: ComputeContext
-    private let layers: VAELayers
-    private let quant: LinearParameters?
+    private let network: TiledNetwork
 
     /// A normal distribution with its own mean and variance for each latent element.
     public struct Distribution {
@@ -77,20 +107,53 @@ public final class VAEEncoder {
         self.context = context
         let scope = LayerScope(weights, context)
         let moments = 2 * configuration.latentChannels
-        layers = try VAELayers(
+        let layers = try VAELayers(
             scope["encoder"], configuration, from: configuration.imageChannels, through: configuration.channels, to: moments,
             sides: configuration.sides(latent: scope.side).reversed(), blocks: "down_blocks",
             layers: configuration.layersPerBlock, resampler: ("downsamplers.0.conv", stride: 2))
-        quant =
+        let quant =
             configuration.usesQuantConvolution
             ? try LayerScope(weights, context, precision: .f32).linear(
                 "quant_conv", from: moments, to: moments, isConvolution: true) : nil
         try scope.requireNothingLeft(ignoring: ["decoder.", "post_quant_conv."])
+        let levels = layers.levels.flatMap { $0.steps + ($0.resampler.map { [.reduce($0)] } ?? []) }
+        network = TiledNetwork(
+            steps: VAESteps(
+                [.enter(layers.convolutionIn)] + levels + layers.mid.steps + [.leave(layers.normOut, layers.convolutionOut)]),
+            context: context, prepare: { context.convert($0, to: context.precision) },
+            finish: { moments throws(ComputeError) in
+                if let quant { try context.linear(moments, quant) } else { moments }
+            })
     }
 
+    /// The stages of an encoding in tiles: each but the last ends before a group norm.
+    public var stageCount: Int { network.stageCount }
+
+    /// Computes a stage of one tile.
+    ///
+    /// - Parameters:
+    ///   - picture: values from −1 to 1. `VAEConfiguration.scale` divides its sides.
+    ///   - moments: of the norms of all earlier stages, each of the whole image.
+    /// - Returns: moments, or in the last stage means and logarithms of variances, (1, h, w, 2·latentChannels); `split` parts
+    ///   them.
+    /// - Throws: `.input` for a picture of another shape; `.nonFinite`.
+    public func run(
+        _ stage: Int, tile: Int, of picture: TiledImage, moments: [GroupMoments]
+    ) throws(ModelError) -> TileResult {
+        try check(picture.input)
+        return try network.checked(stage, tile: tile, of: picture, moments: moments, "The VAE encoder")
+    }
+
+    /// Encodes each picture of a batch as one tile.
+    ///
     /// - Parameter image: (n, h, w, imageChannels), values from −1 to 1. `VAEConfiguration.scale` must divide the sides.
     /// - Throws: `.input` for another shape; `.nonFinite`.
     public func encode(_ image: Tensor) throws(ModelError) -> Distribution {
+        try check(image)
+        return split(try network.run(image, "The VAE encoder"))
+    }
+
+    private func check(_ image: Tensor) throws(ModelError) {
         let (shape, scale) = (image.shape, configuration.scale)
         guard shape.count == 4, shape[3] == configuration.imageChannels, shape[1] % scale == 0, shape[2] % scale == 0 else {
             throw ModelError(
@@ -98,28 +161,12 @@ public final class VAEEncoder {
                 "The VAE encoder takes pictures of \(configuration.imageChannels) channels, channels last, with sides that "
                     + "\(scale) divides, not \(shape).")
         }
-        let moments = try ModelError.computing("the VAE encoder") { () throws(ComputeError) in try run(image) }
-        try context.requireFinite(moments, "The VAE encoder's latent")
-        return split(moments)
     }
 
-    private func run(_ image: Tensor) throws(ComputeError) -> Tensor {
-        var x = try context.convolution(context.convert(image, to: context.precision), layers.convolutionIn)
-        for level in layers.levels {
-            for residual in level.residuals { x = try residual(x, context) }
-            if let downsampler = level.resampler {
-                // The model was trained with zeros only at the right and the bottom.
-                x = try context.convolution(
-                    x, downsampler, stride: 2, padding: Padding(top: 0, left: 0, bottom: 1, right: 1))
-            }
-        }
-        x = try layers.mid(x, context)
-        x = try context.convolution(layers.normOut(x, silu: true, context), layers.convolutionOut, as: .f32)
-        if let quant { x = try context.linear(x, quant) }
-        return x
-    }
-
-    private func split(_ moments: Tensor) -> Distribution {
+    /// Parts the result of the last stage into means and variances.
+    ///
+    /// - Parameter moments: (n, h, w, 2·latentChannels)
+    public func split(_ moments: Tensor) -> Distribution {
         let c = configuration.latentChannels
         let shape = Array(moments.shape.dropLast()) + [c]
         let (mean, logVariance) = (context.empty(shape), context.empty(shape))

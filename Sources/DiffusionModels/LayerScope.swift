@@ -100,12 +100,31 @@ struct LayerScope {
 /// Group normalisation with its parameters.
 struct GroupNorm {
     private let parameters: (scale: Tensor, offset: Tensor)
-    private let groups: Int
+    let groups: Int
     private let epsilon: Float
 
     init(_ scope: LayerScope, _ name: String, channels: Int, groups: Int, epsilon: Float) throws(ModelError) {
         parameters = try scope.norm(name, channels)
         (self.groups, self.epsilon) = (groups, epsilon)
+    }
+
+    /// The norm of a part of an image.
+    ///
+    /// - Parameters:
+    ///   - x: a tile of the image, (1, h, w, c).
+    ///   - box: the part of the tile.
+    ///   - moments: of the whole image.
+    func callAsFunction(
+        _ x: Tensor, _ box: ImageBox, _ moments: GroupMoments, silu: Bool, _ context: ComputeContext
+    ) -> Tensor {
+        context.groupNorm(
+            x, part: (box.rows, box.columns), moments: moments, scale: parameters.scale, offset: parameters.offset,
+            epsilon: epsilon, silu: silu)
+    }
+
+    /// The moments of a part of x, (1, h, w, c).
+    func moments(of x: Tensor, _ box: ImageBox, _ context: ComputeContext) -> GroupMoments {
+        context.groupMoments(x, groups: groups, rows: box.rows, columns: box.columns)
     }
 
     /// - Parameter addend: (n, c) or (1, c), added before the norm.

@@ -34,6 +34,12 @@ extension ModelError {
     /// - Parameter part: the part that was computed: "the U-Net", "the VAE decoder".
     init(_ error: ComputeError, in part: String) { self.init(.compute, "\(part): \(error.message)") }
 
+    static func notFinite(_ part: String) -> ModelError {
+        ModelError(
+            .nonFinite,
+            "\(part) holds numbers that are not finite; the weights or the inputs are damaged or out of range.")
+    }
+
     /// Runs a forward pass. If the compute library refuses, the error names the part.
     static func computing<Value>(
         _ part: String, _ body: () throws(ComputeError) -> Value
@@ -45,10 +51,6 @@ extension ModelError {
 extension ComputeContext {
     /// Throws `.nonFinite` with the part's name if `x` contains NaN or infinity.
     func requireFinite(_ x: Tensor, _ part: String) throws(ModelError) {
-        guard isFinite(x) else {
-            throw ModelError(
-                .nonFinite,
-                "\(part) holds numbers that are not finite; the weights or the inputs are damaged or out of range.")
-        }
+        guard isFinite(x) else { throw ModelError.notFinite(part) }
     }
 }

@@ -4,12 +4,12 @@ import TensorCore
 ///
 /// If there is a time embedding, it is added between the two convolutions (Ho et al. 2020, arXiv 2006.11239).
 struct ResidualBlock {
-    private let norm1: GroupNorm
-    private let conv1: ConvolutionParameters
+    let norm1: GroupNorm
+    let conv1: ConvolutionParameters
     private let timeProjection: LinearParameters?
-    private let norm2: GroupNorm
-    private let conv2: ConvolutionParameters
-    private let shortcut: LinearParameters?
+    let norm2: GroupNorm
+    let conv2: ConvolutionParameters
+    let shortcut: LinearParameters?
 
     /// - Parameter timeWidth: width of the time embedding; nil without one.
     init(

@@ -2,7 +2,7 @@ import TensorCore
 
 /// Self-attention of one head over all pixels, at the bottom of the autoencoder.
 struct VAEAttention {
-    private let norm: GroupNorm
+    let norm: GroupNorm
     private let attention: AttentionLayer
 
     /// `Weights` gives the layers today's names and shapes, whatever their names in the file.
@@ -11,11 +11,41 @@ struct VAEAttention {
         attention = try AttentionLayer(scope, width: channels, heads: 1, bias: true)
     }
 
-    /// - Parameter x: (n, h, w, channels)
-    func callAsFunction(_ x: Tensor, _ context: ComputeContext) throws(ComputeError) -> Tensor {
-        let tokens = norm(x, silu: false, context).reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]])
-        return try attention(tokens, source: tokens, residual: x, context).reshaped(x.shape)
+    /// - Parameters:
+    ///   - x: a tile, (1, h, w, channels)
+    ///   - points: of the tile, by their places in it, row after row.
+    ///   - moments: of the norm, over the whole image.
+    ///   - keys: of the whole image.
+    /// - Returns: (1, points, channels)
+    func callAsFunction(
+        _ x: Tensor, _ points: [Int], _ moments: GroupMoments, _ keys: VAEKeys, _ context: ComputeContext
+    ) throws(ComputeError) -> Tensor {
+        let own = context.gathered(x.reshaped([1, x.shape[1] * x.shape[2], x.shape[3]]), points)
+        let tokens = norm(
+            own.reshaped([1, 1, points.count, x.shape[3]]), ImageBox(height: 1, width: points.count), moments, silu: false,
+            context)
+        return try attention(tokens.reshaped(own.shape), keys, residual: own, context)
     }
+
+    /// The keys and values of some tokens of a part of the image, (1, h, w, channels).
+    func keys(
+        of x: Tensor, tokens range: Range<Int>, _ moments: GroupMoments, _ context: ComputeContext
+    ) throws(ComputeError) -> PackedKeys {
+        try attention.packedKeys(of: tokens(x, moments, context).tokens(range), context)
+    }
+
+    private func tokens(_ x: Tensor, _ moments: GroupMoments, _ context: ComputeContext) -> Tensor {
+        norm(x, ImageBox(height: x.shape[1], width: x.shape[2]), moments, silu: false, context)
+            .reshaped([1, x.shape[1] * x.shape[2], x.shape[3]])
+    }
+}
+
+/// The keys and values of a whole image, part by part.
+struct VAEKeys {
+    /// The results so far.
+    let cells: AttentionCells
+    let parts: Int
+    let part: (Int) throws(ComputeError) -> PackedKeys
 }
 
 /// diffusers fixes the epsilon of all norms of `AutoencoderKL`.
@@ -36,10 +66,8 @@ struct VAEMidBlock {
         after = try ResidualBlock(scope["resnets.1"], from: width, to: width, groups: groups, epsilon: vaeNormEpsilon)
     }
 
-    func callAsFunction(_ x: Tensor, _ context: ComputeContext) throws(ComputeError) -> Tensor {
-        var x = try before(x, context)
-        if let attention { x = try attention(x, context) }
-        return try after(x, context)
+    var steps: [VAEStep] {
+        [.first(before), .second(before)] + (attention.map { [.attend($0)] } ?? []) + [.first(after), .second(after)]
     }
 }
 
@@ -47,6 +75,8 @@ struct VAEMidBlock {
 struct VAELevel {
     let residuals: [ResidualBlock]
     let resampler: ConvolutionParameters?
+
+    var steps: [VAEStep] { residuals.flatMap { [.first($0), .second($0)] } }
 }
 
 /// The layers that the decoder and the encoder have in common. The decoder runs the middle before the levels, the encoder

@@ -60,6 +60,19 @@ public struct VAEConfiguration: Sendable, Equatable {
     /// The number of pixels along one side of a latent point: 8 in Stable Diffusion.
     public var scale: Int { 1 << (channels.count - 1) }
 
+    /// The stages of a decode in tiles, one more than its group norms: two in each residual block, one in the attention, one at
+    /// the end.
+    public var decodeStageCount: Int {
+        1 + 4 + (hasMidAttention ? 1 : 0) + 2 * (layersPerBlock + 1) * channels.count + 1
+    }
+
+    /// The most bytes of activations in f32 for a latent point of a tile that is decoded: a residual block at the top of a
+    /// level holds its input, its first half's result and its shortcut.
+    public var decodeBytesPerPoint: Int {
+        let order = Array(channels.reversed())
+        return order.indices.map { level in (order[max(0, level - 1)] + 2 * order[level]) * 4 << (2 * level) }.max() ?? 1
+    }
+
     /// Height and width of the levels' images, latent to image.
     func sides(latent: Int) -> [Int] { channels.indices.map { latent << min($0, 5) } }
 

@@ -1,0 +1,158 @@
+import DiffusionModels
+import EmbeddedModel
+import StrictJSON
+import TensorCore
+import TestSupport
+import Testing
+import Weights
+
+/// The autoencoder in tiles gives what it gives for the whole image.
+@Suite struct TiledAutoencoderTests {
+    /// A grid of tiles on a latent.
+    struct Case: Sendable, CustomTestStringConvertible {
+        let height, width, tileHeight, tileWidth: Int
+
+        init(_ height: Int, _ width: Int, _ tileHeight: Int, _ tileWidth: Int) {
+            (self.height, self.width, self.tileHeight, self.tileWidth) = (height, width, tileHeight, tileWidth)
+        }
+
+        var grid: TileGrid { TileGrid(height: height, width: width, tileHeight: tileHeight, tileWidth: tileWidth) }
+        var testDescription: String { "\(height)×\(width) in \(tileHeight)×\(tileWidth)" }
+    }
+
+    /// The latent and a tile divide or do not, are narrow, wide, odd, one point, one tile, many tiles.
+    static let cases = [
+        Case(8, 8, 8, 8), Case(12, 20, 6, 10), Case(13, 11, 5, 4), Case(3, 50, 3, 16), Case(41, 2, 9, 1), Case(7, 7, 1, 1),
+        Case(26, 33, 13, 33), Case(48, 40, 20, 20),
+    ]
+
+    private let source = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
+
+    private var configuration: VAEConfiguration {
+        get throws { try VAEConfiguration(json: source.json("vae/config.json")) }
+    }
+
+    private func decoder(_ context: ComputeContext) throws -> VAEDecoder {
+        try VAEDecoder(source.weights(component: "vae"), configuration: configuration, context: context)
+    }
+
+    private func encoder(_ context: ComputeContext) throws -> VAEEncoder {
+        try VAEEncoder(source.weights(component: "vae"), configuration: configuration, context: context)
+    }
+
+    private func numbers(_ shape: [Int]) -> Tensor {
+        var numbers = TestNumbers(seed: 11)
+        return Tensor(numbers.floats(shape.reduce(1, *)), shape: shape)
+    }
+
+    /// What the tiles give together, with the moments merged as a coordinator does.
+    ///
+    /// - Parameters:
+    ///   - order: of the tiles in a stage; tiles may come twice.
+    ///   - stage: computes a stage of a tile.
+    private func whole(
+        _ image: TiledImage, scale: Int, order: (Int) -> [Int] = { Array(0..<$0) },
+        _ stage: (Int, Int, [GroupMoments]) throws -> TileResult
+    ) throws -> [[Float]] {
+        var moments: [GroupMoments] = []
+        let count = image.grid.count
+        while true {
+            var own = [GroupMoments?](repeating: nil, count: count)
+            var tiles = [Tensor?](repeating: nil, count: count)
+            for tile in order(count) {
+                switch try stage(moments.count, tile, moments) {
+                case .moments(let value):
+                    #expect(own[tile] == nil || own[tile] == value, "a tile that was computed twice")
+                    own[tile] = value
+                case .finished(let tensor): tiles[tile] = tensor
+                }
+            }
+            guard let first = own[0] else { return tiles.map { $0?.array ?? [] } }
+            moments.append(own.dropFirst().reduce(first) { $0.merged(with: $1 ?? first) })
+        }
+    }
+
+    /// The parts of an image that the tiles cover.
+    private func parts(_ image: Tensor, _ grid: TileGrid, scale: (Int) -> Int) -> [[Float]] {
+        let (width, channels, values) = (image.shape[2], image.shape[3], image.array)
+        return (0..<grid.count).map { tile in
+            let box = grid[tile]
+            let (rows, columns) = (
+                scale(box.rows.lowerBound)..<scale(box.rows.upperBound),
+                scale(box.columns.lowerBound)..<scale(box.columns.upperBound)
+            )
+            return rows.flatMap { row in
+                values[((row * width + columns.lowerBound) * channels)..<((row * width + columns.upperBound) * channels)]
+            }
+        }
+    }
+
+    private func largestDifference(_ a: [[Float]], _ b: [[Float]]) -> Float {
+        guard a.map(\.count) == b.map(\.count) else { return .infinity }
+        return zip(a, b).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? .infinity
+    }
+
+    @Test(arguments: cases, [BackendChoice.onednn, .openblas])
+    func tilesDecodeToTheWholePicture(_ test: Case, _ backend: BackendChoice) throws {
+        let context = try ComputeContext(backend: backend, threads: 2)
+        let decoder = try decoder(context)
+        let latent = numbers([1, test.height, test.width, 4])
+        let image = TiledImage(latent, grid: test.grid)
+        let tiles = try whole(image, scale: 8) { try decoder.run($0, tile: $1, of: image, moments: $2) }
+        let expected = parts(try decoder.decode(latent), test.grid) { $0 * 8 }
+        #expect(largestDifference(tiles, expected) <= (backend == .onednn ? 0 : 1e-5))
+        #expect(image.keptBytes == 0)
+    }
+
+    @Test(arguments: cases)
+    func tilesEncodeToTheWholeLatent(_ test: Case) throws {
+        let encoder = try encoder(ComputeContext(threads: 2))
+        let picture = numbers([1, 8 * test.height, 8 * test.width, 3])
+        let image = TiledImage(picture, grid: test.grid)
+        let tiles = try whole(image, scale: 1) { try encoder.run($0, tile: $1, of: image, moments: $2) }
+        let moments = encoder.split(Tensor(tiles.flatMap { $0 }, shape: [1, 1, test.height * test.width, 8]))
+        let expected = try encoder.encode(picture)
+        for (own, whole) in [(moments.mean, expected.mean), (moments.logVariance, expected.logVariance)] {
+            let expected = parts(whole, test.grid) { $0 }
+            #expect(largestDifference([own.array], [expected.flatMap { $0 }]) <= 1e-4)
+        }
+    }
+
+    /// Whatever a worker keeps, in whatever order and however often it computes the tiles.
+    @Test(arguments: [PrecisionChoice.f32, .bf16])
+    func bitsDoNotDependOnMemoryAndOrder(_ precision: PrecisionChoice) throws {
+        guard (try? precision.resolved(.auto)) != nil else {
+            #expect(throws: ComputeError.self) { try ComputeContext(threads: 2, precision: precision) }
+            return
+        }
+        let context = try ComputeContext(threads: 2, precision: precision)
+        let decoder = try decoder(context)
+        let grid = TileGrid(height: 13, width: 19, tileHeight: 5, tileWidth: 7)
+        let latent = numbers([1, 13, 19, 4])
+        func decode(_ kept: Int, order: (Int) -> [Int] = { Array(0..<$0) }) throws -> [[Float]] {
+            let image = TiledImage(latent, grid: grid)
+            image.keptLimit = kept
+            return try whole(image, scale: 8, order: order) { try decoder.run($0, tile: $1, of: image, moments: $2) }
+        }
+        let usual = try decode(.max)
+        #expect(try decode(0) == usual)
+        #expect(try decode(200_000) == usual)
+        #expect(try decode(.max, order: { (0..<$0).reversed() + [0, 3] }) == usual)
+    }
+
+    @Test func aStageIsOneNorm() throws {
+        let decoder = try decoder(ComputeContext(threads: 1))
+        #expect(decoder.stageCount == (try configuration.decodeStageCount))
+    }
+
+    // MARK: Grids
+
+    @Test(arguments: [(64, 64, 8192), (128, 128, 8192), (256, 256, 8192), (512, 40, 8192), (3, 50_000, 8192), (9, 7, 1)])
+    func gridsCoverTheLatentOnce(_ height: Int, _ width: Int, _ points: Int) {
+        let grid = TileGrid(height: height, width: width, points: points)
+        let boxes = (0..<grid.count).map { grid[$0] }
+        #expect(boxes.allSatisfy { $0.height > 0 && $0.width > 0 && $0.pointCount <= points })
+        #expect(boxes.reduce(0) { $0 + $1.pointCount } == height * width)
+        #expect(height * width > points || grid.count == 1)
+    }
+}
