@@ -47,19 +47,34 @@ public struct WorkerProfile: Sendable, Equatable {
 /// One task as the cluster sees it.
 public struct ClusterTask: Sendable, Equatable {
     public var context: ContextID
+    /// The context that `context` builds on, which its worker must hold too; nil if there is none.
+    public var base: ContextID?
     /// Relative to the job's other tasks of its kind.
     public var cost: Double
     /// The kind of work within the job. Costs of different kinds, and those of different models, do not compare.
     public var kind: UInt8
     /// The size of its message in bytes.
     public var byteCount: Int
+    /// The thing that the task continues, for tasks whose worker keeps what it needs for the next barrier. They go to the
+    /// worker that computed the last one with this number, as long as it is there. Others can compute them too, but take
+    /// longer.
+    public var thread: Int?
 
-    public init(context: ContextID, cost: Double = 1, kind: UInt8 = 0, byteCount: Int = 0) {
+    public init(
+        context: ContextID, base: ContextID? = nil, cost: Double = 1, kind: UInt8 = 0, byteCount: Int = 0, thread: Int? = nil
+    ) {
         self.context = context
+        self.base = base
+        self.thread = thread
         self.cost = cost
         self.kind = kind
         self.byteCount = byteCount
     }
+}
+
+extension ClusterTask {
+    /// All contexts that its worker must hold, in the order in which they are opened.
+    var contexts: [ContextID] { (base.map { [$0] } ?? []) + [context] }
 }
 
 /// Why a task or a context failed.

@@ -31,8 +31,8 @@ extension ClusterMachine {
                 jobs.update(id) { _ = $0.barrier?.queue.remove(at: position) }
                 grant(key, record, to: session, isSpeculative: false, now)
             case .wait:
-                // Tasks without a failure are alike: if one must wait, so must the rest.
-                if record.failedWorkers.isEmpty { return }
+                // Tasks without a failure are alike: if one must wait, so must the rest. Threads wait each for its own worker.
+                if record.failedWorkers.isEmpty && record.task.thread == nil { return }
             case .fail(let failure):
                 failJob(id, failure)
                 return
@@ -45,6 +45,9 @@ extension ClusterMachine {
     /// busy one would probably finish in half the time. In any case a worker takes it that would be done before the others
     /// are done with the rest of the barrier: then nobody waits for it, and a worker that was slow once shows its speed again.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
+        if record.task.thread != nil, let home = home(of: record, job) ?? newHome(of: key, record, job) {
+            return chooseHome(home, record, now)
+        }
         let share = fairShare(record, job)
         var fitting = 0
         var untried = 0
@@ -60,10 +63,10 @@ extension ClusterMachine {
             fitting += 1
             if record.failedWorkers.contains(session.profile.worker) { continue }
             untried += 1
-            switch session.contexts[record.task.context] {
+            switch session.state(of: record.task) {
             case .failed: contextsFailed += 1
             case nil:
-                if session.state == .ready { open(record.task.context, on: id, now) }
+                if session.state == .ready { openContexts(of: record.task, on: id, now) }
                 opening += 1
             case .opening: opening += 1
             case .ready:
@@ -81,13 +84,44 @@ extension ClusterMachine {
         }
         if fitting > 0 && untried == 0 { return .fail(exhausted(key, record)) }
         if untried > 0 && contextsFailed == untried {
-            return .fail(.context(contextFailures[record.task.context] ?? "the workers refused the job's context"))
+            let reason = record.task.contexts.first { contextFailures[$0] != nil }.flatMap { contextFailures[$0] }
+            return .fail(.context(reason ?? "the workers refused the job's context"))
         }
         guard let best else { return .wait }
         // The last tasks do not queue behind others while workers become ready for them.
         if !best.isIdle, (job.barrier?.queue.count ?? 0) <= opening { return .wait }
         let isSoon = best.finish <= earliest * (best.isIdle ? 2 : 1) || best.finish <= cost / speeds
         return isSoon ? .session(best.id) : .wait
+    }
+
+    /// The session of the worker that keeps what a task continues; nil if there is none, or it cannot take the task.
+    private func home(of record: TaskRecord, _ job: Job) -> SessionID? {
+        guard let instance = record.task.thread.flatMap({ job.homes[$0] }) else { return nil }
+        return sessions.keys.first { sessions[$0]?.profile.instance == instance && canBeHome($0, record, job) }
+    }
+
+    /// A home for a thread without one: each worker gets a run of neighbours, because neighbours share work.
+    private func newHome(of key: TaskKey, _ record: TaskRecord, _ job: Job) -> SessionID? {
+        let workers = sessions.keys.filter { canBeHome($0, record, job) }
+        guard let count = job.barrier?.tasks.count, !workers.isEmpty else { return nil }
+        return workers[key.index * workers.count / count]
+    }
+
+    private func canBeHome(_ id: SessionID, _ record: TaskRecord, _ job: Job) -> Bool {
+        guard let session = sessions[id] else { return false }
+        return session.state == .ready && fits(session, job) && session.state(of: record.task) != .failed
+            && !record.failedWorkers.contains(session.profile.worker)
+    }
+
+    private mutating func chooseHome(_ id: SessionID, _ record: TaskRecord, _ now: Instant) -> Choice {
+        guard let session = sessions[id] else { return .wait }
+        switch session.state(of: record.task) {
+        case .ready:
+            return session.freeCredit > 0 && takesBytes(session, record.task.byteCount) ? .session(id) : .wait
+        case nil: openContexts(of: record.task, on: id, now)
+        case .opening, .failed: break
+        }
+        return .wait
     }
 
     /// The most leases of one barrier that a worker holds: its part of the unfinished tasks, if every worker that may take
@@ -97,7 +131,7 @@ extension ClusterMachine {
         guard let barrier = job.barrier else { return 1 }
         let workers = sessions.values.count { session in
             guard session.state == .ready, fits(session, job) else { return false }
-            return !record.failedWorkers.contains(session.profile.worker) && session.contexts[record.task.context] != .failed
+            return !record.failedWorkers.contains(session.profile.worker) && session.state(of: record.task) != .failed
         }
         let unfinished = barrier.tasks.count - barrier.doneCount
         return (unfinished + max(1, workers) - 1) / max(1, workers)
@@ -153,7 +187,7 @@ extension ClusterMachine {
                     return false
                 }
                 return fits(session, job) && session.profile.worker != lease.worker
-                    && session.contexts[record.task.context] == .ready && takesBytes(session, record.task.byteCount)
+                    && session.state(of: record.task) == .ready && takesBytes(session, record.task.byteCount)
             }
             guard let idle else { return }
             let key = TaskKey(job: id, barrier: barrier.serial, index: index)
@@ -175,7 +209,10 @@ extension ClusterMachine {
     }
 
     func isStraggling(_ record: TaskRecord, _ threshold: Interval, _ now: Instant) -> Bool {
-        guard record.status == .leased, record.leases.count == 1, record.failures == 0 else { return false }
+        // Another worker would have to begin a thread anew, and that takes longer than to wait.
+        guard record.status == .leased, record.leases.count == 1, record.failures == 0, record.task.thread == nil else {
+            return false
+        }
         return stragglerStart(record).map { now.since($0) >= threshold } ?? false
     }
 

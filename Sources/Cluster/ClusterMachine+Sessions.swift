@@ -121,6 +121,7 @@ extension ClusterMachine {
         var isCollected = false
         jobs.update(key.job) { job in
             job.hasResults = true
+            if let thread = job.barrier?.tasks[key.index].task.thread { job.homes[thread] = lease.instance }
             job.barrier?.finish(key.index, by: lease.worker, after: age)
             others = job.barrier?.tasks[key.index].leases ?? []
             job.barrier?.tasks[key.index].leases = []

@@ -131,11 +131,15 @@ public struct ClusterMachine: Sendable {
         var last: ContextID?
         for record in barrier.tasks where record.task.context != last {
             last = record.task.context
-            open(record.task.context, on: id, now)
+            openContexts(of: record.task, on: id, now)
         }
     }
 
-    mutating func open(_ context: ContextID, on id: SessionID, _ now: Instant) {
+    mutating func openContexts(of task: ClusterTask, on id: SessionID, _ now: Instant) {
+        for context in task.contexts { open(context, on: id, now) }
+    }
+
+    private mutating func open(_ context: ContextID, on id: SessionID, _ now: Instant) {
         guard let session = sessions[id], session.contexts[context] == nil else { return }
         sessions.update(id) { $0.contexts[context] = .opening(since: now, asked: now) }
         actions.append(.openContext(id, context))
@@ -153,7 +157,7 @@ public struct ClusterMachine: Sendable {
     }
 
     private mutating func closeUnusedContexts() {
-        let used = Set(jobs.values.flatMap { $0.barrier?.tasks.map(\.task.context) ?? [] })
+        let used = Set(jobs.values.flatMap { $0.barrier?.tasks.flatMap(\.task.contexts) ?? [] })
         for id in sessions.keys {
             for context in sessions[id]?.contexts.keys ?? [] where !used.contains(context) {
                 sessions.update(id) { $0.contexts[context] = nil }

@@ -71,6 +71,14 @@ struct Session: Sendable {
         if case .lost = state { true } else { false }
     }
 
+    /// The state of a task's contexts together; nil if one of them was not asked for.
+    func state(of task: ClusterTask) -> ContextState? {
+        let states = task.contexts.map { contexts[$0] }
+        if states.contains(.failed) { return .failed }
+        if states.contains(nil) { return nil }
+        return states.first { $0 != .ready } ?? .ready
+    }
+
     /// Whether it loads a context.
     var isOpening: Bool {
         contexts.values.contains { if case .opening = $0 { true } else { false } }
@@ -163,6 +171,8 @@ struct Job: Sendable {
     /// The class of the first worker that got one of its tasks.
     var numericsClass: String?
     var barrier: BarrierRecord?
+    /// The worker processes that computed the last task of each thread.
+    var homes: [Int: PeerID] = [:]
     /// Whether results of this or an earlier barrier were taken. Then the class cannot change any more.
     var hasResults = false
     var starvedSince: Instant?

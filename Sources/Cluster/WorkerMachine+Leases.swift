@@ -1,14 +1,15 @@
 /// A worker's handling of its leases.
 extension WorkerMachine {
-    mutating func take(_ lease: LeaseID, _ context: ContextID, isAlone: Bool, _ now: Instant) {
+    /// - Parameter needed: the contexts of its task.
+    mutating func take(_ lease: LeaseID, _ needed: [ContextID], isAlone: Bool, _ now: Instant) {
         guard isJoined else {
             actions.append(.forget(lease))
             return
         }
         if outbox[lease] != nil || held[lease] != nil { return }
-        guard contexts.contains(context) else {
+        if let missing = needed.first(where: { !contexts.contains($0) }) {
             actions.append(.forget(lease))
-            say(.sendNeed(context), now)
+            say(.sendNeed(missing), now)
             say(.sendCancelled([lease]), now)
             return
         }
@@ -17,9 +18,9 @@ extension WorkerMachine {
             say(.sendCancelled([lease]), now)
             return
         }
-        contexts.removeAll { $0 == context }
-        contexts.append(context)
-        held[lease] = Held(context: context, isAlone: isAlone, confirmed: false, arrived: now)
+        contexts.removeAll { needed.contains($0) }
+        contexts += needed
+        held[lease] = Held(contexts: needed, isAlone: isAlone, confirmed: false, arrived: now)
     }
 
     /// Begins the next group when the last one is done: the first leases, or one whose task is computed alone.

@@ -31,7 +31,7 @@ public enum WorkerEvent: Sendable, Equatable {
     case openContext(ContextID)
     case closeContext(ContextID)
     /// A task that is `alone` shares no call with others. With `more` the next lease follows at once.
-    case leased(LeaseID, ContextID, alone: Bool = false, more: Bool = false)
+    case leased(LeaseID, ContextID, base: ContextID? = nil, alone: Bool = false, more: Bool = false)
     case acknowledged([LeaseID])
     case cancelled([LeaseID])
     case drainRequested
@@ -101,7 +101,7 @@ public struct WorkerMachine: Sendable {
     }
 
     struct Held: Sendable {
-        let context: ContextID
+        let contexts: [ContextID]
         /// Whether its task shares no call with others: the coordinator wants that, or it failed together with others.
         var isAlone: Bool
         var confirmed: Bool
@@ -166,9 +166,9 @@ public struct WorkerMachine: Sendable {
         case .heard: break
         case .openContext(let context): openContext(context, now)
         case .closeContext(let context): closeContext(context)
-        case .leased(let lease, let context, let isAlone, let more):
+        case .leased(let lease, let context, let base, let isAlone, let more):
             gathersUntil = more ? now + parameters.gather : nil
-            take(lease, context, isAlone: isAlone, now)
+            take(lease, (base.map { [$0] } ?? []) + [context], isAlone: isAlone, now)
         case .acknowledged(let leases): acknowledge(leases)
         case .cancelled(let leases): cancel(leases, now)
         case .drainRequested, .terminate: drain(now)
@@ -296,7 +296,7 @@ public struct WorkerMachine: Sendable {
     /// Leases that wait keep their contexts. These are few: a worker never gets more than two groups.
     private mutating func closeOldest() {
         guard contexts.count > parameters.contextLimit else { return }
-        let needed = Set(held.keys.compactMap { held[$0]?.context })
+        let needed = Set(held.keys.flatMap { held[$0]?.contexts ?? [] })
         for context in contexts.dropLast().filter({ !needed.contains($0) }).prefix(contexts.count - parameters.contextLimit) {
             closeContext(context)
         }

@@ -59,6 +59,8 @@ extension ContextNote: MetadataBody {
 public struct LeaseGrant: Sendable, Equatable {
     /// The context the task needs.
     public var context: String
+    /// The context that this one builds on, which the worker must hold too; nil for none.
+    public var base: String?
     /// The longest time without progress.
     public var milliseconds: Int
     /// Whether another lease follows at once, so that the worker can compute both together; nil for no.
@@ -68,8 +70,11 @@ public struct LeaseGrant: Sendable, Equatable {
     /// The payload holds its tensors.
     public var task: EncodedPart
 
-    public init(context: String, milliseconds: Int, more: Bool? = nil, alone: Bool? = nil, task: EncodedPart) {
+    public init(
+        context: String, base: String? = nil, milliseconds: Int, more: Bool? = nil, alone: Bool? = nil, task: EncodedPart
+    ) {
         self.context = context
+        self.base = base
         self.milliseconds = milliseconds
         self.more = more
         self.alone = alone
@@ -80,8 +85,9 @@ public struct LeaseGrant: Sendable, Equatable {
 extension LeaseGrant: MetadataBody {
     public static var record: JSONRecord<LeaseGrant> {
         JSONRecord(
-            { LeaseGrant(context: $0, milliseconds: $1, more: $2, alone: $3, task: EncodedPart(metadata: $4)) },
-            ("context", \.context, .digest), ("lease_ms", \.milliseconds, .milliseconds), ("more", \.more, .optional(.flag())),
+            { LeaseGrant(context: $0, base: $1, milliseconds: $2, more: $3, alone: $4, task: EncodedPart(metadata: $5)) },
+            ("context", \.context, .digest), ("base", \.base, .optional(.digest)), ("lease_ms", \.milliseconds, .milliseconds),
+            ("more", \.more, .optional(.flag())),
             ("alone", \.alone, .optional(.flag())), ("task", \.task.metadata, .content))
     }
 

@@ -42,7 +42,7 @@ enum SampleMessages {
                     task: EncodedPart(metadata: ["phase": "detail"], payload: [0, 0, 128, 63]))),
             .lease(
                 LeaseGrant(
-                    context: digest, milliseconds: 30000, more: true, alone: true,
+                    context: digest, base: String(digest.reversed()), milliseconds: 30000, more: true, alone: true,
                     task: EncodedPart(metadata: ["phase": "detail"], payload: [0, 0, 128, 63]))),
             .accept(LeaseList([9, 10])),
             .progress(Progress(done: 3, total: 10)),

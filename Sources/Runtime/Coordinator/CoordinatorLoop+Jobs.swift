@@ -88,22 +88,23 @@ extension CoordinatorLoop {
         guard var job = jobs[id] else { return }
         let isNewPhase =
             job.barrier.map { ($0.place.stage, $0.place.phase) != (barrier.place.stage, barrier.place.phase) } ?? true
-        let old = job.context
+        let old = job.contexts
         let context = contexts.retain(barrier.contextHash, barrier.context)
+        let base = barrier.base.map { contexts.retain($0.hash, $0.content) }
         job.timings.merge += .nanoseconds(cpu)
         job.barrier = barrier
         job.serial = serial
-        job.context = context
+        job.contexts = [context] + (base.map { [$0] } ?? [])
         job.outputs = [EncodedPart?](repeating: nil, count: barrier.tasks.count)
         jobs[id] = job
         let tasks = barrier.tasks.map {
             ClusterTask(
-                context: context, cost: $0.cost, kind: barrier.phaseNumber,
-                byteCount: $0.part.payload.count + WireLimits.headerBytes)
+                context: context, base: base, cost: $0.cost, kind: barrier.phaseNumber,
+                byteCount: $0.part.payload.count + WireLimits.headerBytes, thread: $0.thread)
         }
         tell(.barrier(id, serial: serial, tasks))
         // The machine has closed the unused contexts by their numbers, so they can be released now.
-        if let old { contexts.release(old) }
+        for context in old { contexts.release(context) }
         // Every phase appears in the progress, however short.
         publishProgress(of: id, force: isNewPhase)
     }
@@ -111,7 +112,7 @@ extension CoordinatorLoop {
     func openContext(_ context: ContextID, on id: SessionID) {
         guard let entry = contexts[context] else { return }
         // If several jobs share the context, the first one counts.
-        let owner = jobOrder.first { jobs[$0]?.context == context }
+        let owner = jobOrder.first { jobs[$0]?.contexts.contains(context) == true }
         let uuid = owner.flatMap { jobs[$0]?.uuid } ?? .none
         let bytes = send(.jobOpen(JobOpen(context: entry.hash, content: entry.part)), to: id) {
             $0.job = uuid
@@ -132,7 +133,8 @@ extension CoordinatorLoop {
             jobs[key.job]?.timings.startUp = now.since(job.submitted).duration
         }
         let grant = LeaseGrant(
-            context: barrier.contextHash, milliseconds: parameters.lease.milliseconds, more: more ? true : nil,
+            context: barrier.contextHash, base: barrier.base?.hash, milliseconds: parameters.lease.milliseconds,
+            more: more ? true : nil,
             alone: tries.alone ? true : nil, task: barrier.tasks[key.index].part)
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
@@ -215,7 +217,7 @@ extension CoordinatorLoop {
         jobOrder.removeAll { $0 == id }
         jobThreads.drop(id)
         pendingEvents.append(.ended(id))
-        if let context = job.context { endedContexts.append(context) }
+        endedContexts += job.contexts
         if case .local(let continuation) = job.owner { continuation.finish() }
     }
 

@@ -25,7 +25,8 @@ struct JobState {
     var attachmentBytes = 0
     var barrier: EngineBarrier?
     var serial = -1
-    var context: ContextID?
+    /// Of the barrier: its own context, and the one that it builds on.
+    var contexts: [ContextID] = []
     var outputs: [EncodedPart?] = []
     var tasksDone = 0
     var firstLease: Instant?

@@ -10,6 +10,8 @@ struct EngineTask: Sendable {
     var part: EncodedPart
     /// Relative to the job's other tasks.
     var cost: Double
+    /// See `ClusterTask.thread`.
+    var thread: Int?
 }
 
 /// The tasks of one barrier and their common context.
@@ -21,6 +23,8 @@ struct EngineBarrier: Sendable {
     /// The content hash of `context`, 64 hexadecimal digits.
     var contextHash: String
     var context: EncodedPart
+    /// The context that `context` builds on; nil if there is none.
+    var base: (hash: String, content: EncodedPart)?
 }
 
 enum EngineOutcome: Sendable {

@@ -35,7 +35,8 @@ extension WorkerLoop {
                 tasks[lease] = (grant.task, packet.address.job)
             }
             let (isAlone, hasMore) = (grant.alone ?? false, grant.more ?? false)
-            drive(.leased(lease, number(of: grant.context), alone: isAlone, more: hasMore), now)
+            let base = grant.base.map { number(of: $0) }
+            drive(.leased(lease, number(of: grant.context), base: base, alone: isAlone, more: hasMore), now)
         case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
         case .cancel(let list): drive(.cancelled(list.leases.map(LeaseID.init)), now)
         case .drain: drive(.drainRequested, now)
