@@ -21,8 +21,9 @@ struct PictureRun {
 
     /// The outputs of the barrier's tasks. Context, tasks and outputs go through their wire form.
     func outputs() throws -> [TaskOutput] {
-        let context = barrier.context.encoded()
-        try model.runner.open(JobContext(metadata: context.metadata, payload: context.payload))
+        for context in [barrier.base, barrier.context].compactMap({ $0?.encoded() }) {
+            try model.runner.open(JobContext(metadata: context.metadata, payload: context.payload))
+        }
         return try zip(barrier.tasks, machine.expectedOutputs).map { task, shape in
             let sent = task.encoded()
             let output = try model.runner.run(RenderTask(metadata: sent.metadata, payload: sent.payload)).encoded()
@@ -66,13 +67,11 @@ struct PictureRun {
     /// - Returns: `image`, (3, h, w) of values from 0 to 1, and `image_u8`, the machine's own picture, which must be these
     ///   numbers in 8 bits.
     mutating func decode() throws -> [String: GoldenTensor] {
-        guard let latent = (barrier.tasks.first?.work as? DecodeWork)?.latent else {
-            throw GoldenError.failed("the run has not ended")
-        }
+        guard case .latent(let latent, _, _) = barrier.context.tiles else { throw GoldenError.failed("the run has not ended") }
         let shape = [1, latent.channels, latent.height, latent.width]
         let decoded = try NetworkCases.decode(latent.values, shape: shape, model.networks.decoder())
         let exact = decoded.planarArray.map { min(1, max(0, $0 / 2 + 0.5)) }
-        try merge(outputs())
+        while image == nil { try merge(outputs()) }
         guard let image, image.rgb.count == exact.count else { throw GoldenError.failed("the run gave no picture") }
         let plane = image.width * image.height
         let bytes = exact.indices.map { Int(image.rgb[$0 % plane * 3 + $0 / plane]) }

@@ -53,24 +53,26 @@ extension EndToEnd {
             #expect(try await picture.image.pixels != ReferencePicture.shared.pixels())
         }
 
-        /// Kills one worker in the structure phase and another in the detail phase; a single worker twice.
+        /// Kills one worker in the structure phase, another in the detail phase, and another while tiles are decoded; a single
+        /// worker three times.
         @Test(arguments: [1, 3]) func killedWorkersDoNotMatter(_ workers: Int) async throws {
             let folder = try Folder()
             let program = try Program(
                 ["render"] + Picture.request + [
-                    "--workers", "\(workers)", "--threads-per-worker", "1", "-o", folder.file("a.png"),
+                    "--workers", "\(workers)", "--threads-per-worker", "1", "--vae-tile-size", "64", "-o",
+                    folder.file("a.png"),
                 ],
                 in: folder)
             defer { program.end() }
             var killed: Set<Int32> = []
-            for phase in ["structure", "detail"] {
-                try await program.waitForLine(containing: "\(phase) step ")
+            for place in ["structure step ", "detail step ", "decode step 3"] {
+                try await program.waitForLine(containing: place)
                 let victim = try #require(
                     Program.processes(marked: folder.mark).first { $0.isWorker && !killed.contains($0.pid) })
                 kill(victim.pid, SIGKILL)
                 killed.insert(victim.pid)
             }
-            #expect(killed.count == 2)
+            #expect(killed.count == 3)
             #expect(try await program.wait().code == 0, "\(program.errorLines)")
             #expect(program.errorLines.contains { $0.contains("was lost") }, "\(program.errorLines)")
             try await Program.waitUntilNone(marked: folder.mark)

@@ -83,7 +83,7 @@ import Weights
         for (step, barrier) in denoising.enumerated() {
             #expect(barrier.tasks.allSatisfy { $0.denoiseWork?.switches == Self.switches(step) }, "step \(step)")
         }
-        let final = try #require(barriers.last?.tasks[0].latent)
+        let final = try #require(barriers.last?.decoded)
         #expect(final.height == 64 && final.width == 64)
         let network = try GuidedNetwork(source, #require(denoising[0].context.conditioning))
         func plain(_ switches: @escaping (Int) -> UNetSwitches) throws -> [Float] {

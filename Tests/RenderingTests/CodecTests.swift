@@ -1,6 +1,7 @@
 import Acceleration
 import ContentHash
 import StrictJSON
+import TensorCore
 import TestSupport
 import Testing
 
@@ -35,7 +36,7 @@ import Testing
         task(.denoise, denoise(.plain)),
         task(.structure, denoise(UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
         task(.detail, denoise(UNetSwitches(rad: false, pool: true, windowShifts: []))),
-        task(.decode, DecodeWork(latent: latent(8, 16, 2, 2))),
+        task(.decode, DecodeWork(tile: 7, stage: 3, height: 16, width: 9, isLast: false)),
         task(
             .detail,
             DenoiseWork(
@@ -46,6 +47,7 @@ import Testing
         task(
             .denoise,
             DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), switches: .plain)),
+        task(.decode, DecodeWork(tile: 0, height: 1, width: 2048, isLast: true)),
     ]
 
     static let outputs: [TaskOutput] = [
@@ -54,6 +56,7 @@ import Testing
         .prediction(latent(2)),
         .moments(latent(6, 8, 2, 2)),
         .pixels(width: 3, height: 2, rgb: (0..<18).map { UInt8($0 * 14) }),
+        .moments(moments[0]),
     ]
 
     static let contexts: [JobContext] = [
@@ -65,6 +68,14 @@ import Testing
             modelIdentity: hash,
             conditioning: JobContext.Conditioning(
                 rows: 2, tokens: 1200, width: 1, values: latent(3, 4, 20, 30).values, pooled: latent(3, 1, 2, 4).values)),
+        JobContext(modelIdentity: hash, tiles: .latent(latent(3, 4, 5, 7), tileHeight: 5, tileWidth: 2)),
+        JobContext(modelIdentity: hash, tiles: .moments(moments, of: hash)),
+    ]
+
+    /// Of two norms with three groups.
+    private static let moments = [
+        GroupMoments(count: 1, means: [0, -1.5, 3e100], scatters: [0, 1e-300, 2]),
+        GroupMoments(count: 1, means: [1, 2, 3], scatters: [4, 5, 6]),
     ]
 
     private static func parsed(_ metadata: JSONValue) throws -> JSONValue {
@@ -124,8 +135,11 @@ import Testing
 
     /// Numbers are f32, little endian, in planar order: what any other program would write.
     @Test func payloadsAreLittleEndianFloats() {
-        let work = DecodeWork(latent: Latent(channels: 1, height: 1, width: 2, values: [1, -2.5]))
-        #expect(Self.task(.decode, work).encoded().payload == [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0])
+        let latent = Latent(channels: 1, height: 1, width: 2, values: [1, -2.5])
+        let work = DenoiseWork(latent: latent, timestep: 1, guidance: 1, switches: .plain)
+        #expect(Self.task(.denoise, work).encoded().payload == [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0])
+        let context = JobContext(modelIdentity: Self.hash, tiles: .latent(latent, tileHeight: 1, tileWidth: 1))
+        #expect(context.encoded().payload == [0, 0, 0x80, 0x3F, 0, 0, 0x20, 0xC0])
     }
 
     /// The very bytes that other versions read and write, one task of each kind and its answer.
@@ -153,8 +167,8 @@ import Testing
                 numbers
             ),
             (
-                .decode, DecodeWork(latent: latent),
-                #"{"channels":1,\#(common)"height":1,"index":840,"phase":"decode","step":24,"width":2}"#, numbers
+                .decode, DecodeWork(tile: 5, stage: 2, height: 1, width: 2, isLast: false),
+                #"{\#(common)"height":1,"index":840,"last":false,"phase":"decode","stage":2,"step":24,"tile":5,"width":2}"#, []
             ),
         ]
         for (phase, work, text, payload) in tasks {
@@ -203,6 +217,8 @@ import Testing
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 11))),
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 13))),
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 18))),
+            (5, "tile", -1), (5, "tile", nil), (5, "stage", 1001), (5, "stage", .null), (5, "height", 0), (5, "width", 2049),
+            (5, "last", nil), (5, "last", 0), (5, "channels", 4), (10, "stage", -1), (10, "last", "true"),
         ]
         for (index, key, value) in cases {
             let encoded = Self.tasks[index].encoded()

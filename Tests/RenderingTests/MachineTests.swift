@@ -28,8 +28,8 @@ import Weights
             #expect(
                 barrier.tasks.allSatisfy { $0.contextHash == barrier.context.hash && $0.phase == barrier.phase && $0.cost > 0 })
         }
-        #expect(barriers.dropFirst().allSatisfy { $0.context == barriers[1].context })
-        #expect(barriers[0].context != barriers[1].context)
+        #expect(barriers[1...5].allSatisfy { $0.context == barriers[1].context && $0.base == nil })
+        #expect(barriers[0].context != barriers[1].context && barriers[6].context != barriers[1].context)
         #expect(barriers.map { $0.tasks[0].step } == [0, 0, 1, 2, 3, 4, 0])
     }
 

@@ -262,7 +262,7 @@ import Weights
         let kernel = try #require(upscaler.kernel)
         let large = LatentResizer.resized(small, size: (16, 16), to: (32, 32), kernel)
         let (barriers, _) = try FormulaNetwork.render(try machine(request))
-        let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
+        let final = try #require(barriers.last?.decoded)
         #expect(try final.values == plain.pass(height: 32, width: 32, from: large, first: 2))
         #expect(barriers.count == 1 + 5 + 3 + 1)
     }
@@ -303,7 +303,7 @@ import Weights
             height: 32, width: 32,
             cut: PlainRender.Cut(height: 32, width: 32, jitter: 1, blending: .feather, structureCalls: 0))
         let (barriers, _) = try FormulaNetwork.render(try machine(request))
-        #expect(try FormulaNetwork.latent(try #require(barriers.last?.tasks.first)).values == canvas)
+        #expect(try #require(barriers.last?.decoded).values == canvas)
     }
 
     /// No two passes may show the network the same permutations, views, windows and destinations: each has draws of its own.

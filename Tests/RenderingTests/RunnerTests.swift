@@ -52,9 +52,12 @@ import Testing
                 phase: .encode, step: 0, index: 0, contextHash: prompts.hash,
                 work: EncodeWork(ids: [ids], skippedLayers: skip))
         }
-        func decode(_ channels: Int) -> RenderTask {
-            let latent = Latent(channels: channels, height: 2, width: 2, values: [Float](repeating: 0, count: channels * 4))
-            return RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: DecodeWork(latent: latent))
+        let decode = try runner.decodeTask(Latent(channels: 4, height: 2, width: 2, values: [Float](repeating: 0, count: 16)))
+        func changed(_ change: (inout DecodeWork) -> Void) throws -> RenderTask {
+            var (task, work) = (decode, try #require(decode.work as? DecodeWork))
+            change(&work)
+            task.work = work
+            return task
         }
         let cases: [(part: String, task: RenderTask)] = [
             ("samples of 4 channels", Self.denoise(guided, channels: 3)),
@@ -70,7 +73,10 @@ import Testing
             ("2 text encoders do not fit a model with 1", Self.twoEncoders(prompts)),
             ("no pooled text and no time ids", Self.denoise(guided, timeIDs: [1, 2, 3, 4, 5, 6])),
             ("two rows needs guidance", Self.denoise(alone, guidance: 1, timeIDs: [Float](repeating: 8, count: 12))),
-            ("latents of 4 channels", decode(3)), ("latents of 4 channels", decode(8)), ("latents of 4 channels", decode(1)),
+            ("no tile 1 of 2×2", try changed { $0.tile = 1 }), ("no tile 0 of 1×2", try changed { $0.height = 1 }),
+            ("no tile 0 of 2×3", try changed { $0.width = 3 }), ("not those before 1", try changed { $0.stage = 1 }),
+            ("not those before 0", try changed { $0.stage = 0 }),
+            ("no tile 0 of 2×2", RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: decode.work)),
         ]
         for (part, task) in cases {
             let error = refusal { _ = try runner.run(task) }
@@ -158,8 +164,7 @@ import Testing
             }
             let latent = Latent(
                 channels: 4, height: height, width: width, values: [Float](repeating: 0.1, count: 4 * height * width))
-            let output = try runner.run(
-                RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: DecodeWork(latent: latent)))
+            let output = try runner.run(runner.decodeTask(latent))
             #expect(output.shape == .pixels(width: width * 8, height: height * 8) && output.rgb.count == height * width * 192)
         }
     }
@@ -215,8 +220,9 @@ import Testing
         _ = try runner.run(Self.denoise(context))
         #expect(runner.idleActivationBytes > 0)
         let latent = Latent(channels: 4, height: 2, width: 2, values: [Float](repeating: 0.1, count: 16))
-        _ = try runner.run(
-            RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: DecodeWork(latent: latent)))
+        let decode = try runner.decodeTask(latent)
+        _ = try runner.run(decode)
+        runner.close(decode.contextHash)
         #expect(runner.idleActivationBytes == 0)
         _ = try runner.run(Self.denoise(context))
         #expect(runner.idleActivationBytes > 0)

@@ -238,6 +238,7 @@ private enum BlankNetwork {
             let outputs = machine.expectedOutputs.map { shape in
                 switch shape.element {
                 case .f32: TaskOutput(shape, [Float](repeating: 0, count: shape.count))
+                case .f64: TaskOutput(shape, doubles: [Double](repeating: 0, count: shape.count))
                 case .u8: TaskOutput(shape, rgb: [UInt8](repeating: 0, count: shape.count))
                 }
             }

@@ -70,7 +70,7 @@ struct SourceMachineTests {
         var plain = PlainRender(sampler: sampler, seed: request.seed)
         let image = try Self.latent(barriers[1], plain.noise(4 * 8 * 12))
         let latent = try plain.pass(height: 8, width: 12, from: image, first: first)
-        #expect(try barriers.dropFirst(2).map { [try FormulaNetwork.latent($0.tasks[0]).values] } == plain.shown + [[latent]])
+        #expect(barriers.dropFirst(2).map { $0.latents.map { $0?.values } } == plain.shown + [[latent]])
     }
 
     @Test(
@@ -79,7 +79,7 @@ struct SourceMachineTests {
     func known(_ size: (Int, Int), _ strength: Float) throws {
         let request = try Self.request(size.0, size.1, masked: true, strength: strength) { $0.method = .auto }
         let (barriers, _) = try FormulaNetwork.render(try Self.machine(request))
-        let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
+        let final = try #require(barriers.last?.decoded)
         var generator = TorchCPUGenerator(seed: request.seed)
         let image = try Self.latent(barriers[1], generator.normals(count: final.values.count))
         let mask = try Self.latentMask(request)

@@ -79,7 +79,7 @@ import Testing
         let cut = try run.cut(sampler)
         let latent = try plain.pass(height: run.size.height / 8, width: run.size.width / 8, cut: cut)
         let (barriers, image) = try FormulaNetwork.render(RenderMachine(request: run.request, model: model))
-        #expect(barriers.dropFirst().map { $0.tasks.map { $0.latent?.values } } == plain.shown + [[latent]])
+        #expect(barriers.dropFirst().map { $0.latents.map { $0?.values } } == plain.shown + [[latent]])
         let phases = (0..<sampler.calls).map { (call: Int) -> RenderPhase in
             cut.map { call < $0.structureCalls ? .structure : .detail } ?? .denoise
         }
@@ -228,7 +228,29 @@ extension RenderTask {
     var denoiseWork: DenoiseWork? { work as? DenoiseWork }
 
     /// The latent that the task carries.
-    var latent: Latent? {
-        denoiseWork?.latent ?? (work as? DecodeWork)?.latent
+    var latent: Latent? { denoiseWork?.latent }
+}
+
+extension Barrier {
+    /// The latents of its tasks. Those that decode find theirs in the context.
+    var latents: [Latent?] { tasks.map { $0.latent ?? decoded } }
+
+    /// The latent that is decoded.
+    var decoded: Latent? {
+        guard case .latent(let latent, _, _) = (base ?? context).tiles else { return nil }
+        return latent
+    }
+}
+
+extension TaskRunner {
+    /// A task that decodes a latent as one tile. Its context is open.
+    func decodeTask(_ latent: Latent) throws -> RenderTask {
+        let context = JobContext(
+            modelIdentity: modelIdentities[0],
+            tiles: .latent(latent, tileHeight: latent.height, tileWidth: latent.width))
+        try open(context)
+        return RenderTask(
+            phase: .decode, step: 0, index: 0, contextHash: context.hash,
+            work: DecodeWork(tile: 0, height: latent.height, width: latent.width, isLast: true))
     }
 }

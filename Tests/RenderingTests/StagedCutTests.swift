@@ -27,7 +27,7 @@ import Testing
         #expect(passes[1].firstCall == 2 * callsPerStep && passes[1].executedSteps == 6 && passes[0].executedSteps == 8)
 
         let (barriers, _) = try FormulaNetwork.render(machine)
-        let final = try FormulaNetwork.latent(try #require(barriers.last?.tasks.first))
+        let final = try #require(barriers.last?.decoded)
         let sampler = machine.sampler
         func stages(repeatingDraws: Bool = false) throws -> [Float] {
             var plain = PlainRender(sampler: sampler, seed: 4)

@@ -146,16 +146,14 @@ import Weights
         let first = try Self.outputs(runner, group)
         #expect(try Self.shelf(runner).bytes == Self.bytes(runner, rows: 2))
         let latent = try #require(group[0].work as? DenoiseWork).latent
-        _ = try runner.run(
-            RenderTask(phase: .decode, step: 0, index: 0, contextHash: job.hash, work: DecodeWork(latent: latent)))
+        _ = try runner.run(runner.decodeTask(latent))
         #expect(Self.shelf(runner).bytes == 0)
         #expect(try Self.outputs(runner, group) == first)
         // A network in memory stays, and so does what belongs to it.
         let inMemory = try TaskRunner(models: [source], backend: .auto, threads: 1)
         try inMemory.open(job)
         #expect(try Self.outputs(inMemory, group) == first)
-        _ = try inMemory.run(
-            RenderTask(phase: .decode, step: 0, index: 0, contextHash: job.hash, work: DecodeWork(latent: latent)))
+        _ = try inMemory.run(inMemory.decodeTask(latent))
         #expect(try Self.shelf(inMemory).bytes == Self.bytes(inMemory, rows: 2))
     }
 

@@ -65,6 +65,13 @@ public struct MethodOptions: ParsableArguments {
     var jitter: Int?
 
     @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Side of the tiles in which the autoencoder decodes the picture, in pixels; they do not show (default: by memory).",
+            valueName: "pixels"))
+    var vaeTileSize: Int?
+
+    @Option(
         help: ArgumentHelp(
             "uniform (all views count alike, as published) or feather (views count less towards their borders; default: uniform, in later stages feather).",
             valueName: "weights"))

@@ -67,12 +67,22 @@ extension RenderMachine {
         return (.views(views), shown)
     }
 
-    /// - Parameter next: `decoding` or `enlarging`.
-    mutating func decodingBarrier(_ next: State) -> Barrier {
-        state = next
+    /// The first stage of decoding the canvas.
+    mutating func decodingBarrier(_ purpose: TiledDecoding.Purpose) -> Barrier {
         let latent = Latent(
             channels: plan.latentChannels, height: pass.latentHeight, width: pass.latentWidth, values: canvas)
-        return barrier(.decode, [DecodeWork(latent: latent)])
+        return barrier(TiledDecoding(latent, plan.decoding, context: context, for: purpose))
+    }
+
+    /// The next stage.
+    mutating func barrier(_ decoding: TiledDecoding) -> Barrier {
+        state = .decoding(decoding)
+        let context = decoding.context
+        var barrier = barrier(.decode, decoding.works)
+        (barrier.context, barrier.base) = (context, decoding.base)
+        (barrier.place.step, barrier.place.stepCount) = decoding.step
+        for index in barrier.tasks.indices { barrier.tasks[index].contextHash = context.hash }
+        return barrier
     }
 
     /// The input channels of an inpainting network beside the latent's.

@@ -24,11 +24,10 @@ public struct RenderMachine: Sendable {
         case encoding
         /// Latents of the source picture, or of an enlarged result.
         case picturing
-        /// Pixels of a pass's result. The next pass begins with them.
-        case enlarging
         /// The call at this position of the pass's schedule.
         case calling(position: Int, Layout)
-        case decoding
+        /// Moments or pixels of a pass's result.
+        case decoding(TiledDecoding)
         case finished
     }
 
@@ -142,15 +141,18 @@ public struct RenderMachine: Sendable {
                     fromEnlarged: model.vae.samplerLatent(mean, height: pass.latentHeight, width: pass.latentWidth))
             }
             return .barrier(try callBarrier(0))
-        case .enlarging:
-            return .barrier(enlargedPictureBarrier(outputs[0]))
         case .calling(let position, let layout):
             try complete(pass.schedule[position], layout, outputs)
             return .barrier(try barrier(after: position))
-        case .decoding:
-            let image = finish(outputs[0])
+        case .decoding(var decoding):
+            guard decoding.isLast else {
+                try decoding.merge(outputs)
+                return .barrier(barrier(decoding))
+            }
+            let picture = decoding.picture(outputs)
+            if decoding.purpose == .enlarge { return .barrier(enlargedPictureBarrier(picture)) }
             state = .finished
-            return .finished(image)
+            return .finished(finish(picture))
         case .notStarted:
             throw .malformed("The render has not begun, so there is nothing to merge.")
         case .finished:
@@ -212,11 +214,11 @@ extension RenderMachine {
         if position + 1 < pass.schedule.count { return try callBarrier(position + 1) }
         guard passIndex + 1 < plan.passes.count else {
             try randomness.requireNothingLeft()
-            return decodingBarrier(.decoding)
+            return decodingBarrier(.finish)
         }
         let next = plan.passes[passIndex + 1]
         guard case .enlarged(let upscaler, _) = next.start, let kernel = upscaler.kernel else {
-            return decodingBarrier(.enlarging)
+            return decodingBarrier(.enlarge)
         }
         let enlarged = LatentResizer.resized(
             canvas, size: (pass.latentHeight, pass.latentWidth), to: (next.latentHeight, next.latentWidth), kernel)
@@ -226,11 +228,11 @@ extension RenderMachine {
     }
 
     /// The decoded result of a pass, enlarged to the size of the next one, for the encoder.
-    private mutating func enlargedPictureBarrier(_ output: TaskOutput) -> Barrier {
+    private mutating func enlargedPictureBarrier(_ picture: (width: Int, height: Int, rgb: [UInt8])) -> Barrier {
         passIndex += 1
         let size = (width: pass.latentWidth * model.scaleFactor, height: pass.latentHeight * model.scaleFactor)
         let rgb = ImageResizer.lanczos(
-            output.rgb, channels: 3, size: (output.shape["width"], output.shape["height"]), to: size)
+            picture.rgb, channels: 3, size: (picture.width, picture.height), to: size)
         state = .picturing
         return barrier(.picture, [PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil)])
     }
@@ -311,10 +313,10 @@ extension RenderMachine {
         guide.relocate(dealt)
     }
 
-    private func finish(_ output: TaskOutput) -> RenderedImage {
+    private func finish(_ picture: (width: Int, height: Int, rgb: [UInt8])) -> RenderedImage {
         let parameters = GenerationParameters(request: request, plan: plan, model: model)
         return RenderedImage(
-            width: output.shape["width"], height: output.shape["height"], rgb: output.rgb, parameters: parameters.text,
+            width: picture.width, height: picture.height, rgb: picture.rgb, parameters: parameters.text,
             details: parameters.details)
     }
 }

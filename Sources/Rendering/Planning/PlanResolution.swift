@@ -53,7 +53,8 @@ struct PlanResolution {
             samplingMethod: sampler.method, noiseSchedule: request.noiseSchedule,
             hiDiffusionProfile: usesHiDiffusion ? hiDiffusionProfile : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens,
-            precision: request.precision)
+            precision: request.precision,
+            decoding: DecodePlan(model.vae, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor }))
         return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 

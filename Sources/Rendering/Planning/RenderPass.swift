@@ -70,9 +70,11 @@ public struct RenderPass: Sendable, Equatable {
     var evaluations: Int { schedule.reduce(0) { $0 + $1.evaluations } }
 
     /// Tasks of each phase, in order, with the tasks that enlarge the result of the pass before.
-    var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
+    ///
+    /// - Parameter decodes: tasks that decode the result of the pass before.
+    func tasksPerPhase(decodes: Int) -> [(phase: RenderPhase, tasks: Int)] {
         var phases: [(phase: RenderPhase, tasks: Int)] = []
-        if case .enlarged(let upscaler, _) = start, upscaler.kernel == nil { phases = [(.decode, 1), (.picture, 1)] }
+        if case .enlarged(let upscaler, _) = start, upscaler.kernel == nil { phases = [(.decode, decodes), (.picture, 1)] }
         for call in schedule {
             if phases.last?.phase != call.phase { phases.append((call.phase, 0)) }
             phases[phases.count - 1].tasks += call.inputs

@@ -47,6 +47,7 @@ public struct RenderPlan: Sendable, Equatable {
     public let tokenReduction: ResolvedTokenReduction?
     /// The arithmetic of the networks: of all workers that take part. `auto` takes the first worker's.
     public let precision: PrecisionChoice
+    let decoding: DecodePlan
 
     /// SDXL's sizes in the last pass; nil for other models.
     public var sizes: SizeConditioning? { lastPass.last.sizes }
@@ -69,7 +70,9 @@ public struct RenderPlan: Sendable, Equatable {
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
         let prelude: [(RenderPhase, Int)] =
             [(.encode, promptChunks)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
-        return prelude + passes.flatMap(\.tasksPerPhase) + [(.decode, 1)]
+        let decodes = passes.map(decoding.tasks)
+        return prelude + passes.indices.flatMap { passes[$0].tasksPerPhase(decodes: decodes[max(0, $0 - 1)]) }
+            + [(.decode, decodes[decodes.count - 1])]
     }
 
     public var totalTasks: Int { tasksPerPhase.reduce(0) { $0 + $1.tasks } }

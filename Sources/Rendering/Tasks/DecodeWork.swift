@@ -1,31 +1,51 @@
 import DiffusionModels
+import Sentences
 package import StrictJSON
 import TensorCore
 
-/// A latent for the autoencoder's decoder.
+/// A stage of the autoencoder's decoder for one tile of a latent. The context holds the latent, and the moments of the norms of
+/// earlier stages.
 package struct DecodeWork: TaskWork {
-    /// In the U-Net's scale.
-    package var latent: Latent
+    package var tile: Int
+    /// nil for all stages at once, which needs a latent of one tile.
+    package var stage: Int?
+    /// Extents of the tile in latent points.
+    package var height: Int
+    package var width: Int
+    /// Whether its output is pixels, not moments.
+    var isLast: Bool
 
-    package static var isLarge: Bool { true }
+    package var thread: Int? { stage == nil ? nil : tile }
 
-    package var cost: Double { Double(latent.height * latent.width) * 4 }
+    package var cost: Double { Double(height * width) * 4 }
 
     package func output(of model: ModelDescription) -> OutputShape {
-        .pixels(width: latent.width * model.scaleFactor, height: latent.height * model.scaleFactor)
+        isLast
+            ? .pixels(width: width * model.scaleFactor, height: height * model.scaleFactor)
+            : OutputShape("tile moments", of: .f64, ["groups": model.vae.normGroups], count: 2 * model.vae.normGroups)
     }
 
-    package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
+    package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
         let decoder = try model.decoder()
-        guard latent.channels == decoder.configuration.latentChannels else {
-            throw ModelError(
-                .input,
-                "the autoencoder takes latents of \(decoder.configuration.latentChannels) channels, not \(latent.channels).")
+        guard let image = context.image, tile < image.grid.count, image.grid[tile].height == height,
+            image.grid[tile].width == width
+        else { throw ModelError(.input, "its context has no tile \(tile) of \(height)×\(width).") }
+        guard let stage else {
+            guard image.grid.count == 1, isLast else { throw ModelError(.input, "its latent has several tiles.") }
+            return output(try decoder.decode(image))
         }
-        let input = decoder.configuration.decoderInput(latent.values, height: latent.height, width: latent.width)
-        let image = try decoder.decode(
-            Tensor(planar: input, n: 1, c: latent.channels, h: latent.height, w: latent.width))
-        return .pixels(width: image.shape[2], height: image.shape[1], rgb: image.array.map(Self.byte))
+        guard stage == context.moments.count, stage < decoder.stageCount, isLast == (stage + 1 == decoder.stageCount) else {
+            throw ModelError(
+                .input, "its context has the moments of \(context.moments.count) stages, not those before \(stage).")
+        }
+        switch try decoder.run(stage, tile: tile, of: image, moments: context.moments) {
+        case .moments(let moments): return .moments(moments)
+        case .finished(let pixels): return output(pixels)
+        }
+    }
+
+    private func output(_ pixels: Tensor) -> TaskOutput {
+        .pixels(width: pixels.shape[2], height: pixels.shape[1], rgb: pixels.array.map(Self.byte))
     }
 
     /// −1…1 to 0…255, as in diffusers: halve and shift, clamp, scale, round half to even.
@@ -47,14 +67,34 @@ extension TaskOutput {
     public static func pixels(width: Int, height: Int, rgb: [UInt8]) -> TaskOutput {
         TaskOutput(.pixels(width: width, height: height), rgb: rgb)
     }
+
+    static func moments(_ moments: GroupMoments) -> TaskOutput {
+        let shape = OutputShape(
+            "tile moments", of: .f64, ["groups": moments.means.count], count: 2 * moments.means.count)
+        return TaskOutput(shape, doubles: moments.numbers)
+    }
 }
 
 // MARK: On the wire
 
 extension DecodeWork {
-    package static var keys: [String] { Latent.keys }
+    package static var keys: [String] { ["tile", "stage", "height", "width", "last"] }
 
-    package func write(to metadata: inout JSONObject) -> [UInt8] { latent.write(to: &metadata) }
+    package func write(to metadata: inout JSONObject) -> [UInt8] {
+        metadata["tile"] = .integer(Int64(tile))
+        metadata["stage"] = stage.map { .integer(Int64($0)) }
+        metadata["height"] = .integer(Int64(height))
+        metadata["width"] = .integer(Int64(width))
+        metadata["last"] = .bool(isLast)
+        return []
+    }
 
-    package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) { latent = try Latent(metadata, payload) }
+    package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) {
+        guard payload.isEmpty else { throw .malformed("A task that decodes a tile has a payload.") }
+        tile = try metadata.integer("tile", 0...TaskLimits.tiles)
+        stage = try metadata.optional("stage", .integer(0...TaskLimits.norms))
+        height = try metadata.integer("height", TaskLimits.latentSide)
+        width = try metadata.integer("width", TaskLimits.latentSide)
+        isLast = try metadata.flag("last")
+    }
 }

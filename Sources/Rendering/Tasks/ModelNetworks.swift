@@ -152,6 +152,20 @@ package final class ModelNetworks {
         base?.giveBackMapped(except: part)
     }
 
+    /// A latent in the U-Net's scale, for the decoder.
+    func tiledLatent(_ latent: Latent, tileHeight: Int, tileWidth: Int) throws(RenderError) -> TiledImage {
+        guard latent.channels == parts.vae.latentChannels else {
+            throw .malformed(
+                "A job's latent has \(latent.channels) channels, but the autoencoder of \(source.name) takes "
+                    + "\(parts.vae.latentChannels).")
+        }
+        let values = parts.vae.decoderInput(latent.values, height: latent.height, width: latent.width)
+        return TiledImage(
+            Tensor(planar: values, n: 1, c: latent.channels, h: latent.height, w: latent.width),
+            grid: TileGrid(
+                height: latent.height, width: latent.width, tileHeight: tileHeight, tileWidth: tileWidth))
+    }
+
     /// Refuses conditioning that the U-Net cannot take.
     func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
         guard conditioning.width == parts.unet.textWidth else {

@@ -35,6 +35,9 @@ public struct RenderTask: Sendable, Equatable {
     /// The time it takes in relation to other tasks of the render.
     public var cost: Double { work.cost }
 
+    /// The thing that it continues; nil for most tasks. See `ClusterTask.thread`.
+    public var thread: Int? { work.thread }
+
     /// Whether a worker may compute both tasks in one call of the network.
     public func sharesCall(with other: RenderTask) -> Bool {
         (phase, step, contextHash) == (other.phase, other.step, other.contextHash) && work.canShareCall(with: other.work)
@@ -56,6 +59,8 @@ public struct Barrier: Sendable, Equatable {
     public var tasks: [RenderTask]
     /// A worker must hold it before it runs any of the tasks.
     public var context: JobContext
+    /// The context that `context` builds on, which a worker must hold before; nil if there is none.
+    public var base: JobContext?
 
     public var phase: RenderPhase { place.phase }
 }
@@ -83,29 +88,41 @@ public struct JobContext: Sendable, Equatable {
     /// In the order of merging.
     let loras: [LoRA]
     package let conditioning: Conditioning?
+    /// Of tasks that decode; nil for others.
+    package let tiles: TiledContent?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest
 
-    init(modelIdentity: SHA256Digest, loras: [LoRA] = [], conditioning: Conditioning?) {
-        (self.modelIdentity, self.loras, self.conditioning) = (modelIdentity, loras, conditioning)
-        let encoded = JobContext.encode(modelIdentity, loras, conditioning)
+    init(
+        modelIdentity: SHA256Digest, loras: [LoRA] = [], conditioning: Conditioning? = nil, tiles: TiledContent? = nil
+    ) {
+        (self.modelIdentity, self.loras) = (modelIdentity, loras)
+        (self.conditioning, self.tiles) = (conditioning, tiles)
+        let encoded = JobContext.encode(modelIdentity, loras, conditioning, tiles)
         let hasher = SHA256Hasher()
         hasher.update(encoded.metadata.canonicalBytes())
         hasher.update(encoded.payload)
         hash = hasher.finalize()
     }
 
+    /// The same model with other content.
+    func with(_ tiles: TiledContent) -> JobContext { JobContext(modelIdentity: modelIdentity, loras: loras, tiles: tiles) }
+
     /// The context for the wire.
     public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
-        JobContext.encode(modelIdentity, loras, conditioning)
+        JobContext.encode(modelIdentity, loras, conditioning, tiles)
     }
 
     private static func encode(
-        _ model: SHA256Digest, _ loras: [LoRA], _ conditioning: Conditioning?
+        _ model: SHA256Digest, _ loras: [LoRA], _ conditioning: Conditioning?, _ tiles: TiledContent?
     ) -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["model"] = .string(model.hex)
         if !loras.isEmpty { object["loras"] = .array(loras.map { $0.scale.json(sha256: $0.sha256) }) }
+        if let tiles {
+            let payload = tiles.write(to: &object)
+            return (.object(object), payload)
+        }
         guard let conditioning else { return (.object(object), []) }
         object["rows"] = .integer(Int64(conditioning.rows))
         object["tokens"] = .integer(Int64(conditioning.tokens))
@@ -119,11 +136,16 @@ public struct JobContext: Sendable, Equatable {
     /// Throws `.malformed` for anything but an encoded context.
     public init(metadata: JSONValue, payload: [UInt8]) throws(RenderError) {
         let fields = WireFields(metadata, "A job's context")
-        try fields.only(["model", "loras", "rows", "tokens", "width", "pooled"])
+        let isTiled = fields["tiles"] != nil
+        try fields.only(["model", "loras"] + (isTiled ? TiledContent.keys : ["rows", "tokens", "width", "pooled"]))
         guard let model = SHA256Digest(hex: try fields.string("model")) else {
             throw .malformed("A job's context names no model by its SHA-256.")
         }
         let loras = try fields.optional("loras", .list(of: LoRA.shape, count: 1...LoRASelection.countLimit)) ?? []
+        if isTiled {
+            self.init(modelIdentity: model, loras: loras, tiles: try TiledContent(fields, payload))
+            return
+        }
         guard fields["rows"] != nil else {
             try fields.only(["model", "loras"])
             guard payload.isEmpty else { throw .malformed("A job's context has numbers without a shape.") }

@@ -13,6 +13,11 @@ enum TaskLimits {
     /// Tokens of a whole encoded prompt.
     static let promptTokens = tokens * chunks
     static let textWidth = 1...65536
+    /// Tiles of one latent.
+    static let tiles = 1_000_000
+    /// Group norms of an autoencoder's half.
+    static let norms = 1000
+    static let groups = 1...1024
     /// Bytes of a whole picture's pixels. The decoded picture is one message, and its PNG is another, each of at most 64 MiB. A
     /// PNG of noise is larger than its pixels, and also holds text.
     static let pictureBytes = 60 << 20

@@ -5,9 +5,8 @@ public import StrictJSON
 public struct OutputShape: Sendable, Equatable {
     enum Element: Sendable {
         case f32
+        case f64
         case u8
-
-        var byteCount: Int { self == .f32 ? 4 : 1 }
     }
 
     /// The kind and the extents, as they travel.
@@ -49,23 +48,34 @@ public struct TaskOutput: Sendable, Equatable {
     public let values: [Float]
     /// The pixels, row by row, three bytes each; empty for other kinds.
     public let rgb: [UInt8]
+    /// Numbers of 64 bits; empty for other kinds.
+    let doubles: [Double]
 
     init(_ shape: OutputShape, _ values: [Float]) {
         precondition(shape.element == .f32 && values.count == shape.count, "\(values.count) numbers are no \(shape)")
-        (self.shape, self.values, rgb) = (shape, values, [])
+        (self.shape, self.values, rgb, doubles) = (shape, values, [], [])
     }
 
     init(_ shape: OutputShape, rgb: [UInt8]) {
         precondition(shape.element == .u8 && rgb.count == shape.count, "\(rgb.count) bytes are no \(shape)")
-        (self.shape, values, self.rgb) = (shape, [], rgb)
+        (self.shape, values, self.rgb, doubles) = (shape, [], rgb, [])
+    }
+
+    init(_ shape: OutputShape, doubles: [Double]) {
+        precondition(shape.element == .f64 && doubles.count == shape.count, "\(doubles.count) numbers are no \(shape)")
+        (self.shape, values, rgb, self.doubles) = (shape, [], [], doubles)
     }
 
     /// Whether no number is NaN or infinite.
-    var isFinite: Bool { values.allSatisfy(\.isFinite) }
+    var isFinite: Bool { values.allSatisfy(\.isFinite) && doubles.allSatisfy(\.isFinite) }
 
     /// The output as it travels.
     public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
-        (shape.metadata, shape.element == .u8 ? rgb : TensorBytes.encode(values))
+        switch shape.element {
+        case .f32: (shape.metadata, TensorBytes.encode(values))
+        case .f64: (shape.metadata, TensorBytes.encode(doubles))
+        case .u8: (shape.metadata, rgb)
+        }
     }
 
     /// Reads an output from the wire.
@@ -76,6 +86,7 @@ public struct TaskOutput: Sendable, Equatable {
         guard metadata == shape.metadata else { throw .malformed("A task's output is not the \(shape) that it asks for.") }
         switch shape.element {
         case .f32: self.init(shape, try TensorBytes.decode(payload, count: shape.count, "A task's output"))
+        case .f64: self.init(shape, doubles: try TensorBytes.decodeDoubles(payload, count: shape.count, "A task's output"))
         case .u8:
             guard payload.count == shape.count else {
                 throw .malformed("A picture has \(payload.count) bytes instead of \(shape.count).")

@@ -24,6 +24,8 @@ public final class TaskRunner {
 
     private let context: ComputeContext
     let models: ModelVariants
+    /// The most bytes of a latent's tiles that stay between two stages of their decoding.
+    public var keptTileBytes = 1 << 30
     /// The open contexts by hash.
     private var contexts: [SHA256Digest: OpenedContext] = [:]
     var contextCount: Int { contexts.count }
@@ -64,13 +66,28 @@ public final class TaskRunner {
         let variant = ModelVariants.Key(model: job.modelIdentity, loras: job.loras)
         let model = try models.networks(variant)
         try model.check()
+        contexts[job.hash] = try opened(job, variant, model)
+    }
+
+    private func opened(
+        _ job: JobContext, _ variant: ModelVariants.Key, _ model: ModelNetworks
+    ) throws(RenderError) -> OpenedContext {
+        switch job.tiles {
+        case .latent(let latent, let tileHeight, let tileWidth):
+            let image = try model.tiledLatent(latent, tileHeight: tileHeight, tileWidth: tileWidth)
+            image.keptLimit = keptTileBytes
+            return OpenedContext(variant: variant, image: image)
+        case .moments(let moments, let latent):
+            return OpenedContext(variant: variant, moments: moments, base: latent)
+        case nil: break
+        }
         if let conditioning = job.conditioning {
             try model.check(conditioning)
             _ = try model.unet()
         } else {
             for index in model.parts.texts.indices { _ = try model.textEncoder(index) }
         }
-        contexts[job.hash] = OpenedContext(variant: variant, text: job.conditioning)
+        return OpenedContext(variant: variant, text: job.conditioning)
     }
 
     /// Frees a context and the memory that its tasks left. Later tasks need it opened again.
@@ -121,10 +138,7 @@ public final class TaskRunner {
             context.whenAdvancing = nil
             if type(of: task.work).isLarge { context.trimMemory() }
         }
-        guard let opened = contexts[task.contextHash] else {
-            throw RenderError(
-                .missingContext, "\(task.title): this worker does not hold the job's context \(task.contextHash.hex).")
-        }
+        let opened = try context(of: task)
         do {
             let networks = try models.networks(opened.variant)
             return try task.work.run(with: tasks.dropFirst().map(\.work), on: networks, in: opened)
@@ -146,6 +160,19 @@ public final class TaskRunner {
 }
 
 extension TaskRunner {
+    /// A task's context, with what it builds on.
+    private func context(of task: RenderTask) throws(RenderError) -> OpenedContext {
+        func held(_ hash: SHA256Digest) throws(RenderError) -> OpenedContext {
+            guard let opened = contexts[hash] else {
+                throw RenderError(.missingContext, "\(task.title): this worker does not hold the job's context \(hash.hex).")
+            }
+            return opened
+        }
+        var opened = try held(task.contextHash)
+        if let base = opened.base { opened.image = try held(base).image }
+        return opened
+    }
+
     /// The networks of its first model, without LoRA files.
     package func networks() throws(RenderError) -> ModelNetworks {
         try models.networks(ModelVariants.Key(model: models.identities[0], loras: []))
@@ -178,9 +205,18 @@ package struct OpenedContext {
     private let guided: Rows?
     /// The prompt's row.
     private let alone: Rows?
+    /// A latent that is decoded in tiles.
+    fileprivate(set) var image: TiledImage?
+    /// The moments of its norms so far.
+    let moments: [GroupMoments]
+    /// The context that this one builds on.
+    fileprivate let base: SHA256Digest?
 
-    init(variant: ModelVariants.Key, text: JobContext.Conditioning?) {
-        self.variant = variant
+    init(
+        variant: ModelVariants.Key, text: JobContext.Conditioning? = nil, image: TiledImage? = nil,
+        moments: [GroupMoments] = [], base: SHA256Digest? = nil
+    ) {
+        (self.variant, self.image, self.moments, self.base) = (variant, image, moments, base)
         guided = text.flatMap { $0.rows == 2 ? Rows($0, 0..<2) : nil }
         alone = text.map { Rows($0, ($0.rows - 1)..<$0.rows) }
     }

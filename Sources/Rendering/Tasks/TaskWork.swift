@@ -12,6 +12,9 @@ package protocol TaskWork: Sendable, Equatable {
     /// The time it takes in relation to other tasks of the render, counted in points of a latent.
     var cost: Double { get }
 
+    /// The thing that it continues, if a worker keeps what the next task of it needs; nil for most kinds.
+    var thread: Int? { get }
+
     /// The shape of its output. Results of workers are checked against it.
     func output(of model: ModelDescription) -> OutputShape
 
@@ -34,6 +37,8 @@ package protocol TaskWork: Sendable, Equatable {
 
 extension TaskWork {
     package static var isLarge: Bool { false }
+
+    package var thread: Int? { nil }
 
     package func sharesCall(with _: Self) -> Bool { false }
 

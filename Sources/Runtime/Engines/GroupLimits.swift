@@ -60,6 +60,9 @@ struct GroupLimits {
         return max(1, Int(min(Double(largest), Self.seconds / seconds, roomBytes(idleBytes) / bytes)))
     }
 
+    /// The bytes that a latent's tiles may keep between two stages of their decoding: as much as groups, which do not run then.
+    mutating func keptTileBytes(idleBytes: Int) -> Int { Int(min(roomBytes(idleBytes), Double(1 << 50))) }
+
     /// The bytes that this worker's groups may take. The memory that it keeps is among them: what it has taken once does not
     /// count against it. So the groups stay below their share together, however often the workers look.
     private mutating func roomBytes(_ idleBytes: Int) -> Double {

@@ -86,6 +86,10 @@ extension RenderEngineFactory {
 struct RenderEngine: JobEngine {
     var machine: RenderMachine
     let model: String
+    /// The last barrier's, encoded once for all barriers that have it.
+    private var base: (hash: String, content: EncodedPart)?
+
+    init(machine: RenderMachine, model: String) { (self.machine, self.model) = (machine, model) }
 
     var precision: String? { machine.plan.precision == .auto ? nil : machine.plan.precision.rawValue }
 
@@ -113,12 +117,15 @@ struct RenderEngine: JobEngine {
         }
     }
 
-    private func encode(_ barrier: Barrier) -> EngineBarrier {
-        EngineBarrier(
+    private mutating func encode(_ barrier: Barrier) -> EngineBarrier {
+        if barrier.base?.hash.hex != base?.hash {
+            base = barrier.base.map { ($0.hash.hex, EncodedPart($0.encoded())) }
+        }
+        return EngineBarrier(
             place: barrier.place.renamed(\.rawValue),
             phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
-            tasks: barrier.tasks.map { EngineTask(part: EncodedPart($0.encoded()), cost: $0.cost) },
-            contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()))
+            tasks: barrier.tasks.map { EngineTask(part: EncodedPart($0.encoded()), cost: $0.cost, thread: $0.thread) },
+            contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()), base: base)
     }
 }
 
@@ -183,6 +190,7 @@ final class RenderTaskEngine: TaskEngine {
             guard context.hash.hex == hash else {
                 throw RenderError(.malformed, "A job's context does not match its hash.")
             }
+            runner.keptTileBytes = limits.keptTileBytes(idleBytes: runner.idleActivationBytes)
             try runner.open(context)
         } catch {
             throw Failure(error)

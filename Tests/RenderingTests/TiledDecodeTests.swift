@@ -1,0 +1,147 @@
+import ContentHash
+import DiffusionModels
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Rendering
+
+/// Pictures that are decoded in tiles are those of one tile.
+@Suite struct TiledDecodeTests {
+    /// A latent as a denoised one: smooth, within the range that the decoder knows.
+    private static func latent(_ height: Int, _ width: Int) -> Latent {
+        var numbers = TestNumbers(seed: 3)
+        let noise = numbers.floats(4 * height * width)
+        let values = noise.indices.map { index in
+            let (row, column) = (index / width % height, index % width)
+            return 0.6 * noise[index] + Float(row) / Float(height) - Float(column) / Float(width)
+        }
+        return Latent(channels: 4, height: height, width: width, values: values)
+    }
+
+    /// Decodes as the machine and the workers do.
+    ///
+    /// - Parameters:
+    ///   - runners: the workers; tile i of a stage goes to number `place(stage, i)`.
+    ///   - again: tiles that are computed twice in each stage.
+    private static func picture(
+        _ latent: Latent, tile: Int?, _ runners: [TaskRunner], again: [Int] = [],
+        place: (Int, Int) -> Int = { _, tile in tile }
+    ) throws -> [UInt8] {
+        let model = try ModelDescription(source: .embeddedModel)
+        var decoding = TiledDecoding(
+            latent, DecodePlan(model.vae, tileSide: tile), context: JobContext(modelIdentity: model.identity), for: .finish)
+        while true {
+            let (stage, context, works) = (decoding.step.index, decoding.context, decoding.works)
+            for runner in runners {
+                for part in [decoding.base, context].compactMap({ $0?.encoded() }) {
+                    try runner.open(JobContext(metadata: part.metadata, payload: part.payload))
+                }
+            }
+            var outputs = [TaskOutput?](repeating: nil, count: works.count)
+            for index in Array(works.indices.reversed()) + again.filter({ works.indices.contains($0) }) {
+                let sent = RenderTask(
+                    phase: .decode, step: stage, index: index, contextHash: context.hash, work: works[index]
+                ).encoded()
+                let task = try RenderTask(metadata: sent.metadata, payload: sent.payload)
+                let output = try runners[place(stage, index) % runners.count].run(task)
+                #expect(outputs[index] == nil || outputs[index] == output)
+                #expect(output.shape == works[index].output(of: model))
+                let answer = output.encoded()
+                outputs[index] = try TaskOutput(output.shape, metadata: answer.metadata, payload: answer.payload)
+            }
+            guard !decoding.isLast else { return decoding.picture(outputs.compactMap { $0 }).rgb }
+            try decoding.merge(outputs.compactMap { $0 })
+        }
+    }
+
+    private static func runner(
+        _ backend: BackendChoice = .auto, _ precision: PrecisionChoice = .f32
+    ) throws -> TaskRunner {
+        try TaskRunner(models: [.embeddedModel], backend: backend, threads: 2, precision: precision)
+    }
+
+    /// OpenBLAS chooses other kernels for other numbers of rows, so its last bits follow the tiles.
+    @Test(arguments: [(24, 40, 128), (17, 23, 64), (9, 60, 72), (33, 8, 120)], [BackendChoice.onednn, .openblas])
+    func noValueDiffers(_ test: (height: Int, width: Int, tile: Int), _ backend: BackendChoice) throws {
+        let (latent, runner) = (Self.latent(test.height, test.width), try Self.runner(backend))
+        let whole = try Self.picture(latent, tile: nil, [runner])
+        #expect(Set(whole).count > 40)
+        let tiles = try Self.picture(latent, tile: test.tile / 8, [runner])
+        let steps = zip(whole, tiles).map { abs(Int($0) - Int($1)) }
+        let differing = steps.count { $0 > 0 }
+        #expect(tiles.count == test.height * test.width * 192)
+        #expect(backend == .onednn ? differing == 0 : steps.max() ?? 0 <= 1 && differing * 10_000 <= tiles.count)
+    }
+
+    /// Rounding of bf16 may turn a value that lies between two.
+    @Test func fewValuesDifferInBF16() throws {
+        guard (try? PrecisionChoice.bf16.resolved(.onednn)) != nil else {
+            #expect(throws: RenderError.self) { try Self.runner(.onednn, .bf16) }
+            return
+        }
+        let runner = try Self.runner(.onednn, .bf16)
+        let latent = Self.latent(24, 40)
+        let (whole, tiles) = (try Self.picture(latent, tile: nil, [runner]), try Self.picture(latent, tile: 16, [runner]))
+        let steps = zip(whole, tiles).map { abs(Int($0) - Int($1)) }
+        #expect(steps.allSatisfy { $0 <= 1 })
+    }
+
+    /// Workers that lose what they kept, take over each other's tiles and compute tiles twice give the same bytes.
+    @Test func anyWorkerCanGoOn() throws {
+        let latent = Self.latent(17, 23)
+        let runners = try [Self.runner(), Self.runner()]
+        runners[1].keptTileBytes = 0
+        let usual = try Self.picture(latent, tile: 8, [Self.runner()])
+        #expect(try Self.picture(latent, tile: 8, runners) == usual)
+        #expect(try Self.picture(latent, tile: 8, runners, again: [0, 4]) { stage, tile in stage / 5 + tile } == usual)
+    }
+
+    @Test func whatIsNotThereIsRefused() throws {
+        let (runner, model) = (try Self.runner(), try ModelDescription(source: .embeddedModel))
+        let own = JobContext(modelIdentity: model.identity)
+        let latent = Self.latent(4, 4)
+        let whole = own.with(.latent(latent, tileHeight: 2, tileWidth: 2))
+        let moments = GroupMoments(
+            count: 1, means: [Double](repeating: 0, count: 8), scatters: [Double](repeating: 1, count: 8))
+        let next = own.with(.moments([moments], of: whole.hash))
+        func run(_ context: JobContext, stage: Int?, isLast: Bool = false) throws {
+            _ = try runner.run(
+                RenderTask(
+                    phase: .decode, step: 0, index: 0, contextHash: context.hash,
+                    work: DecodeWork(tile: 0, stage: stage, height: 2, width: 2, isLast: isLast)))
+        }
+        try runner.open(next)
+        let lost = #expect(throws: RenderError.self) { try run(next, stage: 1) }
+        #expect(lost?.code == .missingContext && lost?.message.contains(whole.hash.hex) == true)
+        try runner.open(whole)
+        try run(next, stage: 1)
+        for (context, stage, isLast) in [(next, 0, false), (next, 2, false), (next, 1, true), (whole, nil, true)] {
+            let error = #expect(throws: RenderError.self) { try run(context, stage: stage, isLast: isLast) }
+            #expect(error?.code == .malformed)
+        }
+        let foreign = own.with(
+            .latent(Latent(channels: 3, height: 1, width: 1, values: [0, 0, 0]), tileHeight: 1, tileWidth: 1))
+        #expect(throws: RenderError.self) { try runner.open(foreign) }
+    }
+
+    @Test func damagedMomentsAreRefused() {
+        for bad in [Double.nan, .infinity, -1] {
+            let error = #expect(throws: RenderError.self) { try GroupMoments(numbers: [0, 0, 1, bad], points: 4) }
+            #expect(error?.code == (bad == -1 ? .malformed : .nonFinite))
+        }
+    }
+
+    @Test func thePlanCountsTheTiles() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        let asked = RenderRequest.square(256, steps: 2) { ($0.method, $0.vaeTileSize) = (.direct, 128) }
+        let machine = try RenderMachine(request: asked, model: model)
+        let (barriers, image) = try FormulaNetwork.render(machine)
+        #expect(machine.plan.tasksPerPhase.last?.tasks == 4 * model.vae.decodeStageCount)
+        let decodes = barriers.filter { $0.phase == .decode }
+        #expect(decodes.count == model.vae.decodeStageCount && decodes.allSatisfy { $0.tasks.count == 4 })
+        #expect(decodes.dropFirst().allSatisfy { $0.base == decodes[0].context } && decodes[0].base == nil)
+        #expect(decodes.allSatisfy { $0.tasks.map(\.thread) == [0, 1, 2, 3] })
+        #expect(image.rgb == [UInt8](repeating: 7, count: 256 * 256 * 3))
+    }
+}
