@@ -92,7 +92,7 @@ if [ "$peers" = yes ] && [ -z "$python" ]; then
 fi
 
 # Settings for BLAS of this machine may slow the peers down. Ours does without them too.
-clean=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE)
+clean=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE -u PATCHLOOM_PACKED_WEIGHTS)
 
 # Runs a command whose output is one result, and keeps it. A program that fails costs its own figures only.
 keep() {
@@ -180,10 +180,13 @@ if runs_suite memory && [ "$peers" = yes ]; then
             --merges "$root/Sources/CEmbeddedModel/clip/merges.txt" </dev/null
         ln -sfn "$folder/models/$family" "$folder/$family"
         for precision in "${available[@]}"; do
+            keep "$precision, 1 worker" "$bench" render --model "$folder/$family" --size "$side" --steps 2 --workers 1 \
+                --threads-per-worker "$threads" --precision "$precision" --runs 1 --json
+            # Views of the native size, one in each call, so that both workers compute.
             for workers in 1 2; do
-                keep "$precision, $workers worker(s)" "$bench" render --model "$folder/$family" --size "$side" --steps 2 \
-                    --workers "$workers" --threads-per-worker $(((threads + workers - 1) / workers)) --precision "$precision" \
-                    --runs 1 --json
+                keep "$precision, views, $workers worker(s)" "$bench" render --model "$folder/$family" \
+                    --size $((side + side / 4)) --steps 2 --method multidiffusion --group 1 --workers "$workers" \
+                    --threads-per-worker $(((threads + 1) / 2)) --precision "$precision" --runs 1 --json
             done
             keep "$precision, start" "$bench" start --model "$folder/$family" --precision "$precision" --threads "$threads" \
                 --runs 2 --json

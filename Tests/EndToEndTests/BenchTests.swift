@@ -210,8 +210,8 @@ extension EndToEnd {
             {"suite":"unet","peer":"patchloom","cpu":"Test CPU","date":"2026-11-29T13:00:00Z","numerics_class":"x86_64-test","threads":2,"family":"sd15","latent":64,"batch":1,"precision":"f32","seconds":[2.0]}
             {"suite":"unet","peer":"patchloom","cpu":"Test CPU","date":"2026-11-30T13:00:00Z","numerics_class":"x86_64-test","threads":2,"family":"sd15","latent":64,"batch":1,"precision":"bf16","seconds":[0.5]}
             {"suite":"ops","peer":"patchloom","network":"unet","family":"sd15","latent":64,"batch":1,"precision":"f32","seconds":[1.9],"figures":{"share_of_peak":0.875,"whole_to_sum":1.05}}
-            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"precision":"f32","workers":1,"seconds":[9.0],"counts":{"peak_pss_bytes":4000000000}}
-            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"precision":"f32","workers":2,"seconds":[9.0],"counts":{"peak_pss_bytes":4500000000}}
+            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"method":"auto","threads_per_worker":1,"precision":"f32","workers":1,"seconds":[9.0],"counts":{"peak_pss_bytes":4000000000}}
+            {"suite":"render","peer":"patchloom","model":"/tmp/models/sd15","size":512,"method":"auto","threads_per_worker":1,"precision":"f32","workers":2,"seconds":[9.0],"counts":{"peak_pss_bytes":4500000000}}
             {"suite":"start","peer":"patchloom","model":"embedded","precision":"f32","seconds":[0.25],"parts":[{"name":"headers","count":1,"best":0.001,"median":0.002}]}
             """
 
@@ -225,7 +225,7 @@ extension EndToEnd {
                 "| family | latent | batch | precision | OpenVINO | PyTorch | Patchloom | Patchloom / OpenVINO | Patchloom / PyTorch | share of peak | whole / sum of its operations |",
                 "| sd15 | 64 | 1 | f32 | 4.000 | 5.000 | 2.000 | 0.50 | 0.40 | 88 % | 1.05 |",
                 "| sd15 | 64 | 1 | bf16 | – | – | 0.500 | – | – | – | – |",
-                "| sd15 | 512 | f32 | 4.00 GB | 0.50 GB |", "| embedded | f32 | 0.25 | 0.002 |",
+                "| sd15 | 512 | auto | 1 | f32 | 4.00 GB | 0.50 GB |", "| embedded | f32 | 0.25 | 0.002 |",
             ] {
                 #expect(run.output.contains("\n\(row)\n"), "\(row) in \(run.output)")
             }

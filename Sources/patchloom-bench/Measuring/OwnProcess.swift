@@ -5,11 +5,13 @@ import Foundation
 final class OwnProcess {
     private let process = Process()
     private let output = Pipe()
-    private let errors = Pipe()
+    private let errorLines = Pipe()
     private let started = ContinuousClock.now
 
-    /// - Parameter keepsErrors: whether `seconds(untilLine:patience:)` reads standard error; else it goes to this program's.
-    init(_ path: String?, _ arguments: [String], keepsErrors: Bool = false) throws {
+    /// - Parameters:
+    ///   - keepsErrors: whether `seconds(untilLine:patience:)` reads standard error; else it goes to this program's.
+    ///   - errors: a file for standard error instead.
+    init(_ path: String?, _ arguments: [String], keepsErrors: Bool = false, errors: URL? = nil) throws {
         let file = try path ?? Self.beside()
         guard FileManager.default.isExecutableFile(atPath: file) else {
             throw ValidationError(
@@ -19,7 +21,11 @@ final class OwnProcess {
         process.arguments = arguments
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output
-        if keepsErrors { process.standardError = errors }
+        if keepsErrors { process.standardError = errorLines }
+        if let errors {
+            try Data().write(to: errors)
+            process.standardError = try FileHandle(forWritingTo: errors)
+        }
         try process.run()
     }
 
@@ -56,7 +62,7 @@ final class OwnProcess {
                     "patchloom did not write '\(text)' within \(patience) seconds (--patience); it wrote: \(lines)")
             }
             guard try hasErrors(within: rest) else { continue }
-            let data = errors.fileHandleForReading.availableData
+            let data = errorLines.fileHandleForReading.availableData
             guard !data.isEmpty else {
                 throw ValidationError("patchloom ended before it wrote '\(text)'; it wrote: \(lines)")
             }
@@ -69,7 +75,7 @@ final class OwnProcess {
 
     /// Waits until standard error has something to read, or has ended. Returns false when the time is over, or before.
     private func hasErrors(within seconds: Double) throws -> Bool {
-        var wanted = pollfd(fd: errors.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+        var wanted = pollfd(fd: errorLines.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
         let found = poll(&wanted, 1, Int32(min(seconds * 1000 + 1, 1_000_000)))
         guard found >= 0 || errno == EINTR else { throw ValidationError("poll failed: \(String(cString: strerror(errno)))") }
         return found > 0
@@ -86,9 +92,13 @@ final class OwnProcess {
 
 /// The memory of a process and all that it has started, from /proc.
 enum ProcessTree {
-    /// The sum of the proportional set sizes in bytes: a page that several processes share counts once in all. Processes that
-    /// end meanwhile count as nothing.
-    static func proportionalBytes(_ root: Int32) -> Int {
+    /// The smaller of two looks, one right after the other. A look reads one process after the other, and counts pages twice
+    /// or not at all that others map or unmap meanwhile.
+    static func steadyBytes(_ root: Int32) -> Int { min(proportionalBytes(root), proportionalBytes(root)) }
+
+    /// The sum of the proportional set sizes and swapped pages in bytes: a page that several processes share counts once in
+    /// all. Processes that end meanwhile count as nothing.
+    private static func proportionalBytes(_ root: Int32) -> Int {
         let parents = parents()
         var found: Set<Int32> = [root]
         while true {
@@ -96,13 +106,14 @@ enum ProcessTree {
             if more.isEmpty { break }
             found.formUnion(more.keys)
         }
-        return found.reduce(0) { $0 + proportionalBytes(of: $1) }
+        return found.sorted().reduce(0) { $0 + proportionalBytes(of: $1) }
     }
 
     private static func proportionalBytes(of pid: Int32) -> Int {
         let text = (try? String(contentsOfFile: "/proc/\(pid)/smaps_rollup", encoding: .utf8)) ?? ""
-        let line = text.split(separator: "\n").first { $0.hasPrefix("Pss:") }
-        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+        return text.split(separator: "\n").filter { $0.hasPrefix("Pss:") || $0.hasPrefix("SwapPss:") }.reduce(0) { sum, line in
+            sum + (line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+        }
     }
 
     /// The parent of each process.

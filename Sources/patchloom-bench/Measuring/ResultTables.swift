@@ -67,7 +67,7 @@ struct ResultTables {
     /// What a render's processes held together, and what each further worker added.
     private var memory: [String] {
         let renders = lines.filter { $0.suite == "render" && $0.number("counts", "peak_pss_bytes") != nil }
-        let members = ["model", "size", "precision"]
+        let members = ["model", "size", "method", "threads_per_worker", "precision"]
         let rows = distinct(renders.map { line in members.map(line.word) }).map { key -> [String] in
             let group = renders.filter { line in members.map(line.word) == key }
             func bytes(_ workers: Int) -> Double? {
@@ -83,7 +83,9 @@ struct ResultTables {
         }
         return rows.isEmpty
             ? []
-            : Self.table("Memory of a render, shared pages counted once", members + ["one worker", "each further one"], rows)
+            : Self.table(
+                "Memory of a render, shared pages counted once",
+                ["model", "size", "method", "threads of a worker", "precision", "one worker", "a second one"], rows)
     }
 
     private var starts: [String] {

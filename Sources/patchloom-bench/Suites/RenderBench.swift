@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import StrictJSON
 import TensorCore
+import Weights
 
 /// `patchloom-bench render`: a whole picture by `patchloom render` with its worker processes.
 struct RenderBench: ParsableCommand {
@@ -10,8 +11,8 @@ struct RenderBench: ParsableCommand {
         abstract: "Times a whole picture with worker processes, and measures memory and bytes on the wire.",
         discussion: """
             It starts 'patchloom render', by default the one beside this program. `peak_pss_bytes` is the most memory of all \
-            its processes together, with shared pages counted once. It is looked at ten times a second, and counts if the \
-            next look confirms it.
+            its processes together, with shared pages counted once. A run of its own looks at it about ten times a second, \
+            after the runs that are timed.
             """)
 
     @Option(help: "The program; by default 'patchloom' beside this one.") var program: String?
@@ -19,6 +20,8 @@ struct RenderBench: ParsableCommand {
     @Option(help: "What the picture shows.") var prompt = "a red apple on a blue background"
     @Option(help: "Side of the square picture in pixels.") var size = 512
     @Option(help: "Denoising steps.") var steps = 12
+    @Option(help: "Method, as for 'patchloom render'.") var method = "auto"
+    @Option(help: "The most views of one call of the network, as for 'patchloom render'.") var group: Int?
     @Option(help: "Worker processes.") var workers = 2
     @Option(help: "Threads of each worker.") var threadsPerWorker = 1
     @Option(help: "Compute library: auto, onednn or openblas.") var backend = BackendChoice.auto
@@ -38,13 +41,15 @@ struct RenderBench: ParsableCommand {
         var report = SuiteReport("render")
         report.settings = [
             ("model", .string(model ?? "embedded")), ("size", .integer(Int64(size))), ("steps", .integer(Int64(steps))),
-            ("workers", .integer(Int64(workers))), ("threads_per_worker", .integer(Int64(threadsPerWorker))),
-            ("precision", .string(precision.rawValue)),
+            ("method", .string(method)), ("workers", .integer(Int64(workers))),
+            ("threads_per_worker", .integer(Int64(threadsPerWorker))), ("precision", .string(precision.rawValue)),
         ]
         var renders: [Render] = []
         // The run that is not counted fills the caches of files.
         for _ in 0...reporting.runs { renders.append(try render()) }
         let counted = renders.dropFirst()
+        // Looking takes time, so the timed runs are not looked at.
+        let peakBytes = try peakBytes()
         report.timing = Timing(counted.map(\.total))
         guard let best = counted.min(by: { $0.total < $1.total }) else { return }
         report.figures = [
@@ -54,39 +59,58 @@ struct RenderBench: ParsableCommand {
         report.counts = [
             ("tasks", best.tasks), ("operations", best.operations), ("bytes_sent", best.sent),
             ("bytes_received", best.received),
-            ("worker_peak_bytes", best.workerPeak), ("peak_pss_bytes", renders.map(\.proportionalBytes).max() ?? 0),
+            ("worker_peak_bytes", best.workerPeak), ("peak_pss_bytes", peakBytes),
         ]
         try report.finish(json: reporting.json)
     }
 
     private func render() throws -> Render {
+        try inFolder { folder in
+            let text = try OwnProcess(program, arguments(folder) + ["-q"]).finish()
+            return try Render(JSONValue(parsing: Array(text.utf8), limits: .config))
+        }
+    }
+
+    /// The most memory of another such run. Weights that the workers do not share are an error.
+    private func peakBytes() throws -> Int {
+        try inFolder { folder in
+            let log = folder.appendingPathComponent("errors.txt")
+            var most = 0
+            _ = try OwnProcess(program, arguments(folder), errors: log).finish { root in
+                most = max(most, ProcessTree.steadyBytes(root))
+            }
+            let lines = try String(contentsOf: log, encoding: .utf8).split(separator: "\n")
+            if let note = lines.first(where: { $0.contains(PackedWeights.notePrefix) }) {
+                throw ValidationError("The workers do not share their weights, so their memory says little. patchloom: \(note)")
+            }
+            guard most > 0 else { throw ValidationError("The memory of patchloom could not be read from /proc.") }
+            return most
+        }
+    }
+
+    private func inFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var arguments = [
-            "render", "-p", prompt, "-W", "\(size)", "-H", "\(size)", "--steps", "\(steps)", "-s", "7", "--json", "-q",
-            "--workers", "\(workers)", "--threads-per-worker", "\(threadsPerWorker)", "--backend", backend.rawValue,
-            "--precision", precision.rawValue, "-o", folder.appendingPathComponent("a.png").path,
-        ]
-        if let model { arguments += ["-m", model] }
-        // A look reads one process after the other. If one of them unmaps pages meanwhile, another may count them in full
-        // after the first has counted its part. So the smaller of two looks counts.
-        var (most, last) = (0, 0)
-        let text = try OwnProcess(program, arguments).finish { root in
-            let bytes = ProcessTree.proportionalBytes(root)
-            most = max(most, min(last, bytes))
-            last = bytes
-        }
-        return try Render(JSONValue(parsing: Array(text.utf8), limits: .config), proportionalBytes: most)
+        return try body(folder)
+    }
+
+    /// - Parameter folder: for the picture.
+    private func arguments(_ folder: URL) -> [String] {
+        [
+            "render", "-p", prompt, "-W", "\(size)", "-H", "\(size)", "--steps", "\(steps)", "-s", "7", "--json",
+            "--method", method, "--workers", "\(workers)", "--threads-per-worker", "\(threadsPerWorker)",
+            "--backend", backend.rawValue, "--precision", precision.rawValue,
+            "-o", folder.appendingPathComponent("a.png").path,
+        ] + (group.map { ["--group", "\($0)"] } ?? []) + (model.map { ["-m", $0] } ?? [])
     }
 
     /// What `patchloom render --json` says about a picture.
     private struct Render {
         let total, startUp, compute, overhead: Double
         let tasks, operations, sent, received, workerPeak: Int
-        let proportionalBytes: Int
 
-        init(_ json: JSONValue, proportionalBytes: Int) throws {
+        init(_ json: JSONValue) throws {
             func number(_ group: String, _ name: String) throws -> JSONValue {
                 guard let value = json[group]?[name], value.doubleValue != nil else {
                     throw ValidationError("patchloom's summary has no \(group).\(name); both programs must be of one version.")
@@ -100,7 +124,6 @@ struct RenderBench: ParsableCommand {
             (operations, workerPeak) = (try count("operations"), try count("worker_peak_bytes"))
             (sent, received) = (try count("bytes_sent"), try count("bytes_received"))
             tasks = json["timings"]?["phases"]?.arrayValue?.reduce(0) { $0 + ($1["tasks"]?.intValue ?? 0) } ?? 0
-            self.proportionalBytes = proportionalBytes
         }
 
         /// Without the time until the workers were ready.
