@@ -19,6 +19,10 @@ extension ClusterMachine {
     private mutating func place(_ id: JobID, _ now: Instant) {
         var position = (jobs[id]?.barrier?.queue.count ?? 0) - 1
         while position >= 0 {
+            // Many threads may wait for workers that are busy.
+            if jobs[id]?.barrier?.tasks.first?.task.thread != nil, !sessions.values.contains(where: { $0.freeCredit > 0 }) {
+                return
+            }
             guard let job = jobs[id], let barrier = job.barrier, position < barrier.queue.count else { return }
             let key = TaskKey(job: id, barrier: barrier.serial, index: barrier.queue[position])
             let record = barrier.tasks[key.index]
@@ -45,7 +49,7 @@ extension ClusterMachine {
     /// busy one would probably finish in half the time. In any case a worker takes it that would be done before the others
     /// are done with the rest of the barrier: then nobody waits for it, and a worker that was slow once shows its speed again.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
-        if record.task.thread != nil, let home = home(of: record, job) ?? newHome(of: key, record, job) {
+        if record.task.thread != nil, let home = home(of: record, job) ?? newHome(of: key, record, job, now) {
             return chooseHome(home, record, now)
         }
         let share = fairShare(record, job)
@@ -100,17 +104,30 @@ extension ClusterMachine {
         return sessions.keys.first { sessions[$0]?.profile.instance == instance && canBeHome($0, record, job) }
     }
 
-    /// A home for a thread without one: each worker gets a run of neighbours, because neighbours share work.
-    private func newHome(of key: TaskKey, _ record: TaskRecord, _ job: Job) -> SessionID? {
-        let workers = sessions.keys.filter { canBeHome($0, record, job) }
+    /// A home for a thread without one. Each worker gets a run of neighbours, because neighbours share work. Threads that lost
+    /// their home go where the fewest are.
+    private func newHome(of key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> SessionID? {
+        let workers = sessions.keys.filter { id in
+            guard canBeHome(id, record, job), let session = sessions[id] else { return false }
+            // Others do not wait long for a worker that loads something else.
+            if case .opening(let since, _) = session.state(of: record.task) { return now.since(since) < parameters.homeWait }
+            return true
+        }
         guard let count = job.barrier?.tasks.count, !workers.isEmpty else { return nil }
-        return workers[key.index * workers.count / count]
+        guard let thread = record.task.thread, job.homes[thread] != nil else {
+            return workers[key.index * workers.count / count]
+        }
+        func threads(_ id: SessionID) -> Int {
+            guard let session = sessions[id] else { return 0 }
+            return job.homes.values.count { $0 == session.profile.instance } + session.leaseCount(of: key.job)
+        }
+        return workers.min { threads($0) < threads($1) }
     }
 
     private func canBeHome(_ id: SessionID, _ record: TaskRecord, _ job: Job) -> Bool {
         guard let session = sessions[id] else { return false }
-        return session.state == .ready && fits(session, job) && session.state(of: record.task) != .failed
-            && !record.failedWorkers.contains(session.profile.worker)
+        return session.state == .ready && session.profile.credit > 0 && fits(session, job)
+            && session.state(of: record.task) != .failed && !record.failedWorkers.contains(session.profile.worker)
     }
 
     private mutating func chooseHome(_ id: SessionID, _ record: TaskRecord, _ now: Instant) -> Choice {

@@ -76,6 +76,8 @@ public struct ClusterMachine: Sendable {
         // The next task is the last of the queue: the most expensive first, then the lowest index.
         let queue = tasks.indices.sorted { (tasks[$1].cost, $0) > (tasks[$0].cost, $1) }
         jobs.update(id) {
+            // Threads of a barrier that builds on none are new.
+            if tasks.first?.base == nil { $0.homes = [:] }
             $0.barrier = BarrierRecord(serial: serial, tasks: tasks.map { TaskRecord(task: $0) }, queue: queue)
         }
         if tasks.isEmpty { actions.append(.collected(id, serial: serial)) }

@@ -38,6 +38,8 @@ public struct ClusterParameters: Sendable, Equatable {
     public var accept = Interval.seconds(5)
     /// The slowest link that does not count as dead, in bytes a second.
     public var slowestLinkBytesPerSecond = 1_000_000
+    /// How long threads wait for a worker that loads their context, if others are there.
+    public var homeWait = Interval.seconds(2)
     /// How long a worker may load a context before it is asked again.
     public var contextResend = Interval.seconds(5)
     /// How long a worker may load a context (and the weights) at all.

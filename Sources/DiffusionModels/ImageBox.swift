@@ -66,7 +66,8 @@ public struct TileGrid: Sendable, Hashable {
     /// About equal tiles, as square as the latent allows, of at most `points` points.
     public init(height: Int, width: Int, points: Int) {
         let side = max(1, Int(Double(points).squareRoot()))
-        let (tallest, widest) = (max(side, points / max(side, width)), max(side, points / max(side, height)))
+        // What is narrower than a square of so many points leaves its room to the other side.
+        let (tallest, widest) = (width < side ? points / width : side, height < side ? points / height : side)
         func equal(_ length: Int, _ most: Int) -> Int {
             let count = (length + most - 1) / most
             return (length + count - 1) / count

@@ -15,6 +15,8 @@ public final class TiledImage {
     let input: Tensor
     /// The most bytes of tiles, keys and values that stay between stages.
     public var keptLimit = Int.max
+    /// About the number of keys that are made at once. It does not show in the result.
+    var keysAtOnce = 8192
     /// Bytes of the tiles, keys and values that it keeps.
     public private(set) var keptBytes = 0
     private var tiles: [Int: VAETile] = [:]
@@ -31,6 +33,7 @@ public final class TiledImage {
 
     /// Takes a tile that waits before `step`.
     func takeTile(_ index: Int, before step: Int) -> VAETile? {
+        takenBytes = 0
         guard let tile = tiles.removeValue(forKey: index) else { return nil }
         keptBytes -= tile.byteCount
         takenBytes = tile.byteCount

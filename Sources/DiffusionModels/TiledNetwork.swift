@@ -30,10 +30,10 @@ struct TiledNetwork {
         let passage = Passage(image, steps, moments)
         let end = stage < steps.norms.count ? steps.norms[stage] : steps.steps.count
         let start = stage == 0 ? 0 : steps.norms[stage - 1]
-        if let attention = steps.attention, start > attention { image.forgetAttention() }
         var tile: VAETile
         if let kept = image.takeTile(index, before: start) {
             tile = kept
+            if let attention = steps.attention, start > attention { image.forgetAttention() }
         } else {
             tile = try begin(passage, for: passage.core(index, at: steps.steps.count), before: steps.steps.count)
         }
@@ -93,7 +93,7 @@ struct TiledNetwork {
         _ attention: VAEAttention, _ norm: GroupMoments, at current: VAETile, _ passage: Passage
     ) -> VAEKeys {
         let (step, size) = (current.step, passage.sizes[current.step])
-        let run = max(1, Self.keysOfPart / context.keyMultiple) * context.keyMultiple
+        let run = max(1, passage.image.keysAtOnce / context.keyMultiple) * context.keyMultiple
         let parts = (size.pointCount + run - 1) / run
         return VAEKeys(cells: AttentionCells(image: passage.image), parts: parts) { part throws(ComputeError) in
             try passage.image.keys(part) { () throws(ComputeError) in
@@ -112,9 +112,6 @@ struct TiledNetwork {
             }
         }
     }
-
-    /// About the number of keys in memory at once.
-    private static let keysOfPart = 8192
 
     /// The same with errors of models.
     ///
@@ -148,6 +145,10 @@ struct TiledNetwork {
     func run(_ image: TiledImage, _ name: String) throws(ModelError) -> Tensor {
         precondition(image.grid.count == 1, "\(image.grid.count) tiles have no result of one tensor")
         var result: Tensor?
+        // The only tile waits for no other task, so it stays in memory in any case.
+        let limit = image.keptLimit
+        image.keptLimit = .max
+        defer { image.keptLimit = limit }
         try run(image, name) { result = $1 }
         guard let result else { preconditionFailure("a network without a last stage") }
         return result

@@ -166,6 +166,9 @@ public final class ComputeContext {
     /// few seconds for them.
     var operationsPerSlice = 200_000_000_000
 
+    /// About the most bytes of rows that a convolution makes for itself at once.
+    var bandBytes = 16 << 20
+
     /// An uninitialised tensor from the context's memory.
     public func empty(_ shape: [Int], of type: ElementType = .f32) -> Tensor {
         whenAdvancing?()

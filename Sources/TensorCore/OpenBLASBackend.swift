@@ -3,9 +3,9 @@ import COpenBLAS
 
 /// OpenBLAS: the portable backend and the cross-check.
 ///
-/// Results of OpenBLAS depend on its number of threads, so our pool calls it single-threaded on strips. Only the shape of one
-/// image decides the strips: its results also depend on the number of rows, and an image must get the same bits alone and in
-/// a batch. A convolution is a matrix product over gathered pixels.
+/// Results of OpenBLAS depend on its number of threads, so our pool calls it single-threaded on strips. They also depend on the
+/// number of rows, and a row must get the same bits in a small image and in a large one, alone and in a batch. So all strips of
+/// a layer have as many rows; the last one is filled up. A convolution is a matrix product over gathered pixels.
 final class OpenBLASBackend: ComputeBackend, MatrixProducts {
     let name = "openblas"
     let identity: String
@@ -53,10 +53,15 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
             weights: plain(parameters.weights), inner: inner, columns: parameters.outFeatures, bias: parameters.bias,
             activation: activation)
         let images = x.imageCount
-        let grid = TileGrid(rows: x.count / inner / images, inner: inner, columns: product.columns)
+        let grid = TileGrid(rows: x.count / inner / images, columns: product.columns)
         let input = x.floats.baseAddress!
-        compute(product, grid, images: images, residual: residual, into: y) { image, tile, _ in
-            UnsafePointer(input + (image * grid.rows + tile.firstRow) * inner)
+        scratch.reserve(bytes: grid.scratchBytes(inner: inner))
+        compute(product, grid, images: images, residual: residual, into: y) { image, tile, thread in
+            let rows = input + (image * grid.rows + tile.firstRow) * inner
+            guard tile.rows < TileGrid.stripRows else { return UnsafePointer(rows) }
+            let filled = scratch.buffer(thread).assumingMemoryBound(to: Float.self)
+            filled.update(from: rows, count: tile.rows * inner)
+            return UnsafePointer(filled)
         }
     }
 
@@ -67,10 +72,10 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         let product = Product(
             weights: plain(parameters.weights), inner: inner, columns: shape.outChannels, bias: parameters.bias,
             activation: .none)
-        let grid = TileGrid(rows: shape.outHeight * shape.outWidth, inner: inner, columns: shape.outChannels)
+        let grid = TileGrid(rows: shape.outHeight * shape.outWidth, columns: shape.outChannels)
         let imageFloats = shape.h * shape.w * shape.inChannels
         let input = x.floats.baseAddress!
-        scratch.reserve(bytes: grid.stripRows * inner * 4)
+        scratch.reserve(bytes: grid.scratchBytes(inner: inner))
         compute(product, grid, images: shape.n, residual: residual, into: y) { image, tile, thread in
             var geometry = shape.kernelShape
             let rows = scratch.buffer(thread).assumingMemoryBound(to: Float.self)
@@ -81,7 +86,8 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
 
     /// Computes the tiles of a product for each image.
     ///
-    /// - Parameter rows: gives the rows of a tile, dense. It may write to the thread's own memory.
+    /// - Parameter rows: gives the rows of a tile, dense. For a tile of fewer rows than a strip they are in the thread's own
+    ///   memory, which has room for a strip.
     private func compute(
         _ product: Product, _ grid: TileGrid, images: Int, residual: Tensor?, into y: Tensor,
         rows: (_ image: Int, _ tile: TileGrid.Tile, _ thread: Int) -> UnsafePointer<Float>
@@ -90,8 +96,20 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
         pool.run(images * grid.tiles) { index, thread in
             let (image, tile) = (index / grid.tiles, grid.tile(index % grid.tiles))
             let offset = (image * grid.rows + tile.firstRow) * product.columns
-            product.compute(
-                rows(image, tile, thread), tile, into: output + offset, residual: residualRows.map { $0 + offset }, kernels)
+            let source = rows(image, tile, thread)
+            if tile.rows == TileGrid.stripRows {
+                product.multiply(source, tile, into: output + offset + tile.firstColumn, stride: product.columns)
+            } else {
+                let own = scratch.buffer(thread).assumingMemoryBound(to: Float.self)
+                let (used, size) = (tile.rows * product.inner, TileGrid.stripRows * product.inner)
+                (own + used).update(repeating: 0, count: size - used)
+                product.multiply(source, tile, into: own + size, stride: tile.columns)
+                for row in 0..<tile.rows {
+                    (output + offset + row * product.columns + tile.firstColumn).update(
+                        from: own + size + row * tile.columns, count: tile.columns)
+                }
+            }
+            product.finish(tile, in: output + offset, residual: residualRows.map { $0 + offset }, kernels)
         }
     }
 
@@ -103,8 +121,7 @@ final class OpenBLASBackend: ComputeBackend, MatrixProducts {
 
 extension Tensor: PackedWeights {}
 
-/// Cuts a product of (rows × inner) and (inner × columns) by its shape alone: into at least eight parts if they keep 32 rows or
-/// columns, and into strips with at most 4 MiB of gathered pixels, which stay in the cache.
+/// Cuts a product into strips of rows and of columns. Only the layer decides their size.
 private struct TileGrid {
     struct Tile {
         var firstRow: Int
@@ -113,29 +130,31 @@ private struct TileGrid {
         var columns: Int
     }
 
+    /// Full registers of every kernel of OpenBLAS, and no more rows than the smallest maps of a U-Net have.
+    static let stripRows = 64
+    /// Each strip of columns gathers the pixels again.
+    private static let mostColumns = 256
+
     let rows: Int
-    let columns: Int
-    let stripRows: Int
-    let stripColumns: Int
+    private let columns: Int
+    private let stripColumns: Int
     private let columnStrips: Int
     let tiles: Int
 
-    init(rows: Int, inner: Int, columns: Int) {
+    init(rows: Int, columns: Int) {
         (self.rows, self.columns) = (rows, columns)
-        // Strips of rows first: a strip of rows packs the weights again, a strip of columns gathers the pixels again.
-        let byCount = max(128, (rows + 7) / 8)
-        stripRows = min(rows, byCount, max(64, (1 << 20) / max(1, inner)))
-        let rowStrips = (rows + stripRows - 1) / stripRows
-        let wanted = max(1, 8 / rowStrips)
-        stripColumns = max(min(32, columns), (columns + wanted - 1) / wanted)
-        columnStrips = (columns + stripColumns - 1) / stripColumns
-        tiles = rowStrips * columnStrips
+        columnStrips = (columns + Self.mostColumns - 1) / Self.mostColumns
+        stripColumns = (columns + columnStrips - 1) / columnStrips
+        tiles = (rows + Self.stripRows - 1) / Self.stripRows * columnStrips
     }
 
+    /// Memory of a thread for a strip's rows and its results.
+    func scratchBytes(inner: Int) -> Int { Self.stripRows * (inner + stripColumns) * 4 }
+
     func tile(_ index: Int) -> Tile {
-        let (firstRow, firstColumn) = (index / columnStrips * stripRows, index % columnStrips * stripColumns)
+        let (firstRow, firstColumn) = (index / columnStrips * Self.stripRows, index % columnStrips * stripColumns)
         return Tile(
-            firstRow: firstRow, rows: min(stripRows, rows - firstRow), firstColumn: firstColumn,
+            firstRow: firstRow, rows: min(Self.stripRows, rows - firstRow), firstColumn: firstColumn,
             columns: min(stripColumns, columns - firstColumn))
     }
 }
@@ -148,16 +167,25 @@ private struct Product {
     let bias: Tensor?
     let activation: Activation
 
+    /// The products of a strip.
+    ///
     /// - Parameters:
-    ///   - x: the tile's rows, dense.
-    ///   - y: the tile's first row in the result, `columns` wide; the same for `residual`.
-    func compute(
-        _ x: UnsafePointer<Float>, _ tile: TileGrid.Tile, into y: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?,
+    ///   - x: all rows of the strip, dense.
+    ///   - y: the tile's first result.
+    ///   - stride: of the rows of y.
+    func multiply(_ x: UnsafePointer<Float>, _ tile: TileGrid.Tile, into y: UnsafeMutablePointer<Float>, stride: Int) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(TileGrid.stripRows), Int32(tile.columns), Int32(inner), 1, x,
+            Int32(inner), weights.floats.baseAddress! + tile.firstColumn * inner, Int32(inner), 0, y, Int32(stride))
+    }
+
+    /// Adds bias and residual, and applies the activation.
+    ///
+    /// - Parameter y: the tile's first row in the result, `columns` wide; the same for `residual`.
+    func finish(
+        _ tile: TileGrid.Tile, in y: UnsafeMutablePointer<Float>, residual: UnsafePointer<Float>?,
         _ kernels: UnsafePointer<ck_kernels>
     ) {
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tile.rows), Int32(tile.columns), Int32(inner), 1, x, Int32(inner),
-            weights.floats.baseAddress! + tile.firstColumn * inner, Int32(inner), 0, y + tile.firstColumn, Int32(columns))
         guard bias != nil || activation != .none || residual != nil else { return }
         let biasPart = bias.map { $0.floats.baseAddress! + tile.firstColumn }
         for row in 0..<tile.rows {

@@ -70,6 +70,63 @@ struct ThreadTests {
         #expect(workers == [second, second, second, second] && !workers.contains(third))
     }
 
+    @Test("a home that takes nothing more is no home")
+    func noCredit() {
+        var bench = Bench()
+        let (first, second) = (bench.join(1), bench.join(2))
+        open(&bench, stage: 0, threads: 2)
+        #expect(run(&bench, threads: 2) == [first, second])
+        bench.tell(.credit(first, 0))
+        open(&bench, stage: 1, threads: 2)
+        #expect(run(&bench, threads: 2) == [second, second])
+    }
+
+    @Test("the threads of a lost worker are shared among the others")
+    func orphans() {
+        var bench = Bench()
+        let workers = (1...4).map { bench.join(UInt64($0)) }
+        open(&bench, stage: 0, threads: 16)
+        _ = run(&bench, threads: 16)
+        bench.tell(.left(workers[0]))
+        open(&bench, stage: 1, threads: 16)
+        let now = run(&bench, threads: 16)
+        #expect((4..<16).allSatisfy { now[$0] == workers[$0 / 4] })
+        #expect(workers.dropFirst().allSatisfy { worker in (5...6).contains(now.count { $0 == worker }) }, "\(now)")
+    }
+
+    @Test("threads of another latent begin anew")
+    func another() {
+        var bench = Bench()
+        let first = bench.join(1)
+        open(&bench, stage: 0, threads: 2)
+        #expect(run(&bench, threads: 2) == [first, first])
+        let second = bench.join(2)
+        bench.openAll(
+            bench.tell(.barrier(JobID(1), serial: 1, (0..<4).map { ClusterTask(context: ContextID(7), thread: $0) })))
+        #expect(run(&bench, threads: 4) == [first, first, second, second])
+    }
+
+    @Test("threads do not wait long for a worker that loads something else")
+    func loading() {
+        var bench = Bench()
+        let first = bench.join(1)
+        let tasks = (0..<2).map { ClusterTask(context: ContextID(1), thread: $0) }
+        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.openAll(bench.tell(.barrier(JobID(1), serial: 0, tasks)))
+        // The second worker never says that it has the context.
+        bench.tell(
+            .joined(
+                SessionID(2),
+                WorkerProfile(
+                    worker: PeerID(high: 1, low: 2), instance: PeerID(high: 2, low: 2), slots: 1, numericsClass: "a",
+                    models: ["m"], precisions: ["f32"]), held: []))
+        #expect(run(&bench, threads: 2)[0] == first)
+        bench.now = bench.now + .milliseconds(2500)
+        bench.tell(.tick)
+        _ = run(&bench, threads: 2)
+        #expect(bench.machine.taskCounts(of: JobID(1))?.done == 2)
+    }
+
     @Test("a task that failed at home goes elsewhere")
     func failed() {
         var bench = Bench()

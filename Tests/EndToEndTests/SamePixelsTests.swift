@@ -65,7 +65,7 @@ extension EndToEnd {
                 in: folder)
             defer { program.end() }
             var killed: Set<Int32> = []
-            for place in ["structure step ", "detail step ", "decode step 3"] {
+            for place in ["structure step ", "detail step ", "decode step "] {
                 try await program.waitForLine(containing: place)
                 let victim = try #require(
                     Program.processes(marked: folder.mark).first { $0.isWorker && !killed.contains($0.pid) })

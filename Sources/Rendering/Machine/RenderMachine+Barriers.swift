@@ -81,7 +81,9 @@ extension RenderMachine {
         var barrier = barrier(.decode, decoding.works)
         (barrier.context, barrier.base) = (context, decoding.base)
         (barrier.place.step, barrier.place.stepCount) = decoding.step
-        for index in barrier.tasks.indices { barrier.tasks[index].contextHash = context.hash }
+        for index in barrier.tasks.indices {
+            (barrier.tasks[index].contextHash, barrier.tasks[index].step) = (context.hash, decoding.step.index)
+        }
         return barrier
     }
 

@@ -166,6 +166,16 @@ package final class ModelNetworks {
                 height: latent.height, width: latent.width, tileHeight: tileHeight, tileWidth: tileWidth))
     }
 
+    /// Refuses moments that are not of the decoder's norms.
+    func check(_ moments: [GroupMoments]) throws(RenderError) {
+        let (groups, norms) = (parts.vae.normGroups, parts.vae.decodeStageCount - 1)
+        guard moments.count <= norms, moments.allSatisfy({ $0.means.count == groups }) else {
+            throw .malformed(
+                "A job's moments are of \(moments.count) norms with \(moments.first?.means.count ?? 0) groups, but the decoder of "
+                    + "\(source.name) has \(norms) norms with \(groups) groups.")
+        }
+    }
+
     /// Refuses conditioning that the U-Net cannot take.
     func check(_ conditioning: JobContext.Conditioning) throws(RenderError) {
         guard conditioning.width == parts.unet.textWidth else {

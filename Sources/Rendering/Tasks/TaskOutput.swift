@@ -1,5 +1,6 @@
 import Sentences
 public import StrictJSON
+import TensorCore
 
 /// The form of an output: the kind of its numbers, and their count along each extent.
 public struct OutputShape: Sendable, Equatable {
@@ -86,7 +87,10 @@ public struct TaskOutput: Sendable, Equatable {
         guard metadata == shape.metadata else { throw .malformed("A task's output is not the \(shape) that it asks for.") }
         switch shape.element {
         case .f32: self.init(shape, try TensorBytes.decode(payload, count: shape.count, "A task's output"))
-        case .f64: self.init(shape, doubles: try TensorBytes.decodeDoubles(payload, count: shape.count, "A task's output"))
+        case .f64:
+            let numbers = try TensorBytes.decodeDoubles(payload, count: shape.count, "A task's output")
+            _ = try GroupMoments(numbers: numbers, points: 1)
+            self.init(shape, doubles: numbers)
         case .u8:
             guard payload.count == shape.count else {
                 throw .malformed("A picture has \(payload.count) bytes instead of \(shape.count).")

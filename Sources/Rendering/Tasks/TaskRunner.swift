@@ -24,8 +24,10 @@ public final class TaskRunner {
 
     private let context: ComputeContext
     let models: ModelVariants
-    /// The most bytes of a latent's tiles that stay between two stages of their decoding.
+    /// The most bytes of the tiles of all latents that stay between two stages of their decoding.
     public var keptTileBytes = 1 << 30
+    /// The bytes of all tiles that it keeps.
+    public var keptBytes: Int { contexts.values.reduce(0) { $0 + ($1.base == nil ? $1.image?.keptBytes ?? 0 : 0) } }
     /// The open contexts by hash.
     private var contexts: [SHA256Digest: OpenedContext] = [:]
     var contextCount: Int { contexts.count }
@@ -75,9 +77,9 @@ public final class TaskRunner {
         switch job.tiles {
         case .latent(let latent, let tileHeight, let tileWidth):
             let image = try model.tiledLatent(latent, tileHeight: tileHeight, tileWidth: tileWidth)
-            image.keptLimit = keptTileBytes
             return OpenedContext(variant: variant, image: image)
         case .moments(let moments, let latent):
+            try model.check(moments)
             return OpenedContext(variant: variant, moments: moments, base: latent)
         case nil: break
         }
@@ -92,7 +94,8 @@ public final class TaskRunner {
 
     /// Frees a context and the memory that its tasks left. Later tasks need it opened again.
     public func close(_ hash: SHA256Digest) {
-        if contexts.removeValue(forKey: hash) != nil { context.trimMemory() }
+        // The next stage of a latent needs the memory of the last one.
+        if let closed = contexts.removeValue(forKey: hash), closed.base == nil { context.trimMemory() }
     }
 
     /// Runs `body` and measures the most bytes of activations in use at once meanwhile.
@@ -169,7 +172,14 @@ extension TaskRunner {
             return opened
         }
         var opened = try held(task.contextHash)
-        if let base = opened.base { opened.image = try held(base).image }
+        if let base = opened.base {
+            let below = try held(base)
+            guard below.variant == opened.variant, let image = below.image else {
+                throw .malformed("\(task.title): its context builds on none with a latent of this model.")
+            }
+            opened.image = image
+        }
+        if let image = opened.image { image.keptLimit = max(0, keptTileBytes - (keptBytes - image.keptBytes)) }
         return opened
     }
 

@@ -64,11 +64,14 @@ extension GroupMoments {
     /// - Parameters:
     ///   - numbers: the means of all groups, then their variances.
     ///   - points: the weight of this part of an image among the others.
-    /// - Throws: `.nonFinite` for NaN or infinity, `.malformed` for a negative variance.
+    /// - Throws: `.nonFinite` for NaN or infinity, `.malformed` for moments that no numbers in f32 have.
     init(numbers: [Double], points: Int) throws(RenderError) {
         let groups = numbers.count / 2
         guard numbers.allSatisfy(\.isFinite) else { throw .nonFinite("A tile's moments hold NaN or infinity.") }
-        guard numbers[groups...].allSatisfy({ $0 >= 0 }) else { throw .malformed("A tile's moments have a negative variance.") }
+        let largest = Double(Float.greatestFiniteMagnitude)
+        guard numbers[..<groups].allSatisfy({ abs($0) <= largest }),
+            numbers[groups...].allSatisfy({ (0...largest * largest).contains($0) })
+        else { throw .malformed("A tile's moments have a mean or a variance that no numbers in f32 have.") }
         self.init(
             count: points, means: Array(numbers[..<groups]), scatters: numbers[groups...].map { $0 * Double(points) })
     }

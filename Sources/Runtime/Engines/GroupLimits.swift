@@ -60,7 +60,9 @@ struct GroupLimits {
         return max(1, Int(min(Double(largest), Self.seconds / seconds, roomBytes(idleBytes) / bytes)))
     }
 
-    /// The bytes that a latent's tiles may keep between two stages of their decoding: as much as groups, which do not run then.
+    /// The bytes that tiles may keep between two stages of their decoding: as much as groups.
+    ///
+    /// - Parameter idleBytes: memory that this worker keeps already.
     mutating func keptTileBytes(idleBytes: Int) -> Int { Int(min(roomBytes(idleBytes), Double(1 << 50))) }
 
     /// The bytes that this worker's groups may take. The memory that it keeps is among them: what it has taken once does not

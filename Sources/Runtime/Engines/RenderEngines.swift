@@ -190,7 +190,7 @@ final class RenderTaskEngine: TaskEngine {
             guard context.hash.hex == hash else {
                 throw RenderError(.malformed, "A job's context does not match its hash.")
             }
-            runner.keptTileBytes = limits.keptTileBytes(idleBytes: runner.idleActivationBytes)
+            runner.keptTileBytes = limits.keptTileBytes(idleBytes: runner.idleActivationBytes + runner.keptBytes)
             try runner.open(context)
         } catch {
             throw Failure(error)

@@ -76,7 +76,7 @@ extension ComputeContext {
         precondition(shape.outHeight > 0 && shape.outWidth > 0, "an image of \(size) is smaller than the kernel")
         let rowBytes = size.width * shape.inChannels * precision.byteCount
         // An even number of rows: tiles of two rows lie as in the whole image.
-        let band = max(8, Self.bandBytes / rowBytes) / 2 * 2
+        let band = max(8, bandBytes / rowBytes) / 2 * 2
         guard band < shape.outHeight else {
             return try convolution(
                 try rows(0..<size.height), parameters, padding: padding, residual: residual, as: type)
@@ -86,6 +86,7 @@ extension ComputeContext {
             let range = first..<min(first + band, shape.outHeight)
             let (part, top) = shape.slice(ofRows: range)
             let x = try rows(top..<top + part.h)
+            precondition(x.shape == [1, part.h, part.w, part.inChannels], "\(x.shape) are no rows of an image of \(size)")
             let target = y ?? empty([1, shape.outHeight, shape.outWidth, shape.outChannels], of: type ?? x.elementType)
             y = target
             note(
@@ -98,9 +99,6 @@ extension ComputeContext {
         guard let y else { preconditionFailure("an image without rows") }
         return y
     }
-
-    /// About the most bytes of rows that are made at once.
-    private static let bandBytes = 16 << 20
 
     /// A matrix product, cut into slices of rows of one image if it is long. So an image is cut alike in every batch.
     private func product(
