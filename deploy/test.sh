@@ -43,15 +43,16 @@ options_of() {
 #
 # Some tests run in release only. The code that they test runs in debug in other tests: whole pictures of recordings and of real
 # files, and with LoRA files, packed weights, kept text keys and large patches; a worker's tasks in any order, plans with every
-# sampler, many sizes of products and of attention (the kernels of both builds are the same), every option of a command line and
-# of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
+# sampler, latents in many tilings, many sizes of products and of attention (the kernels of both builds are the same), every option of a
+# command line and of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
 long_tests=(
     --skip '^(GoldenCasesTests|RepositoryTests)[.]'
     --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
+    --skip '^RenderingTests[.]TiledDecodeTests/(noValueDiffers[(]|anyWorkerCanGoOn)'
     --skip '^RenderingTests[.](LoRARenderTests|PackedWeightsRenderTests|TextKeyShelfTests|BigPatchTests)'
     --skip '^TensorCoreTests[.](GroupedBitsTests|ProductBitsTests|PrecisionProductTests)'
     --skip '^TensorCoreTests[.](KernelTests|PrecisionTests)/attention(BitsAreStable|IsAsExact.*)?[(]'
-    --skip '^DiffusionModelsTests[.]HiDiffusionTraceTests/sizes'
+    --skip '^DiffusionModelsTests[.](HiDiffusionTraceTests/sizes|TiledAutoencoderTests/(tilesDecode|bitsDoNot))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
     --skip '^WeightsTests[.](SafetensorsHeaderTests/theHeadHas|ModelStoreTests/optionsMeanTheSame)'
 )

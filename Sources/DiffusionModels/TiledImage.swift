@@ -3,10 +3,11 @@ public import TensorCore
 /// One image on its way through an encoder or a decoder, in tiles.
 ///
 /// Between two group norms a tile depends only on the input around it, so tiles can be computed anywhere. At a norm each tile
-/// has the moments of its own part. The whole image's are the tiles' moments, merged in the order of the tiles. So the result
-/// is that of the whole image, up to rounding: no blending, no seams.
+/// has the moments of its own part; merged in the order of the tiles they are the whole image's. So the result is that of the
+/// whole image, to the bit, with no blending and no seams. Three things make it so: moments are sums in double precision, parts
+/// of images have even sides (see `VAEStep.alignment`), and the attention meets all keys in one order.
 ///
-/// Tiles stay in memory between two stages as long as `keptLimit` allows. A tile that was not kept is computed again from the
+/// Tiles stay in memory between two stages as far as `keptLimit` allows. A tile that was not kept is computed again from the
 /// input, with the same bits.
 public final class TiledImage {
     /// In latent points, for encoders too.
