@@ -43,8 +43,8 @@ options_of() {
 #
 # Some tests run in release only. The code that they test runs in debug in other tests: whole pictures of recordings and of real
 # files, and with LoRA files, packed weights, kept text keys and large patches; a worker's tasks in any order, plans with every
-# sampler, latents in many tilings, many sizes of products and of attention (the kernels of both builds are the same), every option of a
-# command line and of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
+# sampler, latents in many tilings, many sizes of products and of attention (the kernels of both builds are the same), every
+# option of a command line and of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
 long_tests=(
     --skip '^(GoldenCasesTests|RepositoryTests)[.]'
     --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
