@@ -24,7 +24,7 @@ import Weights
     /// The latent and a tile divide or do not, are narrow, wide, odd, one point, one tile, many tiles.
     static let cases = [
         Case(8, 8, 8, 8), Case(12, 20, 6, 10), Case(13, 11, 5, 4), Case(3, 50, 3, 16), Case(41, 2, 9, 1), Case(7, 7, 1, 1),
-        Case(26, 33, 13, 33), Case(48, 40, 20, 20),
+        Case(14, 21, 7, 21), Case(28, 24, 12, 12),
     ]
 
     private let source = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
