@@ -29,6 +29,15 @@ struct ThreadTests {
         }
     }
 
+    /// A worker that has not opened a context yet.
+    @discardableResult
+    private func arrive(_ bench: inout Bench, _ number: UInt64) -> [ClusterAction] {
+        let profile = WorkerProfile(
+            worker: PeerID(high: 1, low: number), instance: PeerID(high: 2, low: number), slots: 1, numericsClass: "a",
+            models: ["m"], precisions: ["f32"])
+        return bench.tell(.joined(SessionID(number), profile, held: []))
+    }
+
     @Test("neighbours go to one worker, and stay there")
     func neighbours() {
         var bench = Bench()
@@ -114,12 +123,7 @@ struct ThreadTests {
         bench.tell(.submitted(JobID(1), model: "m"))
         bench.openAll(bench.tell(.barrier(JobID(1), serial: 0, tasks)))
         // The second worker never says that it has the context.
-        bench.tell(
-            .joined(
-                SessionID(2),
-                WorkerProfile(
-                    worker: PeerID(high: 1, low: 2), instance: PeerID(high: 2, low: 2), slots: 1, numericsClass: "a",
-                    models: ["m"], precisions: ["f32"]), held: []))
+        arrive(&bench, 2)
         #expect(run(&bench, threads: 2)[0] == first)
         bench.now = bench.now + .milliseconds(2500)
         bench.tell(.tick)
@@ -169,7 +173,6 @@ struct ThreadTests {
         let worker = bench.join(1)
         open(&bench, stage: 0, threads: 2)
         _ = run(&bench, threads: 2)
-        bench.tell(.submitted(JobID(1), model: "m"))
         let second = bench.tell(
             .barrier(JobID(1), serial: 1, [ClusterTask(context: ContextID(2), base: ContextID(1), thread: 0)]))
         #expect(second == [.openContext(worker, ContextID(2))])
@@ -180,12 +183,7 @@ struct ThreadTests {
             .barrier(JobID(1), serial: 2, [ClusterTask(context: ContextID(3), base: ContextID(1), thread: 0)]))
         #expect(third == [.closeContext(worker, ContextID(2)), .openContext(worker, ContextID(3))])
         // A worker that comes now needs both, the base first.
-        let late = bench.tell(
-            .joined(
-                SessionID(9),
-                WorkerProfile(
-                    worker: PeerID(high: 1, low: 9), instance: PeerID(high: 2, low: 9), slots: 1, numericsClass: "a",
-                    models: ["m"], precisions: ["f32"]), held: []))
+        let late = arrive(&bench, 9)
         let opened = late.compactMap { if case .openContext(_, let context) = $0 { context } else { nil } }
         #expect(opened == [ContextID(1), ContextID(3)])
     }
