@@ -1,6 +1,7 @@
 #include "COneDNN.h"
 
 #include <oneapi/dnnl/dnnl_debug.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,20 +12,25 @@ struct conednn_engine {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     uint64_t reorders;
+    // Working memory of operations. oneDNN's own is one for the whole process, so two contexts at once would spoil each other's
+    // numbers.
+    void *scratch;
+    size_t scratch_bytes;
 };
 
 struct conednn_format {
     dnnl_memory_desc_t desc;
 };
 
-enum { ARGUMENTS = 5 };
+enum { ARGUMENTS = 6 };
 
 struct conednn_operation {
     dnnl_primitive_desc_t description;
     dnnl_primitive_t primitive;
     conednn_format weight_format;
-    // x, weights, bias, residual, y. The memory of an argument that the operation does not have is NULL.
+    // x, weights, bias, residual, y, working memory. The memory of an argument that the operation does not have is NULL.
     dnnl_exec_arg_t arguments[ARGUMENTS];
+    size_t scratch_bytes;
     const char *implementation;
 };
 
@@ -45,6 +51,7 @@ void conednn_engine_destroy(conednn_engine *engine) {
     if (!engine) return;
     if (engine->stream) dnnl_stream_destroy(engine->stream);
     if (engine->engine) dnnl_engine_destroy(engine->engine);
+    free(engine->scratch);
     free(engine);
 }
 
@@ -106,6 +113,7 @@ static dnnl_status_t make_attributes(
 ) {
     dnnl_post_ops_t operations = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     if (status == dnnl_success) status = dnnl_post_ops_create(&operations);
     if (status == dnnl_success && activation == conednn_silu) status = append_activation(operations, dnnl_eltwise_swish, 1);
     if (status == dnnl_success && activation == conednn_gelu) status = append_activation(operations, dnnl_eltwise_gelu_erf, 0);
@@ -135,8 +143,14 @@ static int make_operation(
         status = dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &operation->implementation);
     if (status == dnnl_success && !describes_only) status = dnnl_primitive_create(&operation->primitive, description);
     const int residual_name = DNNL_ARG_ATTR_MULTIPLE_POST_OP(activation != conednn_none) | DNNL_ARG_SRC_1;
-    const int names[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, residual_name, DNNL_ARG_DST};
-    const desc_view formats[ARGUMENTS] = {s->x, view_of(&operation->weight_format.desc), s->bias, residual, s->y};
+    const desc_view scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    operation->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+    const int names[ARGUMENTS] = {
+        DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, residual_name, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD,
+    };
+    const desc_view formats[ARGUMENTS] = {
+        s->x, view_of(&operation->weight_format.desc), s->bias, residual, s->y, operation->scratch_bytes ? scratch : NULL,
+    };
     for (int i = 0; i < ARGUMENTS && status == dnnl_success; i++) {
         operation->arguments[i].arg = names[i];
         if (formats[i])
@@ -175,14 +189,23 @@ static int linear_create(
     return status;
 }
 
+// oneDNN 2.6 makes convolutions with the help of static variables (brg_blocking_t). Two threads that made some at the same time
+// got ones that compute with the other's strides.
+static pthread_mutex_t creation = PTHREAD_MUTEX_INITIALIZER;
+
 int conednn_linear_create(
     conednn_engine *engine, const conednn_linear_shape *shape, const conednn_format *weights, conednn_operation **operation
 ) {
+    pthread_mutex_lock(&creation);
     int status = linear_create(engine, shape, weights, operation);
-    return status == dnnl_unimplemented && weights ? linear_create(engine, shape, NULL, operation) : status;
+    if (status == dnnl_unimplemented && weights) status = linear_create(engine, shape, NULL, operation);
+    pthread_mutex_unlock(&creation);
+    return status;
 }
 
-int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation) {
+static int convolution_create(
+    conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation
+) {
     dnnl_dims_t x_dims = {shape->n, shape->in, shape->h, shape->w};
     dnnl_dims_t weight_dims = {shape->out, shape->in, shape->kernel_h, shape->kernel_w}, bias_dims = {shape->out};
     dnnl_dims_t y_dims = {shape->n, shape->out, shape->out_h, shape->out_w};
@@ -207,6 +230,13 @@ int conednn_convolution_create(conednn_engine *engine, const conednn_convolution
         status = make_operation(engine, description, shape->activation, &s, NULL, shape->describes_only, operation);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     desc_destroy(&x), desc_destroy(&weights), desc_destroy(&bias), desc_destroy(&y);
+    return status;
+}
+
+int conednn_convolution_create(conednn_engine *engine, const conednn_convolution_shape *shape, conednn_operation **operation) {
+    pthread_mutex_lock(&creation);
+    const int status = convolution_create(engine, shape, operation);
+    pthread_mutex_unlock(&creation);
     return status;
 }
 
@@ -289,28 +319,50 @@ int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_for
     return dnnl_success;
 }
 
+// Makes room for working memory. Returns 0 if there is none.
+static int reserve(conednn_engine *engine, size_t bytes) {
+    if (bytes <= engine->scratch_bytes) return 1;
+    free(engine->scratch);
+    engine->scratch = NULL;
+    engine->scratch_bytes = 0;
+    if (posix_memalign(&engine->scratch, 4096, bytes) != 0) return 0;
+    engine->scratch_bytes = bytes;
+    return 1;
+}
+
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination
 ) {
-    dnnl_memory_t in = NULL, out = NULL;
+    dnnl_memory_t in = NULL, out = NULL, work = NULL;
+    dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
     dnnl_primitive_t reorder = NULL;
     const desc_view packed_from = view_of(&from->desc), packed_to = view_of(&to->desc);
-    dnnl_status_t status =
-        dnnl_reorder_primitive_desc_create(&description, packed_from, engine->engine, packed_to, engine->engine, NULL);
+    dnnl_status_t status = make_attributes(conednn_none, NULL, 0, &attributes);
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(
+            &description, packed_from, engine->engine, packed_to, engine->engine, attributes);
     if (status == dnnl_success) status = dnnl_primitive_create(&reorder, description);
     if (status == dnnl_success) status = dnnl_memory_create(&in, packed_from, engine->engine, (void *)source);
     if (status == dnnl_success) status = dnnl_memory_create(&out, packed_to, engine->engine, destination);
+    const desc_view scratch =
+        status == dnnl_success ? dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0) : NULL;
+    const size_t scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+    if (scratch_bytes)
+        status = reserve(engine, scratch_bytes) ? dnnl_memory_create(&work, scratch, engine->engine, engine->scratch)
+                                                : dnnl_out_of_memory;
     if (status == dnnl_success) {
-        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}};
-        status = dnnl_primitive_execute(reorder, engine->stream, 2, arguments);
+        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}, {DNNL_ARG_SCRATCHPAD, work}};
+        status = dnnl_primitive_execute(reorder, engine->stream, work ? 3 : 2, arguments);
     }
     if (status == dnnl_success) status = dnnl_stream_wait(engine->stream);
     engine->reorders++;
     if (in) dnnl_memory_destroy(in);
     if (out) dnnl_memory_destroy(out);
+    if (work) dnnl_memory_destroy(work);
     if (reorder) dnnl_primitive_destroy(reorder);
     if (description) dnnl_primitive_desc_destroy(description);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
@@ -320,7 +372,8 @@ int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,
     const void *residual, void *y
 ) {
-    const void *data[ARGUMENTS] = {x, weights, bias, residual, y};
+    if (!reserve(engine, operation->scratch_bytes)) return dnnl_out_of_memory;
+    const void *data[ARGUMENTS] = {x, weights, bias, residual, y, engine->scratch};
     dnnl_exec_arg_t arguments[ARGUMENTS];
     int count = 0;
     for (int i = 0; i < ARGUMENTS; i++) {
