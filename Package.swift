@@ -74,6 +74,7 @@ let package = Package(
         library("Cluster"),
         library("ImageQuality"),
         library("Places"),
+        library("ScratchFiles", ["CSystem", "Sentences"]),
         library("Acceleration", ["RandomStreams"]),
         library("EmbeddedModel", ["CEmbeddedModel"]),
 
@@ -85,7 +86,7 @@ let package = Package(
                 "Acceleration", "ContentHash", "CSystem", "EmbeddedModel", "FileLinks", "FileSignatures", "Sentences",
                 "StrictJSON", "TensorCore",
             ]),
-        library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "Sentences", "StrictJSON"]),
+        library("DiffusionModels", ["TensorCore", "Weights", "Acceleration", "ScratchFiles", "Sentences", "StrictJSON"]),
         library("Samplers", ["StrictJSON"]),
         library("PatchGeometry", ["RandomStreams"]),
         library("Resampling"),
@@ -96,9 +97,8 @@ let package = Package(
             "Rendering",
             [
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-                "Places", "Prompting", "RandomStreams", "Resampling", "Samplers", "Sentences", "StrictJSON", "TensorCore",
-                "Tokenizing",
-                "Weights",
+                "Places", "Prompting", "RandomStreams", "Resampling", "Samplers", "ScratchFiles", "Sentences", "StrictJSON",
+                "TensorCore", "Tokenizing", "Weights",
             ]),
 
         library("MethodComparison", ["Acceleration", "ImageQuality", "PatchGeometry", "Rendering"]),
@@ -106,13 +106,14 @@ let package = Package(
         // Moving bytes.
         library("Messages", ["CSystem", "Places", "StrictJSON"]),
         library("ZMQSockets", ["CZeroMQ"]),
-        library("ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures", "Sentences"]),
+        library(
+            "ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures", "ScratchFiles", "Sentences"]),
         library("ContactSheets", ["CGlyphs", "ImageFiles", "ImageQuality", "Resampling"]),
         library(
             "Runtime",
             [
-                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Places", "Rendering", "Sentences", "StrictJSON",
-                "TensorCore", "Weights", "ZMQSockets",
+                "Cluster", "ContentHash", "CSystem", "ImageFiles", "Messages", "Places", "Rendering", "ScratchFiles",
+                "Sentences", "StrictJSON", "TensorCore", "Weights", "ZMQSockets",
             ]),
 
         // What users ask for, whichever way their words come.
@@ -205,6 +206,7 @@ let package = Package(
         tests("MessagesTests", ["CSystem", "Messages", "Places", "StrictJSON", "TestSupport"]),
         tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
         tests("ResamplingTests", ["Resampling"]),
+        tests("ScratchFilesTests", ["ScratchFiles", "Sentences"]),
         tests("ImageFilesTests", ["ImageFiles", "TestSupport"]),
         tests("ContactSheetsTests", ["ContactSheets", "ImageFiles", "ImageQuality", "TestSupport"]),
         tests("ImageQualityTests", ["ImageFiles", "ImageQuality", "TestSupport"], resources: [.copy("Thumbnails")]),

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int csystem_rename_without_replacing(const char *from, const char *to) {
@@ -26,4 +28,26 @@ int csystem_clone_file(const char *from, const char *to) {
     }
     close(source);
     return number;
+}
+
+/// A new file that is gone from its folder at once, for file systems without O_TMPFILE. Returns the descriptor, or -errno.
+static int unlinked_file(const char *folder) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/.patchloom-XXXXXX", folder) < 0) return -ENOMEM;
+    int file = mkostemp(path, O_CLOEXEC);
+    int number = file < 0 ? -errno : file;
+    if (file >= 0) unlink(path);
+    free(path);
+    return number;
+}
+
+int csystem_scratch_file(const char *folder) {
+    if (!folder) {
+        int file = memfd_create("patchloom", MFD_CLOEXEC);
+        return file < 0 ? -errno : file;
+    }
+    int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    if (file >= 0) return file;
+    // File systems, and kernels, that do not know the flag refuse the folder in different ways.
+    return errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT ? unlinked_file(folder) : -errno;
 }

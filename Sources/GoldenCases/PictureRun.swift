@@ -72,9 +72,11 @@ struct PictureRun {
         let decoded = try NetworkCases.decode(latent.values, shape: shape, model.networks.decoder())
         let exact = decoded.planarArray.map { min(1, max(0, $0 / 2 + 0.5)) }
         while image == nil { try merge(outputs()) }
-        guard let image, image.rgb.count == exact.count else { throw GoldenError.failed("the run gave no picture") }
+        guard let image = image?.pixels, case let rgb = try image.rgb, rgb.count == exact.count else {
+            throw GoldenError.failed("the run gave no picture")
+        }
         let plane = image.width * image.height
-        let bytes = exact.indices.map { Int(image.rgb[$0 % plane * 3 + $0 / plane]) }
+        let bytes = exact.indices.map { Int(rgb[$0 % plane * 3 + $0 / plane]) }
         guard zip(exact, bytes).allSatisfy({ Int(($0 * 255).rounded(.toNearestOrEven)) == $1 }) else {
             throw GoldenError.failed("the picture is not the decoded latent in 8 bits")
         }

@@ -35,17 +35,47 @@ public struct OutputFile: Sendable, Equatable {
 
     /// Writes the bytes and puts the file in place in one step.
     public func write(_ bytes: [UInt8]) throws(ImageFileError) {
+        var draft = try draft()
+        try draft.append(bytes)
+        try draft.commit()
+    }
+
+    /// Begins the temporary file, for bytes that come in pieces.
+    public func draft() throws(ImageFileError) -> Draft {
         let (temporary, descriptor) = try makeTemporary()
         keepPermissions(descriptor)
-        var number = Self.writeAll(bytes, to: descriptor)
-        if close(descriptor) != 0 && number == 0 { number = errno }
-        if number == 0 { number = commit(temporary) }
-        if number != 0 {
-            unlink(temporary)
-            if number == EEXIST && !replacesExisting { throw Self.existsError(path) }
-            throw failure(number)
+        return Draft(self, temporary, descriptor)
+    }
+
+    /// The temporary file. It is removed unless it is put in place.
+    public struct Draft: ~Copyable {
+        private let place: OutputFile
+        private let temporary: String
+        private let descriptor: Int32
+
+        fileprivate init(_ place: OutputFile, _ temporary: String, _ descriptor: Int32) {
+            (self.place, self.temporary, self.descriptor) = (place, temporary, descriptor)
         }
-        syncFolder()
+
+        deinit {
+            close(descriptor)
+            // After `commit` there is no file of this name.
+            unlink(temporary)
+        }
+
+        /// Writes the next bytes.
+        public mutating func append(_ bytes: [UInt8]) throws(ImageFileError) {
+            let number = OutputFile.writeAll(bytes, to: descriptor)
+            if number != 0 { throw place.failure(number) }
+        }
+
+        /// Syncs the file to the disk and puts it in place.
+        public consuming func commit() throws(ImageFileError) {
+            let number = fsync(descriptor) == 0 ? place.commit(temporary) : errno
+            if number == EEXIST && !place.replacesExisting { throw OutputFile.existsError(place.path) }
+            if number != 0 { throw place.failure(number) }
+            place.syncFolder()
+        }
     }
 
     private static func resolve(_ path: String, replacesExisting: Bool) throws(ImageFileError) -> String {
@@ -94,7 +124,7 @@ public struct OutputFile: Sendable, Equatable {
     }
 
     /// Returns 0 or the error number.
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+    fileprivate static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
         var written = 0
         while written < bytes.count {
             let count = bytes.withUnsafeBytes {
@@ -104,30 +134,30 @@ public struct OutputFile: Sendable, Equatable {
             guard count > 0 else { return count < 0 ? errno : EIO }
             written += count
         }
-        return fsync(descriptor) == 0 ? 0 : errno
+        return 0
     }
 
-    private func commit(_ temporary: String) -> Int32 {
+    fileprivate func commit(_ temporary: String) -> Int32 {
         if !replacesExisting { return csystem_rename_without_replacing(temporary, target) }
         return rename(temporary, target) == 0 ? 0 : errno
     }
 
     /// Syncs the new name to the disk. If a file system cannot do this for folders, the file is still there.
-    private func syncFolder() {
+    fileprivate func syncFolder() {
         let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return }
         fsync(descriptor)
         close(descriptor)
     }
 
-    private func failure(_ number: Int32) -> ImageFileError {
+    fileprivate func failure(_ number: Int32) -> ImageFileError {
         let reason = String(cString: strerror(number))
         return ImageFileError(
             .cannotWrite, "\(path) cannot be written: \(reason); give a file name in a folder that you can write to.",
             systemError: number)
     }
 
-    private static func existsError(_ path: String) -> ImageFileError {
+    fileprivate static func existsError(_ path: String) -> ImageFileError {
         ImageFileError(
             .exists, naming: "\(path) exists already; give another name or leave out \(.noClobber).", systemError: EEXIST)
     }

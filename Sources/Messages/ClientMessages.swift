@@ -138,7 +138,25 @@ extension JobProgress: JSONRecordable {
     }
 }
 
-/// JOB_RESULT: one piece of the finished picture of the job in the header.
+/// JOB_FETCH: send pieces of the finished picture of the job in the header.
+public struct ResultFetch: Sendable, Equatable {
+    /// The first missing piece. The number of all pieces if none is missing: the picture may go.
+    public var first: Int
+    /// The most pieces to send now.
+    public var count: Int
+
+    public init(first: Int, count: Int) { (self.first, self.count) = (first, count) }
+}
+
+extension ResultFetch: MetadataBody {
+    public static var record: JSONRecord<ResultFetch> {
+        JSONRecord(
+            ResultFetch.init, ("first", \.first, .integer(0...WireLimits.resultChunks)),
+            ("count", \.count, .integer(1...WireLimits.resultChunksAtOnce)))
+    }
+}
+
+/// JOB_RESULT: one piece of the finished picture of the job in the header. Piece 0 comes by itself, others by JOB_FETCH.
 public struct ResultChunk: Sendable, Equatable {
     public var index: Int
     public var count: Int
@@ -168,7 +186,7 @@ extension ResultChunk: MetadataBody {
             let count = try fields.required("chunks", .integer(1...WireLimits.resultChunks))
             let index = try fields.required("chunk", .integer(0...(count - 1)))
             return ResultChunk(
-                index: index, count: count, totalBytes: try fields.required("bytes", .integer(0...WireLimits.payloadBytes)),
+                index: index, count: count, totalBytes: try fields.required("bytes", .integer(0...WireLimits.resultBytes)),
                 details: index == 0 ? try fields.required("details", .content) : nil, payload: [])
         } writing: { chunk, object in
             object.put("chunk", chunk.index)

@@ -88,6 +88,7 @@ extension Message {
         case .jobEvent(let body): (.jobEvent, body)
         case .jobResult(let body): (.jobResult, body)
         case .jobCancel: (.jobCancel, nil)
+        case .jobFetch(let body): (.jobFetch, body)
         }
     }
 
@@ -127,6 +128,7 @@ extension Message {
         case .jobEvent: self = .jobEvent(try body())
         case .jobResult: self = .jobResult(try body())
         case .jobCancel: self = try bare(.jobCancel)
+        case .jobFetch: self = .jobFetch(try body())
         }
     }
 }

@@ -41,6 +41,7 @@ public enum Message: Sendable, Equatable {
     case jobEvent(JobNote)
     case jobResult(ResultChunk)
     case jobCancel
+    case jobFetch(ResultFetch)
 }
 
 /// One message with its address. It travels as three frames (header, metadata, payload).

@@ -52,4 +52,6 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case jobResult = 67
     /// Client → coordinator: stop the job.
     case jobCancel = 68
+    /// Client → coordinator: the pieces of the finished picture that are missing.
+    case jobFetch = 69
 }

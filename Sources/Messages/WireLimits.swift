@@ -6,14 +6,20 @@ public enum WireLimits {
     public static let frameCount = 3
     /// Bytes of frame 1.
     public static let metadataBytes = 64 << 10
-    /// Bytes of frame 2: an 8-bit picture must fit.
+    /// Bytes of frame 2: the latent of the largest picture must fit, and a picture to start from.
     public static let payloadBytes = 64 << 20
     /// The largest frame that a socket accepts: the largest payload, and room for encryption.
     public static let socketFrameBytes = Int64(payloadBytes + (64 << 10))
     /// Bytes of one piece of a finished picture.
-    public static let resultChunkBytes = 8 << 20
+    public static let resultChunkBytes = 4 << 20
+    /// Bytes of the file of a finished picture: 16,384² pixels that no compression makes smaller, with their texts.
+    public static let resultBytes = 1 << 30
     /// Pieces of one finished picture.
-    public static let resultChunks = payloadBytes / resultChunkBytes
+    public static let resultChunks = resultBytes / resultChunkBytes
+    /// Pieces that a client asks for at once.
+    public static let resultChunksAtOnce = 4
+    /// Finished pictures that a coordinator keeps for their clients.
+    public static let keptPictures = 64
     /// Workers and clients connected at once.
     public static let sessions = 4096
     /// Stages of one picture.

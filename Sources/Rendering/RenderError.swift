@@ -17,6 +17,8 @@ public struct RenderError: SentenceError, Equatable {
         case nonFinite
         /// A compute library failed.
         case compute
+        /// A disk has no room for what is too large for memory.
+        case storage
     }
 
     public var code: Code

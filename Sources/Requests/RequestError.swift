@@ -61,6 +61,7 @@ extension RequestError {
             case .invalidRequest: .invalid
             case .notFound: .notFound
             case .badModel: .badInput
+            case .storage: .cannotWrite
             case .malformed, .missingContext, .nonFinite, .compute: .failed
             }
         self.init(category, error.sentence)

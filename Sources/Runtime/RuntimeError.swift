@@ -12,6 +12,8 @@ public struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible 
         case unavailable = 69
         /// A fault of this program.
         case internalFault = 70
+        /// A disk has no room.
+        case cannotWrite = 73
         /// Trying again later may help: no workers, a full queue.
         case temporary = 75
         /// The coordinator refuses this peer.

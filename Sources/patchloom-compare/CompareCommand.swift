@@ -69,7 +69,7 @@ struct CompareCommand: ParsableCommand {
         view: inout ProgressView
     ) throws {
         try session.render(plan.items.map(\.request), view: &view) { number, result, view in
-            try plan.items[number].place?.write(result.png)
+            try plan.items[number].place?.write(result.file)
             let picture = try results.add(number, result)
             view.clear()
             view.note(Self.line(picture, number: number + 1, of: plan.items.count))

@@ -36,7 +36,7 @@ struct ComparisonResults {
     /// Adds the picture of the item with this number. Pictures come in order.
     mutating func add(_ number: Int, _ result: RenderResult) throws -> ComparedPicture {
         let item = plan.items[number]
-        let decoded = try ImageDecoder.decode(result.png, name: "The rendered picture")
+        let decoded = try ImageDecoder.decode(result.file.bytes(), name: "The rendered picture")
         let image = RGBImage(width: decoded.width, height: decoded.height, rgb: decoded.rgb)
         if item.isNative { native = nil }
         let quality = PictureQuality(of: image, plan: item.plan, native: native, nativeSide: nativeSide)

@@ -31,7 +31,7 @@ import Testing
             var picture = try PictureRun(
                 request, ModelDescription(source: model.source), RenderRandomness(seed: request.seed), model)
             while picture.image == nil { try picture.merge(picture.outputs()) }
-            return try #require(picture.image).rgb
+            return try #require(picture.image).pixels.rgb
         }
     }
 

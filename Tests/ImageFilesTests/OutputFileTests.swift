@@ -45,6 +45,25 @@ import Testing
         }
     }
 
+    @Test func piecesMakeOneFileAndADraftLeavesNothing() throws {
+        try Self.withFolder { folder in
+            let path = folder.appendingPathComponent("out.png").path
+            let place = try OutputFile(path: path)
+            var draft = try place.draft()
+            try draft.append([1, 2])
+            try draft.append([3])
+            #expect(!FileManager.default.fileExists(atPath: path))
+            try draft.commit()
+            #expect(FileManager.default.contents(atPath: path) == Data([1, 2, 3]))
+            do {
+                var second = try place.draft()
+                try second.append([9])
+            }
+            #expect(try Self.names(folder) == ["out.png"])
+            #expect(FileManager.default.contents(atPath: path) == Data([1, 2, 3]))
+        }
+    }
+
     @Test func existingFilesAreKeptWhenAsked() throws {
         try Self.withFolder { folder in
             let path = folder.appendingPathComponent("a.png").path

@@ -22,6 +22,33 @@ import Testing
         #expect(image.text.isEmpty)
     }
 
+    @Test(arguments: [1, 7, 64])
+    func bandsGiveTheSameFile(_ rows: Int) throws {
+        let (width, height) = (93, 64)
+        let pixels = Self.noise(width * height * 3)
+        let text = [PNGText(keyword: "parameters", value: "an apple")]
+        let whole = try PNGEncoder.encode(rgb: pixels, width: width, height: height, text: text)
+        var encoder = try PNGEncoder(width: width, height: height, text: text)
+        var file: [UInt8] = []
+        for top in stride(from: 0, to: height, by: rows) {
+            file += try encoder.write(Array(pixels[top * width * 3..<min(height, top + rows) * width * 3]))
+        }
+        file += try encoder.end()
+        #expect(file == whole)
+    }
+
+    @Test func rowsThatDoNotFitAreRefused() throws {
+        var encoder = try PNGEncoder(width: 3, height: 2)
+        #expect(throws: ImageFileError.self) { try encoder.write([1, 2, 3]) }
+        #expect(throws: ImageFileError.self) { try encoder.write(Self.noise(27)) }
+        _ = try encoder.write(Self.noise(9))
+        #expect(throws: ImageFileError.self) { try encoder.write(Self.noise(18)) }
+        #expect(throws: ImageFileError.self) { try encoder.end() }
+        _ = try encoder.write(Self.noise(9))
+        _ = try encoder.end()
+        #expect(throws: ImageFileError.self) { try encoder.end() }
+    }
+
     @Test func equalInputGivesEqualBytes() throws {
         let rgb = Self.noise(64 * 64 * 3)
         let text = [PNGText(keyword: "parameters", value: "a red apple\nSteps: 25")]

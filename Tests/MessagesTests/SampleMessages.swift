@@ -62,7 +62,7 @@ enum SampleMessages {
             .jobEvent(.progress(progress)), .jobEvent(.progress(staged)), .jobEvent(.waiting("no worker")),
             .jobEvent(.failed(exitCode: 1, text: "numeric")),
             .jobResult(ResultChunk(index: 0, count: 1, totalBytes: 3, details: ["width": 8], payload: [1, 2, 3])),
-            .jobCancel,
+            .jobCancel, .jobFetch(ResultFetch(first: 256, count: 4)),
         ]
     }
 

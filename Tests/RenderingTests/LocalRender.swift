@@ -1,5 +1,6 @@
-import Rendering
+public import Rendering
 import TensorCore
+import Testing
 import Weights
 
 /// A whole render in one thread: every barrier's tasks go through their wire form and a task runner.
@@ -21,6 +22,26 @@ struct LocalRender {
         var render = OngoingRender(machine)
         while render.image == nil { try render.advance(runner, order: order) }
         return try render.finished
+    }
+}
+
+extension RenderedImage {
+    var width: Int { pixels.width }
+    var height: Int { pixels.height }
+    /// All pixels. If they cannot be read, the test fails.
+    var rgb: [UInt8] {
+        do { return try pixels.rgb } catch {
+            Issue.record(error)
+            return []
+        }
+    }
+}
+
+extension RenderedImage: Equatable {
+    /// Whether all pixels and texts are equal.
+    public static func == (left: RenderedImage, right: RenderedImage) -> Bool {
+        (left.width, left.height, left.parameters, left.details) == (right.width, right.height, right.parameters, right.details)
+            && left.rgb == right.rgb
     }
 }
 

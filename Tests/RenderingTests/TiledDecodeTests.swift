@@ -30,7 +30,8 @@ import Testing
     ) throws -> [UInt8] {
         let model = try ModelDescription(source: .embeddedModel)
         var decoding = TiledDecoding(
-            latent, DecodePlan(model.vae, tileSide: tile), context: JobContext(modelIdentity: model.identity), for: .finish)
+            latent, DecodePlan(model.vae, scale: model.scaleFactor, tileSide: tile),
+            context: JobContext(modelIdentity: model.identity), for: .finish)
         while true {
             let (stage, context, works) = (decoding.step.index, decoding.context, decoding.works)
             for runner in runners {
@@ -50,7 +51,12 @@ import Testing
                 let answer = output.encoded()
                 outputs[index] = try TaskOutput(output.shape, metadata: answer.metadata, payload: answer.payload)
             }
-            guard !decoding.isLast else { return decoding.picture(outputs.compactMap { $0 }).rgb }
+            guard !decoding.isLast else {
+                // Any order.
+                for tile in works.indices.reversed() { try decoding.take(#require(outputs[tile]), of: tile) }
+                #expect(decoding.isComplete)
+                return try #require(decoding.pixels).rgb
+            }
             try decoding.merge(outputs.compactMap { $0 })
         }
     }

@@ -22,6 +22,12 @@ struct FakeJob: JobEngine {
     var beforeMerge: @Sendable () -> Void = {}
     private var serial = -1
     private var state: UInt64
+    /// Sides of a picture of noise; nil for one that shows the final state.
+    var picture: (width: Int, height: Int)?
+    /// Whether the outputs of this barrier come one by one.
+    var takesEach = false
+    /// Those that came.
+    private var taken: [Int: EncodedPart] = [:]
 
     init(barriers: [Int], seed: UInt64) {
         self.barriers = barriers
@@ -50,6 +56,18 @@ struct FakeJob: JobEngine {
         return bytes.prefix(8).enumerated().reduce(0) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) }
     }
 
+    /// Pixels that no compression makes smaller.
+    static func noise(_ size: (width: Int, height: Int), seed: UInt64) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(size.width * size.height * 3 + 8)
+        var state = seed
+        while bytes.count < size.width * size.height * 3 {
+            state = mix(state, UInt64(bytes.count))
+            withUnsafeBytes(of: state) { bytes.append(contentsOf: $0) }
+        }
+        return Array(bytes[..<(size.width * size.height * 3)])
+    }
+
     /// Bytes beside the number in each task and result, to give messages a realistic size.
     static let padding = [UInt8](repeating: 7, count: 4096)
 
@@ -75,18 +93,40 @@ struct FakeJob: JobEngine {
         return EngineBarrier(
             place: Place(phase: serial % 2 == 0 ? "structure" : "detail", step: serial, stepCount: barriers.count),
             phaseNumber: UInt8(serial % 2), tasks: tasks, contextHash: hash,
-            context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]))
+            context: EncodedPart(metadata: ["name": .string(hash)], payload: [1, 2, 3]), takesEach: takesEach)
+    }
+
+    mutating func take(_ output: EncodedPart, of index: Int) throws(EngineError) {
+        guard takesEach, output.metadata["index"]?.intValue == index else {
+            throw .rejected(index: index, Failure(.payload, "output \(index) belongs to another task"))
+        }
+        taken[index] = output
     }
 
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         beforeMerge()
+        var outputs = outputs
+        if takesEach {
+            guard outputs.isEmpty, taken.count == barriers[serial] else {
+                throw .failed(RuntimeError(.internalFault, "\(taken.count) outputs were taken, \(outputs.count) came"))
+            }
+            outputs = taken.sorted { $0.key < $1.key }.map(\.value)
+            taken = [:]
+        }
         for (index, output) in outputs.enumerated() where output.metadata["index"]?.intValue != index {
             throw .rejected(index: index, Failure(.payload, "output \(index) belongs to another task"))
         }
         for output in outputs { state = FakeJob.mix(state, FakeJob.number(output.payload) ?? 0) }
         if serial + 1 < barriers.count { return .barrier(next()) }
         let rgb = FakeJob.bytes(state) + FakeJob.bytes(seed) + FakeJob.bytes(state)
-        return .finished(RenderedImage(width: 8, height: 1, rgb: rgb, parameters: "state \(state)", details: [:]))
+        do throws(RenderError) {
+            let size = picture ?? (8, 1)
+            let pixels = try PixelFile(
+                width: size.width, height: size.height, rgb: picture.map { Self.noise($0, seed: seed) } ?? rgb)
+            return .finished(RenderedImage(pixels: pixels, parameters: "state \(state)", details: [:]))
+        } catch {
+            throw .failed(RuntimeError(error))
+        }
     }
 
     /// The expected picture: the whole job computed here, one task after another.
@@ -121,6 +161,8 @@ final class LiveEngines: Sendable {
 
 struct FakeFactory: JobEngineFactory {
     var engines = LiveEngines()
+    /// See `FakeJob.picture`.
+    var picture: (width: Int, height: Int)?
 
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine {
         let counts = request.metadata["barriers"]?.arrayValue?.compactMap(\.intValue) ?? []
@@ -131,6 +173,7 @@ struct FakeFactory: JobEngineFactory {
         }
         var job = FakeJob(barriers: counts, seed: UInt64(seed))
         job.life = LiveEngines.Life(engines)
+        job.picture = picture
         return job
     }
 }

@@ -35,7 +35,8 @@ final class TestFarm: Sendable {
 
     init(
         endpoint: String = TestFarm.uniqueEndpoint(), joinToken: String? = nil,
-        parameters: ClusterParameters = TestFarm.quickParameters, change: (inout CoordinatorOptions) -> Void = { _ in }
+        parameters: ClusterParameters = TestFarm.quickParameters, picture: (width: Int, height: Int)? = nil,
+        change: (inout CoordinatorOptions) -> Void = { _ in }
     ) throws {
         self.endpoint = endpoint
         var options = CoordinatorOptions(endpoint: endpoint, models: [], joinToken: joinToken)
@@ -44,7 +45,7 @@ final class TestFarm: Sendable {
             options.log = { FileHandle.standardError.write(Data("coordinator: \($0)\n".utf8)) }
         }
         change(&options)
-        coordinator = try Coordinator(options, factory: FakeFactory(engines: engines))
+        coordinator = try Coordinator(options, factory: FakeFactory(engines: engines, picture: picture))
     }
 
     /// A free port of this machine.

@@ -11,12 +11,28 @@
 /// Room for libpng's message, with the terminating zero.
 #define CPNG_MESSAGE_SIZE 160
 
-/// Encodes 8-bit RGB pixels (height rows of width * 3 bytes) into memory. The same input gives the same bytes: no time chunk,
-/// fixed filters and compression. `texts` holds a keyword (Latin-1, 1 to 79 bytes) and a value for each text chunk, one after
-/// the other, each with a terminating zero. `is_utf8` says for each chunk whether it is an iTXt chunk with a value in UTF-8,
-/// or a tEXt chunk in Latin-1. Returns 0 and hands over `*out` (free it), or -1 with a message.
-int cpng_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *texts, const uint8_t *is_utf8,
-                size_t text_count, char **out, size_t *out_size, char message[CPNG_MESSAGE_SIZE]);
+typedef struct cpng_writer cpng_writer;
+
+/// Begins a PNG of 8-bit RGB. The same input gives the same bytes: no time chunk, fixed filters and compression. `texts` holds
+/// a keyword (Latin-1, 1 to 79 bytes) and a value for each text chunk, one after the other, each with a terminating zero.
+/// `is_utf8` says for each chunk whether it is an iTXt chunk with a value in UTF-8, or a tEXt chunk in Latin-1. Ask
+/// cpng_writer_problem after each call.
+cpng_writer *cpng_writer_open(uint32_t width, uint32_t height, const char *texts, const uint8_t *is_utf8,
+                              size_t text_count);
+
+/// Why a call failed, which ends the file; NULL if none did. The writer may be NULL: there was no memory for it.
+const char *cpng_writer_problem(const cpng_writer *writer);
+
+/// Writes the next rows, width * 3 bytes each. At most as many as the picture has.
+void cpng_writer_rows(cpng_writer *writer, const uint8_t *rgb, size_t count);
+
+/// Writes the end of the file, after all rows.
+void cpng_writer_end(cpng_writer *writer);
+
+/// The bytes of the file since the last call, until the next call of any function.
+const uint8_t *cpng_writer_take(cpng_writer *writer, size_t *size);
+
+void cpng_writer_close(cpng_writer *writer);
 
 typedef struct cpng_reader cpng_reader;
 

@@ -10,4 +10,8 @@ int csystem_rename_without_replacing(const char *from, const char *to);
 /// cannot do it.
 int csystem_clone_file(const char *from, const char *to);
 
+/// Opens a new file without a name, for reading and writing, in `folder`, or in memory if `folder` is NULL. The system frees it
+/// when the last descriptor is closed, also when the process is killed. Returns the descriptor, or -errno.
+int csystem_scratch_file(const char *folder);
+
 #endif

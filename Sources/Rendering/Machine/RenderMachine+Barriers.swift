@@ -81,6 +81,7 @@ extension RenderMachine {
         var barrier = barrier(.decode, decoding.works)
         (barrier.context, barrier.base) = (context, decoding.base)
         (barrier.place.step, barrier.place.stepCount) = decoding.step
+        barrier.takesEach = decoding.isLast
         for index in barrier.tasks.indices {
             (barrier.tasks[index].contextHash, barrier.tasks[index].step) = (context.hash, decoding.step.index)
         }

@@ -9,8 +9,8 @@ public import Weights
 
 /// One picture as a sequence of barriers: `start` gives the first, `complete` merges a barrier's outputs and gives the next.
 ///
-/// It is a value without clock and I/O, and its only randomness is its `RenderRandomness`. It merges outputs in task order, so
-/// the picture does not depend on the workers and their speed.
+/// It is a value without a clock. Its only randomness is its `RenderRandomness`, its only I/O the `PixelFile` of a decoded
+/// picture. It merges outputs in task order, so the picture does not depend on the workers and their speed.
 public struct RenderMachine: Sendable {
     /// The result of a merge.
     public enum Outcome: Sendable {
@@ -92,7 +92,20 @@ public struct RenderMachine: Sendable {
         return barrier(.encode, resolved.prompts.works)
     }
 
-    /// Merges the outputs of the last barrier, in task order.
+    /// Takes one output of a barrier that `takesEach`, in any order.
+    ///
+    /// - Throws: `.malformed` for an output that does not fit its task, `.storage` if the disk has no room for it. An error
+    ///   leaves the machine unchanged.
+    public mutating func take(_ output: TaskOutput, of index: Int) throws(RenderError) {
+        guard case .decoding(var decoding) = state, decoding.isLast, expectedOutputs.indices.contains(index) else {
+            throw .malformed("The step takes its outputs together, so it cannot take that of task \(index) alone.")
+        }
+        try check(output, of: index)
+        try decoding.take(output, of: index)
+        state = .decoding(decoding)
+    }
+
+    /// Merges the outputs of the last barrier, in task order; none of a barrier that took each.
     ///
     /// - Throws: `.malformed` for outputs that do not fit the tasks, `.nonFinite` with phase and step for NaN or infinity. An
     ///   error leaves the machine unchanged.
@@ -108,12 +121,14 @@ public struct RenderMachine: Sendable {
         guard outputs.count == expectedOutputs.count else {
             throw .malformed("A step of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
         }
-        for (index, (output, expected)) in zip(outputs, expectedOutputs).enumerated() {
-            guard output.shape == expected else {
-                throw .malformed("The output of task \(index) is \(output.shape), not \(expected).")
-            }
-            guard output.isFinite else { throw .nonFinite("The output of task \(index)\(place) holds NaN or infinity.") }
+        for (index, output) in outputs.enumerated() { try check(output, of: index) }
+    }
+
+    private func check(_ output: TaskOutput, of index: Int) throws(RenderError) {
+        guard output.shape == expectedOutputs[index] else {
+            throw .malformed("The output of task \(index) is \(output.shape), not \(expectedOutputs[index]).")
         }
+        guard output.isFinite else { throw .nonFinite("The output of task \(index)\(place) holds NaN or infinity.") }
     }
 
     /// The current call, for messages.
@@ -123,6 +138,7 @@ public struct RenderMachine: Sendable {
     }
 
     private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
+        if case .decoding(let decoding) = state, decoding.isLast { return try advance(past: decoding, outputs) }
         try check(outputs)
         switch state {
         case .encoding:
@@ -145,14 +161,8 @@ public struct RenderMachine: Sendable {
             try complete(pass.schedule[position], layout, outputs)
             return .barrier(try barrier(after: position))
         case .decoding(var decoding):
-            guard decoding.isLast else {
-                try decoding.merge(outputs)
-                return .barrier(barrier(decoding))
-            }
-            let picture = decoding.picture(outputs)
-            if decoding.purpose == .enlarge { return .barrier(enlargedPictureBarrier(picture)) }
-            state = .finished
-            return .finished(finish(picture))
+            try decoding.merge(outputs)
+            return .barrier(barrier(decoding))
         case .notStarted:
             throw .malformed("The render has not begun, so there is nothing to merge.")
         case .finished:
@@ -164,6 +174,24 @@ public struct RenderMachine: Sendable {
 // MARK: - Merging
 
 extension RenderMachine {
+    /// - Parameter outputs: of all tiles, unless they were taken one by one.
+    private mutating func advance(
+        past decoding: TiledDecoding, _ outputs: [TaskOutput]
+    ) throws(RenderError) -> Outcome {
+        var decoding = decoding
+        if !outputs.isEmpty {
+            try check(outputs)
+            for (tile, output) in outputs.enumerated() { try decoding.take(output, of: tile) }
+        }
+        guard decoding.isComplete, let pixels = decoding.pixels else {
+            throw .malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.")
+        }
+        if decoding.purpose == .enlarge { return .barrier(try enlargedPictureBarrier(pixels)) }
+        state = .finished
+        let parameters = GenerationParameters(request: request, plan: plan, model: model)
+        return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
+    }
+
     /// The grid of the structure phase if the pass begins with it.
     private var firstGrid: PatchGrid? { pass.first.phase == .structure ? pass.cut?.grid : nil }
 
@@ -228,11 +256,11 @@ extension RenderMachine {
     }
 
     /// The decoded result of a pass, enlarged to the size of the next one, for the encoder.
-    private mutating func enlargedPictureBarrier(_ picture: (width: Int, height: Int, rgb: [UInt8])) -> Barrier {
+    private mutating func enlargedPictureBarrier(_ picture: PixelFile) throws(RenderError) -> Barrier {
         passIndex += 1
         let size = (width: pass.latentWidth * model.scaleFactor, height: pass.latentHeight * model.scaleFactor)
         let rgb = ImageResizer.lanczos(
-            picture.rgb, channels: 3, size: (picture.width, picture.height), to: size)
+            try picture.rows(0..<picture.height), channels: 3, size: (picture.width, picture.height), to: size)
         state = .picturing
         return barrier(.picture, [PictureWork(width: size.width, height: size.height, rgb: rgb, mask: nil)])
     }
@@ -311,12 +339,5 @@ extension RenderMachine {
         canvas = dealt(canvas)
         history.mapArrays(dealt)
         guide.relocate(dealt)
-    }
-
-    private func finish(_ picture: (width: Int, height: Int, rgb: [UInt8])) -> RenderedImage {
-        let parameters = GenerationParameters(request: request, plan: plan, model: model)
-        return RenderedImage(
-            width: picture.width, height: picture.height, rgb: picture.rgb, parameters: parameters.text,
-            details: parameters.details)
     }
 }

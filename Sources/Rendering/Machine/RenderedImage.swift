@@ -5,11 +5,8 @@ public import StrictJSON
 import Weights
 
 /// A finished picture.
-public struct RenderedImage: Sendable, Equatable {
-    public var width: Int
-    public var height: Int
-    /// Row-major, three bytes a pixel: red, green, blue.
-    public var rgb: [UInt8]
+public struct RenderedImage: Sendable {
+    public var pixels: PixelFile
     /// Its settings in the text form of A1111's web UI (keyword `parameters`).
     public var parameters: String
     /// Its complete settings and plan.

@@ -17,12 +17,20 @@ struct TiledDecoding: Sendable {
     /// The context with the latent.
     private let latent: JobContext
     private var moments: [GroupMoments] = []
+    /// Pixels along the side of a latent point.
+    private let scale: Int
+    /// The pixels of the last stage.
+    private(set) var pixels: PixelFile?
+    /// Tiles without pixels.
+    private var missing: Set<Int>
 
     /// - Parameter context: of the job, for the model.
     init(_ latent: Latent, _ plan: DecodePlan, context: JobContext, for purpose: Purpose) {
+        scale = plan.scale
         self.purpose = purpose
         grid = plan.grid(height: latent.height, width: latent.width)
         stageCount = grid.count == 1 ? 1 : plan.stages
+        missing = Set(0..<grid.count)
         self.latent = context.with(.latent(latent, tileHeight: grid.tileHeight, tileWidth: grid.tileWidth))
     }
 
@@ -50,20 +58,15 @@ struct TiledDecoding: Sendable {
         if let whole { moments.append(whole) }
     }
 
-    /// The whole picture from the pixels of all tiles.
-    func picture(_ outputs: [TaskOutput]) -> (width: Int, height: Int, rgb: [UInt8]) {
-        let scale = outputs[0].shape["height"] / grid[0].height
-        let (width, height) = (grid.image.width * scale, grid.image.height * scale)
-        guard outputs.count > 1 else { return (width, height, outputs[0].rgb) }
-        var rgb = [UInt8](repeating: 0, count: width * height * 3)
-        for (tile, output) in outputs.enumerated() {
-            let box = grid[tile].scaled(by: scale)
-            for row in 0..<box.height {
-                let target = ((box.rows.lowerBound + row) * width + box.columns.lowerBound) * 3
-                let source = row * box.width * 3
-                rgb.replaceSubrange(target..<target + box.width * 3, with: output.rgb[source..<source + box.width * 3])
-            }
+    /// Whether the last stage has given the pixels of all tiles.
+    var isComplete: Bool { missing.isEmpty }
+
+    /// Takes the pixels of a tile, in any order.
+    mutating func take(_ output: TaskOutput, of tile: Int) throws(RenderError) {
+        if pixels == nil {
+            pixels = try PixelFile(width: grid.image.width * scale, height: grid.image.height * scale)
         }
-        return (width, height, rgb)
+        try pixels?.write(output.rgb, to: grid[tile].scaled(by: scale))
+        missing.remove(tile)
     }
 }

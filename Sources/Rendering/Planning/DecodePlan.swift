@@ -8,17 +8,22 @@ public struct DecodePlan: Sendable, Equatable {
     let tilePoints: Int
     /// Stages of the decoder, and tasks of each tile.
     let stages: Int
+    /// Pixels along the side of a latent point.
+    let scale: Int
 
     /// Bytes of memory that a worker's largest activations may take. The weights come on top.
     static let memoryBytes = 2 << 30
     /// Larger tiles are no faster, and fewer workers get one.
     static let mostPoints = 128 * 128
 
-    /// - Parameter tileSide: as requested, in latent points.
-    init(_ vae: VAEConfiguration, tileSide: Int?) {
+    /// - Parameters:
+    ///   - scale: pixels along the side of a latent point.
+    ///   - tileSide: as requested, in latent points.
+    init(_ vae: VAEConfiguration, scale: Int, tileSide: Int?) {
         self.tileSide = tileSide
         tilePoints = min(Self.mostPoints, max(64, Self.memoryBytes / vae.decodeBytesPerPoint))
         stages = vae.decodeStageCount
+        self.scale = scale
     }
 
     func grid(height: Int, width: Int) -> TileGrid {

@@ -54,7 +54,8 @@ struct PlanResolution {
             hiDiffusionProfile: usesHiDiffusion ? hiDiffusionProfile : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens,
             precision: request.precision,
-            decoding: DecodePlan(model.vae, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor }))
+            decoding: DecodePlan(
+                model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor }))
         return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 

@@ -61,6 +61,9 @@ public struct Barrier: Sendable, Equatable {
     public var context: JobContext
     /// The context that `context` builds on, which a worker must hold before; nil if there is none.
     public var base: JobContext?
+    /// Whether the machine takes each output by itself, as it comes (`RenderMachine.take`). All outputs of such a barrier would
+    /// be too large for memory.
+    public var takesEach = false
 
     public var phase: RenderPhase { place.phase }
 }

@@ -1,6 +1,5 @@
 internal import Cluster
 internal import Messages
-internal import StrictJSON
 internal import ZMQSockets
 
 /// A job for a coordinator in another process.
@@ -13,6 +12,8 @@ public enum SubmitClient {
         var joinToken: String?
         /// How long to look for the coordinator.
         var connectTimeout: Duration = .seconds(5)
+        /// How long to look for it again after the connection broke with a part of the picture here.
+        var resumeTimeout: Duration = .seconds(60)
     }
 
     /// Submits, waits, and returns the picture. Blocks the calling thread, which must not belong to Swift's own pool.
@@ -33,16 +34,15 @@ public enum SubmitClient {
 /// One client's conversation with its coordinator, on one thread.
 private final class ClientConversation {
     private enum State {
-        /// The client sends HELLO (again) at the given time.
-        case greeting(next: Instant)
-        case submitted
+        /// The client sends HELLO (again) at the given time, and gives up after a while.
+        case greeting(next: Instant, since: Instant)
+        case joined
     }
 
     private let order: SubmitClient.Order
     private let socket: Socket
     private let uuid = UniqueID.random()
     private let instance = UniqueID.random()
-    private let start = monotonicNow()
     private var state: State
     private var address = Header.Address()
     private var lastHeard: Instant
@@ -50,15 +50,15 @@ private final class ClientConversation {
     private var heartbeat = Interval.seconds(2)
     private var silence = Interval.seconds(10)
     private var cancelDeadline: Instant?
-    private var png: [UInt8] = []
-    private var details: JSONValue?
-    private var nextChunk = 0
+    /// The picture, once it is finished.
+    private var download: PictureDownload?
 
     init(_ order: SubmitClient.Order, _ context: Context) throws(RuntimeError) {
         self.order = order
-        state = .greeting(next: start)
-        lastHeard = start
-        lastSent = start
+        let now = monotonicNow()
+        state = .greeting(next: now, since: now)
+        lastHeard = now
+        lastSent = now
         socket = try context.openSocket(.dealer, order.coordinator)
     }
 
@@ -105,8 +105,9 @@ private final class ClientConversation {
 
     private func keepAlive(_ now: Instant) throws {
         switch state {
-        case .greeting(let next):
-            if now.since(start).duration >= order.connectTimeout {
+        case .greeting(let next, let since):
+            if now.since(since).duration >= (download == nil ? order.connectTimeout : order.resumeTimeout) {
+                if download != nil { throw lost("it does not answer, and the picture is not complete") }
                 throw RuntimeError(
                     .unavailable, "No coordinator answers at \(order.coordinator); start one there, or check the address.")
             }
@@ -115,10 +116,13 @@ private final class ClientConversation {
                 build: PeerFacts.build, instance: instance, host: PeerFacts.host, name: "submit", joinToken: order.joinToken)
             // Nothing can be sent without a connection. The answer to a sent cancellation gets half a second.
             let isSent = try say(.hello(hello))
-            state = .greeting(next: now + .milliseconds(isSent ? 500 : 20))
-        case .submitted:
-            if now.since(lastHeard) >= silence { throw lost("it has been silent for \(silence.milliseconds / 1000) s") }
-            if now.since(lastSent) >= heartbeat { try say(.ping) }
+            state = .greeting(next: now + .milliseconds(isSent ? 500 : 20), since: since)
+        case .joined:
+            if now.since(lastHeard) >= silence {
+                try greetAgain(orElse: "it has been silent for \(silence.milliseconds / 1000) s", now)
+            } else if now.since(lastSent) >= heartbeat {
+                try say(.ping)
+            }
         }
     }
 
@@ -146,10 +150,10 @@ private final class ClientConversation {
         case .refuse(let refuse): throw refused(refuse)
         case .reset:
             if case .greeting = state { return nil }
-            throw lost("it was started anew")
+            try greetAgain(orElse: "it was started anew", lastHeard)
         case .bye: throw lost("it was stopped")
         case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
-        case .jobResult(let chunk) where packet.address.job == uuid: return try assemble(chunk, onEvent)
+        case .jobResult(let chunk) where packet.address.job == uuid: return try take(chunk, onEvent)
         default: break
         }
         return nil
@@ -161,8 +165,19 @@ private final class ClientConversation {
         self.address.session = address.session
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
-        state = .submitted
-        try say(.submit(Submit(request: order.request, model: order.model)))
+        state = .joined
+        if let fetch = download?.ask() {
+            try say(.jobFetch(fetch))
+        } else {
+            try say(.submit(Submit(request: order.request, model: order.model)))
+        }
+    }
+
+    /// The connection broke. A finished picture waits at the coordinator.
+    private func greetAgain(orElse reason: String, _ now: Instant) throws {
+        guard download != nil else { throw lost(reason) }
+        address.session = 0
+        state = .greeting(next: now, since: now)
     }
 
     private func refused(_ refuse: Refuse) -> RuntimeError {
@@ -187,16 +202,13 @@ private final class ClientConversation {
         }
     }
 
-    private func assemble(_ chunk: ResultChunk, _ onEvent: (JobEvent) -> Void) throws -> RenderResult? {
-        guard chunk.index == nextChunk else { throw lost("a piece of the picture is missing") }
-        nextChunk += 1
-        if chunk.index == 0 { details = chunk.details }
-        png += chunk.payload
-        guard chunk.index == chunk.count - 1, let details else { return nil }
-        guard let members = details.objectValue, var result = try? RenderResult(RenderResult.Fields(members) { $0 }) else {
-            throw RuntimeError(.internalFault, "The coordinator sent a picture without its details.")
-        }
-        result.png = png
+    private func take(_ chunk: ResultChunk, _ onEvent: (JobEvent) -> Void) throws -> RenderResult? {
+        if download == nil, chunk.index == 0 { download = try PictureDownload(chunk) }
+        guard try download?.take(chunk) ?? false, let fetch = download?.ask() else { return nil }
+        // The answer to the last piece lets the coordinator forget the picture.
+        try say(.jobFetch(fetch))
+        guard let download, download.isComplete else { return nil }
+        let result = try download.result()
         onEvent(.finished(result))
         return result
     }

@@ -43,6 +43,7 @@ extension CoordinatorLoop {
             jobs[id]?.attachmentBytes = submit.request.payload.count
             jobThreads.post(.create(request: submit.request, model: submit.model), of: id)
         case .jobCancel: cancelJob(packet.address.job, of: route)
+        case .jobFetch(let fetch): sendPieces(fetch, of: packet.address.job, along: route, now)
         case .ping: send(.pong, along: route)
         case .bye: disconnected(route)
         default: break
@@ -77,6 +78,7 @@ extension CoordinatorLoop {
             publish(.started(plan), of: id)
             tell(.submitted(id, model: model, precision: precision))
         case .barrier(let id, let serial, let barrier, let cpu): open(barrier, serial, of: id, cpu)
+        case .took(let id, let cpu): jobs[id]?.timings.merge += .nanoseconds(cpu)
         case .rejected(let id, let serial, let index, let failure, let cpu):
             reject(TaskKey(job: id, barrier: serial, index: index), failure, cpu)
         case .finished(let id, let result, let cpu): finish(id, result, cpu)
@@ -170,7 +172,11 @@ extension CoordinatorLoop {
     func take(_ key: TaskKey, _ part: EncodedPart?, _ now: Instant) {
         guard var job = jobs.removeValue(forKey: key.job) else { return }
         if let part, job.serial == key.barrier {
-            job.outputs[key.index] = part
+            if job.barrier?.takesEach == true {
+                jobThreads.post(.take(serial: key.barrier, index: key.index, part), of: key.job)
+            } else {
+                job.outputs[key.index] = part
+            }
             job.tasksDone += 1
             job.count(resultInHand)
         }
@@ -272,24 +278,7 @@ extension CoordinatorLoop {
         case .progress(let progress): note(.progress(progress))
         case .waiting(let reason): note(.waiting(reason))
         case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.message))
-        case .finished(let result): send(result, of: job, along: route)
-        }
-    }
-
-    private func send(_ result: RenderResult, of job: UniqueID, along route: Route) {
-        let count = ResultChunk.count(forBytes: result.png.count)
-        guard count <= WireLimits.resultChunks else {
-            let text = "The picture file has \(result.png.count) bytes; at most \(WireLimits.payloadBytes) can be sent."
-            send(.jobEvent(.failed(exitCode: 1, text: text)), along: route) { $0.job = job }
-            return
-        }
-        for index in 0..<count {
-            let start = index * WireLimits.resultChunkBytes
-            let piece = result.png[start..<min(result.png.count, start + WireLimits.resultChunkBytes)]
-            let chunk = ResultChunk(
-                index: index, count: count, totalBytes: result.png.count, details: index == 0 ? result.jsonValue : nil,
-                payload: Array(piece))
-            send(.jobResult(chunk), along: route) { $0.job = job }
+        case .finished(let result): offer(result, of: job, along: route)
         }
     }
 }

@@ -45,6 +45,7 @@ final class CoordinatorLoop {
     var jobOrder: [JobID] = []
     var nextJob: UInt64 = 1
     var contexts = ContextRegistry()
+    var pictures = KeptPictures()
     /// Events for the machine, in order. Its actions can cause events.
     var pendingEvents: [ClusterEvent] = []
     /// Contexts of ended jobs. They are released after the machine has closed them.
@@ -106,6 +107,7 @@ final class CoordinatorLoop {
                     lastTick = now
                     tell(.tick, now)
                     checkClients(now)
+                    pictures.forgetOld(now)
                     logLeftOut(now)
                 }
                 flush()

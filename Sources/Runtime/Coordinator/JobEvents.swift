@@ -11,8 +11,8 @@ public struct JobOutline: Sendable, Equatable {
 
 /// The finished picture.
 public struct RenderResult: Sendable, Equatable {
-    /// The whole PNG file.
-    public var png: [UInt8]
+    /// The PNG file.
+    public var file: PictureFile
     public var width: Int
     public var height: Int
     /// The generation parameters, as in the file.
@@ -72,7 +72,7 @@ extension RenderResult: JSONRecordable {
     /// Everything but the file.
     public static var record: JSONRecord<RenderResult> {
         JSONRecord(
-            { RenderResult(png: [], width: $0, height: $1, parameters: $2, timings: $3, counts: $4) },
+            { RenderResult(file: .empty, width: $0, height: $1, parameters: $2, timings: $3, counts: $4) },
             ("width", \.width, .any), ("height", \.height, .any), ("parameters", \.parameters, .string()),
             ("timings", \.timings, .record), ("counts", \.counts, .record))
     }

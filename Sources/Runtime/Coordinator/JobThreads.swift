@@ -15,6 +15,8 @@ final class JobThreads: Sendable {
         case create(request: EncodedPart, model: String?)
         /// Begin with an engine that exists.
         case begin(any JobEngine)
+        /// Take one output of a barrier that takes each.
+        case take(serial: Int, index: Int, EncodedPart)
         /// Merge a barrier's outputs. Workers of one numerics class computed them.
         case complete(serial: Int, [EncodedPart], numericsClass: String)
     }
@@ -24,6 +26,8 @@ final class JobThreads: Sendable {
         case planned(JobID, JobOutline, model: String, precision: String?)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, Failure, cpu: Int64)
+        /// An output was taken.
+        case took(JobID, cpu: Int64)
         /// The result has only the timing of its file; the I/O thread adds the other timings and the counts.
         case finished(JobID, RenderResult, cpu: Int64)
         case failed(JobID, RuntimeError)
@@ -33,6 +37,8 @@ final class JobThreads: Sendable {
     private struct Running: Sendable {
         var engine: any JobEngine
         var serial: Int
+        /// Outputs that were refused and did not come again yet. Until then the barrier is not complete.
+        var refused: Set<Int> = []
     }
 
     private struct Job: Sendable {
@@ -164,9 +170,36 @@ final class JobThreads: Sendable {
             }
         case .begin(let engine): return begin(id, engine)
         case .complete(let serial, let outputs, let numericsClass):
-            guard let running, running.serial == serial else { return running }
+            guard let running, running.serial == serial, running.refused.isEmpty else { return running }
             return complete(id, running, outputs, numericsClass)
+        case .take(let serial, let index, let output):
+            guard let running, running.serial == serial else { return running }
+            return take(id, running, index, output)
         }
+    }
+
+    private func take(_ id: JobID, _ before: Running, _ index: Int, _ output: EncodedPart) -> Running? {
+        var running = before
+        let watch = ThreadStopwatch()
+        do throws(EngineError) {
+            try running.engine.take(output, of: index)
+            running.refused.remove(index)
+            report(.took(id, cpu: watch.elapsed))
+            return running
+        } catch {
+            running.refused.insert(index)
+            return ended(id, running, error, watch)
+        }
+    }
+
+    /// A refused output leaves the job running; any other error ends it.
+    private func ended(_ id: JobID, _ running: Running, _ error: EngineError, _ watch: ThreadStopwatch) -> Running? {
+        guard case .rejected(let index, let failure) = error else {
+            fail(id, error)
+            return nil
+        }
+        report(.rejected(id, serial: running.serial, index: index, failure, cpu: watch.elapsed))
+        return running
     }
 
     private func begin(_ id: JobID, _ engine: any JobEngine) -> Running? {
@@ -190,6 +223,7 @@ final class JobThreads: Sendable {
             switch try running.engine.complete(outputs) {
             case .barrier(let barrier):
                 running.serial += 1
+                running.refused = []
                 report(.barrier(id, serial: running.serial, barrier, cpu: watch.elapsed))
                 return running
             case .finished(let picture):
@@ -197,12 +231,7 @@ final class JobThreads: Sendable {
                 return nil
             }
         } catch {
-            guard case .rejected(let index, let failure) = error else {
-                fail(id, error)
-                return nil
-            }
-            report(.rejected(id, serial: before.serial, index: index, failure, cpu: watch.elapsed))
-            return running
+            return ended(id, before, error, watch)
         }
     }
 
@@ -215,14 +244,14 @@ final class JobThreads: Sendable {
             PNGText(keyword: "parameters", value: picture.parameters),
             PNGText(keyword: "patchloom", value: JSONValue.object(details).canonicalText),
         ]
-        do throws(ImageFileError) {
-            let png = try PNGEncoder.encode(rgb: picture.rgb, width: picture.width, height: picture.height, text: texts)
+        do throws(RuntimeError) {
             var result = RenderResult(
-                png: png, width: picture.width, height: picture.height, parameters: picture.parameters)
+                file: try PictureFile(png: picture.pixels, texts), width: picture.pixels.width,
+                height: picture.pixels.height, parameters: picture.parameters)
             result.timings.png = .nanoseconds(watch.elapsed)
             report(.finished(id, result, cpu: merge))
         } catch {
-            report(.failed(id, RuntimeError(.jobFailed, error.text)))
+            report(.failed(id, error))
         }
     }
 

@@ -25,6 +25,8 @@ struct EngineBarrier: Sendable {
     var context: EncodedPart
     /// The context that `context` builds on; nil if there is none.
     var base: (hash: String, content: EncodedPart)?
+    /// Whether the engine takes each output by itself, as it comes. See `Barrier.takesEach`.
+    var takesEach = false
 }
 
 enum EngineOutcome: Sendable {
@@ -49,6 +51,8 @@ protocol JobEngine: Sendable {
     mutating func start() throws(EngineError) -> EngineBarrier
     /// Merges the outputs of the last barrier, in task order. An error leaves the engine unchanged.
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome
+    /// Takes one output of a barrier that takes each. `complete` then gets none. An error leaves the engine unchanged.
+    mutating func take(_ output: EncodedPart, of index: Int) throws(EngineError)
 }
 
 /// Makes engines for requests from clients.

@@ -100,13 +100,7 @@ struct RenderEngine: JobEngine {
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         var decoded: [TaskOutput] = []
         decoded.reserveCapacity(outputs.count)
-        for (index, (part, shape)) in zip(outputs, machine.expectedOutputs).enumerated() {
-            do throws(RenderError) {
-                decoded.append(try TaskOutput(shape, metadata: part.metadata, payload: part.payload))
-            } catch {
-                throw .rejected(index: index, Failure(error.code == .nonFinite ? .nonFinite : .payload, error.text))
-            }
-        }
+        for (index, part) in outputs.enumerated() { decoded.append(try read(part, of: index)) }
         do throws(RenderError) {
             switch try machine.complete(decoded) {
             case .barrier(let barrier): return .barrier(encode(barrier))
@@ -114,6 +108,19 @@ struct RenderEngine: JobEngine {
             }
         } catch {
             throw .failed(RuntimeError(error))
+        }
+    }
+
+    mutating func take(_ output: EncodedPart, of index: Int) throws(EngineError) {
+        let output = try read(output, of: index)
+        do throws(RenderError) { try machine.take(output, of: index) } catch { throw .failed(RuntimeError(error)) }
+    }
+
+    private func read(_ part: EncodedPart, of index: Int) throws(EngineError) -> TaskOutput {
+        do throws(RenderError) {
+            return try TaskOutput(machine.expectedOutputs[index], metadata: part.metadata, payload: part.payload)
+        } catch {
+            throw .rejected(index: index, Failure(error.code == .nonFinite ? .nonFinite : .payload, error.text))
         }
     }
 
@@ -125,7 +132,8 @@ struct RenderEngine: JobEngine {
             place: barrier.place.renamed(\.rawValue),
             phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
             tasks: barrier.tasks.map { EngineTask(part: EncodedPart($0.encoded()), cost: $0.cost, thread: $0.thread) },
-            contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()), base: base)
+            contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()), base: base,
+            takesEach: barrier.takesEach)
     }
 }
 
@@ -253,7 +261,7 @@ extension Failure {
         switch error.code {
         case .nonFinite: self.init(.nonFinite, error.text)
         case .malformed, .invalidRequest: self.init(.payload, error.text)
-        case .notFound, .badModel, .missingContext, .compute: self.init(.worker, error.text)
+        case .notFound, .badModel, .missingContext, .compute, .storage: self.init(.worker, error.text)
         }
     }
 }
@@ -265,6 +273,7 @@ extension RuntimeError {
         case .notFound: self.init(.notFound, error.text)
         case .badModel: self.init(.badInput, error.text)
         case .nonFinite: self.init(.jobFailed, error.text)
+        case .storage: self.init(.cannotWrite, error.text)
         case .malformed, .missingContext, .compute: self.init(.internalFault, error.text)
         }
     }

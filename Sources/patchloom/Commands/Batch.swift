@@ -13,7 +13,7 @@ struct Batch {
         /// Writes the picture and reports it.
         func finish(_ result: RenderResult, _ output: OutputOptions, view: inout ProgressView) throws {
             view.clear()
-            try place.write(result.png)
+            try place.write(result.file)
             Report(item: self, output: output, result: result).print(view: &view)
         }
     }

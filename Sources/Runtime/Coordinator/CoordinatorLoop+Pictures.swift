@@ -1,0 +1,78 @@
+internal import Cluster
+internal import Messages
+internal import StrictJSON
+
+/// Finished pictures of clients, until these have them. A client fetches its picture piece by piece, so that neither side has
+/// a large one in memory, and goes on after its connection broke.
+struct KeptPictures {
+    private struct Picture {
+        let file: PictureFile
+        let details: JSONValue?
+        var lastUse: Instant
+    }
+
+    /// How long a picture waits for a client that is gone.
+    static let patience = Interval.seconds(600)
+
+    private var pictures: [UniqueID: Picture] = [:]
+
+    /// Keeps a picture. If there are too many, the one goes that has waited longest.
+    mutating func keep(_ result: RenderResult, of job: UniqueID, _ now: Instant) {
+        if pictures.count >= WireLimits.keptPictures, let oldest = pictures.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+            pictures[oldest.key] = nil
+        }
+        pictures[job] = Picture(file: result.file, details: result.jsonValue, lastUse: now)
+    }
+
+    /// The pieces that a client asks for; nil if the picture is not here.
+    ///
+    /// - Throws: `cannotWrite` if the disk fails.
+    mutating func pieces(_ fetch: ResultFetch, of job: UniqueID, _ now: Instant) throws(RuntimeError) -> [ResultChunk]? {
+        guard let picture = pictures[job] else { return nil }
+        pictures[job]?.lastUse = now
+        let pieces = picture.file.pieces(of: WireLimits.resultChunkBytes)
+        guard fetch.first < pieces.count else {
+            pictures[job] = nil
+            return []
+        }
+        var chunks: [ResultChunk] = []
+        for index in fetch.first..<min(pieces.count, fetch.first + fetch.count) {
+            chunks.append(
+                ResultChunk(
+                    index: index, count: pieces.count, totalBytes: picture.file.byteCount,
+                    details: index == 0 ? picture.details : nil, payload: try picture.file.bytes(pieces[index])))
+        }
+        return chunks
+    }
+
+    /// Forgets pictures that nobody has asked for in a long time.
+    mutating func forgetOld(_ now: Instant) {
+        pictures = pictures.filter { now.since($0.value.lastUse) < Self.patience }
+    }
+}
+
+extension CoordinatorLoop {
+    /// Keeps the picture of a client's job and sends its first piece.
+    func offer(_ result: RenderResult, of job: UniqueID, along route: Route) {
+        guard result.file.byteCount <= WireLimits.resultBytes else {
+            let text = "The picture file has \(result.file.byteCount) bytes; at most \(WireLimits.resultBytes) can be sent."
+            send(.jobEvent(.failed(exitCode: 1, text: text)), along: route) { $0.job = job }
+            return
+        }
+        let now = monotonicNow()
+        pictures.keep(result, of: job, now)
+        sendPieces(ResultFetch(first: 0, count: 1), of: job, along: route, now)
+    }
+
+    /// Sends pieces that a client asks for.
+    func sendPieces(_ fetch: ResultFetch, of job: UniqueID, along route: Route, _ now: Instant) {
+        do throws(RuntimeError) {
+            guard let chunks = try pictures.pieces(fetch, of: job, now) else {
+                throw RuntimeError(.temporary, "The coordinator has the picture no more; submit the job again.")
+            }
+            for chunk in chunks { send(.jobResult(chunk), along: route) { $0.job = job } }
+        } catch {
+            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.message)), along: route) { $0.job = job }
+        }
+    }
+}
