@@ -24,7 +24,7 @@ struct AttentionCells {
         _ attend: ([Int]) throws(ComputeError) -> Tensor
     ) throws(ComputeError) -> Tensor {
         let cells = Self.cells(of: box)
-        let missing = cells.filter { image.cell($0) == nil }
+        let missing = cells.filter { !image.has($0) }
         let points = missing.flatMap { Self.points($0, of: box, in: size) }
         var made: [Cell: Tensor] = [:]
         if !points.isEmpty {
@@ -34,14 +34,17 @@ struct AttentionCells {
                 let count = Self.points(cell, of: box, in: size).count
                 let result = results.tokens(first..<first + count)
                 made[cell] = result
-                image.keep({ result.copied() }, bytes: result.rawBytes.count, of: cell)
+                try image.keep(result, of: cell)
                 first += count
             }
         }
-        return context.assembled(
-            cells.compactMap { cell in
-                (made[cell] ?? image.cell(cell)).map { ($0, Self.points(cell, of: box, in: size)) }
-            }, shape: x.shape)
+        var parts: [(Tensor, [Int])] = []
+        for cell in cells {
+            var result = made[cell]
+            if result == nil { result = try image.cell(cell, context) }
+            if let result { parts.append((result, Self.points(cell, of: box, in: size))) }
+        }
+        return context.assembled(parts, shape: x.shape)
     }
 
     private static func cells(of box: ImageBox) -> [Cell] {

@@ -153,8 +153,32 @@ public final class VAEEncoder {
         return split(try network.run(image, "The VAE encoder"))
     }
 
-    private func check(_ image: Tensor) throws(ModelError) {
-        let (shape, scale) = (image.shape, configuration.scale)
+    /// Encodes one picture of any size, in bands that lie in a scratch file between two stages. The bands do not show in the
+    /// bits.
+    ///
+    /// - Parameter picture: as above.
+    /// - Throws: `.input` for another shape; `.nonFinite`; `.compute` also for a full disk.
+    public func encode(_ picture: ImageRows) throws(ModelError) -> Distribution {
+        try encode(picture, bandBytes: 128 << 20)
+    }
+
+    func encode(_ picture: ImageRows, bandBytes: Int) throws(ModelError) -> Distribution {
+        try check(shape: [1, picture.height, picture.width, configuration.imageChannels])
+        let banded = BandedNetwork(network: network, source: picture, bandBytes: bandBytes)
+        var values: [Float] = []
+        try ModelError.computing("The VAE encoder") { () throws(ComputeError) in
+            try banded.run { values.append(contentsOf: $0.elements(as: Float.self)) }
+        }
+        let (height, width) = (picture.height / configuration.scale, picture.width / configuration.scale)
+        let moments = Tensor(values, shape: [1, height, width, 2 * configuration.latentChannels])
+        try context.requireFinite(moments, "The VAE encoder's result")
+        return split(moments)
+    }
+
+    private func check(_ image: Tensor) throws(ModelError) { try check(shape: image.shape) }
+
+    private func check(shape: [Int]) throws(ModelError) {
+        let scale = configuration.scale
         guard shape.count == 4, shape[3] == configuration.imageChannels, shape[1] % scale == 0, shape[2] % scale == 0 else {
             throw ModelError(
                 .input,

@@ -7,79 +7,125 @@ public import TensorCore
 /// whole image, to the bit, with no blending and no seams. Three things make it so: moments are sums in double precision, parts
 /// of images have even sides (see `VAEStep.alignment`), and the attention meets all keys in one order.
 ///
-/// Tiles stay in memory between two stages as far as `keptLimit` allows. A tile that was not kept is computed again from the
-/// input, with the same bits.
+/// Tiles stay in memory between two stages as far as `keptLimit` allows, and in a scratch file beyond it. The same holds for
+/// what serves the attention. A tile that is not here is computed again from the input, with the same bits.
 public final class TiledImage {
     /// In latent points, for encoders too.
     public let grid: TileGrid
     /// The whole input, (1, h, w, c), f32.
     let input: Tensor
-    /// The most bytes of tiles, keys and values that stay between stages.
+    /// The most bytes of tiles, keys and values that stay in memory between stages.
     public var keptLimit = Int.max
     /// About the number of keys that are made at once. It does not show in the result.
     var keysAtOnce = 8192
-    /// Bytes of the tiles, keys and values that it keeps.
+    /// Bytes of the tiles, keys and values that it keeps in memory.
     public private(set) var keptBytes = 0
     private var tiles: [Int: VAETile] = [:]
     private var keys: [Int: PackedKeys] = [:]
     private var cells: [AttentionCells.Cell: Tensor] = [:]
-    private var hasLostTiles = false
+    /// The forms of what is in scratch files.
+    private var spilledTiles: [Int: VAETile.Form] = [:]
+    private var spilledKeys: [Int: PackedKeys.Form] = [:]
+    private var spilledCells: [AttentionCells.Cell: (shape: [Int], type: ElementType)] = [:]
+    private let tileFile: SpillFile
+    private var keyFile: SpillFile?
+    private var cellFile: SpillFile?
     /// Bytes of the tile that was taken last. What serves the attention leaves it room to come back.
     private var takenBytes = 0
 
     /// - Parameter input: a decoder's latent or an encoder's picture, (1, h, w, c), f32.
     public init(_ input: Tensor, grid: TileGrid) {
         (self.input, self.grid) = (input, grid)
+        tileFile = SpillFile(count: grid.count)
     }
 
-    /// Takes a tile that waits before `step`.
-    func takeTile(_ index: Int, before step: Int) -> VAETile? {
+    // MARK: Tiles
+
+    /// Takes a tile that waits before `step`; nil if it is not here.
+    func takeTile(_ index: Int, before step: Int, _ context: ComputeContext) throws(ComputeError) -> VAETile? {
         takenBytes = 0
-        guard let tile = tiles.removeValue(forKey: index) else { return nil }
-        keptBytes -= tile.byteCount
-        takenBytes = tile.byteCount
-        return tile.step == step ? tile : nil
+        if let tile = tiles.removeValue(forKey: index) {
+            keptBytes -= tile.byteCount
+            takenBytes = tile.byteCount
+            return tile.step == step ? tile : nil
+        }
+        guard let form = spilledTiles.removeValue(forKey: index), form.step == step else { return nil }
+        let tile = VAETile(form, context)
+        try tileFile.read(into: tile.memory, from: index)
+        return tile
     }
 
-    func keep(_ tile: VAETile, _ index: Int) {
-        guard keptBytes + tile.byteCount <= keptLimit else {
-            hasLostTiles = true
-            return
+    func keep(_ tile: VAETile, _ index: Int) throws(ComputeError) {
+        if keptBytes + tile.byteCount <= keptLimit {
+            keptBytes += tile.byteCount
+            tiles[index] = tile
+        } else {
+            try tileFile.write(tile.memory.map { UnsafeRawBufferPointer($0) }, as: index)
+            spilledTiles[index] = tile.form
         }
-        keptBytes += tile.byteCount
-        tiles[index] = tile
     }
+
+    // MARK: The attention
 
     /// The keys and values of a part of the image, kept or made.
+    ///
+    /// - Parameter count: of all parts.
     func keys(
-        _ part: Int, _ make: () throws(ComputeError) -> PackedKeys
+        _ part: Int, of count: Int, _ context: ComputeContext, _ make: () throws(ComputeError) -> PackedKeys
     ) throws(ComputeError) -> PackedKeys {
         if let kept = keys[part] { return kept }
+        if let form = spilledKeys[part] {
+            let keys = context.empty(form)
+            try keyFile?.read(into: keys.memory, from: part)
+            return keys
+        }
         let made = try make()
         if keptBytes + takenBytes + made.byteCount <= keptLimit {
             keptBytes += made.byteCount
             keys[part] = made
+        } else if count > 1 {
+            let file = keyFile ?? SpillFile(count: count)
+            keyFile = file
+            try file.write(made.memory.map { UnsafeRawBufferPointer($0) }, as: part)
+            spilledKeys[part] = made.form
         }
         return made
     }
 
     /// The attention's result in a cell, (1, points, channels).
-    func cell(_ cell: AttentionCells.Cell) -> Tensor? { cells[cell] }
-
-    /// - Parameter result: in memory of its own.
-    func keep(_ result: () -> Tensor, bytes: Int, of cell: AttentionCells.Cell) {
-        guard keptBytes + takenBytes + bytes <= keptLimit else { return }
-        keptBytes += bytes
-        cells[cell] = result()
+    func cell(_ cell: AttentionCells.Cell, _ context: ComputeContext) throws(ComputeError) -> Tensor? {
+        guard let form = spilledCells[cell] else { return cells[cell] }
+        let result = context.empty(form.shape, of: form.type)
+        try cellFile?.read(into: [result.memory], from: number(of: cell))
+        return result
     }
 
-    /// Frees what served the attention, which all tiles have behind them. If tiles were lost, its results stay: computing them
-    /// again would take longest.
+    func has(_ cell: AttentionCells.Cell) -> Bool { cells[cell] != nil || spilledCells[cell] != nil }
+
+    /// Keeps the result of a cell.
+    func keep(_ result: Tensor, of cell: AttentionCells.Cell) throws(ComputeError) {
+        let bytes = result.rawBytes.count
+        if keptBytes + takenBytes + bytes <= keptLimit {
+            keptBytes += bytes
+            // The memory of all results of a call is one.
+            cells[cell] = result.copied()
+        } else if grid.count > 1 {
+            let file = cellFile ?? SpillFile(count: Self.cellsAcross * Self.cellsAcross)
+            cellFile = file
+            try file.write([result.rawBytes], as: number(of: cell))
+            spilledCells[cell] = (result.shape, result.elementType)
+        }
+    }
+
+    /// The most cells along a side: those of a latent of 16,384 points.
+    private static let cellsAcross = 1024
+
+    private func number(of cell: AttentionCells.Cell) -> Int { cell.row * Self.cellsAcross + cell.column }
+
+    /// Frees what served the attention, which all tiles have behind them.
     func forgetAttention() {
         for part in keys.values { keptBytes -= part.byteCount }
-        keys = [:]
-        guard !hasLostTiles else { return }
         for cell in cells.values { keptBytes -= cell.rawBytes.count }
-        cells = [:]
+        (keys, cells, spilledKeys, spilledCells, keyFile, cellFile) = ([:], [:], [:], [:], nil, nil)
     }
 }

@@ -31,7 +31,7 @@ struct TiledNetwork {
         let end = stage < steps.norms.count ? steps.norms[stage] : steps.steps.count
         let start = stage == 0 ? 0 : steps.norms[stage - 1]
         var tile: VAETile
-        if let kept = image.takeTile(index, before: start) {
+        if let kept = try image.takeTile(index, before: start, context) {
             tile = kept
             if let attention = steps.attention, start > attention { image.forgetAttention() }
         } else {
@@ -43,7 +43,7 @@ struct TiledNetwork {
             return .finished(try finish(context.cropped(tile.hidden, rows: own.rows, columns: own.columns)))
         }
         let result = norm.moments(of: tile.hidden, own, context)
-        image.keep(tile, index)
+        try image.keep(tile, index)
         return .moments(result)
     }
 
@@ -96,7 +96,7 @@ struct TiledNetwork {
         let run = max(1, passage.image.keysAtOnce / context.keyMultiple) * context.keyMultiple
         let parts = (size.pointCount + run - 1) / run
         return VAEKeys(cells: AttentionCells(image: passage.image), parts: parts) { part throws(ComputeError) in
-            try passage.image.keys(part) { () throws(ComputeError) in
+            try passage.image.keys(part, of: parts, context) { () throws(ComputeError) in
                 let tokens = part * run..<min((part + 1) * run, size.pointCount)
                 let rows = tokens.lowerBound / size.width..<(tokens.upperBound + size.width - 1) / size.width
                 let box = ImageBox(rows: rows, columns: size.columns)

@@ -77,8 +77,21 @@ struct VAESteps {
     /// The part of each step's input from which a part of the input of step `end` is computed; this part comes last. All are
     /// aligned, so they may be larger than `box` and than what the next step needs.
     func boxes(for box: ImageBox, before end: Int, images: [ImageBox]) -> [ImageBox] {
-        var boxes = [box.aligned(to: 2, in: images[end])]
-        for (index, step) in steps[..<end].enumerated().reversed() {
+        parts(of: box, 0..<end, images: images)
+    }
+
+    /// The parts of the images of some steps only, for a tile that begins before the first of them. What a residual block adds
+    /// has the extents of `box`.
+    func boxes(for box: ImageBox, _ part: Range<Int>, images: [ImageBox]) -> [ImageBox] {
+        let parts = parts(of: box, part, images: images)
+        return [ImageBox](repeating: parts[0], count: part.lowerBound) + parts + [box]
+    }
+
+    /// The same from the input of another step than the first on.
+    private func parts(of box: ImageBox, _ part: Range<Int>, images: [ImageBox]) -> [ImageBox] {
+        var boxes = [box.aligned(to: 2, in: images[part.upperBound])]
+        for index in part.reversed() {
+            let step = steps[index]
             // The result of a step of cells is whole cells too.
             boxes[boxes.count - 1] = boxes[boxes.count - 1].aligned(to: step.alignment, in: images[index + 1])
             boxes.append(
@@ -103,6 +116,35 @@ struct VAETile {
         precondition(Array(input.shape[1...2]) == [boxes[0].height, boxes[0].width], "\(input.shape) is no \(boxes[0])")
         (hidden, self.boxes) = (input, boxes)
     }
+
+    /// A tile before a later step.
+    init(_ hidden: Tensor, identity: Tensor?, before step: Int, boxes: [ImageBox]) {
+        (self.hidden, self.identity, self.step, self.boxes) = (hidden, identity, step, boxes)
+    }
+
+    /// Its shape, without numbers.
+    struct Form {
+        fileprivate let boxes: [ImageBox]
+        let step: Int
+        fileprivate let hidden: (shape: [Int], type: ElementType)
+        fileprivate let identity: (shape: [Int], type: ElementType)?
+    }
+
+    var form: Form {
+        Form(
+            boxes: boxes, step: step, hidden: (hidden.shape, hidden.elementType),
+            identity: identity.map { ($0.shape, $0.elementType) })
+    }
+
+    /// A tile whose numbers are still to be put into its memory.
+    init(_ form: Form, _ context: ComputeContext) {
+        (boxes, step) = (form.boxes, form.step)
+        hidden = context.empty(form.hidden.shape, of: form.hidden.type)
+        identity = form.identity.map { context.empty($0.shape, of: $0.type) }
+    }
+
+    /// The memory of its tensors.
+    var memory: [UnsafeMutableRawBufferPointer] { [hidden.memory] + (identity.map { [$0.memory] } ?? []) }
 
     /// Bytes of its tensors.
     var byteCount: Int { hidden.rawBytes.count + (identity?.rawBytes.count ?? 0) }

@@ -61,6 +61,13 @@ public struct InpaintMask: Sendable, Equatable {
         return image.indices.map { image[$0] * (repaints[$0 % repaints.count] ? 0 : 1) }
     }
 
+    /// The same for some rows of the picture.
+    public func maskedImage(_ image: [Float], rows: Range<Int>) -> [Float] {
+        let part = repaints[rows.lowerBound * width..<rows.upperBound * width]
+        precondition(image.count % part.count == 0, "rows of another size than their mask's")
+        return image.indices.map { image[$0] * (part[part.startIndex + $0 % part.count] ? 0 : 1) }
+    }
+
     /// The mask at the latent's size: 1 in the part to make anew, 0 elsewhere. Each latent point takes the top left one of
     /// its pixels (torch's nearest interpolation).
     ///

@@ -100,6 +100,11 @@ public struct Tensor {
         UnsafeRawBufferPointer(start: storage.base, count: count * elementType.byteCount)
     }
 
+    /// The same for writing, by the one who made the tensor.
+    public var memory: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: storage.base, count: count * elementType.byteCount)
+    }
+
     /// The number of elements.
     public var count: Int { Tensor.elementCount(shape) }
 

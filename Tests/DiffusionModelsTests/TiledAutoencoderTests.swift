@@ -136,9 +136,54 @@ import Weights
             return try whole(image, scale: 8, order: order) { try decoder.run($0, tile: $1, of: image, moments: $2) }
         }
         let usual = try decode(.max)
-        #expect(try decode(0) == usual)
-        #expect(try decode(200_000) == usual)
+        // What is in files is not computed again.
+        let before = context.operations
+        #expect(try decode(.max) == usual)
+        let operations = context.operations - before
+        for kept in [0, 200_000, 2_000_000] {
+            let before = context.operations
+            #expect(try decode(kept) == usual)
+            #expect(context.operations - before == operations, "\(kept) bytes in memory")
+        }
         #expect(try decode(.max, order: { (0..<$0).reversed() + [0, 3] }) == usual)
+    }
+
+    /// Bands of a picture that lies in a file between two stages.
+    @Test(
+        arguments: [(9, 13), (32, 6), (40, 20), (3, 50)],
+        [(BackendChoice.onednn, PrecisionChoice.f32), (.onednn, .bf16), (.openblas, .f32)])
+    func bandsEncodeToTheWholeLatent(
+        _ size: (height: Int, width: Int), _ kind: (backend: BackendChoice, precision: PrecisionChoice)
+    ) throws {
+        guard (try? kind.precision.resolved(kind.backend)) != nil else {
+            #expect(throws: ComputeError.self) {
+                try ComputeContext(backend: kind.backend, threads: 2, precision: kind.precision)
+            }
+            return
+        }
+        let context = try ComputeContext(backend: kind.backend, threads: 2, precision: kind.precision)
+        let (height, width) = size
+        let encoder = try encoder(context)
+        let picture = numbers([1, 8 * height, 8 * width, 3])
+        let expected = try encoder.encode(picture)
+        let rows = ImageRows(height: 8 * height, width: 8 * width) { picture.rows($0) }
+        for bandBytes in [1, 100_000, 1 << 30] {
+            let bands = try encoder.encode(rows, bandBytes: bandBytes)
+            #expect(bands.mean.shape == expected.mean.shape)
+            #expect(bands.mean.array == expected.mean.array, "bands of \(bandBytes) bytes")
+            #expect(bands.logVariance.array == expected.logVariance.array)
+        }
+    }
+
+    /// The memory of an encoding does not grow with the picture.
+    @Test func bandsTakeTheSameMemoryForTallPictures() throws {
+        let context = try ComputeContext(threads: 2)
+        let encoder = try encoder(context)
+        let peaks = try [32, 128].map { height in
+            let rows = ImageRows(height: 8 * height, width: 64) { Tensor(repeating: 0.5, shape: [1, $0.count, 64, 3]) }
+            return try context.measuringPeak { try encoder.encode(rows, bandBytes: 1) }.peakBytes
+        }
+        #expect(Double(peaks[1]) < 1.1 * Double(peaks[0]), "\(peaks)")
     }
 
     /// Keys that come in many parts, and rows that are made in many bands.

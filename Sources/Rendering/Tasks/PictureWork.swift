@@ -25,11 +25,13 @@ package struct PictureWork: TaskWork {
     /// The distribution of a picture's latent. The encoder sees the masked part as grey, as in diffusers' inpainting.
     package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
         let encoder = try model.encoder()
-        var planes = PicturePixels.planes(rgb: rgb)
-        if let mask {
-            planes = try InpaintMask(mask.map { Float($0) }, height: height, width: width).maskedImage(planes)
+        let mask = try mask.map { try InpaintMask($0.map { Float($0) }, height: height, width: width) }
+        let picture = ImageRows(height: height, width: width) { rows in
+            var planes = PicturePixels.planes(rgb: Array(rgb[rows.lowerBound * width * 3..<rows.upperBound * width * 3]))
+            if let mask { planes = mask.maskedImage(planes, rows: rows) }
+            return Tensor(planar: planes, n: 1, c: 3, h: rows.count, w: width)
         }
-        let moments = try encoder.encode(Tensor(planar: planes, n: 1, c: 3, h: height, w: width))
+        let moments = try encoder.encode(picture)
         let (mean, variance) = (moments.mean, moments.logVariance)
         return .moments(
             Latent(

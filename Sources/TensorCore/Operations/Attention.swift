@@ -74,6 +74,13 @@ extension ComputeContext {
         return packed
     }
 
+    /// Keys and values whose numbers are still to be put into their memory.
+    public func empty(_ form: PackedKeys.Form) -> PackedKeys {
+        PackedKeys(
+            shape: form.shape, heads: form.heads, elementType: form.elementType, keys: bytes(form.keyBytes),
+            values: bytes(form.valueBytes))
+    }
+
     private func attend(_ query: Tensor, to source: PackedKeys, causal: Bool, _ part: AttentionPart, into y: Tensor) {
         let table = kernels("attention", query)
         let (batch, width, heads, tokens) = (query.shape[0], query.dimension(-1), source.heads, source.tokens)
@@ -149,6 +156,26 @@ public struct PackedKeys {
     public var tokens: Int { shape[1] }
     /// Bytes of keys and values.
     public var byteCount: Int { keys.byteCapacity + values.byteCapacity }
+
+    /// Its shape, without numbers.
+    public struct Form {
+        fileprivate let shape: [Int]
+        fileprivate let heads: Int
+        fileprivate let elementType: ElementType
+        fileprivate let keyBytes: Int
+        fileprivate let valueBytes: Int
+    }
+
+    public var form: Form {
+        Form(
+            shape: shape, heads: heads, elementType: elementType, keyBytes: keys.byteCapacity,
+            valueBytes: values.byteCapacity)
+    }
+
+    /// The memory of keys and values, in a form that holds for this process's CPU.
+    public var memory: [UnsafeMutableRawBufferPointer] {
+        [keys, values].map { UnsafeMutableRawBufferPointer(start: $0.base, count: $0.byteCapacity) }
+    }
 
     func kernelShape(queries: Int, causal: Bool) -> ck_attention_shape {
         let (width, d) = (shape[2], shape[2] / heads)
