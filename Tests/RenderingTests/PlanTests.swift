@@ -51,6 +51,20 @@ import Testing
         #expect(refusal(.square(512) { ($0.hiDiffusion, $0.patch) = (.on, 256) }) == nil)
     }
 
+    /// What is larger than a message goes another way, and the plan says so.
+    @Test func largeStagesEnlargeTheLatent() throws {
+        let plan = try plan(.square(16_384))
+        let upscalers = plan.passes.compactMap { pass -> Upscaler? in
+            guard case .enlarged(let upscaler, _) = pass.start else { return nil }
+            return upscaler
+        }
+        #expect(upscalers == [Upscaler](repeating: .lanczos, count: 5) + [.latentBicubic, .latentBicubic])
+        #expect(plan.notes.filter { $0.contains("too many for the encoder") }.count == 2)
+        #expect(try !self.plan(.square(4096)).notes.contains { $0.contains("encoder") })
+        let chosen = try self.plan(.square(8192) { $0.refinement.upscaler = .latentBicubic })
+        #expect(!chosen.notes.contains { $0.contains("encoder") })
+    }
+
     @Test func whatTheMethodCannotDoIsOneSentence() {
         let wrong: [(RenderRequest, String)] = [
             (.square(128) { $0.patch = 64 }, "Patch"), (.square(256) { ($0.method, $0.stride) = (.direct, 64) }, "stride"),
@@ -58,7 +72,11 @@ import Testing
             (.square(256, steps: 1), "steps"),
             (.square(256, steps: 2) { $0.structureFraction = StructureFraction("0.9") }, "fraction"),
             (.square(256) { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }, "eta"),
-            (.square(4096) { ($0.patch, $0.stride) = (64, 8) }, "patches"), (.square(8192), "MiB"),
+            (.square(4096) { ($0.patch, $0.stride) = (64, 8) }, "patches"), (.square(8192) { $0.vaeTileSize = 8192 }, "MiB"),
+            (
+                .square(8192) { $0.refinement.upscaler = .lanczos },
+                "A stage of 8192×8192 px that is enlarged as a picture has 192"
+            ),
         ]
         for (request, word) in wrong {
             let error = refusal(request)

@@ -113,17 +113,15 @@ import Testing
             ("A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
             ("A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),
             ("cut into 255025 patches", { ($0.width, $0.height, $0.patch, $0.stride) = (4096, 4096, 64, 8) }),
-            (
-                "9409 views of one step would take 2352 MiB",
-                { ($0.width, $0.height, $0.patch, $0.stride) = (4096, 4096, 1024, 32) }
-            ),
             ("take 2 or more", { ($0.width, $0.steps) = (256, 1) }),
             ("leaves no detail call", { ($0.steps, $0.structureFraction) = (10, StructureFraction("0.91")) }),
             ("of at least 192 px", { ($0.method, $0.width, $0.height, $0.hiDiffusion) = (.direct, 184, 512, .on) }),
             ("choose a larger patch or the method direct", { $0.hiDiffusion = .on }),
             ("leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),
-            ("16384×16384 px has 768 MiB of pixels", { ($0.width, $0.height) = (16384, 16384) }),
-            ("8192×8192 px has 192 MiB of pixels", { ($0.width, $0.height) = (8192, 8192) }),
+            (
+                "tile of 8192×8192 px has 192 MiB, and at most 64 MiB can be sent",
+                { ($0.width, $0.height, $0.vaeTileSize) = (8192, 8192, 8192) }
+            ),
         ]
         for (part, change) in cases {
             let error = refusal { _ = try plan(change) }

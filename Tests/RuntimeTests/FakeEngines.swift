@@ -79,14 +79,16 @@ struct FakeJob: JobEngine {
     private mutating func next() -> EngineBarrier {
         serial += 1
         let state = self.state
+        let (serial, seed) = (serial, seed)
         let tasks = (0..<barriers[serial]).map { index in
             EngineTask(
-                part: EncodedPart(
-                    metadata: [
-                        "index": .integer(Int64(index)), "serial": .integer(Int64(serial)), "seed": .integer(Int64(seed)),
-                    ],
-                    payload: FakeJob.bytes(FakeJob.mix(state, UInt64(index))) + FakeJob.padding),
-                cost: 1)
+                part: {
+                    EncodedPart(
+                        metadata: [
+                            "index": .integer(Int64(index)), "serial": .integer(Int64(serial)), "seed": .integer(Int64(seed)),
+                        ],
+                        payload: FakeJob.bytes(FakeJob.mix(state, UInt64(index))) + FakeJob.padding)
+                }, payloadBytes: 8 + FakeJob.padding.count, cost: 1)
         }
         let own = hasOwnContexts ? String(seed, radix: 16) : ""
         let hash = own + String(String(repeating: serial % 2 == 0 ? "0a" : "0b", count: 32).dropFirst(own.count))

@@ -5,23 +5,21 @@ import Testing
 
 @testable import Rendering
 
-/// The largest picture that is rendered can also be sent, even if it cannot be compressed.
+/// Everything that is rendered can also be sent.
 @Suite struct PictureLimitTests {
-    /// Bytes for a picture's texts: prompts, settings and counts.
-    private static let textBytes = 1 << 20
+    @Test func whatIsOneMessageFitsOne() { #expect(TaskLimits.messageBytes <= WireLimits.payloadBytes) }
 
-    @Test func thePixelsAreOneMessage() {
-        #expect(TaskLimits.pictureBytes <= WireLimits.payloadBytes)
-    }
-
+    /// The file of the largest picture can be sent, even if it cannot be compressed.
     @Test(arguments: [(640, 512), (64, 8192), (16_384, 64)])
-    func thePNGOfNoiseIsOneToo(_ width: Int, _ height: Int) throws {
+    func thePNGOfNoiseCanBeSent(_ width: Int, _ height: Int) throws {
         let count = width * height * 3
         var generator = SeededGenerator(seed: 4)
         let noise = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
         let png = try PNGEncoder.encode(rgb: noise, width: width, height: height)
         #expect(png.count > count, "noise was compressed")
-        let largest = Double(TaskLimits.pictureBytes) * Double(png.count) / Double(count) + Double(Self.textBytes)
-        #expect(largest <= Double(WireLimits.payloadBytes), "\(width)×\(height): \(largest) bytes")
+        // A megabyte is for texts: prompts, settings and counts.
+        let pixels = RenderRequest.sideLimit * RenderRequest.sideLimit * 3
+        let largest = Double(pixels) * Double(png.count) / Double(count) + Double(1 << 20)
+        #expect(largest <= Double(WireLimits.resultBytes), "\(width)×\(height): \(largest) bytes")
     }
 }

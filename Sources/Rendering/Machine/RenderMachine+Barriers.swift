@@ -8,15 +8,22 @@ import Samplers
 // The next tasks.
 
 extension RenderMachine {
-    /// - Parameter call: the call of these tasks; nil for phases without calls, which have one step.
-    mutating func barrier(_ phase: RenderPhase, _ works: [any TaskWork], of call: PlannedCall? = nil) -> Barrier {
+    /// - Parameters:
+    ///   - call: the call of these tasks; nil for phases without calls, which have one step.
+    ///   - content: what the tasks work on if it is not the job's usual context.
+    mutating func barrier(
+        _ phase: RenderPhase, _ works: [any TaskWork], of call: PlannedCall? = nil, on content: TiledDecoding? = nil
+    ) -> Barrier {
         expectedOutputs = works.map { $0.output(of: model) }
-        return Barrier(
-            place: call?.place ?? Place(stage: passIndex, stageCount: plan.passes.count, phase: phase),
-            tasks: works.enumerated().map { index, work in
-                RenderTask(
-                    phase: phase, step: (call ?? pass.first).number, index: index, contextHash: context.hash, work: work)
-            }, context: context)
+        let context = content?.context ?? context
+        var place = call?.place ?? Place(stage: passIndex, stageCount: plan.passes.count, phase: phase)
+        if let step = content?.step { (place.step, place.stepCount) = step }
+        let tasks = works.enumerated().map { index, work in
+            RenderTask(
+                phase: phase, step: content?.step.index ?? (call ?? pass.first).number, index: index,
+                contextHash: context.hash, work: work)
+        }
+        return Barrier(place: place, tasks: tasks, context: context, base: content?.base, takesEach: takesEach)
     }
 
     /// The source picture, for the encoder.
@@ -36,7 +43,7 @@ extension RenderMachine {
             switch call.phase {
             case .structure: try patches(call)
             case .detail: try views(call)
-            default: (.whole, [ShownLatent(values: canvas, extra: guide.extraChannels)])
+            default: (.whole, [ShownLatent(latent(call, canvas, extra: guide.extraChannels))])
             }
         state = .calling(position: position, layout)
         let switches = try switches(call)
@@ -51,20 +58,34 @@ extension RenderMachine {
         // The permutations are for the latent's channels. The extra channels stay in place.
         let extra = guide.extraChannels.map { grid.deal($0, channels: extraChannelCount) }
         let shown = interaction.shuffle(patches).enumerated().map { index, patch in
-            ShownLatent(values: patch, extra: extra?[index])
+            ShownLatent(latent(call, patch, extra: extra?[index]))
         }
         return (.patches(interaction), shown)
     }
 
+    /// - Parameter extra: the input channels of an inpainting network beside the latent's.
+    private func latent(_ call: PlannedCall, _ values: [Float], extra: [Float]?) -> Latent {
+        Latent(
+            channels: plan.latentChannels + (extra == nil ? 0 : extraChannelCount), height: call.height, width: call.width,
+            values: sampler.scaleInput(values, call: call.call) + (extra ?? []))
+    }
+
+    /// Views are cut from the canvas when they are sent: all at once they would be several canvases.
     private mutating func views(_ call: PlannedCall) throws(RenderError) -> (Layout, [ShownLatent]) {
         let grid = cut.views
         let views = try randomness.views(grid, call: call.draw)
-        let crops = grid.crops(of: canvas, channels: plan.latentChannels, views: views)
-        let extra = guide.extraChannels.map { grid.crops(of: $0, channels: extraChannelCount, views: views) }
-        let shown = crops.enumerated().map { index, crop in
-            ShownLatent(values: crop, extra: extra?[index], view: views[index])
+        let (scaled, extra) = (sampler.scaleInput(canvas, call: call.call), guide.extraChannels)
+        let (channels, extraCount) = (plan.latentChannels, extra == nil ? 0 : extraChannelCount)
+        let shown = views.map { view in
+            let latent = Latent(channels: channels + extraCount, height: call.height, width: call.width) {
+                let crop = grid.crop(of: scaled, channels: channels, view)
+                guard let extra else { return crop }
+                return crop + grid.crop(of: extra, channels: extraCount, view)
+            }
+            return ShownLatent(latent, view: view)
         }
-        return (.views(views), shown)
+        let blending = pass.blending
+        return (.views(ViewMerging(views, ViewMean(grid, channels: channels, blending: blending))), shown)
     }
 
     /// The first stage of decoding the canvas.
@@ -77,15 +98,7 @@ extension RenderMachine {
     /// The next stage.
     mutating func barrier(_ decoding: TiledDecoding) -> Barrier {
         state = .decoding(decoding)
-        let context = decoding.context
-        var barrier = barrier(.decode, decoding.works)
-        (barrier.context, barrier.base) = (context, decoding.base)
-        (barrier.place.step, barrier.place.stepCount) = decoding.step
-        barrier.takesEach = decoding.isLast
-        for index in barrier.tasks.indices {
-            (barrier.tasks[index].contextHash, barrier.tasks[index].step) = (context.hash, decoding.step.index)
-        }
-        return barrier
+        return barrier(.decode, decoding.works, on: decoding)
     }
 
     /// The input channels of an inpainting network beside the latent's.
@@ -93,12 +106,11 @@ extension RenderMachine {
 
     /// The network's input in one task.
     private struct ShownLatent {
-        /// Not scaled yet.
-        var values: [Float]
-        /// The mask's and the masked picture's channels if the network takes them.
-        var extra: [Float]?
+        var latent: Latent
         /// Its place on the padded canvas; nil for a whole canvas, and for patches, which stand for the whole.
         var view: CanvasView?
+
+        init(_ latent: Latent, view: CanvasView? = nil) { (self.latent, self.view) = (latent, view) }
     }
 
     /// One task. SDXL gets the view's corner.
@@ -111,9 +123,7 @@ extension RenderMachine {
             SizeConditioning.Corner(top: $0.top * model.scaleFactor, left: $0.left * model.scaleFactor)
         }
         return DenoiseWork(
-            latent: Latent(
-                channels: plan.latentChannels + (shown.extra == nil ? 0 : extraChannelCount), height: call.height,
-                width: call.width, values: sampler.scaleInput(shown.values, call: call.call) + (shown.extra ?? [])),
+            latent: shown.latent,
             timestep: Float(sampler.timesteps[call.call]), guidance: call.guidanceScale,
             rescale: plan.guidanceRescale, timeIDs: timeIDs(corner, call), switches: switches)
     }

@@ -37,7 +37,7 @@ public struct RenderMachine: Sendable {
         /// The structure phase: the interaction brings the predictions back to their patches.
         case patches(PixelInteraction)
         /// The detail phase.
-        case views([CanvasView])
+        case views(ViewMerging)
     }
 
     public let plan: RenderPlan
@@ -97,12 +97,26 @@ public struct RenderMachine: Sendable {
     /// - Throws: `.malformed` for an output that does not fit its task, `.storage` if the disk has no room for it. An error
     ///   leaves the machine unchanged.
     public mutating func take(_ output: TaskOutput, of index: Int) throws(RenderError) {
-        guard case .decoding(var decoding) = state, decoding.isLast, expectedOutputs.indices.contains(index) else {
+        guard takesEach, expectedOutputs.indices.contains(index) else {
             throw .malformed("The step takes its outputs together, so it cannot take that of task \(index) alone.")
         }
         try check(output, of: index)
-        try decoding.take(output, of: index)
-        state = .decoding(decoding)
+        switch state {
+        case .decoding(var decoding):
+            try decoding.take(output, of: index)
+            state = .decoding(decoding)
+        case .calling(_, .views(let merging)): merging.take(output.values, of: index)
+        default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
+        }
+    }
+
+    /// Whether the outputs of the current barrier come one by one.
+    var takesEach: Bool {
+        switch state {
+        case .decoding(let decoding): decoding.isLast
+        case .calling(_, .views): true
+        default: false
+        }
     }
 
     /// Merges the outputs of the last barrier, in task order; none of a barrier that took each.
@@ -137,9 +151,24 @@ public struct RenderMachine: Sendable {
         return " in the \(pass.schedule[position].phase.rawValue) phase at step \(pass.schedule[position].call)"
     }
 
+    /// Forgets what was taken of the current barrier.
+    private mutating func restart() {
+        switch state {
+        case .decoding(let decoding): state = .decoding(decoding.restarted)
+        case .calling(let position, .views(let merging)): state = .calling(position: position, .views(merging.restarted))
+        default: break
+        }
+    }
+
     private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
-        if case .decoding(let decoding) = state, decoding.isLast { return try advance(past: decoding, outputs) }
+        if takesEach, outputs.isEmpty { return try advance() }
         try check(outputs)
+        if takesEach {
+            // The same as one by one. What was taken before goes.
+            restart()
+            for (index, output) in outputs.enumerated() { try take(output, of: index) }
+            return try advance()
+        }
         switch state {
         case .encoding:
             context = JobContext(model, conditioning: try resolved.prompts.conditioning(outputs))
@@ -174,22 +203,22 @@ public struct RenderMachine: Sendable {
 // MARK: - Merging
 
 extension RenderMachine {
-    /// - Parameter outputs: of all tiles, unless they were taken one by one.
-    private mutating func advance(
-        past decoding: TiledDecoding, _ outputs: [TaskOutput]
-    ) throws(RenderError) -> Outcome {
-        var decoding = decoding
-        if !outputs.isEmpty {
-            try check(outputs)
-            for (tile, output) in outputs.enumerated() { try decoding.take(output, of: tile) }
+    /// Goes on after a barrier whose outputs were taken one by one.
+    private mutating func advance() throws(RenderError) -> Outcome {
+        let missing = RenderError.malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.")
+        switch state {
+        case .decoding(let decoding):
+            guard decoding.isComplete, let pixels = decoding.pixels else { throw missing }
+            if decoding.purpose == .enlarge { return .barrier(try enlargedPictureBarrier(pixels)) }
+            state = .finished
+            let parameters = GenerationParameters(request: request, plan: plan, model: model)
+            return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
+        case .calling(let position, .views(let merging)):
+            guard let mean = merging.result else { throw missing }
+            try takeStep(mean, pass.schedule[position])
+            return .barrier(try barrier(after: position))
+        default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
         }
-        guard decoding.isComplete, let pixels = decoding.pixels else {
-            throw .malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.")
-        }
-        if decoding.purpose == .enlarge { return .barrier(try enlargedPictureBarrier(pixels)) }
-        state = .finished
-        let parameters = GenerationParameters(request: request, plan: plan, model: model)
-        return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
     }
 
     /// The grid of the structure phase if the pass begins with it.
@@ -291,9 +320,7 @@ extension RenderMachine {
         }
     }
 
-    /// Merges a call's predictions and takes its step. With views it averages the predictions, and then the canvas takes one
-    /// step. The published samplers have a linear step, so this equals the mean of the stepped views. For samplers with memory
-    /// or noise only this is right.
+    /// Merges a call's predictions and takes its step.
     private mutating func complete(
         _ call: PlannedCall, _ layout: Layout, _ outputs: [TaskOutput]
     ) throws(RenderError) {
@@ -304,10 +331,7 @@ extension RenderMachine {
             let grid = cut.grid
             try takeStep(interaction.restore(predictions).flatMap(\.self), call, of: grid)
             if call.endsPhase { relocate(grid) }
-        case .views(let views):
-            let average = cut.views.average(
-                predictions, channels: plan.latentChannels, views: views, blending: pass.blending)
-            try takeStep(average, call)
+        case .views: preconditionFailure("views are taken one by one")
         }
     }
 

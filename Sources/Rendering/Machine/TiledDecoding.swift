@@ -58,6 +58,13 @@ struct TiledDecoding: Sendable {
         if let whole { moments.append(whole) }
     }
 
+    /// The same before the first pixels of the last stage.
+    var restarted: TiledDecoding {
+        var decoding = self
+        (decoding.pixels, decoding.missing) = (nil, Set(0..<grid.count))
+        return decoding
+    }
+
     /// Whether the last stage has given the pixels of all tiles.
     var isComplete: Bool { missing.isEmpty }
 

@@ -143,7 +143,8 @@ struct PassResolution {
         _ size: Size, _ sampler: Sampler, after earlier: [RenderPass], of count: Int
     ) throws(RenderError) -> RenderPass {
         let isLater = !earlier.isEmpty
-        let start = isLater ? RenderPass.Start.enlarged(upscaler, strength: strength) : source == nil ? .noise : .source
+        let start =
+            isLater ? RenderPass.Start.enlarged(upscaler(to: size), strength: strength) : source == nil ? .noise : .source
         let first = try firstCall(sampler, isLater: isLater)
         let jitter = request.jitter ?? (isLater ? model.recommended.refiningJitter : nil)
         let isLast = earlier.count == count - 1
@@ -169,7 +170,12 @@ struct PassResolution {
         }
     }
 
-    private var upscaler: Upscaler { request.refinement.upscaler ?? model.recommended.upscaler }
+    /// A picture that is too large for the encoder is enlarged as a latent, unless the user chose otherwise.
+    private func upscaler(to size: Size) -> Upscaler {
+        if let chosen = request.refinement.upscaler { return chosen }
+        let usual = model.recommended.upscaler
+        return usual.kernel == nil && !TaskLimits.canEncode(size.height * size.width * scale * scale) ? .latentBicubic : usual
+    }
 
     /// The decimal number as written: 0.7 of 10 steps are 7.
     private var strength: Double {
@@ -228,10 +234,7 @@ struct PassResolution {
     }
 
     /// The most patches or views of one step.
-    private static let patchLimit = 16384
-
-    /// The most bytes of all views of one step; the coordinator holds them at once.
-    private static let viewBytesLimit = 512 << 20
+    private static let patchLimit = 1 << 17
 
     private func checkCounts(_ grid: PatchGrid, _ views: ViewGrid) throws(RenderError) {
         let count = max(grid.count, views.count)
@@ -239,12 +242,6 @@ struct PassResolution {
             throw .invalidRequest(
                 "The picture would be cut into \(count) patches: choose a larger patch or stride for at most "
                     + "\(Self.patchLimit).")
-        }
-        let bytes = views.count * views.viewHeight * views.viewWidth * model.latentChannels * 4
-        guard bytes <= Self.viewBytesLimit else {
-            throw .invalidRequest(
-                "The \(views.count) views of one step would take \(bytes >> 20) MiB, more than \(Self.viewBytesLimit >> 20): "
-                    + "choose a larger stride.")
         }
     }
 }

@@ -1,4 +1,5 @@
 import Acceleration
+import DiffusionModels
 import ImageConditioning
 import PatchGeometry
 import Samplers
@@ -25,7 +26,6 @@ struct PlanResolution {
     func resolve() throws(RenderError) -> PreparedRender {
         try request.validated()
         try checkHiDiffusionProfile()
-        try checkPictureFitsAMessage()
         let steps = request.steps ?? model.usualSteps(request.samplingMethod, noiseSchedule: request.noiseSchedule)
         let sampler = try sampler(steps: steps)
         let source = try sourceUse()
@@ -35,6 +35,9 @@ struct PlanResolution {
             resolution: self, method: method, sampler: sampler, source: source
         ).passes()
         try checkEncoder(passes)
+        let decoding = DecodePlan(
+            model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor })
+        try checkMessages(passes, decoding)
         let calls = passes.flatMap(\.schedule)
         let usesHiDiffusion = calls.contains(where: \.usesHiDiffusion)
         try checkHiDiffusionIsUsed(calls)
@@ -54,8 +57,7 @@ struct PlanResolution {
             hiDiffusionProfile: usesHiDiffusion ? hiDiffusionProfile : nil, hiDiffusionSettings: request.hiDiffusionSettings,
             notes: notes(passes, steps: steps) + text.notes, loras: model.loras, tokenReduction: tokens,
             precision: request.precision,
-            decoding: DecodePlan(
-                model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor }))
+            decoding: decoding)
         return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
@@ -107,13 +109,30 @@ struct PlanResolution {
         }
     }
 
-    /// A worker sends the decoded picture in one message. This refuses it now, not after hours of denoising.
-    private func checkPictureFitsAMessage() throws(RenderError) {
-        let bytes = request.width * request.height * 3
-        guard bytes <= TaskLimits.pictureBytes else {
-            throw .invalidRequest(
-                "A picture of \(request.width)×\(request.height) px has \(bytes >> 20) MiB of pixels, and at most "
-                    + "\(TaskLimits.pictureBytes >> 20) MiB can be decoded: choose a smaller picture.")
+    /// A latent, a tile's pixels and a picture to encode each travel in one message. This refuses what does not fit now, not
+    /// after hours of denoising.
+    private func checkMessages(_ passes: [RenderPass], _ decoding: DecodePlan) throws(RenderError) {
+        let limit = TaskLimits.messageBytes
+        for pass in passes {
+            let (width, height) = (pass.latentWidth * model.scaleFactor, pass.latentHeight * model.scaleFactor)
+            let latentBytes = pass.latentWidth * pass.latentHeight * model.latentChannels * 4
+            guard latentBytes <= limit else {
+                throw .invalidRequest(
+                    "The latent of \(width)×\(height) px has \(latentBytes >> 20) MiB, and at most \(limit >> 20) MiB can be "
+                        + "sent: choose a smaller picture.")
+            }
+            let tile = decoding.grid(height: pass.latentHeight, width: pass.latentWidth)[0].scaled(by: model.scaleFactor)
+            guard tile.pointCount * 3 <= limit else {
+                throw .invalidRequest(
+                    "A tile of \(tile.width)×\(tile.height) px has \((tile.pointCount * 3) >> 20) MiB, and at most "
+                        + "\(limit >> 20) MiB can be sent: choose a smaller \(.vaeTileSize).")
+            }
+            guard case .enlarged(let upscaler, _) = pass.start, upscaler.kernel == nil else { continue }
+            guard TaskLimits.canEncode(width * height) else {
+                throw .invalidRequest(
+                    "A stage of \(width)×\(height) px that is enlarged as a picture has \((width * height * 3) >> 20) MiB, and at "
+                        + "most \(limit >> 20) MiB can be sent to the encoder: choose \(.hiresUpscaler) latent.")
+            }
         }
     }
 
@@ -139,6 +158,12 @@ struct PlanResolution {
             notes.append(
                 "the size is no multiple of the patch: patches are made to fit and the canvas is cropped, which extends CutDiffusion"
             )
+        }
+        for pass in passes where request.refinement.upscaler == nil {
+            guard case .enlarged(.latentBicubic, _) = pass.start, model.recommended.upscaler.kernel == nil else { continue }
+            notes.append(
+                "\(pass.latentWidth * model.scaleFactor)×\(pass.latentHeight * model.scaleFactor) px are too many for the "
+                    + "encoder: this stage enlarges the latent")
         }
         return notes + (oddMapsNote(passes.flatMap(\.schedule)).map { [$0] } ?? [])
     }

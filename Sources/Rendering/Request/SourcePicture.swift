@@ -37,10 +37,10 @@ public struct SourcePicture: Sendable, Equatable {
     /// Throws `.invalidRequest` for a picture that is too large for one message.
     public static func checkSize(width: Int, height: Int, masked: Bool) throws(RenderError) {
         let bytes = width * height * (masked ? 4 : 3)
-        guard bytes <= TaskLimits.sourceBytes else {
+        guard bytes <= TaskLimits.messageBytes else {
             throw .invalidRequest(
                 "The picture to start from has \(bytes >> 20) MiB of pixels with its mask, and at most "
-                    + "\(TaskLimits.sourceBytes >> 20) MiB can be sent: scale it down.")
+                    + "\(TaskLimits.messageBytes >> 20) MiB can be sent: scale it down.")
         }
     }
 }

@@ -21,6 +21,8 @@ package struct DenoiseWork: TaskWork {
 
     package var cost: Double { Double(latent.height * latent.width) * (guidance > 1 ? 2 : 1) }
 
+    package var payloadBytes: Int { latent.channels * latent.height * latent.width * 4 }
+
     /// A network for inpainting takes more channels than it gives.
     package func output(of model: ModelDescription) -> OutputShape {
         OutputShape("prediction", channels: model.latentChannels, height: latent.height, width: latent.width)

@@ -6,12 +6,36 @@ public struct Latent: Sendable, Equatable {
     public var channels: Int
     public var height: Int
     public var width: Int
-    public var values: [Float]
+    private var content: Content
+
+    private enum Content: Sendable {
+        case values([Float])
+        case made(@Sendable () -> [Float])
+    }
+
+    public var values: [Float] {
+        get {
+            switch content {
+            case .values(let values): values
+            case .made(let make): make()
+            }
+        }
+        set { content = .values(newValue) }
+    }
 
     public init(channels: Int, height: Int, width: Int, values: [Float]) {
         precondition(
             values.count == channels * height * width, "\(values.count) values are no \(channels)×\(height)×\(width) latent")
-        (self.channels, self.height, self.width, self.values) = (channels, height, width, values)
+        (self.channels, self.height, self.width, content) = (channels, height, width, .values(values))
+    }
+
+    /// A latent whose values are made when somebody needs them: a part of a canvas that would otherwise be in memory many times.
+    init(channels: Int, height: Int, width: Int, making values: @escaping @Sendable () -> [Float]) {
+        (self.channels, self.height, self.width, content) = (channels, height, width, .made(values))
+    }
+
+    public static func == (left: Latent, right: Latent) -> Bool {
+        (left.channels, left.height, left.width) == (right.channels, right.height, right.width) && left.values == right.values
     }
 }
 

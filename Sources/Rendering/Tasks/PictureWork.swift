@@ -17,6 +17,8 @@ package struct PictureWork: TaskWork {
 
     package var cost: Double { Double(height * width) / 64 * 2 }
 
+    package var payloadBytes: Int { rgb.count + (mask?.count ?? 0) }
+
     package func output(of model: ModelDescription) -> OutputShape {
         OutputShape(
             "moments", channels: 2 * model.latentChannels, height: height / model.scaleFactor, width: width / model.scaleFactor)

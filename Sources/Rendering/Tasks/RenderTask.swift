@@ -35,6 +35,9 @@ public struct RenderTask: Sendable, Equatable {
     /// The time it takes in relation to other tasks of the render.
     public var cost: Double { work.cost }
 
+    /// Bytes of its numbers or pixels on the wire.
+    public var payloadBytes: Int { work.payloadBytes }
+
     /// The thing that it continues; nil for most tasks. See `ClusterTask.thread`.
     public var thread: Int? { work.thread }
 

@@ -18,11 +18,11 @@ enum TaskLimits {
     /// Group norms of an autoencoder's half.
     static let norms = 1000
     static let groups = 1...1024
-    /// Bytes of a whole picture's pixels. The decoded picture is one message, and its PNG is another, each of at most 64 MiB. A
-    /// PNG of noise is larger than its pixels, and also holds text.
-    static let pictureBytes = 60 << 20
-    /// Bytes of a source picture with its mask, which is one message.
-    static let sourceBytes = 64 << 20
+    /// Bytes of a latent, of a tile's pixels, and of a picture to encode with its mask: each is one message.
+    static let messageBytes = 64 << 20
+
+    /// Whether a picture of so many pixels fits a message to the encoder.
+    static func canEncode(_ pixels: Int) -> Bool { pixels * 3 <= messageBytes }
 }
 
 extension RenderTask {

@@ -18,6 +18,9 @@ package protocol TaskWork: Sendable, Equatable {
     /// The shape of its output. Results of workers are checked against it.
     func output(of model: ModelDescription) -> OutputShape
 
+    /// The bytes that `write` gives.
+    var payloadBytes: Int { get }
+
     /// Writes its members and gives the payload.
     func write(to metadata: inout JSONObject) -> [UInt8]
 
@@ -39,6 +42,8 @@ extension TaskWork {
     package static var isLarge: Bool { false }
 
     package var thread: Int? { nil }
+
+    package var payloadBytes: Int { 0 }
 
     package func sharesCall(with _: Self) -> Bool { false }
 

@@ -102,7 +102,7 @@ extension CoordinatorLoop {
         let tasks = barrier.tasks.map {
             ClusterTask(
                 context: context, base: base, cost: $0.cost, kind: barrier.phaseNumber,
-                byteCount: $0.part.payload.count + WireLimits.headerBytes, thread: $0.thread)
+                byteCount: $0.payloadBytes + WireLimits.headerBytes, thread: $0.thread)
         }
         tell(.barrier(id, serial: serial, tasks))
         // The machine has closed the unused contexts by their numbers, so they can be released now.
@@ -137,7 +137,7 @@ extension CoordinatorLoop {
         let grant = LeaseGrant(
             context: barrier.contextHash, base: barrier.base?.hash, milliseconds: parameters.lease.milliseconds,
             more: more ? true : nil,
-            alone: tries.alone ? true : nil, task: barrier.tasks[key.index].part)
+            alone: tries.alone ? true : nil, task: barrier.tasks[key.index].part())
         let bytes = send(.lease(grant), to: id) { address in
             address.lease = lease.rawValue
             address.job = job.uuid

@@ -120,8 +120,9 @@ final class JobThreads: Sendable {
 
     private func work(at place: Int) {
         while true {
-            if let turn = takeTurn(at: place) {
-                giveBack(perform(turn.command, of: turn.id, turn.running), of: turn.id)
+            if var turn = takeTurn(at: place) {
+                perform(turn.command, of: turn.id, &turn.running)
+                giveBack(turn.running, of: turn.id)
             } else if state.withLock(\.isStopping) {
                 return
             } else {
@@ -159,36 +160,35 @@ final class JobThreads: Sendable {
         }
     }
 
-    private func perform(_ command: Command, of id: JobID, _ running: Running?) -> Running? {
+    /// - Parameter running: changes in place, because engines may hold much memory; nil when the job is over.
+    private func perform(_ command: Command, of id: JobID, _ running: inout Running?) {
         switch command {
         case .create(let request, let model):
             do throws(RuntimeError) {
-                return begin(id, try factory.makeEngine(request: request, model: model))
+                running = begin(id, try factory.makeEngine(request: request, model: model))
             } catch {
                 report(.failed(id, error))
-                return nil
+                running = nil
             }
-        case .begin(let engine): return begin(id, engine)
+        case .begin(let engine): running = begin(id, engine)
         case .complete(let serial, let outputs, let numericsClass):
-            guard let running, running.serial == serial, running.refused.isEmpty else { return running }
-            return complete(id, running, outputs, numericsClass)
+            guard let before = running, before.serial == serial, before.refused.isEmpty else { return }
+            running = complete(id, before, outputs, numericsClass)
         case .take(let serial, let index, let output):
-            guard let running, running.serial == serial else { return running }
-            return take(id, running, index, output)
+            take(id, &running, serial, index, output)
         }
     }
 
-    private func take(_ id: JobID, _ before: Running, _ index: Int, _ output: EncodedPart) -> Running? {
-        var running = before
+    private func take(_ id: JobID, _ running: inout Running?, _ serial: Int, _ index: Int, _ output: EncodedPart) {
+        guard running?.serial == serial else { return }
         let watch = ThreadStopwatch()
         do throws(EngineError) {
-            try running.engine.take(output, of: index)
-            running.refused.remove(index)
+            try running?.engine.take(output, of: index)
+            running?.refused.remove(index)
             report(.took(id, cpu: watch.elapsed))
-            return running
         } catch {
-            running.refused.insert(index)
-            return ended(id, running, error, watch)
+            running?.refused.insert(index)
+            running = running.flatMap { ended(id, $0, error, watch) }
         }
     }
 

@@ -7,7 +7,10 @@ internal import Rendering
 
 /// One task of a barrier, ready to send.
 struct EngineTask: Sendable {
-    var part: EncodedPart
+    /// Makes its message. The task itself may hold much less.
+    var part: @Sendable () -> EncodedPart
+    /// Of the message.
+    var payloadBytes: Int
     /// Relative to the job's other tasks.
     var cost: Double
     /// See `ClusterTask.thread`.

@@ -131,7 +131,11 @@ struct RenderEngine: JobEngine {
         return EngineBarrier(
             place: barrier.place.renamed(\.rawValue),
             phaseNumber: UInt8(RenderPhase.allCases.firstIndex(of: barrier.phase) ?? 0),
-            tasks: barrier.tasks.map { EngineTask(part: EncodedPart($0.encoded()), cost: $0.cost, thread: $0.thread) },
+            tasks: barrier.tasks.map { task in
+                EngineTask(
+                    part: { EncodedPart(task.encoded()) }, payloadBytes: task.payloadBytes, cost: task.cost,
+                    thread: task.thread)
+            },
             contextHash: barrier.context.hash.hex, context: EncodedPart(barrier.context.encoded()), base: base,
             takesEach: barrier.takesEach)
     }
