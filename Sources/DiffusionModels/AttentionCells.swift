@@ -24,9 +24,10 @@ struct AttentionCells {
         _ attend: ([Int]) throws(ComputeError) -> Tensor
     ) throws(ComputeError) -> Tensor {
         let cells = Self.cells(of: box)
-        let missing = cells.filter { !image.has($0) }
-        let points = missing.flatMap { Self.points($0, of: box, in: size) }
         var made: [Cell: Tensor] = [:]
+        for cell in cells { made[cell] = image.cell(cell, context) }
+        let missing = cells.filter { made[$0] == nil }
+        let points = missing.flatMap { Self.points($0, of: box, in: size) }
         if !points.isEmpty {
             let results = try attend(points)
             var first = 0
@@ -34,17 +35,12 @@ struct AttentionCells {
                 let count = Self.points(cell, of: box, in: size).count
                 let result = results.tokens(first..<first + count)
                 made[cell] = result
-                try image.keep(result, of: cell)
+                image.keep(result, of: cell, context)
                 first += count
             }
         }
-        var parts: [(Tensor, [Int])] = []
-        for cell in cells {
-            var result = made[cell]
-            if result == nil { result = try image.cell(cell, context) }
-            if let result { parts.append((result, Self.points(cell, of: box, in: size))) }
-        }
-        return context.assembled(parts, shape: x.shape)
+        return context.assembled(
+            cells.compactMap { cell in made[cell].map { ($0, Self.points(cell, of: box, in: size)) } }, shape: x.shape)
     }
 
     private static func cells(of box: ImageBox) -> [Cell] {

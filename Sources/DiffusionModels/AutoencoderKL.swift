@@ -153,18 +153,19 @@ public final class VAEEncoder {
         return split(try network.run(image, "The VAE encoder"))
     }
 
-    /// Encodes one picture of any size, in bands that lie in a scratch file between two stages. The bands do not show in the
-    /// bits.
+    /// Encodes one picture of any size, in bands of rows. The bands do not show in the bits.
     ///
-    /// - Parameter picture: as above.
+    /// - Parameters:
+    ///   - picture: as above.
+    ///   - memoryBytes: what lies between two stages is in memory up to so many bytes.
     /// - Throws: `.input` for another shape; `.nonFinite`; `.compute` also for a full disk.
-    public func encode(_ picture: ImageRows) throws(ModelError) -> Distribution {
-        try encode(picture, bandBytes: 128 << 20)
+    public func encode(_ picture: ImageRows, memoryBytes: Int) throws(ModelError) -> Distribution {
+        try encode(picture, memoryBytes: memoryBytes, bandBytes: 128 << 20)
     }
 
-    func encode(_ picture: ImageRows, bandBytes: Int) throws(ModelError) -> Distribution {
+    func encode(_ picture: ImageRows, memoryBytes: Int = 0, bandBytes: Int) throws(ModelError) -> Distribution {
         try check(shape: [1, picture.height, picture.width, configuration.imageChannels])
-        let banded = BandedNetwork(network: network, source: picture, bandBytes: bandBytes)
+        let banded = BandedNetwork(network: network, source: picture, bandBytes: bandBytes, memoryBytes: memoryBytes)
         var values: [Float] = []
         try ModelError.computing("The VAE encoder") { () throws(ComputeError) in
             try banded.run { values.append(contentsOf: $0.elements(as: Float.self)) }

@@ -14,14 +14,16 @@ public struct ImageRows {
     }
 }
 
-/// A whole image on its way through a network, in bands of rows. Between two group norms the image lies in a scratch file, so
-/// that memory holds a band only, however large the image is. One process does it all: it has the neighbours of each band, and
-/// computes nothing twice but the rows between two bands.
+/// A whole image on its way through a network, in bands of rows. Between two group norms the image lies in a scratch file, if
+/// it is too large for memory; beside it memory holds a band only. One process does it all: it has the neighbours of each band,
+/// and computes nothing twice but the rows between two bands.
 struct BandedNetwork {
     let network: TiledNetwork
     let source: ImageRows
     /// About the bytes of a band's largest tensor.
     let bandBytes: Int
+    /// The most bytes of an image between two stages that lie in memory.
+    let memoryBytes: Int
 
     /// About the bytes of a point behind the first convolution.
     private var firstBytes: Int { 128 * context.precision.byteCount }
@@ -34,7 +36,7 @@ struct BandedNetwork {
         var (moments, input): ([GroupMoments], StageFile?) = ([], nil)
         for end in steps.norms + [steps.steps.count] {
             let start = input?.step ?? 0
-            let output = StageFile(step: end, image: sizes[end])
+            let output = StageFile(step: end, image: sizes[end], memoryBytes: memoryBytes / 4)
             var whole: GroupMoments?
             let keys = input.flatMap { self.keys(of: $0, moments) }
             for band in bands(start..<end, sizes, bytesPerPoint: input?.bytesPerPoint ?? firstBytes) {
@@ -85,6 +87,7 @@ struct BandedNetwork {
         let image = input.image
         let kept = TiledImage(Tensor(uninitialized: [1, 1, 1, 1]), grid: TileGrid(height: image.height, width: image.width))
         kept.keptLimit = bandBytes
+        kept.sharesCells = false
         let run = max(1, kept.keysAtOnce / context.keyMultiple) * context.keyMultiple
         let parts = (image.pointCount + run - 1) / run
         return VAEKeys(cells: AttentionCells(image: kept), parts: parts) { part throws(ComputeError) in
@@ -112,10 +115,14 @@ private final class StageFile {
 
     let step: Int
     let image: ImageBox
+    private let memoryBytes: Int
     private var hidden: Plane?
     private var identity: Plane?
 
-    init(step: Int, image: ImageBox) { (self.step, self.image) = (step, image) }
+    /// - Parameter memoryBytes: planes of at most so many bytes lie in memory.
+    init(step: Int, image: ImageBox, memoryBytes: Int) {
+        (self.step, self.image, self.memoryBytes) = (step, image, memoryBytes)
+    }
 
     /// Of its tensors.
     var bytesPerPoint: Int { [hidden, identity].reduce(0) { $0 + ($1.map { $0.channels * $0.type.byteCount } ?? 0) } }
@@ -130,7 +137,8 @@ private final class StageFile {
         do throws(ScratchError) {
             let (type, channels) = (x.elementType, x.shape[3])
             if plane == nil {
-                let file = try ScratchFile(bytes: image.pointCount * channels * type.byteCount)
+                let file = try ScratchFile(
+                    bytes: image.pointCount * channels * type.byteCount, memoryLimit: memoryBytes)
                 plane = Plane(type: type, channels: channels, file: file)
             }
             guard let own = plane else { return }

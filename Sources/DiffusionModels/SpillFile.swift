@@ -1,47 +1,56 @@
 import ScratchFiles
-import Sentences
 import TensorCore
 
 /// What an image's tiles need again and has no room in memory: numbered pieces of a scratch file.
 final class SpillFile {
-    /// The file's places go up to here: eight terabytes, which every file system can number. Only what is written takes space.
-    private static let lastPlace = 1 << 43
+    /// The usual number of a file's places: a terabyte. Only what is written takes space.
+    static let places = 1 << 40
+    /// The most bytes that are moved at once. Between two such moves the worker shows that it is alive.
+    private static let sliceBytes = 16 << 20
 
     /// The most bytes of a piece.
     private let pieceBytes: Int
+    private let context: ComputeContext
     private var file: ScratchFile?
 
-    /// - Parameter count: of pieces.
-    init(count: Int) { pieceBytes = Self.lastPlace / max(1, count) }
+    /// - Parameters:
+    ///   - count: of pieces.
+    ///   - bytes: the number of the file's places.
+    init(count: Int, bytes: Int, _ context: ComputeContext) {
+        (pieceBytes, self.context) = (bytes / max(1, count), context)
+    }
 
     /// Writes the parts of a piece, one behind the other.
-    func write(_ parts: [UnsafeRawBufferPointer], as piece: Int) throws(ComputeError) {
-        let bytes = parts.reduce(0) { $0 + $1.count }
-        precondition(bytes <= pieceBytes, "\(bytes) bytes are no piece of \(pieceBytes)")
-        do throws(ScratchError) {
-            // A small file would be in memory, which is what there is no room in.
-            if file == nil { file = try ScratchFile(bytes: .max) }
-            var place = piece * pieceBytes
-            for part in parts {
-                try file?.write(part, at: place)
-                place += part.count
+    ///
+    /// - Throws: also for a piece that is too large for its place.
+    func write(_ parts: [UnsafeRawBufferPointer], as piece: Int) throws(ScratchError) {
+        guard parts.reduce(0, { $0 + $1.count }) <= pieceBytes else { throw ScratchError.tooLarge }
+        // A small file would be in memory, which is what there is no room in.
+        if file == nil { file = try ScratchFile(bytes: .max) }
+        var place = piece * pieceBytes
+        for part in parts {
+            for slice in Self.slices(part.count) {
+                context.whenAdvancing?()
+                try file?.write(UnsafeRawBufferPointer(rebasing: part[slice]), at: place + slice.lowerBound)
             }
-        } catch {
-            throw ComputeError(error.description)
+            place += part.count
         }
     }
 
     /// Reads the parts of a piece that was written with these sizes.
-    func read(into parts: [UnsafeMutableRawBufferPointer], from piece: Int) throws(ComputeError) {
+    func read(into parts: [UnsafeMutableRawBufferPointer], from piece: Int) throws(ScratchError) {
         guard let file else { preconditionFailure("piece \(piece) was never written") }
         var place = piece * pieceBytes
-        do throws(ScratchError) {
-            for part in parts {
-                try file.read(into: part, at: place)
-                place += part.count
+        for part in parts {
+            for slice in Self.slices(part.count) {
+                context.whenAdvancing?()
+                try file.read(into: UnsafeMutableRawBufferPointer(rebasing: part[slice]), at: place + slice.lowerBound)
             }
-        } catch {
-            throw ComputeError(error.description)
+            place += part.count
         }
+    }
+
+    private static func slices(_ count: Int) -> [Range<Int>] {
+        stride(from: 0, to: count, by: sliceBytes).map { $0..<min(count, $0 + sliceBytes) }
     }
 }

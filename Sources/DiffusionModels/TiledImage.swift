@@ -1,3 +1,5 @@
+import ScratchFiles
+import Sentences
 public import TensorCore
 
 /// One image on its way through an encoder or a decoder, in tiles.
@@ -8,7 +10,8 @@ public import TensorCore
 /// of images have even sides (see `VAEStep.alignment`), and the attention meets all keys in one order.
 ///
 /// Tiles stay in memory between two stages as far as `keptLimit` allows, and in a scratch file beyond it. The same holds for
-/// what serves the attention. A tile that is not here is computed again from the input, with the same bits.
+/// what serves the attention. A tile that is not here is computed again from the input, with the same bits; so is one for which
+/// the disk has no room.
 public final class TiledImage {
     /// In latent points, for encoders too.
     public let grid: TileGrid
@@ -18,6 +21,8 @@ public final class TiledImage {
     public var keptLimit = Int.max
     /// About the number of keys that are made at once. It does not show in the result.
     var keysAtOnce = 8192
+    /// Whether several tiles want the attention's results in the same cells.
+    var sharesCells = true
     /// Bytes of the tiles, keys and values that it keeps in memory.
     public private(set) var keptBytes = 0
     private var tiles: [Int: VAETile] = [:]
@@ -27,7 +32,11 @@ public final class TiledImage {
     private var spilledTiles: [Int: VAETile.Form] = [:]
     private var spilledKeys: [Int: PackedKeys.Form] = [:]
     private var spilledCells: [AttentionCells.Cell: (shape: [Int], type: ElementType)] = [:]
-    private let tileFile: SpillFile
+    /// Why the last scratch file could not be used; nil if all could.
+    public private(set) var problem: String?
+    /// The most bytes of all pieces of a scratch file.
+    var scratchBytes = SpillFile.places
+    private var tileFile: SpillFile?
     private var keyFile: SpillFile?
     private var cellFile: SpillFile?
     /// Bytes of the tile that was taken last. What serves the attention leaves it room to come back.
@@ -36,13 +45,23 @@ public final class TiledImage {
     /// - Parameter input: a decoder's latent or an encoder's picture, (1, h, w, c), f32.
     public init(_ input: Tensor, grid: TileGrid) {
         (self.input, self.grid) = (input, grid)
-        tileFile = SpillFile(count: grid.count)
+    }
+
+    /// Uses a scratch file. A disk that fails costs time, not the picture.
+    ///
+    /// - Returns: whether it worked.
+    private func spill(_ body: () throws(ScratchError) -> Void) -> Bool {
+        do throws(ScratchError) { try body() } catch {
+            problem = error.description
+            return false
+        }
+        return true
     }
 
     // MARK: Tiles
 
     /// Takes a tile that waits before `step`; nil if it is not here.
-    func takeTile(_ index: Int, before step: Int, _ context: ComputeContext) throws(ComputeError) -> VAETile? {
+    func takeTile(_ index: Int, before step: Int, _ context: ComputeContext) -> VAETile? {
         takenBytes = 0
         if let tile = tiles.removeValue(forKey: index) {
             keptBytes -= tile.byteCount
@@ -51,17 +70,21 @@ public final class TiledImage {
         }
         guard let form = spilledTiles.removeValue(forKey: index), form.step == step else { return nil }
         let tile = VAETile(form, context)
-        try tileFile.read(into: tile.memory, from: index)
-        return tile
+        let isRead = spill { () throws(ScratchError) in try tileFile?.read(into: tile.memory, from: index) }
+        return isRead ? tile : nil
     }
 
-    func keep(_ tile: VAETile, _ index: Int) throws(ComputeError) {
+    func keep(_ tile: VAETile, _ index: Int, _ context: ComputeContext) {
         if keptBytes + tile.byteCount <= keptLimit {
             keptBytes += tile.byteCount
             tiles[index] = tile
         } else {
-            try tileFile.write(tile.memory.map { UnsafeRawBufferPointer($0) }, as: index)
-            spilledTiles[index] = tile.form
+            let file = tileFile ?? SpillFile(count: grid.count, bytes: scratchBytes, context)
+            tileFile = file
+            let isWritten = spill { () throws(ScratchError) in
+                try file.write(tile.memory.map { UnsafeRawBufferPointer($0) }, as: index)
+            }
+            if isWritten { spilledTiles[index] = tile.form }
         }
     }
 
@@ -76,44 +99,45 @@ public final class TiledImage {
         if let kept = keys[part] { return kept }
         if let form = spilledKeys[part] {
             let keys = context.empty(form)
-            try keyFile?.read(into: keys.memory, from: part)
-            return keys
+            if spill({ () throws(ScratchError) in try keyFile?.read(into: keys.memory, from: part) }) { return keys }
         }
         let made = try make()
         if keptBytes + takenBytes + made.byteCount <= keptLimit {
             keptBytes += made.byteCount
             keys[part] = made
         } else if count > 1 {
-            let file = keyFile ?? SpillFile(count: count)
+            let file = keyFile ?? SpillFile(count: count, bytes: scratchBytes, context)
             keyFile = file
-            try file.write(made.memory.map { UnsafeRawBufferPointer($0) }, as: part)
-            spilledKeys[part] = made.form
+            let isWritten = spill { () throws(ScratchError) in
+                try file.write(made.memory.map { UnsafeRawBufferPointer($0) }, as: part)
+            }
+            if isWritten { spilledKeys[part] = made.form }
         }
         return made
     }
 
     /// The attention's result in a cell, (1, points, channels).
-    func cell(_ cell: AttentionCells.Cell, _ context: ComputeContext) throws(ComputeError) -> Tensor? {
+    func cell(_ cell: AttentionCells.Cell, _ context: ComputeContext) -> Tensor? {
         guard let form = spilledCells[cell] else { return cells[cell] }
         let result = context.empty(form.shape, of: form.type)
-        try cellFile?.read(into: [result.memory], from: number(of: cell))
-        return result
+        let isRead = spill { () throws(ScratchError) in try cellFile?.read(into: [result.memory], from: number(of: cell)) }
+        return isRead ? result : nil
     }
 
-    func has(_ cell: AttentionCells.Cell) -> Bool { cells[cell] != nil || spilledCells[cell] != nil }
-
     /// Keeps the result of a cell.
-    func keep(_ result: Tensor, of cell: AttentionCells.Cell) throws(ComputeError) {
+    func keep(_ result: Tensor, of cell: AttentionCells.Cell, _ context: ComputeContext) {
+        guard sharesCells else { return }
         let bytes = result.rawBytes.count
         if keptBytes + takenBytes + bytes <= keptLimit {
             keptBytes += bytes
             // The memory of all results of a call is one.
             cells[cell] = result.copied()
         } else if grid.count > 1 {
-            let file = cellFile ?? SpillFile(count: Self.cellsAcross * Self.cellsAcross)
+            let file = cellFile ?? SpillFile(count: Self.cellsAcross * Self.cellsAcross, bytes: scratchBytes, context)
             cellFile = file
-            try file.write([result.rawBytes], as: number(of: cell))
-            spilledCells[cell] = (result.shape, result.elementType)
+            if spill({ () throws(ScratchError) in try file.write([result.rawBytes], as: number(of: cell)) }) {
+                spilledCells[cell] = (result.shape, result.elementType)
+            }
         }
     }
 

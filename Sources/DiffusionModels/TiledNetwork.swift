@@ -31,7 +31,7 @@ struct TiledNetwork {
         let end = stage < steps.norms.count ? steps.norms[stage] : steps.steps.count
         let start = stage == 0 ? 0 : steps.norms[stage - 1]
         var tile: VAETile
-        if let kept = try image.takeTile(index, before: start, context) {
+        if let kept = image.takeTile(index, before: start, context) {
             tile = kept
             if let attention = steps.attention, start > attention { image.forgetAttention() }
         } else {
@@ -43,7 +43,7 @@ struct TiledNetwork {
             return .finished(try finish(context.cropped(tile.hidden, rows: own.rows, columns: own.columns)))
         }
         let result = norm.moments(of: tile.hidden, own, context)
-        try image.keep(tile, index)
+        image.keep(tile, index, context)
         return .moments(result)
     }
 

@@ -20,6 +20,8 @@ public enum WireLimits {
     public static let resultChunksAtOnce = 4
     /// Finished pictures that a coordinator keeps for their clients.
     public static let keptPictures = 64
+    /// Bytes of them.
+    public static let keptPictureBytes = 4 << 30
     /// Workers and clients connected at once.
     public static let sessions = 4096
     /// Stages of one picture.

@@ -61,8 +61,8 @@ extension ViewGrid {
 
 /// The mean of overlapping views at every point of a canvas.
 ///
-/// Sums follow the order in which the views are added, and are divided last. So the result is the same bit for bit if that order
-/// is. Points in the padding are dropped. Every point must be covered; `jitteredViews` takes care of that.
+/// Sums follow the order in which the views are added, and are divided last. So the result is the same bit for bit if that
+/// order is. Points in the padding are dropped. Every point must be covered; `jitteredViews` takes care of that.
 public struct ViewMean: Sendable {
     private let grid: ViewGrid
     private let channels: Int

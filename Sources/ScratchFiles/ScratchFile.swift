@@ -15,10 +15,23 @@ public final class ScratchFile: Sendable {
     /// nil in memory.
     private let folder: String?
 
-    /// - Parameter bytes: about its final size.
+    /// - Parameters:
+    ///   - bytes: about its final size.
+    ///   - memoryLimit: files of at most so many bytes are in memory.
     /// - Throws: `ScratchError` if the folder cannot hold a file.
-    public convenience init(bytes: Int) throws(ScratchError) {
-        try self.init(in: bytes <= Self.memoryLimit ? nil : Self.folder)
+    public convenience init(bytes: Int, memoryLimit: Int = ScratchFile.memoryLimit) throws(ScratchError) {
+        try self.init(in: bytes <= memoryLimit ? nil : Self.folder)
+    }
+
+    /// Throws if the folder has no room for so many bytes now. For work that takes long before it needs them.
+    public static func requireRoom(bytes: Int) throws(ScratchError) {
+        guard bytes > memoryLimit else { return }
+        // Opens a file, so that a folder that cannot be used is found too.
+        let file = try ScratchFile(in: folder)
+        var status = statvfs()
+        guard fstatvfs(file.descriptor, &status) == 0 else { throw ScratchError(errno: errno, folder: folder) }
+        let (free, overflows) = Int(clamping: status.f_bavail).multipliedReportingOverflow(by: Int(clamping: status.f_frsize))
+        guard overflows || free >= bytes else { throw ScratchError(errno: ENOSPC, folder: folder) }
     }
 
     /// - Parameter folder: nil for memory.
@@ -84,15 +97,22 @@ public struct ScratchError: SentenceError, Equatable {
     public let number: Int32
     public let sentence: Sentence
 
+    /// More bytes than a file has places for.
+    public static let tooLarge = ScratchError(errno: EFBIG, folder: "its file")
+
     /// - Parameter folder: nil for memory.
     init(errno number: Int32, folder: String?) {
         self.number = number
-        let place = folder ?? "memory"
+        let reason = String(cString: strerror(number))
+        guard let folder else {
+            sentence = "There is no memory for a temporary file (\(reason)): end other programs, or choose a smaller picture."
+            return
+        }
         let remedy = "set TMPDIR to a folder on a disk with room"
         sentence =
             switch number {
-            case ENOSPC, EDQUOT: "The disk of \(place) is full: free some space there, or \(remedy)."
-            default: "No temporary file can be used in \(place) (\(String(cString: strerror(number)))): \(remedy)."
+            case ENOSPC, EDQUOT: "The disk of \(folder) is full: free some space there, or \(remedy)."
+            default: "No temporary file can be used in \(folder) (\(reason)): \(remedy)."
             }
     }
 }

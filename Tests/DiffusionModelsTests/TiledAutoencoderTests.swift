@@ -130,9 +130,13 @@ import Weights
         let decoder = try decoder(context)
         let grid = TileGrid(height: 13, width: 19, tileHeight: 5, tileWidth: 7)
         let latent = numbers([1, 13, 19, 4])
-        func decode(_ kept: Int, order: (Int) -> [Int] = { Array(0..<$0) }) throws -> [[Float]] {
+        func decode(
+            _ kept: Int, scratch: Int? = nil, order: (Int) -> [Int] = { Array(0..<$0) }
+        ) throws -> [[Float]] {
             let image = TiledImage(latent, grid: grid)
             image.keptLimit = kept
+            if let scratch { image.scratchBytes = scratch }
+            defer { #expect((image.problem != nil) == (scratch != nil)) }
             return try whole(image, scale: 8, order: order) { try decoder.run($0, tile: $1, of: image, moments: $2) }
         }
         let usual = try decode(.max)
@@ -145,6 +149,10 @@ import Weights
             #expect(try decode(kept) == usual)
             #expect(context.operations - before == operations, "\(kept) bytes in memory")
         }
+        // Without room on the disk they are.
+        let start = context.operations
+        #expect(try decode(0, scratch: 0) == usual)
+        #expect(context.operations - start > operations)
         #expect(try decode(.max, order: { (0..<$0).reversed() + [0, 3] }) == usual)
     }
 

@@ -206,6 +206,24 @@ extension SingleCommands {
             }
         }
 
+        /// A large picture needs a disk, and that is found out before the work starts.
+        @Test func aDiskThatCannotBeUsed() async throws {
+            let folder = try Folder()
+            try await Self.expectFailure(
+                ["render", "-p", "a red apple", "-W", "4096", "-H", "4096", "--quiet", "-o", folder.file("a.png")], code: 73,
+                mentions: "No temporary file can be used in /nowhere", in: folder, environment: ["TMPDIR": "/nowhere"])
+        }
+
+        /// A small picture needs none.
+        @Test func aSmallPictureNeedsNoDisk() async throws {
+            let folder = try Folder()
+            let program = try Program(
+                Self.render(["--vae-tile-size", "64", "--quiet"], folder), in: folder, environment: ["TMPDIR": "/nowhere"])
+            defer { program.end() }
+            #expect(try await program.wait().code == 0, "\(program.errorLines)")
+            #expect(folder.names == ["a.png"])
+        }
+
         @Test func aNameThatIsTooLong() async throws {
             let folder = try Folder()
             let name = String(repeating: "n", count: 257)

@@ -70,6 +70,7 @@ struct OngoingRender {
         var outputs = [TaskOutput?](repeating: nil, count: barrier.tasks.count)
         for index in order(barrier.tasks.count) {
             let task = barrier.tasks[index].encoded()
+            #expect(barrier.tasks[index].payloadBytes == task.payload.count)
             let output = try runner.run(RenderTask(metadata: task.metadata, payload: task.payload)).encoded()
             outputs[index] = try TaskOutput(
                 machine.expectedOutputs[index], metadata: output.metadata, payload: output.payload)

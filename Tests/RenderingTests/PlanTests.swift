@@ -53,16 +53,27 @@ import Testing
 
     /// What is larger than a message goes another way, and the plan says so.
     @Test func largeStagesEnlargeTheLatent() throws {
-        let plan = try plan(.square(16_384))
-        let upscalers = plan.passes.compactMap { pass -> Upscaler? in
+        let model = try ModelDescription(source: .embeddedModel)
+        func plan(_ side: Int, _ change: (inout RenderRequest) -> Void = { _ in }) throws -> RenderPlan {
+            var request = RenderRequest()
+            (request.prompt, request.width, request.height) = ("an apple", side, side)
+            change(&request)
+            return try RenderMachine(request: request, model: model).plan
+        }
+        let large = try plan(16_384)
+        let upscalers = large.passes.compactMap { pass -> Upscaler? in
             guard case .enlarged(let upscaler, _) = pass.start else { return nil }
             return upscaler
         }
         #expect(upscalers == [Upscaler](repeating: .lanczos, count: 5) + [.latentBicubic, .latentBicubic])
-        #expect(plan.notes.filter { $0.contains("too many for the encoder") }.count == 2)
-        #expect(try !self.plan(.square(4096)).notes.contains { $0.contains("encoder") })
-        let chosen = try self.plan(.square(8192) { $0.refinement.upscaler = .latentBicubic })
+        #expect(large.notes.filter { $0.contains("too many for the encoder") }.count == 2)
+        #expect(try !plan(4096).notes.contains { $0.contains("encoder") })
+        let chosen = try plan(8192) { $0.refinement.upscaler = .latentBicubic }
         #expect(!chosen.notes.contains { $0.contains("encoder") })
+        let error = #expect(throws: RenderError.self) {
+            try plan(8192) { $0.refinement.upscaler = .lanczos }
+        }
+        #expect(error?.message.contains("A stage of 8192×8192 px that is enlarged as a picture has 192 MiB") == true)
     }
 
     @Test func whatTheMethodCannotDoIsOneSentence() {
@@ -73,10 +84,6 @@ import Testing
             (.square(256, steps: 2) { $0.structureFraction = StructureFraction("0.9") }, "fraction"),
             (.square(256) { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }, "eta"),
             (.square(4096) { ($0.patch, $0.stride) = (64, 8) }, "patches"), (.square(8192) { $0.vaeTileSize = 8192 }, "MiB"),
-            (
-                .square(8192) { $0.refinement.upscaler = .lanczos },
-                "A stage of 8192×8192 px that is enlarged as a picture has 192"
-            ),
         ]
         for (request, word) in wrong {
             let error = refusal(request)

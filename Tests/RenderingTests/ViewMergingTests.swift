@@ -20,7 +20,7 @@ import Testing
         let expected = grid.average(predictions, channels: 3, views: views, blending: blending)
         var generator = TestNumbers(seed: 9)
         for order in [Array(views.indices), views.indices.reversed(), views.indices.shuffled(using: &generator)] {
-            let merging = ViewMerging(views, ViewMean(grid, channels: 3, blending: blending))
+            var merging = ViewMerging(views, of: grid, channels: 3, blending: blending)
             for index in order {
                 #expect(merging.result == nil)
                 merging.take(predictions[index], of: index)

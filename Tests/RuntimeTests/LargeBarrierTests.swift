@@ -20,8 +20,8 @@ struct LargeBarrierTests {
         return start.duration(to: .now) / .seconds(1) / Double(tasks)
     }
 
-    /// With work that grew with the square, sixteen times as many tasks would take sixteen times as long each. Other tests run at
-    /// the same time, so the limit is wide.
+    /// With work that grew with the square, sixteen times as many tasks would take sixteen times as long each. Other tests run
+    /// at the same time, so the limit is wide.
     @Test("the work for a task does not grow with their number")
     func workIsLinear() async throws {
         let (few, many) = (try await secondsPerTask(1000), try await secondsPerTask(16_000))

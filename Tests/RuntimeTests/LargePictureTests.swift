@@ -42,7 +42,7 @@ struct LargePictureTests {
     }
 
     /// The connection breaks in the first piece, between others, and in the last.
-    @Test(arguments: [[5_000_000], [9_000_000, 3_000_000], [18_000_000]])
+    @Test(arguments: [[2_000_000], [5_000_000, 3_000_000], [9_000_000, 100_000, 4_000_000], [18_000_000]])
     func aBrokenTransferGoesOn(_ cuts: [Int]) async throws {
         let port = try TestFarm.freePort()
         let farm = try farm(port)
@@ -75,6 +75,24 @@ struct LargePictureTests {
         #expect(try kept.pieces(ResultFetch(first: 0, count: 1), of: job, now) == nil)
     }
 
+    /// The coordinator lost a question, or the client its answer.
+    @Test func aClientAsksAgain() async throws {
+        let port = try TestFarm.freePort()
+        let farm = try farm(port)
+        defer { farm.stop() }
+        try farm.addWorker()
+        var order = SubmitClient.Order(
+            coordinator: "tcp://127.0.0.1:\(port)",
+            request: EncodedPart(metadata: ["barriers": [3], "seed": 5], payload: []))
+        // It asks all the time, and takes each piece once.
+        order.askAgain = .zero
+        let eager = order
+        try check(
+            try await Blocking.run { () throws(RuntimeError) -> RenderResult in
+                try SubmitClient.run(eager, onEvent: { _ in }, isCancelled: { false })
+            })
+    }
+
     /// More clients than that have gone away with their pictures waiting.
     @Test func theNumberOfKeptPicturesHasALimit() throws {
         var kept = KeptPictures()
@@ -88,6 +106,8 @@ struct LargePictureTests {
         }
         let ask = ResultFetch(first: 0, count: 1)
         #expect(try jobs.map { try kept.pieces(ask, of: $0, start) != nil } == [false] + jobs.dropFirst().map { _ in true })
+        kept.forget(jobs[5])
+        #expect(try kept.pieces(ask, of: jobs[5], start) == nil)
     }
 
     /// Outputs that the engine takes one by one. Those of a lying worker are computed again by another.

@@ -84,8 +84,7 @@ extension RenderMachine {
             }
             return ShownLatent(latent, view: view)
         }
-        let blending = pass.blending
-        return (.views(ViewMerging(views, ViewMean(grid, channels: channels, blending: blending))), shown)
+        return (.views(ViewMerging(views, of: grid, channels: channels, blending: pass.blending)), shown)
     }
 
     /// The first stage of decoding the canvas.

@@ -105,7 +105,11 @@ public struct RenderMachine: Sendable {
         case .decoding(var decoding):
             try decoding.take(output, of: index)
             state = .decoding(decoding)
-        case .calling(_, .views(let merging)): merging.take(output.values, of: index)
+        case .calling(let position, .views(var merging)):
+            // The sums change in place: the state lets go of them meanwhile.
+            state = .notStarted
+            merging.take(output.values, of: index)
+            state = .calling(position: position, .views(merging))
         default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
         }
     }

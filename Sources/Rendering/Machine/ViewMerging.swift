@@ -1,49 +1,41 @@
 import PatchGeometry
-import Synchronization
 
-/// The predictions of a call's views on their way to their mean. They come in any order and are added in the order of the views,
-/// so that the sums have the same bits for any workers. Only those that came too early are kept.
+/// The predictions of a call's views on their way to their mean. They come in any order and are added in the order of the
+/// views, so that the sums have the same bits for any workers. Only those that came too early are kept.
 ///
-/// With views the canvas takes one step by the mean of the predictions. The published samplers have a linear step, so this equals
-/// the mean of the stepped views. For samplers with memory or noise only this is right.
-final class ViewMerging: Sendable {
-    private struct State {
-        /// nil before the first view.
-        var mean: ViewMean?
-        /// The next view to add.
-        var next = 0
-        /// Predictions of later views.
-        var early: [Int: [Float]] = [:]
-    }
-
+/// With views the canvas takes one step by the mean of the predictions. The published samplers have a linear step, so this
+/// equals the mean of the stepped views. For samplers with memory or noise only this is right.
+struct ViewMerging: Sendable {
     private let views: [CanvasView]
-    private let makeMean: @Sendable () -> ViewMean
-    private let state = Mutex(State())
+    private let grid: ViewGrid
+    /// Of the canvas.
+    private let channels: Int
+    private let blending: ViewBlending
+    /// nil before the first view.
+    private var mean: ViewMean?
+    /// The next view to add.
+    private var next = 0
+    /// Predictions of later views.
+    private var early: [Int: [Float]] = [:]
 
-    /// - Parameter mean: makes one without a view.
-    init(_ views: [CanvasView], _ mean: @autoclosure @escaping @Sendable () -> ViewMean) {
-        (self.views, makeMean) = (views, mean)
+    init(_ views: [CanvasView], of grid: ViewGrid, channels: Int, blending: ViewBlending) {
+        (self.views, self.grid, self.channels, self.blending) = (views, grid, channels, blending)
     }
 
     /// The same before the first view.
-    var restarted: ViewMerging {
-        let makeMean = makeMean
-        return ViewMerging(views, makeMean())
-    }
+    var restarted: ViewMerging { ViewMerging(views, of: grid, channels: channels, blending: blending) }
 
     /// Takes a view's prediction. The first one counts.
-    func take(_ prediction: [Float], of index: Int) {
-        state.withLock { state in
-            guard index >= state.next, state.early[index] == nil else { return }
-            state.early[index] = prediction
-            if state.mean == nil { state.mean = makeMean() }
-            while let values = state.early.removeValue(forKey: state.next) {
-                state.mean?.add(values, views[state.next])
-                state.next += 1
-            }
+    mutating func take(_ prediction: [Float], of index: Int) {
+        guard index >= next, early[index] == nil else { return }
+        early[index] = prediction
+        if mean == nil { mean = ViewMean(grid, channels: channels, blending: blending) }
+        while let values = early.removeValue(forKey: next) {
+            mean?.add(values, views[next])
+            next += 1
         }
     }
 
     /// The mean of all views; nil if some are missing.
-    var result: [Float]? { state.withLock { $0.next == views.count ? $0.mean?.result : nil } }
+    var result: [Float]? { next == views.count ? mean?.result : nil }
 }

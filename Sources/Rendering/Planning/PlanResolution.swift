@@ -130,8 +130,8 @@ struct PlanResolution {
             guard case .enlarged(let upscaler, _) = pass.start, upscaler.kernel == nil else { continue }
             guard TaskLimits.canEncode(width * height) else {
                 throw .invalidRequest(
-                    "A stage of \(width)×\(height) px that is enlarged as a picture has \((width * height * 3) >> 20) MiB, and at "
-                        + "most \(limit >> 20) MiB can be sent to the encoder: choose \(.hiresUpscaler) latent.")
+                    "A stage of \(width)×\(height) px that is enlarged as a picture has \((width * height * 3) >> 20) MiB, and "
+                        + "at most \(limit >> 20) MiB can be sent to the encoder: choose \(.hiresUpscaler) latent.")
             }
         }
     }

@@ -29,7 +29,8 @@ public struct Latent: Sendable, Equatable {
         (self.channels, self.height, self.width, content) = (channels, height, width, .values(values))
     }
 
-    /// A latent whose values are made when somebody needs them: a part of a canvas that would otherwise be in memory many times.
+    /// A latent whose values are made when somebody needs them: a part of a canvas that would otherwise be in memory many
+    /// times.
     init(channels: Int, height: Int, width: Int, making values: @escaping @Sendable () -> [Float]) {
         (self.channels, self.height, self.width, content) = (channels, height, width, .made(values))
     }

@@ -25,7 +25,7 @@ package struct PictureWork: TaskWork {
     }
 
     /// The distribution of a picture's latent. The encoder sees the masked part as grey, as in diffusers' inpainting.
-    package func run(on model: ModelNetworks, in _: OpenedContext) throws -> TaskOutput {
+    package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
         let encoder = try model.encoder()
         let mask = try mask.map { try InpaintMask($0.map { Float($0) }, height: height, width: width) }
         let picture = ImageRows(height: height, width: width) { rows in
@@ -33,7 +33,7 @@ package struct PictureWork: TaskWork {
             if let mask { planes = mask.maskedImage(planes, rows: rows) }
             return Tensor(planar: planes, n: 1, c: 3, h: rows.count, w: width)
         }
-        let moments = try encoder.encode(picture)
+        let moments = try encoder.encode(picture, memoryBytes: context.imageBytes)
         let (mean, variance) = (moments.mean, moments.logVariance)
         return .moments(
             Latent(

@@ -28,6 +28,8 @@ public final class TaskRunner {
     public var keptTileBytes = 1 << 30
     /// The bytes of all tiles that it keeps.
     public var keptBytes: Int { contexts.values.reduce(0) { $0 + ($1.base == nil ? $1.image?.keptBytes ?? 0 : 0) } }
+    /// Why a scratch file could not be used, which costs time; nil if all could.
+    public var scratchProblem: String? { contexts.values.lazy.compactMap { $0.image?.problem }.first }
     /// The open contexts by hash.
     private var contexts: [SHA256Digest: OpenedContext] = [:]
     var contextCount: Int { contexts.count }
@@ -179,7 +181,9 @@ extension TaskRunner {
             }
             opened.image = image
         }
-        if let image = opened.image { image.keptLimit = max(0, keptTileBytes - (keptBytes - image.keptBytes)) }
+        let free = max(0, keptTileBytes - keptBytes)
+        opened.imageBytes = free
+        if let image = opened.image { image.keptLimit = free + image.keptBytes }
         return opened
     }
 
@@ -217,6 +221,8 @@ package struct OpenedContext {
     private let alone: Rows?
     /// A latent that is decoded in tiles.
     fileprivate(set) var image: TiledImage?
+    /// The bytes of an image that may stay in memory between two stages.
+    fileprivate(set) var imageBytes = 0
     /// The moments of its norms so far.
     let moments: [GroupMoments]
     /// The context that this one builds on.

@@ -12,8 +12,10 @@ public enum SubmitClient {
         var joinToken: String?
         /// How long to look for the coordinator.
         var connectTimeout: Duration = .seconds(5)
-        /// How long to look for it again after the connection broke with a part of the picture here.
+        /// How long to look for it again after the connection broke, and to wait for the next piece of a picture.
         var resumeTimeout: Duration = .seconds(60)
+        /// How long to wait for a piece before asking for it again.
+        var askAgain: Duration = .seconds(5)
     }
 
     /// Submits, waits, and returns the picture. Blocks the calling thread, which must not belong to Swift's own pool.
@@ -52,6 +54,10 @@ private final class ClientConversation {
     private var cancelDeadline: Instant?
     /// The picture, once it is finished.
     private var download: PictureDownload?
+    private var hasSubmitted = false
+    /// When the last piece came, and when one was asked for.
+    private var lastPiece: Instant
+    private var lastAsked: Instant
 
     init(_ order: SubmitClient.Order, _ context: Context) throws(RuntimeError) {
         self.order = order
@@ -59,6 +65,7 @@ private final class ClientConversation {
         state = .greeting(next: now, since: now)
         lastHeard = now
         lastSent = now
+        (lastPiece, lastAsked) = (now, now)
         socket = try context.openSocket(.dealer, order.coordinator)
     }
 
@@ -106,8 +113,8 @@ private final class ClientConversation {
     private func keepAlive(_ now: Instant) throws {
         switch state {
         case .greeting(let next, let since):
-            if now.since(since).duration >= (download == nil ? order.connectTimeout : order.resumeTimeout) {
-                if download != nil { throw lost("it does not answer, and the picture is not complete") }
+            if now.since(since).duration >= (download != nil ? order.resumeTimeout : order.connectTimeout) {
+                if hasSubmitted { throw lost("it does not answer any more") }
                 throw RuntimeError(
                     .unavailable, "No coordinator answers at \(order.coordinator); start one there, or check the address.")
             }
@@ -119,8 +126,11 @@ private final class ClientConversation {
             state = .greeting(next: now + .milliseconds(isSent ? 500 : 20), since: since)
         case .joined:
             if now.since(lastHeard) >= silence {
-                try greetAgain(orElse: "it has been silent for \(silence.milliseconds / 1000) s", now)
-            } else if now.since(lastSent) >= heartbeat {
+                state = .greeting(next: now, since: now)
+                return
+            }
+            try askForPieces(now)
+            if now.since(lastSent) >= heartbeat {
                 try say(.ping)
             }
         }
@@ -150,7 +160,8 @@ private final class ClientConversation {
         case .refuse(let refuse): throw refused(refuse)
         case .reset:
             if case .greeting = state { return nil }
-            try greetAgain(orElse: "it was started anew", lastHeard)
+            // The connection broke. If the picture is finished, it waits at the coordinator.
+            state = .greeting(next: lastHeard, since: lastHeard)
         case .bye: throw lost("it was stopped")
         case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
         case .jobResult(let chunk) where packet.address.job == uuid: return try take(chunk, onEvent)
@@ -166,18 +177,25 @@ private final class ClientConversation {
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
         state = .joined
-        if let fetch = download?.ask() {
-            try say(.jobFetch(fetch))
+        if hasSubmitted {
+            try fetch()
         } else {
+            hasSubmitted = true
             try say(.submit(Submit(request: order.request, model: order.model)))
         }
     }
 
-    /// The connection broke. A finished picture waits at the coordinator.
-    private func greetAgain(orElse reason: String, _ now: Instant) throws {
-        guard download != nil else { throw lost(reason) }
-        address.session = 0
-        state = .greeting(next: now, since: now)
+    /// Asks for the next pieces; for the first one if none is here.
+    private func fetch() throws {
+        lastAsked = monotonicNow()
+        try say(.jobFetch(download?.ask() ?? ResultFetch(first: 0, count: 1)))
+    }
+
+    /// Asks again for pieces that did not come, and gives up after a while.
+    private func askForPieces(_ now: Instant) throws {
+        guard download != nil else { return }
+        if now.since(lastPiece).duration >= order.resumeTimeout { throw lost("no piece of the picture comes any more") }
+        if now.since(max(lastPiece, lastAsked)).duration >= order.askAgain { try fetch() }
     }
 
     private func refused(_ refuse: Refuse) -> RuntimeError {
@@ -204,9 +222,11 @@ private final class ClientConversation {
 
     private func take(_ chunk: ResultChunk, _ onEvent: (JobEvent) -> Void) throws -> RenderResult? {
         if download == nil, chunk.index == 0 { download = try PictureDownload(chunk) }
-        guard try download?.take(chunk) ?? false, let fetch = download?.ask() else { return nil }
-        // The answer to the last piece lets the coordinator forget the picture.
-        try say(.jobFetch(fetch))
+        let isTime = try download?.take(chunk) ?? false
+        lastPiece = monotonicNow()
+        guard isTime else { return nil }
+        // After the last piece this lets the coordinator forget the picture.
+        try fetch()
         guard let download, download.isComplete else { return nil }
         let result = try download.result()
         onEvent(.finished(result))

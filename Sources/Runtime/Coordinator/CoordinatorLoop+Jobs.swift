@@ -64,7 +64,11 @@ extension CoordinatorLoop {
 
     /// - Parameter route: the client's connection; nil for a job of this process.
     func cancelJob(_ uuid: UniqueID, of route: Route?) {
-        guard let id = jobOrder.first(where: { jobs[$0]?.uuid == uuid && jobs[$0]?.owner.route == route }) else { return }
+        guard let id = jobOrder.first(where: { jobs[$0]?.uuid == uuid && jobs[$0]?.owner.route == route }) else {
+            // The client does not want the picture any more.
+            if route != nil { pictures.forget(uuid) }
+            return
+        }
         endJob(id, .failed(RuntimeError(.cancelled, "The job was cancelled.")))
     }
 
@@ -217,10 +221,10 @@ extension CoordinatorLoop {
 
     /// Ends a job with its last event. The machine cancels the job's leases, if it still knows the job.
     func endJob(_ id: JobID, _ event: JobEvent) {
-        guard let job = jobs[id] else { return }
-        publish(event, of: id)
-        jobs[id] = nil
+        // Gone before its event is sent: if the client turns out to be gone too, this is called again.
+        guard let job = jobs.removeValue(forKey: id) else { return }
         jobOrder.removeAll { $0 == id }
+        publish(event, of: job)
         jobThreads.drop(id)
         pendingEvents.append(.ended(id))
         endedContexts += job.contexts
@@ -263,7 +267,10 @@ extension CoordinatorLoop {
     }
 
     func publish(_ event: JobEvent, of id: JobID) {
-        guard let job = jobs[id] else { return }
+        if let job = jobs[id] { publish(event, of: job) }
+    }
+
+    private func publish(_ event: JobEvent, of job: JobState) {
         switch job.owner {
         case .local(let continuation): continuation.yield(event)
         case .client(let route): send(event, of: job.uuid, along: route)
@@ -277,7 +284,7 @@ extension CoordinatorLoop {
         case .started(let plan): note(.started(summary: plan.summaryLines, taskCount: plan.taskCount))
         case .progress(let progress): note(.progress(progress))
         case .waiting(let reason): note(.waiting(reason))
-        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.message))
+        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.messageForClient))
         case .finished(let result): offer(result, of: job, along: route)
         }
     }

@@ -16,13 +16,20 @@ struct KeptPictures {
 
     private var pictures: [UniqueID: Picture] = [:]
 
-    /// Keeps a picture. If there are too many, the one goes that has waited longest.
+    /// Keeps a picture. If there are too many, or too many bytes, those go that have waited longest.
     mutating func keep(_ result: RenderResult, of job: UniqueID, _ now: Instant) {
-        if pictures.count >= WireLimits.keptPictures, let oldest = pictures.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+        pictures[job] = Picture(file: result.file, details: result.jsonValue, lastUse: now)
+        while pictures.count > WireLimits.keptPictures
+            || pictures.count > 1 && pictures.values.reduce(0, { $0 + $1.file.byteCount }) > WireLimits.keptPictureBytes
+        {
+            guard let oldest = pictures.filter({ $0.key != job }).min(by: { $0.value.lastUse < $1.value.lastUse }) else {
+                return
+            }
             pictures[oldest.key] = nil
         }
-        pictures[job] = Picture(file: result.file, details: result.jsonValue, lastUse: now)
     }
+
+    mutating func forget(_ job: UniqueID) { pictures[job] = nil }
 
     /// The pieces that a client asks for; nil if the picture is not here.
     ///
@@ -65,14 +72,25 @@ extension CoordinatorLoop {
     }
 
     /// Sends pieces that a client asks for.
+    ///
+    /// A client that asks faster than it reads is not answered: it asks again when it has read.
     func sendPieces(_ fetch: ResultFetch, of job: UniqueID, along route: Route, _ now: Instant) {
+        guard peers[route]?.waiting.isEmpty == true else { return }
         do throws(RuntimeError) {
             guard let chunks = try pictures.pieces(fetch, of: job, now) else {
-                throw RuntimeError(.temporary, "The coordinator has the picture no more; submit the job again.")
+                throw RuntimeError(
+                    .unavailable,
+                    "The coordinator has no picture of this job: it was started anew, or the connection broke while the job "
+                        + "ran; submit it again.")
             }
             for chunk in chunks { send(.jobResult(chunk), along: route) { $0.job = job } }
         } catch {
-            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.message)), along: route) { $0.job = job }
+            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.messageForClient)), along: route) { $0.job = job }
         }
     }
+}
+
+extension RuntimeError {
+    /// The message for a client on another host. What is wrong with a disk is wrong here.
+    var messageForClient: String { code == .cannotWrite ? "On the coordinator's host \(PeerFacts.host): \(message)" : message }
 }

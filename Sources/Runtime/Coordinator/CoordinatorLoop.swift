@@ -3,7 +3,8 @@ internal import Foundation
 internal import Messages
 internal import ZMQSockets
 
-/// The coordinator's I/O thread. It owns the ROUTER socket and the cluster's state machine, and never computes.
+/// The coordinator's I/O thread. It owns the ROUTER socket and the cluster's state machine. It plans and merges nothing; it
+/// cuts and encodes the tasks that it sends, and reads the pieces of finished pictures.
 final class CoordinatorLoop {
     /// libzmq's name for a connection.
     typealias Route = [UInt8]

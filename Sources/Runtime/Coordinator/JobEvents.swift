@@ -35,11 +35,11 @@ public struct RenderTimings: Sendable, Equatable {
     public var phases: [Phase] = []
     /// From submission until the first task was sent: workers start and load weights.
     public var startUp: Duration = .zero
-    /// CPU time on the coordinator for planning, merging, and packing and unpacking tensors.
+    /// CPU time on the coordinator for planning, merging, and unpacking tensors.
     public var merge: Duration = .zero
     /// CPU time of writing the PNG.
     public var png: Duration = .zero
-    /// CPU time for messages: the I/O threads of the coordinator and of all workers, and the messages' coding.
+    /// CPU time for messages: the I/O threads of the coordinator and of all workers, and the packing of tasks.
     public var wire: Duration = .zero
     /// From submission until the picture was finished.
     public var wall: Duration = .zero

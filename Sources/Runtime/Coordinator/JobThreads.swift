@@ -7,7 +7,7 @@ internal import Rendering
 internal import StrictJSON
 internal import Synchronization
 
-/// The threads that plan, merge and write pictures. The I/O thread never computes, and no job waits while another is merged.
+/// The threads that plan, merge and write pictures. The I/O thread does none of it, and no job waits while another is merged.
 /// The commands of one job run one after another. If there are more jobs than threads, jobs take turns, command by command.
 final class JobThreads: Sendable {
     enum Command: Sendable {
@@ -135,16 +135,14 @@ final class JobThreads: Sendable {
     private func takeTurn(at place: Int) -> (id: JobID, command: Command, running: Running?)? {
         state.withLock { state in
             // Each job in the list exists and has a command: `drop` removes it from both lists.
-            guard let id = state.ready.first, var job = state.jobs[id] else {
+            guard let id = state.ready.first, state.jobs[id] != nil else {
                 // The thread that removes a place from the list rings its bell.
                 state.idle.append(place)
                 return nil
             }
             state.ready.removeFirst()
-            let turn = (id, job.commands.removeFirst(), job.running)
-            job.running = nil
-            state.jobs[id] = job
-            return turn
+            guard let command = state.jobs[id]?.commands.removeFirst() else { return nil }
+            return (id, command, state.jobs[id]?.running.take())
         }
     }
 

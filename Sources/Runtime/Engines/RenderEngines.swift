@@ -2,6 +2,7 @@ internal import ContentHash
 internal import Messages
 internal import Places
 internal import Rendering
+internal import ScratchFiles
 internal import Sentences
 internal import StrictJSON
 internal import TensorCore
@@ -95,7 +96,14 @@ struct RenderEngine: JobEngine {
 
     var plan: JobOutline { JobOutline(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
 
-    mutating func start() throws(EngineError) -> EngineBarrier { encode(machine.start()) }
+    mutating func start() throws(EngineError) -> EngineBarrier {
+        // The pixels, and a file that no compression makes smaller. They come last: after hours it would be too late to say.
+        let pixelBytes = machine.plan.width * machine.plan.height * 3
+        do throws(ScratchError) { try ScratchFile.requireRoom(bytes: 2 * pixelBytes + pixelBytes / 50) } catch {
+            throw .failed(RuntimeError(error))
+        }
+        return encode(machine.start())
+    }
 
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome {
         var decoded: [TaskOutput] = []
@@ -159,6 +167,9 @@ final class RenderTaskEngine: TaskEngine {
     let models: [String]
     private var limits: GroupLimits
     private(set) var groupLimit = 1
+    private let log: (@Sendable (String) -> Void)?
+    /// The last problem that was logged.
+    private var loggedProblem: String?
 
     /// - Throws: an error of a model or of the compute library.
     init(_ options: WorkerOptions) throws(RuntimeError) {
@@ -173,6 +184,7 @@ final class RenderTaskEngine: TaskEngine {
             throw RuntimeError(error)
         }
         self.models = runner.modelIdentities.map(\.hex)
+        log = options.log
         limits = GroupLimits(largest: options.group, host: Self.host(options))
     }
 
@@ -235,6 +247,10 @@ final class RenderTaskEngine: TaskEngine {
         let start = ContinuousClock.now
         let (outcome, peakBytes) = runner.measuringPeak {
             Result { () throws(RenderError) in try runner.run(together: group, advanced: advanced) }
+        }
+        if let problem = runner.scratchProblem, problem != loggedProblem {
+            loggedProblem = problem
+            log?("tiles that find no room are computed again: \(problem)")
         }
         switch outcome {
         case .success(let outputs):

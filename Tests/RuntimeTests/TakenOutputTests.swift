@@ -1,0 +1,67 @@
+import Cluster
+import Messages
+import StrictJSON
+import Synchronization
+import Testing
+
+@testable import Runtime
+
+/// Outputs that a job thread takes one by one, in every order of refusals and completions.
+@Suite("Outputs that are taken one by one")
+struct TakenOutputTests {
+    /// What the threads reported, and a wait for the next report.
+    private final class Reports: Sendable {
+        private let queue = Mutex<[JobThreads.Report]>([])
+
+        func add(_ report: JobThreads.Report) { queue.withLock { $0.append(report) } }
+
+        func next() async throws -> JobThreads.Report {
+            for _ in 0..<1000 {
+                if let report = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) { return report }
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            throw RuntimeError(.internalFault, "no report came")
+        }
+
+        var isEmpty: Bool { queue.withLock(\.isEmpty) }
+    }
+
+    private func output(_ index: Int, _ job: FakeJob, as claimed: Int? = nil) -> EncodedPart {
+        EncodedPart(
+            metadata: ["index": .integer(Int64(claimed ?? index))],
+            payload: FakeJob.bytes(FakeTasks.compute(FakeJob.mix(job.seed, UInt64(index)))))
+    }
+
+    @Test("a refused output is waited for, however often the barrier seems complete")
+    func refusals() async throws {
+        let reports = Reports()
+        let threads = try JobThreads(factory: FakeFactory(), report: { reports.add($0) })
+        defer { threads.stop() }
+        var job = FakeJob(barriers: [2], seed: 7)
+        job.takesEach = true
+        let id = JobID(1)
+        threads.post(.begin(job), of: id)
+        guard case .planned = try await reports.next(), case .barrier = try await reports.next() else {
+            Issue.record("the job did not begin")
+            return
+        }
+        threads.post(.take(serial: 0, index: 1, output(1, job)), of: id)
+        threads.post(.take(serial: 0, index: 0, output(0, job, as: 1)), of: id)
+        threads.post(.complete(serial: 0, [], numericsClass: "fake"), of: id)
+        // Of another barrier: nobody wants it.
+        threads.post(.take(serial: 3, index: 0, output(0, job)), of: id)
+        guard case .took = try await reports.next(), case .rejected(_, 0, 0, _, _) = try await reports.next() else {
+            Issue.record("a wrong output was taken")
+            return
+        }
+        try await Task.sleep(for: .milliseconds(50))
+        #expect(reports.isEmpty)
+        threads.post(.take(serial: 0, index: 0, output(0, job)), of: id)
+        threads.post(.complete(serial: 0, [], numericsClass: "fake"), of: id)
+        guard case .took = try await reports.next(), case .finished(_, let result, _) = try await reports.next() else {
+            Issue.record("the job did not finish")
+            return
+        }
+        #expect(result.parameters == FakeJob.expectedParameters(barriers: [2], seed: 7))
+    }
+}
