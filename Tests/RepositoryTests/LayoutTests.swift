@@ -81,7 +81,8 @@ import Testing
         }
         #expect(
             scripts.map(\.path).sorted() == [
-                ".ci/run", "deploy/bench.sh", "deploy/big.sh", "deploy/compare.sh", "deploy/fullsize.sh", "deploy/quickstart.sh",
+                ".ci/run", "deploy/bench.sh", "deploy/big.sh", "deploy/compare.sh", "deploy/fullsize.sh",
+                "deploy/quickstart.sh",
                 "deploy/sanitize.sh", "deploy/test.sh", "deploy/variants.sh",
             ])
         for script in scripts {
