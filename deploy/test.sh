@@ -44,8 +44,10 @@ options_of() {
 # Some tests run in release only. The code that they test runs in debug in other tests: whole pictures of recordings and of real
 # files, and with LoRA files, packed weights, kept text keys and large patches; a worker's tasks in any order, plans with every
 # sampler, latents in many tilings, many sizes of products and of attention (the kernels of both builds are the same), every
-# option of a command line and of a stored model by itself, heads of 100 MB. The rules of this repository are about its text.
+# option of a command line and of a stored model by itself, heads of 100 MB, barriers of 16,000 tasks, files of many pieces. The
+# rules of this repository are about its text.
 long_tests=(
+    --skip '^RuntimeTests[.](LargeBarrierTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
     --skip '^(GoldenCasesTests|RepositoryTests)[.]'
     --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
     --skip '^RenderingTests[.]TiledDecodeTests/(noValueDiffers[(]|anyWorkerCanGoOn)'
@@ -63,7 +65,7 @@ groups_of() {
 group_options() {
     case "$1" in
     "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' "${release_only[@]}" ;;
-    "runtime") printf '%s\n' --filter '^RuntimeTests[.]' ;;
+    "runtime") printf '%s\n' --filter '^RuntimeTests[.]' "${release_only[@]}" ;;
     "end to end") printf '%s\n' --filter '^EndToEndTests[.]' ;;
     esac
 }

@@ -44,6 +44,7 @@ struct Comparison {
                 "These are \(count) pictures, and a comparison has at most \(Self.picturesMax): leave prompts or sizes out.")
         }
         try checkNothingIsLost(loras.request, model)
+        try checkPicturesCanBeRead()
         for (index, prompt) in prompts.enumerated() {
             var asked = loras.request
             asked.prompt = prompt
@@ -70,6 +71,20 @@ struct Comparison {
                 throw CommandFailure(failure.status, "\(method.name) at \(size.width)×\(size.height): \(failure.message)")
             }
             items.append(Item(subject: subject, request: request, plan: plan, place: try keep?.place(for: subject)))
+        }
+    }
+
+    /// A comparison reads its pictures again. Noise makes a file a little larger than its pixels.
+    private func checkPicturesCanBeRead() throws(CommandFailure) {
+        let limit = PictureLimits.standard.fileBytesMax
+        for size in sizes.sizes {
+            let bytes = size.width * size.height * 3 * 101 / 100
+            guard bytes <= limit else {
+                throw CommandFailure(
+                    .usage,
+                    "A picture of \(size.width)×\(size.height) px may have a file of \(bytes >> 20) MiB, and a comparison reads "
+                        + "at most \(limit >> 20) MiB: choose smaller sizes.")
+            }
         }
     }
 

@@ -82,8 +82,7 @@ import Testing
         #expect(
             scripts.map(\.path).sorted() == [
                 ".ci/run", "deploy/bench.sh", "deploy/big.sh", "deploy/compare.sh", "deploy/fullsize.sh",
-                "deploy/quickstart.sh",
-                "deploy/sanitize.sh", "deploy/test.sh", "deploy/variants.sh",
+                "deploy/quickstart.sh", "deploy/sanitize.sh", "deploy/test.sh", "deploy/variants.sh",
             ])
         for script in scripts {
             #expect(FileManager.default.isExecutableFile(atPath: script.url.path), "chmod +x \(script.path)")
