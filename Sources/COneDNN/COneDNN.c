@@ -12,8 +12,8 @@ struct conednn_engine {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     uint64_t reorders;
-    // Working memory of operations. oneDNN's own is one for the whole process, so two contexts at once would spoil each other's
-    // numbers.
+    // Working memory of operations. oneDNN's own may be shared by the whole process, and then two contexts at once would spoil
+    // each other's numbers.
     void *scratch;
     size_t scratch_bytes;
 };
@@ -189,8 +189,8 @@ static int linear_create(
     return status;
 }
 
-// oneDNN 2.6 makes convolutions with the help of static variables (brg_blocking_t). Two threads that made some at the same time
-// got ones that compute with the other's strides.
+// With oneDNN 2.6, two threads that made convolutions in f32 and bf16 at the same time got ones that read with the other's
+// strides; one at a time they are right. Static variables of its planning are the likely cause.
 static pthread_mutex_t creation = PTHREAD_MUTEX_INITIALIZER;
 
 int conednn_linear_create(
