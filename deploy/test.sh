@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# Checks the format, builds without warnings, and runs all tests in release, and most of them in debug (see long_tests).
-# Usage: deploy/test.sh [--quick]    --quick leaves the release build out, and the tests that start programs with it.
+# Checks the format, builds without warnings, and runs all tests in release, and many of them in debug (see release_only_modules).
+# Usage: deploy/test.sh [--all|--quick]    --all runs all tests in debug too, except those that start programs; --quick leaves
+# the release build out, and the tests that start programs with it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 configurations=(debug release)
+everything=false
 case "${1:-}" in
 "") ;;
---quick) configurations=(debug) ;;
+--all) everything=true ;;
+--quick)
+    configurations=(debug)
+    everything=true
+    ;;
 -h | --help)
-    sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
     ;;
-*) fail "'$1' is no option; use --quick or nothing." ;;
+*) fail "'$1' is no option; use --all, --quick or nothing." ;;
 esac
 
 # Threads wait as in the programs, which set this themselves. With the default of libgomp, tests that run at the same time spend
@@ -31,32 +37,25 @@ swift format lint --strict --recursive Package.swift Sources Tests </dev/null
 for script in deploy/*.sh .ci/run; do bash -n "$script"; done
 printf 'clean\n'
 
-# The release tests see internals too. A release build needs an option for this. It has its own folder; otherwise it and the
-# program that quickstart.sh builds would rebuild each other.
+# Nobody debugs here: without debugging information a build takes a tenth less time. The release tests see internals too, and a
+# release build needs an option for this. It has its own folder; otherwise it and the program that quickstart.sh builds would
+# rebuild each other. The debug build has one too if it lacks a part of the tests.
 options_of() {
-    printf '%s\n' -c "$1" --explicit-target-dependency-import-check error
-    if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing --scratch-path .build-release-tests; fi
+    printf '%s\n' -c "$1" --explicit-target-dependency-import-check error -Xswiftc -gnone --scratch-path ".build-$1-tests"
+    if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing; fi
 }
 
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
-# Some tests run in release only. The code that they test runs in debug in other tests: whole pictures of recordings and of real
-# files, and with LoRA files, packed weights, kept text keys and large patches; a worker's tasks in any order, plans with every
-# sampler, latents in many tilings, many sizes of products and of attention (the kernels of both builds are the same), every
-# option of a command line and of a stored model by itself, heads of 100 MB, barriers of 16,000 tasks, files of many pieces. The
-# rules of this repository are about its text.
+# Some tests run in release only, unless --all asks for them. Two thirds of the time are compiling, and what these test runs in
+# debug in other tests: RuntimeTests render whole pictures, with every method's tasks, models, kernels and libraries. Left out are
+# modules of tests (they are not compiled in debug), and long tests of others. The rules of RepositoryTests are about text.
+release_only_modules=(RenderingTests WeightsTests TensorCoreTests GoldenCasesTests RepositoryTests EndToEndTests)
 long_tests=(
     --skip '^RuntimeTests[.](LargeBarrierTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
-    --skip '^(GoldenCasesTests|RepositoryTests)[.]'
-    --skip '^RenderingTests[.](RealFilesTests|RunnerGroupTests|SamplerScheduleTests|StateFreedomTests/anyOrder)'
-    --skip '^RenderingTests[.]TiledDecodeTests/(noValueDiffers[(]|anyWorkerCanGoOn)'
-    --skip '^RenderingTests[.](LoRARenderTests|PackedWeightsRenderTests|TextKeyShelfTests|BigPatchTests)'
-    --skip '^TensorCoreTests[.](GroupedBitsTests|ProductBitsTests|PrecisionProductTests)'
-    --skip '^TensorCoreTests[.](KernelTests|PrecisionTests)/attention(BitsAreStable|IsAsExact.*)?[(]'
     --skip '^DiffusionModelsTests[.](HiDiffusionTraceTests/sizes|TiledAutoencoderTests/(tilesDecode|bitsDoNot))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
-    --skip '^WeightsTests[.](SafetensorsHeaderTests/theHeadHas|ModelStoreTests/optionsMeanTheSame)'
 )
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"
@@ -72,8 +71,17 @@ group_options() {
 
 for configuration in "${configurations[@]}"; do
     mapfile -t options < <(options_of "$configuration")
+    left_out=(EndToEndTests)
     release_only=()
-    if [ "$configuration" = debug ] && [ "${#configurations[@]}" -gt 1 ]; then release_only=("${long_tests[@]}"); fi
+    if [ "$configuration" = release ]; then
+        left_out=()
+    elif ! "$everything"; then
+        left_out=("${release_only_modules[@]}")
+        release_only=("${long_tests[@]}")
+    fi
+    # Package.swift reads it.
+    PATCHLOOM_TESTS_LEFT_OUT=$(IFS=, && printf '%s' "${left_out[*]}")
+    export PATCHLOOM_TESTS_LEFT_OUT
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
     mapfile -t groups < <(groups_of "$configuration")

@@ -48,24 +48,32 @@ extension EndToEnd {
             #expect(line["checks"]?.arrayValue?.allSatisfy { $0["holds"]?.boolValue == true } == true)
         }
 
-        /// With another expectation each kind of count fails, and the sentence has both numbers.
+        /// With other expectations each kind of count fails, each in a sentence that has both numbers, and no other count.
         @Test(arguments: [
-            ("check", "unet.operations", 1), ("check", "unet.reorders", 2), ("check", "vae.allocations", 3),
-            ("check", "step.allocations", 1), ("check", "step.preparations", 1), ("check", "formula.unet_sdxl_128", 7),
-            ("check", "wire.lease_payload", 8), ("unet --family embedded --latent 8 --runs 1 --check", "unet.allocations", 9),
-            ("wire --family embedded --runs 1 --check", "wire.changed_tasks", 1),
-            ("text --family embedded --runs 1 --check", "text_encoder.operations", 12),
-            ("vae --family embedded --latent 4 --runs 1 --check", "vae.preparations", 4),
+            (
+                "check",
+                [
+                    "unet.operations=1", "unet.reorders=2", "vae.allocations=3", "step.allocations=1", "step.preparations=1",
+                    "formula.unet_sdxl_128=7", "wire.lease_payload=8",
+                ]
+            ),
+            ("unet --family embedded --latent 8 --runs 1 --check", ["unet.allocations=9"]),
+            ("wire --family embedded --runs 1 --check", ["wire.changed_tasks=1"]),
+            ("text --family embedded --runs 1 --check", ["text_encoder.operations=12"]),
+            ("vae --family embedded --latent 4 --runs 1 --check", ["vae.preparations=4"]),
         ])
-        func aWrongCountFails(_ suite: String, _ name: String, _ number: Int) throws {
-            let run = try Self.run("\(suite) --expect \(name)=\(number)", in: try Folder())
+        func wrongCountsFail(_ suite: String, _ expectations: [String]) throws {
+            let words = ([suite] + expectations.map { "--expect \($0)" }).joined(separator: " ")
+            let run = try Self.run(words, in: try Folder())
             #expect(run.code == 1)
             let failures = run.output.split(separator: "\n").filter { $0.hasPrefix("patchloom-bench: ") }
-            #expect(failures.count == 1, "\(run.output)")
-            #expect(
-                failures.first?.contains("\(name): counted ") == true && failures.first?.hasSuffix("expected \(number)") == true
-            )
-            #expect(run.output.contains("FAILS \(name)"))
+            #expect(failures.count == expectations.count, "\(run.output)")
+            for expectation in expectations {
+                let (name, number) = (expectation.prefix { $0 != "=" }, expectation.drop { $0 != "=" }.dropFirst())
+                let failure = failures.filter { $0.contains("\(name): counted ") }
+                #expect(failure.count == 1 && failure.first?.hasSuffix("expected \(number)") == true, "\(name)")
+                #expect(run.output.contains("FAILS \(name)"))
+            }
         }
 
         @Test(arguments: [
