@@ -51,10 +51,10 @@ options_of() {
 # Some tests run in release only, unless --all asks for them. Two thirds of the time are compiling, and what these test runs in
 # debug in other tests: RuntimeTests render whole pictures, with every method's tasks, models, kernels and libraries. Left out are
 # modules of tests (they are not compiled in debug), and long tests of others. The rules of RepositoryTests are about text.
-release_only_modules=(RenderingTests WeightsTests TensorCoreTests GoldenCasesTests RepositoryTests EndToEndTests)
+release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
+    EndToEndTests)
 long_tests=(
-    --skip '^RuntimeTests[.](LargeBarrierTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
-    --skip '^DiffusionModelsTests[.](HiDiffusionTraceTests/sizes|TiledAutoencoderTests/(tilesDecode|bitsDoNot))'
+    --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
 )
 groups_of() {

@@ -32,9 +32,9 @@ struct BandedNetwork {
 
     /// - Parameter take: gets the rows of the result, from the top, (1, rows, w, c), f32.
     func run(_ take: (Tensor) -> Void) throws(ComputeError) {
-        let sizes = steps.images(of: ImageBox(height: source.height, width: source.width))
+        let sizes = steps.geometry.images(of: ImageBox(height: source.height, width: source.width))
         var (moments, input): ([GroupMoments], StageFile?) = ([], nil)
-        for end in steps.norms + [steps.steps.count] {
+        for end in steps.geometry.norms + [steps.steps.count] {
             let start = input?.step ?? 0
             let output = StageFile(step: end, image: sizes[end], memoryBytes: memoryBytes / 4)
             var whole: GroupMoments?
@@ -42,7 +42,7 @@ struct BandedNetwork {
             for band in bands(start..<end, sizes, bytesPerPoint: input?.bytesPerPoint ?? firstBytes) {
                 var tile = try begin(band, start..<end, sizes, input)
                 while tile.step < end {
-                    let norm = steps.norms.firstIndex(of: tile.step).map { moments[$0] }
+                    let norm = steps.geometry.norms.firstIndex(of: tile.step).map { moments[$0] }
                     try tile.run(steps.steps[tile.step], of: sizes[tile.step], moments: norm, keys: keys, context)
                 }
                 let own = band.relative(to: tile.boxes[end])
@@ -76,7 +76,7 @@ struct BandedNetwork {
     private func begin(
         _ band: ImageBox, _ part: Range<Int>, _ sizes: [ImageBox], _ input: StageFile?
     ) throws(ComputeError) -> VAETile {
-        let boxes = steps.boxes(for: band, part, images: sizes)
+        let boxes = steps.geometry.boxes(for: band, part, images: sizes)
         guard let input else { return VAETile(try network.prepare(source.rows(boxes[0].rows)), boxes: boxes) }
         return try input.tile(boxes, context)
     }

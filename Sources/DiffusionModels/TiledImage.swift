@@ -20,7 +20,8 @@ public final class TiledImage {
     /// The most bytes of tiles, keys and values that stay in memory between stages.
     public var keptLimit = Int.max
     /// About the number of keys that are made at once. It does not show in the result.
-    var keysAtOnce = 8192
+    var keysAtOnce = TiledImage.keysAtOnce
+    static let keysAtOnce = 8192
     /// Whether several tiles want the attention's results in the same cells.
     var sharesCells = true
     /// Bytes of the tiles, keys and values that it keeps in memory.

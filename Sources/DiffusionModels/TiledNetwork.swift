@@ -17,7 +17,7 @@ struct TiledNetwork {
     /// Brings the last step's result into its final form.
     let finish: (Tensor) throws(ComputeError) -> Tensor
 
-    var stageCount: Int { steps.norms.count + 1 }
+    var stageCount: Int { steps.geometry.norms.count + 1 }
 
     /// Computes a stage of one tile.
     ///
@@ -28,18 +28,18 @@ struct TiledNetwork {
         precondition(
             stage < stageCount && moments.count == stage, "stage \(stage) of \(stageCount) got \(moments.count) moments")
         let passage = Passage(image, steps, moments)
-        let end = stage < steps.norms.count ? steps.norms[stage] : steps.steps.count
-        let start = stage == 0 ? 0 : steps.norms[stage - 1]
+        let end = stage < steps.geometry.norms.count ? steps.geometry.norms[stage] : steps.steps.count
+        let start = stage == 0 ? 0 : steps.geometry.norms[stage - 1]
         var tile: VAETile
         if let kept = image.takeTile(index, before: start, context) {
             tile = kept
-            if let attention = steps.attention, start > attention { image.forgetAttention() }
+            if let attention = steps.geometry.attention, start > attention { image.forgetAttention() }
         } else {
             tile = try begin(passage, for: passage.core(index, at: steps.steps.count), before: steps.steps.count)
         }
         try advance(&tile, to: end, passage)
         let own = passage.core(index, at: end).relative(to: tile.boxes[end])
-        guard stage < steps.norms.count, let norm = steps.steps[end].norm else {
+        guard stage < steps.geometry.norms.count, let norm = steps.steps[end].norm else {
             return .finished(try finish(context.cropped(tile.hidden, rows: own.rows, columns: own.columns)))
         }
         let result = norm.moments(of: tile.hidden, own, context)
@@ -57,7 +57,7 @@ struct TiledNetwork {
 
         init(_ image: TiledImage, _ steps: VAESteps, _ moments: [GroupMoments]) {
             (self.image, self.moments) = (image, moments)
-            sizes = steps.images(of: ImageBox(height: image.input.shape[1], width: image.input.shape[2]))
+            sizes = steps.geometry.images(of: ImageBox(height: image.input.shape[1], width: image.input.shape[2]))
         }
 
         /// A tile's own part of the input of a step.
@@ -68,7 +68,7 @@ struct TiledNetwork {
 
     /// A tile before the first step, with what a part of the input of step `end` is computed from.
     private func begin(_ passage: Passage, for box: ImageBox, before end: Int) throws(ComputeError) -> VAETile {
-        let boxes = steps.boxes(for: box, before: end, images: passage.sizes)
+        let boxes = steps.geometry.boxes(for: box, before: end, images: passage.sizes)
         let part = context.cropped(passage.image.input, rows: boxes[0].rows, columns: boxes[0].columns)
         return VAETile(try prepare(part), boxes: boxes)
     }
@@ -76,7 +76,7 @@ struct TiledNetwork {
     private func advance(_ tile: inout VAETile, to end: Int, _ passage: Passage) throws(ComputeError) {
         while tile.step < end {
             let step = tile.step
-            let norm = steps.norms.firstIndex(of: step).map { passage.moments[$0] }
+            let norm = steps.geometry.norms.firstIndex(of: step).map { passage.moments[$0] }
             var keys: VAEKeys?
             if case .attend(let attention) = steps.steps[step], let norm {
                 keys = self.keys(attention, norm, at: tile, passage)
@@ -135,7 +135,7 @@ struct TiledNetwork {
         guard input.shape[0] == 1 else {
             return Tensor(joining: try input.images.map { image throws(ModelError) in try run(image, name) })
         }
-        let images = steps.images(of: ImageBox(height: input.shape[1], width: input.shape[2]))
+        let images = steps.geometry.images(of: ImageBox(height: input.shape[1], width: input.shape[2]))
         // The latent is the smaller end.
         let latent = images[0].height < images[images.count - 1].height ? images[0] : images[images.count - 1]
         return try run(TiledImage(input, grid: TileGrid(height: latent.height, width: latent.width)), name)

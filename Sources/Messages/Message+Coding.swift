@@ -59,6 +59,12 @@ extension MessageType {
 extension Message {
     public var type: MessageType { content.type }
 
+    /// Bytes of its frames.
+    public var byteCount: Int {
+        let body = content.body
+        return WireLimits.headerBytes + (body?.metadata.count ?? 0) + (body?.payload.count ?? 0)
+    }
+
     /// The body is nil for types whose header says everything.
     var content: (type: MessageType, body: (any MessageBody)?) {
         switch self {

@@ -54,6 +54,28 @@ extension SingleCommands {
             #expect(json.ending?.code == 0, "\(json.errorLines)")
             #expect(try Self.json(json)["method"]?.stringValue == "cut")
             #expect(folder.names.isEmpty)
+            let wrong = try await Self.run(["plan", "--workers", "0"] + Picture.request, in: folder)
+            #expect(wrong.ending?.code == 64 && wrong.errorLines.contains { $0.contains("1 to 256") }, "\(wrong.errorLines)")
+        }
+
+        /// The arithmetic to the last operation, the bytes nearly.
+        @Test func planTellsWhatTheRenderCounts() async throws {
+            let folder = try Folder()
+            let plan = try await Self.run(["plan", "--json", "--workers", "1"] + Picture.request, in: folder)
+            let render = try await Self.run(
+                ["render", "--json", "--workers", "1", "-o", folder.file("a.png")] + Picture.request, in: folder)
+            let (expected, summary) = (try Self.json(plan), try Self.json(render))
+            let counted = try #require(summary["counts"])
+            #expect(expected["operations"]?.doubleValue == counted["operations"]?.doubleValue)
+            for key in ["bytes_sent", "bytes_received"] {
+                let (bytes, real) = (expected[key]?.doubleValue ?? 0, counted[key]?.doubleValue ?? 0)
+                #expect(bytes > 0.99 * real && bytes < 1.01 * real, "\(key): \(bytes), counted \(real)")
+            }
+            let phases = try #require(expected["phases"]?.arrayValue)
+            #expect(phases.map { $0["name"]?.stringValue } == ["encode", "structure", "detail", "decode"])
+            #expect(phases.reduce(0) { $0 + ($1["tasks"]?.intValue ?? 0) } == expected["tasks"]?.intValue)
+            let text = try await Self.run(["plan"] + Picture.request, in: folder)
+            #expect(text.outputLines.last?.hasPrefix("together") == true && text.outputLines.last?.contains("FLOP") == true)
         }
 
         @Test func underscoresAreHyphensInLongOptions() async throws {

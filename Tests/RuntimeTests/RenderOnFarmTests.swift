@@ -32,7 +32,7 @@ struct RenderOnFarmTests {
 
     /// Renders with so many workers of this process.
     static func render(
-        workers: Int, threads: Int = 1, group: Int = WorkerOptions.usualGroup
+        _ request: RenderRequest = request(), workers: Int, threads: Int = 1, group: Int = WorkerOptions.usualGroup
     ) async throws -> RenderResult {
         let endpoint = TestFarm.uniqueEndpoint()
         let coordinator = try Coordinator.start(CoordinatorOptions(endpoint: endpoint, models: [.embeddedModel]))
@@ -43,7 +43,7 @@ struct RenderOnFarmTests {
             for worker in farm { worker.terminate() }
             coordinator.shutdown()
         }
-        for await event in try coordinator.submit(request()).events {
+        for await event in try coordinator.submit(request).events {
             if case .finished(let result) = event { return result }
             if case .failed(let error) = event { throw error }
         }

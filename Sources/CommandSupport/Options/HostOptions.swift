@@ -34,7 +34,7 @@ public struct HostOptions: ParsableArguments {
     /// unless the user knows otherwise.
     static let defaultWorkersMax = 8
     /// Far above any host. It stops a mistyped number before processes start.
-    static let workersMax = 256
+    public static let workersMax = 256
     static let threadsMax = 1024
 
     /// A container's limits on this host.

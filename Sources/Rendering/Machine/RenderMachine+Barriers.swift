@@ -87,6 +87,21 @@ extension RenderMachine {
         return (.views(ViewMerging(views, of: grid, channels: channels, blending: pass.blending)), shown)
     }
 
+    /// A task of a call, but for its numbers. It needs no canvas.
+    mutating func sampleWork(of call: PlannedCall) throws(RenderError) -> DenoiseWork {
+        let channels = plan.latentChannels + (plan.source?.mode == .inpaintNine ? extraChannelCount : 0)
+        let count = channels * call.height * call.width
+        let latent = Latent(channels: channels, height: call.height, width: call.width) {
+            [Float](repeating: 0, count: count)
+        }
+        var view: CanvasView?
+        if call.phase == .detail {
+            let views = try randomness.views(cut.views, call: call.draw)
+            view = views[views.count / 2]
+        }
+        return denoise(ShownLatent(latent, view: view), call, try switches(call))
+    }
+
     /// The first stage of decoding the canvas.
     mutating func decodingBarrier(_ purpose: TiledDecoding.Purpose) -> Barrier {
         let latent = Latent(

@@ -92,6 +92,9 @@ public struct RenderMachine: Sendable {
         return barrier(.encode, resolved.prompts.works)
     }
 
+    /// Goes to a pass without making the ones before, for a forecast.
+    mutating func move(toPass index: Int) { passIndex = index }
+
     /// Takes one output of a barrier that `takesEach`, in any order.
     ///
     /// - Throws: `.malformed` for an output that does not fit its task, `.storage` if the disk has no room for it. An error

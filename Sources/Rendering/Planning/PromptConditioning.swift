@@ -55,6 +55,18 @@ struct PromptConditioning: Sendable {
 
     var chunkCount: Int { chunks.count }
 
+    /// Tokens of a whole row, of all chunks.
+    var tokens: Int { model.textTokens * chunks.count }
+
+    /// The shape of `conditioning`, without numbers.
+    var emptyConditioning: JobContext.Conditioning {
+        let rows = chunks[0][0].count + (hasZeroNegative ? 1 : 0)
+        return JobContext.Conditioning(
+            rows: rows, tokens: tokens, width: model.textWidth,
+            values: [Float](repeating: 0, count: rows * tokens * model.textWidth),
+            pooled: [Float](repeating: 0, count: rows * (model.pooledWidth ?? 0)))
+    }
+
     /// One task for each chunk.
     var works: [EncodeWork] {
         chunks.map { encoders in

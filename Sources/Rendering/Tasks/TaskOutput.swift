@@ -27,6 +27,15 @@ public struct OutputShape: Sendable, Equatable {
         self.count = count ?? extents.reduce(1) { $0 * ($1.value ?? 1) }
     }
 
+    /// Of all numbers on the wire.
+    var byteCount: Int {
+        switch element {
+        case .f32: count * 4
+        case .f64: count * 8
+        case .u8: count
+        }
+    }
+
     var kind: String { metadata["kind"]?.stringValue ?? "" }
 
     /// The extent of that name; 0 if the kind has none.

@@ -1,0 +1,142 @@
+import Acceleration
+import DiffusionModels
+import ImageConditioning
+import TensorCore
+
+extension RenderMachine {
+    /// What the render will take.
+    ///
+    /// - Throws: for a recorded run whose numbers do not fit.
+    public func forecast() throws(RenderError) -> RenderForecast {
+        var forecast = RenderForecast()
+        var machine = self
+        let bare = machine.start().context
+        let conditioned = JobContext(model, conditioning: resolved.prompts.emptyConditioning)
+        forecast.add(bare, to: .encode)
+        for work in resolved.prompts.works { forecast.add(tasks(1, work, model.operations(work), bare, .encode), to: .encode) }
+        for index in plan.passes.indices {
+            machine.move(toPass: index)
+            var masks: [Bool] = []
+            if index == 0 { masks = plan.source?.encodes.map { $0 == .maskedImage } ?? [] }
+            var isNew = index == 0
+            if case .enlarged(let upscaler, _) = machine.pass.start, upscaler.kernel == nil {
+                addDecode(of: plan.passes[index - 1], bare, to: &forecast)
+                (masks, isNew) = ([false], true)
+            }
+            // Workers let go of what the next step does not need, and get it again.
+            if isNew { forecast.add(conditioned, to: masks.isEmpty ? machine.pass.first.phase : .picture) }
+            machine.addEncodes(masked: masks, conditioned, to: &forecast)
+            try machine.addCalls(conditioned, to: &forecast)
+        }
+        addDecode(of: machine.pass, bare, to: &forecast)
+        return forecast
+    }
+
+    private func tasks(
+        _ count: Int, _ work: any TaskWork, _ operations: Double, _ context: JobContext, _ phase: RenderPhase
+    ) -> RenderForecast.Tasks {
+        // Numbers of steps and tasks have about the digits of the middle ones.
+        let task = RenderTask(phase: phase, step: plan.steps / 2, index: count / 2, contextHash: context.hash, work: work)
+        return RenderForecast.Tasks(count, like: task, operations: operations, output: work.output(of: model))
+    }
+
+    /// Pictures of the size of the pass for the encoder, with or without masks.
+    private func addEncodes(masked: [Bool], _ context: JobContext, to forecast: inout RenderForecast) {
+        let (height, width, scale) = (pass.latentHeight, pass.latentWidth, model.scaleFactor)
+        let operations = model.vae.encodeOperations(height: height, width: width)
+        let output = OutputShape("moments", channels: 2 * model.latentChannels, height: height, width: width)
+        for isMasked in masked {
+            // The payload of the true task may be the largest of the render. This one stands for it.
+            let point = PictureWork(width: 1, height: 1, rgb: [0, 0, 0], mask: isMasked ? [0] : nil)
+            var tasks = tasks(1, point, operations, context, .picture)
+            tasks.payloadBytes *= height * width * scale * scale
+            (tasks.outputMetadata, tasks.outputBytes) = (output.metadata, output.byteCount)
+            forecast.add(tasks, to: .picture)
+        }
+    }
+
+    /// The calls of the pass. Those of a kind differ by digits only, so the middle one stands for all.
+    private mutating func addCalls(_ context: JobContext, to forecast: inout RenderForecast) throws(RenderError) {
+        var kinds: [[PlannedCall]] = []
+        for call in pass.schedule {
+            if let last = kinds.last?.last, last.isLike(call) {
+                kinds[kinds.count - 1].append(call)
+            } else {
+                kinds.append([call])
+            }
+        }
+        for calls in kinds {
+            let middle = calls[calls.count / 2]
+            let count = calls.reduce(0) { $0 + $1.inputs }
+            // Rules for tokens may change with each call.
+            let operations = calls.reduce(0.0) {
+                $0 + Double($1.inputs) * model.operations($1, tokens: resolved.prompts.tokens)
+            }
+            let work = try sampleWork(of: middle)
+            forecast.add(tasks(count, work, operations, context, middle.phase), to: middle.phase)
+        }
+    }
+
+    private func addDecode(of pass: RenderPass, _ bare: JobContext, to forecast: inout RenderForecast) {
+        let grid = plan.decoding.grid(height: pass.latentHeight, width: pass.latentWidth)
+        let stages = grid.count == 1 ? 1 : plan.decoding.stages
+        // A point stands for the latent, which may be large.
+        let point = Latent(
+            channels: plan.latentChannels, height: 1, width: 1, values: .init(repeating: 0, count: plan.latentChannels))
+        let latent = bare.with(.latent(point, tileHeight: 1, tileWidth: 1))
+        forecast.add(
+            latent, to: .decode, more: (grid.image.pointCount - 1) * plan.latentChannels * 4, receivers: grid.count)
+        let groups = model.vae.normGroups
+        let moments = GroupMoments(
+            count: 1, means: .init(repeating: 0, count: groups), scatters: .init(repeating: 0, count: groups))
+        for stage in 1..<stages {
+            forecast.add(
+                latent.with(.moments(.init(repeating: moments, count: stage), of: latent.hash)), to: .decode,
+                receivers: grid.count)
+        }
+        let tile = grid[grid.count / 2]
+        func add(_ stages: Int, stage: Int?, isLast: Bool, _ operations: Double, outputBytes: Int?) {
+            let work = DecodeWork(
+                tile: grid.count / 2, stage: stage, height: tile.height, width: tile.width, isLast: isLast)
+            var tasks = tasks(grid.count * stages, work, operations, latent, .decode)
+            tasks.hasBase = stage != nil
+            if let outputBytes { tasks.outputBytes = outputBytes }
+            forecast.add(tasks, to: .decode)
+        }
+        if stages > 1 { add(stages - 1, stage: stages / 2, isLast: false, 0, outputBytes: nil) }
+        // Of all stages: what is between two norms is not told apart.
+        add(
+            1, stage: stages == 1 ? nil : stages - 1, isLast: true, model.vae.decodeOperations(grid),
+            outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)
+    }
+}
+
+extension PlannedCall {
+    /// Whether tasks of both calls have the same members.
+    fileprivate func isLike(_ other: PlannedCall) -> Bool {
+        (phase, height, width, rauNet) == (other.phase, other.height, other.width, other.rauNet)
+            && tokens.reductions.keys == other.tokens.reductions.keys
+    }
+}
+
+extension ModelDescription {
+    /// The arithmetic of a task of a call.
+    fileprivate func operations(_ call: PlannedCall, tokens: Int) -> Double {
+        let switches = UNetSwitches(
+            rad: call.rauNet.rad, pool: call.rauNet.pool,
+            windowShifts: call.windowBlocks.map { [UInt8](repeating: 0, count: $0) }, tokens: call.tokens)
+        return parts.unet.operations(
+            height: call.height, width: call.width, images: call.guidanceScale > 1 ? 2 : 1, tokens: tokens, switches: switches)
+    }
+
+    /// The arithmetic of encoding a chunk of the prompts.
+    fileprivate func operations(_ work: EncodeWork) -> Double {
+        zip(parts.texts, work.ids).enumerated().reduce(0) { sum, encoder in
+            let (configuration, rows) = encoder.element
+            // The second encoder is one with a projection, unless its file says otherwise.
+            return sum
+                + configuration.operations(
+                    rows: rows.count, tokens: textTokens, isProjected: configuration.hasProjection ?? (encoder.offset > 0))
+        }
+    }
+}

@@ -1,0 +1,76 @@
+package import StrictJSON
+
+/// What a render will take, phase by phase, known before it begins.
+public struct RenderForecast: Sendable {
+    /// Tasks that are alike.
+    package struct Tasks: Sendable {
+        package var count: Int
+        /// Multiplications and additions of all of them, as `TaskRunner.operations` counts them.
+        package var operations: Double
+        /// One of them on its way, without its payload.
+        package var metadata: JSONValue
+        package var payloadBytes: Int
+        /// Whether its context builds on another one.
+        package var hasBase = false
+        /// One of their outputs on its way, without its payload.
+        package var outputMetadata: JSONValue
+        /// Of the payloads of all outputs.
+        package var outputBytes: Int
+    }
+
+    /// Content that workers get once.
+    package struct Content: Sendable {
+        package let metadata: JSONValue
+        package let payloadBytes: Int
+        /// The most workers that ask for it.
+        package let receivers: Int
+    }
+
+    /// All tasks of a name, in whatever pass.
+    public struct Phase: Sendable {
+        public let phase: RenderPhase
+        package fileprivate(set) var tasks: [Tasks] = []
+        package fileprivate(set) var contents: [Content] = []
+
+        public var taskCount: Int { tasks.reduce(0) { $0 + $1.count } }
+        /// Multiplications and additions, as a render counts them if no task is computed twice. The decoding of several tiles
+        /// takes a little more with several workers.
+        public var operations: Double { tasks.reduce(0) { $0 + $1.operations } }
+    }
+
+    /// In the order in which they begin.
+    public private(set) var phases: [Phase] = []
+
+    public var operations: Double { phases.reduce(0) { $0 + $1.operations } }
+
+    mutating func add(_ tasks: Tasks, to phase: RenderPhase) { phases[position(phase)].tasks.append(tasks) }
+
+    /// - Parameters:
+    ///   - bytes: of the payload that `context` lacks.
+    ///   - receivers: the most workers that ask for it.
+    mutating func add(_ context: JobContext, to phase: RenderPhase, more bytes: Int = 0, receivers: Int = .max) {
+        let (metadata, payload) = context.encoded()
+        phases[position(phase)].contents.append(
+            Content(metadata: metadata, payloadBytes: payload.count + bytes, receivers: receivers))
+    }
+
+    private mutating func position(_ phase: RenderPhase) -> Int {
+        if let known = phases.firstIndex(where: { $0.phase == phase }) { return known }
+        phases.append(Phase(phase: phase))
+        return phases.count - 1
+    }
+}
+
+extension RenderForecast.Tasks {
+    /// Tasks like one, but for their operations.
+    ///
+    /// - Parameter outputBytes: of all outputs; nil if all are of the shape of this one's.
+    init(
+        _ count: Int, like task: RenderTask, operations: Double, hasBase: Bool = false, output: OutputShape,
+        outputBytes: Int? = nil
+    ) {
+        self.init(
+            count: count, operations: operations, metadata: task.encoded().metadata, payloadBytes: task.payloadBytes,
+            hasBase: hasBase, outputMetadata: output.metadata, outputBytes: outputBytes ?? count * output.byteCount)
+    }
+}
