@@ -58,6 +58,25 @@ extension SingleCommands {
             #expect(wrong.ending?.code == 64 && wrong.errorLines.contains { $0.contains("1 to 256") }, "\(wrong.errorLines)")
         }
 
+        /// Times are this host's, so only their order is known: of themselves, and of a small render and a large one.
+        @Test func calibratingTellsHowLongItTakesHere() async throws {
+            let folder = try Folder()
+            var expected: [Double] = []
+            for side in ["128", "384"] {
+                let plan = try await Self.run(
+                    [
+                        "plan", "--calibrate", "--json", "-p", "an apple", "-W", side, "-H", side, "--steps", "4", "--method",
+                        "auto", "--workers", "2", "--threads-per-worker", "1",
+                    ], in: folder)
+                #expect(plan.ending?.code == 0, "\(plan.errorLines)")
+                let seconds = try #require(try Self.json(plan)["seconds"])
+                let values = ["least", "expected", "most"].map { seconds[$0]?.doubleValue ?? -1 }
+                #expect(values[0] > 0 && values == values.sorted(), "\(values)")
+                expected.append(values[1])
+            }
+            #expect(expected[1] > 2 * expected[0], "\(expected)")
+        }
+
         /// The arithmetic to the last operation, the bytes nearly.
         @Test func planTellsWhatTheRenderCounts() async throws {
             let folder = try Folder()

@@ -28,13 +28,13 @@ public struct HostOptions: ParsableArguments {
 
     @OptionGroup var groups: GroupOptions
 
-    @OptionGroup var packing: PackedWeightsOptions
+    @OptionGroup public var packing: PackedWeightsOptions
 
     /// Every worker has its own activations, so more workers cost memory. Above this number more threads use the cores better,
     /// unless the user knows otherwise.
     static let defaultWorkersMax = 8
     /// Far above any host. It stops a mistyped number before processes start.
-    public static let workersMax = 256
+    static let workersMax = 256
     static let threadsMax = 1024
 
     /// A container's limits on this host.
@@ -68,14 +68,11 @@ public struct HostOptions: ParsableArguments {
         // Networks that do not fit under the limit are not shared.
         let (setting, room) = (try packing.setting(), try packing.limit())
         let isShared = setting != nil && room / 3 >= weightBytes
-        let workers =
-            self.workers
-            ?? min(
-                cores, Self.defaultWorkersMax,
-                Self.workersThatFit(weightBytes: weightBytes, precision, isShared: isShared))
-        guard (1...Self.workersMax).contains(workers) else {
-            throw CommandFailure(.usage, "--workers must be from 1 to \(Self.workersMax), not \(workers).")
-        }
+        let workers = try Self.checked(
+            workers: workers
+                ?? min(
+                    cores, Self.defaultWorkersMax,
+                    Self.workersThatFit(weightBytes: weightBytes, precision, isShared: isShared)))
         let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
         let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
         var warnings: [String] = []
@@ -89,6 +86,16 @@ public struct HostOptions: ParsableArguments {
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
             packedWeights: packing.word,
             warnings: warnings)
+    }
+
+    /// The number of workers that was asked for; 1 if none was.
+    public func statedWorkers() throws(CommandFailure) -> Int { try Self.checked(workers: workers ?? 1) }
+
+    private static func checked(workers: Int) throws(CommandFailure) -> Int {
+        guard (1...workersMax).contains(workers) else {
+            throw CommandFailure(.usage, "--workers must be from 1 to \(workersMax), not \(workers).")
+        }
+        return workers
     }
 
     /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.

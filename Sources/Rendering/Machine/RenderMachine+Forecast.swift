@@ -73,7 +73,13 @@ extension RenderMachine {
                 $0 + Double($1.inputs) * model.operations($1, tokens: resolved.prompts.tokens)
             }
             let work = try sampleWork(of: middle)
-            forecast.add(tasks(count, work, operations, context, middle.phase), to: middle.phase)
+            var tasks = tasks(count, work, operations, context, middle.phase)
+            let task = RenderTask(
+                phase: middle.phase, step: middle.number, index: 0, contextHash: context.hash, work: work)
+            tasks.sample = RenderForecast.Sample(
+                task: task, context: context, operations: model.operations(middle, tokens: resolved.prompts.tokens),
+                tasksInStep: middle.inputs, isGrouped: true)
+            forecast.add(tasks, to: middle.phase)
         }
     }
 
@@ -100,6 +106,7 @@ extension RenderMachine {
                 tile: grid.count / 2, stage: stage, height: tile.height, width: tile.width, isLast: isLast)
             var tasks = tasks(grid.count * stages, work, operations, latent, .decode)
             tasks.hasBase = stage != nil
+            if isLast { tasks.sample = decodeSample(tile, of: grid.count, bare) }
             if let outputBytes { tasks.outputBytes = outputBytes }
             forecast.add(tasks, to: .decode)
         }
@@ -108,6 +115,19 @@ extension RenderMachine {
         add(
             1, stage: stages == 1 ? nil : stages - 1, isLast: true, model.vae.decodeOperations(grid),
             outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)
+    }
+
+    /// A latent of one tile's size, decoded at once.
+    private func decodeSample(_ tile: ImageBox, of count: Int, _ bare: JobContext) -> RenderForecast.Sample {
+        let (height, width) = (tile.height, tile.width)
+        let zeros = [Float](repeating: 0, count: plan.latentChannels * height * width)
+        let latent = Latent(channels: plan.latentChannels, height: height, width: width, values: zeros)
+        let context = bare.with(.latent(latent, tileHeight: height, tileWidth: width))
+        let work = DecodeWork(tile: 0, stage: nil, height: height, width: width, isLast: true)
+        return RenderForecast.Sample(
+            task: RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: work), context: context,
+            operations: model.vae.decodeOperations(TileGrid(height: height, width: width)), tasksInStep: count,
+            isGrouped: false)
     }
 }
 

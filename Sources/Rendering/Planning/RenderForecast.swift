@@ -16,6 +16,20 @@ public struct RenderForecast: Sendable {
         package var outputMetadata: JSONValue
         /// Of the payloads of all outputs.
         package var outputBytes: Int
+        /// A computation that takes the time of these tasks' arithmetic; nil where they are too few or too large to try.
+        package var sample: Sample?
+    }
+
+    /// A task with zeros instead of numbers.
+    package struct Sample: Sendable {
+        package let task: RenderTask
+        package let context: JobContext
+        /// Of the task.
+        package let operations: Double
+        /// How many like it there are in a step, for all workers; steps wait for each other.
+        package let tasksInStep: Int
+        /// Whether a worker may compute several together.
+        package let isGrouped: Bool
     }
 
     /// Content that workers get once.

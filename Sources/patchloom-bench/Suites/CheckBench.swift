@@ -37,13 +37,13 @@ struct CheckBench: ParsableCommand {
         let forward = try MeasuredNetwork(context, runs: 2) { _ = try unet.forward(input, switches: .plain) }
         var checks = forward.checks(
             "unet",
-            operations: NetworkArithmetic.unet(
-                unet.configuration, height: height, width: width, batch: batch, tokens: UNetInput.textTokens))
+            operations: UInt64(
+                unet.configuration.operations(height: height, width: width, images: batch, tokens: UNetInput.textTokens)))
         let decoder = try family.decoder(context)
         let latent = uniform([1, height, width, decoder.configuration.latentChannels])
         let decoding = try MeasuredNetwork(context, runs: 2) { _ = try decoder.decode(latent) }
         checks += decoding.checks(
-            "vae", operations: NetworkArithmetic.decoder(decoder.configuration, height: height, width: width))
+            "vae", operations: UInt64(decoder.configuration.decodeOperations(TileGrid(height: height, width: width))))
         for encoder in family.textEncoders { checks += try TextBench.measure(encoder, family, context, runs: 2).1 }
         return checks
     }
@@ -59,15 +59,15 @@ struct CheckBench: ParsableCommand {
     /// The formulas on the published architectures.
     private static func formulas() throws -> [CountCheck] {
         let unets = try unets.map { family, latent, expected in
-            let operations = NetworkArithmetic.unet(
-                try family.unetConfiguration(), height: latent, width: latent, batch: 1, tokens: UNetInput.textTokens)
+            let operations = try family.unetConfiguration().operations(
+                height: latent, width: latent, images: 1, tokens: UNetInput.textTokens)
             return CountCheck(
                 name: "formula.unet_\(family.rawValue)_\(latent)", counted: Int(operations), .exactly(expected))
         }
         return try unets
             + decoders.map { latent, expected in
-                let operations = NetworkArithmetic.decoder(
-                    try BenchFamily.sd15.vaeConfiguration(), height: latent, width: latent)
+                let operations = try BenchFamily.sd15.vaeConfiguration().decodeOperations(
+                    TileGrid(height: latent, width: latent))
                 return CountCheck(name: "formula.vae_\(latent)", counted: Int(operations), .exactly(expected))
             }
     }

@@ -46,8 +46,8 @@ struct TextBench: ParsableCommand {
         let measured = try MeasuredNetwork(context, runs: runs) {
             _ = try encoder.encode(ids: Array(repeating: row, count: rows))
         }
-        let formula = NetworkArithmetic.text(
-            configuration, rows: rows, tokens: tokens, isProjected: encoder.hasProjection)
+        let formula = UInt64(
+            configuration.operations(rows: rows, tokens: tokens, isProjected: encoder.hasProjection))
         let part = SuiteReport.Part(name: component, timing: measured.timing, operations: formula)
         return (part, measured.checks(component, operations: formula))
     }

@@ -34,8 +34,8 @@ struct UNetBench: ParsableCommand {
         report.add(context)
         let measured = try MeasuredNetwork(context, runs: reporting.runs) { _ = try unet.forward(input, switches: .plain) }
         measured.add(to: &report)
-        let formula = NetworkArithmetic.unet(
-            unet.configuration, height: latent, width: latent, batch: batch, tokens: UNetInput.textTokens)
+        let formula = UInt64(
+            unet.configuration.operations(height: latent, width: latent, images: batch, tokens: UNetInput.textTokens))
         report.checks = try checks.applied(to: measured.checks("unet", operations: formula))
         try report.finish(json: reporting.json)
     }

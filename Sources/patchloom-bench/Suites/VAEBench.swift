@@ -44,7 +44,7 @@ struct VAEBench: ParsableCommand {
             try decoder.decode(image) { _, _ in }
         }
         measured.add(to: &report)
-        let formula = NetworkArithmetic.decoder(decoder.configuration, height: latent, width: latent)
+        let formula = UInt64(decoder.configuration.decodeOperations(TileGrid(height: latent, width: latent)))
         report.checks = try checks.applied(to: measured.checks("vae", operations: formula))
         try report.finish(json: reporting.json)
     }

@@ -4,6 +4,7 @@ import Rendering
 import Requests
 import Runtime
 import StrictJSON
+import Weights
 
 /// `patchloom plan`: shows the plan of a `render`.
 struct PlanCommand: ParsableCommand {
@@ -14,30 +15,67 @@ struct PlanCommand: ParsableCommand {
     @OptionGroup(title: "Model") var checkpoint: ModelOptions
     @OptionGroup(title: "LoRA") var loras: LoRAOptions
 
-    @Option(help: "Workers that share the render. Each gets a copy of what all tasks need.")
-    var workers = 1
+    @OptionGroup(title: "Host") var host: HostOptions
+
+    @Flag(
+        help: """
+            Load the model, time one call of each kind on this host, and tell how long the render will take here. It takes the \
+            time of about five calls.
+            """)
+    var calibrate = false
 
     @Flag(help: "Print JSON.")
     var json = false
 
-    func validate() throws {
-        guard (1...HostOptions.workersMax).contains(workers) else {
-            throw ValidationError("--workers \(workers) is not possible: choose 1 to \(HostOptions.workersMax).")
-        }
-    }
-
     func run() throws {
-        let found = try loras.folders.resolve(picture.request())
-        let model = try ModelDescription(source: checkpoint.words.source())
-        let machine = try RenderMachine(request: found.request, model: model, loras: found.library)
-        let costs = PlanCosts(try machine.forecast(), workers: workers)
+        let asked = try loras.folders.resolve(picture.request())
+        var request = asked.request
+        let source = try checkpoint.words.source()
+        let layout =
+            calibrate ? try host.layout(weightBytes: checkpoint.words.weightBytes(source), precision: request.precision) : nil
+        // The host's precision is the one that is timed.
+        if let layout { request.precision = layout.precision }
+        let model = try ModelDescription(source: source)
+        let machine = try RenderMachine(request: request, model: model, loras: asked.library)
+        let forecast = try machine.forecast()
+        let costs = PlanCosts(forecast, workers: try layout?.workers ?? host.statedWorkers())
+        let time = try layout.map { try calibrated($0, source, asked.library).estimate(forecast) }
         if json {
             var object = machine.plan.json.objectValue ?? JSONObject()
             for (key, value) in costs.json { object[key] = value }
+            object["seconds"] = time?.json
             print(JSONValue.object(object).canonicalText)
         } else {
-            for line in machine.plan.summaryLines + costs.lines { print(TerminalText.printable(line)) }
+            let lines = machine.plan.summaryLines + costs.lines + (time.map { [$0.line] } ?? [])
+            for line in lines { print(TerminalText.printable(line)) }
         }
+    }
+}
+
+extension PlanCommand {
+    private func calibrated(
+        _ layout: HostOptions.Layout, _ source: ModelSource, _ library: LoRALibrary
+    ) throws -> RenderCalibration {
+        RenderCalibration(
+            source, loras: library, workers: layout.workers, threads: layout.threads, group: layout.group,
+            backend: layout.backend, precision: layout.precision, packed: try host.packing.setting()
+        ) { writeError($0 + "\n") }
+    }
+}
+
+extension RenderCalibration.Estimate {
+    fileprivate var line: String {
+        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), workers once started"
+    }
+
+    fileprivate var json: JSONValue {
+        ["expected": .number(expected), "least": .number(least), "most": .number(most)]
+    }
+
+    private static func text(_ seconds: Double) -> String {
+        if seconds < 100 { return "\(TerminalText.fixed(seconds, digits: seconds < 10 ? 1 : 0)) s" }
+        let minutes = Int((min(seconds, 1e12) / 60).rounded())
+        return minutes < 100 ? "\(minutes) min" : "\(minutes / 60) h \(minutes % 60) min"
     }
 }
 
