@@ -4,6 +4,7 @@ import StrictJSON
 import Synchronization
 import TestSupport
 import Testing
+import ZMQSockets
 
 @testable import Runtime
 
@@ -44,6 +45,68 @@ struct ClientTests {
         let error = await #expect(throws: RuntimeError.self) { try await submit(nowhere) }
         #expect(error?.code == .unavailable)
         #expect(error?.message.hasPrefix("No coordinator answers at \(order.coordinator)") == true)
+    }
+
+    /// A coordinator that was busy hears two HELLOs at once, answers both, and knows only the second session.
+    @Test("a job reaches a coordinator that was slow to answer")
+    func twoWelcomes() async throws {
+        let endpoint = TestFarm.uniqueEndpoint()
+        let order = order(endpoint, [1])
+        async let outcome = Result(catchingAsync: { try await submit(order) })
+        let sessions = try await Blocking.run { () throws -> [UInt64] in
+            let context = try Context()
+            defer { context.terminate() }
+            return try Self.slowCoordinator(context, endpoint)
+        }
+        #expect(sessions == [1, 2])
+        guard case .failure(let error as RuntimeError) = await outcome else {
+            Issue.record("the client got a picture")
+            return
+        }
+        #expect(error.message == "the job came")
+    }
+
+    /// Welcomes two HELLOs together, and answers the SUBMIT of the second session.
+    ///
+    /// - Returns: the sessions of all SUBMITs.
+    private static func slowCoordinator(_ context: Context, _ endpoint: String) throws -> [UInt64] {
+        let socket = try context.openSocket(.router, endpoint)
+        var poller = Poller(descriptors: [])
+        let end = ContinuousClock.now + .seconds(20)
+        var (greetings, submissions): (UInt64, [UInt64]) = (0, [])
+        while ContinuousClock.now < end {
+            _ = try poller.wait(for: socket, milliseconds: 20)
+            while let received = try socket.receive(keeping: WireLimits.frameCount + 2) {
+                let route = received.frames[0]
+                let packet = try Packet(frames: Array(received.frames.dropFirst()), frameCount: received.frameCount - 1)
+                func answer(_ message: Message, session: UInt64) throws {
+                    var address = Header.Address(epoch: 1, session: session)
+                    address.job = packet.address.job
+                    _ = try socket.send([route] + Packet(message, address).frames())
+                }
+                switch packet.message {
+                case .hello:
+                    greetings += 1
+                    guard greetings == 2 else { continue }
+                    let welcome = Welcome(
+                        minor: Int(Header.minorVersion), heartbeat: 2000, silence: 10_000, lease: 30_000, progress: 1000,
+                        acceptDelay: 5, resend: 1000, keep: [])
+                    for session in 1...greetings { try answer(.welcome(welcome), session: session) }
+                case .submit:
+                    submissions.append(packet.address.session)
+                    guard packet.address.session == 2 else { continue }
+                    try answer(.submitted(Submitted(position: 0)), session: 2)
+                    try answer(.jobEvent(.failed(exitCode: 65, text: "the job came")), session: 2)
+                case .bye: return submissions
+                default: break
+                }
+                if submissions.last == 2 {
+                    try socket.setLinger(milliseconds: 500)
+                    return submissions
+                }
+            }
+        }
+        return submissions
     }
 
     @Test("an address that is none is refused")

@@ -55,6 +55,8 @@ private final class ClientConversation {
     /// The picture, once it is finished.
     private var download: PictureDownload?
     private var hasSubmitted = false
+    /// Whether the coordinator has said anything about the job.
+    private var isAccepted = false
     /// When the last piece came, and when one was asked for.
     private var lastPiece: Instant
     private var lastAsked: Instant
@@ -163,21 +165,27 @@ private final class ClientConversation {
             // The connection broke. If the picture is finished, it waits at the coordinator.
             state = .greeting(next: lastHeard, since: lastHeard)
         case .bye: throw lost("it was stopped")
-        case .jobEvent(let note) where packet.address.job == uuid: try report(note, onEvent)
+        case .submitted where packet.address.job == uuid: isAccepted = true
+        case .jobEvent(let note) where packet.address.job == uuid:
+            isAccepted = true
+            try report(note, onEvent)
         case .jobResult(let chunk) where packet.address.job == uuid: return try take(chunk, onEvent)
         default: break
         }
         return nil
     }
 
+    /// A coordinator that is slow to answer gets HELLO again, and answers each with a session of its own. Only the last one
+    /// counts: what was sent in an earlier one is not heard.
     private func join(_ address: Header.Address, _ welcome: Welcome) throws {
-        guard case .greeting = state else { return }
-        self.address.epoch = address.epoch
-        self.address.session = address.session
+        var isNew = address.session != self.address.session || address.epoch != self.address.epoch
+        if case .greeting = state { isNew = true }
+        (self.address.epoch, self.address.session) = (address.epoch, address.session)
         heartbeat = .milliseconds(max(10, welcome.heartbeat))
         silence = .milliseconds(max(100, welcome.silence))
         state = .joined
-        if hasSubmitted {
+        guard isNew else { return }
+        if isAccepted {
             try fetch()
         } else {
             hasSubmitted = true
