@@ -37,9 +37,9 @@ swift format lint --strict --recursive Package.swift Sources Tests </dev/null
 for script in deploy/*.sh .ci/run; do bash -n "$script"; done
 printf 'clean\n'
 
-# Nobody debugs here: without debugging information a build takes a tenth less time. The release tests see internals too, and a
-# release build needs an option for this. It has its own folder; otherwise it and the program that quickstart.sh builds would
-# rebuild each other. The debug build has one too if it lacks a part of the tests.
+# Without debugging information a build takes a tenth less time; a crash then names functions without lines. The release tests
+# see internals too, and a release build needs an option for this. Both builds have folders of their own: with these options they
+# and the programs that developers and quickstart.sh build would rebuild each other.
 options_of() {
     printf '%s\n' -c "$1" --explicit-target-dependency-import-check error -Xswiftc -gnone --scratch-path ".build-$1-tests"
     if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing; fi
@@ -48,13 +48,14 @@ options_of() {
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
-# Some tests run in release only, unless --all asks for them. Two thirds of the time are compiling, and what these test runs in
-# debug in other tests: RuntimeTests render whole pictures, with every method's tasks, models, kernels and libraries. Left out are
-# modules of tests (they are not compiled in debug), and long tests of others. The rules of RepositoryTests are about text.
+# Some tests run in release only, unless --all asks for them: two thirds of the time are compiling. In debug RuntimeTests render
+# small pictures of the embedded model by every method, from a picture, in stages and in tiles. What runs in release only are tests
+# of other models and files, of every setting and sampler, of kernels at many sizes, and of the repository's text. --all is for
+# changes of the networks, kernels and readers. Left out are modules of tests, which are not compiled in debug, and long tests.
 release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
     EndToEndTests)
 long_tests=(
-    --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
+    --skip '^RuntimeTests[.](LargeBarrierTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
 )
 groups_of() {

@@ -18,8 +18,8 @@ import Weights
         return Tensor(numbers.floats(shape.reduce(1, *)), shape: shape)
     }
 
-    /// One tile is counted to the last operation, and so are the margins of many: only the keys of the attention are made
-    /// from other parts of the image, depending on what was in memory.
+    /// One tile is counted to the last operation, many tiles nearly: it depends on what was in memory which parts of the image
+    /// are computed once more for the keys of the attention.
     @Test(arguments: [
         TileGrid(height: 8, width: 8), TileGrid(height: 13, width: 6), TileGrid(height: 1, width: 1),
         TileGrid(height: 24, width: 20, tileHeight: 12, tileWidth: 8),

@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    /// Many tiles and huge views take no longer to foresee.
+    /// The largest picture has a forecast, with finite numbers.
     @Test func theLargestPictureIsForeseen() throws {
         var request = RenderRequest()
         (request.prompt, request.width, request.height) = ("an apple", 16384, 16384)

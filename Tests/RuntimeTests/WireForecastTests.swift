@@ -9,7 +9,7 @@ import Testing
         let testDescription: String
         let size: (width: Int, height: Int)
         var workers = 1
-        var change: @Sendable (inout RenderRequest) -> Void = { _ in }
+        var change: @Sendable (inout RenderRequest) throws -> Void = { _ in }
     }
 
     static let cases = [
@@ -27,6 +27,14 @@ import Testing
         Case(testDescription: "two passes, enlarged as a latent", size: (256, 256)) {
             ($0.method, $0.refinement.upscaler) = (.hires, .latent)
         },
+        Case(testDescription: "from a picture", size: (192, 128)) {
+            $0.source = try SourcePicture(width: 192, height: 128, rgb: [UInt8](repeating: 99, count: 192 * 128 * 3))
+        },
+        Case(testDescription: "a part of a picture", size: (128, 128)) {
+            $0.source = try SourcePicture(
+                width: 128, height: 128, rgb: [UInt8](repeating: 99, count: 128 * 128 * 3),
+                mask: (0..<128 * 128).map { UInt8($0 % 128 / 64) })
+        },
         Case(testDescription: "a long prompt", size: (128, 128)) {
             $0.prompt = Array(repeating: "a red apple on a blue table", count: 20).joined(separator: ", ")
         },
@@ -36,7 +44,7 @@ import Testing
         var request = RenderRequest()
         (request.prompt, request.seed, request.steps) = ("a red apple", 3, 4)
         (request.width, request.height) = asked.size
-        asked.change(&request)
+        try asked.change(&request)
         let machine = try RenderMachine(request: request, model: ModelDescription(source: .embeddedModel))
         let forecast = try machine.forecast()
         let wire = WireForecast(forecast, workers: asked.workers)

@@ -88,9 +88,6 @@ public struct HostOptions: ParsableArguments {
             warnings: warnings)
     }
 
-    /// The number of workers that was asked for; 1 if none was.
-    public func statedWorkers() throws(CommandFailure) -> Int { try Self.checked(workers: workers ?? 1) }
-
     private static func checked(workers: Int) throws(CommandFailure) -> Int {
         guard (1...workersMax).contains(workers) else {
             throw CommandFailure(.usage, "--workers must be from 1 to \(workersMax), not \(workers).")

@@ -4,7 +4,7 @@ extension UNetConfiguration {
     /// Multiplications and additions of one U-Net call by formula, from the configuration alone: matrix products, convolutions,
     /// attention and the matching of tokens. `ComputeContext.operations` counts the same while it computes.
     ///
-    /// Exact up to 2^53; numbers of hostile configurations overflow to infinity.
+    /// Exact up to 2^53. A configuration whose numbers the reader accepts gives a finite number.
     ///
     /// - Parameters:
     ///   - height: of the sample, in latent points.

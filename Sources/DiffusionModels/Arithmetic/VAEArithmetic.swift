@@ -18,7 +18,8 @@ extension VAEConfiguration {
         return 2 * count.products
     }
 
-    /// The arithmetic of encoding a picture.
+    /// The arithmetic of encoding a picture that fits one band of rows. Large pictures are encoded in bands, which compute the
+    /// rows between two of them twice: this is not counted.
     ///
     /// - Parameters:
     ///   - height: of its latent.
@@ -111,7 +112,7 @@ private struct VAECount {
 
     private func boxes(_ box: ImageBox, _ end: Int) -> [ImageBox] { geometry.boxes(for: box, before: end, images: sizes) }
 
-    /// The attention of all points, which tiles share; and what its keys are made from, as no tile has whole rows.
+    /// The attention of all points, which tiles share; and what its keys are made from, as few tiles have whole rows.
     mutating func attention(_ index: Int, isTiled: Bool) {
         let (size, width) = (sizes[index], steps[index].outputs)
         let area = Double(size.height) * Double(size.width)

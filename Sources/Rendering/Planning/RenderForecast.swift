@@ -16,7 +16,7 @@ public struct RenderForecast: Sendable {
         package var outputMetadata: JSONValue
         /// Of the payloads of all outputs.
         package var outputBytes: Int
-        /// A computation that takes the time of these tasks' arithmetic; nil where they are too few or too large to try.
+        /// A computation that takes the time of these tasks' arithmetic; nil for kinds with few tasks.
         package var sample: Sample?
     }
 
@@ -60,7 +60,7 @@ public struct RenderForecast: Sendable {
     mutating func add(_ tasks: Tasks, to phase: RenderPhase) { phases[position(phase)].tasks.append(tasks) }
 
     /// - Parameters:
-    ///   - bytes: of the payload that `context` lacks.
+    ///   - bytes: by which the true context's payload is longer than that of `context`, which stands for it.
     ///   - receivers: the most workers that ask for it.
     mutating func add(_ context: JobContext, to phase: RenderPhase, more bytes: Int = 0, receivers: Int = .max) {
         let (metadata, payload) = context.encoded()

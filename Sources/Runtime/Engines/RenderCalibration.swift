@@ -72,41 +72,60 @@ public struct RenderCalibration: Sendable {
 
     /// The seconds of one task of each sample, in order, while as many workers compute as there will be.
     private func time(_ samples: [RenderForecast.Sample]) throws(RuntimeError) -> [[Double]] {
-        let times = Mutex([[Double]](repeating: [], count: samples.count))
-        let fault = Mutex<RenderError?>(nil)
+        let runners = try together(workers) { _ throws(RenderError) in Runner(value: try makeRunner()) }
+        var times: [[Double]] = []
+        for sample in samples {
+            let own = try together(busy(sample)) { worker throws(RenderError) in
+                try seconds(runners[worker].value, sample)
+            }
+            times.append(own.flatMap(\.self).sorted())
+        }
+        return times
+    }
+
+    /// A runner. One thread at a time uses it.
+    private struct Runner: @unchecked Sendable {
+        let value: TaskRunner
+    }
+
+    /// Runs `body` for each worker on a thread of its own, all at the same time, and waits for all.
+    private func together<Value: Sendable>(
+        _ count: Int, _ body: @escaping @Sendable (Int) throws(RenderError) -> Value
+    ) throws(RuntimeError) -> [Value] {
+        let results = Mutex<[Int: Result<Value, RenderError>]>([:])
         var threads: [OSThread] = []
         defer { for thread in threads { thread.join() } }
-        for worker in 0..<workers {
+        for worker in 0..<count {
             threads.append(
                 try OSThread(named: "calibrate-\(worker)") {
-                    do throws(RenderError) {
-                        let runner = try makeRunner()
-                        for (index, sample) in samples.enumerated() where worker < busy(sample) {
-                            let own = try seconds(runner, sample)
-                            times.withLock { $0[index] += own }
-                        }
-                    } catch {
-                        fault.withLock { $0 = $0 ?? error }
-                    }
+                    let result = Result { () throws(RenderError) in try body(worker) }
+                    results.withLock { $0[worker] = result }
                 })
         }
         for thread in threads { thread.join() }
-        if let error = fault.withLock({ $0 }) { throw RuntimeError(error) }
-        return times.withLock { $0.map { $0.sorted() } }
+        do throws(RenderError) {
+            var values: [Value] = []
+            for result in results.withLock({ $0.sorted { $0.key < $1.key } }) { values.append(try result.value.get()) }
+            return values
+        } catch {
+            throw RuntimeError(error)
+        }
     }
 
-    /// Of the calls the first is for weights and the library's preparations, and the last keeps the other workers company.
+    /// Of the calls the first is for weights and the library's preparations, and the last keeps the other workers company. Of
+    /// long calls one is enough.
     private func seconds(_ runner: TaskRunner, _ sample: RenderForecast.Sample) throws(RenderError) -> [Double] {
         let count = sample.isGrouped ? min(group, longest(sample)) : 1
         let tasks = [RenderTask](repeating: sample.task, count: max(1, count))
         try runner.open(sample.context)
         defer { runner.close(sample.context.hash) }
         var calls: [Double] = []
-        for _ in 0..<5 {
+        let first = monotonicNow()
+        while calls.count < 5, calls.count < 2 || monotonicNow().since(first) < .seconds(60) {
             let start = monotonicNow()
             _ = try runner.run(together: tasks)
             calls.append(Double(monotonicNow().since(start).nanoseconds) * 1e-9 / Double(tasks.count))
         }
-        return Array(calls[1...3])
+        return Array(calls.dropFirst().prefix(3))
     }
 }

@@ -4,6 +4,7 @@ import Rendering
 import Requests
 import Runtime
 import StrictJSON
+import TensorCore
 import Weights
 
 /// `patchloom plan`: shows the plan of a `render`.
@@ -19,8 +20,8 @@ struct PlanCommand: ParsableCommand {
 
     @Flag(
         help: """
-            Load the model, time one call of each kind on this host, and tell how long the render will take here. It takes the \
-            time of about five calls.
+            Load the model, time five calls of each kind on this host, and tell how long the render will take here. Kinds are \
+            the phases of each stage and the decoding of a tile. Like render it keeps packed weights in the cache.
             """)
     var calibrate = false
 
@@ -31,23 +32,30 @@ struct PlanCommand: ParsableCommand {
         let asked = try loras.folders.resolve(picture.request())
         var request = asked.request
         let source = try checkpoint.words.source()
-        let layout =
-            calibrate ? try host.layout(weightBytes: checkpoint.words.weightBytes(source), precision: request.precision) : nil
-        // The host's precision is the one that is timed.
-        if let layout { request.precision = layout.precision }
+        // Another host may have a precision that this one lacks. Only what is timed must be possible here.
+        let layout = try host.layout(
+            weightBytes: checkpoint.words.weightBytes(source), precision: calibrate ? request.precision : .auto)
+        if calibrate { request.precision = layout.precision }
         let model = try ModelDescription(source: source)
         let machine = try RenderMachine(request: request, model: model, loras: asked.library)
         let forecast = try machine.forecast()
-        let costs = PlanCosts(forecast, workers: try layout?.workers ?? host.statedWorkers())
-        let time = try layout.map { try calibrated($0, source, asked.library).estimate(forecast) }
+        let costs = PlanCosts(forecast, workers: layout.workers)
+        if !json {
+            for line in machine.plan.summaryLines + costs.lines { print(TerminalText.printable(line)) }
+        }
+        var time: RenderCalibration.Estimate?
+        if calibrate {
+            for warning in layout.warnings { writeError("\(warning)\n") }
+            writeError("timing calls; this takes about as long as five of each kind\n")
+            time = try calibrated(layout, source, asked.library).estimate(forecast)
+        }
         if json {
             var object = machine.plan.json.objectValue ?? JSONObject()
             for (key, value) in costs.json { object[key] = value }
             object["seconds"] = time?.json
             print(JSONValue.object(object).canonicalText)
-        } else {
-            let lines = machine.plan.summaryLines + costs.lines + (time.map { [$0.line] } ?? [])
-            for line in lines { print(TerminalText.printable(line)) }
+        } else if let time {
+            print(time.line)
         }
     }
 }
@@ -65,7 +73,7 @@ extension PlanCommand {
 
 extension RenderCalibration.Estimate {
     fileprivate var line: String {
-        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), workers once started"
+        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), without the start of the workers"
     }
 
     fileprivate var json: JSONValue {
@@ -83,14 +91,15 @@ extension RenderCalibration.Estimate {
 private struct PlanCosts {
     let forecast: RenderForecast
     let wire: WireForecast
+    let workers: Int
 
     init(_ forecast: RenderForecast, workers: Int) {
-        (self.forecast, wire) = (forecast, WireForecast(forecast, workers: workers))
+        (self.forecast, self.workers, wire) = (forecast, workers, WireForecast(forecast, workers: workers))
     }
 
     /// A table: a phase in each line, and the sum.
     var lines: [String] {
-        let heads = ["phase", "tasks", "arithmetic", "to workers", "from workers"]
+        let heads = ["phase", "tasks", "arithmetic", "to \(workers) worker\(workers == 1 ? "" : "s")", "back"]
         let phases = zip(forecast.phases, wire.phases).map { phase, wire in
             row(phase.phase.rawValue, phase.taskCount, phase.operations, wire.sent, wire.received)
         }
@@ -108,6 +117,7 @@ private struct PlanCosts {
 
     var json: JSONObject {
         var object = JSONObject()
+        object["workers"] = .integer(Int64(workers))
         object["operations"] = .number(forecast.operations)
         object["bytes_sent"] = .integer(Int64(wire.sent))
         object["bytes_received"] = .integer(Int64(wire.received))
