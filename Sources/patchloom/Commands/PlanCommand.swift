@@ -73,7 +73,7 @@ extension PlanCommand {
 
 extension RenderCalibration.Estimate {
     fileprivate var line: String {
-        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), without the start of the workers"
+        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), without starting the workers"
     }
 
     fileprivate var json: JSONValue {
