@@ -49,13 +49,13 @@ options_of() {
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
 # Some tests run in release only, unless --all asks for them: two thirds of the time are compiling. In debug RuntimeTests render
-# small pictures of the embedded model by every method, from a picture, in stages and in tiles. What runs in release only are tests
-# of other models and files, of every setting and sampler, of kernels at many sizes, and of the repository's text. --all is for
-# changes of the networks, kernels and readers. Left out are modules of tests, which are not compiled in debug, and long tests.
+# small pictures of the embedded model by CutDiffusion. What runs in release only are tests of the other methods, models and files,
+# of every setting and sampler, of kernels at many sizes, and of the repository's text. --all is for changes of the methods,
+# networks, kernels and readers. Left out are modules of tests, which are not compiled in debug, and long tests.
 release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
     EndToEndTests)
 long_tests=(
-    --skip '^RuntimeTests[.](LargeBarrierTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
+    --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
 )
 groups_of() {
