@@ -48,7 +48,7 @@ options_of() {
 # Tests that depend on the clock (sockets, processes) run apart from those that take all the processors. Programs are started as
 # users have them, in release: the code that they run is tested in debug by the two other groups.
 #
-# Some tests run in release only, unless --all asks for them: two thirds of the time are compiling. In debug RuntimeTests render
+# Some tests run in release only, unless --all asks for them: half of the time is compiling. In debug RuntimeTests render
 # small pictures of the embedded model by CutDiffusion. What runs in release only are tests of the other methods, models and files,
 # of every setting and sampler, of kernels at many sizes, and of the repository's text. --all is for changes of the methods,
 # networks, kernels and readers. Left out are modules of tests, which are not compiled in debug, and long tests.
