@@ -37,11 +37,14 @@ swift format lint --strict --recursive Package.swift Sources Tests </dev/null
 for script in deploy/*.sh .ci/run; do bash -n "$script"; done
 printf 'clean\n'
 
-# Without debugging information a build takes a tenth less time; a crash then names functions without lines. The release tests
-# see internals too, and a release build needs an option for this. Both builds have folders of their own: with these options they
-# and the programs that developers and quickstart.sh build would rebuild each other.
+# Options for builds that are made once. Without debugging information a build takes a tenth less time; a crash then names
+# functions without lines. One process compiles a whole module: it checks the types once, and not two or three times, which takes
+# a quarter off the debug build. The release tests see internals too, and a release build needs an option for this. Both builds
+# have folders of their own: with these options they and the programs that developers and quickstart.sh build would rebuild each
+# other.
 options_of() {
-    printf '%s\n' -c "$1" --explicit-target-dependency-import-check error -Xswiftc -gnone --scratch-path ".build-$1-tests"
+    printf '%s\n' -c "$1" --explicit-target-dependency-import-check error --scratch-path ".build-$1-tests"
+    printf -- '-Xswiftc\n%s\n' -gnone -whole-module-optimization -num-threads 1 -no-emit-module-separately-wmo
     if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing; fi
 }
 

@@ -47,3 +47,9 @@ public enum Mutation {
         bytes.replaceSubrange(digit...digit, with: Array(text.utf8))
     }
 }
+
+/// So many bytes that look random. Tests are not optimised, and would need seconds to make megabytes themselves.
+public func randomBytes(seed: UInt64, count: Int) -> [UInt8] {
+    var numbers = SeededGenerator(seed: seed)
+    return (0...count / 8).map { _ in numbers.next() }.withUnsafeBytes { Array($0.prefix(count)) }
+}

@@ -22,8 +22,7 @@ private func look(
 }
 
 private func content(_ seed: UInt64, count: Int = size) -> [UInt8] {
-    var numbers = SeededGenerator(seed: seed)
-    return (0...count / 8).map { _ in numbers.next() }.withUnsafeBytes { Array($0.prefix(count)) }
+    randomBytes(seed: seed, count: count)
 }
 
 /// A folder with the file `a` and a place for memories.

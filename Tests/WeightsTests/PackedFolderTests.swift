@@ -1,5 +1,6 @@
 import Foundation
 import TensorCore
+import TestSupport
 import Testing
 
 @testable import Weights
@@ -204,7 +205,7 @@ import Testing
             let sizes = [piece - 64, 64, 1, 2 * piece + 5, 3]
             let writer = PackedWriter(descriptor, path: path)
             for (index, size) in sizes.enumerated() {
-                let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 / 255 + index) }
+                let bytes = randomBytes(seed: UInt64(index), count: size)
                 try bytes.withUnsafeBytes { try writer.add("t\(index)", format: "bytes", $0) }
             }
             try writer.finish("key")
@@ -276,7 +277,8 @@ import Testing
             _ = try PackedWeights.prune(setting, all: false)
             let uses = try PackedFolder(path: fixture.folder).entries()
             #expect(uses.map(\.name) == keys.map(\.fileName))
-            #expect(uses.map(\.lastUse) == (0..<3).map { (1_000_000 + $0) * 1_000_000_000 })
+            let times: [Int64] = [1_000_000_000_000_000, 1_000_001_000_000_000, 1_000_002_000_000_000]
+            #expect(uses.map(\.lastUse) == times)
         }
     }
 

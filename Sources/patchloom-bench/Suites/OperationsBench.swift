@@ -24,6 +24,7 @@ struct OperationsBench: ParsableCommand {
     @Option(help: "Side of the square latent; 64 is 512 pixels.") var latent = 64
     @Option(help: "Images in one forward of the U-Net.") var batch = 1
     @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32
+    @Flag(inversion: .prefixedNo, help: "Measure the machine's peak too, which takes some seconds.") var peak = true
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var reporting: RunOptions
 
@@ -83,9 +84,10 @@ struct OperationsBench: ParsableCommand {
         }
     }
 
-    /// The machine's best rates in the precisions that it has.
+    /// The machine's best rates in the precisions that it has; empty with `--no-peak`.
     private func peaks() throws -> [(type: ElementType, rate: Double)] {
-        try [PrecisionChoice.f32, .bf16].compactMap { choice in
+        guard peak else { return [] }
+        return try [PrecisionChoice.f32, .bf16].compactMap { choice in
             guard let type = try? choice.resolved(compute.backend) else { return nil }
             return (type, try Peak.measure(compute.context(choice)))
         }
