@@ -160,7 +160,7 @@ let package = Package(
             name: "patchloom-bench",
             dependencies: [
                 "Acceleration", "ContentHash", "DiffusionModels", "ImageFiles", "ImageQuality", "Messages", "MethodComparison",
-                "Rendering", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", argumentParser,
+                "Places", "Rendering", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", argumentParser,
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -201,7 +201,7 @@ let package = Package(
                 "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
                 "Places", "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
                 "StrictJSON", "TensorCore", "TestSupport", "Weights",
-            ], optimised: true),
+            ]),
         tests(
             "MethodComparisonTests",
             ["Acceleration", "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport", "Weights"]),

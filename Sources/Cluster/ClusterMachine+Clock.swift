@@ -164,7 +164,7 @@ extension ClusterMachine {
     /// When the next tick is due; nil if nothing waits for time.
     public func nextDeadline() -> Instant? {
         // An overdue job waits for a worker, not for time.
-        let jobDeadlines = jobs.values.flatMap(deadlines).filter { deadline in lastTick.map { deadline > $0 } ?? true }
+        let jobDeadlines = jobs.keys.flatMap(deadlines).filter { deadline in lastTick.map { deadline > $0 } ?? true }
         return (sessions.values.flatMap(deadlines) + jobDeadlines).min()
     }
 
@@ -181,15 +181,16 @@ extension ClusterMachine {
         return all.compactMap { $0 }
     }
 
-    private func deadlines(_ job: Job) -> [Instant] {
-        guard let barrier = job.barrier, !barrier.isCollected else { return [] }
+    private func deadlines(_ id: JobID) -> [Instant] {
+        guard let job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return [] }
         var all = barrier.queue.suffix(8).compactMap { barrier.tasks[$0].notBefore }
         if let since = job.starvedSince {
             if !job.saidWaiting { all.append(since + min(.seconds(2), parameters.starvation)) }
             if parameters.failsStarvedJobs || job.numericsClass != nil { all.append(since + parameters.starvation) }
         }
         if let threshold = stragglerAge(barrier) {
-            for record in barrier.tasks where record.status == .leased && record.leases.count == 1 && record.failures == 0 {
+            for record in leasedTasks(of: id, barrier).map({ barrier.tasks[$0] })
+            where record.status == .leased && record.leases.count == 1 && record.failures == 0 {
                 if let start = stragglerStart(record) { all.append(start + threshold) }
             }
         }

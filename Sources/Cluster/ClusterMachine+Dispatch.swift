@@ -197,7 +197,8 @@ extension ClusterMachine {
     private mutating func speculate(_ id: JobID, _ now: Instant) {
         guard let job = jobs[id], let barrier = job.barrier, let threshold = stragglerAge(barrier) else { return }
         var allowance = max(1, barrier.tasks.count / 10) - barrier.speculativeCount
-        for (index, record) in barrier.tasks.enumerated() where allowance > 0 && isStraggling(record, threshold, now) {
+        for index in leasedTasks(of: id, barrier) where allowance > 0 && isStraggling(barrier.tasks[index], threshold, now) {
+            let record = barrier.tasks[index]
             guard let lease = record.leases.first.flatMap({ leases[$0] }) else { continue }
             let idle = sessions.keys.first { id in
                 guard let session = sessions[id], session.state == .ready, session.isIdle, session.freeCredit > 0 else {
@@ -213,16 +214,21 @@ extension ClusterMachine {
         }
     }
 
+    /// The tasks of a job's barrier that workers hold, by their indices in order. They are at most as many as the workers'
+    /// credit; a barrier may have many times as many tasks.
+    func leasedTasks(of id: JobID, _ barrier: BarrierRecord) -> [Int] {
+        let keys = sessions.values.flatMap(\.outstanding).compactMap { $0.job == id ? leases[$0.lease]?.task : nil }
+        return Set(keys.filter { $0.barrier == barrier.serial }.map(\.index)).sorted()
+    }
+
     /// The age at which a task becomes a straggler; nil while too few tasks are done to know.
     func stragglerAge(_ barrier: BarrierRecord) -> Interval? {
         guard !barrier.isCollected, barrier.queue.isEmpty, barrier.tasks.count >= 2,
             barrier.doneCount * 4 >= barrier.tasks.count * 3,
             !barrier.durations.isEmpty
         else { return nil }
-        let median = barrier.durations[barrier.durations.count / 2]
-        let late = barrier.durations[barrier.durations.count * 95 / 100]
-        let scaled = median / 100 &* Int64(parameters.stragglerPercentOfMedian)
-        return max(Interval(nanoseconds: max(scaled, late)), parameters.stragglerMinimumAge)
+        let scaled = barrier.durations.percentile(50) / 100 &* Int64(parameters.stragglerPercentOfMedian)
+        return max(Interval(nanoseconds: max(scaled, barrier.durations.percentile(95))), parameters.stragglerMinimumAge)
     }
 
     func isStraggling(_ record: TaskRecord, _ threshold: Interval, _ now: Instant) -> Bool {

@@ -54,8 +54,7 @@ extension ClusterMachine {
         guard let key = leases[lease]?.task, let barrier = jobs[key.job]?.barrier, !barrier.durations.isEmpty else {
             return parameters.lease
         }
-        let slow = barrier.durations[(barrier.durations.count * 95) / 100]
-        return max(parameters.lease, Interval(nanoseconds: slow &* 4))
+        return max(parameters.lease, Interval(nanoseconds: barrier.durations.percentile(95) &* 4))
     }
 
     /// A worker computes a group in one call, so the progress of one task renews the leases of all that it may have begun.
@@ -214,6 +213,6 @@ extension BarrierRecord {
         tasks[index].status = .done
         tasks[index].takenFrom = worker
         doneCount += 1
-        durations.insert(age.nanoseconds, at: durations.firstIndex { $0 >= age.nanoseconds } ?? durations.endIndex)
+        durations.insert(age.nanoseconds)
     }
 }

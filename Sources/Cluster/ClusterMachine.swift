@@ -73,12 +73,10 @@ public struct ClusterMachine: Sendable {
     private mutating func openBarrier(_ id: JobID, _ serial: Int, _ tasks: [ClusterTask], _ now: Instant) {
         guard jobs[id] != nil else { return }
         forgetLeases(of: id)
-        // The next task is the last of the queue: the most expensive first, then the lowest index.
-        let queue = tasks.indices.sorted { (tasks[$1].cost, $0) > (tasks[$0].cost, $1) }
         jobs.update(id) {
             // Threads of a barrier that builds on none are new.
             if tasks.first?.base == nil { $0.homes = [:] }
-            $0.barrier = BarrierRecord(serial: serial, tasks: tasks.map { TaskRecord(task: $0) }, queue: queue)
+            $0.barrier = BarrierRecord(serial: serial, tasks: tasks)
         }
         if tasks.isEmpty { actions.append(.collected(id, serial: serial)) }
         closeUnusedContexts()
@@ -130,11 +128,7 @@ public struct ClusterMachine: Sendable {
         guard let job = jobs[job], let barrier = job.barrier, !barrier.isCollected, let session = sessions[id],
             session.state == .ready, fits(session, job)
         else { return }
-        var last: ContextID?
-        for record in barrier.tasks where record.task.context != last {
-            last = record.task.context
-            openContexts(of: record.task, on: id, now)
-        }
+        for context in barrier.contexts { open(context, on: id, now) }
     }
 
     mutating func openContexts(of task: ClusterTask, on id: SessionID, _ now: Instant) {
@@ -159,7 +153,7 @@ public struct ClusterMachine: Sendable {
     }
 
     private mutating func closeUnusedContexts() {
-        let used = Set(jobs.values.flatMap { $0.barrier?.tasks.flatMap(\.task.contexts) ?? [] })
+        let used = Set(jobs.values.flatMap { $0.barrier?.contexts ?? [] })
         for id in sessions.keys {
             for context in sessions[id]?.contexts.keys ?? [] where !used.contains(context) {
                 sessions.update(id) { $0.contexts[context] = nil }

@@ -150,12 +150,23 @@ struct TaskRecord: Sendable {
 struct BarrierRecord: Sendable {
     let serial: Int
     var tasks: [TaskRecord]
+    /// The contexts of the tasks, each once, in the order in which they are opened.
+    let contexts: [ContextID]
     /// Indices of open tasks, ordered for dispatch: the last is next.
     var queue: [Int]
     var doneCount = 0
     /// The ages at which tasks were done, for the straggler rule.
-    var durations: [Int64] = []
+    var durations = SortedDurations()
     var speculativeCount = 0
+
+    init(serial: Int, tasks: [ClusterTask]) {
+        self.serial = serial
+        self.tasks = tasks.map { TaskRecord(task: $0) }
+        var seen: Set<ContextID> = []
+        contexts = tasks.flatMap(\.contexts).filter { seen.insert($0).inserted }
+        // The next task is the last of the queue: the most expensive first, then the lowest index.
+        queue = tasks.indices.sorted { (tasks[$1].cost, $0) > (tasks[$0].cost, $1) }
+    }
 
     /// Whether every task is done.
     var isCollected: Bool { doneCount == tasks.count }

@@ -14,10 +14,8 @@ public struct Credit: Sendable, Equatable {
 }
 
 extension Credit: MetadataBody {
-    public static var record: JSONRecord<Credit> {
-        JSONRecord(
-            Credit.init, ("leases", \.leases, .integer(0...WireLimits.credit)), ("bytes", \.bytes, .integer(0...Int.max)))
-    }
+    public static let record: JSONRecord<Credit> = JSONRecord(
+        Credit.init, ("leases", \.leases, .integer(0...WireLimits.credit)), ("bytes", \.bytes, .integer(0...Int.max)))
 }
 
 /// JOB_OPEN: the common context of a barrier's tasks, named by its content hash. Each worker gets it once.
@@ -33,11 +31,9 @@ public struct JobOpen: Sendable, Equatable {
 }
 
 extension JobOpen: MetadataBody {
-    public static var record: JSONRecord<JobOpen> {
-        JSONRecord(
-            { JobOpen(context: $0, content: EncodedPart(metadata: $1)) },
-            ("context", \.context, .digest), ("content", \.content.metadata, .content))
-    }
+    public static let record: JSONRecord<JobOpen> = JSONRecord(
+        { JobOpen(context: $0, content: EncodedPart(metadata: $1)) },
+        ("context", \.context, .digest), ("content", \.content.metadata, .content))
 
     static var part: WritableKeyPath<JobOpen, EncodedPart>? { \.content }
 }
@@ -50,9 +46,7 @@ public struct ContextNote: Sendable, Equatable {
 }
 
 extension ContextNote: MetadataBody {
-    public static var record: JSONRecord<ContextNote> {
-        JSONRecord(ContextNote.init, ("context", \.context, .digest))
-    }
+    public static let record: JSONRecord<ContextNote> = JSONRecord(ContextNote.init, ("context", \.context, .digest))
 }
 
 /// LEASE: one task. The lease, job, step, index and attempt are in the header.
@@ -83,13 +77,11 @@ public struct LeaseGrant: Sendable, Equatable {
 }
 
 extension LeaseGrant: MetadataBody {
-    public static var record: JSONRecord<LeaseGrant> {
-        JSONRecord(
-            { LeaseGrant(context: $0, base: $1, milliseconds: $2, more: $3, alone: $4, task: EncodedPart(metadata: $5)) },
-            ("context", \.context, .digest), ("base", \.base, .optional(.digest)), ("lease_ms", \.milliseconds, .milliseconds),
-            ("more", \.more, .optional(.flag())),
-            ("alone", \.alone, .optional(.flag())), ("task", \.task.metadata, .content))
-    }
+    public static let record: JSONRecord<LeaseGrant> = JSONRecord(
+        { LeaseGrant(context: $0, base: $1, milliseconds: $2, more: $3, alone: $4, task: EncodedPart(metadata: $5)) },
+        ("context", \.context, .digest), ("base", \.base, .optional(.digest)), ("lease_ms", \.milliseconds, .milliseconds),
+        ("more", \.more, .optional(.flag())),
+        ("alone", \.alone, .optional(.flag())), ("task", \.task.metadata, .content))
 
     static var part: WritableKeyPath<LeaseGrant, EncodedPart>? { \.task }
 }
@@ -107,10 +99,8 @@ public struct Progress: Sendable, Equatable {
 }
 
 extension Progress: MetadataBody {
-    public static var record: JSONRecord<Progress> {
-        JSONRecord(
-            Progress.init, ("done", \.done, .integer(0...Int.max)), ("total", \.total, .integer(0...Int.max)))
-    }
+    public static let record: JSONRecord<Progress> = JSONRecord(
+        Progress.init, ("done", \.done, .integer(0...Int.max)), ("total", \.total, .integer(0...Int.max)))
 }
 
 /// RESULT: the output of a lease (in the header).
@@ -149,7 +139,7 @@ public struct TaskResult: Sendable, Equatable {
 }
 
 extension TaskResult: MetadataBody {
-    public static var record: JSONRecord<TaskResult> {
+    public static let record: JSONRecord<TaskResult> = {
         let any = 0...Int.max
         let bytes = 0...WireLimits.memoryBytes
         return JSONRecord(
@@ -164,7 +154,7 @@ extension TaskResult: MetadataBody {
             ("peak_bytes", \.effort.peakBytes, .integer(bytes)),
             ("peak_activation_bytes", \.effort.peakActivationBytes, .integer(bytes)),
             ("output", \.output.metadata, .content))
-    }
+    }()
 
     static var part: WritableKeyPath<TaskResult, EncodedPart>? { \.output }
 }
@@ -271,11 +261,9 @@ public struct Failure: Error, Sendable, Equatable {
 
 extension Failure: MetadataBody {
     /// A long text is whole in the log of its worker, and cut in the message.
-    public static var record: JSONRecord<Failure> {
-        JSONRecord(
-            Failure.init, ("class", \.failureClass, .choice()), ("text", \.messageText, .text),
-            ("context", \.context, .optional(.digest)))
-    }
+    public static let record: JSONRecord<Failure> = JSONRecord(
+        Failure.init, ("class", \.failureClass, .choice()), ("text", \.messageText, .text),
+        ("context", \.context, .optional(.digest)))
 
     private var messageText: String { text.cut() }
 }
@@ -288,9 +276,7 @@ public struct Drain: Sendable, Equatable {
 }
 
 extension Drain: MetadataBody {
-    public static var record: JSONRecord<Drain> {
-        JSONRecord(Drain.init, ("deadline_ms", \.deadlineMilliseconds, .milliseconds))
-    }
+    public static let record: JSONRecord<Drain> = JSONRecord(Drain.init, ("deadline_ms", \.deadlineMilliseconds, .milliseconds))
 }
 
 /// BYE: the orderly end of a session.
@@ -313,7 +299,5 @@ public struct Bye: Sendable, Equatable {
 }
 
 extension Bye: MetadataBody {
-    public static var record: JSONRecord<Bye> {
-        JSONRecord(Bye.init, ("reason", \.reason, .choice()))
-    }
+    public static let record: JSONRecord<Bye> = JSONRecord(Bye.init, ("reason", \.reason, .choice()))
 }

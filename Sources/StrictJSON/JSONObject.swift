@@ -47,7 +47,7 @@ public struct JSONObject: Sendable {
 
     private func position(of key: String) -> Int? {
         if members.count > JSONObject.largestSearched { return positions[ExactString(key)] }
-        return members.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
+        return members.firstIndex { $0.key.utf8.count == key.utf8.count && $0.key.utf8.elementsEqual(key.utf8) }
     }
 
     private mutating func rebuildPositions() {

@@ -9,7 +9,7 @@ struct Bench: ParsableCommand {
         commandName: "patchloom-bench", abstract: "Measures parts of Patchloom on this machine.",
         subcommands: [
             OperationsBench.self, UNetBench.self, VAEBench.self, TextBench.self, RenderBench.self, WireBench.self,
-            StartBench.self, CheckBench.self, TableBench.self, MethodsBench.self, RepetitionBench.self,
+            CanvasBench.self, StartBench.self, CheckBench.self, TableBench.self, MethodsBench.self, RepetitionBench.self,
         ])
 
     static func main() {

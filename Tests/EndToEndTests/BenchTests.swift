@@ -61,6 +61,7 @@ extension EndToEnd {
             ("wire --family embedded --runs 1 --check", ["wire.changed_tasks=1"]),
             ("text --family embedded --runs 1 --check", ["text_encoder.operations=12"]),
             ("vae --family embedded --latent 4 --runs 1 --check", ["vae.preparations=4"]),
+            ("canvas --size 256 --steps 2 --runs 1 --check", ["canvas.peak_percent_of_latent=1000000"]),
         ])
         func wrongCountsFail(_ suite: String, _ expectations: [String]) throws {
             let words = ([suite] + expectations.map { "--expect \($0)" }).joined(separator: " ")
@@ -124,7 +125,7 @@ extension EndToEnd {
         @Test(arguments: [
             ("unet --family embedded --latent 8 --runs 2", "unet"), ("vae --family embedded --latent 4 --runs 2", "vae"),
             ("text --family embedded --runs 2", "text"), ("wire --family embedded --runs 2", "wire"),
-            ("ops --family embedded --latent 8 --runs 2", "ops"),
+            ("ops --family embedded --latent 8 --runs 2", "ops"), ("canvas --size 512 --runs 2", "canvas"),
             ("render --size 128 --steps 2 --workers 1 --runs 2", "render"), ("start --runs 2", "start"),
         ])
         func everySuiteHasOneForm(_ words: String, _ suite: String) throws {
@@ -132,7 +133,7 @@ extension EndToEnd {
             #expect(line["suite"]?.stringValue == suite && line["peer"]?.stringValue == "patchloom")
             #expect(line["cpu"]?.stringValue?.isEmpty == false)
             #expect(line["date"]?.stringValue?.wholeMatch(of: /20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ/) != nil)
-            #expect(line["precision"]?.stringValue != nil || suite == "wire")
+            #expect(line["precision"]?.stringValue != nil || ["wire", "canvas"].contains(suite))
             let runs = try #require(line["seconds"]?.arrayValue)
             let seconds = runs.compactMap(\.doubleValue)
             #expect(seconds.count == 2 && line["runs"]?.intValue == 2 && seconds.allSatisfy { $0 > 0 })
@@ -199,6 +200,15 @@ extension EndToEnd {
             #expect(sum > 0 && sum <= whole && Double(sum) >= share * Double(whole))
             #expect(parts.reduce(0) { $0 + ($1["count"]?.intValue ?? 0) } == line["counts"]?["calls"]?.intValue)
             #expect(line["figures"]?["whole_to_sum"] != nil && line["figures"]?["share_of_peak"] == nil)
+        }
+
+        /// What a coordinator holds of a picture's steps: at most six latents, whatever the method.
+        @Test(arguments: ["multidiffusion", "cut", "direct"])
+        func aCoordinatorHoldsSixLatents(_ method: String) throws {
+            let line = try Self.json("canvas --size 4096 --steps 3 --runs 1 --method \(method) --check")
+            let counts = try #require(line["counts"])
+            #expect(counts["latent_bytes"]?.intValue == 512 * 512 * 4 * 4 && counts["tasks"]?.intValue ?? 0 > 0)
+            #expect(counts["peak_bytes"]?.intValue ?? 0 > 512 * 512 * 4 * 4, "a latent is held at least")
         }
 
         @Test func aRenderCountsItsWork() throws {

@@ -84,7 +84,8 @@ extension RenderMachine {
             }
             return ShownLatent(latent, view: view)
         }
-        return (.views(ViewMerging(views, of: grid, channels: channels, blending: pass.blending)), shown)
+        merging = ViewMerging(views, of: grid, channels: channels, blending: pass.blending)
+        return (.views, shown)
     }
 
     /// A task of a call, but for its numbers. It needs no canvas.

@@ -36,8 +36,8 @@ public struct RenderMachine: Sendable {
         case whole
         /// The structure phase: the interaction brings the predictions back to their patches.
         case patches(PixelInteraction)
-        /// The detail phase.
-        case views(ViewMerging)
+        /// The detail phase: `merging` has the predictions.
+        case views
     }
 
     public let plan: RenderPlan
@@ -45,6 +45,9 @@ public struct RenderMachine: Sendable {
     let model: ModelDescription
     let resolved: PreparedRender
     var state = State.notStarted
+    /// The predictions of the current call's views on their way to their mean. It is no part of `state`: each view changes sums
+    /// of the canvas's size in place, and what a state holds is copied when somebody looks at it.
+    var merging: ViewMerging?
     /// The index of the current pass.
     private(set) var passIndex = 0
     private(set) var context: JobContext
@@ -88,6 +91,7 @@ public struct RenderMachine: Sendable {
     public mutating func start() -> Barrier {
         context = JobContext(model, conditioning: nil)
         (canvas, history, guide, passIndex, randomness) = ([], SamplerHistory(), .none, 0, freshRandomness)
+        merging = nil
         state = .encoding
         return barrier(.encode, resolved.prompts.works)
     }
@@ -108,11 +112,7 @@ public struct RenderMachine: Sendable {
         case .decoding(var decoding):
             try decoding.take(output, of: index)
             state = .decoding(decoding)
-        case .calling(let position, .views(var merging)):
-            // The sums change in place: the state lets go of them meanwhile.
-            state = .notStarted
-            merging.take(output.values, of: index)
-            state = .calling(position: position, .views(merging))
+        case .calling(_, .views): merging?.take(output.values, of: index)
         default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
         }
     }
@@ -162,7 +162,7 @@ public struct RenderMachine: Sendable {
     private mutating func restart() {
         switch state {
         case .decoding(let decoding): state = .decoding(decoding.restarted)
-        case .calling(let position, .views(let merging)): state = .calling(position: position, .views(merging.restarted))
+        case .calling(_, .views): merging = merging?.restarted
         default: break
         }
     }
@@ -220,8 +220,9 @@ extension RenderMachine {
             state = .finished
             let parameters = GenerationParameters(request: request, plan: plan, model: model)
             return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
-        case .calling(let position, .views(let merging)):
-            guard let mean = merging.result else { throw missing }
+        case .calling(let position, .views):
+            guard let mean = merging?.result else { throw missing }
+            merging = nil
             try takeStep(mean, pass.schedule[position])
             return .barrier(try barrier(after: position))
         default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")

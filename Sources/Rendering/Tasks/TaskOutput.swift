@@ -11,7 +11,7 @@ public struct OutputShape: Sendable, Equatable {
     }
 
     /// The kind and the extents, as they travel.
-    let metadata: JSONValue
+    package let metadata: JSONValue
     let element: Element
     /// Of all numbers.
     let count: Int
@@ -28,7 +28,7 @@ public struct OutputShape: Sendable, Equatable {
     }
 
     /// Of all numbers on the wire.
-    var byteCount: Int {
+    package var byteCount: Int {
         switch element {
         case .f32: count * 4
         case .f64: count * 8

@@ -1,7 +1,5 @@
-import TestSupport
-
 /// Numbers of eight bits by their definition, for tests: the nearest of all that there are.
-enum EightBits {
+public enum EightBits {
     /// The value of a byte.
     private static func value(_ bits: UInt8, _ type: String) -> Float {
         let fractionBits = type == "F8_E4M3" ? 3 : 2
@@ -28,12 +26,14 @@ enum EightBits {
         return candidates.min { abs($0.value - value) < abs($1.value - value) } ?? table[0]
     }
 
-    static func rounded(_ tensor: FileTensor, _ type: String) -> FileTensor {
+    /// A tensor whose numbers eight bits can hold, as f32.
+    public static func rounded(_ tensor: FileTensor, _ type: String) -> FileTensor {
         let table = table(type)
         return .f32(tensor.name, tensor.values.map { nearest($0, table).value }, shape: tensor.shape)
     }
 
-    static func stored(_ tensor: FileTensor, _ type: String) -> FileTensor {
+    /// The same numbers in eight bits.
+    public static func stored(_ tensor: FileTensor, _ type: String) -> FileTensor {
         let table = table(type)
         return FileTensor(tensor.name, type, tensor.shape, tensor.values.map { nearest($0, table).bits })
     }
