@@ -58,7 +58,7 @@ options_of() {
 release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
     EndToEndTests)
 long_tests=(
-    --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
+    --skip '^ClusterTests[.]ScaleTests/theWork' --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
     --skip '^CommandSupportTests[.]OptionTests/everyOption'
 )
 groups_of() {

@@ -23,14 +23,12 @@ extension ClusterMachine {
             if jobs[id]?.barrier?.tasks.first?.task.thread != nil, !sessions.values.contains(where: { $0.freeCredit > 0 }) {
                 return
             }
-            guard let job = jobs[id], let barrier = job.barrier, position < barrier.queue.count else { return }
-            let key = TaskKey(job: id, barrier: barrier.serial, index: barrier.queue[position])
-            let record = barrier.tasks[key.index]
+            guard let (key, record) = queued(id, position) else { return }
             if let notBefore = record.notBefore, notBefore > now {
                 position -= 1
                 continue
             }
-            switch choose(for: key, record, job, now) {
+            switch choose(for: key, record, now) {
             case .session(let session):
                 jobs.update(id) { _ = $0.barrier?.queue.remove(at: position) }
                 grant(key, record, to: session, isSpeculative: false, now)
@@ -45,10 +43,18 @@ extension ClusterMachine {
         }
     }
 
+    /// A task of a job's queue. Nobody keeps the job while its tables change: then they would be copied for each task.
+    private func queued(_ id: JobID, _ position: Int) -> (TaskKey, TaskRecord)? {
+        guard let barrier = jobs[id]?.barrier, position < barrier.queue.count else { return nil }
+        let key = TaskKey(job: id, barrier: barrier.serial, index: barrier.queue[position])
+        return (key, barrier.tasks[key.index])
+    }
+
     /// The worker that would finish the task first, if it has credit. If it has none, an idle worker takes the task, unless a
     /// busy one would probably finish in half the time. In any case a worker takes it that would be done before the others
     /// are done with the rest of the barrier: then nobody waits for it, and a worker that was slow once shows its speed again.
-    private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> Choice {
+    private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ now: Instant) -> Choice {
+        guard let job = jobs[key.job] else { return .wait }
         if record.task.thread != nil, let home = home(of: record, job) ?? newHome(of: key, record, job, now) {
             return chooseHome(home, record, now)
         }
@@ -167,7 +173,7 @@ extension ClusterMachine {
     private mutating func grant(
         _ key: TaskKey, _ record: TaskRecord, to id: SessionID, isSpeculative: Bool, _ now: Instant
     ) {
-        guard let profile = sessions[id]?.profile, let job = jobs[key.job] else { return }
+        guard let profile = sessions[id]?.profile, let kind = jobs[key.job]?.kind(of: record.task) else { return }
         let lease = newLease()
         leases[lease] = Lease(
             task: key, instance: profile.instance, worker: profile.worker, session: id, sent: now)
@@ -175,7 +181,7 @@ extension ClusterMachine {
         sessions.update(id) {
             $0.outstanding.append(
                 Session.Outstanding(
-                    lease: lease, job: key.job, kind: job.kind(of: record.task), cost: record.task.cost,
+                    lease: lease, job: key.job, kind: kind, cost: record.task.cost,
                     bytes: record.task.byteCount, sent: now, isAlone: record.isSuspect))
         }
         update(key) { record in

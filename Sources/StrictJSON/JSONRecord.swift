@@ -1,7 +1,7 @@
 /// How a `Record` stands in a JSON object. The key of each member, its property and its shape are declared once, for reading
 /// and for writing.
 ///
-/// `@unchecked Sendable`: it is made from literals of key paths, closures without captures, and limits, and never changes. So
+/// `@unchecked Sendable`: it is made from literals of key paths and closures that capture limits only, and never changes. So
 /// types whose values come in thousands a second make theirs once.
 public struct JSONRecord<Record>: @unchecked Sendable {
     public typealias Fields = JSONFields<JSONFieldError>

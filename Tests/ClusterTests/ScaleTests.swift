@@ -15,7 +15,6 @@ import Testing
         var (leases, next, collected) = (bench.takeLeases(), 0, false)
         while next < leases.count {
             bench.now = bench.now + .milliseconds(1)
-            // A longer time each, so that the last is the longest.
             let done = bench.finish(leases[next], milliseconds: 1 + next % 97)
             collected = collected || done.contains { if case .collected = $0 { true } else { false } }
             leases += bench.takeLeases()
@@ -28,8 +27,8 @@ import Testing
         return time / .microseconds(1) / Double(count)
     }
 
-    /// With work that grew with the square, 64 times as many tasks would take 64 times as long each. Other tests run meanwhile,
-    /// so the limit is wide.
+    /// A search among the done tasks at each result, or a copy of the list of tasks, would make the larger barrier ten and more
+    /// times as slow for each task. Other tests run meanwhile, so the limit is wide.
     @Test func theWorkForATaskDoesNotGrowWithTheirNumber() {
         let (few, many) = (microsecondsPerTask(1000), microsecondsPerTask(64_000))
         #expect(many < 4 * few, "\(few) and \(many) µs")

@@ -16,10 +16,9 @@ struct CanvasBench: ParsableCommand {
             and \(Self.constantBytes >> 20) MiB.
             """)
 
-    /// The most memory of a picture's steps in a coordinator, in latents, beside a constant for code, texts and one step's list
-    /// of tasks.
+    /// The most memory of a picture's steps in a coordinator, in latents, beside a constant for code and texts.
     static let latentsMax = 6
-    static let constantBytes = 16 << 20
+    static let constantBytes = 12 << 20
 
     @Option(help: "Side of the square picture in pixels.") var size = 4096
     @Option(help: "Denoising steps.") var steps = 4
@@ -54,6 +53,7 @@ struct CanvasBench: ParsableCommand {
         let (tasks, steps) = (walks[0].tasks, walks[0].steps)
         let latent = size / 8 * (size / 8) * 4 * MemoryLayout<Float>.size
         let peak = peaks.max() ?? 0
+        guard peak > 0 else { throw ValidationError("/proc/self/status does not say how much memory this process uses.") }
         var report = SuiteReport("canvas")
         report.settings = [("size", .integer(Int64(size))), ("steps", .integer(Int64(steps))), ("method", .string(method))]
         report.timing = timing
