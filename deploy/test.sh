@@ -33,7 +33,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 step "format"
-swift format lint --strict --recursive Package.swift Sources Tests </dev/null
+swift format lint --strict --parallel --recursive Package.swift Sources Tests </dev/null
 for script in deploy/*.sh .ci/run; do bash -n "$script"; done
 printf 'clean\n'
 
@@ -58,8 +58,11 @@ options_of() {
 release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
     EndToEndTests)
 long_tests=(
-    --skip '^ClusterTests[.]ScaleTests/theWork' --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
-    --skip '^CommandSupportTests[.]OptionTests/everyOption'
+    --skip '^ClusterTests[.]ScaleTests/theWork' --skip '^CommandSupportTests[.]OptionTests/everyOption'
+    --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
+    --skip '^SamplersTests[.]SamplerPropertyTests/everyStepCount' --skip '^TokenizingTests[.]CLIPTokenizerTests/theHeapAgrees'
+    --skip '^AccelerationTests[.]TokenTests/roundings' --skip '^ImageQualityTests[.]LabelledPictureTests/theScoreTells'
+    --skip '^ImageQualityTests[.]RepetitionTests/everySizeAndEnlargement'
 )
 groups_of() {
     printf '%s\n' "unit and parity" "runtime"

@@ -4,12 +4,12 @@ import Testing
 
 /// The views of a very large picture are tens of thousands of tasks.
 @Suite struct ScaleTests {
-    /// A barrier of so many tasks on 32 workers of two slots, in the order in which the leases are given.
+    /// A barrier of so many tasks on eight workers of two slots, in the order in which the leases are given.
     ///
     /// - Returns: the microseconds of the machine for each task.
     private func microsecondsPerTask(_ count: Int) -> Double {
         var bench = Bench()
-        for number in 1...32 { _ = bench.join(UInt64(number), slots: 2) }
+        for number in 1...8 { _ = bench.join(UInt64(number), slots: 2) }
         let start = ContinuousClock.now
         _ = bench.submit(costs: [Double](repeating: 1, count: count))
         var (leases, next, collected) = (bench.takeLeases(), 0, false)
