@@ -11,7 +11,7 @@ extension EndToEnd {
         static func run(_ words: String, in folder: Folder, variables: [String] = []) throws -> ProcessShimTests.Run {
             let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") && $0.key != "HOME" }
             let environment =
-                inherited.map { "\($0.key)=\($0.value)" } + [
+                inherited.merging(Program.sharedCores) { _, own in own }.map { "\($0.key)=\($0.value)" } + [
                     "HOME=\(folder.home)", "PATCHLOOM_HOME=\(folder.home)/store", "PATCHLOOM_TEST_MARK=\(folder.mark)",
                 ] + variables
             return try ProcessShimTests.shell("exec '\(path)' \(words)", environment: environment)

@@ -39,8 +39,8 @@ extension EndToEnd {
             let folder = try Folder()
             let endpoint = "tcp://127.0.0.1:\(try freePort())"
             let command = ["worker", "--connect", endpoint, "--threads", "1", "--name", "by hand, \"1\""]
-            let coordinator = try Program(["coordinator", "--listen", endpoint], in: folder, environment: given)
-            let worker = try Program(command, in: folder, environment: given)
+            let coordinator = try Program(["coordinator", "--listen", endpoint], in: folder, waiting: given)
+            let worker = try Program(command, in: folder, waiting: given)
             defer { for program in [worker, coordinator] { program.end() } }
             try await coordinator.waitForLine(containing: "by hand")
             for program in [worker, coordinator] {
@@ -59,7 +59,7 @@ extension EndToEnd {
             let folder = try Folder()
             let program = try Program(
                 ["render"] + Picture.request + ["--steps", "200", "--workers", "2", "-o", folder.file("a.png")], in: folder,
-                environment: given)
+                waiting: given)
             defer { program.end() }
             try await program.waitForLine(containing: "structure step ")
             let processes = Program.processes(marked: folder.mark)
