@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -42,7 +43,7 @@ extension EndToEnd {
         }
 
         @Test func theCountsHoldInBF16() throws {
-            guard PrecisionTests.hasBF16 else { return }
+            try needs(SingleCommands.PrecisionTests.hasBF16, "bf16")
             let line = try Self.json("check --precision bf16")
             #expect(line["precision"]?.stringValue == "bf16")
             #expect(line["checks"]?.arrayValue?.allSatisfy { $0["holds"]?.boolValue == true } == true)
@@ -176,7 +177,7 @@ extension EndToEnd {
         @Test(arguments: ["f32", "bf16"]) func methodsComputeInEitherPrecision(_ precision: String) throws {
             let words = "methods --family embedded --size 128 --steps 2 --methods direct --threads 1 --precision \(precision)"
             let run = try Self.run(words + " --json", in: try Folder())
-            guard precision == "f32" || PrecisionTests.hasBF16 else {
+            guard precision == "f32" || SingleCommands.PrecisionTests.hasBF16 else {
                 #expect(run.code != 0 && run.output.contains("bf16"), "\(run.output)")
                 return
             }

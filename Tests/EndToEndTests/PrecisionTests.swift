@@ -1,8 +1,9 @@
 import Foundation
 import ImageFiles
+import TestSupport
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// `--precision`: f32 and bf16 draw the same picture, and a CPU without bf16 refuses it.
     @Suite struct PrecisionTests {
         /// oneDNN computes in bf16 from AVX-512 on.
@@ -58,7 +59,7 @@ extension EndToEnd {
                 submit + ["--precision", "bf16", "-o", elsewhere.file("a.png")], in: elsewhere)
             defer { client.end() }
             try await client.waitForLine(containing: "computes in bf16")
-            guard Self.hasBF16 else { return }
+            try needs(Self.hasBF16, "bf16")
             _ = try Program(worker + ["bf16"], in: folder)
             #expect(try await client.wait().code == 0, "\(client.errorLines)")
             let details = try Picture(elsewhere.file("a.png")).image.text("patchloom") ?? ""

@@ -47,9 +47,9 @@ final class Program: Sendable {
             ?? beside
     }()
 
-    /// How long the threads of a tested program wait before they sleep, in turns of libgomp's loop. The two rows of tests share
-    /// the cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two cores,
-    /// and 8.7 s with 300. A program that finds the variable does not start itself again. `WaitingTests` leave it to the program.
+    /// How long the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests share the
+    /// cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two cores,
+    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again; in `WaitingTests` it finds none.
     static let sharedCores = ["GOMP_SPINCOUNT": "300"]
 
     /// Starts the program. Callers end it with `end()` in a `defer`.

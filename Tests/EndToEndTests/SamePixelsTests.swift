@@ -18,8 +18,8 @@ extension EndToEnd {
 
         /// The reference picture has the precision of this CPU. Here each precision is compared with itself.
         @Test(arguments: ["f32", "bf16"]) func workersAndThreadsDoNotMatterInAnyPrecision(_ precision: String) async throws {
-            guard precision == "f32" || PrecisionTests.hasBF16 else {
-                return try await PrecisionTests.expectRefusal(["--precision", precision])
+            guard precision == "f32" || SingleCommands.PrecisionTests.hasBF16 else {
+                return try await SingleCommands.PrecisionTests.expectRefusal(["--precision", precision])
             }
             let options = ["--precision", precision, "--steps", "3"]
             let pictures = [
@@ -33,8 +33,8 @@ extension EndToEnd {
         /// Views in groups of any size give the same file, byte by byte, as views one by one.
         @Test(arguments: ["f32", "bf16"], ["onednn", "openblas"])
         func groupsDoNotMatter(_ precision: String, _ backend: String) async throws {
-            guard precision == "f32" || (PrecisionTests.hasBF16 && backend == "onednn") else {
-                return try await PrecisionTests.expectRefusal(["--precision", precision, "--backend", backend])
+            guard precision == "f32" || (SingleCommands.PrecisionTests.hasBF16 && backend == "onednn") else {
+                return try await SingleCommands.PrecisionTests.expectRefusal(["--precision", precision, "--backend", backend])
             }
             let options = ["--precision", precision, "--backend", backend, "--steps", "4"]
             var files: [[UInt8]] = []

@@ -1,5 +1,6 @@
 import Foundation
 import TensorCore
+import TestSupport
 import Testing
 
 @testable import Weights
@@ -194,7 +195,7 @@ import Testing
     @Test(arguments: PackedWeightsTests.contexts) func theSizeIsKnownBeforeTheFile(
         _ backend: BackendChoice, _ precision: PrecisionChoice
     ) throws {
-        guard (try? precision.resolved(backend)) != nil else { return }
+        try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
         let context = try ComputeContext(backend: backend, threads: 1, precision: precision)
         try withTemporaryFolder { folder throws in
             let fixture = PackedFixture(folder)

@@ -1,6 +1,7 @@
 import Foundation
 import StrictJSON
 import TensorCore
+import TestSupport
 import Testing
 
 @testable import Weights
@@ -10,16 +11,15 @@ import Testing
     /// Both backends, and both precisions where the CPU has them.
     static let contexts: [(BackendChoice, PrecisionChoice)] = [(.openblas, .f32), (.onednn, .f32), (.onednn, .bf16)]
 
-    private static func context(_ backend: BackendChoice = .auto, _ precision: PrecisionChoice = .f32) throws -> ComputeContext?
-    {
-        guard (try? precision.resolved(backend)) != nil else { return nil }
+    private static func context(_ backend: BackendChoice, _ precision: PrecisionChoice) throws -> ComputeContext {
+        try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
         return try ComputeContext(backend: backend, threads: 2, precision: precision)
     }
 
     private func context() throws -> ComputeContext { try ComputeContext(backend: .auto, threads: 2) }
 
     @Test(arguments: contexts) func aNetworkFromAFileIsTheSame(_ backend: BackendChoice, _ precision: PrecisionChoice) throws {
-        guard let context = try Self.context(backend, precision) else { return }
+        let context = try Self.context(backend, precision)
         try withTemporaryFolder { folder throws in
             let fixture = PackedFixture(folder)
             let key = PackedFixture.key(context: context)
@@ -164,8 +164,7 @@ import Testing
             case "group": #expect(chmod(fixture.path(key), 0o620) == 0)
             case "others": #expect(chmod(fixture.path(key), 0o602) == 0)
             case "owner":
-                // Only root can give files away.
-                guard geteuid() == 0 else { return }
+                try needs(geteuid() == 0, "root, and only root gives files away")
                 #expect(chown(fixture.path(key), 65534, 65534) == 0)
             default:
                 let elsewhere = folder.appendingPathComponent("elsewhere").path
