@@ -225,7 +225,7 @@ let package = Package(
         tests("GoldenCasesTests", ["ContentHash", "GoldenCases", "Rendering", "TensorCore", "TestSupport"]),
         tests(
             "CommandSupportTests",
-            ["CommandSupport", "Rendering", "Requests", "Sentences", "TensorCore", argumentParser]),
+            ["CommandSupport", "Rendering", "Requests", "Sentences", "TensorCore", "TestSupport", "Weights", argumentParser]),
         tests("EndToEndTests", ["ContentHash", "CSystem", "ImageFiles", "StrictJSON", "TestSupport"]),
         tests("RepositoryTests", ["TestSupport"]),
     ].filter { !leftOut.contains($0.name) },

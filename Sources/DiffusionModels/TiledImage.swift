@@ -26,6 +26,8 @@ public final class TiledImage {
     var sharesCells = true
     /// Bytes of the tiles, keys and values that it keeps in memory.
     public private(set) var keptBytes = 0
+    /// The same of tiles alone.
+    public var keptTileBytes: Int { tiles.values.reduce(0) { $0 + $1.byteCount } }
     private var tiles: [Int: VAETile] = [:]
     private var keys: [Int: PackedKeys] = [:]
     private var cells: [AttentionCells.Cell: Tensor] = [:]

@@ -12,6 +12,10 @@ final class BufferPool {
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
+    /// The most bytes that were held at once since the last `forgetPeak`: those of `liveBytes`, and what lies free between them.
+    private(set) var peakHeldBytes = 0
+    /// Of small buffers, handed out or kept.
+    private var smallBytesHeld = 0
     /// Times that the system was asked for memory so far.
     private(set) var allocations = 0
 
@@ -34,6 +38,7 @@ final class BufferPool {
         liveBytes += capacity
         peakLiveBytes = max(peakLiveBytes, liveBytes)
         let base = capacity > BufferPool.smallBytes ? largeBuffer(capacity) : smallBuffer(capacity)
+        peakHeldBytes = max(peakHeldBytes, ranges.reduce(smallBytesHeld) { $0 + $1.heldBytes })
         return TensorStorage(base: base, byteCapacity: capacity, pool: self)
     }
 
@@ -47,6 +52,7 @@ final class BufferPool {
     private func smallBuffer(_ capacity: Int) -> UnsafeMutableRawPointer {
         if let base = small[capacity]?.popLast() { return base }
         allocations += 1
+        smallBytesHeld += capacity
         return .allocate(byteCount: capacity, alignment: 64)
     }
 
@@ -66,14 +72,17 @@ final class BufferPool {
     }
 
     /// Starts the peak again.
-    func forgetPeak() { peakLiveBytes = liveBytes }
+    func forgetPeak() { (peakLiveBytes, peakHeldBytes) = (liveBytes, liveBytes) }
 
     /// Counts an earlier peak again.
     func raisePeak(to bytes: Int) { peakLiveBytes = max(peakLiveBytes, bytes) }
 
     /// Gives idle buffers back to the system.
     func trim() {
-        for (_, buffers) in small { for base in buffers { base.deallocate() } }
+        for (capacity, buffers) in small {
+            for base in buffers { base.deallocate() }
+            smallBytesHeld -= capacity * buffers.count
+        }
         small.removeAll()
         for range in ranges { range.trim() }
     }

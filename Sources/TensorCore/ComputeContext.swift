@@ -9,6 +9,8 @@ public final class ComputeContext {
     public let threads: Int
     /// The element type of the weights and activations of the networks in this context: f32 or bf16.
     public let precision: ElementType
+    /// Whether it computes nothing. Operations take the memory of their results and leave it untouched, so it costs nothing.
+    public var rehearses: Bool { pool.rehearses }
     let backend: any ComputeBackend
     let pool: ParallelPool
     let kernels: UnsafePointer<ck_kernels>
@@ -30,16 +32,18 @@ public final class ComputeContext {
     ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`, `avx512_bf16`,
     ///     `amx_bf16`; for tests also `amx_bf16_model`); `nil` for the CPU's best.
     ///   - precision: the arithmetic of the networks; `auto` chooses by the CPU.
+    ///   - rehearses: to learn the memory of a network for any shapes at once. Results have no values.
     /// - Throws: `ComputeError` for a thread count out of range, a library that does not start, an unknown kernel set or a
     ///   precision that the library does not have here.
     public init(
-        backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil, precision: PrecisionChoice = .f32
+        backend choice: BackendChoice = .auto, threads: Int, kernelSet: String? = nil, precision: PrecisionChoice = .f32,
+        rehearses: Bool = false
     ) throws(ComputeError) {
         guard (1...ComputeContext.threadLimit).contains(threads) else {
             throw ComputeError("\(threads) threads are not possible: choose 1 to \(ComputeContext.threadLimit)")
         }
         self.threads = threads
-        pool = ParallelPool(threads: threads)
+        pool = ParallelPool(threads: threads, rehearses: rehearses)
         scratch = ThreadScratch(threads: threads)
         kernels = try ComputeContext.kernels(named: kernelSet)
         self.precision = try precision.resolved(choice)
@@ -134,6 +138,9 @@ public final class ComputeContext {
     /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
+    /// The same with the memory between activations, which none of them fits into or which waits for the next ones.
+    public var peakHeldBytes: Int { memory.peakHeldBytes }
+
     /// Starts the peak again.
     public func forgetPeak() { memory.forgetPeak() }
 
@@ -152,8 +159,11 @@ public final class ComputeContext {
     /// Bytes of buffers kept for later activations.
     public var idleActivationBytes: Int { memory.idleBytes }
 
-    /// Gives idle activation buffers back to the system.
-    public func trimMemory() { memory.trim() }
+    /// Gives idle activation buffers back to the system, and what the C library keeps of freed arrays.
+    public func trimMemory() {
+        memory.trim()
+        csystem_release_freed_memory()
+    }
 
     /// The kernel sets that this CPU runs. Each set of instructions contains those before it, but need not be faster.
     public static var kernelSets: [String] {

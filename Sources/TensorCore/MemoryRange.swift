@@ -11,6 +11,8 @@ final class MemoryRange {
     private var free: [Part] = []
     /// The bytes from the beginning that belong to used or free parts.
     private var top = 0
+    /// Bytes of free parts that `trim` gave back, and that are not used again yet.
+    private var trimmedBytes = 0
     /// The bytes from the beginning that may be read and written.
     private var readable = 0
 
@@ -54,6 +56,9 @@ final class MemoryRange {
     /// Bytes of free parts. `trim` gives their memory back, and still counts those below a used part.
     var idleBytes: Int { free.reduce(0) { $0 + $1.count } }
 
+    /// Bytes of used parts, and of free ones whose memory was not given back.
+    var heldBytes: Int { top - trimmedBytes }
+
     func contains(_ pointer: UnsafeMutableRawPointer) -> Bool { pointer >= base && pointer < base + byteCount }
 
     /// A part of so many bytes, which are whole pages.
@@ -66,6 +71,7 @@ final class MemoryRange {
             free[index].offset += count
             free[index].count -= count
             if free[index].count == 0 { free.remove(at: index) }
+            trimmedBytes = max(0, trimmedBytes - count)
             return (base + offset, false)
         }
         // A free part at the end is where the new one begins.
@@ -101,6 +107,7 @@ final class MemoryRange {
             top = last.offset
             free.removeLast()
         }
+        trimmedBytes = idleBytes
     }
 
     deinit { munmap(base, byteCount) }

@@ -15,10 +15,13 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let instructionSet: OneDNNInstructionSet
     /// Our own products of f32, where the library's are not taken.
     private let ownProducts: GatheredProducts?
-    private let threads: Int32
+    private let pool: ParallelPool
+    private var threads: Int32 { Int32(pool.threads) }
     private let formats: OneDNNFormats
     private var operations: [OperationKey: Operation] = [:]
     private let operationLimit: Int
+    /// The operations of a rehearsal.
+    private var rehearsed: Set<OperationKey> = []
     /// Counts uses of operations, to find the least recently used ones.
     private var useCount: UInt64 = 0
     private(set) var preparations = 0
@@ -48,8 +51,8 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
     ) throws(ComputeError) {
         precondition(operationLimit >= 2)
         self.operationLimit = operationLimit
-        threads = Int32(pool.threads)
-        csystem_set_openmp_threads(threads)
+        self.pool = pool
+        csystem_set_openmp_threads(Int32(pool.threads))
         var engine: OpaquePointer?
         try check(conednn_engine_create(&engine), "starting oneDNN")
         self.engine = engine!
@@ -116,13 +119,17 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
             return try convolution(x, column, form, parameters.weights, parameters.bias, residual: residual, into: y)
         }
         let format = packed(parameters.weights).firstFormat
-        let operation = try operation(.linear(rows: rows, in: inputs, out: outputs, form)) { (out: inout OpaquePointer?) in
-            var shape = conednn_linear_shape(
-                rows: Int64(rows), in: Int64(inputs), out: Int64(outputs), has_bias: form.bias ? 1 : 0,
-                has_residual: form.residual ? 1 : 0, activation: activation.rawValue, type: Int32(form.type.rawValue),
-                result_type: Int32(form.resultType.rawValue), describes_only: 0)
-            return conednn_linear_create(engine, &shape, format, &out)
-        }
+        guard
+            let operation = try operation(
+                .linear(rows: rows, in: inputs, out: outputs, form),
+                create: { (out: inout OpaquePointer?) in
+                    var shape = conednn_linear_shape(
+                        rows: Int64(rows), in: Int64(inputs), out: Int64(outputs), has_bias: form.bias ? 1 : 0,
+                        has_residual: form.residual ? 1 : 0, activation: activation.rawValue, type: Int32(form.type.rawValue),
+                        result_type: Int32(form.resultType.rawValue), describes_only: 0)
+                    return conednn_linear_create(engine, &shape, format, &out)
+                })
+        else { return }
         try execute(operation, x, parameters.weights, parameters.bias, residual, y)
     }
 
@@ -139,26 +146,37 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         _ x: Tensor, _ shape: ConvolutionShape, _ form: Form, _ weights: any PackedWeights, _ bias: Tensor?,
         residual: Tensor?, into y: Tensor
     ) throws(ComputeError) {
-        let operation = try operation(.convolution(shape, form)) { (out: inout OpaquePointer?) in
-            var s = conednn_convolution_shape(shape)
-            (s.has_bias, s.has_residual, s.activation) = (form.bias ? 1 : 0, form.residual ? 1 : 0, form.activation.rawValue)
-            (s.type, s.result_type) = (Int32(form.type.rawValue), Int32(form.resultType.rawValue))
-            return conednn_convolution_create(engine, &s, &out)
-        }
+        guard
+            let operation = try operation(
+                .convolution(shape, form),
+                create: { (out: inout OpaquePointer?) in
+                    var s = conednn_convolution_shape(shape)
+                    (s.has_bias, s.has_residual, s.activation) = (
+                        form.bias ? 1 : 0, form.residual ? 1 : 0, form.activation.rawValue
+                    )
+                    (s.type, s.result_type) = (Int32(form.type.rawValue), Int32(form.resultType.rawValue))
+                    return conednn_convolution_create(engine, &s, &out)
+                })
+        else { return }
         // oneDNN adds to what lies in the result. A residual in memory of its own would take most shapes to a slower
         // implementation.
         if let residual {
             let (source, target) = (residual.storage.base, y.storage.base)
-            ParallelPool(threads: Int(threads)).run(total: y.count * y.elementType.byteCount, chunk: 1 << 18) {
+            pool.run(total: y.count * y.elementType.byteCount, chunk: 1 << 18) {
                 first, count, _ in (target + first).copyMemory(from: source + first, byteCount: count)
             }
         }
         try execute(operation, x, weights, bias, nil, y)
     }
 
+    /// - Returns: nil in a rehearsal, which counts it only.
     private func operation(
         _ key: OperationKey, create: (inout OpaquePointer?) -> Int32
-    ) throws(ComputeError) -> Operation {
+    ) throws(ComputeError) -> Operation? {
+        guard !pool.rehearses else {
+            if rehearsed.insert(key).inserted { preparations += 1 }
+            return nil
+        }
         // The setting belongs to the calling thread, and another thread may have made the context.
         csystem_set_openmp_threads(threads)
         useCount += 1

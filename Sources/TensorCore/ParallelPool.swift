@@ -5,13 +5,18 @@ import CSystem
 /// It decides only which thread computes a part. Callers cut their work so that no sum depends on the cut.
 package struct ParallelPool {
     let threads: Int
+    /// Whether it leaves all work undone.
+    let rehearses: Bool
 
-    /// - Parameter threads: the most that run at once, the calling one included; at least 1.
-    package init(threads: Int) { self.threads = threads }
+    /// - Parameters:
+    ///   - threads: the most that run at once, the calling one included; at least 1.
+    ///   - rehearses: leaves all work undone.
+    package init(threads: Int, rehearses: Bool = false) { (self.threads, self.rehearses) = (threads, rehearses) }
 
     /// Calls `body(index, thread)` once for each index below `count`; `thread` is below `threads`. `body` runs on several
     /// threads at once and may write only to data of its index or its thread.
     package func run(_ count: Int, _ body: (_ index: Int, _ thread: Int) -> Void) {
+        guard !rehearses else { return }
         withoutActuallyEscaping(body) { escapable in
             var work = escapable
             withUnsafeMutablePointer(to: &work) { pointer in

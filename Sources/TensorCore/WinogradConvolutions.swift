@@ -152,6 +152,7 @@ final class WinogradConvolutions: MatrixProducts {
         let outStep = chunk * outputs + Self.gap / ElementType.f32.byteCount
         let pixels = buffer(Self.places * inStep, of: type)
         let sums = buffer(Self.places * outStep, of: .f32)
+        guard !pool.rehearses else { return }
         for first in stride(from: 0, to: tiles, by: chunk) {
             let count = min(chunk, tiles - first)
             transform(x, geometry, tiles: first..<first + count, into: pixels, step: inStep)

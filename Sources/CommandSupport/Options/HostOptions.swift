@@ -2,7 +2,7 @@ public import ArgumentParser
 import CSystem
 import Foundation
 import Rendering
-import Runtime
+public import Runtime
 import Sentences
 public import TensorCore
 
@@ -54,8 +54,17 @@ public struct HostOptions: ParsableArguments {
         public let group: Int
         /// The room for packed weights, as `--packed-weights` takes it.
         public let packedWeights: String
+        /// Whether there are packed weights.
+        public let sharesWeights: Bool
         /// Notes for the user about the layout.
         public let warnings: [String]
+
+        /// The workers, for a forecast of their memory.
+        public func memory(of precision: PrecisionChoice, freeBytes: Int? = HostMemory.freeBytes()) -> MemoryForecast.Host {
+            MemoryForecast.Host(
+                workers: workers, threads: threads, group: group, backend: backend, precision: precision,
+                mapsFiles: sharesWeights, freeBytes: freeBytes)
+        }
     }
 
     /// - Parameters:
@@ -84,7 +93,7 @@ public struct HostOptions: ParsableArguments {
         if weightBytes > 0, let note = try packing.note() { warnings.append(note) }
         return Layout(
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
-            packedWeights: packing.word,
+            packedWeights: packing.word, sharesWeights: setting != nil,
             warnings: warnings)
     }
 

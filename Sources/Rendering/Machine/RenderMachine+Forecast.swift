@@ -4,6 +4,16 @@ import ImageConditioning
 import TensorCore
 
 extension RenderMachine {
+    /// Bytes that a worker of this render surely does not exceed with one task in a call: a bound without a look at networks.
+    ///
+    /// - Parameter weightBytes: of the model's files. In memory they may be f32, and in an order that takes 16/9.
+    package func mostMemory(weightBytes: Int) -> Int {
+        let points = plan.passes.flatMap(\.schedule).map { $0.height * $0.width }.max() ?? 0
+        // A U-Net's widest level has some dozens of kilobytes a point, with guidance.
+        let (weights, overflow) = weightBytes.multipliedReportingOverflow(by: 4)
+        return overflow ? .max : weights + points * (64 << 10) + 2 * DecodePlan.memoryBytes
+    }
+
     /// What the render will take.
     ///
     /// - Throws: for a recorded run whose numbers do not fit.
@@ -37,7 +47,8 @@ extension RenderMachine {
     ) -> RenderForecast.Tasks {
         // Numbers of steps and tasks have about the digits of the middle ones.
         let task = RenderTask(phase: phase, step: plan.steps / 2, index: count / 2, contextHash: context.hash, work: work)
-        return RenderForecast.Tasks(count, like: task, operations: operations, output: work.output(of: model))
+        return RenderForecast.Tasks(
+            count, like: task, in: context, operations: operations, output: work.output(of: model))
     }
 
     /// Pictures of the size of the pass for the encoder, with or without masks.
@@ -51,6 +62,7 @@ extension RenderMachine {
             var tasks = tasks(1, point, operations, context, .picture)
             tasks.payloadBytes *= height * width * scale * scale
             (tasks.outputMetadata, tasks.outputBytes) = (output.metadata, output.byteCount)
+            tasks.footprint = .encoding(height: height * scale, width: width * scale)
             forecast.add(tasks, to: .picture)
         }
     }
@@ -107,6 +119,7 @@ extension RenderMachine {
             var tasks = tasks(grid.count * stages, work, operations, latent, .decode)
             tasks.hasBase = stage != nil
             if isLast { tasks.sample = decodeSample(tile, of: grid.count, bare) }
+            tasks.footprint = .decoding(grid)
             if let outputBytes { tasks.outputBytes = outputBytes }
             forecast.add(tasks, to: .decode)
         }

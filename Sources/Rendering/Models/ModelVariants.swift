@@ -31,7 +31,8 @@ final class ModelVariants {
 
     /// Computes the models' identities from all their files.
     init(
-        _ models: [ModelSource], library: LoRALibrary, context: ComputeContext, packed: PackedWeights? = nil
+        _ models: [ModelSource], library: LoRALibrary, context: ComputeContext, packed: PackedWeights? = nil,
+        rehearsesFiles: Bool = false
     ) throws(RenderError) {
         var identities: [SHA256Digest] = []
         var plain: [SHA256Digest: ModelNetworks] = [:]
@@ -39,7 +40,8 @@ final class ModelVariants {
             let identity = try RenderError.model(source) { try source.identity() }
             if plain[identity] == nil {
                 identities.append(identity)
-                plain[identity] = try ModelNetworks(source, context, packed: packed, textKeys: textKeys)
+                plain[identity] = try ModelNetworks(
+                    source, context, packed: packed, rehearsesFiles: rehearsesFiles, textKeys: textKeys)
             }
         }
         (self.identities, self.plain, self.library, self.context) = (identities, plain, library, context)
@@ -67,6 +69,11 @@ final class ModelVariants {
         recent.append(key)
         forgetOldest(of: key.model)
         return networks
+    }
+
+    /// Bytes of the weights of all networks that are there, in a rehearsal.
+    var weightBytes: Int {
+        plain.values.reduce(0) { $0 + $1.weightBytes } + merged.values.reduce(0) { $0 + $1.weightBytes }
     }
 
     /// Unmaps all networks that are mapped from files.

@@ -1,3 +1,4 @@
+package import DiffusionModels
 package import StrictJSON
 
 /// What a render will take, phase by phase, known before it begins.
@@ -18,6 +19,20 @@ public struct RenderForecast: Sendable {
         package var outputBytes: Int
         /// A computation that takes the time of these tasks' arithmetic; nil for kinds with few tasks.
         package var sample: Sample?
+        /// What takes the memory of one of them.
+        package var footprint: Footprint
+    }
+
+    /// What a worker goes through to learn the memory that it needs.
+    package enum Footprint: Sendable {
+        case task(RenderTask, in: JobContext)
+        /// A latent in tiles.
+        case decoding(TileGrid)
+        /// A picture of so many pixels.
+        case encoding(height: Int, width: Int)
+
+        /// Of a latent; nil for other kinds.
+        package var tileCount: Int? { if case .decoding(let grid) = self { grid.count } else { nil } }
     }
 
     /// A task with zeros instead of numbers.
@@ -80,11 +95,12 @@ extension RenderForecast.Tasks {
     ///
     /// - Parameter outputBytes: of all outputs; nil if all are of the shape of this one's.
     init(
-        _ count: Int, like task: RenderTask, operations: Double, hasBase: Bool = false, output: OutputShape,
-        outputBytes: Int? = nil
+        _ count: Int, like task: RenderTask, in context: JobContext, operations: Double, hasBase: Bool = false,
+        output: OutputShape, outputBytes: Int? = nil
     ) {
         self.init(
             count: count, operations: operations, metadata: task.encoded().metadata, payloadBytes: task.payloadBytes,
-            hasBase: hasBase, outputMetadata: output.metadata, outputBytes: outputBytes ?? count * output.byteCount)
+            hasBase: hasBase, outputMetadata: output.metadata, outputBytes: outputBytes ?? count * output.byteCount,
+            footprint: .task(task, in: context))
     }
 }

@@ -15,6 +15,8 @@ package final class ModelNetworks {
     /// The same model without LoRA files. Its networks serve where these files change nothing.
     private let base: ModelNetworks?
     private let packed: PackedWeights?
+    /// Whether a rehearsal takes large networks for mapped from files.
+    private let rehearsesFiles: Bool
     /// The worker's only one: its limit holds for all models together.
     let textKeys: TextKeyShelf
     private var isChecked = false
@@ -28,6 +30,8 @@ package final class ModelNetworks {
         let network: Network
         /// Whether its weights are in a mapped file.
         let isMapped: Bool
+        /// Of its weights; known in a rehearsal only.
+        var weightBytes = 0
     }
 
     /// A network by its component and by its name among the packed weights.
@@ -53,9 +57,11 @@ package final class ModelNetworks {
     }
 
     init(
-        _ source: ModelSource, _ context: ComputeContext, packed: PackedWeights? = nil, textKeys: TextKeyShelf
+        _ source: ModelSource, _ context: ComputeContext, packed: PackedWeights? = nil, rehearsesFiles: Bool = false,
+        textKeys: TextKeyShelf
     ) throws(RenderError) {
         (self.source, self.context, base, self.textKeys) = (source, context, nil, textKeys)
+        self.rehearsesFiles = rehearsesFiles
         // The model inside the program is small, and needs no folder.
         self.packed = source.isEmbedded ? nil : packed
         parts = try ModelParts(source)
@@ -64,7 +70,7 @@ package final class ModelNetworks {
     /// - Parameter source: the base's source with LoRA files merged into it.
     init(_ source: ModelSource, over base: ModelNetworks) {
         (self.source, self.base, context, parts, packed) = (source, base, base.context, base.parts, base.packed)
-        textKeys = base.textKeys
+        (textKeys, rehearsesFiles) = (base.textKeys, base.rehearsesFiles)
     }
 
     /// Frees the networks that LoRA files can change, except the named components. They are built again when needed.
@@ -75,6 +81,11 @@ package final class ModelNetworks {
 
     /// Whether it holds a U-Net of its own. For tests.
     var hasBuiltUNet: Bool { builtUNet != nil }
+    /// Bytes of the weights of its own networks, in a rehearsal.
+    var weightBytes: Int {
+        let others = [builtUNet?.weightBytes, builtDecoder?.weightBytes, builtEncoder?.weightBytes]
+        return others.reduce(builtTextEncoders.values.reduce(0) { $0 + $1.weightBytes }) { $0 + ($1 ?? 0) }
+    }
     /// How many of its own networks are mapped from files. For tests.
     var mappedCount: Int {
         let others = [builtUNet?.isMapped, builtDecoder?.isMapped, builtEncoder?.isMapped]
@@ -125,10 +136,14 @@ package final class ModelNetworks {
     }
 
     private func build<Network>(_ part: Part, _ build: (WeightScope) throws -> Network) throws -> Built<Network> {
+        let type = if case .text = part { CLIPTextModel.precision } else { context.precision }
+        if context.rehearses {
+            let (network, bytes, isKept) = try source.weights(component: part.component).measured(of: type, build)
+            return Built(network: network, isMapped: rehearsesFiles && !source.isEmbedded && isKept, weightBytes: bytes)
+        }
         guard let packed else {
             return Built(network: try build(source.weights(component: part.component)), isMapped: false)
         }
-        let type = if case .text = part { CLIPTextModel.precision } else { context.precision }
         let key = PackedKey(
             model: try source.identity(), network: part.name, precision: "\(type)", library: context.packingClass)
         let (network, isMapped) = try packed.network(

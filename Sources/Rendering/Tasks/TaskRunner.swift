@@ -53,11 +53,15 @@ public final class TaskRunner {
     }
 
     /// A runner on a context that others use too, one after the other.
+    ///
+    /// - Parameter rehearsesFiles: whether a context that rehearses takes large networks for mapped from files.
     package init(
-        models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext, packed: PackedWeights? = nil
+        models: [ModelSource], loras: LoRALibrary = .empty, context: ComputeContext, packed: PackedWeights? = nil,
+        rehearsesFiles: Bool = false
     ) throws(RenderError) {
         self.context = context
-        self.models = try ModelVariants(models, library: loras, context: context, packed: packed)
+        self.models = try ModelVariants(
+            models, library: loras, context: context, packed: packed, rehearsesFiles: rehearsesFiles)
     }
 
     /// Takes a job's context, which stays until `close`, and builds the networks for its first tasks. All networks are checked:

@@ -78,7 +78,6 @@ final class ComputeThread: Sendable {
     private static func next(_ mailbox: Mailbox<Command>, _ patience: Duration, _ engine: any TaskEngine) -> [Command] {
         if let commands = mailbox.wait(atMost: patience) { return commands }
         engine.rest()
-        csystem_release_freed_memory()
         return mailbox.wait()
     }
 
@@ -113,9 +112,7 @@ final class ComputeThread: Sendable {
     private static func prepare(_ engine: any TaskEngine, _ change: JobSequence.Change) {
         switch change {
         case .stays: return
-        case .begins:
-            engine.settle(trimming: true)
-            csystem_release_freed_memory()
+        case .begins: engine.settle(trimming: true)
         case .returns: engine.settle(trimming: false)
         }
         ProcessMemory.forgetPeak()

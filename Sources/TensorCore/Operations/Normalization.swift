@@ -41,6 +41,7 @@ extension ComputeContext {
         }
         let (width, count) = (c / groups, runs.pixels * c / groups)
         var (means, scatters) = ([Double](repeating: 0, count: groups), [Double](repeating: 0, count: groups))
+        if rehearses { return GroupMoments(count: count, means: means, scatters: scatters) }
         for run in 0..<runs.count {
             for channel in 0..<c {
                 means[channel / width] += sums[run * 2 * c + channel]

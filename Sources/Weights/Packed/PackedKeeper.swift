@@ -11,6 +11,23 @@ enum PackedKeeper: Sendable {
 }
 
 extension WeightScope {
+    /// Builds a network by names and shapes alone, for a context that rehearses. No weights are read, and they have no values.
+    ///
+    /// - Returns: the network, the bytes that its weights take in the orders of its context, and whether `PackedWeights` would
+    ///   keep them in a file.
+    public func measured<Network>(
+        of type: ElementType, _ build: (WeightScope) throws -> Network
+    ) rethrows -> (network: Network, byteCount: Int, isKept: Bool) {
+        let measure = PackedMeasure()
+        let network = try build(kept(by: .measured(measure)))
+        return (network, measure.byteCount, hasBytes(PackedWeights.smallestNetwork, of: type))
+    }
+
+    /// Whether all tensors of this place have at least so many bytes in this type.
+    func hasBytes(_ least: Int, of type: ElementType) -> Bool {
+        elementCount.multipliedClamped(by: type.byteCount) >= least
+    }
+
     /// The same place with a file of packed weights.
     func kept(by keeper: PackedKeeper) -> WeightScope {
         var scope = self
@@ -50,7 +67,7 @@ extension WeightScope {
         switch (keeper, format.name) {
         case (.measured(let measure), let words):
             try source.check(fullPath(name), shape: shape)
-            if let words { measure.add(fullPath(name), format: words, byteCount: format.byteCount) }
+            measure.add(fullPath(name), format: words, byteCount: format.byteCount)
             return Tensor(uninitialized: [1])
         case (_, nil):
             return try pack(try value(name, shape: shape))

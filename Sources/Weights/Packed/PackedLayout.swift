@@ -32,9 +32,17 @@ struct PackedLayout {
 final class PackedMeasure: Sendable {
     private let layout = Mutex(PackedLayout())
 
-    func add(_ name: String, format: String, byteCount: Int) {
+    /// Of tensors that are in no file: their order has no name.
+    private let others = Atomic(0)
+
+    /// - Parameter format: nil for an order without a name.
+    func add(_ name: String, format: String?, byteCount: Int) {
+        guard let format else { return _ = others.wrappingAdd(byteCount, ordering: .relaxed) }
         layout.withLock { _ = $0.add(name, format: format, byteCount: byteCount) }
     }
+
+    /// The bytes of all tensors.
+    var byteCount: Int { layout.withLock { $0.end } + others.load(ordering: .relaxed) }
 
     /// See `PackedLayout`.
     func fileBytes(_ key: String) -> Int { layout.withLock { $0.fileBytes(key) } }

@@ -70,7 +70,7 @@ public final class PackedWeights: Sendable {
         hasChanged: () throws -> Bool = { false }, build: (WeightScope) throws -> Network
     ) throws -> (network: Network, isMapped: Bool) {
         let scope = try weights()
-        if scope.elementCount.multipliedClamped(by: type.byteCount) >= smallest {
+        if scope.hasBytes(smallest, of: type) {
             // Takes one more look at names and shapes, but reads no weights.
             func fileBytes() throws -> Int {
                 let measure = PackedMeasure()

@@ -39,7 +39,12 @@ struct PlanCommand: ParsableCommand {
         let model = try ModelDescription(source: source)
         let machine = try RenderMachine(request: request, model: model, loras: asked.library)
         let forecast = try machine.forecast()
-        let costs = PlanCosts(forecast, workers: layout.workers)
+        // A precision that this host lacks is another host's, whose orders of weights nobody knows here.
+        let isPossible = (try? request.precision.resolved(layout.backend)) != nil
+        let memory =
+            isPossible
+            ? try MemoryForecast(forecast, source, loras: asked.library, layout.memory(of: request.precision)) : nil
+        let costs = PlanCosts(forecast, memory, workers: layout.workers)
         if !json {
             for line in machine.plan.summaryLines + costs.lines { print(TerminalText.printable(line)) }
         }
@@ -90,29 +95,42 @@ extension RenderCalibration.Estimate {
 /// What the phases of a render take.
 private struct PlanCosts {
     let forecast: RenderForecast
+    /// nil for a precision that this host lacks.
+    let memory: MemoryForecast?
     let wire: WireForecast
     let workers: Int
 
-    init(_ forecast: RenderForecast, workers: Int) {
-        (self.forecast, self.workers, wire) = (forecast, workers, WireForecast(forecast, workers: workers))
+    init(_ forecast: RenderForecast, _ memory: MemoryForecast?, workers: Int) {
+        (self.forecast, self.memory, self.workers) = (forecast, memory, workers)
+        wire = WireForecast(forecast, workers: workers)
     }
 
     /// A table: a phase in each line, and the sum.
     var lines: [String] {
-        let heads = ["phase", "tasks", "arithmetic", "to \(workers) worker\(workers == 1 ? "" : "s")", "back"]
-        let phases = zip(forecast.phases, wire.phases).map { phase, wire in
-            row(phase.phase.rawValue, phase.taskCount, phase.operations, wire.sent, wire.received)
+        let heads = [
+            "phase", "tasks", "arithmetic", "to \(workers) worker\(workers == 1 ? "" : "s")", "back", "a worker's memory",
+        ]
+        let phases = zip(forecast.phases, wire.phases).enumerated().map { index, costs in
+            let (phase, wire) = costs
+            return row(
+                phase.phase.rawValue, phase.taskCount, phase.operations, (wire.sent, wire.received),
+                memory?.workerBytes[index])
         }
         let tasks = forecast.phases.reduce(0) { $0 + $1.taskCount }
-        let rows = [heads] + phases + [row("together", tasks, forecast.operations, wire.sent, wire.received)]
+        let rows = [heads] + phases + [row("together", tasks, forecast.operations, (wire.sent, wire.received), memory?.worker)]
         let widths = heads.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
             row.indices.map { TerminalText.padded(row[$0], widths[$0], right: $0 > 0) }.joined(separator: "  ")
         }
     }
 
-    private func row(_ name: String, _ tasks: Int, _ operations: Double, _ sent: Int, _ received: Int) -> [String] {
-        [name, String(tasks), Amounts.operations(operations), Amounts.bytes(sent), Amounts.bytes(received)]
+    private func row(
+        _ name: String, _ tasks: Int, _ operations: Double, _ bytes: (sent: Int, received: Int), _ memory: Int?
+    ) -> [String] {
+        [
+            name, String(tasks), Amounts.operations(operations), Amounts.bytes(bytes.sent), Amounts.bytes(bytes.received),
+            memory.map(Amounts.bytes) ?? "unknown",
+        ]
     }
 
     var json: JSONObject {
@@ -121,13 +139,19 @@ private struct PlanCosts {
         object["operations"] = .number(forecast.operations)
         object["bytes_sent"] = .integer(Int64(wire.sent))
         object["bytes_received"] = .integer(Int64(wire.received))
+        object["worker_bytes"] = memory.map { .integer(Int64($0.worker)) }
+        object["worker_bytes_least"] = memory.map { .integer(Int64($0.leastWorker)) }
         object["phases"] = .array(
-            zip(forecast.phases, wire.phases).map { phase, wire in
-                [
-                    "name": .string(phase.phase.rawValue), "tasks": .integer(Int64(phase.taskCount)),
-                    "operations": .number(phase.operations), "bytes_sent": .integer(Int64(wire.sent)),
-                    "bytes_received": .integer(Int64(wire.received)),
-                ]
+            zip(forecast.phases, wire.phases).enumerated().map { index, costs in
+                let (phase, wire) = costs
+                var object = JSONObject()
+                object["name"] = .string(phase.phase.rawValue)
+                object["tasks"] = .integer(Int64(phase.taskCount))
+                object["operations"] = .number(phase.operations)
+                object["bytes_sent"] = .integer(Int64(wire.sent))
+                object["bytes_received"] = .integer(Int64(wire.received))
+                object["worker_bytes"] = memory.map { .integer(Int64($0.workerBytes[index])) }
+                return .object(object)
             })
         return object
     }

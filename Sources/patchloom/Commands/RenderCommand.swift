@@ -23,11 +23,13 @@ struct RenderCommand: ParsableCommand {
         var asked = try picture.request()
         let batch = try Batch(asked, count: output.batchCount, output: output)
         let source = try checkpoint.words.source()
-        let layout = try host.layout(weightBytes: checkpoint.words.weightBytes(source), precision: asked.precision)
+        let weightBytes = try checkpoint.words.weightBytes(source)
+        let layout = try host.layout(weightBytes: weightBytes, precision: asked.precision)
         asked.precision = layout.precision
         let model = try ModelDescription(source: source)
         let found = try loras.folders.resolve(asked)
-        _ = try RenderMachine(request: found.request, model: model, loras: found.library)
+        let machine = try RenderMachine(request: found.request, model: model, loras: found.library)
+        try MemoryCheck(source, model, found.library, layout).require(found.request, machine, weightBytes: weightBytes)
         let requests = batch.items.map { item in
             var request = found.request
             request.seed = item.request.seed

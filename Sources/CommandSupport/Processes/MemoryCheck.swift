@@ -1,0 +1,82 @@
+public import Rendering
+import Requests
+public import Runtime
+import TensorCore
+public import Weights
+
+/// Refuses a render that no worker of this host has memory for, before it starts.
+public struct MemoryCheck {
+    private let source: ModelSource
+    private let library: LoRALibrary
+    private let model: ModelDescription
+    private let layout: HostOptions.Layout
+    /// nil if the system does not say.
+    private let freeBytes: Int?
+
+    public init(
+        _ source: ModelSource, _ model: ModelDescription, _ library: LoRALibrary, _ layout: HostOptions.Layout,
+        freeBytes: Int? = HostMemory.freeBytes()
+    ) {
+        (self.source, self.model, self.library) = (source, model, library)
+        (self.layout, self.freeBytes) = (layout, freeBytes)
+    }
+
+    /// Goes through the calls of a render only if they may take more than is free: a bound that is far above tells it at once.
+    ///
+    /// - Throws: what a worker needs, what is free, and what would fit.
+    public func require(_ request: RenderRequest, _ machine: RenderMachine, weightBytes: Int) throws {
+        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes else { return }
+        let least = try need(request, machine)
+        guard least > freeBytes else { return }
+        let remedies = try fitting(request, below: min(least, freeBytes))
+        throw CommandFailure(
+            .temporary,
+            "A worker needs at least \(Amounts.bytes(least)) for this picture, and this host has \(Amounts.bytes(freeBytes)) "
+                + "free; \(remedies ?? "choose a smaller picture or model, or end other programs").")
+    }
+
+    private func need(_ request: RenderRequest, _ machine: RenderMachine) throws -> Int {
+        try MemoryForecast.leastWorker(
+            try machine.forecast(), source, loras: library, layout.memory(of: request.precision, freeBytes: freeBytes))
+    }
+
+    /// What would fit, tried in this order, each with those before it.
+    private func fitting(_ request: RenderRequest, below limit: Int) throws -> String? {
+        var (request, words) = (request, [String]())
+        let changes: [(String, (inout RenderRequest) -> Bool)] = [
+            (
+                "--vae-tile-size 256",
+                { request in
+                    defer { request.vaeTileSize = 256 }
+                    return request.vaeTileSize ?? .max > 256
+                }
+            ),
+            (
+                "--precision bf16",
+                { request in
+                    guard request.precision == .f32, (try? PrecisionChoice.bf16.resolved(layout.backend)) != nil else {
+                        return false
+                    }
+                    request.precision = .bf16
+                    return true
+                }
+            ),
+            (
+                "--method cut",
+                { request in
+                    guard request.method == .direct || request.method == .hires else { return false }
+                    request.method = .cut
+                    return true
+                }
+            ),
+        ]
+        for (word, change) in changes {
+            guard change(&request) else { continue }
+            words.append(word)
+            guard let machine = try? RenderMachine(request: request, model: model, loras: library) else { continue }
+            let bytes = try need(request, machine)
+            if bytes <= limit { return "with \(words.joined(separator: " ")) it needs \(Amounts.bytes(bytes))" }
+        }
+        return nil
+    }
+}

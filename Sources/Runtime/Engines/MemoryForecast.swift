@@ -1,0 +1,106 @@
+internal import Cluster
+public import Rendering
+public import TensorCore
+public import Weights
+
+/// The memory that a render will take on this host, from going through a call of each kind without computing it.
+public struct MemoryForecast: Sendable {
+    /// The most bytes of a worker in each phase of the forecast, in its order: program, weights, activations and tiles. Weights
+    /// that workers share in a file count for each of them.
+    public let workerBytes: [Int]
+    /// The most bytes of a worker.
+    public var worker: Int { workerBytes.max() ?? 0 }
+    /// The most that a worker needs at least: with one task in a call, and no tiles in memory between two stages.
+    public let leastWorker: Int
+
+    /// The workers of a host.
+    public struct Host: Sendable {
+        public var workers: Int
+        /// Of each worker.
+        public var threads: Int
+        /// The most tasks that a worker computes at once.
+        public var group: Int
+        public var backend: BackendChoice
+        public var precision: PrecisionChoice
+        /// Whether they map large networks from files of packed weights.
+        public var mapsFiles: Bool
+        /// For activations; nil if the system does not say.
+        public var freeBytes: Int?
+
+        public init(
+            workers: Int, threads: Int, group: Int, backend: BackendChoice, precision: PrecisionChoice, mapsFiles: Bool,
+            freeBytes: Int? = HostMemory.freeBytes()
+        ) {
+            (self.workers, self.threads, self.group) = (workers, threads, group)
+            (self.backend, self.precision) = (backend, precision)
+            (self.mapsFiles, self.freeBytes) = (mapsFiles, freeBytes)
+        }
+
+        fileprivate func rehearsal(_ source: ModelSource, _ loras: LoRALibrary) throws(RenderError) -> WorkerRehearsal {
+            try WorkerRehearsal(
+                source, loras: loras, backend: backend, threads: threads, precision: precision, mapsFiles: mapsFiles)
+        }
+    }
+
+    /// Bytes of a worker process without networks: its own, and those of libraries, whose pages it shares with the coordinator
+    /// and the other workers of the host. Measured, as the next one, by `MemoryTests`.
+    static func programBytes(workers: Int) -> Int { (4 << 20) + (66 << 20) / (workers + 1) }
+    /// About the bytes of an operation of oneDNN: most of them are code that it makes for a shape.
+    static let operationBytes = 190 << 10
+    /// Multiplications and additions a second of one thread. Nobody knows them before the first call; they only tell how many
+    /// tasks a call has until it takes `GroupLimits.seconds`.
+    static let assumedSpeed = 75e9
+
+    /// - Throws: what a worker says to a model that it cannot use.
+    public init(
+        _ forecast: RenderForecast, _ source: ModelSource, loras: LoRALibrary = .empty, _ host: Host
+    ) throws(RuntimeError) {
+        do throws(RenderError) {
+            let rehearsal = try host.rehearsal(source, loras)
+            let share = host.freeBytes.map { Double($0) * GroupLimits.shareOfFreeMemory / Double(max(1, host.workers)) }
+            let room = share.map { Int(min($0, 1e15)) } ?? 1 << 50
+            var (most, least): ([Int], Int) = ([], 0)
+            for phase in forecast.phases {
+                var bytes = 0
+                for tasks in phase.tasks {
+                    let alone = try rehearsal.need(of: tasks.footprint, count: 1, keptBytes: 0)
+                    let counted = Self.count(tasks, host, room: room, alone: alone.activations)
+                    let need = try rehearsal.need(of: tasks.footprint, count: counted, keptBytes: room)
+                    bytes = max(bytes, need.total)
+                    least = max(least, alone.total)
+                }
+                most.append(bytes)
+            }
+            // The library keeps its operations, and the last phase has those of all.
+            let kept = Self.programBytes(workers: host.workers) + rehearsal.operations * Self.operationBytes
+            (workerBytes, leastWorker) = (most.map { $0 + kept }, least + kept)
+        } catch {
+            throw RuntimeError(error)
+        }
+    }
+
+    /// `leastWorker` alone.
+    public static func leastWorker(
+        _ forecast: RenderForecast, _ source: ModelSource, loras: LoRALibrary = .empty, _ host: Host
+    ) throws(RuntimeError) -> Int {
+        do throws(RenderError) {
+            let rehearsal = try host.rehearsal(source, loras)
+            var least = 0
+            for tasks in forecast.phases.flatMap(\.tasks) {
+                least = max(least, try rehearsal.need(of: tasks.footprint, count: 1, keptBytes: 0).total)
+            }
+            return least + programBytes(workers: host.workers) + rehearsal.operations * operationBytes
+        } catch {
+            throw RuntimeError(error)
+        }
+    }
+
+    /// The tasks of a worker's call, or its tiles.
+    private static func count(_ tasks: RenderForecast.Tasks, _ host: Host, room: Int, alone: Int) -> Int {
+        if let tiles = tasks.footprint.tileCount { return (tiles + host.workers - 1) / host.workers }
+        guard let sample = tasks.sample, sample.isGrouped else { return 1 }
+        let own = (sample.tasksInStep + host.workers - 1) / host.workers
+        let seconds = sample.operations / (assumedSpeed * Double(host.threads))
+        return max(1, min(host.group, own, Int(GroupLimits.seconds / max(seconds, 1e-6)), room / max(1, alone)))
+    }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Rendering
+import TensorCore
+import TestSupport
+import Testing
+import Weights
+
+@testable import CommandSupport
+
+/// A render that no worker has memory for ends before it starts.
+@Suite struct MemoryCheckTests {
+    /// - Returns: the sentence of the refusal; nil if there is none.
+    private static func refusal(
+        _ change: (inout RenderRequest) -> Void, free: Int?, weightBytes: Int = 0
+    ) throws -> String? {
+        var request = RenderRequest()
+        (request.prompt, request.steps, request.precision) = ("x", 2, .f32)
+        change(&request)
+        let model = try ModelDescription(source: .embeddedModel)
+        let machine = try RenderMachine(request: request, model: model, loras: .empty)
+        do {
+            let layout = try HostOptions.parse(["--workers", "2", "--threads-per-worker", "1"])
+                .layout(weightBytes: 0, precision: request.precision)
+            try MemoryCheck(.embeddedModel, model, .empty, layout, freeBytes: free)
+                .require(request, machine, weightBytes: weightBytes)
+        } catch {
+            let failure = try #require(error as? CommandFailure)
+            #expect(failure.status == .temporary)
+            return failure.message
+        }
+        return nil
+    }
+
+    @Test func whatFitsIsLetThrough() throws {
+        #expect(try Self.refusal({ ($0.width, $0.height) = (1024, 1024) }, free: 8 << 30) == nil)
+        #expect(try Self.refusal({ ($0.width, $0.height) = (512, 512) }, free: 1 << 30) == nil)
+        #expect(try Self.refusal({ ($0.width, $0.height) = (8192, 8192) }, free: nil) == nil)
+    }
+
+    /// Each remedy is tried with those before it.
+    @Test func theSentenceSaysWhatWouldFit() throws {
+        func sentence(_ free: Int, _ change: (inout RenderRequest) -> Void) throws -> String {
+            try #require(try Self.refusal(change, free: free << 20))
+        }
+        func large(_ request: inout RenderRequest) { (request.width, request.height) = (1024, 1024) }
+        func direct(_ request: inout RenderRequest) {
+            (request.width, request.height, request.method) = (2048, 2048, .direct)
+        }
+        let tiles = try sentence(350, large)
+        #expect(
+            tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 350 MiB free; .+/) != nil)
+        #expect(tiles.contains("; with --vae-tile-size 256 it needs "), "\(tiles)")
+        let nothing = try sentence(40, large)
+        #expect(nothing.hasSuffix("choose a smaller picture or model, or end other programs."), "\(nothing)")
+        let method = try sentence(190, direct)
+        #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut it needs "), "\(method)")
+        try needs((try? PrecisionChoice.bf16.resolved(.auto)) != nil, "bf16")
+        let precision = try sentence(200, large)
+        #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 it needs "), "\(precision)")
+    }
+
+    /// What the sentence names is enough.
+    @Test func theRemedyIsLetThrough() throws {
+        #expect(
+            try Self.refusal({ ($0.width, $0.height, $0.vaeTileSize) = (1024, 1024, 256) }, free: 350 << 20) == nil)
+    }
+}

@@ -1,0 +1,37 @@
+import Foundation
+import StrictJSON
+import Testing
+
+extension EndToEnd {
+    /// What `plan` says of a worker's memory, against what the worker has.
+    @Suite struct MemoryTests {
+        /// A worker that does it all. Of several, one may have no part in a phase with few tasks, and need less.
+        @Test(arguments: [
+            "-W 256 -H 256 --steps 2", "-W 384 -H 256 --steps 2 --precision f32 --group 1", "-W 512 -H 256 --steps 2",
+            "-W 384 -H 384 --method cut --steps 2", "-W 512 -H 512 --method direct --steps 1",
+            "-W 256 -H 384 --method multidiffusion --steps 1", "-W 512 -H 256 --method direct --steps 1 --vae-tile-size 128",
+            "-W 384 -H 384 --method cut --steps 2 --vae-tile-size 256",
+            "-W 256 -H 256 --steps 2 --backend openblas --precision f32",
+            "-W 512 -H 512 --method direct --steps 1 --precision f32",
+        ])
+        func planTellsTheMemoryOfAWorker(_ words: String) async throws {
+            let options = ["-p", "a red apple", "--workers", "1"] + words.split(separator: " ").map(String.init)
+            let folder = try Folder()
+            let plan = try Program(["plan", "--json"] + options, in: folder)
+            let render = try Program(["render", "--json", "-q", "-o", folder.file("a.png")] + options, in: folder)
+            defer { for program in [plan, render] { program.end() } }
+            try #require(try await plan.wait().code == 0, "\(plan.errorLines)")
+            try #require(try await render.wait().code == 0, "\(render.errorLines)")
+            let told = try JSONValue(parsing: Array(plan.outputLines.joined().utf8), limits: .config)
+            let taken = try JSONValue(parsing: Array((render.outputLines.last ?? "").utf8), limits: .config)
+            let (expected, peak) = (
+                try #require(told["worker_bytes"]?.intValue), try #require(taken["counts"]?["worker_peak_bytes"]?.intValue)
+            )
+            let ratio = Double(expected) / Double(peak)
+            #expect((0.9...1.1).contains(ratio), "\(expected >> 20) MiB told, \(peak >> 20) MiB taken")
+            let phases = try #require(told["phases"]?.arrayValue)
+            #expect(phases.compactMap { $0["worker_bytes"]?.intValue }.max() == expected)
+            #expect(told["worker_bytes_least"]?.intValue ?? .max <= expected)
+        }
+    }
+}
