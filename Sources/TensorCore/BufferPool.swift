@@ -12,7 +12,7 @@ final class BufferPool {
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
-    /// The most bytes that were held at once since the last `forgetPeak`: those of `liveBytes`, and what lies free between them.
+    /// The most bytes that were held at once since the last `forgetPeak`: `liveBytes`, and what lies free between them.
     private(set) var peakHeldBytes = 0
     /// Of small buffers, handed out or kept.
     private var smallBytesHeld = 0

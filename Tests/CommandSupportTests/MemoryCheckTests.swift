@@ -46,22 +46,22 @@ import Weights
         func direct(_ request: inout RenderRequest) {
             (request.width, request.height, request.method) = (2048, 2048, .direct)
         }
-        let tiles = try sentence(350, large)
+        let tiles = try sentence(400, large)
         #expect(
-            tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 350 MiB free; .+/) != nil)
+            tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 400 MiB free; .+/) != nil)
         #expect(tiles.contains("; with --vae-tile-size 256 it needs "), "\(tiles)")
         let nothing = try sentence(40, large)
         #expect(nothing.hasSuffix("choose a smaller picture or model, or end other programs."), "\(nothing)")
-        let method = try sentence(190, direct)
+        let method = try sentence(150, direct)
         #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut it needs "), "\(method)")
         try needs((try? PrecisionChoice.bf16.resolved(.auto)) != nil, "bf16")
-        let precision = try sentence(200, large)
+        let precision = try sentence(240, large)
         #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 it needs "), "\(precision)")
     }
 
     /// What the sentence names is enough.
     @Test func theRemedyIsLetThrough() throws {
         #expect(
-            try Self.refusal({ ($0.width, $0.height, $0.vaeTileSize) = (1024, 1024, 256) }, free: 350 << 20) == nil)
+            try Self.refusal({ ($0.width, $0.height, $0.vaeTileSize) = (1024, 1024, 256) }, free: 400 << 20) == nil)
     }
 }

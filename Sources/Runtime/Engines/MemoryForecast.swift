@@ -73,7 +73,7 @@ public struct MemoryForecast: Sendable {
             }
             // The library keeps its operations, and the last phase has those of all.
             let kept = Self.programBytes(workers: host.workers) + rehearsal.operations * Self.operationBytes
-            (workerBytes, leastWorker) = (most.map { $0 + kept }, least + kept)
+            (workerBytes, leastWorker) = (most.map { $0 + kept }, min(least, most.max() ?? 0) + kept)
         } catch {
             throw RuntimeError(error)
         }
