@@ -51,7 +51,7 @@ struct BandedNetwork {
                 } else if let norm = steps.steps[end].norm {
                     let part = norm.moments(of: tile.hidden, own, context)
                     whole = whole?.merged(with: part) ?? part
-                    try output.write(tile, band)
+                    try output.write(tile, band, context)
                 }
             }
             if let whole { moments.append(whole) }
@@ -108,7 +108,8 @@ private final class StageFile {
     private struct Plane {
         let type: ElementType
         let channels: Int
-        let file: ScratchFile
+        /// nil in a rehearsal, which has no rows to keep.
+        let file: ScratchFile?
 
         func place(_ row: Int, width: Int) -> Int { row * width * channels * type.byteCount }
     }
@@ -128,23 +129,25 @@ private final class StageFile {
     var bytesPerPoint: Int { [hidden, identity].reduce(0) { $0 + ($1.map { $0.channels * $0.type.byteCount } ?? 0) } }
 
     /// Takes the rows of a band from a tile that waits before its step.
-    func write(_ tile: VAETile, _ band: ImageBox) throws(ComputeError) {
-        try write(tile.hidden, tile.boxes[step], band, to: &hidden)
-        if let same = tile.identity { try write(same, band, band, to: &identity) }
+    func write(_ tile: VAETile, _ band: ImageBox, _ context: ComputeContext) throws(ComputeError) {
+        try write(tile.hidden, tile.boxes[step], band, to: &hidden, context)
+        if let same = tile.identity { try write(same, band, band, to: &identity, context) }
     }
 
-    private func write(_ x: Tensor, _ box: ImageBox, _ band: ImageBox, to plane: inout Plane?) throws(ComputeError) {
+    private func write(
+        _ x: Tensor, _ box: ImageBox, _ band: ImageBox, to plane: inout Plane?, _ context: ComputeContext
+    ) throws(ComputeError) {
         do throws(ScratchError) {
             let (type, channels) = (x.elementType, x.shape[3])
             if plane == nil {
-                let file = try ScratchFile(
-                    bytes: image.pointCount * channels * type.byteCount, memoryLimit: memoryBytes)
+                let bytes = image.pointCount * channels * type.byteCount
+                let file = context.rehearses ? nil : try ScratchFile(bytes: bytes, memoryLimit: memoryBytes)
                 plane = Plane(type: type, channels: channels, file: file)
             }
-            guard let own = plane else { return }
+            guard let own = plane, let file = own.file else { return }
             let first = own.place(band.rows.lowerBound - box.rows.lowerBound, width: image.width)
             let bytes = x.rawBytes[first..<first + own.place(band.height, width: image.width)]
-            try own.file.write(UnsafeRawBufferPointer(rebasing: bytes), at: own.place(band.rows.lowerBound, width: image.width))
+            try file.write(UnsafeRawBufferPointer(rebasing: bytes), at: own.place(band.rows.lowerBound, width: image.width))
         } catch {
             throw ComputeError(error.description)
         }
@@ -159,7 +162,7 @@ private final class StageFile {
     private func read(_ rows: Range<Int>, of plane: Plane, _ context: ComputeContext) throws(ComputeError) -> Tensor {
         let x = context.empty([1, rows.count, image.width, plane.channels], of: plane.type)
         do throws(ScratchError) {
-            try plane.file.read(into: x.memory, at: plane.place(rows.lowerBound, width: image.width))
+            try plane.file?.read(into: x.memory, at: plane.place(rows.lowerBound, width: image.width))
         } catch {
             throw ComputeError(error.description)
         }

@@ -134,7 +134,7 @@ public final class TiledImage {
         if keptBytes + takenBytes + bytes <= keptLimit {
             keptBytes += bytes
             // The memory of all results of a call is one.
-            cells[cell] = result.copied()
+            cells[cell] = context.copied(result)
         } else if grid.count > 1 {
             let file = cellFile ?? SpillFile(count: Self.cellsAcross * Self.cellsAcross, bytes: scratchBytes, context)
             cellFile = file

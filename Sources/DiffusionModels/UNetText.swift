@@ -38,8 +38,8 @@ public final class UNetText {
     subscript(block: BlockPlace) -> TextKeys? { kept[block.index] }
 
     /// Keeps a copy outside the memory of activations, which then serves the next blocks.
-    func keep(_ keys: TextKeys, for block: BlockPlace) {
-        kept[block.index] = TextKeys(keys: keys.keys.copied(), values: keys.values.copied())
+    func keep(_ keys: TextKeys, for block: BlockPlace, _ context: ComputeContext) {
+        kept[block.index] = TextKeys(keys: context.copied(keys.keys), values: context.copied(keys.values))
     }
 }
 
@@ -70,7 +70,7 @@ extension UNetCall {
         let made = try context.sharing(by: images / text.shape[0]) { () throws(ComputeError) in
             try layer.keysAndValues(of: text, context)
         }
-        keeper?.keep(made, for: place)
+        keeper?.keep(made, for: place, context)
         return made
     }
 }

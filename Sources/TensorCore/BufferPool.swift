@@ -12,7 +12,7 @@ final class BufferPool {
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
-    /// The most bytes that were held at once since the last `forgetPeak`: `liveBytes`, and what lies free between them.
+    /// About the most bytes that were held at once since the last `forgetPeak`: `liveBytes`, and what lies free between them.
     private(set) var peakHeldBytes = 0
     /// Of small buffers, handed out or kept.
     private var smallBytesHeld = 0
@@ -38,7 +38,7 @@ final class BufferPool {
         liveBytes += capacity
         peakLiveBytes = max(peakLiveBytes, liveBytes)
         let base = capacity > BufferPool.smallBytes ? largeBuffer(capacity) : smallBuffer(capacity)
-        peakHeldBytes = max(peakHeldBytes, ranges.reduce(smallBytesHeld) { $0 + $1.heldBytes })
+        peakHeldBytes = max(peakHeldBytes, heldBytes)
         return TensorStorage(base: base, byteCapacity: capacity, pool: self)
     }
 
@@ -72,7 +72,9 @@ final class BufferPool {
     }
 
     /// Starts the peak again.
-    func forgetPeak() { (peakLiveBytes, peakHeldBytes) = (liveBytes, liveBytes) }
+    func forgetPeak() { (peakLiveBytes, peakHeldBytes) = (liveBytes, heldBytes) }
+
+    private var heldBytes: Int { ranges.reduce(smallBytesHeld) { $0 + $1.heldBytes } }
 
     /// Counts an earlier peak again.
     func raisePeak(to bytes: Int) { peakLiveBytes = max(peakLiveBytes, bytes) }

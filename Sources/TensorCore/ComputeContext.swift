@@ -9,8 +9,11 @@ public final class ComputeContext {
     public let threads: Int
     /// The element type of the weights and activations of the networks in this context: f32 or bf16.
     public let precision: ElementType
-    /// Whether it computes nothing. Operations take the memory of their results and leave it untouched, so it costs nothing.
+    /// Whether it computes nothing. Operations take the memory of their results and leave it untouched, so it costs little.
     public var rehearses: Bool { pool.rehearses }
+    /// Whether memory that nobody touches costs nothing here. Limits of addresses (`ulimit -v`) count it, and so does a system
+    /// that promises no more memory than it has (`vm.overcommit_memory=2`).
+    public static var canRehearse: Bool { MemoryRange.addressLimit() > 1 << 46 && !MemoryRange.countsPromises() }
     let backend: any ComputeBackend
     let pool: ParallelPool
     let kernels: UnsafePointer<ck_kernels>
@@ -138,7 +141,7 @@ public final class ComputeContext {
     /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
-    /// The same with the memory between activations, which none of them fits into or which waits for the next ones.
+    /// About the same with the memory between activations, which none of them fits into or which waits for the next ones.
     public var peakHeldBytes: Int { memory.peakHeldBytes }
 
     /// Starts the peak again.

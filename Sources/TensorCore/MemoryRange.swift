@@ -29,6 +29,15 @@ final class MemoryRange {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// Whether the system counts memory when it is promised, not when it is used (proc(5)).
+    static func countsPromises() -> Bool {
+        let file = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        var digit: UInt8 = 0
+        return read(file, &digit, 1) == 1 && digit == UInt8(ascii: "2")
+    }
+
     /// Bytes of whole pages.
     static func pages(_ byteCount: Int) -> Int {
         let page = Int(getpagesize())
@@ -56,7 +65,7 @@ final class MemoryRange {
     /// Bytes of free parts. `trim` gives their memory back, and still counts those below a used part.
     var idleBytes: Int { free.reduce(0) { $0 + $1.count } }
 
-    /// Bytes of used parts, and of free ones whose memory was not given back.
+    /// Bytes of used parts, and about those of free ones whose memory was not given back.
     var heldBytes: Int { top - trimmedBytes }
 
     func contains(_ pointer: UnsafeMutableRawPointer) -> Bool { pointer >= base && pointer < base + byteCount }

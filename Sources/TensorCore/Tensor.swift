@@ -129,13 +129,6 @@ public struct Tensor {
     /// The elements of an f32 tensor in memory order, copied.
     public var array: [Float] { Array(floats) }
 
-    /// The same elements in memory of their own, outside any context's pool: for what outlives the call that made it.
-    public func copied() -> Tensor {
-        let copy = Tensor(uninitialized: shape, of: elementType)
-        copy.storage.base.copyMemory(from: storage.base, byteCount: count * elementType.byteCount)
-        return copy
-    }
-
     /// The same memory with another shape of as many elements.
     public func reshaped(_ newShape: [Int]) -> Tensor {
         precondition(Tensor.elementCount(newShape) == count, "a tensor of shape \(shape) cannot be seen as \(newShape)")

@@ -50,6 +50,12 @@ import Weights
         #expect(
             tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 400 MiB free; .+/) != nil)
         #expect(tiles.contains("; with --vae-tile-size 256 it needs "), "\(tiles)")
+        // The user's smaller tiles stay.
+        let own = try sentence(240) { request in
+            large(&request)
+            request.vaeTileSize = 128
+        }
+        #expect(!own.contains("--vae-tile-size"), "\(own)")
         let nothing = try sentence(40, large)
         #expect(nothing.hasSuffix("choose a smaller picture or model, or end other programs."), "\(nothing)")
         let method = try sentence(150, direct)

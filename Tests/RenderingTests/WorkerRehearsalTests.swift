@@ -40,7 +40,7 @@ import Weights
         let model = try ModelDescription(source: .embeddedModel)
         var request = RenderRequest()
         (request.prompt, request.width, request.height) = ("x", 256, 256)
-        request.steps = 2
+        (request.steps, request.guidanceRescale) = (2, 0.7)
         let forecast = try RenderMachine(request: request, model: model).forecast()
         let rehearsal = try Self.rehearsal(.embeddedModel, backend, precision)
         let runner = try TaskRunner(models: [.embeddedModel], backend: backend, threads: 2, precision: precision)

@@ -53,12 +53,16 @@ struct ClientTests {
         let endpoint = TestFarm.uniqueEndpoint()
         let order = order(endpoint, [1])
         // The coordinator stays until the client has its answers, however busy the machine is.
+        let isOpen = Mutex(false)
         let hasEnded = Mutex(false)
         async let sessions = Blocking.run { () throws -> [UInt64] in
             let context = try Context()
             defer { context.terminate() }
-            return try Self.slowCoordinator(context, endpoint) { hasEnded.withLock { $0 } }
+            let socket = try context.openSocket(.router, endpoint)
+            isOpen.withLock { $0 = true }
+            return try Self.slowCoordinator(socket) { hasEnded.withLock { $0 } }
         }
+        while !isOpen.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(5)) }
         let outcome = await Result(catchingAsync: { try await submit(order) })
         hasEnded.withLock { $0 = true }
         #expect(try await sessions == [1, 2])
@@ -72,10 +76,7 @@ struct ClientTests {
     /// Welcomes two HELLOs together, and answers the SUBMIT of the second session.
     ///
     /// - Returns: the sessions of all SUBMITs.
-    private static func slowCoordinator(
-        _ context: Context, _ endpoint: String, until hasEnded: () -> Bool
-    ) throws -> [UInt64] {
-        let socket = try context.openSocket(.router, endpoint)
+    private static func slowCoordinator(_ socket: borrowing Socket, until hasEnded: () -> Bool) throws -> [UInt64] {
         var poller = Poller(descriptors: [])
         let end = ContinuousClock.now + .seconds(20)
         var (greetings, submissions): (UInt64, [UInt64]) = (0, [])

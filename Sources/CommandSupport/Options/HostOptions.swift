@@ -54,7 +54,7 @@ public struct HostOptions: ParsableArguments {
         public let group: Int
         /// The room for packed weights, as `--packed-weights` takes it.
         public let packedWeights: String
-        /// Whether there are packed weights.
+        /// Whether workers map large networks from files of packed weights.
         public let sharesWeights: Bool
         /// Notes for the user about the layout.
         public let warnings: [String]
@@ -93,7 +93,7 @@ public struct HostOptions: ParsableArguments {
         if weightBytes > 0, let note = try packing.note() { warnings.append(note) }
         return Layout(
             workers: workers, threads: threads, backend: backend, precision: precision, group: try groups.checked(),
-            packedWeights: packing.word, sharesWeights: setting != nil,
+            packedWeights: packing.word, sharesWeights: isShared,
             warnings: warnings)
     }
 

@@ -21,34 +21,38 @@ public struct MemoryCheck {
         (self.layout, self.freeBytes) = (layout, freeBytes)
     }
 
-    /// Goes through the calls of a render only if they may take more than is free: a bound that is far above tells it at once.
+    /// Goes through the calls of a render only if they may take more than is free: a bound tells that at once. It is some
+    /// gigabytes and four times the model's files, so on a small host every render is gone through, in a fraction of a second.
     ///
     /// - Throws: what a worker needs, what is free, and what would fit.
     public func require(_ request: RenderRequest, _ machine: RenderMachine, weightBytes: Int) throws {
-        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes else { return }
-        let least = try need(request, machine)
-        guard least > freeBytes else { return }
-        let remedies = try fitting(request, below: min(least, freeBytes))
+        // A forecast that fails, or is not possible here, stops no render.
+        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes,
+            let least = need(request, machine), least > freeBytes
+        else { return }
+        let remedies = fitting(request, below: freeBytes)
         throw CommandFailure(
             .temporary,
             "A worker needs at least \(Amounts.bytes(least)) for this picture, and this host has \(Amounts.bytes(freeBytes)) "
                 + "free; \(remedies ?? "choose a smaller picture or model, or end other programs").")
     }
 
-    private func need(_ request: RenderRequest, _ machine: RenderMachine) throws -> Int {
-        try MemoryForecast.leastWorker(
-            try machine.forecast(), source, loras: library, layout.memory(of: request.precision, freeBytes: freeBytes))
+    private func need(_ request: RenderRequest, _ machine: RenderMachine) -> Int? {
+        guard let forecast = try? machine.forecast() else { return nil }
+        let host = layout.memory(of: request.precision, freeBytes: freeBytes)
+        return (try? MemoryForecast(forecast, source, loras: library, host))??.leastWorker
     }
 
     /// What would fit, tried in this order, each with those before it.
-    private func fitting(_ request: RenderRequest, below limit: Int) throws -> String? {
+    private func fitting(_ request: RenderRequest, below limit: Int) -> String? {
         var (request, words) = (request, [String]())
         let changes: [(String, (inout RenderRequest) -> Bool)] = [
             (
                 "--vae-tile-size 256",
                 { request in
-                    defer { request.vaeTileSize = 256 }
-                    return request.vaeTileSize ?? .max > 256
+                    guard request.vaeTileSize ?? .max > 256 else { return false }
+                    request.vaeTileSize = 256
+                    return true
                 }
             ),
             (
@@ -74,8 +78,9 @@ public struct MemoryCheck {
             guard change(&request) else { continue }
             words.append(word)
             guard let machine = try? RenderMachine(request: request, model: model, loras: library) else { continue }
-            let bytes = try need(request, machine)
-            if bytes <= limit { return "with \(words.joined(separator: " ")) it needs \(Amounts.bytes(bytes))" }
+            if let bytes = need(request, machine), bytes <= limit {
+                return "with \(words.joined(separator: " ")) it needs \(Amounts.bytes(bytes))"
+            }
         }
         return nil
     }

@@ -58,6 +58,8 @@ package struct DenoiseWork: TaskWork {
                 timeIDs: timeIDs.isEmpty ? nil : Tensor(timeIDs, shape: [works.count * rows, timeIDCount]),
                 meetsEveryText: true),
             switches: first.switches)
+        // Guidance of no values gives none.
+        guard !model.context.rehearses else { return works.map { TaskOutput.prediction($0.latent) } }
         return try works.enumerated().map { index, work in
             try work.guided(output.planarArray(ofImages: (index * rows)..<((index + 1) * rows)), output.shape)
         }

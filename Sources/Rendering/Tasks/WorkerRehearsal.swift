@@ -4,8 +4,8 @@ package import Weights
 
 /// The memory of a worker, learnt by going through its tasks without computing them.
 ///
-/// It builds the worker's networks from names and shapes, and runs them in a context that rehearses: all results have their
-/// places in memory, and nobody touches them. So pictures of any size cost little time and no memory.
+/// It builds the worker's networks from names and shapes, and runs them in a context that rehearses: results have their places
+/// in memory, and only those that a task sends are touched. So large pictures cost little time and memory.
 package final class WorkerRehearsal {
     private let context: ComputeContext
     private let runner: TaskRunner
@@ -36,7 +36,7 @@ package final class WorkerRehearsal {
     /// - Parameters:
     ///   - threads: of the worker.
     ///   - mapsFiles: whether the worker maps large networks from files of packed weights, one at a time.
-    /// - Throws: as a worker's runner does.
+    /// - Throws: as a worker's runner does. Ask `ComputeContext.canRehearse` first.
     package init(
         _ source: ModelSource, loras: LoRALibrary = .empty, backend: BackendChoice, threads: Int, precision: PrecisionChoice,
         mapsFiles: Bool
@@ -68,25 +68,14 @@ package final class WorkerRehearsal {
             }
         case .decoding(let grid): return try decodeNeed(grid, tiles: max(1, count), keptBytes: max(0, keptBytes))
         case .encoding(let height, let width):
-            let whole = try encodeNeed(height: height, width: width)
-            // A picture without room lies in a file between two norms: then a worker has some bands of it.
-            guard whole.activations > keptBytes, height > Self.bandRows else { return whole }
-            var need = try encodeNeed(height: Self.bandRows, width: width)
-            need.data = whole.data
-            return need
-        }
-    }
-
-    /// About the rows of a picture that an encoder has at once, if it does not keep the whole picture.
-    private static let bandRows = 512
-
-    private func encodeNeed(height: Int, width: Int) throws(RenderError) -> Need {
-        let encoder = try runner.networks().encoder()
-        context.trimMemory()
-        let picture = ImageRows(height: height, width: width) { [context] in context.empty([1, $0.count, width, 3]) }
-        // The message and its pixels.
-        return try measured(data: 2 * height * width * 3) { () throws(RenderError) in
-            try Self.rendering { () throws(ModelError) in _ = try encoder.encode(picture, memoryBytes: .max) }
+            let encoder = try runner.networks().encoder()
+            context.trimMemory()
+            let picture = ImageRows(height: height, width: width) { [context] in context.empty([1, $0.count, width, 3]) }
+            // The message, its pixels, and a mask. The picture itself lies in files between two norms, in memory or on a disk,
+            // which no process counts as its own.
+            return try measured(data: 2 * height * width * 4) { () throws(RenderError) in
+                try Self.rendering { () throws(ModelError) in _ = try encoder.encode(picture, memoryBytes: .max) }
+            }
         }
     }
 
@@ -111,7 +100,8 @@ package final class WorkerRehearsal {
         let groups = [Double](repeating: 0, count: vae.normGroups)
         let middle = grid.count / 2
         // Few tiles are all gone through. Of many the middle one stands for the others, and those at the borders are smaller.
-        let own = tiles == 1 || tiles > Self.tilesAtMost ? [middle] : Array(0..<tiles)
+        let first = max(0, min(middle - tiles / 2, grid.count - tiles))
+        let own = tiles == 1 || tiles > Self.tilesAtMost ? [middle] : Array(first..<first + tiles)
         let others =
             own.count == tiles
             ? 0 : Double(grid.image.pointCount * tiles) / Double(grid.count) / Double(grid[middle].pointCount) - 1
@@ -148,6 +138,9 @@ package final class WorkerRehearsal {
         context.forgetPeak()
         try body()
         let (peak, held) = (context.peakActivationBytes, context.peakHeldBytes)
-        return Need(weights: runner.models.weightBytes, activations: peak, gaps: max(0, held - peak), data: data)
+        // The text's keys and values are copies outside the pool.
+        return Need(
+            weights: runner.models.weightBytes, activations: peak, gaps: max(0, held - peak),
+            data: data + runner.models.textKeys.bytes)
     }
 }

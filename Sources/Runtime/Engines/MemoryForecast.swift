@@ -51,45 +51,39 @@ public struct MemoryForecast: Sendable {
     /// tasks a call has until it takes `GroupLimits.seconds`.
     static let assumedSpeed = 75e9
 
+    /// nil where addresses or promised memory are limited: networks cannot be gone through there.
+    ///
     /// - Throws: what a worker says to a model that it cannot use.
-    public init(
+    public init?(
         _ forecast: RenderForecast, _ source: ModelSource, loras: LoRALibrary = .empty, _ host: Host
     ) throws(RuntimeError) {
+        guard ComputeContext.canRehearse else { return nil }
         do throws(RenderError) {
             let rehearsal = try host.rehearsal(source, loras)
             let share = host.freeBytes.map { Double($0) * GroupLimits.shareOfFreeMemory / Double(max(1, host.workers)) }
             let room = share.map { Int(min($0, 1e15)) } ?? 1 << 50
-            var (most, least): ([Int], Int) = ([], 0)
+            var (alone, together): ([RenderPhase: [Int]], [Int]) = ([:], [])
+            // First each task alone, so that the least has no traces of groups.
+            for phase in forecast.phases {
+                for tasks in phase.tasks {
+                    alone[phase.phase, default: []].append(
+                        try rehearsal.need(of: tasks.footprint, count: 1, keptBytes: 0).total)
+                }
+            }
+            let program = Self.programBytes(workers: host.workers)
+            leastWorker =
+                program + rehearsal.operations * Self.operationBytes + (alone.values.compactMap { $0.max() }.max() ?? 0)
             for phase in forecast.phases {
                 var bytes = 0
-                for tasks in phase.tasks {
-                    let alone = try rehearsal.need(of: tasks.footprint, count: 1, keptBytes: 0)
-                    let counted = Self.count(tasks, host, room: room, alone: alone.activations)
-                    let need = try rehearsal.need(of: tasks.footprint, count: counted, keptBytes: room)
-                    bytes = max(bytes, need.total)
-                    least = max(least, alone.total)
+                for (tasks, least) in zip(phase.tasks, alone[phase.phase] ?? []) {
+                    let count = Self.count(tasks, host, room: room, alone: least)
+                    bytes = max(bytes, try rehearsal.need(of: tasks.footprint, count: count, keptBytes: room).total)
                 }
-                most.append(bytes)
+                together.append(bytes)
             }
-            // The library keeps its operations, and the last phase has those of all.
-            let kept = Self.programBytes(workers: host.workers) + rehearsal.operations * Self.operationBytes
-            (workerBytes, leastWorker) = (most.map { $0 + kept }, min(least, most.max() ?? 0) + kept)
-        } catch {
-            throw RuntimeError(error)
-        }
-    }
-
-    /// `leastWorker` alone.
-    public static func leastWorker(
-        _ forecast: RenderForecast, _ source: ModelSource, loras: LoRALibrary = .empty, _ host: Host
-    ) throws(RuntimeError) -> Int {
-        do throws(RenderError) {
-            let rehearsal = try host.rehearsal(source, loras)
-            var least = 0
-            for tasks in forecast.phases.flatMap(\.tasks) {
-                least = max(least, try rehearsal.need(of: tasks.footprint, count: 1, keptBytes: 0).total)
-            }
-            return least + programBytes(workers: host.workers) + rehearsal.operations * operationBytes
+            // The library keeps its operations: the last phase has those of all.
+            let kept = program + rehearsal.operations * Self.operationBytes
+            workerBytes = together.map { $0 + kept }
         } catch {
             throw RuntimeError(error)
         }

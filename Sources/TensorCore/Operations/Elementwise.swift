@@ -119,6 +119,14 @@ extension ComputeContext {
         return y
     }
 
+    /// The same elements in memory of their own, outside the context's pool: for what outlives the call that made it.
+    public func copied(_ x: Tensor) -> Tensor {
+        let copy = Tensor(uninitialized: x.shape, of: x.elementType)
+        guard !rehearses else { return copy }
+        copy.storage.base.copyMemory(from: x.storage.base, byteCount: x.count * x.elementType.byteCount)
+        return copy
+    }
+
     /// Whether no element is NaN or infinite. In a rehearsal the elements become zeros, so that what reads them gets numbers.
     public func isFinite(_ x: Tensor) -> Bool {
         if rehearses { x.storage.base.initializeMemory(as: UInt8.self, repeating: 0, count: x.count * x.elementType.byteCount) }

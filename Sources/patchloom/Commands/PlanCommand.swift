@@ -95,7 +95,7 @@ extension RenderCalibration.Estimate {
 /// What the phases of a render take.
 private struct PlanCosts {
     let forecast: RenderForecast
-    /// nil for a precision that this host lacks.
+    /// nil for a precision that this host lacks, and where a network cannot be gone through.
     let memory: MemoryForecast?
     let wire: WireForecast
     let workers: Int
