@@ -27,8 +27,8 @@ extension EndToEnd {
             let (expected, peak) = (
                 try #require(told["worker_bytes"]?.intValue), try #require(taken["counts"]?["worker_peak_bytes"]?.intValue)
             )
-            // Within a tenth. The libraries have 66 MiB of pages, of which a worker that is alone with its coordinator has a half.
-            // The processes of other tests share them too, and leave it less.
+            // Within a tenth. The libraries have 66 MiB of pages, of which a worker that is alone with its coordinator has a
+            // half. The processes of other tests share them too, and leave it less.
             let shared = 24 << 20
             let isNear = Double(expected) > 0.9 * Double(peak) && Double(expected - shared) < 1.1 * Double(peak)
             #expect(isNear, "\(expected >> 20) MiB told, \(peak >> 20) MiB taken")
