@@ -43,11 +43,13 @@ import Testing
         }
     }
 
-    /// The arithmetic of every distinct call, as the networks count it.
+    /// The arithmetic of every distinct call, as the networks count it in a rehearsal. `WorkerRehearsalTests` hold that count
+    /// against computing.
     @Test(arguments: ScheduleCase.all) func operationsAreThoseOfTheNetworks(_ asked: ScheduleCase) throws {
         let (request, model) = (try asked.request(), try asked.description())
         let machine = try RenderMachine(request: request, model: model)
-        let runner = try TaskRunner(models: [model.source], backend: .auto, threads: 1)
+        let runner = try TaskRunner(
+            models: [model.source], context: try ComputeContext(threads: 1, rehearses: true))
         var (sums, known): ([RenderPhase: Double], [CallKind: Double]) = ([:], [:])
         for barrier in try BlankNetwork.render(machine) {
             for task in barrier.tasks where task.work is DenoiseWork || task.work is EncodeWork {

@@ -16,18 +16,26 @@ import Weights
         try WorkerRehearsal(source, backend: backend, threads: 2, precision: precision, mapsFiles: false)
     }
 
-    /// The activations of every kind of task of all methods. Two patches or views make a group.
-    @Test(arguments: ScheduleCase.all) func activationsAreThoseOfARunner(_ asked: ScheduleCase) throws {
+    /// The activations and the arithmetic of every kind of task of all methods. Two patches or views make a group.
+    @Test(arguments: ScheduleCase.all) func memoryAndArithmeticAreThoseOfARunner(_ asked: ScheduleCase) throws {
         let (request, model) = (try asked.request(), try asked.description())
         let forecast = try RenderMachine(request: request, model: model).forecast()
         let rehearsal = try Self.rehearsal(model.source, .auto, .f32)
         let runner = try TaskRunner(models: [model.source], backend: .auto, threads: 1)
+        let idle = try TaskRunner(models: [model.source], context: try ComputeContext(threads: 1, rehearses: true))
         for kind in forecast.phases.flatMap(\.tasks) {
             guard case .task(let task, let context) = kind.footprint else { continue }
             let count = kind.sample?.isGrouped == true ? 2 : 1
-            try runner.open(context)
-            runner.settle(trimming: false)
-            _ = try runner.run(together: [RenderTask](repeating: task, count: count))
+            let group = [RenderTask](repeating: task, count: count)
+            var operations: [UInt64] = []
+            for runner in [idle, runner] {
+                try runner.open(context)
+                runner.settle(trimming: false)
+                let before = runner.operations
+                _ = try runner.run(together: group)
+                operations.append(runner.operations - before)
+            }
+            #expect(operations[0] == operations[1], "\(task.title), \(count) together")
             let need = try rehearsal.need(of: kind.footprint, count: count, keptBytes: 0)
             #expect(need.activations == runner.peakActivationBytes, "\(task.title), \(count) together")
         }
