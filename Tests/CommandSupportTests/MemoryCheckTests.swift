@@ -10,9 +10,7 @@ import Weights
 /// A render that no worker has memory for ends before it starts.
 @Suite struct MemoryCheckTests {
     /// - Returns: the sentence of the refusal; nil if there is none.
-    private static func refusal(
-        _ change: (inout RenderRequest) -> Void, free: Int?, weightBytes: Int = 0
-    ) throws -> String? {
+    private static func refusal(_ change: (inout RenderRequest) -> Void, free: Int?) throws -> String? {
         var request = RenderRequest()
         (request.prompt, request.steps, request.precision) = ("x", 2, .f32)
         change(&request)
@@ -22,7 +20,7 @@ import Weights
             let layout = try HostOptions.parse(["--workers", "2", "--threads-per-worker", "1"])
                 .layout(weightBytes: 0, precision: request.precision)
             try MemoryCheck(.embeddedModel, model, .empty, layout, freeBytes: free)
-                .require(request, machine, weightBytes: weightBytes)
+                .require(request, machine, weightBytes: 0)
         } catch {
             let failure = try #require(error as? CommandFailure)
             #expect(failure.status == .temporary)
@@ -30,6 +28,12 @@ import Weights
         }
         return nil
     }
+
+    private static func sentence(_ free: Int, _ change: (inout RenderRequest) -> Void) throws -> String {
+        try #require(try refusal(change, free: free << 20))
+    }
+
+    private static func large(_ request: inout RenderRequest) { (request.width, request.height) = (1024, 1024) }
 
     @Test func whatFitsIsLetThrough() throws {
         #expect(try Self.refusal({ ($0.width, $0.height) = (1024, 1024) }, free: 8 << 30) == nil)
@@ -39,29 +43,25 @@ import Weights
 
     /// Each remedy is tried with those before it.
     @Test func theSentenceSaysWhatWouldFit() throws {
-        func sentence(_ free: Int, _ change: (inout RenderRequest) -> Void) throws -> String {
-            try #require(try Self.refusal(change, free: free << 20))
-        }
-        func large(_ request: inout RenderRequest) { (request.width, request.height) = (1024, 1024) }
-        func direct(_ request: inout RenderRequest) {
-            (request.width, request.height, request.method) = (2048, 2048, .direct)
-        }
-        let tiles = try sentence(400, large)
+        let tiles = try Self.sentence(400, Self.large)
         #expect(
             tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 400 MiB free; .+/) != nil)
         #expect(tiles.contains("; with --vae-tile-size 256 it needs "), "\(tiles)")
         // The user's smaller tiles stay.
-        let own = try sentence(240) { request in
-            large(&request)
+        let own = try Self.sentence(240) { request in
+            Self.large(&request)
             request.vaeTileSize = 128
         }
         #expect(!own.contains("--vae-tile-size"), "\(own)")
-        let nothing = try sentence(40, large)
+        let nothing = try Self.sentence(40, Self.large)
         #expect(nothing.hasSuffix("choose a smaller picture or model, or end other programs."), "\(nothing)")
-        let method = try sentence(150, direct)
+        let method = try Self.sentence(300) { ($0.width, $0.height, $0.method) = (2048, 2048, .direct) }
         #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut it needs "), "\(method)")
+    }
+
+    @Test func theSentenceNamesThePrecisionThatWouldFit() throws {
         try needs((try? PrecisionChoice.bf16.resolved(.auto)) != nil, "bf16")
-        let precision = try sentence(240, large)
+        let precision = try Self.sentence(240, Self.large)
         #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 it needs "), "\(precision)")
     }
 

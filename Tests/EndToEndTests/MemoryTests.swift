@@ -33,7 +33,7 @@ extension EndToEnd {
             let isNear = Double(expected) > 0.9 * Double(peak) && Double(expected - shared) < 1.1 * Double(peak)
             #expect(isNear, "\(expected >> 20) MiB told, \(peak >> 20) MiB taken")
             let phases = try #require(told["phases"]?.arrayValue)
-            #expect(phases.compactMap { $0["worker_bytes"]?.intValue }.max() == expected)
+            #expect(phases.allSatisfy { $0["worker_bytes"]?.intValue ?? .max <= expected })
             #expect(told["worker_bytes_least"]?.intValue ?? .max <= expected)
         }
     }
