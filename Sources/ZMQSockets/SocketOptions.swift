@@ -8,8 +8,9 @@ extension Socket.Kind {
     /// resending notices a dead connection.
     func options(usesIPv6: Bool) -> [(name: String, option: Int32, value: Int32)] {
         let common: [(String, Int32, Int32)] = [
-            // Only an orderly end asks for more.
-            ("ZMQ_LINGER", ZMQ_LINGER, 0),
+            // Only an orderly end asks for more. It is not 0: libzmq 4.3 ends the process if a socket closes without this time
+            // in the middle of a message of several frames, and the peer hangs up just then (an assertion, its issue 3442).
+            ("ZMQ_LINGER", ZMQ_LINGER, 20),
             // Messages, not bytes, in a peer's queue. This is only a backstop: credit limits the traffic.
             ("ZMQ_SNDHWM", ZMQ_SNDHWM, 16),
             ("ZMQ_RCVHWM", ZMQ_RCVHWM, 16),

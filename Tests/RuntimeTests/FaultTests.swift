@@ -24,7 +24,7 @@ struct FaultTests {
         try farm.addWorker(flaky)
         try farm.addWorker()
         // Alone, the first would be the only worker.
-        while farm.coordinator.workerCount < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(2)
         let barriers = [9, 9, 9, 9]
         #expect(
             try await farm.run(barriers, seed: 9).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 9))
@@ -44,8 +44,7 @@ struct FaultTests {
             }
         }
         for _ in 0..<workers { try farm.addWorker(behaviour) }
-        // A worker that has not joined yet could not try it.
-        while farm.coordinator.workerCount < workers { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(workers)
         let error = try await farm.run([4, 9], seed: 9).last.error
         #expect(error?.code == .jobFailed)
         #expect(error?.message.contains("task three is cursed") == true)
@@ -68,7 +67,7 @@ struct FaultTests {
             }
         }
         for _ in 0..<3 { try farm.addWorker(behaviour) }
-        while farm.coordinator.workerCount < 3 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(3)
         let error = try await farm.run([4], seed: 9).last.error
         #expect(error?.code == .jobFailed)
         #expect(error?.message.contains("has a result that is not finite") == true)
@@ -103,7 +102,7 @@ struct FaultTests {
         var behaviour = FakeBehaviour()
         behaviour.beforeTask = { (_, _) throws(Failure) in while hangs.withLock({ $0 }) { usleep(10_000) } }
         try farm.addWorker(behaviour)
-        while farm.coordinator.workerCount < 1 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(1)
         let job = try farm.coordinator.submit(FakeJob(barriers: [5, 5], seed: 8))
         try await Task.sleep(for: .milliseconds(100))
         try farm.addWorker()
@@ -149,7 +148,7 @@ struct FaultTests {
             }
             try farm.addWorker(behaviour)
         }
-        while farm.coordinator.workerCount < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(2)
         let barriers = [5, 5, 5]
         #expect(
             try await farm.run(barriers, seed: 2).last.parameters == FakeJob.expectedParameters(barriers: barriers, seed: 2))

@@ -335,6 +335,7 @@ struct GroupTests {
             if index == 5 && count == 1 { throw Failure(.worker, "this one fails at first") }
         }
         for _ in 0..<2 { try farm.addWorker(behaviour, group: 8) }
+        try await farm.waitForWorkers(2)
         #expect(try await farm.run([12], seed: 6).last.parameters == FakeJob.expectedParameters(barriers: [12], seed: 6))
         let counts = tries.withLock { $0 }
         // On a busy machine the coordinator may try one late task a second time, a tenth of the barrier.

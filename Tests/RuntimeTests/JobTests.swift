@@ -291,7 +291,7 @@ struct JobTests {
         var wide = FakeBehaviour()
         wide.beforeTask = { (_, _) throws(Failure) in Issue.record("a worker of another precision got a task") }
         try farm.addWorker(wide)
-        while farm.coordinator.workerCount < 1 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(1)
         var fake = FakeJob(barriers: [2, 3], seed: 6)
         fake.precision = "bf16"
         var reasons: [String] = []

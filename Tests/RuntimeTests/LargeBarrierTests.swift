@@ -11,7 +11,7 @@ struct LargeBarrierTests {
         let farm = try TestFarm()
         defer { farm.stop() }
         for _ in 0..<2 { try farm.addWorker(group: 64) }
-        while farm.coordinator.workerCount < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        try await farm.waitForWorkers(2)
         let start = ContinuousClock.now
         var job = FakeJob(barriers: [tasks], seed: 3)
         job.takesEach = true

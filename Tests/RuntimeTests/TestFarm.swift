@@ -78,6 +78,11 @@ final class TestFarm: Sendable {
         return worker
     }
 
+    /// Waits until as many workers have joined. A task that has failed on all workers that are there fails its job.
+    func waitForWorkers(_ count: Int) async throws {
+        while coordinator.workerCount < count { try await Task.sleep(for: .milliseconds(5)) }
+    }
+
     func stop() {
         for worker in workers.withLock({ $0 }) { worker.stop() }
         coordinator.shutdown()
