@@ -31,6 +31,13 @@ missing_packages() {
     done
 }
 
+# Threads of tests wait as in the programs, which set this themselves (WaitingPolicy.swift). Else tests that run at the same time
+# spend most of their time in waiting loops.
+settle_threads() {
+    export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
+    export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }

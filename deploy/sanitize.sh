@@ -57,8 +57,7 @@ cd "$root"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
-# Threads wait as in the programs, see test.sh.
-export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
+settle_threads
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:history_size=4"
 # What Swift's runtime keeps for the life of the process is no leak of ours.
 export ASAN_OPTIONS="detect_leaks=0:strict_string_checks=1:detect_stack_use_after_return=1"

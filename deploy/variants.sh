@@ -57,8 +57,8 @@ if [ -n "$library" ]; then
     options+=(--scratch-path .build-onednn -Xcc "-I$library/include" -Xlinker "-L$library/lib" -Xlinker "-rpath=$library/lib")
 fi
 
-export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
 start=$SECONDS
+settle_threads
 prepare_machine
 cd "$root"
 logs=$(mktemp -d)

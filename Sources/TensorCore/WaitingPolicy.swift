@@ -6,6 +6,10 @@ import Glibc
 /// libgomp's threads, ours and oneDNN's, spin for some milliseconds before they sleep. A U-Net call has thousands of such
 /// waits, so a worker on a busy host takes cores from other processes and needs many times the CPU time. libgomp reads its
 /// settings before any code of a program runs, so a program must start itself again to change them.
+///
+/// OpenBLAS starts a thread for each core when it is loaded. They yield in a loop for some milliseconds until they sleep, and
+/// nothing ever wakes them: `OpenBLASBackend` has a pool of its own. On two cores they were a quarter of the CPU time of a
+/// render of 128×128 px with one worker.
 public enum WaitingPolicy {
     /// The user's settings, which take precedence.
     private static let variables = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"]
@@ -14,6 +18,9 @@ public enum WaitingPolicy {
     /// cores takes as long with 2,000 as with 20,000, a tenth longer with 500, and a tenth to a third longer without any turns
     /// (`OMP_WAIT_POLICY=passive`).
     private static let spins = "2000"
+
+    /// The threads that OpenBLAS starts.
+    private static let blasThreads = "OPENBLAS_NUM_THREADS"
 
     /// Makes threads wait shortly in this process and its children. Call it first in `main`: unless the user has set a
     /// variable, the process starts again with the same number, arguments and descriptors. The variable then set prevents a
@@ -26,7 +33,9 @@ public enum WaitingPolicy {
         // libgomp complains about an empty value.
         for name in variables where getenv(name)?.pointee == 0 { unsetenv(name) }
         guard variables.allSatisfy({ getenv($0) == nil }) else { return nil }
-        guard setenv(variables[0], spins, 1) == 0 else { return String(cString: strerror(errno)) }
+        guard setenv(variables[0], spins, 1) == 0, setenv(blasThreads, "1", 1) == 0 else {
+            return String(cString: strerror(errno))
+        }
         let reason = csystem_execute_again(CommandLine.unsafeArgv)
         unsetenv(variables[0])
         return String(cString: strerror(reason))

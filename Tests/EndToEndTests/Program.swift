@@ -49,8 +49,9 @@ final class Program: Sendable {
 
     /// How long the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests share the
     /// cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two cores,
-    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again; in `WaitingTests` it finds none.
-    static let sharedCores = ["GOMP_SPINCOUNT": "300"]
+    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again, and so has the other variable of
+    /// `WaitingPolicy` from here too; in `WaitingTests` it finds none.
+    static let sharedCores = ["GOMP_SPINCOUNT": "300", "OPENBLAS_NUM_THREADS": "1"]
 
     /// Starts the program. Callers end it with `end()` in a `defer`.
     init(
@@ -61,7 +62,7 @@ final class Program: Sendable {
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
         // The machine's settings for BLAS stay. No other setting of the runner may matter.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
-            !["PATCHLOOM_", "GOMP_", "OMP_"].contains { variable.key.hasPrefix($0) }
+            !["PATCHLOOM_", "GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.key.hasPrefix($0) }
         }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
         // The user's files may not matter either, and the program may not write to them.

@@ -1,15 +1,18 @@
 import Foundation
 import Testing
 
-extension EndToEnd {
+extension SingleCommands {
     /// The program itself decides how its threads wait, however it is started.
     @Suite struct WaitingTests {
         /// The waiting settings in the environment of a process, sorted.
         private static func settings(_ pid: Int32) -> [String] {
             let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ") ?? Data()
             return environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-                .filter { $0.hasPrefix("GOMP_") || $0.hasPrefix("OMP_") }.sorted()
+                .filter { variable in ["GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.hasPrefix($0) } }.sorted()
         }
+
+        /// What a program sets when it starts again.
+        private static let own = ["GOMP_SPINCOUNT=2000", "OPENBLAS_NUM_THREADS=1"]
 
         private static func name(_ pid: Int32) -> String {
             let name = FileManager.default.contents(atPath: "/proc/\(pid)/comm") ?? Data()
@@ -24,9 +27,9 @@ extension EndToEnd {
         /// The user's value counts; an empty value counts as none.
         @Test(
             arguments: [
-                ([:], ["GOMP_SPINCOUNT=2000"]), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
-                (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], ["GOMP_SPINCOUNT=2000"]),
-                (["OMP_WAIT_POLICY": ""], ["GOMP_SPINCOUNT=2000"]),
+                ([:], own), (["GOMP_SPINCOUNT": "77"], ["GOMP_SPINCOUNT=77"]),
+                (["OMP_WAIT_POLICY": "active"], ["OMP_WAIT_POLICY=active"]), (["GOMP_SPINCOUNT": ""], own),
+                (["OMP_WAIT_POLICY": ""], own),
                 // It need not start again, so it keeps the given environment.
                 (
                     ["GOMP_SPINCOUNT": "", "OMP_WAIT_POLICY": "active"], ["GOMP_SPINCOUNT=", "OMP_WAIT_POLICY=active"]
@@ -64,7 +67,7 @@ extension EndToEnd {
             try await program.waitForLine(containing: "structure step ")
             let processes = Program.processes(marked: folder.mark)
             #expect(processes.count == 3 && processes.count { $0.isWorker } == 2)
-            let expected = given.isEmpty ? ["GOMP_SPINCOUNT=2000"] : given.map { "\($0.key)=\($0.value)" }
+            let expected = given.isEmpty ? Self.own : given.map { "\($0.key)=\($0.value)" }
             for process in processes {
                 #expect(Self.settings(process.pid) == expected && Self.name(process.pid) == "patchloom")
             }
@@ -102,6 +105,7 @@ extension EndToEnd {
         }
 
         private static let inherited = ProcessInfo.processInfo.environment
-            .filter { !$0.key.hasPrefix("GOMP_") && !$0.key.hasPrefix("OMP_") }.map { "\($0.key)=\($0.value)" }
+            .filter { variable in !["GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.key.hasPrefix($0) } }
+            .map { "\($0.key)=\($0.value)" }
     }
 }
