@@ -21,11 +21,8 @@ case "${1:-}" in
 *) fail "'$1' is no option; use --all, --quick or nothing." ;;
 esac
 
-# Threads wait as in the programs, which set this themselves. With the default of libgomp, tests that run at the same time spend
-# most of their time in waiting loops.
-export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
-
 start=$SECONDS
+settle_threads
 prepare_machine
 cd "$root"
 
@@ -54,9 +51,10 @@ options_of() {
 # Some tests run in release only, unless --all asks for them: half of the time is compiling. In debug RuntimeTests render
 # small pictures of the embedded model by CutDiffusion. What runs in release only are tests of the other methods, models and files,
 # of every setting and sampler, of kernels at many sizes, and of the repository's text. --all is for changes of the methods,
-# networks, kernels and readers. Left out are modules of tests, which are not compiled in debug, and long tests.
+# networks, kernels and readers. Left out are long tests, modules of tests, and the programs, which no test starts in debug: these
+# are not compiled in debug then.
 release_only_modules=(RenderingTests WeightsTests TensorCoreTests DiffusionModelsTests GoldenCasesTests RepositoryTests
-    EndToEndTests)
+    EndToEndTests GoldenCases goldencheck patchloom patchloom-bench patchloom-compare)
 long_tests=(
     --skip '^ClusterTests[.]ScaleTests/theWork' --skip '^CommandSupportTests[.]OptionTests/everyOption'
     --skip '^RuntimeTests[.](LargeBarrierTests|WireForecastTests|LargePictureTests/(comeInPieces|aBrokenTransfer|aClientAsks))'
@@ -87,8 +85,8 @@ for configuration in "${configurations[@]}"; do
         release_only=("${long_tests[@]}")
     fi
     # Package.swift reads it.
-    PATCHLOOM_TESTS_LEFT_OUT=$(IFS=, && printf '%s' "${left_out[*]}")
-    export PATCHLOOM_TESTS_LEFT_OUT
+    PATCHLOOM_TARGETS_LEFT_OUT=$(IFS=, && printf '%s' "${left_out[*]}")
+    export PATCHLOOM_TARGETS_LEFT_OUT
     step "$configuration: build (an undeclared import is an error)"
     swift build "${options[@]}" --build-tests </dev/null
     mapfile -t groups < <(groups_of "$configuration")

@@ -10,7 +10,12 @@ extension EndToEnd {
             .appendingPathComponent("patchloom-bench").path
 
         static func run(_ words: String, in folder: Folder, variables: [String] = []) throws -> ProcessShimTests.Run {
-            let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PATCHLOOM_") && $0.key != "HOME" }
+            // A limit for oneDNN that a test sets stands alone.
+            let setsLimit = variables.contains { $0.contains("MAX_CPU_ISA") }
+            let inherited = ProcessInfo.processInfo.environment.filter { variable in
+                !variable.key.hasPrefix("PATCHLOOM_") && variable.key != "HOME"
+                    && !(setsLimit && variable.key.hasSuffix("MAX_CPU_ISA"))
+            }
             let environment =
                 inherited.merging(Program.sharedCores) { _, own in own }.map { "\($0.key)=\($0.value)" } + [
                     "HOME=\(folder.home)", "PATCHLOOM_HOME=\(folder.home)/store", "PATCHLOOM_TEST_MARK=\(folder.mark)",

@@ -32,21 +32,22 @@ struct Picture {
     }
 }
 
-/// The picture that all comparisons use. The first test that needs it renders it.
+/// The picture that all comparisons use, in each precision. The first test that needs one renders it.
 actor ReferencePicture {
     static let shared = ReferencePicture()
-    private var task: Task<[UInt8], any Error>?
+    private var tasks: [String: Task<[UInt8], any Error>] = [:]
 
-    func pixels() async throws -> [UInt8] {
-        if let task { return try await task.value }
+    /// - Parameter precision: as the option spells it.
+    func pixels(precision: String = "auto") async throws -> [UInt8] {
+        if let task = tasks[precision] { return try await task.value }
         let task = Task {
             let folder = try Folder()
             let picture = try await Picture.render(
-                ["--workers", "1", "--threads-per-worker", "1", "--group", "1"], in: folder)
+                ["--workers", "1", "--threads-per-worker", "1", "--group", "1", "--precision", precision], in: folder)
             picture.expectContent()
             return picture.image.pixels
         }
-        self.task = task
+        tasks[precision] = task
         return try await task.value
     }
 }

@@ -7,7 +7,7 @@ import Testing
 
     @Test(arguments: ViewBlending.allCases) func viewsThatAgreeStayAsTheyAre(_ blending: ViewBlending) throws {
         let grid = try grid.get()
-        let canvas = (0..<(2 * 32 * 48)).map { Float($0 % 97) / 7 }
+        let canvas = (0..<2 * 32 * 48).map { (index: Int) -> Float in Float(index % 97) / 7 }
         let views = grid.jitteredViews(seed: 5, call: 2)
         let blended = grid.average(
             grid.crops(of: canvas, channels: 2, views: views), channels: 2, views: views, blending: blending)

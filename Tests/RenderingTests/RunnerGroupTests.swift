@@ -76,27 +76,26 @@ import Testing
     }
 
     /// Bits, operations and order of groups of 1 to 8; the methods beside the plain one are tried with two of these sizes.
-    @Test(arguments: arithmetics, methods) func everyGroupGivesTheBitsOfSingleTasks(_ arithmetic: Arithmetic, _ method: Method)
-        throws
-    {
-        let runner = try arithmetic.runner()
+    @Test(arguments: arithmetics) func everyGroupGivesTheBitsOfSingleTasks(_ arithmetic: Arithmetic) throws {
+        let (runner, single) = (try arithmetic.runner(), try arithmetic.runner(threads: 1))
         let context = Self.context(runner)
-        try runner.open(context)
-        let tasks = (0..<8).map { Self.task(context, method, index: $0) }
-        let before = runner.operations
-        let alone = try tasks.map { try runner.run($0) }
-        let operations = (runner.operations - before) / 8
-        #expect(Set(alone.map(\.values)).count == 8)
-        let isPlain = method.testDescription == Self.methods[0].testDescription
-        for count in isPlain ? Array(1...8) : [2, 5] {
+        for runner in [runner, single] { try runner.open(context) }
+        for (number, method) in Self.methods.enumerated() {
+            let groups = number == 0 ? Array(1...8) : [2, 5]
+            let tasks = (0..<groups[groups.count - 1]).map { Self.task(context, method, index: $0) }
             let before = runner.operations
-            // From the end, so that the place of a task in its group changes.
-            let group = Array(tasks.suffix(count))
-            let outputs = try runner.run(together: group)
-            #expect(outputs == Array(alone.suffix(count)), "a group of \(count)")
-            #expect(runner.operations - before == operations * UInt64(count))
+            let alone = try tasks.map { try runner.run($0) }
+            let operations = (runner.operations - before) / UInt64(tasks.count)
+            #expect(Set(alone.map(\.values)).count == tasks.count, "\(method)")
+            for count in groups {
+                let before = runner.operations
+                // From the end, so that the place of a task in its group changes.
+                let outputs = try runner.run(together: Array(tasks.suffix(count)))
+                #expect(outputs == Array(alone.suffix(count)), "\(method), a group of \(count)")
+                #expect(runner.operations - before == operations * UInt64(count), "\(method)")
+            }
+            #expect(try single.run(together: tasks) == alone, "\(method)")
         }
-        #expect(try arithmetic.runner(threads: 1).runOpened(context, tasks) == alone)
     }
 
     @Test func aTaskAtFaultFailsItsCallAndThenAlone() throws {
@@ -162,12 +161,5 @@ import Testing
         }
         let encode = RenderTask(phase: .encode, step: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1]]]))
         #expect(!encode.sharesCall(with: encode) && !first.sharesCall(with: encode))
-    }
-}
-
-extension TaskRunner {
-    fileprivate func runOpened(_ context: JobContext, _ tasks: [RenderTask]) throws -> [TaskOutput] {
-        try open(context)
-        return try run(together: tasks)
     }
 }

@@ -44,7 +44,7 @@ import Weights
 
     /// Two jobs take turns, with guidance and without, in groups of 1 to 4 and at several timesteps.
     @Test(arguments: RunnerGroupTests.arithmetics) func twoJobsTakeTurns(_ arithmetic: RunnerGroupTests.Arithmetic) throws {
-        let runner = try arithmetic.runner()
+        let (runner, fresh) = (try arithmetic.runner(), try arithmetic.runner())
         let jobs = [Self.context(runner, seed: 1), Self.context(runner, seed: 2, tokens: 154)]
         for job in jobs { try runner.open(job) }
         #expect(Self.shelf(runner).bytes == 0, "opening a context costs nothing")
@@ -56,10 +56,12 @@ import Weights
                     let before = runner.operations
                     let found = try Self.outputs(runner, group)
                     let operations = runner.operations - before
-                    let fresh = try arithmetic.runner()
                     try fresh.open(job)
+                    #expect(Self.shelf(fresh).bytes == 0)
+                    let beforeFresh = fresh.operations
                     #expect(try Self.outputs(fresh, group) == found, "\(count) tasks, guidance \(guidance)")
-                    #expect(fresh.operations == operations)
+                    #expect(fresh.operations - beforeFresh == operations)
+                    fresh.close(job.hash)
                     seen.formUnion(found)
                 }
             }

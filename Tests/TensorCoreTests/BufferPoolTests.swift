@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -18,8 +19,9 @@ import Testing
             storage.base.initializeMemory(as: UInt8.self, repeating: mark, count: bytes)
         }
 
+        /// The first byte is the mark, and each other one is as the byte before.
         var isWhole: Bool {
-            UnsafeRawBufferPointer(start: storage.base, count: bytes).allSatisfy { $0 == mark }
+            storage.base.load(as: UInt8.self) == mark && memcmp(storage.base, storage.base + 1, bytes - 1) == 0
         }
     }
 

@@ -1,4 +1,3 @@
-import Glibc
 import TestSupport
 import Testing
 
@@ -23,8 +22,15 @@ import Testing
         [Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32)]
         + [Arithmetic(backend: .onednn, precision: .bf16)].filter { (try? $0.context()) != nil }
 
-    static let groups = [2, 3, 5, 8]
     static let largest = 8
+
+    /// The sizes of groups that a layer is tried with: the largest, and one of 2 to 7 by its place in the list. A layer that
+    /// multiplies much is tried in pairs.
+    ///
+    /// - Parameter operations: of one image.
+    private static func groups(_ place: Int, operations: Int) -> [Int] {
+        operations > 10_000_000_000 ? [2] : [2 + place % 6, largest]
+    }
 
     /// Reproducible numbers, quickly: a block of them again and again. The block's length divides no layer's width.
     private static func numbers(_ seed: UInt64, _ shape: [Int], scale: Float = 1) -> Tensor {
@@ -35,18 +41,11 @@ import Testing
         return Tensor(Array(values.prefix(Tensor.elementCount(shape))), shape: shape)
     }
 
-    /// Whether an image of a batch has the bytes of an image of another.
-    private static func areEqual(_ a: Tensor, _ imageA: Int, _ b: Tensor, _ imageB: Int) -> Bool {
-        let bytes = a.count / a.shape[0] * a.elementType.byteCount
-        precondition(b.count / b.shape[0] * b.elementType.byteCount == bytes)
-        return memcmp(a.storage.base + imageA * bytes, b.storage.base + imageB * bytes, bytes) == 0
-    }
-
     /// Computes images one by one, then in groups, and compares the bytes.
     ///
     /// - Parameter groups: the sizes of the groups, the largest last.
     private static func compare(
-        _ shape: [Int], _ context: ComputeContext, groups: [Int] = groups,
+        _ shape: [Int], _ context: ComputeContext, groups: [Int] = [3, largest],
         _ body: (_ images: Range<Int>, Tensor) throws -> Tensor
     ) throws {
         let largest = groups[groups.count - 1]
@@ -55,13 +54,13 @@ import Testing
         let alone = try (0..<largest).map { image in
             try body(image..<(image + 1), batch.part(at: image * size, shape: [1] + shape))
         }
-        #expect(!areEqual(alone[0], 0, alone[1], 0), "the images are not different")
+        #expect(!alone[0].image(0, equals: 0, of: alone[1]), "the images are not different")
         for group in groups {
             // The last images of the batch, so that an image's place in the group changes.
             let first = largest - group
             let together = try body(first..<largest, batch.part(at: first * size, shape: [group] + shape))
             for image in 0..<group {
-                #expect(areEqual(together, image, alone[first + image], 0), "image \(image) in a group of \(group)")
+                #expect(together.image(image, equals: 0, of: alone[first + image]), "image \(image) in a group of \(group)")
             }
         }
     }
@@ -70,11 +69,16 @@ import Testing
     static let convolutions = [
         (64, 320, 320, 1, 1, 1), (32, 640, 640, 1, 1, 1), (16, 1280, 1280, 1, 1, 1), (8, 2560, 1280, 1, 1, 1),
         (64, 4, 320, 1, 1, 1), (64, 320, 4, 1, 1, 1), (64, 320, 320, 2, 1, 1), (32, 640, 640, 2, 1, 1), (64, 320, 320, 4, 2, 2),
+        // Up blocks join what comes from below with what was kept.
+        (64, 960, 320, 1, 1, 1),
     ]
 
-    @Test(arguments: arithmetics, convolutions)
-    func convolution(_ arithmetic: Arithmetic, _ layer: (Int, Int, Int, Int, Int, Int)) throws {
-        let (side, inputs, outputs, stride, padding, dilation) = layer
+    @Test(arguments: arithmetics, Array(convolutions.enumerated()))
+    func convolution(
+        _ arithmetic: Arithmetic, _ layer: (offset: Int, element: (Int, Int, Int, Int, Int, Int))
+    ) throws {
+        let (side, inputs, outputs, stride, padding, dilation) = layer.element
+        let groups = Self.groups(layer.offset, operations: 2 * 9 * inputs * outputs * (side / stride) * (side / stride))
         let context = try arithmetic.context()
         let weight = context.convertWeights(Self.numbers(1, [outputs, inputs, 3, 3], scale: 0.02), to: context.precision)
         let use = ConvolutionUse(side: side, stride: stride, isFixed: stride == 1)
@@ -82,7 +86,7 @@ import Testing
         // Residual blocks add their input.
         let adds = inputs == outputs && stride == 1
         let residuals = context.convert(Self.numbers(4, [Self.largest, side, side, outputs]), to: context.precision)
-        try Self.compare([side, side, inputs], context) { images, x in
+        try Self.compare([side, side, inputs], context, groups: groups) { images, x in
             let residual =
                 adds
                 ? residuals.part(
@@ -96,17 +100,19 @@ import Testing
     static let layers = [
         (4096, 320, 320), (1024, 320, 2560), (1024, 640, 640), (1024, 2560, 640), (256, 1280, 10240), (256, 5120, 1280),
         (64, 1280, 1280), (64, 5120, 1280), (77, 768, 1280), (1, 320, 1280), (1, 1280, 1280), (33, 96, 384),
+        (77, 2048, 640),
     ]
 
-    @Test(arguments: arithmetics, layers)
-    func linear(_ arithmetic: Arithmetic, _ layer: (Int, Int, Int)) throws {
-        let (rows, inputs, outputs) = layer
+    @Test(arguments: arithmetics, Array(layers.enumerated()))
+    func linear(_ arithmetic: Arithmetic, _ layer: (offset: Int, element: (Int, Int, Int))) throws {
+        let (rows, inputs, outputs) = layer.element
+        let groups = Self.groups(layer.offset, operations: 2 * rows * inputs * outputs)
         let context = try arithmetic.context()
         let weight = context.convertWeights(
             Self.numbers(1, [outputs, inputs], scale: 1 / Float(inputs).squareRoot()), to: context.precision)
         let parameters = try context.packLinear(weight: weight, bias: Self.numbers(2, [outputs]))
         let residuals = context.convert(Self.numbers(4, [Self.largest, rows, outputs]), to: context.precision)
-        try Self.compare([rows, inputs], context) { images, x in
+        try Self.compare([rows, inputs], context, groups: groups) { images, x in
             try context.linear(
                 x, parameters,
                 residual: residuals.part(
@@ -120,11 +126,12 @@ import Testing
     }
 
     /// Heads, width of a head, tokens.
-    @Test(arguments: arithmetics, [(8, 40, 1024), (8, 80, 256), (8, 160, 64), (10, 64, 100)])
+    @Test(arguments: arithmetics, [(8, 40, 1024), (8, 80, 256), (8, 160, 64), (10, 64, 100), (8, 40, 4096)])
     func attention(_ arithmetic: Arithmetic, _ layer: (Int, Int, Int)) throws {
         let (heads, width, tokens) = layer
         let context = try arithmetic.context()
-        try Self.compare([tokens, heads * width], context) { _, x in
+        let groups = Self.groups(tokens / 64, operations: 4 * tokens * tokens * heads * width)
+        try Self.compare([tokens, heads * width], context, groups: groups) { _, x in
             context.attention(query: x, key: x, value: x, heads: heads)
         }
         // Queries against the keys of two prompts: each image with the prompt of its place.
@@ -134,7 +141,7 @@ import Testing
             let x = context.convert(Self.numbers(6, [6, tokens, heads * width]), to: context.precision)
             let all = context.attention(query: x, key: keys, value: keys, heads: heads)
             let one = context.attention(query: x, key: own, value: own, heads: heads)
-            for image in stride(from: prompt, to: 6, by: 2) { #expect(Self.areEqual(all, image, one, image)) }
+            for image in stride(from: prompt, to: 6, by: 2) { #expect(all.image(image, equals: image, of: one)) }
         }
     }
 

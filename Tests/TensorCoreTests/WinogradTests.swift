@@ -55,33 +55,10 @@ import Testing
 
     private static func array(_ x: Tensor, _ context: ComputeContext) -> [Float] { context.convert(x, to: .f32).array }
 
-    /// The sums in f64, and of each the sum of the products' magnitudes.
-    private static func sums(
-        _ test: Case, _ x: [Float], _ weight: [Float], _ bias: [Float]
-    ) -> (values: [Double], magnitudes: [Double]) {
-        let shape = test.shape
-        let (outH, outW) = (shape.outHeight, shape.outWidth)
-        var values: [Double] = []
-        var magnitudes: [Double] = []
-        for place in 0..<(test.n * outH * outW) {
-            let (image, oy, ox) = (place / (outH * outW), place / outW % outH, place % outW)
-            for o in 0..<test.output {
-                var (sum, magnitude) = (Double(bias[o]), Double(abs(bias[o])))
-                for tap in 0..<9 {
-                    let (iy, ix) = (oy + tap / 3 - test.padding.top, ox + tap % 3 - test.padding.left)
-                    guard (0..<test.h).contains(iy), (0..<test.w).contains(ix) else { continue }
-                    let pixel = ((image * test.h + iy) * test.w + ix) * test.input
-                    for i in 0..<test.input {
-                        let product = Double(x[pixel + i]) * Double(weight[(o * test.input + i) * 9 + tap])
-                        sum += product
-                        magnitude += abs(product)
-                    }
-                }
-                values.append(sum)
-                magnitudes.append(magnitude)
-            }
-        }
-        return (values, magnitudes)
+    private static func sums(_ test: Case, _ x: [Float], _ weight: [Float], _ bias: [Float]) -> PlainConvolution {
+        PlainConvolution(
+            x, height: test.h, width: test.w, weight, bias, origin: (test.padding.top, test.padding.left),
+            result: (test.shape.outHeight, test.shape.outWidth))
     }
 
     private static func parameters(
