@@ -28,7 +28,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: strict + [.unsafeFlags(["-Onone"], .when(configuration: .release))])
 }
 
-/// Names of targets to build without, with commas between them: deploy/test.sh says which, and why.
+/// Targets to leave out of the build, with commas between them: deploy/test.sh says which, and why.
 let leftOut = Set((Context.environment["PATCHLOOM_TARGETS_LEFT_OUT"] ?? "").split(separator: ",").map(String.init))
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")

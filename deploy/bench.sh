@@ -3,28 +3,28 @@
 # Usage: deploy/bench.sh [--quick] [--suites LIST] [--families LIST] [--latents LIST] [--batches LIST] [--precisions LIST]
 #                        [--threads N] [--runs N] [--rounds N] [--no-peers] [--python PYTHON] [--folder DIR] [--json FILE]
 # The tables are Markdown. --json FILE keeps every result, a JSON line each, as deploy/BENCHES.md describes them; results that
-# are there already count too. The defaults: suites unet,vae,memory (memory has start times too); families sd15,sdxl; latents
-# 64,128; batches 1,2,4 (more than 1 for the smallest latent of sd15 only); precisions f32,bf16 as the CPU has them; 2 threads;
-# 3 runs in each of 2 rounds. In a round each program runs once, so the programs alternate. --quick is sd15 at latent 64 with
-# batch 1, in one round.
+# are there already count too. The defaults: suites unet,vae,memory (memory has start times too); families sd15,sdxl, and sd21
+# too for memory; latents 64,128; batches 1,2,4 (more than 1 for the smallest latent of sd15 only); precisions f32,bf16 as the CPU
+# has them; 2 threads; 3 runs in each of 2 rounds. In a round each program runs once, so the programs alternate. --quick is sd15
+# at latent 64 with batch 1, in one round.
 # The peers are installed into DIR/venv unless --python names a Python that has them (deploy/bench/requirements.txt); DIR is
 # ./benches by default. --no-peers leaves them out, and with them the suite memory, whose models they make.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-suites=unet,vae,memory families=sd15,sdxl latents=64,128 batches=1,2,4 precisions=f32,bf16 threads=2 runs=3 rounds=2
+suites=unet,vae,memory speed_families=sd15,sdxl memory_families=sd15,sd21,sdxl latents=64,128 batches=1,2,4 precisions=f32,bf16 threads=2 runs=3 rounds=2
 peers=yes python="" folder="$PWD/benches" results=""
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
-        sed -n '2,12s/^# //p' "${BASH_SOURCE[0]}"
+        sed -n '2,11s/^# //p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     --suites | --families | --latents | --batches | --precisions | --threads | --runs | --rounds | --python | --folder | --json)
         [ $# -ge 2 ] || fail "$1 needs a value."
         case "$1" in
         --suites) suites=$2 ;;
-        --families) families=$2 ;;
+        --families) speed_families=$2 memory_families=$2 ;;
         --latents) latents=$2 ;;
         --batches) batches=$2 ;;
         --precisions) precisions=$2 ;;
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
-    --quick) families=sd15 latents=64 batches=1 rounds=1 ;;
+    --quick) speed_families=sd15 memory_families=sd15 latents=64 batches=1 rounds=1 ;;
     --no-peers) peers=no ;;
     *) fail "'$1' is no option; see '$(basename "$0") --help'." ;;
     esac
@@ -62,7 +62,7 @@ require_numbers() {
     done
 }
 require_words --suites "$suites" unet,vae,memory
-require_words --families "$families" sd15,sd21,sdxl
+require_words --families "$speed_families" sd15,sd21,sdxl
 require_words --precisions "$precisions" f32,bf16
 for option in latents batches threads runs rounds; do require_numbers "--$option" "${!option}"; done
 
@@ -150,7 +150,7 @@ compare() {
 }
 
 start=$SECONDS
-IFS=, read -r -a each_family <<<"$families"
+IFS=, read -r -a each_family <<<"$speed_families"
 IFS=, read -r -a each_latent <<<"$latents"
 IFS=, read -r -a each_batch <<<"$batches"
 runs_suite() { [[ ",$suites," == *",$1,"* ]]; }
@@ -171,6 +171,7 @@ done
 # Memory and start, with full-size models of random weights in f16. Their packed weights stay out of the user's folder.
 export PATCHLOOM_HOME="$folder/home"
 declare -A native_side=([sd15]=512 [sd21]=768 [sdxl]=1024)
+IFS=, read -r -a each_family <<<"$memory_families"
 if runs_suite memory && [ "$peers" = yes ]; then
     for family in "${each_family[@]}"; do
         side=${native_side[$family]}

@@ -31,11 +31,37 @@ missing_packages() {
     done
 }
 
-# Threads of tests wait as in the programs, which set this themselves (WaitingPolicy.swift). Else tests that run at the same time
-# spend most of their time in waiting loops.
+# Threads of tests wait as in the programs, which set this themselves (WaitingPolicy.swift), and OpenBLAS starts no threads. Else
+# tests that run at the same time spend most of their time in waiting loops.
 settle_threads() {
     export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
     export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+}
+
+# Options of builds for tests, in a configuration, and in a folder other than the usual one. Without debugging information a build takes a tenth less time; a
+# crash then names functions without lines. One process compiles a whole module: it checks the types once, and not two or three
+# times, which takes a quarter off the debug build. The release tests see internals too, and a release build needs an option for
+# this. The folder must be used for nothing else: builds with other options, such as those of developers and quickstart.sh, would
+# rebuild it each time.
+test_build_options() {
+    printf '%s\n' -c "$1" --explicit-target-dependency-import-check error --scratch-path "${2:-.build-$1-tests}"
+    printf -- '-Xswiftc\n%s\n' -gnone -whole-module-optimization -num-threads 1 -no-emit-module-separately-wmo
+    if [ "$1" = release ]; then printf '%s\n' -Xswiftc -enable-testing; fi
+}
+
+# The groups of tests in a configuration, and their options. Tests that depend on the clock (sockets, processes) run apart from
+# those that take all the processors. Programs are started as users have them, in release: the code that they run is tested in
+# debug by the two other groups.
+test_groups() {
+    printf '%s\n' "unit and parity" "runtime"
+    if [ "$1" = release ]; then printf '%s\n' "end to end"; fi
+}
+test_group_options() {
+    case "$1" in
+    "unit and parity") printf '%s\n' --skip '^RuntimeTests[.]' --skip '^EndToEndTests[.]' ;;
+    "runtime") printf '%s\n' --filter '^RuntimeTests[.]' ;;
+    "end to end") printf '%s\n' --filter '^EndToEndTests[.]' ;;
+    esac
 }
 
 as_root() {

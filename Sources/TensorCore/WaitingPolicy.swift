@@ -19,12 +19,12 @@ public enum WaitingPolicy {
     /// (`OMP_WAIT_POLICY=passive`).
     private static let spins = "2000"
 
-    /// The threads that OpenBLAS starts.
-    private static let blasThreads = "OPENBLAS_NUM_THREADS"
+    /// Says how many threads OpenBLAS starts.
+    private static let blasVariable = "OPENBLAS_NUM_THREADS"
 
-    /// Makes threads wait shortly in this process and its children. Call it first in `main`: unless the user has set a
-    /// variable, the process starts again with the same number, arguments and descriptors. The variable then set prevents a
-    /// second start.
+    /// Makes threads wait shortly in this process and its children, and keeps OpenBLAS from starting some. Call it first in
+    /// `main`: unless the user has set a variable, the process starts again with the same number, arguments and descriptors.
+    /// The variable then set prevents a second start.
     ///
     /// - Parameter program: the name of the program in `ps` and `top`.
     /// - Returns: nil, or the reason why libgomp's default stays.
@@ -33,11 +33,9 @@ public enum WaitingPolicy {
         // libgomp complains about an empty value.
         for name in variables where getenv(name)?.pointee == 0 { unsetenv(name) }
         guard variables.allSatisfy({ getenv($0) == nil }) else { return nil }
-        guard setenv(variables[0], spins, 1) == 0, setenv(blasThreads, "1", 1) == 0 else {
-            return String(cString: strerror(errno))
-        }
-        let reason = csystem_execute_again(CommandLine.unsafeArgv)
-        unsetenv(variables[0])
+        let isSet = setenv(variables[0], spins, 1) == 0 && setenv(blasVariable, "1", 1) == 0
+        let reason = isSet ? csystem_execute_again(CommandLine.unsafeArgv) : errno
+        for name in [variables[0], blasVariable] { unsetenv(name) }
         return String(cString: strerror(reason))
     }
 }

@@ -10,6 +10,7 @@ extension Socket.Kind {
         let common: [(String, Int32, Int32)] = [
             // Only an orderly end asks for more. It is not 0: libzmq 4.3 ends the process if a socket closes without this time
             // in the middle of a message of several frames, and the peer hangs up just then (an assertion, its issue 3442).
+            // With it the peer must hang up in the very moment when the time ends. `Context.terminate` may wait as long.
             ("ZMQ_LINGER", ZMQ_LINGER, 20),
             // Messages, not bytes, in a peer's queue. This is only a backstop: credit limits the traffic.
             ("ZMQ_SNDHWM", ZMQ_SNDHWM, 16),

@@ -10,7 +10,7 @@ extension EndToEnd {
             .appendingPathComponent("patchloom-bench").path
 
         static func run(_ words: String, in folder: Folder, variables: [String] = []) throws -> ProcessShimTests.Run {
-            // A limit for oneDNN that a test sets stands alone.
+            // Where a test sets oneDNN's limit, the runner's own, under either name, does not count.
             let setsLimit = variables.contains { $0.contains("MAX_CPU_ISA") }
             let inherited = ProcessInfo.processInfo.environment.filter { variable in
                 !variable.key.hasPrefix("PATCHLOOM_") && variable.key != "HOME"

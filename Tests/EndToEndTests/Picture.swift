@@ -16,8 +16,11 @@ struct Picture {
     ]
 
     /// Renders `request` on this host, checks that it left nothing else, and returns the picture.
-    static func render(_ options: [String], in folder: Folder, name: String = "picture.png") async throws -> Picture {
-        let program = try Program(["render"] + request + options + ["-o", folder.file(name)], in: folder)
+    static func render(
+        _ options: [String], in folder: Folder, name: String = "picture.png", environment: [String: String] = [:]
+    ) async throws -> Picture {
+        let program = try Program(
+            ["render"] + request + options + ["-o", folder.file(name)], in: folder, environment: environment)
         defer { program.end() }
         let ending = try await program.wait()
         try #require(ending.code == 0, "\(program.errorLines)")

@@ -9,7 +9,7 @@ import Testing
 /// This row has the farms: methods, comparisons, workers that come and go.
 @Suite(.serialized) enum EndToEnd {}
 
-/// The second row: what single commands take from users, and what they say of models, files and words.
+/// The second row: what single commands take from users, what they say of models, files and words, and how they wait.
 @Suite(.serialized) enum SingleCommands {}
 
 /// One run of the real program, with its output collected line by line.
@@ -47,9 +47,12 @@ final class Program: Sendable {
             ?? beside
     }()
 
+    /// How the variables begin that say how threads wait.
+    static let waitingPrefixes = ["GOMP_", "OMP_", "OPENBLAS_NUM_"]
+
     /// How long the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests share the
     /// cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two cores,
-    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again, and so has the other variable of
+    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again, so it gets the other one of
     /// `WaitingPolicy` from here too; in `WaitingTests` it finds none.
     static let sharedCores = ["GOMP_SPINCOUNT": "300", "OPENBLAS_NUM_THREADS": "1"]
 
@@ -60,9 +63,9 @@ final class Program: Sendable {
         var output: [Int32] = [-1, -1]
         var error: [Int32] = [-1, -1]
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
-        // The machine's settings for BLAS stay. No other setting of the runner may matter.
+        // The machine's choice of OpenBLAS's kernels stays. No other setting of the runner may matter.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
-            !["PATCHLOOM_", "GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.key.hasPrefix($0) }
+            !(["PATCHLOOM_"] + Self.waitingPrefixes).contains { variable.key.hasPrefix($0) }
         }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
         // The user's files may not matter either, and the program may not write to them.

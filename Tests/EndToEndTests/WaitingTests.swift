@@ -8,7 +8,7 @@ extension SingleCommands {
         private static func settings(_ pid: Int32) -> [String] {
             let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ") ?? Data()
             return environment.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-                .filter { variable in ["GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.hasPrefix($0) } }.sorted()
+                .filter { variable in Program.waitingPrefixes.contains { variable.hasPrefix($0) } }.sorted()
         }
 
         /// What a program sets when it starts again.
@@ -105,7 +105,7 @@ extension SingleCommands {
         }
 
         private static let inherited = ProcessInfo.processInfo.environment
-            .filter { variable in !["GOMP_", "OMP_", "OPENBLAS_NUM_"].contains { variable.key.hasPrefix($0) } }
+            .filter { variable in !Program.waitingPrefixes.contains { variable.key.hasPrefix($0) } }
             .map { "\($0.key)=\($0.value)" }
     }
 }

@@ -102,7 +102,7 @@ import Testing
                 let switches = UNetSwitches(
                     windowShifts: windowShifts, tokens: TokenSwitches(reductions: [1: .merging(method), 2: .merging(method)]))
                 let task = RunnerGroupTests.task(
-                    context, .init(testDescription: "", switches: switches, side: side, guidance: guidance), index: 0)
+                    context, .init(name: "", switches: switches, side: side, guidance: guidance), index: 0)
                 let before = runner.operations
                 _ = try runner.run(task)
                 let expected = unet.operations(

@@ -25,34 +25,34 @@ import Testing
         }
 
     /// The switches of one call, and the sides of the latents that it sees.
-    struct Method: CustomTestStringConvertible, Sendable {
-        let testDescription: String
+    struct Method: Sendable {
+        let name: String
         var switches = UNetSwitches.plain
         var side = 16
         var guidance: Float = 5
     }
 
     static let methods: [Method] = [
-        Method(testDescription: "plain"), Method(testDescription: "without guidance", guidance: 1),
-        Method(testDescription: "odd sides", side: 9),
+        Method(name: "plain"), Method(name: "without guidance", guidance: 1),
+        Method(name: "odd sides", side: 9),
         Method(
-            testDescription: "HiDiffusion", switches: UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 1]),
+            name: "HiDiffusion", switches: UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 1]),
             side: 24),
-        Method(testDescription: "windows", switches: UNetSwitches(windowShifts: [3, 1, 2, 0, 1]), side: 18),
+        Method(name: "windows", switches: UNetSwitches(windowShifts: [3, 1, 2, 0, 1]), side: 18),
         Method(
-            testDescription: "merged tokens",
+            name: "merged tokens",
             switches: UNetSwitches(
                 tokens: TokenSwitches(reductions: [
                     1: .merging(TokenMerging(ratio: 0.5, parts: [.attention, .textAttention, .feedForward]))
                 ]))),
         Method(
-            testDescription: "merged tokens in windows",
+            name: "merged tokens in windows",
             switches: UNetSwitches(
                 windowShifts: [0, 1, 2, 3, 1],
                 tokens: TokenSwitches(
                     reductions: [1: .merging(TokenMerging(ratio: 0.3, destinations: .random))], seed: 5, call: 2))),
         Method(
-            testDescription: "downsampled keys",
+            name: "downsampled keys",
             switches: UNetSwitches(tokens: TokenSwitches(reductions: [1: .downsampling(TokenDownsampling(factor: 2))])),
             guidance: 1),
     ]
@@ -80,21 +80,21 @@ import Testing
         let (runner, single) = (try arithmetic.runner(), try arithmetic.runner(threads: 1))
         let context = Self.context(runner)
         for runner in [runner, single] { try runner.open(context) }
-        for (number, method) in Self.methods.enumerated() {
-            let groups = number == 0 ? Array(1...8) : [2, 5]
+        for method in Self.methods {
+            let groups = method.name == "plain" ? Array(1...8) : [2, 5]
             let tasks = (0..<groups[groups.count - 1]).map { Self.task(context, method, index: $0) }
             let before = runner.operations
             let alone = try tasks.map { try runner.run($0) }
             let operations = (runner.operations - before) / UInt64(tasks.count)
-            #expect(Set(alone.map(\.values)).count == tasks.count, "\(method)")
+            #expect(Set(alone.map(\.values)).count == tasks.count, "\(method.name)")
             for count in groups {
                 let before = runner.operations
                 // From the end, so that the place of a task in its group changes.
                 let outputs = try runner.run(together: Array(tasks.suffix(count)))
-                #expect(outputs == Array(alone.suffix(count)), "\(method), a group of \(count)")
-                #expect(runner.operations - before == operations * UInt64(count), "\(method)")
+                #expect(outputs == Array(alone.suffix(count)), "\(method.name), a group of \(count)")
+                #expect(runner.operations - before == operations * UInt64(count), "\(method.name)")
             }
-            #expect(try single.run(together: tasks) == alone, "\(method)")
+            #expect(try single.run(together: tasks) == alone, "\(method.name)")
         }
     }
 

@@ -78,7 +78,8 @@ final class TestFarm: Sendable {
         return worker
     }
 
-    /// Waits until as many workers have joined. A task that has failed on all workers that are there fails its job.
+    /// Waits until `count` workers have joined: a task that failed on all that are there fails its job, even if another is
+    /// about to join.
     func waitForWorkers(_ count: Int) async throws {
         while coordinator.workerCount < count { try await Task.sleep(for: .milliseconds(5)) }
     }

@@ -121,7 +121,7 @@ import Testing
         (77, 2048, 640), (1000, 17, 33), (64, 1280, 1280), (64, 5120, 1280), (256, 640, 1280),
     ]
 
-    /// Whether the last images of a group have the bytes that they have alone.
+    /// Whether a group of the last images has the bytes that they have alone.
     private func areEqual(_ y: Tensor, _ alone: [Tensor]) -> Bool {
         let count = y.shape[0]
         return (0..<count).allSatisfy { y.image($0, equals: 0, of: alone[alone.count - count + $0]) }

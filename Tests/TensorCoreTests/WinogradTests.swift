@@ -57,7 +57,7 @@ import Testing
 
     private static func sums(_ test: Case, _ x: [Float], _ weight: [Float], _ bias: [Float]) -> PlainConvolution {
         PlainConvolution(
-            x, height: test.h, width: test.w, weight, bias, origin: (test.padding.top, test.padding.left),
+            x, height: test.h, width: test.w, weight, bias, padding: (test.padding.top, test.padding.left),
             result: (test.shape.outHeight, test.shape.outWidth))
     }
 

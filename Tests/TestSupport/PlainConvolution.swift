@@ -7,22 +7,22 @@ public struct PlainConvolution {
     /// - Parameters:
     ///   - x: images of height × width × inputs.
     ///   - weight: outputs × inputs × 3 × 3.
-    ///   - origin: how many rows and columns of zeros lie above and left of an image.
+    ///   - padding: how many rows and columns of zeros lie above and left of an image.
     ///   - result: height and width of a result.
     public init(
-        _ x: [Float], height: Int, width: Int, _ weight: [Float], _ bias: [Float], origin: (top: Int, left: Int),
+        _ x: [Float], height: Int, width: Int, _ weight: [Float], _ bias: [Float], padding: (top: Int, left: Int),
         result: (height: Int, width: Int)
     ) {
         let inputs = weight.count / bias.count / 9
         let places = result.height * result.width
         for place in 0..<(x.count / (height * width * inputs) * places) {
-            let (image, y, column) = (place / places, place / result.width % result.height, place % result.width)
+            let (image, row, column) = (place / places, place / result.width % result.height, place % result.width)
             for output in bias.indices {
                 var (sum, magnitude) = (Double(bias[output]), Double(abs(bias[output])))
                 for tap in 0..<9 {
-                    let (row, source) = (y + tap / 3 - origin.top, column + tap % 3 - origin.left)
-                    guard (0..<height).contains(row), (0..<width).contains(source) else { continue }
-                    let pixel = ((image * height + row) * width + source) * inputs
+                    let (sourceRow, sourceColumn) = (row + tap / 3 - padding.top, column + tap % 3 - padding.left)
+                    guard (0..<height).contains(sourceRow), (0..<width).contains(sourceColumn) else { continue }
+                    let pixel = ((image * height + sourceRow) * width + sourceColumn) * inputs
                     for input in 0..<inputs {
                         let product = Double(x[pixel + input]) * Double(weight[(output * inputs + input) * 9 + tap])
                         sum += product

@@ -139,13 +139,13 @@ struct SocketTests {
                 try router.bind(endpoint)
                 try callAndClose(calling, endpoint, message, wait: UInt32(round % 10) * 40)
             }
-            // The router is closed now, while the dealer's connection ends.
+            // Both sockets are closed now, one just after the other.
             calling.terminate()
             listening.terminate()
         }
     }
 
-    /// Sends messages until the queue is full, and closes.
+    /// Sends messages faster than the connection takes them, and closes while some are on their way.
     private func callAndClose(
         _ context: Context, _ endpoint: Endpoint, _ message: [[UInt8]], wait: UInt32
     ) throws {
