@@ -57,7 +57,7 @@ mapfile -t options < <(test_build_options release ${library:+.build-onednn})
 if [ -n "$library" ]; then
     [ -e "$library/include/oneapi/dnnl/dnnl.h" ] || fail "'$library/include/oneapi/dnnl/dnnl.h' is not there."
     [ -e "$library/lib/libdnnl.so" ] || fail "'$library/lib/libdnnl.so' is not there."
-    options+=(-Xcc "-I$library/include" -Xlinker "-L$library/lib" -Xlinker "-rpath=$library/lib")
+    options+=(-Xcc "-I$library/include" -Xswiftc "-L$library/lib" -Xlinker "-rpath=$library/lib")
 fi
 
 start=$SECONDS
@@ -66,6 +66,15 @@ prepare_machine
 cd "$root"
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+
+if [ -n "$library" ]; then
+    # These name the system's folder, and so the system's oneDNN would be found first. The linker knows that folder anyway.
+    mkdir "$logs/pkgconfig"
+    for package in fontconfig freetype2; do
+        sed 's/-L[^ ]*//' "$(pkg-config --variable=pcfiledir "$package")/$package.pc" >"$logs/pkgconfig/$package.pc"
+    done
+    export PKG_CONFIG_PATH="$logs/pkgconfig"
+fi
 
 step "build"
 swift build "${options[@]}" --build-tests </dev/null

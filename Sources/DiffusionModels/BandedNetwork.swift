@@ -171,7 +171,7 @@ private final class StageFile {
 
     /// A tile before its step.
     func tile(_ boxes: [ImageBox], _ context: ComputeContext) throws(ComputeError) -> VAETile {
-        // What a block adds lies at the block's result.
+        // The added tensor has the rows of the block's result, not those of its input.
         let same = try identity.map { (plane) throws(ComputeError) in try read(boxes[step + 1].rows, of: plane, context) }
         return VAETile(try hidden(boxes[step].rows, context), identity: same, before: step, boxes: boxes)
     }

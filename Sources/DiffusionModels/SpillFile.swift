@@ -1,7 +1,7 @@
 import ScratchFiles
 import TensorCore
 
-/// What an image's tiles need again and has no room in memory: numbered pieces of a scratch file.
+/// Tensors of an image's tiles for which memory has no room: numbered pieces of a scratch file, until a tile needs them again.
 final class SpillFile {
     /// The usual number of a file's places: a terabyte. Only what is written takes space.
     static let places = 1 << 40

@@ -57,7 +57,7 @@ struct VAETile {
     private(set) var step = 0
     /// The input of the next step, (1, h, w, c).
     private(set) var hidden: Tensor
-    /// What the second half of a residual block adds, (1, h, w, c), of its result's size.
+    /// The tensor that the second half of a residual block adds, (1, h, w, c), as large as the block's result.
     private(set) var identity: Tensor?
 
     init(_ input: Tensor, boxes: [ImageBox]) {

@@ -1,8 +1,8 @@
 /// The patches of a canvas in the structure phase: patch `(a, b)` holds the canvas points `(a + rows·y, b + columns·x)`.
 ///
 /// Lengths are in latent points. If the canvas is a multiple of the patch, as the reference demands, the patches cover it
-/// exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all of one size, which is a multiple of
-/// eight or the patch's own. Relocation crops the points beyond the canvas, at the right and at the bottom. If a side is
+/// exactly. Other sizes are our extension: there are `⌈side / patch⌉` patches a side, all of one size: a multiple of eight,
+/// or the patch's own size. Relocation crops the points beyond the canvas, at the right and at the bottom. If a side is
 /// shorter than the patch, it has one patch of its own length.
 public struct PatchGrid: Sendable, Equatable {
     /// Size of the canvas.

@@ -89,8 +89,8 @@ final class BufferPool {
         for range in ranges { range.trim() }
     }
 
-    /// The bytes of a buffer. Those of small ones are rounded to an eighth of their power of two, so that similar allocations
-    /// share buffers; large ones have whole pages.
+    /// The bytes that a buffer takes. Small sizes are rounded up to an eighth of their power of two, so that similar
+    /// allocations share buffers; large buffers have whole pages.
     static func capacity(_ byteCount: Int) -> Int {
         guard byteCount > 4096 else { return max(64, (byteCount + 63) & ~63) }
         guard byteCount <= smallBytes else { return MemoryRange.pages(byteCount) }

@@ -52,7 +52,7 @@ public final class ComputeContext {
         self.precision = try precision.resolved(choice)
         switch choice.resolved {
         case .onednn:
-            // Where the library has products of bf16 that Winograd's convolutions use, they are those of f32 too.
+            // Winograd's convolutions of bf16 take their products from the same object as those of f32.
             let library = try OneDNNBackend(pool: pool, kernels: kernels, scratch: scratch)
             backend = library
             winograd = WinogradConvolutions(

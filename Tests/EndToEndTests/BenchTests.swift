@@ -147,7 +147,7 @@ extension EndToEnd {
             #expect(best == seconds.min() && best <= median && median <= seconds.max() ?? 0)
             for part in line["parts"]?.arrayValue ?? [] {
                 #expect(part["name"]?.stringValue != nil && part["count"]?.intValue ?? 0 > 0)
-                #expect(part["best"]?.doubleValue ?? -1 >= 0 && part["median"]?.doubleValue ?? -1 >= 0)
+                #expect(part["best"]?.doubleValue ?? 0 > 0 && part["median"]?.doubleValue ?? 0 > 0)
             }
             for (_, value) in line["counts"]?.objectValue ?? JSONObject() { #expect(value.intValue != nil) }
             for (_, value) in line["figures"]?.objectValue ?? JSONObject() { #expect(value.doubleValue != nil) }

@@ -154,7 +154,8 @@ extension SingleCommands {
                 #expect(
                     predicts.hasSuffix(
                         "v_prediction"
-                            + (isAssumed ? " (assumed: the file does not say; --prediction-type epsilon for a base model)" : "")
+                            + (isAssumed
+                                ? " (assumed: the file does not say; a base model needs the prediction type epsilon)" : "")
                     ))
                 #expect(program.outputLines.contains { $0.hasPrefix("not rendered") })
             }

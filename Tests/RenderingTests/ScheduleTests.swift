@@ -25,7 +25,9 @@ import Weights
 /// The main methods with every sampler: too many cases for a debug build.
 @Suite struct SamplerScheduleTests {
     private static let cases: [ScheduleCase] = {
-        let main = ScheduleCase.cut.prefix(1) + ScheduleCase.stages.prefix(3) + ScheduleCase.sources.prefix(1)
+        let main =
+            ScheduleCase.whole.prefix(1) + ScheduleCase.cut.prefix(1) + ScheduleCase.stages.prefix(3)
+            + ScheduleCase.sources.prefix(1) + ScheduleCase.views.prefix(1)
         return SamplingMethod.allCases.flatMap { sampler in main.map { $0.with(sampler) } }
     }()
 

@@ -73,15 +73,34 @@ import Testing
         for file in files {
             for (index, line) in try file.text().split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
                 let code = line.drop { $0 == " " }
+                guard !code.hasPrefix("//") else { continue }
+                // The spelling of an option is the command line's too.
+                #expect(
+                    !code.contains(".option)") || target == "Sentences", "\(file.path):\(index + 1) spells an option: \(code)")
                 // Most lines have no text with a hyphen, and the pattern takes its time.
-                guard !code.hasPrefix("//"), code.utf8.contains(UInt8(ascii: "\"")), code.utf8.contains(UInt8(ascii: "-"))
-                else { continue }
+                guard code.utf8.contains(UInt8(ascii: "\"")), code.utf8.contains(UInt8(ascii: "-")) else { continue }
                 // A long option, or a short one as sentences have it: "by -m", "(-i)".
                 #expect(
                     !code.contains(/"([^"]*[ (,])?(--[a-z][a-z-]+|-[a-zA-Z])([ .,;:)][^"]*)?"/),
                     "\(file.path):\(index + 1) names an option: \(code)")
             }
         }
+    }
+
+    /// `--json --clip_skip 2` is `--json --clip-skip 2`, because `--json` takes no value. The list of such options is complete.
+    @Test func flagsAreListed() throws {
+        let list = try SourceTree.File(path: "Sources/CommandSupport/Options/CommandLineSpelling.swift").text()
+        var count = 0
+        for target in ["CommandSupport", "patchloom", "patchloom-compare"] {
+            for file in try SourceTree.files(below: "Sources/\(target)") where file.path.hasSuffix(".swift") {
+                for flag in try file.text().matches(of: /@Flag\([^@]*?\)\s+(?:public )?var ([A-Za-z]+)/) {
+                    let option = flag.output.1.reduce(into: "--") { $0 += $1.isUppercase ? "-\($1.lowercased())" : "\($1)" }
+                    #expect(list.contains("\"\(option)\""), "\(option) of \(file.path)")
+                    count += 1
+                }
+            }
+        }
+        #expect(count > 15)
     }
 
     /// The two state machines decide without sockets, threads, files or a clock.

@@ -142,7 +142,7 @@ private func open(
             try open(tensors, metadata: metadata, change) { source throws in
                 let summary = try ModelSummary(source)
                 let isSaid = summary.lines.contains {
-                    $0.1.contains("assumed: the file does not say; --prediction-type epsilon")
+                    $0.1.contains("assumed: the file does not say; a base model needs the prediction type epsilon")
                 }
                 #expect(try isSaid == summary.isPredictionAssumed && isSaid == isNoted(source))
                 #expect(summary.json["prediction_assumed"] == .bool(isSaid))

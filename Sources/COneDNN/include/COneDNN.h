@@ -74,7 +74,7 @@ int conednn_repack(
 // How often conednn_repack ran.
 uint64_t conednn_reorder_count(const conednn_engine *engine);
 
-// bias and residual are ignored if the shape has none, and the residual of a convolution always. Waits until the result is
+// The bias is ignored if the shape has none, and so is the residual. A convolution never takes a residual. Waits until the result is
 // there.
 int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,

@@ -2,7 +2,7 @@
 enum CommandLineSpelling {
     /// Options without a value. The word after any other option is its value, however it looks.
     private static let flags: Set<String> = [
-        "--help", "--version", "--calibrate", "--json", "--no-clobber", "--timings", "--quiet", "--verbose",
+        "--help", "--version", "--all", "--calibrate", "--json", "--no-clobber", "--timings", "--quiet", "--verbose",
         "--tome-queries-only", "--hires-tiled", "--ignore-unknown-tensors",
     ]
     private static let shortFlags: Set<Character> = ["h", "q", "v"]

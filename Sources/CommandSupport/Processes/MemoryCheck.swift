@@ -43,7 +43,7 @@ public struct MemoryCheck {
         return (try? MemoryForecast(forecast, source, loras: library, host))??.leastWorker
     }
 
-    /// What would fit, tried in this order, each with those before it.
+    /// Options with which the picture would fit: the first, else the first two, and so on.
     private func fitting(_ request: RenderRequest, below limit: Int) -> String? {
         var (request, words) = (request, [String]())
         let changes: [(String, (inout RenderRequest) -> Bool)] = [

@@ -46,7 +46,7 @@ public struct RenderMachine: Sendable {
     let resolved: PreparedRender
     var state = State.notStarted
     /// The predictions of the current call's views on their way to their mean. It is no part of `state`: each view changes sums
-    /// of the canvas's size in place, and what a state holds is copied when somebody looks at it.
+    /// of the canvas's size in place, and reading a state copies its values when they change next.
     var merging: ViewMerging?
     /// The index of the current pass.
     private(set) var passIndex = 0

@@ -88,8 +88,8 @@ extension PlanResolution {
         }
         guard divisor > 0 else { return nil }
         return
-            "HiDiffusion resizes feature maps with odd sides for its windows, which blurs them a little: choose sides of picture and "
-            + "patch that are multiples of \(divisor * model.scaleFactor) px, or \(Setting.hidiffusionWindowAttn.option) off"
+            "HiDiffusion resizes feature maps with odd sides for its windows, which blurs them a little: choose sides of "
+            + "picture and patch that are multiples of \(divisor * model.scaleFactor) px, or turn window attention off"
     }
 
     /// Why no call depends on a threshold.

@@ -151,7 +151,7 @@ struct PlanResolution {
         if model.architecture.family.failsBelowNativeSize, max(request.width, request.height) < model.nativeSize {
             notes.append(
                 "the model was trained at \(model.nativeSize) px and makes bad pictures of smaller sizes: "
-                    + "choose \(Setting.width.option) \(model.nativeSize) \(Setting.height.option) \(model.nativeSize)"
+                    + "choose at least \(model.nativeSize)×\(model.nativeSize)"
             )
         }
         if passes.contains(where: { $0.structureCalls > 0 && !($0.cut?.grid.isExact ?? true) }) {

@@ -44,7 +44,7 @@ public enum Upscaler: String, Sendable, CaseIterable {
 /// How a larger stage begins with the result of a smaller one, as in A1111's hires fix. The method chooses for nil.
 public struct RefinementSettings: SettingGroup {
     public var upscaler: Upscaler?
-    /// The share of the enlarged result to give up, above 0 to 1, which is the share of the steps to make again.
+    /// The share of the enlarged result to give up, above 0, at most 1. The same share of the steps is made again.
     public var strength: Float?
     /// Steps of the later stages, before the strength takes its share; nil is the first stage's number.
     public var steps: Int?

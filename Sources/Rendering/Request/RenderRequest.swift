@@ -62,7 +62,8 @@ public struct RenderRequest: SettingGroup {
     public var eta: Float?
     /// The picture to start from, of the requested size. A mask limits the work to a part of it.
     public var source: SourcePicture?
-    /// The share of the source picture to give up, above 0 to 1, which is the share of the steps to make. Belongs to `source`.
+    /// The share of the source picture to give up, above 0, at most 1. The same share of the steps is made. Belongs to
+    /// `source`.
     public var strength: Float?
     /// LoRA files beside the prompt's tags, in the order of merging.
     public var loras: [LoRASelection] = []

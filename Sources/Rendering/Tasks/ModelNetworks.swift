@@ -17,7 +17,7 @@ package final class ModelNetworks {
     private let packed: PackedWeights?
     /// Whether a rehearsal takes large networks for mapped from files.
     private let rehearsesFiles: Bool
-    /// The worker's only one: its limit holds for all models together.
+    /// The same for all models of a worker: its limit holds for them together.
     let textKeys: TextKeyShelf
     private var isChecked = false
     private var builtUNet: Built<UNet>?

@@ -181,7 +181,7 @@ extension TaskRunner {
         if let base = opened.base {
             let below = try held(base)
             guard below.variant == opened.variant, let image = below.image else {
-                throw .malformed("\(task.title): its context builds on none with a latent of this model.")
+                throw .malformed("\(task.title): the context below its own has no latent of this model.")
             }
             opened.image = image
         }

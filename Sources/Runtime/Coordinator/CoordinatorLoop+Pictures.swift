@@ -91,6 +91,6 @@ extension CoordinatorLoop {
 }
 
 extension RuntimeError {
-    /// The message for a client on another host. What is wrong with a disk is wrong here.
+    /// The message for a client on another host. An error of writing is about this host's disk.
     var messageForClient: String { code == .cannotWrite ? "On the coordinator's host \(PeerFacts.host): \(message)" : message }
 }

@@ -7,8 +7,8 @@ internal import Rendering
 internal import StrictJSON
 internal import Synchronization
 
-/// The threads that plan, merge and write pictures. The I/O thread does none of it, and no job waits while another is merged.
-/// The commands of one job run one after another. If there are more jobs than threads, jobs take turns, command by command.
+/// The threads that plan, merge and write pictures. The I/O thread does none of it. The commands of one job run one after
+/// another. Up to as many jobs as threads do not wait for each other; more jobs take turns, command by command.
 final class JobThreads: Sendable {
     enum Command: Sendable {
         /// Make an engine for a request from the wire.

@@ -65,7 +65,7 @@ protocol JobEngineFactory: Sendable {
 
 /// A call of the network with several tasks failed. Nobody knows the task at fault: each is to be computed alone.
 struct FailedTogether: Error {
-    /// The number of the tasks, which are the first ones of those that were given.
+    /// How many of the given tasks were in the call: the first ones.
     var count: Int
     var failure: Failure
 }

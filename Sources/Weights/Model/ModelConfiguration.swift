@@ -138,7 +138,7 @@ extension ModelSource {
     public var assumptionNote: String? {
         assumedPrediction.map {
             "the checkpoint does not say what its U-Net predicts: \($0.rawValue) is assumed, and a base model needs "
-                + "\(Setting.predictionType.option) epsilon"
+                + "the prediction type epsilon"
         }
     }
 }

@@ -79,7 +79,7 @@ public struct ModelSummary: Sendable {
     /// The summary for people: a label and its value for each line.
     public var lines: [(String, String)] {
         let encoders = textEncoders.map { "width \($0.width), \($0.layers) layers" }.joined(separator: "; ")
-        let guess = " (assumed: the file does not say; \(Setting.predictionType.option) epsilon for a base model)"
+        let guess = " (assumed: the file does not say; a base model needs the prediction type epsilon)"
         var lines = [
             ("model", name), ("family", architecture.family.name + (architecture.isInpainting ? ", inpainting" : "")),
             ("predicts", isPredictionAssumed ? prediction + guess : prediction),

@@ -237,7 +237,7 @@ public final class PackedWeights: Sendable {
     }
 
     private static func words(_ error: WeightsError) -> String {
-        let words = error.sentence.spelled(\.option)
+        let words = error.description
         return words.hasSuffix(".") ? String(words.dropLast()) : words
     }
 }

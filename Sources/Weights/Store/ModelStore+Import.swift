@@ -20,7 +20,7 @@ extension ModelStore {
                 "\(quoted(name)) cannot be a model's name: use 1 to 64 letters, digits, dots, hyphens and underscores, the first "
                     + "of them a letter or digit, and nothing that looks like a hash or a file of another format.")
         }
-        // What the store says of a file for good must not come from a stamp.
+        // The store keeps a hash for good, so it must come from the file's content, not from a stamp.
         var choice = choice
         choice.digests = choice.digests?.rereading()
         let assembly = try ModelAssembly(choice)

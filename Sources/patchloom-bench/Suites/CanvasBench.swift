@@ -76,7 +76,7 @@ private struct CanvasWalk {
     private(set) var steps = 0
     private(set) var tasks = 0
     private(set) var seconds = 0.0
-    /// The results of zeros as they come, by their shapes: most tasks of a picture have the same.
+    /// Results of zeros as workers would send them, one for each shape: most tasks of a picture share one.
     private var results: [(shape: OutputShape, metadata: JSONValue, payload: [UInt8])] = []
 
     init(_ machine: RenderMachine) { self.machine = machine }

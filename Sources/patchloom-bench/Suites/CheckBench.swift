@@ -53,7 +53,7 @@ struct CheckBench: ParsableCommand {
         (.sd15, 64, 803_273_441_280), (.sd15, 128, 4_674_006_220_800), (.sd21, 64, 804_257_464_320),
         (.sd21, 128, 4_674_990_243_840), (.sdxl, 64, 1_588_778_762_240), (.sdxl, 128, 6_761_236_398_080),
     ]
-    /// The same of the decoder, which is one for all families, by the side of its latent.
+    /// The side of a latent, and the operations of its decoder, which is the same in all families.
     private static let decoders = [(64, 2_514_518_933_504), (128, 10_470_392_594_432)]
 
     /// The formulas on the published architectures.
