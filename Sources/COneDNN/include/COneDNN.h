@@ -74,8 +74,8 @@ int conednn_repack(
 // How often conednn_repack ran.
 uint64_t conednn_reorder_count(const conednn_engine *engine);
 
-// The bias is ignored if the shape has none, and so is the residual. A convolution never takes a residual. Waits until the result is
-// there.
+// The bias is ignored if the shape has none, and so is the residual. A convolution never takes a residual. Waits until the
+// result is there.
 int conednn_execute(
     conednn_engine *engine, conednn_operation *operation, const void *x, const void *weights, const float *bias,
     const void *residual, void *y);
