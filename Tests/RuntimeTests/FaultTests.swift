@@ -91,6 +91,7 @@ struct FaultTests {
         defer { farm.stop() }
         try farm.addWorker(FakeBehaviour(lies: true))
         try farm.addWorker(FakeBehaviour(taskMilliseconds: 1))
+        try await farm.waitForWorkers(2)
         #expect(try await farm.run([6], seed: 9).last.parameters == FakeJob.expectedParameters(barriers: [6], seed: 9))
     }
 

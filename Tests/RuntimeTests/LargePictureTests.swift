@@ -117,6 +117,7 @@ struct LargePictureTests {
         defer { farm.stop() }
         try farm.addWorker(FakeBehaviour(lies: true))
         try farm.addWorker(FakeBehaviour(taskMilliseconds: 1))
+        try await farm.waitForWorkers(2)
         var job = FakeJob(barriers: barriers, seed: 9)
         job.takesEach = true
         let outcome = await TestFarm.follow(try farm.coordinator.submit(job))
