@@ -61,7 +61,7 @@ let targets: [Target] = [
     library("ContentHash", ["COpenSSL"]),
     library("FileSignatures"),
     library("RandomStreams"),
-    library("Cluster"),
+    library("Cluster", ["Sentences"]),
     library("ImageQuality"),
     library("Places"),
     library("ScratchFiles", ["CSystem", "Sentences"]),
@@ -94,7 +94,7 @@ let targets: [Target] = [
     library("MethodComparison", ["Acceleration", "ImageQuality", "PatchGeometry", "Rendering"]),
 
     // Moving bytes.
-    library("Messages", ["CSystem", "Places", "StrictJSON"]),
+    library("Messages", ["CSystem", "Places", "Sentences", "StrictJSON"]),
     library("ZMQSockets", ["CZeroMQ"]),
     library(
         "ImageFiles", ["CJPEG", "CPNG", "CSystem", "CWebP", "FileLinks", "FileSignatures", "ScratchFiles", "Sentences"]),
@@ -119,7 +119,7 @@ let targets: [Target] = [
         [
             "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
             "RandomStreams", "Rendering", "Samplers", "StrictJSON", "TensorCore", "Tokenizing", "Weights",
-        ], resources: [.copy("bf16-records.json")]),
+        ], resources: [.copy("Records/bf16-records.json")]),
     // What the programs with patchloom's commands share.
     library(
         "CommandSupport",
@@ -192,8 +192,8 @@ let targets: [Target] = [
     tests(
         "MethodComparisonTests",
         ["Acceleration", "ImageQuality", "MethodComparison", "PatchGeometry", "Rendering", "TestSupport", "Weights"]),
-    tests("ClusterTests", ["Cluster", "TestSupport"]),
-    tests("MessagesTests", ["CSystem", "Messages", "Places", "StrictJSON", "TestSupport"]),
+    tests("ClusterTests", ["Cluster", "Sentences", "TestSupport"]),
+    tests("MessagesTests", ["CSystem", "Messages", "Places", "Sentences", "StrictJSON", "TestSupport"]),
     tests("ZMQSocketsTests", ["ZMQSockets", "TestSupport"]),
     tests("ResamplingTests", ["Resampling"]),
     tests("ScratchFilesTests", ["ScratchFiles", "Sentences"]),
@@ -204,7 +204,7 @@ let targets: [Target] = [
         "RuntimeTests",
         [
             "Acceleration", "Runtime", "Cluster", "ContentHash", "ImageFiles", "Messages", "Places", "Rendering",
-            "StrictJSON", "TensorCore", "Weights", "ZMQSockets", "TestSupport",
+            "Sentences", "StrictJSON", "TensorCore", "Weights", "ZMQSockets", "TestSupport",
         ]),
     tests(
         "RequestsTests",

@@ -35,7 +35,8 @@ tests_of() {
     thread) printf '%s' '^(RuntimeTests|ClusterTests|ZMQSocketsTests)[.]' ;;
     memory)
         printf '%s' '^(TensorCoreTests|ContentHashTests|StrictJSONTests|WeightsTests|TokenizingTests|PromptingTests'
-        printf '%s' '|ImageFilesTests|ContactSheetsTests|MessagesTests|RenderingTests[.](Codec|Wire|Request)Tests)[./]'
+        printf '%s' '|ImageFilesTests|ContactSheetsTests|FileSignaturesTests|ScratchFilesTests|SamplersTests|RequestsTests'
+        printf '%s' '|MessagesTests|RenderingTests[.](Codec|Wire|Request)Tests)[./]'
         ;;
     esac
 }

@@ -1,3 +1,5 @@
+public import Sentences
+
 /// A worker as the cluster sees it.
 public struct WorkerProfile: Sendable, Equatable {
     /// Failures count against this. Today each process takes a random one, so a worker that is started again begins anew.
@@ -104,12 +106,12 @@ public enum ClusterEvent: Sendable, Equatable {
     case contextReady(SessionID, ContextID)
     /// The worker does not have the context, or no longer has it.
     case contextMissing(SessionID, ContextID)
-    case contextFailed(SessionID, ContextID, String)
+    case contextFailed(SessionID, ContextID, Sentence)
     case accepted(SessionID, [LeaseID])
     case progressed(SessionID, LeaseID)
     /// A result with all frames in order, and its compute time if known.
     case result(SessionID, LeaseID, computeTime: Interval)
-    case failed(SessionID, LeaseID, FailureClass, String)
+    case failed(SessionID, LeaseID, FailureClass, Sentence)
     case cancelled(SessionID, [LeaseID])
     /// The worker takes no more leases.
     case draining(SessionID)
@@ -125,7 +127,7 @@ public enum ClusterEvent: Sendable, Equatable {
     /// The next barrier of a job. The one before is finished.
     case barrier(JobID, serial: Int, [ClusterTask])
     /// A result that was taken cannot be used.
-    case rejected(TaskKey, FailureClass, String)
+    case rejected(TaskKey, FailureClass, Sentence)
     /// The job is done, or its owner gave it up.
     case ended(JobID)
 
@@ -169,13 +171,13 @@ public enum SessionEnd: Sendable, Equatable {
 /// Why a job cannot be finished.
 public enum JobFailure: Sendable, Equatable {
     /// A task failed on so many workers that the task itself is at fault.
-    case poisoned(TaskKey, String)
+    case poisoned(TaskKey, Sentence)
     /// A task's output was not finite, twice.
-    case numeric(TaskKey, String)
+    case numeric(TaskKey, Sentence)
     /// No worker could load the tasks' context.
-    case context(String)
+    case context(Sentence)
     /// No worker could take a task for too long.
-    case starved(String)
+    case starved(Sentence)
 }
 
 /// Every action that the cluster requests.

@@ -1,3 +1,5 @@
+import Sentences
+
 /// The effects of passing time.
 extension ClusterMachine {
     /// The longest gap between two ticks. After a longer one this process itself must have been stopped.
@@ -130,7 +132,7 @@ extension ClusterMachine {
         job.starvedSince = since
         let reason = starvationReason(job, workers)
         if now.since(since) >= parameters.starvation, parameters.failsStarvedJobs || isClassLost(job, workers) {
-            failJob(id, .starved(reason))
+            failJob(id, .starved(Sentence(reason)))
             return
         }
         if !job.saidWaiting, now.since(since) >= min(.seconds(2), parameters.starvation) {

@@ -1,3 +1,5 @@
+import Sentences
+
 /// The choice of a worker for each task.
 extension ClusterMachine {
     private enum Choice {

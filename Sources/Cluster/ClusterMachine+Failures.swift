@@ -1,7 +1,9 @@
+import Sentences
+
 /// The cost of a failed try, and the point at which the task itself is at fault.
 extension ClusterMachine {
     /// One try ended without a result: the task is tried again, or its job fails.
-    mutating func release(_ leaseID: LeaseID, _ failure: FailureClass, _ text: String, _ now: Instant) {
+    mutating func release(_ leaseID: LeaseID, _ failure: FailureClass, _ text: Sentence, _ now: Instant) {
         guard let lease = leases[leaseID], lease.isLive else { return }
         leases[leaseID]?.isLive = false
         let key = lease.task
@@ -14,7 +16,7 @@ extension ClusterMachine {
     }
 
     /// A result that was taken cannot be used. The task goes on as if its worker had failed it.
-    mutating func reject(_ key: TaskKey, _ failure: FailureClass, _ text: String, _ now: Instant) {
+    mutating func reject(_ key: TaskKey, _ failure: FailureClass, _ text: Sentence, _ now: Instant) {
         guard let record = record(of: key), record.status == .done, let worker = record.takenFrom else { return }
         update(key) { record in
             record.status = .leased
@@ -25,8 +27,8 @@ extension ClusterMachine {
         reopen(key, now)
     }
 
-    private mutating func charge(_ key: TaskKey, _ worker: PeerID, _ failure: FailureClass, _ text: String, _ now: Instant) {
-        if !text.isEmpty { update(key) { $0.lastFailure = text } }
+    private mutating func charge(_ key: TaskKey, _ worker: PeerID, _ failure: FailureClass, _ text: Sentence, _ now: Instant) {
+        if !text.parts.isEmpty { update(key) { $0.lastFailure = text } }
         if failure == .transport || failure == .cancelled { return }
         update(key) { $0.isSuspect = true }
         if failure == .unknown, !countsDeath(key, worker, now) { return }

@@ -1,3 +1,5 @@
+import Sentences
+
 /// Workers join, leave, and answer for their leases.
 extension ClusterMachine {
     mutating func join(_ id: SessionID, _ profile: WorkerProfile, _ held: [LeaseID], _ now: Instant) {
@@ -135,7 +137,7 @@ extension ClusterMachine {
     }
 
     /// A worker gave a lease back.
-    mutating func fail(_ id: SessionID, _ leaseID: LeaseID, _ failure: FailureClass, _ text: String, _ now: Instant) {
+    mutating func fail(_ id: SessionID, _ leaseID: LeaseID, _ failure: FailureClass, _ text: Sentence, _ now: Instant) {
         let entry = settle(leaseID, on: id, now)
         guard let lease = leases[leaseID] else { return }
         guard lease.instance == sessions[id]?.profile.instance else {

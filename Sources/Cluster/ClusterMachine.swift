@@ -1,3 +1,5 @@
+import Sentences
+
 /// The coordinator's side of the cluster as a value: which worker computes which task, and the response to a death. Events go
 /// in, actions come out. It has no clock, no randomness, no sockets and no hash order, so its events are enough to repeat a
 /// run.
@@ -13,7 +15,7 @@ public struct ClusterMachine: Sendable {
     var leases: [LeaseID: Lease] = [:]
     /// Leases by barrier, so that they are forgotten together with it.
     var leasesOfJob: [JobID: [LeaseID]] = [:]
-    var contextFailures: [ContextID: String] = [:]
+    var contextFailures: [ContextID: Sentence] = [:]
     var deaths: [DeathRecord] = []
     var lastTick: Instant?
     private var nextLease: UInt64
@@ -147,7 +149,7 @@ public struct ClusterMachine: Sendable {
         open(context, on: id, now)
     }
 
-    private mutating func contextFailed(_ id: SessionID, _ context: ContextID, _ text: String) {
+    private mutating func contextFailed(_ id: SessionID, _ context: ContextID, _ text: Sentence) {
         contextFailures[context] = text
         sessions.update(id) { $0.contexts[context] = .failed }
     }

@@ -1,3 +1,5 @@
+import Sentences
+
 /// A kind of work. Costs of different kinds do not compare, so workers have a speed for each.
 struct WorkKind: Sendable, Hashable {
     let model: String
@@ -144,7 +146,7 @@ struct TaskRecord: Sendable {
     var notBefore: Instant?
     /// The worker whose result was taken.
     var takenFrom: PeerID?
-    var lastFailure = ""
+    var lastFailure: Sentence = ""
 }
 
 struct BarrierRecord: Sendable {

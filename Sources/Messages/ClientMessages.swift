@@ -1,4 +1,5 @@
 public import Places
+public import Sentences
 public import StrictJSON
 
 /// SUBMIT: render this.
@@ -48,7 +49,7 @@ public enum JobNote: Sendable, Equatable {
     /// No worker can take it at present; the text says why.
     case waiting(String)
     /// It ended without a picture: the exit code for a program, and the reason.
-    case failed(exitCode: Int, text: String)
+    case failed(exitCode: Int, text: Sentence)
 
     static let summaryLines = 64
 }
@@ -70,7 +71,8 @@ extension JobNote: MetadataBody {
         case .waiting: return .waiting(try fields.required("text", .text))
         case .failed:
             return .failed(
-                exitCode: try fields.required("exit_code", .integer(1...255)), text: try fields.required("text", .text))
+                exitCode: try fields.required("exit_code", .integer(1...255)), text: Sentence(
+                    text: try fields.required("text", .text), parts: try fields.optional("sentence", .parts)))
         }
     }
 
@@ -92,7 +94,8 @@ extension JobNote: MetadataBody {
         case .failed(let exitCode, let text):
             object.put("event", Kind.failed)
             object.put("exit_code", exitCode)
-            object.put("text", text.cut())
+            object.put("text", text.messageText)
+            object.put("sentence", text.messageParts)
         }
     }
 }

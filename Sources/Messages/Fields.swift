@@ -48,10 +48,16 @@ extension String {
     }
 
     /// The text of an error, cut at a character border to the bytes that a message may hold.
-    func cut() -> String {
-        guard utf8.count > WireLimits.textBytes else { return self }
-        var end = utf8.index(startIndex, offsetBy: WireLimits.textBytes)
+    func cut(to limit: Int = WireLimits.textBytes) -> String {
+        guard utf8.count > limit else { return self }
+        var end = utf8.index(startIndex, offsetBy: limit)
         while end > startIndex, String.Index(end, within: self) == nil { end = utf8.index(before: end) }
         return String(self[..<end])
+    }
+
+    /// Whether it may name a setting: lower-case words joined by underscores.
+    var isSettingKey: Bool {
+        (1...WireLimits.nameBytes).contains(utf8.count)
+            && utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
     }
 }

@@ -36,6 +36,8 @@ public enum WireLimits {
     public static let models = 64
     /// Bytes of an explaining text.
     public static let textBytes = 1 << 10
+    /// Texts and settings of an explaining sentence.
+    public static let sentenceParts = 64
     /// Bytes of a name: host, class, build.
     public static let nameBytes = 256
     /// The most operations that a worker may report for one task: nineteen hours of a teraflop a second.

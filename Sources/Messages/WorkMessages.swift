@@ -1,3 +1,4 @@
+public import Sentences
 public import StrictJSON
 
 /// CREDIT: the most that a worker takes.
@@ -248,11 +249,11 @@ public struct Failure: Error, Sendable, Equatable {
     }
 
     public var failureClass: Class
-    public var text: String
+    public var text: Sentence
     /// The failed context, if there is no lease.
     public var context: String?
 
-    public init(_ failureClass: Class, _ text: String, context: String? = nil) {
+    public init(_ failureClass: Class, _ text: Sentence, context: String? = nil) {
         self.failureClass = failureClass
         self.text = text
         self.context = context
@@ -262,10 +263,9 @@ public struct Failure: Error, Sendable, Equatable {
 extension Failure: MetadataBody {
     /// A long text is whole in the log of its worker, and cut in the message.
     public static let record: JSONRecord<Failure> = JSONRecord(
-        Failure.init, ("class", \.failureClass, .choice()), ("text", \.messageText, .text),
+        { Failure($0, Sentence(text: $1, parts: $2), context: $3) }, ("class", \.failureClass, .choice()),
+        ("text", \.text.messageText, .text), ("sentence", \.text.messageParts, .optional(.parts)),
         ("context", \.context, .optional(.digest)))
-
-    private var messageText: String { text.cut() }
 }
 
 /// DRAIN: no more leases; the sender ends within the deadline.

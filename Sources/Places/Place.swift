@@ -23,6 +23,11 @@ public struct Place<Phase: Hashable & Sendable>: Hashable, Sendable {
     public var stageTitle: String { stageCount > 1 ? "stage \(stage + 1) of \(stageCount), " : "" }
 }
 
+extension Place<String> {
+    /// `stage 2 of 3, detail step 4 of 20` for people, counted from 1.
+    public var title: String { "\(stageTitle)\(phase) step \(step + 1) of \(stepCount)" }
+}
+
 /// The progress of a job.
 public struct JobProgress: Sendable, Equatable {
     /// The phase is encode, picture, denoise, structure, detail or decode.

@@ -1,5 +1,7 @@
+public import Sentences
+
 /// Why a coordinator, a worker or a job failed.
-public struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct RuntimeError: SentenceError, Sendable, Equatable {
     public enum Code: Int32, Sendable, CaseIterable {
         /// The job ran and failed.
         case jobFailed = 1
@@ -26,15 +28,20 @@ public struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible 
 
     public let code: Code
     /// One sentence that names the thing and the remedy.
-    public let message: String
+    public let sentence: Sentence
 
-    public init(_ code: Code, _ message: String) {
-        self.code = code
-        self.message = message
-    }
+    public init(_ code: Code, _ sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
 
     /// The exit code of a program that ends because of this.
     public var exitCode: Int32 { code.rawValue }
+}
 
-    public var description: String { message }
+extension SentenceError {
+    /// The error for logs.
+    var text: String { sentence.logged }
+}
+
+extension Sentence {
+    /// For logs, with options as on a command line.
+    var logged: String { spelled(\.option) }
 }

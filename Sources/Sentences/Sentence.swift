@@ -1,21 +1,40 @@
 /// A sentence that names settings, until it is known how they are spelled: `--hires-upscaler` on a command line,
 /// `hires_upscaler` in JSON.
 public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
-    fileprivate enum Part: Sendable, Equatable {
+    /// Text, or a setting between texts.
+    public enum Part: Sendable, Equatable {
         case text(String)
         case setting(Setting)
     }
 
-    private var parts: [Part]
+    /// Text and settings in turn; no two texts follow each other, and none is empty.
+    public private(set) var parts: [Part] = []
+
+    /// A sentence of these parts.
+    public init(_ parts: some Sequence<Part>) { for part in parts { append(part) } }
 
     /// A sentence that names no setting.
-    public init(_ text: String) { parts = [.text(text)] }
+    public init(_ text: String) { append(.text(text)) }
 
     /// A sentence that names no setting.
-    public init(stringLiteral text: String) { parts = [.text(text)] }
+    public init(stringLiteral text: String) { append(.text(text)) }
 
     /// A sentence with settings: `"\(.width) must be above 0."`
-    public init(stringInterpolation: StringInterpolation) { parts = stringInterpolation.parts }
+    public init(stringInterpolation: StringInterpolation) { self.init(stringInterpolation.parts) }
+
+    private mutating func append(_ part: Part) {
+        guard case .text(let text) = part else { return parts.append(part) }
+        if case .text(let before) = parts.last {
+            parts[parts.count - 1] = .text(before + text)
+        } else if !text.isEmpty {
+            parts.append(part)
+        }
+    }
+
+    /// The settings that it names, in their order.
+    public var settings: [Setting] {
+        parts.compactMap { if case .setting(let setting) = $0 { setting } else { nil } }
+    }
 
     /// The sentence with every setting as `spelling` writes it.
     public func spelled(_ spelling: (Setting) -> String) -> String {
@@ -29,9 +48,7 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
 
     /// The two, one behind the other.
     public static func + (first: Sentence, second: Sentence) -> Sentence {
-        var both = first
-        both.parts += second.parts
-        return both
+        Sentence(first.parts + second.parts)
     }
 
     /// Gathers the parts of a sentence.

@@ -2,9 +2,9 @@
 public struct Setting: Sendable, Hashable {
     /// Its name in JSON and in forms, such as `hires_upscaler`.
     public let key: String
-    private let letter: Character?
+    /// Of its short option, where sentences name it by that.
+    public let letter: Character?
 
-    /// - Parameter letter: of its short option, where sentences name it by that.
     public init(_ key: String, letter: Character? = nil) { (self.key, self.letter) = (key, letter) }
 
     public static func == (first: Setting, second: Setting) -> Bool { first.key == second.key }

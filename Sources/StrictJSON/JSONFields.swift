@@ -87,6 +87,11 @@ extension JSONShape {
         }
     }
 
+    /// A value of the shape that `convert` takes.
+    public func compactMap<Other>(_ convert: @escaping (Value) -> Other?) -> JSONShape<Other> {
+        JSONShape<Other>(need: need) { value, wrongElement in read(value, &wrongElement).flatMap(convert) }
+    }
+
     /// A value of the shape, or none if the member is missing.
     public static func optional<Wrapped>(_ shape: JSONShape<Wrapped>) -> Self where Value == Wrapped? {
         Self(need: shape.need, read: { shape.read($0, &$1).map { .some($0) } }, replacement: .some(nil))

@@ -1,4 +1,5 @@
 import Cluster
+import Sentences
 import Testing
 
 @Suite("Failures")

@@ -1,4 +1,5 @@
 import Cluster
+import Sentences
 import Testing
 
 /// Workers that compute groups, and do not finish them.

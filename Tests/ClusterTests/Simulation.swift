@@ -1,4 +1,5 @@
 import Cluster
+import Sentences
 
 /// A small seeded generator.
 struct SeededRandom: RandomNumberGenerator, Sendable {

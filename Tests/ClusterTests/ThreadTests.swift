@@ -1,4 +1,5 @@
 import Cluster
+import Sentences
 import Testing
 
 /// Tasks that continue what a worker keeps.

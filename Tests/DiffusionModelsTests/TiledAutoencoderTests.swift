@@ -49,11 +49,11 @@ import Weights
     /// What the tiles give together, with the moments merged as a coordinator does.
     ///
     /// - Parameters:
-    ///   - order: of the tiles in a stage; tiles may come twice.
-    ///   - stage: computes a stage of a tile.
+    ///   - order: of the tiles in a section; tiles may come twice.
+    ///   - section: computes a section of a tile.
     private func whole(
         _ image: TiledImage, scale: Int, order: (Int) -> [Int] = { Array(0..<$0) },
-        _ stage: (Int, Int, [GroupMoments]) throws -> TileResult
+        _ section: (Int, Int, [GroupMoments]) throws -> TileResult
     ) throws -> [[Float]] {
         var moments: [GroupMoments] = []
         let count = image.grid.count
@@ -61,7 +61,7 @@ import Weights
             var own = [GroupMoments?](repeating: nil, count: count)
             var tiles = [Tensor?](repeating: nil, count: count)
             for tile in order(count) {
-                switch try stage(moments.count, tile, moments) {
+                switch try section(moments.count, tile, moments) {
                 case .moments(let value):
                     #expect(own[tile] == nil || own[tile] == value, "a tile that was computed twice")
                     own[tile] = value
@@ -156,7 +156,7 @@ import Weights
         #expect(try decode(.max, order: { (0..<$0).reversed() + [0, 3] }) == usual)
     }
 
-    /// Bands of a picture that lies in a file between two stages.
+    /// Bands of a picture that lies in a file between two sections.
     @Test(
         arguments: [(9, 13), (32, 6), (40, 20), (3, 50)],
         [(BackendChoice.onednn, PrecisionChoice.f32), (.onednn, .bf16), (.openblas, .f32)])
@@ -244,9 +244,9 @@ import Weights
         #expect(costs[1] < costs[0] && costs[2] < costs[0], "\(costs)")
     }
 
-    @Test func aStageIsOneNorm() throws {
+    @Test func aSectionEndsBeforeANorm() throws {
         let decoder = try decoder(ComputeContext(threads: 1))
-        #expect(decoder.stageCount == (try configuration.decodeStageCount))
+        #expect(decoder.sectionCount == (try configuration.decodeSectionCount))
     }
 
     // MARK: Grids

@@ -1,12 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension SingleCommands {
     /// A wrong input gets one sentence and the documented exit code, and leaves nothing behind.
     @Suite struct BadInputTests {
         /// The embedded model as a folder on disk.
-        static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
+        static let model = Fixtures.embeddedModel.path
 
         /// Runs the program and checks how it fails.
         static func expectFailure(

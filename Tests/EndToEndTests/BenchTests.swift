@@ -271,8 +271,7 @@ extension EndToEnd {
 
         @Test(arguments: ["--colour", "--families sd3", "--precisions f16", "--runs 0", "--latents 64,x", "--threads"])
         func theScriptRefusesWrongWords(_ words: String) throws {
-            let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .deletingLastPathComponent().appendingPathComponent("deploy/bench.sh").path
+            let script = Fixtures.repository.appendingPathComponent("deploy/bench.sh").path
             let folder = try Folder()
             let run = try ProcessShimTests.shell(
                 "cd '\(folder.path)' && exec '\(script)' \(words)", environment: ["PATH=/usr/local/bin:/usr/bin:/bin"])

@@ -1,13 +1,13 @@
 import Foundation
 import ImageFiles
 import StrictJSON
+import TestSupport
 import Testing
 
 extension SingleCommands {
     /// `--packed-weights` and `patchloom model prune`, with the embedded model as a folder: its U-Net is large enough.
     @Suite struct PackedWeightsTests {
-        private static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
+        private static let model = Fixtures.embeddedModel.path
         private static let options = [
             "render", "-m", model, "-p", "a red apple", "-W", "64", "-H", "64", "--steps", "2", "-s", "3", "--workers", "2",
         ]

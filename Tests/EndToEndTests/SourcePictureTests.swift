@@ -1,6 +1,7 @@
 import Foundation
 import ImageFiles
 import StrictJSON
+import TestSupport
 import Testing
 
 extension SingleCommands {
@@ -74,8 +75,7 @@ extension SingleCommands {
         /// A model with nine channels, whole and by CutDiffusion.
         @Test(arguments: ["direct", "cut"]) func modelsForInpaintingInpaint(_ method: String) async throws {
             let folder = try Folder()
-            let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .appendingPathComponent("TestSupport/Fixtures/golden/models/tiny-sd15-inpaint").path
+            let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15-inpaint").path
             let source = try Self.write("source.png", in: folder, side: 256)
             let mask = try Self.write("mask.png", in: folder, side: 256, mask: true)
             let options = ["-m", model, "-i", source, "--mask", mask, "--steps", "3", "--method", method]

@@ -1,5 +1,6 @@
 import Messages
 import Places
+import Sentences
 import StrictJSON
 
 /// One message of every type, with every field set.
@@ -54,6 +55,7 @@ enum SampleMessages {
             .resultAck(ResultAcks([.init(lease: 9, verdict: .accepted), .init(lease: 10, verdict: .stale)])),
             .fail(Failure(.nonFinite, "NaN in step 3")),
             .fail(Failure(.worker, "no such model", context: digest)),
+            .fail(Failure(.payload, "too wide: choose a smaller \(Setting("width", letter: "W"))")),
             .cancel(LeaseList([9])), .cancelled(LeaseList([9])),
             .drain(Drain(deadlineMilliseconds: 25000)), .bye(Bye(.drained)), .reset, .jobClose(ContextNote(digest)),
             .submit(Submit(request: EncodedPart(metadata: ["prompt": "an apple"]), model: digest)),
@@ -61,6 +63,7 @@ enum SampleMessages {
             .jobEvent(.queued(position: 2)), .jobEvent(.started(summary: ["512 x 512"], taskCount: 900)),
             .jobEvent(.progress(progress)), .jobEvent(.progress(staged)), .jobEvent(.waiting("no worker")),
             .jobEvent(.failed(exitCode: 1, text: "numeric")),
+            .jobEvent(.failed(exitCode: 75, text: "no memory: choose \(Setting("vae_tile_size")) 256")),
             .jobResult(ResultChunk(index: 0, count: 1, totalBytes: 3, details: ["width": 8], payload: [1, 2, 3])),
             .jobCancel, .jobFetch(ResultFetch(first: 256, count: 4)),
         ]

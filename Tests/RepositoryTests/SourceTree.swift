@@ -1,10 +1,10 @@
 import Foundation
+import TestSupport
 
 /// The files of this repository.
 enum SourceTree {
     /// The folder that holds Package.swift.
-    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
+    static let root = Fixtures.repository
 
     struct File: Sendable {
         /// From the root, such as `Sources/Cluster/Lease.swift`.

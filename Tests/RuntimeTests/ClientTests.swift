@@ -1,5 +1,6 @@
 import Foundation
 import Messages
+import Sentences
 import StrictJSON
 import Synchronization
 import TestSupport

@@ -1,4 +1,5 @@
 import Foundation
+import Sentences
 import Synchronization
 
 @testable import Runtime

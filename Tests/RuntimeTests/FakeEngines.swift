@@ -2,6 +2,7 @@ import Foundation
 import ImageFiles
 import Messages
 import Places
+import Sentences
 import StrictJSON
 import Synchronization
 

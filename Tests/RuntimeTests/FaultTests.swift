@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
 import Messages
+import Sentences
 import Synchronization
 import TestSupport
 import Testing
@@ -48,7 +49,7 @@ struct FaultTests {
         let error = try await farm.run([4, 9], seed: 9).last.error
         #expect(error?.code == .jobFailed)
         #expect(error?.message.contains("task three is cursed") == true)
-        #expect(error?.message.contains("task 3 of the detail phase") == true)
+        #expect(error?.message.hasPrefix("Task 4 of detail step ") == true)
         #expect(tries.withLock { $0 } == min(workers, 3))
         #expect(try await farm.run([3], seed: 4).last.parameters == FakeJob.expectedParameters(barriers: [3], seed: 4))
     }

@@ -3,6 +3,7 @@ import Cluster
 import ContentHash
 import Foundation
 import Messages
+import Sentences
 import Synchronization
 import Testing
 

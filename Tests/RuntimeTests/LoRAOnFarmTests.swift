@@ -1,6 +1,7 @@
 import ContentHash
 import Foundation
 import ImageFiles
+import Sentences
 import TestSupport
 import Testing
 import Weights
@@ -135,7 +136,7 @@ struct LoRAOnFarmTests {
         }
         let hash = try LoRALibrary(folders: [folders.coordinator]).file(named: "ink").digest.hex
         #expect(error?.message.contains(hash) == true, "\(String(describing: error))")
-        #expect(error?.message.contains("--lora-model-dir") == true, "\(String(describing: error))")
+        #expect(error?.sentence.settings.contains(.loraModelDir) == true, "\(String(describing: error))")
     }
 
     /// One of two workers has the files: it makes the picture.

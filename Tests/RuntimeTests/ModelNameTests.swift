@@ -1,6 +1,7 @@
 import ContentHash
 import Foundation
 import Rendering
+import Sentences
 import TestSupport
 import Testing
 import Weights
@@ -37,9 +38,7 @@ struct ModelNameTests {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-names-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
         let store = ModelStore(folder: folder.path)
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        var choice = ModelChoice(path: root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
+        var choice = ModelChoice(path: Fixtures.embeddedModel.path)
         choice.prediction = .epsilon
         let stored = try store.importModel(choice, name: "other")
 

@@ -1,6 +1,7 @@
 import Foundation
 import ImageFiles
 import Rendering
+import Sentences
 import StrictJSON
 import Testing
 import Weights

@@ -1,5 +1,6 @@
 import Cluster
 import Messages
+import Sentences
 import StrictJSON
 import Synchronization
 import Testing

@@ -1,5 +1,6 @@
 import Cluster
 import Foundation
+import Sentences
 import Synchronization
 import Testing
 

@@ -3,10 +3,6 @@ import Weights
 
 /// Makes LoRA files for the embedded model.
 public enum EmbeddedLoRA {
-    /// The folder of that model in this repository.
-    public static let model = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model").path
-
     /// The changed layers: attention in the U-Net's middle, its last convolution, attention and feed-forward part of the
     /// text encoder.
     private static let layers = [
@@ -28,7 +24,7 @@ public enum EmbeddedLoRA {
             data += values.flatMap { withUnsafeBytes(of: $0.bitPattern.littleEndian, Array.init) }
             header.append("\"\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(begin),\(data.count)]}")
         }
-        let source = try ModelSource.folder(model)
+        let source = try ModelSource.folder(Fixtures.embeddedModel.path)
         for (component, wanted) in [("unet", unet), ("text_encoder", text)] where wanted {
             let scope = try source.weights(component: component)
             for layer in (component == "unet" ? unetLayers : nil) ?? layers[component] ?? [] {

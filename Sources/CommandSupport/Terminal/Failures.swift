@@ -44,5 +44,7 @@ extension RenderError: CommandError {
 
 extension RuntimeError: CommandError {
     /// `Runtime` numbers its errors like this program's exit codes.
-    public var failure: CommandFailure { CommandFailure(ExitStatus(rawValue: exitCode) ?? .internalFault, message) }
+    public var failure: CommandFailure {
+        CommandFailure(ExitStatus(rawValue: exitCode) ?? .internalFault, sentence.spelled(\.option))
+    }
 }

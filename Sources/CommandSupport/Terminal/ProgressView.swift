@@ -50,7 +50,7 @@ public struct ProgressView {
             writeError("\r\u{1B}[K" + Self.bar(progress, at: place, columns: columns))
             barIsShown = true
         case .lines:
-            let step = place.stageTitle + "\(place.phase) step \(place.step + 1) of \(place.stepCount)"
+            let step = place.title
             if step != lastStep { writeError("\(step), \(Self.details(progress))\n") }
             lastStep = step
         }

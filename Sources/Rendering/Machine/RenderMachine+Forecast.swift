@@ -29,7 +29,7 @@ extension RenderMachine {
             var masks: [Bool] = []
             if index == 0 { masks = plan.source?.encodes.map { $0 == .maskedImage } ?? [] }
             var isNew = index == 0
-            if case .enlarged(let upscaler, _) = machine.pass.start, upscaler.kernel == nil {
+            if machine.pass.start.enlargesPixels {
                 addDecode(of: plan.passes[index - 1], bare, to: &forecast)
                 (masks, isNew) = ([false], true)
             }
@@ -97,7 +97,7 @@ extension RenderMachine {
 
     private func addDecode(of pass: RenderPass, _ bare: JobContext, to forecast: inout RenderForecast) {
         let grid = plan.decoding.grid(height: pass.latentHeight, width: pass.latentWidth)
-        let stages = grid.count == 1 ? 1 : plan.decoding.stages
+        let sections = grid.count == 1 ? 1 : plan.decoding.sections
         // A point stands for the latent, which may be large.
         let point = Latent(
             channels: plan.latentChannels, height: 1, width: 1, values: .init(repeating: 0, count: plan.latentChannels))
@@ -107,26 +107,26 @@ extension RenderMachine {
         let groups = model.vae.normGroups
         let moments = GroupMoments(
             count: 1, means: .init(repeating: 0, count: groups), scatters: .init(repeating: 0, count: groups))
-        for stage in 1..<stages {
+        for section in 1..<sections {
             forecast.add(
-                latent.with(.moments(.init(repeating: moments, count: stage), of: latent.hash)), to: .decode,
+                latent.with(.moments(.init(repeating: moments, count: section), of: latent.hash)), to: .decode,
                 receivers: grid.count)
         }
         let tile = grid[grid.count / 2]
-        func add(_ stages: Int, stage: Int?, isLast: Bool, _ operations: Double, outputBytes: Int?) {
+        func add(_ sections: Int, section: Int?, isLast: Bool, _ operations: Double, outputBytes: Int?) {
             let work = DecodeWork(
-                tile: grid.count / 2, stage: stage, height: tile.height, width: tile.width, isLast: isLast)
-            var tasks = tasks(grid.count * stages, work, operations, latent, .decode)
-            tasks.hasBase = stage != nil
+                tile: grid.count / 2, section: section, height: tile.height, width: tile.width, isLast: isLast)
+            var tasks = tasks(grid.count * sections, work, operations, latent, .decode)
+            tasks.hasBase = section != nil
             if isLast { tasks.sample = decodeSample(tile, of: grid.count, bare) }
             tasks.footprint = .decoding(grid)
             if let outputBytes { tasks.outputBytes = outputBytes }
             forecast.add(tasks, to: .decode)
         }
-        if stages > 1 { add(stages - 1, stage: stages / 2, isLast: false, 0, outputBytes: nil) }
-        // Of all stages: what is between two norms is not told apart.
+        if sections > 1 { add(sections - 1, section: sections / 2, isLast: false, 0, outputBytes: nil) }
+        // Of all sections: what is between two norms is not told apart.
         add(
-            1, stage: stages == 1 ? nil : stages - 1, isLast: true, model.vae.decodeOperations(grid),
+            1, section: sections == 1 ? nil : sections - 1, isLast: true, model.vae.decodeOperations(grid),
             outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)
     }
 
@@ -136,7 +136,7 @@ extension RenderMachine {
         let zeros = [Float](repeating: 0, count: plan.latentChannels * height * width)
         let latent = Latent(channels: plan.latentChannels, height: height, width: width, values: zeros)
         let context = bare.with(.latent(latent, tileHeight: height, tileWidth: width))
-        let work = DecodeWork(tile: 0, stage: nil, height: height, width: width, isLast: true)
+        let work = DecodeWork(tile: 0, section: nil, height: height, width: width, isLast: true)
         return RenderForecast.Sample(
             task: RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: work), context: context,
             operations: model.vae.decodeOperations(TileGrid(height: height, width: width)), tasksInStep: count,

@@ -1,3 +1,4 @@
+import Places
 import Acceleration
 import DiffusionModels
 import ImageConditioning
@@ -147,15 +148,15 @@ public struct RenderMachine: Sendable {
 
     private func check(_ output: TaskOutput, of index: Int) throws(RenderError) {
         guard output.shape == expectedOutputs[index] else {
-            throw .malformed("The output of task \(index) is \(output.shape), not \(expectedOutputs[index]).")
+            throw .malformed("The output of task \(index + 1) is \(output.shape), not \(expectedOutputs[index]).")
         }
-        guard output.isFinite else { throw .nonFinite("The output of task \(index)\(place) holds NaN or infinity.") }
+        guard output.isFinite else { throw .nonFinite("The output of task \(index + 1)\(place) holds NaN or infinity.") }
     }
 
     /// The current call, for messages.
     private var place: String {
         guard case .calling(let position, _) = state else { return "" }
-        return " in the \(pass.schedule[position].phase.rawValue) phase at step \(pass.schedule[position].call)"
+        return " of \(pass.schedule[position].place.renamed(\.rawValue).title)"
     }
 
     /// Forgets what was taken of the current barrier.
@@ -251,7 +252,7 @@ extension RenderMachine {
             image: image.isEmpty ? [] : laidOut(image), noise: noise, sampler: sampler, strength: source.strength,
             call: pass.firstCall)
         let masked = latents[.maskedImage] ?? []
-        for values in [canvas, image, masked] { try checkRange(values, .picture, 0) }
+        for values in [canvas, image, masked] { try checkRange(values) }
         guide = SourceGuide(
             source.mode, image: image, noise: noise, mask: try pixels.latentMask(scale: model.scaleFactor) ?? [],
             masked: masked, channels: plan.latentChannels, layOut: laidOut)
@@ -271,7 +272,7 @@ extension RenderMachine {
             image: laidOut(image), noise: try noiseMap(of: firstGrid), sampler: sampler, strength: strength,
             call: pass.firstCall)
         history = SamplerHistory()
-        try checkRange(canvas, .picture, 0)
+        try checkRange(canvas)
     }
 
     /// The barrier after a call: the pass's next call, the next pass, or the decoding.
@@ -322,9 +323,11 @@ extension RenderMachine {
         return (0..<grid.count).map { Array(values[($0 * size)..<(($0 + 1) * size)]) }
     }
 
-    private func checkRange(_ values: [Float], _ phase: RenderPhase, _ step: Int) throws(RenderError) {
+    /// - Parameter call: the one before; nil at the beginning of a pass.
+    private func checkRange(_ values: [Float], after call: PlannedCall? = nil) throws(RenderError) {
         guard values.allSatisfy({ $0.isFinite }) else {
-            throw .nonFinite("The latent left the range of numbers in the \(phase.rawValue) phase at step \(step).")
+            let place = call.map { "after \($0.place.renamed(\.rawValue).title)" } ?? "before its first step"
+            throw .nonFinite("The latent left the range of numbers \(place).")
         }
     }
 
@@ -360,7 +363,7 @@ extension RenderMachine {
         let stepped = sampler.step(
             modelOutput: prediction, call: call.call, sample: canvas, noise: noise, history: &history)
         canvas = guide.impose(on: stepped, after: call.call, sampler: sampler)
-        try checkRange(canvas, call.phase, call.call)
+        try checkRange(canvas, after: call)
     }
 
     /// Deals the patches into the canvas, and also the sampler's memory and the guide's latents.

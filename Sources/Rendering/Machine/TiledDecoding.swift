@@ -13,13 +13,13 @@ struct TiledDecoding: Sendable {
 
     let purpose: Purpose
     private let grid: TileGrid
-    private let stageCount: Int
+    private let sectionCount: Int
     /// The context with the latent.
     private let latent: JobContext
     private var moments: [GroupMoments] = []
     /// Pixels along the side of a latent point.
     private let scale: Int
-    /// The pixels of the last stage.
+    /// The pixels of the last section.
     private(set) var pixels: PixelFile?
     /// Tiles without pixels.
     private var missing: Set<Int>
@@ -29,21 +29,21 @@ struct TiledDecoding: Sendable {
         scale = plan.scale
         self.purpose = purpose
         grid = plan.grid(height: latent.height, width: latent.width)
-        stageCount = grid.count == 1 ? 1 : plan.stages
+        sectionCount = grid.count == 1 ? 1 : plan.sections
         missing = Set(0..<grid.count)
         self.latent = context.with(.latent(latent, tileHeight: grid.tileHeight, tileWidth: grid.tileWidth))
     }
 
-    var step: (index: Int, count: Int) { (moments.count, stageCount) }
+    var step: (index: Int, count: Int) { (moments.count, sectionCount) }
     var context: JobContext { moments.isEmpty ? latent : latent.with(.moments(moments, of: latent.hash)) }
     var base: JobContext? { moments.isEmpty ? nil : latent }
-    var isLast: Bool { moments.count + 1 == stageCount }
+    var isLast: Bool { moments.count + 1 == sectionCount }
 
     /// A task for each tile.
     var works: [DecodeWork] {
         (0..<grid.count).map { tile in
             DecodeWork(
-                tile: tile, stage: grid.count == 1 ? nil : moments.count, height: grid[tile].height, width: grid[tile].width,
+                tile: tile, section: grid.count == 1 ? nil : moments.count, height: grid[tile].height, width: grid[tile].width,
                 isLast: isLast)
         }
     }
@@ -58,14 +58,14 @@ struct TiledDecoding: Sendable {
         if let whole { moments.append(whole) }
     }
 
-    /// The same before the first pixels of the last stage.
+    /// The same before the first pixels of the last section.
     var restarted: TiledDecoding {
         var decoding = self
         (decoding.pixels, decoding.missing) = (nil, Set(0..<grid.count))
         return decoding
     }
 
-    /// Whether the last stage has given the pixels of all tiles.
+    /// Whether the last section has given the pixels of all tiles.
     var isComplete: Bool { missing.isEmpty }
 
     /// Takes the pixels of a tile, in any order.

@@ -7,7 +7,7 @@ public struct DecodePlan: Sendable, Equatable {
     /// The most latent points of a tile.
     let tilePoints: Int
     /// Stages of the decoder, and tasks of each tile.
-    let stages: Int
+    let sections: Int
     /// Pixels along the side of a latent point.
     let scale: Int
 
@@ -22,7 +22,7 @@ public struct DecodePlan: Sendable, Equatable {
     init(_ vae: VAEConfiguration, scale: Int, tileSide: Int?) {
         self.tileSide = tileSide
         tilePoints = min(Self.mostPoints, max(64, Self.memoryBytes / vae.decodeBytesPerPoint))
-        stages = vae.decodeStageCount
+        sections = vae.decodeSectionCount
         self.scale = scale
     }
 
@@ -34,6 +34,6 @@ public struct DecodePlan: Sendable, Equatable {
     /// The tasks of a pass's result. One tile needs no moments of others, so it is one task.
     func tasks(_ pass: RenderPass) -> Int {
         let tiles = grid(height: pass.latentHeight, width: pass.latentWidth).count
-        return tiles == 1 ? 1 : tiles * stages
+        return tiles == 1 ? 1 : tiles * sections
     }
 }

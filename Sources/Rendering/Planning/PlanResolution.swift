@@ -71,12 +71,8 @@ struct PlanResolution {
     private func checkEncoder(_ passes: [RenderPass]) throws(RenderError) {
         guard !model.hasEncoder else { return }
         let need: (what: String, cure: String)? = passes.lazy.compactMap { pass in
-            switch pass.start {
-            case .noise: nil
-            case .source: ("a picture to start from", "leave the picture out")
-            case .enlarged(let upscaler, _):
-                upscaler.kernel == nil ? ("a stage that is enlarged as a picture", "choose the upscaler latent") : nil
-            }
+            if pass.start == .source { return ("a picture to start from", "leave the picture out") }
+            return pass.start.enlargesPixels ? ("a stage that is enlarged as a picture", "choose the upscaler latent") : nil
         }.first
         guard let need else { return }
         throw .badModel(
@@ -127,7 +123,7 @@ struct PlanResolution {
                     "A tile of \(tile.width)×\(tile.height) px has \((tile.pointCount * 3) >> 20) MiB, and at most "
                         + "\(limit >> 20) MiB can be sent: choose a smaller \(.vaeTileSize).")
             }
-            guard case .enlarged(let upscaler, _) = pass.start, upscaler.kernel == nil else { continue }
+            guard pass.start.enlargesPixels else { continue }
             guard TaskLimits.canEncode(width * height) else {
                 throw .invalidRequest(
                     "A stage of \(width)×\(height) px that is enlarged as a picture has \((width * height * 3) >> 20) MiB, and "

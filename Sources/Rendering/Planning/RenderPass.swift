@@ -11,6 +11,11 @@ public struct RenderPass: Sendable, Equatable {
         case source
         /// The enlarged result of the pass before; noise replaces the share `strength` of it.
         case enlarged(Upscaler, strength: Double)
+
+        /// Whether the result of the pass before is enlarged in pixels: it is decoded, and the enlarged picture encoded.
+        var enlargesPixels: Bool {
+            if case .enlarged(let upscaler, _) = self { upscaler.kernel == nil } else { false }
+        }
     }
 
     /// How CutDiffusion and MultiDiffusion cut the canvas. Sides in latents.
@@ -74,7 +79,7 @@ public struct RenderPass: Sendable, Equatable {
     /// - Parameter decodes: tasks that decode the result of the pass before.
     func tasksPerPhase(decodes: Int) -> [(phase: RenderPhase, tasks: Int)] {
         var phases: [(phase: RenderPhase, tasks: Int)] = []
-        if case .enlarged(let upscaler, _) = start, upscaler.kernel == nil { phases = [(.decode, decodes), (.picture, 1)] }
+        if start.enlargesPixels { phases = [(.decode, decodes), (.picture, 1)] }
         for call in schedule {
             if phases.last?.phase != call.phase { phases.append((call.phase, 0)) }
             phases[phases.count - 1].tasks += call.inputs

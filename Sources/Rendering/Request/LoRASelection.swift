@@ -68,30 +68,29 @@ extension LoRAScale {
         return .object(object)
     }
 
-    /// nil if a member is no number, or the first is missing.
-    init?(json: JSONValue) {
-        guard let unet = json[Self.keys[0]]?.doubleValue else { return nil }
-        guard let second = json[Self.keys[1]] else {
-            self.init(unet: unet, textEncoder: unet)
-            return
-        }
-        guard let textEncoder = second.doubleValue else { return nil }
-        self.init(unet: unet, textEncoder: textEncoder)
+    /// Reads the members. The first must be there.
+    init(_ fields: JSONFields<JSONFieldError>) throws(JSONFieldError) {
+        let number = JSONShape<Double>(.words("a number"), \.doubleValue)
+        let unet = try fields.required(Self.keys[0], number)
+        self.init(unet: unet, textEncoder: try fields.optional(Self.keys[1], number) ?? unet)
     }
 }
 
 extension LoRASelection {
     var json: JSONValue { scale.json(name: name, sha256: sha256) }
 
-    /// nil for anything but an object with a name, one or two scales and perhaps a hash.
+    /// Reads an object with a name, one or two scales and perhaps a hash, and nothing else.
+    init(_ fields: JSONFields<JSONFieldError>) throws(JSONFieldError) {
+        try fields.only(["name", "sha256"] + LoRAScale.keys)
+        self.init(
+            name: try fields.required("name", .string()), sha256: try fields.optional("sha256", SHA256Digest.shape),
+            scale: try LoRAScale(fields))
+    }
+
+    /// nil for anything that `json` does not give.
     init?(json: JSONValue) {
-        guard let object = json.objectValue, object.keys.allSatisfy((["name", "sha256"] + LoRAScale.keys).contains),
-            let name = object["name"]?.stringValue, let scale = LoRAScale(json: json)
-        else { return nil }
-        self.init(name: name, scale: scale)
-        guard let hash = object["sha256"] else { return }
-        guard let digest = hash.stringValue.flatMap({ SHA256Digest(hex: $0) }) else { return nil }
-        sha256 = digest
+        guard let object = json.objectValue, let selection = try? LoRASelection(JSONFields(object) { $0 }) else { return nil }
+        self = selection
     }
 }
 
@@ -179,12 +178,15 @@ extension JobContext.LoRA {
     /// One element of a context's list of LoRA files.
     static var shape: JSONShape<Self> {
         JSONShape(.words("a LoRA file with its SHA-256 and scale")) { json in
-            guard let members = json.objectValue, members.keys.allSatisfy((["sha256"] + LoRAScale.keys).contains),
-                let sha256 = members["sha256"]?.stringValue.flatMap({ SHA256Digest(hex: $0) }),
-                let scale = LoRAScale(json: json),
-                scale.numbers.allSatisfy({ $0.isFinite && abs($0) <= LoRASelection.scaleLimit })
+            guard let object = json.objectValue, let loRA = try? Self(JSONFields(object) { $0 }),
+                loRA.scale.numbers.allSatisfy({ $0.isFinite && abs($0) <= LoRASelection.scaleLimit })
             else { return nil }
-            return Self(sha256: sha256, scale: scale)
+            return loRA
         }
+    }
+
+    private init(_ fields: JSONFields<JSONFieldError>) throws(JSONFieldError) {
+        try fields.only(["sha256"] + LoRAScale.keys)
+        self.init(sha256: try fields.required("sha256", SHA256Digest.shape), scale: try LoRAScale(fields))
     }
 }

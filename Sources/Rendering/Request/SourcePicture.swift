@@ -2,6 +2,7 @@ import ContentHash
 import ImageConditioning
 import Sentences
 import StrictJSON
+import Weights
 
 /// The picture that a render starts from, and a mask of the part to make anew.
 public struct SourcePicture: Sendable, Equatable {
@@ -78,14 +79,19 @@ extension SourcePicture {
 
     /// Throws `.invalidRequest` if the pixels do not fit the JSON.
     init(json: JSONValue, payload: [UInt8]) throws(RenderError) {
-        let members: Set<String> = ["width", "height", "masked", "sha256"]
-        if let unknown = json.objectValue?.keys.first(where: { !members.contains($0) }) {
-            throw .invalidRequest("The request's \"source\" has no setting \"\(unknown.prefix(60))\".")
+        guard let object = json.objectValue else {
+            throw .invalidRequest("The request's \"source\" must be an object, not \(json.kindName).")
         }
-        guard let width = json["width"]?.intValue, let height = json["height"]?.intValue,
-            let isMasked = json["masked"]?.boolValue, let hash = json["sha256"]?.stringValue,
-            (1...RenderRequest.sideLimit).contains(width), (1...RenderRequest.sideLimit).contains(height)
-        else { throw .invalidRequest("The request's \"source\" must have width, height, masked and sha256.") }
+        let fields = JSONFields(object) { fault -> RenderError in
+            fault.need == .absence
+                ? .invalidRequest("The request's \"source\" has no setting \"\(fault.key.prefix(60))\".")
+                : .invalidRequest("The request's \"source\" must have \"\(fault.key)\": \(fault.need).")
+        }
+        try fields.only(["width", "height", "masked", "sha256"])
+        let width = try fields.required("width", .integer(1...RenderRequest.sideLimit))
+        let height = try fields.required("height", .integer(1...RenderRequest.sideLimit))
+        let isMasked = try fields.required("masked", .flag())
+        let expected = try fields.required("sha256", SHA256Digest.shape)
         let pixels = width * height
         guard payload.count == pixels * (isMasked ? 4 : 3) else {
             throw .invalidRequest(
@@ -94,7 +100,7 @@ extension SourcePicture {
         try self.init(
             width: width, height: height, rgb: Array(payload[..<(pixels * 3)]),
             mask: isMasked ? Array(payload[(pixels * 3)...]) : nil)
-        guard self.hash.hex == hash else {
+        guard hash == expected else {
             throw .invalidRequest("The picture to start from does not have the SHA-256 that the request names.")
         }
     }

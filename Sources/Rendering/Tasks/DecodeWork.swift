@@ -3,19 +3,19 @@ import Sentences
 package import StrictJSON
 import TensorCore
 
-/// A stage of the autoencoder's decoder for one tile of a latent. The context holds the latent, and the moments of the norms of
-/// earlier stages.
+/// A section of the autoencoder's decoder for one tile of a latent. The context holds the latent, and the moments of the norms
+/// of earlier sections.
 package struct DecodeWork: TaskWork {
     package var tile: Int
-    /// nil for all stages at once, which needs a latent of one tile.
-    package var stage: Int?
+    /// nil for all sections at once, which needs a latent of one tile.
+    package var section: Int?
     /// Extents of the tile in latent points.
     package var height: Int
     package var width: Int
     /// Whether its output is pixels, not moments.
     var isLast: Bool
 
-    package var thread: Int? { stage == nil ? nil : tile }
+    package var thread: Int? { section == nil ? nil : tile }
 
     package var cost: Double { Double(height * width) * 4 }
 
@@ -30,15 +30,16 @@ package struct DecodeWork: TaskWork {
         guard let image = context.image, tile < image.grid.count, image.grid[tile].height == height,
             image.grid[tile].width == width
         else { throw ModelError(.input, "its context has no tile \(tile) of \(height)×\(width).") }
-        guard let stage else {
+        guard let section else {
             guard image.grid.count == 1, isLast else { throw ModelError(.input, "its latent has several tiles.") }
             return output(try decoder.decode(image))
         }
-        guard stage == context.moments.count, stage < decoder.stageCount, isLast == (stage + 1 == decoder.stageCount) else {
+        guard section == context.moments.count, section < decoder.sectionCount, isLast == (section + 1 == decoder.sectionCount)
+        else {
             throw ModelError(
-                .input, "its context has the moments of \(context.moments.count) stages, not those before \(stage).")
+                .input, "its context has the moments of \(context.moments.count) sections, not those before \(section).")
         }
-        switch try decoder.run(stage, tile: tile, of: image, moments: context.moments) {
+        switch try decoder.run(section, tile: tile, of: image, moments: context.moments) {
         case .moments(let moments): return .moments(moments)
         case .finished(let pixels): return output(pixels)
         }
@@ -78,11 +79,11 @@ extension TaskOutput {
 // MARK: On the wire
 
 extension DecodeWork {
-    package static var keys: [String] { ["tile", "stage", "height", "width", "last"] }
+    package static var keys: [String] { ["tile", "section", "height", "width", "last"] }
 
     package func write(to metadata: inout JSONObject) -> [UInt8] {
         metadata["tile"] = .integer(Int64(tile))
-        metadata["stage"] = stage.map { .integer(Int64($0)) }
+        metadata["section"] = section.map { .integer(Int64($0)) }
         metadata["height"] = .integer(Int64(height))
         metadata["width"] = .integer(Int64(width))
         metadata["last"] = .bool(isLast)
@@ -92,7 +93,7 @@ extension DecodeWork {
     package init(_ metadata: WireFields, _ payload: [UInt8]) throws(RenderError) {
         guard payload.isEmpty else { throw .malformed("A task that decodes a tile has a payload.") }
         tile = try metadata.integer("tile", 0...TaskLimits.tiles)
-        stage = try metadata.optional("stage", .integer(0...TaskLimits.norms))
+        section = try metadata.optional("section", .integer(0...TaskLimits.norms))
         height = try metadata.integer("height", TaskLimits.latentSide)
         width = try metadata.integer("width", TaskLimits.latentSide)
         isLast = try metadata.flag("last")

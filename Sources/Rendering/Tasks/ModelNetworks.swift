@@ -183,7 +183,7 @@ package final class ModelNetworks {
 
     /// Refuses moments that are not of the decoder's norms.
     func check(_ moments: [GroupMoments]) throws(RenderError) {
-        let (groups, norms) = (parts.vae.normGroups, parts.vae.decodeStageCount - 1)
+        let (groups, norms) = (parts.vae.normGroups, parts.vae.decodeSectionCount - 1)
         guard moments.count <= norms, moments.allSatisfy({ $0.means.count == groups }) else {
             throw .malformed(
                 "A job's moments are of \(moments.count) norms with \(moments.first?.means.count ?? 0) groups, but the decoder of "

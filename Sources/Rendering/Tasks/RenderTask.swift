@@ -46,8 +46,8 @@ public struct RenderTask: Sendable, Equatable {
         (phase, step, contextHash) == (other.phase, other.step, other.contextHash) && work.canShareCall(with: other.work)
     }
 
-    /// Its name in error messages.
-    var title: String { "\(phase.rawValue) step \(step), task \(index)" }
+    /// Its name in error messages, counted from 1.
+    var title: String { "Task \(index + 1) of \(phase.rawValue), call \(step + 1)" }
 
     public static func == (left: RenderTask, right: RenderTask) -> Bool {
         (left.phase, left.step, left.index, left.contextHash) == (right.phase, right.step, right.index, right.contextHash)

@@ -24,7 +24,7 @@ public final class TaskRunner {
 
     private let context: ComputeContext
     let models: ModelVariants
-    /// The most bytes of the tiles of all latents that stay between two stages of their decoding.
+    /// The most bytes of the tiles of all latents that stay between two sections of their decoding.
     public var keptTileBytes = 1 << 30
     /// The bytes of all tiles that it keeps.
     public var keptBytes: Int { contexts.values.reduce(0) { $0 + ($1.base == nil ? $1.image?.keptBytes ?? 0 : 0) } }
@@ -100,7 +100,7 @@ public final class TaskRunner {
 
     /// Frees a context and the memory that its tasks left. Later tasks need it opened again.
     public func close(_ hash: SHA256Digest) {
-        // The next stage of a latent needs the memory of the last one.
+        // The next section of a latent needs the memory of the last one.
         if let closed = contexts.removeValue(forKey: hash), closed.base == nil { context.trimMemory() }
     }
 
@@ -225,7 +225,7 @@ package struct OpenedContext {
     private let alone: Rows?
     /// A latent that is decoded in tiles.
     fileprivate(set) var image: TiledImage?
-    /// The bytes of an image that may stay in memory between two stages.
+    /// The bytes of an image that may stay in memory between two sections.
     fileprivate(set) var imageBytes = 0
     /// The moments of its norms so far.
     let moments: [GroupMoments]

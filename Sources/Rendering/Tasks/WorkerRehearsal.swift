@@ -17,7 +17,7 @@ package final class WorkerRehearsal {
     package struct Need: Sendable, Equatable {
         /// Of networks, in the library's orders.
         package var weights = 0
-        /// The most of activations, with the tiles that stay between two stages.
+        /// The most of activations, with the tiles that stay between two sections.
         package var activations = 0
         /// Between activations: the memory that none of them fits into.
         package var gaps = 0
@@ -53,7 +53,7 @@ package final class WorkerRehearsal {
     ///
     /// - Parameters:
     ///   - count: the tasks of one call, or the tiles of one worker; at least 1.
-    ///   - keptBytes: the most of tiles, or of a picture, that stay in memory between two stages.
+    ///   - keptBytes: the most of tiles, or of a picture, that stay in memory between two sections.
     package func need(
         of footprint: RenderForecast.Footprint, count: Int, keptBytes: Int
     ) throws(RenderError) -> Need {
@@ -79,7 +79,7 @@ package final class WorkerRehearsal {
         }
     }
 
-    /// The tiles of a worker go one by one through each stage.
+    /// The tiles of a worker go one by one through each section.
     private func decodeNeed(_ grid: TileGrid, tiles: Int, keptBytes: Int) throws(RenderError) -> Need {
         let networks = try runner.networks()
         let decoder = try networks.decoder()
@@ -106,16 +106,16 @@ package final class WorkerRehearsal {
             own.count == tiles
             ? 0 : Double(grid.image.pointCount * tiles) / Double(grid.count) / Double(grid[middle].pointCount) - 1
         var (most, before) = (Need(), 0)
-        for stage in 0..<decoder.stageCount {
+        for section in 0..<decoder.sectionCount {
             let moments = [GroupMoments](
-                repeating: GroupMoments(count: 1, means: groups, scatters: groups), count: stage)
+                repeating: GroupMoments(count: 1, means: groups, scatters: groups), count: section)
             var need = try measured(data: data) { () throws(RenderError) in
                 try Self.rendering { () throws(ModelError) in
-                    for tile in own { _ = try decoder.run(stage, tile: tile, of: image, moments: moments) }
+                    for tile in own { _ = try decoder.run(section, tile: tile, of: image, moments: moments) }
                 }
             }
-            // The other tiles wait before this stage or behind it. They, and what serves the attention, are in memory as far as
-            // there is room.
+            // The other tiles wait before this section or behind it. They, and what serves the attention, are in memory as far
+            // as there is room.
             let kept = Double(max(before, image.keptTileBytes))
             let waiting = Int(min(1e15, kept * max(0, others)))
             let attention = image.keptBytes - image.keptTileBytes

@@ -1,5 +1,6 @@
 internal import Messages
 internal import ScratchFiles
+import Sentences
 internal import StrictJSON
 
 /// A picture on its way from the coordinator, piece by piece.

@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+import Sentences
 internal import ZMQSockets
 
 /// A job for a coordinator in another process.
@@ -98,7 +99,8 @@ private final class ClientConversation {
             throw RuntimeError(error)
         } catch {
             throw RuntimeError(
-                .internalFault, "The coordinator at \(order.coordinator) sent a message that cannot be read: \(error)")
+                .internalFault,
+                "The coordinator at \(order.coordinator) sent a message that cannot be read: \(String(describing: error))")
         }
     }
 

@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+import Sentences
 internal import Synchronization
 internal import ZMQSockets
 

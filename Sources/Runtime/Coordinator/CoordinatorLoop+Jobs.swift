@@ -1,6 +1,7 @@
 internal import Cluster
 internal import Messages
 internal import Places
+import Sentences
 internal import StrictJSON
 
 /// Jobs: from submission to the picture.
@@ -197,7 +198,7 @@ extension CoordinatorLoop {
 
     private func reject(_ key: TaskKey, _ failure: Failure, _ cpu: Int64) {
         guard let job = jobs[key.job], job.serial == key.barrier else { return }
-        log("a result was refused: \(failure.text)")
+        log("a result was refused: \(failure.text.logged)")
         jobs[key.job]?.timings.merge += .nanoseconds(cpu)
         jobs[key.job]?.outputs[key.index] = nil
         jobs[key.job]?.tasksDone -= 1
@@ -233,8 +234,8 @@ extension CoordinatorLoop {
 
     func describe(_ failure: JobFailure, of id: JobID) -> RuntimeError {
         func place(_ key: TaskKey) -> String {
-            guard let place = jobs[id]?.barrier?.place else { return "a task" }
-            return "\(place.stageTitle)task \(key.index) of the \(place.phase) phase, step \(place.step)"
+            guard let place = jobs[id]?.barrier?.place else { return "A task" }
+            return "Task \(key.index + 1) of \(place.title)"
         }
         switch failure {
         case .poisoned(let key, let text):
@@ -284,7 +285,7 @@ extension CoordinatorLoop {
         case .started(let plan): note(.started(summary: plan.summaryLines, taskCount: plan.taskCount))
         case .progress(let progress): note(.progress(progress))
         case .waiting(let reason): note(.waiting(reason))
-        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.messageForClient))
+        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.sentenceForClient))
         case .finished(let result): offer(result, of: job, along: route)
         }
     }

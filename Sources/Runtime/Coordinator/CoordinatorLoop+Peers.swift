@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+import Sentences
 internal import ZMQSockets
 
 /// Connections: reads messages, finds their sender, and sends.
@@ -80,10 +81,10 @@ extension CoordinatorLoop {
     private func receive(_ failure: Failure, _ lease: LeaseID, from id: SessionID, _ now: Instant) {
         let failureClass = FailureClass(failure.failureClass)
         if let hash = failure.context, lease.rawValue == 0 {
-            log("worker \(name(of: id)) cannot open a job: \(failure.text)")
+            log("worker \(name(of: id)) cannot open a job: \(failure.text.logged)")
             if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failure.text), now) }
         } else {
-            if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text)") }
+            if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text.logged)") }
             tell(.failed(id, lease, failureClass, failure.text), now)
             // FAIL is acknowledged like a result. The worker keeps it until then.
             acknowledge(id, lease, .accepted)

@@ -1,5 +1,6 @@
 internal import Cluster
 internal import Messages
+import Sentences
 internal import StrictJSON
 
 /// Finished pictures of clients, until these have them. A client fetches its picture piece by piece, so that neither side has
@@ -62,7 +63,8 @@ extension CoordinatorLoop {
     /// Keeps the picture of a client's job and sends its first piece.
     func offer(_ result: RenderResult, of job: UniqueID, along route: Route) {
         guard result.file.byteCount <= WireLimits.resultBytes else {
-            let text = "The picture file has \(result.file.byteCount) bytes; at most \(WireLimits.resultBytes) can be sent."
+            let text: Sentence =
+                "The picture file has \(result.file.byteCount) bytes; at most \(WireLimits.resultBytes) can be sent."
             send(.jobEvent(.failed(exitCode: 1, text: text)), along: route) { $0.job = job }
             return
         }
@@ -85,12 +87,16 @@ extension CoordinatorLoop {
             }
             for chunk in chunks { send(.jobResult(chunk), along: route) { $0.job = job } }
         } catch {
-            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.messageForClient)), along: route) { $0.job = job }
+            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.sentenceForClient)), along: route) {
+                $0.job = job
+            }
         }
     }
 }
 
 extension RuntimeError {
-    /// The message for a client on another host. An error of writing is about this host's disk.
-    var messageForClient: String { code == .cannotWrite ? "On the coordinator's host \(PeerFacts.host): \(message)" : message }
+    /// The sentence for a client on another host. An error of writing is about this host's disk.
+    var sentenceForClient: Sentence {
+        code == .cannotWrite ? "On the coordinator's host \(PeerFacts.host): \(sentence)" : sentence
+    }
 }

@@ -1,6 +1,7 @@
 internal import Cluster
 internal import Foundation
 internal import Messages
+import Sentences
 internal import ZMQSockets
 
 /// The coordinator's I/O thread. It owns the ROUTER socket and the cluster's state machine. It plans and merges nothing; it
@@ -199,7 +200,7 @@ final class CoordinatorLoop {
     func fail(_ error: RuntimeError) {
         guard !isStopping else { return }
         failure = error
-        log("the coordinator cannot go on: \(error.message)")
+        log("the coordinator cannot go on: \(error.text)")
         stop(because: error)
     }
 

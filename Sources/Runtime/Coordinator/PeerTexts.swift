@@ -1,4 +1,5 @@
 internal import Messages
+import Sentences
 
 /// Checks the texts that HELLO carries. The check comes at the start: a text that is too long would later make HELLO fail.
 enum PeerTexts {

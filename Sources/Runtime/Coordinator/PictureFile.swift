@@ -1,6 +1,7 @@
 internal import ImageFiles
 internal import Rendering
 internal import ScratchFiles
+import Sentences
 
 /// A finished picture: a PNG file without a name, which may be too large for memory.
 public final class PictureFile: Sendable {
@@ -44,9 +45,9 @@ public final class PictureFile: Sendable {
         } catch let error as RenderError {
             throw RuntimeError(error)
         } catch let error as ImageFileError {
-            throw RuntimeError(.jobFailed, error.text)
+            throw RuntimeError(.jobFailed, error.sentence)
         } catch {
-            throw RuntimeError(.internalFault, "The picture could not be written: \(error)")
+            throw RuntimeError(.internalFault, "The picture could not be written: \(String(describing: error))")
         }
     }
 
@@ -79,5 +80,5 @@ extension PictureFile: Equatable {
 }
 
 extension RuntimeError {
-    init(_ error: ScratchError) { self.init(.cannotWrite, error.text) }
+    init(_ error: ScratchError) { self.init(.cannotWrite, error.sentence) }
 }

@@ -60,7 +60,7 @@ struct GroupLimits {
         return max(1, Int(min(Double(largest), Self.seconds / seconds, roomBytes(idleBytes) / bytes)))
     }
 
-    /// The bytes that tiles may keep between two stages of their decoding: as much as groups.
+    /// The bytes that tiles may keep between two sections of their decoding: as much as groups.
     ///
     /// - Parameter idleBytes: memory that this worker keeps already.
     mutating func keptTileBytes(idleBytes: Int) -> Int { Int(min(roomBytes(idleBytes), Double(1 << 50))) }

@@ -128,7 +128,7 @@ struct RenderEngine: JobEngine {
         do throws(RenderError) {
             return try TaskOutput(machine.expectedOutputs[index], metadata: part.metadata, payload: part.payload)
         } catch {
-            throw .rejected(index: index, Failure(error.code == .nonFinite ? .nonFinite : .payload, error.text))
+            throw .rejected(index: index, Failure(error.code == .nonFinite ? .nonFinite : .payload, error.sentence))
         }
     }
 
@@ -194,7 +194,7 @@ final class RenderTaskEngine: TaskEngine {
             let workers = try HostWorkers()
             host.workers = { workers.count }
         } catch {
-            options.log?("the memory for groups is not shared with other workers of this host: \(error.message)")
+            options.log?("the memory for groups is not shared with other workers of this host: \(error.text)")
         }
         return host
     }
@@ -270,18 +270,13 @@ final class RenderTaskEngine: TaskEngine {
     }
 }
 
-extension SentenceError {
-    /// The error for messages and logs, with options as on a command line.
-    var text: String { sentence.spelled(\.option) }
-}
-
 extension Failure {
     /// The cause: the task itself, or this worker's files, memory and libraries.
     init(_ error: RenderError) {
         switch error.code {
-        case .nonFinite: self.init(.nonFinite, error.text)
-        case .malformed, .invalidRequest: self.init(.payload, error.text)
-        case .notFound, .badModel, .missingContext, .compute, .storage: self.init(.worker, error.text)
+        case .nonFinite: self.init(.nonFinite, error.sentence)
+        case .malformed, .invalidRequest: self.init(.payload, error.sentence)
+        case .notFound, .badModel, .missingContext, .compute, .storage: self.init(.worker, error.sentence)
         }
     }
 }
@@ -289,12 +284,12 @@ extension Failure {
 extension RuntimeError {
     init(_ error: RenderError) {
         switch error.code {
-        case .invalidRequest: self.init(.usage, error.text)
-        case .notFound: self.init(.notFound, error.text)
-        case .badModel: self.init(.badInput, error.text)
-        case .nonFinite: self.init(.jobFailed, error.text)
-        case .storage: self.init(.cannotWrite, error.text)
-        case .malformed, .missingContext, .compute: self.init(.internalFault, error.text)
+        case .invalidRequest: self.init(.usage, error.sentence)
+        case .notFound: self.init(.notFound, error.sentence)
+        case .badModel: self.init(.badInput, error.sentence)
+        case .nonFinite: self.init(.jobFailed, error.sentence)
+        case .storage: self.init(.cannotWrite, error.sentence)
+        case .malformed, .missingContext, .compute: self.init(.internalFault, error.sentence)
         }
     }
 }

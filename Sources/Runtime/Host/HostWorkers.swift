@@ -1,4 +1,5 @@
 internal import Glibc
+import Sentences
 
 /// The workers of this host, whatever their coordinators are.
 ///

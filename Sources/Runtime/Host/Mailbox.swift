@@ -1,5 +1,6 @@
 internal import CSystem
 internal import Glibc
+import Sentences
 internal import Synchronization
 
 /// Commands for one thread. Any thread posts, the owner drains. A descriptor is readable while commands wait, so the owner

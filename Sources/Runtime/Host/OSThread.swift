@@ -1,5 +1,6 @@
 internal import CSystem
 internal import Glibc
+import Sentences
 internal import Synchronization
 
 /// A thread of the operating system with a name. All threads are made here. Computing and waiting for sockets never happen on

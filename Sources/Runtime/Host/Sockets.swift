@@ -1,4 +1,5 @@
 internal import Messages
+import Sentences
 internal import ZMQSockets
 
 extension Context {
@@ -25,9 +26,9 @@ extension Context {
 extension RuntimeError {
     init(_ error: ZMQError) {
         switch error.code {
-        case .addressInUse, .addressUnavailable: self.init(.unavailable, error.message)
-        case .invalidEndpoint: self.init(.usage, error.message)
-        case .system: self.init(.internalFault, error.message)
+        case .addressInUse, .addressUnavailable: self.init(.unavailable, Sentence(error.message))
+        case .invalidEndpoint: self.init(.usage, Sentence(error.message))
+        case .system: self.init(.internalFault, Sentence(error.message))
         }
     }
 }

@@ -1,6 +1,7 @@
 internal import Cluster
 internal import Glibc
 internal import Messages
+import Sentences
 internal import ZMQSockets
 
 /// The worker's messages.
@@ -129,7 +130,7 @@ extension WorkerLoop {
         guard let hash = contextHashes[context] else { return }
         var failure = contextErrors[context] ?? Failure(.worker, "the context could not be opened")
         failure.context = hash
-        log("a job could not be opened: \(failure.text)")
+        log("a job could not be opened: \(failure.text.logged)")
         send(.fail(failure))
     }
 
@@ -166,7 +167,7 @@ extension WorkerLoop {
     private func giveUp(_ error: MessageError, _ lease: LeaseID?) {
         log("a message is too large: \(error.message)")
         guard let lease else { return }
-        let failure = Message.fail(Failure(.payload, error.message))
+        let failure = Message.fail(Failure(.payload, Sentence(error.message)))
         guard outcomes[lease] != failure else { return }
         outcomes[lease] = failure
         send(failure, lease: lease)

@@ -1,5 +1,6 @@
 internal import CSystem
 internal import Glibc
+import Sentences
 
 /// A worker as a whole process.
 public enum WorkerProcess {
@@ -52,7 +53,7 @@ public enum WorkerProcess {
     }
 
     private static func complain(_ error: RuntimeError) {
-        let line = Array("patchloom worker: \(error.message)\n".utf8)
+        let line = Array("patchloom worker: \(error.text)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
 }

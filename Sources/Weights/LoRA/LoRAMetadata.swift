@@ -16,37 +16,42 @@ struct LoRAMetadata {
 
     init(_ file: SafetensorsFile) throws(WeightsError) {
         guard let text = file.metadata["lora_adapter_metadata"] else { return }
-        func wrong(_ what: String) -> WeightsError {
+        @Sendable func wrong(_ what: String) -> WeightsError {
             WeightsError.malformed("\(file.name): its lora_adapter_metadata \(what); download it again or ask its author.")
-        }
-        func number(_ alpha: JSONValue) throws(WeightsError) -> Double {
-            guard let number = alpha.doubleValue, number.isFinite else { throw wrong("has an alpha that is not a number") }
-            return number
         }
         let json: JSONValue
         do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw wrong("is not JSON") }
         guard let object = json.objectValue else { throw wrong("is \(json.kindName), not an object") }
-        for network in LoRANetwork.allCases {
-            func member(_ key: String) -> JSONValue? {
-                guard let value = object["\(network.rawValue).\(key)"], !value.isNull else { return nil }
-                return value
-            }
-            var settings = Settings()
-            if let alpha = member("lora_alpha") {
-                settings.alpha = try number(alpha)
-            }
-            for (pattern, alpha) in member("alpha_pattern")?.objectValue ?? JSONObject() {
-                guard isWord(pattern, and: "_.") else {
-                    throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
-                }
-                settings.alphaPattern.append((flat(pattern), try number(alpha)))
-            }
-            settings.dividesByRoot = member("use_rslora")?.boolValue ?? false
-            if member("use_dora")?.boolValue == true {
-                throw .unsupportedFormat("\(file.name) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
-            }
-            self.settings[network] = settings
+        let fields = JSONFields(object, nullIsAbsent: true) { fault in wrong("has \(fault.key), which is not \(fault.need)") }
+        for network in LoRANetwork.allCases { settings[network] = try Self.settings(of: network, fields, wrong, file.name) }
+    }
+
+    private static func settings(
+        of network: LoRANetwork, _ fields: JSONFields<WeightsError>, _ wrong: @escaping @Sendable (String) -> WeightsError,
+        _ file: String
+    ) throws(WeightsError) -> Settings {
+        func member<Value>(_ key: String, _ shape: JSONShape<Value>) throws(WeightsError) -> Value? {
+            try fields.optional("\(network.rawValue).\(key)", shape)
         }
+        if try member("use_dora", .flag()) == true {
+            throw .unsupportedFormat("\(file) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
+        }
+        var settings = Settings(
+            alpha: try member("lora_alpha", alpha), dividesByRoot: try member("use_rslora", .flag()) ?? false)
+        let patterns = JSONFields(try member("alpha_pattern", .object()) ?? JSONObject()) { fault in
+            wrong("has the alpha pattern \(quoted(fault.key)), whose alpha is not \(fault.need)")
+        }
+        for pattern in patterns.members.keys {
+            guard isWord(pattern, and: "_.") else {
+                throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
+            }
+            settings.alphaPattern.append((flat(pattern), try patterns.required(pattern, alpha)))
+        }
+        return settings
+    }
+
+    private static var alpha: JSONShape<Double> {
+        JSONShape(.words("a number")) { value in value.doubleValue.flatMap { $0.isFinite ? $0 : nil } }
     }
 
     /// The factor of a layer without an alpha tensor.

@@ -13,6 +13,8 @@ public struct ModelArchitecture: Sendable {
     public let nativeSide: Int?
     /// Pixels along the side of a latent's point: 8 in Stable Diffusion.
     public let scaleFactor: Int
+    /// What the U-Net predicts, in diffusers' word: `epsilon` if the scheduler's configuration says nothing.
+    public let predictionType: String
 
     init(unet: JSONValue, vae: JSONValue, scheduler: JSONValue) {
         family = ModelFamily(unet: unet)
@@ -21,6 +23,7 @@ public struct ModelArchitecture: Sendable {
         latentChannels = vae.number("latent_channels", or: 4)
         nativeSide = ModelArchitecture.nativeSide(unet: unet)
         scaleFactor = ModelArchitecture.scaleFactor(vae: vae)
+        predictionType = ModelArchitecture.predictionType(scheduler: scheduler)
     }
 
     /// Whether the U-Net takes a mask and a masked picture beside the latent.
@@ -43,6 +46,11 @@ public struct ModelArchitecture: Sendable {
 
     /// Each level of the autoencoder halves the size.
     static func scaleFactor(vae: JSONValue) -> Int { 1 << min(max(0, Checkpoint.vaeLevels(vae) - 1), 15) }
+
+    static func predictionType(scheduler: JSONValue) -> String {
+        guard let value = scheduler["prediction_type"], !value.isNull else { return UNetPrediction.epsilon.rawValue }
+        return value.stringValue ?? value.kindName
+    }
 }
 
 extension ModelSource {

@@ -145,8 +145,7 @@ extension ModelMarks {
 
     /// The prediction type in a scheduler's configuration; epsilon if it has none, nil for an unknown one.
     static func prediction(_ scheduler: JSONValue) -> UNetPrediction? {
-        guard let value = scheduler["prediction_type"], !value.isNull else { return .epsilon }
-        return value.stringValue.flatMap { UNetPrediction(rawValue: $0) }
+        UNetPrediction(rawValue: ModelArchitecture.predictionType(scheduler: scheduler))
     }
 
     /// An autoencoder's configuration with the marks' statistics of latents.

@@ -19,7 +19,6 @@ public struct ModelSummary: Sendable {
     /// diffusers' class of its pipeline.
     public let pipeline: String
     public let scheduler: String
-    public let prediction: String
     public let isPredictionAssumed: Bool
     /// The autoencoder's latents times this are the U-Net's.
     public let scalingFactor: Double
@@ -38,7 +37,6 @@ public struct ModelSummary: Sendable {
         let (vae, schedule) = (configuration.vae, configuration.scheduler)
         pipeline = try PipelineClass.name(index, source) ?? "unknown"
         scheduler = schedule["_class_name"]?.stringValue ?? "unknown"
-        prediction = schedule["prediction_type"]?.stringValue ?? UNetPrediction.epsilon.rawValue
         isPredictionAssumed = source.assumedPrediction != nil
         architecture = configuration.architecture
         scalingFactor = vae["scaling_factor"]?.doubleValue ?? ModelFamily.LatentScale.first.factor
@@ -57,7 +55,8 @@ public struct ModelSummary: Sendable {
     public var json: JSONValue {
         [
             "name": .string(name), "identity": .string(identity.hex), "family": .string(architecture.family.name),
-            "pipeline": .string(pipeline), "scheduler": .string(scheduler), "prediction_type": .string(prediction),
+            "pipeline": .string(pipeline), "scheduler": .string(scheduler),
+            "prediction_type": .string(architecture.predictionType),
             "prediction_assumed": .bool(isPredictionAssumed),
             "native_size": architecture.nativeSize.map { .integer(Int64($0)) } ?? .null,
             "in_channels": .integer(Int64(architecture.inputChannels)),
@@ -82,7 +81,7 @@ public struct ModelSummary: Sendable {
         let guess = " (assumed: the file does not say; a base model needs the prediction type epsilon)"
         var lines = [
             ("model", name), ("family", architecture.family.name + (architecture.isInpainting ? ", inpainting" : "")),
-            ("predicts", isPredictionAssumed ? prediction + guess : prediction),
+            ("predicts", isPredictionAssumed ? architecture.predictionType + guess : architecture.predictionType),
             ("native size", architecture.nativeSize.map { "\($0) px" } ?? "not said"),
             ("scheduler", scheduler), ("text encoders", encoders),
             ("U-Net channels", "\(architecture.inputChannels) in"),

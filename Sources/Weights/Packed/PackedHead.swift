@@ -107,37 +107,40 @@ struct PackedHead: Equatable {
     ///
     /// Returns nil for everything else. The caller says that the file is damaged, whichever rule it breaks.
     init?(_ json: JSONValue, end: Int) {
-        guard let members = json.objectValue, let key = members["key"]?.stringValue,
-            let sums = members["checksums"]?.arrayValue, let tensors = members["tensors"]?.arrayValue,
-            end >= PackedForm.dataOffset
+        guard let object = json.objectValue, end >= PackedForm.dataOffset,
+            let head = try? PackedHead(JSONFields(object) { $0 }),
+            head.checksums.count == PackedForm.pieceCount(end)
         else { return nil }
-        guard sums.count == PackedForm.pieceCount(end) else { return nil }
-        self.key = key
-        checksums = []
-        for sum in sums {
-            guard let value = sum.intValue, let checksum = UInt32(exactly: value) else { return nil }
-            checksums.append(checksum)
-        }
-        entries = []
         var free = PackedForm.dataOffset
-        for tensor in tensors {
-            guard let entry = Entry(tensor), entry.offset >= free, entry.offset % 64 == 0,
-                entry.offset <= end, entry.byteCount <= end - entry.offset
-            else { return nil }
-            entries.append(entry)
+        for entry in head.entries {
+            guard entry.offset >= free, entry.offset % 64 == 0, entry.offset <= end, entry.byteCount <= end - entry.offset
+            else {
+                return nil
+            }
             free = entry.offset + entry.byteCount
         }
+        self = head
+    }
+
+    private init(_ fields: JSONFields<JSONFieldError>) throws(JSONFieldError) {
+        let checksum = JSONShape<UInt32>(.integer(0...Int(UInt32.max))) { $0.intValue.flatMap { UInt32(exactly: $0) } }
+        self.init(
+            key: try fields.required("key", .string()),
+            entries: try fields.required("tensors", .list(of: Entry.shape, count: 0...(.max))),
+            checksums: try fields.required("checksums", .list(of: checksum, count: 0...(.max))))
     }
 }
 
 extension PackedHead.Entry {
-    /// nil for anything but `[name, format, offset, byteCount]` with positive numbers.
-    fileprivate init?(_ json: JSONValue) {
-        guard let parts = json.arrayValue, parts.count == 4, let name = parts[0].stringValue,
-            let format = parts[1].stringValue, let offset = parts[2].intValue, let byteCount = parts[3].intValue,
-            offset > 0, byteCount > 0
-        else { return nil }
-        self.init(name: name, format: format, offset: offset, byteCount: byteCount)
+    /// `[name, format, offset, byteCount]` with positive numbers.
+    fileprivate static var shape: JSONShape<Self> {
+        JSONShape(.words("a tensor's name, format, offset and bytes")) { json in
+            guard let parts = json.arrayValue, parts.count == 4, let name = parts[0].stringValue,
+                let format = parts[1].stringValue, let offset = parts[2].intValue, let byteCount = parts[3].intValue,
+                offset > 0, byteCount > 0
+            else { return nil }
+            return Self(name: name, format: format, offset: offset, byteCount: byteCount)
+        }
     }
 }
 

@@ -66,7 +66,6 @@ extension StoreManifest {
                     "\(name) is damaged (\(fault.key) must be \(fault.need)); remove the model and import it again.")
             }
         }
-        let digest = JSONShape(.words("64 hexadecimal digits")) { $0.stringValue.flatMap { SHA256Digest(hex: $0) } }
         let path = JSONShape(.words("a path below the model's folder")) { value in
             value.stringValue.flatMap { FileStore.isInside($0) ? $0 : nil }
         }
@@ -75,7 +74,7 @@ extension StoreManifest {
             $0.intValue == StoreManifest.format ? () : nil
         }
         try model.required("format", format)
-        identity = try model.required("identity", digest)
+        identity = try model.required("identity", SHA256Digest.shape)
         self.model = try model.required("model", .choice())
         vae = try model.optional("vae", .choice())
         prediction = try model.optional("prediction_type", .choice())
@@ -86,7 +85,8 @@ extension StoreManifest {
             files.append(
                 Entry(
                     part: try file.required("part", .choice()), path: try file.required("path", path),
-                    digest: try file.required("sha256", digest), size: try file.required("size", .integer(0...Int.max))))
+                    digest: try file.required("sha256", SHA256Digest.shape),
+                    size: try file.required("size", .integer(0...Int.max))))
         }
     }
 }

@@ -12,7 +12,7 @@ struct VAEBench: ParsableCommand {
     var family = BenchFamily.sd15
     @Option(help: "Side of the square latent; 64 is 512 pixels.") var latent = 64
     @Option(help: "Side of the tiles in latent points; one tile by default.") var tile: Int?
-    @Option(help: "Memory for tiles that wait for their next stage, in MiB; as much as they need by default.") var kept: Int?
+    @Option(help: "Memory for tiles that wait for their next section, in MiB; as much as they need by default.") var kept: Int?
     @Option(help: "Number format of weights and activations: auto, f32 or bf16.") var precision = PrecisionChoice.f32
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var reporting: RunOptions

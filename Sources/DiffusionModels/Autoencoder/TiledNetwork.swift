@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// What a stage gives for a tile.
+/// What a section gives for a tile.
 public enum TileResult {
     /// The moments of the tile's own part, for the next norm.
     case moments(GroupMoments)
@@ -8,7 +8,7 @@ public enum TileResult {
     case finished(Tensor)
 }
 
-/// An encoder or a decoder as a sequence of stages: each ends before a norm, the last one with the result.
+/// An encoder or a decoder as a sequence of sections: each ends before a norm, the last one with the result.
 struct TiledNetwork {
     let steps: VAESteps
     let context: ComputeContext
@@ -17,19 +17,20 @@ struct TiledNetwork {
     /// Brings the last step's result into its final form.
     let finish: (Tensor) throws(ComputeError) -> Tensor
 
-    var stageCount: Int { steps.geometry.norms.count + 1 }
+    var sectionCount: Int { steps.geometry.norms.count + 1 }
 
-    /// Computes a stage of one tile.
+    /// Computes a section of one tile.
     ///
     /// - Parameter moments: of all norms before, over the whole image.
     func run(
-        _ stage: Int, tile index: Int, of image: TiledImage, moments: [GroupMoments]
+        _ section: Int, tile index: Int, of image: TiledImage, moments: [GroupMoments]
     ) throws(ComputeError) -> TileResult {
         precondition(
-            stage < stageCount && moments.count == stage, "stage \(stage) of \(stageCount) got \(moments.count) moments")
+            section < sectionCount && moments.count == section,
+            "section \(section) of \(sectionCount) got \(moments.count) moments")
         let passage = Passage(image, steps, moments)
-        let end = stage < steps.geometry.norms.count ? steps.geometry.norms[stage] : steps.steps.count
-        let start = stage == 0 ? 0 : steps.geometry.norms[stage - 1]
+        let end = section < steps.geometry.norms.count ? steps.geometry.norms[section] : steps.steps.count
+        let start = section == 0 ? 0 : steps.geometry.norms[section - 1]
         var tile: VAETile
         if let kept = image.takeTile(index, before: start, context) {
             tile = kept
@@ -39,7 +40,7 @@ struct TiledNetwork {
         }
         try advance(&tile, to: end, passage)
         let own = passage.core(index, at: end).relative(to: tile.boxes[end])
-        guard stage < steps.geometry.norms.count, let norm = steps.steps[end].norm else {
+        guard section < steps.geometry.norms.count, let norm = steps.steps[end].norm else {
             return .finished(try finish(context.cropped(tile.hidden, rows: own.rows, columns: own.columns)))
         }
         let result = norm.moments(of: tile.hidden, own, context)
@@ -117,10 +118,10 @@ struct TiledNetwork {
     ///
     /// - Parameter name: of the network, for messages.
     func checked(
-        _ stage: Int, tile: Int, of image: TiledImage, moments: [GroupMoments], _ name: String
+        _ section: Int, tile: Int, of image: TiledImage, moments: [GroupMoments], _ name: String
     ) throws(ModelError) -> TileResult {
         let result = try ModelError.computing(name) { () throws(ComputeError) in
-            try run(stage, tile: tile, of: image, moments: moments)
+            try run(section, tile: tile, of: image, moments: moments)
         }
         switch result {
         case .moments(let moments):
@@ -130,7 +131,7 @@ struct TiledNetwork {
         return result
     }
 
-    /// Runs all stages of each image of a batch as one tile.
+    /// Runs all sections of each image of a batch as one tile.
     func run(_ input: Tensor, _ name: String) throws(ModelError) -> Tensor {
         guard input.shape[0] == 1 else {
             return Tensor(joining: try input.images.map { image throws(ModelError) in try run(image, name) })
@@ -141,7 +142,7 @@ struct TiledNetwork {
         return try run(TiledImage(input, grid: TileGrid(height: latent.height, width: latent.width)), name)
     }
 
-    /// Runs all stages of an image of one tile.
+    /// Runs all sections of an image of one tile.
     func run(_ image: TiledImage, _ name: String) throws(ModelError) -> Tensor {
         precondition(image.grid.count == 1, "\(image.grid.count) tiles have no result of one tensor")
         var result: Tensor?
@@ -150,19 +151,19 @@ struct TiledNetwork {
         image.keptLimit = .max
         defer { image.keptLimit = limit }
         try run(image, name) { result = $1 }
-        guard let result else { preconditionFailure("a network without a last stage") }
+        guard let result else { preconditionFailure("a network without a last section") }
         return result
     }
 
-    /// Runs all stages of all tiles, one after the other.
+    /// Runs all sections of all tiles, one after the other.
     ///
     /// - Parameter take: gets each tile's part of the result.
     func run(_ image: TiledImage, _ name: String, _ take: (Int, Tensor) -> Void) throws(ModelError) {
         var moments: [GroupMoments] = []
-        for stage in 0..<stageCount {
+        for section in 0..<sectionCount {
             var whole: GroupMoments?
             for tile in 0..<image.grid.count {
-                switch try checked(stage, tile: tile, of: image, moments: moments, name) {
+                switch try checked(section, tile: tile, of: image, moments: moments, name) {
                 case .moments(let own): whole = whole?.merged(with: own) ?? own
                 case .finished(let tensor): take(tile, tensor)
                 }

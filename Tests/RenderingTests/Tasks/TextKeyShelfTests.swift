@@ -138,7 +138,7 @@ import Weights
     @Test func decodingFreesTheKeysOfAMappedNetwork() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-keys-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
-        let source = try ModelSource.folder(EmbeddedLoRA.model)
+        let source = try ModelSource.folder(Fixtures.embeddedModel.path)
         let packed = PackedWeights(PackedWeights.Setting(folder: folder.path, limit: 1 << 30), threads: 1, smallest: 1) {
             Issue.record("the file was not used: \($0)")
         }

@@ -22,8 +22,8 @@ import Testing
     /// Decodes as the machine and the workers do.
     ///
     /// - Parameters:
-    ///   - runners: the workers; tile i of a stage goes to number `place(stage, i)`.
-    ///   - again: tiles that are computed twice in each stage.
+    ///   - runners: the workers; tile i of a section goes to number `place(section, i)`.
+    ///   - again: tiles that are computed twice in each section.
     private static func picture(
         _ latent: Latent, tile: Int?, _ runners: [TaskRunner], again: [Int] = [],
         place: (Int, Int) -> Int = { _, tile in tile }
@@ -33,7 +33,7 @@ import Testing
             latent, DecodePlan(model.vae, scale: model.scaleFactor, tileSide: tile),
             context: JobContext(modelIdentity: model.identity), for: .finish)
         while true {
-            let (stage, context, works) = (decoding.step.index, decoding.context, decoding.works)
+            let (section, context, works) = (decoding.step.index, decoding.context, decoding.works)
             for runner in runners {
                 for part in [decoding.base, context].compactMap({ $0?.encoded() }) {
                     try runner.open(JobContext(metadata: part.metadata, payload: part.payload))
@@ -42,10 +42,10 @@ import Testing
             var outputs = [TaskOutput?](repeating: nil, count: works.count)
             for index in Array(works.indices.reversed()) + again.filter({ works.indices.contains($0) }) {
                 let sent = RenderTask(
-                    phase: .decode, step: stage, index: index, contextHash: context.hash, work: works[index]
+                    phase: .decode, step: section, index: index, contextHash: context.hash, work: works[index]
                 ).encoded()
                 let task = try RenderTask(metadata: sent.metadata, payload: sent.payload)
-                let output = try runners[place(stage, index) % runners.count].run(task)
+                let output = try runners[place(section, index) % runners.count].run(task)
                 #expect(outputs[index] == nil || outputs[index] == output)
                 #expect(output.shape == works[index].output(of: model))
                 let answer = output.encoded()
@@ -94,7 +94,7 @@ import Testing
         runners[1].keptTileBytes = 0
         let usual = try Self.picture(latent, tile: 8, [Self.runner(backend)])
         #expect(try Self.picture(latent, tile: 8, runners) == usual)
-        #expect(try Self.picture(latent, tile: 8, runners, again: [0, 4]) { stage, tile in stage / 5 + tile } == usual)
+        #expect(try Self.picture(latent, tile: 8, runners, again: [0, 4]) { section, tile in section / 5 + tile } == usual)
     }
 
     @Test func whatIsNotThereIsRefused() throws {
@@ -105,26 +105,26 @@ import Testing
         let moments = GroupMoments(
             count: 1, means: [Double](repeating: 0, count: 8), scatters: [Double](repeating: 1, count: 8))
         let next = own.with(.moments([moments], of: whole.hash))
-        func run(_ context: JobContext, stage: Int?, isLast: Bool = false) throws {
+        func run(_ context: JobContext, section: Int?, isLast: Bool = false) throws {
             _ = try runner.run(
                 RenderTask(
                     phase: .decode, step: 0, index: 0, contextHash: context.hash,
-                    work: DecodeWork(tile: 0, stage: stage, height: 2, width: 2, isLast: isLast)))
+                    work: DecodeWork(tile: 0, section: section, height: 2, width: 2, isLast: isLast)))
         }
         try runner.open(next)
-        let lost = #expect(throws: RenderError.self) { try run(next, stage: 1) }
+        let lost = #expect(throws: RenderError.self) { try run(next, section: 1) }
         #expect(lost?.code == .missingContext && lost?.message.contains(whole.hash.hex) == true)
         try runner.open(whole)
-        try run(next, stage: 1)
-        for (context, stage, isLast) in [(next, 0, false), (next, 2, false), (next, 1, true), (whole, nil, true)] {
-            let error = #expect(throws: RenderError.self) { try run(context, stage: stage, isLast: isLast) }
+        try run(next, section: 1)
+        for (context, section, isLast) in [(next, 0, false), (next, 2, false), (next, 1, true), (whole, nil, true)] {
+            let error = #expect(throws: RenderError.self) { try run(context, section: section, isLast: isLast) }
             #expect(error?.code == .malformed)
         }
         // A context that builds on one without a latent.
         let stray = own.with(.moments([moments], of: own.hash))
         for context in [own, stray] { try runner.open(context) }
-        #expect((#expect(throws: RenderError.self) { try run(stray, stage: 1) })?.code == .malformed)
-        for (norms, groups) in [(1, 7), (1, 9), (1, 1024), (model.vae.decodeStageCount, 8)] {
+        #expect((#expect(throws: RenderError.self) { try run(stray, section: 1) })?.code == .malformed)
+        for (norms, groups) in [(1, 7), (1, 9), (1, 1024), (model.vae.decodeSectionCount, 8)] {
             let moments = GroupMoments(
                 count: 1, means: [Double](repeating: 0, count: groups), scatters: [Double](repeating: 1, count: groups))
             let context = own.with(.moments([GroupMoments](repeating: moments, count: norms), of: whole.hash))
@@ -157,9 +157,9 @@ import Testing
         let asked = RenderRequest.square(256, steps: 2) { ($0.method, $0.vaeTileSize) = (.direct, 128) }
         let machine = try RenderMachine(request: asked, model: model)
         let (barriers, image) = try FormulaNetwork.render(machine)
-        #expect(machine.plan.tasksPerPhase.last?.tasks == 4 * model.vae.decodeStageCount)
+        #expect(machine.plan.tasksPerPhase.last?.tasks == 4 * model.vae.decodeSectionCount)
         let decodes = barriers.filter { $0.phase == .decode }
-        #expect(decodes.count == model.vae.decodeStageCount && decodes.allSatisfy { $0.tasks.count == 4 })
+        #expect(decodes.count == model.vae.decodeSectionCount && decodes.allSatisfy { $0.tasks.count == 4 })
         #expect(decodes.dropFirst().allSatisfy { $0.base == decodes[0].context } && decodes[0].base == nil)
         #expect(decodes.allSatisfy { $0.tasks.map(\.thread) == [0, 1, 2, 3] })
         #expect(image.rgb == [UInt8](repeating: 7, count: 256 * 256 * 3))

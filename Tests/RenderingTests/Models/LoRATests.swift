@@ -1,3 +1,4 @@
+import Sentences
 import ContentHash
 import EmbeddedModel
 import Foundation
@@ -188,7 +189,7 @@ struct LoRAFolder {
             missing?.code == .notFound && missing?.message.contains("wash.safetensors") == true,
             "\(String(describing: missing))")
         let nowhere = refused({ $0.prompt = "x <lora:ink:1>" }, .empty)
-        #expect(nowhere?.code == .notFound && nowhere?.message.contains("--lora-model-dir") == true)
+        #expect(nowhere?.code == .notFound && nowhere?.sentence.settings.contains(.loraModelDir) == true)
         let outside = refused({ $0.loras = [LoRASelection(name: "../ink")] }, library)
         #expect(outside?.code == .invalidRequest && outside?.message.contains("../ink") == true)
         let stranger = SHA256Digest(of: [7])
@@ -242,7 +243,7 @@ struct LoRAFolder {
             modelIdentity: runner.modelIdentities[0], loras: [JobContext.LoRA(sha256: hash, scale: 1)], conditioning: nil)
         let error = refusal { try runner.open(context) }
         #expect(error?.code == .notFound && error?.isSentence == true)
-        #expect(error?.message.contains(hash.hex) == true && error?.message.contains("--lora-model-dir") == true)
+        #expect(error?.message.contains(hash.hex) == true && error?.sentence.settings.contains(.loraModelDir) == true)
     }
 
     /// One scale travels and is kept as it always was; of two, the second has a member of its own.

@@ -74,8 +74,8 @@ import Testing
             ("no pooled text and no time ids", Self.denoise(guided, timeIDs: [1, 2, 3, 4, 5, 6])),
             ("two rows needs guidance", Self.denoise(alone, guidance: 1, timeIDs: [Float](repeating: 8, count: 12))),
             ("no tile 1 of 2×2", try changed { $0.tile = 1 }), ("no tile 0 of 1×2", try changed { $0.height = 1 }),
-            ("no tile 0 of 2×3", try changed { $0.width = 3 }), ("not those before 1", try changed { $0.stage = 1 }),
-            ("not those before 0", try changed { $0.stage = 0 }),
+            ("no tile 0 of 2×3", try changed { $0.width = 3 }), ("not those before 1", try changed { $0.section = 1 }),
+            ("not those before 0", try changed { $0.section = 0 }),
             ("no tile 0 of 2×2", RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: decode.work)),
         ]
         for (part, task) in cases {
@@ -179,7 +179,7 @@ import Testing
             huge.work = work
         }
         let error = refusal { _ = try runner.run(huge) }
-        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, task 7: ") == true)
+        #expect(error?.code == .nonFinite && error?.message.hasPrefix("Task 8 of detail, call 4: ") == true)
         // An absurd timestep is only a number to the network.
         for timestep: Float in [-1e30, 1e30, .greatestFiniteMagnitude] {
             let error = refusal { _ = try runner.run(Self.denoise(context, timestep: timestep)) }

@@ -1,3 +1,4 @@
+import Sentences
 import Foundation
 import StrictJSON
 import TensorCore
@@ -105,7 +106,7 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
             var choice = ModelChoice(path: folder.appendingPathComponent("bare.safetensors").path)
             choice.configuration = tiny1.path
             let missing = weightsError { _ = try ModelSource.open(choice) }
-            #expect(missing?.code == .missingTensor && missing?.message.contains("--vae") == true)
+            #expect(missing?.code == .missingTensor && missing?.sentence.settings.contains(.vae) == true)
             for vae in [folder.appendingPathComponent("vae.safetensors"), tiny2] {
                 choice.vae = vae.path
                 let source = try ModelSource.open(choice)

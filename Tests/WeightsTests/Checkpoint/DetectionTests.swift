@@ -74,7 +74,7 @@ private func open(
                 let summary = try ModelSummary(source)
                 #expect(
                     summary.architecture.family == family && summary.architecture.nativeSize == size
-                        && summary.prediction == prediction)
+                        && summary.architecture.predictionType == prediction)
                 #expect(
                     summary.architecture.inputChannels == 4 && summary.architecture.latentChannels == 4
                         && !summary.hasLatentStatistics)
@@ -90,7 +90,7 @@ private func open(
             let summary = try ModelSummary(source)
             // Stable Diffusion 2's inpainting model is of the 512 px kind.
             #expect(
-                summary.architecture.nativeSize == 512 && summary.prediction == "epsilon"
+                summary.architecture.nativeSize == 512 && summary.architecture.predictionType == "epsilon"
                     && summary.architecture.inputChannels == 9)
             #expect(summary.pipeline == "StableDiffusionInpaintPipeline")
         }
@@ -103,7 +103,7 @@ private func open(
             var result: (String, Int?, String) = ("", nil, "")
             try open(tensors, metadata: metadata, change) {
                 let summary = try ModelSummary($0)
-                result = (summary.prediction, summary.architecture.nativeSize, summary.scheduler)
+                result = (summary.architecture.predictionType, summary.architecture.nativeSize, summary.scheduler)
             }
             return result
         }
@@ -170,7 +170,7 @@ private func open(
         ] {
             try open(tensors, metadata: ["modelspec.architecture": name]) { source in
                 let summary = try ModelSummary(source)
-                #expect(summary.prediction == prediction, "\(name)")
+                #expect(summary.architecture.predictionType == prediction, "\(name)")
                 #expect(
                     summary.isPredictionAssumed == (name.hasSuffix("base") && summary.architecture.family == .stableDiffusion2))
             }
@@ -217,7 +217,7 @@ private func open(
         try open(Marks.turbo) { source in
             let summary = try ModelSummary(source)
             #expect(
-                summary.architecture.family == .stableDiffusion2 && summary.prediction == "epsilon"
+                summary.architecture.family == .stableDiffusion2 && summary.architecture.predictionType == "epsilon"
                     && summary.architecture.nativeSize == 512
             )
             #expect(summary.textEncoders.map(\.width) == [1024] && summary.textEncoders.map(\.layers) == [23])

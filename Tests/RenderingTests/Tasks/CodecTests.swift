@@ -36,7 +36,7 @@ import Testing
         task(.denoise, denoise(.plain)),
         task(.structure, denoise(UNetSwitches(rad: true, pool: true, windowShifts: [0, 1, 2, 3, 3]))),
         task(.detail, denoise(UNetSwitches(rad: false, pool: true, windowShifts: []))),
-        task(.decode, DecodeWork(tile: 7, stage: 3, height: 16, width: 9, isLast: false)),
+        task(.decode, DecodeWork(tile: 7, section: 3, height: 16, width: 9, isLast: false)),
         task(
             .detail,
             DenoiseWork(
@@ -167,8 +167,9 @@ import Testing
                 numbers
             ),
             (
-                .decode, DecodeWork(tile: 5, stage: 2, height: 1, width: 2, isLast: false),
-                #"{\#(common)"height":1,"index":840,"last":false,"phase":"decode","stage":2,"step":24,"tile":5,"width":2}"#, []
+                .decode, DecodeWork(tile: 5, section: 2, height: 1, width: 2, isLast: false),
+                #"{\#(common)"height":1,"index":840,"last":false,"phase":"decode","section":2,"step":24,"tile":5,"width":2}"#,
+                []
             ),
         ]
         for (phase, work, text, payload) in tasks {
@@ -217,8 +218,9 @@ import Testing
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 11))),
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 13))),
             (9, "time_ids", .array([JSONValue](repeating: 1, count: 18))),
-            (5, "tile", -1), (5, "tile", nil), (5, "stage", 1001), (5, "stage", .null), (5, "height", 0), (5, "width", 2049),
-            (5, "last", nil), (5, "last", 0), (5, "channels", 4), (10, "stage", -1), (10, "last", "true"),
+            (5, "tile", -1), (5, "tile", nil), (5, "section", 1001), (5, "section", .null), (5, "height", 0),
+            (5, "width", 2049),
+            (5, "last", nil), (5, "last", 0), (5, "channels", 4), (10, "section", -1), (10, "last", "true"),
         ]
         for (index, key, value) in cases {
             let encoded = Self.tasks[index].encoded()

@@ -32,21 +32,21 @@ public final class VAEDecoder {
             }, finish: { $0 })
     }
 
-    /// The stages of a decode in tiles: each but the last ends before a group norm.
-    public var stageCount: Int { network.stageCount }
+    /// The sections of a decode in tiles: each but the last ends before a group norm.
+    public var sectionCount: Int { network.sectionCount }
 
-    /// Computes a stage of one tile.
+    /// Computes a section of one tile.
     ///
     /// - Parameters:
     ///   - latent: from `VAEConfiguration.decoderInput`.
-    ///   - moments: of the norms of all earlier stages, each of the whole image.
-    /// - Returns: moments, or in the last stage pixels, (1, h·scale, w·scale, outChannels), from about −1 to 1, not clipped.
+    ///   - moments: of the norms of all earlier sections, each of the whole image.
+    /// - Returns: moments, or in the last section pixels, (1, h·scale, w·scale, outChannels), from about −1 to 1, not clipped.
     /// - Throws: `.input` for a latent of another shape; `.nonFinite`.
     public func run(
-        _ stage: Int, tile: Int, of latent: TiledImage, moments: [GroupMoments]
+        _ section: Int, tile: Int, of latent: TiledImage, moments: [GroupMoments]
     ) throws(ModelError) -> TileResult {
         try check(latent.input)
-        return try network.checked(stage, tile: tile, of: latent, moments: moments, "The VAE decoder")
+        return try network.checked(section, tile: tile, of: latent, moments: moments, "The VAE decoder")
     }
 
     /// Decodes a latent of one tile.
@@ -126,22 +126,22 @@ public final class VAEEncoder {
             })
     }
 
-    /// The stages of an encoding in tiles: each but the last ends before a group norm.
-    public var stageCount: Int { network.stageCount }
+    /// The sections of an encoding in tiles: each but the last ends before a group norm.
+    public var sectionCount: Int { network.sectionCount }
 
-    /// Computes a stage of one tile.
+    /// Computes a section of one tile.
     ///
     /// - Parameters:
     ///   - picture: values from −1 to 1. `VAEConfiguration.scale` divides its sides.
-    ///   - moments: of the norms of all earlier stages, each of the whole image.
-    /// - Returns: moments, or in the last stage means and logarithms of variances, (1, h, w, 2·latentChannels); `split` parts
+    ///   - moments: of the norms of all earlier sections, each of the whole image.
+    /// - Returns: moments, or in the last section means and logarithms of variances, (1, h, w, 2·latentChannels); `split` parts
     ///   them.
     /// - Throws: `.input` for a picture of another shape; `.nonFinite`.
     public func run(
-        _ stage: Int, tile: Int, of picture: TiledImage, moments: [GroupMoments]
+        _ section: Int, tile: Int, of picture: TiledImage, moments: [GroupMoments]
     ) throws(ModelError) -> TileResult {
         try check(picture.input)
-        return try network.checked(stage, tile: tile, of: picture, moments: moments, "The VAE encoder")
+        return try network.checked(section, tile: tile, of: picture, moments: moments, "The VAE encoder")
     }
 
     /// Encodes each picture of a batch as one tile.
@@ -157,7 +157,7 @@ public final class VAEEncoder {
     ///
     /// - Parameters:
     ///   - picture: as above.
-    ///   - memoryBytes: what lies between two stages is in memory up to so many bytes.
+    ///   - memoryBytes: what lies between two sections is in memory up to so many bytes.
     /// - Throws: `.input` for another shape; `.nonFinite`; `.compute` also for a full disk.
     public func encode(_ picture: ImageRows, memoryBytes: Int) throws(ModelError) -> Distribution {
         try encode(picture, memoryBytes: memoryBytes, bandBytes: 128 << 20)
@@ -188,7 +188,7 @@ public final class VAEEncoder {
         }
     }
 
-    /// Parts the result of the last stage into means and variances.
+    /// Parts the result of the last section into means and variances.
     ///
     /// - Parameter moments: (n, h, w, 2·latentChannels)
     public func split(_ moments: Tensor) -> Distribution {

@@ -60,9 +60,9 @@ public struct VAEConfiguration: Sendable, Equatable {
     /// The number of pixels along one side of a latent point: 8 in Stable Diffusion.
     public var scale: Int { 1 << (channels.count - 1) }
 
-    /// The stages of a decode in tiles, one more than its group norms: two in each residual block, one in the attention, one at
-    /// the end.
-    public var decodeStageCount: Int {
+    /// The sections of a decode in tiles, one more than its group norms: two in each residual block, one in the attention, one
+    /// at the end.
+    public var decodeSectionCount: Int {
         1 + 4 + (hasMidAttention ? 1 : 0) + 2 * (layersPerBlock + 1) * channels.count + 1
     }
 

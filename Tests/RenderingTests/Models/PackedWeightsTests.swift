@@ -102,7 +102,7 @@ import Weights
             try EmbeddedLoRA.write(lora.appendingPathComponent("\(name).safetensors").path, seed: seed, unet: true, text: false)
         }
         // The embedded model's files, from this repository.
-        let source = try ModelSource.folder(EmbeddedLoRA.model)
+        let source = try ModelSource.folder(Fixtures.embeddedModel.path)
         let library = try LoRALibrary(folders: [lora.path])
         func asked(_ loras: [LoRASelection]) -> RenderRequest {
             request {

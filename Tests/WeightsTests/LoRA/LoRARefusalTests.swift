@@ -1,3 +1,4 @@
+import Sentences
 import ContentHash
 import Foundation
 import TensorCore
@@ -225,7 +226,7 @@ import Weights
             #expect(try library.file(digest: third.digest).digest == third.digest)
             let gone = weightsError { _ = try library.file(digest: old.digest) }
             #expect(gone?.code == .notFound && gone?.message.contains(old.digest.hex) == true)
-            #expect(gone?.message.contains("--lora-model-dir") == true)
+            #expect(gone?.sentence.settings.contains(.loraModelDir) == true)
         }
     }
 
@@ -246,7 +247,7 @@ import Weights
             #expect(missing.code == .notFound && missing.message.contains("ink.safetensors"))
             #expect(missing.message.contains(folder.path))
             let nowhere = try #require(weightsError { _ = try LoRALibrary.empty.file(named: "ink") })
-            #expect(nowhere.code == .notFound && nowhere.message.contains("--lora-model-dir"))
+            #expect(nowhere.code == .notFound && nowhere.sentence.settings.contains(.loraModelDir))
             #expect(weightsError { _ = try LoRALibrary(folders: [folder.path + "/no"]) }?.code == .notFound)
             try folder.write("file", "")
             #expect(weightsError { _ = try LoRALibrary(folders: [folder.path + "/file"]) }?.code == .unsupportedFormat)

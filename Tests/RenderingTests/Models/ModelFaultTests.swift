@@ -1,3 +1,4 @@
+import Sentences
 import EmbeddedModel
 import Foundation
 import Rendering
@@ -91,8 +92,7 @@ import Weights
         #expect(refusal { try model.checkOwnSampler() }?.code == .badModel)
     }
 
-    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appendingPathComponent("Sources/CEmbeddedModel/model")
+    private static let folder = Fixtures.embeddedModel
     private static let vaeFile = "vae/diffusion_pytorch_model.safetensors"
 
     /// The embedded model, with other tensors in its autoencoder.
@@ -125,7 +125,7 @@ import Weights
                 stages(&$0)
                 $0.refinement.upscaler = .lanczos
             })
-        #expect(enlarged.code == .badModel && enlarged.isSentence && enlarged.message.contains("--vae"), "\(enlarged)")
+        #expect(enlarged.code == .badModel && enlarged.isSentence && enlarged.sentence.settings.contains(.vae), "\(enlarged)")
         let picture = try SourcePicture(width: 128, height: 128, rgb: [UInt8](repeating: 9, count: 128 * 128 * 3))
         let started = try #require(make { ($0.width, $0.height, $0.source) = (128, 128, picture) })
         #expect(started.code == .badModel && started.message.contains("a picture to start from"), "\(started)")

@@ -9,7 +9,7 @@ public import TensorCore
 /// whole image, to the bit, with no blending and no seams. Three things make it so: moments are sums in double precision, parts
 /// of images have even sides (see `VAEStep.alignment`), and the attention meets all keys in one order.
 ///
-/// Tiles stay in memory between two stages as far as `keptLimit` allows, and in a scratch file beyond it. The same holds for
+/// Tiles stay in memory between two sections as far as `keptLimit` allows, and in a scratch file beyond it. The same holds for
 /// what serves the attention. A tile that is not here is computed again from the input, with the same bits; so is one for which
 /// the disk has no room.
 public final class TiledImage {
@@ -17,7 +17,7 @@ public final class TiledImage {
     public let grid: TileGrid
     /// The whole input, (1, h, w, c), f32.
     let input: Tensor
-    /// The most bytes of tiles, keys and values that stay in memory between stages.
+    /// The most bytes of tiles, keys and values that stay in memory between sections.
     public var keptLimit = Int.max
     /// About the number of keys that are made at once. It does not show in the result.
     var keysAtOnce = TiledImage.keysAtOnce

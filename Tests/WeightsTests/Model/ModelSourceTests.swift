@@ -161,9 +161,7 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
     /// The model inside the program and the files it was made of.
     @Test func theEmbeddedModelIsItsFolder() throws {
         let embedded = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let folder = try ModelSource.folder(root.appendingPathComponent("Sources/CEmbeddedModel/model").path)
+        let folder = try ModelSource.folder(Fixtures.embeddedModel.path)
         #expect(try embedded.identity() == folder.identity())
         for component in ["unet", "vae", "text_encoder"] {
             let (a, b) = (try embedded.weights(component: component), try folder.weights(component: component))

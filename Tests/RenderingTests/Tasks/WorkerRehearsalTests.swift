@@ -79,10 +79,10 @@ import Weights
             context.forgetPeak()
             let middle = grid.count / 2
             let own = (middle + 1 - tiles / 2 - tiles % 2..<middle + 1 + tiles / 2).filter { $0 != middle } + [middle]
-            for stage in 0..<decoder.stageCount {
+            for section in 0..<decoder.sectionCount {
                 let moments = [GroupMoments](
-                    repeating: GroupMoments(count: 1, means: zeros, scatters: ones), count: stage)
-                for tile in own { _ = try decoder.run(stage, tile: tile, of: image, moments: moments) }
+                    repeating: GroupMoments(count: 1, means: zeros, scatters: ones), count: section)
+                for tile in own { _ = try decoder.run(section, tile: tile, of: image, moments: moments) }
             }
             let need = try rehearsal.need(of: .decoding(grid), count: tiles, keptBytes: limit)
             let ratio = Double(need.activations + need.gaps) / Double(context.peakHeldBytes)

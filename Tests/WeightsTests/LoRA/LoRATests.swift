@@ -134,6 +134,8 @@ import Weights
 
     @Test(arguments: [
         "[", "[]", #"{"unet.lora_alpha":"six"}"#, #"{"unet.alpha_pattern":{"a.*":1}}"#, #"{"unet.use_dora":true}"#,
+        #"{"unet.alpha_pattern":{"to_q":"1"}}"#, #"{"unet.alpha_pattern":[1]}"#, #"{"unet.use_rslora":1}"#,
+        #"{"unet.use_dora":"yes"}"#,
     ])
     func metadataThatCannotBeFollowedIsRefused(_ text: String) {
         let pair = Self.pair(TinyModel.toQ)

@@ -111,7 +111,7 @@ import Testing
         #expect(together?.code == .nonFinite)
         for index in [0, 1, 3] { #expect(try runner.run(tasks[index]) == alone[index]) }
         let error = #expect(throws: RenderError.self) { try runner.run(tasks[2]) }
-        #expect(error?.code == .nonFinite && error?.message.hasPrefix("detail step 3, task 2: ") == true)
+        #expect(error?.code == .nonFinite && error?.message.hasPrefix("Task 3 of detail, call 4: ") == true)
         // The others go together as before.
         #expect(try runner.run(together: [tasks[0], tasks[1], tasks[3]]) == [alone[0], alone[1], alone[3]])
         // Without the context nobody can.

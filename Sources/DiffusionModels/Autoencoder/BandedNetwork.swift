@@ -22,7 +22,7 @@ struct BandedNetwork {
     let source: ImageRows
     /// About the bytes of a band's largest tensor.
     let bandBytes: Int
-    /// The most bytes of an image between two stages that lie in memory.
+    /// The most bytes of an image between two sections that lie in memory.
     let memoryBytes: Int
 
     /// About the bytes of a point behind the first convolution.
@@ -33,10 +33,10 @@ struct BandedNetwork {
     /// - Parameter take: gets the rows of the result, from the top, (1, rows, w, c), f32.
     func run(_ take: (Tensor) -> Void) throws(ComputeError) {
         let sizes = steps.geometry.images(of: ImageBox(height: source.height, width: source.width))
-        var (moments, input): ([GroupMoments], StageFile?) = ([], nil)
+        var (moments, input): ([GroupMoments], SectionFile?) = ([], nil)
         for end in steps.geometry.norms + [steps.steps.count] {
             let start = input?.step ?? 0
-            let output = StageFile(step: end, image: sizes[end], memoryBytes: memoryBytes / 4)
+            let output = SectionFile(step: end, image: sizes[end], memoryBytes: memoryBytes / 4)
             var whole: GroupMoments?
             let keys = input.flatMap { self.keys(of: $0, moments) }
             for band in bands(start..<end, sizes, bytesPerPoint: input?.bytesPerPoint ?? firstBytes) {
@@ -74,7 +74,7 @@ struct BandedNetwork {
 
     /// A band before the first of some steps.
     private func begin(
-        _ band: ImageBox, _ part: Range<Int>, _ sizes: [ImageBox], _ input: StageFile?
+        _ band: ImageBox, _ part: Range<Int>, _ sizes: [ImageBox], _ input: SectionFile?
     ) throws(ComputeError) -> VAETile {
         let boxes = steps.geometry.boxes(for: band, part, images: sizes)
         guard let input else { return VAETile(try network.prepare(source.rows(boxes[0].rows)), boxes: boxes) }
@@ -82,7 +82,7 @@ struct BandedNetwork {
     }
 
     /// The keys and values of the attention that comes next; nil if another step does.
-    private func keys(of input: StageFile, _ moments: [GroupMoments]) -> VAEKeys? {
+    private func keys(of input: SectionFile, _ moments: [GroupMoments]) -> VAEKeys? {
         guard case .attend(let attention) = steps.steps[input.step], let norm = moments.last else { return nil }
         let image = input.image
         let kept = TiledImage(Tensor(uninitialized: [1, 1, 1, 1]), grid: TileGrid(height: image.height, width: image.width))
@@ -103,7 +103,7 @@ struct BandedNetwork {
 }
 
 /// The image before a step that begins with a norm, in a scratch file.
-private final class StageFile {
+private final class SectionFile {
     /// One tensor of the image, by rows.
     private struct Plane {
         let type: ElementType
@@ -155,7 +155,7 @@ private final class StageFile {
 
     /// Rows of the input of its step, (1, rows, w, c).
     func hidden(_ rows: Range<Int>, _ context: ComputeContext) throws(ComputeError) -> Tensor {
-        guard let hidden else { preconditionFailure("a stage without rows") }
+        guard let hidden else { preconditionFailure("a section without rows") }
         return try read(rows, of: hidden, context)
     }
 
