@@ -186,7 +186,7 @@ let targets: [Target] = [
         "RenderingTests",
         [
             "Acceleration", "ContentHash", "DiffusionModels", "EmbeddedModel", "ImageConditioning", "PatchGeometry",
-            "Places", "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers",
+            "Places", "Prompting", "RandomStreams", "Rendering", "Resampling", "Samplers", "Sentences",
             "StrictJSON", "TensorCore", "TestSupport", "Weights",
         ]),
     tests(

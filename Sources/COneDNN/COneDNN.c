@@ -105,7 +105,13 @@ const char *conednn_status_text(int status) {
     }
 }
 
-static dnnl_data_type_t data_type(int type) { return type == conednn_bf16 ? dnnl_bf16 : dnnl_f32; }
+static dnnl_data_type_t data_type(int type) {
+    switch (type) {
+    case conednn_f32: return dnnl_f32;
+    case conednn_bf16: return dnnl_bf16;
+    default: return dnnl_data_type_undef;
+    }
+}
 
 // Post-operations: an activation, then the residual, which is a tensor or lies in the result.
 static dnnl_status_t make_attributes(
@@ -292,6 +298,7 @@ size_t conednn_format_text(const conednn_format *format, char *text, size_t size
     const format_parts parts = parts_of(view_of(&format->desc));
     size_t length = 0;
     if (!parts.is_plain_blocks || size == 0) return 0;
+    if (parts.type != dnnl_f32 && parts.type != dnnl_bf16) return 0;
     if (!add(text, size, &length, "%s", parts.type == dnnl_bf16 ? "bf16" : "f32")) return 0;
     for (int i = 0; i < parts.ndims; i++) {
         const long long extent = parts.dims[i], padded = parts.padded_dims[i], stride = parts.strides[i];

@@ -197,7 +197,7 @@ public enum ClusterAction: Sendable, Equatable {
     /// Every task of the barrier has its result.
     case collected(JobID, serial: Int)
     /// A job waits because no worker can take its tasks; nil when it goes on.
-    case waiting(JobID, String?)
+    case waiting(JobID, Sentence?)
     case jobFailed(JobID, JobFailure)
     /// Say BYE if the reason calls for it, and forget the session.
     case endSession(SessionID, SessionEnd)

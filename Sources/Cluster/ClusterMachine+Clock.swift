@@ -132,7 +132,7 @@ extension ClusterMachine {
         job.starvedSince = since
         let reason = starvationReason(job, workers)
         if now.since(since) >= parameters.starvation, parameters.failsStarvedJobs || isClassLost(job, workers) {
-            failJob(id, .starved(Sentence(reason)))
+            failJob(id, .starved(reason))
             return
         }
         if !job.saidWaiting, now.since(since) >= min(.seconds(2), parameters.starvation) {
@@ -148,15 +148,17 @@ extension ClusterMachine {
         job.numericsClass != nil && workers.contains { job.isFor($0.profile) }
     }
 
-    private func starvationReason(_ job: Job, _ workers: [Session]) -> String {
+    private func starvationReason(_ job: Job, _ workers: [Session]) -> Sentence {
         if workers.isEmpty { return "no worker is connected" }
         if let numericsClass = job.numericsClass, isClassLost(job, workers) {
             return
-                "no worker of the numerics class \(numericsClass) is left, and only this class can finish the job: start one, or submit the job again"
+                "no worker of the numerics class \(numericsClass) is left, and only this class can finish the job: start one, or "
+                + "submit the job again"
         }
         if let precision = job.precision, workers.contains(where: { $0.profile.models.contains(job.model) }) {
             return
-                "no connected worker (of \(workers.count)) with the job's model computes in \(precision): start one with this precision, or submit the job with another"
+                "no connected worker (of \(workers.count)) with the job's model computes in \(precision): start one with this "
+                + "precision, or submit the job with another \(Setting("precision"))"
         }
         return "no connected worker (of \(workers.count)) has the job's model"
     }

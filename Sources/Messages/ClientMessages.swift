@@ -47,9 +47,9 @@ public enum JobNote: Sendable, Equatable {
     case started(summary: [String], taskCount: Int)
     case progress(JobProgress)
     /// No worker can take it at present; the text says why.
-    case waiting(String)
+    case waiting(Sentence)
     /// It ended without a picture: the exit code for a program, and the reason.
-    case failed(exitCode: Int, text: Sentence)
+    case failed(exitCode: Int, sentence: Sentence)
 
     static let summaryLines = 64
 }
@@ -68,11 +68,10 @@ extension JobNote: MetadataBody {
                 summary: try fields.required("summary", .list(of: .text, count: 0...JobNote.summaryLines)),
                 taskCount: try fields.required("tasks", .count))
         case .progress: return .progress(try JobProgress(fields))
-        case .waiting: return .waiting(try fields.required("text", .text))
+        case .waiting: return .waiting(try fields.required("text", .sentence))
         case .failed:
             return .failed(
-                exitCode: try fields.required("exit_code", .integer(1...255)), text: Sentence(
-                    text: try fields.required("text", .text), parts: try fields.optional("sentence", .parts)))
+                exitCode: try fields.required("exit_code", .integer(1...255)), sentence: try fields.required("text", .sentence))
         }
     }
 
@@ -91,11 +90,10 @@ extension JobNote: MetadataBody {
         case .waiting(let text):
             object.put("event", Kind.waiting)
             object.put("text", text.cut())
-        case .failed(let exitCode, let text):
+        case .failed(let exitCode, let sentence):
             object.put("event", Kind.failed)
             object.put("exit_code", exitCode)
-            object.put("text", text.messageText)
-            object.put("sentence", text.messageParts)
+            object.put("text", sentence.cut())
         }
     }
 }

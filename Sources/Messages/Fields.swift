@@ -54,10 +54,4 @@ extension String {
         while end > startIndex, String.Index(end, within: self) == nil { end = utf8.index(before: end) }
         return String(self[..<end])
     }
-
-    /// Whether it may name a setting: lower-case words joined by underscores.
-    var isSettingKey: Bool {
-        (1...WireLimits.nameBytes).contains(utf8.count)
-            && utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
-    }
 }

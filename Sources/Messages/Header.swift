@@ -34,7 +34,7 @@ public struct Header: Sendable, Equatable {
         public var taskIndex: UInt32 = 0
         /// The number of the task's earlier leases, for people who read dumps.
         public var attempt: UInt16 = 0
-        /// The number of the phase, for people who read dumps. The task itself carries its phase.
+        /// The number of the phase, for people who read dumps. The task itself carries its phase by name.
         public var phase: UInt8 = 0
         /// 0 for float32, the only element type on the wire so far.
         public var dtype: UInt8 = 0
@@ -53,7 +53,7 @@ public struct Header: Sendable, Equatable {
     public static let majorVersion: UInt8 = 1
     /// Rises with every change of a message's fields or of their meaning, also where an older peer could skip a new field. A
     /// coordinator takes only peers that speak its own, so all processes of a farm are of one version.
-    public static let minorVersion: UInt8 = 4
+    public static let minorVersion: UInt8 = 5
     static let magic: [UInt8] = Array("PRP1".utf8)
     static let flagIgnorable: UInt8 = 1
 

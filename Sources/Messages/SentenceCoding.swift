@@ -1,49 +1,75 @@
-import Sentences
-import StrictJSON
+public import Sentences
+public import StrictJSON
 
-// A sentence travels twice if it names settings: as a plain text for every peer, and as a list of texts and settings,
-// `["Choose a smaller ", {"setting": "width"}, "."]`, for a peer that spells settings in its own way.
-
-extension Sentence {
-    /// The sentence as plain text, with the keys of settings, cut to what a message may hold.
-    var messageText: String { spelled(\.key).cut() }
-
-    /// Its parts; nil if it names no setting, or if it is so long that only its text travels.
-    var messageParts: MessageParts? {
-        settings.isEmpty || parts.count > WireLimits.sentenceParts || messageText != spelled(\.key)
-            ? nil : MessageParts(sentence: self)
+/// A text, or a list of texts and settings: `["Choose a smaller ", {"setting": "width"}, "."]`. So each program spells settings
+/// in its own way.
+extension Sentence: JSONRepresentable {
+    public var jsonValue: JSONValue? {
+        settings.isEmpty ? .string(spelled(\.key)) : .array(parts.map(\.jsonValue))
     }
 
-    /// The sentence of a message, from its parts if they came.
-    init(text: String, parts: MessageParts?) { self = parts?.sentence ?? Sentence(text) }
-}
-
-/// A sentence as a list of texts and settings.
-struct MessageParts: JSONRepresentable {
-    var sentence: Sentence
-
-    var jsonValue: JSONValue? {
-        .array(
-            sentence.parts.map { part in
-                guard case .setting(let setting) = part else { return .string(Sentence([part]).spelled(\.key)) }
-                var object = JSONObject()
-                object.put("letter", setting.letter.map(String.init))
-                object.put("setting", setting.key)
-                return .object(object)
-            })
-    }
-}
-
-extension JSONShape where Value == MessageParts {
-    /// Texts and settings, together no longer than a text may be.
-    static var parts: Self {
-        let part = JSONShape<Sentence.Part>(.words("a text or a setting")) { json in
-            if let text = json.stringValue { return .text(text) }
-            return json.objectValue.flatMap { Setting($0) }.map { .setting($0) }
+    /// The sentence, cut to what a message may hold.
+    func cut() -> Sentence {
+        var (kept, free) = ([Part](), WireLimits.textBytes)
+        for part in parts.prefix(WireLimits.sentenceParts) {
+            let byteCount = part.byteCount
+            guard byteCount <= free else {
+                if case .text(let text) = part { kept.append(.text(text.cut(to: free))) }
+                break
+            }
+            kept.append(part)
+            free -= byteCount
         }
-        return JSONShape<[Sentence.Part]>.list(of: part, count: 0...WireLimits.sentenceParts).compactMap { parts in
-            let sentence = Sentence(parts)
-            return sentence.spelled(\.key).utf8.count <= WireLimits.textBytes ? MessageParts(sentence: sentence) : nil
+        return Sentence(kept)
+    }
+}
+
+extension Sentence.Part {
+    fileprivate var jsonValue: JSONValue {
+        switch self {
+        case .text(let text): return .string(text)
+        case .setting(let setting):
+            var object = JSONObject()
+            object.put("letter", setting.letter.map(String.init))
+            object.put("setting", setting.key)
+            return .object(object)
+        }
+    }
+
+    fileprivate init?(_ json: JSONValue) {
+        if let text = json.stringValue {
+            self = .text(text)
+        } else if let setting = json.objectValue.flatMap({ Setting($0) }) {
+            self = .setting(setting)
+        } else {
+            return nil
+        }
+    }
+
+    fileprivate var byteCount: Int {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .setting(let setting): setting.key.utf8.count
+        }
+    }
+}
+
+extension JSONShape where Value == Sentence {
+    /// An explaining sentence, its parts together no longer than a text may be.
+    static var sentence: Self {
+        let need = JSONNeed.words("a text, or a list of texts and settings, of at most \(WireLimits.textBytes) bytes")
+        return Self(need) { json in
+            let parts: [Sentence.Part?]
+            if let text = json.stringValue {
+                parts = [.text(text)]
+            } else {
+                guard let list = json.arrayValue, list.count <= WireLimits.sentenceParts else { return nil }
+                parts = list.map { Sentence.Part($0) }
+                guard parts.contains(where: { if case .setting = $0 { true } else { false } }) else { return nil }
+            }
+            let known = parts.compactMap(\.self)
+            guard known.count == parts.count, known.reduce(0, { $0 + $1.byteCount }) <= WireLimits.textBytes else { return nil }
+            return Sentence(known)
         }
     }
 }
@@ -59,5 +85,15 @@ extension Setting {
         let character = letter.stringValue.flatMap { $0.utf8.count == 1 ? $0.first : nil }
         guard let character, character.isLetter else { return nil }
         self.init(key, letter: character)
+    }
+}
+
+extension String {
+    /// Whether it may name a setting: words of lower-case letters and digits, joined by underscores.
+    fileprivate var isSettingKey: Bool {
+        utf8.count <= WireLimits.nameBytes
+            && split(separator: "_", omittingEmptySubsequences: false).allSatisfy { word in
+                !word.isEmpty && word.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) }
+            }
     }
 }

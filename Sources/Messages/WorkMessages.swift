@@ -249,13 +249,13 @@ public struct Failure: Error, Sendable, Equatable {
     }
 
     public var failureClass: Class
-    public var text: Sentence
+    public var sentence: Sentence
     /// The failed context, if there is no lease.
     public var context: String?
 
-    public init(_ failureClass: Class, _ text: Sentence, context: String? = nil) {
+    public init(_ failureClass: Class, _ sentence: Sentence, context: String? = nil) {
         self.failureClass = failureClass
-        self.text = text
+        self.sentence = sentence
         self.context = context
     }
 }
@@ -263,9 +263,10 @@ public struct Failure: Error, Sendable, Equatable {
 extension Failure: MetadataBody {
     /// A long text is whole in the log of its worker, and cut in the message.
     public static let record: JSONRecord<Failure> = JSONRecord(
-        { Failure($0, Sentence(text: $1, parts: $2), context: $3) }, ("class", \.failureClass, .choice()),
-        ("text", \.text.messageText, .text), ("sentence", \.text.messageParts, .optional(.parts)),
+        Failure.init, ("class", \.failureClass, .choice()), ("text", \.cutSentence, .sentence),
         ("context", \.context, .optional(.digest)))
+
+    private var cutSentence: Sentence { sentence.cut() }
 }
 
 /// DRAIN: no more leases; the sender ends within the deadline.

@@ -38,7 +38,7 @@ public struct RuntimeError: SentenceError, Sendable, Equatable {
 
 extension SentenceError {
     /// The error for logs.
-    var text: String { sentence.logged }
+    var logged: String { sentence.logged }
 }
 
 extension Sentence {

@@ -66,6 +66,9 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
         /// Takes a part that names settings itself.
         public mutating func appendInterpolation(_ sentence: Sentence) { parts += sentence.parts }
 
+        /// Takes the sentence of an error.
+        public mutating func appendInterpolation(_ error: some SentenceError) { parts += error.sentence.parts }
+
         /// Takes a value as text.
         public mutating func appendInterpolation(_ value: some CustomStringConvertible & Sendable) {
             parts.append(.text(value.description))

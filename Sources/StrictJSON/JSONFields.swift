@@ -54,6 +54,16 @@ public struct JSONFieldError: Error, Sendable, Equatable {
     public var value: JSONValue?
     /// The element at fault in a list of a right length.
     public var element: JSONValue?
+
+    /// `width 1.5, which is not a whole number from 1 to 100`: for a member that is there.
+    public var found: String { "\(key.prefix(60)) \((element ?? value ?? .null).brief), which is not \(need)" }
+}
+
+extension JSONValue {
+    /// The value as it is written, at most 80 characters of it; for lists and objects only what it is.
+    public var brief: String {
+        arrayValue == nil && objectValue == nil ? String(canonicalText.prefix(80)) : kindName
+    }
 }
 
 /// A kind of value, with its limits, and how to read it.

@@ -1,4 +1,4 @@
-/// The element types of tensors. f16 is a type of stored weights only.
+/// The element types of tensors. Operations refuse f16, which has no kernels. The numbers are those of `COneDNN.h`.
 public enum ElementType: UInt8, Sendable, CaseIterable {
     case f32 = 0
     case f16 = 1

@@ -1,3 +1,4 @@
+import Sentences
 import Cluster
 import Testing
 
@@ -207,7 +208,7 @@ struct DispatchTests {
             let said = bench.pass(3000)
             #expect(bench.takeLeases().isEmpty)
             let reasons = said.compactMap { action in
-                if case .waiting(job, let reason?) = action { return reason }
+                if case .waiting(job, let reason?) = action { return reason.spelled(\.key) }
                 return nil
             }
             #expect(

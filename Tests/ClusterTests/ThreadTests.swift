@@ -7,13 +7,13 @@ import Testing
 struct ThreadTests {
     typealias Granted = (session: SessionID, lease: LeaseID, key: TaskKey)
 
-    /// Opens the barrier of a stage: a task for each thread, in a context that builds on that of the first stage.
-    private func open(_ bench: inout Bench, stage: Int, threads: Int) {
-        if stage == 0 { bench.tell(.submitted(JobID(1), model: "m")) }
+    /// Opens the barrier of a section: a task for each thread, in a context that builds on that of the first section.
+    private func open(_ bench: inout Bench, section: Int, threads: Int) {
+        if section == 0 { bench.tell(.submitted(JobID(1), model: "m")) }
         let tasks = (0..<threads).map {
-            ClusterTask(context: ContextID(UInt64(stage + 1)), base: stage > 0 ? ContextID(1) : nil, thread: $0)
+            ClusterTask(context: ContextID(UInt64(section + 1)), base: section > 0 ? ContextID(1) : nil, thread: $0)
         }
-        bench.openAll(bench.tell(.barrier(JobID(1), serial: stage, tasks)))
+        bench.openAll(bench.tell(.barrier(JobID(1), serial: section, tasks)))
     }
 
     /// Computes all tasks that are granted, again and again. Returns the worker of each thread.
@@ -43,9 +43,9 @@ struct ThreadTests {
     func neighbours() {
         var bench = Bench()
         let workers = (1...3).map { bench.join(UInt64($0)) }
-        for stage in 0..<3 {
-            open(&bench, stage: stage, threads: 7)
-            #expect(run(&bench, threads: 7) == [0, 0, 0, 1, 1, 2, 2].map { workers[$0] }, "stage \(stage)")
+        for section in 0..<3 {
+            open(&bench, section: section, threads: 7)
+            #expect(run(&bench, threads: 7) == [0, 0, 0, 1, 1, 2, 2].map { workers[$0] }, "section \(section)")
         }
     }
 
@@ -53,10 +53,10 @@ struct ThreadTests {
     func late() {
         var bench = Bench()
         let first = bench.join(1)
-        open(&bench, stage: 0, threads: 4)
+        open(&bench, section: 0, threads: 4)
         _ = run(&bench, threads: 4)
         _ = bench.join(2)
-        open(&bench, stage: 1, threads: 4)
+        open(&bench, section: 1, threads: 4)
         #expect(run(&bench, threads: 4) == [first, first, first, first])
     }
 
@@ -64,18 +64,18 @@ struct ThreadTests {
     func gone(_ how: Int) {
         var bench = Bench()
         let (first, second) = (bench.join(1), bench.join(2))
-        open(&bench, stage: 0, threads: 4)
+        open(&bench, section: 0, threads: 4)
         #expect(run(&bench, threads: 4) == [first, first, second, second])
         switch how {
         case 0: bench.tell(.left(first))
         case 1: bench.tell(.draining(first))
         default: bench.tell(.disconnected(first, undelivered: []))
         }
-        open(&bench, stage: 1, threads: 4)
+        open(&bench, section: 1, threads: 4)
         #expect(run(&bench, threads: 4) == [second, second, second, second])
         // What the second worker has taken over stays with it.
         let third = bench.join(3)
-        open(&bench, stage: 2, threads: 4)
+        open(&bench, section: 2, threads: 4)
         let workers = run(&bench, threads: 4)
         #expect(workers == [second, second, second, second] && !workers.contains(third))
     }
@@ -84,10 +84,10 @@ struct ThreadTests {
     func noCredit() {
         var bench = Bench()
         let (first, second) = (bench.join(1), bench.join(2))
-        open(&bench, stage: 0, threads: 2)
+        open(&bench, section: 0, threads: 2)
         #expect(run(&bench, threads: 2) == [first, second])
         bench.tell(.credit(first, 0))
-        open(&bench, stage: 1, threads: 2)
+        open(&bench, section: 1, threads: 2)
         #expect(run(&bench, threads: 2) == [second, second])
     }
 
@@ -95,10 +95,10 @@ struct ThreadTests {
     func orphans() {
         var bench = Bench()
         let workers = (1...4).map { bench.join(UInt64($0)) }
-        open(&bench, stage: 0, threads: 16)
+        open(&bench, section: 0, threads: 16)
         _ = run(&bench, threads: 16)
         bench.tell(.left(workers[0]))
-        open(&bench, stage: 1, threads: 16)
+        open(&bench, section: 1, threads: 16)
         let now = run(&bench, threads: 16)
         #expect((4..<16).allSatisfy { now[$0] == workers[$0 / 4] })
         #expect(workers.dropFirst().allSatisfy { worker in (5...6).contains(now.count { $0 == worker }) }, "\(now)")
@@ -108,7 +108,7 @@ struct ThreadTests {
     func another() {
         var bench = Bench()
         let first = bench.join(1)
-        open(&bench, stage: 0, threads: 2)
+        open(&bench, section: 0, threads: 2)
         #expect(run(&bench, threads: 2) == [first, first])
         let second = bench.join(2)
         bench.openAll(
@@ -136,9 +136,9 @@ struct ThreadTests {
     func failed() {
         var bench = Bench()
         let (first, second) = (bench.join(1), bench.join(2))
-        open(&bench, stage: 0, threads: 2)
+        open(&bench, section: 0, threads: 2)
         #expect(run(&bench, threads: 2) == [first, second])
-        open(&bench, stage: 1, threads: 2)
+        open(&bench, section: 1, threads: 2)
         for lease in bench.takeLeases() {
             if lease.session == first {
                 bench.tell(.failed(first, lease.lease, .worker, "no memory"))
@@ -154,7 +154,7 @@ struct ThreadTests {
     func stragglers() {
         var bench = Bench()
         _ = (bench.join(1), bench.join(2))
-        open(&bench, stage: 0, threads: 8)
+        open(&bench, section: 0, threads: 8)
         var slow: Granted?
         while true {
             let leases = bench.takeLeases()
@@ -168,11 +168,11 @@ struct ThreadTests {
         #expect(slow != nil && bench.takeLeases().isEmpty)
     }
 
-    @Test("the first stage's context stays open for those that build on it")
+    @Test("the first section's context stays open for those that build on it")
     func contexts() {
         var bench = Bench()
         let worker = bench.join(1)
-        open(&bench, stage: 0, threads: 2)
+        open(&bench, section: 0, threads: 2)
         _ = run(&bench, threads: 2)
         let second = bench.tell(
             .barrier(JobID(1), serial: 1, [ClusterTask(context: ContextID(2), base: ContextID(1), thread: 0)]))

@@ -71,7 +71,7 @@ struct ClientTests {
             Issue.record("the client got a picture")
             return
         }
-        #expect(error.message == "the job came")
+        #expect(error.message == "the job came: --vae-tile-size")
     }
 
     /// Welcomes two HELLOs together, and answers the SUBMIT of the second session.
@@ -103,7 +103,7 @@ struct ClientTests {
                     submissions.append(packet.address.session)
                     guard packet.address.session == 2 else { continue }
                     try answer(.submitted(Submitted(position: 0)), session: 2)
-                    try answer(.jobEvent(.failed(exitCode: 65, text: "the job came")), session: 2)
+                    try answer(.jobEvent(.failed(exitCode: 65, sentence: "the job came: \(Setting("vae_tile_size"))")), session: 2)
                 default: break
                 }
             }

@@ -49,7 +49,7 @@ struct FaultTests {
         let error = try await farm.run([4, 9], seed: 9).last.error
         #expect(error?.code == .jobFailed)
         #expect(error?.message.contains("task three is cursed") == true)
-        #expect(error?.message.hasPrefix("Task 4 of detail step ") == true)
+        #expect(error?.message.hasPrefix("In detail step 2 of 2, task 4 failed on every worker tried: ") == true)
         #expect(tries.withLock { $0 } == min(workers, 3))
         #expect(try await farm.run([3], seed: 4).last.parameters == FakeJob.expectedParameters(barriers: [3], seed: 4))
     }

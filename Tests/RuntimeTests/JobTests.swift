@@ -4,6 +4,7 @@ import Messages
 import Places
 import Sentences
 import Synchronization
+import Sentences
 import TestSupport
 import Testing
 
@@ -295,7 +296,7 @@ struct JobTests {
         try await farm.waitForWorkers(1)
         var fake = FakeJob(barriers: [2, 3], seed: 6)
         fake.precision = "bf16"
-        var reasons: [String] = []
+        var reasons: [Sentence] = []
         var finished: String?
         for await event in try farm.coordinator.submit(fake).events {
             if case .waiting(let reason) = event {
@@ -306,7 +307,7 @@ struct JobTests {
             }
             finished = event.parameters ?? finished
         }
-        #expect(reasons.count == 1 && reasons[0].contains("computes in bf16"), "\(reasons)")
+        #expect(reasons.count == 1 && reasons[0].settings == [Setting("precision")], "\(reasons)")
         #expect(finished == FakeJob.expectedParameters(barriers: [2, 3], seed: 6))
     }
 

@@ -1,3 +1,4 @@
+import Sentences
 import Foundation
 import Glibc
 import Places
@@ -35,7 +36,7 @@ public struct ProgressView {
         case .queued(let position): if position > 0 { note("queued, \(position) before this one") }
         case .started(let plan): for line in plan.summaryLines { noteOnce(TerminalText.printable(line)) }
         case .progress(let progress): show(progress)
-        case .waiting(let reason): note("waiting: \(TerminalText.printable(reason))")
+        case .waiting(let reason): note("waiting: \(TerminalText.printable(reason.spelled(\.option)))")
         case .finished(let result): return result
         case .failed(let error): throw error
         }

@@ -66,9 +66,9 @@ enum PipelineCases {
         let plans = try render(pipeline) { _ in
             recorded(noises, windowShifts: Dictionary(uniqueKeysWithValues: zip(plan.firstCall..., rows)))
         }
-        let stages = plans.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
-        guard try run.parameters.value("rad_pool_per_step") == .array(stages) else {
-            throw GoldenError.failed("the stages of the steps are not those of the reference")
+        let switches = plans.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
+        guard try run.parameters.value("rad_pool_per_step") == .array(switches) else {
+            throw GoldenError.failed("the switches of the steps are not those of the reference")
         }
     }
 

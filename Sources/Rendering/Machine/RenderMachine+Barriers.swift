@@ -103,14 +103,14 @@ extension RenderMachine {
         return denoise(ShownLatent(latent, view: view), call, try switches(call))
     }
 
-    /// The first stage of decoding the canvas.
+    /// The first section of decoding the canvas.
     mutating func decodingBarrier(_ purpose: TiledDecoding.Purpose) -> Barrier {
         let latent = Latent(
             channels: plan.latentChannels, height: pass.latentHeight, width: pass.latentWidth, values: canvas)
         return barrier(TiledDecoding(latent, plan.decoding, context: context, for: purpose))
     }
 
-    /// The next stage.
+    /// The next section.
     mutating func barrier(_ decoding: TiledDecoding) -> Barrier {
         state = .decoding(decoding)
         return barrier(.decode, decoding.works, on: decoding)

@@ -106,7 +106,7 @@ public struct RenderMachine: Sendable {
     ///   leaves the machine unchanged.
     public mutating func take(_ output: TaskOutput, of index: Int) throws(RenderError) {
         guard takesEach, expectedOutputs.indices.contains(index) else {
-            throw .malformed("The step takes its outputs together, so it cannot take that of task \(index) alone.")
+            throw .malformed("The step takes its outputs together, so it cannot take that of task \(index + 1) alone.")
         }
         try check(output, of: index)
         switch state {
@@ -156,7 +156,7 @@ public struct RenderMachine: Sendable {
     /// The current call, for messages.
     private var place: String {
         guard case .calling(let position, _) = state else { return "" }
-        return " of \(pass.schedule[position].place.renamed(\.rawValue).title)"
+        return " in \(pass.schedule[position].place.renamed(\.rawValue).title)"
     }
 
     /// Forgets what was taken of the current barrier.
@@ -326,8 +326,8 @@ extension RenderMachine {
     /// - Parameter call: the one before; nil at the beginning of a pass.
     private func checkRange(_ values: [Float], after call: PlannedCall? = nil) throws(RenderError) {
         guard values.allSatisfy({ $0.isFinite }) else {
-            let place = call.map { "after \($0.place.renamed(\.rawValue).title)" } ?? "before its first step"
-            throw .nonFinite("The latent left the range of numbers \(place).")
+            let (word, place) = call.map { ("after", $0.place) } ?? ("before", pass.first.place)
+            throw .nonFinite("The latent left the range of numbers \(word) \(place.renamed(\.rawValue).title).")
         }
     }
 

@@ -6,7 +6,7 @@ public struct DecodePlan: Sendable, Equatable {
     let tileSide: Int?
     /// The most latent points of a tile.
     let tilePoints: Int
-    /// Stages of the decoder, and tasks of each tile.
+    /// Sections of the decoder, and tasks of each tile.
     let sections: Int
     /// Pixels along the side of a latent point.
     let scale: Int

@@ -83,9 +83,11 @@ extension SourcePicture {
             throw .invalidRequest("The request's \"source\" must be an object, not \(json.kindName).")
         }
         let fields = JSONFields(object) { fault -> RenderError in
-            fault.need == .absence
-                ? .invalidRequest("The request's \"source\" has no setting \"\(fault.key.prefix(60))\".")
-                : .invalidRequest("The request's \"source\" must have \"\(fault.key)\": \(fault.need).")
+            if fault.need == .absence {
+                return .invalidRequest("The request's \"source\" has no setting \"\(fault.key.prefix(60))\".")
+            }
+            let found = fault.value == nil ? "no \(fault.key), which must be \(fault.need)" : fault.found
+            return .invalidRequest("The request's \"source\" has \(found).")
         }
         try fields.only(["width", "height", "masked", "sha256"])
         let width = try fields.required("width", .integer(1...RenderRequest.sideLimit))

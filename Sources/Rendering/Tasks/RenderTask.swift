@@ -24,7 +24,7 @@ public enum RenderPhase: String, Sendable, CaseIterable {
 /// of times.
 public struct RenderTask: Sendable, Equatable {
     public var phase: RenderPhase
-    /// Zero-based, over the whole render.
+    /// The call of the network, from 0 over the whole render; for decoding the section.
     public var step: Int
     /// Its place in the barrier.
     public var index: Int
@@ -32,7 +32,7 @@ public struct RenderTask: Sendable, Equatable {
     public var contextHash: SHA256Digest
     package var work: any TaskWork
 
-    /// The time it takes in relation to other tasks of the render.
+    /// The time it takes in relation to other tasks of its kind.
     public var cost: Double { work.cost }
 
     /// Bytes of its numbers or pixels on the wire.
@@ -47,7 +47,14 @@ public struct RenderTask: Sendable, Equatable {
     }
 
     /// Its name in error messages, counted from 1.
-    var title: String { "Task \(index + 1) of \(phase.rawValue), call \(step + 1)" }
+    var title: String {
+        let task = "Task \(index + 1) of \(phase.rawValue)"
+        return switch phase {
+        case .encode, .picture: task
+        case .denoise, .structure, .detail: task + ", call \(step + 1)"
+        case .decode: task + ", section \(step + 1)"
+        }
+    }
 
     public static func == (left: RenderTask, right: RenderTask) -> Bool {
         (left.phase, left.step, left.index, left.contextHash) == (right.phase, right.step, right.index, right.contextHash)

@@ -9,7 +9,7 @@ package protocol TaskWork: Sendable, Equatable {
     /// Whether it takes far more memory than tasks of other kinds and comes only once or twice in a job.
     static var isLarge: Bool { get }
 
-    /// The time it takes in relation to other tasks of the render, counted in points of a latent.
+    /// The time it takes in relation to other tasks of its kind, counted in points of a latent.
     var cost: Double { get }
 
     /// The thing that it continues, if a worker keeps what the next task of it needs; nil for most kinds.

@@ -198,11 +198,11 @@ extension CoordinatorLoop {
 
     private func reject(_ key: TaskKey, _ failure: Failure, _ cpu: Int64) {
         guard let job = jobs[key.job], job.serial == key.barrier else { return }
-        log("a result was refused: \(failure.text.logged)")
+        log("a result was refused: \(failure.sentence.logged)")
         jobs[key.job]?.timings.merge += .nanoseconds(cpu)
         jobs[key.job]?.outputs[key.index] = nil
         jobs[key.job]?.tasksDone -= 1
-        tell(.rejected(key, FailureClass(failure.failureClass), failure.text))
+        tell(.rejected(key, FailureClass(failure.failureClass), failure.sentence))
     }
 
     // MARK: Ending
@@ -235,7 +235,7 @@ extension CoordinatorLoop {
     func describe(_ failure: JobFailure, of id: JobID) -> RuntimeError {
         func place(_ key: TaskKey) -> String {
             guard let place = jobs[id]?.barrier?.place else { return "A task" }
-            return "Task \(key.index + 1) of \(place.title)"
+            return "In \(place.title), task \(key.index + 1)"
         }
         switch failure {
         case .poisoned(let key, let text):
@@ -285,7 +285,7 @@ extension CoordinatorLoop {
         case .started(let plan): note(.started(summary: plan.summaryLines, taskCount: plan.taskCount))
         case .progress(let progress): note(.progress(progress))
         case .waiting(let reason): note(.waiting(reason))
-        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), text: error.sentenceForClient))
+        case .failed(let error): note(.failed(exitCode: Int(error.exitCode), sentence: error.sentenceForClient))
         case .finished(let result): offer(result, of: job, along: route)
         }
     }

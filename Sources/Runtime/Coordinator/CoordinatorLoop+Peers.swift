@@ -81,11 +81,11 @@ extension CoordinatorLoop {
     private func receive(_ failure: Failure, _ lease: LeaseID, from id: SessionID, _ now: Instant) {
         let failureClass = FailureClass(failure.failureClass)
         if let hash = failure.context, lease.rawValue == 0 {
-            log("worker \(name(of: id)) cannot open a job: \(failure.text.logged)")
-            if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failure.text), now) }
+            log("worker \(name(of: id)) cannot open a job: \(failure.sentence.logged)")
+            if let context = contexts.id(of: hash) { tell(.contextFailed(id, context, failure.sentence), now) }
         } else {
-            if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.text.logged)") }
-            tell(.failed(id, lease, failureClass, failure.text), now)
+            if failureClass != .cancelled { log("worker \(name(of: id)) failed a task: \(failure.sentence.logged)") }
+            tell(.failed(id, lease, failureClass, failure.sentence), now)
             // FAIL is acknowledged like a result. The worker keeps it until then.
             acknowledge(id, lease, .accepted)
         }

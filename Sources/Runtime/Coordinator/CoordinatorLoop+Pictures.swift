@@ -65,7 +65,7 @@ extension CoordinatorLoop {
         guard result.file.byteCount <= WireLimits.resultBytes else {
             let text: Sentence =
                 "The picture file has \(result.file.byteCount) bytes; at most \(WireLimits.resultBytes) can be sent."
-            send(.jobEvent(.failed(exitCode: 1, text: text)), along: route) { $0.job = job }
+            send(.jobEvent(.failed(exitCode: 1, sentence: text)), along: route) { $0.job = job }
             return
         }
         let now = monotonicNow()
@@ -87,7 +87,7 @@ extension CoordinatorLoop {
             }
             for chunk in chunks { send(.jobResult(chunk), along: route) { $0.job = job } }
         } catch {
-            send(.jobEvent(.failed(exitCode: Int(error.exitCode), text: error.sentenceForClient)), along: route) {
+            send(.jobEvent(.failed(exitCode: Int(error.exitCode), sentence: error.sentenceForClient)), along: route) {
                 $0.job = job
             }
         }

@@ -200,7 +200,7 @@ final class CoordinatorLoop {
     func fail(_ error: RuntimeError) {
         guard !isStopping else { return }
         failure = error
-        log("the coordinator cannot go on: \(error.text)")
+        log("the coordinator cannot go on: \(error.logged)")
         stop(because: error)
     }
 

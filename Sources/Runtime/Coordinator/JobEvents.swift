@@ -1,4 +1,5 @@
 public import Places
+public import Sentences
 public import StrictJSON
 
 /// A summary of the plan, for people.
@@ -61,7 +62,7 @@ public enum JobEvent: Sendable, Equatable {
     case started(JobOutline)
     case progress(JobProgress)
     /// No worker can take the job at present; the text says why.
-    case waiting(String)
+    case waiting(Sentence)
     case finished(RenderResult)
     case failed(RuntimeError)
 }

@@ -256,7 +256,7 @@ final class JobThreads: Sendable {
     private func fail(_ id: JobID, _ error: EngineError) {
         switch error {
         case .failed(let error): report(.failed(id, error))
-        case .rejected(_, let failure): report(.failed(id, RuntimeError(.jobFailed, failure.text)))
+        case .rejected(_, let failure): report(.failed(id, RuntimeError(.jobFailed, failure.sentence)))
         }
     }
 }

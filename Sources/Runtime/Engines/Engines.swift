@@ -11,7 +11,7 @@ struct EngineTask: Sendable {
     var part: @Sendable () -> EncodedPart
     /// Of the message.
     var payloadBytes: Int
-    /// Relative to the job's other tasks.
+    /// Relative to the job's other tasks of its kind.
     var cost: Double
     /// See `ClusterTask.thread`.
     var thread: Int?
@@ -20,7 +20,7 @@ struct EngineTask: Sendable {
 /// The tasks of one barrier and their common context.
 struct EngineBarrier: Sendable {
     var place: Place<String>
-    /// For the header. People read it in dumps.
+    /// For the header, and the kind of its tasks: see `ClusterTask.kind`.
     var phaseNumber: UInt8
     var tasks: [EngineTask]
     /// The content hash of `context`, 64 hexadecimal digits.

@@ -194,7 +194,7 @@ final class RenderTaskEngine: TaskEngine {
             let workers = try HostWorkers()
             host.workers = { workers.count }
         } catch {
-            options.log?("the memory for groups is not shared with other workers of this host: \(error.text)")
+            options.log?("the memory for groups is not shared with other workers of this host: \(error.logged)")
         }
         return host
     }

@@ -130,7 +130,7 @@ extension WorkerLoop {
         guard let hash = contextHashes[context] else { return }
         var failure = contextErrors[context] ?? Failure(.worker, "the context could not be opened")
         failure.context = hash
-        log("a job could not be opened: \(failure.text.logged)")
+        log("a job could not be opened: \(failure.sentence.logged)")
         send(.fail(failure))
     }
 

@@ -152,13 +152,13 @@ final class WorkerLoop {
         case .compute(.groupLimit(let limit)): drive(.groupLimit(limit), now)
         case .compute(.returned(let leases)): drive(.returned(leases), now)
         case .compute(.failedTogether(let leases, let failure)):
-            log("\(leases.count) tasks failed together, and each is tried alone: \(failure.text.logged)")
+            log("\(leases.count) tasks failed together, and each is tried alone: \(failure.sentence.logged)")
             drive(.failedTogether(leases), now)
         case .compute(.computed(let lease, let outcome)):
             switch outcome {
             case .success(let result): outcomes[lease] = .result(result)
             case .failure(let failure):
-                log("a task failed: \(failure.text.logged)")
+                log("a task failed: \(failure.sentence.logged)")
                 outcomes[lease] = .fail(failure)
             }
             drive(.computed(lease), now)

@@ -53,7 +53,7 @@ public enum WorkerProcess {
     }
 
     private static func complain(_ error: RuntimeError) {
-        let line = Array("patchloom worker: \(error.text)\n".utf8)
+        let line = Array("patchloom worker: \(error.logged)\n".utf8)
         _ = write(STDERR_FILENO, line, line.count)
     }
 }

@@ -12,9 +12,8 @@ extension OptionReader {
                     .unsupported,
                     "scheduler_config.json: \(key) \"\(text)\" is not supported; \(known.joined(separator: ", ")) are.")
             }
-            let shown = value.arrayValue == nil && value.objectValue == nil ? value.canonicalText : value.kindName
             let need = Self.described(error.need, isElement: error.element != nil)
-            return SamplerError(.badConfiguration, "scheduler_config.json: \(key) is \(shown.prefix(80)) but must be \(need).")
+            return SamplerError(.badConfiguration, "scheduler_config.json: \(key) is \(value.brief) but must be \(need).")
         }
     }
 

@@ -16,42 +16,42 @@ struct LoRAMetadata {
 
     init(_ file: SafetensorsFile) throws(WeightsError) {
         guard let text = file.metadata["lora_adapter_metadata"] else { return }
-        @Sendable func wrong(_ what: String) -> WeightsError {
-            WeightsError.malformed("\(file.name): its lora_adapter_metadata \(what); download it again or ask its author.")
-        }
+        let reader = Reader(file: file.name)
         let json: JSONValue
-        do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw wrong("is not JSON") }
-        guard let object = json.objectValue else { throw wrong("is \(json.kindName), not an object") }
-        let fields = JSONFields(object, nullIsAbsent: true) { fault in wrong("has \(fault.key), which is not \(fault.need)") }
-        for network in LoRANetwork.allCases { settings[network] = try Self.settings(of: network, fields, wrong, file.name) }
+        do { json = try JSONValue(parsing: Array(text.utf8), limits: .config) } catch { throw reader.wrong("is not JSON") }
+        guard let object = json.objectValue else { throw reader.wrong("is \(json.kindName), not an object") }
+        for network in LoRANetwork.allCases { settings[network] = try reader.settings(of: network, object) }
     }
 
-    private static func settings(
-        of network: LoRANetwork, _ fields: JSONFields<WeightsError>, _ wrong: @escaping @Sendable (String) -> WeightsError,
-        _ file: String
-    ) throws(WeightsError) -> Settings {
-        func member<Value>(_ key: String, _ shape: JSONShape<Value>) throws(WeightsError) -> Value? {
-            try fields.optional("\(network.rawValue).\(key)", shape)
+    private struct Reader {
+        let file: String
+
+        func wrong(_ what: String) -> WeightsError {
+            .malformed("\(file): its lora_adapter_metadata \(what); download it again or ask its author.")
         }
-        if try member("use_dora", .flag()) == true {
-            throw .unsupportedFormat("\(file) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
-        }
-        var settings = Settings(
-            alpha: try member("lora_alpha", alpha), dividesByRoot: try member("use_rslora", .flag()) ?? false)
-        let patterns = JSONFields(try member("alpha_pattern", .object()) ?? JSONObject()) { fault in
-            wrong("has the alpha pattern \(quoted(fault.key)), whose alpha is not \(fault.need)")
-        }
-        for pattern in patterns.members.keys {
-            guard isWord(pattern, and: "_.") else {
-                throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
+
+        func settings(of network: LoRANetwork, _ object: JSONObject) throws(WeightsError) -> Settings {
+            let fields = JSONFields(object, nullIsAbsent: true) { [self] fault in wrong("has \(fault.found)") }
+            func member<Value>(_ key: String, _ shape: JSONShape<Value>) throws(WeightsError) -> Value? {
+                try fields.optional("\(network.rawValue).\(key)", shape)
             }
-            settings.alphaPattern.append((flat(pattern), try patterns.required(pattern, alpha)))
+            if try member("use_dora", .flag()) == true {
+                throw .unsupportedFormat("\(file) is a DoRA, which is not supported; choose a plain LoRA or LoCon.")
+            }
+            let alpha = JSONShape<Double>(.words("a number")) { value in value.doubleValue.flatMap { $0.isFinite ? $0 : nil } }
+            var settings = Settings(
+                alpha: try member("lora_alpha", alpha), dividesByRoot: try member("use_rslora", .flag()) ?? false)
+            let patterns = JSONFields(try member("alpha_pattern", .object()) ?? JSONObject()) { [self] fault in
+                wrong("has an alpha pattern with \(fault.found)")
+            }
+            for pattern in patterns.members.keys {
+                guard isWord(pattern, and: "_.") else {
+                    throw wrong("has the alpha pattern \(quoted(pattern)), which is not a plain path")
+                }
+                settings.alphaPattern.append((flat(pattern), try patterns.required(pattern, alpha)))
+            }
+            return settings
         }
-        return settings
-    }
-
-    private static var alpha: JSONShape<Double> {
-        JSONShape(.words("a number")) { value in value.doubleValue.flatMap { $0.isFinite ? $0 : nil } }
     }
 
     /// The factor of a layer without an alpha tensor.

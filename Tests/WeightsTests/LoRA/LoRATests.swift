@@ -121,7 +121,7 @@ import Weights
         (#"{"unet.lora_alpha":6,"unet.r":2}"#, 3.0), (#"{"unet.lora_alpha":6,"unet.use_rslora":true}"#, 6 / 2.0.squareRoot()),
         (#"{"unet.lora_alpha":6,"unet.alpha_pattern":{"attn1.to_q":1}}"#, 0.5),
         (#"{"unet.lora_alpha":6,"unet.alpha_pattern":{"attn2.to_q":1}}"#, 3), (#"{"text_encoder.lora_alpha":6}"#, 1),
-        ("{}", 1),
+        ("{}", 1), (#"{"unet.lora_alpha":null,"unet.use_dora":false,"unet.alpha_pattern":{},"unet.use_rslora":null}"#, 1),
     ])
     func alphasOfTheMetadataCount(_ text: String, _ factor: Double) throws {
         let up = Numbers("unet.\(TinyModel.toQ).lora_B.weight", [2, 2], seed: 50)
