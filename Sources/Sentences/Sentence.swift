@@ -46,6 +46,16 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
         }.joined()
     }
 
+    /// `a, b and c`.
+    public static func list(_ settings: [Setting]) -> Sentence {
+        var sentence: Sentence = ""
+        for (index, setting) in settings.enumerated() {
+            let link: Sentence = index == 0 ? "" : index + 1 == settings.count ? " and " : ", "
+            sentence = sentence + link + "\(setting)"
+        }
+        return sentence
+    }
+
     /// The two, one behind the other.
     public static func + (first: Sentence, second: Sentence) -> Sentence {
         Sentence(first.parts + second.parts)

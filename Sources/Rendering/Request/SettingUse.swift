@@ -1,7 +1,7 @@
 import Sentences
 
-/// Where a setting has an effect.
-public enum SettingUse: Sendable, Hashable {
+/// Where a setting has an effect. In the order of complaints.
+public enum SettingUse: Sendable, Hashable, CaseIterable {
     case always
     /// CutDiffusion's structure phase.
     case structure
@@ -31,9 +31,6 @@ public enum SettingUse: Sendable, Hashable {
         case .hiDiffusion, .hiDiffusionProfile: request.hiDiffusion != .off
         }
     }
-
-    /// In the order of complaints.
-    fileprivate static let ofMethods: [SettingUse] = [.structure, .views, .stages, .refinement, .tiles]
 }
 
 extension RenderRequest {
@@ -42,26 +39,39 @@ extension RenderRequest {
     ///
     /// - Parameter method: never `auto`.
     func checkSettingsBelong(to method: RenderMethod) throws(RenderError) {
-        let uses = Self.settings.filter { $0.isSet(self) }.map(\.use)
-        let refusals = SettingUse.ofMethods.lazy.filter(uses.contains).compactMap { refusal(of: $0, by: method) }
-        if let sentence = refusals.first { throw .invalidRequest(sentence) }
+        let set = Self.settings.filter { $0.isSet(self) }
+        let refused = set.compactMap { setting in refusal(of: setting.use, by: method).map { ($0, setting) } }
+        guard let first = SettingUse.allCases.lazy.compactMap({ use in refused.first { $0.1.use == use } }).first else { return }
+        let names = refused.filter { $0.0 == first.0 }.compactMap(\.1.setting)
+        throw .invalidRequest("\(first.0.reason): leave out \(Sentence.list(names)), or choose \(first.0.cure).")
     }
 
-    private func refusal(of use: SettingUse, by method: RenderMethod) -> Sentence? {
-        switch (use, method) {
-        case (.structure, .direct), (.views, .direct):
-            "Patch, stride, jitter, blending, structure, structure fraction and detail guidance belong to the method cut, but this "
-                + "picture is rendered directly: leave them out or choose the method cut."
-        case (.structure, .hires), (.structure, .multidiffusion):
-            "Structure and structure fraction belong to the method cut: leave them out or choose the method cut."
-        case (.views, .hires) where refinement.tiled != true:
-            "Patch, stride, jitter, blending and detail guidance need views: choose \(.hiresTiled) with the method hires."
-        case (.stages, .direct), (.stages, .multidiffusion), (.refinement, .direct), (.refinement, .multidiffusion),
-            (.tiles, .direct), (.tiles, .multidiffusion):
-            "Stages and their refinement belong to the methods cut and hires: leave them out or choose one of these."
-        case (.tiles, .auto), (.tiles, .cut):
-            "Tiled refinement belongs to the method hires: leave it out or choose the method hires."
-        default: nil
+    private struct Refusal: Equatable {
+        let reason: Sentence
+        let cure: Sentence
+    }
+
+    /// Why a picture of the method has no use for such settings; nil if it has.
+    private func refusal(of use: SettingUse, by method: RenderMethod) -> Refusal? {
+        let direct = Refusal(
+            reason: "This picture is rendered directly, without patches and views", cure: "\(.method) cut")
+        let stages = Refusal(reason: "Only the methods cut and hires have stages", cure: "one of them (\(.method))")
+        let whole = [.direct, .multidiffusion].contains(method)
+        switch use {
+        case .structure:
+            if method == .direct { return direct }
+            return method == .cut
+                ? nil : Refusal(reason: "Only the method cut has a structure phase", cure: "\(.method) cut")
+        case .views:
+            if method == .direct { return direct }
+            return method == .hires && refinement.tiled != true
+                ? Refusal(reason: "The stages of this picture have no views", cure: "\(.hiresTiled)") : nil
+        case .stages, .refinement: return whole ? stages : nil
+        case .tiles:
+            if whole { return stages }
+            return method == .hires
+                ? nil : Refusal(reason: "Only the method hires has later stages with or without views", cure: "\(.method) hires")
+        case .always, .hiDiffusion, .hiDiffusionProfile: return nil
         }
     }
 }

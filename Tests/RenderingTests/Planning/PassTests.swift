@@ -89,12 +89,26 @@ import Weights
     @Test func whatAMethodWouldIgnoreIsRefused() throws {
         let picture = try SourcePicture(width: 512, height: 512, rgb: [UInt8](repeating: 7, count: 512 * 512 * 3))
         let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
-            ("belong to the methods cut and hires", { ($0.method, $0.stages) = (.direct, [1]) }),
-            ("belong to the methods cut and hires", { ($0.method, $0.refinement.strength) = (.multidiffusion, 0.5) }),
-            ("belong to the method cut", { ($0.method, $0.structureFraction) = (.hires, .half) }),
-            ("belong to the method cut", { ($0.method, $0.structure) = (.multidiffusion, .whole) }),
-            ("need views: choose --hires-tiled", { ($0.method, $0.stride) = (.hires, 64) }),
-            ("Tiled refinement belongs to the method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
+            ("have stages: leave out --stages, or choose", { ($0.method, $0.stages) = (.direct, [1]) }),
+            (
+                "have stages: leave out --denoising-strength, or",
+                { ($0.method, $0.refinement.strength) = (.multidiffusion, 0.5) }
+            ),
+            (
+                "leave out --structure-fraction, or choose --method cut",
+                { ($0.method, $0.structureFraction) = (.hires, .half) }
+            ),
+            ("leave out --structure, or choose --method cut", { ($0.method, $0.structure) = (.multidiffusion, .whole) }),
+            (
+                "rendered directly, without patches and views: leave out --detail-cfg-scale, --stride and --structure, or",
+                { ($0.method, $0.stride, $0.structure, $0.detailGuidanceScale) = (.direct, 64, .whole, 2) }
+            ),
+            ("leave out --stride, or choose --hires-tiled", { ($0.method, $0.stride) = (.hires, 64) }),
+            (
+                "leave out --stride, or choose --hires-tiled",
+                { ($0.method, $0.stride, $0.refinement.tiled) = (.hires, 64, false) }
+            ),
+            ("leave out --hires-tiled, or choose --method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
             ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
             ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
             ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),

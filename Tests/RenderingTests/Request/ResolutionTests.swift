@@ -93,10 +93,10 @@ import Testing
 
     @Test func whatTheMethodCannotDoIsRefusedWithTheRemedy() {
         let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
-            ("leave them out or choose the method cut", { ($0.width, $0.height, $0.patch) = (128, 128, 64) }),
-            ("leave them out or choose the method cut", { ($0.method, $0.stride) = (.direct, 64) }),
-            ("leave them out or choose the method cut", { ($0.method, $0.structureFraction) = (.direct, .half) }),
-            ("leave them out or choose the method cut", { ($0.method, $0.detailGuidanceScale) = (.direct, 2) }),
+            ("leave out --patch, or choose --method cut", { ($0.width, $0.height, $0.patch) = (128, 128, 64) }),
+            ("leave out --stride, or choose --method cut", { ($0.method, $0.stride) = (.direct, 64) }),
+            ("leave out --structure-fraction, or choose", { ($0.method, $0.structureFraction) = (.direct, .half) }),
+            ("leave out --detail-cfg-scale, or choose", { ($0.method, $0.detailGuidanceScale) = (.direct, 2) }),
             ("In the prompt: The weight \"1.3.4\" in \"(a:1.3.4)\" is no number", { $0.prompt = "(a:1.3.4) apple" }),
             ("In the negative prompt: Prompt editing", { $0.negativePrompt = "[a:b:10]" }),
             (
