@@ -41,7 +41,8 @@ extension RenderRequest {
     func checkSettingsBelong(to method: RenderMethod) throws(RenderError) {
         let set = Self.settings.filter { $0.isSet(self) }
         let refused = set.compactMap { setting in refusal(of: setting.use, by: method).map { ($0, setting) } }
-        guard let first = SettingUse.allCases.lazy.compactMap({ use in refused.first { $0.1.use == use } }).first else { return }
+        let byUse = SettingUse.allCases.lazy.compactMap { use in refused.first { $0.1.use == use } }
+        guard let first = byUse.first else { return }
         let names = refused.filter { $0.0 == first.0 }.compactMap(\.1.setting)
         throw .invalidRequest("\(first.0.reason): leave out \(Sentence.list(names)), or choose \(first.0.cure).")
     }

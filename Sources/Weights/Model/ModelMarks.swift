@@ -92,8 +92,8 @@ struct ModelMarks: Equatable {
 // MARK: - Marks over a configuration
 
 extension ModelMarks {
-    /// Schedulers of diffusers that can begin with pure noise.
-    private static let zeroSNRClasses: Set<String> = [
+    /// Schedulers of diffusers that can begin with pure noise. `Samplers` knows it of each method too; a test compares them.
+    static let zeroSNRClasses: Set<String> = [
         "DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler",
         "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
     ]

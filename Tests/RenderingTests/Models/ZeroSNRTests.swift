@@ -1,0 +1,17 @@
+import Testing
+
+@testable import Samplers
+@testable import Weights
+
+/// `Weights` chooses a scheduler that can begin with pure noise, and `Samplers` refuses those that cannot: both mean the same.
+@Suite struct ZeroSNRTests {
+    @Test func bothListsAgree() {
+        for name in ModelMarks.zeroSNRClasses {
+            #expect(SamplingMethod(className: name)?.traits.allowsZeroSNR == true, "\(name)")
+        }
+        for method in SamplingMethod.allCases {
+            guard let name = method.traits.className else { continue }
+            #expect(ModelMarks.zeroSNRClasses.contains(name) == method.traits.allowsZeroSNR, "\(name)")
+        }
+    }
+}
