@@ -1,5 +1,5 @@
-import Sentences
 import Cluster
+import Sentences
 import Testing
 
 @Suite("Dispatch")

@@ -103,7 +103,8 @@ struct ClientTests {
                     submissions.append(packet.address.session)
                     guard packet.address.session == 2 else { continue }
                     try answer(.submitted(Submitted(position: 0)), session: 2)
-                    try answer(.jobEvent(.failed(exitCode: 65, sentence: "the job came: \(Setting("vae_tile_size"))")), session: 2)
+                    try answer(
+                        .jobEvent(.failed(exitCode: 65, sentence: "the job came: \(Setting("vae_tile_size"))")), session: 2)
                 default: break
                 }
             }

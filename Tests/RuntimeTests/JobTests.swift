@@ -4,7 +4,6 @@ import Messages
 import Places
 import Sentences
 import Synchronization
-import Sentences
 import TestSupport
 import Testing
 

@@ -1,8 +1,8 @@
-import Sentences
 import Foundation
 import Glibc
 import Places
 public import Runtime
+import Sentences
 
 /// Shows progress on standard error: on a terminal a bar, elsewhere at most one plain line a step.
 public struct ProgressView {

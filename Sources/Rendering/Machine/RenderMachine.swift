@@ -1,8 +1,8 @@
-import Places
 import Acceleration
 import DiffusionModels
 import ImageConditioning
 import PatchGeometry
+import Places
 import Resampling
 package import Samplers
 import Sentences

@@ -71,7 +71,8 @@ extension RenderRequest {
         case .tiles:
             if whole { return stages }
             return method == .hires
-                ? nil : Refusal(reason: "Only the method hires has later stages with or without views", cure: "\(.method) hires")
+                ? nil
+                : Refusal(reason: "Only the method hires has later stages with or without views", cure: "\(.method) hires")
         case .always, .hiDiffusion, .hiDiffusionProfile: return nil
         }
     }

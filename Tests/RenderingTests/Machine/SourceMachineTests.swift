@@ -169,12 +169,13 @@ struct SourceMachineTests {
     }
 
     /// The object that names the pixels is read strictly, and the sentence says what is wrong.
-    @Test(arguments: [
-        ("width", nil, "no width, which must be a whole number"), ("width", 0, "width 0, which is not a whole number"),
-        ("height", 1.5, "height 1.5, which is not"), ("masked", 1, "masked 1, which is not true or false"),
-        ("masked", nil, "no masked, which must be true or false"), ("sha256", "AB", #"sha256 "AB", which is not 64"#),
-        ("depth", 3, #"no setting "depth""#),
-    ] as [(String, JSONValue?, String)])
+    @Test(
+        arguments: [
+            ("width", nil, "no width, which must be a whole number"), ("width", 0, "width 0, which is not a whole number"),
+            ("height", 1.5, "height 1.5, which is not"), ("masked", 1, "masked 1, which is not true or false"),
+            ("masked", nil, "no masked, which must be true or false"), ("sha256", "AB", #"sha256 "AB", which is not 64"#),
+            ("depth", 3, #"no setting "depth""#),
+        ] as [(String, JSONValue?, String)])
     func theSourceIsReadStrictly(_ key: String, _ value: JSONValue?, _ words: String) throws {
         let (metadata, payload) = try Self.request(96, 64, masked: true, strength: 1).encoded()
         _ = try RenderRequest(metadata: metadata, payload: payload)

@@ -1,7 +1,7 @@
-import Sentences
 import ContentHash
 import EmbeddedModel
 import Foundation
+import Sentences
 import StrictJSON
 import TensorCore
 import TestSupport

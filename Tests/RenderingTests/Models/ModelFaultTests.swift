@@ -1,8 +1,8 @@
-import Sentences
 import EmbeddedModel
 import Foundation
 import Rendering
 import Samplers
+import Sentences
 import StrictJSON
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
-import Sentences
 import ContentHash
 import Foundation
+import Sentences
 import TensorCore
 import TestSupport
 import Testing

@@ -1,5 +1,5 @@
-import Sentences
 import Foundation
+import Sentences
 import StrictJSON
 import TensorCore
 import TestSupport
