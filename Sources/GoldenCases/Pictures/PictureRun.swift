@@ -46,20 +46,20 @@ struct PictureRun {
     /// Computes the calls of the U-Net.
     ///
     /// - Parameter prepare: runs before each call.
-    /// - Returns: the latent after each call, (calls, c, h, w), and the U-Net's plans.
+    /// - Returns: the latent after each call, (calls, c, h, w), and the switches of each.
     mutating func denoise(
         _ prepare: (inout PictureRun) throws -> Void = { _ in }
-    ) throws -> (latents: GoldenTensor, plans: [UNetSwitches]) {
-        var (latents, plans): ([Float], [UNetSwitches]) = ([], [])
+    ) throws -> (latents: GoldenTensor, switches: [UNetSwitches]) {
+        var (latents, switches): ([Float], [UNetSwitches]) = ([], [])
         while let work = barrier.tasks[0].work as? DenoiseWork {
-            plans.append(work.switches)
+            switches.append(work.switches)
             try prepare(&self)
             try merge(outputs())
             latents += machine.canvas
         }
         let plan = machine.plan
-        let shape = [plans.count, plan.latentChannels, plan.latentHeight, plan.latentWidth]
-        return (GoldenTensor(latents, shape: shape), plans)
+        let shape = [switches.count, plan.latentChannels, plan.latentHeight, plan.latentWidth]
+        return (GoldenTensor(latents, shape: shape), switches)
     }
 
     /// Decodes the finished latent.

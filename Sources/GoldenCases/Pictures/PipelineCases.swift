@@ -63,11 +63,11 @@ enum PipelineCases {
         let rows = try (0..<calls).map { call in
             try HiDiffusionCases.windowShifts(Array(shifts[(call * shape[1])..<((call + 1) * shape[1])]))
         }
-        let plans = try render(pipeline) { _ in
+        let switches = try render(pipeline) { _ in
             recorded(noises, windowShifts: Dictionary(uniqueKeysWithValues: zip(plan.firstCall..., rows)))
         }
-        let switches = plans.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
-        guard try run.parameters.value("rad_pool_per_step") == .array(switches) else {
+        let pairs = switches.map { JSONValue.array([.integer($0.rad ? 1 : 0), .integer($0.pool ? 1 : 0)]) }
+        guard try run.parameters.value("rad_pool_per_step") == .array(pairs) else {
             throw GoldenError.failed("the switches of the steps are not those of the reference")
         }
     }
@@ -137,14 +137,14 @@ enum PipelineCases {
     ) throws -> [UNetSwitches] {
         let run = pipeline.run
         let isDecoded = run.expects("image") || run.expects("image_u8")
-        var (rows, steps, plans): ([String: [GoldenTensor]], [GoldenTensor], [UNetSwitches]) = ([:], [], [])
+        var (rows, steps, switches): ([String: [GoldenTensor]], [GoldenTensor], [UNetSwitches]) = ([:], [], [])
         for row in pipeline.prompts.indices {
             var picture = try PictureRun(pipeline.request(row), pipeline.model, chance(row), run.model())
             try picture.merge(encoded(picture, pipeline, row))
             var tensors = try picture.conditioning()
             try pipeline.source?.merge(into: &picture, pipeline)
             let latents: GoldenTensor
-            (latents, plans) = try picture.denoise()
+            (latents, switches) = try picture.denoise()
             steps.append(latents)
             let timesteps = picture.machine.sampler.timesteps
             run.produce("timesteps", GoldenTensor(shape: [timesteps.count], values: .reals(timesteps)))
@@ -154,11 +154,11 @@ enum PipelineCases {
         for (name, tensors) in rows where !name.hasPrefix("image") || run.expects(name) {
             run.produce(name, try GoldenTensor(stacking: tensors))
         }
-        let calls = try (0..<plans.count).map { call in
+        let calls = try (0..<switches.count).map { call in
             try GoldenTensor(stacking: steps.map { GoldenTensor($0.slice(call), shape: Array($0.shape.dropFirst())) })
         }
         run.produce("latents_steps", try GoldenTensor(stacking: calls))
-        return plans
+        return switches
     }
 
     /// The outputs of the tasks that encode prompts.

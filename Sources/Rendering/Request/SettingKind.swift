@@ -103,7 +103,10 @@ extension SettingKind {
         return SettingKind(
             "an object of \(first) and \(second)", words: words,
             read: { value in
-                guard value.objectValue?.keys.count == 2, let a = value[first]?.intValue, let b = value[second]?.intValue
+                guard let fields = value.objectValue.map({ JSONFields($0) { $0 } }),
+                    (try? fields.only([first, second])) != nil,
+                    let a = try? fields.required(first, .integer(.min ... .max)),
+                    let b = try? fields.required(second, .integer(.min ... .max))
                 else { return nil }
                 return make(a, b)
             },

@@ -83,6 +83,9 @@ public final class TaskRunner {
         switch job.tiles {
         case .latent(let latent, let tileHeight, let tileWidth):
             let image = try model.tiledLatent(latent, tileHeight: tileHeight, tileWidth: tileWidth)
+            // The job has left the U-Net. A worker without a tile gets no task that would give it back, while the decoder's
+            // activations grow on others.
+            rest()
             return OpenedContext(variant: variant, image: image)
         case .moments(let moments, let latent):
             try model.check(moments)

@@ -51,7 +51,8 @@ struct CanvasBench: ParsableCommand {
         }
         let timing = Timing(walks.dropFirst().map { $0.seconds / Double($0.steps) })
         let (tasks, steps) = (walks[0].tasks, walks[0].steps)
-        let latent = size / 8 * (size / 8) * 4 * MemoryLayout<Float>.size
+        let plan = machine.plan
+        let latent = plan.latentHeight * plan.latentWidth * plan.latentChannels * MemoryLayout<Float>.size
         let peak = peaks.max() ?? 0
         guard peak > 0 else { throw ValidationError("/proc/self/status does not say how much memory this process uses.") }
         var report = SuiteReport("canvas")

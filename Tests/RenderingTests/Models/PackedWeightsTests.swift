@@ -1,4 +1,5 @@
 import ContentHash
+import DiffusionModels
 import Foundation
 import Synchronization
 import TensorCore
@@ -83,6 +84,13 @@ import Weights
             runner.rest()
             #expect(networks.mappedCount == 0 && unmapped == nil)
             #expect(runner.idleActivationBytes == 0)
+            // A worker that hears of a latent to decode keeps no U-Net for it, even if it gets no tile.
+            _ = try networks.unet()
+            let channels = networks.parts.vae.latentChannels
+            let latent = Latent(channels: channels, height: 8, width: 8, values: [Float](repeating: 0, count: 64 * channels))
+            let job = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
+            try runner.open(job.with(.latent(latent, tileHeight: 8, tileWidth: 8)))
+            #expect(networks.mappedCount == 0)
         }
         // Networks in memory stay.
         let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)

@@ -78,7 +78,7 @@ import Testing
 
     @Test func whatTheMethodCannotDoIsOneSentence() {
         let wrong: [(RenderRequest, String)] = [
-            (.square(128) { $0.patch = 64 }, "Patch"), (.square(256) { ($0.method, $0.stride) = (.direct, 64) }, "stride"),
+            (.square(128) { $0.patch = 64 }, "--patch"), (.square(256) { ($0.method, $0.stride) = (.direct, 64) }, "stride"),
             (.square(256) { $0.patch = 512 }, "patch"), (.square(256) { $0.stride = 136 }, "stride"),
             (.square(256, steps: 1), "steps"),
             (.square(256, steps: 2) { $0.structureFraction = StructureFraction("0.9") }, "fraction"),
