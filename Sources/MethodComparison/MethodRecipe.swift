@@ -146,12 +146,18 @@ struct MethodDraft {
     /// The request without settings that its method does not have. Open settings of views are uniform, as published, not as
     /// `auto` has them.
     var finished: RenderRequest {
-        guard request.method != .auto else { return request }
+        var resolved = request
+        if request.method == .auto {
+            guard RenderMethod.autoIsDirect(width: request.width, height: request.height, native: native) else {
+                return request
+            }
+            resolved.method = .direct
+        }
         var result = request
-        for setting in RenderRequest.settings where !setting.use.isMet(by: request) { setting.clear(&result) }
+        for setting in RenderRequest.settings where !setting.use.isMet(by: resolved) { setting.clear(&result) }
         let isInStages = result.method == .hires || result.stages?.isEmpty == false
         if !isInStages { result.tokenReduction = result.tokenReduction?.ofOneStage }
-        if SettingUse.views.isMet(by: request) { result.blending = result.blending ?? .uniform }
+        if SettingUse.views.isMet(by: resolved) { result.blending = result.blending ?? .uniform }
         return result
     }
 }

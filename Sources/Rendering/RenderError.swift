@@ -24,6 +24,10 @@ public struct RenderError: SentenceError, Equatable {
     public var code: Code
     /// Names the thing and the remedy.
     public var sentence: Sentence
+    private var causes: [Setting] = []
+    /// The settings at fault, for programs that show an error beside them: those whose values are wrong, or else those that
+    /// the sentence names.
+    public var settings: [Setting] { causes.isEmpty ? sentence.settings : causes }
 
     /// With a sentence that names settings.
     public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
@@ -31,7 +35,19 @@ public struct RenderError: SentenceError, Equatable {
     /// With a sentence that names none.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 
-    static func invalidRequest(_ sentence: Sentence) -> RenderError { RenderError(.invalidRequest, naming: sentence) }
+    /// The error as one of this setting, whose value is wrong.
+    func about(_ setting: Setting?) -> RenderError {
+        var error = self
+        if error.causes.isEmpty, let setting { error.causes = [setting] }
+        return error
+    }
+
+    /// - Parameter settings: those at fault, where the sentence names others or none.
+    static func invalidRequest(_ sentence: Sentence, about settings: Setting...) -> RenderError {
+        var error = RenderError(.invalidRequest, naming: sentence)
+        error.causes = settings
+        return error
+    }
     static func badModel(_ sentence: Sentence) -> RenderError { RenderError(.badModel, naming: sentence) }
     static func malformed(_ sentence: Sentence) -> RenderError { RenderError(.malformed, naming: sentence) }
     static func nonFinite(_ sentence: Sentence) -> RenderError { RenderError(.nonFinite, naming: sentence) }

@@ -56,13 +56,20 @@ public struct JSONFieldError: Error, Sendable, Equatable {
     public var element: JSONValue?
 
     /// `width 1.5, which is not a whole number from 1 to 100`: for a member that is there.
-    public var found: String { "\(key.prefix(60)) \((element ?? value ?? .null).brief), which is not \(need)" }
+    public var found: String {
+        "\(key.brief(60)) \((element ?? value ?? .null).brief), which is not \(need)"
+    }
 }
 
 extension JSONValue {
-    /// The value as it is written, at most 80 characters of it; for lists and objects only what it is.
-    public var brief: String {
-        arrayValue == nil && objectValue == nil ? String(canonicalText.prefix(80)) : kindName
+    /// The value as it is written, at most 80 code points of it; for lists and objects only what it is.
+    public var brief: String { arrayValue == nil && objectValue == nil ? canonicalText.brief(80) : kindName }
+}
+
+extension String {
+    /// The text, or its first code points and `…`: a character may have any number of them.
+    fileprivate func brief(_ limit: Int) -> String {
+        unicodeScalars.count <= limit ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(limit))) + "…"
     }
 }
 

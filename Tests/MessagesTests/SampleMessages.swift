@@ -62,6 +62,7 @@ enum SampleMessages {
             .submitted(Submitted(position: 1)),
             .jobEvent(.queued(position: 2)), .jobEvent(.started(summary: ["512 x 512"], taskCount: 900)),
             .jobEvent(.progress(progress)), .jobEvent(.progress(staged)), .jobEvent(.waiting("no worker")),
+            .jobEvent(.waiting("choose another \(Setting("precision")) or \(Setting("width", letter: "W"))")),
             .jobEvent(.failed(exitCode: 1, sentence: "numeric")),
             .jobEvent(.failed(exitCode: 75, sentence: "no memory: choose \(Setting("vae_tile_size")) 256")),
             .jobResult(ResultChunk(index: 0, count: 1, totalBytes: 3, details: ["width": 8], payload: [1, 2, 3])),

@@ -155,6 +155,17 @@ import Weights
             let staged = try RenderMachine(request: Self.applied("cut+staged", asked), model: model).plan
             #expect(staged.passes.count == 3 && staged.passes.allSatisfy { $0.structureCalls == 0 }, "\(index)")
         }
+        // Near the native size `auto` is direct, and has no use for any of them.
+        let direct: [(inout RenderRequest) -> Void] = [
+            { $0.stride = 64 }, { $0.patch = 128 }, { $0.stages = [1] }, { $0.refinement.strength = 0.5 },
+            { $0.refinement.tiled = true }, { $0.detailGuidanceScale = 2 }, { $0.structure = .whole },
+        ]
+        for (index, change) in direct.enumerated() {
+            var asked = Self.plain(128)
+            change(&asked)
+            let plan = try RenderMachine(request: Self.applied("auto", asked), model: model).plan
+            #expect(plan.passes.count == 1 && plan.cut == nil, "\(index)")
+        }
         // Larger views have HiDiffusion.
         var large = Self.plain(512)
         (large.patch, large.hiDiffusionSettings.t1) = (256, 0.3)

@@ -43,7 +43,7 @@ extension ModelDescription {
                 case .unsupported: method == nil
                 case .badRequest: false
                 }
-            guard isModels else { throw .invalidRequest(Sentence(error.message)) }
+            guard isModels else { throw .invalidRequest(Sentence(error.message), about: .samplingMethod) }
             throw .badModel("\(name): \(error.message)")
         }
     }

@@ -55,7 +55,7 @@ extension PlanResolution {
         guard !calls.isEmpty else {
             throw .invalidRequest(
                 "HiDiffusion is off for this picture, so its switches and thresholds would have no effect: leave them out, or "
-                    + "choose the method direct and a picture of at least 1.5 times the native size.")
+                    + "choose the method direct and a picture of at least 1.5 times the native size.", about: .hidiffusion)
         }
         let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
             ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),

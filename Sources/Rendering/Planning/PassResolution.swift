@@ -39,7 +39,7 @@ struct PassResolution {
         else { return }
         throw .invalidRequest(
             "At this strength no step has enough noise for the structure phase: raise the strength, or leave structure and "
-                + "structure fraction out.")
+                + "structure fraction out.", about: .structure, .structureFraction)
     }
 
     /// Sides of a canvas in latents.
@@ -73,7 +73,8 @@ struct PassResolution {
             let factors = request.stages ?? [1]
             guard !factors.isEmpty else {
                 throw .invalidRequest(
-                    "The method hires needs a smaller stage: give one by \(.stages), or choose the method direct.")
+                    "The method hires needs a smaller stage: give one by \(.stages), or choose the method direct.",
+                    about: .stages)
             }
             try check(factors)
             return factors
@@ -86,7 +87,7 @@ struct PassResolution {
                     "Upscaler, denoising strength and hires steps need more than one stage: "
                         + (source == nil
                             ? "give a stage, such as \(.stages) 1" : "leave them out; a picture to start from has \(.strength)")
-                        + ".")
+                        + ".", about: .denoisingStrength, .hiresUpscaler, .hiresSteps)
             }
             return factors
         }
@@ -112,21 +113,22 @@ struct PassResolution {
         if let first = factors.first, shorterSide(of: first) < Double(Self.leastSide) {
             throw .invalidRequest(
                 "A stage of \(first) times the native size would be narrower than \(Self.leastSide * scale) px: choose larger "
-                    + "stages, or none.")
+                    + "stages, or none.", about: .stages)
         }
         guard zip(factors, factors.dropFirst() + [enlargement]).contains(where: { $0 * 1.0625 > $1 }) else { return }
         let last = factors.last ?? 1
         throw .invalidRequest(
             "Each stage must be clearly larger than the one before, up to the picture of \(request.width)×\(request.height) "
                 + "px, which has \((enlargement * 100).rounded() / 100) times the native size of \(model.nativeSize) px; these "
-                + "end at \(last) times: choose rising stages, the last clearly smaller than the picture, or another method.")
+                + "end at \(last) times: choose rising stages, the last clearly smaller than the picture, or another method.",
+            about: .stages)
     }
 
     private func noSource(_ what: String) -> RenderError {
         .invalidRequest(
             "\(what) cannot start from a picture: "
                 + (model.isInpainting ? "" : "leave out the picture to start from (\(.initImg)), or ")
-                + "choose the method direct, or cut without stages.")
+                + "choose the method direct, or cut without stages.", about: .initImg)
     }
 
     private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
@@ -201,36 +203,41 @@ struct PassResolution {
         guard patch <= max(size.width, size.height) else {
             throw .invalidRequest(
                 "A patch of \(patch * scale) px is larger than the picture of \(size.width * scale)×\(size.height * scale): "
-                    + "choose a smaller patch, a larger picture or the method direct.")
+                    + "choose a smaller patch, a larger picture or the method direct.", about: .patch)
         }
         guard stride <= patch else {
             throw .invalidRequest(
                 "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of "
-                    + "at most \(patch * scale).")
+                    + "at most \(patch * scale).", about: .stride)
         }
         if let jitter, jitter / scale > (patch - stride) / 2 {
             throw .invalidRequest(
                 "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of "
-                    + "\(stride * scale): choose at most \((patch - stride) / 2 * scale).")
+                    + "\(stride * scale): choose at most \((patch - stride) / 2 * scale).", about: .jitter)
         }
         let cut: RenderPass.Cut
+        let structureCalls = try structureCalls(sampler)
         do throws(GeometryError) {
             let side = request.structure == .whole ? max(size.height, size.width) : patch
             let grid = try PatchGrid(height: size.height, width: size.width, patch: side)
             let views = try ViewGrid(
                 height: size.height, width: size.width, view: patch, stride: stride, jitter: jitter.map { $0 / scale })
-            cut = RenderPass.Cut(grid: grid, views: views, structureCalls: try structureCalls(sampler))
+            cut = RenderPass.Cut(grid: grid, views: views, structureCalls: structureCalls)
         } catch {
-            throw .invalidRequest(Sentence(error.message))
+            throw .invalidRequest(Sentence(error.message), about: .patch, .stride)
         }
         try checkCounts(cut.grid, cut.views)
         return cut
     }
 
-    private func structureCalls(_ sampler: Sampler) throws(GeometryError) -> Int {
+    private func structureCalls(_ sampler: Sampler) throws(RenderError) -> Int {
         guard method == .cut else { return 0 }
         let fraction = request.structureFraction ?? model.recommended.structureFraction
-        return try fraction.structureCalls(of: sampler.calls, mayRelocate: sampler.isStepStart(call:))
+        do throws(GeometryError) {
+            return try fraction.structureCalls(of: sampler.calls, mayRelocate: sampler.isStepStart(call:))
+        } catch {
+            throw .invalidRequest(Sentence(error.message), about: .steps, .structureFraction)
+        }
     }
 
     /// The most patches or views of one step.
@@ -241,7 +248,7 @@ struct PassResolution {
         guard count <= Self.patchLimit else {
             throw .invalidRequest(
                 "The picture would be cut into \(count) patches: choose a larger patch or stride for at most "
-                    + "\(Self.patchLimit).")
+                    + "\(Self.patchLimit).", about: .patch, .stride)
         }
     }
 }

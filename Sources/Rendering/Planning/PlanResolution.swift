@@ -132,11 +132,10 @@ struct PlanResolution {
         }
     }
 
-    /// Up to about the native area a picture is made directly, unless it is a long strip.
     private var resolvedMethod: RenderMethod {
         guard request.method == .auto else { return request.method }
-        let isNear = RefinementSettings.isNearNative(area: latentWidth * latentHeight, native: native)
-        return isNear && max(latentWidth, latentHeight) <= 2 * native ? .direct : model.recommended.method
+        let isDirect = RenderMethod.autoIsDirect(width: latentWidth, height: latentHeight, native: native)
+        return isDirect ? .direct : model.recommended.method
     }
 
     private func notes(_ passes: [RenderPass], steps: Int) -> [String] {
@@ -181,7 +180,7 @@ extension PlanResolution {
         guard clipSkip <= layers + 1 else {
             throw .invalidRequest(
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose "
-                    + "1 to \(layers + 1).")
+                    + "1 to \(layers + 1).", about: .clipSkip)
         }
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes
@@ -199,7 +198,7 @@ extension PlanResolution {
         guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
             throw .invalidRequest(
                 "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
-                    + "\(model.kind.title): leave them out.")
+                    + "\(model.kind.title): leave them out.", about: .originalSize, .cropCoordsTopLeft, .targetSize)
         }
     }
 

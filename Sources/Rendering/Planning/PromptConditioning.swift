@@ -117,8 +117,13 @@ struct PromptConditioning: Sendable {
 extension RenderRequest {
     /// Parses a prompt without tags. Throws `.invalidRequest`.
     static func parsed(_ text: String, _ name: String) throws(RenderError) -> ParsedPrompt {
-        do { return try ParsedPrompt(text) } catch { throw .invalidRequest("In the \(name): \(error.message)") }
+        do { return try ParsedPrompt(text) } catch {
+            throw .invalidRequest("In the \(name): \(error.message)", about: setting(name))
+        }
     }
+
+    /// The setting of a prompt that messages call `prompt` or `negative prompt`.
+    fileprivate static func setting(_ name: String) -> Setting { name == "prompt" ? .prompt : .negativePrompt }
 
     func checkSyntax() throws(RenderError) {
         _ = try RenderRequest.parsed(try encodedPrompt(), "prompt")
@@ -130,11 +135,13 @@ extension TextEncoderDescription {
     /// Throws `.invalidRequest` for more chunks than a picture may have.
     fileprivate func chunks(_ prompt: ParsedPrompt, _ name: String) throws(RenderError) -> [PromptChunk] {
         let chunks: [PromptChunk]
-        do { chunks = try chunker.chunks(prompt) } catch { throw .invalidRequest(Sentence(error.message)) }
+        do { chunks = try chunker.chunks(prompt) } catch {
+            throw .invalidRequest(Sentence(error.message), about: RenderRequest.setting(name))
+        }
         guard chunks.count <= TaskLimits.chunks else {
             throw .invalidRequest(
                 "The \(name) has \(chunks.count) chunks of \(chunker.length - 2) tokens: shorten it to at most "
-                    + "\(TaskLimits.chunks).")
+                    + "\(TaskLimits.chunks).", about: RenderRequest.setting(name))
         }
         return chunks
     }

@@ -74,7 +74,7 @@ private struct TokenReductionResolution {
         guard !request.isOff, calls.isEmpty || needsLater && !calls.contains(where: \.isLater) else { return }
         throw .invalidRequest(
             "Token steps from \(request.start) to \(request.end) hold no call of "
-                + "\(needsLater ? "a later stage" : "the network"): choose a wider range.")
+                + "\(needsLater ? "a later stage" : "the network"): choose a wider range.", about: .tokenSteps)
     }
 
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
@@ -118,7 +118,7 @@ private struct TokenReductionResolution {
         guard depth <= possible.count else {
             throw .invalidRequest(
                 "A token downsampling depth of \(depth) is more than the model has levels: \(places), so choose at most "
-                    + "\(possible.count).")
+                    + "\(possible.count).", about: .todoMaxDepth)
         }
         let factors = request.factors.count == 1 ? Array(repeating: request.factors[0], count: depth) : request.factors
         let wanted = zip(possible, factors).filter { $1 > 1 && model.transformerBlocks[$0] != nil }

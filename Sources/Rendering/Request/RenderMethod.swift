@@ -10,6 +10,13 @@ public enum RenderMethod: String, Sendable, CaseIterable {
     case hires
     /// Overlapping views from the first step on (MultiDiffusion, arXiv 2302.08113).
     case multidiffusion
+
+    /// Whether `auto` makes a picture directly: up to about the native area, unless it is a long strip.
+    ///
+    /// - Parameter native: the model's native side, in the unit of width and height.
+    public static func autoIsDirect(width: Int, height: Int, native: Int) -> Bool {
+        RefinementSettings.isNearNative(area: width * height, native: native) && max(width, height) <= 2 * native
+    }
 }
 
 /// Whether HiDiffusion changes the U-Net (arXiv 2311.17528).

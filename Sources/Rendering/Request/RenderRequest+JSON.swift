@@ -16,7 +16,8 @@ extension RenderRequest {
             throw .invalidRequest("A request has no setting \"\(unknown.prefix(60))\".")
         }
         for setting in Self.settings where !setting.read(object, &self) {
-            throw .invalidRequest("The request's \"\(setting.members[0])\" must be \(setting.kind).")
+            throw RenderError.invalidRequest("The request's \"\(setting.members[0])\" must be \(setting.kind).")
+                .about(setting.setting)
         }
         if let picture = object[RequestSetting.sourceMember] {
             source = try SourcePicture(json: picture, payload: payload)

@@ -14,7 +14,8 @@ extension RenderRequest {
         if let patch, let stride, stride > patch {
             throw .invalidRequest(
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most "
-                    + "\(patch).")
+                    + "\(patch).", about: .stride
+            ).about(.stride)
         }
     }
 
@@ -22,7 +23,7 @@ extension RenderRequest {
     public static func check(width: Int, height: Int) throws(RenderError) {
         var request = RenderRequest()
         (request.width, request.height) = (width, height)
-        for setting in settings where [.width, .height].contains(setting.setting) { try setting.check(request) }
+        for setting in settings where [.width, .height].contains(setting.setting) { try setting.validate(request) }
     }
 
     func checkStages() throws(RenderError) {
@@ -31,7 +32,7 @@ extension RenderRequest {
         guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
             throw .invalidRequest(
                 "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most "
-                    + "\(Self.stageLimit) rising multiples of the native size from 1 on, such as 1,2.")
+                    + "\(Self.stageLimit) rising multiples of the native size from 1 on, such as 1,2.", about: .stages)
         }
     }
 
@@ -46,7 +47,7 @@ extension RenderRequest {
         guard source.width == width, source.height == height else {
             throw .invalidRequest(
                 "The picture to start from has \(source.width)×\(source.height) px, but \(width)×\(height) are asked for: the "
-                    + "two sizes must be equal.")
+                    + "two sizes must be equal.", about: .width, .height, .initImg)
         }
     }
 

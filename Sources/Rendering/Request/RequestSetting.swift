@@ -19,7 +19,9 @@ extension SettingGroup {
 
     /// Checks everything that needs no model. Throws `.invalidRequest`.
     public func validated() throws(RenderError) {
-        for setting in Self.settings { try setting.check(self) }
+        for setting in Self.settings {
+            try setting.validate(self)
+        }
         try checkTogether()
     }
 
@@ -72,6 +74,11 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
 
     /// Without a member.
     init(_ setting: Setting?) { self.setting = setting }
+
+    /// Checks its value. The error is one of this setting.
+    func validate(_ root: Root) throws(RenderError) {
+        do throws(RenderError) { try check(root) } catch { throw error.about(setting) }
+    }
 }
 
 // MARK: - Declaring

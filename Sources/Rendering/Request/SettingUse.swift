@@ -54,26 +54,26 @@ extension RenderRequest {
 
     /// Why a picture of the method has no use for such settings; nil if it has.
     private func refusal(of use: SettingUse, by method: RenderMethod) -> Refusal? {
-        let direct = Refusal(
-            reason: "This picture is rendered directly, without patches and views", cure: "\(.method) cut")
-        let stages = Refusal(reason: "Only the methods cut and hires have stages", cure: "one of them (\(.method))")
-        let whole = [.direct, .multidiffusion].contains(method)
+        var resolved = self
+        resolved.method = method
+        guard !use.isMet(by: resolved) else { return nil }
         switch use {
-        case .structure:
-            if method == .direct { return direct }
-            return method == .cut
-                ? nil : Refusal(reason: "Only the method cut has a structure phase", cure: "\(.method) cut")
-        case .views:
-            if method == .direct { return direct }
-            return method == .hires && refinement.tiled != true
-                ? Refusal(reason: "The stages of this picture have no views", cure: "\(.hiresTiled)") : nil
-        case .stages, .refinement: return whole ? stages : nil
-        case .tiles:
-            if whole { return stages }
-            return method == .hires
-                ? nil
-                : Refusal(reason: "Only the method hires has later stages with or without views", cure: "\(.method) hires")
         case .always, .hiDiffusion, .hiDiffusionProfile: return nil
+        case .structure, .views:
+            if method == .direct {
+                return Refusal(
+                    reason: "This picture is rendered directly, without patches and views", cure: "\(.method) cut")
+            }
+            return use == .structure
+                ? Refusal(reason: "Only the method cut has a structure phase", cure: "\(.method) cut")
+                : Refusal(reason: "The stages of this picture have no views", cure: "\(.hiresTiled)")
+        case .stages, .refinement:
+            if method == .cut { return Refusal(reason: "This picture is made in one stage", cure: "\(.stages)") }
+            let how = method == .direct ? "directly" : "by the method \(method.rawValue)"
+            return Refusal(reason: "This picture is rendered \(how), in one stage", cure: "\(.method) hires")
+        case .tiles:
+            return Refusal(
+                reason: "Only the method hires has later stages with or without views", cure: "\(.method) hires")
         }
     }
 }

@@ -107,7 +107,7 @@ extension TokenReductionRequest {
         guard start >= 0, start < end, end <= 1 else {
             throw .invalidRequest(
                 "Token steps from \(start) to \(end) are not possible: choose two shares of the steps from 0 to 1, the smaller "
-                    + "first.")
+                    + "first.", about: .tokenSteps)
         }
         guard stages == .all || merging?.laterRatio == nil else {
             throw .invalidRequest(
@@ -157,23 +157,27 @@ extension TokenReductionRequest.Merging {
         guard sides.contains(cellWidth), sides.contains(cellHeight), cellWidth * cellHeight > 1 else {
             throw .invalidRequest(
                 "Cells of \(cellWidth)×\(cellHeight) tokens are not possible: choose sides of 1 to \(TokenMerging.cellLimit) "
-                    + "with more than one token.")
+                    + "with more than one token.", about: .tomeSx, .tomeSy)
         }
         guard maximumDownsample == nil || levels == nil else {
             throw .invalidRequest("\(.tomeMaxDownsample) and \(.tomeLevels) exclude each other: leave one out.")
         }
         guard levels?.isEmpty != true, Set(levels ?? []).count == levels?.count ?? 0 else {
-            throw .invalidRequest("Token merging needs levels, and each level only once: choose from 1, 2, 4 and 8.")
+            throw .invalidRequest(
+                "Token merging needs levels, and each level only once: choose from 1, 2, 4 and 8.", about: .tomeLevels)
         }
         let named = levels ?? (maximumDownsample.map { [$0] } ?? [])
         if let level = named.first(where: { !TokenSwitches.levels.contains($0) }) {
             throw .invalidRequest("Token merging has no level \(level): choose 1, 2, 4 or 8.")
         }
         guard !parts.isEmpty else {
-            throw .invalidRequest("Token merging needs a part of the blocks: choose attention, cross or mlp.")
+            throw .invalidRequest(
+                "Token merging needs a part of the blocks: choose attention, cross or mlp.", about: .tomeLayers)
         }
         guard !queriesOnly || parts == .attention else {
-            throw .invalidRequest("Merging of queries alone works only in self-attention: leave the parts cross and mlp out.")
+            throw .invalidRequest(
+                "Merging of queries alone works only in self-attention: leave the parts cross and mlp out.",
+                about: .tomeQueriesOnly)
         }
     }
 }
@@ -199,20 +203,22 @@ extension TokenReductionRequest.Downsampling {
         guard !factors.isEmpty, factors.count <= TokenSwitches.levels.count else {
             throw .invalidRequest(
                 "Token downsampling takes 1 to \(TokenSwitches.levels.count) factors, one for each level, not "
-                    + "\(factors.count).")
+                    + "\(factors.count).", about: .todoFactor)
         }
         if let factor = factors.first(where: { !(1...limit).contains($0) }) {
-            throw .invalidRequest("A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).")
+            throw .invalidRequest(
+                "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).", about: .todoFactor)
         }
         guard let maximumDepth else { return }
         guard (1...TokenSwitches.levels.count).contains(maximumDepth) else {
             throw .invalidRequest(
-                "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenSwitches.levels.count).")
+                "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenSwitches.levels.count).",
+                about: .todoMaxDepth)
         }
         guard factors.count == 1 || factors.count == maximumDepth else {
             throw .invalidRequest(
                 "\(factors.count) token downsampling factors do not fit a depth of \(maximumDepth): give one factor, or one "
-                    + "for each level.")
+                    + "for each level.", about: .todoFactor, .todoMaxDepth)
         }
     }
 }

@@ -6,8 +6,9 @@ import Weights
 /// The networks of one model. Each is built when a task first needs it.
 ///
 /// Only one of them is mapped from a file of packed weights at a time: a task of another kind gives it back, and so does a
-/// worker that rests; mapping it again costs little. A variant with LoRA files counts for itself, so two variants may have a
-/// network each. Networks in this process's own memory stay, because building them again takes seconds.
+/// worker that rests, or hears of a latent to decode; mapping it again costs little. A variant with LoRA files counts for
+/// itself, so two variants may have a network each. Networks in this process's own memory stay, because building them again
+/// takes seconds.
 package final class ModelNetworks {
     let source: ModelSource
     let context: ComputeContext
@@ -155,6 +156,13 @@ package final class ModelNetworks {
     /// Unmaps all networks. The next task maps its own again.
     func giveBackMapped() {
         giveBackMapped(except: nil)
+        textKeys.clear()
+    }
+
+    /// Unmaps the U-Net.
+    func giveBackUNet() {
+        guard builtUNet?.isMapped == true else { base?.giveBackUNet(); return }
+        builtUNet = nil
         textKeys.clear()
     }
 

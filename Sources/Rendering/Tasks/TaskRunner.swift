@@ -7,7 +7,7 @@ public import Weights
 /// The worker's side: runs tasks on the networks of its models. A pure function of task and context, for one compute thread.
 ///
 /// It builds a network when a context or a task first needs it, and keeps it. Networks that are mapped from files go when a
-/// task needs another one, or the worker rests.
+/// task needs another one, or the worker rests; the U-Net also when a job goes on to decode and no other job needs it.
 public final class TaskRunner {
     /// The identities of its models, in the order given.
     public var modelIdentities: [SHA256Digest] { models.identities }
@@ -83,9 +83,9 @@ public final class TaskRunner {
         switch job.tiles {
         case .latent(let latent, let tileHeight, let tileWidth):
             let image = try model.tiledLatent(latent, tileHeight: tileHeight, tileWidth: tileWidth)
-            // The job has left the U-Net. A worker without a tile gets no task that would give it back, while the decoder's
-            // activations grow on others.
-            rest()
+            // A worker without a tile gets no task that would give the U-Net back, while the decoder's activations grow on
+            // others.
+            if !contexts.values.contains(where: { $0.variant.model == variant.model && $0.hasText }) { model.giveBackUNet() }
             return OpenedContext(variant: variant, image: image)
         case .moments(let moments, let latent):
             try model.check(moments)
@@ -226,6 +226,8 @@ package struct OpenedContext {
     private let guided: Rows?
     /// The prompt's row.
     private let alone: Rows?
+    /// Whether its tasks use the U-Net.
+    var hasText: Bool { alone != nil }
     /// A latent that is decoded in tiles.
     fileprivate(set) var image: TiledImage?
     /// The bytes of an image that may stay in memory between two sections.

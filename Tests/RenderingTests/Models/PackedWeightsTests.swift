@@ -84,12 +84,22 @@ import Weights
             runner.rest()
             #expect(networks.mappedCount == 0 && unmapped == nil)
             #expect(runner.idleActivationBytes == 0)
-            // A worker that hears of a latent to decode keeps no U-Net for it, even if it gets no tile.
+            // A worker that hears of a latent to decode keeps no U-Net for it, even if it gets no tile, unless another job of
+            // the model is in its steps.
             _ = try networks.unet()
             let channels = networks.parts.vae.latentChannels
             let latent = Latent(channels: channels, height: 8, width: 8, values: [Float](repeating: 0, count: 64 * channels))
             let job = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
+            let text = networks.parts.texts[0]
+            let steps = JobContext(
+                modelIdentity: runner.modelIdentities[0],
+                conditioning: JobContext.Conditioning(
+                    rows: 1, tokens: 77, width: text.hiddenSize, values: [Float](repeating: 0, count: 77 * text.hiddenSize)))
+            try runner.open(steps)
             try runner.open(job.with(.latent(latent, tileHeight: 8, tileWidth: 8)))
+            #expect(networks.mappedCount == 1 && networks.hasBuiltUNet)
+            runner.close(steps.hash)
+            try runner.open(job.with(.latent(latent, tileHeight: 4, tileWidth: 8)))
             #expect(networks.mappedCount == 0)
         }
         // Networks in memory stay.

@@ -89,9 +89,12 @@ import Weights
     @Test func whatAMethodWouldIgnoreIsRefused() throws {
         let picture = try SourcePicture(width: 512, height: 512, rgb: [UInt8](repeating: 7, count: 512 * 512 * 3))
         let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
-            ("have stages: leave out --stages, or choose", { ($0.method, $0.stages) = (.direct, [1]) }),
             (
-                "have stages: leave out --denoising-strength, or",
+                "This picture is rendered directly, in one stage: leave out --stages, or choose --method hires.",
+                { ($0.method, $0.stages) = (.direct, [1]) }
+            ),
+            (
+                "rendered by the method multidiffusion, in one stage: leave out --denoising-strength, or choose",
                 { ($0.method, $0.refinement.strength) = (.multidiffusion, 0.5) }
             ),
             (
@@ -103,13 +106,18 @@ import Weights
                 "rendered directly, without patches and views: leave out --detail-cfg-scale, --stride and --structure, or",
                 { ($0.method, $0.stride, $0.structure, $0.detailGuidanceScale) = (.direct, 64, .whole, 2) }
             ),
-            ("leave out --stride, or choose --hires-tiled", { ($0.method, $0.stride) = (.hires, 64) }),
             (
-                "leave out --stride, or choose --hires-tiled",
-                { ($0.method, $0.stride, $0.refinement.tiled) = (.hires, 64, false) }
+                "The stages of this picture have no views: leave out --stride, or choose --hires-tiled.",
+                { ($0.method, $0.stride) = (.hires, 64) }
             ),
+            ("have no views", { ($0.method, $0.stride, $0.refinement.tiled) = (.hires, 64, false) }),
             ("leave out --hires-tiled, or choose --method hires", { ($0.method, $0.refinement.tiled) = (.cut, true) }),
-            ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }),
+            ("leave out --hires-tiled, or choose --method hires", { ($0.method, $0.refinement.tiled) = (.direct, true) }),
+            (
+                "made in one stage: leave out --denoising-strength, or choose --stages.",
+                { ($0.method, $0.stages, $0.refinement.strength) = (.cut, [], 0.5) }
+            ),
+            ("need more than one stage", { ($0.method, $0.stages, $0.refinement.strength) = (.cut, nil, 0.5) }),
             ("needs a smaller stage", { ($0.method, $0.stages) = (.hires, []) }),
             ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.hires, [1, 4]) }),
             ("up to the picture of 512×512 px", { ($0.method, $0.stages) = (.cut, [1, 3.999]) }),

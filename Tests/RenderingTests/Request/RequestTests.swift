@@ -2,6 +2,7 @@ import Acceleration
 import PatchGeometry
 import Rendering
 import Samplers
+import Sentences
 import StrictJSON
 import TensorCore
 import TestSupport
@@ -55,38 +56,41 @@ import Testing
     }
 
     @Test func everySettingOutOfRangeIsRefusedWithASentenceThatNamesIt() {
-        let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
-            ("prompt has 8193 bytes", { $0.prompt = String(repeating: "a", count: 8193) }),
-            ("negative prompt has 8196 bytes", { $0.negativePrompt = String(repeating: "🍎", count: 2049) }),
-            ("prompt holds the control character U+0000", { $0.prompt = "a\0b" }),
-            ("negative prompt holds the control character U+001B", { $0.negativePrompt = "\u{1B}[31m" }),
-            ("width of 56 px is not possible", { $0.width = 56 }),
-            ("height of -8 px is not possible", { $0.height = -8 }),
-            ("width of 16392 px is not possible", { $0.width = 16392 }),
-            ("width of 9223372036854775807 px", { $0.width = .max }),
-            ("height of 517 px is not a multiple of 8: choose 512 or 520", { $0.height = 517 }),
-            ("0 steps", { $0.steps = 0 }), ("1001 steps", { $0.steps = 1001 }),
-            ("guidance scale of -1", { $0.guidanceScale = -1 }), ("guidance scale of 51", { $0.guidanceScale = 51 }),
-            ("guidance scale of nan", { $0.guidanceScale = .nan }), ("guidance scale of inf", { $0.guidanceScale = .infinity }),
-            ("eta of 1.5", { $0.eta = 1.5 }), ("eta of nan", { $0.eta = .nan }),
-            ("guidance scale of 51.0 in the detail phase", { $0.detailGuidanceScale = 51 }),
-            ("guidance scale of nan in the detail phase", { $0.detailGuidanceScale = .nan }),
-            ("guidance rescale of 1.1", { $0.guidanceRescale = 1.1 }),
-            ("guidance rescale of nan", { $0.guidanceRescale = .nan }),
-            ("In the prompt: The weight \"1..2\"", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
-            ("In the negative prompt: Alternation", { $0.negativePrompt = "[a|b]" }),
-            ("clip skip of 0", { $0.clipSkip = 0 }), ("clip skip of 101", { $0.clipSkip = 101 }),
-            ("original size of 0×8", { $0.originalSize = SizeConditioning.Size(width: 0, height: 8) }),
-            ("target size of 8×16385", { $0.targetSize = SizeConditioning.Size(width: 8, height: 16385) }),
-            ("crop at -1,0 px", { $0.cropTopLeft = SizeConditioning.Corner(top: -1, left: 0) }),
-            ("patch of 32 px", { $0.patch = 32 }), ("patch of 100 px", { $0.patch = 100 }),
-            ("stride of 0 px", { $0.stride = 0 }), ("stride of 4 px", { $0.stride = 4 }),
-            ("stride of 136 px would leave gaps", { ($0.patch, $0.stride) = (128, 136) }),
+        let cases: [(setting: Setting, part: String, change: (inout RenderRequest) -> Void)] = [
+            (.prompt, "prompt has 8193 bytes", { $0.prompt = String(repeating: "a", count: 8193) }),
+            (.negativePrompt, "negative prompt has 8196 bytes", { $0.negativePrompt = String(repeating: "🍎", count: 2049) }),
+            (.prompt, "prompt holds the control character U+0000", { $0.prompt = "a\0b" }),
+            (.negativePrompt, "negative prompt holds the control character U+001B", { $0.negativePrompt = "\u{1B}[31m" }),
+            (.width, "width of 56 px is not possible", { $0.width = 56 }),
+            (.height, "height of -8 px is not possible", { $0.height = -8 }),
+            (.width, "width of 16392 px is not possible", { $0.width = 16392 }),
+            (.width, "width of 9223372036854775807 px", { $0.width = .max }),
+            (.height, "height of 517 px is not a multiple of 8: choose 512 or 520", { $0.height = 517 }),
+            (.steps, "0 steps", { $0.steps = 0 }), (.steps, "1001 steps", { $0.steps = 1001 }),
+            (.cfgScale, "guidance scale of -1", { $0.guidanceScale = -1 }),
+            (.cfgScale, "guidance scale of 51", { $0.guidanceScale = 51 }),
+            (.cfgScale, "guidance scale of nan", { $0.guidanceScale = .nan }),
+            (.cfgScale, "guidance scale of inf", { $0.guidanceScale = .infinity }),
+            (.eta, "eta of 1.5", { $0.eta = 1.5 }), (.eta, "eta of nan", { $0.eta = .nan }),
+            (.detailCfgScale, "guidance scale of 51.0 in the detail phase", { $0.detailGuidanceScale = 51 }),
+            (.detailCfgScale, "guidance scale of nan in the detail phase", { $0.detailGuidanceScale = .nan }),
+            (.guidanceRescale, "guidance rescale of 1.1", { $0.guidanceRescale = 1.1 }),
+            (.guidanceRescale, "guidance rescale of nan", { $0.guidanceRescale = .nan }),
+            (.prompt, "In the prompt: The weight \"1..2\"", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
+            (.negativePrompt, "In the negative prompt: Alternation", { $0.negativePrompt = "[a|b]" }),
+            (.clipSkip, "clip skip of 0", { $0.clipSkip = 0 }), (.clipSkip, "clip skip of 101", { $0.clipSkip = 101 }),
+            (.originalSize, "original size of 0×8", { $0.originalSize = SizeConditioning.Size(width: 0, height: 8) }),
+            (.targetSize, "target size of 8×16385", { $0.targetSize = SizeConditioning.Size(width: 8, height: 16385) }),
+            (.cropCoordsTopLeft, "crop at -1,0 px", { $0.cropTopLeft = SizeConditioning.Corner(top: -1, left: 0) }),
+            (.patch, "patch of 32 px", { $0.patch = 32 }), (.patch, "patch of 100 px", { $0.patch = 100 }),
+            (.stride, "stride of 0 px", { $0.stride = 0 }), (.stride, "stride of 4 px", { $0.stride = 4 }),
+            (.stride, "stride of 136 px would leave gaps", { ($0.patch, $0.stride) = (128, 136) }),
         ]
-        for (part, change) in cases {
+        for (setting, part, change) in cases {
             let error = refusal { try request(change).validated() }
             #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
             #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+            #expect(error?.settings == [setting], "\(part)")
         }
     }
 

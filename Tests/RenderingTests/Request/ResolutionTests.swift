@@ -127,6 +127,7 @@ import Testing
             let error = refusal { _ = try plan(change) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
             #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
+            #expect(error?.settings.isEmpty == false, "\(part)")
         }
     }
 

@@ -141,6 +141,14 @@ import Weights
         let pair = Self.pair(TinyModel.toQ)
         let error = weightsError { _ = try lora(pair, metadata: ["lora_adapter_metadata": text]) }
         #expect(error != nil && error?.message.hasPrefix("test-lora.safetensors") == true, "\(text)")
+        let words = [
+            #""six""#: #"has unet.lora_alpha "six", which is not a number"#, #""to_q":"1""#: #"pattern with to_q "1", which"#,
+            #"[1]"#: "has unet.alpha_pattern an array, which is not an object",
+            #"rslora":1"#: "use_rslora 1, which is not true",
+        ]
+        for (part, sentence) in words where text.contains(part) {
+            #expect(error?.message.contains(sentence) == true, "\(error?.message ?? "")")
+        }
     }
 
     /// LoCon's kernel between the factors.
