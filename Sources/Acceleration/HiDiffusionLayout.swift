@@ -20,7 +20,7 @@ public struct HiDiffusionLayout: Sendable, Equatable {
         attention: [false, true, true], dilatedLevel: 1, pooledLevel: 1, windowLevel: 1, windowedBlocks: 2)
     private static let all = [stableDiffusion, sdxl]
 
-    /// How many shift ids a plan with window attention carries: two attentions on the way down and three on the way up.
+    /// How many shift ids a call with window attention has: two attentions on the way down and three on the way up.
     public var windowBlockCount: Int { 5 * windowedBlocks }
 
     /// How many times shorter the sides of the level with windows are than the latent's: its nominal level.

@@ -158,7 +158,7 @@ extension ClusterMachine {
         if let precision = job.precision, workers.contains(where: { $0.profile.models.contains(job.model) }) {
             return
                 "no connected worker (of \(workers.count)) with the job's model computes in \(precision): start one with this "
-                + "precision, or submit the job with another \(Setting("precision"))"
+                + "precision, or submit the job with another \(.precision)"
         }
         return "no connected worker (of \(workers.count)) has the job's model"
     }

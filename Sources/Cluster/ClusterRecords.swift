@@ -193,7 +193,7 @@ struct Job: Sendable {
 
     init(model: String, precision: String?) { (self.model, self.precision) = (model, precision) }
 
-    /// What a worker's speed at a task is called.
+    /// The key of a worker's speed at a task.
     func kind(of task: ClusterTask) -> WorkKind { WorkKind(model: model, number: task.kind) }
 
     /// Whether a worker has the job's model and precision.

@@ -1,6 +1,6 @@
 public import StrictJSON
 
-/// What a peer wants of the coordinator. Workers and clients use the same port, so an operator gives one address to everything.
+/// The purpose of a peer. Workers and clients use the same port, so an operator gives one address to everything.
 public enum PeerRole: String, Sendable, CaseIterable, JSONRepresentable { case worker, client }
 
 /// HELLO: the peer's identity and abilities.

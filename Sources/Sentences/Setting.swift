@@ -32,5 +32,7 @@ extension Setting {
     public static let initImg = Setting("init_img", letter: "i")
     public static let mask = Setting("mask")
     public static let backend = Setting("backend")
+    /// Of a picture; workers and coordinators name it too.
+    public static let precision = Setting("precision")
     public static let noClobber = Setting("no_clobber")
 }

@@ -1,4 +1,4 @@
-/// What a reader needs of a member.
+/// The kind of value that a reader needs in a member.
 public indirect enum JSONNeed: Sendable, Equatable {
     case integer(ClosedRange<Int>)
     case number(ClosedRange<Double>)
@@ -16,7 +16,7 @@ public indirect enum JSONNeed: Sendable, Equatable {
 }
 
 extension JSONNeed: CustomStringConvertible {
-    /// What a member "must be".
+    /// The words after "must be".
     public var description: String {
         switch self {
         case .integer(let range) where range.upperBound == .max: "a whole number from \(range.lowerBound) on"
@@ -50,7 +50,7 @@ extension JSONNeed: CustomStringConvertible {
 public struct JSONFieldError: Error, Sendable, Equatable {
     public var key: String
     public var need: JSONNeed
-    /// What stands there; nil if the member is missing.
+    /// The value that stands there; nil if the member is missing.
     public var value: JSONValue?
     /// The element at fault in a list of a right length.
     public var element: JSONValue?

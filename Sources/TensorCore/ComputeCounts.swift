@@ -1,4 +1,4 @@
-/// What computing has cost a context so far, in counts that no machine changes. The difference of two is the cost between them.
+/// The cost of a context's computing so far, in counts that no machine changes. The difference of two is the cost between them.
 public struct ComputeCounts: Sendable, Equatable {
     /// Multiplications and additions, as `ComputeContext.operations`.
     public var operations: UInt64 = 0

@@ -34,7 +34,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         case convolution(ConvolutionShape, Form)
     }
 
-    /// What two operations of one shape may differ in.
+    /// The differences that two operations of one shape may have.
     private struct Form: Hashable {
         var bias: Bool
         var residual: Bool

@@ -1,4 +1,4 @@
-/// What oneDNN's instruction set decides. The names are those of `conednn_instruction_set`.
+/// The decisions that follow from oneDNN's instruction set. The names are those of `conednn_instruction_set`.
 struct OneDNNInstructionSet {
     private let name: String
 

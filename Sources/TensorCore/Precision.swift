@@ -31,7 +31,7 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
     }
 }
 
-/// What bf16 is worth to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never a
+/// How useful bf16 is to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never a
 /// timing, which might come out otherwise at the next start.
 enum BF16Support {
     /// Products of bf16 are refused.
@@ -56,7 +56,7 @@ enum BF16Support {
 }
 
 extension BackendChoice {
-    /// What bf16 is worth with this backend on this CPU.
+    /// How useful bf16 is with this backend on this CPU.
     var bf16: BF16Support {
         resolved == .onednn ? BF16Support(oneDNN: String(cString: conednn_instruction_set())) : .missing
     }

@@ -1,6 +1,6 @@
 /// One operation of a context by its shapes: enough to run it alone, on other numbers.
 public struct TracedOperation: Sendable, Hashable {
-    /// What is computed. Shapes are those of the operands, in their order.
+    /// The operation with the shapes of its operands, in their order.
     public enum Kind: Sendable, Hashable {
         case linear(rows: Int, from: Int, to: Int, activation: Activation)
         /// `x`: (n, h, w, in); `kernel`: height and width; `use`: what the weights are packed for.

@@ -306,7 +306,7 @@ struct JobTests {
             }
             finished = event.parameters ?? finished
         }
-        #expect(reasons.count == 1 && reasons[0].settings == [Setting("precision")], "\(reasons)")
+        #expect(reasons.count == 1 && reasons[0].settings == [.precision], "\(reasons)")
         #expect(finished == FakeJob.expectedParameters(barriers: [2, 3], seed: 6))
     }
 

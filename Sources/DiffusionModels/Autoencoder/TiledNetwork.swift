@@ -1,6 +1,6 @@
 public import TensorCore
 
-/// What a section gives for a tile.
+/// The result of a section for a tile.
 public enum TileResult {
     /// The moments of the tile's own part, for the next norm.
     case moments(GroupMoments)
@@ -67,7 +67,7 @@ struct TiledNetwork {
         }
     }
 
-    /// A tile before the first step, with what a part of the input of step `end` is computed from.
+    /// A tile before the first step, with all the input that a part of the input of step `end` depends on.
     private func begin(_ passage: Passage, for box: ImageBox, before end: Int) throws(ComputeError) -> VAETile {
         let boxes = steps.geometry.boxes(for: box, before: end, images: passage.sizes)
         let part = context.cropped(passage.image.input, rows: boxes[0].rows, columns: boxes[0].columns)

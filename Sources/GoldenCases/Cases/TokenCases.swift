@@ -5,7 +5,7 @@ import Rendering
 import StrictJSON
 import TensorCore
 
-/// Token merging (ToMe) and token downsampling (ToDo): plans, one block, one U-Net call.
+/// Token merging (ToMe) and token downsampling (ToDo): the reduction, one block, one U-Net call.
 enum TokenCases {
     // MARK: Merging
 
@@ -24,7 +24,7 @@ enum TokenCases {
         // Outside of a pipeline the reference draws for batches of any size.
         try checkDraws(run, [choices], [cells], areRandom: method.destinations == .random && count > 0)
         guard count > 0, cells.count > 0, cells.cellTokens > 1 else {
-            throw GoldenError.failed("the plan merges nothing")
+            throw GoldenError.failed("the case merges nothing")
         }
         let (sources, destinations) = cells.split(choices)
         let (scores, best) = run.context.bestMatches(metric, sources: sources, destinations: destinations)

@@ -130,7 +130,7 @@ enum PipelineCases {
 
     /// Renders every prompt's picture and produces embeddings, timesteps, the latent after every call and the picture.
     ///
-    /// - Returns: the U-Net's plan of each call.
+    /// - Returns: the U-Net's switches in each call.
     @discardableResult
     private static func render(
         _ pipeline: PipelineRequest, chance: (Int) throws -> RenderRandomness

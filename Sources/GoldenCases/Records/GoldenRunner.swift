@@ -12,7 +12,7 @@ public enum GoldenOutcome: Sendable, Equatable {
     case unsupported(String)
 }
 
-/// What a passed case showed.
+/// The figures of a passed case.
 public struct GoldenScore: Sendable, Equatable {
     /// The largest absolute error of all tensors.
     public var largestError = 0.0

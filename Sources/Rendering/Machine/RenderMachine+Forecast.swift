@@ -14,7 +14,7 @@ extension RenderMachine {
         return overflow ? .max : weights + points * (64 << 10) + 2 * DecodePlan.memoryBytes
     }
 
-    /// What the render will take.
+    /// The forecast of the render.
     ///
     /// - Throws: for a recorded run whose numbers do not fit.
     public func forecast() throws(RenderError) -> RenderForecast {

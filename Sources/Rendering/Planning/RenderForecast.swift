@@ -1,7 +1,7 @@
 package import DiffusionModels
 package import StrictJSON
 
-/// What a render will take, phase by phase, known before it begins.
+/// Tasks, arithmetic and traffic of a render, phase by phase, known before it begins.
 public struct RenderForecast: Sendable {
     /// Tasks that are alike.
     package struct Tasks: Sendable {
@@ -19,11 +19,11 @@ public struct RenderForecast: Sendable {
         package var outputBytes: Int
         /// A computation that takes the time of these tasks' arithmetic; nil for kinds with few tasks.
         package var sample: Sample?
-        /// What takes the memory of one of them.
+        /// The work that decides the memory of one of them.
         package var footprint: Footprint
     }
 
-    /// What a worker goes through to learn the memory that it needs.
+    /// The work that a worker rehearses to learn its memory.
     package enum Footprint: Sendable {
         case task(RenderTask, in: JobContext)
         /// A latent in tiles.

@@ -233,7 +233,6 @@ extension Setting {
     public static let cropCoordsTopLeft = Setting("crop_coords_top_left")
     public static let seed = Setting("seed")
     public static let method = Setting("method")
-    public static let precision = Setting("precision")
     public static let hidiffusion = Setting("hidiffusion")
     public static let hidiffusionFamily = Setting("hidiffusion_family")
     public static let hidiffusionRaunet = Setting("hidiffusion_raunet")

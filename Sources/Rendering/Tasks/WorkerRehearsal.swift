@@ -13,7 +13,7 @@ package final class WorkerRehearsal {
     /// The library's operations for all tasks so far. It keeps one for each shape.
     package var operations: Int { context.counts.preparations }
 
-    /// What tasks need at once, in bytes.
+    /// The memory of tasks, in bytes.
     package struct Need: Sendable, Equatable {
         /// Of networks, in the library's orders.
         package var weights = 0

@@ -6,7 +6,7 @@ internal import Synchronization
 ///
 /// Pages that several processes map, such as packed weights, count once for all of them: each process has its share.
 enum ProcessMemory {
-    /// What was found since the process began, or since the last `forgetPeak`.
+    /// The peak since the process began, or since the last `forgetPeak`.
     private struct Findings {
         /// The largest use.
         var largest = 0

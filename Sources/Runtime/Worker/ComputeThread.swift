@@ -19,7 +19,7 @@ final class ComputeThread: Sendable {
         var job: UniqueID
     }
 
-    /// What the engine can do, for HELLO.
+    /// The engine's abilities, for HELLO.
     struct Abilities: Sendable {
         var numericsClass: String
         var precision: String

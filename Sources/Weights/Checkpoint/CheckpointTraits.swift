@@ -3,7 +3,7 @@ import Sentences
 import StrictJSON
 import TensorCore
 
-/// What a U-Net predicts, in diffusers' words.
+/// The prediction types of a U-Net, in diffusers' words.
 public enum UNetPrediction: String, Sendable, CaseIterable {
     case epsilon
     case velocity = "v_prediction"

@@ -11,7 +11,7 @@ struct LoRALayer: Sendable {
     let up: String
     let down: String
     let mid: String?
-    /// What the product is scaled by: alpha / rank, 1 without an alpha.
+    /// The factor of the product: alpha / rank, 1 without an alpha.
     let factor: Double
     let rank: Int
 }

@@ -100,7 +100,7 @@ public final class LoRALibrary: Sendable {
         return head
     }
 
-    /// What a search missed, for the middle of a sentence about the folders; empty if it saw everything.
+    /// The part that a search could not see, for the middle of a sentence about the folders; empty if it saw everything.
     static func gaps(_ listing: LoRAListing) -> String {
         var gaps = ""
         if let limit = listing.limitReached { gaps += ", where the search ended early because \(limit)" }

@@ -13,7 +13,7 @@ public struct ModelArchitecture: Sendable {
     public let nativeSide: Int?
     /// Pixels along the side of a latent's point: 8 in Stable Diffusion.
     public let scaleFactor: Int
-    /// What the U-Net predicts, in diffusers' word: `epsilon` if the scheduler's configuration says nothing.
+    /// The prediction type of the U-Net in diffusers' word: `epsilon` if the scheduler's configuration says nothing.
     public let predictionType: String
 
     init(unet: JSONValue, vae: JSONValue, scheduler: JSONValue) {

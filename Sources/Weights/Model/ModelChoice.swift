@@ -11,7 +11,7 @@ public struct ModelChoice: Sendable, Equatable {
     /// An autoencoder instead of the model's own: a folder with a `config.json`, a model's folder with one in `vae`, or a
     /// single file in diffusers' or LDM's naming.
     public var vae: String?
-    /// What the U-Net predicts; overrides the model's files.
+    /// The prediction type of the U-Net; overrides the model's files.
     public var prediction: UNetPrediction?
     /// The preferred variant of weight files in a folder, such as `fp16`.
     public var variant: String?

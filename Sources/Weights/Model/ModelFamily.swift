@@ -13,7 +13,7 @@ public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
     /// The kinds, told apart by their schedulers; the last is the default.
     let kinds: [ModelKind]
 
-    // What the U-Net takes.
+    // The inputs of the U-Net.
 
     /// Whether the U-Net also takes a pooled vector of the text, from the last encoder.
     public var hasPooledConditioning = false
@@ -40,7 +40,7 @@ public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
     /// The prefix of the text encoder in files of the distilled model, if the family has one.
     var distilledTextPrefix: String?
 
-    // What its files do not say.
+    // Facts that its files do not hold.
 
     /// The assumed prediction of a text-to-image checkpoint that does not tell it; nil if all published models predict noise.
     var guessedPrediction: UNetPrediction?

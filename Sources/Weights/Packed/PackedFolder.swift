@@ -54,7 +54,7 @@ struct PackedFolder {
 
     // MARK: Room
 
-    /// What keeps a file from being made.
+    /// The reason why a file cannot be made.
     enum Shortage: Equatable {
         /// Files that are in use or under way leave too little within the limit.
         case limit

@@ -82,7 +82,7 @@ struct PackedHead: Equatable {
         var byteCount: Int
     }
 
-    /// What the weights are: `PackedKey.text`.
+    /// The name of the weights: `PackedKey.text`.
     var key: String
     /// In the order of their offsets.
     var entries: [Entry]

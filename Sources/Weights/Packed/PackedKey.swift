@@ -1,6 +1,6 @@
 public import ContentHash
 
-/// What the weights in a file of packed weights are. Networks of equal keys have the same packed weights.
+/// The name of the weights in a file of packed weights. Networks of equal keys have the same packed weights.
 public struct PackedKey: Sendable, Hashable {
     /// Changes when this program prepares weights in another way: other sums of LoRA files, other conversions.
     private static let revision = 1

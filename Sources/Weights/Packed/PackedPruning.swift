@@ -1,7 +1,7 @@
 import Glibc
 import Sentences
 
-/// What a removal of packed weights did.
+/// The result of a removal of packed weights.
 public struct PackedPruning: Sendable, Equatable {
     public var removedFiles = 0
     public var removedBytes = 0

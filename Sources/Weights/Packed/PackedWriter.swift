@@ -17,7 +17,7 @@ final class PackedWriter: Sendable {
         var checksums: [UInt32] = []
         /// The checksum of the piece under way.
         var checksum: UInt32 = 0
-        /// What the disk refused: then the file is of no use, but the weights may be good.
+        /// The disk's refusal: then the file is of no use, but the weights may be good.
         var failure: WeightsError?
     }
 
@@ -28,7 +28,7 @@ final class PackedWriter: Sendable {
     /// - Parameter descriptor: a file open for writing, empty or of zeros. The caller closes it.
     init(_ descriptor: Int32, path: String) { (self.descriptor, self.path) = (descriptor, path) }
 
-    /// What the disk refused; nil if it took everything so far.
+    /// The disk's refusal; nil if it took everything so far.
     var failure: WeightsError? { state.withLock { $0.failure } }
 
     /// Adds a tensor. A second one of the same name and format is the same tensor and is skipped.

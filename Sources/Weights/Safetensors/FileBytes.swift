@@ -100,7 +100,7 @@ final class FileBytes: @unchecked Sendable {
         return FileStamp(path: path) != stamp
     }
 
-    /// The SHA-256 of the bytes: what the memory of hashes has, else computed once.
+    /// The SHA-256 of the bytes, from the memory of hashes or computed once.
     func digest() -> SHA256Digest {
         knownDigest.withLock { known in
             if let known { return known }

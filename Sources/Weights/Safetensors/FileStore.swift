@@ -129,7 +129,7 @@ final class FileStore: Sendable {
         bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? UnsafeRawBufferPointer(rebasing: bytes[3...]) : bytes
     }
 
-    /// What `compute` gives, computed once.
+    /// The value of `compute`, computed once.
     func identity(_ compute: () throws(WeightsError) -> SHA256Digest) throws(WeightsError) -> SHA256Digest {
         if let known = knownIdentity.withLock({ $0 }) { return known }
         let identity = try compute()

@@ -48,7 +48,7 @@ public struct SafetensorsFile: Sendable {
         (self.tensors, self.namesInFile) = (tensors, namesInFile)
     }
 
-    /// What a tensor is called in the file itself, for messages.
+    /// The name of a tensor in the file itself, for messages.
     func nameInFile(_ name: String) -> String { namesInFile[name] ?? name }
 
     /// The bytes of a tensor, valid inside `body`.

@@ -151,7 +151,7 @@ private struct EntryReader {
         return .malformed("\(name) is not a valid safetensors file: \(what).")
     }
 
-    /// What `read` gives, with an error that names the file.
+    /// The value of `read`, or an error that names the file.
     func json<Value>(_ read: () throws(JSONError) -> Value) throws(WeightsError) -> Value {
         do { return try read() } catch {
             guard error.code == .tooLarge else { throw malformed("in its head \(error.message)") }

@@ -10,7 +10,7 @@ import Synchronization
 /// Identities stay plain SHA-256 of whole files, which users compare with model cards and hubs. A tree of hashes would make
 /// one large file faster to hash for the first time, and every identity a number that only this program knows.
 public final class DigestMemory: Sendable {
-    /// What became of the files that this process asked about.
+    /// How many files this process asked about, and what was found.
     public struct Tally: Sendable, Equatable {
         /// Files that were read, and their bytes.
         public var hashedFiles = 0
@@ -37,7 +37,7 @@ public final class DigestMemory: Sendable {
         /// Read from the file while it had the stamp.
         var kept = DigestRecords()
         var keptStamp: FileStamp?
-        /// What a check has read. It reads each file once, also if it opens it again to say which files are damaged.
+        /// The files that a check has read. It reads each once, also if it opens it again to say which are damaged.
         var reread: [FileStamp: SHA256Digest] = [:]
         var tally = Tally()
     }
@@ -176,7 +176,7 @@ extension DigestMemory: Equatable {
 }
 
 extension DigestMemory.Tally {
-    /// What a log says of the memory; nothing if no file was asked about.
+    /// A line for logs about the memory; empty if no file was asked about.
     public var lines: [String] {
         guard hashedFiles + rememberedFiles > 0 else { return [] }
         let warning = fault.map { "warning: every start hashes all weights, because the hashes cannot be kept: \($0)" }

@@ -7,7 +7,7 @@ enum StandardFolders {
         folder("PATCHLOOM_HOME", "") ?? folder("XDG_DATA_HOME", "/patchloom") ?? folder("HOME", "/.local/share/patchloom")
     }
 
-    /// What can be made again at any time; nil if no variable names an absolute path.
+    /// The folder of files that can be made again at any time; nil if no variable names an absolute path.
     static var cache: String? {
         folder("PATCHLOOM_HOME", "/cache") ?? folder("XDG_CACHE_HOME", "/patchloom") ?? folder("HOME", "/.cache/patchloom")
     }

@@ -64,7 +64,7 @@ struct ResultTables {
 
     // MARK: Memory and start
 
-    /// What a render's processes held together, and what each further worker added.
+    /// The memory of all processes of a render, and the part that each further worker added.
     private var memory: [String] {
         let renders = lines.filter { $0.suite == "render" && $0.number("counts", "peak_pss_bytes") != nil }
         let members = ["model", "size", "method", "threads_per_worker", "precision"]

@@ -35,7 +35,7 @@ struct CheckOptions: ParsableArguments {
         guard check || expectations.expect.isEmpty else { throw ValidationError("--expect needs --check.") }
     }
 
-    /// What is checked: nothing without `--check`.
+    /// The checks to make: none without `--check`.
     func applied(to checks: [CountCheck]) throws -> [CountCheck] { check ? try expectations.applied(to: checks) : [] }
 }
 

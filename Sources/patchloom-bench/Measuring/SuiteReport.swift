@@ -19,7 +19,7 @@ struct SuiteReport {
     }
 
     let suite: String
-    /// What was measured, in the order of the text: the options that decide the figures.
+    /// The options that decide the figures, in the order of the text.
     var settings: [(name: String, value: JSONValue)] = []
     /// Of the whole thing; nil for a suite that only counts.
     var timing: Timing?

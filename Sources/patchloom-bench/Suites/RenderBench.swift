@@ -105,7 +105,7 @@ struct RenderBench: ParsableCommand {
         ] + (group.map { ["--group", "\($0)"] } ?? []) + (model.map { ["-m", $0] } ?? [])
     }
 
-    /// What `patchloom render --json` says about a picture.
+    /// A picture's line of `patchloom render --json`.
     private struct Render {
         let total, startUp, compute, overhead: Double
         let tasks, operations, sent, received, workerPeak: Int

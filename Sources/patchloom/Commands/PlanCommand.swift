@@ -92,7 +92,7 @@ extension RenderCalibration.Estimate {
     }
 }
 
-/// What the phases of a render take.
+/// The table of a render's phases.
 private struct PlanCosts {
     let forecast: RenderForecast
     /// nil for a precision that this host lacks, and where a network cannot be gone through.

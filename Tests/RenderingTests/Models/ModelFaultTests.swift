@@ -40,7 +40,7 @@ import Weights
         try ModelVariant.embedded.get().checkOwnSampler()
     }
 
-    /// What the user chose has another remedy than what the model says of itself.
+    /// A user's wrong choice has another remedy than a model's wrong configuration.
     @Test(
         arguments: [
             ("EulerDiscreteScheduler", "use_beta_sigmas", SamplingMethod.euler, "ddim."),

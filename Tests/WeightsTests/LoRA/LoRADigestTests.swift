@@ -10,9 +10,9 @@ private let size = Int(DigestMemory.smallest) + 8
 /// A clock that runs an hour ahead, for which files of this test have settled.
 @Sendable private func later() -> Int64 { FileStamp.now() + 3_600_000_000_000 }
 
-/// What is remembered of LoRA files.
+/// The hashes of LoRA files are remembered.
 @Suite struct LoRADigestTests {
-    /// What A1111 tells LoRA files apart by is another hash of the same file, and is remembered with the file's own.
+    /// A1111 tells LoRA files apart by another hash. It is remembered beside the file's own.
     @Test func theHashOfTensorsIsRemembered() throws {
         try withTemporaryFolder { folder throws in
             let cache = folder.appendingPathComponent("cache").path

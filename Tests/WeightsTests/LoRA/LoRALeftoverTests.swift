@@ -88,7 +88,7 @@ import Weights
         #expect(zip(values, expected).allSatisfy { abs($0 - $1) < 1e-6 } && source.loraNotes.isEmpty)
     }
 
-    /// What says nothing of a network is left out with the network's name before it too.
+    /// Tensors that belong to no network are left out, also behind a network's name.
     @Test(arguments: [
         "text_encoder.text_model.embeddings.position_ids", "lora_te_logit_scale", "lora_te1_text_model_embeddings_position_ids",
         "unet.global_step", "lora_unet_epoch", "module.unet.step", "text_encoder_2.logit_scale", "unet.alphas_cumprod",

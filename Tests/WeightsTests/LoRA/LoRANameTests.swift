@@ -136,7 +136,7 @@ import Testing
         }
     }
 
-    /// What has the name and is of another format is refused by what it is.
+    /// A file of the right name in another format is refused, and the sentence names the format.
     @Test(arguments: ["x/ink.pt", "ink.ckpt", "a/b/ink.BIN"]) func foreignFilesAreNamed(_ path: String) throws {
         try withTemporaryFolder { folder in
             try folder.write(path, [0x80, 2] + Array("}q".utf8))

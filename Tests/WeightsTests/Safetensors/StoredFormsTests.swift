@@ -228,7 +228,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
-    /// What is refused goes by the name it has in the file, and the way out fits where it comes from.
+    /// A refused tensor has the name of the file, and the remedy fits the file's origin.
     @Test func strangersAreNamedAsTheFileNamesThem() throws {
         try withTemporaryFolder { folder throws in
             let name = "state_dict.model.diffusion_model.input_blocks.1.0.in_layers.7.weight"

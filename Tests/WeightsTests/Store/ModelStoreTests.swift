@@ -86,8 +86,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
-    /// What is decided about a model depends on what the user says of it: a stored model is put together with an option as its
-    /// files are.
+    /// A stored model takes the user's options as its files would.
     @Test(arguments: [UNetPrediction.epsilon, .velocity], [nil, UNetPrediction.epsilon, .velocity])
     func optionsMeanTheSameForStoredModels(option: UNetPrediction, imported: UNetPrediction?) throws {
         try withStore { store, folder throws in
