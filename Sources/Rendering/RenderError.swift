@@ -44,6 +44,10 @@ public struct RenderError: SentenceError, Equatable {
 
     /// - Parameter settings: those at fault, where the sentence names others or none.
     static func invalidRequest(_ sentence: Sentence, about settings: Setting...) -> RenderError {
+        invalidRequest(sentence, aboutAll: settings)
+    }
+
+    static func invalidRequest(_ sentence: Sentence, aboutAll settings: [Setting]) -> RenderError {
         var error = RenderError(.invalidRequest, naming: sentence)
         error.causes = settings
         return error

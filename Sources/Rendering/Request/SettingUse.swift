@@ -44,7 +44,9 @@ extension RenderRequest {
         let byUse = SettingUse.allCases.lazy.compactMap { use in refused.first { $0.1.use == use } }
         guard let first = byUse.first else { return }
         let names = refused.filter { $0.0 == first.0 }.compactMap(\.1.setting)
-        throw .invalidRequest("\(first.0.reason): leave out \(Sentence.list(names)), or choose \(first.0.cure).")
+        // The cure's setting is not at fault.
+        throw .invalidRequest(
+            "\(first.0.reason): leave out \(Sentence.list(names)), or choose \(first.0.cure).", aboutAll: names)
     }
 
     private struct Refusal: Equatable {

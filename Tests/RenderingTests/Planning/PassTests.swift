@@ -5,6 +5,7 @@ import PatchGeometry
 import RandomStreams
 import Resampling
 import Samplers
+import Sentences
 import TestSupport
 import Testing
 import Weights
@@ -84,6 +85,12 @@ import Weights
         #expect(plan.cut?.patches == 1 && plan.cut?.patchWidth == 64)
         #expect(plan.hiDiffusionInStructure && !plan.hiDiffusionInDetail)
         #expect(plan.tasksPerPhase.map(\.tasks) == [1, 4, 6 * 49, 1])
+    }
+
+    @Test func theSettingOfTheCureIsNotAtFault() {
+        let asked = request { ($0.method, $0.stride, $0.structure) = (.direct, 64, .whole) }
+        let error = #expect(throws: RenderError.self) { try machine(asked) }
+        #expect(error?.settings.map(\.key) == ["stride", "structure"])
     }
 
     @Test func whatAMethodWouldIgnoreIsRefused() throws {
