@@ -110,7 +110,7 @@ let targets: [Target] = [
     library(
         "Requests",
         [
-            "ImageConditioning", "ImageFiles", "Rendering", "Resampling", "Sentences", "Weights",
+            "ImageConditioning", "ImageFiles", "Rendering", "Resampling", "Sentences", "StrictJSON", "Weights",
         ]),
 
     // Programs.
@@ -208,7 +208,10 @@ let targets: [Target] = [
         ]),
     tests(
         "RequestsTests",
-        ["Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "Sentences", "TestSupport", "Weights"]),
+        [
+            "Acceleration", "PatchGeometry", "Rendering", "Requests", "Samplers", "Sentences", "StrictJSON", "TestSupport",
+            "Weights",
+        ]),
     tests("GoldenCasesTests", ["ContentHash", "GoldenCases", "Rendering", "TensorCore", "TestSupport"]),
     tests(
         "CommandSupportTests",

@@ -24,10 +24,8 @@ public struct RenderError: SentenceError, Equatable {
     public var code: Code
     /// Names the thing and the remedy.
     public var sentence: Sentence
-    private var causes: [Setting] = []
-    /// The settings at fault, for programs that show an error beside them: those whose values are wrong, or else those that
-    /// the sentence names.
-    public var settings: [Setting] { causes.isEmpty ? sentence.settings : causes }
+    /// The settings at fault. Empty for errors of files, tasks and machines.
+    public private(set) var faults: [SettingFault] = []
 
     /// With a sentence that names settings.
     public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
@@ -35,21 +33,24 @@ public struct RenderError: SentenceError, Equatable {
     /// With a sentence that names none.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 
-    /// The error as one of this setting, whose value is wrong.
-    func about(_ setting: Setting?) -> RenderError {
+    /// The error as one of this fault, unless it has faults already.
+    func about(_ fault: SettingFault?) -> RenderError {
         var error = self
-        if error.causes.isEmpty, let setting { error.causes = [setting] }
+        if error.faults.isEmpty, let fault { error.faults = [fault] }
         return error
     }
 
-    /// - Parameter settings: those at fault, where the sentence names others or none.
-    static func invalidRequest(_ sentence: Sentence, about settings: Setting...) -> RenderError {
-        invalidRequest(sentence, aboutAll: settings)
+    /// - Parameters:
+    ///   - setting: the one at fault.
+    ///   - others: more of them. A setting that the sentence names as the remedy is not at fault.
+    static func invalidRequest(_ sentence: Sentence, about setting: Setting, _ others: Setting...) -> RenderError {
+        invalidRequest(sentence, aboutAll: [setting] + others)
     }
 
+    /// - Parameter settings: those at fault; none if the request has a fault that belongs to no setting.
     static func invalidRequest(_ sentence: Sentence, aboutAll settings: [Setting]) -> RenderError {
         var error = RenderError(.invalidRequest, naming: sentence)
-        error.causes = settings
+        error.faults = settings.map { SettingFault($0) }
         return error
     }
     static func badModel(_ sentence: Sentence) -> RenderError { RenderError(.badModel, naming: sentence) }

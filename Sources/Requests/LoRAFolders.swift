@@ -1,5 +1,6 @@
 import Foundation
 public import Rendering
+import Sentences
 public import Weights
 
 /// The folders of this host that hold LoRA files.
@@ -13,7 +14,9 @@ public struct LoRAFolders: Sendable {
 
     /// The files of the folders, and the files at some paths. Throws the errors of `LoRALibrary`.
     public func library(files: [String] = []) throws(RequestError) -> LoRALibrary {
-        do { return try LoRALibrary(folders: paths, files: files, digests: digests) } catch { throw RequestError(error) }
+        do { return try LoRALibrary(folders: paths, files: files, digests: digests) } catch {
+            throw RequestError(error).about(.loraModelDir)
+        }
     }
 
     /// A request whose LoRA files were found on this host.
@@ -42,7 +45,9 @@ public struct LoRAFolders: Sendable {
         let tagged: ArraySlice<LoRASelection>
         do { tagged = try request.selectedLoRAs().dropFirst(request.loras.count) } catch { throw RequestError(error) }
         for selection in tagged {
-            do { files.append(try folders.file(named: selection.name).name) } catch { throw RequestError(error) }
+            do { files.append(try folders.file(named: selection.name).name) } catch {
+                throw RequestError(error).about(.prompt)
+            }
         }
         return Resolved(request: resolved, library: try library(files: files), files: files)
     }
@@ -71,7 +76,7 @@ public struct LoRAFolders: Sendable {
             || (try? FileManager.default.destinationOfSymbolicLink(atPath: text)) != nil
         let isPath = isThere && !isFolder.boolValue || !mayBeName
         do { return try isPath ? LoRAFile(path: text, digests: digests) : folders.file(named: text) } catch {
-            throw RequestError(error)
+            throw RequestError(error).about(.lora, text)
         }
     }
 }

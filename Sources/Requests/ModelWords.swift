@@ -1,5 +1,6 @@
 import Rendering
 public import Sentences
+import StrictJSON
 public import Weights
 
 /// A user's words on a checkpoint, beside its path:
@@ -55,29 +56,34 @@ public struct CheckpointWords: Sendable {
                     stored, prediction: choice.prediction, vae: vae, ignoresUnknownTensors: ignoreUnknownTensors)
             }
         } catch {
-            throw RequestError(error)
+            throw RequestError(error).about(.model, reference)
         }
         throw .invalid(
             "\(reference) is a stored model, which was imported with its own configuration: leave \(.modelConfig) and "
-                + "\(.variant) out.")
+                + "\(.variant) out.", about: .modelConfig, .variant)
     }
 
     /// The model inside this program.
     func embedded() throws(RequestError) -> ModelSource {
-        guard modelConfig == nil, variant == nil else { throw .invalid("\(.modelConfig) and \(.variant) need a \(.model).") }
+        guard modelConfig == nil, variant == nil else {
+            throw .invalid("\(.modelConfig) and \(.variant) need a \(.model).", about: .modelConfig, .variant)
+        }
         let prediction = try prediction()
         do throws(WeightsError) {
             return try ModelSource.embeddedModel.adjusted(vae: vae, prediction: prediction, digests: digests)
                 .ignoringUnknownTensors(ignoreUnknownTensors)
         } catch {
-            throw RequestError(error)
+            throw RequestError(error).about(.vae, vae)
         }
     }
 
     private func prediction() throws(RequestError) -> UNetPrediction? {
         guard let predictionType = words[.predictionType] else { return nil }
         guard let prediction = UNetPrediction(option: predictionType) else {
-            throw .invalid("\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.")
+            throw RequestError.invalid("\(.predictionType) must be epsilon or v_prediction, not '\(predictionType)'.").about([
+                SettingFault(
+                    .predictionType, value: .string(predictionType), possible: .choices(["epsilon", "v_prediction"]))
+            ])
         }
         return prediction
     }
@@ -96,7 +102,9 @@ public struct ModelWords: Sendable {
 
     /// The named checkpoint, or the embedded one. Throws the errors of `sources`, and `invalid` for several checkpoints.
     public func source() throws(RequestError) -> ModelSource {
-        guard references.count <= 1 else { throw .invalid("One picture is made with one model; give \(.model) once.") }
+        guard references.count <= 1 else {
+            throw .invalid("One picture is made with one model; give \(.model) once.", about: .model)
+        }
         return try sources()[0]
     }
 
@@ -107,7 +115,7 @@ public struct ModelWords: Sendable {
         guard references.count <= 1 || checkpoint.isEmpty else {
             throw .invalid(
                 "\(.vae), \(.modelConfig), \(.predictionType) and \(.variant) belong to one model; give \(.model) once, or "
-                    + "import the models with these options by 'patchloom model import' and name them.")
+                    + "import the models with these options by 'patchloom model import' and name them.", about: .model)
         }
         guard !references.isEmpty else { return [try checkpoint.embedded()] }
         return try references.map { reference throws(RequestError) in try checkpoint.open(reference) }
@@ -118,6 +126,6 @@ public struct ModelWords: Sendable {
     /// - Throws: `notFound` or `badInput` for files that cannot be read.
     public func weightBytes(_ source: ModelSource) throws(RequestError) -> Int {
         guard !references.isEmpty else { return 0 }
-        do { return try source.weightByteCount() } catch { throw RequestError(error) }
+        do { return try source.weightByteCount() } catch { throw RequestError(error).about(.model) }
     }
 }

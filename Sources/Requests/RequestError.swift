@@ -1,6 +1,7 @@
 public import ImageFiles
 public import Rendering
 public import Sentences
+import StrictJSON
 public import Weights
 
 /// A user's words make no request, or name no model or file.
@@ -25,9 +26,27 @@ public struct RequestError: SentenceError, Equatable {
     /// Says what is wrong, and the remedy.
     public let sentence: Sentence
 
+    /// The settings at fault.
+    public private(set) var faults: [SettingFault] = []
+
     public init(_ category: Category, _ sentence: Sentence) { (self.category, self.sentence) = (category, sentence) }
 
-    static func invalid(_ sentence: Sentence) -> RequestError { RequestError(.invalid, sentence) }
+    /// - Parameter settings: those at fault. A setting that the sentence names as the remedy is not.
+    static func invalid(_ sentence: Sentence, about settings: Setting...) -> RequestError {
+        RequestError(.invalid, sentence).about(settings.map { SettingFault($0) })
+    }
+
+    /// The error as one of these faults, unless it has faults already.
+    func about(_ faults: [SettingFault]) -> RequestError {
+        var error = self
+        if error.faults.isEmpty { error.faults = faults }
+        return error
+    }
+
+    /// The error as one of a setting with this value.
+    func about(_ setting: Setting, _ value: String? = nil) -> RequestError {
+        about([SettingFault(setting, value: value.map { .string($0) })])
+    }
 }
 
 // The categories of other modules' errors.
@@ -65,5 +84,6 @@ extension RequestError {
             case .malformed, .missingContext, .nonFinite, .compute: .failed
             }
         self.init(category, error.sentence)
+        faults = error.faults
     }
 }

@@ -36,7 +36,7 @@ public struct RequestWords: Sendable {
         for setting in RenderRequest.settings {
             guard let name = setting.setting else { continue }
             for word in words[name] ?? [] {
-                let word = name == .seed ? String(try SeedWord(word).drawn()) : word
+                let word = name == .seed ? try seed(word) : word
                 do { try setting.take(word, &request) } catch { throw RequestError(error) }
             }
         }
@@ -54,6 +54,11 @@ public struct RequestWords: Sendable {
 }
 
 extension RequestWords {
+    /// The seed of a word; for a random seed another at each call.
+    private func seed(_ word: String) throws(RequestError) -> String {
+        do throws(RequestError) { return String(try SeedWord(word).drawn()) } catch { throw error.about(.seed, word) }
+    }
+
     private func isSaid(_ setting: Setting) -> Bool { words[setting] != nil }
 
     /// A ratio of 0 for later stages has no effect.
@@ -64,13 +69,25 @@ extension RequestWords {
     private func checkTokenGroups() throws(RequestError) {
         if !hasMerging {
             let others = TokenReductionRequest.Merging.settings.compactMap(\.setting).filter { $0 != .tomeHiresRatio }
-            if let lone = others.first(where: isSaid) { throw .invalid("\(lone) belongs to \(.tomeRatio): give that too.") }
+            if let lone = others.first(where: isSaid) {
+                throw .invalid("\(lone) belongs to \(.tomeRatio): give that too.", about: lone)
+            }
         }
-        if !hasDownsampling, [.todoMaxDepth, .todoMethod, .todoScope].contains(where: isSaid) {
-            throw .invalid("\(.todoMaxDepth), \(.todoMethod) and \(.todoScope) belong to \(.todoFactor): give that too.")
+        if !hasDownsampling {
+            try refuse(
+                [.todoMaxDepth, .todoMethod, .todoScope],
+                "\(.todoMaxDepth), \(.todoMethod) and \(.todoScope) belong to \(.todoFactor): give that too.")
         }
-        if !hasMerging, !hasDownsampling, [.tokenSteps, .tokenStages].contains(where: isSaid) {
-            throw .invalid("\(.tokenSteps) and \(.tokenStages) belong to \(.tomeRatio) or \(.todoFactor): give one of them.")
+        if !hasMerging, !hasDownsampling {
+            try refuse(
+                [.tokenSteps, .tokenStages],
+                "\(.tokenSteps) and \(.tokenStages) belong to \(.tomeRatio) or \(.todoFactor): give one of them.")
         }
+    }
+
+    /// Throws `invalid` if one of the settings has a word.
+    private func refuse(_ settings: [Setting], _ sentence: Sentence) throws(RequestError) {
+        let said = settings.filter(isSaid)
+        if !said.isEmpty { throw RequestError.invalid(sentence).about(said.map { SettingFault($0) }) }
     }
 }

@@ -26,11 +26,11 @@ struct SourceLoading {
     func load() throws(RequestError) -> SourcePicture? {
         guard let picture else {
             guard mask == nil else {
-                throw .invalid("A mask needs a picture to start from: give the picture with \(.initImg).")
+                throw .invalid("A mask needs a picture to start from: give the picture with \(.initImg).", about: .mask)
             }
             return nil
         }
-        let (image, name) = try Self.decode(picture, called: "The picture")
+        let (image, name) = try Self.decode(picture, called: "The picture", .initImg)
         let own = (width: image.width, height: image.height)
         let size = (width: width ?? own.width, height: height ?? own.height)
         let multiple = RenderRequest.sideMultiple
@@ -38,7 +38,8 @@ struct SourceLoading {
             func below(_ side: Int) -> Int { max(64, side / multiple * multiple) }
             throw .invalid(
                 "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of \(multiple): choose a size, such as "
-                    + "\(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized.")
+                    + "\(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized.",
+                about: .initImg, .width, .height)
         }
         // This comes before the work on a picture of that size.
         do {
@@ -59,21 +60,21 @@ struct SourceLoading {
         for own: (width: Int, height: Int), _ size: (width: Int, height: Int)
     ) throws(RequestError) -> [UInt8]? {
         guard let mask else { return nil }
-        let image = try Self.decode(mask, called: "The mask").image
+        let image = try Self.decode(mask, called: "The mask", .mask).image
         let found = (width: image.width, height: image.height)
         guard found == own || found == size else {
             throw .invalid(
                 "\(Self.title(of: mask)) has \(found.width)×\(found.height) px, but the picture has "
-                    + "\(own.width)×\(own.height): make the mask as large as the picture.")
+                    + "\(own.width)×\(own.height): make the mask as large as the picture.", about: .mask)
         }
         do { return ImageResizer.nearest(try Self.mask(image).bytes, size: found, to: size) } catch {
-            throw RequestError(.badInput, "\(error.message)")
+            throw RequestError(.badInput, "\(error.message)").about(.mask)
         }
     }
 
     /// The picture, and its name for messages.
     private static func decode(
-        _ input: PictureInput, called role: String
+        _ input: PictureInput, called role: String, _ setting: Setting
     ) throws(RequestError) -> (image: DecodedImage, name: String) {
         do {
             switch input {
@@ -81,7 +82,7 @@ struct SourceLoading {
             case .bytes(let bytes): return (try ImageDecoder.decode(bytes, name: role), role)
             }
         } catch {
-            throw RequestError(error)
+            throw RequestError(error).about(setting)
         }
     }
 

@@ -111,6 +111,7 @@ import Weights
             let request = try words.request()
             let error = #expect(throws: RequestError.self, "\(lora)") { try LoRAFolders(folders).resolve(request) }
             #expect(error?.category == .notFound, "\(lora) in \(folders): \(String(describing: error))")
+            #expect(error?.faults.first?.setting == (folders.isEmpty || !folders[0].hasSuffix("none") ? .lora : .loraModelDir))
         }
     }
 
@@ -124,7 +125,7 @@ import Weights
         let variant = CheckpointWords([.variant: "fp16"])
         for references in [[], ["a", "b"]] {
             let error = #expect(throws: RequestError.self) { try ModelWords(references, variant).sources() }
-            #expect(error?.category == .invalid && error?.sentence.spelled(\.key).contains("variant") == true)
+            #expect(error?.category == .invalid && error?.sentence.settings.contains(.variant) == true)
         }
         let flow = #expect(throws: RequestError.self) { try CheckpointWords([.predictionType: "flow"]).choice("a") }
         #expect(flow?.sentence.spelled(\.key) == "prediction_type must be epsilon or v_prediction, not 'flow'.")

@@ -4,6 +4,7 @@ import Rendering
 import Requests
 import Samplers
 import Sentences
+import StrictJSON
 import Testing
 import Weights
 
@@ -70,39 +71,52 @@ import Weights
         #expect(value.sentence.spelled { "--\($0.key)" }.hasSuffix("not 'tome_ratio'."))
     }
 
-    static let wrong: [(String, @Sendable (inout RequestWords) -> Void)] = [
-        ("method", { $0[.method] = "magic" }), ("hidiffusion", { $0[.hidiffusion] = "yes" }),
-        ("hidiffusion_family", { $0[.hidiffusionFamily] = "flux" }),
-        ("hidiffusion_raunet", { $0[.hidiffusionRaunet] = "true" }),
-        ("hidiffusion_window_attn", { $0[.hidiffusionWindowAttn] = "" }),
-        ("blend", { $0[.blend] = "none" }), ("precision", { $0[.precision] = "f16" }),
-        ("structure", { $0[.structure] = "half" }),
-        ("stages", { $0[.stages] = "1,,2" }), ("stages", { $0[.stages] = "1,inf" }),
-        ("structure_fraction", { $0[.structureFraction] = "1e-1" }),
-        ("original_size", { $0[.originalSize] = "1024" }),
-        ("target_size", { $0[.targetSize] = "-1x2" }),
-        ("crop_coords_top_left", { $0[.cropCoordsTopLeft] = "1,2,3" }),
-        ("original_size", { $0[.originalSize] = "99999999999999999999x1" }),
-        ("tome_levels", { ($0[.tomeRatio], $0[.tomeLevels]) = ("0.5", "2,x") }),
-        ("tome_layers", { ($0[.tomeRatio], $0[.tomeLayers]) = ("0.5", "convolution") }),
-        ("tome_destinations", { ($0[.tomeRatio], $0[.tomeDestinations]) = ("0.5", "last") }),
-        ("tome_final_ratio belongs to tome_ratio", { $0[.tomeFinalRatio] = "0.1" }),
-        ("todo_max_depth, todo_method and todo_scope", { $0[.todoMethod] = "nearest" }),
-        ("todo_method", { ($0[.todoFactor], $0[.todoMethod]) = ("2", "cubic") }),
-        ("todo_scope", { ($0[.todoFactor], $0[.todoScope]) = ("2", "keys") }),
-        ("token_steps", { ($0[.todoFactor], $0[.tokenSteps]) = ("2", "0.8") }),
-        ("token_stages", { ($0[.todoFactor], $0[.tokenStages]) = ("2", "first") }),
-        ("token_steps and token_stages", { $0[.tokenStages] = "all" }),
-        ("scheduler", { ($0[.samplingMethod], $0[.scheduler]) = ("DPM++ 2M Karras", "exponential") }),
-        ("magic", { $0[.samplingMethod] = "magic" }), ("magic", { $0[.scheduler] = "magic" }),
-        ("init_img", { $0.mask = .file("mask.png") }), ("steps", { $0[.steps] = "0" }),
+    static let wrong: [([Setting], @Sendable (inout RequestWords) -> Void)] = [
+        ([.method], { $0[.method] = "magic" }), ([.hidiffusion], { $0[.hidiffusion] = "yes" }),
+        ([.hidiffusionFamily], { $0[.hidiffusionFamily] = "flux" }),
+        ([.hidiffusionRaunet], { $0[.hidiffusionRaunet] = "true" }),
+        ([.hidiffusionWindowAttn], { $0[.hidiffusionWindowAttn] = "" }),
+        ([.blend], { $0[.blend] = "none" }), ([.precision], { $0[.precision] = "f16" }),
+        ([.structure], { $0[.structure] = "half" }),
+        ([.stages], { $0[.stages] = "1,,2" }), ([.stages], { $0[.stages] = "1,inf" }),
+        ([.structureFraction], { $0[.structureFraction] = "1e-1" }),
+        ([.originalSize], { $0[.originalSize] = "1024" }),
+        ([.targetSize], { $0[.targetSize] = "-1x2" }),
+        ([.cropCoordsTopLeft], { $0[.cropCoordsTopLeft] = "1,2,3" }),
+        ([.originalSize], { $0[.originalSize] = "99999999999999999999x1" }),
+        ([.tomeLevels], { ($0[.tomeRatio], $0[.tomeLevels]) = ("0.5", "2,x") }),
+        ([.tomeLayers], { ($0[.tomeRatio], $0[.tomeLayers]) = ("0.5", "convolution") }),
+        ([.tomeDestinations], { ($0[.tomeRatio], $0[.tomeDestinations]) = ("0.5", "last") }),
+        ([.tomeFinalRatio], { $0[.tomeFinalRatio] = "0.1" }),
+        ([.todoMethod], { $0[.todoMethod] = "nearest" }),
+        ([.todoMethod], { ($0[.todoFactor], $0[.todoMethod]) = ("2", "cubic") }),
+        ([.todoScope], { ($0[.todoFactor], $0[.todoScope]) = ("2", "keys") }),
+        ([.tokenSteps], { ($0[.todoFactor], $0[.tokenSteps]) = ("2", "0.8") }),
+        ([.tokenStages], { ($0[.todoFactor], $0[.tokenStages]) = ("2", "first") }),
+        ([.tokenStages], { $0[.tokenStages] = "all" }),
+        ([.samplingMethod, .scheduler], { ($0[.samplingMethod], $0[.scheduler]) = ("DPM++ 2M Karras", "exponential") }),
+        ([.samplingMethod], { $0[.samplingMethod] = "magic" }), ([.scheduler], { $0[.scheduler] = "magic" }),
+        ([.mask], { $0.mask = .file("mask.png") }), ([.steps], { $0[.steps] = "0" }),
     ]
 
     @Test(arguments: wrong)
-    func aWordThatIsNotPossibleIsNamed(_ named: String, _ change: @Sendable (inout RequestWords) -> Void) throws {
+    func aWordThatIsNotPossibleIsSaidWithItsSetting(
+        _ settings: [Setting], _ change: @Sendable (inout RequestWords) -> Void
+    ) throws {
         let error = try Self.refusal(change)
         #expect(error.category == .invalid)
-        #expect(error.sentence.spelled(\.key).contains(named), "\(error.sentence.spelled(\.key))")
+        #expect(error.faults.map(\.setting) == settings, "\(error)")
+        #expect(!error.sentence.parts.isEmpty)
+    }
+
+    @Test func aRefusedWordIsSaidWithTheChoices() throws {
+        let structures = PossibleValues.choices(["patches", "whole"])
+        #expect(
+            try Self.refusal { $0[.structure] = "half" }.faults
+                == [SettingFault(.structure, value: "half", possible: structures)])
+        #expect(try Self.refusal { $0[.samplingMethod] = "magic" }.faults == [SettingFault(.samplingMethod, value: "magic")])
+        #expect(try Self.refusal { $0[.seed] = "1.5" }.faults == [SettingFault(.seed, value: "1.5")])
+        #expect(try Self.refusal { $0.picture = .file("/nowhere/a.png") }.faults == [SettingFault(.initImg)])
     }
 
     @Test func seeds() throws {

@@ -14,12 +14,12 @@ extension PlanResolution {
         guard profile.layout == model.hiDiffusionLayout else {
             throw .invalidRequest(
                 "HiDiffusion's profile \(profile.rawValue) does not fit \(model.name), a model of the kind "
-                    + "\(model.kind.title): choose \(.hidiffusionFamily) auto.")
+                    + "\(model.kind.title): choose \(.hidiffusionFamily) auto.", about: .hidiffusionFamily)
         }
         guard request.hiDiffusion != .off else {
             throw .invalidRequest(
                 "HiDiffusion is off, so its profile \(profile.rawValue) would have no effect: leave "
-                    + "\(.hidiffusionFamily) or \(.hidiffusion) off out.")
+                    + "\(.hidiffusionFamily) or \(.hidiffusion) off out.", about: .hidiffusionFamily, .hidiffusion)
         }
     }
 
@@ -37,7 +37,9 @@ extension PlanResolution {
     func checkHiDiffusionIsUsed(_ calls: [PlannedCall]) throws(RenderError) {
         guard request.hiDiffusion == .on, let last = calls.last, !calls.contains(where: \.usesHiDiffusion) else { return }
         guard hiDiffusionProfile != nil else {
-            throw .invalidRequest("HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.")
+            throw .invalidRequest(
+                "HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.",
+                about: .hidiffusion)
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side = model.scaleFactor * min(last.height, last.width)
@@ -45,7 +47,7 @@ extension PlanResolution {
             "HiDiffusion needs a U-Net input of at least \(needed) px with a model of \(model.nativeSize) px, but this input "
                 + "has \(side) px: "
                 + (last.phase == .denoise ? "choose a larger picture" : "choose a larger patch or the method direct")
-                + ", or \(.hidiffusion) off.")
+                + ", or \(.hidiffusion) off.", about: .hidiffusion)
     }
 
     /// - Parameter calls: those with HiDiffusion.
@@ -55,13 +57,15 @@ extension PlanResolution {
         guard !calls.isEmpty else {
             throw .invalidRequest(
                 "HiDiffusion is off for this picture, so its switches and thresholds would have no effect: leave them out, or "
-                    + "choose the method direct and a picture of at least 1.5 times the native size.", about: .hidiffusion)
+                    + "choose the method direct and a picture of at least 1.5 times the native size.",
+                aboutAll: HiDiffusionSettings.settings.filter { $0.isSet(settings) }.compactMap(\.setting))
         }
-        let thresholds: [(name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
-            ("T1", \.t1), ("T2", \.t2), ("aggressive", \.aggressive),
+        let thresholds: [(setting: Setting, name: String, path: WritableKeyPath<HiDiffusionSettings, Double?>)] = [
+            (.hidiffusionT1, "T1", \.t1), (.hidiffusionT2, "T2", \.t2), (.hidiffusionAggressive, "aggressive", \.aggressive),
         ]
-        for (name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, calls) {
-            throw .invalidRequest("HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.")
+        for (setting, name, path) in thresholds where settings[keyPath: path] != nil && !isRead(path, calls) {
+            throw .invalidRequest(
+                "HiDiffusion's threshold \(name) has no effect \(reason(name)): leave it out.", about: setting)
         }
     }
 

@@ -191,7 +191,8 @@ struct PassResolution {
             guard let source else { return 0 }
             return try source.mode.firstCall(sampler, strength: source.strength)
         } catch {
-            throw .invalidRequest(Sentence(error.message))
+            throw .invalidRequest(
+                Sentence(error.message), about: .steps, isLater || source == nil ? .denoisingStrength : .strength)
         }
     }
 

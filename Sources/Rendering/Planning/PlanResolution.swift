@@ -84,13 +84,13 @@ struct PlanResolution {
         guard !model.isInpainting || request.source?.mask != nil else {
             throw .invalidRequest(
                 "\(model.name) is a model for inpainting: give it a picture (\(.initImg)) and a mask (\(.mask)), or choose "
-                    + "another model.")
+                    + "another model.", aboutAll: request.source == nil ? [.initImg, .mask] : [.mask])
         }
         guard let source = request.source else { return nil }
         if let mask = try source.latentMask(scale: model.scaleFactor), !mask.contains(1) {
             throw .invalidRequest(
                 "The marked part of the mask is thinner than \(model.scaleFactor) px everywhere, the width of a latent point, "
-                    + "so nothing would be made anew: mark a larger part.")
+                    + "so nothing would be made anew: mark a larger part.", about: .mask)
         }
         do {
             let mode: ImageMode =
@@ -101,7 +101,7 @@ struct PlanResolution {
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
             return SourceUse(mode: mode, strength: strength)
         } catch {
-            throw .invalidRequest(Sentence(error.message))
+            throw .invalidRequest(Sentence(error.message), about: .initImg, .mask)
         }
     }
 
@@ -115,19 +115,20 @@ struct PlanResolution {
             guard latentBytes <= limit else {
                 throw .invalidRequest(
                     "The latent of \(width)×\(height) px has \(latentBytes >> 20) MiB, and at most \(limit >> 20) MiB can be "
-                        + "sent: choose a smaller picture.")
+                        + "sent: choose a smaller picture.", about: .width, .height)
             }
             let tile = decoding.grid(height: pass.latentHeight, width: pass.latentWidth)[0].scaled(by: model.scaleFactor)
             guard tile.pointCount * 3 <= limit else {
                 throw .invalidRequest(
                     "A tile of \(tile.width)×\(tile.height) px has \((tile.pointCount * 3) >> 20) MiB, and at most "
-                        + "\(limit >> 20) MiB can be sent: choose a smaller \(.vaeTileSize).")
+                        + "\(limit >> 20) MiB can be sent: choose a smaller \(.vaeTileSize).", about: .vaeTileSize)
             }
             guard pass.start.enlargesPixels else { continue }
             guard TaskLimits.canEncode(width * height) else {
                 throw .invalidRequest(
                     "A stage of \(width)×\(height) px that is enlarged as a picture has \((width * height * 3) >> 20) MiB, and "
-                        + "at most \(limit >> 20) MiB can be sent to the encoder: choose \(.hiresUpscaler) latent.")
+                        + "at most \(limit >> 20) MiB can be sent to the encoder: choose \(.hiresUpscaler) latent.",
+                    about: .hiresUpscaler)
             }
         }
     }

@@ -85,9 +85,11 @@ struct PromptConditioning: Sendable {
         for (index, output) in outputs.enumerated() {
             var values = Array(output.values[..<(rows * tokens * width)])
             weigh(&values, chunk: index)
-            guard values.allSatisfy({ $0.isFinite }) else {
+            if let wrong = values.firstIndex(where: { !$0.isFinite }) {
+                let isNegative = rows == 2 && wrong < tokens * width
                 throw .invalidRequest(
-                    "The weights in the prompt cancel each other, so its mean cannot be restored: change the weights.")
+                    "The weights in the prompt cancel each other, so its mean cannot be restored: change the weights.",
+                    about: isNegative ? .negativePrompt : .prompt)
             }
             if index == 0 { pooled = Array(output.values[values.count...]) }
             for row in 0..<rows { joined[row] += values[(row * tokens * width)..<((row + 1) * tokens * width)] }
@@ -123,7 +125,7 @@ extension RenderRequest {
     }
 
     /// The setting of a prompt that messages call `prompt` or `negative prompt`.
-    fileprivate static func setting(_ name: String) -> Setting { name == "prompt" ? .prompt : .negativePrompt }
+    static func setting(_ name: String) -> Setting { name == "prompt" ? .prompt : .negativePrompt }
 
     func checkSyntax() throws(RenderError) {
         _ = try RenderRequest.parsed(try encodedPrompt(), "prompt")

@@ -17,7 +17,8 @@ extension ResolvedTokenReduction {
             }
         if passes.count == 1, let ofLater {
             throw .invalidRequest(
-                "\(ofLater) needs a later stage, but this picture has one stage: leave it out, or choose a method with stages.")
+                "\(ofLater) needs a later stage, but this picture has one stage: leave it out, or choose a method with stages.",
+                about: ofLater)
         }
         activeCalls = passes.map { request.activeCalls(of: $0) }
         let resolution = TokenReductionResolution(
@@ -33,7 +34,7 @@ extension ResolvedTokenReduction {
         if let level = merged.keys.filter({ downsampled[$0] != nil }).min() {
             throw .invalidRequest(
                 "Tokens of level \(level) would be both merged and downsampled: choose one of the two for each level, for "
-                    + "example by \(.tomeLevels), or by a factor of 1.")
+                    + "example by \(.tomeLevels), or by a factor of 1.", about: .tomeLevels, .todoFactor)
         }
         reductions = merged.merging(downsampled) { first, _ in first }
         guard !reductions.isEmpty else { return nil }
@@ -95,17 +96,17 @@ private struct TokenReductionResolution {
                 ? "up to level \(wanted.max() ?? 1)" : "at the levels \(wanted.map(String.init).joined(separator: ", "))"
             throw .invalidRequest(
                 "Token merging \(what) finds no blocks there: \(places), so choose \(.tomeMaxDownsample) \(levels.first ?? 1) "
-                    + "or more, or levels with blocks.")
+                    + "or more, or levels with blocks.", about: request.levels == nil ? .tomeMaxDownsample : .tomeLevels)
         }
         let method = TokenMerging(
             ratio: request.ratio, cellWidth: request.cellWidth, cellHeight: request.cellHeight,
             destinations: request.destinations, parts: request.parts, queriesOnly: request.queriesOnly)
-        let found = try reached(levelsWithBlocks.map { ($0, .merging(method)) }, "Token merging")
+        let found = try reached(levelsWithBlocks.map { ($0, .merging(method)) }, "Token merging", .tomeRatio)
         guard !found.reductions.isEmpty else {
             throw .invalidRequest(
                 "Token merging with cells of \(method.cellWidth)×\(method.cellHeight) and a ratio of \(request.highestRatio) "
                     + "merges no token, because the picture is too small: choose smaller cells, a higher ratio or a larger "
-                    + "picture.")
+                    + "picture.", about: .tomeRatio, .tomeSx, .tomeSy)
         }
         return found
     }
@@ -126,10 +127,10 @@ private struct TokenReductionResolution {
             wanted.map { level, factor in
                 let method = TokenDownsampling(factor: factor, interpolation: request.interpolation, scope: request.scope)
                 return (level, .downsampling(method))
-            }, "Token downsampling")
+            }, "Token downsampling", .todoFactor)
         guard !found.reductions.isEmpty else {
             throw .invalidRequest(
-                "Token downsampling reaches no block: \(places), so give these levels a factor above 1.")
+                "Token downsampling reaches no block: \(places), so give these levels a factor above 1.", about: .todoFactor)
         }
         return found
     }
@@ -142,7 +143,9 @@ private struct TokenReductionResolution {
     /// The reductions with a level at which some call works on fewer tokens.
     ///
     /// - Throws: `.invalidRequest` if HiDiffusion is the only hindrance at all levels.
-    private func reached(_ wanted: [(Int, TokenReduction)], _ what: String) throws(RenderError) -> Found {
+    private func reached(
+        _ wanted: [(Int, TokenReduction)], _ what: String, _ setting: Setting
+    ) throws(RenderError) -> Found {
         let found = wanted.filter { level, reduction in
             calls.contains { call in grid(level, reduction, in: call).map { acts(reduction, on: $0, in: call) } ?? false }
         }
@@ -155,7 +158,8 @@ private struct TokenReductionResolution {
             throw .invalidRequest(
                 "\(what) reaches no block, because it leaves blocks of fewer than "
                     + "\(ResolvedTokenReduction.leastTokensInHiDiffusion) tokens alone while HiDiffusion's RAU-Net makes "
-                    + "feature maps smaller: choose wider token steps, other levels or \(.hidiffusionRaunet) off.")
+                    + "feature maps smaller: choose wider token steps, other levels or \(.hidiffusionRaunet) off.",
+                about: setting)
         }
         let reductions = Dictionary(uniqueKeysWithValues: found)
         return Found(reductions: reductions, idleLevels: wanted.map(\.0).filter { reductions[$0] == nil })

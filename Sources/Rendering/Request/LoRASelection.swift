@@ -18,37 +18,42 @@ public struct LoRASelection: Sendable, Equatable {
     private static let nameLimit = 1024
 
     /// Throws `.invalidRequest`.
-    func validated() throws(RenderError) {
+    ///
+    /// - Parameter setting: where it was given: `lora`, or the prompt with its tags.
+    func validated(from setting: Setting) throws(RenderError) {
         guard !name.isEmpty, name.utf8.count <= Self.nameLimit, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             throw .invalidRequest(
-                "The name of a LoRA must have 1 to \(Self.nameLimit) bytes and no control characters: name a file.")
+                "The name of a LoRA must have 1 to \(Self.nameLimit) bytes and no control characters: name a file.",
+                about: setting)
         }
         if let wrong = scale.numbers.first(where: { !$0.isFinite || abs($0) > Self.scaleLimit }) {
             throw .invalidRequest(
                 "A scale of \(wrong) for the LoRA \(name.prefix(80)) is not possible: choose \(-Int(Self.scaleLimit)) to "
-                    + "\(Int(Self.scaleLimit)).")
+                    + "\(Int(Self.scaleLimit)).", about: setting)
         }
     }
 }
 
 extension RenderRequest {
     /// The prompt without tags, for the text encoders.
-    func encodedPrompt() throws(RenderError) -> String { try LoRATags(prompt).text }
+    func encodedPrompt() throws(RenderError) -> String { try LoRATags(prompt, of: .prompt).text }
 
     /// All LoRA files of the picture in the order of merging: first `loras`, then the prompt's tags.
     public func selectedLoRAs() throws(RenderError) -> [LoRASelection] {
-        let tags = try LoRATags(prompt).tags.map { LoRASelection(name: $0.name, scale: $0.scale) }
-        guard try LoRATags(negativePrompt).tags.isEmpty else {
+        let tags = try LoRATags(prompt, of: .prompt).tags.map { LoRASelection(name: $0.name, scale: $0.scale) }
+        guard try LoRATags(negativePrompt, of: .negativePrompt).tags.isEmpty else {
             throw .invalidRequest(
                 "The negative prompt has a tag <lora:…>, but a LoRA counts for the whole picture: move it into the prompt, "
-                    + "with a negative scale to weaken its effect.")
+                    + "with a negative scale to weaken its effect.", about: .negativePrompt)
         }
         let all = loras + tags
         guard all.count <= LoRASelection.countLimit else {
             throw .invalidRequest(
-                "\(all.count) LoRA files are too many for one picture: choose at most \(LoRASelection.countLimit).")
+                "\(all.count) LoRA files are too many for one picture: choose at most \(LoRASelection.countLimit).",
+                aboutAll: (loras.isEmpty ? [] : [.lora]) + (tags.isEmpty ? [] : [.prompt]))
         }
-        for selection in all { try selection.validated() }
+        for selection in loras { try selection.validated(from: .lora) }
+        for tag in tags { try tag.validated(from: .prompt) }
         return all
     }
 }

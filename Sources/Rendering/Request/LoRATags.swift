@@ -24,7 +24,9 @@ struct LoRATags: Equatable {
 
     /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, with more than two
     ///   scales or with other settings, and for `<hypernet:…>`.
-    init(_ prompt: String) throws(RenderError) {
+    ///
+    /// - Parameter setting: the prompt's.
+    init(_ prompt: String, of setting: Setting) throws(RenderError) {
         var rest = prompt[...]
         while let open = rest.firstIndex(of: "<") {
             let after = rest[rest.index(after: open)...]
@@ -38,9 +40,11 @@ struct LoRATags: Equatable {
             text += rest[..<open]
             let body = after[after.index(after: word.endIndex)...]
             guard let close = body.firstIndex(of: ">") else {
-                throw .invalidRequest("The prompt has a tag \"<\(word):\" without an end: write it as <lora:NAME:0.8>.")
+                throw .invalidRequest(
+                    "The prompt has a tag \"<\(word):\" without an end: write it as <lora:NAME:0.8>.",
+                    about: setting)
             }
-            tags.append(try TagReader(body: body[..<close], kind: kind).tag())
+            tags.append(try TagReader(body: body[..<close], kind: kind, setting: setting).tag())
             rest = body[body.index(after: close)...]
         }
         text += rest
@@ -51,12 +55,13 @@ struct LoRATags: Equatable {
 private struct TagReader {
     let body: Substring
     let kind: String
+    let setting: Setting
 
     func tag() throws(RenderError) -> LoRATags.Tag {
         guard kind != "hypernet" else {
             throw .invalidRequest(
                 "The tag <hypernet:\(body.prefix(80))> names a hypernetwork, which is not supported: take it out of the "
-                    + "prompt.")
+                    + "prompt.", about: setting)
         }
         let parts = body.split(separator: ":", omittingEmptySubsequences: false)
         guard let name = parts.first, !name.isEmpty else { throw wrong("has no name") }
@@ -66,10 +71,10 @@ private struct TagReader {
     private func scale(_ settings: ArraySlice<Substring>) throws(RenderError) -> LoRAScale {
         var numbers: [Double] = []
         var named: [String: Double] = [:]
-        for setting in settings {
-            let sides = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        for part in settings {
+            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard sides.count == 2 else {
-                numbers.append(try number(setting))
+                numbers.append(try number(part))
                 continue
             }
             let key = trimmed(sides[0])
@@ -95,6 +100,6 @@ private struct TagReader {
     private func wrong(_ what: String) -> RenderError {
         .invalidRequest(
             "The tag <\(kind):\(body.prefix(80))> \(what): write it as <lora:NAME:0.8>, or <lora:NAME:0.5:0.8> for the text encoder "
-                + "and the U-Net.")
+                + "and the U-Net.", about: setting)
     }
 }

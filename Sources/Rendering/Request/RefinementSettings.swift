@@ -107,7 +107,8 @@ extension HiDiffusionSettings: SettingGroup {
     public func checkTogether() throws(RenderError) {
         guard raunet || windows else {
             throw .invalidRequest(
-                "With RAU-Net and window attention off nothing is left of HiDiffusion: choose \(.hidiffusion) off.")
+                "With RAU-Net and window attention off nothing is left of HiDiffusion: choose \(.hidiffusion) off.",
+                about: .hidiffusionRaunet, .hidiffusionWindowAttn)
         }
     }
 

@@ -10,19 +10,20 @@ extension RenderRequest {
     public init(metadata json: JSONValue, payload: [UInt8] = []) throws(RenderError) {
         self.init()
         guard let object = json.objectValue else {
-            throw .invalidRequest("A request must be a JSON object, not \(json.kindName).")
+            throw .invalidRequest("A request must be a JSON object, not \(json.kindName).", aboutAll: [])
         }
         if let unknown = Self.unknownMember(of: object) {
-            throw .invalidRequest("A request has no setting \"\(unknown.prefix(60))\".")
+            throw .invalidRequest("A request has no setting \"\(unknown.prefix(60))\".", aboutAll: [])
         }
         for setting in Self.settings where !setting.read(object, &self) {
-            throw RenderError.invalidRequest("The request's \"\(setting.members[0])\" must be \(setting.kind).")
-                .about(setting.setting)
+            throw RenderError.invalidRequest(
+                "The request's \"\(setting.members[0])\" must be \(setting.kind).", aboutAll: []
+            ).about(setting.setting.map { SettingFault($0, value: object[setting.members[0]]) })
         }
         if let picture = object[RequestSetting.sourceMember] {
             source = try SourcePicture(json: picture, payload: payload)
         } else if !payload.isEmpty {
-            throw .invalidRequest("The request has no \"source\", but a picture was sent with it.")
+            throw .invalidRequest("The request has no \"source\", but a picture was sent with it.", about: .initImg)
         }
         try validated()
     }

@@ -14,8 +14,7 @@ extension RenderRequest {
         if let patch, let stride, stride > patch {
             throw .invalidRequest(
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most "
-                    + "\(patch).", about: .stride
-            ).about(.stride)
+                    + "\(patch).", about: .stride)
         }
     }
 
@@ -32,7 +31,8 @@ extension RenderRequest {
         guard stages.count <= Self.stageLimit, isRising, stages.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
             throw .invalidRequest(
                 "Stages of \(stages.map(\.description).joined(separator: ",")) are not possible: give at most "
-                    + "\(Self.stageLimit) rising multiples of the native size from 1 on, such as 1,2.", about: .stages)
+                    + "\(Self.stageLimit) rising multiples of the native size from 1 on, such as 1,2.", aboutAll: []
+            ).about(SettingFault(.stages, value: Self.stageList.write(stages)))
         }
     }
 
@@ -40,7 +40,8 @@ extension RenderRequest {
         guard let source else {
             guard strength == nil else {
                 throw .invalidRequest(
-                    "A strength belongs to a picture to start from: give a picture (\(.initImg)) or leave the strength out.")
+                    "A strength belongs to a picture to start from: give a picture (\(.initImg)) or leave the strength out.",
+                    about: .strength)
             }
             return
         }
@@ -53,12 +54,14 @@ extension RenderRequest {
 
     static func checkText(_ text: String, _ name: String) throws(RenderError) {
         guard text.utf8.count <= promptLimit else {
-            throw .invalidRequest("The \(name) has \(text.utf8.count) bytes: shorten it to at most \(promptLimit).")
+            throw .invalidRequest(
+                "The \(name) has \(text.utf8.count) bytes: shorten it to at most \(promptLimit).",
+                about: setting(name))
         }
         // The text goes into the picture's metadata, which ends at a NUL and cannot hold the other control characters.
         if let control = text.utf8.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
             let digits = String(UInt32(control) + 0x10000, radix: 16, uppercase: true).dropFirst()
-            throw .invalidRequest("The \(name) holds the control character U+\(digits): take it out.")
+            throw .invalidRequest("The \(name) holds the control character U+\(digits): take it out.", about: setting(name))
         }
     }
 }
@@ -72,18 +75,18 @@ extension RenderRequest {
             let name = try SamplerName(word)
             (samplingMethod, noiseSchedule) = (name.method, name.noiseSchedule ?? .automatic)
         } catch {
-            throw .invalidRequest(Sentence(error.message))
+            throw .invalidRequest(Sentence(error.message), aboutAll: [])
         }
     }
 
     /// Comes after the sampler, whose name may hold a schedule.
     mutating func takeSchedule(_ word: String) throws(RenderError) {
         let kind: NoiseScheduleKind
-        do { kind = try NoiseScheduleKind(name: word) } catch { throw .invalidRequest(Sentence(error.message)) }
+        do { kind = try NoiseScheduleKind(name: word) } catch { throw .invalidRequest(Sentence(error.message), aboutAll: []) }
         guard noiseSchedule == .automatic || noiseSchedule == kind else {
             throw .invalidRequest(
                 "The sampler's name asks for the schedule \(noiseSchedule.rawValue) and \(.scheduler) for \(kind.rawValue): "
-                    + "leave one out.")
+                    + "leave one out.", about: .samplingMethod, .scheduler)
         }
         noiseSchedule = kind
     }
@@ -92,8 +95,11 @@ extension RenderRequest {
     mutating func takeProfile(_ word: String) throws(RenderError) {
         hiDiffusionProfile = HiDiffusionProfile(rawValue: word)
         guard word != "auto", hiDiffusionProfile == nil else { return }
-        let words = HiDiffusionProfile.allCases.map(\.rawValue).joined(separator: ", ")
-        throw .invalidRequest("\(.hidiffusionFamily) must be one of auto, \(words), not '\(word)'.")
+        let words = ["auto"] + HiDiffusionProfile.allCases.map(\.rawValue)
+        throw .invalidRequest(
+            "\(.hidiffusionFamily) must be one of \(words.joined(separator: ", ")), not '\(word)'.", aboutAll: []
+        ).about(
+            SettingFault(.hidiffusionFamily, value: .string(word), possible: .choices(words)))
     }
 
     static let stageList = SettingKind<[Double]>.list(
@@ -143,10 +149,12 @@ extension SizeConditioning.Size {
 
     var json: JSONValue { Self.kind.write(self) }
 
-    func validated(_ name: String) throws(RenderError) {
+    func validated(_ name: String, _ setting: Setting) throws(RenderError) {
         guard [width, height].allSatisfy({ (1...RenderRequest.sideLimit).contains($0) }) else {
             throw .invalidRequest(
-                "An \(name) of \(width)×\(height) px is not possible: choose sides of 1 to \(RenderRequest.sideLimit).")
+                "An \(name) of \(width)×\(height) px is not possible: choose sides of 1 to \(RenderRequest.sideLimit).",
+                aboutAll: []
+            ).about(SettingFault(setting, value: json))
         }
     }
 }
@@ -160,7 +168,9 @@ extension SizeConditioning.Corner {
 
     func validated() throws(RenderError) {
         guard [top, left].allSatisfy({ (0...RenderRequest.sideLimit).contains($0) }) else {
-            throw .invalidRequest("A crop at \(top),\(left) px is not possible: choose 0 to \(RenderRequest.sideLimit).")
+            throw .invalidRequest(
+                "A crop at \(top),\(left) px is not possible: choose 0 to \(RenderRequest.sideLimit).", aboutAll: []
+            ).about(SettingFault(.cropCoordsTopLeft, value: json))
         }
     }
 }

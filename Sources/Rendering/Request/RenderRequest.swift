@@ -154,11 +154,11 @@ extension RenderRequest {
             $0.plan.detailGuidanceScale == $0.plan.guidanceScale ? nil : short($0.plan.detailGuidanceScale)
         },
         RequestSetting(.originalSize, \.originalSize, SizeConditioning.Size.kind)
-            .checked { request throws(RenderError) in try request.originalSize?.validated("original size") },
+            .checked { request throws(RenderError) in try request.originalSize?.validated("original size", .originalSize) },
         RequestSetting(.cropCoordsTopLeft, member: "crop_top_left", \.cropTopLeft, SizeConditioning.Corner.kind)
             .checked { request throws(RenderError) in try request.cropTopLeft?.validated() },
         RequestSetting(.targetSize, \.targetSize, SizeConditioning.Size.kind)
-            .checked { request throws(RenderError) in try request.targetSize?.validated("target size") },
+            .checked { request throws(RenderError) in try request.targetSize?.validated("target size", .targetSize) },
         // The web UI has an eta for DDIM and another for all other samplers.
         RequestSetting(.eta, \.eta, .float, SettingRange(0...1) { "An eta of \($0) is" })
             .shown { parameters in

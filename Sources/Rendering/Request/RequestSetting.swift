@@ -60,9 +60,8 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     /// False for a member of another kind.
     var read: @Sendable (JSONObject, inout Root) -> Bool = { _, _ in true }
     var write: @Sendable (Root, inout JSONObject) -> Void = { _, _ in }
-    /// Takes the value of a user's word; a setting with several values adds it. Throws `.invalidRequest` for a word of another
-    /// kind.
-    public private(set) var take: @Sendable (String, inout Root) throws(RenderError) -> Void = { _, _ in }
+    /// Of `take`.
+    private var accept: @Sendable (String, inout Root) throws(RenderError) -> Void = { _, _ in }
     /// Throws `.invalidRequest` for an impossible value.
     private(set) var check: @Sendable (Root) throws(RenderError) -> Void = { _ in }
     /// Whether it has another value than its default.
@@ -75,9 +74,17 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     /// Without a member.
     init(_ setting: Setting?) { self.setting = setting }
 
+    /// Takes the value of a user's word; a setting with several values adds it. Throws `.invalidRequest` for a word of another
+    /// kind.
+    public func take(_ word: String, _ root: inout Root) throws(RenderError) {
+        do throws(RenderError) { try accept(word, &root) } catch {
+            throw error.about(setting.map { SettingFault($0, value: .string(word)) })
+        }
+    }
+
     /// Checks its value. The error is one of this setting.
     func validate(_ root: Root) throws(RenderError) {
-        do throws(RenderError) { try check(root) } catch { throw error.about(setting) }
+        do throws(RenderError) { try check(root) } catch { throw error.about(setting.map { SettingFault($0) }) }
     }
 }
 
@@ -136,9 +143,14 @@ extension RequestSetting {
         }
         write = { root, object in object[member] = get(root).map(kind.write) }
         if let setting {
-            take = { word, root throws(RenderError) in set(&root, try kind.value(word, of: setting)) }
+            accept = { word, root throws(RenderError) in set(&root, try kind.value(word, of: setting)) }
         }
-        if let range { check = { root throws(RenderError) in try range.check(get(root)) } }
+        guard let range else { return }
+        check = { root throws(RenderError) in
+            guard let value = get(root), !range.contains(value) else { return }
+            throw RenderError.invalidRequest(Sentence(range.refusal(value)), aboutAll: []).about(
+                setting.map { SettingFault($0, value: kind.write(value), possible: range.possible) })
+        }
     }
 
     /// A member without a word. It is read elsewhere.
@@ -170,7 +182,7 @@ extension RequestSetting {
         return Group.settings.map { inner in
             var setting = RequestSetting(inner.setting)
             (setting.use, setting.parameters) = (inner.use, inner.parameters)
-            setting.take = { word, root throws(RenderError) in
+            setting.accept = { word, root throws(RenderError) in
                 var group = get(root) ?? Group()
                 try inner.take(word, &group)
                 set(&root, group)
@@ -196,7 +208,7 @@ extension RequestSetting {
 
     /// Replaces the way to take a word.
     func said(_ take: @escaping @Sendable (String, inout Root) throws(RenderError) -> Void) -> RequestSetting {
-        changed { $0.take = take }
+        changed { $0.accept = take }
     }
 
     /// Adds a check.

@@ -10,18 +10,23 @@ public struct SettingKind<Value: Sendable>: Sendable {
     let read: @Sendable (JSONValue) -> Value?
     let write: @Sendable (Value) -> JSONValue
     let parse: @Sendable (String) -> Value?
+    /// nil if there are too many to list.
+    let choices: [String]?
 
     init(
-        _ title: String, words: String? = nil, read: @escaping @Sendable (JSONValue) -> Value?,
+        _ title: String, words: String? = nil, choices: [String]? = nil, read: @escaping @Sendable (JSONValue) -> Value?,
         write: @escaping @Sendable (Value) -> JSONValue, parse: @escaping @Sendable (String) -> Value?
     ) {
-        (self.title, self.words) = (title, words ?? title)
+        (self.title, self.words, self.choices) = (title, words ?? title, choices)
         (self.read, self.write, self.parse) = (read, write, parse)
     }
 
     /// The value of a word. Throws `.invalidRequest` for a word of another kind.
     public func value(_ word: String, of setting: Setting) throws(RenderError) -> Value {
-        guard let value = parse(word) else { throw .invalidRequest("\(setting) must be \(words), not '\(word)'.") }
+        guard let value = parse(word) else {
+            throw .invalidRequest("\(setting) must be \(words), not '\(word)'.", aboutAll: []).about(
+                SettingFault(setting, value: .string(word), possible: choices.map { .choices($0) }))
+        }
         return value
     }
 }
@@ -55,7 +60,7 @@ extension SettingKind where Value == Bool {
     static let flag = SettingKind("true or false", read: \.boolValue, write: { .bool($0) }, parse: { Bool($0) })
 
     static let onOrOff = SettingKind(
-        flag.title, words: "on or off", read: flag.read, write: flag.write,
+        flag.title, words: "on or off", choices: ["on", "off"], read: flag.read, write: flag.write,
         parse: { word in ["on", "off"].contains(word) ? word == "on" : nil })
 }
 
@@ -63,7 +68,7 @@ extension SettingKind where Value: RawRepresentable<String> & CaseIterable {
     /// One of the enumeration's cases by its name.
     public static var choice: SettingKind {
         SettingKind(
-            "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "),
+            "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "), choices: Value.allCases.map(\.rawValue),
             read: { $0.stringValue.flatMap { Value(rawValue: $0) } }, write: { .string($0.rawValue) },
             parse: { Value(rawValue: $0) })
     }
@@ -128,17 +133,23 @@ extension SettingKind {
 
 /// The possible values of a setting.
 struct SettingRange<Value: Sendable>: Sendable {
+    /// The same for other programs.
+    let possible: PossibleValues
     let contains: @Sendable (Value) -> Bool
     /// The sentence about another value.
     let refusal: @Sendable (Value) -> String
-
-    /// Throws `.invalidRequest`; nil is possible.
-    func check(_ value: Value?) throws(RenderError) {
-        if let value, !contains(value) { throw .invalidRequest(Sentence(refusal(value))) }
-    }
 }
 
-extension SettingRange where Value: Comparable & CustomStringConvertible {
+/// A number as a bound.
+protocol SettingNumber: Comparable, CustomStringConvertible, Sendable {
+    var bound: Double { get }
+}
+
+extension Int: SettingNumber { var bound: Double { Double(self) } }
+extension Float: SettingNumber { var bound: Double { Double(self) } }
+extension Double: SettingNumber { var bound: Double { self } }
+
+extension SettingRange where Value: SettingNumber {
     /// - Parameters:
     ///   - isOpen: whether the lower bound itself is impossible.
     ///   - choose: the possible values in words; nil takes the bounds.
@@ -151,10 +162,11 @@ extension SettingRange where Value: Comparable & CustomStringConvertible {
             bound.description.hasSuffix(".0") ? String(bound.description.dropLast(2)) : bound.description
         }
         let (lower, upper) = (short(range.lowerBound), short(range.upperBound))
-        let possible = choose ?? (isOpen ? "one above \(lower), up to \(upper)" : "\(lower) to \(upper)")
+        let choice = choose ?? (isOpen ? "one above \(lower), up to \(upper)" : "\(lower) to \(upper)")
         self.init(
+            possible: .numbers(range.lowerBound.bound...range.upperBound.bound, isOpen: isOpen),
             contains: { range.contains($0) && !(isOpen && $0 == range.lowerBound) },
-            refusal: { "\(subject($0)) not possible: choose \(possible)." })
+            refusal: { "\(subject($0)) not possible: choose \(choice)." })
     }
 }
 
@@ -164,6 +176,7 @@ extension SettingRange where Value == Int {
         let bounds = SettingRange(range) { "A \(name) of \($0) px is" }
         let multiple = RenderRequest.sideMultiple
         return SettingRange(
+            possible: .numbers(range.lowerBound.bound...range.upperBound.bound, multiple: multiple),
             contains: { bounds.contains($0) && $0.isMultiple(of: multiple) },
             refusal: { side in
                 guard range.contains(side) else { return bounds.refusal(side) }

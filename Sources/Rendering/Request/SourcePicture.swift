@@ -19,16 +19,18 @@ public struct SourcePicture: Sendable, Equatable {
     public init(width: Int, height: Int, rgb: [UInt8], mask: [UInt8]? = nil) throws(RenderError) {
         let sides = 1...RenderRequest.sideLimit
         guard sides.contains(width), sides.contains(height), rgb.count == width * height * 3 else {
-            throw .invalidRequest("The pixels of the picture to start from do not fit its size of \(width)×\(height).")
+            throw .invalidRequest(
+                "The pixels of the picture to start from do not fit its size of \(width)×\(height).",
+                about: .initImg)
         }
         if let mask {
             guard mask.count == width * height, mask.allSatisfy({ $0 <= 1 }) else {
-                throw .invalidRequest("The mask must have \(width)×\(height) pixels, each 0 or 1.")
+                throw .invalidRequest("The mask must have \(width)×\(height) pixels, each 0 or 1.", about: .mask)
             }
             guard mask.contains(1) else {
                 throw .invalidRequest(
                     "The mask marks no pixel, so nothing would be made anew: paint the part to change, white on black or in "
-                        + "any colour on a transparent layer.")
+                        + "any colour on a transparent layer.", about: .mask)
             }
         }
         try Self.checkSize(width: width, height: height, masked: mask != nil)
@@ -41,7 +43,7 @@ public struct SourcePicture: Sendable, Equatable {
         guard bytes <= TaskLimits.messageBytes else {
             throw .invalidRequest(
                 "The picture to start from has \(bytes >> 20) MiB of pixels with its mask, and at most "
-                    + "\(TaskLimits.messageBytes >> 20) MiB can be sent: scale it down.")
+                    + "\(TaskLimits.messageBytes >> 20) MiB can be sent: scale it down.", about: .initImg)
         }
     }
 }
@@ -53,7 +55,7 @@ extension SourcePicture {
         do {
             return try InpaintMask(mask.map { Float($0) }, height: height, width: width).latentMask(scale: scale)
         } catch {
-            throw .invalidRequest(Sentence(error.message))
+            throw .invalidRequest(Sentence(error.message), about: .mask)
         }
     }
 
@@ -80,14 +82,14 @@ extension SourcePicture {
     /// Throws `.invalidRequest` if the pixels do not fit the JSON.
     init(json: JSONValue, payload: [UInt8]) throws(RenderError) {
         guard let object = json.objectValue else {
-            throw .invalidRequest("The request's \"source\" must be an object, not \(json.kindName).")
+            throw .invalidRequest("The request's \"source\" must be an object, not \(json.kindName).", about: .initImg)
         }
         let fields = JSONFields(object) { fault -> RenderError in
             if fault.need == .absence {
-                return .invalidRequest("The request's \"source\" has no setting \"\(fault.key.prefix(60))\".")
+                return .invalidRequest("The request's \"source\" has no setting \"\(fault.key.prefix(60))\".", about: .initImg)
             }
             let found = fault.value == nil ? "no \(fault.key), which must be \(fault.need)" : fault.found
-            return .invalidRequest("The request's \"source\" has \(found).")
+            return .invalidRequest("The request's \"source\" has \(found).", about: .initImg)
         }
         try fields.only(["width", "height", "masked", "sha256"])
         let width = try fields.required("width", .integer(1...RenderRequest.sideLimit))
@@ -97,13 +99,16 @@ extension SourcePicture {
         let pixels = width * height
         guard payload.count == pixels * (isMasked ? 4 : 3) else {
             throw .invalidRequest(
-                "The picture to start from has \(payload.count) bytes, which do not make \(width)×\(height) pixels.")
+                "The picture to start from has \(payload.count) bytes, which do not make \(width)×\(height) pixels.",
+                about: .initImg)
         }
         try self.init(
             width: width, height: height, rgb: Array(payload[..<(pixels * 3)]),
             mask: isMasked ? Array(payload[(pixels * 3)...]) : nil)
         guard hash == expected else {
-            throw .invalidRequest("The picture to start from does not have the SHA-256 that the request names.")
+            throw .invalidRequest(
+                "The picture to start from does not have the SHA-256 that the request names.",
+                about: .initImg)
         }
     }
 }

@@ -95,7 +95,8 @@ extension TokenReductionRequest {
             RequestSetting(.tokenSteps).said { word, request throws(RenderError) in
                 let parts = word.split(separator: ":", omittingEmptySubsequences: false)
                 guard parts.count == 2, let start = Double(parts[0]), let end = Double(parts[1]) else {
-                    throw .invalidRequest("\(.tokenSteps) must be two shares of the steps such as 0:0.8, not '\(word)'.")
+                    throw .invalidRequest(
+                        "\(.tokenSteps) must be two shares of the steps such as 0:0.8, not '\(word)'.", aboutAll: [])
                 }
                 (request.start, request.end) = (start, end)
             },
@@ -112,12 +113,12 @@ extension TokenReductionRequest {
         guard stages == .all || merging?.laterRatio == nil else {
             throw .invalidRequest(
                 "\(.tomeHiresRatio) has no effect with \(.tokenStages) later: give that ratio as \(.tomeRatio), or leave "
-                    + "\(.tokenStages) out.")
+                    + "\(.tokenStages) out.", about: .tomeHiresRatio, .tokenStages)
         }
         guard merging != nil || downsampling != nil else {
             throw .invalidRequest(
                 "A reduction of tokens needs a merging ratio (\(.tomeRatio)) or downsampling factors (\(.todoFactor)): give "
-                    + "one.")
+                    + "one.", about: .tomeRatio, .todoFactor)
         }
     }
 }
@@ -151,7 +152,9 @@ extension TokenReductionRequest.Merging {
     /// Throws `.invalidRequest`.
     public func checkTogether() throws(RenderError) {
         guard finalRatio == nil || laterRatio == nil else {
-            throw .invalidRequest("\(.tomeFinalRatio) and \(.tomeHiresRatio) exclude each other: leave one out.")
+            throw .invalidRequest(
+                "\(.tomeFinalRatio) and \(.tomeHiresRatio) exclude each other: leave one out.", about: .tomeFinalRatio,
+                .tomeHiresRatio)
         }
         let sides = 1...TokenMerging.cellLimit
         guard sides.contains(cellWidth), sides.contains(cellHeight), cellWidth * cellHeight > 1 else {
@@ -160,7 +163,9 @@ extension TokenReductionRequest.Merging {
                     + "with more than one token.", about: .tomeSx, .tomeSy)
         }
         guard maximumDownsample == nil || levels == nil else {
-            throw .invalidRequest("\(.tomeMaxDownsample) and \(.tomeLevels) exclude each other: leave one out.")
+            throw .invalidRequest(
+                "\(.tomeMaxDownsample) and \(.tomeLevels) exclude each other: leave one out.", about: .tomeMaxDownsample,
+                .tomeLevels)
         }
         guard levels?.isEmpty != true, Set(levels ?? []).count == levels?.count ?? 0 else {
             throw .invalidRequest(
@@ -168,7 +173,9 @@ extension TokenReductionRequest.Merging {
         }
         let named = levels ?? (maximumDownsample.map { [$0] } ?? [])
         if let level = named.first(where: { !TokenSwitches.levels.contains($0) }) {
-            throw .invalidRequest("Token merging has no level \(level): choose 1, 2, 4 or 8.")
+            throw .invalidRequest(
+                "Token merging has no level \(level): choose 1, 2, 4 or 8.",
+                about: levels == nil ? .tomeMaxDownsample : .tomeLevels)
         }
         guard !parts.isEmpty else {
             throw .invalidRequest(

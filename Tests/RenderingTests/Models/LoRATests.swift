@@ -35,7 +35,7 @@ import Weights
         ("äö<lora:ü:1>ß", "äöß", [Tag(name: "ü", scale: 1)]), ("<lora ink>", "<lora ink>", []),
     ])
     func tagsAreTakenOut(_ prompt: String, _ text: String, _ tags: [Tag]) throws {
-        let found = try LoRATags(prompt)
+        let found = try LoRATags(prompt, of: .prompt)
         #expect(found.text == text && found.tags == tags, "\(found)")
     }
 
@@ -49,7 +49,7 @@ import Weights
         ("<hypernet:ink:1>", "hypernetwork"),
     ])
     func tagsThatDoNotParseAreRefused(_ prompt: String, _ part: String) {
-        let error = refusal { _ = try LoRATags("a cat " + prompt) }
+        let error = refusal { _ = try LoRATags("a cat " + prompt, of: .prompt) }
         #expect(
             error?.code == .invalidRequest && error?.isSentence == true && error?.message.contains(part) == true, "\(prompt)")
     }

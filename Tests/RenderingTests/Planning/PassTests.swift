@@ -90,7 +90,7 @@ import Weights
     @Test func theSettingOfTheCureIsNotAtFault() {
         let asked = request { ($0.method, $0.stride, $0.structure) = (.direct, 64, .whole) }
         let error = #expect(throws: RenderError.self) { try machine(asked) }
-        #expect(error?.settings.map(\.key) == ["stride", "structure"])
+        #expect(error?.faults.map(\.setting) == [.stride, .structure])
     }
 
     @Test func whatAMethodWouldIgnoreIsRefused() throws {

@@ -90,8 +90,30 @@ import Testing
             let error = refusal { try request(change).validated() }
             #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
             #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
-            #expect(error?.settings == [setting], "\(part)")
+            #expect(error?.faults.map(\.setting) == [setting], "\(part)")
         }
+    }
+
+    /// For programs that show the value and the bounds in their own way.
+    @Test func aRefusedValueIsSaidWithWhatIsPossible() {
+        func fault(_ change: (inout RenderRequest) -> Void) -> [SettingFault]? {
+            refusal { try request(change).validated() }?.faults
+        }
+        #expect(fault { $0.steps = 0 } == [SettingFault(.steps, value: 0, possible: .numbers(1...1000))])
+        #expect(fault { $0.guidanceScale = 51 } == [SettingFault(.cfgScale, value: .number(51), possible: .numbers(0...50))])
+        #expect(fault { $0.eta = .nan } == [SettingFault(.eta, possible: .numbers(0...1))])
+        #expect(
+            fault { $0.height = 517 }
+                == [SettingFault(.height, value: 517, possible: .numbers(64...16384, multiple: 8))])
+        #expect(
+            fault { ($0.method, $0.refinement.strength) = (.hires, 0) }
+                == [SettingFault(.denoisingStrength, value: .number(0), possible: .numbers(0...1, isOpen: true))])
+        #expect(fault { $0.stages = [2, 1] } == [SettingFault(.stages, value: [.number(2), .number(1)])])
+        // Together they are at fault, each alone is possible.
+        let tooMany = fault { $0.loras = Array(repeating: LoRASelection(word: "ink"), count: 40) }
+        #expect(tooMany == [SettingFault(.lora)])
+        #expect(fault { $0.prompt = "<lora:ink:1e9>" } == [SettingFault(.prompt)])
+        #expect(fault { $0.negativePrompt = "<lora:ink:1>" } == [SettingFault(.negativePrompt)])
     }
 
     @Test func jsonOfTheWrongKindIsRefusedByKey() throws {

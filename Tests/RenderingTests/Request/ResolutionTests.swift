@@ -2,6 +2,7 @@ import Acceleration
 import PatchGeometry
 import Rendering
 import Samplers
+import Sentences
 import StrictJSON
 import TestSupport
 import Testing
@@ -92,42 +93,60 @@ import Testing
     }
 
     @Test func whatTheMethodCannotDoIsRefusedWithTheRemedy() {
-        let cases: [(part: String, change: (inout RenderRequest) -> Void)] = [
-            ("leave out --patch, or choose --method cut", { ($0.width, $0.height, $0.patch) = (128, 128, 64) }),
-            ("leave out --stride, or choose --method cut", { ($0.method, $0.stride) = (.direct, 64) }),
-            ("leave out --structure-fraction, or choose", { ($0.method, $0.structureFraction) = (.direct, .half) }),
-            ("leave out --detail-cfg-scale, or choose", { ($0.method, $0.detailGuidanceScale) = (.direct, 2) }),
-            ("In the prompt: The weight \"1.3.4\" in \"(a:1.3.4)\" is no number", { $0.prompt = "(a:1.3.4) apple" }),
-            ("In the negative prompt: Prompt editing", { $0.negativePrompt = "[a:b:10]" }),
+        let cases: [(settings: [Setting], part: String, change: (inout RenderRequest) -> Void)] = [
+            ([.patch], "leave out --patch, or choose --method cut", { ($0.width, $0.height, $0.patch) = (128, 128, 64) }),
+            ([.stride], "leave out --stride, or choose --method cut", { ($0.method, $0.stride) = (.direct, 64) }),
             (
-                "shorten it to at most 16",
+                [.structureFraction], "leave out --structure-fraction, or choose",
+                { ($0.method, $0.structureFraction) = (.direct, .half) }
+            ),
+            (
+                [.detailCfgScale], "leave out --detail-cfg-scale, or choose",
+                { ($0.method, $0.detailGuidanceScale) = (.direct, 2) }
+            ),
+            ([.prompt], "In the prompt: The weight \"1.3.4\" in \"(a:1.3.4)\" is no number", { $0.prompt = "(a:1.3.4) apple" }),
+            ([.negativePrompt], "In the negative prompt: Prompt editing", { $0.negativePrompt = "[a:b:10]" }),
+            (
+                [.prompt], "shorten it to at most 16",
                 { $0.prompt = Array(repeating: "a", count: 16).joined(separator: " BREAK ") + " BREAK b" }
             ),
-            ("the text encoder of openmoji-24 has", { $0.clipSkip = 50 }),
+            ([.clipSkip], "the text encoder of openmoji-24 has", { $0.clipSkip = 50 }),
             (
-                "Original size, crop and target size belong to SDXL",
+                [.originalSize, .cropCoordsTopLeft, .targetSize], "Original size, crop and target size belong to SDXL",
                 { $0.cropTopLeft = SizeConditioning.Corner(top: 0, left: 0) }
             ),
-            ("HiDiffusion's profile sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
-            ("A patch of 128 px is larger than the picture of 64×96", { ($0.width, $0.height, $0.method) = (64, 96, .cut) }),
-            ("A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
-            ("A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),
-            ("cut into 255025 patches", { ($0.width, $0.height, $0.patch, $0.stride) = (4096, 4096, 64, 8) }),
-            ("take 2 or more", { ($0.width, $0.steps) = (256, 1) }),
-            ("leaves no detail call", { ($0.steps, $0.structureFraction) = (10, StructureFraction("0.91")) }),
-            ("of at least 192 px", { ($0.method, $0.width, $0.height, $0.hiDiffusion) = (.direct, 184, 512, .on) }),
-            ("choose a larger patch or the method direct", { $0.hiDiffusion = .on }),
-            ("leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),
+            ([.hidiffusionFamily], "HiDiffusion's profile sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
             (
-                "tile of 8192×8192 px has 192 MiB, and at most 64 MiB can be sent",
+                [.patch], "A patch of 128 px is larger than the picture of 64×96",
+                { ($0.width, $0.height, $0.method) = (64, 96, .cut) }
+            ),
+            ([.patch], "A patch of 520 px is larger than the picture of 512×512", { $0.patch = 520 }),
+            ([.stride], "A stride of 136 px would leave gaps between patches of 128 px", { $0.stride = 136 }),
+            (
+                [.patch, .stride], "cut into 255025 patches",
+                { ($0.width, $0.height, $0.patch, $0.stride) = (4096, 4096, 64, 8) }
+            ),
+            ([.steps, .structureFraction], "take 2 or more", { ($0.width, $0.steps) = (256, 1) }),
+            (
+                [.steps, .structureFraction], "leaves no detail call",
+                { ($0.steps, $0.structureFraction) = (10, StructureFraction("0.91")) }
+            ),
+            (
+                [.hidiffusion], "of at least 192 px",
+                { ($0.method, $0.width, $0.height, $0.hiDiffusion) = (.direct, 184, 512, .on) }
+            ),
+            ([.hidiffusion], "choose a larger patch or the method direct", { $0.hiDiffusion = .on }),
+            ([.samplingMethod], "leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),
+            (
+                [.vaeTileSize], "tile of 8192×8192 px has 192 MiB, and at most 64 MiB can be sent",
                 { ($0.width, $0.height, $0.vaeTileSize) = (8192, 8192, 8192) }
             ),
         ]
-        for (part, change) in cases {
+        for (settings, part, change) in cases {
             let error = refusal { _ = try plan(change) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true, "\(part): \(String(describing: error))")
             #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
-            #expect(error?.settings.isEmpty == false, "\(part)")
+            #expect(error?.faults.map(\.setting) == settings, "\(part)")
         }
     }
 
