@@ -81,6 +81,17 @@ public struct MethodRecipe: Sendable {
         return recipes
     }
 
+    /// A recipe that gives settings of a use an effect; nil if every recipe does.
+    public static func adding(_ use: SettingUse) -> String? {
+        switch use {
+        case .always: nil
+        case .structure, .views: "cut"
+        case .stages: "cut+staged"
+        case .refinement, .tiles: "hires"
+        case .hiDiffusion, .hiDiffusionProfile: "hidiffusion"
+        }
+    }
+
     private func isSame(as other: MethodRecipe) -> Bool {
         func essence(_ recipe: MethodRecipe) -> Set<String> { Set(recipe.words.map(\.name)).subtracting(["direct"]) }
         return essence(self) == essence(other)

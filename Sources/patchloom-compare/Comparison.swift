@@ -92,7 +92,7 @@ struct Comparison {
     private func checkNothingIsLost(_ request: RenderRequest, _ model: ModelDescription) throws(CommandFailure) {
         var settings: [(name: String, method: String, isSet: (RenderRequest) -> Bool)] = RenderRequest.settings.compactMap {
             setting in
-            Self.method(using: setting.use).map { method in
+            MethodRecipe.adding(setting.use).map { method in
                 (
                     name: Self.name(of: setting.use) ?? setting.setting?.option ?? "", method: method,
                     isSet: { (request: RenderRequest) in request.hasEffect(setting.use) && setting.isSet(request) }
@@ -114,17 +114,6 @@ struct Comparison {
                     "No method that is compared uses this: \(setting.name). Leave it out, or add \(setting.method) to --methods."
                 )
             }
-        }
-    }
-
-    /// The method that adds settings of a use; nil if every method has them.
-    private static func method(using use: SettingUse) -> String? {
-        switch use {
-        case .always: nil
-        case .structure, .views: "cut"
-        case .stages: "cut+staged"
-        case .refinement, .tiles: "hires"
-        case .hiDiffusion, .hiDiffusionProfile: "hidiffusion"
         }
     }
 

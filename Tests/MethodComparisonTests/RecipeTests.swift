@@ -45,6 +45,17 @@ import Weights
         try MethodRecipe(name).applied(to: request, model: model.get())
     }
 
+    /// A refusal of settings that no compared method uses names such a recipe.
+    @Test(arguments: SettingUse.allCases)
+    func theRecipeThatIsNamedForAUseHasIt(_ use: SettingUse) throws {
+        guard let name = MethodRecipe.adding(use) else {
+            for recipe in ["direct", "cut", "hires"] { #expect(try use.isMet(by: Self.applied(recipe)), "\(use) in \(recipe)") }
+            return
+        }
+        #expect(try use.isMet(by: Self.applied(name)))
+        #expect(try !use.isMet(by: Self.applied("direct")))
+    }
+
     @Test func directKeepsNothingOfOtherMethods() throws {
         let direct = try Self.applied("direct")
         var expected = Self.plain(512)

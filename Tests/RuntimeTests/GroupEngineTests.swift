@@ -17,7 +17,7 @@ struct GroupEngineTests {
         // Finite, but sums of such numbers are not.
         if atFault { values = values.map { $0 < 0 ? -.greatestFiniteMagnitude : .greatestFiniteMagnitude } }
         let task = RenderTask(
-            phase: .detail, step: 0, index: index, contextHash: context.hash,
+            phase: .detail, call: 0, index: index, contextHash: context.hash,
             work: DenoiseWork(
                 latent: Latent(channels: 4, height: 8, width: 8, values: values), timestep: 500, guidance: 5, switches: .plain))
         return EncodedPart(task.encoded())

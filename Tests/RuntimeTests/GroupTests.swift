@@ -19,7 +19,7 @@ struct GroupTests {
         let latent = Latent(channels: 4, height: side, width: side, values: [Float](repeating: 0, count: 4 * side * side))
         let context = JobContext(modelIdentity: .init(of: [model]), conditioning: nil)
         return RenderTask(
-            phase: .detail, step: 0, index: 0, contextHash: context.hash,
+            phase: .detail, call: 0, index: 0, contextHash: context.hash,
             work: DenoiseWork(latent: latent, timestep: 1, guidance: 5, switches: .plain))
     }
 

@@ -98,7 +98,7 @@ struct CutDiffusionPipeline {
         guard sigmas.count == plan.calls + 1 else { throw GoldenError.unsupported("the slip is implemented for Euler only") }
         picture.changeTasks { task in
             guard task.index >= batch, var work = task.work as? DenoiseWork else { return }
-            let (own, next) = (sigmas[task.step], sigmas[task.step + 1])
+            let (own, next) = (sigmas[task.call], sigmas[task.call + 1])
             let factor = ((own * own + 1) / (next * next + 1)).squareRoot()
             for index in work.latent.values.indices { work.latent.values[index] *= factor }
             task.work = work

@@ -20,7 +20,7 @@ extension RenderMachine {
         if let step = content?.step { (place.step, place.stepCount) = step }
         let tasks = works.enumerated().map { index, work in
             RenderTask(
-                phase: phase, step: content?.step.index ?? (call ?? pass.first).number, index: index,
+                phase: phase, call: content?.step.index ?? (call ?? pass.first).number, index: index,
                 contextHash: context.hash, work: work)
         }
         return Barrier(place: place, tasks: tasks, context: context, base: content?.base, takesEach: takesEach)
@@ -145,8 +145,8 @@ extension RenderMachine {
 
     /// The network's switches in all tasks of the call, and its random draws.
     private mutating func switches(_ call: PlannedCall) throws(RenderError) -> UNetSwitches {
-        var switches = UNetSwitches(
-            rad: call.rauNet.rad, pool: call.rauNet.pool, tokens: try randomness.chosen(call.tokens, call: call.draw))
+        var switches = call.switches
+        switches.tokens = try randomness.chosen(call.tokens, call: call.draw)
         if let blocks = call.windowBlocks {
             switches.windowShifts = try randomness.windowShifts(blocks: blocks, call: call.draw)
         }

@@ -46,7 +46,7 @@ extension RenderMachine {
         _ count: Int, _ work: any TaskWork, _ operations: Double, _ context: JobContext, _ phase: RenderPhase
     ) -> RenderForecast.Tasks {
         // Numbers of steps and tasks have about the digits of the middle ones.
-        let task = RenderTask(phase: phase, step: plan.steps / 2, index: count / 2, contextHash: context.hash, work: work)
+        let task = RenderTask(phase: phase, call: plan.steps / 2, index: count / 2, contextHash: context.hash, work: work)
         return RenderForecast.Tasks(
             count, like: task, in: context, operations: operations, output: work.output(of: model))
     }
@@ -87,7 +87,7 @@ extension RenderMachine {
             let work = try sampleWork(of: middle)
             var tasks = tasks(count, work, operations, context, middle.phase)
             let task = RenderTask(
-                phase: middle.phase, step: middle.number, index: 0, contextHash: context.hash, work: work)
+                phase: middle.phase, call: middle.number, index: 0, contextHash: context.hash, work: work)
             tasks.sample = RenderForecast.Sample(
                 task: task, context: context, operations: model.operations(middle, tokens: resolved.prompts.tokens),
                 tasksInStep: middle.inputs, isGrouped: true)
@@ -138,7 +138,7 @@ extension RenderMachine {
         let context = bare.with(.latent(latent, tileHeight: height, tileWidth: width))
         let work = DecodeWork(tile: 0, section: nil, height: height, width: width, isLast: true)
         return RenderForecast.Sample(
-            task: RenderTask(phase: .decode, step: 0, index: 0, contextHash: context.hash, work: work), context: context,
+            task: RenderTask(phase: .decode, call: 0, index: 0, contextHash: context.hash, work: work), context: context,
             operations: model.vae.decodeOperations(TileGrid(height: height, width: width)), tasksInStep: count,
             isGrouped: false)
     }
@@ -155,11 +155,9 @@ extension PlannedCall {
 extension ModelDescription {
     /// The arithmetic of a task of a call.
     fileprivate func operations(_ call: PlannedCall, tokens: Int) -> Double {
-        let switches = UNetSwitches(
-            rad: call.rauNet.rad, pool: call.rauNet.pool,
-            windowShifts: call.windowBlocks.map { [UInt8](repeating: 0, count: $0) }, tokens: call.tokens)
-        return parts.unet.operations(
-            height: call.height, width: call.width, images: call.guidanceScale > 1 ? 2 : 1, tokens: tokens, switches: switches)
+        parts.unet.operations(
+            height: call.height, width: call.width, images: call.guidanceScale > 1 ? 2 : 1, tokens: tokens,
+            switches: call.switches)
     }
 
     /// The arithmetic of encoding a chunk of the prompts.

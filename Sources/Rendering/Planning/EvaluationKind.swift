@@ -15,13 +15,13 @@ public struct EvaluationKind: Sendable, Equatable {
     public static func all(of machine: RenderMachine) -> [EvaluationKind] {
         var kinds: [EvaluationKind] = []
         for call in machine.plan.passes.flatMap(\.schedule) {
+            var switches = call.switches
+            switches.windowShifts = call.windowBlocks.map {
+                WindowShifts.ids(seed: machine.plan.seed, call: call.draw, blocks: $0)
+            }
             let kind = EvaluationKind(
-                channels: machine.model.inputChannels, height: call.height, width: call.width,
-                switches: UNetSwitches(
-                    rad: call.rauNet.rad, pool: call.rauNet.pool,
-                    windowShifts: call.windowBlocks.map {
-                        WindowShifts.ids(seed: machine.plan.seed, call: call.draw, blocks: $0)
-                    }, tokens: call.tokens), evaluations: call.evaluations)
+                channels: machine.model.inputChannels, height: call.height, width: call.width, switches: switches,
+                evaluations: call.evaluations)
             if let known = kinds.firstIndex(where: { $0.isOfOneKind(with: kind) }) {
                 kinds[known].evaluations += call.evaluations
             } else {

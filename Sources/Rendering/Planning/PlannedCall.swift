@@ -37,5 +37,12 @@ public struct PlannedCall: Sendable, Equatable {
     /// Whether it belongs to a later pass than the first.
     var isLater: Bool { place.stage > 0 }
 
+    /// The network's switches before any random draw: windows are not shifted, and merged tokens begin at the canvas's corner.
+    var switches: UNetSwitches {
+        UNetSwitches(
+            rad: rauNet.rad, pool: rauNet.pool, windowShifts: windowBlocks.map { [UInt8](repeating: 0, count: $0) },
+            tokens: tokens)
+    }
+
     var evaluations: Int { inputs * (guidanceScale > 1 ? 2 : 1) }
 }

@@ -79,6 +79,8 @@ extension TaskOutput {
 // MARK: On the wire
 
 extension DecodeWork {
+    package static var callTitle: String? { "section" }
+
     package static var keys: [String] { ["tile", "section", "height", "width", "last"] }
 
     package func write(to metadata: inout JSONObject) -> [UInt8] {

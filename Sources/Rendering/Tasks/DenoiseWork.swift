@@ -106,6 +106,8 @@ extension TaskOutput {
 // MARK: On the wire
 
 extension DenoiseWork {
+    package static var callTitle: String? { "call" }
+
     package static var keys: [String] {
         Latent.keys + ["timestep", "guidance", "rescale", "time_ids", "rad", "pool", "shifts", "tokens"]
     }

@@ -24,8 +24,8 @@ public enum RenderPhase: String, Sendable, CaseIterable {
 /// of times.
 public struct RenderTask: Sendable, Equatable {
     public var phase: RenderPhase
-    /// The call of the network, from 0 over the whole render; for decoding the section.
-    public var step: Int
+    /// The call of the network, from 0 over the whole render; for decoding the section. On the wire it is `step`.
+    public var call: Int
     /// Its place in the barrier.
     public var index: Int
     /// The `hash` of its context.
@@ -43,21 +43,16 @@ public struct RenderTask: Sendable, Equatable {
 
     /// Whether a worker may compute both tasks in one call of the network.
     public func sharesCall(with other: RenderTask) -> Bool {
-        (phase, step, contextHash) == (other.phase, other.step, other.contextHash) && work.canShareCall(with: other.work)
+        (phase, call, contextHash) == (other.phase, other.call, other.contextHash) && work.canShareCall(with: other.work)
     }
 
     /// Its name in error messages, counted from 1.
     var title: String {
-        let task = "Task \(index + 1) of \(phase.rawValue)"
-        return switch phase {
-        case .encode, .picture: task
-        case .denoise, .structure, .detail: task + ", call \(step + 1)"
-        case .decode: task + ", section \(step + 1)"
-        }
+        "Task \(index + 1) of \(phase.rawValue)" + (type(of: work).callTitle.map { ", \($0) \(call + 1)" } ?? "")
     }
 
     public static func == (left: RenderTask, right: RenderTask) -> Bool {
-        (left.phase, left.step, left.index, left.contextHash) == (right.phase, right.step, right.index, right.contextHash)
+        (left.phase, left.call, left.index, left.contextHash) == (right.phase, right.call, right.index, right.contextHash)
             && left.work.isEqual(to: right.work)
     }
 }

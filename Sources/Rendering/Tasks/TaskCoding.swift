@@ -32,7 +32,7 @@ extension RenderTask {
     public func encoded() -> (metadata: JSONValue, payload: [UInt8]) {
         var object = JSONObject()
         object["phase"] = .string(phase.rawValue)
-        object["step"] = .integer(Int64(step))
+        object["step"] = .integer(Int64(call))
         object["index"] = .integer(Int64(index))
         object["context"] = .string(contextHash.hex)
         let payload = work.write(to: &object)
@@ -50,7 +50,7 @@ extension RenderTask {
         }
         try fields.only(Self.keys + phase.work.keys)
         self.init(
-            phase: phase, step: try fields.integer("step", 0...1_000_000), index: try fields.integer("index", 0...1_000_000),
+            phase: phase, call: try fields.integer("step", 0...1_000_000), index: try fields.integer("index", 0...1_000_000),
             contextHash: hash, work: try phase.work.init(fields, payload))
     }
 }

@@ -8,6 +8,8 @@ package protocol TaskWork: Sendable, Equatable {
     static var keys: [String] { get }
     /// Whether it takes far more memory than tasks of other kinds and comes only once or twice in a job.
     static var isLarge: Bool { get }
+    /// The word for a task's `call` in error messages; nil if all tasks of a phase have the same.
+    static var callTitle: String? { get }
 
     /// The time it takes in relation to other tasks of its kind, counted in points of a latent.
     var cost: Double { get }
@@ -40,6 +42,8 @@ package protocol TaskWork: Sendable, Equatable {
 
 extension TaskWork {
     package static var isLarge: Bool { false }
+
+    package static var callTitle: String? { nil }
 
     package var thread: Int? { nil }
 

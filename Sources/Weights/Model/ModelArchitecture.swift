@@ -1,4 +1,4 @@
-import StrictJSON
+package import StrictJSON
 
 /// The facts about a model that the program needs beside the networks' own numbers, from its configuration. An invalid number
 /// is 0 here: the networks check their configurations.
@@ -16,7 +16,8 @@ public struct ModelArchitecture: Sendable {
     /// The prediction type of the U-Net in diffusers' word: `epsilon` if the scheduler's configuration says nothing.
     public let predictionType: String
 
-    init(unet: JSONValue, vae: JSONValue, scheduler: JSONValue) {
+    /// Reads the contents of the three files. It refuses nothing.
+    package init(unet: JSONValue, vae: JSONValue, scheduler: JSONValue) {
         family = ModelFamily(unet: unet)
         kind = family.kind(scheduler: scheduler)
         inputChannels = unet.number("in_channels", or: 4)

@@ -79,7 +79,7 @@ struct WirePatch {
 
     private var address: Header.Address {
         var address = Header.Address(epoch: 1, session: 1, sequence: 1, lease: 1, job: .random())
-        (address.step, address.taskIndex) = (UInt32(task.step), UInt32(task.index))
+        (address.step, address.taskIndex) = (UInt32(task.call), UInt32(task.index))
         return address
     }
 

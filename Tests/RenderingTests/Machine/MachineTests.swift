@@ -30,7 +30,7 @@ import Weights
         }
         #expect(barriers[1...5].allSatisfy { $0.context == barriers[1].context && $0.base == nil })
         #expect(barriers[0].context != barriers[1].context && barriers[6].context != barriers[1].context)
-        #expect(barriers.map { $0.tasks[0].step } == [0, 0, 1, 2, 3, 4, 0])
+        #expect(barriers.map { $0.tasks[0].call } == [0, 0, 1, 2, 3, 4, 0])
     }
 
     /// All patches of a step see the same windows; structure and detail follow one count of steps.

@@ -112,7 +112,7 @@ import Testing
         var tokens = TokenSwitches(reductions: [1: .merging(TokenMerging(ratio: 0.5))])
         tokens.chosen = [0: [3, 1, 4095], 7: []]
         let task = RenderTask(
-            phase: .denoise, step: 0, index: 0, contextHash: SHA256Digest(of: [1]),
+            phase: .denoise, call: 0, index: 0, contextHash: SHA256Digest(of: [1]),
             work: DenoiseWork(
                 latent: Latent(channels: 1, height: 1, width: 1, values: [1]), timestep: 1, guidance: 1,
                 switches: UNetSwitches(tokens: tokens)))

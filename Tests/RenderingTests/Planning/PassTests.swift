@@ -348,7 +348,7 @@ import Weights
         #expect(machine.plan.passes.flatMap(\.schedule).map(\.draw) == Array(0..<12))
         let (barriers, _) = try FormulaNetwork.render(machine)
         let tasks = barriers.dropFirst().dropLast().map { $0.tasks[0] }
-        #expect(tasks.map(\.step) == Array(0..<12))
+        #expect(tasks.map(\.call) == Array(0..<12))
         let plans = tasks.compactMap { $0.denoiseWork?.switches }
         #expect(Set(plans.map(\.tokens.call)).count == 12)
         // Five ids of four each: equal ones of two calls would be one in a thousand.

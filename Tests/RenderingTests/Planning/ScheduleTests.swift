@@ -221,7 +221,7 @@ extension Barrier {
             var tokens = work.switches.tokens
             (tokens.originRow, tokens.originColumn) = (0, 0)
             return CallSeen(
-                place: place, number: task.step, timestep: work.timestep, inputs: tasks.count, height: work.latent.height,
+                place: place, number: task.call, timestep: work.timestep, inputs: tasks.count, height: work.latent.height,
                 width: work.latent.width, guidance: work.guidance, rad: work.switches.rad, pool: work.switches.pool,
                 windowBlocks: work.switches.windowShifts?.count, tokens: tokens,
                 sizes: work.timeIDs.map { Array($0[..<2] + $0[4...]) })

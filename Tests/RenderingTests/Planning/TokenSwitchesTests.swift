@@ -27,7 +27,7 @@ import Weights
         let (barriers, _) = try FormulaNetwork.render(
             RenderMachine(request: request, model: try ModelVariant.embedded.get()))
         return barriers.flatMap(\.tasks).compactMap { task in
-            if let work = task.work as? DenoiseWork { (task.phase, task.step, work.switches) } else { nil }
+            if let work = task.work as? DenoiseWork { (task.phase, task.call, work.switches) } else { nil }
         }
     }
 
@@ -168,7 +168,7 @@ import Weights
 
     private func task(_ tokens: TokenSwitches) -> RenderTask {
         RenderTask(
-            phase: .detail, step: 1, index: 2, contextHash: SHA256Digest(of: [1]),
+            phase: .detail, call: 1, index: 2, contextHash: SHA256Digest(of: [1]),
             work: DenoiseWork(
                 latent: Latent(channels: 1, height: 1, width: 2, values: [1, 2]), timestep: 1, guidance: 2,
                 switches: UNetSwitches(windowShifts: [1], tokens: tokens)))

@@ -88,7 +88,7 @@ import Testing
         #expect(image.rgb.count == image.width * image.height * 3)
         for task in barriers.flatMap(\.tasks) {
             guard let work = task.denoiseWork else { continue }
-            #expect(work.switches == .plain && work.timestep == Float(sampler.timesteps[task.step]))
+            #expect(work.switches == .plain && work.timestep == Float(sampler.timesteps[task.call]))
         }
         for barrier in barriers {
             #expect(barrier.tasks.map(\.index) == Array(barrier.tasks.indices))
@@ -250,7 +250,7 @@ extension TaskRunner {
             tiles: .latent(latent, tileHeight: latent.height, tileWidth: latent.width))
         try open(context)
         return RenderTask(
-            phase: .decode, step: 0, index: 0, contextHash: context.hash,
+            phase: .decode, call: 0, index: 0, contextHash: context.hash,
             work: DecodeWork(tile: 0, height: latent.height, width: latent.width, isLast: true))
     }
 }

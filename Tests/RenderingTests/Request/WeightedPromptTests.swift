@@ -34,7 +34,7 @@ import Weights
         }
         let output = try runner.run(
             RenderTask(
-                phase: .encode, step: 0, index: 0, contextHash: context.hash,
+                phase: .encode, call: 0, index: 0, contextHash: context.hash,
                 work: EncodeWork(ids: rows, skippedLayers: 1)))
         #expect(output.shape["rows"] == 1)
         let (tokens, width) = (output.shape["tokens"], output.shape["width"])

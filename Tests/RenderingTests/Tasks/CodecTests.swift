@@ -23,7 +23,7 @@ import Testing
     }
 
     private static func task(_ phase: RenderPhase, _ work: any TaskWork) -> RenderTask {
-        RenderTask(phase: phase, step: 24, index: 840, contextHash: hash, work: work)
+        RenderTask(phase: phase, call: 24, index: 840, contextHash: hash, work: work)
     }
 
     private static func denoise(_ switches: UNetSwitches) -> DenoiseWork {

@@ -27,7 +27,7 @@ import Testing
         var counts: [UInt64] = []
         for (context, work) in works {
             let before = runner.operations
-            _ = try runner.run(RenderTask(phase: .denoise, step: 0, index: 0, contextHash: context.hash, work: work))
+            _ = try runner.run(RenderTask(phase: .denoise, call: 0, index: 0, contextHash: context.hash, work: work))
             counts.append(runner.operations - before)
         }
         let before = runner.operations
@@ -58,7 +58,7 @@ import Testing
         let context = JobContext(modelIdentity: runner.modelIdentities[0], conditioning: nil)
         try runner.open(context)
         let task = RenderTask(
-            phase: .encode, step: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1, 2, 3]]]))
+            phase: .encode, call: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1, 2, 3]]]))
         _ = try runner.run(task)
         let peak = runner.peakActivationBytes
         #expect(peak > 0)

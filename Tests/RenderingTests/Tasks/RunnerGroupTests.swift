@@ -62,7 +62,7 @@ import Testing
         let latent = Latent(
             channels: 4, height: method.side, width: method.side, values: numbers.floats(4 * method.side * method.side))
         return RenderTask(
-            phase: .detail, step: 3, index: index, contextHash: context.hash,
+            phase: .detail, call: 3, index: index, contextHash: context.hash,
             work: DenoiseWork(
                 latent: latent, timestep: 500, guidance: method.guidance == 1 ? 1 : method.guidance + Float(index),
                 rescale: method.guidance == 1 ? 0 : Float(index) / 10, switches: method.switches))
@@ -134,7 +134,7 @@ import Testing
             return task
         }
         let others: [RenderTask] = [
-            try changed { task, _ in task.phase = .structure }, try changed { task, _ in task.step = 4 },
+            try changed { task, _ in task.phase = .structure }, try changed { task, _ in task.call = 4 },
             try changed { task, _ in task.contextHash = Self.context(runner, seed: 2).hash },
             try changed { _, work in work.timestep = 501 }, try changed { _, work in work.guidance = 1 },
             try changed { _, work in work.switches.rad = true },
@@ -159,7 +159,7 @@ import Testing
             }
             #expect(here.sharesCall(with: there) == isShared, "\(destinations)")
         }
-        let encode = RenderTask(phase: .encode, step: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1]]]))
+        let encode = RenderTask(phase: .encode, call: 0, index: 0, contextHash: context.hash, work: EncodeWork(ids: [[[1]]]))
         #expect(!encode.sharesCall(with: encode) && !first.sharesCall(with: encode))
     }
 }

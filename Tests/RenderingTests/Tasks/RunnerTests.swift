@@ -19,14 +19,14 @@ import Testing
         let latent = Latent(
             channels: channels, height: height, width: width, values: numbers.floats(channels * height * width))
         return RenderTask(
-            phase: .detail, step: 3, index: 7, contextHash: context.hash,
+            phase: .detail, call: 3, index: 7, contextHash: context.hash,
             work: DenoiseWork(
                 latent: latent, timestep: timestep, guidance: guidance, rescale: rescale, timeIDs: timeIDs, switches: switches))
     }
 
     private static func twoEncoders(_ context: JobContext) -> RenderTask {
         RenderTask(
-            phase: .encode, step: 0, index: 0, contextHash: context.hash,
+            phase: .encode, call: 0, index: 0, contextHash: context.hash,
             work: EncodeWork(ids: [[[1]], [[1]]], skippedLayers: 1))
     }
 
@@ -49,7 +49,7 @@ import Testing
         for context in [guided, alone, prompts] { try runner.open(context) }
         func encode(_ ids: [[Int32]], skip: Int = 0) -> RenderTask {
             RenderTask(
-                phase: .encode, step: 0, index: 0, contextHash: prompts.hash,
+                phase: .encode, call: 0, index: 0, contextHash: prompts.hash,
                 work: EncodeWork(ids: [ids], skippedLayers: skip))
         }
         let decode = try runner.decodeTask(Latent(channels: 4, height: 2, width: 2, values: [Float](repeating: 0, count: 16)))
@@ -76,7 +76,7 @@ import Testing
             ("no tile 1 of 2×2", try changed { $0.tile = 1 }), ("no tile 0 of 1×2", try changed { $0.height = 1 }),
             ("no tile 0 of 2×3", try changed { $0.width = 3 }), ("not those before 1", try changed { $0.section = 1 }),
             ("not those before 0", try changed { $0.section = 0 }),
-            ("no tile 0 of 2×2", RenderTask(phase: .decode, step: 0, index: 0, contextHash: guided.hash, work: decode.work)),
+            ("no tile 0 of 2×2", RenderTask(phase: .decode, call: 0, index: 0, contextHash: guided.hash, work: decode.work)),
         ]
         for (part, task) in cases {
             let error = refusal { _ = try runner.run(task) }

@@ -27,7 +27,7 @@ import Weights
             var numbers = TestNumbers(seed: UInt64(index) + 40)
             let latent = Latent(channels: 4, height: 8, width: 8, values: numbers.floats(4 * 8 * 8))
             return RenderTask(
-                phase: .detail, step: 1, index: index, contextHash: context.hash,
+                phase: .detail, call: 1, index: index, contextHash: context.hash,
                 work: DenoiseWork(latent: latent, timestep: timestep, guidance: guidance, switches: .plain))
         }
     }

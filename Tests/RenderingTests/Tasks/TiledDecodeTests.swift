@@ -42,7 +42,7 @@ import Testing
             var outputs = [TaskOutput?](repeating: nil, count: works.count)
             for index in Array(works.indices.reversed()) + again.filter({ works.indices.contains($0) }) {
                 let sent = RenderTask(
-                    phase: .decode, step: section, index: index, contextHash: context.hash, work: works[index]
+                    phase: .decode, call: section, index: index, contextHash: context.hash, work: works[index]
                 ).encoded()
                 let task = try RenderTask(metadata: sent.metadata, payload: sent.payload)
                 let output = try runners[place(section, index) % runners.count].run(task)
@@ -108,7 +108,7 @@ import Testing
         func run(_ context: JobContext, section: Int?, isLast: Bool = false) throws {
             _ = try runner.run(
                 RenderTask(
-                    phase: .decode, step: 0, index: 0, contextHash: context.hash,
+                    phase: .decode, call: 0, index: 0, contextHash: context.hash,
                     work: DecodeWork(tile: 0, section: section, height: 2, width: 2, isLast: isLast)))
         }
         try runner.open(next)
