@@ -86,21 +86,24 @@ extension WorkerMachine {
         }
     }
 
-    /// Drops waiting leases at once. A call of the network cannot be stopped: the outcomes of its tasks settle their leases.
+    /// Drops waiting leases at once, and abandons those under way. A call of the network stops only if nobody waits for any of
+    /// its tasks; otherwise their outcomes settle the leases.
     mutating func cancel(_ leases: [LeaseID], _ now: Instant) {
-        var gone: [LeaseID] = []
-        for lease in leases where outbox[lease] == nil {
-            if computing.contains(lease) {
-                held.update(lease) { $0.isUnwanted = true }
-                continue
-            }
-            if held[lease] != nil {
-                held[lease] = nil
-                actions.append(.forget(lease))
-            }
-            gone.append(lease)
+        let leases = leases.filter { outbox[$0] == nil }
+        abandon(leases.filter(computing.contains))
+        let gone = leases.filter { !computing.contains($0) }
+        for lease in gone where held[lease] != nil {
+            held[lease] = nil
+            actions.append(.forget(lease))
         }
         if !gone.isEmpty && isJoined { say(.sendCancelled(gone), now) }
+    }
+
+    /// - Parameter leases: of the group that the compute thread has.
+    mutating func abandon(_ leases: [LeaseID]) {
+        guard !leases.isEmpty else { return }
+        for lease in leases { held.update(lease) { $0.isUnwanted = true } }
+        actions.append(.abandon(leases))
     }
 
     // MARK: The end

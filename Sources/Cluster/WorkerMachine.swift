@@ -40,7 +40,8 @@ public enum WorkerEvent: Sendable, Equatable {
     // From the compute thread.
     case contextOpened(ContextID, ok: Bool)
     case computed(LeaseID)
-    /// These tasks of its group did not go into the same call, and were not begun.
+    /// These tasks of its group did not go into the same call, and were not begun; or all tasks of the call were abandoned, and
+    /// it was stopped.
     case returned([LeaseID])
     /// These tasks went into the same call, and it failed. None of them has an outcome.
     case failedTogether([LeaseID])
@@ -86,6 +87,8 @@ public enum WorkerAction: Sendable, Equatable {
     case close(ContextID)
     /// The first one, and at once with it as many of the others as go into one call.
     case compute([LeaseID])
+    /// Nobody waits for these tasks of the group under way. The compute thread may stop and return them.
+    case abandon([LeaseID])
     /// The task or outcome of a lease is not needed any more.
     case forget(LeaseID)
     case end(WorkerEnd)
@@ -210,12 +213,9 @@ public struct WorkerMachine: Sendable {
         self.terms = terms.bearable
         link = .joined
         helloWait = parameters.helloFirst
-        for lease in held.keys where !keep.contains(lease) {
-            if computing.contains(lease) {
-                // If it is under way, its outcome will be sent and found stale.
-                held.update(lease) { $0.isUnwanted = true }
-                continue
-            }
+        let dropped = held.keys.filter { !keep.contains($0) }
+        abandon(dropped.filter(computing.contains))
+        for lease in dropped where !computing.contains(lease) {
             held[lease] = nil
             actions.append(.forget(lease))
         }

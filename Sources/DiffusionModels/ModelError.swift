@@ -13,6 +13,8 @@ public struct ModelError: SentenceError, Equatable {
         case input
         /// The compute library refused.
         case compute
+        /// Nobody wants the result any more.
+        case stopped
         /// A result holds NaN or infinity.
         case nonFinite
     }
@@ -32,7 +34,9 @@ extension ModelError {
     init(_ error: WeightsError) { self.init(.weights, naming: error.sentence) }
 
     /// - Parameter part: the part that was computed: "the U-Net", "the VAE decoder".
-    init(_ error: ComputeError, in part: String) { self.init(.compute, "\(part): \(error.message)") }
+    init(_ error: ComputeError, in part: String) {
+        self.init(error.isStopped ? .stopped : .compute, "\(part): \(error.message)")
+    }
 
     static func notFinite(_ part: String) -> ModelError {
         ModelError(

@@ -17,6 +17,8 @@ public struct RenderError: SentenceError, Equatable {
         case nonFinite
         /// A compute library failed.
         case compute
+        /// The work was stopped, because nobody wants its result any more.
+        case stopped
         /// A disk has no room for what is too large for memory.
         case storage
     }

@@ -81,7 +81,7 @@ extension RequestError {
             case .notFound: .notFound
             case .badModel: .badInput
             case .storage: .cannotWrite
-            case .malformed, .missingContext, .nonFinite, .compute: .failed
+            case .malformed, .missingContext, .nonFinite, .compute, .stopped: .failed
             }
         self.init(category, error.sentence)
         faults = error.faults

@@ -23,6 +23,9 @@ public final class ComputeContext {
     private let winograd: WinogradConvolutions?
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
+    /// Asked before each matrix product and convolution, and between the slices of a long one, on the thread of the context.
+    /// After a false answer these throw an error that `isStopped`. nil means that every result is wanted.
+    public var isWanted: (() -> Bool)?
     /// Called before each operation that `tracing` records.
     var trace: ((TracedOperation) -> Void)?
 
@@ -77,6 +80,11 @@ public final class ComputeContext {
         kernels = ck_kernels_best()
         self.backend = backend
         winograd = nil
+    }
+
+    /// Throws if nobody wants the result any more.
+    func checkIsWanted() throws(ComputeError) {
+        if let isWanted, !isWanted() { throw .stopped }
     }
 
     /// The products for tensors of these element types.

@@ -241,7 +241,7 @@ struct GroupTests {
         var worker = joined(slots: 2, now)
         lease(4, to: &worker, now)
         let cancelled = worker.handle(.cancelled([LeaseID(1), LeaseID(3)]), now: now)
-        #expect(cancelled == [.forget(LeaseID(3)), .sendCancelled([LeaseID(3)])])
+        #expect(cancelled == [.abandon([LeaseID(1)]), .forget(LeaseID(3)), .sendCancelled([LeaseID(3)])])
         let drained = worker.handle(.drainRequested, now: now)
         #expect(drained.contains(.sendCancelled([LeaseID(4)])))
         #expect(worker.isBusy)
@@ -277,8 +277,8 @@ struct GroupTests {
         let now = Instant(nanoseconds: 1_000_000_000)
         var worker = joined(slots: 4, now)
         lease(6, to: &worker, now)
-        // The second is under way and cannot be stopped. The third may be too, for all that the machine knows.
-        #expect(worker.handle(.cancelled([LeaseID(2), LeaseID(3)]), now: now).isEmpty)
+        // The second is under way in a call whose first task is wanted. The third may be too, for all that the machine knows.
+        #expect(worker.handle(.cancelled([LeaseID(2), LeaseID(3)]), now: now) == [.abandon([LeaseID(2), LeaseID(3)])])
         _ = worker.handle(.computed(LeaseID(1)), now: now)
         #expect(worker.handle(.computed(LeaseID(2)), now: now).contains(.sendOutcome(LeaseID(2))))
         let actions = worker.handle(.returned([LeaseID(3), LeaseID(4)]), now: now)
@@ -286,11 +286,30 @@ struct GroupTests {
         #expect(groups(actions) == [[4, 5, 6]])
         // Leases that a new session does not keep are dropped in the same way.
         _ = worker.handle(.reset, now: now)
-        _ = worker.handle(.welcomed(WorkerTerms(), keep: [LeaseID(4), LeaseID(6)]), now: now)
+        let joined = worker.handle(.welcomed(WorkerTerms(), keep: [LeaseID(4), LeaseID(6)]), now: now)
+        #expect(joined.contains(.abandon([LeaseID(5)])))
         _ = worker.handle(.computed(LeaseID(4)), now: now)
         let again = worker.handle(.returned([LeaseID(5), LeaseID(6)]), now: now)
         #expect(again.contains(.sendCancelled([LeaseID(5)])))
         #expect(groups(again) == [[6]])
+    }
+
+    @Test("a call that nobody waits for is stopped and given back, and the next group begins")
+    func stoppedCall() {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var worker = joined(slots: 2, now)
+        lease(4, to: &worker, now)
+        #expect(worker.handle(.cancelled([LeaseID(1)]), now: now) == [.abandon([LeaseID(1)])])
+        #expect(worker.handle(.cancelled([LeaseID(2)]), now: now) == [.abandon([LeaseID(2)])])
+        #expect(worker.isBusy)
+        let stopped = worker.handle(.returned([LeaseID(1), LeaseID(2)]), now: now)
+        #expect(stopped.contains(.sendCancelled([LeaseID(1), LeaseID(2)])))
+        #expect(groups(stopped) == [[3, 4]])
+        // A result that was ready before is sent, and only the other lease is given back.
+        _ = worker.handle(.cancelled([LeaseID(3), LeaseID(4)]), now: now)
+        #expect(worker.handle(.computed(LeaseID(3)), now: now).contains(.sendOutcome(LeaseID(3))))
+        #expect(worker.handle(.returned([LeaseID(3), LeaseID(4)]), now: now).contains(.sendCancelled([LeaseID(4)])))
+        #expect(!worker.isBusy)
     }
 
     @Test("tasks that failed together are computed one by one, and those that wait can be cancelled")

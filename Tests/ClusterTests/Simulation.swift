@@ -28,6 +28,8 @@ struct Weather: Sendable {
     var clogs = 0
     /// The share of all tries that fail through the worker's fault.
     var failPercent = 0
+    /// The share of calls that take seconds.
+    var slowPercent = 0
     /// How often a random worker is told to drain. Each one comes back later as a new process.
     var drains = 0
     /// Whether the workers' memory changes: their limits, and the number of tasks that go into a call, are random.
@@ -62,6 +64,10 @@ struct Simulation: Sendable {
         var results: [LeaseID: Int?] = [:]
         /// The tasks of calls that failed.
         var failedTogether: Set<LeaseID> = []
+        /// The tasks of the last call, the leases that nobody waits for, and those of stopped calls.
+        var call: [LeaseID] = []
+        var abandoned: Set<LeaseID> = []
+        var stopped: Set<LeaseID> = []
         var cloggedUntil = Instant(nanoseconds: 0)
         /// The number of the connection. Each reconnect or restart makes a new one, so that old messages go nowhere.
         var connection = 0
@@ -101,6 +107,7 @@ struct Simulation: Sendable {
     var broken: [String] = []
     var leasesGranted = 0
     var largestGroup = 0
+    var stoppedCalls = 0
     /// The numerics classes whose results entered each job.
     var classesTaken: [JobID: Set<String>] = [:]
     /// Leases that found their connection gone.
@@ -199,11 +206,11 @@ struct Simulation: Sendable {
         case .returned(let node, let connection, let leases):
             if isAlive(node, connection) { drive(node, .returned(leases)) }
         case .failedTogether(let node, let connection, let leases):
-            guard isAlive(node, connection) else { return }
+            guard isAlive(node, connection), nodes[node].stopped.isDisjoint(with: leases) else { return }
             nodes[node].failedTogether.formUnion(leases)
             drive(node, .failedTogether(leases))
         case .computed(let node, let connection, let lease, let ok):
-            guard isAlive(node, connection) else { return }
+            guard isAlive(node, connection), !nodes[node].stopped.contains(lease) else { return }
             nodes[node].results[lease] = ok ? nodes[node].tasks[lease].map(Simulation.value) : .some(nil)
             drive(node, .computed(lease))
         case .merged(let id, let serial):
@@ -407,6 +414,7 @@ struct Simulation: Sendable {
                 if group.count > nodes[node].profile.slots { broken.append("a group of \(group.count)") }
                 largestGroup = max(largestGroup, group.count)
                 compute(group, on: node)
+            case .abandon(let leases): abandon(leases, on: node)
             case .forget(let lease):
                 nodes[node].tasks[lease] = nil
                 nodes[node].results[lease] = nil
@@ -420,7 +428,9 @@ struct Simulation: Sendable {
         let (slots, instance) = (nodes[node].profile.slots, nodes[node].profile.instance.high.asInt)
         let count = weather.changesGroups ? Int.random(in: 1...group.count, using: &random) : group.count
         let limit = weather.changesGroups ? Int.random(in: 1...slots, using: &random) : slots
-        let time = Int.random(in: 5...60, using: &random)
+        let isSlow = weather.slowPercent > 0 && random.chance(weather.slowPercent)
+        let time = Int.random(in: isSlow ? 2000...9000 : 5...60, using: &random)
+        nodes[node].call = Array(group.prefix(count))
         schedule(.groupLimit(node, connection: instance, limit), after: time)
         if group.count > 1, !nodes[node].failedTogether.isDisjoint(with: group) {
             broken.append("a group of tasks that failed together")
@@ -436,6 +446,18 @@ struct Simulation: Sendable {
         if count < group.count {
             schedule(.returned(node, connection: instance, Array(group.dropFirst(count))), after: time)
         }
+    }
+
+    /// Most calls stop soon after nobody waits for any of their tasks. Some are past the last moment to ask.
+    mutating func abandon(_ leases: [LeaseID], on node: Int) {
+        let call = nodes[node].call
+        nodes[node].abandoned.formUnion(leases)
+        guard nodes[node].abandoned.isSuperset(of: call), nodes[node].stopped.isDisjoint(with: call), random.chance(70) else {
+            return
+        }
+        stoppedCalls += 1
+        nodes[node].stopped.formUnion(call)
+        schedule(.returned(node, connection: nodes[node].profile.instance.high.asInt, call), after: 1)
     }
 
     func credit(of node: Int) -> Int { WorkerProfile.credit(slots: nodes[node].machine.groupLimit) }

@@ -8,7 +8,11 @@ struct SimulationTests {
     static let batches = Array(0..<UInt64(6))
 
     /// Runs 10 seeds of one kind of world, and demands that every job ends with every result in its place.
-    func run(_ batch: UInt64, workers: Int, _ weather: Weather, slots: [Int] = [1]) async {
+    ///
+    /// - Returns: how many calls workers stopped.
+    @discardableResult
+    func run(_ batch: UInt64, workers: Int, _ weather: Weather, slots: [Int] = [1]) async -> Int {
+        var stoppedCalls = 0
         for seed in batch * 10..<batch * 10 + 10 {
             let simulation = await withCheckedContinuation { continuation in
                 Thread.detachNewThread {
@@ -22,7 +26,9 @@ struct SimulationTests {
             #expect(simulation.broken.isEmpty, "seed \(seed): \(simulation.broken)")
             #expect(simulation.failed.isEmpty, "seed \(seed): \(simulation.failed)")
             #expect(simulation.finished == [JobID(1), JobID(2)], "seed \(seed) did not end")
+            stoppedCalls += simulation.stoppedCalls
         }
+        return stoppedCalls
     }
 
     @Test("calm", arguments: batches)
@@ -44,6 +50,12 @@ struct SimulationTests {
         await run(
             batch, workers: 5,
             Weather(dropPercent: 3, duplicatePercent: 3, reorderPercent: 10, crashes: 4, clogs: 4, failPercent: 3))
+    }
+
+    @Test("slow calls that other workers overtake are stopped", arguments: batches)
+    func slowCalls(_ batch: UInt64) async {
+        let stoppedCalls = await run(batch, workers: 4, Weather(dropPercent: 3, slowPercent: 10), slots: [1, 3])
+        #expect(stoppedCalls > 0)
     }
 
     @Test("everything at once, with workers that compute groups", arguments: batches)

@@ -191,6 +191,8 @@ struct FakeBehaviour: Sendable {
     var callSize = Int.max
     /// Whether calls with several tasks fail.
     var failsTogether = false
+    /// Whether the call with the task of a serial and index lasts as long as anybody waits for it.
+    var lasts: @Sendable (Int, Int) -> Bool = { _, _ in false }
     /// Called before each task, with the task's serial and index.
     var beforeTask: @Sendable (Int, Int) throws(Failure) -> Void = { (_, _) throws(Failure) in }
     /// Called when the engine rests.
@@ -247,13 +249,25 @@ final class FakeTasks: TaskEngine {
     var groupLimit: Int { Int.max }
 
     func run(
-        _ tasks: [EncodedPart], advanced: @escaping () -> Void
-    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
+        _ tasks: [EncodedPart], advanced: @escaping () -> Void, isWanted: @escaping (Int) -> Bool
+    ) throws(CallEnd) -> [Result<EncodedPart, Failure>] {
         let call = tasks.prefix(behaviour.callSize)
         if behaviour.failsTogether, call.count > 1 {
-            throw FailedTogether(count: call.count, failure: Failure(.nonFinite, "one of them is at fault"))
+            throw .failedTogether(count: call.count, Failure(.nonFinite, "one of them is at fault"))
+        }
+        if call.contains(where: lasts) {
+            while isWanted(call.count) {
+                advanced()
+                usleep(1000)
+            }
+            throw .stopped(count: call.count)
         }
         return call.map { task in Result { () throws(Failure) in try run(task) } }
+    }
+
+    private func lasts(_ task: EncodedPart) -> Bool {
+        guard let index = task.metadata["index"]?.intValue, let serial = task.metadata["serial"]?.intValue else { return false }
+        return behaviour.lasts(serial, index)
     }
 
     private func run(_ task: EncodedPart) throws(Failure) -> EncodedPart {

@@ -189,6 +189,38 @@ struct JobTests {
         #expect(begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) && ended.load(ordering: .relaxed) <= 4)
     }
 
+    @Test("a worker stops the call of a cancelled job and takes the next one", .timeLimit(.minutes(1)))
+    func callStops() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let calls = Atomic(0)
+        let lasts = { @Sendable (_: Int, _: Int) in calls.add(1, ordering: .relaxed).oldValue == 0 }
+        try farm.addWorker(FakeBehaviour(lasts: lasts))
+        let endless = try farm.coordinator.submit(FakeJob(barriers: [9], seed: 1))
+        while calls.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        endless.cancel()
+        #expect(await TestFarm.follow(endless).last.error?.code == .cancelled)
+        #expect(try await farm.run([4, 6], seed: 2).last.parameters == FakeJob.expectedParameters(barriers: [4, 6], seed: 2))
+        #expect(calls.load(ordering: .relaxed) == 11, "the other eight tasks of the cancelled job were never begun")
+    }
+
+    @Test("the slower of two tries stops when the other one is done, and its worker helps again", .timeLimit(.minutes(1)))
+    func slowerTryStops() async throws {
+        let farm = try TestFarm()
+        defer { farm.stop() }
+        let calls = Atomic(0)
+        let later = Atomic(0)
+        let slow = FakeBehaviour(
+            taskMilliseconds: 10, lasts: { _, _ in calls.add(1, ordering: .relaxed).oldValue == 0 },
+            beforeTask: { (serial, _) throws(Failure) in if serial == 1 { later.add(1, ordering: .relaxed) } })
+        try farm.addWorker(slow)
+        let job = try farm.coordinator.submit(FakeJob(barriers: [9, 60], seed: 3))
+        while calls.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        try farm.addWorker(FakeBehaviour(taskMilliseconds: 10))
+        #expect(await TestFarm.follow(job).last.parameters == FakeJob.expectedParameters(barriers: [9, 60], seed: 3))
+        #expect(later.load(ordering: .relaxed) > 0)
+    }
+
     @Test("a cancelled job ends at once, and the farm goes on")
     func cancel() async throws {
         let farm = try TestFarm()

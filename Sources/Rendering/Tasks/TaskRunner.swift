@@ -128,12 +128,18 @@ public final class TaskRunner {
         context.trimMemory()
     }
 
-    /// Computes one task. It calls `advanced` again and again while the computation moves on.
+    /// Computes one task.
     ///
+    /// - Parameters:
+    ///   - advanced: called again and again while the computation moves on.
+    ///   - isWanted: asked about as often. After a false answer the computation ends.
     /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,
-    ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend. Each names phase, step and task.
-    public func run(_ task: RenderTask, advanced: @escaping () -> Void = {}) throws(RenderError) -> TaskOutput {
-        try run(together: [task], advanced: advanced)[0]
+    ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend, `.stopped` for work that is not wanted
+    ///   any more. Each names phase, call and task.
+    public func run(
+        _ task: RenderTask, advanced: @escaping () -> Void = {}, isWanted: @escaping () -> Bool = { true }
+    ) throws(RenderError) -> TaskOutput {
+        try run(together: [task], advanced: advanced, isWanted: isWanted)[0]
     }
 
     /// Computes tasks that share a call, all at once. Each gets the bits that it gets alone.
@@ -142,12 +148,12 @@ public final class TaskRunner {
     /// - Throws: as for a single task. The error names the first task, whichever is at fault: only tasks that are computed
     ///   alone tell that.
     public func run(
-        together tasks: [RenderTask], advanced: @escaping () -> Void = {}
+        together tasks: [RenderTask], advanced: @escaping () -> Void = {}, isWanted: @escaping () -> Bool = { true }
     ) throws(RenderError) -> [TaskOutput] {
         let task = tasks[0]
-        context.whenAdvancing = advanced
+        (context.whenAdvancing, context.isWanted) = (advanced, isWanted)
         defer {
-            context.whenAdvancing = nil
+            (context.whenAdvancing, context.isWanted) = (nil, nil)
             if type(of: task.work).isLarge { context.trimMemory() }
         }
         let opened = try context(of: task)
@@ -162,6 +168,7 @@ public final class TaskRunner {
                 case .configuration, .weights: .badModel
                 case .input: .malformed
                 case .compute: .compute
+                case .stopped: .stopped
                 case .nonFinite: .nonFinite
                 }
             throw RenderError(code, naming: "\(task.title): \(error.sentence)")

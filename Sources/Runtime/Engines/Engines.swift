@@ -63,11 +63,12 @@ protocol JobEngineFactory: Sendable {
     func makeEngine(request: EncodedPart, model: String?) throws(RuntimeError) -> any JobEngine
 }
 
-/// A call of the network with several tasks failed. Nobody knows the task at fault: each is to be computed alone.
-struct FailedTogether: Error {
-    /// How many of the given tasks were in the call: the first ones.
-    var count: Int
-    var failure: Failure
+/// A call of the network that gave no outcome. Its tasks were the first of the given ones, as many as `count` says.
+enum CallEnd: Error {
+    /// Several tasks were in it. Nobody knows the one at fault: each is to be computed alone.
+    case failedTogether(count: Int, Failure)
+    /// Nobody waits for any of its tasks.
+    case stopped(count: Int)
 }
 
 /// The worker's side, on its compute thread.
@@ -96,11 +97,12 @@ protocol TaskEngine {
     /// - Parameters:
     ///   - tasks: tasks of one job, at least one.
     ///   - advanced: called now and then while the work goes on.
+    ///   - isWanted: asked now and then whether anybody waits for any of the first tasks, of this number.
     /// - Returns: the outcomes of the first tasks, at least of one. The others were not begun.
-    /// - Throws: `FailedTogether` for two tasks or more.
+    /// - Throws: `failedTogether` for two tasks or more, and `stopped` soon after `isWanted` gave false.
     func run(
-        _ tasks: [EncodedPart], advanced: @escaping () -> Void
-    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>]
+        _ tasks: [EncodedPart], advanced: @escaping () -> Void, isWanted: @escaping (Int) -> Bool
+    ) throws(CallEnd) -> [Result<EncodedPart, Failure>]
 }
 
 /// Called on the compute thread, because an engine stays on the thread that made it.

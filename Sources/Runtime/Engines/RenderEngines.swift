@@ -226,8 +226,8 @@ final class RenderTaskEngine: TaskEngine {
     }
 
     func run(
-        _ parts: [EncodedPart], advanced: @escaping () -> Void
-    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
+        _ parts: [EncodedPart], advanced: @escaping () -> Void, isWanted: @escaping (Int) -> Bool
+    ) throws(CallEnd) -> [Result<EncodedPart, Failure>] {
         let first: RenderTask
         do throws(RenderError) { first = try RenderTask(parts[0]) } catch { return [.failure(Failure(error))] }
         var group = [first]
@@ -237,16 +237,16 @@ final class RenderTaskEngine: TaskEngine {
             guard let task = try? RenderTask(part), first.sharesCall(with: task) else { break }
             group.append(task)
         }
-        return try compute(group, advanced: advanced)
+        return try compute(group, advanced: advanced) { isWanted(group.count) }
     }
 
     /// Computes tasks that share a call, and learns from it how many may share the next one.
     private func compute(
-        _ group: [RenderTask], advanced: @escaping () -> Void
-    ) throws(FailedTogether) -> [Result<EncodedPart, Failure>] {
+        _ group: [RenderTask], advanced: @escaping () -> Void, isWanted: @escaping () -> Bool
+    ) throws(CallEnd) -> [Result<EncodedPart, Failure>] {
         let start = ContinuousClock.now
         let (outcome, peakBytes) = runner.measuringPeak {
-            Result { () throws(RenderError) in try runner.run(together: group, advanced: advanced) }
+            Result { () throws(RenderError) in try runner.run(together: group, advanced: advanced, isWanted: isWanted) }
         }
         if let problem = runner.scratchProblem, problem != loggedProblem {
             loggedProblem = problem
@@ -259,11 +259,12 @@ final class RenderTaskEngine: TaskEngine {
             }
             groupLimit = limits.limit(of: group[0], idleBytes: runner.idleActivationBytes)
             return outputs.map { .success(EncodedPart($0.encoded())) }
+        case .failure(let error) where error.code == .stopped: throw .stopped(count: group.count)
         case .failure(let error):
             guard group.count == 1 else {
                 // Whatever the reason, the next tasks are computed one by one until a call succeeds.
                 groupLimit = 1
-                throw FailedTogether(count: group.count, failure: Failure(error))
+                throw .failedTogether(count: group.count, Failure(error))
             }
             return [.failure(Failure(error))]
         }
@@ -276,7 +277,7 @@ extension Failure {
         switch error.code {
         case .nonFinite: self.init(.nonFinite, error.sentence)
         case .malformed, .invalidRequest: self.init(.payload, error.sentence)
-        case .notFound, .badModel, .missingContext, .compute, .storage: self.init(.worker, error.sentence)
+        case .notFound, .badModel, .missingContext, .compute, .stopped, .storage: self.init(.worker, error.sentence)
         }
     }
 }
@@ -289,7 +290,7 @@ extension RuntimeError {
         case .badModel: self.init(.badInput, error.sentence)
         case .nonFinite: self.init(.jobFailed, error.sentence)
         case .storage: self.init(.cannotWrite, error.sentence)
-        case .malformed, .missingContext, .compute: self.init(.internalFault, error.sentence)
+        case .malformed, .missingContext, .compute, .stopped: self.init(.internalFault, error.sentence)
         }
     }
 }

@@ -1,6 +1,7 @@
 internal import CSystem
 internal import Cluster
 internal import Messages
+import Synchronization
 
 /// The worker's compute thread. It makes the engine, opens contexts and computes tasks, one call of the network after another.
 final class ComputeThread: Sendable {
@@ -31,7 +32,8 @@ final class ComputeThread: Sendable {
         case unusable(RuntimeError)
         case opened(hash: String, Failure?)
         case computed(LeaseID, Result<TaskResult, Failure>)
-        /// These tasks were not begun. The thread waits for the next command, so that a drain and a cancellation act on them.
+        /// These tasks were not begun, or their call was stopped. The thread waits for the next command, so that a drain and a
+        /// cancellation act on them.
         case returned([LeaseID])
         /// The call with these tasks failed. The thread waits, as after tasks that were not begun.
         case failedTogether([LeaseID], Failure)
@@ -47,7 +49,22 @@ final class ComputeThread: Sendable {
     /// and needs the memory.
     static let patience = Duration.seconds(1)
 
+    /// The results that nobody waits for. Both threads use it: a call of the network may take minutes, and asks again and
+    /// again.
+    private final class Unwanted: Sendable {
+        private let state = Mutex((leases: Set<LeaseID>(), isAll: false))
+
+        func insert(_ leases: [LeaseID]) { state.withLock { $0.leases.formUnion(leases) } }
+        func remove(_ lease: LeaseID) { state.withLock { _ = $0.leases.remove(lease) } }
+        func insertAll() { state.withLock { $0.isAll = true } }
+
+        func contains(_ pieces: some Collection<Piece>) -> Bool {
+            state.withLock { state in state.isAll || pieces.allSatisfy { state.leases.contains($0.lease) } }
+        }
+    }
+
     let mailbox: Mailbox<Command>
+    private let unwanted: Unwanted
     private let thread: OSThread
 
     /// - Parameters:
@@ -58,7 +75,8 @@ final class ComputeThread: Sendable {
         report: @escaping @Sendable (Report) -> Void
     ) throws(RuntimeError) {
         let mailbox = try Mailbox<Command>()
-        self.mailbox = mailbox
+        let unwanted = Unwanted()
+        (self.mailbox, self.unwanted) = (mailbox, unwanted)
         thread = try OSThread(named: "pl-compute", stackBytes: 64 << 20) {
             let engine: any TaskEngine
             do throws(RuntimeError) { engine = try makeEngine() } catch {
@@ -70,7 +88,7 @@ final class ComputeThread: Sendable {
                     Abilities(
                         numericsClass: engine.numericsClass, precision: engine.precision, models: engine.models)))
             var jobs = JobSequence()
-            while ComputeThread.obey(ComputeThread.next(mailbox, patience, engine), engine, &jobs, report) {}
+            while ComputeThread.obey(ComputeThread.next(mailbox, patience, engine), engine, unwanted, &jobs, report) {}
         }
     }
 
@@ -82,7 +100,7 @@ final class ComputeThread: Sendable {
     }
 
     private static func obey(
-        _ commands: [Command], _ engine: any TaskEngine, _ jobs: inout JobSequence,
+        _ commands: [Command], _ engine: any TaskEngine, _ unwanted: Unwanted, _ jobs: inout JobSequence,
         _ report: @escaping @Sendable (Report) -> Void
     ) -> Bool {
         for command in commands {
@@ -98,7 +116,7 @@ final class ComputeThread: Sendable {
             case .run(let pieces):
                 guard let job = pieces.first?.job else { continue }
                 prepare(engine, jobs.next(job))
-                let count = run(Array(pieces.prefix { $0.job == job }), engine, report)
+                let count = run(Array(pieces.prefix { $0.job == job }), engine, unwanted, report)
                 if count < pieces.count { report(.returned(pieces.dropFirst(count).map(\.lease))) }
             case .stop: return false
             }
@@ -120,21 +138,28 @@ final class ComputeThread: Sendable {
 
     /// Makes a call with the first tasks of one job, and returns their number. They share its time and operations evenly.
     private static func run(
-        _ group: [Piece], _ engine: any TaskEngine, _ report: @escaping @Sendable (Report) -> Void
+        _ group: [Piece], _ engine: any TaskEngine, _ unwanted: Unwanted, _ report: @escaping @Sendable (Report) -> Void
     ) -> Int {
         let (start, operations) = (monotonicNow(), engine.operations)
         var lastReport = start
         let outcomes: [Result<EncodedPart, Failure>]
-        do throws(FailedTogether) {
-            outcomes = try engine.run(group.map(\.task)) {
-                let now = monotonicNow()
-                guard now.since(lastReport) >= .milliseconds(200) else { return }
-                lastReport = now
-                report(.advanced(group[0].lease))
-            }
+        let advanced = {
+            let now = monotonicNow()
+            guard now.since(lastReport) >= .milliseconds(200) else { return }
+            lastReport = now
+            report(.advanced(group[0].lease))
+        }
+        do throws(CallEnd) {
+            outcomes = try engine.run(group.map(\.task), advanced: advanced) { !unwanted.contains(group.prefix($0)) }
         } catch {
-            report(.failedTogether(group.prefix(error.count).map(\.lease), error.failure))
-            return error.count
+            switch error {
+            case .failedTogether(let count, let failure):
+                report(.failedTogether(group.prefix(count).map(\.lease), failure))
+                return count
+            case .stopped(let count):
+                report(.returned(group.prefix(count).map(\.lease)))
+                return count
+            }
         }
         let share = max(1, outcomes.count)
         let effort = TaskResult.Effort(
@@ -153,8 +178,15 @@ final class ComputeThread: Sendable {
         return outcomes.count
     }
 
-    /// Ends the thread after its current work, and waits for that.
+    /// Stops the call of the network under way as soon as nobody waits for any of its tasks.
+    func abandon(_ leases: [LeaseID]) { unwanted.insert(leases) }
+
+    /// To be called for each abandoned lease once it is settled.
+    func forget(_ lease: LeaseID) { unwanted.remove(lease) }
+
+    /// Stops the call under way, ends the thread, and waits for that.
     func stop() {
+        unwanted.insertAll()
         mailbox.post(.stop)
         thread.join()
     }

@@ -196,7 +196,9 @@ final class WorkerLoop {
                     tasks[lease].map { ComputeThread.Piece(lease: lease, task: $0.part, job: $0.job) }
                 }
                 compute.mailbox.post(.run(pieces))
+            case .abandon(let leases): compute.abandon(leases)
             case .forget(let lease):
+                compute.forget(lease)
                 tasks[lease] = nil
                 outcomes[lease] = nil
             case .end(let end): finish(end)

@@ -1,9 +1,10 @@
 import CKernels
 
 extension ComputeContext {
-    /// The backend's products for weights of a type.
+    /// The backend's products for weights of a type, if somebody still wants a result.
     private func products(_ weights: ElementType, _ others: Tensor?...) throws(ComputeError) -> any MatrixProducts {
-        try products(of: [weights] + others.compactMap { $0?.elementType })
+        try checkIsWanted()
+        return try products(of: [weights] + others.compactMap { $0?.elementType })
     }
 
     /// y = activation(x·Wᵀ + b) + residual.
@@ -117,6 +118,7 @@ extension ComputeContext {
         for image in Swift.stride(from: 0, to: rows, by: rowsOfImage) {
             for first in Swift.stride(from: image, to: image + rowsOfImage, by: slice) {
                 whenAdvancing?()
+                try checkIsWanted()
                 let count = min(slice, image + rowsOfImage - first)
                 try products.linear(
                     x.part(at: first * input, shape: [count, input]), parameters, activation: activation,
@@ -145,6 +147,7 @@ extension ComputeContext {
         for image in 0..<shape.n {
             for first in Swift.stride(from: 0, to: shape.outHeight, by: slice) {
                 whenAdvancing?()
+                try checkIsWanted()
                 let rows = first..<min(first + slice, shape.outHeight)
                 let (part, top) = shape.slice(ofRows: rows)
                 let (source, target) = ((image * shape.h + top) * inRow, (image * shape.outHeight + first) * outRow)

@@ -64,14 +64,20 @@ struct OngoingRender {
     }
 
     /// Computes and merges one barrier.
-    mutating func advance(_ runner: TaskRunner, order: (Int) -> [Int] = { Array(0..<$0) }) throws {
-        let context = barrier.context.encoded()
-        try runner.open(JobContext(metadata: context.metadata, payload: context.payload))
+    ///
+    /// - Parameter compute: computes a task.
+    mutating func advance(
+        _ runner: TaskRunner, order: (Int) -> [Int] = { Array(0..<$0) },
+        compute: (TaskRunner, RenderTask) throws -> TaskOutput = { try $0.run($1) }
+    ) throws {
+        for context in [barrier.base, barrier.context].compactMap({ $0?.encoded() }) {
+            try runner.open(JobContext(metadata: context.metadata, payload: context.payload))
+        }
         var outputs = [TaskOutput?](repeating: nil, count: barrier.tasks.count)
         for index in order(barrier.tasks.count) {
             let task = barrier.tasks[index].encoded()
             #expect(barrier.tasks[index].payloadBytes == task.payload.count)
-            let output = try runner.run(RenderTask(metadata: task.metadata, payload: task.payload)).encoded()
+            let output = try compute(runner, RenderTask(metadata: task.metadata, payload: task.payload)).encoded()
             outputs[index] = try TaskOutput(
                 machine.expectedOutputs[index], metadata: output.metadata, payload: output.payload)
         }
