@@ -116,7 +116,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
 @Suite struct HostileCheckpointTests {
     private static let whole = Result { try SingleFiles.checkpoint(of: tiny1, .first) }
 
-    /// What is wrong with the checkpoint after `change`; nil when nothing is.
+    /// The refusal of the checkpoint after `change`; nil if it is taken.
     private func refusal(_ change: (inout [FileTensor]) -> Void, cut: Int = 0) throws -> WeightsError? {
         try withTemporaryFolder { folder throws in
             var tensors = try HostileCheckpointTests.whole.get()

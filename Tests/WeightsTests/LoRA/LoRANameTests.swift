@@ -6,7 +6,7 @@ import Testing
 
 @testable import Weights
 
-/// What names of LoRA files mean in a library.
+/// The files that names of LoRAs mean in a library.
 @Suite struct LoRANameTests {
     private func write(
         _ folder: URL, _ path: String, seed: UInt64, alias: String? = nil

@@ -116,7 +116,7 @@ import Weights
         }
     }
 
-    /// What diffusers writes of PEFT's settings: alpha, alphas of single layers, and rsLoRA's root of the rank.
+    /// PEFT's settings as diffusers writes them: alpha, alphas of single layers, and rsLoRA's root of the rank.
     @Test(arguments: [
         (#"{"unet.lora_alpha":6,"unet.r":2}"#, 3.0), (#"{"unet.lora_alpha":6,"unet.use_rslora":true}"#, 6 / 2.0.squareRoot()),
         (#"{"unet.lora_alpha":6,"unet.alpha_pattern":{"attn1.to_q":1}}"#, 0.5),

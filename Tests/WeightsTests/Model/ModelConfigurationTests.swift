@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Weights
 
-/// What a model's configuration means where its files are old or wrong.
+/// The meaning of a model's configuration where its files are old or wrong.
 @Suite struct ModelConfigurationTests {
     private static let published: JSONValue = [320, 640, 1280, 1280]
 
@@ -142,7 +142,7 @@ import Weights
             let marked = try open(["modelspec.resolution": "\(side)x\(side)"], single: false)
             #expect(marked.unet["sample_size"]?.intValue == latent && marked.notes.isEmpty, "\(marked.notes)")
         }
-        // What is no mark repairs nothing.
+        // Metadata that is no mark repairs nothing.
         for metadata in [[:], ["modelspec.resolution": "256x512"], ["modelspec.resolution": "100x100"]] {
             let plain = try open(metadata, single: false)
             #expect(plain.unet["sample_size"]?.intValue == 64)

@@ -292,7 +292,7 @@ private func refusal(_ path: String) throws -> WeightsError {
         }
     }
 
-    /// What other programs keep beside a checkpoint is no configuration here.
+    /// Files that other programs keep beside a checkpoint are no configuration here.
     @Test(arguments: ["v1-inference.yaml", "x.YML", "x.ckpt", "x.safetensors"]) func configurationsAreFolders(name: String)
         throws
     {
@@ -312,7 +312,7 @@ private func refusal(_ path: String) throws -> WeightsError {
         }
     }
 
-    /// What is none of these is still called broken.
+    /// A file of none of these kinds is still called broken.
     @Test(arguments: [
         [], [1], [UInt8](repeating: 0, count: 40), [UInt8](repeating: 0xFF, count: 40), [0x80, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9],
     ])

@@ -210,7 +210,8 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         #expect(identities.count == smallModel.count + 4)
     }
 
-    /// What is loaded counts: a component that the index does not name would be swapped without another identity.
+    /// Every component that is loaded must be named: one that the index does not name could be swapped without another
+    /// identity.
     @Test func everyComponentThatIsLoadedMustBeNamed() throws {
         func error(_ unet: String, without component: String) -> WeightsError? {
             weightsError {

@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    /// What cannot be removed keeps no file from being used: a folder may be closed to writers on purpose.
+    /// A file that cannot be removed keeps no other file from being used: a folder may be closed to writers on purpose.
     @Test func whatCannotBeRemovedOnlyKeepsFilesFromBeingMade() throws {
         try withThreeFiles { fixture, context, keys, _ throws in
             _ = try writeUnfinished(fixture, "dead", count: 70)

@@ -99,7 +99,7 @@ import Testing
 
     // MARK: Damaged and foreign files
 
-    /// What is done to a good file; the second one is of another model.
+    /// The damages that are done to a good file. The second argument is a file of another model.
     static let damages: [(name: String, change: @Sendable ([UInt8], [UInt8]) -> [UInt8])] = [
         ("empty", { _, _ in [] }),
         ("cut by a byte", { good, _ in Array(good.dropLast()) }),
@@ -217,7 +217,7 @@ import Testing
         #expect(fixture.names.count == 1 && fixture.notes.all.isEmpty, "\(fixture.names) \(fixture.notes.all)")
     }
 
-    /// What a killed process left behind is written anew, and what a living one writes is waited for.
+    /// An unfinished file of a killed process is written anew. An unfinished file of a living process is waited for.
     @Test func unfinishedFilesBelongToLivingProcesses() throws {
         let context = try context()
         try withTemporaryFolder { folder throws in

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Weights
 
-/// What a process keeps of the files that it maps.
+/// The part of its mapped files that a process keeps in memory.
 @Suite struct FileBytesTests {
     private static let (page, piece) = (Int(sysconf(Int32(_SC_PAGESIZE))), 8 << 20)
     /// Two pieces and a part of a third, which ends inside a page.

@@ -334,7 +334,8 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
-    /// What bitsandbytes, GPTQ, Quanto and others write says that the numbers are stored in another way, whatever their shapes.
+    /// Tensors with these names, written by bitsandbytes, GPTQ, Quanto and others, say that the numbers are stored in another
+    /// way, whatever their shapes.
     @Test(arguments: [
         "weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4",
         "weight.quant_state.bitsandbytes__fp4", "SCB", "weight_scale_2", "weight_scale_inv", "qweight", "weight._data",

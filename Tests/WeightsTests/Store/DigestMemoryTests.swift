@@ -12,7 +12,7 @@ private let size = Int(DigestMemory.smallest) + 8
 /// A clock that runs an hour ahead, for which files of this test have settled.
 @Sendable private func later() -> Int64 { FileStamp.now() + hour }
 
-/// What a new process with this memory finds out about a file.
+/// The digest that a new process with this memory finds for a file, and the counts of its reads.
 private func look(
     _ file: URL, _ folder: URL, rereads: Bool = false, clock: @escaping @Sendable () -> Int64 = later
 ) throws -> (digest: SHA256Digest, tally: DigestMemory.Tally) {

@@ -333,7 +333,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
-    /// What a process leaves that dies at any point of an import or a removal.
+    /// A process that dies at any point of an import or a removal leaves files. The next one removes them.
     @Test func interruptedImportsAreSweptAway() throws {
         try withImported { store, stored throws in
             let orphan = String(repeating: "a", count: 64)
