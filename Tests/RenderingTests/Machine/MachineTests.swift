@@ -5,7 +5,7 @@ import StrictJSON
 import Testing
 import Weights
 
-/// What the machine's barriers and tasks hold. `SpecificationTests` hold every step against the plain loop.
+/// The contents of the machine's barriers and tasks. `SpecificationTests` hold every step against the plain loop.
 @Suite struct MachineTests {
     static let model = try? ModelDescription(source: .embeddedModel)
 

@@ -50,7 +50,7 @@ struct SourceMachineTests {
         return zip(means, noise).map { ($0 + deviation * $1) * Float(factor) }
     }
 
-    /// Which latent points are made anew.
+    /// 1 for each latent point that is made anew, else 0.
     static func latentMask(_ request: RenderRequest) throws -> [Float] {
         let mask = try #require(request.source?.mask)
         return stride(from: 0, to: request.height, by: 8).flatMap { y in

@@ -4,7 +4,7 @@ import Weights
 
 @testable import Rendering
 
-/// What SDXL is told about the places of patches and views of a picture of 1024×2048 px (vector G9 of the specification).
+/// The places of patches and views that SDXL is told, for a picture of 1024×2048 px (vector G9 of the specification).
 @Suite struct ViewCornerTests {
     @Test func cornersAreThoseOfThePaddedCanvas() throws {
         let model = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))

@@ -174,7 +174,7 @@ struct LoRAFolder {
         #expect(try image.details["model"]?["sha256"]?.stringValue == ModelVariant.embedded.get().identity.hex)
     }
 
-    /// What cannot be applied is refused when the picture is planned, not by a worker.
+    /// A file that cannot be applied is refused when the picture is planned, not by a worker.
     @Test func filesThatDoNotFitAreRefusedAtOnce() throws {
         let files = try LoRAFolder()
         defer { files.remove() }

@@ -79,7 +79,7 @@ import Weights
         let named = try RenderMachine(
             request: request { ($0.steps, $0.samplingMethod) = (nil, plan.samplingMethod) }, model: model)
         #expect(named.plan.steps == most)
-        // What somebody asks for is refused where it is too much.
+        // A number of steps that somebody asks for is refused where it is too large.
         let more = refusal { _ = try RenderMachine(request: request { $0.steps = most + 1 }, model: model) }
         #expect(more?.code == .invalidRequest && more?.message.contains("\(most + 1) steps") == true, "\(more as Any)")
     }

@@ -19,7 +19,7 @@ import Testing
         ($0.method, $0.guidanceScale, $0.eta) = (.cut, 1, 1)
     }
 
-    /// What one thread gives in task order.
+    /// The pictures of one thread that computes in task order.
     private static let pictures = Result {
         let render = try LocalRender(threads: 1)
         return [try render.image(direct), try render.image(cut), try render.image(windows)]

@@ -6,7 +6,7 @@ import Weights
 
 @testable import Rendering
 
-/// What files of weights say of their model.
+/// The marks in files of weights that tell their model.
 extension RealFilesTests {
     @Test func marksOfAFileCountMoreThanItsConfiguration() throws {
         let tensors = try Self.checkpoint.get()

@@ -149,7 +149,7 @@ import Weights
 
     // MARK: Old folders
 
-    /// What the scheduler's file says of the offset and of clipping does not count; diffusers repairs it as well.
+    /// The offset and the clipping of the scheduler's file do not count; diffusers repairs them as well.
     @Test(
         arguments: [
             ["steps_offset": 0, "clip_sample": true], ["steps_offset": nil, "clip_sample": nil], ["steps_offset": 7],

@@ -7,7 +7,7 @@ import Weights
 
 @testable import Rendering
 
-/// What SDXL models need beyond the others. Native size 128 px.
+/// The extra needs of SDXL models. Native size 128 px.
 @Suite struct SDXLTests {
     private static let model = Result { try ModelDescription(source: GoldenModels.sdxl()) }
 
@@ -202,7 +202,7 @@ import Weights
     }
 }
 
-/// What a request's prompts become on the networks.
+/// The conditioning that the networks make of a request's prompts.
 struct Conditioned {
     let text: JobContext.Conditioning
 

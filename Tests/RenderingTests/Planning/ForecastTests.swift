@@ -68,7 +68,7 @@ import Testing
         }
     }
 
-    /// What decides the arithmetic of a task.
+    /// The properties of a task that decide its arithmetic.
     private struct CallKind: Hashable {
         let text: String
 

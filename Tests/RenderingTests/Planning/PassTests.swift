@@ -259,7 +259,7 @@ import Weights
                 #expect(pass.schedule.count == 1 && pass.calls == 3 && pass.start == .enlarged(.lanczos, strength: 0.35))
             }
         }
-        // What a first stage of views draws is no refinement.
+        // A first stage of views is no refinement.
         let drafted = try machine(request { ($0.method, $0.stages) = (.cut, [2]) }).plan.passes
         #expect(drafted.map(\.detailGuidanceScale) == [5, 1] && drafted.map(\.blending) == [.uniform, .feather])
         #expect(drafted.map { $0.cut?.jitter } == [2, 0])

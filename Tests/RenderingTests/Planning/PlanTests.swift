@@ -51,7 +51,7 @@ import Testing
         #expect(refusal(.square(512) { ($0.hiDiffusion, $0.patch) = (.on, 256) }) == nil)
     }
 
-    /// What is larger than a message goes another way, and the plan says so.
+    /// A stage with too many pixels for one message to the encoder enlarges the latent instead, and the plan says so.
     @Test func largeStagesEnlargeTheLatent() throws {
         let model = try ModelDescription(source: .embeddedModel)
         func plan(_ side: Int, _ change: (inout RenderRequest) -> Void = { _ in }) throws -> RenderPlan {

@@ -79,10 +79,10 @@ struct ScheduleOracle {
     let passes: [ExpectedPass]
     let request: RenderRequest
     let model: ModelDescription
-    /// What is done at each level in the call at a position of so many of a pass.
+    /// The token reduction at each level, in the call at `position` among the `count` calls of a pass.
     let tokens: (_ pass: Int, _ position: Int, _ count: Int) -> [Int: TokenReduction]
 
-    /// What belongs to one call.
+    /// The parts of one call.
     struct Call {
         var seen: CallSeen
         /// The corners of its views.

@@ -69,7 +69,7 @@ private struct PlanCheck {
 
     // MARK: Tasks
 
-    /// What differs from task to task of a call.
+    /// Checks the parts of a call's tasks that differ from task to task.
     private func check(_ barrier: Barrier, _ call: ScheduleOracle.Call, _ model: ModelDescription) throws {
         let works = try barrier.tasks.map { try #require($0.denoiseWork) }
         #expect(works.count == call.seen.inputs && barrier.tasks.map(\.index) == Array(works.indices))

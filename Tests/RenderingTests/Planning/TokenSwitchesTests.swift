@@ -64,7 +64,7 @@ import Weights
         #expect(single[0].switches.tokens.reductions == [1: .merging(TokenMerging(ratio: 0.2))])
     }
 
-    /// What a worker needs to hash destinations travels with each task: views say where they lie.
+    /// Each task carries the numbers that a worker needs to hash destinations: views say where they lie.
     @Test func destinationsGoBySeedCallAndPlace() throws {
         let wanted = tokens(0.5) { $0.merging?.destinations = .random }
         let request = request {
@@ -229,7 +229,7 @@ import Weights
         return (parameters.text, parameters.details)
     }
 
-    /// What the picture says of downsampling, read by the rule of its keys, is what was done.
+    /// The picture's parameters of downsampling, read by the rule of their keys, give the plan that was carried out.
     @Test(arguments: [ModelFamily.stableDiffusion1, .stableDiffusionXL])
     func downsamplingIsReadBackFromThePicture(_ family: ModelFamily) throws {
         let model = try ModelDescription(source: .withoutWeights(family))

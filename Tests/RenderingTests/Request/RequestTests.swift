@@ -30,7 +30,7 @@ import Testing
         $0.hiDiffusionProfile = .sdxlPlayground
     }
 
-    /// What belongs to pictures in stages and to HiDiffusion, with everything set.
+    /// A request with every setting of pictures in stages and of HiDiffusion.
     private static let staged = request {
         ($0.width, $0.height, $0.steps, $0.method) = (1024, 512, 12, .cut)
         ($0.stages, $0.structure, $0.blending, $0.jitter) = ([1, 2.5], .whole, .feather, 8)

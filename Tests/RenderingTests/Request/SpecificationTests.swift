@@ -69,7 +69,7 @@ import Testing
         ]
     }
 
-    /// What the network is shown at every task of every step, and the latent in the end, are those of the plain loop.
+    /// The input of the network at every task of every step, and the latent in the end, equal those of the plain loop.
     @Test(arguments: runs + samplerRuns) func everyStepIsTheSpecifications(_ run: Run) throws {
         let model =
             run.prediction == "v_prediction" ? try ModelVariant.embedded.get() : try ModelVariant.predicting(run.prediction)

@@ -7,7 +7,7 @@ import Weights
 
 @testable import Rendering
 
-/// What weights and long prompts make of the conditioning, derived once more from single rows of ids.
+/// The conditioning of weighted and long prompts, derived once more from single rows of ids.
 @Suite struct WeightedPromptTests {
     private let source: ModelSource
     private let model: ModelDescription

@@ -7,7 +7,7 @@ import Testing
 /// A worker whose networks are formulas, so that whole renders can be followed by hand. It sees what a real worker sees:
 /// tasks in their wire form.
 struct FormulaNetwork {
-    /// What the U-Net stand-in predicts: `(0.3 + t/2000)·x + 0.05·(sum of x in the 3×3 neighbourhood, zeros outside)`.
+    /// The prediction of the U-Net stand-in: `(0.3 + t/2000)·x + 0.05·(sum of x in the 3×3 neighbourhood, zeros outside)`.
     static func prediction(_ x: [Float], channels: Int, height: Int, width: Int, timestep: Float) -> [Float] {
         var result = x
         for channel in 0..<channels {
@@ -39,7 +39,8 @@ struct FormulaNetwork {
         return Latent(channels: sides[0], height: sides[1], width: sides[2], values: values)
     }
 
-    /// What the encoder stand-in gives: means that tell picture, channel and place apart, the same small variance everywhere.
+    /// The result of the encoder stand-in: means that tell picture, channel and place apart, and the same small variance
+    /// everywhere.
     static func moments(_ task: RenderTask) throws -> Latent {
         let (metadata, payload) = task.encoded()
         let (width, height) = try (#require(metadata["width"]?.intValue), #require(metadata["height"]?.intValue))

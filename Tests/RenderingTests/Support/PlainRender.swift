@@ -30,12 +30,12 @@ struct PlainRender {
 
     let sampler: Sampler
     let seed: UInt64
-    /// What the network was shown: by call, by task.
+    /// The inputs of the network: by call, by task.
     private(set) var shown: [[[Float]]] = []
     private var generator: TorchCPUGenerator
     private let network: (Input) throws -> [Float]
 
-    /// What the network is shown, scaled as the sampler asks.
+    /// One input of the network, scaled as the sampler asks.
     struct Input {
         var values: [Float]
         var size: (height: Int, width: Int)
@@ -82,7 +82,7 @@ struct PlainRender {
         return pieces[0]
     }
 
-    /// What is denoised: the canvas, or the patches of `grid`, each under noise of its own.
+    /// The noisy start: the canvas, or the patches of `grid`, each under noise of its own.
     private mutating func begun(_ area: Int, _ grid: PatchGrid?, _ image: [Float]?, _ first: Int) -> [[Float]] {
         let images = image.map { image in grid.map { $0.deal(image, channels: 4) } ?? [image] }
         return (0..<(grid?.count ?? 1)).map { n in

@@ -66,7 +66,7 @@ extension RenderError {
 }
 
 extension TaskOutput {
-    /// What a network predicts, or an encoder gives.
+    /// The prediction of a network, or the result of an encoder.
     var latent: Latent? {
         let (channels, height, width) = (shape["channels"], shape["height"], shape["width"])
         return channels == 0 ? nil : Latent(channels: channels, height: height, width: width, values: values)

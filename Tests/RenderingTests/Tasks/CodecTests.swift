@@ -14,7 +14,7 @@ import Testing
     private static func latent(_ seed: UInt64, _ channels: Int = 4, _ height: Int = 3, _ width: Int = 5) -> Latent {
         var numbers = TestNumbers(seed: seed)
         var values = numbers.floats(channels * height * width, scale: 3)
-        // What a careless conversion would lose.
+        // A careless conversion would lose these.
         values[0] = -0.0
         values[1] = .leastNonzeroMagnitude
         values[2] = .greatestFiniteMagnitude

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Rendering
 
-/// What a runner counts of its tasks.
+/// The counts of a runner for its tasks.
 @Suite struct RunnerCountTests {
     /// The operations of encoding a prompt, of one guided and one unguided call of the U-Net, and of decoding.
     private static func operations(_ backend: BackendChoice, threads: Int, side: Int = 8) throws -> [UInt64] {

@@ -12,7 +12,7 @@ import Weights
 /// A worker remembers nothing that counts: tasks of all sizes, numbers of steps, methods and models in any order, some of them
 /// again and failing ones in between, give the bytes of a run in order (vector G23 of the specification).
 @Suite struct StateFreedomTests {
-    /// Which of the runner's models a job is for.
+    /// The model of the runner that a job is for.
     private enum Model: Int, CaseIterable { case embedded, sdxl, sd15 }
 
     private static let sources = Result {

@@ -7,7 +7,7 @@ import Testing
 @Suite struct WireTests {
     private struct Written: Sendable {
         let kind: Int
-        /// What answers the task.
+        /// The shape of the output that answers the task.
         let shape: OutputShape
         let metadata: JSONValue
         let payload: [UInt8]
