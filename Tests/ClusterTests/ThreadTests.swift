@@ -73,7 +73,7 @@ struct ThreadTests {
         }
         open(&bench, section: 1, threads: 4)
         #expect(run(&bench, threads: 4) == [second, second, second, second])
-        // What the second worker has taken over stays with it.
+        // The threads that the second worker took over stay with it.
         let third = bench.join(3)
         open(&bench, section: 2, threads: 4)
         let workers = run(&bench, threads: 4)

@@ -65,7 +65,7 @@ import Weights
         #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 it needs "), "\(precision)")
     }
 
-    /// What the sentence names is enough.
+    /// The tile size that the sentence names is enough.
     @Test func theRemedyIsLetThrough() throws {
         #expect(
             try Self.refusal({ ($0.width, $0.height, $0.vaeTileSize) = (1024, 1024, 256) }, free: 400 << 20) == nil)

@@ -41,7 +41,7 @@ import Testing
         .guidanceRescale: "0.5", .eta: "0.5", .strength: "0.5", .denoisingStrength: "0.5", .precision: "bf16",
     ]
 
-    /// What is written on a command line arrives in the request: by the option that sentences name, and by the key.
+    /// A word on a command line arrives in the request, by the option that sentences name and by the key.
     @Test func everyOptionSetsItsSetting() throws {
         for setting in RenderRequest.settings {
             guard let name = setting.setting else { continue }
@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    /// What sentences name beside the settings of a picture is an option too.
+    /// The settings that sentences name beside those of a picture are options too.
     @Test func settingsOfModelsAndHostsHaveOptions() throws {
         for setting in [Setting.model, .briefModel, .vae, .modelConfig, .predictionType, .variant] {
             #expect(try ModelOptions.parse([setting.option, "x"]).arguments == ["\(Setting(setting.key).option)=x"])

@@ -18,7 +18,7 @@ import Weights
         }
     }
 
-    /// Those that this CPU has.
+    /// The pairs of backend and precision that this CPU has.
     static let arithmetics = [
         Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32),
         Arithmetic(backend: .onednn, precision: .bf16),
@@ -115,7 +115,7 @@ import Weights
             for context in contexts {
                 for seed: UInt64 in [3, 4, 5] {
                     let unet = try network(seed, context)
-                    // What an earlier network left is there, and this one was not named yet.
+                    // The keys of an earlier network are there, and this network was not named yet.
                     let unnamed = Self.bits(try unet.forward(Self.input(unet, Call(), text: text), switches: .plain))
                     text.keepKeys(for: unet)
                     let named = try (0..<2).map { _ in

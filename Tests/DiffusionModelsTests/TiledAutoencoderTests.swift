@@ -46,7 +46,7 @@ import Weights
         return Tensor(numbers.floats(shape.reduce(1, *)), shape: shape)
     }
 
-    /// What the tiles give together, with the moments merged as a coordinator does.
+    /// The result of all tiles together, with the moments merged as a coordinator does.
     ///
     /// - Parameters:
     ///   - order: of the tiles in a section; tiles may come twice.
@@ -140,7 +140,7 @@ import Weights
             return try whole(image, scale: 8, order: order) { try decoder.run($0, tile: $1, of: image, moments: $2) }
         }
         let usual = try decode(.max)
-        // What is in files is not computed again.
+        // Tiles in files are not computed again.
         let before = context.operations
         #expect(try decode(.max) == usual)
         let operations = context.operations - before
@@ -149,7 +149,7 @@ import Weights
             #expect(try decode(kept) == usual)
             #expect(context.operations - before == operations, "\(kept) bytes in memory")
         }
-        // Without room on the disk they are.
+        // Without room on the disk they are computed again.
         let start = context.operations
         #expect(try decode(0, scratch: 0) == usual)
         #expect(context.operations - start > operations)

@@ -208,8 +208,8 @@ extension EndToEnd {
             #expect(line["figures"]?["whole_to_sum"] != nil && line["figures"]?["share_of_peak"] == nil)
         }
 
-        /// What a coordinator holds of a picture's steps, with results that come in order. One more copy of a step's sums would
-        /// be too much at the larger size.
+        /// The memory that a coordinator takes for a picture's steps, with results that come in order. One more copy of a
+        /// step's sums would be too much at the larger size.
         @Test(arguments: [("multidiffusion", 8192), ("cut", 4096), ("direct", 4096)])
         func aCoordinatorHoldsSixLatents(_ method: String, _ size: Int) throws {
             let line = try Self.json("canvas --size \(size) --steps 3 --runs 1 --method \(method) --check")

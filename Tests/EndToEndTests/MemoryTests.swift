@@ -3,7 +3,7 @@ import StrictJSON
 import Testing
 
 extension EndToEnd {
-    /// What `plan` says of a worker's memory, against what the worker has.
+    /// The memory of a worker that `plan` foretells, against the memory that the worker takes.
     @Suite struct MemoryTests {
         /// A worker that does it all. Of several, one may have no part in a phase with few tasks, and need less.
         @Test(arguments: [

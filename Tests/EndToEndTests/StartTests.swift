@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 extension SingleCommands {
-    /// What the start of a process reads of its model.
+    /// The files of its model that a process reads at its start.
     @Suite struct StartTests {
         /// A worker that finds no coordinator, from its start until it is ready, and what it says of its files.
         private static func start(_ options: [String], _ folder: Folder) async throws -> String {

@@ -11,7 +11,7 @@ extension SingleCommands {
                 .filter { variable in Program.waitingPrefixes.contains { variable.hasPrefix($0) } }.sorted()
         }
 
-        /// What a program sets when it starts again.
+        /// The variables that a program sets when it starts again.
         private static let own = ["GOMP_SPINCOUNT=2000", "OPENBLAS_NUM_THREADS=1"]
 
         private static func name(_ pid: Int32) -> String {

@@ -183,7 +183,7 @@ import Weights
         #expect(try Self.applied("auto", large).hiDiffusionSettings.t1 == 0.3)
     }
 
-    /// What is said of later stages goes to methods that have some.
+    /// Settings of later stages go to methods that have such stages.
     @Test func tokensOfLaterStagesAreForMethodsWithStages() throws {
         var asked = Self.plain(512)
         var tokens = TokenReductionRequest()

@@ -1,7 +1,7 @@
 import Testing
 
-/// Which target may import what (the walls between the targets). The build refuses undeclared imports. These rules
-/// forbid imports that a target could declare.
+/// The imports that each target may have (the walls between the targets). The build refuses undeclared imports. These
+/// rules forbid imports that a target could declare.
 @Suite struct WallTests {
     struct Import: Sendable {
         let module: String

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Weights
 
-/// What words name on this host: pictures, prompts, models, LoRA files.
+/// The files of this host that words name: pictures, prompts, models, LoRA files.
 @Suite final class FilesTests {
     private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("requests-\(UUID().uuidString)")
 
@@ -35,7 +35,7 @@ import Weights
         let source = try #require(request.source)
         #expect(try fromBytes.request() == request)
         #expect((request.width, request.height) == (64, 72) && source.mask == nil)
-        // What is transparent lies over white.
+        // Transparent pixels lie over white.
         #expect(source.rgb[0] == 40 && source.rgb[63 * 3] == 255)
     }
 

@@ -27,7 +27,7 @@ struct FakeJob: JobEngine {
     var picture: (width: Int, height: Int)?
     /// Whether the outputs of this barrier come one by one.
     var takesEach = false
-    /// Those that came.
+    /// The outputs that came.
     private var taken: [Int: EncodedPart] = [:]
 
     init(barriers: [Int], seed: UInt64) {

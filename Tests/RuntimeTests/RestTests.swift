@@ -8,7 +8,7 @@ import Testing
 
 @Suite("A worker's rest")
 struct RestTests {
-    /// What the thread told and did, in order.
+    /// The reports and the actions of the thread, in order.
     private final class Course: Sendable {
         private let events = Mutex<[String]>([])
 

@@ -10,7 +10,7 @@ import Testing
 /// Outputs that a job thread takes one by one, in every order of refusals and completions.
 @Suite("Outputs that are taken one by one")
 struct TakenOutputTests {
-    /// What the threads reported, and a wait for the next report.
+    /// The reports of the threads, and a wait for the next one.
     private final class Reports: Sendable {
         private let queue = Mutex<[JobThreads.Report]>([])
 

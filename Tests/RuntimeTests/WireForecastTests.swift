@@ -3,7 +3,7 @@ import Testing
 
 @testable import Runtime
 
-/// What a render takes, foretold and measured.
+/// The bytes that a render sends, foretold and measured.
 @Suite(.serialized) struct WireForecastTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let testDescription: String

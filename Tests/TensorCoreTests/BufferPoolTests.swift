@@ -76,7 +76,7 @@ import Testing
         #expect(second.base == first.base + Self.mebibyte)
     }
 
-    /// What a network does: the same sizes in the same order, call by call.
+    /// A network asks for the same sizes in the same order, call by call.
     @Test func laterCallsAskForNothing() {
         let pool = BufferPool()
         func call() {

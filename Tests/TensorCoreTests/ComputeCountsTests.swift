@@ -101,7 +101,7 @@ import Testing
             ])
         #expect(traced[0].hasResidual && !traced[0].hasBias && !traced[1].hasResidual && traced[1].hasBias)
         #expect(traced.allSatisfy { $0.elementType == .f32 })
-        // What comes later is not recorded any more.
+        // Later calls are not recorded any more.
         _ = context.geglu(x)
         #expect(traced.count == 9)
     }

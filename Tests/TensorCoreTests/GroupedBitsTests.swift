@@ -190,7 +190,7 @@ import Testing
         #expect(context.repeatImages(x, times: 1).array == x.array)
     }
 
-    /// What images share counts for each of them.
+    /// Work that images share counts for each of them.
     @Test func sharedWorkCountsForEachImage() throws {
         let context = try ComputeContext(threads: 1)
         let parameters = try context.packLinear(weight: Self.numbers(1, [3, 5]), bias: nil)

@@ -9,7 +9,7 @@ import Testing
         Tensor([Float](repeating: 1, count: shape.reduce(1, *)), shape: shape)
     }
 
-    /// What `body` adds to the count, which must not depend on who computes.
+    /// The operations that `body` adds to the count. They must not depend on the backend, the threads or the slices.
     static func operations(_ body: (ComputeContext) throws -> Void) throws -> UInt64 {
         var counts: Set<UInt64> = []
         for backend in BackendTests.backends {

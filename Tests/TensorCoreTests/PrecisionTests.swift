@@ -426,7 +426,7 @@ import Testing
     }
 }
 
-/// Which precision a context has.
+/// The precision of a context.
 @Suite struct PrecisionChoiceTests {
     @Test func openBLASHasNoBF16() throws {
         #expect(try ComputeContext(backend: .openblas, threads: 1, precision: .auto).precision == .f32)

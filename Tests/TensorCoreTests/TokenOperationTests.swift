@@ -92,7 +92,7 @@ import Testing
         for other in results.dropFirst() { #expect(other.0 == results[0].0 && other.1 == results[0].1) }
     }
 
-    /// What merging costs beside what it saves: the products of all pairs, in each image.
+    /// The cost of merging is counted: the products of all pairs, in each image.
     @Test func matchingIsCounted() throws {
         let context = try ComputeContext(backend: .openblas, threads: 1)
         _ = context.bestMatches(tokens(3, 20, 7, seed: 1), sources: [0, 1, 2, 3, 4], destinations: [10, 11])
