@@ -1,6 +1,6 @@
 /// ToDo: self-attention takes its keys and values from a subsampled grid (Smith et al. 2024, arXiv 2402.13573).
 public struct TokenDownsampling: Sendable, Equatable {
-    /// Which of several tokens is kept for all of them, in the terms of PyTorch's `interpolate`.
+    /// The token that is kept for several tokens, in the terms of PyTorch's `interpolate`.
     public enum Interpolation: String, Sendable, CaseIterable {
         /// The first one: strided sampling, as in the paper.
         case nearest

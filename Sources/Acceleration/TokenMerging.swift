@@ -16,7 +16,7 @@ public struct TokenMerging: Sendable, Equatable {
         public static let feedForward = Parts(rawValue: 4)
     }
 
-    /// Which token of a cell is the destination.
+    /// The token of a cell that is the destination.
     public enum Destinations: String, Sendable, CaseIterable {
         /// The top left one.
         case fixed

@@ -24,7 +24,7 @@ typedef struct {
     dnnl_dims_t strides, dilates, before, after;
 } spacing;
 
-// What a format is made of. Pointers live as long as the description. is_plain_blocks: 1 if these parts say all.
+// The parts of a memory format. Pointers live as long as the description. is_plain_blocks: 1 if these parts say all.
 typedef struct {
     int ndims, blocks, is_plain_blocks;
     dnnl_data_type_t type;

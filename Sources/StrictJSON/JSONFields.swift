@@ -9,7 +9,7 @@ public indirect enum JSONNeed: Sendable, Equatable {
     /// One of these texts.
     case choice([String])
     case list(JSONNeed, count: ClosedRange<Int>)
-    /// That there is no such member.
+    /// The object must not have the member.
     case absence
     /// Anything else, in the words of the reader.
     case words(String)

@@ -20,7 +20,7 @@ typedef struct {
     int causal;                 // 1: query i sees keys 0...i only
 } ck_attention_shape;
 
-// Which part of its keys a call gives to its queries. All keys in one call are a part that is the first and the last.
+// The part of the keys that one call gives to its queries. If one call has all keys, this part is the first and the last.
 typedef struct {
     int is_first, is_last;  // the first part begins the sums, the last one turns them into results
     void *sums;             // attention_sum_bytes for each block of queries, 64-byte aligned; NULL if the part is both

@@ -64,7 +64,7 @@ enum HiDiffusionCases {
         try block.produce(UNetSwitches(windowShifts: [UInt8(shift)]))
     }
 
-    /// Which of RAD and pooling is active at every step, for many sizes.
+    /// Produces for every step whether RAD is active, and whether pooling is, for many sizes.
     static func switches(_ run: CaseRun) throws {
         let profile = try profile(run.parameters)
         let rows = try run.parameters.value("size_and_steps").arrayValue ?? []

@@ -2,7 +2,7 @@
 enum GoldenKinds {
     typealias Compute = @Sendable (CaseRun) throws -> Void
 
-    /// Those with networks or operators that compute in the chosen precision.
+    /// The kinds of cases with networks or operators that compute in the chosen precision.
     static let inPrecision: [String: Compute] = [
         "unet_forward": NetworkCases.runUNet,
         "vae_decode": NetworkCases.decode,
@@ -27,7 +27,8 @@ enum GoldenKinds {
         "cutdiffusion_pipeline": CutDiffusionPipeline.run,
     ]
 
-    /// Those that compute in f32 in any precision, text encoders among them. They always have to reach their own tolerances.
+    /// The kinds that compute in f32 in any precision, text encoders among them. They always have to reach their own
+    /// tolerances.
     static let inSingle: [String: Compute] = [
         "text_encode": NetworkCases.encodeText,
         "tokenizer": TokenizerCases.tokenize,

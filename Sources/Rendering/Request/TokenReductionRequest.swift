@@ -62,7 +62,7 @@ public struct TokenReductionRequest: SettingGroup {
     public var end = 1.0
     public var stages = Stages.all
 
-    /// Which stages of a picture take part.
+    /// The stages of a picture that take part.
     public enum Stages: String, Sendable, CaseIterable {
         case all
         /// All but the first. The first is small and decides what the picture shows.

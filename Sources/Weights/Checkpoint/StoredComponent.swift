@@ -4,7 +4,7 @@ import TensorCore
 
 /// The place of one tensor of a network in the files, which may have another name and shape for it.
 struct TensorPiece: Sendable, Equatable {
-    /// Which of the component's files.
+    /// The index of the file among the component's files.
     var file = 0
     /// Its name in the file.
     let key: String

@@ -11,7 +11,7 @@ import Glibc
 ///
 /// `patchloom model verify` reads the bytes themselves.
 struct FileStamp: Hashable, Sendable {
-    /// Which file it is. Two files do not have the same place at the same time.
+    /// The device and the number of the file. Two files do not have the same place at the same time.
     struct Place: Hashable, Sendable {
         let device: UInt64
         let inode: UInt64

@@ -8,7 +8,7 @@ import StrictJSON
 ///      "prediction_type", "variant": the import's choice, or absent,
 ///      "files": [{"part": "model", "configuration" or "vae", "path": "unet/config.json", "sha256": …, "size": …}]}
 struct StoreManifest: Equatable {
-    /// Whose files they are.
+    /// The part of a stored model that a file belongs to.
     enum Part: String, CaseIterable { case model, configuration, vae }
     /// Whether a part is a folder or one file, which has the path `file`.
     enum Shape: String, CaseIterable { case folder, file }

@@ -92,7 +92,7 @@ private struct CallTimer {
     let repeats: Int
     /// One for all calls, as in a render. The untimed call makes its keys and values.
     private let text: UNetText
-    /// All that was timed so far.
+    /// The kinds of calls that were timed so far, each with its cost.
     private var known: [MethodRow.Part] = []
 
     init(unet: UNet, context: ComputeContext, repeats: Int) {
