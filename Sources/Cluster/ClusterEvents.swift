@@ -2,7 +2,7 @@ public import Sentences
 
 /// A worker as the cluster sees it.
 public struct WorkerProfile: Sendable, Equatable {
-    /// Failures count against this. Today each process takes a random one, so a worker that is started again begins anew.
+    /// Failures count against this name. Today each process takes a random one, so a worker that is started again begins anew.
     public var worker: PeerID
     /// New at each start of the process. Leases belong to it.
     public var instance: PeerID
@@ -11,7 +11,7 @@ public struct WorkerProfile: Sendable, Equatable {
     public let slots: Int
     /// The number of leases it takes at once: the group that it computes, and the next one.
     public private(set) var credit: Int
-    /// Workers of one class compute the same bits.
+    /// The worker's numerics class. Workers of one class compute the same bits.
     public var numericsClass: String
     /// The models it can run.
     public var models: [String]
@@ -32,11 +32,11 @@ public struct WorkerProfile: Sendable, Equatable {
         self.precisions = precisions
     }
 
-    /// The most leases of a worker that computes that many tasks at once: the next group waits there while one is computed, so
+    /// The most leases of a worker that computes `slots` tasks at once: the next group waits there while one is computed, so
     /// that nobody waits for messages.
     public static func credit(slots: Int) -> Int { 2 * slots }
 
-    /// Takes the number of leases that the worker says it takes, as far as it goes with its slots.
+    /// Sets the number of leases that the worker says it takes, within the limit of its slots.
     public mutating func setCredit(_ credit: Int) { self.credit = min(max(0, credit), largestCredit) }
 
     /// The most leases that it ever holds.
@@ -51,14 +51,14 @@ public struct ClusterTask: Sendable, Equatable {
     public var context: ContextID
     /// The context that `context` builds on, which its worker must hold too; nil if there is none.
     public var base: ContextID?
-    /// Relative to the job's other tasks of its kind.
+    /// The cost of the task, relative to the job's other tasks of its kind.
     public var cost: Double
     /// The kind of work within the job. Costs of different kinds, and those of different models, do not compare.
     public var kind: UInt8
     /// The size of its message in bytes.
     public var byteCount: Int
-    /// The thing that the task continues, for tasks whose worker keeps what it needs for the next barrier. They go to the
-    /// worker that computed the last one with this number, as long as it is there. Others can compute them too, but take
+    /// The number of the thread that the task continues, if its worker keeps data for the next barrier. Such tasks go to the
+    /// worker that computed the last task with this number, as long as it is there. Others can compute them too, but take
     /// longer.
     public var thread: Int?
 
@@ -182,11 +182,11 @@ public enum JobFailure: Sendable, Equatable {
 
 /// Every action that the cluster requests.
 public enum ClusterAction: Sendable, Equatable {
-    /// Answer HELLO. Of the leases it named, these go on.
+    /// Answer HELLO. `keep` are the leases of those it named that go on.
     case welcome(SessionID, keep: [LeaseID])
     case openContext(SessionID, ContextID)
     case closeContext(SessionID, ContextID)
-    /// The number of the task's earlier leases is for people; a task that is `alone` shares no call with others.
+    /// Grant a lease. The number of the task's earlier leases is for people; a task that is `alone` shares no call with others.
     case lease(SessionID, LeaseID, TaskKey, attempt: Int, alone: Bool)
     case cancel(SessionID, [LeaseID])
     case acknowledge(SessionID, LeaseID, Verdict)

@@ -45,7 +45,7 @@ extension ClusterMachine {
         }
     }
 
-    /// When to ask a session with leases or loading contexts for a sign of life.
+    /// The time to ask a session with leases or loading contexts for a sign of life.
     private func probeTime(_ session: Session) -> Instant? {
         let owes = !session.outstanding.isEmpty || session.isOpening
         return owes ? max(session.lastHeard, session.lastProbe) + parameters.probe : nil
@@ -68,7 +68,7 @@ extension ClusterMachine {
         }
     }
 
-    /// When a cancelled lease that never arrived stops to use up credit.
+    /// The time at which a cancelled lease that never arrived stops using up credit.
     private func forgetTime(_ entry: Session.Outstanding) -> Instant? {
         guard entry.isCancelled, !entry.isAccepted, entry.expires == nil else { return nil }
         return entry.sent + parameters.acceptTimeout(bytes: entry.bytes) + parameters.lease
@@ -165,7 +165,7 @@ extension ClusterMachine {
 
     // MARK: Deadlines
 
-    /// When the next tick is due; nil if nothing waits for time.
+    /// The time of the next tick; nil if nothing waits for time.
     public func nextDeadline() -> Instant? {
         // An overdue job waits for a worker, not for time.
         let jobDeadlines = jobs.keys.flatMap(deadlines).filter { deadline in lastTick.map { deadline > $0 } ?? true }

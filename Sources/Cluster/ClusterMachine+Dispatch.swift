@@ -53,8 +53,8 @@ extension ClusterMachine {
     }
 
     /// The worker that would finish the task first, if it has credit. If it has none, an idle worker takes the task, unless a
-    /// busy one would probably finish in half the time. In any case a worker takes it that would be done before the others
-    /// are done with the rest of the barrier: then nobody waits for it, and a worker that was slow once shows its speed again.
+    /// busy one would probably finish in half the time. A worker that would finish the task before the others finish the rest
+    /// of the barrier takes it in any case: nobody waits for it, and a worker that was slow once shows its speed again.
     private mutating func choose(for key: TaskKey, _ record: TaskRecord, _ now: Instant) -> Choice {
         guard let job = jobs[key.job] else { return .wait }
         if record.task.thread != nil, let home = home(of: record, job) ?? newHome(of: key, record, job, now) {
@@ -106,14 +106,14 @@ extension ClusterMachine {
         return isSoon ? .session(best.id) : .wait
     }
 
-    /// The session of the worker that keeps what a task continues; nil if there is none, or it cannot take the task.
+    /// The session of the worker that keeps the thread of a task; nil if there is none, or it cannot take the task.
     private func home(of record: TaskRecord, _ job: Job) -> SessionID? {
         guard let instance = record.task.thread.flatMap({ job.homes[$0] }) else { return nil }
         return sessions.keys.first { sessions[$0]?.profile.instance == instance && canBeHome($0, record, job) }
     }
 
     /// A home for a thread without one. Each worker gets a run of neighbours, because neighbours share work. Threads that lost
-    /// their home go where the fewest are.
+    /// their home go to the worker with the fewest threads.
     private func newHome(of key: TaskKey, _ record: TaskRecord, _ job: Job, _ now: Instant) -> SessionID? {
         let workers = sessions.keys.filter { id in
             guard canBeHome(id, record, job), let session = sessions[id] else { return false }
@@ -149,9 +149,9 @@ extension ClusterMachine {
         return .wait
     }
 
-    /// The most leases of one barrier that a worker holds: its part of the unfinished tasks, if every worker that may take
-    /// the task got equally many. So the first worker that is ready does not take a whole group while others get nothing, and
-    /// the last tasks of a barrier are spread.
+    /// The most leases of one barrier that a worker holds: its part of the unfinished tasks, if all workers that may take the
+    /// task get equally many. So the first worker that is ready does not take a whole group while others get nothing, and the
+    /// last tasks of a barrier are spread.
     private func fairShare(_ record: TaskRecord, _ job: Job) -> Int {
         guard let barrier = job.barrier else { return 1 }
         let workers = sessions.values.count { session in

@@ -1,8 +1,8 @@
 import Sentences
 
-/// The coordinator's side of the cluster as a value: which worker computes which task, and the response to a death. Events go
-/// in, actions come out. It has no clock, no randomness, no sockets and no hash order, so its events are enough to repeat a
-/// run.
+/// The coordinator's side of the cluster as a value. It decides which worker computes which task, and what follows a death.
+/// Events go in, actions come out. It has no clock, no randomness, no sockets and no hash order, so its events are enough to
+/// repeat a run.
 ///
 /// It promises at-least-once execution and exactly-once merging: a task may be tried many times, but `take` comes once for
 /// each task.

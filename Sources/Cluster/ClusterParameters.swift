@@ -1,14 +1,14 @@
 /// Times that a coordinator sends its workers in WELCOME.
 public struct WorkerTerms: Sendable, Equatable {
-    /// How often an idle peer says something.
+    /// The time between two signs of life of an idle peer.
     public var heartbeat = Interval.seconds(2)
     /// A peer that is silent this long counts as dead: five missed heartbeats.
     public var silence = Interval.seconds(10)
-    /// How often a worker reports progress, if there is any.
+    /// The time between two progress reports of a worker, if there is progress.
     public var progress = Interval.seconds(5)
-    /// How long a worker may hold back the confirmation of a lease. An earlier result confirms the lease by itself.
+    /// The longest time that a worker holds back the confirmation of a lease. An earlier result confirms the lease by itself.
     public var acceptDelay = Interval.milliseconds(250)
-    /// How long a worker waits for the acknowledgement of a result before it sends the result again.
+    /// The time that a worker waits for the acknowledgement of a result before it sends the result again.
     public var resend = Interval.seconds(5)
 
     public init() {}
@@ -30,19 +30,19 @@ public struct ClusterParameters: Sendable, Equatable {
     /// A session with leases that is silent this long is asked for a sign of life. This also shows whether its connection
     /// still exists.
     public var probe = Interval.milliseconds(500)
-    /// How long the leases of a lost connection wait for their worker to come back.
+    /// The time that the leases of a lost connection wait for their worker to come back.
     public var reconnectGrace = Interval.seconds(3)
-    /// How long a task may show no progress. Slow tasks get four times their usual duration.
+    /// The longest time of a task without progress. Slow tasks get four times their usual duration.
     public var lease = Interval.seconds(30)
-    /// How long a lease may stay unconfirmed, besides the time for its bytes.
+    /// The longest time that a lease stays unconfirmed, besides the time for its bytes.
     public var accept = Interval.seconds(5)
     /// The slowest link that does not count as dead, in bytes a second.
     public var slowestLinkBytesPerSecond = 1_000_000
-    /// How long threads wait for a worker that loads their context, if others are there.
+    /// The longest time that threads wait for a worker that loads their context, if others are there.
     public var homeWait = Interval.seconds(2)
-    /// How long a worker may load a context before it is asked again.
+    /// The time that a worker may load a context before it is asked again.
     public var contextResend = Interval.seconds(5)
-    /// How long a worker may load a context (and the weights) at all.
+    /// The longest time that a worker may load a context (and the weights).
     public var contextBudget = Interval.seconds(600)
     /// The waits before a failed task is tried again, from the second failure on. The first retry is at once, because a
     /// barrier waits.
@@ -51,7 +51,7 @@ public struct ClusterParameters: Sendable, Equatable {
     public var poisonWorkers = 3
     /// Deaths of workers on different tasks within this time count against the machines, not the tasks.
     public var massDeathWindow = Interval.seconds(10)
-    /// How long a job waits without a worker that could take its tasks before it says so.
+    /// The time that a job waits without a worker that could take its tasks before it says so.
     public var starvation = Interval.seconds(60)
     /// Whether such a job fails after `starvation` (if the workers are the coordinator's own children) or keeps waiting for a
     /// worker.
@@ -66,7 +66,7 @@ public struct ClusterParameters: Sendable, Equatable {
 
     public init() {}
 
-    /// How long a lease of this number of bytes may stay unconfirmed.
+    /// The longest time that a lease of this number of bytes stays unconfirmed.
     func acceptTimeout(bytes: Int) -> Interval {
         let seconds = Double(bytes) / Double(max(1, slowestLinkBytesPerSecond))
         return Interval(nanoseconds: accept.nanoseconds &+ Int64(min(seconds, 86_400) * 1e9))

@@ -3,7 +3,7 @@ import Sentences
 /// A kind of work. Costs of different kinds do not compare, so workers have a speed for each.
 struct WorkKind: Sendable, Hashable {
     let model: String
-    /// Of the task, within its job.
+    /// The number of the task's kind, within its job.
     let number: UInt8
 }
 
@@ -26,11 +26,11 @@ struct Session: Sendable {
         /// Whether the worker computes its task alone: see `TaskRecord.isSuspect`.
         let isAlone: Bool
         var isAccepted = false
-        /// When the worker can have begun to compute it; nil while it waits behind others.
+        /// The time at which the worker can have begun to compute it; nil while it waits behind others.
         var active: Instant?
-        /// When it runs out for lack of progress.
+        /// The time at which it runs out for lack of progress.
         var expires: Instant?
-        /// Nobody waits for it any more, and the worker was told so.
+        /// Whether nobody waits for it any more, and the worker was told so.
         var isCancelled = false
     }
 
@@ -132,7 +132,7 @@ struct TaskRecord: Sendable {
     var status = Status.open
     /// Live leases, at most two.
     var leases: [LeaseID] = []
-    /// The number of its leases so far, whatever became of them.
+    /// The number of all its leases so far.
     var attempts = 0
     /// Whether a try went wrong: it failed, or its worker died, hung, fell silent or ended while it may have computed the task.
     /// Such a task is computed alone, so that it takes no others with it. A lease that was lost or given back says nothing.
@@ -179,7 +179,7 @@ struct BarrierRecord: Sendable {
 
 struct Job: Sendable {
     let model: String
-    /// nil if any will do.
+    /// The job's precision; nil if any will do.
     let precision: String?
     /// The class of the first worker that got one of its tasks.
     var numericsClass: String?

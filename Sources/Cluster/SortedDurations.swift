@@ -1,4 +1,4 @@
-/// Durations in order, which grow one by one to tens of thousands: adding one moves some hundred others, not all.
+/// A sorted list of durations, which grows one by one to tens of thousands. Adding one moves some hundred others, not all.
 struct SortedDurations: Sendable {
     /// Runs of sorted durations, none of them empty; no duration of a run is longer than one of the next.
     private var runs: [[Int64]] = []
@@ -23,7 +23,8 @@ struct SortedDurations: Sendable {
         runs[run].removeSubrange(half...)
     }
 
-    /// The duration that so many per cent are shorter than or equal to, in nanoseconds. There must be one.
+    /// The duration at a percentile, in nanoseconds: at least `percent` per cent of the durations are not longer. There must be a
+    /// duration.
     func percentile(_ percent: Int) -> Int64 {
         var position = count * percent / 100
         for run in runs {
@@ -35,7 +36,7 @@ struct SortedDurations: Sendable {
 }
 
 extension Array {
-    /// The first position whose element passes, where all elements behind one that passes do too; the end if none does.
+    /// The first position whose element passes; the end if none does. All elements behind one that passes must pass too.
     fileprivate func firstPosition(where passes: (Element) -> Bool) -> Int {
         var (low, high) = (0, count)
         while low < high {

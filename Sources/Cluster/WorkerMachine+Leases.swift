@@ -116,7 +116,7 @@ extension WorkerMachine {
     }
 
     /// Ends if nothing is owed any more, or if the time for it is over. Then the tasks of the call under way are not given
-    /// back: so the coordinator sees on what the worker hung.
+    /// back: so the coordinator sees the tasks on which the worker hung.
     mutating func finishDrain(_ now: Instant) {
         guard let drainDeadline, link != .ended else { return }
         let isOver = drainDeadline <= now
@@ -160,7 +160,7 @@ extension WorkerMachine {
         say(.sendAccept(due), now)
     }
 
-    /// When the next tick is due.
+    /// The time of the next tick.
     public func nextDeadline() -> Instant? {
         switch link {
         case .ended: return nil

@@ -9,8 +9,8 @@ public struct WorkerParameters: Sendable, Equatable {
     public var helloLast = Interval.seconds(30)
     /// The number of results without an acknowledgement. With more, no new task begins.
     public var outboxLimit = 64
-    /// The number of contexts kept loaded, whatever they are of. The one used longest ago goes first. There is no other limit:
-    /// who computes keeps what this machine has opened and not closed.
+    /// The number of contexts kept loaded, of whatever kind. The one used longest ago goes first. There is no other limit: the
+    /// compute thread keeps every context that this machine has opened and not closed.
     public var contextLimit = 16
     /// The time to finish the call under way after a request to drain.
     public var drainGrace = Interval.seconds(25)
@@ -73,7 +73,7 @@ public enum WorkerAction: Sendable, Equatable {
     case sendReady(ContextID)
     case sendNeed(ContextID)
     case sendContextFailed(ContextID)
-    /// How many leases it takes at once, by `WorkerMachine.groupLimit`.
+    /// The number of leases that it takes at once, by `WorkerMachine.groupLimit`.
     case sendCredit
     case sendAccept([LeaseID])
     case sendProgress(LeaseID)
@@ -82,10 +82,10 @@ public enum WorkerAction: Sendable, Equatable {
     case sendCancelled([LeaseID])
     case sendDrain
     case sendBye
-    /// For the compute thread, in order.
+    /// This action and the next two are for the compute thread, in order.
     case open(ContextID)
     case close(ContextID)
-    /// The first one, and at once with it as many of the others as go into one call.
+    /// Compute the first lease, together with as many of the others as fit into one call.
     case compute([LeaseID])
     /// Nobody waits for these tasks of the group under way. The compute thread may stop and return them.
     case abandon([LeaseID])
@@ -109,7 +109,7 @@ public struct WorkerMachine: Sendable {
         var isAlone: Bool
         var confirmed: Bool
         let arrived: Instant
-        /// Nobody waits for it any more, but the compute thread has it.
+        /// Whether nobody waits for it any more, but the compute thread has it.
         var isUnwanted = false
     }
 
@@ -121,7 +121,7 @@ public struct WorkerMachine: Sendable {
     var lastSent: Instant
     var contexts: [ContextID] = []
     var openingContexts: [ContextID] = []
-    /// Closed before they were open.
+    /// Contexts that were closed before they were open.
     var unwantedContexts: Set<ContextID> = []
     /// Unfinished leases in order of arrival.
     var held = OrderedTable<LeaseID, Held>()
@@ -131,9 +131,10 @@ public struct WorkerMachine: Sendable {
     public private(set) var groupLimit = 1
     /// The limit that the last HELLO told.
     private var groupLimitTold = 1
-    /// A lease is announced that belongs to the next group. The group waits for it until then.
+    /// The time until which the next group waits for a lease that was announced for it.
     var gathersUntil: Instant?
-    /// Finished and not yet acknowledged: when the outcome was last sent, or computed without a session.
+    /// Finished leases without an acknowledgement, each with the time when its outcome was last sent, or was computed without a
+    /// session.
     var outbox = OrderedTable<LeaseID, Instant>()
     var lastProgressSent: Instant?
     var drainDeadline: Instant?
@@ -203,8 +204,8 @@ public struct WorkerMachine: Sendable {
 
     private mutating func welcome(_ terms: WorkerTerms, _ keep: [LeaseID], _ now: Instant) {
         if !isJoined { begin(terms, keep, now) }
-        // HELLO told the limit of its time. What was said since then, without a session or in one that this WELCOME replaces,
-        // reached nobody.
+        // HELLO told the limit at its time. A limit that was told since then, without a session or in one that this WELCOME
+        // replaces, reached nobody.
         if groupLimit != groupLimitTold { say(.sendCredit, now) }
         if isDraining { say(.sendDrain, now) }
     }
@@ -263,7 +264,7 @@ public struct WorkerMachine: Sendable {
 
     // MARK: Contexts
 
-    /// Whether the context is open or will be. The names of others mean nothing.
+    /// Whether the context is open or will be. The names of other contexts mean nothing.
     public func knows(_ context: ContextID) -> Bool { contexts.contains(context) || openingContexts.contains(context) }
 
     private mutating func openContext(_ context: ContextID, _ now: Instant) {
