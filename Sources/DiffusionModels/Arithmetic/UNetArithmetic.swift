@@ -161,7 +161,7 @@ private struct UNetCount {
             queriesOnly: method.queriesOnly)
     }
 
-    /// The matching of the block's input, which counts here.
+    /// The matching of the block's input. It is counted here.
     private mutating func sharedMatching(
         _ reduction: TokenReduction?, _ map: MapSize, _ width: Double, inWindows: Bool
     ) -> Matching? {
@@ -172,7 +172,7 @@ private struct UNetCount {
         return found
     }
 
-    /// A matching for self-attention alone, which counts here.
+    /// A matching for self-attention alone. It is counted here.
     private mutating func matched(_ reduction: TokenReduction?, _ map: MapSize, _ width: Double) -> Matching? {
         guard let found = matching(reduction, map), found.parts.contains(.attention) else { return nil }
         products += found.comparisons * width

@@ -4,7 +4,7 @@ extension VAEConfiguration {
     /// The arithmetic of decoding a latent by one worker.
     ///
     /// Tiles compute their margins again, and each worker makes the keys of the attention once for itself. So several workers
-    /// do a little more, and so does a worker that has no room for what it wants to keep.
+    /// do a little more, and so does a worker that has no room for everything it wants to keep.
     ///
     /// - Parameter grid: the tiles of the latent; one for the whole decode, where the count is exact.
     public func decodeOperations(_ grid: TileGrid) -> Double {
@@ -92,8 +92,8 @@ private struct VAECount {
         sizes = geometry.images(of: image)
     }
 
-    /// The steps before `end` for parts of its input: each of some rows with each of some columns, as boxes that have these
-    /// rows or columns. A sum over all of them is a product of two sums.
+    /// Adds the steps before `end` for parts of its input. Each part has the rows of one box of `rows` and the columns of one
+    /// box of `columns`, in every combination. So a sum over all parts is a product of two sums.
     mutating func add(rows: [ImageBox], columns: [ImageBox], before end: Int) {
         var (heights, widths) = ([Double](repeating: 0, count: end + 1), [Double](repeating: 0, count: end + 1))
         for box in rows {
@@ -112,7 +112,8 @@ private struct VAECount {
 
     private func boxes(_ box: ImageBox, _ end: Int) -> [ImageBox] { geometry.boxes(for: box, before: end, images: sizes) }
 
-    /// The attention of all points, which tiles share; and what its keys are made from, as few tiles have whole rows.
+    /// Adds the attention of all points, which tiles share. With tiles it also adds the steps that compute the input of the
+    /// keys again, because few tiles have whole rows.
     mutating func attention(_ index: Int, isTiled: Bool) {
         let (size, width) = (sizes[index], steps[index].outputs)
         let area = Double(size.height) * Double(size.width)

@@ -157,7 +157,7 @@ public final class VAEEncoder {
     ///
     /// - Parameters:
     ///   - picture: as above.
-    ///   - memoryBytes: what lies between two sections is in memory up to so many bytes.
+    ///   - memoryBytes: the image between two sections lies in memory up to this number of bytes.
     /// - Throws: `.input` for another shape; `.nonFinite`; `.compute` also for a full disk.
     public func encode(_ picture: ImageRows, memoryBytes: Int) throws(ModelError) -> Distribution {
         try encode(picture, memoryBytes: memoryBytes, bandBytes: 128 << 20)

@@ -64,7 +64,7 @@ struct BandedNetwork {
     /// - Parameter bytesPerPoint: of the image before the first step.
     private func bands(_ part: Range<Int>, _ sizes: [ImageBox], bytesPerPoint: Int) -> [ImageBox] {
         let (from, to) = (sizes[part.lowerBound], sizes[part.upperBound])
-        // One row of the result is computed from so many rows.
+        // One row of the result is computed from this number of rows.
         let sourceRows = max(1, from.height / to.height)
         let rows = max(1, bandBytes / (bytesPerPoint * from.width * sourceRows) / AttentionCells.side) * AttentionCells.side
         return stride(from: 0, to: to.height, by: rows).map {
@@ -120,12 +120,12 @@ private final class SectionFile {
     private var hidden: Plane?
     private var identity: Plane?
 
-    /// - Parameter memoryBytes: planes of at most so many bytes lie in memory.
+    /// - Parameter memoryBytes: planes of at most this number of bytes lie in memory.
     init(step: Int, image: ImageBox, memoryBytes: Int) {
         (self.step, self.image, self.memoryBytes) = (step, image, memoryBytes)
     }
 
-    /// Of its tensors.
+    /// Bytes of a point in all its tensors.
     var bytesPerPoint: Int { [hidden, identity].reduce(0) { $0 + ($1.map { $0.channels * $0.type.byteCount } ?? 0) } }
 
     /// Takes the rows of a band from a tile that waits before its step.

@@ -66,7 +66,7 @@ public struct TileGrid: Sendable, Hashable {
     /// About equal tiles, as square as the latent allows, of at most `points` points.
     public init(height: Int, width: Int, points: Int) {
         let side = max(1, Int(Double(points).squareRoot()))
-        // If the latent is narrower than a square of so many points, a tile may be longer instead.
+        // If the latent is narrower than a square of this number of points, a tile may be longer instead.
         let (tallest, widest) = (width < side ? points / width : side, height < side ? points / height : side)
         func equal(_ length: Int, _ most: Int) -> Int {
             let count = (length + most - 1) / most

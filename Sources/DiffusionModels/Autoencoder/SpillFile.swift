@@ -3,7 +3,7 @@ import TensorCore
 
 /// Tensors of an image's tiles for which memory has no room: numbered pieces of a scratch file, until a tile needs them again.
 final class SpillFile {
-    /// The usual number of a file's places: a terabyte. Only what is written takes space.
+    /// The usual number of a file's places: a terabyte. Only written places take space.
     static let places = 1 << 40
     /// The most bytes that are moved at once. Between two such moves the worker shows that it is alive.
     private static let sliceBytes = 16 << 20
@@ -25,7 +25,7 @@ final class SpillFile {
     /// - Throws: also for a piece that is too large for its place.
     func write(_ parts: [UnsafeRawBufferPointer], as piece: Int) throws(ScratchError) {
         guard parts.reduce(0, { $0 + $1.count }) <= pieceBytes else { throw ScratchError.tooLarge }
-        // A small file would be in memory, which is what there is no room in.
+        // A small file would be in memory, and memory has no room.
         if file == nil { file = try ScratchFile(bytes: .max) }
         var place = piece * pieceBytes
         for part in parts {

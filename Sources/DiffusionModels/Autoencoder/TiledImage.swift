@@ -10,8 +10,8 @@ public import TensorCore
 /// of images have even sides (see `VAEStep.alignment`), and the attention meets all keys in one order.
 ///
 /// Tiles stay in memory between two sections as far as `keptLimit` allows, and in a scratch file beyond it. The same holds for
-/// what serves the attention. A tile that is not here is computed again from the input, with the same bits; so is one for which
-/// the disk has no room.
+/// the attention's keys, values and results. A tile that is not here is computed again from the input, with the same bits. So
+/// is a tile for which the disk has no room.
 public final class TiledImage {
     /// In latent points, for encoders too.
     public let grid: TileGrid
@@ -31,7 +31,7 @@ public final class TiledImage {
     private var tiles: [Int: VAETile] = [:]
     private var keys: [Int: PackedKeys] = [:]
     private var cells: [AttentionCells.Cell: Tensor] = [:]
-    /// The forms of what is in scratch files.
+    /// The forms of the tiles, keys and results in scratch files.
     private var spilledTiles: [Int: VAETile.Form] = [:]
     private var spilledKeys: [Int: PackedKeys.Form] = [:]
     private var spilledCells: [AttentionCells.Cell: (shape: [Int], type: ElementType)] = [:]
@@ -42,7 +42,7 @@ public final class TiledImage {
     private var tileFile: SpillFile?
     private var keyFile: SpillFile?
     private var cellFile: SpillFile?
-    /// Bytes of the tile that was taken last. What serves the attention leaves it room to come back.
+    /// Bytes of the tile that was taken last. The attention's keys and results leave room for it to come back.
     private var takenBytes = 0
 
     /// - Parameter input: a decoder's latent or an encoder's picture, (1, h, w, c), f32.
@@ -133,7 +133,7 @@ public final class TiledImage {
         let bytes = result.rawBytes.count
         if keptBytes + takenBytes + bytes <= keptLimit {
             keptBytes += bytes
-            // The memory of all results of a call is one.
+            // All results of a call share one piece of memory.
             cells[cell] = context.copied(result)
         } else if grid.count > 1 {
             let file = cellFile ?? SpillFile(count: Self.cellsAcross * Self.cellsAcross, bytes: scratchBytes, context)
@@ -149,7 +149,7 @@ public final class TiledImage {
 
     private func number(of cell: AttentionCells.Cell) -> Int { cell.row * Self.cellsAcross + cell.column }
 
-    /// Frees what served the attention, which all tiles have behind them.
+    /// Frees the attention's keys, values and results, once all tiles are behind the attention.
     func forgetAttention() {
         for part in keys.values { keptBytes -= part.byteCount }
         for cell in cells.values { keptBytes -= cell.rawBytes.count }

@@ -53,7 +53,7 @@ struct TiledNetwork {
         let image: TiledImage
         /// The input of each step, and the result of the last one.
         let sizes: [ImageBox]
-        /// Of the norms so far.
+        /// The moments of the norms so far.
         let moments: [GroupMoments]
 
         init(_ image: TiledImage, _ steps: VAESteps, _ moments: [GroupMoments]) {
@@ -89,7 +89,7 @@ struct TiledNetwork {
     /// The image's keys and values, by runs of its points, row after row. Their order and the kernels' do not depend on the
     /// tiles, so neither do the bits.
     ///
-    /// - Parameter current: a tile before the attention. What it has is not computed again.
+    /// - Parameter current: a tile before the attention. Rows that it has are not computed again.
     private func keys(
         _ attention: VAEAttention, _ norm: GroupMoments, at current: VAETile, _ passage: Passage
     ) -> VAEKeys {

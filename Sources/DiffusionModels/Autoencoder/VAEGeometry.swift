@@ -68,8 +68,8 @@ struct VAEGeometry {
         parts(of: box, 0..<end, images: images)
     }
 
-    /// The parts of the images of some steps only, for a tile that begins before the first of them. What a residual block adds
-    /// has the extents of `box`.
+    /// The parts of the images of some steps only, for a tile that begins before the first of them. The tensor that a residual
+    /// block adds has the extents of `box`.
     func boxes(for box: ImageBox, _ part: Range<Int>, images: [ImageBox]) -> [ImageBox] {
         let parts = parts(of: box, part, images: images)
         return [ImageBox](repeating: parts[0], count: part.lowerBound) + parts + [box]

@@ -21,7 +21,7 @@ struct BlockPlace {
     let windowIndex: Int?
 }
 
-/// How one call of self-attention reduces its tokens.
+/// The way in which one call of self-attention reduces its tokens.
 enum TokenReducer {
     case none
     /// Keys and values come from the kept tokens. With an enlargement queries do too, and each token gets the result of the

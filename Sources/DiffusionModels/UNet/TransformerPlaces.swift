@@ -13,7 +13,7 @@ extension UNetConfiguration {
         return counts
     }
 
-    /// Where HiDiffusion acts in the network; nil when it has no place there.
+    /// The places in the network where HiDiffusion acts; nil if there are none.
     public var hiDiffusionLayout: HiDiffusionLayout? {
         HiDiffusionLayout(down: downAttention, up: upAttention, layers: layersPerBlock)
     }

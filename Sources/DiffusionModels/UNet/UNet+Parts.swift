@@ -2,7 +2,7 @@ public import Acceleration
 public import TensorCore
 
 extension UNet {
-    /// In the order in which they run.
+    /// The transformers in the order in which they run.
     var transformers: [SpatialTransformer] {
         downBlocks.flatMap(\.transformers) + [midBlock.transformer] + upBlocks.flatMap(\.transformers)
     }

@@ -93,7 +93,8 @@ public final class UNet {
 
     /// Predicts the noise or the velocity of a latent.
     ///
-    /// It is a pure function of its arguments: it remembers nothing between calls. What a text keeps does not change results.
+    /// It is a pure function of its arguments: it remembers nothing between calls. Keys and values that a text keeps do not
+    /// change results.
     ///
     /// - Parameters:
     ///   - switches: HiDiffusion's switches and the reduction of tokens in this call, `.plain` for none.

@@ -18,7 +18,7 @@ public final class UNetText {
     /// Text that keeps nothing.
     public init(_ vectors: Tensor) { self.vectors = vectors }
 
-    /// Whether its network is still there, so that what it keeps can be of use.
+    /// Whether its network is still there, so that the kept keys and values can be of use.
     public var isUseful: Bool { network != nil }
 
     /// Keeps the keys and values of this network from its next call on, and forgets those of any other.
@@ -29,7 +29,7 @@ public final class UNetText {
         (self.network, keptBytes) = (network, network.textKeyBytes(rows: vectors.shape[0], tokens: vectors.shape[1]))
     }
 
-    /// Frees what it keeps. Calls compute keys and values anew.
+    /// Frees the kept keys and values. Calls compute them anew.
     public func forgetKeys() { (network, kept, keptBytes) = (nil, [:], 0) }
 
     /// Whether it keeps keys and values for calls of this network.
