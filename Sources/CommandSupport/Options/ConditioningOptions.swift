@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// How the network reads the prompt, and how strongly the prompt acts.
+/// The options for the network's reading of the prompt, and for the strength of the prompt's effect.
 struct ConditioningOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,

@@ -1,7 +1,7 @@
 public import ArgumentParser
 import Runtime
 
-/// How many views or patches a worker computes in one call of the network. The picture does not depend on it.
+/// The number of views or patches that a worker computes in one call of the network. The picture does not depend on it.
 public struct GroupOptions: ParsableArguments {
     /// The defaults.
     public init() {}

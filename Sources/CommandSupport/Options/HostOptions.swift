@@ -33,7 +33,7 @@ public struct HostOptions: ParsableArguments {
     /// Every worker has its own activations, so more workers cost memory. Above this number more threads use the cores better,
     /// unless the user knows otherwise.
     static let defaultWorkersMax = 8
-    /// Far above any host. It stops a mistyped number before processes start.
+    /// The most workers, far above any host. This limit stops a mistyped number before processes start.
     static let workersMax = 256
     static let threadsMax = 1024
 
@@ -45,10 +45,10 @@ public struct HostOptions: ParsableArguments {
     /// The numbers of workers and threads.
     public struct Layout: Equatable {
         public let workers: Int
-        /// Of each worker.
+        /// The threads of each worker.
         public let threads: Int
         public let backend: BackendChoice
-        /// Never `auto`: all workers have this host's CPU.
+        /// The precision of the workers. It is never `auto`: all workers have this host's CPU.
         public let precision: PrecisionChoice
         /// The most tasks that a worker computes at once.
         public let group: Int

@@ -30,7 +30,7 @@ public struct PackedWeightsOptions: ParsableArguments {
             + "XDG_CACHE_HOME nor PATCHLOOM_HOME names a folder for them."
     }
 
-    /// In bytes; 0 for none.
+    /// The limit in bytes; 0 for none.
     public func limit() throws(CommandFailure) -> Int {
         guard let limit = PackedWeights.limit(word) else {
             let name = packedWeights == nil ? PackedWeights.limitVariable : "--packed-weights"

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// How the U-Net works on fewer tokens, with the words of tomesd, A1111's web UI and kohya's scripts.
+/// The options for a U-Net that works on fewer tokens, with the words of tomesd, A1111's web UI and kohya's scripts.
 struct TokenOptions: ParsableArguments {
     @Option(
         name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,

@@ -5,7 +5,7 @@ import Synchronization
 /// A process that this one started. Its standard input is the read end of a lifeline, which hangs up when this process ends
 /// in any way. Its standard error arrives here line by line.
 final class ChildProcess: Sendable {
-    /// How a child ended.
+    /// The way in which a child ended.
     struct Ending: Sendable, Equatable {
         let pid: Int32
         /// 128 + the signal's number if a signal ended it.

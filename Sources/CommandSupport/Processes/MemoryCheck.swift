@@ -10,7 +10,7 @@ public struct MemoryCheck {
     private let library: LoRALibrary
     private let model: ModelDescription
     private let layout: HostOptions.Layout
-    /// nil if the system does not say.
+    /// The free memory of this host; nil if the system does not say.
     private let freeBytes: Int?
 
     public init(
@@ -21,10 +21,11 @@ public struct MemoryCheck {
         (self.layout, self.freeBytes) = (layout, freeBytes)
     }
 
-    /// Goes through the calls of a render only if they may take more than is free: a bound tells that at once. It is some
-    /// gigabytes and four times the model's files, so on a small host every render is gone through, in a fraction of a second.
+    /// Goes through the calls of a render only if they may take more than is free: a bound tells that at once. The bound is
+    /// some gigabytes and four times the model's files. So on a small host every render is gone through, in a fraction of a
+    /// second.
     ///
-    /// - Throws: what a worker needs, what is free, and what would fit.
+    /// - Throws: a failure that names the memory that a worker needs, the free memory, and settings that would fit.
     public func require(_ request: RenderRequest, _ machine: RenderMachine, weightBytes: Int) throws {
         // A forecast that fails, or is not possible here, stops no render.
         guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes,

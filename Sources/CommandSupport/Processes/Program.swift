@@ -1,7 +1,7 @@
 public import ArgumentParser
 import Glibc
 
-/// From a command line to an exit code, for every program with commands of `patchloom`.
+/// The way from a command line to an exit code, for every program with commands of `patchloom`.
 public enum Program {
     /// The version of the programs. The protocol between processes has its own.
     public static let version = "patchloom 0.1.0"

@@ -17,7 +17,7 @@ final class WorkerPool: Sendable {
     }
 
     private struct State {
-        /// By process id.
+        /// The living children by process id.
         var living: [Int32: ChildProcess] = [:]
         /// Processes that ended before `startOne` noted them.
         var endedEarly: Set<Int32> = []
