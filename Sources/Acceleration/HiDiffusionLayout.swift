@@ -1,5 +1,5 @@
-/// Where HiDiffusion acts in a U-Net, by position (Zhang et al. 2023, arXiv 2311.17528; the key lists of the reference package
-/// `hidiffusion`). Levels are counted from the top, from 0, each with half the sides of the one above.
+/// The places in a U-Net where HiDiffusion acts, by position (Zhang et al. 2023, arXiv 2311.17528; the key lists of the
+/// reference package `hidiffusion`). Levels are counted from the top, from 0, each with half the sides of the one above.
 public struct HiDiffusionLayout: Sendable, Equatable {
     /// Whether each level, from the top, has attention to the text. A level has two layers, and one more on the way up.
     private let attention: [Bool]

@@ -11,7 +11,7 @@ public enum HiDiffusionProfile: String, Sendable, CaseIterable {
     /// SDXL-Turbo.
     case sdxlTurbo = "sdxl_turbo"
 
-    /// Where it acts in this profile's U-Net.
+    /// The places where HiDiffusion acts in this profile's U-Net.
     public var layout: HiDiffusionLayout { self == .sd15 ? .stableDiffusion : .sdxl }
 
     /// The latent side from which on the thresholds for very large pictures hold: 2048 px for Stable Diffusion, 4096 for

@@ -15,7 +15,7 @@ public struct TokenSwitches: Sendable, Equatable {
 
     /// The reduction at each level. Levels without an entry keep all tokens.
     public var reductions: [Int: TokenReduction]
-    /// Blocks whose grid has fewer tokens keep them all.
+    /// The fewest tokens that are reduced. Blocks whose grid has fewer tokens keep them all.
     public var minimumTokens: Int
     /// The destinations are hashed from seed and call, with the block's own number.
     public var seed: UInt64

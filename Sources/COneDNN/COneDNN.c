@@ -81,7 +81,7 @@ const char *conednn_instruction_set(void) {
     default: break;
     }
 #if DNNL_VERSION_MAJOR >= 3
-    // Sets of later versions have the bits of those that they include.
+    // A set of a later version has the bits of every set that it includes.
     if ((set & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx) return "avx512_core_amx_and_more";
     if ((set & dnnl_cpu_isa_avx512_core_fp16) == dnnl_cpu_isa_avx512_core_fp16) return "avx512_core_fp16_and_more";
 #endif
@@ -89,7 +89,7 @@ const char *conednn_instruction_set(void) {
 }
 
 int conednn_uses(int set) {
-    // A set has the bits of those that it includes.
+    // A set has the bits of every set that it includes.
     static const unsigned sets[] = {
         dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core, dnnl_cpu_isa_avx512_core_bf16, dnnl_cpu_isa_avx512_core_amx,
     };
@@ -195,8 +195,8 @@ static int linear_create(
     return status;
 }
 
-// With oneDNN 2.6, two threads that made convolutions in f32 and bf16 at the same time got ones that read with the other's
-// strides; one at a time they are right. Static variables of its planning are the likely cause.
+// With oneDNN 2.6, two threads made convolutions in f32 and in bf16 at the same time, and got convolutions that read with the
+// other's strides. Convolutions that are made one at a time are right. Static variables of its planning are the likely cause.
 static pthread_mutex_t creation = PTHREAD_MUTEX_INITIALIZER;
 
 int conednn_linear_create(

@@ -1,5 +1,5 @@
-// Where the C interfaces of oneDNN 2 and 3 differ. The headers that this is compiled with decide; the rest of the shim is the
-// same for both.
+// The differences between the C interfaces of oneDNN 2 and 3. The headers that this is compiled with decide; the rest of the
+// shim is the same for both.
 #ifndef ONEDNN_VERSIONS_H
 #define ONEDNN_VERSIONS_H
 

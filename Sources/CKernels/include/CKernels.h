@@ -68,15 +68,15 @@ typedef struct {
     size_t (*attention_scratch_bytes)(size_t head_width);
     size_t (*attention_sum_bytes)(size_t head_width);
     size_t attention_query_block, attention_key_block;
-    // The keys whose scores a block of queries meets at once; the largest such number for any width.
+    // The number of keys whose scores a block of queries meets at once: the largest such number for any width.
     size_t attention_key_strip;
-    // The keys first ..< first + count of one head and their values. first is a multiple of attention_key_block, and count too
-    // unless they are the last.
+    // Packs the keys first ..< first + count of one head and their values. first is a multiple of attention_key_block, and
+    // count too unless they are the last.
     void (*attention_pack)(
         const ck_attention_shape *shape, const void *keys, const void *values, size_t first, size_t count,
         void *packed_keys, void *packed_values);
-    // The queries first ..< first + count of one head. first is a multiple of attention_query_block, and count too unless they
-    // are the last. scratch and the packed memory are 64-byte aligned. out is written by the last part only.
+    // Computes the queries first ..< first + count of one head. first is a multiple of attention_query_block, and count too
+    // unless they are the last. scratch and the packed memory are 64-byte aligned. Only the last part writes out.
     void (*attention_rows)(
         const ck_attention_shape *shape, const void *queries, const void *packed_keys, const void *packed_values,
         const ck_attention_part *part, size_t first, size_t count, void *out, void *scratch);
@@ -98,7 +98,7 @@ typedef struct {
     // sum and the sum of squares of (x - pivot). The second pass computes y = x * gain + bias for each channel, then SiLU on
     // request.
     void (*channel_moments)(const void *x, size_t first, size_t count, size_t c, const void *pivot, float *sum, float *square);
-    // The same sums in double precision and without a pivot: how the pixels are divided does not show in f32.
+    // The same sums in double precision and without a pivot: the division of the pixels does not show in f32.
     void (*channel_sums)(const void *x, size_t first, size_t count, size_t c, double *sum, double *square);
     void (*channel_affine)(
         const void *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, void *y);
@@ -157,8 +157,8 @@ int ck_has_fast_bf16_dot(void);
 // The tables end with the instruction set that oneDNN uses here. So its environment variable ONEDNN_MAX_CPU_ISA simulates an
 // older CPU for both, and a value that it does not know limits neither.
 //
-// The table that is the fastest by rule: AMX where the CPU has tiles and the operating system permits them; else dot products
-// of bf16 where they are fast; else the longest vectors.
+// The fastest table by rule: AMX where the CPU has tiles and the operating system permits them; else dot products of bf16
+// where they are fast; else the longest vectors.
 const ck_kernels *ck_kernels_best(void);
 // The tables that this CPU can run, at index 0 ...; NULL past the end. Each set of instructions contains those before it, but
 // need not be faster.

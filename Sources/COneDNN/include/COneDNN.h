@@ -42,7 +42,7 @@ enum { conednn_avx2, conednn_avx512, conednn_avx512_bf16, conednn_amx_bf16 };
 int conednn_uses(int set);
 const char *conednn_status_text(int status);
 
-// An operation that describes only tells its weight format and cannot be executed. It is made some twenty times faster.
+// An operation that only describes tells its weight format and cannot be executed. It is made some twenty times faster.
 
 // y(rows, out) = activation(x(rows, in) * W + bias) [+ residual]. The weights have the given format, if oneDNN takes it, and
 // one of its choice if `weights` is NULL.
