@@ -1,6 +1,6 @@
 import DiffusionModels
 
-/// How latents are decoded: in tiles that fit a worker's memory.
+/// The plan for decoding latents: in tiles that fit a worker's memory.
 public struct DecodePlan: Sendable, Equatable {
     /// The side of a tile in latent points; nil for tiles of at most `tilePoints`.
     let tileSide: Int?
@@ -13,7 +13,7 @@ public struct DecodePlan: Sendable, Equatable {
 
     /// Bytes of memory that a worker's largest activations may take. The weights come on top.
     static let memoryBytes = 2 << 30
-    /// Larger tiles are no faster, and fewer workers get one.
+    /// The most latent points of a tile in any memory. Larger tiles are no faster, and fewer workers get one.
     static let mostPoints = 128 * 128
 
     /// - Parameters:

@@ -6,9 +6,9 @@ public struct EvaluationKind: Sendable, Equatable {
     public let channels: Int
     public let height: Int
     public let width: Int
-    /// Of the first evaluation. Others have other window shifts and merge other tokens.
+    /// The switches of the first evaluation. Other evaluations have other window shifts and merge other tokens.
     public let switches: UNetSwitches
-    /// A task with guidance makes two.
+    /// The number of evaluations. A task with guidance makes two.
     public private(set) var evaluations: Int
 
     /// All kinds of a render, in the order of their first evaluations.

@@ -50,7 +50,7 @@ extension PlanResolution {
                 + ", or \(.hidiffusion) off.", about: .hidiffusion)
     }
 
-    /// - Parameter calls: those with HiDiffusion.
+    /// - Parameter calls: the calls with HiDiffusion.
     func checkHiDiffusionSettingsAreUsed(_ calls: [PlannedCall]) throws(RenderError) {
         let settings = request.hiDiffusionSettings
         guard settings != .published else { return }

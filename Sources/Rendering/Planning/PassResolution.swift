@@ -7,9 +7,9 @@ import Sentences
 /// Makes a request's passes: size, cut and schedule of each.
 struct PassResolution {
     let resolution: PlanResolution
-    /// Never `auto`.
+    /// The resolved method, never `auto`.
     let method: RenderMethod
-    /// Of the first pass.
+    /// The sampler of the first pass.
     let sampler: Sampler
     let source: SourceUse?
 
@@ -62,7 +62,7 @@ struct PassResolution {
         } + [full]
     }
 
-    /// The networks halve a side three times.
+    /// The least side of a canvas, in latents: the networks halve a side three times.
     private static let leastSide = 8
 
     private func stageFactors() throws(RenderError) -> [Double] {
@@ -134,7 +134,7 @@ struct PassResolution {
     private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
         guard stages > 1 else { return sampler }
         if let steps = request.refinement.steps { return try resolution.sampler(steps: steps) }
-        // The strength would leave none of so few steps: take as many as leave one.
+        // With so few steps the strength would leave none. So this takes the number of steps of which one is left.
         guard request.refinement.strength == nil, Int(Double(sampler.steps) * strength) == 0 else { return sampler }
         return try resolution.sampler(steps: Int((1 / strength).rounded(.up)))
     }

@@ -9,7 +9,7 @@ import Weights
 /// A plan with its samplers and prompts.
 struct PreparedRender: Sendable {
     let plan: RenderPlan
-    /// Of each pass.
+    /// The sampler of each pass.
     let samplers: [Sampler]
     let prompts: PromptConditioning
 }
@@ -105,8 +105,8 @@ struct PlanResolution {
         }
     }
 
-    /// A latent, a tile's pixels and a picture to encode each travel in one message. This refuses what does not fit now, not
-    /// after hours of denoising.
+    /// A latent, a tile's pixels and a picture to encode each travel in one message. This refuses a plan with one that does not
+    /// fit now, not after hours of denoising.
     private func checkMessages(_ passes: [RenderPass], _ decoding: DecodePlan) throws(RenderError) {
         let limit = TaskLimits.messageBytes
         for pass in passes {

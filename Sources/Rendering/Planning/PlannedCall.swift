@@ -21,15 +21,15 @@ public struct PlannedCall: Sendable, Equatable {
     public let width: Int
     /// Patches or views, a task each; 1 for the whole canvas.
     public let inputs: Int
-    /// 1 and less means no guidance and half the work.
+    /// The guidance; 1 and less means no guidance and half the work.
     public let guidanceScale: Float
     public let usesHiDiffusion: Bool
-    /// How many blocks HiDiffusion cuts into windows; nil for none.
+    /// The number of blocks that HiDiffusion cuts into windows; nil for none.
     let windowBlocks: Int?
     let rauNet: RAUNetSwitches
     /// SDXL's sizes, nil for other models; each view has its own corner.
     let sizes: SizeConditioning?
-    /// Each task puts in the origin of its view.
+    /// The token switches of the call. Each task puts in the origin of its view.
     var tokens = TokenSwitches.none
 
     public var phase: RenderPhase { place.phase }

@@ -7,10 +7,10 @@ import Tokenizing
 /// A task encodes one chunk of both prompts. The coordinator weighs each chunk, whose mean includes the padding, and joins the
 /// chunks along the tokens. The pooled vector is the first chunk's.
 struct PromptConditioning: Sendable {
-    /// Say which parts of the prompts have no effect or another meaning than the user may think.
+    /// Notes on parts of the prompts that have no effect, or another meaning than the user may think.
     private(set) var notes: [String] = []
 
-    /// By chunk, by text encoder, by row: the negative prompt's and the prompt's, or the prompt's alone.
+    /// The rows by chunk, by text encoder, by prompt: the negative prompt's and the prompt's, or the prompt's alone.
     private let chunks: [[[PromptChunk]]]
     /// Whether a row of zeros stands for the negative prompt.
     private let hasZeroNegative: Bool

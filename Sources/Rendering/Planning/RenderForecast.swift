@@ -6,20 +6,20 @@ public struct RenderForecast: Sendable {
     /// Tasks that are alike.
     package struct Tasks: Sendable {
         package var count: Int
-        /// Multiplications and additions of all of them, as `TaskRunner.operations` counts them.
+        /// Multiplications and additions of all these tasks, as `TaskRunner.operations` counts them.
         package var operations: Double
-        /// One of them on its way, without its payload.
+        /// The metadata of one task, without its payload.
         package var metadata: JSONValue
         package var payloadBytes: Int
         /// Whether its context builds on another one.
         package var hasBase = false
-        /// One of their outputs on its way, without its payload.
+        /// The metadata of one output, without its payload.
         package var outputMetadata: JSONValue
-        /// Of the payloads of all outputs.
+        /// Bytes of the payloads of all outputs.
         package var outputBytes: Int
         /// A computation that takes the time of these tasks' arithmetic; nil for kinds with few tasks.
         package var sample: Sample?
-        /// The work that decides the memory of one of them.
+        /// The work that decides the memory of one task.
         package var footprint: Footprint
     }
 
@@ -28,10 +28,10 @@ public struct RenderForecast: Sendable {
         case task(RenderTask, in: JobContext)
         /// A latent in tiles.
         case decoding(TileGrid)
-        /// A picture of so many pixels.
+        /// A picture of this size in pixels.
         case encoding(height: Int, width: Int)
 
-        /// Of a latent; nil for other kinds.
+        /// The number of a latent's tiles; nil for other kinds.
         package var tileCount: Int? { if case .decoding(let grid) = self { grid.count } else { nil } }
     }
 
@@ -39,9 +39,9 @@ public struct RenderForecast: Sendable {
     package struct Sample: Sendable {
         package let task: RenderTask
         package let context: JobContext
-        /// Of the task.
+        /// Multiplications and additions of the task.
         package let operations: Double
-        /// How many like it there are in a step, for all workers; steps wait for each other.
+        /// The number of such tasks in a step, for all workers; steps wait for each other.
         package let tasksInStep: Int
         /// Whether a worker may compute several together.
         package let isGrouped: Bool
@@ -55,7 +55,7 @@ public struct RenderForecast: Sendable {
         package let receivers: Int
     }
 
-    /// All tasks of a name, in whatever pass.
+    /// All tasks of one phase name, in any pass.
     public struct Phase: Sendable {
         public let phase: RenderPhase
         package fileprivate(set) var tasks: [Tasks] = []
@@ -67,7 +67,7 @@ public struct RenderForecast: Sendable {
         public var operations: Double { tasks.reduce(0) { $0 + $1.operations } }
     }
 
-    /// In the order in which they begin.
+    /// The phases in the order in which they begin.
     public private(set) var phases: [Phase] = []
 
     public var operations: Double { phases.reduce(0) { $0 + $1.operations } }
@@ -75,7 +75,8 @@ public struct RenderForecast: Sendable {
     mutating func add(_ tasks: Tasks, to phase: RenderPhase) { phases[position(phase)].tasks.append(tasks) }
 
     /// - Parameters:
-    ///   - bytes: by which the true context's payload is longer than that of `context`, which stands for it.
+    ///   - context: stands for the true context.
+    ///   - bytes: the bytes by which the true context's payload is longer than that of `context`.
     ///   - receivers: the most workers that ask for it.
     mutating func add(_ context: JobContext, to phase: RenderPhase, more bytes: Int = 0, receivers: Int = .max) {
         let (metadata, payload) = context.encoded()
@@ -91,9 +92,9 @@ public struct RenderForecast: Sendable {
 }
 
 extension RenderForecast.Tasks {
-    /// Tasks like one, but for their operations.
+    /// Tasks that differ from `task` only in their operations.
     ///
-    /// - Parameter outputBytes: of all outputs; nil if all are of the shape of this one's.
+    /// - Parameter outputBytes: the bytes of all outputs; nil if all outputs have the shape `output`.
     init(
         _ count: Int, like task: RenderTask, in context: JobContext, operations: Double, hasBase: Bool = false,
         output: OutputShape, outputBytes: Int? = nil

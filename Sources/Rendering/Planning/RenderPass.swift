@@ -4,7 +4,7 @@ import StrictJSON
 
 /// One pass of a render: its canvas, its cut and its schedule.
 public struct RenderPass: Sendable, Equatable {
-    /// How the canvas begins.
+    /// The start of the canvas.
     public enum Start: Sendable, Equatable {
         case noise
         /// The request's source picture.
@@ -18,7 +18,7 @@ public struct RenderPass: Sendable, Equatable {
         }
     }
 
-    /// How CutDiffusion and MultiDiffusion cut the canvas. Sides in latents.
+    /// The cut of the canvas by CutDiffusion and MultiDiffusion. Sides are in latents.
     public struct Cut: Sendable, Equatable {
         let grid: PatchGrid
         let views: ViewGrid
@@ -35,7 +35,7 @@ public struct RenderPass: Sendable, Equatable {
         public var viewHeight: Int { views.viewHeight }
         public var viewWidth: Int { views.viewWidth }
         public var stride: Int { views.stride }
-        /// How far a view may move.
+        /// The largest movement of a view.
         public var jitter: Int { views.jitterRadius }
         public var viewsPerCall: Int { views.count }
         public var patches: Int { grid.count }
@@ -45,11 +45,11 @@ public struct RenderPass: Sendable, Equatable {
     public let latentWidth: Int
     public let latentHeight: Int
     public let start: Start
-    /// nil if the canvas is not cut.
+    /// The cut of the canvas; nil if it is not cut.
     public let cut: Cut?
-    /// Of views.
+    /// The guidance of views.
     public let detailGuidanceScale: Float
-    /// How overlapping views share a point.
+    /// The way in which overlapping views share a point.
     public let blending: ViewBlending
     /// The calls that the pass makes, in order: at least one, up to the last of the sampler.
     public internal(set) var schedule: [PlannedCall]
@@ -108,7 +108,7 @@ public struct RenderPass: Sendable, Equatable {
         return [head + "\(count == 1 ? "cut: " : "")\(structureCalls) structure calls of \(patches), then \(views)"]
     }
 
-    /// Where HiDiffusion is on; empty for everywhere.
+    /// The phases in which HiDiffusion is on, for people; empty if it is on in all.
     var hiDiffusionPhases: String {
         switch (hiDiffusionInStructure, hiDiffusionInDetail) {
         case (true, true): ""

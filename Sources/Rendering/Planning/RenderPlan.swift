@@ -18,9 +18,9 @@ public struct RenderPlan: Sendable, Equatable {
     public var latentScale: Int { width / latentWidth }
     /// The sampler's steps, as requested.
     public let steps: Int
-    /// In order; the last has the picture's size.
+    /// The passes in order; the last has the picture's size.
     public let passes: [RenderPass]
-    /// nil without a source picture.
+    /// The use of the source picture; nil without one.
     let source: SourceUse?
     public let guidanceScale: Float
     public let guidanceRescale: Float
@@ -30,22 +30,22 @@ public struct RenderPlan: Sendable, Equatable {
     public let promptChunks: Int
     public let seed: UInt64
     public let eta: Float
-    /// Resolved: never `auto`.
+    /// The resolved method, never `auto`.
     public let method: RenderMethod
     public let samplingMethod: SamplingMethod
-    /// As requested; `automatic` is the one of the model's scheduler.
+    /// The requested noise schedule; `automatic` is the one of the model's scheduler.
     public let noiseSchedule: NoiseScheduleKind
-    /// nil if HiDiffusion is off throughout.
+    /// HiDiffusion's profile; nil if HiDiffusion is off in all calls.
     public let hiDiffusionProfile: HiDiffusionProfile?
     /// HiDiffusion's switches and thresholds.
     public let hiDiffusionSettings: HiDiffusionSettings
-    /// For the user: a sentence each, without a full stop.
+    /// Notes for the user: a sentence each, without a full stop.
     public let notes: [String]
     /// LoRA files merged into the model, in order.
     public let loras: [AppliedLoRA]
-    /// nil if all tokens stay.
+    /// The reduction of tokens; nil if all tokens stay.
     public let tokenReduction: ResolvedTokenReduction?
-    /// The arithmetic of the networks: of all workers that take part. `auto` takes the first worker's.
+    /// The arithmetic of the networks, for all workers that take part. `auto` takes the first worker's.
     public let precision: PrecisionChoice
     let decoding: DecodePlan
 
@@ -57,7 +57,7 @@ public struct RenderPlan: Sendable, Equatable {
     public var calls: Int { lastPass.calls }
     /// The first call that the last pass makes; above 0 if it starts from a picture.
     public var firstCall: Int { lastPass.firstCall }
-    /// How the last pass cuts its canvas; nil if it does not.
+    /// The cut of the last pass's canvas; nil if it is not cut.
     public var cut: RenderPass.Cut? { lastPass.cut }
     /// Guidance and blending of views in the last pass.
     public var detailGuidanceScale: Float { lastPass.detailGuidanceScale }
@@ -158,7 +158,7 @@ public struct RenderPlan: Sendable, Equatable {
 }
 
 extension SourceUse {
-    /// For people.
+    /// The line of a pass for people.
     func line(_ pass: RenderPass) -> String {
         let what: String =
             switch mode {

@@ -3,7 +3,7 @@ import StrictJSON
 
 /// The reduction of tokens in a plan: at which levels and in which calls.
 public struct ResolvedTokenReduction: Sendable, Equatable {
-    /// By level with blocks. The ratio of merging is the first call's.
+    /// The reduction at each level with blocks. The ratio of merging is the first call's.
     let reductions: [Int: TokenReduction]
     /// Requested levels with too few tokens in all calls.
     let idleLevels: [Int]
@@ -12,7 +12,7 @@ public struct ResolvedTokenReduction: Sendable, Equatable {
     let finalRatio: Double?
     /// The ratio of merging after the first pass; nil is the same as in the first.
     let laterRatio: Double?
-    /// As requested.
+    /// The requested range of the calls, as shares of a pass's calls.
     let start: Double
     let end: Double
     let stages: TokenReductionRequest.Stages
@@ -69,7 +69,7 @@ extension ResolvedTokenReduction {
         return "\(active) of \(blocks.values.reduce(0, +)) transformer blocks"
     }
 
-    /// For people.
+    /// The reduction in lines for people.
     func summaryLines(_ passes: [RenderPass]) -> [String] {
         let range = rangeOfCalls(passes)
         var lines: [String] = []
@@ -90,7 +90,7 @@ extension ResolvedTokenReduction {
         return lines
     }
 
-    /// Empty if all calls take part.
+    /// The range of calls for people; empty if all calls take part.
     private func rangeOfCalls(_ passes: [RenderPass]) -> String {
         var range = stages == .later ? ", in later stages" : ""
         guard start > 0 || end < 1 else { return range }
@@ -104,7 +104,8 @@ extension ResolvedTokenReduction {
         return range
     }
 
-    /// For programs: what each level does, and on how many blocks. `calls` has the first call and the end of each pass.
+    /// The reduction for programs: the method of each level, and the number of its blocks. `calls` has the first call and the
+    /// end of each pass.
     var json: JSONValue {
         var object = JSONObject()
         object["levels"] = .array(
@@ -155,7 +156,7 @@ extension ResolvedTokenReduction {
         return pairs
     }
 
-    /// For the extension: one for each level from the model's first with blocks, 1 for levels without downsampling.
+    /// The factors for the extension: one for each level from the model's first with blocks, 1 for levels without downsampling.
     private func factors(to deepest: Int) -> [Double] {
         let first = blocks.keys.min() ?? 1
         return TokenSwitches.levels.filter { $0 >= first && $0 <= deepest }.map { level in

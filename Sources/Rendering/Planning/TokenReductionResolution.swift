@@ -80,7 +80,7 @@ private struct TokenReductionResolution {
 
     private var levels: [Int] { model.transformerBlocks.keys.sorted() }
 
-    /// For messages.
+    /// The levels with blocks, for messages.
     private var places: String {
         "\(model.name) has transformer blocks at level\(levels.count == 1 ? "" : "s") "
             + levels.map { "\($0) (\(model.transformerBlocks[$0] ?? 0))" }.joined(separator: ", ")
