@@ -19,7 +19,7 @@ public struct RenderError: SentenceError, Equatable {
         case compute
         /// The work was stopped, because nobody wants its result any more.
         case stopped
-        /// A disk has no room for what is too large for memory.
+        /// A disk has no room for data that are too large for memory.
         case storage
     }
 

@@ -10,7 +10,7 @@ import Samplers
 extension RenderMachine {
     /// - Parameters:
     ///   - call: the call of these tasks; nil for phases without calls, which have one step.
-    ///   - content: what the tasks work on if it is not the job's usual context.
+    ///   - content: the context that the tasks work on, if it is not the job's usual one.
     mutating func barrier(
         _ phase: RenderPhase, _ works: [any TaskWork], of call: PlannedCall? = nil, on content: TiledDecoding? = nil
     ) -> Barrier {
@@ -88,7 +88,7 @@ extension RenderMachine {
         return (.views, shown)
     }
 
-    /// A task of a call, but for its numbers. It needs no canvas.
+    /// A task of a call without its numbers. It needs no canvas.
     mutating func sampleWork(of call: PlannedCall) throws(RenderError) -> DenoiseWork {
         let channels = plan.latentChannels + (plan.source?.mode == .inpaintNine ? extraChannelCount : 0)
         let count = channels * call.height * call.width

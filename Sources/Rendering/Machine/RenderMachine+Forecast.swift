@@ -33,7 +33,7 @@ extension RenderMachine {
                 addDecode(of: plan.passes[index - 1], bare, to: &forecast)
                 (masks, isNew) = ([false], true)
             }
-            // Workers let go of what the next step does not need, and get it again.
+            // Workers drop a context that the next step does not need, and get it again later.
             if isNew { forecast.add(conditioned, to: masks.isEmpty ? machine.pass.first.phase : .picture) }
             machine.addEncodes(masked: masks, conditioned, to: &forecast)
             try machine.addCalls(conditioned, to: &forecast)
@@ -67,7 +67,7 @@ extension RenderMachine {
         }
     }
 
-    /// The calls of the pass. Those of a kind differ by digits only, so the middle one stands for all.
+    /// Adds the calls of the pass. Calls of one kind differ only by digits, so the middle one stands for all.
     private mutating func addCalls(_ context: JobContext, to forecast: inout RenderForecast) throws(RenderError) {
         var kinds: [[PlannedCall]] = []
         for call in pass.schedule {
@@ -124,7 +124,7 @@ extension RenderMachine {
             forecast.add(tasks, to: .decode)
         }
         if sections > 1 { add(sections - 1, section: sections / 2, isLast: false, 0, outputBytes: nil) }
-        // Of all sections: what is between two norms is not told apart.
+        // The operations are those of all sections: the forecast does not divide them by section.
         add(
             1, section: sections == 1 ? nil : sections - 1, isLast: true, model.vae.decodeOperations(grid),
             outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)

@@ -32,7 +32,7 @@ public struct RenderMachine: Sendable {
         case finished
     }
 
-    /// How a call's inputs were cut from the canvas.
+    /// The way in which a call's inputs were cut from the canvas.
     enum Layout: Sendable {
         case whole
         /// The structure phase: the interaction brings the predictions back to their patches.
@@ -58,7 +58,7 @@ public struct RenderMachine: Sendable {
     private var history = SamplerHistory()
     private(set) var guide = SourceGuide.none
     var randomness: RenderRandomness
-    /// Its state before the first draw.
+    /// The state of `randomness` before the first draw.
     private let freshRandomness: RenderRandomness
     /// The shape of each output of the current barrier.
     public internal(set) var expectedOutputs: [OutputShape] = []
@@ -127,7 +127,7 @@ public struct RenderMachine: Sendable {
         }
     }
 
-    /// Merges the outputs of the last barrier, in task order; none of a barrier that took each.
+    /// Merges the outputs of the last barrier, in task order. After a barrier that took each output, there are none.
     ///
     /// - Throws: `.malformed` for outputs that do not fit the tasks, `.nonFinite` with phase and step for NaN or infinity. An
     ///   error leaves the machine unchanged.
@@ -159,7 +159,7 @@ public struct RenderMachine: Sendable {
         return " in \(pass.schedule[position].place.renamed(\.rawValue).title)"
     }
 
-    /// Forgets what was taken of the current barrier.
+    /// Forgets the outputs that were taken of the current barrier.
     private mutating func restart() {
         switch state {
         case .decoding(let decoding): state = .decoding(decoding.restarted)
@@ -172,7 +172,7 @@ public struct RenderMachine: Sendable {
         if takesEach, outputs.isEmpty { return try advance() }
         try check(outputs)
         if takesEach {
-            // The same as one by one. What was taken before goes.
+            // All outputs at once are taken one by one. Outputs that were taken before are forgotten.
             restart()
             for (index, output) in outputs.enumerated() { try take(output, of: index) }
             return try advance()
@@ -346,7 +346,7 @@ extension RenderMachine {
         }
     }
 
-    /// How the pass's canvas is cut. Only calls of patches and views need it.
+    /// The cut of the pass's canvas. Only calls of patches and views need it.
     var cut: RenderPass.Cut {
         guard let cut = pass.cut else { preconditionFailure("patches and views belong to a pass that is cut") }
         return cut

@@ -26,7 +26,7 @@ package struct RenderRandomness: Sendable {
         return Array(left.prefix(count))
     }
 
-    /// How patches share their pixels in a call of the structure phase.
+    /// The exchange of pixels between the patches in a call of the structure phase.
     mutating func interaction(patches: Int, positions: Int, call: Int) throws(RenderError) -> PixelInteraction {
         guard recorded != nil else {
             return PixelInteraction(patchCount: patches, positionCount: positions, seed: seed, call: call)
@@ -34,7 +34,7 @@ package struct RenderRandomness: Sendable {
         return try take(\.interactions, of: call, "permutations")
     }
 
-    /// Where the views lie in a call of the detail phase.
+    /// The places of the views in a call of the detail phase.
     mutating func views(_ grid: ViewGrid, call: Int) throws(RenderError) -> [CanvasView] {
         guard recorded != nil else { return grid.jitteredViews(seed: seed, call: call) }
         return try take(\.views, of: call, "views")
@@ -86,7 +86,7 @@ package struct RecordedDraws: Sendable {
     package var interactions: [Int: PixelInteraction] = [:]
     package var views: [Int: [CanvasView]] = [:]
     package var windowShifts: [Int: [UInt8]] = [:]
-    /// For merged tokens: by transformer block, the token of each cell that is its destination.
+    /// Destinations of merged tokens: for each call and each transformer block, the destination's place in each cell.
     package var destinations: [Int: [Int: [Int]]] = [:]
 
     package init() {}

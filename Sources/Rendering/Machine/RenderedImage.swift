@@ -77,8 +77,8 @@ struct GenerationParameters {
         return pairs
     }
 
-    /// The value, as a JSON string if it holds a separator or looks like a quoted value. Readers expect this. The test looks at
-    /// bytes, because Swift takes a separator with an accent for another character.
+    /// The value. It becomes a JSON string if it holds a separator or looks like a quoted value, because readers expect this.
+    /// The test looks at bytes, because Swift takes a separator with an accent for another character.
     static func quoted(_ value: String) -> String {
         let first = value.utf8.first
         guard value.utf8.contains(where: { ",:".utf8.contains($0) || $0 < 0x20 }) || first == 0x22 || first == 0x20 else {

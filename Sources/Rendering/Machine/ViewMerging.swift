@@ -1,17 +1,17 @@
 import PatchGeometry
 
 /// The predictions of a call's views on their way to their mean. They come in any order and are added in the order of the
-/// views, so that the sums have the same bits for any workers. Only those that came too early are kept.
+/// views, so that the sums have the same bits for any workers. Only predictions that came too early are kept.
 ///
 /// With views the canvas takes one step by the mean of the predictions. The published samplers have a linear step, so this
 /// equals the mean of the stepped views. For samplers with memory or noise only this is right.
 struct ViewMerging: Sendable {
     private let views: [CanvasView]
     private let grid: ViewGrid
-    /// Of the canvas.
+    /// Channels of the canvas.
     private let channels: Int
     private let blending: ViewBlending
-    /// nil before the first view.
+    /// The sums so far; nil before the first view.
     private var mean: ViewMean?
     /// The next view to add.
     private var next = 0

@@ -5,7 +5,7 @@ import Weights
 /// Checks that the networks of a model can be built: every tensor is there with its shape, and no tensor is left over. The
 /// heads of the files are enough, so the user hears of a fault at once, not hours later from a worker.
 struct ModelCheck {
-    /// Name the tensors that are left out on the user's request.
+    /// Notes that name the tensors left out on the user's request.
     private(set) var notes: [String] = []
     /// Whether the autoencoder has an encoder too. A decoder alone cannot start from a picture.
     private(set) var hasEncoder = true

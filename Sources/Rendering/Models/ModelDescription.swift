@@ -36,7 +36,7 @@ public struct ModelDescription: Sendable {
     let textTokens: Int
     /// Width of a token's vector, of all text encoders together.
     var textWidth: Int { parts.unet.textWidth }
-    /// Of the family's text encoders, in order.
+    /// The family's text encoders, in order.
     let encoders: [TextEncoderDescription]
     /// Width of the pooled vector; nil for families that take none.
     var pooledWidth: Int? { parts.unet.added?.textWidth }

@@ -7,7 +7,7 @@ package import Weights
 package struct ModelParts {
     let unet: UNetConfiguration
     let vae: VAEConfiguration
-    /// Of the family's text encoders, in order.
+    /// The configurations of the family's text encoders, in order.
     let texts: [CLIPTextConfiguration]
     /// Whether zeros take the place of an empty negative prompt's embeddings.
     let zeroesEmptyPrompt: Bool

@@ -2,8 +2,8 @@ import Samplers
 import Sentences
 
 extension ModelDescription {
-    /// Throws like a request that leaves sampler and steps to the model. A scheduler with a valid configuration may still ask
-    /// for something that no sampler supports.
+    /// Throws the errors of a request that leaves sampler and steps to the model. A scheduler with a valid configuration may
+    /// still ask for something that no sampler supports.
     public func checkOwnSampler() throws(RenderError) {
         _ = try sampler(nil, noiseSchedule: .automatic, steps: usualSteps(nil, noiseSchedule: .automatic), eta: nil)
     }

@@ -109,7 +109,7 @@ final class ModelVariants {
         return used
     }
 
-    /// How many U-Nets of a model are built. For tests.
+    /// The number of a model's U-Nets that are built. For tests.
     func builtUNets(of model: SHA256Digest) -> Int {
         let variants = merged.filter { $0.key.model == model }.map(\.value) + [plain[model]].compactMap(\.self)
         return variants.count(where: \.hasBuiltUNet)

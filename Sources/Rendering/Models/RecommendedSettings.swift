@@ -6,12 +6,12 @@ public struct RecommendedSettings: Sendable, Equatable {
     public var steps = 25
     public var guidanceScale: Float = 7.5
     public var structureFraction = StructureFraction.half
-    /// For pictures beyond the native size.
+    /// The method for pictures beyond the native size.
     public var method = RenderMethod.cut
     /// Whether smaller stages come first, each twice the one before.
     public var isStaged = true
     public var upscaler = Upscaler.lanczos
-    /// Of views that refine an enlarged result.
+    /// The blending of views that refine an enlarged result.
     public var refiningBlending = ViewBlending.feather
     /// The largest move of such views, in pixels. A moved view sees zeros beyond the picture's border, and with little noise it
     /// cannot repair them.
@@ -23,7 +23,7 @@ public struct RecommendedSettings: Sendable, Equatable {
     /// keep it. Refinement at once may change more.
     func denoisingStrength(_ method: RenderMethod) -> Float { method == .hires ? 0.5 : 0.35 }
 
-    /// For the embedded model. They were chosen by eye on pictures of 256 and 512 px: see its card.
+    /// The settings for the embedded model. They were chosen by eye on pictures of 256 and 512 px: see its card.
     static let embedded = RecommendedSettings(
         guidanceScale: 5, structureFraction: StructureFraction("0.4") ?? .half, refiningGuidance: 1)
 }

@@ -41,7 +41,8 @@ public enum Upscaler: String, Sendable, CaseIterable {
     }
 }
 
-/// How a larger stage begins with the result of a smaller one, as in A1111's hires fix. The method chooses for nil.
+/// The way in which a larger stage begins with the result of a smaller one, as in A1111's hires fix. If a setting is nil,
+/// the method chooses it.
 public struct RefinementSettings: SettingGroup {
     public var upscaler: Upscaler?
     /// The share of the enlarged result to give up, above 0, at most 1. The same share of the steps is made again.

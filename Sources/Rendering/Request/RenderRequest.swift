@@ -9,11 +9,11 @@ public import TensorCore
 public struct RenderRequest: SettingGroup {
     public var prompt = ""
     public var negativePrompt = ""
-    /// Multiples of 8.
+    /// The sides of the picture, multiples of 8.
     public var width = 512
     public var height = 512
     public var steps: Int?
-    /// Classifier-free guidance; up to 1 means no negative prompt and half the work.
+    /// The strength of classifier-free guidance; up to 1 means no negative prompt and half the work.
     public var guidanceScale: Float?
     /// Guidance of views; nil is the model's recommendation where they refine a stage, else `guidanceScale`.
     public var detailGuidanceScale: Float?
@@ -25,13 +25,13 @@ public struct RenderRequest: SettingGroup {
     public var originalSize: SizeConditioning.Size?
     public var cropTopLeft: SizeConditioning.Corner?
     public var targetSize: SizeConditioning.Size?
-    /// The same as in diffusers with a CPU generator.
+    /// The seed. It means the same as in diffusers with a CPU generator.
     public var seed: UInt64 = 42
     public var method = RenderMethod.auto
     public var hiDiffusion = HiDiffusionChoice.auto
     /// The halves of HiDiffusion that are on, and its thresholds.
     public var hiDiffusionSettings = HiDiffusionSettings.published
-    /// nil is the profile of the model's kind.
+    /// HiDiffusion's profile; nil is the profile of the model's kind.
     public var hiDiffusionProfile: HiDiffusionProfile?
     /// Side of a patch; nil is the model's native size.
     public var patch: Int?
@@ -40,7 +40,7 @@ public struct RenderRequest: SettingGroup {
     /// The largest random move of a view; nil is the model's recommendation where views refine a stage, else a quarter of the
     /// overlap of neighbours, as published.
     public var jitter: Int?
-    /// How overlapping views share a point; nil is the recommendation where views refine a stage, else `uniform`.
+    /// The blending of overlapping views; nil is the recommendation where views refine a stage, else `uniform`.
     public var blending: ViewBlending?
     /// Side of the tiles in which the autoencoder decodes the picture; nil is as large as a worker's memory allows. Tiles do
     /// not show in the picture.
@@ -52,11 +52,11 @@ public struct RenderRequest: SettingGroup {
     /// The sizes before the picture's own, as rising multiples of the model's native size. Each later stage begins with the
     /// result of the one before. An empty list makes the picture at once; with nil, method and size decide.
     public var stages: [Double]?
-    /// How a larger stage begins with a smaller one's result.
+    /// The way in which a larger stage begins with a smaller one's result.
     public var refinement = RefinementSettings()
-    /// nil is the model's own scheduler.
+    /// The sampling method; nil is the model's own scheduler.
     public var samplingMethod: SamplingMethod?
-    /// How the noise levels are spread; `automatic` is the choice of the model's scheduler.
+    /// The spread of the noise levels; `automatic` is the choice of the model's scheduler.
     public var noiseSchedule = NoiseScheduleKind.automatic
     /// The share of fresh noise of DDIM, TCD and the ancestral methods, 0 to 1; nil is the method's usual share.
     public var eta: Float?

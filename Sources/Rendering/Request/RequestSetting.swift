@@ -55,7 +55,7 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     var members: [String] = []
     /// The kind of its member, for "must be".
     var kind = ""
-    /// Where it has an effect.
+    /// The kind of requests in which it has an effect.
     public private(set) var use = SettingUse.always
     /// False for a member of another kind.
     var read: @Sendable (JSONObject, inout Root) -> Bool = { _, _ in true }
@@ -90,7 +90,7 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
 
 // MARK: - Declaring
 
-/// When to write a member that is not optional.
+/// The rule for writing a member that is not optional.
 enum SettingPresence {
     case always
     case unlessDefault

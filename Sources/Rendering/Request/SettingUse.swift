@@ -1,6 +1,6 @@
 import Sentences
 
-/// Where a setting has an effect. In the order of complaints.
+/// The kinds of requests in which a setting has an effect, in the order of complaints.
 public enum SettingUse: Sendable, Hashable, CaseIterable {
     case always
     /// CutDiffusion's structure phase.

@@ -8,7 +8,7 @@ public struct SizeConditioning: Sendable, Equatable {
         public init(width: Int, height: Int) { (self.width, self.height) = (width, height) }
     }
 
-    /// Where the upper left corner of the picture lies in the original.
+    /// The place of the picture's upper left corner in the original.
     public struct Corner: Sendable, Equatable {
         public var top: Int
         public var left: Int
@@ -24,7 +24,7 @@ public struct SizeConditioning: Sendable, Equatable {
         (self.originalSize, self.cropTopLeft, self.targetSize) = (originalSize, cropTopLeft, targetSize)
     }
 
-    /// The six numbers of the U-Net's time ids. A view of the detail phase has its own corner.
+    /// The six numbers of the U-Net's time ids. `corner` is the corner of a view of the detail phase.
     func timeIDs(corner: Corner? = nil) -> [Float] {
         let corner = corner ?? cropTopLeft
         return [originalSize.height, originalSize.width, corner.top, corner.left, targetSize.height, targetSize.width].map {

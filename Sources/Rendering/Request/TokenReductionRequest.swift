@@ -38,8 +38,8 @@ public struct TokenReductionRequest: SettingGroup {
 
     /// Token downsampling (ToDo), with the names of kohya's scripts.
     public struct Downsampling: SettingGroup {
-        /// One for each level from the first with blocks on, at least 1; 1 leaves a level alone. A single factor counts for all
-        /// levels down to `maximumDepth`.
+        /// One factor for each level, from the first level with blocks on. It is at least 1; 1 leaves a level alone. A single
+        /// factor counts for all levels down to `maximumDepth`.
         public var factors: [Double]
         /// The number of levels that take part; nil is the number of factors.
         public var maximumDepth: Int?

@@ -5,10 +5,10 @@ import TensorCore
 
 /// One U-Net evaluation with guidance.
 package struct DenoiseWork: TaskWork {
-    /// In the sampler's scale.
+    /// The latent in the sampler's scale.
     package var latent: Latent
     package var timestep: Float
-    /// u + guidance · (c − u). With 1 or less the network computes only the prompt's half.
+    /// The factor in u + guidance · (c − u). With 1 or less the network computes only the prompt's half.
     var guidance: Float
     /// φ of `Guidance`.
     var rescale: Float = 0

@@ -24,14 +24,14 @@ package final class ModelNetworks {
     private var builtUNet: Built<UNet>?
     private var builtDecoder: Built<VAEDecoder>?
     private var builtEncoder: Built<VAEEncoder>?
-    /// By index among the model's text encoders.
+    /// The text encoders by their index in the model.
     private var builtTextEncoders: [Int: Built<CLIPTextModel>] = [:]
 
     private struct Built<Network> {
         let network: Network
         /// Whether its weights are in a mapped file.
         let isMapped: Bool
-        /// Of its weights; known in a rehearsal only.
+        /// Bytes of its weights; known in a rehearsal only.
         var weightBytes = 0
     }
 
@@ -87,7 +87,7 @@ package final class ModelNetworks {
         let others = [builtUNet?.weightBytes, builtDecoder?.weightBytes, builtEncoder?.weightBytes]
         return others.reduce(builtTextEncoders.values.reduce(0) { $0 + $1.weightBytes }) { $0 + ($1 ?? 0) }
     }
-    /// How many of its own networks are mapped from files. For tests.
+    /// The number of its own networks that are mapped from files. For tests.
     var mappedCount: Int {
         let others = [builtUNet?.isMapped, builtDecoder?.isMapped, builtEncoder?.isMapped]
         return (others + builtTextEncoders.values.map(\.isMapped)).count { $0 == true }

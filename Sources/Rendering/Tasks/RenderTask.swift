@@ -38,7 +38,7 @@ public struct RenderTask: Sendable, Equatable {
     /// Bytes of its numbers or pixels on the wire.
     public var payloadBytes: Int { work.payloadBytes }
 
-    /// The thing that it continues; nil for most tasks. See `ClusterTask.thread`.
+    /// The number of the thread that it continues; nil for most tasks. See `ClusterTask.thread`.
     public var thread: Int? { work.thread }
 
     /// Whether a worker may compute both tasks in one call of the network.
@@ -93,10 +93,10 @@ public struct JobContext: Sendable, Equatable {
     }
 
     public let modelIdentity: SHA256Digest
-    /// In the order of merging.
+    /// The LoRA files of the model, in the order of merging.
     let loras: [LoRA]
     package let conditioning: Conditioning?
-    /// Of tasks that decode; nil for others.
+    /// The content for tasks that decode; nil for others.
     package let tiles: TiledContent?
     /// SHA-256 of the encoded context.
     public let hash: SHA256Digest

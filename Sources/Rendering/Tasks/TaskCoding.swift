@@ -21,7 +21,7 @@ enum TaskLimits {
     /// Bytes of a latent, of a tile's pixels, and of a picture to encode with its mask: each is one message.
     static let messageBytes = 64 << 20
 
-    /// Whether a picture of so many pixels fits a message to the encoder.
+    /// Whether a picture of `pixels` pixels fits a message to the encoder.
     static func canEncode(_ pixels: Int) -> Bool { pixels * 3 <= messageBytes }
 }
 

@@ -13,7 +13,7 @@ public struct OutputShape: Sendable, Equatable {
     /// The kind and the extents, as they travel.
     package let metadata: JSONValue
     let element: Element
-    /// Of all numbers.
+    /// The count of all numbers.
     let count: Int
 
     /// - Parameters:
@@ -27,7 +27,7 @@ public struct OutputShape: Sendable, Equatable {
         self.count = count ?? extents.reduce(1) { $0 * ($1.value ?? 1) }
     }
 
-    /// Of all numbers on the wire.
+    /// Bytes of all numbers on the wire.
     package var byteCount: Int {
         switch element {
         case .f32: count * 4

@@ -28,7 +28,7 @@ public final class TaskRunner {
     public var keptTileBytes = 1 << 30
     /// The bytes of all tiles that it keeps.
     public var keptBytes: Int { contexts.values.reduce(0) { $0 + ($1.base == nil ? $1.image?.keptBytes ?? 0 : 0) } }
-    /// Why a scratch file could not be used, which costs time; nil if all could.
+    /// The reason why a scratch file could not be used, which costs time; nil if all could be used.
     public var scratchProblem: String? { contexts.values.lazy.compactMap { $0.image?.problem }.first }
     /// The open contexts by hash.
     private var contexts: [SHA256Digest: OpenedContext] = [:]
@@ -120,9 +120,9 @@ public final class TaskRunner {
         context.forgetPeak()
     }
 
-    /// Gives back what the next task can have again for little: mapped networks with the text's keys and values, and memory
-    /// that is kept for speed. For a worker that has nothing to do. Another worker of the host may need this memory, to decode
-    /// the picture.
+    /// Gives back memory that the next task can have again at little cost: mapped networks with the text's keys and values, and
+    /// memory that is kept for speed. It is called when a worker has nothing to do. Another worker of the host may need this
+    /// memory, to decode the picture.
     public func rest() {
         models.giveBackMapped()
         context.trimMemory()
@@ -179,7 +179,7 @@ public final class TaskRunner {
 }
 
 extension TaskRunner {
-    /// A task's context, with what it builds on.
+    /// A task's context, with the latent of the context that it builds on.
     private func context(of task: RenderTask) throws(RenderError) -> OpenedContext {
         func held(_ hash: SHA256Digest) throws(RenderError) -> OpenedContext {
             guard let opened = contexts[hash] else {
@@ -211,7 +211,7 @@ extension TaskRunner {
 package struct OpenedContext {
     /// The embedded prompts of one U-Net call.
     struct Rows {
-        /// (rows, tokens, width), with what `TextKeyShelf` lets it keep.
+        /// (rows, tokens, width), with the keys and values that `TextKeyShelf` lets it keep.
         let text: UNetText
         /// SDXL: (rows, width)
         let pooled: Tensor?

@@ -14,7 +14,7 @@ package protocol TaskWork: Sendable, Equatable {
     /// The time it takes in relation to other tasks of its kind, counted in points of a latent.
     var cost: Double { get }
 
-    /// The thing that it continues, if a worker keeps what the next task of it needs; nil for most kinds.
+    /// The number of the thread that it continues, if a worker keeps data for the thread's next task; nil for most kinds.
     var thread: Int? { get }
 
     /// The shape of its output. Results of workers are checked against it.

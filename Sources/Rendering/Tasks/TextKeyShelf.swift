@@ -3,11 +3,12 @@ import TensorCore
 
 /// Decides which texts of a worker keep their keys and values between calls of the U-Net. The one place for this decision.
 ///
-/// A text belongs to an open context, and takes what it keeps along when the context closes. All texts together keep at most
-/// `limit` bytes: the text that was used last keeps, and those unused for longest forget. The first call of a picture makes
-/// and copies what is kept. Pictures that take turns and exceed the limit together do so in each call.
+/// A text belongs to an open context. When the context closes, the keys and values that the text keeps go with it. All texts
+/// together keep at most `limit` bytes: the text that was used last keeps its keys and values, and the texts that were unused
+/// for longest forget theirs. The first call of a picture makes and copies the kept keys and values. Pictures that take turns
+/// and exceed the limit together make them in each call.
 final class TextKeyShelf {
-    /// Enough for two pictures of SDXL at a time with guidance and prompts of one chunk: in f32 each takes 102,502,400 bytes.
+    /// Room for two pictures of SDXL at a time with guidance and prompts of one chunk: in f32 each takes 102,502,400 bytes.
     static let limitBytes = 256 << 20
 
     private struct Entry {
@@ -15,7 +16,7 @@ final class TextKeyShelf {
     }
 
     private let limit: Int
-    /// The text used last is last.
+    /// The texts that keep something; the text used last is last.
     private var entries: [Entry] = []
 
     init(limit: Int = limitBytes) { self.limit = limit }
@@ -33,7 +34,7 @@ final class TextKeyShelf {
         while bytes > limit { entries.removeFirst().text?.forgetKeys() }
     }
 
-    /// Frees what belongs to networks that are gone.
+    /// Frees the keys and values of networks that are gone.
     func clear() {
         entries.removeAll { entry in
             guard let text = entry.text, !text.isUseful else { return entry.text == nil }

@@ -15,16 +15,16 @@ package final class WorkerRehearsal {
 
     /// The memory of tasks, in bytes.
     package struct Need: Sendable, Equatable {
-        /// Of networks, in the library's orders.
+        /// Bytes of the networks, in the library's orders.
         package var weights = 0
-        /// The most of activations, with the tiles that stay between two sections.
+        /// The most bytes of activations, with the tiles that stay between two sections.
         package var activations = 0
-        /// Between activations: the memory that none of them fits into.
+        /// Bytes of memory between activations that none of them fits into.
         package var gaps = 0
-        /// Of messages, and of arrays that are made from them or for them.
+        /// Bytes of messages, and of arrays that are made from them or for them.
         package var data = 0
 
-        /// Takes other activations for those measured; gaps are in proportion.
+        /// Replaces the measured bytes of activations. The gaps shrink in proportion.
         fileprivate mutating func limit(to bytes: Int) {
             if bytes < activations { gaps = Int(Double(gaps) * Double(max(0, bytes)) / Double(max(1, activations))) }
             activations = max(0, bytes)
@@ -49,11 +49,11 @@ package final class WorkerRehearsal {
         runner = try TaskRunner(models: [source], loras: loras, context: context, rehearsesFiles: mapsFiles)
     }
 
-    /// The most that a worker needs at once for tasks of a kind.
+    /// The most memory that a worker needs at once for tasks of a kind.
     ///
     /// - Parameters:
     ///   - count: the tasks of one call, or the tiles of one worker; at least 1.
-    ///   - keptBytes: the most of tiles, or of a picture, that stay in memory between two sections.
+    ///   - keptBytes: the most bytes of tiles, or of a picture, that stay in memory between two sections.
     package func need(
         of footprint: RenderForecast.Footprint, count: Int, keptBytes: Int
     ) throws(RenderError) -> Need {
@@ -114,8 +114,8 @@ package final class WorkerRehearsal {
                     for tile in own { _ = try decoder.run(section, tile: tile, of: image, moments: moments) }
                 }
             }
-            // The other tiles wait before this section or behind it. They, and what serves the attention, are in memory as far
-            // as there is room.
+            // The other tiles wait before this section or behind it. They, and the attention's keys and results, are in memory
+            // as far as there is room.
             let kept = Double(max(before, image.keptTileBytes))
             let waiting = Int(min(1e15, kept * max(0, others)))
             let attention = image.keptBytes - image.keptTileBytes
