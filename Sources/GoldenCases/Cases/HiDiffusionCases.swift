@@ -96,7 +96,7 @@ enum HiDiffusionCases {
         return profile
     }
 
-    /// The program's own switches must be the reference's.
+    /// The program's own switches must equal the reference's.
     private static func checkSwitches(_ parameters: Parameters) throws {
         let size = try parameters.integers("size_seen_by_reference")
         let steps = try parameters.integer("N", in: 1...100_000)

@@ -3,7 +3,7 @@ import Weights
 
 /// Token ids of prompts.
 enum TokenizerCases {
-    /// How long the rows of `ids_77` are.
+    /// The number of ids in each row of `ids_77`.
     private static let rowLength = 77
 
     static func tokenize(_ run: CaseRun) throws {

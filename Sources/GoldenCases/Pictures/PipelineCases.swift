@@ -39,7 +39,7 @@ enum PipelineCases {
         try refuse(run.parameters, imageOptions)
         let pipeline = try PipelineRequest(run, from: .maskedPicture)
         try produceIDs(pipeline)
-        // In the reference's order, which the machine must ask in.
+        // The draws in the reference's order. The machine must ask for them in this order.
         let draws = try run.parameters.strings("draw_order").map { try run.input($0, latentShape(pipeline)).floats }
         try render(pipeline) { recorded(draws + (try stepNoises(run, $0))) }
     }

@@ -114,7 +114,7 @@ final class CaseRun {
         return score
     }
 
-    /// Every input must be used, and the computed tensors must be those that are expected.
+    /// Checks that every input is used, and that the computed tensors have the expected names.
     private func checkNames() throws(GoldenError) {
         let unread = Set(golden.inputs?.tensors.keys ?? [:].keys).subtracting(readNames).sorted()
         guard unread.isEmpty else { throw .failed("nothing uses the input tensors \(unread.joined(separator: ", "))") }

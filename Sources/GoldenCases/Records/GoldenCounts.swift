@@ -1,7 +1,7 @@
-/// How many cases of a run came out how.
+/// The number of cases of a run for each outcome.
 public struct GoldenCounts: Sendable, Equatable {
     public private(set) var passed = 0
-    /// How many of the passed cases were compared with records of bf16.
+    /// The number of passed cases that were compared with records of bf16.
     public private(set) var passedByRecord = 0
     public private(set) var failed = 0
     public private(set) var unsupported = 0
@@ -13,8 +13,8 @@ public struct GoldenCounts: Sendable, Equatable {
     /// Whether the run proves anything: no case failed, and there is no `lack`.
     public var isSuccess: Bool { failed == 0 && lack == nil }
 
-    /// Why a run without failures proves nothing; nil if it does. In bf16, samplers and other parts that stay in f32 prove
-    /// nothing of the networks.
+    /// The reason why a run without failures proves nothing; nil if it proves something. In bf16, samplers and other parts that
+    /// stay in f32 prove nothing about the networks.
     public var lack: String? {
         if passed + failed + unsupported + unrecorded == 0 { return "there is no case of this kind, so nothing was compared" }
         if unrecorded > 0, passedByRecord == 0 {

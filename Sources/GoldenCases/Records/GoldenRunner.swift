@@ -40,15 +40,15 @@ public struct GoldenResult: Sendable, Equatable {
 
 /// Runs golden cases: inputs and results of reference implementations, computed again with the program's own modules.
 ///
-/// The case format is that of `golden/README.md`: a folder with `case.json`, input tensors and expected tensors.
+/// `golden/README.md` describes the format of a case: a folder with `case.json`, input tensors and expected tensors.
 public final class GoldenRunner {
     private let bench: ModelBench
-    /// For bf16.
+    /// The records to compare results in bf16 with; nil in f32.
     private let records: ReferenceRecords?
 
     /// - Parameters:
     ///   - precision: in bf16, networks are compared with the records of the reference's own bf16.
-    ///   - records: nil for those of this program.
+    ///   - records: nil for the records of this program.
     /// - Throws: `ComputeError` if the compute library does not start or does not have the precision here, `.failed` for
     ///   records that are damaged.
     public init(

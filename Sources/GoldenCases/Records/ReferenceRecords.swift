@@ -2,7 +2,7 @@ import ContentHash
 import Foundation
 import StrictJSON
 
-/// How far the reference packages' own bf16 lies from their f32, case by case: the larger distance of two sets of kernels.
+/// The distance of the reference packages' own bf16 from their f32, case by case: the larger one of two sets of kernels.
 /// `deploy/bf16-records.py` measures it.
 public struct ReferenceRecords: Sendable {
     /// One tensor's error in bf16.
@@ -18,11 +18,11 @@ public struct ReferenceRecords: Sendable {
     struct Case: Sendable {
         /// SHA-256 of the case's expected tensors.
         let expected: SHA256Digest
-        /// By the tensor's name. bf16 leaves the other tensors as they are.
+        /// The errors by the tensor's name. bf16 leaves the other tensors as they are.
         let errors: [String: Error]
     }
 
-    /// By kind and name.
+    /// The records by the case's kind and name.
     private let cases: [String: Case]
 
     /// The records of the committed cases and of the full set.
@@ -106,9 +106,9 @@ extension ReferenceRecords.Error {
 /// differ by a factor of up to 1.2 for Stable Diffusion and 1.8 for SDXL, in one case 2.8: there one vector, the embedding of
 /// sizes, carries most of the error.
 enum RecordedComparison {
-    /// For root mean squares and for shares of whole numbers.
+    /// The multiple for root mean squares and for shares of whole numbers.
     static let factor = 2.0
-    /// For the largest error, which is one value of thousands and varies more.
+    /// The multiple for the largest error, which is one value of thousands and varies more.
     static let largestFactor = 2.5
 
     /// Compares a tensor.
