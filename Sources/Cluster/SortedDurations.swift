@@ -23,8 +23,8 @@ struct SortedDurations: Sendable {
         runs[run].removeSubrange(half...)
     }
 
-    /// The duration at a percentile, in nanoseconds: at least `percent` per cent of the durations are not longer. There must be a
-    /// duration.
+    /// The duration at a percentile, in nanoseconds: at least `percent` per cent of the durations are not longer. There must be
+    /// a duration.
     func percentile(_ percent: Int) -> Int64 {
         var position = count * percent / 100
         for run in runs {

@@ -1,6 +1,6 @@
 public import Samplers
 
-/// How a run uses a given picture, as in diffusers' pipelines. Arrays are planar latents of one picture.
+/// The use of a given picture by a run, as in diffusers' pipelines. Arrays are planar latents of one picture.
 ///
 /// The order is the same in every mode: draw the maps of `draws`, encode the picture (and the masked picture), take
 /// `startLatent`, and call the network from `firstCall` on. After every call `inpaintKnown` puts the known region back

@@ -3,7 +3,7 @@
 public struct InpaintMask: Sendable, Equatable {
     public let height: Int
     public let width: Int
-    /// Row by row.
+    /// Whether each pixel is made anew, row by row.
     private let repaints: [Bool]
 
     /// A mask of `height × width` numbers, row by row, black 0 and white 1.

@@ -1,4 +1,4 @@
-/// How the camera was held, in the numbers of EXIF. It says how to turn the picture upright.
+/// The position of the camera, in the numbers of EXIF. It says how to turn the picture upright.
 enum Orientation: Int, CaseIterable {
     case upright = 1
     case mirrored = 2

@@ -9,7 +9,7 @@ import Sentences
 /// temporary file of the same folder, syncs them to the disk and renames the file. If any of this fails, nothing is left
 /// behind.
 public struct OutputFile: Sendable, Equatable {
-    /// As the user wrote it.
+    /// The path as the user wrote it.
     public let path: String
     /// Whether an existing file may be replaced.
     public let replacesExisting: Bool

@@ -175,7 +175,7 @@ public struct ResultChunk: Sendable, Equatable {
         self.payload = payload
     }
 
-    /// The number of pieces of a file of so many bytes.
+    /// The number of pieces of a file of `bytes` bytes.
     public static func count(forBytes bytes: Int) -> Int {
         max(1, (bytes + WireLimits.resultChunkBytes - 1) / WireLimits.resultChunkBytes)
     }

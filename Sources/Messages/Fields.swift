@@ -42,7 +42,7 @@ extension UniqueID: JSONRepresentable {
 }
 
 extension String {
-    /// Whether these are so many lower-case hexadecimal digits.
+    /// Whether these are `count` lower-case hexadecimal digits.
     func isHexadecimal(count: Int) -> Bool {
         utf8.count == count && utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }

@@ -55,7 +55,7 @@ extension Sentence.Part {
 }
 
 extension JSONShape where Value == Sentence {
-    /// An explaining sentence, its parts together no longer than a text may be.
+    /// An explaining sentence. Its parts together are no longer than a text may be.
     static var sentence: Self {
         let need = JSONNeed.words("a text, or a list of texts and settings, of at most \(WireLimits.textBytes) bytes")
         return Self(need) { json in

@@ -20,7 +20,7 @@ public enum WireLimits {
     public static let resultChunksAtOnce = 4
     /// Finished pictures that a coordinator keeps for their clients.
     public static let keptPictures = 64
-    /// Bytes of them.
+    /// Bytes of the finished pictures that a coordinator keeps.
     public static let keptPictureBytes = 4 << 30
     /// Workers and clients connected at once.
     public static let sessions = 4096

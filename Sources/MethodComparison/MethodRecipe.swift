@@ -154,8 +154,8 @@ struct MethodDraft {
         request.tokenReduction = tokens
     }
 
-    /// The request without settings that its method does not have. Open settings of views are uniform, as published, not as
-    /// `auto` has them.
+    /// The request without settings that its method does not have. Settings of views that are left open become uniform, as
+    /// published, and not the choice of `auto`.
     var finished: RenderRequest {
         var resolved = request
         if request.method == .auto {

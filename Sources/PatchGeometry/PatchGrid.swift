@@ -15,7 +15,8 @@ public struct PatchGrid: Sendable, Equatable {
     public let patchHeight: Int
     public let patchWidth: Int
 
-    /// Other patch sizes than the model's own are multiples of this, so that they fit a U-Net with three halvings.
+    /// The unit of patch sizes other than the model's own: they are multiples of it, so that they fit a U-Net with three
+    /// halvings.
     public static let alignment = 8
 
     /// The grid of a canvas of `height × width` for patches of about `patch × patch`. All three must be positive.

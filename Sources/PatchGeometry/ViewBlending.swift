@@ -1,4 +1,4 @@
-/// How overlapping views share a canvas point.
+/// The way in which overlapping views share a canvas point.
 public enum ViewBlending: String, Sendable, CaseIterable {
     /// All views that cover the point count equally: MultiDiffusion and CutDiffusion as published.
     case uniform

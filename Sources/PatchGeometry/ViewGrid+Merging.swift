@@ -66,7 +66,7 @@ extension ViewGrid {
 public struct ViewMean: Sendable {
     private let grid: ViewGrid
     private let channels: Int
-    /// Of rows and columns of a view.
+    /// The weights of the rows, and of the columns, of a view.
     private let down: [Float]
     private let across: [Float]
     private var sums: [Float]

@@ -1,12 +1,12 @@
-/// Where a job stands: at a step of a phase of a stage, each counted from 0.
+/// The place of a job in its work: a step of a phase of a stage, each counted from 0.
 ///
 /// `Phase` is a phase's name in messages, and its kind where all kinds are known.
 public struct Place<Phase: Hashable & Sendable>: Hashable, Sendable {
-    /// The stage, and how many the picture has: 1 where it is made in one go.
+    /// The stage, and the number of stages of the picture: 1 if it is made in one go.
     public var stage: Int
     public var stageCount: Int
     public var phase: Phase
-    /// The step within the phase of its stage, and how many there are.
+    /// The step within the phase of its stage, and the number of its steps.
     public var step: Int
     public var stepCount: Int
 
@@ -32,7 +32,7 @@ extension Place<String> {
 public struct JobProgress: Sendable, Equatable {
     /// The phase is encode, picture, denoise, structure, detail or decode.
     public var place: Place<String>
-    /// Of the whole job.
+    /// The finished tasks, and all tasks, of the whole job.
     public var tasksDone: Int
     public var tasksTotal: Int
     public var workers: Int
