@@ -68,7 +68,7 @@ func described(_ shape: [Int]) -> String {
     return "[" + shape.prefix(8).map(String.init).joined(separator: ", ") + ", … (\(shape.count) extents)]"
 }
 
-/// Names of tensors for a message: how many, and the first five.
+/// Names of tensors for a message: their number, and the first five.
 func listed(_ names: [String]) -> String {
     let shown = names.prefix(5).map(quoted).joined(separator: ", ")
     let more = names.count > 5 ? " and \(names.count - 5) more" : ""

@@ -69,7 +69,7 @@ struct CheckpointTraits: Equatable {
         }
     }
 
-    /// By whether its U-Net takes a pooled text, and by its text encoders.
+    /// The family, by its text encoders and by whether its U-Net takes a pooled text.
     private static func family(_ file: SafetensorsFile) throws(WeightsError) -> ModelFamily {
         let hasPooledConditioning = file.tensors[unetPrefix + "label_emb.0.0.weight"] != nil
         let families = ModelFamily.all.filter { $0.hasPooledConditioning == hasPooledConditioning }
@@ -167,13 +167,13 @@ struct ForeignFamily {
         return nil
     }
 
-    /// In diffusers' naming or LDM's, with any prefix.
+    /// Whether a tensor belongs to an autoencoder, in diffusers' naming or LDM's, with any prefix.
     private static func isOfVAE(_ name: String) -> Bool {
         if name.hasPrefix("decoder.") || name.hasPrefix(CheckpointTraits.vaePrefix) { return true }
         return ["decoder.conv_in.", "decoder.up_blocks.", "decoder.up."].contains { mark in strstr(name, "." + mark) != nil }
     }
 
-    /// In transformers' naming or OpenCLIP's, with any prefix.
+    /// Whether a tensor belongs to a text encoder, in transformers' naming or OpenCLIP's, with any prefix.
     private static func isOfTextEncoder(_ name: String) -> Bool {
         let marks = ["text_model.encoder.layers.", "text_model.embeddings.", "transformer.resblocks."]
         return marks.contains { mark in strstr(name, mark) != nil }

@@ -31,7 +31,7 @@ struct OriginalVAENames {
         return module.map { "\(head).\($0).\(parameter)" }
     }
 
-    /// For example `mid.block_1.norm1`, `down.0.block.1.conv1`, `up.3.upsample.conv`.
+    /// The module of diffusers for one of LDM's, such as `mid.block_1.norm1`, `down.0.block.1.conv1`, `up.3.upsample.conv`.
     private func module(_ parts: [String], isDecoder: Bool) -> String? {
         switch (parts[0], parts.count) {
         case ("conv_in", 1), ("conv_out", 1): return parts[0]

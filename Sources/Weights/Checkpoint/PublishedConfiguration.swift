@@ -118,7 +118,7 @@ extension PublishedConfiguration {
         return traits.marks.samplerNotes(from: base, to: markedScheduler)
     }
 
-    /// Playground v2.5's.
+    /// The scheduler of Playground v2.5.
     static let edmScheduler: JSONValue = [
         "_class_name": "EDMDPMSolverMultistepScheduler", "algorithm_type": "dpmsolver++", "dynamic_thresholding_ratio": 0.995,
         "euler_at_final": false, "final_sigmas_type": "zero", "lower_order_final": true, "num_train_timesteps": 1000,
@@ -135,7 +135,7 @@ extension PublishedConfiguration {
         return common.setting(traits.isDistilled ? ModelFamily.euler(spacing: "trailing") : published.scheduler)
     }
 
-    /// CLIP's tokenizer; only what fills short prompts differs.
+    /// Adds CLIP's tokenizer. Only the token that fills short prompts differs.
     private static func addTokenizer(_ folder: String, padding: String, to files: inout [String: [UInt8]]) {
         func token(_ content: JSONValue) -> JSONValue {
             ["content": content, "lstrip": false, "normalized": true, "rstrip": false, "single_word": false]

@@ -110,7 +110,7 @@ enum SeparateVAE {
             leftovers: latents(of: file) == nil ? found.leftovers : [])
     }
 
-    /// Where the autoencoder lies in a folder: in `vae/` of a whole model, else at the top.
+    /// The place of the autoencoder in a folder: `vae/` in a whole model, else the top.
     static func inner(_ folder: FileStore) -> String { folder.exists("vae/config.json") ? "vae/" : "" }
 
     /// The weight files of the autoencoder in a folder.

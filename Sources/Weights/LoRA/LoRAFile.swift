@@ -17,7 +17,7 @@ struct LoRALayer: Sendable {
 }
 
 /// A LoRA file (Hu et al. 2021, arXiv 2106.09685), linear and convolutional layers, LoCon's `lora_mid` included: mapped, its
-/// names understood, its pairs complete. Which model it fits comes out when it is applied.
+/// names understood, its pairs complete. The model that it fits comes out when it is applied.
 public struct LoRAFile: Sendable {
     /// The file in messages: its path.
     public let name: String
@@ -28,7 +28,7 @@ public struct LoRAFile: Sendable {
     private let content: FileBytes
     /// Whether the file is another one than when it was opened.
     var hasChanged: Bool { content.hasChanged }
-    /// Sorted by network and layer.
+    /// The layers, sorted by network and layer.
     let layers: [LoRALayer]
     /// Names that begin like layers of the model and are not understood, sorted.
     let unknown: [String]
@@ -73,7 +73,7 @@ public struct LoRAFile: Sendable {
     /// A part of a layer as f32, times the scale that stands beside it in files of eight bits.
     func tensor(_ key: String) throws(WeightsError) -> Tensor { try file.tensor(key, scale: scales.scale(of: key)) }
 
-    /// SHA-256 of the tensors' bytes, without the head: what A1111's web UI tells LoRA files apart by, since editors change the
+    /// SHA-256 of the tensors' bytes, without the head. A1111's web UI tells LoRA files apart by it, because editors change the
     /// metadata in the head.
     public func dataDigest() -> SHA256Digest {
         content.tensorsDigest(from: file.tensors.values.map(\.byteRange.lowerBound).min() ?? content.bytes.count)

@@ -7,9 +7,9 @@ import Glibc
 struct LoRAListing {
     struct Entry {
         let path: String
-        /// Below the searched folder.
+        /// The path below the searched folder.
         let relative: String
-        /// Nil for a broken link.
+        /// The stamp of the file; nil for a broken link.
         let stamp: FileStamp?
         /// Whether it is a regular file.
         let isFile: Bool

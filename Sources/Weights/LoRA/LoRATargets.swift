@@ -4,7 +4,7 @@ import Sentences
 struct LoRATargets {
     /// The model in messages.
     let model: String
-    /// By network: path and shape of a layer's weight, by the layer's path with `_` for `.`.
+    /// For each network: path and shape of a layer's weight, by the layer's path with `_` for `.`.
     private var weights: [LoRANetwork: [String: Target]] = [:]
     let traits: LoRATraits
 

@@ -22,7 +22,7 @@ struct LoRAComposition: Sendable {
     }
 
     var uses: [LoRAUse] = []
-    /// By component and path of the tensor.
+    /// The changes by component and by the tensor's path.
     var additions: [String: [String: [Addition]]] = [:]
     var threads = 1
     /// The ignored tensors of the files: a sentence each, without a full stop.

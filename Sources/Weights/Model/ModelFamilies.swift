@@ -4,7 +4,7 @@ import StrictJSON
 // The table of the supported families.
 
 extension ModelFamily {
-    /// In the order of the search.
+    /// All families, in the order of the search.
     public static let all = [stableDiffusionXL, stableDiffusion2, stableDiffusion1]
 
     public static let stableDiffusion1 = ModelFamily(

@@ -27,7 +27,7 @@ public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
     public var zeroesEmptyPrompt = false
     /// Whether pictures smaller than the native size come out badly.
     public var failsBelowNativeSize = false
-    /// One or two, in the order of their vectors.
+    /// The text encoders, one or two, in the order of their vectors.
     let texts: [TextEncoder]
 
     // The published models.
@@ -56,7 +56,7 @@ public struct ModelFamily: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension ModelFamily {
-    /// A text encoder: the published configuration, and where single files have its tensors.
+    /// A text encoder: the published configuration, and the names of its tensors in single files.
     struct TextEncoder: Sendable {
         /// The naming of its tensors in single files.
         enum Naming { case transformers, openCLIP }

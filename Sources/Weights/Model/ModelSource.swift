@@ -75,8 +75,8 @@ public struct ModelSource: Sendable {
     public func checkComponents() throws(WeightsError) { _ = try ModelIdentity.components(of: self) }
 
     /// The SHA-256 over all configuration, tokenizer, weight and LoRA files that the model uses, as `ModelIdentity` defines it.
-    /// A folder and an embedded model with the same files have the same. Reads the files whose hash is not known; later calls
-    /// are free.
+    /// A folder and an embedded model with the same files have the same identity. Reads the files whose hash is not known;
+    /// later calls are free.
     public func identity() throws(WeightsError) -> SHA256Digest {
         let base = try store.identity { () throws(WeightsError) in try ModelIdentity.compute(self) }
         return loras.map { ModelIdentity.compute(base, $0) } ?? base

@@ -20,7 +20,7 @@ public struct ModelSummary: Sendable {
     public let pipeline: String
     public let scheduler: String
     public let isPredictionAssumed: Bool
-    /// The autoencoder's latents times this are the U-Net's.
+    /// The factor from the autoencoder's latents to the U-Net's.
     public let scalingFactor: Double
     /// Whether latents have means and deviations of their own.
     public let hasLatentStatistics: Bool

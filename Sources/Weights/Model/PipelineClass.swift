@@ -27,7 +27,7 @@ struct PipelineClass {
         leftOut = words.additions + words.unknown.map { "\"\($0)\"" } + PipelineClass.otherNetworks(index)
     }
 
-    /// The note on what is left out; nil if nothing is.
+    /// The note on the additions that are left out; nil if there are none.
     func note(_ model: String) -> String? {
         guard let last = leftOut.last else { return nil }
         let all = leftOut.count == 1 ? last : leftOut.dropLast().joined(separator: ", ") + " and " + last

@@ -23,7 +23,7 @@ struct PackedFolder {
         var byteCount: Int
         /// Bytes that the disk does not hold yet, of a file that is being written.
         var missingBytes: Int
-        /// Nanoseconds since 1970.
+        /// The time of the last use, in nanoseconds since 1970.
         var lastUse: Int64
     }
 
@@ -58,26 +58,28 @@ struct PackedFolder {
     enum Shortage: Equatable {
         /// Files that are in use or under way leave too little within the limit.
         case limit
-        /// The disk has only so many bytes free.
+        /// The disk has only `free` bytes free.
         case disk(free: Int)
     }
 
     /// Makes room for a file of `incoming` bytes: with all others, unfinished ones too, it is within the limit, and leaves
-    /// `reserve` bytes free on the disk. The longest unused files go for that, but none if all of them would not do.
+    /// `reserve` bytes free on the disk. The longest unused files are removed for that. If removing all of them would not be
+    /// enough, none is removed.
     ///
-    /// A file that a worker has mapped stays: its space would come back only when the worker lets go.
+    /// A file that a worker has mapped stays: its space would come back only when the worker unmaps it.
     ///
-    /// - Parameter file: gets the size if there is room, before others may ask for some.
+    /// - Parameter file: gets its size if there is room, before other processes may ask for room.
     /// - Returns: nil if there is room now.
     func makeRoom(
         for incoming: Int, limit: Int, reserve: Int, file: Unfinished? = nil
     ) throws(WeightsError) -> Shortage? {
-        // Else two that make room at the same time would take each other's locks for uses of the files.
+        // Without this lock two processes that make room at the same time would take each other's locks for uses of the files.
         let turn = FileLock.folder(path)
         defer { withExtendedLifetime(turn) {} }
         let (entries, needed) = (try entries(), incoming.addingClamped(reserve))
         let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
-        // A file system that does not say how much is free takes whatever it can. Others will fill their files.
+        // A file system that does not tell its free bytes takes as much as it can. Other processes will fill their unfinished
+        // files.
         let missing = unfinished.reduce(0) { $0.addingClamped($1.missingBytes) }
         let measured = max(0, (freeBytes(path) ?? .max) - missing)
         var (total, free) = ((entries + unfinished).reduce(incoming) { $0.addingClamped($1.byteCount) }, measured)
@@ -103,7 +105,7 @@ struct PackedFolder {
     }
 
     /// Removes the first of the given files until the others and unfinished ones are within the limit. Running workers keep
-    /// what they have mapped. Returns the removed files.
+    /// the files that they have mapped. Returns the removed files.
     func trim(_ entries: [Entry], to limit: Int) throws(WeightsError) -> [Entry] {
         let unfinished = try self.entries(ending: Self.ending + Self.unfinished)
         var total = (entries + unfinished).reduce(0) { $0.addingClamped($1.byteCount) }

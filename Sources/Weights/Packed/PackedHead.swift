@@ -12,7 +12,7 @@ import StrictJSON
 /// one for each piece of `pieceBytes`, so that several threads check a file at the same time.
 enum PackedForm {
     static let version: UInt32 = 1
-    /// Begins with a byte that is no text, and ends with a line feed, which transfers as text would change.
+    /// The mark begins with a byte that is no text, and ends with a line feed, which transfers as text would change.
     static let magic: [UInt8] = [0x91] + Array("PLPACK".utf8) + [0x0A]
     static let dataOffset = 4096
     static let pieceBytes = 8 << 20
@@ -20,10 +20,10 @@ enum PackedForm {
     static let largeTensor = 64 << 10
     static let headLimits = JSONLimits(maxBytes: 16 << 20, maxDepth: 4, maxElements: 1 << 20, maxMemory: 512 << 20)
 
-    /// How many checksums a file has whose tensors end there.
+    /// The number of checksums of a file whose tensors end at `end`.
     static func pieceCount(_ end: Int) -> Int { (end - dataOffset + pieceBytes - 1) / pieceBytes }
 
-    /// The first place at or after `offset` where a tensor of so many bytes may begin.
+    /// The first place at or after `offset` where a tensor of `byteCount` bytes may begin.
     static func aligned(_ offset: Int, for byteCount: Int) -> Int {
         let unit = byteCount >= largeTensor ? dataOffset : 64
         return (offset + unit - 1) / unit * unit
@@ -84,7 +84,7 @@ struct PackedHead: Equatable {
 
     /// The name of the weights: `PackedKey.text`.
     var key: String
-    /// In the order of their offsets.
+    /// The tensors in the order of their offsets.
     var entries: [Entry]
     var checksums: [UInt32]
 

@@ -2,9 +2,9 @@ public import TensorCore
 
 /// A file of packed weights while a network is built.
 enum PackedKeeper: Sendable {
-    /// The source is not read either. The file's size is all that is wanted, and the network gets memory of no values.
+    /// Only the file's size is wanted. The source is not read, and the network gets memory without values.
     case measured(PackedMeasure)
-    /// The weights are prepared, written, and forgotten. The network gets memory of no values in their place.
+    /// The weights are prepared, written, and forgotten. The network gets memory without values in their place.
     case written(PackedWriter)
     /// The weights are in the file, and the source is not read. Its names and shapes are checked as always.
     case mapped(PackedReader)
@@ -23,7 +23,7 @@ extension WeightScope {
         return (network, measure.byteCount, hasBytes(PackedWeights.smallestNetwork, of: type))
     }
 
-    /// Whether all tensors of this place have at least so many bytes in this type.
+    /// Whether all tensors of this place together have at least `least` bytes in this type.
     func hasBytes(_ least: Int, of type: ElementType) -> Bool {
         elementCount.multipliedClamped(by: type.byteCount) >= least
     }
@@ -59,7 +59,7 @@ extension WeightScope {
     /// - Parameters:
     ///   - shape: of the tensor `name` in the checkpoint.
     ///   - pack: makes them from the tensor. It is not called if they are in a file.
-    /// - Throws: `WeightsError` as `tensor` does, and what `pack` throws.
+    /// - Throws: `WeightsError` as `tensor` does, and the errors of `pack`.
     public func packed(
         _ name: String, shape: [Int], as format: WeightFormat, pack: (Tensor) throws(ComputeError) -> Tensor
     ) throws -> Tensor {

@@ -2,10 +2,10 @@ public import ContentHash
 
 /// The name of the weights in a file of packed weights. Networks of equal keys have the same packed weights.
 public struct PackedKey: Sendable, Hashable {
-    /// Changes when this program prepares weights in another way: other sums of LoRA files, other conversions.
+    /// A number that changes when this program prepares weights in another way: other sums of LoRA files, other conversions.
     private static let revision = 1
 
-    /// Of the model with its LoRA files.
+    /// The identity of the model with its LoRA files.
     var model: SHA256Digest
     /// The network: `unet`, `vae-decoder`.
     var network: String

@@ -1,11 +1,11 @@
 import StrictJSON
 import Synchronization
 
-/// Where the tensors of a file of packed weights lie, in the order in which a network asks for them.
+/// The places of the tensors in a file of packed weights, in the order in which a network asks for them.
 struct PackedLayout {
     private(set) var entries: [PackedHead.Entry] = []
     private var places: Set<String> = []
-    /// Where the tensors end.
+    /// The end of the tensors.
     private(set) var end = PackedForm.dataOffset
 
     /// Gives a tensor its place behind all others. Returns nil if there is nothing to write: a second one of the same name and
@@ -32,7 +32,7 @@ struct PackedLayout {
 final class PackedMeasure: Sendable {
     private let layout = Mutex(PackedLayout())
 
-    /// Of tensors that are in no file: their order has no name.
+    /// Bytes of tensors that are in no file, because their order has no name.
     private let others = Atomic(0)
 
     /// - Parameter format: nil for an order without a name.

@@ -1,13 +1,13 @@
 import Glibc
 
-/// How a user says the most bytes of all packed weights.
+/// A user's words for the most bytes of all packed weights.
 extension PackedWeights {
-    /// The environment variable for it.
+    /// The environment variable for this limit.
     public static let limitVariable = "PATCHLOOM_PACKED_WEIGHTS"
-    /// Two models of SDXL's size.
+    /// The limit without a user's word: room for two models of SDXL's size.
     public static let usualLimit = "32G"
 
-    /// The word for those who say nothing else: the variable's, or the usual one.
+    /// The word if the user gives no option: the variable's, or the usual one.
     public static var limitWord: String {
         let word = getenv(limitVariable).map { String(cString: $0) } ?? ""
         return word.isEmpty ? usualLimit : word

@@ -15,9 +15,9 @@ public struct PackedPruning: Sendable, Equatable {
 }
 
 extension PackedWeights {
-    /// Removes files of packed weights: what interrupted workers left behind, files that this program would not use (damaged in
-    /// their tables, of another version, or in the hands of other users), and the longest unused ones beyond the limit. Files
-    /// that a worker is writing stay. Running workers keep what they have mapped.
+    /// Removes files of packed weights: files that interrupted workers left behind, files that this program would not use
+    /// (damaged in their tables, of another version, or in the hands of other users), and the longest unused ones beyond the
+    /// limit. Files that a worker is writing stay. Running workers keep the files that they have mapped.
     ///
     /// - Parameter all: also removes all others.
     /// - Throws: `.unreadable` or `.unwritable` for a folder without rights, or of another user.

@@ -33,8 +33,8 @@ final class PackedReader: Sendable {
     /// Maps the file at `path`.
     ///
     /// - Parameters:
-    ///   - key: what the weights must be.
-    ///   - threads: how many check the content.
+    ///   - key: the key that the weights must have.
+    ///   - threads: the number of threads that check the content.
     ///   - isKnown: whether the content of a file with this stamp was checked before.
     /// - Throws: `.notFound` if there is no file; `.malformed` for a file that is damaged, of other weights, or in the hands of
     ///   other users, who could put any numbers into it; `.unreadable`.
@@ -92,7 +92,7 @@ final class PackedReader: Sendable {
         let key: String
         let entries: [PackedHead.Entry]
         let checksums: [UInt32]
-        /// Where the tensors end.
+        /// The end of the tensors.
         let end: Int
     }
 
@@ -113,7 +113,7 @@ final class PackedReader: Sendable {
         return found.withLock { $0 }
     }
 
-    /// A tensor of so many bytes; its shape is for the caller. Throws `.malformed` if the file lacks it.
+    /// A tensor of `byteCount` bytes; its shape is for the caller. Throws `.malformed` if the file lacks it.
     func tensor(
         _ name: String, format: String, byteCount: Int, shape: [Int], of type: ElementType
     ) throws(WeightsError) -> Tensor {

@@ -25,9 +25,9 @@ public final class PackedWeights: Sendable {
     public static let notePrefix = "packed weights: "
     /// Networks with less than this are built in memory: there is little to share.
     public static let smallestNetwork = 8 << 20
-    /// Stays free on the disk.
+    /// The bytes that stay free on the disk.
     static let reserve = 1 << 30
-    /// How long to wait for a process that makes the same file; then the network is built in memory.
+    /// The time to wait for a process that makes the same file; then the network is built in memory.
     private static let patience = Duration.seconds(300)
 
     private let folder: PackedFolder
@@ -40,7 +40,7 @@ public final class PackedWeights: Sendable {
     private let told = Mutex<Set<String>>([])
 
     /// - Parameters:
-    ///   - threads: how many check a file.
+    ///   - threads: the number of threads that check a file.
     ///   - smallest: bytes of the smallest network that is kept.
     ///   - note: gets a line for the user, without a full stop.
     public convenience init(
@@ -61,10 +61,10 @@ public final class PackedWeights: Sendable {
     /// - Parameters:
     ///   - weights: the network's weights, unread. It may be called several times.
     ///   - waiting: called again and again while another process makes the file.
-    ///   - build: builds the network. It may be called several times; only what it gives last computes.
+    ///   - build: builds the network. It may be called several times; only its last network computes.
     ///   - hasChanged: whether the model's files are others than those of the key. Then no file is made of them.
     /// - Returns: the network, and whether its weights are in a mapped file.
-    /// - Throws: what `weights` and `build` throw.
+    /// - Throws: the errors of `weights` and `build`.
     public func network<Network>(
         _ key: PackedKey, of type: ElementType, weights: () throws -> WeightScope, waiting: () -> Void = {},
         hasChanged: () throws -> Bool = { false }, build: (WeightScope) throws -> Network
@@ -77,7 +77,7 @@ public final class PackedWeights: Sendable {
                 _ = try build(try weights().kept(by: .measured(measure)))
                 return measure.fileBytes(key.text)
             }
-            // A file that lacks something is made anew, once.
+            // A file that lacks a tensor is made anew, once.
             for _ in 0..<2 {
                 let file = try reader(key, fileBytes, waiting) { writer throws in
                     _ = try build(try weights().kept(by: .written(writer)))
@@ -126,8 +126,8 @@ public final class PackedWeights: Sendable {
         }
     }
 
-    /// Removes what dead workers left behind; the next start may need none of it. Returns why some of it stays: then files are
-    /// used, but none is made.
+    /// Removes the files that dead workers left behind; the next start may need none of them. Returns the error if some of them
+    /// stay: then files are used, but none is made.
     private func removeLeftBehind() -> WeightsError? {
         guard isFolder(folder.path) else { return nil }
         do throws(WeightsError) { try folder.removeLeftBehind() } catch { return error }
@@ -153,7 +153,7 @@ public final class PackedWeights: Sendable {
         }
     }
 
-    /// Removes a file that has the right key, but not what the network needs. Returns false if it cannot be removed.
+    /// Removes a file that has the right key, but lacks a tensor of the network. Returns false if it cannot be removed.
     private func replaces(_ path: String) -> Bool {
         do throws(WeightsError) {
             try discard(path, "the packed weights \(path) do not fit the network")
@@ -192,7 +192,7 @@ public final class PackedWeights: Sendable {
         }
     }
 
-    /// Writes the file. Returns what the disk refused, and throws what is wrong with the weights.
+    /// Writes the file. Returns the disk's refusal; throws errors of the weights.
     private func write(
         _ unfinished: PackedFolder.Unfinished, _ key: PackedKey, _ path: String, _ record: (PackedWriter) throws -> Void
     ) throws -> WeightsError? {

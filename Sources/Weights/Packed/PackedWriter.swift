@@ -12,7 +12,7 @@ final class PackedWriter: Sendable {
 
     private struct State {
         var layout = PackedLayout()
-        /// Where the bytes so far end.
+        /// The end of the bytes so far.
         var offset = PackedForm.dataOffset
         var checksums: [UInt32] = []
         /// The checksum of the piece under way.

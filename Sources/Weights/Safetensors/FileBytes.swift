@@ -28,7 +28,7 @@ final class FileBytes: @unchecked Sendable {
     private let memory: Memory
     let stamp: FileStamp?
     private let digests: DigestMemory?
-    /// Tells others that the file is mapped.
+    /// The lock that tells other processes that the file is mapped.
     private let lock: FileLock?
     private let knownDigest = Mutex<SHA256Digest?>(nil)
 
@@ -48,7 +48,7 @@ final class FileBytes: @unchecked Sendable {
 
     /// Maps the regular file at `path`. If `followsLinks`, the path may be a link to the file. `digests` may know its hash;
     /// without it, the bytes are hashed. Without `isUse`, the file keeps its time of last access; it must be this user's.
-    /// If `isLocked`, a shared lock tells those who remove files that this one is mapped. `check` sees the status of the
+    /// If `isLocked`, a shared lock tells processes that remove files that this one is mapped. `check` sees the status of the
     /// opened file, and may refuse it.
     init(
         mapping path: String, followsLinks: Bool = true, digests: DigestMemory? = nil, isUse: Bool = true,
@@ -124,7 +124,7 @@ final class FileBytes: @unchecked Sendable {
         ParallelPool(threads: threads).run(large.count) { index, _ in _ = large[index].digest() }
     }
 
-    /// More do not pay: a model has one file that is larger than the others together.
+    /// The most threads that hash. More do not pay: a model has one file that is larger than the others together.
     private static let hashingThreads = 4
     private static let pieceBytes = 8 << 20
 

@@ -2,8 +2,8 @@ import Glibc
 
 /// A lock of flock(2) on a file, held as long as this object lives.
 ///
-/// Whoever maps a file that others may remove for its space holds a shared lock, and whoever removes it holds an exclusive
-/// one: the space of a mapped file comes back only when the last mapping goes.
+/// A process that maps a file which others may remove for its space holds a shared lock. A process that removes the file holds
+/// an exclusive one: the space of a mapped file comes back only when the last mapping goes.
 final class FileLock: Sendable {
     private let descriptor: Int32
 
@@ -11,7 +11,7 @@ final class FileLock: Sendable {
 
     deinit { close(descriptor) }
 
-    /// A lock that readers share; nil if there is none to be had, since a file can be read without it too.
+    /// A lock that readers share; nil if it cannot be had, since a file can be read without it too.
     static func shared(_ file: Int32) -> FileLock? {
         let copy = fcntl(file, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { return nil }

@@ -2,7 +2,7 @@ import Glibc
 
 /// Identifies one state of a file on this host.
 ///
-/// Whoever changes a file gives it another stamp: the system sets `changed` itself, and no program can set it back. A stamp
+/// Every change of a file gives it another stamp: the system sets `changed` itself, and no program can set it back. A stamp
 /// cannot see a change
 /// - below the file system: a failing disk, or writes to the block device;
 /// - by a program that mapped the file for writing beforehand, until the system writes the changed pages back;
@@ -19,7 +19,7 @@ struct FileStamp: Hashable, Sendable {
 
     let place: Place
     let size: Int64
-    /// Nanoseconds since 1970: last change of the content, last change of content or attributes.
+    /// The times of the last change of the content, and of the last change of content or attributes, in nanoseconds since 1970.
     let modified: Int64
     let changed: Int64
 
@@ -39,7 +39,7 @@ struct FileStamp: Hashable, Sendable {
         changed = nanoseconds(status.st_ctim)
     }
 
-    /// The state of what is at `path`, links followed; nil when nothing is.
+    /// The state of the file at `path`, links followed; nil if nothing is there.
     init?(path: String) {
         guard let status = status(of: path) else { return nil }
         self.init(status)

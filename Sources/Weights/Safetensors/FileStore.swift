@@ -5,7 +5,7 @@ import Synchronization
 
 /// The files of a model's folder by path, each opened at most once. Given files replace files on disk or add to them.
 final class FileStore: Sendable {
-    /// A file that is given, and how messages call it.
+    /// A file that is given, and its name in messages.
     struct Given {
         var content: FileBytes
         var location: String
@@ -16,14 +16,14 @@ final class FileStore: Sendable {
     /// The folder on disk; nil if all files are given.
     let folder: String?
     private let given: [String: Given]
-    /// Below these folders, only given files exist.
+    /// The folders below which only given files exist.
     private let hidden: [String]
     private let digests: DigestMemory?
     private let opened = Mutex<[String: FileBytes]>([:])
     private let read = Mutex<[String: SafetensorsFile]>([:])
     private let knownIdentity = Mutex<SHA256Digest?>(nil)
 
-    /// Configurations, vocabularies and shard indexes may have this many bytes.
+    /// The most bytes of a configuration, a vocabulary or a shard index.
     static let maxTextBytes = 16 << 20
 
     /// The folder at `path`, with a memory for the hashes of its files. Opens nothing.

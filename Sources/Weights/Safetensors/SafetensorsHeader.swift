@@ -46,15 +46,15 @@ public struct StoredTensor: Sendable, Equatable {
     public let elementType: StoredElementType
     /// Extents, outermost first; any may be 0.
     public let shape: [Int]
-    /// Where the bytes lie in the file, row-major, little endian.
+    /// The place of the bytes in the file, row-major, little endian.
     public let byteRange: Range<Int>
 
     /// The number of elements.
     public var count: Int { byteRange.count / elementType.byteCount }
 }
 
-/// The most that the head of a safetensors file may cost, in bytes. Within it, everything that the format allows is read,
-/// whatever the number of tensors, their names and the metadata.
+/// The limits for the head of a safetensors file, in bytes. Within them everything that the format allows is read: any number
+/// of tensors, any names and any metadata.
 struct SafetensorsLimits {
     /// The longest head; the format's own reader allows as much.
     var maxHeaderBytes = 100_000_000

@@ -1,7 +1,7 @@
 import Sentences
 import StrictJSON
 
-/// `*.safetensors.index.json`: says which tensor lies in which of several files. Its `metadata.total_size` is not used.
+/// `*.safetensors.index.json`: the file of each tensor, for weights in several files. Its `metadata.total_size` is not used.
 struct ShardIndex: Equatable {
     /// File name by tensor name.
     let fileOfTensor: [String: String]

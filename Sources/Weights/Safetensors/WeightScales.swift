@@ -17,7 +17,7 @@ struct WeightScales {
     ]
     private static let unsupportedState = ".quant_state."
     private static let layerMark = ".comfy_quant"
-    /// The supported formats of marked layers, and how their weights are stored.
+    /// The supported formats of marked layers, and the stored type of their weights.
     private static let formats: [String: StoredElementType] = ["float8_e4m3fn": .f8e4m3, "float8_e5m2": .f8e5m2]
 
     private var scaleOf: [String: String] = [:]

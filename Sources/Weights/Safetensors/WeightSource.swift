@@ -1,7 +1,7 @@
 public import Sentences
 public import TensorCore
 
-/// Where the weights of one network come from: files, or a generator for benchmarks.
+/// The origin of one network's weights: files, or a generator for benchmarks.
 public protocol WeightSource: Sendable {
     /// The source in messages.
     var name: String { get }
@@ -15,7 +15,7 @@ public protocol WeightSource: Sendable {
     func check(_ path: String, shape: [Int]) throws(WeightsError)
     /// Full paths of the tensors not taken yet, sorted.
     func unusedPaths() -> [String]
-    /// How many numbers all its tensors have, as far as it knows.
+    /// The number of all elements of its tensors, as far as it knows.
     var elementCount: Int { get }
     /// Whether unknown tensors are left out instead of refused.
     var ignoresUnknown: Bool { get }
@@ -32,7 +32,7 @@ extension WeightSource {
     public var ignoresUnknown: Bool { false }
     /// The path itself.
     public func nameInFile(_ path: String) -> String { path }
-    /// For sources that are no files of a model.
+    /// The remedy of sources that are no files of a model.
     public var remedy: Sentence { "take the configuration that belongs to them" }
 }
 
@@ -43,13 +43,13 @@ public struct WeightScope: Sendable {
     /// The path of this place, without a dot at its end; empty at the top.
     public private(set) var path = ""
     private var readsValues = true
-    /// Where packed weights go to or come from; nil without a file of them.
+    /// The destination or the source of packed weights; nil without a file of them.
     var keeper: PackedKeeper?
 
     /// The top of a source.
     public init(_ source: any WeightSource) { self.source = source }
 
-    /// How many numbers all tensors of the source have, as far as it knows.
+    /// The number of all elements of the source's tensors, as far as it knows.
     var elementCount: Int { source.elementCount }
 
     /// The place `child` below this one; `child` may hold dots.
@@ -122,7 +122,7 @@ public struct WeightScope: Sendable {
         source.unusedPaths().contains { $0.hasPrefix(fullPath(child) + ".") }
     }
 
-    /// Names in the file of the tensors at or below this place that were never taken, sorted.
+    /// The tensors at or below this place that were never taken, by their names in the file, sorted.
     private func unknown(ignoring: [String]) -> [String] {
         let paths = source.unusedPaths().filter { candidate in
             guard let relative = self.relative(candidate) else { return false }

@@ -3,7 +3,7 @@ import Sentences
 
 /// The file in which a `DigestMemory` keeps its records. It belongs to one user, and all processes of the user share it.
 ///
-/// Whoever changes it holds the lock beside it, and replaces it in one step. So readers need no lock.
+/// A process that changes it holds the lock beside it, and replaces it in one step. So readers need no lock.
 struct DigestFile: Sendable {
     let folder: String
 

@@ -4,13 +4,13 @@ import Synchronization
 
 /// Remembers the SHA-256 of files by their stamps, so that a start does not read gigabytes to know a model.
 ///
-/// A stamp tells a changed file from an unchanged one: `FileStamp` says how, and what it cannot see. A hash is kept only if
-/// the file had been left alone for a while before it was read, and has the same stamp afterwards.
+/// A stamp tells a changed file from an unchanged one. `FileStamp` describes this, and the changes that a stamp cannot see. A
+/// hash is kept only if the file had been left alone for a while before it was read, and has the same stamp afterwards.
 ///
 /// Identities stay plain SHA-256 of whole files, which users compare with model cards and hubs. A tree of hashes would make
 /// one large file faster to hash for the first time, and every identity a number that only this program knows.
 public final class DigestMemory: Sendable {
-    /// How many files this process asked about, and what was found.
+    /// The number of files that this process asked about, and the findings.
     public struct Tally: Sendable, Equatable {
         /// Files that were read, and their bytes.
         public var hashedFiles = 0
@@ -20,7 +20,7 @@ public final class DigestMemory: Sendable {
         public var rememberedBytes = 0
         /// Files with other bytes than those that were hashed under the same stamp.
         public var contradicted: [Contradiction] = []
-        /// Why hashes cannot be kept for later starts.
+        /// The reason why hashes cannot be kept for later starts; nil without a fault.
         public var fault: String?
     }
 
@@ -32,9 +32,9 @@ public final class DigestMemory: Sendable {
     }
 
     private struct State {
-        /// Found by this process.
+        /// Records that this process found.
         var own = DigestRecords()
-        /// Read from the file while it had the stamp.
+        /// Records from the file, read while it had the stamp `keptStamp`.
         var kept = DigestRecords()
         var keptStamp: FileStamp?
         /// The files that a check has read. It reads each once, also if it opens it again to say which are damaged.
@@ -57,7 +57,7 @@ public final class DigestMemory: Sendable {
     public static let standard = DigestMemory(folder: StandardFolders.cache)
 
     /// - Parameters:
-    ///   - folder: where the file lies, made when needed; nil for a memory of this process only.
+    ///   - folder: the folder of the file, made when needed; nil for a memory of this process only.
     ///   - rereads: whether to hash files anew, and to correct the memory.
     ///   - clock: the time in nanoseconds since 1970.
     init(folder: String?, rereads: Bool = false, clock: @escaping @Sendable () -> Int64 = FileStamp.now) {

@@ -11,13 +11,13 @@ struct DigestRecords: Equatable {
     struct Record: Equatable {
         let stamp: FileStamp
         let digest: SHA256Digest
-        /// Of the bytes behind the head of a safetensors file; nil if nobody asked for it.
+        /// The hash of the bytes behind the head of a safetensors file; nil if nobody asked for it.
         var tensors: SHA256Digest?
         /// Nanoseconds since 1970, the last time a process asked for the hash, to within a day.
         var used: Int64
     }
 
-    /// More than the LoRA files that a search looks at. The file has 3.7 MB then.
+    /// The most records: more than the LoRA files that a search looks at. The file has 3.7 MB then.
     static let usualLimit = 32_768
     static let maxByteCount = head.count + usualLimit * recordBytes + digestBytes
     private static let head = Array("patchloom-digests-2\n".utf8)

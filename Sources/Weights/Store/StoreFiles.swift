@@ -126,7 +126,8 @@ enum StoreFiles {
     }
 }
 
-/// Refuses to keep what can be made again in a folder of another user, or to make such a folder for root inside another user's.
+/// Refuses to keep files that can be made again in a folder of another user, or to make such a folder for root inside another
+/// user's.
 ///
 /// `sudo` may leave `HOME` as it was. Then files of root would lie in the user's caches, which the user could neither use nor
 /// replace. Throws `.unwritable`.
@@ -140,7 +141,7 @@ func checkOwnFolder(_ folder: String) throws(WeightsError) {
                 "The folder \(folder)\(place) belongs to another user; run the program as that user, or set PATCHLOOM_HOME to a "
                     + "folder of this one.")
         }
-        // Whatever else hinders is said by those who make the folder.
+        // The functions that make the folder report all other obstacles.
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
         path = String(path[..<slash])
     }

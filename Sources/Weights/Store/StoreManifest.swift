@@ -2,7 +2,7 @@ import ContentHash
 import Sentences
 import StrictJSON
 
-/// The files of a stored model by content, and how they are assembled.
+/// The files of a stored model by content, and the way to assemble them.
 ///
 ///     {"format": 1, "identity": "64 hexadecimal digits", "model": "folder" or "file", "vae": the same or absent,
 ///      "prediction_type", "variant": the import's choice, or absent,
@@ -15,7 +15,7 @@ struct StoreManifest: Equatable {
 
     struct Entry: Equatable {
         var part: Part
-        /// Below the part's folder.
+        /// The path below the part's folder.
         var path: String
         var digest: SHA256Digest
         var size: Int
