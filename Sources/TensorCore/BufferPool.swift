@@ -12,9 +12,9 @@ final class BufferPool {
     private(set) var liveBytes = 0
     /// The largest `liveBytes` so far, or since the last `forgetPeak`.
     private(set) var peakLiveBytes = 0
-    /// About the most bytes that were held at once since the last `forgetPeak`: `liveBytes`, and what lies free between them.
+    /// About the most bytes that were held at once since the last `forgetPeak`: `liveBytes`, and the free bytes between them.
     private(set) var peakHeldBytes = 0
-    /// Of small buffers, handed out or kept.
+    /// Bytes of small buffers, handed out or kept.
     private var smallBytesHeld = 0
     /// Times that the system was asked for memory so far.
     private(set) var allocations = 0
@@ -63,7 +63,7 @@ final class BufferPool {
             return base
         }
         allocations += 1
-        // Where not even so many addresses are left, the C library may have some.
+        // If not even that many addresses are left, the C library may have some.
         guard let range = MemoryRange(byteCount: rangeBytes, least: capacity), let (base, _) = range.allocate(capacity) else {
             return .allocate(byteCount: capacity, alignment: 64)
         }

@@ -38,7 +38,7 @@ public final class ComputeContext {
     ///   - kernelSet: the instruction set of our own kernels by name (`baseline`, `avx2`, `avx512`, `avx512_bf16`,
     ///     `amx_bf16`; for tests also `amx_bf16_model`); `nil` for the CPU's best.
     ///   - precision: the arithmetic of the networks; `auto` chooses by the CPU.
-    ///   - rehearses: to learn the memory of a network for any shapes at once. Results have no values.
+    ///   - rehearses: computes nothing, to learn the memory of a network for any shapes at once. Results have no values.
     /// - Throws: `ComputeError` for a thread count out of range, a library that does not start, an unknown kernel set or a
     ///   precision that the library does not have here.
     public init(
@@ -63,7 +63,7 @@ public final class ComputeContext {
                 memory: memory)
         case .openblas:
             backend = OpenBLASBackend(pool: pool, kernels: kernels, scratch: scratch)
-            // Every convolution stays the direct sum here, to compare with.
+            // Every convolution stays the direct sum here, so that others can be compared with it.
             winograd = nil
         case .auto: preconditionFailure("a resolved backend is never auto")
         }
@@ -149,7 +149,7 @@ public final class ComputeContext {
     /// The peak bytes of activations in use, since the last `forgetPeak`.
     public var peakActivationBytes: Int { memory.peakLiveBytes }
 
-    /// About the same with the memory between activations, which none of them fits into or which waits for the next ones.
+    /// About the peak with the memory between activations: memory that none of them fits into, or that waits for the next ones.
     public var peakHeldBytes: Int { memory.peakHeldBytes }
 
     /// Starts the peak again.
@@ -170,7 +170,7 @@ public final class ComputeContext {
     /// Bytes of buffers kept for later activations.
     public var idleActivationBytes: Int { memory.idleBytes }
 
-    /// Gives idle activation buffers back to the system, and what the C library keeps of freed arrays.
+    /// Gives idle activation buffers back to the system, and the freed memory that the C library keeps.
     public func trimMemory() {
         memory.trim()
         csystem_release_freed_memory()
@@ -187,7 +187,7 @@ public final class ComputeContext {
     /// few seconds for them.
     var operationsPerSlice = 200_000_000_000
 
-    /// About the most bytes of rows that a convolution makes for itself at once.
+    /// About the most bytes of rows that a convolution makes at once.
     var bandBytes = 16 << 20
 
     /// An uninitialised tensor from the context's memory.

@@ -46,9 +46,9 @@ final class MemoryRange {
 
     /// Reserves addresses, which costs no memory.
     ///
-    /// - Parameter least: a process whose addresses are limited (`ulimit -v`) gets an eighth of them at most, or so many bytes:
-    ///   the rest is for weights and everything else.
-    /// - Returns: nil if the system has not even those.
+    /// - Parameter least: a process whose addresses are limited (`ulimit -v`) gets an eighth of them at most, or this number of
+    ///   bytes if it is more: the rest is for weights and everything else.
+    /// - Returns: nil if the system does not even have `least` bytes.
     init?(byteCount wanted: Int, least: Int, addressLimit: Int = MemoryRange.addressLimit()) {
         var count = MemoryRange.pages(max(min(wanted, addressLimit / 8), least))
         while true {
@@ -70,7 +70,7 @@ final class MemoryRange {
 
     func contains(_ pointer: UnsafeMutableRawPointer) -> Bool { pointer >= base && pointer < base + byteCount }
 
-    /// A part of so many bytes, which are whole pages.
+    /// A part of `count` bytes, which are whole pages.
     ///
     /// - Returns: its address, and whether the system had to give memory for it; nil if no place is large enough, or the system
     ///   has no memory.

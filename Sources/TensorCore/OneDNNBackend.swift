@@ -5,9 +5,9 @@ import CSystem
 /// oneDNN: direct convolutions and matrix products with fused bias, activation and residual.
 ///
 /// Makes an operation once for each shape and keeps it. If there are too many, it drops the least recently used ones, so the
-/// memory of a worker stays bounded. Weights are in the format of `OneDNNFormats`. A matrix product takes them in it. A
-/// convolution would become slow with any format but its own choice, which rarely differs; then the weights are kept in that
-/// format too.
+/// memory of a worker stays bounded. Weights are in the format of `OneDNNFormats`. A matrix product takes them in this format.
+/// A convolution would become slow with any format but its own choice. Its choice rarely differs; if it does, the weights are
+/// kept in that format too.
 final class OneDNNBackend: ComputeBackend, MatrixProducts {
     let name = "onednn"
     let identity: String
@@ -158,7 +158,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
                     return conednn_convolution_create(engine, &s, &out)
                 })
         else { return }
-        // oneDNN adds to what lies in the result. A residual in memory of its own would take most shapes to a slower
+        // oneDNN adds to the numbers in the result. A residual in memory of its own would take most shapes to a slower
         // implementation.
         if let residual {
             let (source, target) = (residual.storage.base, y.storage.base)
@@ -169,7 +169,7 @@ final class OneDNNBackend: ComputeBackend, MatrixProducts {
         try execute(operation, x, weights, bias, nil, y)
     }
 
-    /// - Returns: nil in a rehearsal, which counts it only.
+    /// - Returns: nil in a rehearsal, which only counts the operation.
     private func operation(
         _ key: OperationKey, create: (inout OpaquePointer?) -> Int32
     ) throws(ComputeError) -> Operation? {
@@ -229,7 +229,7 @@ private final class Operation {
     deinit { conednn_operation_destroy(raw) }
 }
 
-/// Weights in one or more of oneDNN's formats: that of the layer, and those of operations that want another one.
+/// Weights in one or more of oneDNN's formats: the format of the layer, and the formats of operations that want another one.
 private final class Packed: PackedWeights {
     private let engine: OpaquePointer
     private var variants: [(format: OneDNNFormat, tensor: Tensor)]

@@ -1,7 +1,7 @@
 import COneDNN
 import CSystem
 
-/// The formats of oneDNN for the weights of layers: what it chooses for a typical use of the layer.
+/// The formats of oneDNN for the weights of layers: its choice for a typical use of the layer.
 ///
 /// Few layers would get another format with other numbers of rows, pixels or threads; only the block of output channels
 /// differs then. A fixed use makes one format of them, which all workers of a host can share.
@@ -19,7 +19,7 @@ final class OneDNNFormats {
     private let engine: OpaquePointer
     private var known: [Key: WeightFormat] = [:]
 
-    /// - Parameter engine: lives longer.
+    /// - Parameter engine: must live longer than this object.
     init(_ engine: OpaquePointer) { self.engine = engine }
 
     /// The format of a layer. Changes the calling thread's number of OpenMP threads.

@@ -25,14 +25,14 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
         }
     }
 
-    /// Tells that bf16 was chosen where it is not faster; nil otherwise.
+    /// A note that bf16 was chosen where it is not faster; nil otherwise.
     public func note(_ backend: BackendChoice) -> String? {
         self == .bf16 && backend.bf16 == .slow ? "bf16 is not faster than f32 on this CPU; it only needs less memory" : nil
     }
 }
 
-/// How useful bf16 is to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never a
-/// timing, which might come out otherwise at the next start.
+/// The usefulness of bf16 to a compute library on a CPU. The library's instruction set and the maker of the CPU decide, never
+/// a timing, which might come out otherwise at the next start.
 enum BF16Support {
     /// Products of bf16 are refused.
     case missing
@@ -40,7 +40,7 @@ enum BF16Support {
     case slow
     case fast
 
-    /// For oneDNN by its instruction set.
+    /// The support of bf16 by oneDNN, from its instruction set.
     ///
     /// AMX multiplies bf16 several times faster than f32. oneDNN names it only if the operating system permits it, as our own
     /// kernels do. Without AMX, the dot products of AVX512-BF16 run at twice the speed of f32 on AMD's cores (Zen 4, Zen 5) and
@@ -56,7 +56,7 @@ enum BF16Support {
 }
 
 extension BackendChoice {
-    /// How useful bf16 is with this backend on this CPU.
+    /// The usefulness of bf16 with this backend on this CPU.
     var bf16: BF16Support {
         resolved == .onednn ? BF16Support(oneDNN: String(cString: conednn_instruction_set())) : .missing
     }

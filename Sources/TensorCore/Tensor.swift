@@ -100,7 +100,7 @@ public struct Tensor {
         UnsafeRawBufferPointer(start: storage.base, count: count * elementType.byteCount)
     }
 
-    /// The same for writing, by the one who made the tensor.
+    /// The same memory for writing. Only the code that made the tensor may write to it.
     public var memory: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: storage.base, count: count * elementType.byteCount)
     }

@@ -3,7 +3,7 @@ public struct TracedOperation: Sendable, Hashable {
     /// The operation with the shapes of its operands, in their order.
     public enum Kind: Sendable, Hashable {
         case linear(rows: Int, from: Int, to: Int, activation: Activation)
-        /// `x`: (n, h, w, in); `kernel`: height and width; `use`: what the weights are packed for.
+        /// `x`: (n, h, w, in); `kernel`: height and width; `use`: the use that the weights are packed for.
         case convolution(
             x: [Int], to: Int, kernel: [Int], stride: Int, dilation: Int, padding: Padding, use: ConvolutionUse)
         /// `query` and `key`: (b, tokens, width)
@@ -19,11 +19,11 @@ public struct TracedOperation: Sendable, Hashable {
     }
 
     public var kind: Kind
-    /// Of the operands.
+    /// The element type of the operands.
     public var elementType: ElementType
     public var hasBias = false
     public var hasResidual = false
-    /// Of the result of a convolution.
+    /// The element type of a convolution's result; for other operations, that of the operands.
     public var resultType: ElementType
 
     init(
@@ -47,7 +47,7 @@ extension ComputeContext {
         return operations
     }
 
-    /// Tells an operation to whoever traces.
+    /// Reports an operation to the caller of `tracing`.
     func note(
         _ kind: @autoclosure () -> TracedOperation.Kind, _ type: ElementType, hasBias: Bool = false, hasResidual: Bool = false,
         resultType: ElementType? = nil

@@ -1,7 +1,7 @@
 import CSystem
 import Glibc
 
-/// How computing threads wait for the next piece of work.
+/// The way in which computing threads wait for the next piece of work.
 ///
 /// libgomp's threads, ours and oneDNN's, spin for some milliseconds before they sleep. A U-Net call has thousands of such
 /// waits, so a worker on a busy host takes cores from other processes and needs many times the CPU time. libgomp reads its
@@ -19,7 +19,7 @@ public enum WaitingPolicy {
     /// (`OMP_WAIT_POLICY=passive`).
     private static let spins = "2000"
 
-    /// Says how many threads OpenBLAS starts.
+    /// The variable for the number of threads that OpenBLAS starts.
     private static let blasVariable = "OPENBLAS_NUM_THREADS"
 
     /// Makes threads wait shortly in this process and its children, and keeps OpenBLAS from starting some. Call it first in

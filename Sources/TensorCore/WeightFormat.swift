@@ -37,8 +37,8 @@ public struct WeightFormat {
     public let elementType: ElementType
     /// Bytes of packed weights.
     public let byteCount: Int
-    /// Says the whole order: weights of equal names and sizes are packed alike. nil if the library has no words for the order;
-    /// then packed weights cannot be kept.
+    /// A name for the whole order: weights of equal names and sizes are packed alike. nil if the library has no words for the
+    /// order; then packed weights cannot be kept.
     public let name: String?
     /// The backend's own description.
     let details: AnyObject?
@@ -64,7 +64,7 @@ extension ComputeContext {
     /// The parameters of a linear layer.
     ///
     /// - Parameters:
-    ///   - packed: weights in that format, which is one of this context. They are only read.
+    ///   - packed: weights in the format `format`, which is one of this context. They are only read.
     ///   - bias: (out), f32, or `nil`.
     public func linearParameters(
         _ packed: Tensor, _ format: WeightFormat, bias: Tensor?

@@ -3,8 +3,8 @@ import CKernels
 /// 3×3 convolutions by Winograd's F(2×2, 3×3): 16 matrix products instead of the 36 that the sums have.
 ///
 /// A library's products compute the matrices, and every other convolution. Tiles of pixels are transformed in chunks, which
-/// stay in the processor's cache until their results are written. A result's bits depend on its own pixels only, if those of
-/// the library's matrix product do.
+/// stay in the processor's cache until their results are written. The bits of a result depend only on its own pixels, if the
+/// bits of the library's matrix product depend only on its own rows.
 ///
 /// The transforms are sums of few numbers, so the error in f32 is that of the direct sum (`WinogradTests`). Larger tiles save
 /// more products, but their error is several times as large. In bf16 transformed pixels and weights are rounded once more, to

@@ -119,7 +119,7 @@ extension ComputeContext {
         return y
     }
 
-    /// The same elements in memory of their own, outside the context's pool: for what outlives the call that made it.
+    /// The same elements in memory of their own, outside the context's pool: for tensors that outlive the call that made them.
     public func copied(_ x: Tensor) -> Tensor {
         let copy = Tensor(uninitialized: x.shape, of: x.elementType)
         guard !rehearses else { return copy }
@@ -127,7 +127,7 @@ extension ComputeContext {
         return copy
     }
 
-    /// Whether no element is NaN or infinite. In a rehearsal the elements become zeros, so that what reads them gets numbers.
+    /// Whether no element is NaN or infinite. In a rehearsal the elements become zeros, so that later readers get numbers.
     public func isFinite(_ x: Tensor) -> Bool {
         if rehearses { x.storage.base.initializeMemory(as: UInt8.self, repeating: 0, count: x.count * x.elementType.byteCount) }
         return kernels("isFinite", x).all_finite(x.storage.base, x.count) != 0

@@ -34,7 +34,7 @@ extension ComputeContext {
     ///   - x: (n, h, w, in)
     ///   - padding: zeros added on each side.
     ///   - residual: of the result's shape and type, added to it.
-    ///   - type: of the result; nil for the type of x.
+    ///   - type: the type of the result; nil for the type of x.
     /// - Returns: (n, h', w', out) with h' = (h + top + bottom − dilation·(kernel − 1) − 1) / stride + 1.
     public func convolution(
         _ x: Tensor, _ parameters: ConvolutionParameters, stride: Int = 1, padding: Padding = .same, dilation: Int = 1,

@@ -95,7 +95,7 @@ extension ComputeContext {
     }
 
     /// - Parameter addend: (n, c) or (1, c), f32.
-    /// - Returns: for each image.
+    /// - Returns: the moments of each image.
     private func moments(of x: Tensor, groups: Int, _ runs: PixelRuns, _ addend: Tensor?) -> [GroupMoments] {
         let table = kernels("groupNorm", x)
         let (n, c) = (x.shape[0], x.dimension(-1))

@@ -24,7 +24,7 @@ extension ComputeContext {
         scratch.reserve(bytes: table.match_scratch_bytes(c))
         let (input, panels) = (x.raw, packed.base)
         let rows = table.match_source_block
-        // As many blocks of sources as fit between two signs of progress.
+        // A slice has as many blocks of sources as fit between two signs of progress.
         let slice = max(1, operationsPerSlice / max(1, 2 * rows * destinations.count * c)) * rows
         scores.withUnsafeMutableBufferPointer { scores in
             best.withUnsafeMutableBufferPointer { best in
@@ -71,7 +71,7 @@ extension ComputeContext {
     ///
     /// - Parameters:
     ///   - x: (b, n, c)
-    ///   - offsets: where each group begins in `members`, (b · groups + 1).
+    ///   - offsets: the place in `members` where each group begins, (b · groups + 1).
     ///   - members: tokens within their image, (b · n); each is in one group.
     /// - Returns: (b, groups, c)
     public func averageTokens(_ x: Tensor, offsets: [Int32], members: [Int32]) -> Tensor {
