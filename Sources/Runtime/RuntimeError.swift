@@ -42,6 +42,6 @@ extension SentenceError {
 }
 
 extension Sentence {
-    /// For logs, with options as on a command line.
+    /// The sentence for logs, with options as on a command line.
     var logged: String { spelled(\.option) }
 }

@@ -10,7 +10,7 @@ struct PictureDownload {
     private let totalBytes: Int
     private var writer: PictureFile.Writer
     private var nextPiece = 0
-    /// The piece after those that were asked for.
+    /// The number of the piece after the last one that was asked for.
     private var askedUntil = 1
 
     /// - Parameter first: piece 0.

@@ -11,11 +11,11 @@ public enum SubmitClient {
         var request: EncodedPart
         var model: String?
         var joinToken: String?
-        /// How long to look for the coordinator.
+        /// The longest time to look for the coordinator.
         var connectTimeout: Duration = .seconds(5)
-        /// How long to look for it again after the connection broke, and to wait for the next piece of a picture.
+        /// The longest time to look for it again after the connection broke, and to wait for the next piece of a picture.
         var resumeTimeout: Duration = .seconds(60)
-        /// How long to wait for a piece before asking for it again.
+        /// The time to wait for a piece before asking for it again.
         var askAgain: Duration = .seconds(5)
     }
 
@@ -58,7 +58,7 @@ private final class ClientConversation {
     private var hasSubmitted = false
     /// Whether the coordinator has said anything about the job.
     private var isAccepted = false
-    /// When the last piece came, and when one was asked for.
+    /// The times at which the last piece came, and at which one was asked for.
     private var lastPiece: Instant
     private var lastAsked: Instant
 
@@ -177,8 +177,8 @@ private final class ClientConversation {
         return nil
     }
 
-    /// A coordinator that is slow to answer gets HELLO again, and answers each with a session of its own. Only the last one
-    /// counts: what was sent in an earlier one is not heard.
+    /// A coordinator that is slow to answer gets HELLO again, and answers each HELLO with a session of its own. Only the last
+    /// session counts: the coordinator does not hear messages of earlier ones.
     private func join(_ address: Header.Address, _ welcome: Welcome) throws {
         var isNew = address.session != self.address.session || address.epoch != self.address.epoch
         if case .greeting = state { isNew = true }

@@ -24,10 +24,10 @@ extension SubmitClient {
     /// - Parameters:
     ///   - model: a name that the coordinator knows, or an identity, or the first digits of one; nil for its first model.
     ///   - joinToken: the coordinator's secret, where it has one.
-    ///   - onEvent: called on this thread with what happens, `finished` included; `failed` is thrown instead.
+    ///   - onEvent: called on this thread with every event, `finished` included; `failed` is thrown instead.
     ///   - isCancelled: asked several times a second; once true, the job is cancelled and the call throws `cancelled`.
     /// - Throws: `RuntimeError`: `unavailable` when nobody answers within five seconds or the coordinator is lost, `refused`,
-    ///   `configuration`, `temporary`, or what became of the job.
+    ///   `configuration`, `temporary`, or the failure of the job.
     public static func render(
         coordinator: String, request: RenderRequest, model: String? = nil, joinToken: String? = nil,
         onEvent: (JobEvent) -> Void = { _ in }, isCancelled: () -> Bool = { false }

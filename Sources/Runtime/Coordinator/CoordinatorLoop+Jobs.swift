@@ -222,7 +222,7 @@ extension CoordinatorLoop {
 
     /// Ends a job with its last event. The machine cancels the job's leases, if it still knows the job.
     func endJob(_ id: JobID, _ event: JobEvent) {
-        // Gone before its event is sent: if the client turns out to be gone too, this is called again.
+        // The job is removed before its event is sent: if the client turns out to be gone too, this is called again.
         guard let job = jobs.removeValue(forKey: id) else { return }
         jobOrder.removeAll { $0 == id }
         publish(event, of: job)

@@ -3,8 +3,8 @@ internal import Messages
 import Sentences
 internal import StrictJSON
 
-/// Finished pictures of clients, until these have them. A client fetches its picture piece by piece, so that neither side has
-/// a large one in memory, and goes on after its connection broke.
+/// The finished pictures of clients that have not fetched all of them yet. A client fetches its picture piece by piece, so
+/// that neither side has a large one in memory. It goes on after its connection broke.
 struct KeptPictures {
     private struct Picture {
         let file: PictureFile
@@ -12,12 +12,12 @@ struct KeptPictures {
         var lastUse: Instant
     }
 
-    /// How long a picture waits for a client that is gone.
+    /// The time that a picture waits for a client that is gone.
     static let patience = Interval.seconds(600)
 
     private var pictures: [UniqueID: Picture] = [:]
 
-    /// Keeps a picture. If there are too many, or too many bytes, those go that have waited longest.
+    /// Keeps a picture. If there are too many pictures, or too many bytes, the pictures that have waited longest go.
     mutating func keep(_ result: RenderResult, of job: UniqueID, _ now: Instant) {
         pictures[job] = Picture(file: result.file, details: result.jsonValue, lastUse: now)
         while pictures.count > WireLimits.keptPictures

@@ -130,13 +130,13 @@ final class CoordinatorLoop {
     }
 
     private func scheduleTick(_ now: Instant) {
-        // Counted from the last tick, so that messages cannot delay it for ever.
+        // This counts from the last tick, so that messages cannot delay the next one for ever.
         let latest = lastTick + .milliseconds(500)
         nextTick = max(now + .milliseconds(1), min(machine.nextDeadline() ?? latest, latest))
     }
 
     private func receiveAll() throws(ZMQError) {
-        // Bounded, so that a flood of messages cannot keep ticks and commands waiting.
+        // The number is bounded, so that a flood of messages cannot keep ticks and commands waiting.
         for _ in 0..<256 {
             guard let received = try socket.receive(keeping: WireLimits.frameCount + 1) else { return }
             receive(received)

@@ -22,7 +22,7 @@ public struct RenderResult: Sendable, Equatable {
     public var counts = RenderCounts()
 }
 
-/// Where a job spent its time.
+/// The parts of a job's time.
 public struct RenderTimings: Sendable, Equatable {
     /// The share of one phase.
     public struct Phase: Sendable, Equatable {
@@ -32,9 +32,9 @@ public struct RenderTimings: Sendable, Equatable {
         public var tasks: Int
     }
 
-    /// In the order in which the phases began.
+    /// The phases in the order in which they began.
     public var phases: [Phase] = []
-    /// From submission until the first task was sent: workers start and load weights.
+    /// The time from submission until the first task was sent: workers start and load weights.
     public var startUp: Duration = .zero
     /// CPU time on the coordinator for planning, merging, and unpacking tensors.
     public var merge: Duration = .zero
@@ -42,7 +42,7 @@ public struct RenderTimings: Sendable, Equatable {
     public var png: Duration = .zero
     /// CPU time for messages: the I/O threads of the coordinator and of all workers, and the packing of tasks.
     public var wire: Duration = .zero
-    /// From submission until the picture was finished.
+    /// The time from submission until the picture was finished.
     public var wall: Duration = .zero
 
     /// Time on the compute threads of all workers.
@@ -70,7 +70,7 @@ public enum JobEvent: Sendable, Equatable {
 // The details that travel with a picture to a client.
 
 extension RenderResult: JSONRecordable {
-    /// Everything but the file.
+    /// The members of a result, without the file.
     public static var record: JSONRecord<RenderResult> {
         JSONRecord(
             { RenderResult(file: .empty, width: $0, height: $1, parameters: $2, timings: $3, counts: $4) },
@@ -105,7 +105,7 @@ extension JSONShape where Value == Duration {
     fileprivate static var microseconds: Self { Self(.words("a time")) { $0.intValue.map { .microseconds($0) } } }
 }
 
-/// In microseconds.
+/// A duration travels in microseconds.
 extension Duration: JSONRepresentable {
     public var jsonValue: JSONValue? { .integer(Int64(self / .microseconds(1))) }
 }

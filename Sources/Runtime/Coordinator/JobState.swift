@@ -25,7 +25,7 @@ struct JobState {
     var attachmentBytes = 0
     var barrier: EngineBarrier?
     var serial = -1
-    /// Of the barrier: its own context, and the one that it builds on.
+    /// The contexts of the barrier: its own, and the one that it builds on.
     var contexts: [ContextID] = []
     var outputs: [EncodedPart?] = []
     var tasksDone = 0

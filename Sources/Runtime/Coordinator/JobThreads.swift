@@ -8,7 +8,7 @@ internal import StrictJSON
 internal import Synchronization
 
 /// The threads that plan, merge and write pictures. The I/O thread does none of it. The commands of one job run one after
-/// another. Up to as many jobs as threads do not wait for each other; more jobs take turns, command by command.
+/// another. If there are no more jobs than threads, jobs do not wait for each other. More jobs take turns, command by command.
 final class JobThreads: Sendable {
     enum Command: Sendable {
         /// Make an engine for a request from the wire.

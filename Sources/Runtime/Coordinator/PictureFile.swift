@@ -6,7 +6,7 @@ import Sentences
 /// A finished picture: a PNG file without a name, which may be too large for memory.
 public final class PictureFile: Sendable {
     public let byteCount: Int
-    /// nil for no bytes.
+    /// The bytes; nil if there are none.
     private let file: ScratchFile?
 
     /// A file without a byte, until one is known.
@@ -68,7 +68,7 @@ public final class PictureFile: Sendable {
     /// - Throws: `cannotWrite` if the disk fails.
     public func bytes() throws(RuntimeError) -> [UInt8] { try bytes(0..<byteCount) }
 
-    /// The file's pieces of at most so many bytes, in order.
+    /// The file's pieces of at most `size` bytes, in order.
     public func pieces(of size: Int) -> [Range<Int>] {
         stride(from: 0, to: byteCount, by: size).map { $0..<min(byteCount, $0 + size) }
     }

@@ -10,7 +10,7 @@ public struct RenderCounts: Sendable, Equatable {
         public var operations: Int
     }
 
-    /// In the order in which the phases began.
+    /// The phases in the order in which they began.
     public var phases: [Phase] = []
     /// The largest memory of a worker's whole process during the job; the first job includes loading the weights. 0 if the
     /// systems do not say.

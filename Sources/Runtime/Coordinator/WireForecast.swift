@@ -3,7 +3,7 @@ internal import Messages
 public import Rendering
 internal import StrictJSON
 
-/// The bytes of a render's messages, known before it begins: `RenderCounts` will have about the same.
+/// The bytes of a render's messages, known before it begins: `RenderCounts` will have about the same number.
 public struct WireForecast: Sendable {
     /// The share of a phase.
     public struct Phase: Sendable {
@@ -13,13 +13,13 @@ public struct WireForecast: Sendable {
         public var received: Int
     }
 
-    /// Of the phases of the forecast.
+    /// The shares of the forecast's phases.
     public let phases: [Phase]
 
     public var sent: Int { phases.reduce(0) { $0 + $1.sent } }
     public var received: Int { phases.reduce(0) { $0 + $1.received } }
 
-    /// - Parameter workers: how many share the work. Each gets every context.
+    /// - Parameter workers: the number of workers that share the work. Each gets every context.
     public init(_ forecast: RenderForecast, workers: Int) {
         phases = forecast.phases.map { phase in
             let contents = phase.contents.reduce(0) { $0 + Self.bytes($1) * min(workers, $1.receivers) }
@@ -42,7 +42,7 @@ public struct WireForecast: Sendable {
         return Message.lease(grant).byteCount + tasks.payloadBytes
     }
 
-    /// Without the payload. What a worker measures has the digits of usual tasks.
+    /// Bytes of a result without its payload. The worker's measurements have the digits of usual tasks.
     private static func resultBytes(_ tasks: RenderForecast.Tasks) -> Int {
         let effort = TaskResult.Effort(operations: 100_000_000_000, peakBytes: 1_000_000_000, peakActivationBytes: 100_000_000)
         let result = TaskResult(
@@ -51,6 +51,6 @@ public struct WireForecast: Sendable {
         return Message.result(result).byteCount
     }
 
-    /// As many as a context's hash has.
+    /// As many digits as a context's hash has.
     private static let digits = String(repeating: "0", count: 64)
 }

@@ -7,11 +7,11 @@ internal import Rendering
 
 /// One task of a barrier, ready to send.
 struct EngineTask: Sendable {
-    /// Makes its message. The task itself may hold much less.
+    /// Makes the task's message. The task itself may hold much less.
     var part: @Sendable () -> EncodedPart
-    /// Of the message.
+    /// Bytes of the message's payload.
     var payloadBytes: Int
-    /// Relative to the job's other tasks of its kind.
+    /// The cost of the task, relative to the job's other tasks of its kind.
     var cost: Double
     /// See `ClusterTask.thread`.
     var thread: Int?
@@ -20,7 +20,7 @@ struct EngineTask: Sendable {
 /// The tasks of one barrier and their common context.
 struct EngineBarrier: Sendable {
     var place: Place<String>
-    /// For the header, and the kind of its tasks: see `ClusterTask.kind`.
+    /// The phase's number for the header. It is also the kind of the tasks: see `ClusterTask.kind`.
     var phaseNumber: UInt8
     var tasks: [EngineTask]
     /// The content hash of `context`, 64 hexadecimal digits.
@@ -88,7 +88,7 @@ protocol TaskEngine {
     /// Begins to measure activations anew, between the tasks of two jobs.
     /// - Parameter trimming: whether to give back memory that is only kept for speed.
     func settle(trimming: Bool)
-    /// Gives back memory that the next task can have again for little. Called when nothing has come for a while.
+    /// Gives back memory that the next task can have again at little cost. Called when nothing has come for a while.
     func rest()
     /// The most tasks that it would compute at once now.
     var groupLimit: Int { get }

@@ -18,10 +18,11 @@ struct GroupLimits {
 
     /// The most tasks in any group: the worker's slots.
     let largest: Int
-    /// A group should not take longer: a worker that is asked to leave finishes it first, and others cannot help with it.
+    /// The longest time of a group: a worker that is asked to leave finishes it first, and others cannot help with it.
     static let seconds = 10.0
     /// The groups of all workers of a host take at most this share of its free memory, each worker an equal part. When workers
-    /// come, that holds for groups begun from then on. What a worker keeps from larger groups goes when its next job begins.
+    /// come, that holds for groups begun from then on. Memory that a worker keeps from larger groups goes when its next job
+    /// begins.
     static let shareOfFreeMemory = 0.5
     /// The longest time for which a look at the memory holds. Short calls follow each other faster than the system counts.
     static let lookEvery = Interval.seconds(1)
@@ -30,8 +31,8 @@ struct GroupLimits {
     static let memorySize = 8
 
     private let host: Host
-    /// Of the last call of each job and phase, for each unit of a task's cost; the latest comes last. Costs of other models and
-    /// phases do not compare.
+    /// The bytes and seconds of the last call of each job and phase, for each unit of a task's cost; the latest comes last.
+    /// Costs of other models and phases do not compare.
     private var calls: [(context: SHA256Digest, phase: RenderPhase, bytes: Double, seconds: Double)] = []
     /// The last look at the memory: the bytes for this worker's groups, without a limit where the system does not say.
     private var room: (bytes: Double, time: Instant)?
@@ -65,8 +66,8 @@ struct GroupLimits {
     /// - Parameter idleBytes: memory that this worker keeps already.
     mutating func keptTileBytes(idleBytes: Int) -> Int { Int(min(roomBytes(idleBytes), Double(1 << 50))) }
 
-    /// The bytes that this worker's groups may take. The memory that it keeps is among them: what it has taken once does not
-    /// count against it. So the groups stay below their share together, however often the workers look.
+    /// The bytes that this worker's groups may take. The memory that it keeps is among them: memory that it took before does
+    /// not count against it. So all groups together stay below their share, however often the workers look.
     private mutating func roomBytes(_ idleBytes: Int) -> Double {
         let now = host.now()
         if let room, now.since(room.time) < Self.lookEvery { return room.bytes }

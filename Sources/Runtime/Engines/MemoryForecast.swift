@@ -10,13 +10,13 @@ public struct MemoryForecast: Sendable {
     public let workerBytes: [Int]
     /// The most bytes of a worker.
     public var worker: Int { workerBytes.max() ?? 0 }
-    /// The most that a worker needs at least: with one task in a call, and no tiles in memory between two sections.
+    /// The least memory that a worker needs for all phases: with one task in a call, and no tiles in memory between two sections.
     public let leastWorker: Int
 
     /// The workers of a host.
     public struct Host: Sendable {
         public var workers: Int
-        /// Of each worker.
+        /// The threads of each worker.
         public var threads: Int
         /// The most tasks that a worker computes at once.
         public var group: Int
@@ -24,7 +24,7 @@ public struct MemoryForecast: Sendable {
         public var precision: PrecisionChoice
         /// Whether they map large networks from files of packed weights.
         public var mapsFiles: Bool
-        /// For activations; nil if the system does not say.
+        /// Free bytes for activations; nil if the system does not say.
         public var freeBytes: Int?
 
         public init(
@@ -42,18 +42,18 @@ public struct MemoryForecast: Sendable {
         }
     }
 
-    /// Bytes of a worker process without networks: its own, and those of libraries, whose pages it shares with the coordinator
-    /// and the other workers of the host. Measured, as the next one, by `MemoryTests`.
+    /// Bytes of a worker process without networks: its own bytes, and its part of the libraries' pages, which it shares with
+    /// the coordinator and the other workers of the host. `MemoryTests` measures this number and the next one.
     static func programBytes(workers: Int) -> Int { (4 << 20) + (66 << 20) / (workers + 1) }
     /// About the bytes of an operation of oneDNN: most of them are code that it makes for a shape.
     static let operationBytes = 190 << 10
-    /// Multiplications and additions a second of one thread. Nobody knows them before the first call; they only tell how many
-    /// tasks a call has until it takes `GroupLimits.seconds`.
+    /// Multiplications and additions a second of one thread. Nobody knows the real number before the first call. This one only
+    /// tells how many tasks a call may have before it takes `GroupLimits.seconds`.
     static let assumedSpeed = 75e9
 
     /// nil where addresses or promised memory are limited: networks cannot be gone through there.
     ///
-    /// - Throws: what a worker says to a model that it cannot use.
+    /// - Throws: the error of a worker for a model that it cannot use.
     public init?(
         _ forecast: RenderForecast, _ source: ModelSource, loras: LoRALibrary = .empty, _ host: Host
     ) throws(RuntimeError) {

@@ -41,10 +41,9 @@ public struct RenderCalibration: Sendable {
         }
     }
 
-    /// Times the calls of a forecast. Steps wait for each other, and a step takes as long as the worker with the most tasks of
-    /// it.
+    /// Times the calls of a forecast. Steps wait for each other. A step takes as long as the worker with the most of its tasks.
     ///
-    /// - Throws: what a worker says to a model that it cannot use.
+    /// - Throws: the error of a worker for a model that it cannot use.
     public func estimate(_ forecast: RenderForecast) throws(RuntimeError) -> Estimate {
         let kinds = forecast.phases.flatMap(\.tasks).filter { $0.sample != nil }
         let seconds = try time(kinds.compactMap(\.sample))
@@ -57,7 +56,7 @@ public struct RenderCalibration: Sendable {
             (least, most) = (least + share * times[0], most + share * times[times.count - 1])
             timed += kind.operations
         }
-        // The text and the encoder are few tasks: their arithmetic takes the time of the others'.
+        // The text and the encoder are few tasks. Their operations are taken to be as fast as those of the timed tasks.
         let all = timed > 0 ? forecast.operations / timed : 1
         return Estimate(expected * all, calls: least * all...most * all)
     }
@@ -65,12 +64,12 @@ public struct RenderCalibration: Sendable {
     /// The workers that a step keeps busy.
     private func busy(_ sample: RenderForecast.Sample) -> Int { min(workers, sample.tasksInStep) }
 
-    /// The most tasks that one of them gets.
+    /// The most tasks of a step that one worker gets.
     private func longest(_ sample: RenderForecast.Sample) -> Int {
         (sample.tasksInStep + busy(sample) - 1) / busy(sample)
     }
 
-    /// The seconds of one task of each sample, in order, while as many workers compute as there will be.
+    /// The seconds of one task of each sample, in order, while as many workers compute as in the render.
     private func time(_ samples: [RenderForecast.Sample]) throws(RuntimeError) -> [[Double]] {
         let runners = try together(workers) { _ throws(RenderError) in Runner(value: try makeRunner()) }
         var times: [[Double]] = []
@@ -112,8 +111,8 @@ public struct RenderCalibration: Sendable {
         }
     }
 
-    /// Of the calls the first is for weights and the library's preparations, and the last keeps the other workers company. Of
-    /// long calls one is enough.
+    /// The first call is for weights and the library's preparations. The fifth only keeps the host busy for the other workers.
+    /// Neither counts. Of long calls one is enough.
     private func seconds(_ runner: TaskRunner, _ sample: RenderForecast.Sample) throws(RenderError) -> [Double] {
         let count = sample.isGrouped ? min(group, longest(sample)) : 1
         let tasks = [RenderTask](repeating: sample.task, count: max(1, count))

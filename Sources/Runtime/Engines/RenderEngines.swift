@@ -87,7 +87,7 @@ extension RenderEngineFactory {
 struct RenderEngine: JobEngine {
     var machine: RenderMachine
     let model: String
-    /// The last barrier's, encoded once for all barriers that have it.
+    /// The base of the last barrier, encoded once for all barriers that have it.
     private var base: (hash: String, content: EncodedPart)?
 
     init(machine: RenderMachine, model: String) { (self.machine, self.model) = (machine, model) }
@@ -97,7 +97,8 @@ struct RenderEngine: JobEngine {
     var plan: JobOutline { JobOutline(summaryLines: machine.plan.summaryLines, taskCount: machine.plan.totalTasks) }
 
     mutating func start() throws(EngineError) -> EngineBarrier {
-        // The pixels, and a file that no compression makes smaller. They come last: after hours it would be too late to say.
+        // Room for the pixels, and for a file that no compression makes smaller. They are written last: to report a full disk
+        // after hours would be too late.
         let pixelBytes = machine.plan.width * machine.plan.height * 3
         do throws(ScratchError) { try ScratchFile.requireRoom(bytes: 2 * pixelBytes + pixelBytes / 50) } catch {
             throw .failed(RuntimeError(error))

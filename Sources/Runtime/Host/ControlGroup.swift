@@ -1,6 +1,6 @@
 import Foundation
 
-/// The limits of this process's control group (cgroup v2), by which containers and services are held back. The kernel's
+/// The limits of this process's control group (cgroup v2). Containers and services are limited by such groups. The kernel's
 /// admin-guide/cgroup-v2 describes the files.
 public struct ControlGroup: Sendable, Equatable {
     /// The quota in whole processors, at least 1; nil without a quota.

@@ -1,7 +1,7 @@
 internal import Glibc
 import Sentences
 
-/// The workers of this host, whatever their coordinators are.
+/// The workers of this host, of any coordinator.
 ///
 /// Each worker holds the first free of numbered names in the kernel's abstract namespace (unix(7)), and counts the names that
 /// somebody holds. No file is left: a name is gone with its process. A container with a network of its own sees only its own
@@ -29,7 +29,7 @@ final class HostWorkers {
         hasName = isNamed
     }
 
-    /// The number of workers now, this one included, also where it found no free name.
+    /// The number of workers now. It includes this one, even if this one found no free name.
     var count: Int { min(names.count, names.count(where: asker.finds) + (hasName ? 0 : 1)) }
 }
 

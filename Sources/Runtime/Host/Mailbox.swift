@@ -12,7 +12,7 @@ final class Mailbox<Command: Sendable>: Sendable {
     }
 
     private let state = Mutex(State())
-    /// How many commands of strangers may wait.
+    /// The most commands of strangers that may wait.
     private static var capacity: Int { 4096 }
     /// Readable while commands wait. Closed with the mailbox.
     let descriptor: Int32

@@ -10,7 +10,7 @@ enum ProcessMemory {
     private struct Findings {
         /// The largest use.
         var largest = 0
-        /// When shares were read last, and the resident peak then.
+        /// The time at which shares were read last, and the resident peak then.
         var reading: (time: Instant, peak: Int)?
 
         /// The kernel counts shares page by page, which can take longer than a short task. So they are read when there are

@@ -39,14 +39,14 @@ final class ComputeThread: Sendable {
         case failedTogether([LeaseID], Failure)
         /// From now on the engine takes at most this number of tasks at once.
         case groupLimit(Int)
-        /// The work on a lease, and on all that are computed together with it, goes on.
+        /// The work on a lease, and on all leases that are computed together with it, goes on.
         case advanced(LeaseID)
     }
 
-    /// How long the engine keeps its memory ready while nothing comes. After a rest the next call maps the network again: 0.2
-    /// to 0.3 s with SD 1.5 on a busy machine. A worker that waits for others at the end of each step pays that too, in time
-    /// that it has to spare. A wait for as long as the last call took would be too long: decoding a picture takes no longer,
-    /// and needs the memory.
+    /// The time that the engine keeps its memory ready while nothing comes. After a rest the next call maps the network again:
+    /// 0.2 to 0.3 s with SD 1.5 on a busy machine. A worker that waits for others at the end of each step pays that too, in
+    /// time that it has to spare. A wait for as long as the last call took would be too long: decoding a picture takes no
+    /// longer, and needs the memory.
     static let patience = Duration.seconds(1)
 
     /// The results that nobody waits for. Both threads use it: a call of the network may take minutes, and asks again and
@@ -68,7 +68,7 @@ final class ComputeThread: Sendable {
     private let thread: OSThread
 
     /// - Parameters:
-    ///   - patience: how long to wait for a command before the engine rests.
+    ///   - patience: the time to wait for a command before the engine rests.
     ///   - report: called on the thread.
     init(
         patience: Duration = ComputeThread.patience, makeEngine: @escaping TaskEngineMaker,

@@ -8,11 +8,11 @@ internal import ZMQSockets
 /// The worker's I/O thread. It owns the DEALER socket and the worker's state machine, and gives signs of life however long a
 /// task takes.
 final class WorkerLoop {
-    /// How a worker ended.
+    /// The way in which a worker ended.
     enum Ending: Equatable {
-        /// In order.
+        /// It ended in order.
         case drained
-        /// With this error.
+        /// It ended with this error.
         case failed(RuntimeError)
         /// The process at the other end of the lifeline is gone.
         case orphaned

@@ -2,7 +2,7 @@ internal import Cluster
 public import TensorCore
 public import Weights
 
-/// How a worker is set up.
+/// The settings of a worker.
 public struct WorkerOptions: Sendable {
     /// The coordinator's address.
     public var endpoint: String
@@ -21,8 +21,8 @@ public struct WorkerOptions: Sendable {
     public var threads: Int
     /// The coordinator's secret, where it has one.
     public var joinToken: String?
-    /// A descriptor whose hang-up ends the process at once: how a parent leaves no worker behind, however it dies. A worker
-    /// with a lifeline also ends when its coordinator says goodbye; others look for it again.
+    /// A descriptor whose hang-up ends the process at once. So a parent leaves no worker behind, however it dies. A worker with
+    /// a lifeline also ends when its coordinator says goodbye; others look for it again.
     public var lifelineFD: Int32?
     /// A name for people.
     public var name: String
