@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// A count that no machine changes, and what it must be.
+/// A count that no machine changes, and the number that it must be.
 struct CountCheck {
     enum Expectation: Equatable {
         case exactly(Int)
@@ -23,7 +23,7 @@ struct CountCheck {
         }
     }
 
-    /// One line: what was counted, and what was expected if it is something else.
+    /// One line: the counted number, and the expected one if it differs.
     var line: String {
         switch (expectation, holds) {
         case (.exactly, true): "\(name): \(counted)"

@@ -56,8 +56,8 @@ enum BenchFamily: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension UNetInput {
-    /// A latent, a text of 77 tokens and what else the U-Net takes, all uniform in ±1. The text keeps its keys and values, so
-    /// every call but the first is one in the middle of a picture.
+    /// A latent, a text of 77 tokens and the other inputs of the U-Net, all uniform in ±1. The text keeps its keys and values,
+    /// so every call but the first is like one in the middle of a picture.
     init(uniformFor unet: UNet, batch: Int, height: Int, width: Int) {
         let configuration = unet.configuration
         self.init(

@@ -32,7 +32,7 @@ struct LoneOperation {
 
         func weight(_ shape: [Int]) -> Tensor { context.convertWeights(uniform(shape), to: type) }
 
-        /// As many as there are occurrences, within the limit.
+        /// Weights for as many occurrences as there are, within the limit.
         func weights<Parameters>(
             _ shape: [Int], hasBias: Bool, count: Int, _ pack: (Tensor, Tensor?) throws -> Parameters
         ) rethrows -> [Parameters] {

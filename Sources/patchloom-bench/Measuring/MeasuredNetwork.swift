@@ -3,7 +3,7 @@ import TensorCore
 /// One call of a network: its durations, and the counts of a call after the first.
 struct MeasuredNetwork {
     let timing: Timing
-    /// Of all timed calls together.
+    /// The counts of all timed calls together.
     private let counts: ComputeCounts
     private let peakActivationBytes: Int
 
@@ -36,7 +36,7 @@ struct MeasuredNetwork {
     ///
     /// - Parameters:
     ///   - suite: the first word of the counts' names.
-    ///   - operations: by formula.
+    ///   - operations: the operations of a call by formula.
     func checks(_ suite: String, operations formula: UInt64) -> [CountCheck] {
         [
             CountCheck(name: "\(suite).operations", counted: Int(operations), .exactly(Int(formula))),

@@ -9,7 +9,7 @@ enum Peak {
     /// (rows, from, to) of matrix products.
     private static let products = [(4096, 320, 2560), (1024, 640, 5120), (256, 1280, 10240), (4096, 1280, 1280)]
 
-    /// In 10⁹ multiplications and additions a second.
+    /// The rate in 10⁹ multiplications and additions a second.
     static func measure(_ context: ComputeContext, runs: Int = 5) throws -> Double {
         var rates: [Double] = []
         func add(_ call: () throws -> Void) throws {

@@ -18,7 +18,7 @@ struct ComputeOptions: ParsableArguments {
     }
 }
 
-/// How often a suite measures, and how it reports.
+/// The options for the number of measurements and for the report of a suite.
 struct RunOptions: ParsableArguments {
     @Option(help: "Timed runs, after one that is not counted.") var runs = 3
     @Flag(help: "Print one JSON line instead of text.") var json = false
@@ -26,7 +26,7 @@ struct RunOptions: ParsableArguments {
     func validate() throws { try check("runs", runs, 1...100_000) }
 }
 
-/// The options of suites that can hold counts against what they must be.
+/// The options of suites that can compare counts with the numbers that they must be.
 struct CheckOptions: ParsableArguments {
     @Flag(help: "Hold the counts that no machine changes against what they must be; fail if one differs.") var check = false
     @OptionGroup var expectations: ExpectOptions
@@ -48,7 +48,7 @@ struct ExpectOptions: ParsableArguments {
 
     func validate() throws { _ = try given() }
 
-    /// By name.
+    /// The given expectations by name.
     private func given() throws -> [String: Int] {
         var given: [String: Int] = [:]
         for text in expect {

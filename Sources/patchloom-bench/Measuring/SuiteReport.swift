@@ -11,7 +11,7 @@ struct SuiteReport {
         var name: String
         /// Occurrences in the whole.
         var count = 1
-        /// Of one occurrence.
+        /// The durations of one occurrence.
         var timing: Timing
         /// Multiplications and additions of one occurrence.
         var operations: UInt64 = 0
@@ -21,7 +21,7 @@ struct SuiteReport {
     let suite: String
     /// The options that decide the figures, in the order of the text.
     var settings: [(name: String, value: JSONValue)] = []
-    /// Of the whole thing; nil for a suite that only counts.
+    /// The durations of the whole thing; nil for a suite that only counts.
     var timing: Timing?
     var parts: [Part] = []
     /// Numbers that follow from times, with their units in the names.

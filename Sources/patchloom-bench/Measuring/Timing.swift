@@ -2,7 +2,7 @@ import MethodComparison
 
 /// The durations of runs of one thing, in seconds.
 struct Timing {
-    /// In the order of the runs.
+    /// The durations in the order of the runs.
     private(set) var seconds: [Double]
 
     /// - Parameter seconds: at least one.

@@ -128,7 +128,7 @@ private struct ResidentGrowth {
         if let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") { try? file.write(contentsOf: Data("5".utf8)) }
     }
 
-    /// The peak since the start, less what was there then.
+    /// The peak since the start, less the memory at the start.
     var bytes: Int { max(0, Self.bytes("VmHWM:") - start) }
 
     private static func bytes(_ name: String) -> Int {

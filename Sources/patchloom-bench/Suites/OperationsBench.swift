@@ -45,7 +45,7 @@ struct OperationsBench: ParsableCommand {
         ]
         report.add(context)
         let forward = try forward(context)
-        // The first call makes what later calls of a picture find: the text's keys and values.
+        // The first call makes the text's keys and values, which later calls of a picture find.
         try forward()
         let traced = try context.tracing(forward)
         let before = context.counts

@@ -48,7 +48,7 @@ struct RenderBench: ParsableCommand {
         // The run that is not counted fills the caches of files.
         for _ in 0...reporting.runs { renders.append(try render()) }
         let counted = renders.dropFirst()
-        // Looking takes time, so the timed runs are not looked at.
+        // Looking at the memory takes time, so the timed runs are not looked at.
         let peakBytes = try peakBytes()
         report.timing = Timing(counted.map(\.total))
         guard let best = counted.min(by: { $0.total < $1.total }) else { return }
@@ -126,7 +126,7 @@ struct RenderBench: ParsableCommand {
             tasks = json["timings"]?["phases"]?.arrayValue?.reduce(0) { $0 + ($1["tasks"]?.intValue ?? 0) } ?? 0
         }
 
-        /// Without the time until the workers were ready.
+        /// The seconds without the time until the workers were ready.
         private var working: Double { max(total - startUp, 1e-9) }
 
         var tasksPerSecond: Double { Double(tasks) / working }

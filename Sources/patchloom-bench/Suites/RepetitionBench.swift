@@ -4,7 +4,7 @@ import ImageFiles
 import ImageQuality
 import MethodComparison
 
-/// `patchloom-bench repetition DIR`: how often the repetition score agrees with people's labels of pictures.
+/// `patchloom-bench repetition DIR`: compares the repetition score with people's labels of pictures.
 struct RepetitionBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repetition",

@@ -6,7 +6,7 @@ import StrictJSON
 import TensorCore
 import Weights
 
-/// `patchloom-bench start`: what a worker does before its first task, step by step, and how long the real process takes.
+/// `patchloom-bench start`: the work of a worker before its first task, step by step, and the time of the real process.
 struct StartBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "start", abstract: "Times the start of a worker: library, headers, identity, networks, ready.",
@@ -49,7 +49,7 @@ struct StartBench: ParsableCommand {
         try report.finish(json: reporting.json)
     }
 
-    /// Where a worker without options keeps packed weights; nil if it keeps weights in its own memory.
+    /// The place where a worker without options keeps packed weights; nil if it keeps weights in its own memory.
     private func packing() throws -> PackedWeights.Setting? {
         guard let limit = PackedWeights.limit(PackedWeights.limitWord) else {
             throw ValidationError("\(PackedWeights.limitVariable) must be a size such as 500M or 40G, or off.")

@@ -38,7 +38,7 @@ struct ResultLine {
     let peer: String
     /// The name with its version.
     let peerVersion: String
-    /// Of all runs; empty for a suite that only counts.
+    /// The seconds of all runs; empty for a suite that only counts.
     let seconds: [Double]
 
     init(_ json: JSONValue) throws {

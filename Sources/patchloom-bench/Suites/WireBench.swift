@@ -119,8 +119,8 @@ struct WirePatch {
     /// The most bytes of header and metadata around the numbers of a patch, in one message.
     private static let wrappingMax = 1024
 
-    /// The numbers of a patch go to a worker once and come back once, as f32, with little around them. What arrives is what
-    /// was sent.
+    /// The numbers of a patch go to a worker once and come back once, as f32, with little around them. They arrive as they were
+    /// sent.
     func checks() throws -> [CountCheck] {
         let (lease, result) = (try lease().frames(), try result().frames())
         let numbers = shape["height"] * shape["width"] * MemoryLayout<Float>.size
@@ -140,7 +140,7 @@ struct WirePatch {
 private struct RoundTrip: ~Copyable {
     private let coordinator: Socket
     private let worker: Socket
-    /// How the coordinator's socket calls the worker's.
+    /// The name of the worker's socket on the coordinator's.
     private let name: [UInt8]
     private let answer: [[UInt8]]
 
