@@ -1,7 +1,7 @@
 /// Resizes latents as PyTorch's `interpolate` does, without antialiasing and with pixel centres at halves. A1111's "Latent"
 /// upscalers do the same.
 public enum LatentResizer {
-    /// How to compute values between the given ones.
+    /// The formula for values between the given ones.
     public enum Kernel: String, Sendable, CaseIterable {
         /// Two neighbours a side.
         case bilinear
@@ -38,7 +38,7 @@ public enum LatentResizer {
         return result
     }
 
-    /// The source points of one target point. Points beyond the border repeat the border's.
+    /// The source points of one target point. Points beyond the border take the border's value.
     private struct Taps {
         private let first: Int
         private let last: Int

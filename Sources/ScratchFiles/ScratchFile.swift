@@ -8,22 +8,22 @@ public import Sentences
 /// Small files are in memory, so that a small picture needs no disk. Large ones are in the folder of `TMPDIR`, else in
 /// `/var/tmp`: `/tmp` is memory on many hosts.
 public final class ScratchFile: Sendable {
-    /// Files of at most so many bytes are in memory.
+    /// Files of at most this number of bytes are in memory.
     public static let memoryLimit = 32 << 20
 
     private let descriptor: Int32
-    /// nil in memory.
+    /// The folder of the file; nil in memory.
     private let folder: String?
 
     /// - Parameters:
     ///   - bytes: about its final size.
-    ///   - memoryLimit: files of at most so many bytes are in memory.
+    ///   - memoryLimit: files of at most this number of bytes are in memory.
     /// - Throws: `ScratchError` if the folder cannot hold a file.
     public convenience init(bytes: Int, memoryLimit: Int = ScratchFile.memoryLimit) throws(ScratchError) {
         try self.init(in: bytes <= memoryLimit ? nil : Self.folder)
     }
 
-    /// Throws if the folder has no room for so many bytes now. For work that takes long before it needs them.
+    /// Throws if the folder has no room for `bytes` bytes now. It is for work that takes long before it needs them.
     public static func requireRoom(bytes: Int) throws(ScratchError) {
         guard bytes > memoryLimit else { return }
         // Opens a file, so that a folder that cannot be used is found too.

@@ -92,12 +92,13 @@ public protocol SentenceError: Error, CustomStringConvertible {
 }
 
 extension SentenceError {
-    /// With the keys of settings, for a program's own eyes: what users see, the program that shows it spells.
+    /// The sentence with the keys of settings. It is not for users: a program that shows a sentence to users spells the
+    /// settings.
     public var description: String { sentence.spelled(\.key) }
 }
 
-// Text has no place for settings, whose spelling is not known yet. Deprecated and not unavailable, because then the compiler
-// would take the interpolation for values of any type.
+// Text has no place for settings, because their spelling is not known yet. These functions are deprecated and not
+// unavailable: otherwise the compiler would take the interpolation for values of any type.
 extension DefaultStringInterpolation {
     /// Puts a sentence into plain text, with the keys of settings. The compiler warns of it.
     @available(*, deprecated, message: "spell the sentence, or put it into another sentence")

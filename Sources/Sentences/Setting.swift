@@ -2,7 +2,7 @@
 public struct Setting: Sendable, Hashable {
     /// Its name in JSON and in forms, such as `hires_upscaler`.
     public let key: String
-    /// Of its short option, where sentences name it by that.
+    /// The letter of its short option, if sentences name it by that option.
     public let letter: Character?
 
     public init(_ key: String, letter: Character? = nil) { (self.key, self.letter) = (key, letter) }
@@ -32,7 +32,7 @@ extension Setting {
     public static let initImg = Setting("init_img", letter: "i")
     public static let mask = Setting("mask")
     public static let backend = Setting("backend")
-    /// Of a picture; workers and coordinators name it too.
+    /// The precision of a picture; workers and coordinators name it too.
     public static let precision = Setting("precision")
     public static let noClobber = Setting("no_clobber")
 }

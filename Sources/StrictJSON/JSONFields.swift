@@ -33,7 +33,7 @@ extension JSONNeed: CustomStringConvertible {
         }
     }
 
-    /// How many elements a list has; nothing for any number.
+    /// The number of elements of a list in words; empty for any number.
     static func words(_ count: ClosedRange<Int>) -> String {
         let (least, most) = (count.lowerBound, count.upperBound)
         return switch (least, most) {
@@ -62,7 +62,7 @@ public struct JSONFieldError: Error, Sendable, Equatable {
 }
 
 extension JSONValue {
-    /// The value as it is written, at most 80 code points of it; for lists and objects only what it is.
+    /// The value as it is written, at most 80 code points of it; for lists and objects only the kind.
     public var brief: String { arrayValue == nil && objectValue == nil ? canonicalText.brief(80) : kindName }
 }
 
@@ -73,7 +73,7 @@ extension String {
     }
 }
 
-/// A kind of value, with its limits, and how to read it.
+/// A kind of value, with its limits and the way to read it.
 public struct JSONShape<Value> {
     public let need: JSONNeed
     /// Gives nil for a value of another kind. If this is a list with a wrong element, it gives the element.
@@ -88,7 +88,7 @@ extension JSONShape {
         self.init(need: need) { value, _ in read(value) }
     }
 
-    /// An array of so many elements.
+    /// An array with a number of elements in the range `count`.
     public static func list<Element>(of shape: JSONShape<Element>, count: ClosedRange<Int>) -> Self where Value == [Element] {
         Self(need: .list(shape.need, count: count)) { value, wrongElement in
             guard let elements = value.arrayValue, count.contains(elements.count) else { return nil }
@@ -131,7 +131,7 @@ extension JSONShape {
         Self(.number(range)) { value in value.doubleValue.flatMap { range.contains($0) ? $0 : nil } }
     }
 
-    /// A text of at most so many bytes of UTF-8.
+    /// A text of at most `maxBytes` bytes of UTF-8.
     public static func string(maxBytes: Int = .max) -> Self where Value == String {
         Self(.string(maxBytes: maxBytes)) { value in value.stringValue.flatMap { $0.utf8.count <= maxBytes ? $0 : nil } }
     }

@@ -1,4 +1,4 @@
-/// How a `Record` stands in a JSON object. The key of each member, its property and its shape are declared once, for reading
+/// The form of a `Record` in a JSON object. The key of each member, its property and its shape are declared once, for reading
 /// and for writing.
 ///
 /// `@unchecked Sendable`: it is made from literals of key paths and closures that capture limits only, and never changes. So
@@ -20,7 +20,7 @@ public struct JSONRecord<Record>: @unchecked Sendable {
         write = { record, object in repeat object.put((each members).0, record[keyPath: (each members).1]) }
     }
 
-    /// For members that depend on each other.
+    /// A record with members that depend on each other.
     public init(
         reading read: @escaping (Fields) throws(JSONFieldError) -> Record,
         writing write: @escaping (Record, inout JSONObject) -> Void

@@ -85,8 +85,8 @@ public struct Socket: ~Copyable {
         _ = try zmqCall("zmq_connect", endpoint.description) { zmq_connect(raw, endpoint.description) }
     }
 
-    /// Sets how long closing may still send queued messages, in milliseconds. It is short from the start; only an orderly end
-    /// asks for more.
+    /// Sets the time that closing may still send queued messages, in milliseconds. It is short from the start; only an orderly
+    /// end asks for more.
     public borrowing func setLinger(milliseconds: Int32) throws(ZMQError) {
         try Socket.set(raw, "ZMQ_LINGER", ZMQ_LINGER, milliseconds)
     }

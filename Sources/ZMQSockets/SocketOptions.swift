@@ -8,16 +8,17 @@ extension Socket.Kind {
     /// resending notices a dead connection.
     func options(usesIPv6: Bool) -> [(name: String, option: Int32, value: Int32)] {
         let common: [(String, Int32, Int32)] = [
-            // Only an orderly end asks for more. It is not 0: libzmq 4.3 ends the process if a socket closes without this time
+            // Only an orderly end asks for more. It is not 0: without this time libzmq 4.3 ends the process if a socket closes
             // in the middle of a message of several frames, and the peer hangs up just then (an assertion, its issue 3442).
-            // With it the peer must hang up in the very moment when the time ends. `Context.terminate` may wait as long.
+            // With this time the peer would have to hang up in the very moment when it ends. `Context.terminate` may wait as
+            // long.
             ("ZMQ_LINGER", ZMQ_LINGER, 20),
-            // Messages, not bytes, in a peer's queue. This is only a backstop: credit limits the traffic.
+            // The most messages, not bytes, in a peer's queue. This is only a backstop: credit limits the traffic.
             ("ZMQ_SNDHWM", ZMQ_SNDHWM, 16),
             ("ZMQ_RCVHWM", ZMQ_RCVHWM, 16),
             ("ZMQ_HANDSHAKE_IVL", ZMQ_HANDSHAKE_IVL, 5000),
             ("ZMQ_HEARTBEAT_IVL", ZMQ_HEARTBEAT_IVL, 0),
-            // How long TCP sends again before it gives a connection up.
+            // The time that TCP sends again before it gives a connection up.
             ("ZMQ_TCP_MAXRT", ZMQ_TCP_MAXRT, 15_000),
             ("ZMQ_TCP_KEEPALIVE", ZMQ_TCP_KEEPALIVE, 1),
             // These two are in seconds.

@@ -21,7 +21,7 @@ struct ComparedSizes: Equatable {
     ///   - scales: the value of `--scale`; nil without the option.
     ///   - width, height: the values of `--width` and `--height`; nil without the option.
     ///   - side: the model's native side.
-    ///   - multiple: what the model's sides are multiples of.
+    ///   - multiple: the number that the model's sides are multiples of.
     init(
         scales: String?, width: Int?, height: Int?, native side: Int, multiple: Int
     ) throws(CommandFailure) {

@@ -17,7 +17,7 @@ struct Comparison {
         var isNative: Bool { subject.method == ComparedPicture.native }
     }
 
-    /// In the order of rendering: for each prompt the native picture, then every size with every method.
+    /// The pictures in the order of rendering: for each prompt the native picture, then every size with every method.
     private(set) var items: [Item] = []
     let prompts: [String]
     let recipes: [MethodRecipe]

@@ -5,7 +5,7 @@ import TensorCore
 /// The program's entry.
 @main
 struct Main {
-    /// Why threads wait longer than necessary; nil if they do not. See `WaitingPolicy`.
+    /// The reason why threads wait longer than necessary; nil if they do not. See `WaitingPolicy`.
     static let waitingFault = WaitingPolicy.settle(program: OwnProgram.patchloom.rawValue)
 
     static func main() {

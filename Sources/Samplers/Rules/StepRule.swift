@@ -32,7 +32,7 @@ struct RunSetup {
 
 /// The numbers of every call of a run.
 struct CallTables: Sendable {
-    /// How the network's input comes from the sample.
+    /// The way from the sample to the network's input.
     enum InputScaling {
         case none
         /// The sample, divided by its standard deviation: it holds the whole signal, with noise of sigma on it.

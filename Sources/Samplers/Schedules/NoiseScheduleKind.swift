@@ -1,8 +1,8 @@
-/// How a run spreads its noise levels, by the names of stable-diffusion.cpp, A1111 and diffusers.
+/// The way in which a run spreads its noise levels, by the names of stable-diffusion.cpp, A1111 and diffusers.
 ///
 /// With methods on sigmas each of these ends at sigma zero, unless the configuration says otherwise.
 public enum NoiseScheduleKind: String, Sendable, CaseIterable {
-    /// As the model's configuration says.
+    /// The spread of the model's configuration.
     case automatic
     /// N timesteps from the last training step to the first, both included; sigmas by linear interpolation. A1111's
     /// "Uniform"; diffusers' `timestep_spacing = linspace` of Euler and related classes.
@@ -15,9 +15,9 @@ public enum NoiseScheduleKind: String, Sendable, CaseIterable {
     /// N + 1 evenly spaced timesteps from the last training step to the first, without the first one, as in A1111 and
     /// ComfyUI; diffusers' `timestep_spacing = linspace` of DPM-Solver and related classes.
     case sgmUniform = "sgm_uniform"
-    /// Evenly spaced from the last training step down: diffusers' `timestep_spacing = trailing`.
+    /// Timesteps evenly spaced from the last training step down: diffusers' `timestep_spacing = trailing`.
     case trailing
-    /// Multiples of the whole ratio, plus `steps_offset`: diffusers' `timestep_spacing = leading`.
+    /// Timesteps at multiples of the whole ratio, plus `steps_offset`: diffusers' `timestep_spacing = leading`.
     case leading
     /// diffusers' `timestep_spacing = linspace`. It means `discrete` for some of its classes and `sgm_uniform` for others.
     case linspace

@@ -87,12 +87,12 @@ public struct SchedulerConfiguration: Sendable, Equatable {
     /// Explicit betas, one for each training step; they replace the three above.
     var trainedBetas: [Float]?
     var predictionType = PredictionType.epsilon
-    /// Absent: each method's own spacing, leading for DDIM, linspace for Euler.
+    /// The spacing of timesteps. Absent: each method's own, leading for DDIM, linspace for Euler.
     var timestepSpacing: TimestepSpacing?
     var stepsOffset = 0
     /// Whether betas are stretched until the last training step is pure noise (zero terminal SNR).
     var rescalesToZeroSNR = false
-    /// Absent: true for DDIM and DDPM, false for the other methods with this option.
+    /// Whether the noise-free sample is clipped. Absent: true for DDIM and DDPM, false for the other methods with this option.
     var clipsSample: Bool?
     var clipRange = 1.0
     /// Whether the step after the last one counts as noise-free. Absent: true for DDIM, LCM and TCD, false for PNDM.

@@ -2,7 +2,7 @@ import Foundation
 
 /// Timesteps and noise levels of the methods on sigmas, in diffusers' layout.
 struct SigmaTable: Sendable {
-    /// How one of diffusers' classes lays out its table.
+    /// The layout of the table of one of diffusers' classes.
     struct Layout {
         /// Whether timesteps are whole. DPM-Solver and related classes take whole timesteps of one step more, without the
         /// last. Euler and related classes take N timesteps with fractions, down to the lowest.
@@ -23,9 +23,9 @@ struct SigmaTable: Sendable {
         case ofRun
     }
 
-    /// One for each step.
+    /// The timesteps, one for each step.
     let timesteps: [Double]
-    /// One more than steps, falling.
+    /// The sigmas, falling, one more than steps.
     let sigmas: [Float]
     /// The factor of the initial noise for Euler and related classes.
     let initialNoiseScale: Float
@@ -137,7 +137,7 @@ struct SigmaTable: Sendable {
         return (right - left) * (position - Double(low)) + left
     }
 
-    /// The timestep, with fraction, whose trained sigma is `sigma`; linear in the logarithm.
+    /// The timestep, with fraction, that has the trained sigma `sigma`. Between timesteps it is linear in the logarithm.
     static func timestep(ofSigma sigma: Double, logarithms: [Float]) -> Double {
         let wanted = log(max(sigma, 1e-10))
         // The first index with the highest count of trained sigmas below `wanted`. Sigmas rise with the timestep.

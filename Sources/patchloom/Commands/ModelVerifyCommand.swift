@@ -24,7 +24,7 @@ struct ModelVerifyCommand: ParsableCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
-    /// A model or LoRA file, and its hash or why it has none.
+    /// A model or LoRA file, and its hash or the reason why it has none.
     private struct Finding {
         var name: String
         var hash: Result<SHA256Digest, CommandFailure>
